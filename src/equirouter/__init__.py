@@ -1,0 +1,43 @@
+"""EquiRouter: decide which language model should answer each query.
+
+Importing the package loads no torch, no onnxruntime, no scikit-learn and opens no connection: the
+public names below are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Outcomes": "equirouter.data.outcomes",
+    "RoutingPipeline": "equirouter.pipeline",
+    "read_table": "equirouter.data.tables",
+    "write_table": "equirouter.data.tables",
+    "load_dataset": "equirouter.data",
+    "make_encoder": "equirouter.encoders",
+    "make_router": "equirouter.routers",
+    "run_benchmark": "equirouter.evaluation.benchmark",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:
+    from equirouter.data import load_dataset as load_dataset
+    from equirouter.data.outcomes import Outcomes as Outcomes
+    from equirouter.data.tables import read_table as read_table
+    from equirouter.data.tables import write_table as write_table
+    from equirouter.encoders import make_encoder as make_encoder
+    from equirouter.evaluation.benchmark import run_benchmark as run_benchmark
+    from equirouter.pipeline import RoutingPipeline as RoutingPipeline
+    from equirouter.routers import make_router as make_router
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,102 @@
+"""`equirouter bench`: the main job."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equirouter.cli.common import (
+    DatasetArgument,
+    Device,
+    DeviceOption,
+    EncoderOption,
+    JsonOption,
+    PerformanceRangeOption,
+    PolicyName,
+    QuietOption,
+    SplitName,
+    SplitOption,
+    WeightsOption,
+    WindowOption,
+    make_text_encoder,
+    open_dataset,
+    print_json,
+    say,
+    shown_progress,
+)
+
+__all__ = ["bench"]
+
+
+def bench(
+    dataset: DatasetArgument = "simulated",
+    routers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...|all",
+            help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
+        ),
+    ] = "equirouter,mlp,knn",
+    encoder: EncoderOption = "minilm",
+    window: WindowOption = None,
+    weights: WeightsOption = None,
+    policy: Annotated[
+        PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
+    ] = PolicyName.budget,
+    split: SplitOption = SplitName.in_domain,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Number of seeds, from 42: splits and training runs.")
+    ] = 3,
+    resamples: Annotated[
+        int, typer.Option(min=0, help="Bootstrap resamples of the test queries; 0: no intervals.")
+    ] = 1000,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit routers on a data set, measure them under one protocol, print and write the results."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.benchmark import run_benchmark
+    from equirouter.report import check_report_extra, print_results, write_all
+
+    check_report_extra()
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        folder = out or Path("runs") / f"{outcomes.name}-{split.value}"
+        results = run_benchmark(
+            outcomes,
+            make_text_encoder(encoder, window, weights),
+            cache=EmbeddingCache(),
+            routers=_specs(routers),
+            policy=policy.value,
+            split=split.value,
+            n_seeds=seeds,
+            resamples=resamples,
+            device=device.value,
+            out=folder,
+            command=["equirouter", *sys.argv[1:]],
+            progress=progress,
+        )
+        report = write_all(results, folder)
+    if as_json:
+        print_json(results)
+        return
+    from rich.console import Console
+
+    if not quiet and results["visibility"]["warning"]:
+        say(f"warning: {results['visibility']['warning']}")
+    print_results(results, Console())
+    typer.echo(f"results: {folder / 'results.json'}\nreport:  {report}")
+
+
+def _specs(routers: str) -> list[str]:
+    if routers.strip() != "all":
+        return [name.strip() for name in routers.split(",") if name.strip()]
+    from equirouter.registry import ROUTERS
+
+    return [name for name in ROUTERS.names() if ROUTERS.load(name).reads == "embeddings"]

@@ -1,0 +1,216 @@
+"""Options that several commands share, and how a command says things."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from equirouter.data.outcomes import Outcomes
+    from equirouter.encoders.base import Encoder
+
+__all__ = [
+    "DatasetArgument",
+    "Device",
+    "DeviceOption",
+    "EncoderOption",
+    "JsonOption",
+    "PerformanceRangeOption",
+    "PolicyName",
+    "QuietOption",
+    "SplitName",
+    "SplitOption",
+    "WeightsOption",
+    "Window",
+    "WindowOption",
+    "make_text_encoder",
+    "open_dataset",
+    "print_json",
+    "say",
+    "shown_progress",
+]
+
+SHOW_AFTER_SECONDS = 2.0
+
+
+class Window(StrEnum):
+    """Which tokens of a long query the encoder reads."""
+
+    head = "head"
+    tail = "tail"
+    head_tail = "head+tail"
+
+
+class SplitName(StrEnum):
+    """How queries are divided into train, validation and test."""
+
+    in_domain = "in-domain"
+    ood = "ood"
+
+
+class PolicyName(StrEnum):
+    """What turns scores and predicted costs into a choice."""
+
+    budget = "budget"
+    utility = "utility"
+
+
+class Device(StrEnum):
+    """Where routers are fitted."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="[DATASET]",
+        help="A name from `equirouter data list`, or a path to a .parquet, .csv, .jsonl or "
+        "RouterBench .pkl file.",
+    ),
+]
+EncoderOption = Annotated[str, typer.Option(help="The text encoder.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="A folder with the encoder's weights; else the installed weights package or the hub.",
+    ),
+]
+WindowOption = Annotated[
+    Window | None,
+    typer.Option(help="Which tokens of a long query are read; default: the encoder's own."),
+]
+SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or by whole tasks.")]
+DeviceOption = Annotated[Device, typer.Option(help="Where routers are fitted.")]
+PerformanceRangeOption = Annotated[
+    tuple[float, float],
+    typer.Option(metavar="LOW HIGH", help="The scale of performance in a file of your own."),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout, progress on stderr.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="No progress and no remarks, only the result.")
+]
+
+
+def say(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(document, allow_nan=False))
+
+
+def open_dataset(
+    name: str, performance_range: tuple[float, float], *, quiet: bool, progress: Progress
+) -> "Outcomes":
+    """Load a data set and say what its reader had to decide."""
+    from equirouter.data import load_dataset
+
+    outcomes = load_dataset(name, performance_range=performance_range, progress=progress)
+    if not quiet:
+        for note in outcomes.notes:
+            say(f"note: {note}")
+    return outcomes
+
+
+def make_text_encoder(name: str, window: Window | None, weights: "str | Path | None") -> "Encoder":
+    """The encoder that the options ask for."""
+    from equirouter.encoders import make_encoder
+
+    options: dict[str, Any] = {}
+    if window is not None:
+        options["window"] = window.value
+    if weights is not None:
+        from pathlib import Path
+
+        options["weights"] = Path(weights)
+    return make_encoder(name, **options)
+
+
+@contextmanager
+def shown_progress(*, quiet: bool) -> Iterator[Progress]:
+    """A progress function that draws a bar on stderr for work of more than two seconds."""
+    if quiet:
+        yield silent
+        return
+    bars = _Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
+
+
+class _Bars:
+    """One bar per stage, drawn only once the stage has lasted; rich is imported only then."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, float] = {}
+        self.tasks: dict[str, TaskID] = {}
+        self.bar: Bar | None = None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        begun = self.started.setdefault(stage, time.monotonic())
+        if stage not in self.tasks:
+            if time.monotonic() - begun < SHOW_AFTER_SECONDS or done >= total:
+                return
+            if self.bar is None:
+                self.bar = _make_bar()
+                self.bar.start()
+            self.tasks[stage] = self.bar.add_task(stage, total=total)
+        if self.bar is not None:
+            self.bar.update(self.tasks[stage], completed=done, total=total)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def _make_bar() -> "Bar":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Steps per second."""
+
+        def render(self, task: Any) -> Text:  # noqa: ANN401
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+    )

@@ -1,0 +1,132 @@
+"""`equirouter data`: data sets in, one outcomes table out."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equirouter.cli.common import (
+    DatasetArgument,
+    JsonOption,
+    PerformanceRangeOption,
+    QuietOption,
+    open_dataset,
+    print_json,
+    shown_progress,
+)
+
+if TYPE_CHECKING:
+    from equirouter.data.outcomes import Description
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List, fetch, convert and describe data sets.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+class Layout(StrEnum):
+    """The two forms of an outcomes table."""
+
+    long = "long"
+    wide = "wide"
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+    """List the data sets that have a name."""
+    from equirouter.registry import DATASETS
+
+    found = {name: DATASETS.load(name)().description for name in DATASETS.names()}
+    if as_json:
+        print_json([{"name": name, "description": text} for name, text in found.items()])
+        return
+    width = max(map(len, found))
+    for name, text in found.items():
+        typer.echo(f"{name:{width}}  {text}")
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from `equirouter data list`.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Download a data set into the cache, check it, and say what it holds."""
+    from equirouter.registry import DATASETS
+
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = DATASETS.load(name)().load(progress=progress)
+    _show(outcomes.describe(), as_json=as_json)
+
+
+@app.command()
+def convert(
+    source: DatasetArgument,
+    target: Annotated[Path, typer.Argument(help="A .parquet, .csv or .jsonl file to write.")],
+    layout: Annotated[
+        Layout, typer.Option(help="One row per query and model, or one per query.")
+    ] = Layout.long,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a data set as an outcomes table in another format or layout."""
+    from equirouter.data.tables import write_table
+
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = open_dataset(source, performance_range, quiet=quiet, progress=progress)
+    write_table(outcomes, target, layout=layout.value)
+    if as_json:
+        print_json({"written": str(target), "layout": layout.value})
+    elif not quiet:
+        typer.echo(f"{target}: {outcomes.n_queries} queries, {outcomes.n_models} models")
+
+
+@app.command()
+def describe(
+    dataset: DatasetArgument = "simulated",
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what a data set holds: sizes, missing cells, models, ties and the oracle."""
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = open_dataset(
+            dataset, performance_range, quiet=quiet or as_json, progress=progress
+        )
+    _show(outcomes.describe(), as_json=as_json)
+
+
+def _show(description: "Description", *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(description))
+        return
+    width = max(map(len, description.models))
+    lines = [
+        f"{description.name}: {description.n_queries} queries, {description.n_models} models, "
+        f"{description.n_tasks} tasks",
+        f"missing cells: {description.missing_performance} performance, "
+        f"{description.missing_cost} cost; complete queries: {description.n_complete}",
+        f"ties for the best: {description.tie_rate:.1%} of queries",
+        f"strongest: {description.strongest}; cheapest: {description.cheapest}",
+        f"oracle: performance {description.oracle_performance:.4f} at "
+        f"{description.oracle_cost_usd:.6f} USD per query",
+        "",
+        f"{'model':{width}}  performance    cost USD  oracle calls",
+    ]
+    rows = zip(
+        description.models,
+        description.mean_performance,
+        description.mean_cost_usd,
+        description.oracle_call_share,
+        strict=True,
+    )
+    for model, performance, cost, share in sorted(rows, key=lambda row: -row[1]):
+        lines.append(f"{model:{width}}  {performance:11.4f}  {cost:10.6f}  {share:12.1%}")
+    lines += ["", "tasks: " + ", ".join(f"{t} {n}" for t, n in description.task_sizes.items())]
+    typer.echo("\n".join(lines))

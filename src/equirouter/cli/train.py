@@ -1,0 +1,108 @@
+"""`equirouter train`: one pipeline, fitted and saved."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from equirouter.cli.common import (
+    DatasetArgument,
+    Device,
+    DeviceOption,
+    EncoderOption,
+    JsonOption,
+    PerformanceRangeOption,
+    PolicyName,
+    QuietOption,
+    SplitName,
+    SplitOption,
+    WeightsOption,
+    WindowOption,
+    make_text_encoder,
+    open_dataset,
+    print_json,
+    shown_progress,
+)
+
+__all__ = ["train"]
+
+
+def train(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")],
+    router: Annotated[
+        str, typer.Option(help="The router, as NAME[:PRESET][:key=value].")
+    ] = "equirouter",
+    encoder: EncoderOption = "minilm",
+    window: WindowOption = None,
+    weights: WeightsOption = None,
+    policy: Annotated[
+        PolicyName | None,
+        typer.Option(
+            help="What a quality target moves along; default: utility where scores estimate "
+            "performance, else budget."
+        ),
+    ] = None,
+    quality: Annotated[
+        float,
+        typer.Option(help="Target for calls that name none, relative to the strongest model."),
+    ] = 0.98,
+    when_nothing_fits: Annotated[
+        str, typer.Option(metavar="cheapest|refuse", help="When no model is within the budget.")
+    ] = "cheapest",
+    split: SplitOption = SplitName.in_domain,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and the training.")] = 42,
+    device: DeviceOption = Device.auto,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.fit import fit_pipeline
+    from equirouter.policy.base import check_when_nothing_fits
+
+    nothing_fits: Literal["cheapest", "refuse"] = check_when_nothing_fits(when_nothing_fits)
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        pipeline = fit_pipeline(
+            outcomes,
+            make_text_encoder(encoder, window, weights),
+            router=router,
+            policy=None if policy is None else policy.value,
+            quality=quality,
+            when_nothing_fits=nothing_fits,
+            split=split.value,
+            seed=seed,
+            cache=EmbeddingCache(),
+            device=device.value,
+            progress=progress,
+        )
+    folder = pipeline.save(out)
+    point = pipeline.calibration.operating_point(quality)
+    metrics = pipeline.provenance.test_metrics
+    if as_json:
+        print_json(
+            {
+                "pipeline": str(folder),
+                "router": router,
+                "policy": pipeline.policy,
+                "quality": quality,
+                pipeline.calibration.setting: point.value,
+                "validation": {
+                    "n_queries": pipeline.calibration.n_queries,
+                    "relative_performance": point.relative_performance,
+                    "relative_cost": point.relative_cost,
+                },
+                "test_metrics": metrics,
+            }
+        )
+        return
+    typer.echo(
+        f"saved to {folder}\n"
+        f"quality {quality:g} of the strongest model: {pipeline.calibration.setting} "
+        f"{point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
+        f"{pipeline.calibration.n_queries} validation queries\n"
+        f"test part: nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
+        f"RCI {metrics['rci']['mean']:.4f}"
+    )

@@ -1,0 +1,245 @@
+"""The columns of an outcomes file: their names, and how cells become texts and numbers."""
+
+import ast
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.errors import DataError
+
+__all__ = [
+    "COST",
+    "COST_SUFFIX",
+    "ID",
+    "IMAGE",
+    "MODEL",
+    "PERFORMANCE",
+    "RESERVED",
+    "TASK",
+    "TEXT",
+    "RawTable",
+    "is_ignored",
+    "join_prompt_lists",
+]
+
+ID = ("query_id", "sample_id")
+TEXT = ("query", "prompt")
+TASK = ("task", "eval_name")
+MODEL = ("model", "model_name")
+PERFORMANCE = ("performance",)
+COST = ("cost_usd", "cost")
+IMAGE = ("image_path",)
+COST_SUFFIX = "|total_cost"
+RESPONSE_SUFFIX = "|model_response"
+
+# What RouterBench and pandas add and no decision needs. The last three are a data frame's row index
+# as pandas writes it to CSV, as pandas reads that again, and as pandas writes it to parquet.
+_ROUTERBENCH = ("model_response", "oracle_model_to_route_to", "index")
+_IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
+
+RESERVED = frozenset((*ID, *TEXT, *TASK, *MODEL, *PERFORMANCE, *COST, *IMAGE, *_IGNORED))
+"""Names that a model cannot have in a wide table, where every model is a column."""
+
+
+def is_ignored(column: str) -> bool:
+    """Whether a column is known and holds nothing that an outcomes table needs."""
+    return column in _IGNORED or column.endswith(RESPONSE_SUFFIX)
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """The columns of a file as they were read, and where each row came from.
+
+    columns: name -> cells, all of n_rows. lines: for JSON lines, the line number of each row.
+    """
+
+    path: Path
+    columns: Mapping[str, pa.ChunkedArray]
+    n_rows: int
+    lines: Sequence[int] | None = None
+
+    def place(self, row: int, column: str | None = None) -> str:
+        """File, row and column as a user finds them; row counts from 0, what is said from 1."""
+        where = f"line {self.lines[row]}" if self.lines is not None else f"data row {row + 1}"
+        return f"{self.path}: {where}" + ("" if column is None else f", column {column!r}")
+
+    def find(self, names: Sequence[str]) -> str | None:
+        """The first of these column names that the file has."""
+        return next((name for name in names if name in self.columns), None)
+
+    def need(self, names: Sequence[str], purpose: str) -> str:
+        """The first of these column names that the file has. Raises DataError if it has none."""
+        found = self.find(names)
+        if found is None:
+            wanted = " or ".join(repr(name) for name in names)
+            raise DataError(
+                f"{self.path}: no column {wanted} ({purpose}); found {self.listing()}. "
+                "The columns of an outcomes table are described in docs/data-format.md"
+            )
+        return found
+
+    def listing(self) -> str:
+        """The column names for a message, a dozen at most."""
+        names = [repr(name) for name in self.columns]
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        return ", ".join(names[:12]) + more
+
+    def codes(self, name: str) -> tuple[IntArray, list[str]]:
+        """A text column as (n_rows,) positions in the list of its distinct values.
+
+        The values are in the order in which they first occur. Raises DataError at an empty cell, at
+        cells that are not text or numbers, and at text that is not valid UTF-8.
+        """
+        column = self._strings(name)
+        if column.null_count:
+            row = int(pc.index(column.is_null(), True).as_py())
+            raise DataError(f"{self.place(row, name)}: the cell is empty, a text is expected")
+        encoded = column.dictionary_encode()
+        try:
+            values = encoded.dictionary.to_pylist()
+        except UnicodeDecodeError as error:
+            raise self._invalid_text(name, column) from error
+        return encoded.indices.to_numpy().astype(np.int64), values
+
+    def optional_texts(self, name: str) -> list[str | None]:
+        """A text column with None where a cell is empty."""
+        column = self._strings(name)
+        try:
+            texts: list[str | None] = column.to_pylist()
+        except UnicodeDecodeError as error:
+            raise self._invalid_text(name, column) from error
+        return texts
+
+    def numbers(self, name: str, *, low: float, high: float, expected: str) -> FloatArray:
+        """A number column as (n_rows,) float64, NaN where a cell is empty or says nan.
+
+        expected: what a number outside [low, high] should have been. Raises DataError at the first
+        cell that is not a number, not finite or outside.
+        """
+        column = _plain(self.columns[name])
+        kind = column.type
+        if _is_text(kind):
+            column = self._parsed(name, column)
+        elif not _is_number(kind) and not pa.types.is_null(kind):
+            raise DataError(f"{self.path}: column {name!r} holds {kind}, numbers are expected")
+        # Casting null -> float64 and int64 -> float64 is meant, so is rounding of large integers.
+        array = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+        wrong = np.isinf(array) | (array < low) | (array > high)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(f"{self.place(row, name)}: found {array[row]:g}; {expected}")
+        return array
+
+    def looks_numeric(self, name: str) -> bool:
+        """Whether a column has numbers in all cells that are not empty, and has such a cell."""
+        column = _plain(self.columns[name])
+        if not _is_text(column.type):
+            return _is_number(column.type) and column.null_count < self.n_rows
+        cells = _nothing_to_null(column)
+        return cells.null_count < self.n_rows and _first_not_a_number(cells) is None
+
+    def _strings(self, name: str) -> Any:  # noqa: ANN401  # a pyarrow array of large_string
+        column = _plain(self.columns[name])
+        kind = column.type
+        if not _is_text(kind) and not _is_number(kind) and not pa.types.is_null(kind):
+            raise DataError(f"{self.path}: column {name!r} holds {kind}, text is expected")
+        whole = column.cast(pa.large_string()).combine_chunks()
+        return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+
+    def _parsed(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        cells = _nothing_to_null(column)
+        try:
+            return cells.cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            value = _first_not_a_number(cells)
+            row = int(pc.index(cells, value).as_py())
+            raise DataError(
+                f"{self.place(row, name)}: found {value.as_py()!r}, a number is expected, "
+                "or nothing where it is not known"
+            ) from error
+
+    def _invalid_text(self, name: str, column: Any) -> DataError:  # noqa: ANN401
+        for row, cell in enumerate(column.cast(pa.large_binary()).to_pylist()):
+            try:
+                (cell or b"").decode("utf-8")
+            except UnicodeDecodeError as error:
+                return DataError(
+                    f"{self.place(row, name)}: byte {error.start} of the cell is not valid UTF-8"
+                )
+        raise AssertionError("every cell is valid UTF-8, and yet one could not be read")
+
+
+def join_prompt_lists(values: list[str]) -> tuple[list[str], str | None]:
+    """Prompts that are the repr of a list of strings, as RouterBench writes them, made plain.
+
+    If every value is one, each becomes its strings joined with newlines; else all stay as they are.
+    Returns the texts and what a user should know about it. Nothing is evaluated: only literals are.
+    """
+    if not all(value.startswith("[") for value in values):
+        return values, None
+    joined = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # a text may hold \d, which a repr does not
+        for value in values:
+            parts = _literal_strings(value)
+            if parts is None:
+                return values, None
+            joined.append("\n".join(parts))
+    return joined, "the prompts are lists of strings; each list is joined with newlines"
+
+
+def _literal_strings(value: str) -> list[str] | None:
+    try:
+        parts = ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+        return parts
+    return None
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary-encoded column as its values, any other as it is."""
+    kind = column.type
+    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    checks: tuple[Callable[[pa.DataType], bool], ...] = (
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_string_view,
+    )
+    return any(check(kind) for check in checks)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    checks: tuple[Callable[[pa.DataType], bool], ...] = (
+        pa.types.is_floating,
+        pa.types.is_integer,
+        pa.types.is_boolean,
+        pa.types.is_decimal,
+    )
+    return any(check(kind) for check in checks)
+
+
+def _nothing_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    cells = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
+    nothing = pc.is_in(pc.ascii_lower(cells), value_set=pa.array(["", "nan"], pa.large_string()))
+    return pc.if_else(nothing, pa.scalar(None, pa.large_string()), cells)
+
+
+def _first_not_a_number(cells: pa.ChunkedArray) -> Any:  # noqa: ANN401  # a pyarrow scalar or None
+    for value in pc.unique(cells.drop_null()):
+        try:
+            value.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return value
+    return None

@@ -1,0 +1,196 @@
+"""Files of the Hugging Face hub, fetched once, at a fixed commit, and checked ever after."""
+
+import hashlib
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equirouter.cachedir import cache_dir
+from equirouter.errors import DownloadError
+from equirouter.extras import require
+from equirouter.output import atomic_write, make_folder
+from equirouter.progress import Progress, silent
+
+__all__ = ["HubFile", "fetch", "is_fetched"]
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a data set on the hub, at one commit.
+
+    repo: "owner/name". commit: 40 hex digits, so that the file can never change. sha256: 64 hex
+    digits of its content where they are known; else those of the first download are recorded in
+    the cache and every later use is checked against them (trust on first use). size_mb: about.
+    """
+
+    repo: str
+    filename: str
+    commit: str
+    size_mb: int
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
+            raise ValueError(f"commit is {self.commit!r}, expected 40 hex digits")
+
+    @property
+    def page(self) -> str:
+        """Where a person can download it."""
+        return f"https://huggingface.co/datasets/{self.repo}/blob/{self.commit}/{self.filename}"
+
+
+def is_fetched(file: HubFile) -> bool:
+    """Whether the file is in the cache, so that fetch needs no network."""
+    return _cached(file) is not None
+
+
+def fetch(
+    file: HubFile,
+    *,
+    offline: bool = False,
+    endpoint: str | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """The file in the cache folder, downloaded if it is not there yet, its SHA-256 checked.
+
+    A download that was cut off goes on where it stopped. offline: never ask the network; the same
+    as HF_HUB_OFFLINE=1. endpoint: another server than huggingface.co, also set by HF_ENDPOINT.
+    progress: in bytes, of the download and of the check.
+    Raises DownloadError when the file cannot be had, or is not the one that was promised or
+    recorded, with the way out; MissingExtraError without huggingface_hub, if it must be downloaded.
+    """
+    path = _cached(file)
+    if path is None:
+        path = _download(file, offline, endpoint, progress)
+    found = _sha256(path, progress)
+    record = _read_record(file)
+    promised = file.sha256 or (record["sha256"] if record else None)
+    if promised is not None and found != promised:
+        raise DownloadError(
+            f"{path}: the SHA-256 of the file is {found}, expected {promised}: it was damaged or "
+            f"changed. Delete the folder {_folder(file)} and run this again to fetch it anew"
+        )
+    if record is None:
+        _write_record(file, path, found)
+    return path
+
+
+def _folder(file: HubFile) -> Path:
+    """Where all that belongs to one file at one commit is kept, so that it can be deleted."""
+    name = f"{file.repo.replace('/', '--')}--{file.filename}--{file.commit[:12]}"
+    return cache_dir() / "hub" / name
+
+
+def _record_path(file: HubFile) -> Path:
+    return _folder(file) / "lock.json"
+
+
+def _read_record(file: HubFile) -> dict[str, str] | None:
+    path = _record_path(file)
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        return {key: str(record[key]) for key in ("commit", "sha256", "path")}
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise DownloadError(
+            f"{path}: the record of the download cannot be read ({error}); delete the folder "
+            f"{_folder(file)} and run this again"
+        ) from error
+
+
+def _write_record(file: HubFile, path: Path, sha256: str) -> None:
+    record = {
+        "repo": file.repo,
+        "file": file.filename,
+        "commit": file.commit,
+        "sha256": sha256,
+        "path": path.relative_to(_folder(file)).as_posix(),
+    }
+    with atomic_write(_record_path(file), "w") as stream:
+        json.dump(record, stream, indent=2)
+
+
+def _cached(file: HubFile) -> Path | None:
+    record = _read_record(file)
+    if record is None:
+        return None
+    path = _folder(file) / record["path"]
+    return path if path.is_file() else None
+
+
+def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Progress) -> Path:
+    if offline:
+        raise DownloadError(f"{file.filename} of {file.repo} is not in the cache. {_way_out(file)}")
+    hub = require("huggingface_hub", extra="hub", purpose=f"download {file.filename}")
+    errors = require("huggingface_hub.errors", extra="hub", purpose="download files")
+    folder = make_folder(_folder(file))
+    try:
+        path = hub.hf_hub_download(
+            file.repo,
+            file.filename,
+            repo_type="dataset",
+            revision=file.commit,
+            cache_dir=folder,
+            endpoint=endpoint or os.environ.get("HF_ENDPOINT"),
+            **_bar(hub.hf_hub_download, f"download {file.filename}", progress),
+        )
+    except (errors.HfHubHTTPError, OSError, RuntimeError, *_transport_errors()) as error:
+        reason = error.__cause__ or error
+        raise DownloadError(
+            f"{file.filename} of {file.repo} could not be downloaded "
+            f"({type(reason).__name__}: {str(reason).strip().partition(chr(10))[0]}). "
+            f"{_way_out(file)}"
+        ) from error
+    return Path(path)
+
+
+def _transport_errors() -> tuple[type[Exception], ...]:
+    """The network errors of the HTTP library that this version of huggingface_hub loaded."""
+    loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
+    return tuple(library.HTTPError for library in loaded)
+
+
+def _bar(download: Callable[..., Any], stage: str, progress: Progress) -> dict[str, Any]:
+    """What makes huggingface_hub tell progress instead of drawing its own bar.
+
+    Its older versions cannot: they draw.
+    """
+    if "tqdm_class" not in inspect.signature(download).parameters:
+        return {}
+    tqdm: Any = require("tqdm", extra="hub", purpose="download files").tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+            super().__init__(*args, **(kwargs | {"disable": True}))
+
+        def update(self, n: float = 1) -> None:
+            self.n += n
+            progress(stage, int(self.n), int(self.total or 0))
+
+    return {"tqdm_class": Bar}
+
+
+def _sha256(path: Path, progress: Progress) -> str:
+    digest = hashlib.sha256()
+    total = path.stat().st_size
+    done = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            digest.update(block)
+            done += len(block)
+            progress(f"check {path.name}", done, total)
+    return digest.hexdigest()
+
+
+def _way_out(file: HubFile) -> str:
+    return (
+        f"Without a network: download it elsewhere from {file.page} and give its path; "
+        "HF_ENDPOINT=https://... names a mirror; offline use needs one download beforehand"
+    )

@@ -1,0 +1,276 @@
+"""The outcomes table: what every model scored on every query, and what it cost."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.errors import DataError
+
+__all__ = ["Description", "Outcomes"]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """N queries, K models, and the outcome of each pair; immutable and checked when it is made.
+
+    query_ids, texts, tasks: one string per query. models: one name per model. image_paths: one path
+    or None per query, for multimodal data. performance: (N, K), within performance_range, higher is
+    better. cost_usd: (N, K), USD of one call, not negative. NaN in either means "not known" and
+    stays so. notes: what a reader had to decide about the file, in words for the user.
+    Raises DataError that names the row and the column.
+    """
+
+    query_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    performance: FloatArray
+    cost_usd: FloatArray
+    image_paths: tuple[str | None, ...] | None = None
+    name: str = "outcomes"
+    performance_range: tuple[float, float] = (0.0, 1.0)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("query_ids", "texts", "tasks", "models"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.image_paths is not None:
+            object.__setattr__(self, "image_paths", tuple(self.image_paths))
+        for name in ("performance", "cost_usd"):
+            array = np.array(getattr(self, name), dtype=np.float64)  # a copy: nobody else holds it
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        _check(self)
+
+    @property
+    def n_queries(self) -> int:
+        """N."""
+        return len(self.query_ids)
+
+    @property
+    def n_models(self) -> int:
+        """K."""
+        return len(self.models)
+
+    @cached_property
+    def is_complete(self) -> BoolArray:
+        """(N,): True where performance and cost of every model are known."""
+        known = np.isfinite(self.performance) & np.isfinite(self.cost_usd)
+        return np.asarray(known.all(axis=1))
+
+    @cached_property
+    def strongest(self) -> int:
+        """Column of the model with the highest mean performance; a tie goes to the cheaper."""
+        performance, cost_usd = self._means()
+        return int(np.lexsort((cost_usd, -performance))[0])
+
+    @cached_property
+    def cheapest(self) -> int:
+        """Column of the model with the lowest mean cost; a tie goes to the stronger."""
+        performance, cost_usd = self._means()
+        return int(np.lexsort((-performance, cost_usd))[0])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that is in the table but its name and notes, as 64 hex digits."""
+        digest = hashlib.sha256()
+        for column in (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ()):
+            for value in column:
+                encoded = b"\xff" if value is None else value.encode("utf-8")
+                digest.update(len(encoded).to_bytes(8, "little") + encoded)
+            digest.update(b"\xfe")
+        for array in (self.performance, self.cost_usd):
+            digest.update(np.where(np.isnan(array), np.nan, array + 0.0).tobytes())
+        return digest.hexdigest()
+
+    def take(self, rows: IntArray | BoolArray | Sequence[int]) -> "Outcomes":
+        """The same table with these rows only, in the order given."""
+        picked = np.arange(self.n_queries)[np.asarray(rows)]
+        images = self.image_paths
+        return replace(
+            self,
+            query_ids=tuple(self.query_ids[i] for i in picked),
+            texts=tuple(self.texts[i] for i in picked),
+            tasks=tuple(self.tasks[i] for i in picked),
+            performance=self.performance[picked],
+            cost_usd=self.cost_usd[picked],
+            image_paths=None if images is None else tuple(images[i] for i in picked),
+        )
+
+    def equals(self, other: "Outcomes") -> bool:
+        """Whether both hold the same queries, models and outcomes, bit for bit, NaN included."""
+        return self.fingerprint == other.fingerprint
+
+    def describe(self) -> "Description":
+        """Sizes, missing cells, per-model means, ties and the oracle: see Description."""
+        return _describe(self)
+
+    def _means(self) -> tuple[FloatArray, FloatArray]:
+        """Per-model means, over complete rows where there are any, so that they compare."""
+        rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
+        return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an outcomes table holds, as plain numbers; the figures use complete rows only.
+
+    tie_rate: share of queries in [0, 1] on which the best and the second-best model score the same
+    (margin of Eq. 4 equal to 0). oracle_*: the choice of Eq. 3 without a budget.
+    """
+
+    name: str
+    fingerprint: str
+    n_queries: int
+    n_models: int
+    n_tasks: int
+    n_complete: int
+    missing_performance: int
+    missing_cost: int
+    models: tuple[str, ...]
+    mean_performance: tuple[float, ...]
+    mean_cost_usd: tuple[float, ...]
+    strongest: str
+    cheapest: str
+    tie_rate: float
+    oracle_performance: float
+    oracle_cost_usd: float
+    oracle_call_share: tuple[float, ...]
+    task_sizes: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def _describe(table: Outcomes) -> Description:
+    complete = table.take(table.is_complete) if table.is_complete.any() else None
+    if complete is None:
+        raise DataError(
+            f"{table.name}: no query has the outcome of every model, so nothing can be compared; "
+            "at least one complete row is needed"
+        )
+    performance, cost_usd = table._means()
+    best = complete.performance.max(axis=1)
+    among_best = np.where(complete.performance == best[:, None], complete.cost_usd, np.inf)
+    oracle = among_best.argmin(axis=1)
+    rows = np.arange(complete.n_queries)
+    sizes: dict[str, int] = {}
+    for task in table.tasks:
+        sizes[task] = sizes.get(task, 0) + 1
+    return Description(
+        name=table.name,
+        fingerprint=table.fingerprint,
+        n_queries=table.n_queries,
+        n_models=table.n_models,
+        n_tasks=len(sizes),
+        n_complete=complete.n_queries,
+        missing_performance=int(np.isnan(table.performance).sum()),
+        missing_cost=int(np.isnan(table.cost_usd).sum()),
+        models=table.models,
+        mean_performance=tuple(performance.tolist()),
+        mean_cost_usd=tuple(cost_usd.tolist()),
+        strongest=table.models[table.strongest],
+        cheapest=table.models[table.cheapest],
+        tie_rate=float(((complete.performance == best[:, None]).sum(axis=1) > 1).mean()),
+        oracle_performance=float(best.mean()),
+        oracle_cost_usd=float(complete.cost_usd[rows, oracle].mean()),
+        oracle_call_share=tuple(
+            (np.bincount(oracle, minlength=table.n_models) / complete.n_queries).tolist()
+        ),
+        task_sizes=dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
+        notes=table.notes,
+    )
+
+
+def _check(table: Outcomes) -> None:
+    """Raise DataError for the first thing that is not as the class promises."""
+    n, k = len(table.query_ids), len(table.models)
+    if n == 0:
+        raise DataError(f"{table.name}: the table has no rows; at least one query is needed")
+    if k == 0:
+        raise DataError(f"{table.name}: the table has no models; at least one is needed")
+    for column in ("texts", "tasks", "image_paths"):
+        values = getattr(table, column)
+        if values is not None and len(values) != n:
+            raise DataError(f"{table.name}: {len(values)} {column} for {n} query ids")
+    for column in ("performance", "cost_usd"):
+        shape = getattr(table, column).shape
+        if shape != (n, k):
+            raise DataError(
+                f"{table.name}: {column} has shape {shape}, expected ({n}, {k}): "
+                "one row per query and one column per model"
+            )
+    _check_unique(table.name, "query id", "rows", table.query_ids)
+    _check_unique(table.name, "model", "columns", table.models)
+    _check_texts(table)
+    _check_numbers(table)
+
+
+def _check_unique(name: str, what: str, place: str, values: Sequence[object]) -> None:
+    seen: dict[str, int] = {}
+    for index, value in enumerate(values):
+        if not isinstance(value, str) or not value:
+            raise DataError(f"{name}: {what} {value!r} ({place} {index}): expected a name")
+        if value in seen:
+            raise DataError(
+                f"{name}: {what} {value!r} occurs twice ({place} {seen[value]} and {index}); "
+                "each must be unique"
+            )
+        seen[value] = index
+
+
+def _check_texts(table: Outcomes) -> None:
+    cells: Sequence[tuple[object, object]] = list(zip(table.texts, table.tasks, strict=True))
+    for row, (text, task) in enumerate(cells):
+        place = f"{table.name}: query {table.query_ids[row]!r} (row {row})"
+        has_image = table.image_paths is not None and table.image_paths[row] is not None
+        if not isinstance(text, str) or (not text.strip() and not has_image):
+            raise DataError(f"{place}: the text is empty; remove the row or give it a text")
+        if not isinstance(task, str) or not task:
+            raise DataError(f"{place}: the task is {task!r}; expected a name")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{place}: the text is not valid Unicode: {error.reason}") from error
+
+
+def _check_numbers(table: Outcomes) -> None:
+    low, high = table.performance_range
+    performance, cost_usd = table.performance, table.cost_usd
+    outside = np.isinf(performance) | (performance < low) | (performance > high)
+    _raise_at(
+        table,
+        outside,
+        performance,
+        "performance",
+        f"expected a number from {low:g} to {high:g}, or nothing where it is not known "
+        "(another scale is stated with performance_range, --performance-range)",
+    )
+    _raise_at(
+        table,
+        np.isinf(cost_usd) | (cost_usd < 0),
+        cost_usd,
+        "cost_usd",
+        "expected USD per call, finite and not negative, or nothing where it is not known",
+    )
+    for column, array in (("performance", performance), ("cost_usd", cost_usd)):
+        empty = np.isnan(array).all(axis=0)
+        if empty.any():
+            model = table.models[int(empty.argmax())]
+            raise DataError(
+                f"{table.name}: model {model!r} has no {column} in any row; "
+                "give at least one value or leave the model out"
+            )
+
+
+def _raise_at(
+    table: Outcomes, wrong: BoolArray, values: FloatArray, column: str, expected: str
+) -> None:
+    if wrong.any():
+        row, model = (int(index) for index in np.argwhere(wrong)[0])
+        raise DataError(
+            f"{table.name}: {column} of model {table.models[model]!r} for query "
+            f"{table.query_ids[row]!r} (row {row}) is {values[row, model]:g}; {expected}"
+        )

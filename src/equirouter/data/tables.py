@@ -1,0 +1,100 @@
+"""Reading and writing outcomes tables: parquet, CSV and JSON lines, wide and long."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from equirouter.data.files import read_file
+from equirouter.data.layouts import from_columns, to_long, to_wide
+from equirouter.data.outcomes import Outcomes
+from equirouter.errors import ConfigError, DataError
+from equirouter.output import atomic_write
+
+__all__ = ["read_table", "write_table"]
+
+
+def read_table(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    performance_range: tuple[float, float] = (0.0, 1.0),
+) -> Outcomes:
+    """Read an outcomes table: .parquet, .csv, .jsonl, .ndjson, or a pandas table in a .pkl.
+
+    Wide (one row per query, columns MODEL and MODEL|total_cost) and long (one row per query and
+    model) are told apart by the columns, RouterBench's own names are known: docs/data-format.md has
+    all of them. name: what messages and results call the table, else the file's name. Cells that
+    are empty or say nan are NaN. A pickle is read without running what is in it.
+    Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
+    lines the line of the file) and column.
+    """
+    path = Path(path)
+    return from_columns(
+        read_file(path), name=name or path.stem, performance_range=performance_range
+    )
+
+
+def write_table(
+    outcomes: Outcomes, path: str | Path, *, layout: Literal["long", "wide"] = "long"
+) -> None:
+    """Write an outcomes table as .parquet, .csv, .jsonl or .ndjson; the suffix names the format.
+
+    Reading it again gives the same table bit for bit: the file holds all but name, notes and
+    performance_range. The file appears whole or not at all.
+    Raises DataError for another suffix and for a model that cannot be a column of a wide table,
+    ConfigError for another layout, OutputError when the system refuses.
+    """
+    path = Path(path)
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise DataError(
+            f"{path}: the suffix {path.suffix!r} is not known; tables are written as "
+            f"{', '.join(_WRITERS)}"
+        )
+    if layout not in ("long", "wide"):
+        raise ConfigError(f"layout is {layout!r}, expected 'long' or 'wide'")
+    table = to_long(outcomes) if layout == "long" else to_wide(outcomes)
+    with atomic_write(path, "wb") as stream:
+        write(table, stream)
+
+
+def _write_parquet(table: pa.Table, stream: IO[bytes]) -> None:
+    pq.write_table(table, stream, compression="zstd")
+
+
+def _write_csv(table: pa.Table, stream: IO[bytes]) -> None:
+    pa_csv.write_csv(table, stream)
+
+
+def _write_jsonl(table: pa.Table, stream: IO[bytes]) -> None:
+    keys = [f"{_to_json(name)}: " for name in table.column_names]
+    columns: Any = [_json_cells(column) for column in table.columns]
+    for cells in zip(*columns, strict=True):
+        pairs = map(str.__add__, keys, cells)
+        stream.write(("{" + ", ".join(pairs) + "}\n").encode("utf-8"))
+
+
+def _json_cells(column: pa.ChunkedArray) -> list[str]:
+    """Each cell as JSON; a text is encoded once however often it occurs, as in a long table."""
+    if pa.types.is_floating(column.type):
+        return ["null" if cell is None else repr(cell) for cell in column.to_pylist()]
+    encoded = column.combine_chunks().dictionary_encode()
+    values = [*map(_to_json, encoded.dictionary.to_pylist()), "null"]
+    codes = encoded.indices.fill_null(len(values) - 1).to_pylist()
+    return [values[code] for code in codes]
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+_WRITERS: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+    ".ndjson": _write_jsonl,
+}

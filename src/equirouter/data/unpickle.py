@@ -1,0 +1,308 @@
+"""Reading the columns of a pickled pandas table without running anything that is in the pickle.
+
+A pickle is a program: it names functions and calls them. Here every name it may use stands for an
+inert record that only remembers what it was called with, so that neither pandas nor numpy nor
+pyarrow sees a byte of the file. A name that a table of strings and numbers does not need is
+refused. The records are then read as the data frame that they describe, each part checked.
+"""
+
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from equirouter.errors import DataError
+
+__all__ = ["Column", "read_pickle_table"]
+
+Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
+
+# What pickle.dump writes for a DataFrame of strings and numbers, from pandas 1.0 to 3.1, protocols
+# 2 to 5: the name in the file -> the part of a table that it stands for.
+_ALLOWED = {
+    "pandas.DataFrame": "frame",
+    "pandas.core.frame.DataFrame": "frame",
+    "pandas.core.internals.managers.BlockManager": "manager",
+    "pandas._libs.internals._unpickle_block": "block",
+    "pandas.core.indexes.base._new_Index": "new_index",
+    "pandas.Index": "index",
+    "pandas.core.indexes.base.Index": "index",
+    "pandas.RangeIndex": "index",
+    "pandas.core.indexes.range.RangeIndex": "index",
+    "pandas.core.indexes.numeric.Int64Index": "index",
+    "pandas.StringDtype": "string_dtype",
+    "pandas.core.arrays.string_.StringDtype": "string_dtype",
+    "pandas.arrays.ArrowStringArray": "arrow_strings",
+    "pandas.core.arrays.string_arrow.ArrowStringArray": "arrow_strings",
+    "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics": "arrow_strings",
+    "pandas.arrays.StringArray": "strings",
+    "pandas.core.arrays.string_.StringArray": "strings",
+    "pandas.core.arrays.string_.StringArrayNumpySemantics": "strings",
+    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": "strings",
+    "pandas.NA": "missing",
+    "pandas._libs.missing.NA": "missing",
+    "numpy.ndarray": "ndarray",
+    "numpy.dtype": "dtype",
+    "pyarrow.lib._restore_array": "arrow_array",
+    "pyarrow.lib.chunked_array": "arrow_chunks",
+    "pyarrow.lib.py_buffer": "arrow_buffer",
+    "pyarrow.lib.type_for_alias": "arrow_type",
+    "builtins.slice": "slice",
+    "builtins.bytearray": "bytes",
+    "builtins.bytes": "bytes",
+    "_codecs.encode": "bytes",
+}
+for _home in ("numpy.core", "numpy._core"):  # before and after numpy 2
+    _ALLOWED[f"{_home}.multiarray._reconstruct"] = "array"
+    _ALLOWED[f"{_home}.multiarray.scalar"] = "scalar"
+    _ALLOWED[f"{_home}.numeric._frombuffer"] = "array_of_buffer"
+
+_DAMAGED = (
+    pickle.UnpicklingError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    pa.ArrowException,
+)
+
+
+def read_pickle_table(path: str | Path) -> dict[str, Column]:
+    """The columns of a pickled pandas DataFrame of strings and numbers, in their order.
+
+    A column is an array of numbers, or a list of str, float, int, bool and None; its row index is
+    left out. pandas need not be installed. Raises DataError when the pickle asks for anything else,
+    with the name of what it asked for, and when it is damaged or holds something else than a table.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            return _frame_columns(_Unpickler(stream, path).load())
+    except DataError:
+        raise
+    except _UnexpectedError as error:
+        raise DataError(
+            f"{path}: the pickle holds {error}; a pandas DataFrame of strings and numbers is "
+            "expected: write the table as parquet, which holds more"
+        ) from error
+    except _DAMAGED as error:
+        raise DataError(f"{path}: this is not a whole pickle of a table: {error}") from error
+
+
+class _UnexpectedError(Exception):
+    """A part of the pickle is allowed, but not where it stands."""
+
+
+class _Record:
+    """What the pickle called a name with: nothing else happens. Subclasses carry the part."""
+
+    part = ""
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: Any) -> "_Record":  # noqa: ANN401
+        record = super().__new__(cls)
+        record.args = args
+        record.state = None
+        return record
+
+    def __setstate__(self, state: Any) -> None:  # noqa: ANN401
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: Any, path: Path) -> None:  # noqa: ANN401
+        super().__init__(stream)
+        self._path = path
+        self._types: dict[str, type[_Record]] = {}  # made anew: a pickle may write on its types
+
+    def find_class(self, module: str, name: str) -> type[_Record]:
+        asked = f"{'builtins' if module == '__builtin__' else module}.{name}"
+        part = _ALLOWED.get(asked)
+        if part is None:
+            raise DataError(
+                f"{self._path}: the pickle asks for {module}.{name}, which a table of strings and "
+                "numbers does not need; it was refused before anything was called. If you trust "
+                "the file, load it with pandas and write it as parquet"
+            )
+        if part not in self._types:
+            self._types[part] = type(part, (_Record,), {"part": part})
+        return self._types[part]
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """A numpy array of Python objects, as the list of its items in the order given."""
+
+    shape: tuple[int, ...]
+    items: list[Any]
+    by_column: bool
+
+    def row(self, i: int) -> list[Any]:
+        rows, length = self.shape
+        return self.items[i::rows] if self.by_column else self.items[i * length : (i + 1) * length]
+
+
+def _part(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, _Record):
+        return value.part
+    return f"a {type(value).__name__}"
+
+
+def _expect(value: Any, *parts: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, _Record) or value.part not in parts:
+        raise _UnexpectedError(f"{_part(value)} where {' or '.join(parts)} is expected")
+    return value
+
+
+def _frame_columns(root: Any) -> dict[str, Column]:  # noqa: ANN401
+    state = _expect(root, "frame").state
+    # pandas 1.0 called the manager _data.
+    manager = _expect(state.get("_mgr", state.get("_data")), "manager")
+    if manager.state is not None:  # before pandas 1.3
+        inside = manager.state[3]["0.14.1"]
+        axes = inside["axes"]
+        blocks = [(block["values"], block["mgr_locs"]) for block in inside["blocks"]]
+    else:
+        parts, axes = manager.args
+        blocks = [_expect(block, "block").args[:2] for block in parts]
+    names = _column_names(axes[0])
+    found: dict[int, Column] = {}
+    for values, places in blocks:
+        columns = _block_columns(_values(values))
+        found.update(zip(_places(places), columns, strict=True))
+    if sorted(found) != list(range(len(names))):
+        raise _UnexpectedError(f"{len(found)} columns for {len(names)} names")
+    if len({len(column) for column in found.values()}) > 1:
+        raise _UnexpectedError("columns of different lengths")
+    return {name: found[i] for i, name in enumerate(names)}
+
+
+def _column_names(index: Any) -> list[str]:  # noqa: ANN401
+    record = _expect(index, "new_index")
+    if "data" not in record.args[1]:
+        raise _UnexpectedError("columns without names")
+    names = _block_columns(_values(record.args[1]["data"]))[0]
+    if not all(isinstance(name, str) for name in names):
+        raise _UnexpectedError("column names that are not text")
+    if len(set(names)) < len(names):
+        raise _UnexpectedError("two columns of the same name")
+    return list(names)
+
+
+def _block_columns(values: Any) -> list[Column]:  # noqa: ANN401
+    """The columns of one block: (n_columns, n_rows), or one column alone."""
+    if isinstance(values, _Objects):
+        if len(values.shape) == 1:
+            return [_cells(values.items)]
+        return [_cells(values.row(i)) for i in range(values.shape[0])]
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        return list(values)
+    return [values]
+
+
+def _places(places: Any) -> list[int]:  # noqa: ANN401
+    """Which columns of the frame those of a block are."""
+    if isinstance(places, _Record) and places.part == "slice":
+        return list(range(*slice(*places.args).indices(1 << 20)))
+    positions = _values(places)
+    if not isinstance(positions, np.ndarray) or positions.dtype.kind != "i":
+        raise _UnexpectedError("column positions that are not integers")
+    return [int(position) for position in positions]
+
+
+def _values(value: Any) -> Any:  # noqa: ANN401
+    """An array record as a numpy array, as objects, or as a list of strings and None."""
+    record = _expect(value, "array", "array_of_buffer", "arrow_strings", "strings")
+    if record.part == "arrow_strings":
+        return _arrow_strings(record.state.get("_pa_array", record.state.get("_data")))
+    if record.part == "strings":
+        inner = next(item for item in record.state if _part(item) in ("array", "array_of_buffer"))
+        return _values(inner)
+    if record.part == "array":
+        _, shape, dtype, by_column, data = record.state
+    else:
+        data, dtype, shape, order = record.args[:4]
+        by_column = order == "F"
+    shape = tuple(int(length) for length in shape)
+    if len(shape) not in (1, 2) or min(shape) < 0:
+        raise _UnexpectedError(f"an array of shape {shape}")
+    code = _dtype_code(dtype)
+    if code == "O":
+        if not isinstance(data, list) or len(data) != int(np.prod(shape)):
+            raise _UnexpectedError("an object array of another length than its shape")
+        return _Objects(shape, data, by_column)
+    flat = np.frombuffer(_bytes(data), dtype=np.dtype(code))
+    return flat.reshape(shape, order="F" if by_column else "C")
+
+
+def _dtype_code(dtype: Any) -> str:  # noqa: ANN401
+    """The numpy type, one of O or [<>|][fiub][1248]."""
+    record = _expect(dtype, "dtype")
+    code = str(record.args[0])
+    if re.fullmatch(r"O[48]?", code):
+        return "O"
+    order = record.state[1] if record.state is not None else "|"
+    if not re.fullmatch(r"[fiub][1248]", code) or order not in ("<", ">", "|", "="):
+        raise _UnexpectedError(f"numpy cells of type {order}{code}")
+    return f"{order}{code}"
+
+
+def _arrow_strings(value: Any) -> list[str | None]:  # noqa: ANN401
+    record = _expect(value, "arrow_array", "arrow_chunks")
+    if record.part == "arrow_chunks":
+        chunks = [_arrow_strings(chunk) for chunk in record.args[0]]
+        return [text for chunk in chunks for text in chunk]
+    kind, length, _, offset, buffers, children, dictionary = record.args[0]
+    alias = _expect(kind, "arrow_type").args[0]
+    kinds = {"string": pa.string(), "large_string": pa.large_string()}
+    if alias not in kinds or children or dictionary is not None:
+        raise _UnexpectedError(f"an Arrow column of {alias}")
+    parts = [
+        None if buffer is None else pa.py_buffer(_bytes(_expect(buffer, "arrow_buffer").args[0]))
+        for buffer in buffers
+    ]
+    array = pa.Array.from_buffers(kinds[alias], int(length), parts, offset=int(offset))
+    array.validate(full=True)  # lengths, offsets and UTF-8, before a cell is touched
+    texts: list[str | None] = array.to_pylist()
+    return texts
+
+
+def _bytes(value: Any) -> bytes | bytearray:  # noqa: ANN401
+    if isinstance(value, bytes | bytearray):
+        return value
+    args = _expect(value, "bytes").args
+    if not args:
+        return b""
+    if isinstance(args[0], str):
+        return args[0].encode("latin-1")  # how protocol 2, which has no bytes, writes them
+    return _bytes(args[0])
+
+
+_PLAIN = {str, float, int, bool, type(None)}
+
+
+def _cells(cells: list[Any]) -> list[Any]:
+    if set(map(type, cells)) <= _PLAIN:
+        return cells
+    dtypes: dict[int, np.dtype[Any]] = {}
+    return [cell if type(cell) in _PLAIN else _cell(cell, dtypes) for cell in cells]
+
+
+def _cell(cell: Any, dtypes: dict[int, np.dtype[Any]]) -> Any:  # noqa: ANN401
+    """A numpy scalar or pandas.NA as Python has it. dtypes: by id, one record serves all cells."""
+    if isinstance(cell, type) and issubclass(cell, _Record) and cell.part == "missing":
+        return None
+    record = _expect(cell, "scalar")
+    kind, data = record.args
+    if id(kind) not in dtypes:
+        dtypes[id(kind)] = np.dtype(_dtype_code(kind))
+    return np.frombuffer(_bytes(data), dtype=dtypes[id(kind)])[0].item()

@@ -1,0 +1,115 @@
+"""What every encoder promises: texts in, one vector of length 1 per text out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from equirouter.arrays import Float32Array
+from equirouter.errors import ConfigError, DataError
+from equirouter.progress import Progress, silent
+
+__all__ = ["Encoder", "check_images", "check_texts"]
+
+
+class Encoder(ABC):
+    """Turns queries into embeddings. A subclass says name, dimension, fingerprint and embed.
+
+    Making one is cheap: weights are looked for when they are first needed.
+    """
+
+    name: ClassVar[str]
+    """As in the registry and on the command line."""
+    accepts_images: ClassVar[bool] = False
+    """Whether encode reads the images; if not, every one given must be None."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that matter for what an embedding is; JSON can hold them."""
+        return {}
+
+    @property
+    @abstractmethod
+    def dimension(self) -> int:
+        """d, the length of an embedding."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A short string that changes with all that changes an embedding: weights, window, version.
+
+        It is stored with what was trained on the embeddings, and it keys the cache.
+        """
+
+    @abstractmethod
+    def embed(
+        self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
+    ) -> Float32Array:
+        """(N, d) unit-norm embeddings of checked input, N >= 1: what encode calls."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        images: Sequence[str | None] | None = None,
+        *,
+        progress: Progress = silent,
+    ) -> Float32Array:
+        """Embed each query by what is in it, whatever the other queries are.
+
+        texts: N strings with something in them. images: a path or None per query.
+        progress: called as ("encode", done, total) after every batch; the unit is the encoder's.
+        Returns (N, d) float32, each row of length 1, in the order of texts.
+        Raises DataError for an empty or invalid text, with its index, and when the encoder gives
+        anything but finite numbers; ConfigError for images that the encoder cannot read.
+        """
+        texts = check_texts(texts)
+        images = check_images(images, len(texts), encoder=self)
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        embeddings = self.embed(texts, images, progress)
+        wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+        if wrong.size:
+            raise DataError(
+                f"encoder {self.name}: the embedding of text {wrong[0]} has values that are not "
+                "finite; the weights are damaged, so install or download them again"
+            )
+        return embeddings
+
+
+def check_texts(texts: Sequence[str]) -> tuple[str, ...]:
+    """The texts as a tuple. Raises DataError for one that is empty or not text, with its index."""
+    if isinstance(texts, str | bytes):
+        raise DataError("texts is one string where a list of texts is expected: write [text]")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"text {i} is a {type(text).__name__} where a string is expected")
+        if not text or text.isspace():
+            raise DataError(
+                f"text {i} is empty: a router needs something to read; leave this query out"
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"text {i} is not valid Unicode: character {error.start} is the lone surrogate "
+                f"{text[error.start]!r}; decode the source with the encoding it was written in"
+            ) from error
+    return tuple(texts)
+
+
+def check_images(
+    images: Sequence[str | None] | None, n_texts: int, *, encoder: Encoder
+) -> tuple[str | None, ...]:
+    """One path or None per text. Raises DataError for a wrong number, ConfigError if unreadable."""
+    if images is None:
+        return (None,) * n_texts
+    if len(images) != n_texts:
+        raise DataError(f"{len(images)} images for {n_texts} texts: give one path or None per text")
+    given = [i for i, image in enumerate(images) if image is not None]
+    if given and not encoder.accepts_images:
+        raise ConfigError(
+            f"encoder {encoder.name} reads text only, but query {given[0]} has the image "
+            f"{images[given[0]]!r}; choose an encoder that reads images, or leave them out"
+        )
+    return tuple(images)

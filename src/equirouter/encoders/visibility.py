@@ -1,0 +1,83 @@
+"""Whether the encoder sees what tells the queries apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, IntArray
+from equirouter.errors import DataError
+
+__all__ = ["WARN_ABOVE", "Visibility", "duplicate_share"]
+
+WARN_ABOVE = 0.05
+"""Share of queries that look like another one, above which a user is warned."""
+
+_TOLERANCE = 1e-5
+"""Largest difference in any coordinate of what counts as the same vector: the same window encoded
+in two batches differs by about 1e-7, two different windows by 1e-3 and more."""
+
+
+@dataclass(frozen=True)
+class Visibility:
+    """How many queries cannot be told from another one by their embedding.
+
+    share: n_duplicates / n_queries, in [0, 1]; 0 is best. A query counts when another query with a
+    different text has the same embedding; the same text twice is no loss.
+    """
+
+    share: float
+    n_duplicates: int
+    n_queries: int
+
+    @property
+    def warning(self) -> str | None:
+        """What to tell the user, with the way out; None when the share is at most 5 %."""
+        if self.share <= WARN_ABOVE:
+            return None
+        return (
+            f"{self.n_duplicates} of {self.n_queries} queries ({self.share:.0%}) have the same "
+            "embedding as a query with another text: the encoder does not see what tells them "
+            "apart, so a router can only learn their kind. Prompts that begin alike, as few-shot "
+            "prompts do, need --window tail or --window head+tail"
+        )
+
+
+def duplicate_share(embeddings: Float32Array, texts: Sequence[str]) -> Visibility:
+    """The share of queries whose embedding is that of another query with a different text.
+
+    embeddings: (N, d). texts: the N texts that were embedded. No query at all gives a share of 0.
+    Raises DataError when the numbers of rows and texts differ.
+    """
+    if len(embeddings) != len(texts):
+        raise DataError(f"{len(embeddings)} embeddings for {len(texts)} texts: one each is needed")
+    texts_of_group: dict[int, set[str]] = {}
+    groups = _groups(np.asarray(embeddings, dtype=np.float32))
+    for group, text in zip(groups, texts, strict=True):
+        texts_of_group.setdefault(int(group), set()).add(text)
+    n_duplicates = sum(len(texts_of_group[int(group)]) > 1 for group in groups)
+    n_queries = len(texts)
+    return Visibility(n_duplicates / max(n_queries, 1), n_duplicates, n_queries)
+
+
+def _groups(embeddings: Float32Array) -> IntArray:
+    """(N,): a group number per row, the same for rows that are equal within the tolerance.
+
+    Rows are sorted by their projection on one direction, in which equal rows are neighbours, so
+    that only neighbours are compared: N log N. Rounding and hashing would part equal rows whose
+    coordinates lie at the edge of a rounding step.
+    """
+    n_queries, dimension = embeddings.shape
+    if n_queries == 0:
+        return np.zeros(0, dtype=np.int64)
+    direction = np.sqrt(np.arange(1.0, dimension + 1.0)) % 1.0 - 0.5  # any without a pattern
+    order = np.argsort(embeddings @ direction, kind="stable")
+    starts = np.ones(n_queries, dtype=np.int64)  # 1 where a row differs from the one before it
+    for block in range(1, n_queries, 4096):  # blocks bound the memory of the difference
+        rows = order[block : block + 4096]
+        before = order[block - 1 : block - 1 + len(rows)]
+        gap = np.abs(embeddings[rows] - embeddings[before]).max(axis=1)
+        starts[block : block + len(rows)] = gap > _TOLERANCE
+    groups = np.empty(n_queries, dtype=np.int64)
+    groups[order] = np.cumsum(starts)
+    return groups

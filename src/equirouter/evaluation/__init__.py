@@ -1,0 +1,42 @@
+"""Measuring: what a router's choices scored, cost and wasted.
+
+    collapse     RCI (App. D), call shares
+    metrics      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
+    curve        from choices to the curve, the metrics and their bootstrap draws
+    bootstrap    paired resamples of queries, percentile intervals
+    diagnostics  margins (Eq. 4) and ties of a table
+    published    the paper's Table 1 and Table A1
+    benchmark    fit on train, choose on validation, measure on test
+    protocol     the parts of a table, encoded, and a timed fit
+    aggregate    means and intervals over seeds
+    decisions    every choice with its outcome, as a table
+    checks       what every measure asks of its arrays
+
+Formulas, directions and traps: docs/metrics.md.
+"""
+
+from equirouter.evaluation.bootstrap import interval, pooled_interval, reached_share
+from equirouter.evaluation.collapse import call_shares, collapse_scores, routing_collapse_index
+from equirouter.evaluation.curve import Measurement, SweepOutcomes, measure, sweep_outcomes
+from equirouter.evaluation.diagnostics import margins, tie_rate
+from equirouter.evaluation.metrics import cheapest_reaching, normalised_area, peak
+from equirouter.evaluation.published import published_for
+
+__all__ = [
+    "Measurement",
+    "SweepOutcomes",
+    "call_shares",
+    "cheapest_reaching",
+    "collapse_scores",
+    "interval",
+    "margins",
+    "measure",
+    "normalised_area",
+    "peak",
+    "pooled_interval",
+    "published_for",
+    "reached_share",
+    "routing_collapse_index",
+    "sweep_outcomes",
+    "tie_rate",
+]

@@ -1,0 +1,244 @@
+"""The main job: fit on the training part, choose on validation, measure on the test part."""
+
+import json
+import platform
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from equirouter import __version__
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split, split_outcomes
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.visibility import duplicate_share
+from equirouter.errors import ConfigError
+from equirouter.evaluation.aggregate import (
+    curve_entry,
+    metric_entries,
+    paired_entries,
+    spread_entry,
+)
+from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.decisions import DecisionLog, decision_log
+from equirouter.evaluation.protocol import Prepared, fit_timed, prepare, stream
+from equirouter.evaluation.published import published_for
+from equirouter.output import atomic_write, make_folder
+from equirouter.policy import Policy
+from equirouter.progress import Progress, silent
+from equirouter.registry import POLICIES
+from equirouter.routers import make_router
+from equirouter.routers.base import Router
+
+__all__ = ["ANCHORS", "FIRST_SEED", "run_benchmark"]
+
+ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
+FIRST_SEED = 42  # the paper's, App. A.1; further seeds count on from it
+N_POINTS = 100
+
+
+@dataclass
+class _Record:
+    """What one router did, seed by seed."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    points: list[FloatArray] = field(default_factory=list)
+    fit_seconds: list[float] = field(default_factory=list)
+    predict_us: list[float] = field(default_factory=list)
+    n_parameters: list[float] = field(default_factory=list)
+
+
+def run_benchmark(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    *,
+    embeddings: Float32Array | None = None,
+    cache: EmbeddingCache | None = None,
+    routers: Sequence[str] = ("equirouter", "mlp", "knn"),
+    policy: str = "budget",
+    split: Literal["in-domain", "ood"] = "in-domain",
+    n_seeds: int = 3,
+    resamples: int = 1000,
+    device: str = "auto",
+    out: str | Path | None = None,
+    command: Sequence[str] = (),
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Measure routers and anchors under one protocol; returns what results.json holds.
+
+    embeddings: (N, d) of the table's queries by encoder; made here, through cache, when not given.
+    routers: specs as make_router takes them.
+    n_seeds: seeds 42, 43, ...; each makes its own split and its own training run. out: a folder for
+    results.json and decisions.parquet. Intervals are 95 % from `resamples` paired resamples of the
+    test queries per seed, pooled over the seeds (docs/metrics.md).
+    """
+    if n_seeds < 1:
+        raise ConfigError(f"{n_seeds} seeds: at least one is needed")
+    specs = list(dict.fromkeys(routers))
+    rule: Policy = POLICIES.load(policy)()
+    for spec in specs:
+        _check_router(make_router(spec), spec, rule, policy)
+    seeds = list(range(FIRST_SEED, FIRST_SEED + n_seeds))
+    splits = [split_outcomes(outcomes, kind=split, seed=seed) for seed in seeds]
+    folder = None if out is None else make_folder(out)
+    if embeddings is None:
+        embeddings = encode_cached(
+            encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
+        )
+    records = {name: _Record() for name in (*ANCHORS, *specs)}
+    left_out, n_measured, cost_errors = [], [], []
+    log_file = (
+        nullcontext(None)
+        if folder is None
+        else decision_log(folder / "decisions.parquet", outcomes, rule.setting)
+    )
+    total = n_seeds * len(records)
+    with log_file as log:
+        for index, made in enumerate(splits):
+            progress("fit and measure", index * len(records), total)
+            prepared = prepare(outcomes, embeddings, made)
+            left_out.append(prepared.n_incomplete_test)
+            n_measured.append(len(prepared.test.rows))
+            cost_errors.append(prepared.cost_error)
+            for step, (name, record) in enumerate(records.items()):
+                _run(name, record, prepared, rule, made, resamples, device, log)
+                progress("fit and measure", index * len(records) + step + 1, total)
+    results = _results(outcomes, encoder, records, specs, splits, policy, embeddings)
+    results["protocol"]["resamples"] = resamples
+    results["command"] = list(command)
+    results["left_out"] = {
+        "incomplete_test_queries": left_out[0],
+        "measured_test_queries": n_measured[0],
+        "per_seed": left_out,
+    }
+    relative = np.mean([error.relative for error in cost_errors], axis=0)
+    results["cost_model"] = {
+        "mse": float(np.mean([error.mse for error in cost_errors])),
+        "relative_error": dict(zip(outcomes.models, relative.tolist(), strict=True)),
+    }
+    if folder is not None:
+        with atomic_write(folder / "results.json") as stream_:
+            stream_.write(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return results
+
+
+def _check_router(router: Router, spec: str, rule: Policy, policy: str) -> None:
+    if router.reads != "embeddings":
+        raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
+    if rule.needs == "expected_performance" and router.scores_are != rule.needs:
+        raise ConfigError(
+            f"policy {policy} needs scores that estimate performance, and {spec} only ranks: "
+            f"use --policy budget, or {spec}:loss=ranking+mse where the router has that setting"
+        )
+
+
+def _run(
+    name: str,
+    record: _Record,
+    prepared: Prepared,
+    rule: Policy,
+    split: Split,
+    resamples: int,
+    device: str,
+    log: DecisionLog | None,
+) -> None:
+    """One router on one seed: fit, predict, sweep, measure."""
+    router = make_router(name)
+    if hasattr(router, "device"):
+        router.device = device
+    test = prepared.test
+    record.fit_seconds.append(fit_timed(router, prepared, name=name, seed=split.seed))
+    inputs = test.inputs(router)
+    start = perf_counter()
+    scores = router.predict(inputs).astype(np.float64)
+    record.predict_us.append((perf_counter() - start) / len(inputs) * 1e6)
+    costs = test.costs(router)
+    points = rule.points(scores, test.predicted_cost_usd, N_POINTS)
+    chosen = rule.sweep(scores, costs, points)
+    rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
+    record.measurements.append(
+        measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
+    )
+    record.points.append(points)
+    record.n_parameters.append(router.n_parameters)
+    if log is not None:
+        log.add(name, split.seed, test.rows, points, chosen)
+
+
+def _results(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    records: dict[str, _Record],
+    specs: Sequence[str],
+    splits: Sequence[Split],
+    policy: str,
+    embeddings: Float32Array,
+) -> dict[str, Any]:
+    visibility = duplicate_share(embeddings, outcomes.texts)
+    entries = {name: _metrics(record, outcomes) for name, record in records.items()}
+    reference = records["task"].measurements
+    return {
+        "schema": 1,
+        "dataset": {
+            "name": outcomes.name,
+            "n_queries": outcomes.n_queries,
+            "n_models": outcomes.n_models,
+            "models": list(outcomes.models),
+            "fingerprint": outcomes.fingerprint,
+        },
+        "protocol": {
+            "split": splits[0].kind,
+            "ratios": list(splits[0].ratios),
+            "seeds": [split.seed for split in splits],
+            "policy": policy,
+            "budgets": N_POINTS,
+            "encoder": encoder.name,
+            "window": getattr(encoder, "window", None),
+            "encoder_fingerprint": encoder.fingerprint,
+            "nauc": "paper",
+        },
+        "anchors": {name: entries[name] for name in ANCHORS},
+        "routers": {name: entries[name] for name in specs},
+        "paired": {name: paired_entries(records[name].measurements, reference) for name in specs},
+        "curves": {
+            name: curve_entry(record.measurements, record.points, outcomes.models)
+            for name, record in records.items()
+        },
+        "outcomes": asdict(outcomes.describe()),
+        "visibility": {
+            "share": visibility.share,
+            "n_duplicates": visibility.n_duplicates,
+            "warning": visibility.warning,
+        },
+        "split_hashes": {str(split.seed): split.hash for split in splits},
+        "versions": {
+            "equirouter": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        "published": _published(outcomes.name, splits[0].kind),
+    }
+
+
+def _published(name: str, split: Literal["in-domain", "ood"]) -> dict[str, Any] | None:
+    found = published_for(name, split)
+    if found is None:
+        return None
+    return {
+        "source": found.source,
+        "rows": {router: row.metrics() for router, row in found.rows.items()},
+    }
+
+
+def _metrics(record: _Record, outcomes: Outcomes) -> dict[str, Any]:
+    return metric_entries(record.measurements, outcomes.models) | {
+        "fit_seconds": spread_entry(record.fit_seconds),
+        "predict_us_per_query": spread_entry(record.predict_us),
+        "n_parameters": spread_entry(record.n_parameters),
+    }

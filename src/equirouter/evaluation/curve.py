@@ -1,0 +1,184 @@
+"""From choices at many operating points to the curve, its metrics and their bootstrap draws."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from equirouter.arrays import FloatArray
+from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.bootstrap import resampled_means, weighted_means
+from equirouter.evaluation.checks import checked_chosen, checked_outcomes
+from equirouter.evaluation.collapse import CollapseVariant, call_shares, collapse_table, pick
+from equirouter.evaluation.metrics import (
+    QUALITY_LEVELS,
+    cheapest_reaching,
+    cost_share,
+    normalised_area,
+    peak,
+    pick_point,
+    strongest_model,
+)
+
+__all__ = ["Curve", "Draws", "Measurement", "Point", "SweepOutcomes", "measure", "sweep_outcomes"]
+
+Point: TypeAlias = float | list[float] | dict[str, float | None] | None
+Draws: TypeAlias = FloatArray | dict[str, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class SweepOutcomes:
+    """What the chosen model scored, cost and wasted, per query and operating point.
+
+    performance, cost_usd (USD), collapse (in [0, 1], App. D): (N, T) each.
+    """
+
+    performance: FloatArray
+    cost_usd: FloatArray
+    collapse: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Means over queries per operating point.
+
+    performance, cost_usd (USD), rci (in [0, 1]): (T,). call_share: (T, K), rows sum to 1.
+    """
+
+    performance: FloatArray
+    cost_usd: FloatArray
+    rci: FloatArray
+    call_share: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The metrics of one router on one set of queries.
+
+    point: metric -> value. nauc, peak_score: higher is better; peak_cost_usd in USD, qnc as a share
+    of the strongest model's cost, rci (last operating point) and rci_mean (mean over all of them):
+    lower is better. cost_at_quality (shares of the strongest's cost) and rci_at_quality map
+    "1.00", "0.99", ... to a value. None: that quality is never reached (or the strongest costs
+    nothing, for shares of its cost). call_share: one share per model at the last operating point.
+    draws: the same metrics in R resamples of the queries, (R,) arrays, maps of them, and (R, K) for
+    call_share; NaN stands for None. The definition is followed in each resample, down to which
+    model is the strongest in it. curve: the means that the metrics are computed from.
+    """
+
+    point: dict[str, Point]
+    draws: dict[str, Draws]
+    curve: Curve
+
+
+def sweep_outcomes(
+    chosen: ArrayLike,
+    performance: ArrayLike,
+    cost_usd: ArrayLike,
+    *,
+    variant: CollapseVariant = "paper",
+) -> SweepOutcomes:
+    """Look up the outcome of every choice.
+
+    chosen: (N, T) columns, one column per operating point. performance, cost_usd: (N, K), no NaN.
+    variant: see collapse_table. Raises DataError for other shapes, missing outcomes, or a choice
+    that is no column; ConfigError for an unknown variant.
+    """
+    performance, cost_usd = checked_outcomes(performance, cost_usd)
+    columns = checked_chosen(chosen, *performance.shape)
+    if columns.ndim != 2:
+        raise DataError(
+            f"chosen has shape {columns.shape}; expected ({len(performance)}, T), a column per "
+            "operating point: for a single one pass chosen[:, None]"
+        )
+    return SweepOutcomes(
+        *pick(
+            columns, performance, cost_usd, collapse_table(performance, cost_usd, variant=variant)
+        )
+    )
+
+
+def measure(
+    chosen: ArrayLike,
+    performance: ArrayLike,
+    cost_usd: ArrayLike,
+    *,
+    resamples: int = 1000,
+    rng: np.random.Generator | None = None,
+    variant: CollapseVariant = "paper",
+) -> Measurement:
+    """All metrics of a sweep, with bootstrap draws over queries.
+
+    chosen: (N, T) columns in order of increasing budget, the largest last. performance, cost_usd:
+    (N, K), no NaN. resamples: 0 leaves draws empty, without a cost. rng: where the resamples come
+    from; a new generator of one seed for every router makes their draws paired. variant: see
+    collapse_table. Errors: see sweep_outcomes; ConfigError for resamples without rng.
+    Source: paper, App. A.3 and D.
+    """
+    if resamples and rng is None:
+        raise ConfigError(
+            f"{resamples} resamples need a random generator: pass rng, or resamples=0"
+        )
+    performance, cost_usd = checked_outcomes(performance, cost_usd)
+    sweep = sweep_outcomes(chosen, performance, cost_usd, variant=variant)
+    n_queries, n_models = performance.shape
+    at_last = np.eye(n_models)[np.asarray(chosen)[:, -1]]  # (N, K), a 1 in the chosen column
+    parts = (
+        *(sweep.performance, sweep.cost_usd, sweep.collapse),  # (N, T) each
+        *(performance, cost_usd, at_last),  # (N, K) each
+    )
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    values = np.concatenate(parts, axis=1)  # one matrix, so one product per block of resamples
+    means = np.split(weighted_means(np.ones((1, n_queries)), values), ends, axis=1)
+    draws: dict[str, Draws] = {}
+    if rng is not None and resamples:
+        draws = _metrics(np.split(resampled_means(values, resamples, rng), ends, axis=1))
+    return Measurement(
+        point={name: _plain(value) for name, value in _metrics(means).items()},
+        draws=draws,
+        curve=Curve(means[0][0], means[1][0], means[2][0], call_shares(chosen, n_models)),
+    )
+
+
+def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:
+    """Every metric in R (re)samples.
+
+    means: performance, cost and collapse per operating point, (R, T) each; performance, cost and
+    share of calls per model, (R, K) each.
+    """
+    performance, cost_usd, collapse, model_performance, model_cost_usd, call_share = means
+    strongest = strongest_model(model_performance, model_cost_usd)
+    target = pick_point(model_performance, strongest)
+    reference_usd = pick_point(model_cost_usd, strongest)
+    points = {
+        name: cheapest_reaching(cost_usd, performance, level * target)
+        for name, level in QUALITY_LEVELS.items()
+    }
+    cost_at_quality = {
+        name: cost_share(pick_point(cost_usd, point), reference_usd)
+        for name, point in points.items()
+    }
+    peak_score, peak_cost_usd = peak(cost_usd, performance)
+    return {
+        "nauc": normalised_area(cost_usd, performance),
+        "peak_score": peak_score,
+        "peak_cost_usd": peak_cost_usd,
+        "qnc": cost_at_quality["1.00"],
+        "rci": collapse[:, -1],
+        "rci_mean": collapse.mean(axis=-1),
+        "rci_at_quality": {name: pick_point(collapse, point) for name, point in points.items()},
+        "cost_at_quality": cost_at_quality,
+        "call_share": call_share,
+    }
+
+
+def _plain(values: Draws) -> Point:
+    """The one row of a metric without resampling, as JSON would have it."""
+    if isinstance(values, dict):
+        return {name: _number(row[0]) for name, row in values.items()}
+    return _number(values[0]) if values.ndim == 1 else [float(share) for share in values[0]]
+
+
+def _number(value: np.float64) -> float | None:
+    return None if np.isnan(value) else float(value)

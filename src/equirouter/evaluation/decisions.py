@@ -1,0 +1,86 @@
+"""decisions.parquet: every choice of a run, so that anybody can compute the metrics again."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.output import atomic_write
+
+__all__ = ["DecisionLog", "decision_log"]
+
+
+class DecisionLog:
+    """Writes one row per router, seed, operating point and test query."""
+
+    def __init__(self, writer: Any, outcomes: Outcomes, setting: str) -> None:  # noqa: ANN401
+        self.writer = writer
+        self.outcomes = outcomes
+        self.setting = setting
+
+    def add(
+        self, router: str, seed: int, rows: IntArray, points: FloatArray, chosen: IntArray
+    ) -> None:
+        """One router's sweep: rows (n,) of the table, points (T,), chosen (n, T) columns."""
+        import pyarrow as pa
+
+        n, n_points = chosen.shape
+        columns = chosen.T.ravel()  # point by point: long runs of equal values compress well
+        queries = np.tile(np.arange(n, dtype=np.int32), n_points)
+        repeated = np.tile(rows, n_points)
+        point = np.repeat(np.arange(n_points, dtype=np.int32), n)
+        size = len(columns)
+        table = pa.Table.from_arrays(
+            [
+                _dictionary(np.zeros(size, np.int32), [router]),
+                pa.array(np.full(size, seed, np.int64)),
+                pa.array(point),
+                pa.array(points[point]),
+                _dictionary(queries, [self.outcomes.query_ids[row] for row in rows]),
+                _dictionary(columns.astype(np.int32), self.outcomes.models),
+                pa.array(self.outcomes.performance[repeated, columns]),
+                pa.array(self.outcomes.cost_usd[repeated, columns]),
+            ],
+            schema=_schema(self.setting),
+        )
+        self.writer.write_table(table)
+
+
+@contextmanager
+def decision_log(path: str | Path, outcomes: Outcomes, setting: str) -> Iterator[DecisionLog]:
+    """Open decisions.parquet for writing; it appears at path when all of it is written."""
+    import pyarrow.parquet as pq
+
+    with (
+        atomic_write(path, "wb") as stream,
+        pq.ParquetWriter(stream, _schema(setting), compression="zstd") as writer,
+    ):
+        yield DecisionLog(writer, outcomes, setting)
+
+
+def _schema(setting: str) -> Any:  # noqa: ANN401  # pyarrow is not typed
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("router", text),
+            ("seed", pa.int64()),
+            ("point", pa.int32()),
+            (setting, pa.float64()),
+            ("query_id", text),
+            ("chosen_model", text),
+            ("performance", pa.float64()),
+            ("cost_usd", pa.float64()),
+        ]
+    )
+
+
+def _dictionary(indices: Any, values: Sequence[str]) -> Any:  # noqa: ANN401
+    import pyarrow as pa
+
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(values)))

@@ -1,0 +1,130 @@
+"""One split made ready: embeddings, outcomes and predicted costs of the three parts.
+
+Every router of a run gets the same parts and the same predicted costs, so that a difference between
+two routers is a difference in scores.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.cost import CostModel
+from equirouter.cost.predictor import CostError
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split
+from equirouter.errors import ConfigError, DataError
+from equirouter.routers.base import Router, Validation
+
+__all__ = ["Part", "Prepared", "fit_timed", "prepare", "stream"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part of a split: rows of the table, and what is known of those queries.
+
+    embeddings (n, d), tasks (n, n_tasks) one-hot, performance, cost_usd (n, K) with NaN where not
+    known, predicted_cost_usd (n, K).
+    """
+
+    rows: IntArray
+    embeddings: Float32Array
+    tasks: Float32Array
+    performance: FloatArray
+    cost_usd: FloatArray
+    predicted_cost_usd: FloatArray
+
+    def inputs(self, router: Router) -> Float32Array:
+        """What this router reads of the part."""
+        if router.reads == "tasks":
+            return self.tasks
+        if router.reads == "outcomes":
+            return self.performance.astype(np.float32)
+        return self.embeddings
+
+    def costs(self, router: Router) -> FloatArray:
+        """What this router takes a call to cost: the truth for the oracle, else predictions."""
+        return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A split of a table, ready for routers; measured parts hold complete rows only."""
+
+    train: Part
+    validation: Part
+    test: Part
+    cost_model: CostModel
+    cost_error: CostError
+    n_incomplete_test: int
+
+
+def prepare(
+    outcomes: Outcomes,
+    embeddings: Float32Array,
+    split: Split,
+    *,
+    cost_model: CostModel | None = None,
+) -> Prepared:
+    """Fit the cost model on the training part and predict every part's costs.
+
+    embeddings: (N, d) of all queries of the table. Incomplete queries train with the cells they
+    have; they are left out of validation and test, and those of the test part are counted.
+    """
+    if len(embeddings) != outcomes.n_queries:
+        raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
+    complete = outcomes.is_complete
+    validation, test = (rows[complete[rows]] for rows in (split.validation, split.test))
+    for name, rows in (("validation", validation), ("test", test)):
+        if len(rows) == 0:
+            raise DataError(f"{outcomes.name}: no complete query in the {name} part")
+    cost_model = (cost_model or CostModel()).fit(
+        embeddings[split.train],
+        outcomes.cost_usd[split.train],
+        validation=(embeddings[validation], outcomes.cost_usd[validation]),
+        rng=stream(split.seed, "cost"),
+    )
+    predicted = cost_model.predict(embeddings)
+    tasks = _one_hot(outcomes.tasks)
+    train, held_out, measured = (
+        Part(
+            rows,
+            embeddings[rows],
+            tasks[rows],
+            outcomes.performance[rows],
+            outcomes.cost_usd[rows],
+            predicted[rows],
+        )
+        for rows in (split.train, validation, test)
+    )
+    error = cost_model.error(embeddings[test], outcomes.cost_usd[test])
+    return Prepared(train, held_out, measured, cost_model, error, len(split.test) - len(test))
+
+
+def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
+    """Fit a router on the training part; returns the seconds it took."""
+    train, held_out = prepared.train, prepared.validation
+    start = perf_counter()
+    router.fit(
+        train.inputs(router),
+        train.performance,
+        train.cost_usd,
+        validation=Validation(held_out.inputs(router), held_out.performance, held_out.cost_usd),
+        rng=stream(seed, name),
+    )
+    return perf_counter() - start
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """The random numbers of one part of a run: they do not depend on what else runs."""
+    if seed < 0:
+        raise ConfigError(f"the seed is {seed}: expected 0 or more")
+    return np.random.default_rng([seed, zlib.crc32(name.encode("utf-8"))])
+
+
+def _one_hot(tasks: Sequence[str]) -> Float32Array:
+    _, column = np.unique(np.asarray(tasks), return_inverse=True)
+    return np.eye(int(column.max()) + 1, dtype=np.float32)[column]

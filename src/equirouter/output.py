@@ -1,0 +1,59 @@
+"""Writing files so that a failure never leaves a damaged file where a good one was."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from equirouter.errors import OutputError
+
+__all__ = ["atomic_write", "make_folder"]
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes the place of path only when all of it was written.
+
+    Text is UTF-8 with Unix line ends. On any failure the old file, if there is one, stays as it is
+    and the half-written one is removed. Raises OutputError, naming path, when the system refuses:
+    no space, no permission, a folder of that name.
+    """
+    path = Path(path)
+    text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, mode, **text) as stream:  # type: ignore[call-overload]
+            yield stream
+        finished = Path(temporary)
+        finished.chmod(0o666 & ~_umask())  # mkstemp gives 0600; results are for others too
+        finished.replace(path)
+        temporary = None
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"{path}: could not be written: {error.strerror or error}; "
+            "free space or permission is needed there, or another --out"
+        ) from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and its parents unless they are there. Raises OutputError when refused."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: no folder can be made there: {error.strerror}") from error
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,12 @@
+"""Policies: the only place where scores and predicted costs become a choice.
+
+base.py is the contract, budget.py the paper's per-query budget, utility.py performance minus priced
+cost, quality.py finds the operating point that keeps a stated share of the strongest's performance.
+"""
+
+from equirouter.policy.base import NOTHING_FITS, Policy
+from equirouter.policy.budget import BudgetPolicy
+from equirouter.policy.quality import Calibration, calibrate
+from equirouter.policy.utility import UtilityPolicy
+
+__all__ = ["NOTHING_FITS", "BudgetPolicy", "Calibration", "Policy", "UtilityPolicy", "calibrate"]

@@ -1,0 +1,90 @@
+"""The paper's policy: drop what costs more than the budget, take the best of the rest."""
+
+import math
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.errors import ConfigError
+from equirouter.policy.base import (
+    NOTHING_FITS,
+    Policy,
+    WhenNothingFits,
+    check_inputs,
+    check_when_nothing_fits,
+)
+
+__all__ = ["BudgetPolicy"]
+
+
+class BudgetPolicy(Policy):
+    """Highest score among models with predicted cost within the budget, ties to the cheaper.
+
+    Eq. 1-3 on predictions. budget_usd: USD for one call, inf for no limit. when_nothing_fits:
+    "cheapest" takes the model with the lowest predicted cost although it is over the budget,
+    "refuse" chooses none (-1). Raises ConfigError for a budget that is not positive.
+    """
+
+    setting = "budget_usd"
+
+    def __init__(
+        self, budget_usd: float = math.inf, *, when_nothing_fits: WhenNothingFits = "cheapest"
+    ) -> None:
+        if not budget_usd > 0:  # also refuses NaN
+            raise ConfigError(
+                f"the budget is {budget_usd} USD: expected a number above 0, for one call"
+            )
+        check_when_nothing_fits(when_nothing_fits)
+        self.budget_usd = budget_usd
+        self.when_nothing_fits = when_nothing_fits
+
+    def rank(
+        self,
+        scores: FloatArray,
+        predicted_cost_usd: FloatArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """Columns within the budget by score, ties to the cheaper; see Policy.rank."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        fits = allowed & (cost_usd <= self.budget_usd)
+        order = np.lexsort((cost_usd, -scores, ~fits))  # the last key sorts first
+        ranked = np.where(np.take_along_axis(fits, order, axis=1), order, NOTHING_FITS)
+        if self.when_nothing_fits == "cheapest":
+            cheapest = np.where(allowed, cost_usd, np.inf).argmin(axis=1)
+            stuck = ~fits.any(axis=1) & allowed.any(axis=1)
+            ranked[stuck, 0] = cheapest[stuck]
+        return ranked
+
+    def points(
+        self,
+        scores: FloatArray,  # noqa: ARG002  # budgets depend on costs alone
+        predicted_cost_usd: FloatArray,
+        n: int = 100,
+    ) -> FloatArray:
+        """Evenly spaced budgets from the smallest to the largest predicted cost (App. A.1)."""
+        return np.linspace(predicted_cost_usd.min(), predicted_cost_usd.max(), n)
+
+    def sweep(
+        self, scores: FloatArray, predicted_cost_usd: FloatArray, points: FloatArray
+    ) -> IntArray:
+        """Chosen columns (N, T) for the budgets (T,).
+
+        With a query's models in order of cost, the choice for a budget is the best of the first
+        few: one running maximum per query serves all budgets.
+        """
+        scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
+        by_cost = np.argsort(cost_usd, axis=1, kind="stable")
+        sorted_scores = np.take_along_axis(scores, by_cost, axis=1)
+        sorted_costs = np.take_along_axis(cost_usd, by_cost, axis=1)
+        best = np.maximum.accumulate(sorted_scores, axis=1)
+        rises = np.ones(best.shape, dtype=bool)
+        rises[:, 1:] = best[:, 1:] > best[:, :-1]  # an equal score later is a dearer model: no
+        place = np.maximum.accumulate(np.where(rises, np.arange(best.shape[1]), 0), axis=1)
+        best_column = np.take_along_axis(by_cost, place, axis=1)  # (N, K)
+        n_within = np.zeros((len(scores), len(points)), dtype=np.int64)
+        for column in range(sorted_costs.shape[1]):
+            n_within += sorted_costs[:, column, None] <= points
+        chosen = np.take_along_axis(best_column, np.maximum(n_within - 1, 0), axis=1)
+        if self.when_nothing_fits == "refuse":
+            chosen[n_within == 0] = NOTHING_FITS
+        return chosen

@@ -1,0 +1,68 @@
+"""The utility policy: performance minus lambda times cost, the highest wins."""
+
+import math
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.errors import ConfigError
+from equirouter.policy.base import NOTHING_FITS, Policy, check_inputs
+
+__all__ = ["UtilityPolicy"]
+
+
+class UtilityPolicy(Policy):
+    """Highest expected_performance - lambda_ * predicted_cost_usd, ties to the cheaper.
+
+    lambda_: performance that one USD must buy, 0 or more; 0 takes the best whatever it costs. It
+    needs scores that estimate performance: with scores that only rank, the difference from a cost
+    has no meaning.
+    """
+
+    needs = "expected_performance"
+    setting = "lambda"
+
+    def __init__(self, lambda_: float = 0.0) -> None:
+        if not 0 <= lambda_ < math.inf:
+            raise ConfigError(f"lambda is {lambda_}: expected a finite number of 0 or more")
+        self.lambda_ = lambda_
+
+    def rank(
+        self,
+        scores: FloatArray,
+        predicted_cost_usd: FloatArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """Columns by utility, ties to the cheaper; see Policy.rank."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        utility = scores - self.lambda_ * cost_usd
+        order = np.lexsort((cost_usd, -utility, ~allowed))
+        return np.where(np.take_along_axis(allowed, order, axis=1), order, NOTHING_FITS)
+
+    def points(
+        self, scores: FloatArray, predicted_cost_usd: FloatArray, n: int = 100
+    ) -> FloatArray:
+        """Lambdas from where cost alone decides down to 0, evenly spaced in the logarithm.
+
+        The largest is the widest gap in score over the typical (median) gap in cost between a
+        query's cheapest and dearest model, times 100; the smallest above 0 is a millionth of that.
+        """
+        scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
+        gap = float(scores.max() - scores.min()) or 1.0
+        spread = float(np.median(cost_usd.max(axis=1) - cost_usd.min(axis=1))) or 1.0
+        largest = 100.0 * gap / spread
+        return np.append(np.geomspace(largest, largest * 1e-6, n - 1), 0.0)
+
+    def sweep(
+        self, scores: FloatArray, predicted_cost_usd: FloatArray, points: FloatArray
+    ) -> IntArray:
+        """Chosen columns (N, T) for the lambdas (T,)."""
+        scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
+        by_cost = np.argsort(cost_usd, axis=1, kind="stable")  # argmax takes the first of equals
+        sorted_scores = np.take_along_axis(scores, by_cost, axis=1)
+        sorted_costs = np.take_along_axis(cost_usd, by_cost, axis=1)
+        chosen = np.empty((len(scores), len(points)), dtype=np.int64)
+        for point, lambda_ in enumerate(points):
+            place = (sorted_scores - lambda_ * sorted_costs).argmax(axis=1)
+            chosen[:, point] = np.take_along_axis(by_cost, place[:, None], axis=1)[:, 0]
+        return chosen

@@ -1,0 +1,91 @@
+"""Names that a user types, and the classes or functions behind them.
+
+Built-in entries are import paths, so that listing the names imports nothing. Another package joins
+by an entry point in the group named here, for example in its pyproject.toml:
+
+    [project.entry-points."equirouter.routers"]
+    my-router = "my_package:MyRouter"
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from equirouter.errors import UnknownNameError
+
+__all__ = ["DATASETS", "ENCODERS", "POLICIES", "ROUTERS", "Registry"]
+
+
+class Registry:
+    """A name -> object table whose objects are imported when they are asked for."""
+
+    def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.group = group
+        self.builtin = dict(builtin)
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        joined = {point.name: point.value for point in entry_points(group=self.group)}
+        return joined | self.builtin  # a third party cannot take over a built-in name
+
+    def names(self) -> list[str]:
+        """All names, built-in ones in their order, then those of other packages."""
+        return [*self.builtin, *sorted(set(self._paths) - set(self.builtin))]
+
+    def load(self, name: str) -> Any:  # noqa: ANN401  # routers, encoders, ...: the caller knows
+        """The object behind a name. Raises UnknownNameError, with the nearest names, if none."""
+        path = self._paths.get(name)
+        if path is None:
+            near = get_close_matches(name, self._paths, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UnknownNameError(
+                f"no {self.kind} named {name!r}: {hint}known: {', '.join(self.names())}"
+            )
+        module, _, attribute = path.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+ROUTERS = Registry(
+    "router",
+    "equirouter.routers",
+    {
+        "equirouter": "equirouter.routers.equirouter:EquiRouter",
+        "mlp": "equirouter.routers.mlp:MLPRouter",
+        "knn": "equirouter.routers.knn:KNNRouter",
+        "oracle": "equirouter.routers.anchors:OracleRouter",
+        "random": "equirouter.routers.anchors:RandomRouter",
+        "strongest": "equirouter.routers.anchors:StrongestRouter",
+        "cheapest": "equirouter.routers.anchors:CheapestRouter",
+        "task": "equirouter.routers.anchors:TaskRouter",
+    },
+)
+
+ENCODERS = Registry(
+    "encoder",
+    "equirouter.encoders",
+    {"minilm": "equirouter.encoders.minilm:MiniLMEncoder"},
+)
+
+DATASETS = Registry(
+    "data set",
+    "equirouter.datasets",
+    {
+        "simulated": "equirouter.data.simulated:Simulated",
+        "routerbench-5shot": "equirouter.data.routerbench:RouterBench5Shot",
+        "routerbench-0shot": "equirouter.data.routerbench:RouterBench0Shot",
+        "routerbench-raw": "equirouter.data.routerbench:RouterBenchRaw",
+    },
+)
+
+POLICIES = Registry(
+    "policy",
+    "equirouter.policies",
+    {
+        "budget": "equirouter.policy.budget:BudgetPolicy",
+        "utility": "equirouter.policy.utility:UtilityPolicy",
+    },
+)

@@ -1,0 +1,36 @@
+"""What was measured, made readable: terminal and Markdown tables, SVG figures, one HTML file.
+
+    results.py   reads and checks results.json; the columns that every table shows
+    tables.py    results_table, published_table, results_markdown
+    headline.py  the two sentences above everything else
+    figures.py   write_figures: static SVG
+    html.py      write_report: one offline file, its series from charts.py
+    write.py     write_all, print_results: all of it in one call
+    style.py     colour_of, dash_of: the same look for a router in every picture
+
+Nothing here computes a metric: `evaluation` measures, this folder shows.
+"""
+
+from equirouter.report.figures import write_figures
+from equirouter.report.headline import headline
+from equirouter.report.html import write_report
+from equirouter.report.results import check_results, read_results
+from equirouter.report.style import colour_of, dash_of
+from equirouter.report.tables import published_table, results_markdown, results_table
+from equirouter.report.write import check_report_extra, print_results, write_all
+
+__all__ = [
+    "check_report_extra",
+    "check_results",
+    "colour_of",
+    "dash_of",
+    "headline",
+    "print_results",
+    "published_table",
+    "read_results",
+    "results_markdown",
+    "results_table",
+    "write_all",
+    "write_figures",
+    "write_report",
+]

@@ -1,0 +1,76 @@
+"""The sentences above everything else: what was measured and what came out."""
+
+from equirouter.report.results import (
+    COLUMNS,
+    Measured,
+    Results,
+    counted_queries,
+    measured,
+    strongest_model,
+)
+
+__all__ = ["headline"]
+
+_COST_AT_98 = next(column for column in COLUMNS if column.path == ("cost_at_quality", "0.98"))
+
+
+def headline(results: Results) -> list[str]:
+    """What was measured and what came out, in plain sentences.
+
+    Which router reaches 98 % of the strongest model's mean performance at the lowest cost, and
+    whether its interval is clear of the `task` anchor's, which reads no query.
+    """
+    dataset, strongest = results["dataset"], strongest_model(results)
+    names, seeds = list(results["routers"]), results["protocol"]["seeds"]
+    what = (
+        f"{_count(len(names), 'router')} chose among {_count(dataset['n_models'], 'model')} for "
+        f"queries of {dataset['name']} ({dataset['n_queries']:,} queries, "
+        f"{_count(len(seeds), 'seed')}; {counted_queries(results)})."
+    )
+    costs = {
+        name: measured(entry, _COST_AT_98, strongest) for name, entry in results["routers"].items()
+    }
+    reached = {name: cost.mean for name, cost in costs.items() if cost.mean is not None}
+    if not reached:
+        return [what, f"No router reached 98 % of the mean performance of {strongest}."]
+    name = min(reached, key=lambda router: (reached[router], router))
+    return [
+        what,
+        f"{name} reaches 98 % of the mean performance of {strongest}, the strongest model, at the "
+        f"lowest cost: {_share(costs[name])} of what {strongest} costs.",
+        _against_task(results, costs[name]),
+    ]
+
+
+def _against_task(results: Results, cost: Measured) -> str:
+    if "task" not in results["anchors"]:
+        return "The task anchor was not measured, so this does not show that queries are read."
+    task = measured(results["anchors"]["task"], _COST_AT_98, strongest_model(results))
+    who = "The task anchor, which knows a query's task and reads no text,"
+    if task.mean is None:
+        return f"{who} does not get there."
+    needs = f"{who} needs {_share(task)}"
+    if cost.low is None or cost.high is None or task.low is None or task.high is None:
+        return f"{needs}; an interval is missing, so the two cannot be told apart."
+    if cost.high < task.low:
+        return f"{needs}: the intervals do not overlap, so reading the queries pays here."
+    if cost.low > task.high:
+        return f"{needs}: less, and the intervals do not overlap. Knowing the task is enough here."
+    return f"{needs}: the intervals overlap, so this is no proof that reading the queries pays."
+
+
+def _share(cost: Measured) -> str:
+    """A cost as a percentage with its interval."""
+
+    def percent(value: float) -> str:
+        return f"{100 * value:.1f} %"
+
+    if cost.mean is None:
+        return "/"
+    if cost.low is None or cost.high is None:
+        return percent(cost.mean)
+    return f"{percent(cost.mean)} (95 % interval {percent(cost.low)} to {percent(cost.high)})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

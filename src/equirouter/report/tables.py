@@ -1,0 +1,210 @@
+"""Results as tables: for the terminal and as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from equirouter.report.results import (
+    COLUMNS,
+    Column,
+    Measured,
+    Results,
+    best,
+    counted_queries,
+    entries,
+    measured,
+    strongest_model,
+)
+
+__all__ = ["caption", "cells", "published_table", "results_markdown", "results_table"]
+
+NEVER = "/"
+NOT_MEASURED = "–"
+_NAME_WIDTH = 12  # a longer name takes two lines instead of pushing the figures out
+_PUBLISHED = COLUMNS[:4]  # nAUC, P_s, QNC, RCI: what the paper's tables hold
+
+
+def results_table(results: Results, *, width: int | None = None) -> Table:
+    """The terminal's table: anchors first, then the routers from the highest nAUC to the lowest.
+
+    Each cell is a mean with its 95 % interval below; the best value of a column among the routers
+    is bold and has a "*". width: columns there are, by default the terminal's; intervals take
+    one line where they fit and two where they do not, down to 80 columns.
+    """
+    available = Console().width if width is None else width
+    table = _results_table(results, break_intervals=False)
+    if Console(width=1000).measure(table).maximum > available:
+        table = _results_table(results, break_intervals=True)
+    return table
+
+
+def _results_table(results: Results, *, break_intervals: bool) -> Table:
+    table = _rich_table("Measured routers", caption(results))
+    table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
+    for column in COLUMNS:
+        table.add_column(column.heading, no_wrap=True)
+    rows = entries(results)
+    columns = [cells(results, column) for column in COLUMNS]
+    n_anchors = sum(is_anchor for _, _, is_anchor in rows)
+    for index, (name, _, is_anchor) in enumerate(rows):
+        row = [_rich_cell(*column[name], break_intervals) for column in columns]
+        style = "dim" if is_anchor else ""
+        table.add_row(Text(name, style=style), *row, end_section=index == n_anchors - 1)
+    return table
+
+
+def published_table(results: Results) -> Table | None:
+    """The paper's values beside ours, or None where nothing was published for this data set."""
+    published = results.get("published")
+    if published is None:
+        return None
+    table = _rich_table("Beside the published values", f"published: {published['source']}")
+    table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
+    for column in _PUBLISHED:
+        table.add_column(f"{column.title}\npaper", no_wrap=True)
+        table.add_column("\nours", no_wrap=True)
+    for name, pairs in published_rows(results):
+        table.add_row(Text(name), *(text for pair in pairs for text in pair))
+    return table
+
+
+def results_markdown(results: Results) -> str:
+    """Both tables as Markdown, with the caption below; the best values are bold."""
+    columns = [cells(results, column) for column in COLUMNS]
+    lines = _markdown_head(["router", *(column.heading for column in COLUMNS)])
+    for name, _, is_anchor in entries(results):
+        shown = f"*{_markdown(name)}*" if is_anchor else _markdown(name)
+        lines.append(_markdown_row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
+    text = "\n".join(lines) + f"\n\n{_markdown(caption(results, mark='Bold'))}\n"
+    published = results.get("published")
+    if published is None:
+        return text
+    heads = [head for column in _PUBLISHED for head in (f"{column.title} paper", "ours")]
+    lines = _markdown_head(["router", *heads])
+    lines += [
+        _markdown_row([_markdown(name), *(part for pair in pairs for part in pair)])
+        for name, pairs in published_rows(results)
+    ]
+    return text + "\n" + "\n".join(lines) + f"\n\nPublished: {_markdown(published['source'])}\n"
+
+
+def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
+    """(value, interval, is the best router) of every row of a column, as text.
+
+    The interval is "±0.002" where that is true of every row within a tenth of the interval's half
+    width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached.
+    """
+    strongest = strongest_model(results)
+    figures = {name: measured(entry, column, strongest) for name, entry, _ in entries(results)}
+    symmetric = all(_is_symmetric(figure, column.digits) for figure in figures.values())
+    winners = best(results, column)
+    return {
+        name: (
+            _number(figure.mean, column.digits),
+            _interval(figure, column.digits, symmetric),
+            name in winners,
+        )
+        for name, figure in figures.items()
+    }
+
+
+def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Per published row its name and a pair (paper, ours) per metric, in the paper's 4 digits."""
+    ours: dict[str, Mapping[str, Any]] = {**results["anchors"], **results["routers"]}
+    rows = []
+    for name, values in results["published"]["rows"].items():
+        pairs = []
+        for column in _PUBLISHED:
+            key = column.path[0]
+            theirs = _number(values[key], 4) if key in values else NOT_MEASURED
+            mine = NOT_MEASURED
+            if name in ours:
+                mine = _number(ours[name][key]["mean"], 4)
+            pairs.append((theirs, mine))
+        rows.append((name, pairs))
+    return rows
+
+
+def caption(results: Results, *, mark: str = "*") -> str:
+    """What the figures were measured on, and how to read them."""
+    dataset, protocol = results["dataset"], results["protocol"]
+    seeds = ", ".join(str(seed) for seed in protocol["seeds"])
+    ratios = protocol.get("ratios")
+    shares = f" {':'.join(str(part) for part in ratios)}" if ratios else ""
+    where = "at the largest budget" if protocol["policy"] == "budget" else "at the last point"
+    return (
+        f"{dataset['name']}: {dataset['n_queries']:,} queries, {dataset['n_models']} models; "
+        f"{protocol['split']} split{shares}; seeds {seeds}; policy {protocol['policy']}; "
+        f"{counted_queries(results)}. Intervals: 95 %. {mark}: best router of the column. "
+        f"{NEVER}: never reached. Costs are shares of {strongest_model(results)}'s cost, "
+        f"strongest calls are {where}."
+    )
+
+
+def _rich_table(title: str, text: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"),
+        caption=Text(text, style="dim", justify="left"),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        title_justify="left",
+        caption_justify="left",
+    )
+
+
+def _rich_cell(value: str, interval: str, is_best: bool, break_interval: bool) -> Text:
+    text = Text(f"{value}*" if is_best else value, style="bold" if is_best else "")
+    if interval:
+        shown = interval.replace(", ", ",\n ") if break_interval else interval
+        text.append(f"\n{shown}", style="dim not bold")
+    return text
+
+
+def _number(value: float | None, digits: int) -> str:
+    return NEVER if value is None else f"{value:.{digits}f}"
+
+
+def _interval(figure: Measured, digits: int, symmetric: bool) -> str:
+    low, high = figure.low, figure.high
+    if low is None and high is None:
+        return ""
+    # a value that is not reached has no middle, but its resamples may have an interval
+    if symmetric and not (figure.mean is None or low is None or high is None):
+        return f"±{(high - low) / 2:.{digits}f}"
+    return f"[{_number(low, digits)}, {_number(high, digits)}]"
+
+
+def _is_symmetric(figure: Measured, digits: int) -> bool:
+    if figure.mean is None or (figure.low is None and figure.high is None):
+        return True  # nothing is shown, so nothing is shown wrongly
+    if figure.low is None or figure.high is None:
+        return False
+    off_centre = abs((figure.high + figure.low) / 2 - figure.mean)
+    return off_centre <= max(0.05 * (figure.high - figure.low), 10.0**-digits)
+
+
+def _markdown_head(heads: Sequence[str]) -> list[str]:
+    return [
+        _markdown_row([_markdown(head) for head in heads]),
+        "|---|" + "---:|" * (len(heads) - 1),
+    ]
+
+
+def _markdown_row(parts: Sequence[str]) -> str:
+    return f"| {' | '.join(parts)} |"
+
+
+def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
+    return f"{f'**{value}**' if is_best else value} {interval}".strip()
+
+
+def _markdown(text: str) -> str:
+    """User text in a Markdown cell: no new columns, lines, tags or emphasis."""
+    for sign in "\\`*_|[]":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.replace("<", "&lt;").split())

@@ -1,0 +1,176 @@
+"""The anchors: what every table needs beside the learned routers, under the same policy.
+
+They bound what can be had (oracle), show what needs no learning (random, strongest, cheapest), and
+what needs no reading of the query (task).
+"""
+
+from typing import Self
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+
+__all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", "TaskRouter"]
+
+
+class _Constant(Router):
+    """The same scores for every query."""
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Self:
+        """Learn one score per model."""
+        check_training(embeddings, performance, cost_usd)
+        self.scores_ = self._score(performance, cost_usd).astype(np.float32)
+        return self
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """The scores (K,), repeated for every query: (N, K)."""
+        return np.tile(self.scores_, (len(embeddings), 1))
+
+    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+
+class StrongestRouter(_Constant):
+    """Ranks models by mean training performance: always the strongest that the policy allows."""
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """Means of observed performance."""
+        return "expected_performance"
+
+    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
+        return np.asarray(np.nanmean(performance, axis=0))
+
+
+class CheapestRouter(_Constant):
+    """Ranks models by mean training cost: always the one that is cheapest on average."""
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """An order only."""
+        return "ranking"
+
+    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
+        mean = np.nanmean(cost_usd, axis=0)
+        return -np.argsort(np.argsort(mean, kind="stable"), kind="stable").astype(np.float64)
+
+
+class RandomRouter(Router):
+    """A random order of the models for every query, the same whenever the query is the same.
+
+    The numbers are a hash of the query's embedding, so that a query decided alone and in a batch
+    gets the same order.
+    """
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """An order only."""
+        return "ranking"
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,  # noqa: ARG002
+        rng: np.random.Generator,
+    ) -> Self:
+        """Draw the constants of the hash."""
+        _, width, n_models = check_training(embeddings, performance, cost_usd)
+        draws = rng.integers(2**63, size=width + n_models, dtype=np.int64)
+        self.multipliers_ = draws[:width] * 2 + 1  # odd: no bit of the input is lost
+        self.offsets_ = draws[width:]
+        return self
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """Uniform numbers (N, K) in [0, 1)."""
+        bits = np.ascontiguousarray(embeddings, dtype=np.float32).view(np.uint32).astype(np.uint64)
+        key = (bits * self.multipliers_.astype(np.uint64)).sum(axis=1, dtype=np.uint64)
+        mixed = key[:, None] ^ self.offsets_.astype(np.uint64)
+        # The finaliser of SplitMix64 (Steele, Lea & Flood 2014): every input bit moves every output
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        mixed ^= mixed >> np.uint64(31)
+        return np.asarray((mixed >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
+
+
+class TaskRouter(Router):
+    """Mean training performance on the query's task; the text is not read.
+
+    `fit` and `predict` take one-hot tasks (N, n_tasks) in the place of embeddings. A query of a
+    task without training queries gets the means over all.
+    """
+
+    reads = "tasks"
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """Means of observed performance."""
+        return "expected_performance"
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Self:
+        """Average the known outcomes of each task."""
+        check_training(embeddings, performance, cost_usd)
+        known = np.isfinite(performance)
+        count = embeddings.T.astype(np.float64) @ known
+        total = embeddings.T.astype(np.float64) @ np.where(known, performance, 0.0)
+        overall = np.nanmean(performance, axis=0)
+        mean = np.where(count > 0, total / np.maximum(count, 1), overall)
+        self.mean_performance_ = np.vstack([mean, overall]).astype(np.float32)
+        return self
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """The means (N, K) of each query's task."""
+        unknown = len(self.mean_performance_) - 1
+        task = np.where(embeddings.any(axis=1), embeddings.argmax(axis=1), unknown)
+        return np.asarray(self.mean_performance_[task])
+
+
+class OracleRouter(Router):
+    """The truth: `predict` is given performance (N, K) itself and returns it (Eq. 3).
+
+    The evaluation gives it true costs too; nobody can serve it.
+    """
+
+    reads = "outcomes"
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """Performance itself."""
+        return "expected_performance"
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> Self:
+        """Learn nothing but the number of models."""
+        check_training(np.nan_to_num(embeddings), performance, cost_usd)  # the truth has gaps
+        self.n_models_ = np.array(performance.shape[1])
+        return self
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """What it is given, as float32."""
+        return embeddings.astype(np.float32)

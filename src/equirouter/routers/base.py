@@ -1,0 +1,131 @@
+"""What a router is: scores for every model on every query, learned from outcomes."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.errors import DataError, PipelineError
+
+__all__ = ["Router", "ScoresAre", "Validation", "check_training"]
+
+ScoresAre = Literal["expected_performance", "ranking"]
+
+
+class Validation(NamedTuple):
+    """The validation part, for early stopping: embeddings (V, d), performance and cost (V, K)."""
+
+    embeddings: Float32Array
+    performance: FloatArray
+    cost_usd: FloatArray
+
+
+class Router(ABC):
+    """Scores K models for a query from its embedding; a policy turns the scores into a choice.
+
+    A subclass follows three rules, which the conformance suite checks: `__init__` only stores its
+    keyword arguments under their own names; `fit` learns attributes that end in an underscore, each
+    a NumPy array or a dict of them; `predict` only reads. Saving and loading follow from that.
+    """
+
+    reads: ClassVar[Literal["embeddings", "tasks", "outcomes"]] = "embeddings"
+    """What `predict` is given: query embeddings; or, for anchors, one-hot tasks or the truth."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
+    """Named sets of keyword arguments, written NAME:PRESET on the command line."""
+
+    @property
+    @abstractmethod
+    def scores_are(self) -> ScoresAre:
+        """Whether scores estimate performance, or only order the models of a query."""
+
+    @abstractmethod
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn from embeddings (N, d), performance (N, K) and cost_usd (N, K), NaN = not known.
+
+        Returns self. The same arguments and the same state of rng give the same router, bit for
+        bit. Raises DataError on shapes that do not fit together, FitError when training diverges.
+        """
+
+    @abstractmethod
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """Scores (N, K) float32 for embeddings (N, d); within a row, higher is better."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make an equal, unfitted router."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the fitted router holds."""
+        return sum(array.size for array in self.state().values())
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that `fit` learned, as arrays by name; `restore` takes it back."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, value in vars(self).items():
+            if not name.endswith("_"):
+                continue
+            if isinstance(value, dict):
+                arrays |= {f"{name}.{key}": array for key, array in value.items()}
+            else:
+                arrays[name] = value
+        if not arrays:
+            raise DataError(f"{type(self).__name__} is not fitted: call fit first")
+        return arrays
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave, on a router with the same settings. Returns self."""
+        for name, array in state.items():
+            attribute, _, key = name.partition(".")
+            if not attribute.endswith("_"):
+                raise PipelineError(f"{type(self).__name__} has no learned array {name!r}")
+            if key:
+                vars(self).setdefault(attribute, {})[key] = array
+            else:
+                setattr(self, attribute, array)
+        return self
+
+
+def check_training(
+    embeddings: Float32Array, performance: FloatArray, cost_usd: FloatArray
+) -> tuple[int, int, int]:
+    """Raise DataError unless the three arrays belong together; return (N, d, K)."""
+    if embeddings.ndim != 2 or performance.ndim != 2:
+        raise DataError(
+            f"embeddings {embeddings.shape} and performance {performance.shape} must have "
+            "two axes each: (n_queries, d) and (n_queries, n_models)"
+        )
+    (n, d), (rows, k) = embeddings.shape, performance.shape
+    if rows != n or cost_usd.shape != (rows, k):
+        raise DataError(
+            f"embeddings {embeddings.shape}, performance {performance.shape} and cost_usd "
+            f"{cost_usd.shape} must agree in queries and models"
+        )
+    if n == 0:
+        raise DataError("no training queries: at least one is needed")
+    if not np.isfinite(embeddings).all():
+        row = int(np.argwhere(~np.isfinite(embeddings).all(axis=1))[0, 0])
+        raise DataError(f"the embedding of training query {row} is not finite")
+    for name, array in (("performance", performance), ("cost_usd", cost_usd)):
+        unknown = np.isnan(array).all(axis=0)
+        if unknown.any():
+            raise DataError(
+                f"model {int(unknown.argmax())} has no {name} in the training part; "
+                "every model needs at least one known value there"
+            )
+    return n, d, k

@@ -1,0 +1,109 @@
+"""MLPRouter: a two-layer network that predicts every model's performance (paper, App. A.2)."""
+
+from typing import Self
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.extras import require
+from equirouter.routers import forward
+from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+
+__all__ = ["MLPRouter", "fit_mlp"]
+
+
+class MLPRouter(Router):
+    """Performance of each model by one linear, ReLU, linear network, squared error.
+
+    hidden: width of the hidden layer. The rest as in training.Schedule; the defaults are those of
+    App. A.2 (30 epochs, batch 2048, Adam 1e-3). Source: Stripelis et al. 2024; Hari & Thomson 2023.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 256,
+        epochs: int = 30,
+        batch_size: int = 2048,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        patience: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.device = device
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """Estimates of performance, not limited to its range."""
+        return "expected_performance"
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Train on the known cells of performance."""
+        check_training(embeddings, performance, cost_usd)
+        held_out = None if validation is None else (validation.embeddings, validation.performance)
+        self.weights_ = fit_mlp(
+            embeddings,
+            performance,
+            hidden=self.hidden,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            device=self.device,
+            validation=held_out,
+            rng=rng,
+        )
+        return self
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """Predicted performance (N, K)."""
+        return forward.mlp(self.weights_, embeddings)
+
+
+def fit_mlp(
+    embeddings: Float32Array,
+    target: FloatArray,
+    *,
+    hidden: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    weight_decay: float,
+    patience: int | None,
+    device: str,
+    validation: tuple[Float32Array, FloatArray] | None,
+    rng: np.random.Generator,
+) -> dict[str, Float32Array]:
+    """Train networks.MLP from embeddings (N, d) to target (N, K), NaN = not known.
+
+    Returns the weights that forward.mlp takes. Needs the extra `train`.
+    """
+    require("torch", extra="train", purpose="train a router or a cost model")
+    from equirouter.routers import losses, networks, training
+
+    with training.seeded(rng):
+        network = networks.MLP(embeddings.shape[1], hidden, target.shape[1])
+        training.train(
+            network,
+            lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
+            (embeddings, target),
+            training.Schedule(epochs, batch_size, learning_rate, weight_decay, patience),
+            device=device,
+            validation=validation,
+        )
+    return training.weights_of(network)

@@ -1,0 +1,169 @@
+"""The saved form of a pipeline: pipeline.json is checked field by field, the weights by digest."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from equirouter.cost import CostModel
+from equirouter.encoders import make_encoder
+from equirouter.encoders.base import Encoder
+from equirouter.errors import PipelineError
+from equirouter.pipeline import (
+    DESCRIPTION_FILE,
+    SCHEMA,
+    WEIGHTS_FILE,
+    Provenance,
+    RoutingPipeline,
+)
+from equirouter.policy import Calibration
+from equirouter.routers import make_router
+
+__all__ = ["restore_pipeline"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Price(_Part):
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+
+
+class _Model(_Part):
+    name: str
+    price: _Price | None
+
+
+class _Encoder(_Part):
+    name: str
+    settings: dict[str, Any]
+    fingerprint: str
+    dimension: int
+
+
+class _Router(_Part):
+    name: str
+    settings: dict[str, Any]
+    scores_are: Literal["expected_performance", "ranking"]
+
+
+class _CostModel(_Part):
+    settings: dict[str, Any]
+
+
+class _Policy(_Part):
+    name: Literal["budget", "utility"]
+    quality: float
+    when_nothing_fits: Literal["cheapest", "refuse"]
+    calibration: Calibration
+
+
+class _Description(_Part):
+    schema_: int = Field(alias="schema")
+    package_version: str
+    models: list[_Model]
+    encoder: _Encoder
+    router: _Router
+    cost_model: _CostModel
+    policy: _Policy
+    data: dict[str, Any]
+    split: dict[str, Any]
+    test_metrics: dict[str, Any]
+    weights_sha256: str
+
+
+class _Version(BaseModel):
+    schema_: int = Field(alias="schema")
+    package_version: str
+
+
+def restore_pipeline(
+    folder: Path, encoder: Encoder | None, weights: str | Path | None
+) -> RoutingPipeline:
+    """Read a folder that RoutingPipeline.save wrote: see RoutingPipeline.load."""
+    description = _read_description(folder)
+    arrays = _read_weights(folder, description.weights_sha256)
+    if encoder is None:
+        place = {} if weights is None else {"weights": Path(weights)}
+        encoder = make_encoder(description.encoder.name, **description.encoder.settings, **place)
+    if encoder.fingerprint != description.encoder.fingerprint:
+        raise PipelineError(
+            f"{folder}: trained with encoder {description.encoder.name} "
+            f"{description.encoder.settings} (fingerprint {description.encoder.fingerprint}), but "
+            f"the encoder here has fingerprint {encoder.fingerprint}. Scores would be meaningless: "
+            "use the same weights and window, or train again"
+        )
+    router = make_router(description.router.name, **description.router.settings)
+    cost_model = CostModel(**description.cost_model.settings)
+    try:
+        router.restore(_part(arrays, "router."))
+        cost_model.restore(_part(arrays, "cost."))
+    except KeyError as error:
+        raise PipelineError(f"{folder / WEIGHTS_FILE}: no array {error}") from error
+    return RoutingPipeline(
+        encoder=encoder,
+        router=router,
+        router_name=description.router.name,
+        cost_model=cost_model,
+        models=[model.name for model in description.models],
+        calibration=description.policy.calibration,
+        policy=description.policy.name,
+        quality=description.policy.quality,
+        when_nothing_fits=description.policy.when_nothing_fits,
+        provenance=Provenance(description.data, description.split, description.test_metrics),
+    )
+
+
+def _read_description(folder: Path) -> _Description:
+    path = folder / DESCRIPTION_FILE
+    content = _read(path, folder)
+    try:
+        version = _Version.model_validate_json(content)
+        if version.schema_ > SCHEMA:
+            raise PipelineError(
+                f"{path}: written by equirouter {version.package_version} in format "
+                f"{version.schema_}, and this one reads up to {SCHEMA}: "
+                f"pip install 'equirouter>={version.package_version}'"
+            )
+        return _Description.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the document"
+        raise PipelineError(
+            f"{path}: {place}: {first['msg']}; the file is damaged or was edited, train again"
+        ) from error
+
+
+def _read_weights(folder: Path, expected_sha256: str) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = folder / WEIGHTS_FILE
+    content = _read(path, folder)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected_sha256:
+        raise PipelineError(
+            f"{path}: SHA-256 is {found}, expected {expected_sha256} as {DESCRIPTION_FILE} says: "
+            "the file is damaged or belongs to another pipeline; copy it again or train again"
+        )
+    try:
+        return dict(load(content))
+    except SafetensorError as error:
+        raise PipelineError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _read(path: Path, folder: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PipelineError(
+            f"{folder}: no pipeline there ({path.name}: {error.strerror}); "
+            f"`equirouter train DATASET --out {folder}` makes one"
+        ) from error
+
+
+def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {name[len(prefix) :]: a for name, a in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,32 @@
+"""What every test may use."""
+
+import os
+
+# Before NumPy and torch are loaded: the tests' arrays are small, and threads that wait for each
+# other on a busy machine cost ten times what they save.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the user's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real outcomes beside the repository; tests that need it skip without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real outcomes beside the repository ({SHARED_DATA.resolve()})")
+    return SHARED_DATA.resolve()

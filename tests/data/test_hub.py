@@ -1,0 +1,166 @@
+"""Downloads, against a server on this machine that stands in for the hub."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from equirouter.data.hub import HubFile, fetch, is_fetched
+from equirouter.errors import DownloadError
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONTENT = b"what the data set holds\n" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FILE = HubFile("owner/set", "table.pkl", COMMIT, 1)
+
+
+class Hub:
+    """A server, what it was asked for, and where to reach it."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.status = 200
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self.answer(b"")
+
+            def do_GET(self) -> None:
+                self.answer(CONTENT)
+
+            def answer(self, body: bytes) -> None:
+                hub.requests.append(f"{self.command} {self.path}")
+                found = self.path == f"/datasets/owner/set/resolve/{COMMIT}/table.pkl"
+                self.send_response(hub.status if found else 404)
+                if not found:
+                    body = b""
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.send_header("ETag", f'"{SHA256}"')
+                self.send_header("Content-Length", str(len(CONTENT) if found else 0))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    server = Hub()
+    yield server
+    server.stop()
+
+
+def test_the_first_use_downloads_and_the_second_asks_nobody(hub: Hub) -> None:
+    assert not is_fetched(FILE)
+    path = fetch(FILE, endpoint=hub.endpoint)
+    assert path.read_bytes() == CONTENT
+    assert any(request.startswith("GET ") for request in hub.requests)
+    assert is_fetched(FILE)
+    hub.requests.clear()
+    assert fetch(FILE, endpoint=hub.endpoint) == path
+    assert fetch(FILE, offline=True) == path
+    assert hub.requests == []
+
+
+def test_the_digest_of_the_first_download_is_recorded(hub: Hub, tmp_path: Path) -> None:
+    fetch(FILE, endpoint=hub.endpoint)
+    (record,) = (tmp_path / "cache").rglob("lock.json")
+    found = json.loads(record.read_text("utf-8"))
+    assert found["sha256"] == SHA256
+    assert found["commit"] == COMMIT
+    assert found["repo"] == "owner/set"
+
+
+def test_a_changed_file_in_the_cache_is_found_out(hub: Hub) -> None:
+    path = fetch(FILE, endpoint=hub.endpoint)
+    path.resolve().write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(DownloadError, match=r"damaged or changed\. Delete the folder") as caught:
+        fetch(FILE, endpoint=hub.endpoint)
+    assert SHA256 in str(caught.value)
+
+
+def test_the_folder_named_in_the_message_is_the_one_to_delete(hub: Hub, tmp_path: Path) -> None:
+    path = fetch(FILE, endpoint=hub.endpoint)
+    path.resolve().write_bytes(b"damaged")
+    with pytest.raises(DownloadError) as caught:
+        fetch(FILE, endpoint=hub.endpoint)
+    folder = Path(str(caught.value).split("Delete the folder ")[1].split(" and run")[0])
+    assert folder.parent == tmp_path / "cache" / "hub"
+    folder.rename(tmp_path / "away")
+    assert fetch(FILE, endpoint=hub.endpoint).read_bytes() == CONTENT
+
+
+def test_a_file_with_another_digest_than_promised_is_refused(hub: Hub) -> None:
+    promised = HubFile("owner/set", "table.pkl", COMMIT, 1, sha256="0" * 64)
+    for _ in range(2):  # nor is it trusted the second time
+        with pytest.raises(DownloadError, match="expected 0000"):
+            fetch(promised, endpoint=hub.endpoint)
+    right = HubFile("owner/set", "table.pkl", COMMIT, 1, SHA256)
+    assert fetch(right, endpoint=hub.endpoint).read_bytes() == CONTENT
+
+
+def test_a_damaged_record_is_refused(hub: Hub, tmp_path: Path) -> None:
+    fetch(FILE, endpoint=hub.endpoint)
+    (record,) = (tmp_path / "cache").rglob("lock.json")
+    record.write_text("{}")
+    with pytest.raises(DownloadError, match="cannot be read"):
+        fetch(FILE, endpoint=hub.endpoint)
+
+
+def test_a_mirror_is_named_by_the_environment(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    assert fetch(FILE).read_bytes() == CONTENT
+
+
+def test_without_a_server_the_way_out_is_said(hub: Hub) -> None:
+    other = HubFile("owner/set", "missing.pkl", COMMIT, 1)
+    with pytest.raises(DownloadError) as caught:
+        fetch(other, endpoint=hub.endpoint)
+    assert "missing.pkl of owner/set could not be downloaded" in str(caught.value)
+    with pytest.raises(DownloadError) as caught:
+        fetch(FILE, offline=True)
+    message = str(caught.value)
+    assert "not in the cache" in message
+    assert f"https://huggingface.co/datasets/owner/set/blob/{COMMIT}/table.pkl" in message
+    assert "give its path" in message
+    assert "HF_ENDPOINT" in message
+
+
+def test_a_dead_server_is_a_download_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between its many attempts
+    hub.server.server_close()
+    with pytest.raises(DownloadError, match=r"could not be downloaded .*give its path"):
+        fetch(FILE, endpoint=hub.endpoint)
+    assert not is_fetched(FILE)
+
+
+def test_progress_is_told(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[str, int, int]] = []
+    fetch(FILE, endpoint=hub.endpoint, progress=lambda *step: seen.append(step))
+    assert ("download table.pkl", len(CONTENT), len(CONTENT)) in seen
+    assert capsys.readouterr().err == ""  # no second bar beside the caller's
+    assert seen[-1] == ("check table.pkl", len(CONTENT), len(CONTENT))
+
+
+def test_a_branch_is_no_commit() -> None:
+    with pytest.raises(ValueError, match="40 hex digits"):
+        HubFile("owner/set", "table.pkl", "main", 1)

@@ -1,0 +1,268 @@
+"""The embedded data set: every property that its documentation promises."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equirouter.arrays import FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.simulated import Simulated
+from equirouter.data.simulated_profile import ACCURACY, PROFILES
+from equirouter.data.simulated_texts import FAMILIES
+from equirouter.errors import ConfigError
+from equirouter.prices import PRICES
+from equirouter.registry import DATASETS
+
+GPT_4 = "gpt-4-1106-preview"
+MISTRAL_7B = "mistralai/mistral-7b-chat"
+
+
+@pytest.fixture(scope="module")
+def table() -> Outcomes:
+    return Simulated().load()
+
+
+def in_task(table: Outcomes, task: str) -> Outcomes:
+    return table.take(np.array(table.tasks) == task)
+
+
+def test_sizes_and_completeness(table: Outcomes) -> None:
+    assert table.n_queries == 6200
+    assert table.n_models == 11
+    assert set(table.models) == set(PRICES)
+    assert set(table.tasks) == set(FAMILIES)
+    assert len(FAMILIES) == 8
+    assert table.is_complete.all()
+    assert min(table.describe().task_sizes.values()) >= 300
+
+
+def test_the_shares_of_the_families_add_up() -> None:
+    assert sum(profile.share for profile in PROFILES.values()) == pytest.approx(1.0)
+
+
+def test_every_text_is_different_and_short_enough_for_an_encoder(table: Outcomes) -> None:
+    assert len(set(table.texts)) == table.n_queries
+    n_words = np.array([len(text.split()) for text in table.texts])
+    assert n_words.min() >= 5
+    assert n_words.max() < 150
+    assert not any("{" in text or "}" in text for text in table.texts)  # all gaps are filled
+
+
+def test_the_families_are_mixed(table: Outcomes) -> None:
+    assert set(table.tasks[:200]) == set(FAMILIES)
+
+
+def test_strongest_and_cheapest_are_those_of_routerbench(table: Outcomes) -> None:
+    described = table.describe()
+    assert described.strongest == GPT_4
+    assert described.cheapest == MISTRAL_7B
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_ties_and_the_oracle(seed: int) -> None:
+    described = Simulated(seed=seed).load().describe()
+    share = dict(zip(described.models, described.oracle_call_share, strict=True))
+    assert 0.93 <= described.tie_rate <= 0.97
+    assert 0.0 < share[GPT_4] < 0.20
+    assert share[MISTRAL_7B] > 0.20
+    # the oracle is better than the strongest model and far cheaper
+    assert described.oracle_performance > 0.9
+    gpt_4 = described.models.index(GPT_4)
+    assert described.oracle_cost_usd < 0.2 * described.mean_cost_usd[gpt_4]
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_means_per_task_agree_with_the_published_ones(seed: int) -> None:
+    table = Simulated(seed=seed).load()
+    for task in FAMILIES:
+        means = in_task(table, task).performance.mean(axis=0)
+        expected = [ACCURACY[model][task] for model in table.models]
+        np.testing.assert_allclose(means, expected, atol=0.02, err_msg=task)
+
+
+def test_published_figures_spot_check() -> None:
+    # RouterBench, 5-shot: GPT-4 on MMLU and ARC, Claude v2 on HellaSwag, Mistral on GSM8K
+    assert ACCURACY[GPT_4]["knowledge"] == 0.828
+    assert ACCURACY[GPT_4]["science"] == 0.921
+    assert ACCURACY["claude-v2"]["continuation"] == 0.421
+    assert ACCURACY[MISTRAL_7B]["arithmetic"] == 0.409
+    # made up as the mean: (.828 + .971 + .682 + .923 + .858 + .654 + .921) / 7 = 5.837 / 7
+    assert ACCURACY[GPT_4]["reading"] == pytest.approx(0.834)
+
+
+def test_outcomes_are_right_or_wrong_and_tenths_where_judged(table: Outcomes) -> None:
+    for task in FAMILIES:
+        values = set(np.unique(in_task(table, task).performance).tolist())
+        if task == "chat":
+            assert values <= {tenth / 10 for tenth in range(11)}
+            assert len(values) > 5
+        else:
+            assert values == {0.0, 1.0}
+
+
+def test_models_fail_on_the_same_queries(table: Outcomes) -> None:
+    for task in FAMILIES:
+        correlation = np.asarray(np.corrcoef(in_task(table, task).performance.T))
+        off_diagonal = correlation[~np.eye(11, dtype=bool)]
+        assert off_diagonal.mean() > 0.1, task
+
+
+def test_costs_differ_per_query_and_lie_between_sensible_bounds(table: Outcomes) -> None:
+    gpt_4 = table.cost_usd[:, table.models.index(GPT_4)]
+    mistral = table.cost_usd[:, table.models.index(MISTRAL_7B)]
+    for task in FAMILIES:
+        assert np.std(np.log(in_task(table, task).cost_usd[:, 0])) > 0.01, task
+    assert (table.cost_usd > 0).all()
+    assert gpt_4.max() < 0.2  # USD
+    assert 20 < gpt_4.mean() / mistral.mean() < 150
+
+
+def test_a_cost_can_be_worked_out_from_the_text(table: Outcomes) -> None:
+    # input: ceil(characters / 4) + overhead of the family; what is left is whole answer tokens
+    row = table.tasks.index("knowledge")
+    column = table.models.index(GPT_4)
+    given = -(-len(table.texts[row]) // 4) + PROFILES["knowledge"].overhead_tokens
+    said = (table.cost_usd[row, column] - given * 10 / 1e6) / (30 / 1e6)
+    assert said == pytest.approx(round(said), abs=1e-6)
+    assert 1 <= round(said) < 100
+
+
+def _n_sentences(text: str) -> float:
+    return len(re.findall(r"[.?!](?:\s|$)", text))
+
+
+def _largest_number(text: str) -> float:
+    return float(np.log10(max(int(number) for number in re.findall(r"\d+", text) or ["1"])))
+
+
+def _n_lines(text: str) -> float:
+    return text.count("\n")
+
+
+def _letters_per_word(text: str) -> float:
+    return float(np.mean([len(word) for word in re.findall(r"[A-Za-z]+", text)]))
+
+
+VISIBLE: list[tuple[str, Callable[[str], float]]] = [
+    ("arithmetic", _n_sentences),  # number of steps
+    ("arithmetic", _largest_number),  # size of numbers
+    ("code", _n_lines),  # length of code
+    ("code", _n_sentences),  # conditions
+    ("chat", _n_sentences),  # constraints
+    ("reading", _n_sentences),  # facts
+    ("continuation", _letters_per_word),  # rarity of words
+    ("knowledge", _letters_per_word),
+    ("pronouns", len),
+    ("science", _n_sentences),  # conditions
+]
+
+
+@pytest.mark.parametrize(("task", "feature"), VISIBLE)
+def test_what_a_reader_sees_makes_a_query_harder(
+    table: Outcomes, task: str, feature: Callable[[str], float]
+) -> None:
+    part = in_task(table, task)
+    seen = np.array([feature(text) for text in part.texts])
+    correlation = np.corrcoef(seen, part.performance.mean(axis=1))[0, 1]
+    # the standard error of a correlation is about 1 / sqrt(372) = 0.05 on the smallest family
+    assert correlation < -0.1
+
+
+def _word_counts(texts: tuple[str, ...]) -> FloatArray:
+    """(N, 256) hashed words with a stable hash, and the length: all that a plain reader needs."""
+    counts = np.zeros((len(texts), 256))
+    for row, text in enumerate(texts):
+        for word in re.findall(r"[a-z]+|\d", text.lower()):
+            counts[row, sum(ord(c) * 31**i for i, c in enumerate(word)) % 255] += 1
+        counts[row, 255] = len(text) / 50
+    return np.log1p(counts)
+
+
+def _auc(right: FloatArray, score: FloatArray) -> float:
+    """Chance that a right answer has a higher score than a wrong one."""
+    above = score[right == 1][:, None] - score[right == 0][None, :]
+    return float(((above > 0) + 0.5 * (above == 0)).mean())
+
+
+def test_reading_the_text_beats_knowing_the_task(table: Outcomes) -> None:
+    train = np.arange(table.n_queries) < 3000
+    aucs, errors_task, errors_text = [], [], []
+    for task in FAMILIES:
+        rows = np.array(table.tasks) == task
+        words = _word_counts(table.take(rows).texts)
+        performance = table.performance[rows]
+        fit, held = train[rows], ~train[rows]
+        words = words - words[fit].mean(axis=0)
+        mean = performance[fit].mean(axis=0)
+        gram = words[fit].T @ words[fit] + 100.0 * np.eye(words.shape[1])
+        weights = np.linalg.solve(gram, words[fit].T @ (performance[fit] - mean))
+        predicted = mean + words[held] @ weights  # ridge regression, one per model
+        errors_task.append(((performance[held] - mean) ** 2).sum())
+        errors_text.append(((performance[held] - predicted) ** 2).sum())
+        if task != "chat":
+            aucs += [_auc(performance[held][:, k], predicted[:, k]) for k in range(11)]
+    # a real gain, and not a trivial one: the task alone has 0.5
+    assert 0.62 < np.mean(aucs) < 0.80
+    assert sum(errors_text) < 0.97 * sum(errors_task)
+
+
+def test_the_same_seed_gives_the_same_table_and_another_one_does_not(table: Outcomes) -> None:
+    assert Simulated(seed=0).load().equals(table)
+    other = Simulated(seed=1).load()
+    assert other.fingerprint != table.fingerprint
+    assert len(set(other.texts) & set(table.texts)) < 0.1 * table.n_queries
+
+
+def test_the_table_is_the_one_that_published_results_name(table: Outcomes) -> None:
+    # whoever changes texts or figures changes this on purpose, and says so in the changelog
+    assert table.fingerprint == "6785a7b772d2426c1779fc406b28b9ce2fa07b99ceb850c81d06ac70e9ecd146"
+
+
+def test_it_is_made_in_two_seconds() -> None:
+    started = time.process_time()  # what other programs do at the same time does not count
+    Simulated().load()
+    assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize("n_queries", [80, 81, 500])
+def test_small_tables(n_queries: int) -> None:
+    table = Simulated(n_queries=n_queries).load()
+    assert table.n_queries == n_queries
+    assert set(table.tasks) == set(FAMILIES)
+
+
+def test_the_registry_knows_it() -> None:
+    made = DATASETS.load("simulated")()
+    assert isinstance(made, Simulated)
+    assert (made.name, made.files) == ("simulated", ())
+    assert made.description
+
+
+def test_progress_goes_from_nothing_to_all() -> None:
+    seen: list[tuple[str, int, int]] = []
+    Simulated(n_queries=80).load(progress=lambda *said: seen.append(said))
+    assert seen == [("simulate", done, 8) for done in range(9)]
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ConfigError, match=r"n_queries is 79; .* needs 80 or more"):
+        Simulated(n_queries=79)
+    with pytest.raises(ConfigError, match="seed is -1; expected 0"):
+        Simulated(seed=-1)
+    with pytest.raises(ConfigError, match=r"reads no file, but the path here\.csv was given"):
+        Simulated().load(Path("here.csv"))
+
+
+def test_more_texts_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from equirouter.data import simulated_texts
+    from equirouter.data.simulated_draft import Draft
+
+    monkeypatch.setattr(
+        simulated_texts, "FAMILIES", {"twice": lambda pick: Draft(f"coin {pick.number(0, 1)}", 0.0)}
+    )
+    with pytest.raises(ConfigError, match=r"no more than about 2 different texts .* 3 were asked"):
+        simulated_texts.make_texts("twice", 3, np.random.default_rng(0))

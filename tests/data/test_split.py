@@ -1,0 +1,169 @@
+"""Splits: every row once, the ratios, the seed, whole tasks, and what cannot be split."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equirouter.data import Outcomes, read_table, split_outcomes
+from equirouter.data.split import SplitKind
+from equirouter.errors import ConfigError, DataError
+
+NAN = float("nan")
+KINDS: tuple[SplitKind, ...] = ("in-domain", "ood")
+
+
+def table(tasks: list[str], n_models: int = 2, n_missing: int = 0) -> Outcomes:
+    n = len(tasks)
+    performance = np.ones((n, n_models))
+    performance[:n_missing, 0] = NAN
+    return Outcomes(
+        query_ids=tuple(f"q{i}" for i in range(n)),
+        texts=tuple(f"text {i}" for i in range(n)),
+        tasks=tuple(tasks),
+        models=tuple(f"m{j}" for j in range(n_models)),
+        performance=performance,
+        cost_usd=np.ones((n, n_models)),
+    )
+
+
+RATIO = st.floats(0.001, 1000)
+
+
+@given(
+    tasks=st.lists(st.sampled_from("abcdefgh"), min_size=20, max_size=120),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 2**32),
+    ratios=st.tuples(RATIO, RATIO, RATIO),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_row_is_in_one_part_and_no_part_is_empty(
+    tasks: list[str], kind: SplitKind, seed: int, ratios: tuple[float, float, float]
+) -> None:
+    if kind == "ood" and len(set(tasks)) < 3:
+        tasks = ["x", "y", "z", *tasks]
+    split = split_outcomes(table(tasks), kind, seed, ratios)
+    parts = (split.train, split.validation, split.test)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(tasks)))
+    assert all(len(part) > 0 for part in parts)
+    assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
+    if kind == "ood":
+        seen = [{tasks[row] for row in part} for part in parts]
+        assert sum(map(len, seen)) == len(set(tasks))
+
+
+def test_three_to_one_to_six() -> None:
+    split = split_outcomes(table(["t"] * 1000))
+    assert (len(split.train), len(split.validation), len(split.test)) == (300, 100, 600)
+    assert (split.kind, split.seed, split.ratios) == ("in-domain", 42, (3, 1, 6))
+
+
+def test_sizes_that_do_not_divide_are_rounded() -> None:
+    # 25 * 0.3 = 7.5 -> 8 (to even), 25 * 0.4 = 10: 8, 2 and 15.
+    split = split_outcomes(table(["t"] * 25))
+    assert (len(split.train), len(split.validation), len(split.test)) == (8, 2, 15)
+
+
+def test_the_split_is_shuffled() -> None:
+    split = split_outcomes(table(["t"] * 1000))
+    assert abs(float(split.train.mean()) - 499.5) < 60  # a standard error is about 14
+
+
+def test_the_same_seed_gives_the_same_split() -> None:
+    outcomes = table(list("abcdefgh") * 10)
+    for kind in KINDS:
+        one, other = (split_outcomes(outcomes, kind, 7) for _ in range(2))
+        assert one.hash == other.hash
+        assert np.array_equal(one.test, other.test)
+
+
+def test_another_seed_gives_another_split() -> None:
+    outcomes = table([f"t{i % 60}" for i in range(600)])
+    for kind in KINDS:
+        hashes = {split_outcomes(outcomes, kind, seed).hash for seed in range(5)}
+        assert len(hashes) == 5
+
+
+def test_the_hash_is_of_kind_seed_ratios_and_queries() -> None:
+    outcomes = table(["a", "b", "c"] * 10)
+    split = split_outcomes(outcomes)
+    assert len(split.hash) == 64
+    parts = [
+        ", ".join(f'"q{row}"' for row in part)
+        for part in (split.train, split.validation, split.test)
+    ]
+    content = f'["in-domain", 42, [3.0, 1.0, 6.0], [{parts[0]}], [{parts[1]}], [{parts[2]}]]'
+    assert split.hash == hashlib.sha256(content.encode()).hexdigest()
+    renamed = Outcomes(
+        query_ids=("new", *outcomes.query_ids[1:]),
+        texts=outcomes.texts,
+        tasks=outcomes.tasks,
+        models=outcomes.models,
+        performance=outcomes.performance,
+        cost_usd=outcomes.cost_usd,
+    )
+    assert split_outcomes(renamed).hash != split.hash
+    assert split_outcomes(outcomes, ratios=(3.01, 1, 6)).hash != split.hash
+
+
+def test_whole_tasks_come_near_to_the_ratios() -> None:
+    sizes = {"a": 100, "b": 200, "c": 300, "d": 400}
+    tasks = [name for name, size in sizes.items() for _ in range(size)]
+    split = split_outcomes(table(tasks), "ood")
+    counts = Counter((len(split.train), len(split.validation), len(split.test)))
+    # 1000 queries: 300, 100 and 600 = b + d are met exactly (100 + 200 + 300 would be too).
+    assert counts == Counter((300, 100, 600))
+
+
+def test_many_tasks_come_within_two_percent_of_the_ratios() -> None:
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(5, 60, 57)
+    tasks = [f"t{i}" for i, size in enumerate(sizes) for _ in range(size)]
+    split = split_outcomes(table(tasks), "ood", seed=1)
+    for part, share in ((split.train, 0.3), (split.validation, 0.1), (split.test, 0.6)):
+        assert abs(len(part) / len(tasks) - share) < 0.02
+
+
+def test_the_parts_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        split_outcomes(table(["t"] * 30)).train[0] = 5
+
+
+def test_incomplete_rows_are_split_too() -> None:
+    split = split_outcomes(table(["t"] * 40, n_missing=20))
+    assert len(split.train) + len(split.validation) + len(split.test) == 40
+
+
+def test_what_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="routing needs at least two models"):
+        split_outcomes(table(["t"] * 30, n_models=1))
+    with pytest.raises(DataError, match="19 of 19 rows"):
+        split_outcomes(table(["t"] * 19))
+    with pytest.raises(DataError, match="19 of 39 rows"):
+        split_outcomes(table(["t"] * 39, n_missing=20))
+    with pytest.raises(DataError, match=r"at least 3 tasks, found 2: 'a', 'b'"):
+        split_outcomes(table(["a", "b"] * 20), "ood")
+
+
+def test_settings_that_make_no_sense() -> None:
+    good = table(["t"] * 30)
+    with pytest.raises(ConfigError, match="'random'"):
+        split_outcomes(good, "random")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="seed is -1"):
+        split_outcomes(good, seed=-1)
+    for ratios in ((3.0, 0.0, 6.0), (3.0, NAN, 6.0), (3.0, -1.0, 6.0), (float("inf"), 1.0, 6.0)):
+        with pytest.raises(ConfigError, match="three positive numbers"):
+            split_outcomes(good, ratios=ratios)
+
+
+def test_the_slice_splits_both_ways(shared_data: Path) -> None:
+    outcomes = read_table(shared_data / "routerbench_slice.parquet")
+    split = split_outcomes(outcomes)
+    # 2225 * 0.3 = 667.5 -> 668, 2225 * 0.4 = 890.
+    assert (len(split.train), len(split.validation), len(split.test)) == (668, 222, 1335)
+    by_task = split_outcomes(outcomes, "ood")
+    assert len(by_task.validation) == 299  # MBPP, the smallest of its three tasks

@@ -1,0 +1,432 @@
+"""Tables on disk: exact round trips, both layouts, RouterBench's names, and every bad input."""
+
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equirouter.data import Outcomes, read_table, write_table
+from equirouter.data.columns import RESERVED, is_ignored
+from equirouter.data.files import READABLE
+from equirouter.errors import ConfigError, DataError, OutputError
+
+NAN = float("nan")
+LAYOUTS: tuple[Literal["long", "wide"], ...] = ("long", "wide")
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+# Line ends, quotes, separators, NUL, a byte order mark and what JSON and CSV escape come often.
+TEXT = st.text(
+    st.one_of(st.sampled_from('\n\r",;\t\\\0\ufeff\u2028é日🙂 '), st.characters(codec="utf-8")),
+    max_size=12,
+)
+NAME = TEXT.filter(lambda text: text != "")
+MODEL = NAME.filter(
+    lambda name: name not in RESERVED and not is_ignored(name) and "|total_cost" not in name
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Outcomes:
+    n, k = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    performance = st.one_of(st.floats(0, 1), st.just(NAN))
+    cost = st.one_of(st.floats(0, 1e300), st.just(NAN))
+
+    def cells(of: st.SearchStrategy[float]) -> list[list[float]]:
+        rows = draw(st.lists(st.lists(of, min_size=k, max_size=k), min_size=n, max_size=n))
+        return [[0.25] * k, *rows[1:]]  # no model without any value
+
+    def column(of: st.SearchStrategy[Any], *, unique: bool = False) -> list[Any]:
+        return draw(st.lists(of, min_size=n, max_size=n, unique=unique))
+
+    return Outcomes(
+        query_ids=tuple(column(NAME, unique=True)),
+        texts=tuple(column(TEXT.filter(lambda text: text.strip() != ""))),
+        tasks=tuple(column(NAME)),
+        models=tuple(draw(st.lists(MODEL, min_size=k, max_size=k, unique=True))),
+        performance=np.array(cells(performance)),
+        cost_usd=np.array(cells(cost)),
+        image_paths=draw(st.one_of(st.none(), st.just(column(st.one_of(st.none(), TEXT))))),
+    )
+
+
+@given(table=tables())
+@settings(max_examples=60, deadline=None)
+def test_round_trips_are_exact(table: Outcomes) -> None:
+    with TemporaryDirectory() as folder:
+        for suffix in SUFFIXES:
+            for layout in LAYOUTS:
+                path = Path(folder) / f"table{suffix}"
+                write_table(table, path, layout=layout)
+                again = read_table(path)
+                assert again.query_ids == table.query_ids
+                assert again.texts == table.texts
+                assert again.tasks == table.tasks
+                assert again.models == table.models
+                assert again.image_paths == table.image_paths
+                for one, other in (
+                    (again.performance, table.performance),
+                    (again.cost_usd, table.cost_usd),
+                ):
+                    known = ~np.isnan(other)
+                    assert np.array_equal(known, ~np.isnan(one))
+                    assert one[known].tobytes() == other[known].tobytes()  # -0.0 is not 0.0
+                assert again.equals(table)
+                assert again.notes == ()
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+WIDE = "query_id,query,task,a,a|total_cost,b,b|total_cost\n"
+LONG = "query_id,query,task,model,performance,cost_usd\n"
+
+
+def test_a_wide_table_by_hand(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "mine.csv", WIDE + 'q1,"one, two",t,0.25,0.1,1,0.2\nq2,x,u,,,nan,3e-1\n'
+    )
+    table = read_table(path)
+    assert table.name == "mine"
+    assert table.query_ids == ("q1", "q2")
+    assert table.texts == ("one, two", "x")
+    assert table.tasks == ("t", "u")
+    assert table.models == ("a", "b")
+    assert np.array_equal(table.performance, [[0.25, 1], [NAN, NAN]], equal_nan=True)
+    assert np.array_equal(table.cost_usd, [[0.1, 0.2], [NAN, 0.3]], equal_nan=True)
+
+
+def test_a_long_table_by_hand(tmp_path: Path) -> None:
+    rows = "q2,two,t,b,1,0.2\nq1,one,u,a,0.5,0.1\nq1,one,u,b,0,0.3\n"
+    table = read_table(write(tmp_path / "mine.csv", LONG + rows), name="given")
+    assert table.name == "given"
+    assert table.query_ids == ("q2", "q1")  # in the order in which they first occur
+    assert table.models == ("b", "a")
+    assert table.tasks == ("t", "u")
+    # No row has a on q2: unknown, not 0.
+    assert np.array_equal(table.performance, [[1, NAN], [0, 0.5]], equal_nan=True)
+    assert np.array_equal(table.cost_usd, [[0.2, NAN], [0.3, 0.1]], equal_nan=True)
+
+
+def test_the_raw_names_of_routerbench(tmp_path: Path) -> None:
+    header = "index,sample_id,prompt,eval_name,performance,model_response,model_name,cost\n"
+    rows = "0,s,\"['x', 'y']\",arc,1.0,['A'],m,0.1\n1,s,\"['x', 'y']\",arc,0.0,['B'],n,0.2\n"
+    table = read_table(write(tmp_path / "raw.csv", header + rows))
+    assert (table.query_ids, table.texts, table.tasks) == (("s",), ("x\ny",), ("arc",))
+    assert table.models == ("m", "n")
+    assert table.performance.tolist() == [[1.0, 0.0]]
+    assert table.notes == ("the prompts are lists of strings; each list is joined with newlines",)
+
+
+def test_the_wide_names_of_routerbench(tmp_path: Path) -> None:
+    header = "sample_id,prompt,eval_name,m,m|model_response,m|total_cost,oracle_model_to_route_to\n"
+    table = read_table(write(tmp_path / "w.csv", header + "s,plain,arc,1.0,12,0.1,m\n"))
+    assert table.models == ("m",)
+    assert table.notes == ()
+
+
+def test_a_missing_task_column_is_one_task(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "query_id,query,a,a|total_cost\nq,x,1,0.1\n")
+    table = read_table(path)
+    assert table.tasks == ("all",)
+    assert "'task'" in table.notes[0]
+
+
+def test_prompts_are_joined_only_if_all_are_lists(tmp_path: Path) -> None:
+    header = "query_id,prompt,task,a,a|total_cost\n"
+    mixed = read_table(write(tmp_path / "m.csv", header + "q,['x'],t,1,1\nr,plain,t,1,1\n"))
+    assert mixed.texts == ("['x']", "plain")
+    numbers = read_table(write(tmp_path / "n.csv", header + 'q,"[1, 2]",t,1,1\n'))
+    assert numbers.texts == ("[1, 2]",)
+    calls = read_table(write(tmp_path / "c.csv", header + "q,\"[__import__('os')]\",t,1,1\n"))
+    assert calls.texts == ("[__import__('os')]",)
+    other = read_table(write(tmp_path / "o.csv", WIDE + "q,['x'],t,1,1,1,1\n"))
+    assert other.texts == ("['x']",)  # the column is called query: it is what it is
+
+
+def test_a_repeated_sample_id_with_another_prompt_is_another_query(tmp_path: Path) -> None:
+    wide = "sample_id,prompt,eval_name,a,a|total_cost\n"
+    rows = "s,x,t,1,1\ns#2,y,t,1,1\ns,z,t,1,1\ns,v,t,1,1\n"
+    table = read_table(write(tmp_path / "w.csv", wide + rows))
+    assert table.query_ids == ("s", "s#2", "s#3", "s#4")  # s#2 was taken
+    assert table.notes[0].startswith("2 queries have the sample_id of another")
+    long = "sample_id,prompt,eval_name,model_name,performance,cost\n"
+    rows = "s,x,t,a,1,1\ns,y,t,a,0,2\ns,x,t,b,0.5,3\n"
+    table = read_table(write(tmp_path / "l.csv", long + rows))
+    assert table.query_ids == ("s", "s#2")
+    assert np.array_equal(table.performance, [[1, 0.5], [0, NAN]], equal_nan=True)
+
+
+def test_columns_of_no_use_are_told(tmp_path: Path) -> None:
+    header = "query_id,query,task,author,a,a|total_cost\n"
+    table = read_table(write(tmp_path / "w.csv", header + "q,x,t,me,1,1\n"))
+    assert table.notes == ("columns that are not used: 'author'",)
+    table = read_table(write(tmp_path / "l.csv", LONG.replace("\n", ",n\n") + "q,x,t,a,1,1,5\n"))
+    assert table.notes == ("columns that are not used: 'n'",)
+
+
+def test_json_lines_with_numbers_texts_and_gaps(tmp_path: Path) -> None:
+    rows = [
+        {"query_id": 1, "query": "x", "task": "t", "a": "0.5", "a|total_cost": 1},
+        {"query_id": 2, "query": "y", "task": "t", "a": 1, "a|total_cost": None},
+        {"query_id": 3, "query": "z", "task": "t", "a": True},
+    ]
+    path = write(tmp_path / "t.ndjson", "\n\n".join(map(json.dumps, rows)))
+    table = read_table(path)
+    assert table.query_ids == ("1", "2", "3")
+    assert table.performance.tolist() == [[0.5], [1.0], [1.0]]
+    assert np.array_equal(table.cost_usd, [[1.0], [NAN], [NAN]], equal_nan=True)
+
+
+def test_parquet_with_other_column_types(tmp_path: Path) -> None:
+    columns = {
+        "query_id": pa.array([1, 2]),
+        "query": pa.array(["x", "y"]).dictionary_encode(),
+        "task": pa.array(["t", "t"], pa.large_string()),
+        "gpt-3.5.1": pa.array([True, None]),
+        "gpt-3.5.1|total_cost": pa.array([0.5, 0.25], pa.float32()),
+        "__index_level_0__": pa.array([5, 6]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    assert (table.query_ids, table.texts) == (("1", "2"), ("x", "y"))
+    assert table.models == ("gpt-3.5.1",)
+    assert np.array_equal(table.performance, [[1.0], [NAN]], equal_nan=True)
+    assert table.cost_usd.tolist() == [[0.5], [0.25]]
+
+
+def test_a_row_index_that_pandas_wrote_to_csv_is_no_model(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", f",{WIDE}0,q,x,t,1,1,1,1\n")
+    assert read_table(path).models == ("a", "b")
+
+
+def test_a_byte_order_mark_and_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(("\ufeff" + WIDE + "q,x,t,1,1,1,1\n").replace("\n", "\r\n").encode())
+    assert read_table(path).query_ids == ("q",)
+
+
+def test_a_query_of_two_hundred_thousand_characters(tmp_path: Path) -> None:
+    text = 'long "query",\n' * 15_000
+    table = Outcomes(("q",), (text,), ("t",), ("a",), np.array([[1.0]]), np.array([[1.0]]))
+    for suffix in SUFFIXES:
+        write_table(table, tmp_path / f"t{suffix}")
+        assert read_table(tmp_path / f"t{suffix}").texts == (text,)
+
+
+ROW = "q,x,t,1,1,1,1\n"
+BAD_TEXT: list[tuple[str, str, list[str]]] = [
+    ("empty.csv", "", ["the file is empty"]),
+    ("empty.jsonl", "", ["the file is empty"]),
+    ("header.csv", WIDE, ["no rows"]),
+    ("blank.jsonl", "\n\n", ["no rows"]),
+    ("t.xlsx", "x", ["'.xlsx'", ".parquet, .csv, .jsonl"]),
+    ("t.csv", "query,task,a,a|total_cost\nx,t,1,1\n", ["'query_id' or 'sample_id'", "'query'"]),
+    ("t.csv", "query_id,task,a,a|total_cost\nx,t,1,1\n", ["'query' or 'prompt'"]),
+    ("t.csv", "query_id,query,task,a\nq,x,t,1\n", ["no cost columns", "'MODEL|total_cost'"]),
+    ("t.csv", "query_id,query,model,performance\nq,x,m,1\n", ["'cost_usd' or 'cost'"]),
+    ("t.csv", "query_id,query,model,cost_usd\nq,x,m,1\n", ["'performance'"]),
+    (
+        "t.csv",
+        "query_id,query,task,a,b,b|total_cost\nq,x,t,1,1,1\n",
+        ["model 'a' has performance but no cost column 'a|total_cost'"],
+    ),
+    (
+        "t.csv",
+        "query_id,query,task,a|total_cost,b,b|total_cost\nq,x,t,1,1,1\n",
+        ["model 'a' has the cost column 'a|total_cost' but no performance column 'a'"],
+    ),
+    ("t.csv", WIDE + ROW + "r,x,t,1,1,good,1\n", ["data row 2", "'b'", "'good'", "a number"]),
+    ("t.csv", WIDE + "q,x,t,1,1,1,1 USD\n", ["data row 1", "'b|total_cost'", "'1 USD'"]),
+    ("t.csv", WIDE + ROW + "r,x,t,1,1,1.5,1\n", ["data row 2", "'b'", "1.5", "from 0 to 1"]),
+    ("t.csv", WIDE + "q,x,t,1,-1,1,1\n", ["data row 1", "'a|total_cost'", "-1", "not negative"]),
+    ("t.csv", WIDE + "q,x,t,1,1,1,Infinity\n", ["data row 1", "'b|total_cost'", "inf"]),
+    ("t.csv", WIDE + "q,x,t,1,1,1,1e999\n", ["data row 1", "'b|total_cost'", "inf"]),
+    ("t.csv", WIDE + "q,x,t,,1,1,1\n", ["model 'a' has no performance in any row"]),
+    ("t.csv", WIDE + ROW + ",x,t,1,1,1,1\n", ["data row 2", "'query_id'", "empty"]),
+    ("t.csv", WIDE + "q,x,,1,1,1,1\n", ["data row 1", "'task'", "empty"]),
+    ("t.csv", WIDE + 'q,"  ",t,1,1,1,1\n', ["'q'", "the text is empty"]),
+    ("t.csv", WIDE + ROW + "r,x,t,1,1,1,1\n" + ROW, ["data row 3", "'q'", "data row 1"]),
+    ("t.csv", WIDE + ROW + "r,x,t,1\n", ["data row 2 has 4 cells", "column names has 7"]),
+    ("t.csv", WIDE + 'q,"x,t,1,1,1,1\n', ["data row 1 has 2 cells"]),
+    ("t.csv", "a,a\n1,2\n", ["'a' occurs twice"]),
+    (
+        "t.csv",
+        "sample_id,prompt,a,a|total_cost\ns,x,1,1\ns,y,1,1\ns,x,1,1\n",
+        ["data row 3", "'s'", "same prompt", "data row 1"],
+    ),
+    (
+        "t.csv",
+        LONG + "q,x,t,a,1,1\nq,x,t,b,1,1\nq,x,t,a,0,1\n",
+        ["data row 3", "model 'a'", "'q'", "data row 1"],
+    ),
+    ("t.csv", LONG + "q,x,t,a,1,1\nq,y,t,b,1,1\n", ["data row 2", "'query'", "data row 1"]),
+    ("t.csv", LONG + "q,x,t,a,1,1\nq,x,u,b,1,1\n", ["data row 2", "'task'", "data row 1"]),
+    ("t.csv", LONG + "q,x,t,,1,1\n", ["data row 1", "'model'", "empty"]),
+    ("t.csv", LONG + "q,x,t,a,yes,1\n", ["data row 1", "'performance'", "'yes'"]),
+    ("t.jsonl", '{"query_id": "q"}\n{"query_id": \n', ["line 2", "not JSON"]),
+    ("t.jsonl", '{"a": 1}\n\n[1]\n', ["line 3", "one object per line"]),
+    ("t.jsonl", '{"performance": NaN}\n', ["line 1", "NaN", "write null"]),
+    ("t.jsonl", '{"performance": -Infinity}\n', ["line 1", "-Infinity"]),
+    ("t.jsonl", '{"query_id": ["q"]}\n', ["'query_id'", "a list"]),
+    ("t.jsonl", '{"query_id": "\\ud800"}\n', ["'query_id'", "Unicode"]),
+    (
+        "t.jsonl",
+        '\n{"query_id": "q", "query": "x", "a": "?", "a|total_cost": 1}\n',
+        ["line 2", "'a'", "'?'"],
+    ),
+    ("t.parquet", "PAR1 and no more", ["not a whole parquet file"]),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "parts"), BAD_TEXT)
+def test_bad_files_are_refused_with_the_place(
+    tmp_path: Path, file: str, content: str, parts: list[str]
+) -> None:
+    path = write(tmp_path / file, content)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    for part in [*parts, path.stem if "model 'a' has no" in parts[0] else ""]:
+        assert part in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read_table(tmp_path / "nowhere.csv")
+    with pytest.raises(DataError, match="this is a folder"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "parts"),
+    [
+        ("t.csv", WIDE.encode() + ROW.encode() + b"r,\xff,t,1,1,1,1\n", ["byte 66", "line 3"]),
+        ("t.csv", b"query_id,\xe9\nq,x\n", ["column names", "UTF-8"]),
+        ("t.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', ["line 2", "byte 7"]),
+    ],
+)
+def test_text_that_is_not_utf8(tmp_path: Path, file: str, content: bytes, parts: list[str]) -> None:
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / file)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
+    broken = pa.array([b"x", b"\xff"], pa.binary()).view(pa.string())
+    one = pa.array([1.0, 1.0])
+    columns = {"query_id": pa.array(["q", "r"]), "query": broken, "a": one, "a|total_cost": one}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"data row 2, column 'query': byte 0 .* UTF-8"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"query_id": ["q"] * 1000}), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DataError, match="not a whole parquet file"):
+        read_table(path)
+
+
+def test_parquet_columns_of_lists(tmp_path: Path) -> None:
+    one = pa.array([1.0])
+    columns = {"query_id": ["q"], "query": ["x"], "a": pa.array([[1.0]]), "a|total_cost": one}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"column 'a' holds list<.*numbers are expected"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_another_scale_must_be_stated(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", WIDE + "q,x,t,7,1,9,1\n")
+    with pytest.raises(DataError, match="--performance-range"):
+        read_table(path)
+    assert read_table(path, performance_range=(0, 10)).performance.tolist() == [[7, 9]]
+
+
+def small_table(model: str = "a") -> Outcomes:
+    one = np.array([[1.0]])
+    return Outcomes(("q",), ("x",), ("t",), (model,), one, one)
+
+
+@pytest.mark.parametrize(
+    "model", ["query", "cost_usd", "index", "a|total_cost", "a|model_response"]
+)
+def test_a_model_that_cannot_be_a_wide_column(tmp_path: Path, model: str) -> None:
+    with pytest.raises(DataError, match="layout='long'"):
+        write_table(small_table(model), tmp_path / "t.csv", layout="wide")
+    write_table(small_table(model), tmp_path / "t.csv")
+    assert read_table(tmp_path / "t.csv").models == (model,)
+
+
+def test_writing_elsewhere_than_to_a_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'.pkl'.*\.parquet, \.csv"):
+        write_table(small_table(), tmp_path / "t.pkl")
+    with pytest.raises(ConfigError, match="'tall'"):
+        write_table(small_table(), tmp_path / "t.csv", layout="tall")  # type: ignore[arg-type]
+    with pytest.raises(OutputError, match="nowhere"):
+        write_table(small_table(), tmp_path / "nowhere" / "t.csv")
+
+
+def test_four_hundred_thousand_rows_in_seconds(tmp_path: Path) -> None:
+    n, k = 40_000, 10
+    rng = np.random.default_rng(0)
+    table = Outcomes(
+        query_ids=[f"q{i}" for i in range(n)],  # type: ignore[arg-type]
+        texts=[f"What is {i}?" for i in range(n)],  # type: ignore[arg-type]
+        tasks=("t",) * n,
+        models=tuple(f"m{j}" for j in range(k)),
+        performance=rng.integers(0, 2, (n, k)).astype(float),
+        cost_usd=rng.random((n, k)),
+    )
+    write_table(table, tmp_path / "t.csv")
+    start = time.process_time()
+    assert read_table(tmp_path / "t.csv").equals(table)
+    assert time.process_time() - start < 20  # about 1 s of CPU; a loop over cells takes minutes
+
+
+def test_the_slice_of_routerbench(shared_data: Path) -> None:
+    table = read_table(shared_data / "routerbench_slice.parquet")
+    assert (table.n_queries, table.n_models) == (2225, 11)
+    assert int((~table.is_complete).sum()) == 20
+    assert sum("#" in name for name in table.query_ids) == 7
+    assert any(note.startswith("7 queries have the sample_id") for note in table.notes)
+    assert not any(text.startswith("['") for text in table.texts)
+    assert set(table.tasks) == {"arc-challenge", "winogrande", "mbpp"}
+    assert table.models[table.strongest] == "gpt-4-1106-preview"
+
+
+def test_the_rows_of_routerbench_with_every_column(shared_data: Path) -> None:
+    table = read_table(shared_data / "routerbench_rows.csv")
+    assert (table.n_queries, table.n_models) == (28, 11)
+
+
+def test_the_rows_of_routellm(shared_data: Path) -> None:
+    table = read_table(shared_data / "routellm_mmlu_gsm8k.parquet")
+    assert (table.n_queries, table.n_models) == (7703, 2)
+    assert table.models[table.strongest] == "gpt-4-1106-preview"
+
+
+def test_the_page_names_every_column_and_suffix() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text("utf-8")
+    named = {name for name in RESERVED if name not in ("", "Unnamed: 0", "__index_level_0__")}
+    for word in (*named, *READABLE, "MODEL|total_cost", "MODEL|model_response"):
+        assert f"`{word}`" in page
+
+
+def test_the_tables_on_the_page_are_the_same_table(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text("utf-8")
+    long, wide = (part.split("```")[0] for part in page.split("```csv\n")[1:])
+    table = read_table(write(tmp_path / "long.csv", long))
+    assert table.equals(read_table(write(tmp_path / "wide.csv", wide)))
+    assert table.performance.tolist() == [[1, 1], [0, 0.5]]

@@ -1,0 +1,300 @@
+"""Pickled tables: read whole from every protocol, and nothing in them is ever run."""
+
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equirouter.data import read_table
+from equirouter.data.unpickle import read_pickle_table
+from equirouter.errors import DataError
+
+NAN = float("nan")
+
+
+def frame(text: str = "object") -> Any:
+    """Texts, numbers and the mixture of both that RouterBench has in one column."""
+    return pd.DataFrame(
+        {
+            "query_id": pd.Series(["q1", "q2", "q3"], dtype=text),
+            "query": pd.Series(["one\n", "zwei é", "🙂"], dtype=text),
+            "a": pd.Series([0.5, "1.0", None], dtype=object),
+            "a|total_cost": [0.1, NAN, 3e-300],
+            "b": [1, 0, 1],
+            "b|total_cost": [0.2, 0.3, 0.4],
+        }
+    )
+
+
+def check(columns: dict[str, Any]) -> None:
+    assert list(columns) == ["query_id", "query", "a", "a|total_cost", "b", "b|total_cost"]
+    assert columns["query_id"] == ["q1", "q2", "q3"]
+    assert columns["query"] == ["one\n", "zwei é", "🙂"]
+    assert columns["a"] == [0.5, "1.0", None]
+    assert np.array_equal(columns["a|total_cost"], [0.1, NAN, 3e-300], equal_nan=True)
+    assert columns["b"].tolist() == [1, 0, 1]
+    assert columns["b|total_cost"].tolist() == [0.2, 0.3, 0.4]
+
+
+def dump(path: Path, value: Any, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("text", ["object", "str", "string"])
+def test_a_frame_is_read_whole(tmp_path: Path, protocol: int, text: str) -> None:
+    check(read_pickle_table(dump(tmp_path / "t.pkl", frame(text), protocol)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.set_index(pd.Index([7, 5, 9])),
+        lambda table: table.set_index(pd.Index(["x", "y", "z"])),
+        lambda table: pd.concat([table[:1], table[1:]]),
+        lambda table: table[::-1][::-1],
+        lambda table: table.iloc[:, [5, 4, 3, 2, 1, 0]].iloc[:, ::-1],
+    ],
+)
+def test_frames_made_by_other_ways(tmp_path: Path, change: Callable[[Any], Any]) -> None:
+    columns = read_pickle_table(dump(tmp_path / "t.pkl", change(frame("str")), 5))
+    check({name: np.array(cells) if name[0] == "b" else cells for name, cells in columns.items()})
+
+
+def test_strings_without_arrow(tmp_path: Path) -> None:
+    kind = pd.StringDtype("python", na_value=NAN)
+    table = pd.DataFrame({"query_id": pd.array(["x", None], dtype=kind)})
+    cells = read_pickle_table(dump(tmp_path / "t.pkl", table))["query_id"]
+    assert cells[0] == "x"
+    assert cells[1] != cells[1]
+
+
+def test_numpy_scalars_and_missing_values_in_cells(tmp_path: Path) -> None:
+    cells = [np.float64(0.1), np.int64(3), np.bool_(True), pd.NA, None, "x"]
+    table = pd.DataFrame({"a": pd.Series(cells, dtype=object)})
+    found = read_pickle_table(dump(tmp_path / "t.pkl", table))["a"]
+    assert found == [0.1, 3, True, None, None, "x"]
+    assert [type(cell) for cell in found[:3]] == [float, int, bool]
+
+
+def test_names_of_older_versions(tmp_path: Path) -> None:
+    """numpy before 2 and pandas before 3 had the same things in other places."""
+    content = pickle.dumps(frame(), 3)
+    for new, old in (
+        (b"numpy._core.multiarray", b"numpy.core.multiarray"),
+        (b"cpandas\nDataFrame\n", b"cpandas.core.frame\nDataFrame\n"),
+        (b"cpandas\nRangeIndex\n", b"cpandas.core.indexes.range\nRangeIndex\n"),
+        (b"cpandas\nIndex\n", b"cpandas.core.indexes.base\nIndex\n"),
+    ):
+        assert new in content
+        content = content.replace(new, old)
+    (tmp_path / "t.pkl").write_bytes(content)
+    check(read_pickle_table(tmp_path / "t.pkl"))
+
+
+def test_the_state_of_pandas_before_1_3(tmp_path: Path) -> None:
+    """Its manager was made empty and then given axes and blocks as a state."""
+    table = frame()
+    manager = table._mgr
+    blocks = [
+        {"values": block.values, "mgr_locs": block.mgr_locs.indexer} for block in manager.blocks
+    ]
+    state: Any = ([], [], [], {"0.14.1": {"axes": list(manager.axes), "blocks": blocks}})
+
+    class OldManager:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return type(manager), (), state
+
+    class OldFrame:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return pd.DataFrame, (), {"_data": OldManager(), "_typ": "dataframe"}
+
+    # Columns as objects: those versions had no string type.
+    table.columns = pd.Index(list(table.columns), dtype=object)
+    state[3]["0.14.1"]["axes"][0] = table.columns
+    check(read_pickle_table(dump(tmp_path / "t.pkl", OldFrame(), 4)))
+
+
+def test_a_pickle_is_a_table_like_others(tmp_path: Path) -> None:
+    table = read_table(dump(tmp_path / "mine.pkl", frame()))
+    assert (table.name, table.models) == ("mine", ("a", "b"))
+    assert np.array_equal(table.performance, [[0.5, 1.0], [1.0, 0.0], [NAN, 1.0]], equal_nan=True)
+
+
+class Calls:
+    """Pickles as a call of a function, which plain unpickling would make."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.call = (function, args)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def in_a_cell(value: Any) -> Any:
+    return pd.DataFrame({"a": pd.Series(["x", value], dtype=object)})
+
+
+def in_an_array(value: Any) -> Any:
+    array = np.empty(1, dtype=object)
+    array[0] = [{"deep": (value,)}]
+    return array
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, in_a_cell, in_an_array, lambda v: [v, v]])
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_call_is_refused_before_it_is_made(
+    tmp_path: Path, wrap: Callable[[Any], Any], protocol: int
+) -> None:
+    mark = tmp_path / "was-called"
+    path = dump(tmp_path / "t.pkl", wrap(Calls(os.mkdir, str(mark))), protocol)
+    with pytest.raises(DataError) as caught:
+        read_pickle_table(path)
+    assert str(path) in str(caught.value)
+    if protocol:  # protocol 0 fails on the way a frame or an array is written there
+        assert f"{os.mkdir.__module__}.mkdir" in str(caught.value)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "asked"),
+    [
+        (os.system, f"{os.system.__module__}.system"),
+        (eval, "builtins.eval"),
+        (getattr, "builtins.getattr"),
+        (np.fromfile, "numpy.fromfile"),
+        (np.load, "numpy.load"),
+        (pickle.loads, "_pickle.loads"),
+        (pd.eval, "pandas.eval"),
+        (pd.Timestamp, "Timestamp"),
+    ],
+)
+def test_what_was_asked_for_is_named(
+    tmp_path: Path, function: Callable[..., Any], asked: str
+) -> None:
+    path = dump(tmp_path / "t.pkl", Calls(function, "1"))
+    with pytest.raises(DataError, match="was refused before anything was called") as caught:
+        read_pickle_table(path)
+    assert asked in str(caught.value)
+
+
+def stack_global(module: str, name: str, argument: bytes = b")") -> bytes:
+    """A hand-written pickle: module.name(), by protocol 4."""
+    texts = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
+    return b"\x80\x04" + texts + b"\x93" + argument + b"R."
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("numpy", "ndarray.tofile"),
+        ("numpy", "ndarray.__class__"),
+        ("pandas", "DataFrame.to_pickle"),
+        ("pandas.core.frame", "DataFrame.eval"),
+        ("builtins", "slice.__class__"),
+        ("pyarrow.lib", "py_buffer.__self__"),
+        ("sys", "modules"),
+    ],
+)
+def test_dotted_names_reach_nothing(tmp_path: Path, module: str, name: str) -> None:
+    (tmp_path / "t.pkl").write_bytes(stack_global(module, name))
+    with pytest.raises(DataError, match="asks for") as caught:
+        read_pickle_table(tmp_path / "t.pkl")
+    assert f"{module}.{name}" in str(caught.value)
+
+
+def test_allowed_names_are_not_called_either(tmp_path: Path) -> None:
+    """bytearray(2**40) would ask for a terabyte; here it is a record of being asked."""
+    (tmp_path / "t.pkl").write_bytes(
+        stack_global("builtins", "bytearray", b"\x8a\x06" + (2**40).to_bytes(6, "little") + b"\x85")
+    )
+    with pytest.raises(DataError, match="holds bytes where frame is expected"):
+        read_pickle_table(tmp_path / "t.pkl")
+
+
+def test_one_pickle_does_not_change_how_the_next_is_read(tmp_path: Path) -> None:
+    # BUILD with (None, {"part": "frame"}) sets attributes on what stands below: here on a type.
+    hostile = b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93(N}\x8c\x04part\x8c\x05framestb."
+    (tmp_path / "hostile.pkl").write_bytes(hostile)
+    with pytest.raises(DataError):
+        read_pickle_table(tmp_path / "hostile.pkl")
+    check(read_pickle_table(dump(tmp_path / "good.pkl", frame())))
+
+
+def damage(content: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in content
+    return content.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x8c\x02f8", b"\x8c\x02O8"),  # numbers said to be objects: memory would be pointers
+        (b"\x8c\x02f8", b"\x8c\x02f4"),
+        (b"\x8c\x02f8", b"\x8c\x02V8"),
+        (b"large_string", b"large_binary"),
+        (b"\x8c\x04_mgr", b"\x8c\x04_mgX"),
+    ],
+)
+def test_a_changed_pickle_is_refused(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = tmp_path / "t.pkl"
+    path.write_bytes(damage(pickle.dumps(frame("str"), 4), old, new))
+    with pytest.raises(DataError, match=r"t\.pkl"):
+        read_pickle_table(path)
+
+
+def test_arrow_texts_with_offsets_out_of_their_buffer(tmp_path: Path) -> None:
+    texts = pd.DataFrame({"a": pd.Series(["xy", "z"], dtype="str")})
+    content = pickle.dumps(texts, 5)
+    offsets = b"".join(number.to_bytes(8, "little") for number in (0, 2, 3))
+    path = tmp_path / "t.pkl"
+    path.write_bytes(damage(content, offsets, offsets[:-8] + (1 << 30).to_bytes(8, "little")))
+    with pytest.raises(DataError, match="not a whole pickle"):
+        read_pickle_table(path)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 100, 400])
+def test_a_pickle_cut_short(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "t.pkl"
+    path.write_bytes(pickle.dumps(frame(), 4)[:-cut])
+    with pytest.raises(DataError, match="not a whole pickle"):
+        read_pickle_table(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([1, 2], "a list where frame"),
+        ({"a": [1]}, "a dict where frame"),
+        (b"junk", "a bytes where frame"),
+        (pd.DataFrame({"a": [["x"], ["y"]]}), "a list where scalar"),
+        (pd.DataFrame({"a": ["x"]}).rename(columns={"a": 1}), "column names that are not text"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns of the same name"),
+        (pd.DataFrame({"a": np.array(["2024-01-01"], dtype="M8[s]")}), "DatetimeArray"),
+        (pd.DataFrame({"a": pd.Categorical(["x"])}), "Categorical"),
+        (pd.Series(["x"]), "Series"),
+    ],
+)
+def test_something_else_than_a_table(tmp_path: Path, value: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_pickle_table(dump(tmp_path / "t.pkl", value))
+
+
+def test_text_that_is_no_pickle(tmp_path: Path) -> None:
+    (tmp_path / "t.pkl").write_text("query_id,query\n")
+    with pytest.raises(DataError, match="not a whole pickle"):
+        read_pickle_table(tmp_path / "t.pkl")
+
+
+def test_reading_needs_no_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dump(tmp_path / "t.pkl", frame("str"))
+    for name in [name for name in sys.modules if name.split(".")[0] == "pandas"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    check(read_pickle_table(path))

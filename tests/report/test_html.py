@@ -1,0 +1,213 @@
+"""The HTML report: complete, offline, safe."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equirouter.errors import DataError, MissingExtraError, OutputError
+from equirouter.report import colour_of, write_report
+from equirouter.report.results import COLUMNS
+
+Results = dict[str, Any]
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would see; fails on tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.rows: list[list[str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "action"}]
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "script":
+            self.scripts.append("")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in {"td", "th"}:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "script" in self.open:
+            self.scripts[-1] += data
+        elif "style" not in self.open:
+            self.text += data
+            if {"td", "th"} & set(self.open):
+                self.rows[-1][-1] += data
+
+    def row(self, name: str) -> list[str]:
+        return next(row for row in self.rows if row[0] == name)
+
+
+def written(results: Results, folder: Path) -> tuple[str, Page]:
+    write_report(results, folder / "report.html")
+    text = (folder / "report.html").read_text("utf-8")
+    return text, Page(text)
+
+
+def test_nothing_is_loaded_from_anywhere(results: Results, tmp_path: Path) -> None:
+    text, page = written(results, tmp_path)
+    assert page.links == ["data:,"]
+    assert "default-src 'none'" in text
+    own = text.replace(page.scripts[1], "")  # all but plotly's code, which names its licences
+    assert "://" not in own
+    assert not re.search(r"@import|url\(", own)
+    assert "showSendToCloud: false" in page.scripts[2]
+    assert text.count("plotly.js v") == 1
+
+
+def test_every_router_and_every_section_is_there(results: Results, tmp_path: Path) -> None:
+    _, page = written(results, tmp_path)
+    names = [row[0] for row in page.rows]
+    for name in (*results["anchors"], *results["routers"], *results["outcomes"]["models"][1:-1]):
+        assert name in names
+    for part in (
+        results["visibility"]["warning"],
+        "14 rows lack the outcome",
+        "21,898 test queries measured",
+        "95.7 %",
+        "36,511 queries, 11 models, 86 tasks",
+        results["split_hashes"]["43"],
+        "2.13.0",
+        results["command"],
+        *(column.meaning for column in COLUMNS),
+    ):
+        assert part in page.text
+
+
+def test_the_table_has_intervals_marks_and_slashes(results: Results, tmp_path: Path) -> None:
+    for name, value in (("mlp", 0.1), ("equirouter", 0.3), ("knn", 0.2)):
+        results["routers"][name]["nauc"] = {"mean": value, "low": value - 0.01, "high": value + 0.1}
+    _, page = written(results, tmp_path)
+    assert page.row("equirouter")[1] == "0.3000*[0.2900, 0.4000]"
+    assert page.row("knn")[1] == "0.2000[0.1900, 0.3000]"
+    assert page.row("mlp")[3] == "/"
+    names = [row[0] for row in page.rows[1:9]]
+    assert names == [
+        *("oracle", "random", "strongest", "cheapest", "task"),
+        *("equirouter", "knn", "mlp"),
+    ]
+
+
+def test_the_charts_hold_the_curves(results: Results, tmp_path: Path) -> None:
+    _, page = written(results, tmp_path)
+    charts = json.loads(page.scripts[0])
+    assert {one["name"] for one in charts["series"]} == set(results["curves"])
+    series = {one["name"]: one for one in charts["series"]}
+    assert series["knn"]["performance"] == pytest.approx(results["curves"]["knn"]["performance"])
+    assert series["knn"]["colour"] == colour_of("knn")
+    strongest = charts["strongest"]
+    assert charts["models"][strongest]["name"] == "gpt-4-1106-preview"
+    assert series["oracle"]["shares"][strongest] == pytest.approx(
+        results["curves"]["oracle"]["call_share"]["gpt-4-1106-preview"], rel=1e-5
+    )
+    # all models together are all of the calls, at every budget
+    totals = [sum(point) for point in zip(*series["knn"]["shares"], strict=True)]
+    assert totals == pytest.approx([1.0] * 100, abs=1e-4)
+
+
+def test_user_text_is_never_markup(results: Results, tmp_path: Path) -> None:
+    attack = "</script><script>alert(1)</script>"
+    results["dataset"]["name"] = "<script>"
+    results["visibility"]["warning"] = attack
+    results["command"] = ["equirouter", "bench", attack]
+    for group in ("routers", "curves"):
+        results[group][attack] = results[group].pop("knn")
+    text, page = written(results, tmp_path)
+    assert len(page.scripts) == 3
+    assert "alert(1)</script>" not in text
+    assert "<title>&lt;script&gt;: measured routers</title>" in text
+    assert attack in page.text
+    # plotly reads some HTML in names, so these are escaped once more
+    names = [one["name"] for one in json.loads(page.scripts[0])["series"]]
+    assert "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in names
+
+
+def test_differences_to_the_task_anchor_have_a_verdict(results: Results, tmp_path: Path) -> None:
+    results["paired"]["knn"] = {
+        "nauc": {"mean": 0.02, "low": 0.01, "high": 0.03},
+        "peak_score": {"mean": 0.0, "low": -0.01, "high": 0.01},
+        "rci": {"mean": 0.05, "low": 0.04, "high": 0.06},  # lower is better
+    }
+    _, page = written(results, tmp_path)
+    row = next(row for row in page.rows if row[0] == "knn" and row[1].startswith("+"))
+    assert row[1:] == [
+        "+0.0200[+0.0100, +0.0300]better",
+        "+0.0000[-0.0100, +0.0100]no difference shown",
+        "+0.0500[+0.0400, +0.0600]worse",
+    ]
+
+
+def test_what_was_not_measured_is_left_out(results: Results, tmp_path: Path) -> None:
+    for key in ("cost_model", "visibility", "published", "command", "paired"):
+        results[key] = None
+    results["outcomes"]["notes"] = []
+    results["left_out"]["incomplete_test_queries"] = 0
+    _, page = written(results, tmp_path)
+    for heading in ("Before you read on", "published", "Make it again", "Against the task"):
+        assert heading not in page.text
+
+
+def test_the_same_results_give_the_same_page(results: Results, tmp_path: Path) -> None:
+    first, _ = written(results, tmp_path)
+    second, _ = written(results, tmp_path)
+    assert first == second
+
+
+def test_a_failed_write_keeps_the_old_page(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old", "utf-8")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OutputError, match=r"report\.html"):
+        write_report(results, path)
+    assert path.read_text("utf-8") == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_incomplete_results_are_refused_before_anything_is_written(
+    results: Results, tmp_path: Path
+) -> None:
+    del results["routers"]["mlp"]["qnc"]
+    with pytest.raises(DataError, match=r"routers\.mlp: qnc"):
+        write_report(results, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_number_never_reaches_the_page(results: Results, tmp_path: Path) -> None:
+    results["curves"]["knn"]["performance"][3] = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_report(results, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
+def test_without_the_extra_the_message_is_the_command(
+    module: str, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
+        write_report(results, tmp_path / "report.html")

@@ -1,0 +1,160 @@
+"""The tables: rows, marks, intervals, widths."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from equirouter.report import published_table, results_markdown, results_table
+from equirouter.report.results import COLUMNS
+from equirouter.report.tables import cells
+
+Results = dict[str, Any]
+NAUC, QNC = COLUMNS[0], COLUMNS[2]
+
+
+def printed(table: Table, width: int) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(table)
+    return stream.getvalue()
+
+
+def row_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.split()[:1] == [name])
+
+
+def set_figure(entry: Results, metric: str, mean: object, low: object, high: object) -> None:
+    entry[metric] = {"mean": mean, "low": low, "high": high, "per_seed": [mean]}
+
+
+def rows(results: Results) -> list[Results]:
+    return [*results["anchors"].values(), *results["routers"].values()]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_row_fits_and_no_figure_is_cut(width: int, results: Results) -> None:
+    text = printed(results_table(results, width=width), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    for name in ("oracle", "random", "strongest", "cheapest", "task", "equirouter", "mlp", "knn"):
+        # one word per column: a figure that was broken would make more of them
+        assert len(row_of(text, name).split()) == 1 + len(COLUMNS)
+
+
+def test_80_columns_are_enough_when_no_interval_is_symmetric(results: Results) -> None:
+    for entry in rows(results):
+        for metric in ("nauc", "peak_score", "qnc", "rci"):
+            set_figure(entry, metric, 0.5, 0.4, 0.9)
+    text = printed(results_table(results, width=80), 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "[0.4000," in text
+    assert "0.9000]" in text
+
+
+def test_anchors_come_first_then_routers_by_nauc(results: Results) -> None:
+    results["routers"]["knn"]["nauc"]["mean"] = 0.99
+    text = printed(results_table(results, width=120), 120)
+    names = [line.split()[0] for line in text.splitlines() if len(line.split()) == 8]
+    assert names[:5] == ["oracle", "random", "strongest", "cheapest", "task"]
+    assert names[5] == "knn"
+
+
+def test_the_best_of_a_column_has_a_sign_that_needs_no_colour(results: Results) -> None:
+    for name, value in (("mlp", 0.1), ("equirouter", 0.3), ("knn", 0.2)):
+        set_figure(results["routers"][name], "nauc", value, value - 0.01, value + 0.01)
+        set_figure(results["routers"][name], "rci", value, value - 0.01, value + 0.01)
+    text = printed(results_table(results, width=120), 120)
+    assert row_of(text, "equirouter").split()[1] == "0.3000*"
+    assert row_of(text, "knn").split()[1] == "0.2000"
+    assert row_of(text, "mlp").split()[4] == "0.100*"
+    assert "*" not in row_of(text, "oracle")
+
+
+def test_what_is_never_reached_is_a_slash(results: Results) -> None:
+    text = printed(results_table(results, width=120), 120)
+    assert row_of(text, "mlp").split()[3] == "/"
+
+
+def test_symmetric_intervals_are_short(results: Results) -> None:
+    for entry in rows(results):
+        set_figure(entry, "nauc", 0.8445, 0.8424, 0.8466)
+    # (0.8466 - 0.8424) / 2 = 0.0021
+    assert cells(results, NAUC)["knn"] == ("0.8445", "±0.0021", True)
+
+
+def test_one_lopsided_interval_makes_the_whole_column_spell_them_out(results: Results) -> None:
+    for entry in rows(results):
+        set_figure(entry, "nauc", 0.8445, 0.8424, 0.8466)
+    set_figure(results["routers"]["mlp"], "nauc", 0.8445, 0.8440, 0.8600)
+    assert cells(results, NAUC)["mlp"][1] == "[0.8440, 0.8600]"
+    assert cells(results, NAUC)["knn"][1] == "[0.8424, 0.8466]"
+
+
+def test_an_interval_may_be_known_where_the_value_is_not(results: Results) -> None:
+    set_figure(results["routers"]["mlp"], "qnc", None, 0.9, 1.1)
+    assert cells(results, QNC)["mlp"][:2] == ("/", "[0.900, 1.100]")
+    set_figure(results["routers"]["mlp"], "qnc", 1.0, 0.9, None)
+    assert cells(results, QNC)["mlp"][:2] == ("1.000", "[0.900, /]")
+
+
+def test_the_caption_says_what_was_measured(results: Results) -> None:
+    text = " ".join(printed(results_table(results, width=120), 120).split())
+    for part in (
+        "routerbench-5shot: 36,511 queries, 11 models",
+        "in-domain split 3:1:6",
+        "seeds 42, 43, 44",
+        "21,898 test queries measured, 9 left out",
+        "gpt-4-1106-preview's cost",
+    ):
+        assert part in text
+
+
+def test_a_name_is_text_and_no_markup(results: Results) -> None:
+    for group in ("routers", "curves"):
+        results[group]["[red]x[/]"] = results[group].pop("knn")
+    assert "[red]x[/]" in printed(results_table(results, width=120), 120)
+    assert "\\[red\\]x" in results_markdown(results)
+
+
+def test_published_values_stand_beside_ours(results: Results) -> None:
+    set_figure(results["routers"]["knn"], "nauc", 0.76, 0.75, 0.77)
+    table = published_table(results)
+    assert table is not None
+    text = printed(table, 80)
+    assert row_of(text, "knn").split()[1:3] == ["0.7541", "0.7600"]
+    # not measured by us; its QNC was never reached in the paper
+    shown = " ".join(row_of(text, "embedllm").split()[1:])
+    assert shown == "0.7427 – 0.8027 – / – 0.7869 –"
+    assert "Table 1, RouterBench" in text
+
+
+def test_nothing_published_no_second_table(results: Results) -> None:
+    results["published"] = None
+    assert published_table(results) is None
+    assert "paper" not in results_markdown(results)
+
+
+def test_markdown_has_the_same_rows(results: Results) -> None:
+    lines = results_markdown(results).splitlines()
+    assert lines[0].count("|") == len(COLUMNS) + 2
+    assert all(line.count("|") == lines[0].count("|") for line in lines[:10])
+    assert [line.split("|")[1].strip() for line in lines[2:7]] == [
+        "*oracle*",
+        "*random*",
+        "*strongest*",
+        "*cheapest*",
+        "*task*",
+    ]
+    bold = [line for line in lines[2:10] if "**" in line.split("|")[2]]
+    value = max(results["routers"].values(), key=lambda entry: entry["nauc"]["mean"])
+    assert len(bold) == 1
+    assert f"**{value['nauc']['mean']:.4f}**" in bold[0]
+
+
+def test_a_name_cannot_break_the_markdown(results: Results) -> None:
+    results["dataset"]["name"] = "<script>|x"
+    text = results_markdown(results)
+    assert "&lt;script>\\|x" in text
+    assert "<script>" not in text
