@@ -1,12 +1,16 @@
 """Small made-up problems that several tests use."""
 
-from typing import NamedTuple
+import zlib
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.encoders.base import Encoder
+from equirouter.progress import Progress
 
-__all__ = ["Toy", "make_toy"]
+__all__ = ["HashingEncoder", "Toy", "make_table", "make_toy"]
 
 
 class Toy(NamedTuple):
@@ -32,3 +36,61 @@ def make_toy(n: int = 240, d: int = 6, k: int = 3, seed: int = 0, missing: float
     hidden[0] = False
     performance[hidden] = np.nan
     return Toy(embeddings, performance, np.where(hidden, np.nan, cost_usd))
+
+
+def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:
+    """A table whose texts tell which of three models is enough: easy, medium or hard.
+
+    The dearer a model, the more it can do. The first queries lack one cost.
+    """
+    rng = np.random.default_rng(seed)
+    level = rng.integers(0, 3, n)
+    tasks = tuple(f"task{number}" for number in rng.integers(0, 4, n))
+    can_do = np.arange(3) >= level[:, None]  # (n, 3)
+    slips = rng.random((n, 3)) < 0.1
+    cost_usd = np.array([1e-4, 1e-3, 1e-2]) * rng.uniform(0.8, 1.2, (n, 3))
+    cost_usd[np.arange(incomplete), np.arange(incomplete) % 3] = np.nan
+    words = ("easy", "medium", "hard")
+    return Outcomes(
+        query_ids=tuple(f"q{row}" for row in range(n)),
+        texts=tuple(f"{words[level[row]]} {tasks[row]} query {row}" for row in range(n)),
+        tasks=tasks,
+        models=("small", "middle", "large"),
+        performance=(can_do ^ slips).astype(np.float64),
+        cost_usd=cost_usd,
+        name="toy",
+    )
+
+
+class HashingEncoder(Encoder):
+    """A bag of hashed words: fast, and it needs no weights. salt: another one, another encoder."""
+
+    name = "toy"
+
+    def __init__(self, *, salt: str = "") -> None:
+        self.salt = salt
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"salt": self.salt}
+
+    @property
+    def dimension(self) -> int:
+        return 32
+
+    @property
+    def fingerprint(self) -> str:
+        return f"toy-{self.salt}-{self.dimension}"
+
+    def embed(
+        self,
+        texts: tuple[str, ...],
+        images: tuple[str | None, ...],  # noqa: ARG002  # all None: it reads text only
+        progress: Progress,
+    ) -> Float32Array:
+        rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                row[zlib.crc32((self.salt + word).encode()) % self.dimension] += 1.0
+        progress("encode", len(texts), len(texts))
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -148,7 +149,9 @@ class RoutingPipeline:
                 )
             return UtilityPolicy(lambda_), lambda_
         point = self.calibration.operating_point(self.quality if quality is None else quality)
-        return self.policy_for(**{_ARGUMENT[self.calibration.setting]: point.value})
+        if self.calibration.setting == BudgetPolicy.setting:  # a budget of 0 fits models for free
+            return self.policy_for(budget_usd=max(point.value, math.ulp(0.0)))
+        return self.policy_for(lambda_=point.value)
 
     def _decision(
         self,
@@ -185,6 +188,7 @@ class RoutingPipeline:
         folder = make_folder(folder)
         with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
             binary.write(weights)
+            binary.flush()  # a full disk is known of before the description is replaced
             with atomic_write(folder / DESCRIPTION_FILE) as text:
                 description = self._description(hashlib.sha256(weights).hexdigest())
                 text.write(json.dumps(description, indent=2, allow_nan=False) + "\n")
@@ -243,6 +247,3 @@ class RoutingPipeline:
         from equirouter.stored import restore_pipeline
 
         return restore_pipeline(Path(folder), encoder, weights)
-
-
-_ARGUMENT = {"budget_usd": "budget_usd", "lambda": "lambda_"}

@@ -68,6 +68,20 @@ def test_frames_made_by_other_ways(tmp_path: Path, change: Callable[[Any], Any])
     check({name: np.array(cells) if name[0] == "b" else cells for name, cells in columns.items()})
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("kind", [object, float])
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_blocks_in_either_order(tmp_path: Path, order: Any, kind: type, protocol: int) -> None:
+    cells: Any = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], dtype=kind, order=order)
+    table = pd.DataFrame(cells, columns=["a", "b"], copy=False)
+    assert table._mgr.blocks[0].values.flags.f_contiguous == (order == "C")  # blocks lie across
+    columns = read_pickle_table(dump(tmp_path / "t.pkl", table, protocol))
+    assert {name: list(cells) for name, cells in columns.items()} == {
+        "a": [1, 3, 5],
+        "b": [2, 4, 6],
+    }
+
+
 def test_strings_without_arrow(tmp_path: Path) -> None:
     kind = pd.StringDtype("python", na_value=NAN)
     table = pd.DataFrame({"query_id": pd.array(["x", None], dtype=kind)})
@@ -250,13 +264,25 @@ def test_a_changed_pickle_is_refused(tmp_path: Path, old: bytes, new: bytes) -> 
         read_pickle_table(path)
 
 
-def test_arrow_texts_with_offsets_out_of_their_buffer(tmp_path: Path) -> None:
-    texts = pd.DataFrame({"a": pd.Series(["xy", "z"], dtype="str")})
-    content = pickle.dumps(texts, 5)
-    offsets = b"".join(number.to_bytes(8, "little") for number in (0, 2, 3))
+@pytest.mark.parametrize("offsets", [(0, 2, 3, 6), (0, 9, 3, 4), (0, 3, 2, 4), (-8, 2, 3, 4)])
+def test_arrow_texts_with_offsets_out_of_their_buffer(
+    tmp_path: Path, offsets: tuple[int, ...]
+) -> None:
+    content = pickle.dumps(pd.DataFrame({"a": pd.Series(["xy", "z", "w"], dtype="str")}), 5)
+    right, wrong = (
+        b"".join(number.to_bytes(8, "little", signed=True) for number in numbers)
+        for numbers in ((0, 2, 3, 4), offsets)
+    )
+    (tmp_path / "t.pkl").write_bytes(damage(content, right, wrong))
+    with pytest.raises(DataError, match=r"not a whole pickle.*[Oo]ffset"):
+        read_pickle_table(tmp_path / "t.pkl")
+
+
+def test_an_object_array_with_another_shape_than_its_items(tmp_path: Path) -> None:
+    content = pickle.dumps(frame()[["a"]], 4)  # (1, 3) -> (1, 2): a row would be lost in silence
     path = tmp_path / "t.pkl"
-    path.write_bytes(damage(content, offsets, offsets[:-8] + (1 << 30).to_bytes(8, "little")))
-    with pytest.raises(DataError, match="not a whole pickle"):
+    path.write_bytes(damage(content, b"K\x01K\x03\x86", b"K\x01K\x02\x86"))
+    with pytest.raises(DataError, match="another length than its shape"):
         read_pickle_table(path)
 
 

@@ -1,8 +1,15 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
+    app.py        the commands put together; errors become exit codes here and nowhere else
+    bench.py, train.py, route.py, report.py, data.py   the commands
+    common.py     options that several commands share, progress bars
+    reference.py  docs/cli.md, from the help texts
+
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
+import io
+import os
 import sys
 
 __all__ = ["main"]
@@ -12,4 +19,12 @@ def main() -> None:
     """The entry point `equirouter`: exit code 0 done, 1 failed, 2 the caller can fix it."""
     from equirouter.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may not know every letter
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:  # said already; without this the interpreter would fail again at its own flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

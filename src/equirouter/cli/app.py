@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 from equirouter import __version__
 from equirouter.cli import bench, data, report, route, train
 from equirouter.cli.common import say
-from equirouter.errors import EquiRouterError, UserError
+from equirouter.errors import ConfigError, EquiRouterError, UserError
 
 __all__ = ["app", "run"]
 
@@ -21,7 +20,6 @@ app = typer.Typer(
     help="Decide which language model should answer each query, and measure routing collapse.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     add_completion=False,
 )
 app.command("bench")(bench.bench)
@@ -55,19 +53,35 @@ def run(arguments: Sequence[str]) -> int:
     With --json an error is also one JSON document on stdout: {"error": {"type", "message"}}.
     """
     try:
-        code = app(args=list(arguments), prog_name="equirouter", standalone_mode=False)
-    except click.ClickException as error:
+        _check_encoding(arguments)
+        code = app(
+            args=list(arguments) or ["--help"], prog_name="equirouter", standalone_mode=False
+        )
+    except typer.TyperException as error:
         return _failed(error.format_message(), "UsageError", arguments, USER_CAN_FIX)
     except UserError as error:
         return _failed(str(error), type(error).__name__, arguments, USER_CAN_FIX)
     except EquiRouterError as error:
         return _failed(str(error), type(error).__name__, arguments, FAILED)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        return FAILED  # whoever read our output has gone: there is nobody to tell
+    except OSError as error:  # files are read and written under errors of our own: this is stdout
+        say(f"error: the system refused: {error}")
+        return USER_CAN_FIX
     return code if isinstance(code, int) else DONE
+
+
+def _check_encoding(arguments: Sequence[str]) -> None:
+    """Refuse what the shell passed on as bytes that are no text: it can be no query and no name."""
+    for argument in arguments:
+        try:
+            argument.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"the argument {argument!r} is not valid UTF-8 at character {error.start}; "
+                "rename the file, or convert the text with iconv"
+            ) from error
 
 
 def _failed(message: str, kind: str, arguments: Sequence[str], code: int) -> int:

@@ -1,8 +1,9 @@
 """`equirouter bench`: the main job."""
 
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from equirouter.cli.common import (
     JsonOption,
     PerformanceRangeOption,
     PolicyName,
+    PolicyOption,
     QuietOption,
     SplitName,
     SplitOption,
@@ -41,15 +43,13 @@ def bench(
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
     weights: WeightsOption = None,
-    policy: Annotated[
-        PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
-    ] = PolicyName.budget,
+    policy: PolicyOption = PolicyName.budget,
     split: SplitOption = SplitName.in_domain,
     seeds: Annotated[
-        int, typer.Option(min=1, help="Number of seeds, from 42: splits and training runs.")
+        int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
     ] = 3,
     resamples: Annotated[
-        int, typer.Option(min=0, help="Bootstrap resamples of the test queries; 0: no intervals.")
+        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
     ] = 1000,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
@@ -62,9 +62,10 @@ def bench(
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.benchmark import run_benchmark
-    from equirouter.report import check_report_extra, print_results, write_all
+    from equirouter.report import check_report_extra, write_all
 
     check_report_extra()
+    specs = _specs(routers)
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         folder = out or Path("runs") / f"{outcomes.name}-{split.value}"
@@ -72,7 +73,7 @@ def bench(
             outcomes,
             make_text_encoder(encoder, window, weights),
             cache=EmbeddingCache(),
-            routers=_specs(routers),
+            routers=specs,
             policy=policy.value,
             split=split.value,
             n_seeds=seeds,
@@ -83,20 +84,30 @@ def bench(
             progress=progress,
         )
         report = write_all(results, folder)
-    if as_json:
-        print_json(results)
-        return
-    from rich.console import Console
-
     if not quiet and results["visibility"]["warning"]:
         say(f"warning: {results['visibility']['warning']}")
+    if as_json:
+        print_json(results)
+    else:
+        _show(results, folder, report)
+
+
+def _show(results: dict[str, Any], folder: Path, report: Path) -> None:
+    from rich.console import Console
+
+    from equirouter.report import print_results
+
     print_results(results, Console())
     typer.echo(f"results: {folder / 'results.json'}\nreport:  {report}")
 
 
 def _specs(routers: str) -> list[str]:
     if routers.strip() != "all":
-        return [name.strip() for name in routers.split(",") if name.strip()]
+        parts = re.split(r",(?![^\[]*\])", routers)  # a comma within [] belongs to a setting
+        specs = [spec.strip() for spec in parts if spec.strip()]
+        if not specs:
+            raise typer.BadParameter("name at least one router, or all", param_hint="--routers")
+        return specs
     from equirouter.registry import ROUTERS
 
     return [name for name in ROUTERS.names() if ROUTERS.load(name).reads == "embeddings"]

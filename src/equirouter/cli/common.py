@@ -29,6 +29,7 @@ __all__ = [
     "JsonOption",
     "PerformanceRangeOption",
     "PolicyName",
+    "PolicyOption",
     "QuietOption",
     "SplitName",
     "SplitOption",
@@ -78,12 +79,12 @@ class Device(StrEnum):
 DatasetArgument = Annotated[
     str,
     typer.Argument(
-        metavar="[DATASET]",
+        metavar="DATASET",
         help="A name from `equirouter data list`, or a path to a .parquet, .csv, .jsonl or "
         "RouterBench .pkl file.",
     ),
 ]
-EncoderOption = Annotated[str, typer.Option(help="The text encoder.")]
+EncoderOption = Annotated[str, typer.Option(metavar="NAME", help="The text encoder.")]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -96,6 +97,9 @@ WindowOption = Annotated[
     typer.Option(help="Which tokens of a long query are read; default: the encoder's own."),
 ]
 SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or by whole tasks.")]
+PolicyOption = Annotated[
+    PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where routers are fitted.")]
 PerformanceRangeOption = Annotated[
     tuple[float, float],

@@ -25,7 +25,6 @@ __all__ = ["app"]
 app = typer.Typer(
     help="List, fetch, convert and describe data sets.",
     rich_markup_mode=None,
-    no_args_is_help=True,
 )
 
 
@@ -52,7 +51,9 @@ def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # n
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name from `equirouter data list`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name from `equirouter data list`.")
+    ],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -66,8 +67,10 @@ def fetch(
 
 @app.command()
 def convert(
-    source: DatasetArgument,
-    target: Annotated[Path, typer.Argument(help="A .parquet, .csv or .jsonl file to write.")],
+    dataset: DatasetArgument,
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="A .parquet, .csv or .jsonl file to write.")
+    ],
     layout: Annotated[
         Layout, typer.Option(help="One row per query and model, or one per query.")
     ] = Layout.long,
@@ -79,7 +82,7 @@ def convert(
     from equirouter.data.tables import write_table
 
     with shown_progress(quiet=quiet) as progress:
-        outcomes = open_dataset(source, performance_range, quiet=quiet, progress=progress)
+        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
     write_table(outcomes, target, layout=layout.value)
     if as_json:
         print_json({"written": str(target), "layout": layout.value})

@@ -18,7 +18,7 @@ def report(
     """Write the HTML report and the figures again from DIR/results.json."""
     from equirouter.report import read_results, write_all
 
-    written = write_all(read_results(folder), folder)
+    written = write_all(read_results(folder / "results.json"), folder)
     if as_json:
         print_json({"report": str(written)})
     else:

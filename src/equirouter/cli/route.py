@@ -1,6 +1,7 @@
 """`equirouter route`: decide."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -25,7 +26,7 @@ def route(
     query: Annotated[
         str,
         typer.Argument(
-            metavar="[QUERY|-]",
+            metavar="QUERY|-",
             help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout.',
         ),
     ] = "-",
@@ -56,18 +57,27 @@ def route(
         return
     decision = loaded.decide(query, **control)
     if as_json:
-        print_json(asdict(decision))
+        print_json(_as_json(decision))
     else:
         typer.echo(_in_words(decision))
 
 
 def _decided_lines(loaded: "RoutingPipeline", control: dict[str, Any]) -> Iterator[str]:
     """One JSON line per JSON line of stdin, in order; other fields of a line are kept."""
+    from equirouter.errors import DataError
+
     lines = _read_lines()
     while block := list(islice(lines, BLOCK)):
         decisions = loaded.decide_many([line["query"] for line in block], **control)
         for line, decision in zip(block, decisions, strict=True):
-            yield json.dumps({**line, **asdict(decision)}, allow_nan=False)
+            decided = _as_json(decision)
+            taken = next((name for name in line if name in decided), None)
+            if taken is not None:
+                raise DataError(
+                    f"stdin: the line of query {line['query'][:40]!r} has a field {taken!r}, which "
+                    "the decision would overwrite; rename it"
+                )
+            yield json.dumps(line | decided, allow_nan=False)
 
 
 def _read_lines() -> Iterator[dict[str, Any]]:
@@ -76,17 +86,28 @@ def _read_lines() -> Iterator[dict[str, Any]]:
     for number, raw in enumerate(sys.stdin.buffer, start=1):
         if not raw.strip():
             continue
+        place = f"stdin, line {number}"
         try:
-            line = json.loads(raw.decode("utf-8"))
+            line = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
         except UnicodeDecodeError as error:
-            raise DataError(f"stdin, line {number}: not valid UTF-8 ({error.reason})") from error
-        except json.JSONDecodeError as error:
-            raise DataError(f"stdin, line {number}: not JSON ({error.msg})") from error
+            raise DataError(f"{place}: byte {error.start} is not valid UTF-8") from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{place}: not JSON: {error}") from error
         if not isinstance(line, dict) or not isinstance(line.get("query"), str):
-            raise DataError(f'stdin, line {number}: expected {{"query": "..."}}')
+            raise DataError(f'{place}: expected {{"query": "..."}}')
         if not line["query"].strip():
-            raise DataError(f"stdin, line {number}: the query is empty")
+            raise DataError(f"{place}: the query is empty; leave the line out or give it a text")
         yield line
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON; write null")
+
+
+def _as_json(decision: "Decision") -> dict[str, Any]:
+    """The decision's fields; JSON has no infinity, so the value is null where nothing limits."""
+    value = decision.value if math.isfinite(decision.value) else None
+    return asdict(decision) | {"value": value}
 
 
 def _in_words(decision: "Decision") -> str:

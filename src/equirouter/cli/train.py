@@ -1,7 +1,8 @@
 """`equirouter train`: one pipeline, fitted and saved."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,14 +25,24 @@ from equirouter.cli.common import (
     shown_progress,
 )
 
+if TYPE_CHECKING:
+    from equirouter.pipeline import RoutingPipeline
+
 __all__ = ["train"]
+
+
+class WhenNothing(StrEnum):
+    """What to do with a query for which no model is within the budget."""
+
+    cheapest = "cheapest"
+    refuse = "refuse"
 
 
 def train(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")],
     router: Annotated[
-        str, typer.Option(help="The router, as NAME[:PRESET][:key=value].")
+        str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
     ] = "equirouter",
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
@@ -45,13 +56,18 @@ def train(
     ] = None,
     quality: Annotated[
         float,
-        typer.Option(help="Target for calls that name none, relative to the strongest model."),
+        typer.Option(
+            metavar="SHARE",
+            help="Target for calls that name none, relative to the strongest model.",
+        ),
     ] = 0.98,
     when_nothing_fits: Annotated[
-        str, typer.Option(metavar="cheapest|refuse", help="When no model is within the budget.")
-    ] = "cheapest",
+        WhenNothing, typer.Option(help="When no model is within the budget.")
+    ] = WhenNothing.cheapest,
     split: SplitOption = SplitName.in_domain,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and the training.")] = 42,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
+    ] = 42,
     device: DeviceOption = Device.auto,
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     as_json: JsonOption = False,
@@ -60,25 +76,29 @@ def train(
     """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.fit import fit_pipeline
-    from equirouter.policy.base import check_when_nothing_fits
+    from equirouter.output import make_folder
 
-    nothing_fits: Literal["cheapest", "refuse"] = check_when_nothing_fits(when_nothing_fits)
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        make_folder(out)  # a place where nothing can be written is said before the work
         pipeline = fit_pipeline(
             outcomes,
             make_text_encoder(encoder, window, weights),
             router=router,
             policy=None if policy is None else policy.value,
             quality=quality,
-            when_nothing_fits=nothing_fits,
+            when_nothing_fits=when_nothing_fits.value,
             split=split.value,
             seed=seed,
             cache=EmbeddingCache(),
             device=device.value,
             progress=progress,
         )
-    folder = pipeline.save(out)
+    _show(pipeline, pipeline.save(out), router, as_json=as_json)
+
+
+def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:
+    quality = pipeline.quality
     point = pipeline.calibration.operating_point(quality)
     metrics = pipeline.provenance.test_metrics
     if as_json:

@@ -1,4 +1,7 @@
-"""Cost: what a call will cost, predicted from the query."""
+"""Cost: what a call will cost, predicted from the query.
+
+predictor.py has CostModel and the error it makes.
+"""
 
 from equirouter.cost.predictor import CostModel
 

@@ -21,7 +21,7 @@ class CostError:
     """How far predicted costs are from true ones; 0 is exact.
 
     mse: USD squared, mean over all cells. relative: per model, mean absolute error as a share of
-    the model's mean cost.
+    the model's mean cost, NaN for a model whose calls cost nothing.
     """
 
     mse: float
@@ -104,7 +104,10 @@ class CostModel:
         difference = self.predict(embeddings) - cost_usd
         if np.isnan(difference).all(axis=0).any():
             raise DataError("a model has no known cost among the queries to compare with")
-        relative = np.nanmean(np.abs(difference), axis=0) / np.nanmean(cost_usd, axis=0)
+        mean_usd = np.nanmean(cost_usd, axis=0)
+        is_paid = mean_usd > 0
+        missed = np.nanmean(np.abs(difference), axis=0) / np.where(is_paid, mean_usd, 1.0)
+        relative = np.where(is_paid, missed, np.nan)
         return CostError(float(np.nanmean(difference**2)), tuple(relative.tolist()))
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -4,7 +4,7 @@
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     split.py        split_outcomes -> Split: train, validation and test part
     base.py         Dataset: a name that gives a table
-    simulated.py    the embedded data set, no files
+    simulated.py    the embedded data set, no files; its parts are simulated_*.py
     routerbench.py  RouterBench, from the hub or a local copy
     hub.py          fetch: pinned downloads
     unpickle.py     pickled tables, read without running them

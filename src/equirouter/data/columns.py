@@ -138,7 +138,7 @@ class RawTable:
         return array
 
     def looks_numeric(self, name: str) -> bool:
-        """Whether a column has numbers in all cells that are not empty, and has such a cell."""
+        """Whether all cells that are not empty are numbers, or nan, and there is such a cell."""
         column = _plain(self.columns[name])
         if not _is_text(column.type):
             return _is_number(column.type) and column.null_count < self.n_rows
@@ -232,8 +232,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _nothing_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     cells = pc.ascii_trim_whitespace(column.cast(pa.large_string()))
-    nothing = pc.is_in(pc.ascii_lower(cells), value_set=pa.array(["", "nan"], pa.large_string()))
-    return pc.if_else(nothing, pa.scalar(None, pa.large_string()), cells)
+    return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.large_string()), cells)
 
 
 def _first_not_a_number(cells: pa.ChunkedArray) -> Any:  # noqa: ANN401  # a pyarrow scalar or None

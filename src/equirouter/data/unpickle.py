@@ -140,15 +140,14 @@ class _Unpickler(pickle.Unpickler):
 
 @dataclass(frozen=True)
 class _Objects:
-    """A numpy array of Python objects, as the list of its items in the order given."""
+    """A numpy array of Python objects: its items row by row, however the array lay in memory."""
 
     shape: tuple[int, ...]
     items: list[Any]
-    by_column: bool
 
     def row(self, i: int) -> list[Any]:
-        rows, length = self.shape
-        return self.items[i::rows] if self.by_column else self.items[i * length : (i + 1) * length]
+        length = self.shape[1]
+        return self.items[i * length : (i + 1) * length]
 
 
 def _part(value: Any) -> str:  # noqa: ANN401
@@ -231,6 +230,8 @@ def _values(value: Any) -> Any:  # noqa: ANN401
         _, shape, dtype, by_column, data = record.state
     else:
         data, dtype, shape, order = record.args[:4]
+        if order not in ("C", "F"):
+            raise _UnexpectedError(f"an array in the order {order}")
         by_column = order == "F"
     shape = tuple(int(length) for length in shape)
     if len(shape) not in (1, 2) or min(shape) < 0:
@@ -239,7 +240,7 @@ def _values(value: Any) -> Any:  # noqa: ANN401
     if code == "O":
         if not isinstance(data, list) or len(data) != int(np.prod(shape)):
             raise _UnexpectedError("an object array of another length than its shape")
-        return _Objects(shape, data, by_column)
+        return _Objects(shape, data)
     flat = np.frombuffer(_bytes(data), dtype=np.dtype(code))
     return flat.reshape(shape, order="F" if by_column else "C")
 

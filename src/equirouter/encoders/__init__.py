@@ -1,7 +1,13 @@
 """From queries to embeddings: encoders, what they see of a query, and a cache on disk.
 
-Encoder is the contract, make_encoder makes one by its registered name, encode_cached encodes what
-is not in an EmbeddingCache yet, and duplicate_share says how many queries look alike afterwards.
+    base.py        Encoder, the contract
+    minilm.py      MiniLMEncoder; weights.py finds its weights, graph.py makes its ONNX graph
+    windows.py     which tokens of a long query are read
+    cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
+    visibility.py  duplicate_share: how many queries look alike afterwards
+    kept.py        files in the user's cache folder
+
+make_encoder makes an encoder by its registered name.
 Importing this loads no model and no onnxruntime.
 """
 

@@ -180,7 +180,8 @@ class _Shard:
         crcs = np.frombuffer(self.content, "<u4", self.n_rows, crcs_at)
         table = np.frombuffer(self.content, "<f4", self.n_rows * self.dimension, rows_at)
         for i, row in enumerate(table.reshape(self.n_rows, self.dimension)):
-            key = self.content[_HEADER.size + i * _KEY_BYTES :][:_KEY_BYTES]
+            key_at = _HEADER.size + i * _KEY_BYTES
+            key = self.content[key_at : key_at + _KEY_BYTES]
             if key in wanted and _crc(key, row) == crcs[i]:
                 yield key, row
 

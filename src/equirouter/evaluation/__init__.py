@@ -1,16 +1,17 @@
 """Measuring: what a router's choices scored, cost and wasted.
 
-    collapse     RCI (App. D), call shares
-    metrics      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
-    curve        from choices to the curve, the metrics and their bootstrap draws
-    bootstrap    paired resamples of queries, percentile intervals
-    diagnostics  margins (Eq. 4) and ties of a table
-    published    the paper's Table 1 and Table A1
-    benchmark    fit on train, choose on validation, measure on test
-    protocol     the parts of a table, encoded, and a timed fit
-    aggregate    means and intervals over seeds
-    decisions    every choice with its outcome, as a table
-    checks       what every measure asks of its arrays
+    benchmark.py    run_benchmark: fit on train, choose on validation, measure on test
+    fit.py          fit_pipeline: one pipeline, calibrated and measured
+    protocol.py     the parts of a table, encoded, and a timed fit
+    collapse.py     RCI (App. D), call shares
+    metrics.py      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
+    curve.py        from choices to the curve, the metrics and their bootstrap draws
+    bootstrap.py    paired resamples of queries, percentile intervals
+    aggregate.py    means and intervals over seeds
+    decisions.py    every choice with its outcome, as a table
+    diagnostics.py  margins (Eq. 4) and ties of a table
+    published.py    the paper's Table 1 and Table A1
+    checks.py       what every measure asks of its arrays
 
 Formulas, directions and traps: docs/metrics.md.
 """

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.bootstrap import pooled_interval
+from equirouter.evaluation.bootstrap import ENOUGH, pooled_interval
 from equirouter.evaluation.curve import Measurement
 
 __all__ = ["curve_entry", "metric_entries", "paired_entries", "spread_entry"]
@@ -17,7 +17,11 @@ PAIRED_METRICS = ("nauc", "peak_score", "rci")
 def metric_entries(
     measurements: Sequence[Measurement], models: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Metric -> {"mean", "low", "high", "per_seed"}; maps stay maps inside each of the four."""
+    """Metric -> {"mean", "low", "high", "per_seed"}; maps stay maps inside each of the four.
+
+    Where a seed never reached a quality, its value is None, "reached" (for maps: of those keys) is
+    the share of seeds that did, and the mean is over those; with fewer than half there is no mean.
+    """
     points = [_named(measurement.point, models) for measurement in measurements]
     draws = [_named(measurement.draws, models) for measurement in measurements]
     return {
@@ -79,23 +83,28 @@ def _named(metrics: Mapping[str, Any], models: Sequence[str]) -> dict[str, Any]:
 
 def _entry(values: Sequence[Any], draws: Sequence[Any]) -> dict[str, Any]:
     if isinstance(values[0], Mapping):
-        entries = {
+        entries: dict[str, dict[str, Any]] = {
             key: _entry(
                 [value[key] for value in values],
                 [None if draw is None else draw[key] for draw in draws],
             )
             for key in values[0]
         }
-        return {
+        missed = {key: entry["reached"] for key, entry in entries.items() if "reached" in entry}
+        parts = {
             part: {key: entry[part] for key, entry in entries.items()}
             for part in ("mean", "low", "high")
-        } | {"per_seed": list(values)}
+        }
+        return parts | {"per_seed": list(values)} | ({"reached": missed} if missed else {})
     reached = [value for value in values if value is not None]
     known = [draw for draw in draws if draw is not None]
     low, high = (pooled_interval(known) if known else None) or (None, None)
-    return {
-        "mean": float(np.mean(reached)) if reached else None,
+    share = len(reached) / len(values)
+    entry = {
+        # The mean of a few lucky seeds would flatter a router that mostly misses the quality
+        "mean": float(np.mean(reached)) if share >= ENOUGH else None,
         "low": low,
         "high": high,
         "per_seed": list(values),
     }
+    return entry if share == 1 else entry | {"reached": share}

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +13,7 @@ import numpy as np
 
 from equirouter import __version__
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.cost.predictor import CostError
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
@@ -54,6 +55,19 @@ class _Record:
     n_parameters: list[float] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Facts:
+    """What is reported of one split beside the routers."""
+
+    n_incomplete: int
+    n_measured: int
+    cost_error: CostError
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> "_Facts":
+        return cls(prepared.n_incomplete_test, len(prepared.test.rows), prepared.cost_error)
+
+
 def run_benchmark(
     outcomes: Outcomes,
     encoder: Encoder,
@@ -84,48 +98,41 @@ def run_benchmark(
     rule: Policy = POLICIES.load(policy)()
     for spec in specs:
         _check_router(make_router(spec), spec, rule, policy)
-    seeds = list(range(FIRST_SEED, FIRST_SEED + n_seeds))
-    splits = [split_outcomes(outcomes, kind=split, seed=seed) for seed in seeds]
+    splits = [
+        split_outcomes(outcomes, kind=split, seed=seed)
+        for seed in range(FIRST_SEED, FIRST_SEED + n_seeds)
+    ]
     folder = None if out is None else make_folder(out)
     if embeddings is None:
         embeddings = encode_cached(
             encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
         )
     records = {name: _Record() for name in (*ANCHORS, *specs)}
-    left_out, n_measured, cost_errors = [], [], []
-    log_file = (
-        nullcontext(None)
-        if folder is None
-        else decision_log(folder / "decisions.parquet", outcomes, rule.setting)
-    )
-    total = n_seeds * len(records)
-    with log_file as log:
+    with _log(folder, outcomes, rule) as log:
+        facts = []
         for index, made in enumerate(splits):
-            progress("fit and measure", index * len(records), total)
-            prepared = prepare(outcomes, embeddings, made)
-            left_out.append(prepared.n_incomplete_test)
-            n_measured.append(len(prepared.test.rows))
-            cost_errors.append(prepared.cost_error)
+            prepared = prepare(outcomes, embeddings, made, device=device)
+            facts.append(_Facts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
+                progress("fit and measure", index * len(records) + step, n_seeds * len(records))
                 _run(name, record, prepared, rule, made, resamples, device, log)
-                progress("fit and measure", index * len(records) + step + 1, total)
-    results = _results(outcomes, encoder, records, specs, splits, policy, embeddings)
-    results["protocol"]["resamples"] = resamples
-    results["command"] = list(command)
-    results["left_out"] = {
-        "incomplete_test_queries": left_out[0],
-        "measured_test_queries": n_measured[0],
-        "per_seed": left_out,
-    }
-    relative = np.mean([error.relative for error in cost_errors], axis=0)
-    results["cost_model"] = {
-        "mse": float(np.mean([error.mse for error in cost_errors])),
-        "relative_error": dict(zip(outcomes.models, relative.tolist(), strict=True)),
-    }
-    if folder is not None:
-        with atomic_write(folder / "results.json") as stream_:
-            stream_.write(json.dumps(results, indent=1, allow_nan=False) + "\n")
+        progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
+        results = _results(outcomes, encoder, records, specs, splits, policy, embeddings, facts)
+        results["protocol"]["resamples"] = resamples
+        results["command"] = list(command)
+        if folder is not None and log is not None:
+            log.finish()  # all of it is on disk: neither file is replaced if the other cannot be
+            with atomic_write(folder / "results.json") as stream_:
+                stream_.write(json.dumps(results, indent=1, allow_nan=False) + "\n")
     return results
+
+
+def _log(
+    folder: Path | None, outcomes: Outcomes, rule: Policy
+) -> AbstractContextManager[DecisionLog | None]:
+    if folder is None:
+        return nullcontext(None)
+    return decision_log(folder / "decisions.parquet", outcomes, rule.setting)
 
 
 def _check_router(router: Router, spec: str, rule: Policy, policy: str) -> None:
@@ -159,7 +166,7 @@ def _run(
     scores = router.predict(inputs).astype(np.float64)
     record.predict_us.append((perf_counter() - start) / len(inputs) * 1e6)
     costs = test.costs(router)
-    points = rule.points(scores, test.predicted_cost_usd, N_POINTS)
+    points = rule.points(scores, costs, N_POINTS)
     chosen = rule.sweep(scores, costs, points)
     rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
     record.measurements.append(
@@ -179,6 +186,7 @@ def _results(
     splits: Sequence[Split],
     policy: str,
     embeddings: Float32Array,
+    facts: Sequence[_Facts],
 ) -> dict[str, Any]:
     visibility = duplicate_share(embeddings, outcomes.texts)
     entries = {name: _metrics(record, outcomes) for name, record in records.items()}
@@ -216,6 +224,12 @@ def _results(
             "n_duplicates": visibility.n_duplicates,
             "warning": visibility.warning,
         },
+        "cost_model": _cost_model(facts, outcomes.models),
+        "left_out": {
+            "incomplete_test_queries": facts[0].n_incomplete,
+            "measured_test_queries": facts[0].n_measured,
+            "per_seed": [fact.n_incomplete for fact in facts],
+        },
         "split_hashes": {str(split.seed): split.hash for split in splits},
         "versions": {
             "equirouter": __version__,
@@ -223,6 +237,18 @@ def _results(
             "numpy": np.__version__,
         },
         "published": _published(outcomes.name, splits[0].kind),
+    }
+
+
+def _cost_model(facts: Sequence[_Facts], models: Sequence[str]) -> dict[str, Any]:
+    """Errors of the predicted costs, means over the seeds; null for a model that costs nothing."""
+    relative = np.mean([fact.cost_error.relative for fact in facts], axis=0)
+    return {
+        "mse": float(np.mean([fact.cost_error.mse for fact in facts])),
+        "relative_error": {
+            model: None if np.isnan(error) else float(error)
+            for model, error in zip(models, relative, strict=True)
+        },
     }
 
 

@@ -8,6 +8,7 @@ from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
 
 __all__ = [
+    "ENOUGH",
     "interval",
     "pooled_interval",
     "reached_share",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,8 +17,15 @@ __all__ = ["DecisionLog", "decision_log"]
 class DecisionLog:
     """Writes one row per router, seed, operating point and test query."""
 
-    def __init__(self, writer: Any, outcomes: Outcomes, setting: str) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        writer: Any,  # noqa: ANN401  # pyarrow is not typed
+        stream: IO[bytes],
+        outcomes: Outcomes,
+        setting: str,
+    ) -> None:
         self.writer = writer
+        self.stream = stream
         self.outcomes = outcomes
         self.setting = setting
 
@@ -49,6 +56,11 @@ class DecisionLog:
         )
         self.writer.write_table(table)
 
+    def finish(self) -> None:
+        """Write what is still to be written, so that a full disk is known of now."""
+        self.writer.close()
+        self.stream.flush()
+
 
 @contextmanager
 def decision_log(path: str | Path, outcomes: Outcomes, setting: str) -> Iterator[DecisionLog]:
@@ -59,7 +71,9 @@ def decision_log(path: str | Path, outcomes: Outcomes, setting: str) -> Iterator
         atomic_write(path, "wb") as stream,
         pq.ParquetWriter(stream, _schema(setting), compression="zstd") as writer,
     ):
-        yield DecisionLog(writer, outcomes, setting)
+        log = DecisionLog(writer, stream, outcomes, setting)
+        yield log
+        log.finish()
 
 
 def _schema(setting: str) -> Any:  # noqa: ANN401  # pyarrow is not typed

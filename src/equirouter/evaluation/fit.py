@@ -1,28 +1,30 @@
 """From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.split import split_outcomes
+from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import metric_entries
-from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import fit_timed, prepare, stream
+from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.protocol import Part, fit_timed, prepare, stream
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Policy, calibrate
+from equirouter.policy import Calibration, Policy, calibrate
 from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
-from equirouter.routers import make_router
+from equirouter.routers import Router, make_router
 
 __all__ = ["fit_pipeline"]
 
 N_POINTS = 100
+
+PolicyName: TypeAlias = Literal["budget", "utility"]
 
 
 def fit_pipeline(
@@ -30,7 +32,7 @@ def fit_pipeline(
     encoder: Encoder,
     *,
     router: str = "equirouter",
-    policy: Literal["budget", "utility"] | None = None,
+    policy: PolicyName | None = None,
     quality: float = 0.98,
     when_nothing_fits: WhenNothingFits = "cheapest",
     split: Literal["in-domain", "ood"] = "in-domain",
@@ -48,45 +50,25 @@ def fit_pipeline(
     target for calls that name none; it must be within reach on the validation part.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
+    if not 0 < quality <= 1:  # said now, and not after the training
+        raise ConfigError(f"quality is {quality}: expected a share above 0 and up to 1")
     made = make_router(router)
-    if made.reads != "embeddings":
-        raise ConfigError(f"{router} does not read the query, so it cannot be served")
+    kind, rule = _policy(made, router, policy)
     if hasattr(made, "device"):
         made.device = device
-    kind = policy or ("utility" if made.scores_are == "expected_performance" else "budget")
-    rule: Policy = POLICIES.load(kind)()
-    if rule.needs == "expected_performance" and made.scores_are != rule.needs:
-        raise ConfigError(f"policy {kind} needs scores that estimate performance; {router} ranks")
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
         embeddings = encode_cached(
             encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
         )
     progress("fit", 0, 1)
-    prepared = prepare(outcomes, embeddings, parts)
+    prepared = prepare(outcomes, embeddings, parts, device=device)
     fit_timed(made, prepared, name=router, seed=seed)
-    held_out = prepared.validation
-    scores = made.predict(held_out.embeddings).astype(np.float64)
-    points = rule.points(scores, held_out.predicted_cost_usd, N_POINTS)
-    calibration = calibrate(
-        rule.sweep(scores, held_out.predicted_cost_usd, points),
-        points,
-        held_out.performance,
-        held_out.cost_usd,
-        strongest=outcomes.take(parts.train).strongest,
-        setting=rule.setting,
-    )
+    calibration = _calibrated(made, rule, prepared.validation, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality)  # raises now, and not at the first decision
-    test = prepared.test
-    test_scores = made.predict(test.embeddings).astype(np.float64)
-    test_points = rule.points(test_scores, test.predicted_cost_usd, N_POINTS)
-    measured = measure(
-        rule.sweep(test_scores, test.predicted_cost_usd, test_points),
-        test.performance,
-        test.cost_usd,
-        resamples=resamples,
-        rng=stream(seed, "bootstrap"),
-    )
+    test, rng = prepared.test, stream(seed, "bootstrap")
+    chosen, _ = _sweep(made, rule, test)
+    measured = measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
     progress("fit", 1, 1)
     return RoutingPipeline(
         encoder=encoder,
@@ -98,18 +80,63 @@ def fit_pipeline(
         policy=kind,
         quality=quality,
         when_nothing_fits=when_nothing_fits,
-        provenance=Provenance(
-            data={
-                "name": outcomes.name,
-                "fingerprint": outcomes.fingerprint,
-                "n_queries": outcomes.n_queries,
-            },
-            split={
-                "kind": parts.kind,
-                "seed": parts.seed,
-                "ratios": list(parts.ratios),
-                "hash": parts.hash,
-            },
-            test_metrics=metric_entries([measured], outcomes.models),
-        ),
+        provenance=_provenance(outcomes, parts, measured),
+    )
+
+
+def _policy(router: Router, spec: str, policy: PolicyName | None) -> tuple[PolicyName, Policy]:
+    """The policy that a quality target moves along: the one asked for, or the router's best."""
+    if router.reads != "embeddings":
+        raise ConfigError(f"{spec} does not read the query, so it cannot be served")
+    kind = policy or ("utility" if router.scores_are == "expected_performance" else "budget")
+    rule: Policy = POLICIES.load(kind)()
+    if rule.needs == "expected_performance" and router.scores_are != rule.needs:
+        raise ConfigError(
+            f"policy {kind} needs scores that estimate performance, and {spec} only ranks: use "
+            f"--policy budget, or {spec}:loss=ranking+mse where the router has that setting"
+        )
+    return kind, rule
+
+
+def _sweep(router: Router, rule: Policy, part: Part) -> tuple[IntArray, FloatArray]:
+    """The choices (n, T) on a part at the operating points (T,)."""
+    scores = router.predict(part.embeddings).astype(np.float64)
+    points = rule.points(scores, part.predicted_cost_usd, N_POINTS)
+    return rule.sweep(scores, part.predicted_cost_usd, points), points
+
+
+def _calibrated(router: Router, rule: Policy, part: Part, strongest: int) -> Calibration:
+    """What each operating point did on the validation part, in shares of the strongest model."""
+    for what, table in (("performance", part.performance), ("cost_usd", part.cost_usd)):
+        mean = float(table[:, strongest].mean())
+        if mean <= 0:
+            raise DataError(
+                f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
+                "validation queries, so no share of it can be promised; more rows are needed"
+            )
+    chosen, points = _sweep(router, rule, part)
+    return calibrate(
+        chosen,
+        points,
+        part.performance,
+        part.cost_usd,
+        strongest=strongest,
+        setting=rule.setting,
+    )
+
+
+def _provenance(outcomes: Outcomes, split: Split, measured: Measurement) -> Provenance:
+    return Provenance(
+        data={
+            "name": outcomes.name,
+            "fingerprint": outcomes.fingerprint,
+            "n_queries": outcomes.n_queries,
+        },
+        split={
+            "kind": split.kind,
+            "seed": split.seed,
+            "ratios": list(split.ratios),
+            "hash": split.hash,
+        },
+        test_metrics=metric_entries([measured], outcomes.models),
     )

@@ -68,11 +68,13 @@ def prepare(
     split: Split,
     *,
     cost_model: CostModel | None = None,
+    device: str = "auto",
 ) -> Prepared:
     """Fit the cost model on the training part and predict every part's costs.
 
-    embeddings: (N, d) of all queries of the table. Incomplete queries train with the cells they
-    have; they are left out of validation and test, and those of the test part are counted.
+    embeddings: (N, d) of all queries of the table. device: of the cost model made here. Incomplete
+    queries train with the cells they have; they are left out of validation and test, and those of
+    the test part are counted.
     """
     if len(embeddings) != outcomes.n_queries:
         raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
@@ -81,7 +83,7 @@ def prepare(
     for name, rows in (("validation", validation), ("test", test)):
         if len(rows) == 0:
             raise DataError(f"{outcomes.name}: no complete query in the {name} part")
-    cost_model = (cost_model or CostModel()).fit(
+    cost_model = (cost_model or CostModel(device=device)).fit(
         embeddings[split.train],
         outcomes.cost_usd[split.train],
         validation=(embeddings[validation], outcomes.cost_usd[validation]),

@@ -39,6 +39,9 @@ class EquiRouter(Router):
         {
             "default": {},
             "paper": {
+                "trunk": (256, 128),
+                "model_width": 64,
+                "head_width": 128,
                 "loss": "ranking",
                 "tie_weight": 1.0,
                 "dropout": 0.0,
@@ -53,19 +56,19 @@ class EquiRouter(Router):
     def __init__(
         self,
         *,
-        trunk: Sequence[int] = (256, 128),
-        model_width: int = 64,
-        head_width: int = 128,
+        trunk: Sequence[int] = (64,),
+        model_width: int = 32,
+        head_width: int = 32,
         joint_feature: bool = True,
         loss: Literal["ranking", "mse", "ranking+mse"] = "ranking",
         ranking_weight: float = 1.0,
-        tie_weight: float = 0.0,
+        tie_weight: float = 0.01,
         dropout: float = 0.1,
-        epochs: int = 30,
-        batch_size: int = 256,
+        epochs: int = 60,
+        batch_size: int = 128,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-5,
-        patience: int | None = 5,
+        patience: int | None = 10,
         device: str = "auto",
     ) -> None:
         self.trunk = trunk

@@ -99,7 +99,7 @@ class EquiRouterNet(nn.Module):
         mixed = w1 + w3 * e[:, None, :]  # (K, H, D)
         linear = (mixed * gamma[:, None, :]).flatten(0, 1)  # (K H, D)
         constant = torch.einsum("khd,kd->kh", mixed, beta) + e @ w2.T + self.head.bias  # (K, H)
-        offset = (gamma * z[:, None, :] + beta - e).abs()  # (B, K, D), |z_j - e_j|
+        offset = torch.addcmul(beta - e, gamma, z[:, None, :]).abs()  # (B, K, D), |z_j - e_j|
         through_z: Tensor = (z @ linear.T).unflatten(1, constant.shape)  # (B, K, H)
         joint: Tensor = through_z + constant + offset @ w4.T
         return joint

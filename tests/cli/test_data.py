@@ -1,0 +1,83 @@
+"""`data`: list, fetch, convert, describe."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equirouter.data.tables import read_table
+from equirouter.registry import DATASETS
+from tests.cli.invoke import invoke
+
+
+def test_list_has_every_data_set() -> None:
+    listed = [line.split()[0] for line in invoke("data", "list").out.splitlines()]
+    assert listed == DATASETS.names()
+    documents = json.loads(invoke("data", "list", "--json").out)
+    assert [document["name"] for document in documents] == listed
+    assert all(document["description"] for document in documents)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_convert_keeps_every_bit(suffix: str, layout: str, table: Path, tmp_path: Path) -> None:
+    target = tmp_path / f"toy{suffix}"
+    ran = invoke("data", "convert", table, target, "--layout", layout)
+    assert ran.code == 0, ran.err
+    assert ran.out == f"{target}: 120 queries, 3 models\n"
+    assert read_table(target).equals(read_table(table))
+
+
+def test_convert_says_what_it_wrote_in_json(table: Path, tmp_path: Path) -> None:
+    target = tmp_path / "toy.parquet"
+    ran = invoke("data", "convert", table, target, "--json")
+    assert json.loads(ran.out) == {"written": str(target), "layout": "long"}
+    assert invoke("data", "convert", table, target, "--quiet") == (0, "", "")
+
+
+def test_describe_has_the_figures_of_the_table(table: Path) -> None:
+    document = json.loads(invoke("data", "describe", table, "--json").out)
+    described = read_table(table).describe()
+    assert document["n_complete"] == 116
+    assert document["missing_cost"] == 4
+    assert document["strongest"] == described.strongest == "large"
+    assert document["mean_performance"] == list(described.mean_performance)
+    shown = invoke("data", "describe", table)
+    for words in ("120 queries, 3 models, 4 tasks", "0 performance, 4 cost", "strongest: large"):
+        assert words in shown.out
+
+
+def test_notes_of_the_reader_are_on_stderr(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("query_id,query,a,b,a|total_cost,b|total_cost\nq,text,1,0,1,2\n")
+    assert "note: there is no column 'task'" in invoke("data", "describe", table).err
+    assert invoke("data", "describe", table, "--quiet").err == ""
+
+
+def test_another_scale_of_performance_is_stated(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("query_id,query,a,b,a|total_cost,b|total_cost\nq,text,7,9,1,2\n")
+    assert invoke("data", "describe", table).code == 2
+    ran = invoke("data", "describe", table, "--performance-range", "1", "10", "--json")
+    assert json.loads(ran.out)["oracle_performance"] == 9.0
+
+
+def test_fetch_describes_a_data_set_that_needs_no_file() -> None:
+    ran = invoke("data", "fetch", "simulated", "--json", "--quiet")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["n_queries"] >= 6000
+
+
+def test_fetch_of_an_unknown_name_suggests_one() -> None:
+    ran = invoke("data", "fetch", "routerbench-5shots")
+    assert ran.code == 2
+    assert "did you mean 'routerbench-5shot'?" in ran.err
+
+
+def test_fetch_without_a_network_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    ran = invoke("data", "fetch", "routerbench-0shot", "--quiet")
+    assert ran.code == 2
+    assert "download it elsewhere" in ran.err

@@ -1,0 +1,92 @@
+"""`train`: what is saved, and what is said about it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invoke import invoke
+
+FILES = ["pipeline.json", "weights.safetensors"]
+
+
+def test_a_pipeline_is_two_files_that_say_where_it_comes_from(pipeline: Path) -> None:
+    assert sorted(path.name for path in pipeline.iterdir()) == FILES
+    description = json.loads((pipeline / "pipeline.json").read_text("utf-8"))
+    assert description["schema"] == 1
+    assert [model["name"] for model in description["models"]] == ["small", "middle", "large"]
+    assert description["encoder"]["fingerprint"] == "toy--32"
+    assert description["router"]["name"] == "knn"
+    assert description["router"]["settings"] == {"k": 5}
+    assert description["policy"]["name"] == "utility"  # knn estimates performance
+    assert description["data"]["n_queries"] == 120
+    assert description["split"]["seed"] == 42
+    assert 0 <= description["test_metrics"]["nauc"]["mean"] <= 1
+
+
+def test_a_router_that_ranks_is_calibrated_in_budgets(ranking_pipeline: Path) -> None:
+    policy = json.loads((ranking_pipeline / "pipeline.json").read_text("utf-8"))["policy"]
+    assert (policy["name"], policy["calibration"]["setting"]) == ("budget", "budget_usd")
+
+
+def test_training_twice_gives_the_same_files(table: Path, pipeline: Path, tmp_path: Path) -> None:
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3", "--json", "--quiet"]
+    ran = invoke("train", table, *options, "--out", tmp_path)
+    assert (ran.code, ran.err) == (0, "")
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (pipeline / name).read_bytes()
+    document = json.loads(ran.out)
+    assert document["pipeline"] == str(tmp_path)
+    assert document["policy"] == "utility"
+    assert document["lambda"] >= 0
+    assert document["validation"]["relative_performance"] >= 0.3
+    assert document["test_metrics"]["rci"]["per_seed"][0] == document["test_metrics"]["rci"]["mean"]
+
+
+def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_path: Path) -> None:
+    options = ["--encoder", "toy", "--router", "knn", "--quality", "0.3", "--policy", "budget"]
+    ran = invoke("train", table, *options, "--out", tmp_path)
+    assert ran.code == 0
+    for words in (str(tmp_path), "budget_usd", "validation queries", "nAUC"):
+        assert words in ran.out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--router", "equirouter", "--policy", "utility"], "equirouter only ranks"),
+        (["--router", "oracle"], "oracle does not read the query"),
+        (["--quality", "98"], "quality is 98.0: expected a share above 0 and up to 1"),
+        (["--quality", "nan"], "quality is nan"),
+        (["--when-nothing-fits", "panic"], "'panic' is not one of 'cheapest', 'refuse'"),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_what_makes_no_sense_is_said_before_the_training(
+    options: list[str], words: str, table: Path, tmp_path: Path
+) -> None:
+    ran = invoke("train", table, "--encoder", "toy", *options, "--out", tmp_path)
+    assert ran.code == 2
+    assert words in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quality_out_of_reach_is_refused(table: Path, tmp_path: Path) -> None:
+    # with one neighbour for all queries the scores are noise: the strongest is out of reach
+    options = ["--encoder", "toy", "--router", "mlp:epochs=1:learning_rate=1e-9", "--seed", "3"]
+    ran = invoke("train", table, *options, "--quality", "1", "--out", tmp_path)
+    assert ran.code == 2
+    assert "quality 1 cannot be promised" in ran.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_is_strongest_and_free_leaves_nothing_to_save(tmp_path: Path) -> None:
+    table = tmp_path / "free.csv"
+    lines = [f"q{i},query {i} x{i % 3},1,{i % 2},0,0.01" for i in range(60)]
+    table.write_text(
+        "\n".join(["query_id,query,free,paid,free|total_cost,paid|total_cost", *lines])
+    )
+    options = ["--encoder", "toy", "--router", "knn", "--out", str(tmp_path / "out")]
+    ran = invoke("train", table, *options)
+    assert ran.code == 2
+    assert "the strongest model has a mean cost_usd of 0 on the 6 validation queries" in ran.err

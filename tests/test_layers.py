@@ -1,0 +1,88 @@
+"""Which file may import which, and how long a file and a function may be: read from the source."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "equirouter"
+LAYERS = ("data", "encoders", "routers", "cost", "policy", "evaluation", "report", "cli")
+ABOVE_ROOT = {"pipeline": "policy", "stored": "policy"}  # root files that stand on layers
+LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
+FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of every import of the package, those in functions and for types too."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.partition(".")[0] == "equirouter":
+                yield node.lineno, name
+
+
+def part(module: str) -> str:
+    """What of the package a module belongs to: a folder, a root file, or "" for the package."""
+    found = module.split(".")[1] if "." in module else ""
+    is_part = (SOURCE / found).is_dir() or (SOURCE / f"{found}.py").is_file()
+    return found if is_part else ""  # a name in equirouter/__init__.py, such as __version__
+
+
+def may_import(importer: str, target: str) -> bool:
+    """Whether a file of one part may import another part."""
+    if importer in ("", "__main__"):
+        return True  # the public names, each imported when it is used
+    if target in LAYERS:
+        top = importer if importer in LAYERS else ABOVE_ROOT.get(importer)
+        return top is not None and LAYERS.index(target) <= LAYERS.index(top)
+    if target in ABOVE_ROOT and importer in LAYERS:
+        return LAYERS.index(importer) > LAYERS.index(ABOVE_ROOT[target])
+    return True
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_imports_from_its_own_folder_and_those_above(file: str) -> None:
+    importer = file.split("/")[0].removesuffix(".py").replace("__init__", "")
+    wrong = [
+        f"line {line}: {module}"
+        for line, module in imported(SOURCE / file)
+        if not may_import(importer, part(module))
+    ]
+    assert not wrong, f"{file} imports what stands below it"
+
+
+def test_the_rule_finds_what_it_should() -> None:
+    assert may_import("evaluation", "data")
+    assert may_import("cli", "pipeline")
+    assert may_import("evaluation", "pipeline")
+    assert may_import("pipeline", "policy")
+    assert may_import("data", "errors")
+    assert not may_import("data", "encoders")
+    assert not may_import("routers", "evaluation")
+    assert not may_import("policy", "pipeline")
+    assert not may_import("pipeline", "evaluation")
+    assert not may_import("errors", "data")
+
+
+def test_every_folder_is_a_layer() -> None:
+    folders = {path.name for path in SOURCE.iterdir() if path.is_dir() and path.name[0] != "_"}
+    assert folders == set(LAYERS)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_files_and_functions_are_short(file: str) -> None:
+    text = (SOURCE / file).read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{file}: {node.name} has {length} lines"

@@ -1,0 +1,64 @@
+"""Files take the place of old ones only when they are whole."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from equirouter.errors import OutputError
+from equirouter.output import atomic_write, make_folder
+
+
+def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.txt") as stream:
+        stream.write("é\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "results.json"
+    target.write_text("good")
+    with (
+        pytest.raises(OutputError, match=r"results\.json: could not be written: No space left"),
+        atomic_write(target) as stream,
+    ):
+        stream.write("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert target.read_text() == "good"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_any_other_failure_leaves_the_old_file_too(tmp_path: Path) -> None:
+    target = tmp_path / "results.json"
+    target.write_text("good")
+    with pytest.raises(ValueError, match="unrelated"), atomic_write(target, "wb") as stream:
+        stream.write(b"half")
+        raise ValueError("unrelated")
+    assert target.read_text() == "good"
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_missing_folder_or_a_folder_of_that_name_is_said(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match="could not be written"),
+        atomic_write(tmp_path / "no" / "a.txt"),
+    ):
+        pass
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError, match="taken"), atomic_write(tmp_path / "taken"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a.txt") as stream:
+        stream.write("x")
+    plain = tmp_path / "b.txt"
+    plain.write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_folder_where_a_file_is_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="no folder can be made"):
+        make_folder(tmp_path / "file" / "below")

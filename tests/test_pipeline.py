@@ -1,0 +1,119 @@
+"""A pipeline in memory, saved, and loaded again: the same decisions, bit for bit."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.evaluation.fit import fit_pipeline
+from equirouter.pipeline import RoutingPipeline
+from tests.toys import HashingEncoder, make_table
+
+QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
+CONTROLS: tuple[dict[str, float], ...] = (
+    {},
+    {"budget_usd": 0.002},
+    {"budget_usd": 1e-9},
+    {"quality": 0.2},
+)
+
+
+@pytest.fixture(scope="module", params=["equirouter:epochs=2", "mlp:epochs=2", "knn:k=5"])
+def made(request: pytest.FixtureRequest) -> RoutingPipeline:
+    return fit_pipeline(make_table(), HashingEncoder(), router=request.param, quality=0.2)
+
+
+@pytest.fixture(scope="module")
+def folder(made: RoutingPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made.save(tmp_path_factory.mktemp("pipeline"))
+
+
+def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder: Path) -> None:
+    loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    for control in CONTROLS:
+        assert loaded.decide_many(QUERIES, **control) == made.decide_many(QUERIES, **control)
+    embeddings = HashingEncoder().encode(make_table().texts)
+    np.testing.assert_array_equal(
+        loaded.router.predict(embeddings), made.router.predict(embeddings)
+    )
+    assert (loaded.models, loaded.quality, loaded.policy) == (made.models, 0.2, made.policy)
+    assert loaded.calibration == made.calibration
+    assert loaded.provenance.test_metrics == json.loads(
+        json.dumps(made.provenance.test_metrics, allow_nan=False)
+    )
+
+
+def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
+    again = RoutingPipeline.load(folder, encoder=HashingEncoder()).save(tmp_path)
+    for name in ("pipeline.json", "weights.safetensors"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+DECIDE = """
+import sys
+from equirouter.registry import ENCODERS
+ENCODERS._paths["toy"] = "tests.toys:HashingEncoder"
+from equirouter.pipeline import RoutingPipeline
+decision = RoutingPipeline.load(sys.argv[1]).decide(sys.argv[2])
+unwanted = {"torch", "sklearn", "pandas", "onnxruntime", "pyarrow", "equirouter.evaluation"}
+print(decision.model, sorted(unwanted & set(sys.modules)))
+"""
+
+
+def test_deciding_in_a_new_process_loads_no_torch(made: RoutingPipeline, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DECIDE, str(folder), QUERIES[2]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{made.decide(QUERIES[2]).model} []\n"
+
+
+def test_fallbacks_and_fit_follow_from_scores_and_costs(made: RoutingPipeline) -> None:
+    decision = made.decide(QUERIES[1], budget_usd=0.002)
+    costs, scores = decision.predicted_costs_usd, decision.scores
+    affordable = [model for model in made.models if costs[model] <= 0.002]
+    by_score = sorted(affordable, key=lambda model: (-scores[model], costs[model]))
+    assert [decision.model, *decision.fallbacks] == by_score
+    assert decision.fits
+    over = made.decide(QUERIES[1], budget_usd=1e-9)
+    assert (over.model, over.fits, over.fallbacks) == (min(costs, key=costs.__getitem__), False, ())
+
+
+def test_no_query_gives_no_decision(made: RoutingPipeline) -> None:
+    assert made.decide_many([]) == []
+
+
+def test_a_calibrated_budget_of_zero_takes_what_costs_nothing() -> None:
+    table = make_table(incomplete=0)
+    costs = np.array(table.cost_usd)
+    costs *= np.array([0.0, 0.01, 1.0])  # the grid of budgets has one point below 0.00001 USD: 0
+    free = dataclasses.replace(table, cost_usd=costs)
+    made = fit_pipeline(free, HashingEncoder(), router="knn:k=5", policy="budget", quality=0.01)
+    decision = made.decide("easy task1 query")
+    assert (decision.model, decision.fits) == ("small", True)
+    assert decision.value < 1e-12
+
+
+@pytest.mark.parametrize("query", ["", " \n", "\ud800"])
+def test_a_query_without_text_is_refused(query: str, made: RoutingPipeline) -> None:
+    with pytest.raises(DataError, match="text 0 is"):
+        made.decide(query)
+
+
+def test_one_control_at_a_time(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="budget_usd and lambda exclude each other"):
+        made.decide("x", budget_usd=1.0, lambda_=1.0)
+
+
+def test_another_encoder_is_refused(folder: Path) -> None:
+    with pytest.raises(PipelineError, match="has fingerprint toy-other-32"):
+        RoutingPipeline.load(folder, encoder=HashingEncoder(salt="other"))

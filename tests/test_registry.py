@@ -1,0 +1,40 @@
+"""Names and what is behind them."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from equirouter import registry
+from equirouter.errors import MissingExtraError, UnknownNameError
+from equirouter.extras import require
+from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS, Registry
+
+
+@pytest.mark.parametrize("table", [ROUTERS, ENCODERS, DATASETS, POLICIES])
+def test_everything_that_is_registered_is_there(table: Registry) -> None:
+    for name in table.names():
+        assert callable(table.load(name))
+
+
+def test_another_package_joins_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", "equirouter.routers:Router", "equirouter.routers")
+    taken = EntryPoint("knn", "os:getcwd", "equirouter.routers")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point, taken])  # noqa: ARG005
+    table = Registry("router", "equirouter.routers", {"knn": "equirouter.routers.knn:KNNRouter"})
+    assert table.names() == ["knn", "mine"]
+    assert table.load("mine").__name__ == "Router"
+    assert table.load("knn").__name__ == "KNNRouter"  # a built-in name cannot be taken over
+
+
+def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
+    with pytest.raises(UnknownNameError, match=r"no router named 'kn': did you mean 'knn'\? known"):
+        ROUTERS.load("kn")
+    with pytest.raises(UnknownNameError, match="no encoder named 'qqqq': known: minilm"):
+        ENCODERS.load("qqqq")
+
+
+def test_a_missing_package_is_named_with_the_command_to_type() -> None:
+    with pytest.raises(
+        MissingExtraError, match=r"is needed to draw: pip install 'equirouter\[x\]'"
+    ):
+        require("no_such_package_anywhere", extra="x", purpose="draw")
