@@ -1,6 +1,6 @@
 """Seconds to fit EquiRouter on 11,000 x 384 with 11 models, 30 epochs: medians, threads named.
 
-    python benchmarks/bench_fit.py [runs]
+python benchmarks/bench_fit.py [runs]
 """
 
 import sys
@@ -22,8 +22,10 @@ def main() -> None:
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     performance = rng.integers(0, 2, (N_QUERIES, N_MODELS)).astype(np.float64)
     cost_usd = rng.lognormal(size=(N_QUERIES, N_MODELS))
-    print(f"{N_QUERIES} x {WIDTH}, {N_MODELS} models, {EPOCHS} epochs, "
-          f"{torch.get_num_threads()} threads, {runs} runs")
+    print(
+        f"{N_QUERIES} x {WIDTH}, {N_MODELS} models, {EPOCHS} epochs, "
+        f"{torch.get_num_threads()} threads, {runs} runs"
+    )
     for spec in ("equirouter:paper", "equirouter", "mlp"):
         fits, predicts = [], []
         for run in range(runs):

@@ -20,7 +20,7 @@ def made(name: str) -> Router:
     return router
 
 
-def inputs(router: Router, toy: Toy) -> np.ndarray:  # type: ignore[type-arg]
+def inputs(router: Router, toy: Toy) -> np.ndarray:
     """What the router reads: embeddings, one-hot tasks, or the outcomes themselves."""
     if router.reads == "tasks":
         return np.eye(3, dtype=np.float32)[np.arange(len(toy.embeddings)) % 3]

@@ -15,25 +15,30 @@ def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    target = tmp_path / "results.json"
-    target.write_text("good")
-    with (
-        pytest.raises(OutputError, match=r"results\.json: could not be written: No space left"),
-        atomic_write(target) as stream,
-    ):
+def write_half(target: Path, error: Exception) -> None:
+    with atomic_write(target) as stream:
         stream.write("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert target.read_text() == "good"
-    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+        raise error
 
 
-def test_any_other_failure_leaves_the_old_file_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            OutputError,
+            r"results\.json: could not be written: No space left",
+        ),
+        (ValueError("unrelated"), ValueError, "unrelated"),
+    ],
+)
+def test_a_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: Exception, raised: type[Exception], words: str
+) -> None:
     target = tmp_path / "results.json"
     target.write_text("good")
-    with pytest.raises(ValueError, match="unrelated"), atomic_write(target, "wb") as stream:
-        stream.write(b"half")
-        raise ValueError("unrelated")
+    with pytest.raises(raised, match=words):
+        write_half(target, error)
     assert target.read_text() == "good"
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 

@@ -23,6 +23,7 @@ FIGURES = (
     *TIMES,
 )
 MAPS = {"rci_at_quality": QUALITIES, "cost_at_quality": QUALITIES, "call_share": MODELS}
+STATISTICS = {"mean", "low", "high", "per_seed"}  # and "reached" where a seed has no value
 SEEDS = [42, 43]
 N_POINTS = 100
 Row = dict[str, Any]
@@ -60,18 +61,22 @@ def check_entry(entry: dict[str, Any]) -> None:
         check_figure(entry[name])
     for name, keys in MAPS.items():
         found = entry[name]
-        assert found.keys() == {"mean", "low", "high", "per_seed"}
+        assert found.keys() - {"reached"} == STATISTICS
         assert [list(values) for values in found["per_seed"]] == [keys, keys]
         for key in keys:
             parts = {part: found[part][key] for part in ("mean", "low", "high")}
+            if key in found.get("reached", {}):
+                parts["reached"] = found["reached"][key]
             check_figure(parts | {"per_seed": [values[key] for values in found["per_seed"]]})
 
 
 def check_figure(figure: dict[str, Any]) -> None:
-    assert figure.keys() == {"mean", "low", "high", "per_seed"}
     assert len(figure["per_seed"]) == len(SEEDS)
     reached = [value for value in figure["per_seed"] if value is not None]
-    if not reached:
+    share = len(reached) / len(SEEDS)
+    assert figure.keys() == (STATISTICS if share == 1 else STATISTICS | {"reached"})
+    assert figure.get("reached", 1) == share
+    if share < 0.5:
         assert figure["mean"] is None
         return
     assert figure["mean"] == pytest.approx(sum(reached) / len(reached), rel=1e-12, abs=1e-15)

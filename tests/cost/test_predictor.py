@@ -10,7 +10,7 @@ from tests.toys import make_toy
 SETTINGS = {"epochs": 40, "batch_size": 64}
 
 
-def fit(embeddings: np.ndarray, cost_usd: np.ndarray, **settings: int) -> CostModel:  # type: ignore[type-arg]
+def fit(embeddings: np.ndarray, cost_usd: np.ndarray, **settings: int) -> CostModel:
     model = CostModel(**(SETTINGS | settings))  # type: ignore[arg-type]
     return model.fit(embeddings, cost_usd, rng=np.random.default_rng(0))
 

@@ -73,7 +73,7 @@ few_costs = st.sampled_from([0.5, 1.0, 1.0, 2.0, 3.5])
 
 
 @given(arrays(np.float64, (7, 4), elements=few), arrays(np.float64, (7, 4), elements=few_costs))
-def test_a_sweep_is_the_choice_at_every_budget(scores: np.ndarray, costs: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_sweep_is_the_choice_at_every_budget(scores: np.ndarray, costs: np.ndarray) -> None:
     budgets = np.array([0.1, 0.5, 0.9, 1.0, 2.0, 3.0, 9.0])
     swept = BudgetPolicy().sweep(scores, costs, budgets)
     for column, budget in enumerate(budgets):
@@ -85,7 +85,7 @@ def test_a_sweep_is_the_choice_at_every_budget(scores: np.ndarray, costs: np.nda
 
 
 @given(arrays(np.float64, (7, 4), elements=few), arrays(np.float64, (7, 4), elements=few_costs))
-def test_more_money_never_lowers_the_score(scores: np.ndarray, costs: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_more_money_never_lowers_the_score(scores: np.ndarray, costs: np.ndarray) -> None:
     swept = BudgetPolicy().sweep(scores, costs, np.array([0.5, 1.0, 2.0, 3.5]))
     got = np.take_along_axis(scores, swept, axis=1)
     fits = np.take_along_axis(costs, swept, axis=1) <= np.array([0.5, 1.0, 2.0, 3.5])

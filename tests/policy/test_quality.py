@@ -15,9 +15,7 @@ POINTS = np.array([1.0, 5.0, 10.0])
 
 
 def calibrated() -> Calibration:
-    return calibrate(
-        CHOSEN, POINTS, PERFORMANCE, COST, strongest=1, setting="budget_usd"
-    )
+    return calibrate(CHOSEN, POINTS, PERFORMANCE, COST, strongest=1, setting="budget_usd")
 
 
 def test_the_cheapest_point_that_reaches_the_target() -> None:

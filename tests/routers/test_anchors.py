@@ -10,7 +10,7 @@ COST = np.array([[3.0, 1.0], [3.0, 1.0], [NAN, 9.0], [3.0, 1.0]])
 X = np.eye(4, dtype=np.float32)
 
 
-def scores(name: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def scores(name: str, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     router = make_router(name).fit(train, PERFORMANCE, COST, rng=np.random.default_rng(0))
     return router.predict(test)
 

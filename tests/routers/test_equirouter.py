@@ -107,14 +107,20 @@ def test_diverged_training_is_an_error_and_not_a_router() -> None:
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:
-    toy = make_toy(n=300, missing=0.0)
-    train, held_out = [array[:200] for array in toy], Validation(*[a[200:] for a in toy])
+    embeddings, performance, cost_usd = make_toy(n=300, missing=0.0)
+    held_out = Validation(embeddings[200:], performance[200:], cost_usd[200:])
     fits = {}
     for patience in (40, None):  # 40 never stops, but keeps the best of the 40 epochs
         router = make_router(
             "equirouter", loss="mse", epochs=40, patience=patience, batch_size=32, dropout=0.0
         )
-        router.fit(*train, validation=held_out, rng=np.random.default_rng(0))
+        router.fit(
+            embeddings[:200],
+            performance[:200],
+            cost_usd[:200],
+            validation=held_out,
+            rng=np.random.default_rng(0),
+        )
         difference = router.predict(held_out.embeddings) - held_out.performance
         fits[patience] = float((difference**2).mean())
     assert fits[40] < fits[None]

@@ -20,7 +20,11 @@ def test_keyword_arguments_count_more_than_the_spec() -> None:
 def test_the_paper_preset_is_eq_8_with_the_schedule_of_the_appendix() -> None:
     settings = make_router("equirouter:paper").settings
     assert (settings["loss"], settings["tie_weight"]) == ("ranking", 1.0)
-    assert (settings["epochs"], settings["batch_size"], settings["learning_rate"]) == (30, 2048, 1e-3)
+    assert (settings["epochs"], settings["batch_size"], settings["learning_rate"]) == (
+        30,
+        2048,
+        1e-3,
+    )
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:

@@ -13,6 +13,7 @@
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
 """
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def load_dataset(
     if name in DATASETS.names():
         table: Outcomes = DATASETS.load(name)().load(progress=progress)
         return table
-    if Path(name).exists():
+    if os.path.exists(name):  # noqa: PTH110  # Path.exists raises on a name that is too long
         return read_table(name, performance_range=performance_range)
     try:
         DATASETS.load(name)
