@@ -110,4 +110,4 @@ def _specs(routers: str) -> list[str]:
         return specs
     from equirouter.registry import ROUTERS
 
-    return [name for name in ROUTERS.names() if ROUTERS.load(name).reads == "embeddings"]
+    return [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]

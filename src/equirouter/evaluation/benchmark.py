@@ -136,7 +136,7 @@ def _log(
 
 
 def _check_router(router: Router, spec: str, rule: Policy, policy: str) -> None:
-    if router.reads != "embeddings":
+    if router.is_anchor:
         raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
     if rule.needs == "expected_performance" and router.scores_are != rule.needs:
         raise ConfigError(

@@ -21,18 +21,21 @@ from equirouter.routers.base import Router, Validation
 
 __all__ = ["Part", "Prepared", "fit_timed", "prepare", "stream"]
 
+NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """One part of a split: rows of the table, and what is known of those queries.
 
-    embeddings (n, d), tasks (n, n_tasks) one-hot, performance, cost_usd (n, K) with NaN where not
-    known, predicted_cost_usd (n, K).
+    embeddings (n, d), tasks (n, n_tasks) one-hot, noise (n, NOISE_WIDTH) random, performance,
+    cost_usd (n, K) with NaN where not known, predicted_cost_usd (n, K).
     """
 
     rows: IntArray
     embeddings: Float32Array
     tasks: Float32Array
+    noise: Float32Array
     performance: FloatArray
     cost_usd: FloatArray
     predicted_cost_usd: FloatArray
@@ -41,6 +44,8 @@ class Part:
         """What this router reads of the part."""
         if router.reads == "tasks":
             return self.tasks
+        if router.reads == "noise":
+            return self.noise
         if router.reads == "outcomes":
             return self.performance.astype(np.float32)
         return self.embeddings
@@ -91,11 +96,13 @@ def prepare(
     )
     predicted = cost_model.predict(embeddings)
     tasks = _one_hot(outcomes.tasks)
+    noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
     train, held_out, measured = (
         Part(
             rows,
             embeddings[rows],
             tasks[rows],
+            noise[rows],
             outcomes.performance[rows],
             outcomes.cost_usd[rows],
             predicted[rows],

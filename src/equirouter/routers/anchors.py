@@ -17,6 +17,8 @@ __all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", 
 class _Constant(Router):
     """The same scores for every query."""
 
+    is_anchor = True
+
     def fit(
         self,
         embeddings: Float32Array,
@@ -65,11 +67,15 @@ class CheapestRouter(_Constant):
 
 
 class RandomRouter(Router):
-    """A random order of the models for every query, the same whenever the query is the same.
+    """A random order of the models for every query.
 
-    The numbers are a hash of the query's embedding, so that a query decided alone and in a batch
-    gets the same order.
+    `predict` is given a row of random numbers per query in the place of its embedding, so that
+    queries whose embeddings are equal still get orders of their own; one score is a hash of the row
+    and the model. A query decided alone and in a batch gets the same order.
     """
+
+    is_anchor = True
+    reads = "noise"
 
     @property
     def scores_are(self) -> ScoresAre:
@@ -111,6 +117,7 @@ class TaskRouter(Router):
     task without training queries gets the means over all.
     """
 
+    is_anchor = True
     reads = "tasks"
 
     @property
@@ -150,6 +157,7 @@ class OracleRouter(Router):
     The evaluation gives it true costs too; nobody can serve it.
     """
 
+    is_anchor = True
     reads = "outcomes"
 
     @property

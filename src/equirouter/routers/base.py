@@ -33,8 +33,11 @@ class Router(ABC):
     a NumPy array or a dict of them; `predict` only reads. Saving and loading follow from that.
     """
 
-    reads: ClassVar[Literal["embeddings", "tasks", "outcomes"]] = "embeddings"
-    """What `predict` is given: query embeddings; or, for anchors, one-hot tasks or the truth."""
+    reads: ClassVar[Literal["embeddings", "tasks", "outcomes", "noise"]] = "embeddings"
+    """What `predict` is given: query embeddings; for anchors one-hot tasks, the truth, or noise."""
+
+    is_anchor: ClassVar[bool] = False
+    """Anchors stand beside the routers in every table; a run measures them without being asked."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     """Named sets of keyword arguments, written NAME:PRESET on the command line."""
