@@ -44,6 +44,8 @@ def candidates() -> Iterator[tuple[str, str]]:
         yield "width", f"equirouter:trunk={trunk}:head_width={head}"
     yield "regularisation", "equirouter:dropout=0.0"
     yield "regularisation", "equirouter:dropout=0.3"
+    yield "regularisation", "equirouter:dropout=0.5"
+    yield "regularisation", "equirouter:dropout=0.3:batch_size=64"
     yield "regularisation", "equirouter:weight_decay=0.001"
     yield "schedule", "equirouter:batch_size=64"
     yield "schedule", "equirouter:batch_size=256:learning_rate=0.003"

@@ -48,6 +48,18 @@ def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder
     )
 
 
+def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) -> None:
+    plain = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
+    sure = fit_pipeline(
+        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99
+    )
+    loaded = RoutingPipeline.load(sure.save(tmp_path), encoder=HashingEncoder())
+    assert (plain.confidence, loaded.confidence) == (0.5, 0.99)
+    decision = loaded.decide(QUERIES[0], quality=0.6)
+    assert decision.value == sure.calibration.operating_point(0.6, 0.99).value
+    assert decision.value < plain.decide(QUERIES[0], quality=0.6).value  # lambda: less is dearer
+
+
 def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
     again = RoutingPipeline.load(folder, encoder=HashingEncoder()).save(tmp_path)
     for name in ("pipeline.json", "weights.safetensors"):

@@ -63,7 +63,7 @@ class RoutingPipeline:
     encoder, router (fitted), router_name, cost_model (fitted), models: names in the order of the
     router's columns. policy: the kind that `quality` moves along, "budget" or "utility".
     calibration: that policy's operating points on validation data. quality: the target that counts
-    when a call names none.
+    when a call names none. confidence: with which a quality is promised, see Calibration.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class RoutingPipeline:
         calibration: Calibration,
         policy: Literal["budget", "utility"] = "budget",
         quality: float = 0.98,
+        confidence: float = 0.5,
         when_nothing_fits: WhenNothingFits = "cheapest",
         provenance: Provenance | None = None,
     ) -> None:
@@ -88,6 +89,7 @@ class RoutingPipeline:
         self.calibration = calibration
         self.policy = policy
         self.quality = quality
+        self.confidence = confidence
         self.when_nothing_fits = when_nothing_fits
         self.provenance = provenance or Provenance({}, {})
 
@@ -148,7 +150,8 @@ class RoutingPipeline:
                     "loss=ranking+mse"
                 )
             return UtilityPolicy(lambda_), lambda_
-        point = self.calibration.operating_point(self.quality if quality is None else quality)
+        wanted = self.quality if quality is None else quality
+        point = self.calibration.operating_point(wanted, self.confidence)
         if self.calibration.setting == BudgetPolicy.setting:  # a budget of 0 fits models for free
             return self.policy_for(budget_usd=max(point.value, math.ulp(0.0)))
         return self.policy_for(lambda_=point.value)
@@ -220,6 +223,7 @@ class RoutingPipeline:
             "policy": {
                 "name": self.policy,
                 "quality": self.quality,
+                "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
                 "calibration": asdict(self.calibration),
             },

@@ -57,6 +57,7 @@ class _CostModel(_Part):
 class _Policy(_Part):
     name: Literal["budget", "utility"]
     quality: float
+    confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
     calibration: Calibration
 
@@ -112,6 +113,7 @@ def restore_pipeline(
         calibration=description.policy.calibration,
         policy=description.policy.name,
         quality=description.policy.quality,
+        confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
         provenance=Provenance(description.data, description.split, description.test_metrics),
     )

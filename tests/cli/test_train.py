@@ -56,7 +56,8 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     [
         (["--router", "equirouter", "--policy", "utility"], "equirouter only ranks"),
         (["--router", "oracle"], "oracle does not read the query"),
-        (["--quality", "98"], "quality is 98.0: expected a share above 0 and up to 1"),
+        (["--quality", "98"], "quality is 98.0: expected a share of the strongest"),
+        (["--confidence", "0.3"], "confidence is 0.3: expected 0.5 to below 1"),
         (["--quality", "nan"], "quality is nan"),
         (["--when-nothing-fits", "panic"], "'panic' is not one of 'cheapest', 'refuse'"),
         (["--seed", "-1"], "--seed"),

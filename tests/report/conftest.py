@@ -43,6 +43,16 @@ def results(_simulated: Results) -> Results:
     return copy.deepcopy(_simulated)
 
 
+def miss(entry: Results, metric: str, n_seeds: int = 1, quality: str | None = None) -> None:
+    """Let the first n_seeds of the seeds miss a metric; its mean stays as it is."""
+    values = entry[metric]["per_seed"]
+    for index in range(n_seeds):
+        if quality is None:
+            values[index] = None
+        else:
+            values[index][quality] = None
+
+
 def build_results() -> Results:
     """Results of five anchors and three routers, three seeds; mlp never reaches the strongest."""
     rng = np.random.default_rng(0)
@@ -169,13 +179,18 @@ def _measured(mean: float | None, rng: np.random.Generator, skew: float = 1.0) -
     if mean is None:
         return {"mean": None, "low": None, "high": None, "per_seed": [None] * len(SEEDS)}
     half = 0.01 * abs(mean) * (0.5 + rng.random())
-    return {"mean": mean, "low": mean - half, "high": mean + skew * half, "per_seed": [mean] * 3}
+    return {
+        "mean": mean,
+        "low": mean - half,
+        "high": mean + skew * half,
+        "per_seed": [mean] * len(SEEDS),
+    }
 
 
 def _map(means: dict[str, float | None], rng: np.random.Generator) -> Results:
     parts = {key: _measured(mean, rng) for key, mean in means.items()}
     whole = {name: {key: part[name] for key, part in parts.items()} for name in ("low", "high")}
-    return {"mean": means, **whole, "per_seed": [means] * len(SEEDS)}
+    return {"mean": means, **whole, "per_seed": [dict(means) for _ in SEEDS]}
 
 
 def _paired(router: Results, task: Results) -> Results:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from equirouter.report import headline
+from tests.report.conftest import miss
 
 Results = dict[str, Any]
 
@@ -12,6 +13,8 @@ Results = dict[str, Any]
 def set_cost(entry: Results, mean: object, low: object, high: object) -> None:
     for statistic, value in (("mean", mean), ("low", low), ("high", high)):
         entry["cost_at_quality"][statistic]["0.98"] = value
+    for seed in entry["cost_at_quality"]["per_seed"]:
+        seed["0.98"] = mean
 
 
 @pytest.fixture
@@ -27,7 +30,29 @@ def test_the_cheapest_router_is_named_with_its_interval(cheap_knn: Results) -> N
     assert what.startswith("3 routers chose among 11 models")
     assert "21,898 test queries measured" in what
     assert lead.startswith("knn reaches 98 %")
+    assert "at the lowest cost: 50.0 %" in lead
     assert "50.0 % (95 % interval 45.0 % to 55.0 %) of what gpt-4-1106-preview costs" in lead
+
+
+def test_a_router_that_reaches_it_in_some_seeds_only_is_passed_over(cheap_knn: Results) -> None:
+    miss(cheap_knn["routers"]["knn"], "cost_at_quality", quality="0.98")
+    lead = headline(cheap_knn)[1]
+    assert lead.startswith("equirouter reaches 98 %")  # knn: 50 %, but in 2 of 3 seeds
+    assert "at the lowest cost of those that do so in every seed: 60.0 %" in lead
+
+
+def test_no_router_reached_it_in_every_seed(cheap_knn: Results) -> None:
+    for name in ("knn", "equirouter"):
+        miss(cheap_knn["routers"][name], "cost_at_quality", quality="0.98")
+    assert headline(cheap_knn)[1:] == [
+        "No router reached 98 % of the mean performance of gpt-4-1106-preview in every seed."
+    ]
+
+
+def test_a_task_anchor_that_gets_there_in_some_seeds_is_not_compared(cheap_knn: Results) -> None:
+    set_cost(cheap_knn["anchors"]["task"], 0.3, 0.25, 0.35)
+    miss(cheap_knn["anchors"]["task"], "cost_at_quality", n_seeds=2, quality="0.98")
+    assert headline(cheap_knn)[2].endswith("gets there in 1 of 3 seeds only.")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from equirouter.errors import DataError, MissingExtraError, OutputError
 from equirouter.report import colour_of, write_report
 from equirouter.report.results import COLUMNS
+from tests.report.conftest import miss
 
 Results = dict[str, Any]
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -95,7 +96,11 @@ def test_every_router_and_every_section_is_there(results: Results, tmp_path: Pat
 
 def test_the_table_has_intervals_marks_and_slashes(results: Results, tmp_path: Path) -> None:
     for name, value in (("mlp", 0.1), ("equirouter", 0.3), ("knn", 0.2)):
-        results["routers"][name]["nauc"] = {"mean": value, "low": value - 0.01, "high": value + 0.1}
+        results["routers"][name]["nauc"] |= {
+            "mean": value,
+            "low": value - 0.01,
+            "high": value + 0.1,
+        }
     _, page = written(results, tmp_path)
     assert page.row("equirouter")[1] == "0.3000*[0.2900, 0.4000]"
     assert page.row("knn")[1] == "0.2000[0.1900, 0.3000]"
@@ -105,6 +110,31 @@ def test_the_table_has_intervals_marks_and_slashes(results: Results, tmp_path: P
         *("oracle", "random", "strongest", "cheapest", "task"),
         *("equirouter", "knn", "mlp"),
     ]
+
+
+def test_a_mean_over_some_seeds_shows_how_many_and_has_no_mark(
+    results: Results, tmp_path: Path
+) -> None:
+    for name, value in (("mlp", 0.3), ("equirouter", 0.2), ("knn", 0.1)):
+        results["routers"][name]["qnc"] |= {"mean": value, "low": None, "high": None}
+    results["routers"]["mlp"]["qnc"]["per_seed"] = [0.3, 0.3, 0.3]
+    miss(results["routers"]["knn"], "qnc")
+    _, page = written(results, tmp_path)
+    assert page.row("knn")[3] == "0.100 (2/3)"
+    assert page.row("equirouter")[3] == "0.200*"
+    assert "(2/3): reached in so many seeds; the mean is over those" in page.text
+
+
+def test_all_published_rows_stand_there_and_what_they_can_be_held_against(
+    results: Results, tmp_path: Path
+) -> None:
+    _, page = written(results, tmp_path)
+    assert page.row("embedllm")[1:3] == ["0.7427", "–"]
+    assert "Table 1, RouterBench." in page.text
+    assert "part or a variant" not in page.text
+    results["dataset"]["name"] = "routerbench_slice"
+    _, page = written(results, tmp_path)
+    assert "routerbench_slice is a part or a variant of that benchmark" in page.text
 
 
 def test_the_charts_hold_the_curves(results: Results, tmp_path: Path) -> None:

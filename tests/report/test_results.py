@@ -13,17 +13,20 @@ from equirouter.report.results import (
     check_results,
     counted_queries,
     entries,
+    measured,
     plain,
     read_results,
 )
+from tests.report.conftest import STRONGEST, miss
 
 Results = dict[str, Any]
-NAUC, QNC, RCI, CALLS = COLUMNS[0], COLUMNS[2], COLUMNS[3], COLUMNS[6]
+NAUC, QNC, RCI, AT_98, CALLS = COLUMNS[0], COLUMNS[2], COLUMNS[3], COLUMNS[4], COLUMNS[6]
 
 
 def set_means(results: Results, metric: str, means: dict[str, float | None]) -> None:
     for name, mean in means.items():
         results["routers"][name][metric]["mean"] = mean
+        results["routers"][name][metric]["per_seed"] = [mean] * 3
 
 
 def test_anchors_first_in_their_order_then_routers_by_nauc(results: Results) -> None:
@@ -53,6 +56,47 @@ def test_anchors_and_values_never_reached_are_never_the_best(results: Results) -
     assert best(results, QNC) == {"knn"}
     set_means(results, "qnc", {"mlp": None, "equirouter": None, "knn": None})
     assert best(results, QNC) == set()
+
+
+@pytest.mark.parametrize(
+    ("n_missed", "count", "everywhere"), [(0, "", 0.5), (1, "(2/3)", None), (3, "", None)]
+)
+def test_a_figure_knows_how_many_seeds_reached_it(
+    n_missed: int, count: str, everywhere: float | None, results: Results
+) -> None:
+    knn = results["routers"]["knn"]
+    set_means(results, "qnc", {"knn": 0.5})
+    knn["cost_at_quality"]["mean"]["0.98"] = 0.5
+    for seed in knn["cost_at_quality"]["per_seed"]:
+        seed["0.98"] = 0.5
+    miss(knn, "qnc", n_missed)
+    miss(knn, "cost_at_quality", n_missed, quality="0.98")
+    for column in (QNC, AT_98):
+        figure = measured(knn, column, STRONGEST)
+        assert (figure.n_reached, figure.n_seeds) == (3 - n_missed, 3)
+        assert figure.count == count
+        assert figure.everywhere == everywhere
+
+
+def test_a_mean_over_lucky_seeds_is_never_the_best(results: Results) -> None:
+    set_means(results, "qnc", {"mlp": 0.9, "equirouter": 0.8, "knn": 0.1})
+    miss(results["routers"]["knn"], "qnc")
+    assert best(results, QNC) == {"equirouter"}
+    for name in ("mlp", "equirouter"):
+        miss(results["routers"][name], "qnc")
+    assert best(results, QNC) == set()
+
+
+def test_a_router_that_falls_short_of_95_percent_is_never_the_best_in_rci(results: Results) -> None:
+    set_means(results, "rci", {"mlp": 0.7, "equirouter": 0.8, "knn": 0.1})
+    set_means(results, "nauc", {"mlp": 0.7, "equirouter": 0.6, "knn": 0.8})
+    knn = results["routers"]["knn"]["cost_at_quality"]
+    for values in (knn["mean"], *knn["per_seed"]):
+        values["0.95"] = None
+    assert best(results, RCI) == {"mlp"}
+    assert best(results, NAUC) == {"knn"}  # elsewhere a weak router's value stands for itself
+    miss(results["routers"]["mlp"], "cost_at_quality", quality="0.95")
+    assert best(results, RCI) == {"equirouter"}
 
 
 def test_routers_that_look_equal_share_the_mark(results: Results) -> None:
@@ -124,6 +168,7 @@ def test_no_file_says_which_command_writes_one(tmp_path: Path) -> None:
         (("protocol", "seeds"), "protocol.seeds is missing"),
         (("curves", "knn"), "routers.knn: curves.knn is missing"),
         (("routers", "mlp", "nauc"), "routers.mlp: nauc is missing"),
+        (("routers", "mlp", "qnc", "per_seed"), "routers.mlp: qnc is missing"),
         (
             ("anchors", "task", "call_share", "low", "gpt-4-1106-preview"),
             "anchors.task: call_share",

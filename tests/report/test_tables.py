@@ -10,6 +10,7 @@ from rich.table import Table
 from equirouter.report import published_table, results_markdown, results_table
 from equirouter.report.results import COLUMNS
 from equirouter.report.tables import cells
+from tests.report.conftest import miss
 
 Results = dict[str, Any]
 NAUC, QNC = COLUMNS[0], COLUMNS[2]
@@ -77,6 +78,66 @@ def test_what_is_never_reached_is_a_slash(results: Results) -> None:
     assert row_of(text, "mlp").split()[3] == "/"
 
 
+def lucky_knn(results: Results) -> None:
+    """knn reaches every quality most cheaply, but in 2 of 3 seeds only; no interval is short."""
+    for entry in rows(results):
+        for metric in ("nauc", "peak_score", "rci", "qnc"):
+            set_figure(entry, metric, 0.5, 0.4, 0.9)
+    set_figure(results["routers"]["knn"], "qnc", 0.1, 0.05, 0.3)
+    results["routers"]["knn"]["qnc"]["per_seed"] = [0.1, None, 0.1]
+    for quality in ("0.98", "0.95"):
+        results["routers"]["knn"]["cost_at_quality"]["mean"][quality] = 0.1
+        miss(results["routers"]["knn"], "cost_at_quality", quality=quality)
+
+
+def test_a_mean_over_some_seeds_shows_how_many_and_has_no_mark(results: Results) -> None:
+    lucky_knn(results)
+    text = printed(results_table(results, width=120), 120)
+    assert max(len(line) for line in text.splitlines()) <= 120
+    assert row_of(text, "knn").split()[3:5] == ["0.100", "(2/3)"]
+    assert row_of(text, "knn").count("0.100 (2/3) ") == 3
+    assert row_of(text, "equirouter").split()[3] == "0.500*"
+    markdown = results_markdown(results)
+    assert "| 0.100 (2/3) [0.050, 0.300] |" in markdown
+    for shown in (text, markdown):
+        meaning = "(2/3): reached in so many seeds; the mean is over those"
+        assert meaning in " ".join(shown.split())
+
+
+def test_in_80_columns_the_count_takes_a_line_of_its_own(results: Results) -> None:
+    lucky_knn(results)
+    text = printed(results_table(results, width=80), 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+    assert len(row_of(text, "knn").split()) == 1 + len(COLUMNS)
+    lines = text.splitlines()
+    below = lines[lines.index(row_of(text, "knn")) + 1]
+    assert below.split().count("(2/3)") == 3
+
+
+def test_too_few_seeds_for_a_mean_are_still_counted(results: Results) -> None:
+    set_figure(results["routers"]["mlp"], "qnc", None, None, None)
+    results["routers"]["mlp"]["qnc"]["per_seed"] = [0.9, None, None]
+    assert cells(results, QNC)["mlp"] == ("/ (1/3)", "", False)
+
+
+def test_no_count_no_explanation_of_counts(results: Results) -> None:
+    assert "so many seeds" not in results_markdown(results)
+
+
+def test_a_collapse_index_without_mark_is_explained(results: Results) -> None:
+    for name, value in (("mlp", 0.2), ("equirouter", 0.3), ("knn", 0.1)):
+        set_figure(results["routers"][name], "rci", value, value, value)
+    for name, reached in (("mlp", 0.5), ("equirouter", 0.5), ("knn", None)):
+        costs = results["routers"][name]["cost_at_quality"]
+        for values in (costs["mean"], *costs["per_seed"]):
+            values["0.95"] = reached
+    text = printed(results_table(results, width=120), 120)
+    assert row_of(text, "knn").split()[4] == "0.100"
+    assert row_of(text, "mlp").split()[4] == "0.200*"
+    assert "in RCI only of those that reach 95 %" in " ".join(text.split())
+
+
 def test_symmetric_intervals_are_short(results: Results) -> None:
     for entry in rows(results):
         set_figure(entry, "nauc", 0.8445, 0.8424, 0.8466)
@@ -115,7 +176,7 @@ def test_a_name_is_text_and_no_markup(results: Results) -> None:
     for group in ("routers", "curves"):
         results[group]["[red]x[/]"] = results[group].pop("knn")
     assert "[red]x[/]" in printed(results_table(results, width=120), 120)
-    assert "\\[red\\]x" in results_markdown(results)
+    assert "| `[red]x[/]` |" in results_markdown(results)
 
 
 def test_published_values_stand_beside_ours(results: Results) -> None:
@@ -124,10 +185,42 @@ def test_published_values_stand_beside_ours(results: Results) -> None:
     assert table is not None
     text = printed(table, 80)
     assert row_of(text, "knn").split()[1:3] == ["0.7541", "0.7600"]
-    # not measured by us; its QNC was never reached in the paper
-    shown = " ".join(row_of(text, "embedllm").split()[1:])
-    assert shown == "0.7427 – 0.8027 – / – 0.7869 –"
-    assert "Table 1, RouterBench" in text
+    assert "Table 1, RouterBench. Not measured here: 1 more" in text
+    # its QNC was never reached in the paper
+    row = "| `embedllm` | 0.7427 | – | 0.8027 | – | / | – | 0.7869 | – |"
+    assert row in results_markdown(results)
+    assert "embedllm" not in text
+
+
+def test_no_second_table_in_the_terminal_when_no_published_router_was_measured(
+    results: Results,
+) -> None:
+    del results["published"]["rows"]["knn"]
+    assert published_table(results) is None
+    assert "`embedllm`" in results_markdown(results)
+
+
+def test_published_values_of_another_data_set_give_directions_only(results: Results) -> None:
+    line = "is a part or a variant of that benchmark, so levels do not compare"
+    for name in ("routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"):
+        results["dataset"]["name"] = name
+        assert line not in results_markdown(results)
+    results["dataset"]["name"] = "routerbench_slice"
+    assert f"\n\nrouterbench_slice {line}, only directions.\n" in results_markdown(results)
+    table = published_table(results)
+    assert table is not None
+    assert f"routerbench_slice {line}" in " ".join(printed(table, 80).split())
+
+
+def test_a_count_of_seeds_stands_beside_our_published_value(results: Results) -> None:
+    set_figure(results["routers"]["knn"], "qnc", 0.9, None, None)
+    results["routers"]["knn"]["qnc"]["per_seed"] = [0.9, 0.9, None]
+    table = published_table(results)
+    assert table is not None
+    text = printed(table, 80)
+    assert row_of(text, "knn").split()[5:7] == ["0.9381", "0.9000"]
+    assert row_of(text, "(2/3)")  # on a line of its own, so that 80 columns are enough
+    assert "| 0.9381 | 0.9000 (2/3) |" in results_markdown(results)
 
 
 def test_nothing_published_no_second_table(results: Results) -> None:
@@ -151,6 +244,28 @@ def test_markdown_has_the_same_rows(results: Results) -> None:
     value = max(results["routers"].values(), key=lambda entry: entry["nauc"]["mean"])
     assert len(bold) == 1
     assert f"**{value['nauc']['mean']:.4f}**" in bold[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("equirouter:tie_weight=0", "`equirouter:tie_weight=0`"),
+        ("a*b|<c>", "`a*b\\|<c>`"),  # a pipe ends a cell even within code
+        ("a`b|c", "a\\`b\\|c"),
+        ("a\\|b", "a\\\\\\|b"),
+    ],
+)
+def test_routers_are_code_in_markdown(name: str, shown: str, results: Results) -> None:
+    for group in ("routers", "curves"):
+        results[group][name] = results[group].pop("knn")
+    assert f"\n| {shown} | " in results_markdown(results)
+
+
+def test_an_underscore_is_escaped_only_where_it_could_mean_something(results: Results) -> None:
+    results["dataset"]["name"] = "_my_set__1_"
+    text = results_markdown(results)
+    assert "| P_s ↑ |" in text
+    assert "\\_my_set\\_\\_1\\_: 36,511" in text
 
 
 def test_a_name_cannot_break_the_markdown(results: Results) -> None:

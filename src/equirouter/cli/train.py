@@ -38,6 +38,22 @@ class WhenNothing(StrEnum):
     refuse = "refuse"
 
 
+QualityOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", help="Target for calls that name none, relative to the strongest model."
+    ),
+]
+ConfidenceOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE",
+        help="That a quality is kept, 0.5 to below 1; 0.5 takes the validation means as they are, "
+        "more costs more.",
+    ),
+]
+
+
 def train(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")],
@@ -54,13 +70,8 @@ def train(
             "performance, else budget."
         ),
     ] = None,
-    quality: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            help="Target for calls that name none, relative to the strongest model.",
-        ),
-    ] = 0.98,
+    quality: QualityOption = 0.98,
+    confidence: ConfidenceOption = 0.5,
     when_nothing_fits: Annotated[
         WhenNothing, typer.Option(help="When no model is within the budget.")
     ] = WhenNothing.cheapest,
@@ -87,6 +98,7 @@ def train(
             router=router,
             policy=None if policy is None else policy.value,
             quality=quality,
+            confidence=confidence,
             when_nothing_fits=when_nothing_fits.value,
             split=split.value,
             seed=seed,
@@ -99,7 +111,7 @@ def train(
 
 def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:
     quality = pipeline.quality
-    point = pipeline.calibration.operating_point(quality)
+    point = pipeline.calibration.operating_point(quality, pipeline.confidence)
     metrics = pipeline.provenance.test_metrics
     if as_json:
         print_json(
@@ -108,6 +120,7 @@ def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bo
                 "router": router,
                 "policy": pipeline.policy,
                 "quality": quality,
+                "confidence": pipeline.confidence,
                 pipeline.calibration.setting: point.value,
                 "validation": {
                     "n_queries": pipeline.calibration.n_queries,

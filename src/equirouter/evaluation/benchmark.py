@@ -30,6 +30,7 @@ from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
 from equirouter.evaluation.protocol import Prepared, fit_timed, prepare, stream
 from equirouter.evaluation.published import published_for
+from equirouter.extras import require
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
@@ -94,6 +95,7 @@ def run_benchmark(
     """
     if n_seeds < 1:
         raise ConfigError(f"{n_seeds} seeds: at least one is needed")
+    require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
     rule: Policy = POLICIES.load(policy)()
     for spec in specs:

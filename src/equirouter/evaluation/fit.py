@@ -13,8 +13,9 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.protocol import Part, fit_timed, prepare, stream
+from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Calibration, Policy, calibrate
+from equirouter.policy import Calibration, Policy, calibrate, check_target
 from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
@@ -34,6 +35,7 @@ def fit_pipeline(
     router: str = "equirouter",
     policy: PolicyName | None = None,
     quality: float = 0.98,
+    confidence: float = 0.5,
     when_nothing_fits: WhenNothingFits = "cheapest",
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
@@ -47,11 +49,12 @@ def fit_pipeline(
 
     router: a spec as make_router takes it. policy: what a quality target moves along; None is
     "utility" where the scores estimate performance and "budget" where they only rank. quality: the
-    target for calls that name none; it must be within reach on the validation part.
+    target for calls that name none; it must be within reach on the validation part. confidence:
+    that the target is kept, see Calibration.operating_point; 0.5 takes validation at its word.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
-    if not 0 < quality <= 1:  # said now, and not after the training
-        raise ConfigError(f"quality is {quality}: expected a share above 0 and up to 1")
+    check_target(quality, confidence)  # said now, and not after the training
+    require("torch", extra="train", purpose="fit routers and cost models")
     made = make_router(router)
     kind, rule = _policy(made, router, policy)
     if hasattr(made, "device"):
@@ -65,7 +68,7 @@ def fit_pipeline(
     prepared = prepare(outcomes, embeddings, parts, device=device)
     fit_timed(made, prepared, name=router, seed=seed)
     calibration = _calibrated(made, rule, prepared.validation, outcomes.take(parts.train).strongest)
-    calibration.operating_point(quality)  # raises now, and not at the first decision
+    calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
     test, rng = prepared.test, stream(seed, "bootstrap")
     chosen, _ = _sweep(made, rule, test)
     measured = measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
@@ -79,6 +82,7 @@ def fit_pipeline(
         calibration=calibration,
         policy=kind,
         quality=quality,
+        confidence=confidence,
         when_nothing_fits=when_nothing_fits,
         provenance=_provenance(outcomes, parts, measured),
     )

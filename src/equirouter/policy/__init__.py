@@ -6,7 +6,15 @@ cost, quality.py finds the operating point that keeps a stated share of the stro
 
 from equirouter.policy.base import NOTHING_FITS, Policy
 from equirouter.policy.budget import BudgetPolicy
-from equirouter.policy.quality import Calibration, calibrate
+from equirouter.policy.quality import Calibration, calibrate, check_target
 from equirouter.policy.utility import UtilityPolicy
 
-__all__ = ["NOTHING_FITS", "BudgetPolicy", "Calibration", "Policy", "UtilityPolicy", "calibrate"]
+__all__ = [
+    "NOTHING_FITS",
+    "BudgetPolicy",
+    "Calibration",
+    "Policy",
+    "UtilityPolicy",
+    "calibrate",
+    "check_target",
+]

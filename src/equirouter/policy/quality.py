@@ -9,7 +9,7 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError
 
-__all__ = ["Calibration", "OperatingPoint", "calibrate"]
+__all__ = ["Calibration", "OperatingPoint", "calibrate", "check_target"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,7 @@ class Calibration:
         Angelopoulos et al. 2021, "Learn then Test").
         Raises ConfigError when not even the dearest point passes; it says what can be promised.
         """
-        if not 0 < quality <= 1:
-            raise ConfigError(
-                f"quality is {quality}: expected a share of the strongest model's performance, "
-                "above 0 and up to 1, for example 0.98"
-            )
-        if not 0.5 <= confidence < 1:
-            raise ConfigError(f"confidence is {confidence}: expected 0.5 to below 1")
+        check_target(quality, confidence)
         bound = self._bounds(quality, confidence)
         passing = np.logical_and.accumulate(bound >= -1e-12)
         if not passing[0]:
@@ -84,6 +78,17 @@ class OperatingPoint:
     value: float
     relative_performance: float
     relative_cost: float
+
+
+def check_target(quality: float, confidence: float) -> None:
+    """Raise ConfigError for a quality or a confidence that makes no sense."""
+    if not 0 < quality <= 1:
+        raise ConfigError(
+            f"quality is {quality}: expected a share of the strongest model's performance, "
+            "above 0 and up to 1, for example 0.98"
+        )
+    if not 0.5 <= confidence < 1:
+        raise ConfigError(f"confidence is {confidence}: expected 0.5 to below 1")
 
 
 def calibrate(

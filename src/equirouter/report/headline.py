@@ -1,7 +1,7 @@
 """The sentences above everything else: what was measured and what came out."""
 
 from equirouter.report.results import (
-    COLUMNS,
+    COST_AT_98,
     Measured,
     Results,
     counted_queries,
@@ -11,14 +11,12 @@ from equirouter.report.results import (
 
 __all__ = ["headline"]
 
-_COST_AT_98 = next(column for column in COLUMNS if column.path == ("cost_at_quality", "0.98"))
-
 
 def headline(results: Results) -> list[str]:
     """What was measured and what came out, in plain sentences.
 
-    Which router reaches 98 % of the strongest model's mean performance at the lowest cost, and
-    whether its interval is clear of the `task` anchor's, which reads no query.
+    Which router reaches 98 % of the strongest model's mean performance in every seed at the lowest
+    cost, and whether its interval is clear of the `task` anchor's, which reads no query.
     """
     dataset, strongest = results["dataset"], strongest_model(results)
     names, seeds = list(results["routers"]), results["protocol"]["seeds"]
@@ -28,16 +26,19 @@ def headline(results: Results) -> list[str]:
         f"{_count(len(seeds), 'seed')}; {counted_queries(results)})."
     )
     costs = {
-        name: measured(entry, _COST_AT_98, strongest) for name, entry in results["routers"].items()
+        name: measured(entry, COST_AT_98, strongest) for name, entry in results["routers"].items()
     }
-    reached = {name: cost.mean for name, cost in costs.items() if cost.mean is not None}
+    reached = {name: cost.everywhere for name, cost in costs.items() if cost.everywhere is not None}
+    some_missed = any(cost.count for cost in costs.values())
     if not reached:
-        return [what, f"No router reached 98 % of the mean performance of {strongest}."]
+        where = " in every seed" if some_missed else ""
+        return [what, f"No router reached 98 % of the mean performance of {strongest}{where}."]
+    among = " of those that do so in every seed" if some_missed else ""
     name = min(reached, key=lambda router: (reached[router], router))
     return [
         what,
         f"{name} reaches 98 % of the mean performance of {strongest}, the strongest model, at the "
-        f"lowest cost: {_share(costs[name])} of what {strongest} costs.",
+        f"lowest cost{among}: {_share(costs[name])} of what {strongest} costs.",
         _against_task(results, costs[name]),
     ]
 
@@ -45,8 +46,10 @@ def headline(results: Results) -> list[str]:
 def _against_task(results: Results, cost: Measured) -> str:
     if "task" not in results["anchors"]:
         return "The task anchor was not measured, so this does not show that queries are read."
-    task = measured(results["anchors"]["task"], _COST_AT_98, strongest_model(results))
+    task = measured(results["anchors"]["task"], COST_AT_98, strongest_model(results))
     who = "The task anchor, which knows a query's task and reads no text,"
+    if task.count:
+        return f"{who} gets there in {task.n_reached} of {task.n_seeds} seeds only."
     if task.mean is None:
         return f"{who} does not get there."
     needs = f"{who} needs {_share(task)}"

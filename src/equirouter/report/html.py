@@ -19,7 +19,7 @@ from equirouter.report.results import (
     plain,
     strongest_model,
 )
-from equirouter.report.tables import caption, cells, published_rows
+from equirouter.report.tables import caption, cells, published_notes, published_rows
 
 __all__ = ["write_report"]
 
@@ -73,6 +73,7 @@ def _context(results: Results) -> dict[str, Any]:
         "rows": _rows(results),
         "published": results.get("published"),
         "published_rows": published_rows(results) if results.get("published") else [],
+        "published_notes": published_notes(results) if results.get("published") else [],
         "paired": _paired(results),
         "effort": _effort(results),
         "effort_heads": list(_EFFORT.values()),

@@ -11,6 +11,8 @@ from equirouter.errors import DataError
 __all__ = [
     "ANCHORS",
     "COLUMNS",
+    "COST_AT_95",
+    "COST_AT_98",
     "SCHEMA",
     "Column",
     "Measured",
@@ -42,11 +44,27 @@ _REQUIRED = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure with its 95 % interval; None where the value was never reached."""
+    """One figure with its 95 % interval; None where the value was never reached.
+
+    n_reached, n_seeds: a mean is over the seeds that reached the value, n_reached of n_seeds. The
+    lucky ones flatter a router, so such a mean is not held against one over all seeds.
+    """
 
     mean: float | None
     low: float | None
     high: float | None
+    n_reached: int
+    n_seeds: int
+
+    @property
+    def everywhere(self) -> float | None:
+        """The mean where every seed reached the value, else None."""
+        return self.mean if self.n_reached == self.n_seeds else None
+
+    @property
+    def count(self) -> str:
+        """Text such as "(3/5)" where 3 of 5 seeds reached the value, empty if all or none did."""
+        return f"({self.n_reached}/{self.n_seeds})" if 0 < self.n_reached < self.n_seeds else ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,8 @@ COLUMNS = (
         -1,
         "Routing Collapse Index at the largest budget, 0 to 1: how often, and how badly, a dearer "
         "model was called although a cheaper one did as well. Always calling a cheap model also "
-        "lowers it, so read it beside the performance.",
+        "lowers it, so no value is marked of a router that does not reach 95 % of the strongest "
+        "model's mean performance in every seed.",
     ),
     Column(
         "cost at\n98 %",
@@ -121,6 +140,11 @@ COLUMNS = (
         "Share of the queries sent to the strongest model at the largest budget. It describes a "
         "router and is neither good nor bad alone, so no value is marked.",
     ),
+)
+
+COST_AT_98, COST_AT_95 = (
+    next(column for column in COLUMNS if column.path == ("cost_at_quality", quality))
+    for quality in ("0.98", "0.95")
 )
 
 
@@ -203,23 +227,34 @@ def entries(results: Results) -> list[tuple[str, Mapping[str, Any], bool]]:
 def measured(entry: Mapping[str, Any], column: Column, strongest: str) -> Measured:
     """The figure of one column in one row. Raises KeyError where results.json has none."""
     metric, *keys = (part.format(strongest=strongest) for part in column.path)
-    values = []
-    for statistic in ("mean", "low", "high"):
-        value = entry[metric][statistic]
+
+    def inner(value: Any) -> float | None:  # noqa: ANN401  # a number, or maps down to one
         for key in keys:
             value = None if value is None else value[key]
-        values.append(value)
-    return Measured(*values)
+        return value  # type: ignore[no-any-return]
+
+    statistics = entry[metric]
+    mean, low, high = (inner(statistics[name]) for name in ("mean", "low", "high"))
+    per_seed = [inner(value) for value in statistics["per_seed"]]
+    n_reached = sum(value is not None for value in per_seed)
+    return Measured(mean, low, high, n_reached, len(per_seed))
 
 
 def best(results: Results, column: Column) -> set[str]:
-    """The routers with the best value of a column; those that look equal in the table share it."""
+    """The routers with the best value of a column; those that look equal in the table share it.
+
+    A router that missed the value in some seed is out. So is, for RCI, one that does not reach
+    95 % of the strongest model's mean performance in every seed: always calling a cheap model
+    lowers RCI.
+    """
     if column.direction == 0:
         return set()
     strongest = strongest_model(results)
     values = {}
     for name, entry in results["routers"].items():
-        mean = measured(entry, column, strongest).mean
+        mean = measured(entry, column, strongest).everywhere
+        if column.path == ("rci",) and measured(entry, COST_AT_95, strongest).everywhere is None:
+            continue
         if mean is not None:
             values[name] = round(mean, column.digits) * column.direction
     return {name for name, value in values.items() if value == max(values.values())}

@@ -1,5 +1,6 @@
 """Results as tables: for the terminal and as Markdown."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,12 +21,22 @@ from equirouter.report.results import (
     strongest_model,
 )
 
-__all__ = ["caption", "cells", "published_table", "results_markdown", "results_table"]
+__all__ = [
+    "caption",
+    "cells",
+    "published_notes",
+    "published_rows",
+    "published_table",
+    "results_markdown",
+    "results_table",
+]
 
 NEVER = "/"
 NOT_MEASURED = "–"
 _NAME_WIDTH = 12  # a longer name takes two lines instead of pushing the figures out
+_BREAKS = ((", ", ",\n "), (" (", "\n("))  # of intervals, and before counts of seeds
 _PUBLISHED = COLUMNS[:4]  # nAUC, P_s, QNC, RCI: what the paper's tables hold
+_WHOLE_BENCHMARKS = {"routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"}
 
 
 def results_table(results: Results, *, width: int | None = None) -> Table:
@@ -33,16 +44,18 @@ def results_table(results: Results, *, width: int | None = None) -> Table:
 
     Each cell is a mean with its 95 % interval below; the best value of a column among the routers
     is bold and has a "*". width: columns there are, by default the terminal's; intervals take
-    one line where they fit and two where they do not, down to 80 columns.
+    one line where they fit and two where they do not, and so do means with a count of seeds, down
+    to 80 columns.
     """
     available = Console().width if width is None else width
-    table = _results_table(results, break_intervals=False)
-    if Console(width=1000).measure(table).maximum > available:
-        table = _results_table(results, break_intervals=True)
+    for n_breaks in range(len(_BREAKS) + 1):
+        table = _results_table(results, n_breaks)
+        if Console(width=1000).measure(table).maximum <= available:
+            break
     return table
 
 
-def _results_table(results: Results, *, break_intervals: bool) -> Table:
+def _results_table(results: Results, n_breaks: int) -> Table:
     table = _rich_table("Measured routers", caption(results))
     table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
     for column in COLUMNS:
@@ -51,24 +64,37 @@ def _results_table(results: Results, *, break_intervals: bool) -> Table:
     columns = [cells(results, column) for column in COLUMNS]
     n_anchors = sum(is_anchor for _, _, is_anchor in rows)
     for index, (name, _, is_anchor) in enumerate(rows):
-        row = [_rich_cell(*column[name], break_intervals) for column in columns]
+        row = [_rich_cell(*column[name], n_breaks) for column in columns]
         style = "dim" if is_anchor else ""
         table.add_row(Text(name, style=style), *row, end_section=index == n_anchors - 1)
     return table
 
 
 def published_table(results: Results) -> Table | None:
-    """The paper's values beside ours, or None where nothing was published for this data set."""
-    published = results.get("published")
-    if published is None:
+    """The paper's values beside ours, for the routers that were measured here.
+
+    None where nothing was published for this data set, or of none of these routers. The Markdown
+    and the HTML page also hold the routers that were not measured here.
+    """
+    if results.get("published") is None:
         return None
-    table = _rich_table("Beside the published values", f"published: {published['source']}")
+    rows = published_rows(results)
+    here = {*results["anchors"], *results["routers"]}
+    shown = [(name, pairs) for name, pairs in rows if name in here]
+    if not shown:
+        return None
+    notes = published_notes(results)
+    if len(shown) < len(rows):
+        notes[0] += f" Not measured here: {len(rows) - len(shown)} more."
+    table = _rich_table("Beside the published values", "\n".join(notes))
     table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
     for column in _PUBLISHED:
         table.add_column(f"{column.title}\npaper", no_wrap=True)
         table.add_column("\nours", no_wrap=True)
-    for name, pairs in published_rows(results):
-        table.add_row(Text(name), *(text for pair in pairs for text in pair))
+    for name, pairs in shown:
+        table.add_row(
+            Text(name), *(Text(part.replace(*_BREAKS[1])) for pair in pairs for part in pair)
+        )
     return table
 
 
@@ -77,26 +103,27 @@ def results_markdown(results: Results) -> str:
     columns = [cells(results, column) for column in COLUMNS]
     lines = _markdown_head(["router", *(column.heading for column in COLUMNS)])
     for name, _, is_anchor in entries(results):
-        shown = f"*{_markdown(name)}*" if is_anchor else _markdown(name)
+        shown = f"*{_markdown(name)}*" if is_anchor else _markdown_name(name)
         lines.append(_markdown_row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
     text = "\n".join(lines) + f"\n\n{_markdown(caption(results, mark='Bold'))}\n"
-    published = results.get("published")
-    if published is None:
+    if results.get("published") is None:
         return text
     heads = [head for column in _PUBLISHED for head in (f"{column.title} paper", "ours")]
     lines = _markdown_head(["router", *heads])
     lines += [
-        _markdown_row([_markdown(name), *(part for pair in pairs for part in pair)])
+        _markdown_row([_markdown_name(name), *(part for pair in pairs for part in pair)])
         for name, pairs in published_rows(results)
     ]
-    return text + "\n" + "\n".join(lines) + f"\n\nPublished: {_markdown(published['source'])}\n"
+    notes = [_markdown(note) for note in published_notes(results)]
+    return "\n".join([text, *lines]) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
 def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
     """(value, interval, is the best router) of every row of a column, as text.
 
     The interval is "±0.002" where that is true of every row within a tenth of the interval's half
-    width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached.
+    width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached. A
+    value that not every seed reached has their count behind it: "0.683 (3/5)".
     """
     strongest = strongest_model(results)
     figures = {name: measured(entry, column, strongest) for name, entry, _ in entries(results)}
@@ -104,7 +131,7 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
     winners = best(results, column)
     return {
         name: (
-            _number(figure.mean, column.digits),
+            _value(figure, column.digits),
             _interval(figure, column.digits, symmetric),
             name in winners,
         )
@@ -115,6 +142,7 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
 def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """Per published row its name and a pair (paper, ours) per metric, in the paper's 4 digits."""
     ours: dict[str, Mapping[str, Any]] = {**results["anchors"], **results["routers"]}
+    strongest = strongest_model(results)
     rows = []
     for name, values in results["published"]["rows"].items():
         pairs = []
@@ -123,10 +151,22 @@ def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
             theirs = _number(values[key], 4) if key in values else NOT_MEASURED
             mine = NOT_MEASURED
             if name in ours:
-                mine = _number(ours[name][key]["mean"], 4)
+                mine = _value(measured(ours[name], column, strongest), 4)
             pairs.append((theirs, mine))
         rows.append((name, pairs))
     return rows
+
+
+def published_notes(results: Results) -> list[str]:
+    """Where the published values are from, and whether they are of this very data set."""
+    name, source = results["dataset"]["name"], results["published"]["source"]
+    notes = [f"Published: {source}."]
+    if name not in _WHOLE_BENCHMARKS:
+        notes.append(
+            f"{name} is a part or a variant of that benchmark, so levels do not compare, only "
+            "directions."
+        )
+    return notes
 
 
 def caption(results: Results, *, mark: str = "*") -> str:
@@ -139,10 +179,22 @@ def caption(results: Results, *, mark: str = "*") -> str:
     return (
         f"{dataset['name']}: {dataset['n_queries']:,} queries, {dataset['n_models']} models; "
         f"{protocol['split']} split{shares}; seeds {seeds}; policy {protocol['policy']}; "
-        f"{counted_queries(results)}. Intervals: 95 %. {mark}: best router of the column. "
-        f"{NEVER}: never reached. Costs are shares of {strongest_model(results)}'s cost, "
-        f"strongest calls are {where}."
+        f"{counted_queries(results)}. Intervals: 95 %. {mark}: best router of the column, in RCI "
+        "only of those that reach 95 % of the strongest model's mean performance in every seed. "
+        f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
+        f"{strongest_model(results)}'s cost, strongest calls are {where}."
     )
+
+
+def _count_note(results: Results) -> str:
+    """What "(3/5)" means, where there is such a figure."""
+    strongest = strongest_model(results)
+    rows = [entry for _, entry, _ in entries(results)]
+    figures = [measured(entry, column, strongest) for column in COLUMNS for entry in rows]
+    example = next((figure.count for figure in figures if figure.count), None)
+    if example is None:
+        return ""
+    return f"{example}: reached in so many seeds; the mean is over those (none below half). "
 
 
 def _rich_table(title: str, text: str) -> Table:
@@ -157,12 +209,17 @@ def _rich_table(title: str, text: str) -> Table:
     )
 
 
-def _rich_cell(value: str, interval: str, is_best: bool, break_interval: bool) -> Text:
+def _rich_cell(value: str, interval: str, is_best: bool, n_breaks: int) -> Text:
+    for gap, line_break in _BREAKS[:n_breaks]:
+        value, interval = (part.replace(gap, line_break) for part in (value, interval))
     text = Text(f"{value}*" if is_best else value, style="bold" if is_best else "")
     if interval:
-        shown = interval.replace(", ", ",\n ") if break_interval else interval
-        text.append(f"\n{shown}", style="dim not bold")
+        text.append(f"\n{interval}", style="dim not bold")
     return text
+
+
+def _value(figure: Measured, digits: int) -> str:
+    return f"{_number(figure.mean, digits)} {figure.count}".rstrip()
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -205,6 +262,16 @@ def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
 
 def _markdown(text: str) -> str:
     """User text in a Markdown cell: no new columns, lines, tags or emphasis."""
-    for sign in "\\`*_|[]":
+    for sign in "\\`*|[]":
         text = text.replace(sign, f"\\{sign}")
+    # within a word, as in P_s, an underscore means itself
+    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
     return " ".join(text.replace("<", "&lt;").split())
+
+
+def _markdown_name(name: str) -> str:
+    """A router's name as code; only a pipe keeps its meaning there and is escaped."""
+    if "`" in name or "\\" in name:
+        return _markdown(name)  # these would end the code or undo the escape of a pipe
+    code = " ".join(name.split()).replace("|", "\\|")
+    return f"`{code}`"

@@ -27,9 +27,9 @@ class EquiRouter(Router):
     embeddings m_j. head_width: hidden width of the head g. joint_feature: Eq. 7; False is the
     ablation of Table 1 that scores [z, e_j] instead. loss: "ranking" is Eq. 8, "mse" is the other
     ablation, "ranking+mse" is mse + ranking_weight * ranking. tie_weight: how much a pair counts
-    that is ordered by cost alone; 1.0 is Eq. 8 as written, 0 ignores ties (metrics.md tells what
-    1.0 does). dropout in [0, 1). epochs, batch_size, learning_rate, weight_decay (the L2 penalty of
-    section 4.3), patience: see Schedule. device: auto, cpu or cuda, for fitting only.
+    that is ordered by cost alone; 1.0 is Eq. 8 as written, 0 ignores ties (docs/decisions.md tells
+    what 1.0 does). dropout in [0, 1). epochs, batch_size, learning_rate, weight_decay (the L2
+    penalty of section 4.3), patience: see Schedule. device: auto, cpu or cuda, for fitting only.
 
     Presets: `paper` has the settings of App. A.2 and, where the paper is silent (D, d_m, the head,
     the L2 weight), the choices written here; `default` is what was best on validation data.
@@ -42,12 +42,14 @@ class EquiRouter(Router):
                 "trunk": (256, 128),
                 "model_width": 64,
                 "head_width": 128,
+                "joint_feature": True,
                 "loss": "ranking",
                 "tie_weight": 1.0,
                 "dropout": 0.0,
                 "weight_decay": 1e-5,
                 "epochs": 30,
                 "batch_size": 2048,
+                "learning_rate": 1e-3,
                 "patience": None,
             },
         }
