@@ -20,6 +20,7 @@ CONTROLS: tuple[dict[str, float], ...] = (
     {"budget_usd": 0.002},
     {"budget_usd": 1e-9},
     {"quality": 0.2},
+    {"lambda_": 50.0},
 )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from equirouter.cost import CostModel
     from equirouter.encoders.base import Encoder
     from equirouter.routers.base import Router
+    from equirouter.routers.scale import ScoreScale
 
 __all__ = ["Decision", "Provenance", "RoutingPipeline"]
 
@@ -64,6 +65,8 @@ class RoutingPipeline:
     router's columns. policy: the kind that `quality` moves along, "budget" or "utility".
     calibration: that policy's operating points on validation data. quality: the target that counts
     when a call names none. confidence: with which a quality is promised, see Calibration.
+    scale: makes scores that only rank into estimates of performance, for lambda; None where they
+    are such already.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class RoutingPipeline:
         cost_model: "CostModel",
         models: Sequence[str],
         calibration: Calibration,
+        scale: "ScoreScale | None" = None,
         policy: Literal["budget", "utility"] = "budget",
         quality: float = 0.98,
         confidence: float = 0.5,
@@ -87,6 +91,7 @@ class RoutingPipeline:
         self.cost_model = cost_model
         self.models = tuple(models)
         self.calibration = calibration
+        self.scale = scale
         self.policy = policy
         self.quality = quality
         self.confidence = confidence
@@ -121,6 +126,8 @@ class RoutingPipeline:
         policy, value = self.policy_for(budget_usd=budget_usd, quality=quality, lambda_=lambda_)
         embeddings = self.encoder.encode(list(queries))
         scores = self.router.predict(embeddings).astype(np.float64)
+        if self.scale is not None and policy.needs == "expected_performance":
+            scores = self.scale.apply(scores)
         costs = self.cost_model.predict(embeddings)
         ranked = policy.rank(scores, costs)
         return [
@@ -143,12 +150,6 @@ class RoutingPipeline:
         if budget_usd is not None:
             return BudgetPolicy(budget_usd, when_nothing_fits=self.when_nothing_fits), budget_usd
         if lambda_ is not None:
-            if self.router.scores_are != UtilityPolicy.needs:
-                raise ConfigError(
-                    f"lambda needs scores that estimate performance, and {self.router_name} only "
-                    "ranks: use a budget or a quality, or train a router with loss=mse or "
-                    "loss=ranking+mse"
-                )
             return UtilityPolicy(lambda_), lambda_
         wanted = self.quality if quality is None else quality
         point = self.calibration.operating_point(wanted, self.confidence)
@@ -226,6 +227,7 @@ class RoutingPipeline:
                 "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
                 "calibration": asdict(self.calibration),
+                "scale": None if self.scale is None else asdict(self.scale),
             },
             "data": dict(self.provenance.data),
             "split": dict(self.provenance.split),

@@ -19,6 +19,7 @@ from equirouter.pipeline import (
 )
 from equirouter.policy import Calibration
 from equirouter.routers import make_router
+from equirouter.routers.scale import ScoreScale
 
 __all__ = ["restore_pipeline"]
 
@@ -60,6 +61,7 @@ class _Policy(_Part):
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
     calibration: Calibration
+    scale: ScoreScale | None
 
 
 class _Description(_Part):
@@ -111,6 +113,7 @@ def restore_pipeline(
         cost_model=cost_model,
         models=[model.name for model in description.models],
         calibration=description.policy.calibration,
+        scale=description.policy.scale,
         policy=description.policy.name,
         quality=description.policy.quality,
         confidence=description.policy.confidence,

@@ -249,13 +249,14 @@ def test_whole_tasks_can_be_held_out(table: Path, tmp_path: Path) -> None:
     assert 0 < len(tested) < len(set(tasks.values()))
 
 
-def test_utility_needs_scores_that_estimate_performance(table: Path, tmp_path: Path) -> None:
+def test_utility_measures_a_router_that_ranks_too(table: Path, tmp_path: Path) -> None:
     arguments = bench_arguments(table, tmp_path / "new", ("equirouter:epochs=2",))
-    ran = invoke(*arguments, "--policy", "utility")
-    assert ran.code == 2
-    assert "equirouter:epochs=2 only ranks" in ran.err
-    assert "loss=ranking+mse" in ran.err
-    assert not (tmp_path / "new").exists()
+    ran = invoke(*arguments, "--policy", "utility", "--json")
+    assert ran.code == 0, ran.err
+    shares = json.loads(ran.out)["curves"]["equirouter:epochs=2"]["call_share"]
+    assert sum(share[0] for share in shares.values()) == pytest.approx(1.0)
+    assert shares["small"][0] == pytest.approx(1.0)  # at the largest lambda only cost counts
+    assert shares["small"][-1] < 1.0  # at lambda 0 it does not count
 
 
 def test_utility_sweeps_lambda(table: Path, tmp_path: Path) -> None:

@@ -131,10 +131,15 @@ def test_controls_that_make_no_sense_are_refused(
     assert words in ran.err
 
 
-def test_lambda_needs_scores_that_estimate_performance(ranking_pipeline: Path) -> None:
-    ran = invoke("route", ranking_pipeline, "query", "--lambda", "1")
-    assert ran.code == 2
-    assert "equirouter only ranks: use a budget or a quality" in ran.err
+def test_lambda_works_with_scores_that_only_rank(ranking_pipeline: Path) -> None:
+    dear, cheap = (
+        json.loads(invoke("route", ranking_pipeline, "query", "--lambda", value, "--json").out)
+        for value in ("0", "1e9")
+    )
+    assert cheap["model"] == "small"
+    best = max(dear["scores"].values())
+    assert dear["scores"][dear["model"]] == best
+    assert all(0 <= score <= 1 for score in dear["scores"].values())  # performance, not an order
 
 
 def test_a_process_reads_stdin_and_writes_decisions(pipeline: Path) -> None:

@@ -54,7 +54,6 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--router", "equirouter", "--policy", "utility"], "equirouter only ranks"),
         (["--router", "oracle"], "oracle does not read the query"),
         (["--quality", "98"], "quality is 98.0: expected a share of the strongest"),
         (["--confidence", "0.3"], "confidence is 0.3: expected 0.5 to below 1"),

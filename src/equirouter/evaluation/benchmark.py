@@ -28,7 +28,14 @@ from equirouter.evaluation.aggregate import (
 )
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
-from equirouter.evaluation.protocol import Prepared, fit_timed, prepare, stream
+from equirouter.evaluation.protocol import (
+    Prepared,
+    fit_timed,
+    prepare,
+    scale_for,
+    scores_of,
+    stream,
+)
 from equirouter.evaluation.published import published_for
 from equirouter.extras import require
 from equirouter.output import atomic_write, make_folder
@@ -99,7 +106,7 @@ def run_benchmark(
     specs = list(dict.fromkeys(routers))
     rule: Policy = POLICIES.load(policy)()
     for spec in specs:
-        _check_router(make_router(spec), spec, rule, policy)
+        _check_router(make_router(spec), spec)
     splits = [
         split_outcomes(outcomes, kind=split, seed=seed)
         for seed in range(FIRST_SEED, FIRST_SEED + n_seeds)
@@ -137,14 +144,9 @@ def _log(
     return decision_log(folder / "decisions.parquet", outcomes, rule.setting)
 
 
-def _check_router(router: Router, spec: str, rule: Policy, policy: str) -> None:
+def _check_router(router: Router, spec: str) -> None:
     if router.is_anchor:
         raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
-    if rule.needs == "expected_performance" and router.scores_are != rule.needs:
-        raise ConfigError(
-            f"policy {policy} needs scores that estimate performance, and {spec} only ranks: "
-            f"use --policy budget, or {spec}:loss=ranking+mse where the router has that setting"
-        )
 
 
 def _run(
@@ -163,10 +165,10 @@ def _run(
         router.device = device
     test = prepared.test
     record.fit_seconds.append(fit_timed(router, prepared, name=name, seed=split.seed))
-    inputs = test.inputs(router)
+    scale = scale_for(router, prepared.validation, rule)
     start = perf_counter()
-    scores = router.predict(inputs).astype(np.float64)
-    record.predict_us.append((perf_counter() - start) / len(inputs) * 1e6)
+    scores = scores_of(router, test, scale)
+    record.predict_us.append((perf_counter() - start) / len(scores) * 1e6)
     costs = test.costs(router)
     points = rule.points(scores, costs, N_POINTS)
     chosen = rule.sweep(scores, costs, points)

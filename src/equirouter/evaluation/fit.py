@@ -2,8 +2,6 @@
 
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
@@ -12,10 +10,10 @@ from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.curve import Measurement, measure
-from equirouter.evaluation.protocol import Part, fit_timed, prepare, stream
+from equirouter.evaluation.protocol import Part, fit_timed, prepare, scale_for, scores_of, stream
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Calibration, Policy, calibrate, check_target
+from equirouter.policy import Calibration, Policy, UtilityPolicy, calibrate, check_target
 from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
@@ -70,7 +68,7 @@ def fit_pipeline(
     calibration = _calibrated(made, rule, prepared.validation, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
     test, rng = prepared.test, stream(seed, "bootstrap")
-    chosen, _ = _sweep(made, rule, test)
+    chosen, _ = _sweep(made, rule, test, prepared.validation)
     measured = measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
     progress("fit", 1, 1)
     return RoutingPipeline(
@@ -78,6 +76,7 @@ def fit_pipeline(
         router=made,
         router_name=router.partition(":")[0],
         cost_model=prepared.cost_model,
+        scale=scale_for(made, prepared.validation, UtilityPolicy()),
         models=outcomes.models,
         calibration=calibration,
         policy=kind,
@@ -94,17 +93,14 @@ def _policy(router: Router, spec: str, policy: PolicyName | None) -> tuple[Polic
         raise ConfigError(f"{spec} does not read the query, so it cannot be served")
     kind = policy or ("utility" if router.scores_are == "expected_performance" else "budget")
     rule: Policy = POLICIES.load(kind)()
-    if rule.needs == "expected_performance" and router.scores_are != rule.needs:
-        raise ConfigError(
-            f"policy {kind} needs scores that estimate performance, and {spec} only ranks: use "
-            f"--policy budget, or {spec}:loss=ranking+mse where the router has that setting"
-        )
     return kind, rule
 
 
-def _sweep(router: Router, rule: Policy, part: Part) -> tuple[IntArray, FloatArray]:
+def _sweep(
+    router: Router, rule: Policy, part: Part, validation: Part
+) -> tuple[IntArray, FloatArray]:
     """The choices (n, T) on a part at the operating points (T,)."""
-    scores = router.predict(part.embeddings).astype(np.float64)
+    scores = scores_of(router, part, scale_for(router, validation, rule))
     points = rule.points(scores, part.predicted_cost_usd, N_POINTS)
     return rule.sweep(scores, part.predicted_cost_usd, points), points
 
@@ -118,7 +114,7 @@ def _calibrated(router: Router, rule: Policy, part: Part, strongest: int) -> Cal
                 f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
                 "validation queries, so no share of it can be promised; more rows are needed"
             )
-    chosen, points = _sweep(router, rule, part)
+    chosen, points = _sweep(router, rule, part, part)
     return calibrate(
         chosen,
         points,

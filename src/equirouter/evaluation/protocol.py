@@ -17,9 +17,11 @@ from equirouter.cost.predictor import CostError
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.errors import ConfigError, DataError
+from equirouter.policy import Policy
 from equirouter.routers.base import Router, Validation
+from equirouter.routers.scale import ScoreScale, fit_scale
 
-__all__ = ["Part", "Prepared", "fit_timed", "prepare", "stream"]
+__all__ = ["Part", "Prepared", "fit_timed", "prepare", "scale_for", "scores_of", "stream"]
 
 NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
@@ -125,6 +127,24 @@ def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> fl
         rng=stream(seed, name),
     )
     return perf_counter() - start
+
+
+def scale_for(router: Router, validation: Part, rule: Policy) -> ScoreScale | None:
+    """What makes a router's scores fit for a policy; None where they are as they stand.
+
+    A policy that weighs performance against cost needs estimates of performance. Scores that only
+    rank become such on the validation part; an anchor's are taken as they are, an order to follow.
+    """
+    if router.is_anchor or rule.needs == router.scores_are or rule.needs == "ranking":
+        return None
+    scores = scores_of(router, validation, None)
+    return fit_scale(scores, validation.performance)
+
+
+def scores_of(router: Router, part: Part, scale: ScoreScale | None) -> FloatArray:
+    """The scores (n, K) that the policy sees."""
+    scores = router.predict(part.inputs(router)).astype(np.float64)
+    return scores if scale is None else scale.apply(scores)
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
