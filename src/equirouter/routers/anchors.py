@@ -4,6 +4,7 @@ They bound what can be had (oracle), show what needs no learning (random, strong
 what needs no reading of the query (task).
 """
 
+from abc import abstractmethod
 from typing import Self
 
 import numpy as np
@@ -37,8 +38,9 @@ class _Constant(Router):
         """The scores (K,), repeated for every query: (N, K)."""
         return np.tile(self.scores_, (len(embeddings), 1))
 
+    @abstractmethod
     def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        """The score of each model (K,) from its training outcomes (N, K)."""
 
 
 class StrongestRouter(_Constant):
