@@ -24,6 +24,8 @@ class Hub:
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.status = 200
+        self.ranges: list[str] = []
+        self.cut_next = False
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,14 +38,25 @@ class Hub:
             def answer(self, body: bytes) -> None:
                 hub.requests.append(f"{self.command} {self.path}")
                 found = self.path == f"/datasets/owner/set/resolve/{COMMIT}/table.pkl"
-                self.send_response(hub.status if found else 404)
+                asked = self.headers.get("Range")
+                if found and body and asked is not None:
+                    hub.ranges.append(asked)
+                    first = int(asked.removeprefix("bytes=").split("-")[0])
+                    self.send_response(206)
+                    self.send_header("Content-Range", f"bytes {first}-/{len(CONTENT)}")
+                    body = body[first:]
+                else:
+                    self.send_response(hub.status if found else 404)
                 if not found:
                     body = b""
                     self.send_header("X-Error-Code", "EntryNotFound")
                 self.send_header("X-Repo-Commit", COMMIT)
                 self.send_header("ETag", f'"{SHA256}"')
-                self.send_header("Content-Length", str(len(CONTENT) if found else 0))
+                self.send_header("Content-Length", str(len(body or CONTENT) if found else 0))
                 self.end_headers()
+                if body and hub.cut_next:  # the connection breaks half way
+                    hub.cut_next = False
+                    body = body[: len(body) // 2]
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
@@ -151,6 +164,18 @@ def test_a_dead_server_is_a_download_error(hub: Hub, monkeypatch: pytest.MonkeyP
     with pytest.raises(DownloadError, match=r"could not be downloaded .*give its path"):
         fetch(FILE, endpoint=hub.endpoint)
     assert not is_fetched(FILE)
+
+
+def test_a_download_that_broke_goes_on_where_it_stopped(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # before the next attempt
+    monkeypatch.setattr(
+        "huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000
+    )  # kept piece by piece
+    hub.cut_next = True
+    assert fetch(FILE, endpoint=hub.endpoint).read_bytes() == CONTENT
+    assert [asked.rstrip("-") for asked in hub.ranges] == [f"bytes={len(CONTENT) // 2}"]
 
 
 def test_progress_is_told(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
@@ -18,6 +20,7 @@ from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
+from equirouter.routers.scale import ScoreScale
 
 __all__ = ["fit_pipeline"]
 
@@ -65,18 +68,19 @@ def fit_pipeline(
     progress("fit", 0, 1)
     prepared = prepare(outcomes, embeddings, parts, device=device)
     fit_timed(made, prepared, name=router, seed=seed)
-    calibration = _calibrated(made, rule, prepared.validation, outcomes.take(parts.train).strongest)
+    scale = scale_for(made, prepared.validation, UtilityPolicy())
+    used = scale if rule.needs == UtilityPolicy.needs else None
+    best = outcomes.take(parts.train).strongest
+    calibration = _calibrated(made, rule, used, prepared.validation, best)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
-    test, rng = prepared.test, stream(seed, "bootstrap")
-    chosen, _ = _sweep(made, rule, test, prepared.validation)
-    measured = measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
+    measured = _measured(made, rule, used, prepared.test, resamples, stream(seed, "bootstrap"))
     progress("fit", 1, 1)
     return RoutingPipeline(
         encoder=encoder,
         router=made,
         router_name=router.partition(":")[0],
         cost_model=prepared.cost_model,
-        scale=scale_for(made, prepared.validation, UtilityPolicy()),
+        scale=scale,
         models=outcomes.models,
         calibration=calibration,
         policy=kind,
@@ -97,15 +101,29 @@ def _policy(router: Router, spec: str, policy: PolicyName | None) -> tuple[Polic
 
 
 def _sweep(
-    router: Router, rule: Policy, part: Part, validation: Part
+    router: Router, rule: Policy, scale: ScoreScale | None, part: Part
 ) -> tuple[IntArray, FloatArray]:
     """The choices (n, T) on a part at the operating points (T,)."""
-    scores = scores_of(router, part, scale_for(router, validation, rule))
+    scores = scores_of(router, part, scale)
     points = rule.points(scores, part.predicted_cost_usd, N_POINTS)
     return rule.sweep(scores, part.predicted_cost_usd, points), points
 
 
-def _calibrated(router: Router, rule: Policy, part: Part, strongest: int) -> Calibration:
+def _measured(
+    router: Router,
+    rule: Policy,
+    scale: ScoreScale | None,
+    part: Part,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Measurement:
+    chosen, _ = _sweep(router, rule, scale, part)
+    return measure(chosen, part.performance, part.cost_usd, resamples=resamples, rng=rng)
+
+
+def _calibrated(
+    router: Router, rule: Policy, scale: ScoreScale | None, part: Part, strongest: int
+) -> Calibration:
     """What each operating point did on the validation part, in shares of the strongest model."""
     for what, table in (("performance", part.performance), ("cost_usd", part.cost_usd)):
         mean = float(table[:, strongest].mean())
@@ -114,7 +132,7 @@ def _calibrated(router: Router, rule: Policy, part: Part, strongest: int) -> Cal
                 f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
                 "validation queries, so no share of it can be promised; more rows are needed"
             )
-    chosen, points = _sweep(router, rule, part, part)
+    chosen, points = _sweep(router, rule, scale, part)
     return calibrate(
         chosen,
         points,
