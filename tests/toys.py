@@ -1,16 +1,18 @@
 """Small made-up problems that several tests use."""
 
 import zlib
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.progress import Progress
 
-__all__ = ["HashingEncoder", "Toy", "make_table", "make_toy"]
+__all__ = ["HashingEncoder", "LearningEncoder", "Toy", "make_table", "make_toy"]
 
 
 class Toy(NamedTuple):
@@ -94,3 +96,37 @@ class HashingEncoder(Encoder):
                 row[zlib.crc32((self.salt + word).encode()) % self.dimension] += 1.0
         progress("encode", len(texts), len(texts))
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+class LearningEncoder(HashingEncoder):
+    """A hashing encoder that must see training texts first; what it learns is their number."""
+
+    name = "learning"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def learns(self) -> bool:
+        return True
+
+    @property
+    def fingerprint(self) -> str:
+        return f"learning-{self.salt}"
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        self.seen = tuple(texts)
+        self.salt = str(len(texts))
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {"salt": np.array(int(self.salt))}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        self.salt = str(state["salt"])
+        return self

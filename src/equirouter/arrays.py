@@ -5,9 +5,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoolArray", "Float32Array", "FloatArray", "IntArray"]
+__all__ = ["BoolArray", "Float32Array", "FloatArray", "IntArray", "RealArray"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Float32Array: TypeAlias = NDArray[np.float32]
+RealArray: TypeAlias = NDArray[np.float32 | np.float64]
+"""In either precision: what comes from training is float64, what serves is float32."""
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]

@@ -6,28 +6,27 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from equirouter import __version__
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, UtilityPolicy
 from equirouter.policy.base import WhenNothingFits
 
 if TYPE_CHECKING:
-    from equirouter.arrays import FloatArray
-    from equirouter.cost import CostModel
+    from equirouter.arrays import BoolArray, Float32Array, IntArray
     from equirouter.encoders.base import Encoder
-    from equirouter.routers.base import Router
-    from equirouter.routers.scale import ScoreScale
+    from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["Decision", "Provenance", "RoutingPipeline"]
+__all__ = ["Choices", "Decision", "Provenance", "RoutingPipeline"]
 
-SCHEMA = 1
+SCHEMA = 2  # 2: early exit, and what encoders learned
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,9 @@ class Decision:
 
     model: None when when_nothing_fits is "refuse" and nothing fits. fallbacks: what to try next, in
     order, all within the budget. setting, value: the operating point, for example budget_usd 0.002.
-    fits: whether the model's predicted cost is within the budget.
+    fits: whether the model's predicted cost is within the budget. left_early: whether the first,
+    cheap stage was sure enough (see EarlyExit); scores and costs are those of the stage that
+    decided.
     """
 
     model: str | None
@@ -47,6 +48,23 @@ class Decision:
     fallbacks: tuple[str, ...]
     scores: dict[str, float]
     predicted_costs_usd: dict[str, float]
+    left_early: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Decisions on many embeddings, as arrays.
+
+    chosen (N,): columns of models, -1 where nothing fits and that is refused. predicted_cost_usd
+    (N,): of the chosen model, NaN where there is none. fits (N,): whether it is within the budget.
+    """
+
+    models: tuple[str, ...]
+    chosen: "IntArray"
+    predicted_cost_usd: "Float32Array"
+    fits: "BoolArray"
+    setting: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -61,37 +79,30 @@ class Provenance:
 class RoutingPipeline:
     """Text in, model out.
 
-    encoder, router (fitted), router_name, cost_model (fitted), models: names in the order of the
-    router's columns. policy: the kind that `quality` moves along, "budget" or "utility".
-    calibration: that policy's operating points on validation data. quality: the target that counts
-    when a call names none. confidence: with which a quality is promised, see Calibration.
-    scale: makes scores that only rank into estimates of performance, for lambda; None where they
-    are such already.
+    stage: encoder, router and cost model. models: names in the order of the router's columns.
+    policy: the kind that `quality` moves along, "budget" or "utility". calibration: that policy's
+    operating points on validation data. quality: the target that counts when a call names none.
+    confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
+    asked first.
     """
 
     def __init__(
         self,
         *,
-        encoder: "Encoder",
-        router: "Router",
-        router_name: str,
-        cost_model: "CostModel",
+        stage: "Stage",
         models: Sequence[str],
         calibration: Calibration,
-        scale: "ScoreScale | None" = None,
+        early_exit: "EarlyExit | None" = None,
         policy: Literal["budget", "utility"] = "budget",
         quality: float = 0.98,
         confidence: float = 0.5,
         when_nothing_fits: WhenNothingFits = "cheapest",
         provenance: Provenance | None = None,
     ) -> None:
-        self.encoder = encoder
-        self.router = router
-        self.router_name = router_name
-        self.cost_model = cost_model
+        self.stage = stage
         self.models = tuple(models)
         self.calibration = calibration
-        self.scale = scale
+        self.early_exit = early_exit
         self.policy = policy
         self.quality = quality
         self.confidence = confidence
@@ -109,6 +120,7 @@ class RoutingPipeline:
         """Decide one query: see decide_many."""
         return self.decide_many([query], budget_usd=budget_usd, quality=quality, lambda_=lambda_)[0]
 
+    @overload
     def decide_many(
         self,
         queries: Sequence[str],
@@ -116,24 +128,103 @@ class RoutingPipeline:
         budget_usd: float | None = None,
         quality: float | None = None,
         lambda_: float | None = None,
-    ) -> list[Decision]:
+    ) -> list[Decision]: ...
+
+    @overload
+    def decide_many(
+        self,
+        *,
+        embeddings: "Float32Array",
+        budget_usd: float | None = None,
+        quality: float | None = None,
+        lambda_: float | None = None,
+    ) -> Choices: ...
+
+    def decide_many(
+        self,
+        queries: Sequence[str] | None = None,
+        *,
+        embeddings: "Float32Array | None" = None,
+        budget_usd: float | None = None,
+        quality: float | None = None,
+        lambda_: float | None = None,
+    ) -> list[Decision] | Choices:
         """Decide each query under at most one control; without one, under the pipeline's quality.
 
+        queries: texts. embeddings: (N, d) of queries that were encoded before, by the pipeline's
+        encoder; they may be memory-mapped, and any number of them is decided in blocks. No stage is
+        left out then. Give one of the two: texts give a list of Decision, embeddings Choices; a
+        query's choice is the same, whichever way and beside whichever others it is decided.
         budget_usd: limit for one call. quality: share of the strongest model's performance.
         lambda_: performance that one USD must buy. Raises ConfigError for a control that makes no
         sense and DataError for a query that is empty or not valid Unicode.
         """
         policy, value = self.policy_for(budget_usd=budget_usd, quality=quality, lambda_=lambda_)
-        embeddings = self.encoder.encode(list(queries))
-        scores = self.router.predict(embeddings).astype(np.float64)
-        if self.scale is not None and policy.needs == "expected_performance":
-            scores = self.scale.apply(scores)
-        costs = self.cost_model.predict(embeddings)
-        ranked = policy.rank(scores, costs)
+        if (queries is None) == (embeddings is None):
+            raise ConfigError("decide_many takes either queries or embeddings=")
+        if embeddings is not None:
+            return self._choices(embeddings, policy, value)
+        return self._decisions(list(queries or ()), policy, value)
+
+    def _decisions(self, queries: list[str], policy: Policy, value: float) -> list[Decision]:
+        early = self._left_early(queries, policy)
+        rest = [row for row, known in enumerate(early) if known is None]
+        if rest:
+            embeddings = self.stage.encode([queries[row] for row in rest])
+            scores, costs = self.stage.numbers(embeddings, policy)
+            for place, row in enumerate(rest):
+                early[row] = (scores[place], costs[place])
+        left = set(range(len(queries))).difference(rest)
         return [
-            self._decision(policy, value, scores[row], costs[row], ranked[row].tolist())
-            for row in range(len(queries))
+            self._decision(policy, value, *numbers, left_early=row in left)
+            for row, numbers in enumerate(early)
+            if numbers is not None
         ]
+
+    def _left_early(
+        self, queries: list[str], policy: Policy
+    ) -> "list[tuple[Float32Array, Float32Array] | None]":
+        """Scores and costs (K,) of the queries that the first stage is sure of, None for others."""
+        found: list[tuple[Float32Array, Float32Array] | None] = [None] * len(queries)
+        if self.early_exit is None or not queries:
+            return found
+        threshold = self.early_exit.thresholds[policy.setting]
+        if threshold is None:
+            return found
+        stage = self.early_exit.stage
+        scores, costs = stage.numbers(stage.encode(queries), policy)
+        margin = policy.margin(scores, costs)
+        for row in np.flatnonzero(margin >= threshold):
+            found[row] = (scores[row], costs[row])
+        return found
+
+    def _choices(self, embeddings: "Float32Array", policy: Policy, value: float) -> Choices:
+        width = self.stage.encoder.dimension
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            raise DataError(
+                f"embeddings have the shape {embeddings.shape}: expected (n_queries, {width}), as "
+                f"the encoder {self.stage.encoder.name} makes them"
+            )
+        n = len(embeddings)
+        chosen = np.empty(n, dtype=np.int64)
+        paid = np.empty(n, dtype=np.float32)
+
+        def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
+            columns = policy.choose(scores, costs)
+            chosen[rows] = columns
+            paid[rows] = costs[np.arange(len(columns)), columns]
+
+        self.stage.each(embeddings, policy, choose)
+        refused = chosen == NOTHING_FITS
+        paid[refused] = np.nan
+        return Choices(
+            models=self.models,
+            chosen=chosen,
+            predicted_cost_usd=paid,
+            fits=~refused & (paid <= _limit(policy, value)),
+            setting=policy.setting,
+            value=value,
+        )
 
     def policy_for(
         self,
@@ -161,21 +252,23 @@ class RoutingPipeline:
         self,
         policy: Policy,
         value: float,
-        scores: "FloatArray",
-        costs: "FloatArray",
-        ranked: list[int],
+        scores: "Float32Array",
+        costs: "Float32Array",
+        *,
+        left_early: bool,
     ) -> Decision:
-        chosen, *rest = ranked
-        limit = value if isinstance(policy, BudgetPolicy) else np.inf
+        chosen, *rest = policy.rank(scores[None], costs[None])[0].tolist()
+        cost = costs[chosen]
         return Decision(
             model=None if chosen == NOTHING_FITS else self.models[chosen],
-            predicted_cost_usd=None if chosen == NOTHING_FITS else float(costs[chosen]),
+            predicted_cost_usd=None if chosen == NOTHING_FITS else float(cost),
             setting=policy.setting,
             value=value,
-            fits=chosen != NOTHING_FITS and bool(costs[chosen] <= limit),
+            fits=chosen != NOTHING_FITS and bool(cost <= _limit(policy, value)),
             fallbacks=tuple(self.models[column] for column in rest if column != NOTHING_FITS),
             scores=dict(zip(self.models, scores.tolist(), strict=True)),
             predicted_costs_usd=dict(zip(self.models, costs.tolist(), strict=True)),
+            left_early=left_early,
         )
 
     def save(self, folder: str | Path) -> Path:
@@ -186,9 +279,11 @@ class RoutingPipeline:
         """
         from safetensors.numpy import save
 
-        arrays = {f"router.{name}": array for name, array in self.router.state().items()}
-        arrays |= {f"cost.{name}": array for name, array in self.cost_model.state().items()}
-        weights = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        arrays = self.stage.arrays()
+        if self.early_exit is not None:
+            first = self.early_exit.stage.arrays()
+            arrays |= {f"early_exit.{name}": array for name, array in first.items()}
+        weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         folder = make_folder(folder)
         with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
             binary.write(weights)
@@ -209,25 +304,14 @@ class RoutingPipeline:
                 {"name": model, "price": None if price is None else asdict(price)}
                 for model, price in prices.items()
             ],
-            "encoder": {
-                "name": self.encoder.name,
-                "settings": self.encoder.settings,
-                "fingerprint": self.encoder.fingerprint,
-                "dimension": self.encoder.dimension,
-            },
-            "router": {
-                "name": self.router_name,
-                "settings": self.router.settings,
-                "scores_are": self.router.scores_are,
-            },
-            "cost_model": {"settings": self.cost_model.settings},
+            **self.stage.description(),
+            "early_exit": None if self.early_exit is None else self.early_exit.description(),
             "policy": {
                 "name": self.policy,
                 "quality": self.quality,
                 "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
                 "calibration": asdict(self.calibration),
-                "scale": None if self.scale is None else asdict(self.scale),
             },
             "data": dict(self.provenance.data),
             "split": dict(self.provenance.split),
@@ -253,3 +337,8 @@ class RoutingPipeline:
         from equirouter.stored import restore_pipeline
 
         return restore_pipeline(Path(folder), encoder, weights)
+
+
+def _limit(policy: Policy, value: float) -> float:
+    """What one call may cost under a policy, in USD; what float32 cannot hold is no limit."""
+    return value if isinstance(policy, BudgetPolicy) and value < LARGEST_FLOAT32 else math.inf

@@ -56,6 +56,11 @@ ROUTERS = Registry(
         "equirouter": "equirouter.routers.equirouter:EquiRouter",
         "mlp": "equirouter.routers.mlp:MLPRouter",
         "knn": "equirouter.routers.knn:KNNRouter",
+        "linear": "equirouter.routers.linear:LinearRouter",
+        "svm": "equirouter.routers.svm:SVMRouter",
+        "avengerspro": "equirouter.routers.avengerspro:AvengersProRouter",
+        "embedllm": "equirouter.routers.embedllm:EmbedLLMRouter",
+        "routerdc": "equirouter.routers.routerdc:RouterDCRouter",
         "oracle": "equirouter.routers.anchors:OracleRouter",
         "random": "equirouter.routers.anchors:RandomRouter",
         "strongest": "equirouter.routers.anchors:StrongestRouter",
@@ -67,7 +72,15 @@ ROUTERS = Registry(
 ENCODERS = Registry(
     "encoder",
     "equirouter.encoders",
-    {"minilm": "equirouter.encoders.minilm:MiniLMEncoder"},
+    {
+        "minilm": "equirouter.encoders.minilm:MiniLMEncoder",
+        "static": "equirouter.encoders.static:StaticEncoder",
+        "static+minilm": "equirouter.encoders.joined:StaticMiniLMEncoder",
+        "sentence-transformers": (
+            "equirouter.encoders.sentence_transformer:SentenceTransformerEncoder"
+        ),
+        "openai": "equirouter.encoders.openai:OpenAIEncoder",
+    },
 )
 
 DATASETS = Registry(

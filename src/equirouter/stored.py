@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equirouter.cost import CostModel
-from equirouter.encoders import make_encoder
+from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.errors import PipelineError
 from equirouter.pipeline import (
@@ -20,6 +20,8 @@ from equirouter.pipeline import (
 from equirouter.policy import Calibration
 from equirouter.routers import make_router
 from equirouter.routers.scale import ScoreScale
+from equirouter.scoring import Scorer
+from equirouter.stage import EarlyExit, Stage
 
 __all__ = ["restore_pipeline"]
 
@@ -61,16 +63,26 @@ class _Policy(_Part):
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
     calibration: Calibration
-    scale: ScoreScale | None
+    scale: ScoreScale | None = None  # here in schema 1, beside the router since
 
 
-class _Description(_Part):
-    schema_: int = Field(alias="schema")
-    package_version: str
-    models: list[_Model]
+class _Stage(_Part):
     encoder: _Encoder
     router: _Router
     cost_model: _CostModel
+    scale: ScoreScale | None = None
+
+
+class _EarlyExit(_Stage):
+    thresholds: dict[str, float | None]
+    share: dict[str, float]
+
+
+class _Description(_Stage):
+    schema_: int = Field(alias="schema")
+    package_version: str
+    models: list[_Model]
+    early_exit: _EarlyExit | None = None
     policy: _Policy
     data: dict[str, Any]
     split: dict[str, Any]
@@ -89,37 +101,68 @@ def restore_pipeline(
     """Read a folder that RoutingPipeline.save wrote: see RoutingPipeline.load."""
     description = _read_description(folder)
     arrays = _read_weights(folder, description.weights_sha256)
-    if encoder is None:
-        place = {} if weights is None else {"weights": Path(weights)}
-        encoder = make_encoder(description.encoder.name, **description.encoder.settings, **place)
-    if encoder.fingerprint != description.encoder.fingerprint:
-        raise PipelineError(
-            f"{folder}: trained with encoder {description.encoder.name} "
-            f"{description.encoder.settings} (fingerprint {description.encoder.fingerprint}), but "
-            f"the encoder here has fingerprint {encoder.fingerprint}. Scores would be meaningless: "
-            "use the same weights and window, or train again"
-        )
-    router = make_router(description.router.name, **description.router.settings)
-    cost_model = CostModel(**description.cost_model.settings)
-    try:
-        router.restore(_part(arrays, "router."))
-        cost_model.restore(_part(arrays, "cost."))
-    except KeyError as error:
-        raise PipelineError(f"{folder / WEIGHTS_FILE}: no array {error}") from error
+    first = description.early_exit
     return RoutingPipeline(
-        encoder=encoder,
-        router=router,
-        router_name=description.router.name,
-        cost_model=cost_model,
+        stage=_stage(folder, description, arrays, encoder, weights, description.policy.scale),
+        early_exit=None
+        if first is None
+        else EarlyExit(
+            _stage(folder, first, _part(arrays, "early_exit."), None, weights),
+            first.thresholds,
+            first.share,
+        ),
         models=[model.name for model in description.models],
         calibration=description.policy.calibration,
-        scale=description.policy.scale,
         policy=description.policy.name,
         quality=description.policy.quality,
         confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
         provenance=Provenance(description.data, description.split, description.test_metrics),
     )
+
+
+def _stage(
+    folder: Path,
+    stage: _Stage,
+    arrays: dict[str, Any],
+    encoder: Encoder | None,
+    weights: str | Path | None,
+    scale: ScoreScale | None = None,
+) -> Stage:
+    """One stage from what is said of it and from its arrays, named without the stage's prefix."""
+    said = stage.encoder
+    if encoder is None:
+        encoder = make_encoder(said.name, **_options(said, weights))
+    encoder.restore(_part(arrays, "encoder."))
+    if encoder.fingerprint != said.fingerprint:
+        raise PipelineError(
+            f"{folder}: trained with encoder {said.name} {said.settings} (fingerprint "
+            f"{said.fingerprint}), but the encoder here has fingerprint {encoder.fingerprint}. "
+            "Scores would be meaningless: use the same weights and settings, or train again"
+        )
+    router = make_router(stage.router.name, **stage.router.settings)
+    cost_model = CostModel(**stage.cost_model.settings)
+    try:
+        router.restore(_part(arrays, "router."))
+        cost_model.restore(_part(arrays, "cost."))
+    except KeyError as error:
+        raise PipelineError(f"{folder / WEIGHTS_FILE}: no array {error}") from error
+    return Stage(
+        encoder=encoder,
+        router=router,
+        router_name=stage.router.name,
+        cost_model=cost_model,
+        scale=stage.scale or scale,
+        scorer=Scorer.restore(_part(arrays, "scorer."), router, cost_model),
+    )
+
+
+def _options(encoder: _Encoder, weights: str | Path | None) -> dict[str, Any]:
+    """Its settings, and the folder of its weights where one is given and it takes one."""
+    options = dict(encoder.settings)
+    if weights is not None and "weights" in encoder_options(encoder.name):
+        options["weights"] = Path(weights)
+    return options
 
 
 def _read_description(folder: Path) -> _Description:

@@ -191,7 +191,7 @@ def change(key: str, value: object) -> Callable[[Path], None]:
 
 
 def make_newer(folder: Path) -> None:
-    change("schema", 2)(folder)
+    change("schema", 3)(folder)
     change("package_version", "9.1.0")(folder)
 
 
@@ -202,7 +202,7 @@ def remove(name: str) -> Callable[[Path], None]:
 PIPELINES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a flipped byte in the weights": (flip_weights, "weights.safetensors: SHA-256 is "),
     "a description that was cut": (cut_description, "pipeline.json: the document: Invalid JSON"),
-    "a newer format": (make_newer, "in format 2, and this one reads up to 1: pip install"),
+    "a newer format": (make_newer, "in format 3, and this one reads up to 2: pip install"),
     "a field of another type": (change("models", "a"), "pipeline.json: models: Input should be"),
     "a field too many": (change("comment", "hello"), "pipeline.json: comment: Extra inputs"),
     "no weights": (remove("weights.safetensors"), "no pipeline there (weights.safetensors: No"),
@@ -225,7 +225,7 @@ def test_a_pipeline_of_another_encoder(pipeline: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(HashingEncoder, "fingerprint", "toy-newer-weights")
     ran = invoke("route", pipeline, "a query")
     check_refused(ran, "trained with encoder toy {'salt': ''} (fingerprint toy--32), but the")
-    assert "use the same weights and window, or train again" in ran.err
+    assert "use the same weights and settings, or train again" in ran.err
 
 
 def test_under_json_an_error_is_one_document(tmp_path: Path) -> None:

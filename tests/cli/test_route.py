@@ -10,7 +10,7 @@ from tests.cli.invoke import invoke, invoke_process
 MODELS = {"small", "middle", "large"}
 DECISION = {
     *("model", "predicted_cost_usd", "setting", "value", "fits", "fallbacks", "scores"),
-    "predicted_costs_usd",
+    *("predicted_costs_usd", "left_early"),
 }
 
 

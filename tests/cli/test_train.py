@@ -1,11 +1,14 @@
 """`train`: what is saved, and what is said about it."""
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.invoke import invoke
+from tests.toys import HashingEncoder, make_table
 
 FILES = ["pipeline.json", "weights.safetensors"]
 
@@ -13,11 +16,11 @@ FILES = ["pipeline.json", "weights.safetensors"]
 def test_a_pipeline_is_two_files_that_say_where_it_comes_from(pipeline: Path) -> None:
     assert sorted(path.name for path in pipeline.iterdir()) == FILES
     description = json.loads((pipeline / "pipeline.json").read_text("utf-8"))
-    assert description["schema"] == 1
+    assert description["schema"] == 2
     assert [model["name"] for model in description["models"]] == ["small", "middle", "large"]
     assert description["encoder"]["fingerprint"] == "toy--32"
     assert description["router"]["name"] == "knn"
-    assert description["router"]["settings"] == {"k": 5}
+    assert description["router"]["settings"]["k"] == 5
     assert description["policy"]["name"] == "utility"  # knn estimates performance
     assert description["data"]["n_queries"] == 120
     assert description["split"]["seed"] == 42
@@ -51,9 +54,45 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
         assert words in ran.out
 
 
+def test_a_cheap_encoder_may_decide_first(table: Path, tmp_path: Path) -> None:
+    options = ["--encoder", "toy", "--encoder-option", "salt=full", "--early-exit", "toy"]
+    options += ["--router", "knn:k=5", "--quality", "0.3", "--out", tmp_path]
+    ran = invoke("train", table, *options)
+    assert ran.code == 0, ran.err
+    said = re.search(r"early exit: toy decides (\d+)% of the validation queries alone", ran.out)
+    assert said
+    description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))
+    assert description["encoder"]["settings"] == {"salt": "full"}
+    assert description["early_exit"]["encoder"]["settings"] == {"salt": ""}
+    assert round(100 * description["early_exit"]["share"]["lambda"]) == int(said[1])
+    decided = [invoke("route", tmp_path, f"easy task{i} query", "--json") for i in range(4)]
+    assert all(type(json.loads(ran.out)["left_early"]) is bool for ran in decided)
+
+
+def test_embeddings_made_before_are_taken_from_a_file(table: Path, tmp_path: Path) -> None:
+    texts = make_table().texts
+    np.save(tmp_path / "e.npy", HashingEncoder().encode(texts))
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
+    given = ["--embeddings", tmp_path / "e.npy"]
+    assert invoke("train", table, *options, "--out", tmp_path / "a").code == 0
+    ran = invoke("train", table, *options, *given, "--out", tmp_path / "b")
+    assert ran.code == 0, ran.err
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+    np.save(tmp_path / "narrow.npy", HashingEncoder().encode(texts)[:, :1] * 0 + 1)
+    narrow = ["--embeddings", tmp_path / "narrow.npy"]
+    ran = invoke("bench", table, "--encoder", "toy", *narrow, "--out", tmp_path / "c")
+    assert ran.code == 2
+    assert "embeddings of 1 numbers, but the encoder toy makes 32" in ran.err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--encoder-option", "salt"], "'salt': expected KEY=VALUE"),
+        (["--encoder-option", "colour=red"], "encoder 'toy' has no option 'colour'"),
+        (["--early-exit", "statik"], "did you mean 'static'"),
         (["--router", "oracle"], "oracle does not read the query"),
         (["--quality", "98"], "quality is 98.0: expected a share of the strongest"),
         (["--confidence", "0.3"], "confidence is 0.3: expected 0.5 to below 1"),

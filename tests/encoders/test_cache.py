@@ -207,9 +207,47 @@ def test_thousands_of_rows_come_back_as_they_were(cache: EmbeddingCache) -> None
     table = rng.normal(size=(5_000, 384)).astype(np.float32)
     for start in range(0, 5_000, 1_000):
         cache.put("many", keys[start : start + 1_000], table[start : start + 1_000])
-    found = cache.get("many", keys, 384)
-    np.testing.assert_array_equal(np.stack([found[key] for key in keys]), table)
-    assert cache.get("many", keys[:3], 768) == {}
+    out = np.zeros((6_000, 384), dtype=np.float32)
+    order = rng.permutation(6_000)[:5_000]
+    written = cache.read_into("many", dict(zip(keys, order.tolist(), strict=True)), out)
+    np.testing.assert_array_equal(out[order], table)
+    np.testing.assert_array_equal(np.flatnonzero(written), np.sort(order))
+    assert not out[~written].any()  # nobody else's row is touched
+    other_width = np.zeros((1, 768), dtype=np.float32)
+    assert not cache.read_into("many", {keys[0]: 0}, other_width).any()
+
+
+def test_a_shard_without_a_wanted_key_is_not_read_to_its_end(cache: EmbeddingCache) -> None:
+    encode(["a"], cache)
+    encode(["b"], cache)
+    newest_first = sorted(shards(cache), key=lambda path: -path.stat().st_mtime_ns)
+    before = [path.stat().st_mtime_ns for path in newest_first]
+    os.utime(newest_first[0], ns=(before[0] + 10**9, before[0] + 10**9))
+    encode(["a"], cache)  # "b" is looked at first, and not marked as used
+    assert newest_first[0].stat().st_mtime_ns == before[0] + 10**9
+    assert newest_first[1].stat().st_mtime_ns > before[1]
+
+
+def test_writes_do_not_look_at_every_shard_every_time(
+    cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Path] = []
+    whole = EmbeddingCache._shards
+
+    def counted(self: EmbeddingCache, folder: Path) -> list[Path]:
+        looks.append(folder)
+        return whole(self, folder)
+
+    monkeypatch.setattr(EmbeddingCache, "_shards", counted)
+    rows = np.ones((1, 4), dtype=np.float32)
+    for number in range(64):
+        cache.put("f", [number.to_bytes(32, "big")], rows)
+    assert len(looks) == 1  # with room for 2 GiB; one look per write would be 64
+    size = shards(cache)[0].stat().st_size
+    small = EmbeddingCache(cache.folder, max_bytes=10 * size)
+    for number in range(100, 140):
+        small.put("f", [number.to_bytes(32, "big")], rows)
+        assert len(shards(small)) <= 11  # one at most over what there is room for
 
 
 def test_a_write_that_fails_leaves_nothing_behind(

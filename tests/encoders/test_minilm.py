@@ -9,12 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders import make_encoder
-from equirouter.encoders.minilm import (
-    MAX_BATCH_TOKENS,
-    MAX_BATCH_WINDOWS,
-    MiniLMEncoder,
-    plan_batches,
-)
+from equirouter.encoders.minilm import MiniLMEncoder
 from equirouter.errors import ConfigError, DataError
 
 
@@ -45,13 +40,12 @@ def test_the_same_vectors_as_sentence_transformers(
 def test_a_vector_does_not_depend_on_its_batch(
     head: MiniLMEncoder, together: Float32Array, mixed_texts: list[str]
 ) -> None:
-    # "reversed" makes other batches of windows of the same length; "alone" has no padding
     order = np.random.default_rng(2).permutation(200)
     shuffled = head.encode([mixed_texts[i] for i in order])
-    np.testing.assert_allclose(shuffled, together[order], atol=1e-6)
+    np.testing.assert_array_equal(shuffled, together[order])
     some = range(0, 200, 5)
     alone = np.concatenate([head.encode([mixed_texts[i]]) for i in some])
-    np.testing.assert_allclose(alone, together[list(some)], atol=1e-6)
+    np.testing.assert_array_equal(alone, together[list(some)])
 
 
 def test_the_same_list_gives_the_same_bits(head: MiniLMEncoder, mixed_texts: list[str]) -> None:
@@ -72,6 +66,67 @@ def test_windows_read_their_end_of_a_long_text(model_folder: Path) -> None:
     assert len({head.fingerprint, tail.fingerprint, both.fingerprint}) == 3
 
 
+def test_windows_are_the_mean_over_the_whole_text(model_folder: Path, head: MiniLMEncoder) -> None:
+    # "go" and "stop" are one piece each: 440 pieces are two windows, from 0 and from 186
+    text = "go " * 200 + "stop " * 240
+    windows = MiniLMEncoder(window="windows", weights=model_folder)
+    parts = head.encode(["go " * 200 + "stop " * 54, "go " * 14 + "stop " * 240])
+    mean = parts.sum(axis=0) / np.linalg.norm(parts.sum(axis=0))
+    np.testing.assert_allclose(windows.encode([text]), [mean], atol=1e-6)
+    short = "go " * 254
+    np.testing.assert_array_equal(windows.encode([short]), head.encode([short]))
+    assert windows.dimension == 384
+
+
+def test_the_bound_of_windows_is_part_of_what_an_embedding_is(model_folder: Path) -> None:
+    text = "cats and dogs " * 300 + "tax law " * 300  # 1,500 pieces: 8 windows
+    made = {
+        bound: MiniLMEncoder(window="windows", max_windows=bound, weights=model_folder)
+        for bound in (None, 16, 2)
+    }
+    assert (
+        made[None].settings
+        == made[16].settings
+        == {
+            "window": "windows",
+            "max_windows": 16,
+            "precision": "fp32",
+        }
+    )
+    assert made[None].fingerprint == made[16].fingerprint != made[2].fingerprint
+    both = MiniLMEncoder(window="head+tail", weights=model_folder).encode([text])
+    ends = both[0, :384] + both[0, 384:]
+    np.testing.assert_allclose(made[2].encode([text])[0], ends / np.linalg.norm(ends), atol=1e-6)
+    assert np.abs(made[2].encode([text]) - made[16].encode([text])).max() > 1e-3
+    with pytest.raises(ConfigError, match="max_windows=3 is for the window 'windows'"):
+        MiniLMEncoder(window="head", max_windows=3)
+
+
+def test_dedup_reads_what_is_behind_a_shared_prefix(
+    model_folder: Path, head: MiniLMEncoder
+) -> None:
+    shots = "Question: what is one and one?\nAnswer: two.\n\n" * 40  # more than a window
+    rests = [f"Question: what is {i} and one?\nAnswer:" for i in range(20)]
+    dedup = MiniLMEncoder(window="dedup", weights=model_folder).fit([shots + r for r in rests])
+    np.testing.assert_array_equal(
+        dedup.encode([shots + "Why?", shots, "Why?"]), head.encode(["Why?", shots, "Why?"])
+    )
+    assert len(np.unique(head.encode([shots + rest for rest in rests[:3]]), axis=0)) == 1
+    assert len(np.unique(dedup.encode([shots + rest for rest in rests[:3]]), axis=0)) == 3
+    assert (dedup.dimension, dedup.settings) == (384, {"window": "dedup", "precision": "fp32"})
+
+
+def test_the_fingerprint_is_of_the_prefixes_found(model_folder: Path) -> None:
+    texts = [f"{'A system prompt. ' * 20}Number {i}" for i in range(20)]
+    first, again, other = (
+        MiniLMEncoder(window="dedup", weights=model_folder).fit(some)
+        for some in (texts, texts[::-1], ["one", "two"])
+    )
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    before = first.fingerprint
+    assert first.fit(["one", "two"]).fingerprint == other.fingerprint != before
+
+
 def test_equal_windows_are_encoded_once(model_folder: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     both = MiniLMEncoder(window="head+tail", weights=model_folder)
@@ -83,24 +138,13 @@ def test_equal_windows_are_encoded_once(model_folder: Path) -> None:
     assert calls[-1] == ("encode", 2, 2)
 
 
-def test_batches_are_small_sorted_and_complete() -> None:
-    lengths = np.random.default_rng(1).integers(3, 257, 500).tolist()
-    batches = plan_batches(lengths)
-    order = np.concatenate(batches)
-    assert sorted(order) == list(range(500))
-    assert [lengths[i] for i in order] == sorted(lengths, reverse=True)
-    for batch in batches:
-        assert len(batch) <= MAX_BATCH_WINDOWS
-        assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= MAX_BATCH_TOKENS
-    assert plan_batches([]) == []
-    assert [list(batch) for batch in plan_batches([5000])] == [[0]]
-
-
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="no window named 'front'"):
         MiniLMEncoder(window="front")
     with pytest.raises(ConfigError, match="threads=0"):
         MiniLMEncoder(threads=0)
+    with pytest.raises(ConfigError, match="no precision 'bf16': one of fp32, int8"):
+        MiniLMEncoder(precision="bf16")
     with pytest.raises(ConfigError, match="has no option 'windows': it has window, weights, thr"):
         make_encoder("minilm", windows="head")
 

@@ -1,11 +1,13 @@
 """EquiRouter: the equations as the paper writes them, and what its settings do."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from equirouter.errors import ConfigError, FitError
-from equirouter.routers import Validation, make_router
+from equirouter.policy import BudgetPolicy
+from equirouter.routers import Router, Validation, make_router
 from equirouter.routers.networks import EquiRouterNet
 from tests.toys import make_toy
 
@@ -89,6 +91,9 @@ def test_the_literal_eq_8_sends_tied_queries_to_the_cheapest_and_tie_weight_0_do
         ({"trunk": []}, "at least 1"),
         ({"dropout": 1.0}, "dropout 1.0"),
         ({"tie_weight": -1}, "0 or more"),
+        ({"max_models_per_step": 1}, "a pair needs at least 2"),
+        ({"first_stage": 1}, "2 or more models, 0 for all"),
+        ({"first_stage": -5}, "2 or more models, 0 for all"),
         ({"epochs": 0}, "must be positive"),
         ({"device": "tpu"}, "expected auto, cpu or cuda"),
     ],
@@ -132,3 +137,122 @@ def test_fitting_leaves_torch_random_state_alone() -> None:
     torch.manual_seed(5)
     make_router("equirouter", epochs=1).fit(*make_toy(n=30), rng=np.random.default_rng(0))
     assert torch.rand(1) == expected
+
+
+def pool(n: int = 300, k: int = 12) -> tuple[npt.NDArray[np.float32], np.ndarray, np.ndarray]:
+    """Embeddings, performance and cost of k models, each good along a direction of its own."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((n, 6)).astype(np.float32)
+    performance = (embeddings @ rng.standard_normal((6, k)) > 0).astype(np.float64)
+    return embeddings, performance, np.tile(np.geomspace(1.0, 100.0, k), (n, 1))
+
+
+def picked_mean(router: Router, data: tuple[np.ndarray, np.ndarray, np.ndarray]) -> float:
+    embeddings, performance, _ = data
+    picked = router.predict(embeddings).argmax(axis=1)
+    return float(performance[np.arange(len(picked)), picked].mean())
+
+
+@pytest.mark.parametrize("loss", ["ranking", "mse", "ranking+mse"])
+def test_no_step_scores_more_models_than_it_may_and_all_are_learned(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[tuple[int, ...]] = []
+    forward = EquiRouterNet.forward
+
+    def watched(
+        self: EquiRouterNet, q: torch.Tensor, columns: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        out = forward(self, q, columns)
+        assert columns is not None
+        assert out.shape == (len(q), len(columns))
+        scored.append(tuple(columns.tolist()))
+        return out
+
+    monkeypatch.setattr(EquiRouterNet, "forward", watched)
+    data = pool()
+    router = make_router(
+        "equirouter", loss=loss, max_models_per_step=4, epochs=25, batch_size=32, tie_weight=0.0
+    )
+    router.fit(*data, validation=Validation(*data), rng=np.random.default_rng(0))
+    assert {len(columns) for columns in scored} == {4}
+    assert set().union(*scored) == set(range(12))
+    assert len(set(scored)) > 50
+    # a model taken at random is right on half of the queries
+    assert picked_mean(router, data) > 0.9
+
+
+def test_up_to_the_limit_every_step_scores_all_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    forward = EquiRouterNet.forward
+
+    def watched(
+        self: EquiRouterNet, q: torch.Tensor, columns: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        given.append(columns)
+        return forward(self, q, columns)
+
+    monkeypatch.setattr(EquiRouterNet, "forward", watched)
+    fits = [
+        make_router("equirouter", epochs=2, max_models_per_step=limit)
+        .fit(*pool(), rng=np.random.default_rng(0))
+        .state()
+        for limit in (12, 128)
+    ]
+    assert set(given) == {None}
+    assert all(fits[0][name].tobytes() == fits[1][name].tobytes() for name in fits[0])
+
+
+@pytest.fixture(scope="module")
+def staged() -> Router:
+    """Fitted with a first stage that keeps 5 of 12 models."""
+    router = make_router("equirouter", first_stage=5, epochs=25, batch_size=32, tie_weight=0.0)
+    return router.fit(*pool(), rng=np.random.default_rng(0))
+
+
+def in_full(router: Router) -> Router:
+    """The same weights without a first stage."""
+    state = {name: array for name, array in router.state().items() if name.startswith("weights_")}
+    return make_router("equirouter", first_stage=0).restore(state)
+
+
+def test_a_first_stage_scores_some_models_in_full_and_the_choice_stays(staged: Router) -> None:
+    embeddings, _, cost_usd = pool()
+    two, one = staged.predict(embeddings), in_full(staged).predict(embeddings)
+    equal = np.isclose(two, one, atol=1e-5).sum(axis=1)
+    assert ((equal >= 5) & (equal < 12)).all()
+    for budget in (1.5, 10.0, 50.0, np.inf):
+        chosen = BudgetPolicy(budget).choose(two, cost_usd)
+        assert (chosen == BudgetPolicy(budget).choose(one, cost_usd)).mean() > 0.97
+
+
+def test_with_a_first_stage_a_query_scores_the_same_in_any_company(staged: Router) -> None:
+    embeddings, _, _ = pool(n=40)
+    together = staged.predict(embeddings)
+    alone = np.concatenate([staged.predict(embeddings[row : row + 1]) for row in range(40)])
+    assert alone.tobytes() == together.tobytes()
+
+
+def test_a_first_stage_is_saved_and_restored(staged: Router) -> None:
+    embeddings, _, _ = pool(n=20)
+    again = make_router("equirouter", **staged.settings).restore(staged.state())
+    assert again.predict(embeddings).tobytes() == staged.predict(embeddings).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("first_stage", "large", "expected"), [(None, 12, False), (None, 11, True), (0, 1, False)]
+)
+def test_large_pools_get_a_first_stage_by_themselves(
+    monkeypatch: pytest.MonkeyPatch, first_stage: int | None, large: int, expected: bool
+) -> None:
+    monkeypatch.setattr("equirouter.routers.equirouter.LARGE_POOL", large)
+    monkeypatch.setattr("equirouter.routers.equirouter.FIRST_STAGE_MODELS", 5)
+    router = make_router("equirouter", first_stage=first_stage, epochs=1)
+    router.fit(*pool(), rng=np.random.default_rng(0))
+    assert ("first_stage_.vectors" in router.state()) == expected
+
+
+def test_a_first_stage_that_would_keep_all_models_is_left_out() -> None:
+    router = make_router("equirouter", first_stage=12, epochs=1)
+    router.fit(*pool(), rng=np.random.default_rng(0))
+    assert "first_stage_.vectors" not in router.state()

@@ -14,7 +14,7 @@ def test_presets_and_settings_are_read_from_left_to_right() -> None:
 
 
 def test_keyword_arguments_count_more_than_the_spec() -> None:
-    assert make_router("knn:k=7", k=3).settings == {"k": 3}
+    assert make_router("knn:k=7", k=3).settings["k"] == 3
 
 
 def test_the_paper_preset_is_eq_8_with_the_schedule_of_the_appendix() -> None:
@@ -35,5 +35,5 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_an_unknown_preset_or_setting_lists_the_known() -> None:
     with pytest.raises(ConfigError, match="no preset 'papr': known: default, paper"):
         make_router("equirouter:papr")
-    with pytest.raises(ConfigError, match="knn has no setting 'neighbours': known: k"):
+    with pytest.raises(ConfigError, match="knn has no setting 'neighbours': known: k, index"):
         make_router("knn:neighbours=3")

@@ -11,11 +11,14 @@ from equirouter.cli.common import (
     DatasetArgument,
     Device,
     DeviceOption,
+    EmbeddingsOption,
     EncoderOption,
+    EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
     PolicyName,
     PolicyOption,
+    PrecisionOption,
     QuietOption,
     SplitName,
     SplitOption,
@@ -23,6 +26,7 @@ from equirouter.cli.common import (
     WindowOption,
     make_text_encoder,
     open_dataset,
+    open_given,
     print_json,
     say,
     shown_progress,
@@ -30,18 +34,23 @@ from equirouter.cli.common import (
 
 __all__ = ["bench"]
 
+RoutersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...|all",
+        help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
+    ),
+]
+
 
 def bench(
     dataset: DatasetArgument = "simulated",
-    routers: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B,...|all",
-            help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
-        ),
-    ] = "equirouter,mlp,knn",
+    routers: RoutersOption = "equirouter,mlp,knn",
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
+    precision: PrecisionOption = None,
+    encoder_option: EncoderSettingOption = None,
+    embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
     policy: PolicyOption = PolicyName.budget,
     split: SplitOption = SplitName.in_domain,
@@ -68,10 +77,14 @@ def bench(
     specs = _specs(routers)
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        made = make_text_encoder(
+            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+        )
         folder = out or Path("runs") / f"{outcomes.name}-{split.value}"
         results = run_benchmark(
             outcomes,
-            make_text_encoder(encoder, window, weights),
+            made,
+            embeddings=open_given(embeddings, outcomes, made),
             cache=EmbeddingCache(),
             routers=specs,
             policy=policy.value,

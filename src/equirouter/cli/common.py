@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +14,10 @@ import typer
 from equirouter.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from equirouter.arrays import Float32Array
     from equirouter.data.outcomes import Outcomes
     from equirouter.encoders.base import Encoder
 
@@ -25,11 +25,15 @@ __all__ = [
     "DatasetArgument",
     "Device",
     "DeviceOption",
+    "EmbeddingsOption",
     "EncoderOption",
+    "EncoderSettingOption",
     "JsonOption",
     "PerformanceRangeOption",
     "PolicyName",
     "PolicyOption",
+    "Precision",
+    "PrecisionOption",
     "QuietOption",
     "SplitName",
     "SplitOption",
@@ -38,6 +42,7 @@ __all__ = [
     "WindowOption",
     "make_text_encoder",
     "open_dataset",
+    "open_given",
     "print_json",
     "say",
     "shown_progress",
@@ -52,6 +57,15 @@ class Window(StrEnum):
     head = "head"
     tail = "tail"
     head_tail = "head+tail"
+    windows = "windows"
+    dedup = "dedup"
+
+
+class Precision(StrEnum):
+    """How exactly the encoder computes."""
+
+    fp32 = "fp32"
+    int8 = "int8"
 
 
 class SplitName(StrEnum):
@@ -96,6 +110,25 @@ WindowOption = Annotated[
     Window | None,
     typer.Option(help="Which tokens of a long query are read; default: the encoder's own."),
 ]
+PrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(help="How exactly minilm computes: int8 is faster; default: the encoder's own."),
+]
+EncoderSettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--encoder-option",
+        metavar="KEY=VALUE",
+        help="A further option of the encoder, such as model=FOLDER; may be given several times.",
+    ),
+]
+EmbeddingsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npy",
+        help="Embeddings of the data set's queries, (N, d) float32, that the encoder made before.",
+    ),
+]
 SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or by whole tasks.")]
 PolicyOption = Annotated[
     PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
@@ -136,18 +169,60 @@ def open_dataset(
     return outcomes
 
 
-def make_text_encoder(name: str, window: Window | None, weights: "str | Path | None") -> "Encoder":
-    """The encoder that the options ask for."""
+def make_text_encoder(
+    name: str,
+    *,
+    window: Window | None = None,
+    precision: Precision | None = None,
+    weights: str | Path | None = None,
+    settings: list[str] | None = None,
+) -> "Encoder":
+    """The encoder that the options ask for. Raises BadParameter for a setting without a value."""
     from equirouter.encoders import make_encoder
 
     options: dict[str, Any] = {}
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not (key and equals):
+            raise typer.BadParameter(
+                f"{setting!r}: expected KEY=VALUE", param_hint="--encoder-option"
+            )
+        options[key] = _value(value)
     if window is not None:
         options["window"] = window.value
+    if precision is not None:
+        options["precision"] = precision.value
     if weights is not None:
-        from pathlib import Path
-
         options["weights"] = Path(weights)
     return make_encoder(name, **options)
+
+
+def open_given(
+    path: Path | None, outcomes: "Outcomes", encoder: "Encoder"
+) -> "Float32Array | None":
+    """The embeddings in a file, memory-mapped; None when no file is given.
+
+    Raises DataError unless there is one per query, as wide as the encoder makes them.
+    """
+    from equirouter.encoders import open_embeddings
+    from equirouter.errors import DataError
+
+    if path is None:
+        return None
+    embeddings = open_embeddings(path, outcomes.n_queries)
+    if embeddings.shape[1] != encoder.dimension:
+        raise DataError(
+            f"{path}: embeddings of {embeddings.shape[1]} numbers, but the encoder {encoder.name} "
+            f"makes {encoder.dimension}: name the encoder that made them, with its options"
+        )
+    return embeddings
+
+
+def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # a bare word, as in model=my-folder
 
 
 @contextmanager

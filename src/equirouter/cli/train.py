@@ -10,10 +10,13 @@ from equirouter.cli.common import (
     DatasetArgument,
     Device,
     DeviceOption,
+    EmbeddingsOption,
     EncoderOption,
+    EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
     PolicyName,
+    PrecisionOption,
     QuietOption,
     SplitName,
     SplitOption,
@@ -21,6 +24,7 @@ from equirouter.cli.common import (
     WindowOption,
     make_text_encoder,
     open_dataset,
+    open_given,
     print_json,
     shown_progress,
 )
@@ -53,23 +57,39 @@ ConfidenceOption = Annotated[
     ),
 ]
 
+OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")]
+RouterOption = Annotated[
+    str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
+]
+EarlyExitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A cheaper encoder, such as static: a router on it is asked first, and decides where "
+        "it is sure.",
+    ),
+]
+PolicyChoice = Annotated[
+    PolicyName | None,
+    typer.Option(
+        help="What a quality target moves along; default: utility where scores estimate "
+        "performance, else budget."
+    ),
+]
+
 
 def train(
     dataset: DatasetArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")],
-    router: Annotated[
-        str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
-    ] = "equirouter",
+    out: OutOption,
+    router: RouterOption = "equirouter",
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
+    precision: PrecisionOption = None,
+    encoder_option: EncoderSettingOption = None,
+    embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
-    policy: Annotated[
-        PolicyName | None,
-        typer.Option(
-            help="What a quality target moves along; default: utility where scores estimate "
-            "performance, else budget."
-        ),
-    ] = None,
+    early_exit: EarlyExitOption = None,
+    policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = 0.5,
     when_nothing_fits: Annotated[
@@ -91,10 +111,14 @@ def train(
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        made = make_text_encoder(
+            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+        )
         make_folder(out)  # a place where nothing can be written is said before the work
         pipeline = fit_pipeline(
             outcomes,
-            make_text_encoder(encoder, window, weights),
+            made,
+            embeddings=open_given(embeddings, outcomes, made),
             router=router,
             policy=None if policy is None else policy.value,
             quality=quality,
@@ -102,6 +126,9 @@ def train(
             when_nothing_fits=when_nothing_fits.value,
             split=split.value,
             seed=seed,
+            early_exit=None
+            if early_exit is None
+            else make_text_encoder(early_exit, weights=weights),
             cache=EmbeddingCache(),
             device=device.value,
             progress=progress,
@@ -127,10 +154,19 @@ def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bo
                     "relative_performance": point.relative_performance,
                     "relative_cost": point.relative_cost,
                 },
+                "early_exit": None
+                if pipeline.early_exit is None
+                else dict(pipeline.early_exit.share),
                 "test_metrics": metrics,
             }
         )
         return
+    if pipeline.early_exit is not None:
+        share = pipeline.early_exit.share[pipeline.calibration.setting]
+        typer.echo(
+            f"early exit: {pipeline.early_exit.stage.encoder.name} decides {share:.0%} of the "
+            "validation queries alone"
+        )
     typer.echo(
         f"saved to {folder}\n"
         f"quality {quality:g} of the strongest model: {pipeline.calibration.setting} "

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,10 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import DataError
 from equirouter.routers import forward
 from equirouter.routers.base import check_training
-from equirouter.routers.mlp import fit_mlp
+from equirouter.routers.mlp import fit_mlp, mlp_hidden
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["CostError", "CostModel"]
 
@@ -39,9 +42,9 @@ class CostModel:
     def __init__(
         self,
         *,
-        hidden: int = 256,
+        hidden: int = 64,
         epochs: int = 30,
-        batch_size: int = 256,
+        batch_size: int = 64,
         learning_rate: float = 1e-3,
         patience: int | None = None,
         device: str = "auto",
@@ -98,6 +101,18 @@ class CostModel:
         standardised = forward.mlp(self.weights_, embeddings).astype(np.float64)
         predicted = standardised * self.spread_usd_ + self.mean_usd_
         return np.asarray(np.maximum(predicted, self.lowest_usd_))
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """Add the nodes that compute what `predict` does, up to rounding to float32.
+
+        embeddings: the name of an input (N, d) float32. Returns the name of the costs (N, K). The
+        standardisation is part of the second layer.
+        """
+        hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
+        weight = self.weights_["out.weight"] * self.spread_usd_[:, None]
+        bias = self.weights_["out.bias"] * self.spread_usd_ + self.mean_usd_
+        lowest = graph.const("cost.lowest", self.lowest_usd_.astype(np.float32))
+        return graph.op("Max", graph.affine("cost.out", hidden, weight, bias), lowest)
 
     def error(self, embeddings: Float32Array, cost_usd: FloatArray) -> CostError:
         """Compare with true cost_usd (N, K) over the known cells."""

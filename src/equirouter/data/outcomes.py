@@ -1,7 +1,7 @@
 """The outcomes table: what every model scored on every query, and what it cost."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -222,18 +222,31 @@ def _check_unique(name: str, what: str, place: str, values: Sequence[object]) ->
 
 
 def _check_texts(table: Outcomes) -> None:
-    cells: Sequence[tuple[object, object]] = list(zip(table.texts, table.tasks, strict=True))
+    images = table.image_paths
+    cells: Iterable[tuple[object, object]] = zip(table.texts, table.tasks, strict=True)
     for row, (text, task) in enumerate(cells):
-        place = f"{table.name}: query {table.query_ids[row]!r} (row {row})"
-        has_image = table.image_paths is not None and table.image_paths[row] is not None
-        if not isinstance(text, str) or (not text.strip() and not has_image):
-            raise DataError(f"{place}: the text is empty; remove the row or give it a text")
+        if not isinstance(text, str) or not text or text.isspace():
+            if not isinstance(text, str) or images is None or images[row] is None:
+                raise DataError(
+                    f"{_place(table, row)}: the text is empty; remove the row or give it a text"
+                )
+        elif not text.isascii():
+            _check_unicode(table, row, text)
         if not isinstance(task, str) or not task:
-            raise DataError(f"{place}: the task is {task!r}; expected a name")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise DataError(f"{place}: the text is not valid Unicode: {error.reason}") from error
+            raise DataError(f"{_place(table, row)}: the task is {task!r}; expected a name")
+
+
+def _check_unicode(table: Outcomes, row: int, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{_place(table, row)}: the text is not valid Unicode: {error.reason}"
+        ) from error
+
+
+def _place(table: Outcomes, row: int) -> str:
+    return f"{table.name}: query {table.query_ids[row]!r} (row {row})"
 
 
 def _check_numbers(table: Outcomes) -> None:

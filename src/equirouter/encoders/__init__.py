@@ -1,9 +1,18 @@
 """From queries to embeddings: encoders, what they see of a query, and a cache on disk.
 
     base.py        Encoder, the contract
-    minilm.py      MiniLMEncoder; weights.py finds its weights, graph.py makes its ONNX graph
+    minilm.py      MiniLMEncoder; weights.py finds its weights, graph.py makes its ONNX graph,
+                   quantise.py that for int8, sessions.py runs them
+    static.py      StaticEncoder: the mean of token vectors, from a table (token_table.py) that
+                   distil.py makes; wordpieces.py finds the tokens
+    joined.py      StaticMiniLMEncoder: both side by side
+    sentence_transformer.py  SentenceTransformerEncoder: any model of that library
+    openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
+    checks.py      what both ask of options and vectors
     windows.py     which tokens of a long query are read
+    prefix.py      the beginnings that many texts share, found on training texts and dropped
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
+    embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
     visibility.py  duplicate_share: how many queries look alike afterwards
     kept.py        files in the user's cache folder
 
@@ -15,6 +24,7 @@ import inspect
 
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.encoders.visibility import Visibility, duplicate_share
 from equirouter.encoders.windows import DEFAULT_WINDOW, WINDOWS, Window
 from equirouter.errors import ConfigError
@@ -29,7 +39,9 @@ __all__ = [
     "Window",
     "duplicate_share",
     "encode_cached",
+    "encoder_options",
     "make_encoder",
+    "open_embeddings",
 ]
 
 
@@ -39,7 +51,7 @@ def make_encoder(name: str, **options: object) -> Encoder:
     Raises UnknownNameError for the name, ConfigError for an option that the encoder does not have.
     """
     kind = ENCODERS.load(name)
-    allowed = list(inspect.signature(kind).parameters)
+    allowed = encoder_options(name)
     unknown = [option for option in options if option not in allowed]
     if unknown:
         raise ConfigError(
@@ -47,3 +59,8 @@ def make_encoder(name: str, **options: object) -> Encoder:
         )
     encoder: Encoder = kind(**options)
     return encoder
+
+
+def encoder_options(name: str) -> list[str]:
+    """What make_encoder takes for an encoder. Raises UnknownNameError for the name."""
+    return list(inspect.signature(ENCODERS.load(name)).parameters)

@@ -1,13 +1,14 @@
 """What every encoder promises: texts in, one vector of length 1 per text out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.progress import Progress, silent
 
 __all__ = ["Encoder", "check_images", "check_texts"]
@@ -16,7 +17,9 @@ __all__ = ["Encoder", "check_images", "check_texts"]
 class Encoder(ABC):
     """Turns queries into embeddings. A subclass says name, dimension, fingerprint and embed.
 
-    Making one is cheap: weights are looked for when they are first needed.
+    Making one is cheap: weights are looked for when they are first needed. An encoder that learns
+    from training texts says so by `learns`, and gives what it learned by `state`, so that it is
+    saved with the pipeline; `restore` takes it back.
     """
 
     name: ClassVar[str]
@@ -28,6 +31,31 @@ class Encoder(ABC):
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that matter for what an embedding is; JSON can hold them."""
         return {}
+
+    @property
+    def learns(self) -> bool:
+        """Whether fit must be called before anything can be encoded; by default not."""
+        return False
+
+    def fit(self, texts: Sequence[str]) -> Self:  # noqa: ARG002  # most encoders learn nothing
+        """Learn what the settings ask for from the training texts, and nothing else. Returns self.
+
+        The same texts give the same encoder. The fingerprint changes with what is learned.
+        """
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What must be kept with a pipeline, as arrays by name; `restore` takes it back."""
+        return {}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave, on an encoder with the same settings. Returns self.
+
+        Raises PipelineError for a name that this encoder does not have.
+        """
+        if state:
+            raise PipelineError(f"encoder {self.name} has no learned array {next(iter(state))!r}")
+        return self
 
     @property
     @abstractmethod

@@ -17,13 +17,12 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import BoolArray, Float32Array
 from equirouter.cachedir import cache_dir
 from equirouter.encoders.base import Encoder, check_images, check_texts
 from equirouter.encoders.kept import write_kept
@@ -54,25 +53,26 @@ class EmbeddingCache:
             raise ConfigError(f"max_bytes={max_bytes}: a size of 0 or more is expected")
         self.folder = cache_dir() / "embeddings" if folder is None else Path(folder)
         self.max_bytes = max_bytes
+        self._until_look = 0  # bytes: a look at every shard after every write would be quadratic
 
-    def get(
-        self, fingerprint: str, keys: Sequence[bytes], dimension: int
-    ) -> dict[bytes, Float32Array]:
-        """The embeddings that are there and undamaged, by key; each (dimension,) float32."""
-        missing = set(keys)
-        found: dict[bytes, Float32Array] = {}
+    def read_into(
+        self, fingerprint: str, rows: Mapping[bytes, int], out: Float32Array
+    ) -> BoolArray:
+        """Copy the embeddings that are there and undamaged into their rows of out (N, d) float32.
+
+        rows: key -> row of out. Returns (N,), True for the rows that were written. Beyond out, the
+        memory is that of one shard; shards without a wanted key are read as far as their keys.
+        """
+        written = np.zeros(len(out), dtype=bool)
+        left = len(rows)
         for path in self._shards(self._home(fingerprint)):
-            if not missing:
+            if not left:
                 break
-            shard = _read_shard(path)
-            if shard is None or shard.dimension != dimension:
-                continue
-            rows = dict(shard.rows(missing))
-            if rows:
-                found |= rows
-                missing -= rows.keys()
+            n_read = _read_shard(path, rows, out, written)
+            if n_read:
+                left -= n_read
                 _mark_used(path)
-        return found
+        return written
 
     def put(self, fingerprint: str, keys: Sequence[bytes], embeddings: Float32Array) -> None:
         """Keep (n, d) embeddings under n keys of 32 bytes; then delete what is over the limit.
@@ -82,7 +82,9 @@ class EmbeddingCache:
         content = _pack(keys, embeddings)
         name = f"{hashlib.sha256(content).hexdigest()[:32]}.shard"
         write_kept(self._home(fingerprint) / name, content)
-        self._delete_oldest()
+        self._until_look -= len(content)
+        if self._until_look < 0:
+            self._delete_oldest()
 
     def _home(self, fingerprint: str) -> Path:
         return self.folder / hashlib.sha256(fingerprint.encode()).hexdigest()[:32]
@@ -98,7 +100,7 @@ class EmbeddingCache:
         return [path for _, path in sorted(aged, reverse=True)]
 
     def _delete_oldest(self) -> None:
-        total = 0
+        total = kept = 0
         for path in self._shards(self.folder):
             try:
                 total += path.stat().st_size
@@ -106,6 +108,10 @@ class EmbeddingCache:
                 continue
             if total > self.max_bytes:
                 path.unlink(missing_ok=True)
+            else:
+                kept = total
+        # Other processes write too: look again when half of the room that was left is filled.
+        self._until_look = (self.max_bytes - kept) // 2
 
 
 def encode_cached(
@@ -127,9 +133,11 @@ def encode_cached(
     texts = check_texts(texts)
     images = check_images(images, len(texts), encoder=encoder)
     keys = [_key(text, image) for text, image in zip(texts, images, strict=True)]
-    known = cache.get(encoder.fingerprint, keys, encoder.dimension)
-    first = {key: i for i, key in reversed(list(enumerate(keys))) if key not in known}
-    missing = sorted(first.values())
+    first: dict[bytes, int] = {}  # the first row of each distinct query
+    source = np.array([first.setdefault(key, row) for row, key in enumerate(keys)], dtype=np.int64)
+    out = np.empty((len(keys), encoder.dimension), dtype=np.float32)
+    known = cache.read_into(encoder.fingerprint, first, out)
+    missing = [row for row in first.values() if not known[row]]
     for start in range(0, len(missing), ROWS_PER_SHARD):
         rows = missing[start : start + ROWS_PER_SHARD]
         embeddings = encoder.encode(
@@ -137,11 +145,11 @@ def encode_cached(
             [images[i] for i in rows],
             progress=_part(progress, start, len(rows), len(missing)),
         )
-        new_keys = [keys[i] for i in rows]
-        cache.put(encoder.fingerprint, new_keys, embeddings)
-        known |= zip(new_keys, embeddings, strict=True)
-    empty = np.zeros((0, encoder.dimension), dtype=np.float32)
-    return np.stack([known[key] for key in keys]) if keys else empty
+        cache.put(encoder.fingerprint, [keys[i] for i in rows], embeddings)
+        out[rows] = embeddings
+    repeated = np.flatnonzero(source != np.arange(len(source)))
+    out[repeated] = out[source[repeated]]
+    return out
 
 
 def _part(progress: Progress, start: int, size: int, total: int) -> Progress:
@@ -165,38 +173,56 @@ def _key(text: str, image: str | None) -> bytes:
     return digest.digest()
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """A shard in memory; offsets of its three tables follow from n_rows and dimension."""
+def _read_shard(
+    path: Path, rows: Mapping[bytes, int], out: Float32Array, written: BoolArray
+) -> int:
+    """Copy the undamaged embeddings of wanted keys into out and mark them; how many there were.
 
-    content: bytes
-    n_rows: int
-    dimension: int
-
-    def rows(self, wanted: set[bytes]) -> Iterator[tuple[bytes, Float32Array]]:
-        """The undamaged rows among the wanted ones."""
-        crcs_at = _HEADER.size + self.n_rows * _KEY_BYTES
-        rows_at = crcs_at + self.n_rows * _CRC_BYTES
-        crcs = np.frombuffer(self.content, "<u4", self.n_rows, crcs_at)
-        table = np.frombuffer(self.content, "<f4", self.n_rows * self.dimension, rows_at)
-        for i, row in enumerate(table.reshape(self.n_rows, self.dimension)):
-            key_at = _HEADER.size + i * _KEY_BYTES
-            key = self.content[key_at : key_at + _KEY_BYTES]
-            if key in wanted and _crc(key, row) == crcs[i]:
-                yield key, row
-
-
-def _read_shard(path: Path) -> _Shard | None:
-    """The shard, or None if it is gone or not whole."""
+    A shard that is gone, not whole, or of another width has none.
+    """
     try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if len(content) < _HEADER.size:
-        return None
-    magic, n_rows, dimension = _HEADER.unpack_from(content)
-    size = _HEADER.size + n_rows * (_KEY_BYTES + _CRC_BYTES + 4 * dimension)
-    return _Shard(content, n_rows, dimension) if (magic, size) == (_MAGIC, len(content)) else None
+        with path.open("rb") as stream:
+            head = stream.read(_HEADER.size)
+            if len(head) < _HEADER.size:
+                return 0
+            magic, n_rows, dimension = _HEADER.unpack(head)
+            size = _HEADER.size + n_rows * (_KEY_BYTES + _CRC_BYTES + 4 * dimension)
+            if (magic, size, dimension) != (
+                _MAGIC,
+                os.fstat(stream.fileno()).st_size,
+                out.shape[1],
+            ):
+                return 0
+            keys = stream.read(n_rows * _KEY_BYTES)
+            wanted = _wanted(keys, rows, written)
+            content = stream.read() if wanted else b""
+    except FileNotFoundError:  # another process made room
+        return 0
+    if len(content) < size - _HEADER.size - len(keys):
+        return 0
+    crcs = np.frombuffer(content, "<u4", n_rows).tolist()
+    table = np.frombuffer(content, "<f4", offset=n_rows * _CRC_BYTES).reshape(n_rows, dimension)
+    whole = [(i, row) for i, row in wanted if _crc(_key_at(keys, i), table[i]) == crcs[i]]
+    if not whole:
+        return 0
+    places, targets = map(list, zip(*whole, strict=True))
+    out[targets] = table[places]
+    written[targets] = True
+    return len(whole)
+
+
+def _wanted(keys: bytes, rows: Mapping[bytes, int], written: BoolArray) -> list[tuple[int, int]]:
+    """(place in the shard, row of the result) of the keys that are asked for and not found yet."""
+    found: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
+    for place in range(len(keys) // _KEY_BYTES):
+        row = rows.get(_key_at(keys, place))
+        if row is not None and not written[row]:
+            found[row] = place
+    return [(place, row) for row, place in found.items()]
+
+
+def _key_at(keys: bytes, place: int) -> bytes:
+    return keys[place * _KEY_BYTES : (place + 1) * _KEY_BYTES]
 
 
 def _pack(keys: Sequence[bytes], embeddings: Float32Array) -> bytes:
@@ -207,7 +233,7 @@ def _pack(keys: Sequence[bytes], embeddings: Float32Array) -> bytes:
 
 
 def _crc(key: bytes, row: Float32Array) -> int:
-    return zlib.crc32(row.tobytes(), zlib.crc32(key))
+    return zlib.crc32(row.data, zlib.crc32(key))
 
 
 def _mark_used(path: Path) -> None:

@@ -1,26 +1,34 @@
 """The ONNX graph of all-MiniLM-L6-v2, made once from its weights and kept in the cache folder.
 
-Standard operators only (opset 20): measured on two x86 cores they are as fast as ONNX Runtime's
-fused BERT operators or faster (docs/encoders.md), and every execution provider knows them.
+It reads windows of one length without padding: there is nothing to mask. Standard operators only
+(opset 20): measured on two x86 cores they are as fast as ONNX Runtime's fused BERT operators
+(docs/encoders.md), and every execution provider knows them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.kept import kept_path, write_kept
 from equirouter.encoders.weights import Weights, digest_of
 from equirouter.encoders.windows import MAX_TOKENS
 from equirouter.errors import DataError
-from equirouter.extras import require
+from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["GRAPH_VERSION", "build_graph", "graph_file"]
+__all__ = [
+    "GRAPH_VERSION",
+    "HIDDEN",
+    "N_LAYERS",
+    "MiniLMGraph",
+    "build_graph",
+    "graph_file",
+    "kept_graph",
+    "read_tensors",
+]
 
-GRAPH_VERSION = 1
+GRAPH_VERSION = 2
 """Raised by every change of the graph that may change an embedding, be it in the last bit."""
 
 N_LAYERS, N_HEADS, HEAD_WIDTH = 6, 12, 32
@@ -31,82 +39,84 @@ _EPSILON = 1e-12  # of all layer norms, as the model was trained
 def graph_file(weights: Weights) -> Path:
     """The graph made from these safetensors weights: from the cache, or made and kept there now.
 
-    A graph whose SHA-256 is not the one noted beside it is made again. Two processes may do this at
-    once: each writes a whole file and then moves it into place, and what they write is the same.
     Raises MissingExtraError without the onnx package, DataError for weights of another model,
     OutputError when the cache folder cannot be written.
     """
-    graph = kept_path("graphs", f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.onnx")
+    name = f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.onnx"
+    return kept_graph(name, lambda: build_graph(read_tensors(weights)))
+
+
+def kept_graph(name: str, make: Callable[[], bytes]) -> Path:
+    """The graph of that name in the cache folder; made and kept there if it is not there yet.
+
+    A graph whose SHA-256 is not the one noted beside it is made again. Two processes may do this at
+    once: each writes a whole file and then moves it into place, and what they write is the same.
+    """
+    graph = kept_path("graphs", name)
     note = graph.with_suffix(".sha256")
     if graph.is_file() and note.is_file():
         noted = note.read_text("ascii", errors="replace").strip()
         if digest_of(graph) == noted:
             return graph
+    write_kept(graph, make())
+    write_kept(note, digest_of(graph).encode("ascii"))
+    return graph
+
+
+def read_tensors(weights: Weights) -> dict[str, Float32Array]:
+    """The weights by their names. Raises DataError for a file that is not safetensors."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(weights.model)
+        return load_file(weights.model)
     except SafetensorError as error:
         raise DataError(f"{weights.model}: not a safetensors file: {error}") from error
-    write_kept(graph, build_graph(tensors))
-    write_kept(note, digest_of(graph).encode("ascii"))
-    return graph
 
 
 def build_graph(tensors: Mapping[str, Float32Array]) -> bytes:
     """The model as ONNX bytes: token ids to unit-norm sentence embeddings.
 
-    tensors: the weights by their names in model.safetensors. Inputs of the graph: input_ids and
-    attention_mask, (B, S) int64, S at most MAX_TOKENS. Output: sentence_embedding, (B, 384) float32
-    of length 1: the mean over the tokens whose mask is 1. Raises DataError for a weight that is
-    missing or has another shape.
+    tensors: the weights by their names in model.safetensors. Input of the graph: input_ids, (B, S)
+    int64, S at most MAX_TOKENS, B windows of S tokens each. Output: sentence_embedding, (B, 384)
+    float32 of length 1: the mean over the tokens. Raises DataError for a weight that is missing or
+    has another shape.
     """
-    return _Graph(tensors).bytes()
+    return MiniLMGraph(tensors).model()
 
 
-class _Graph:
-    """Nodes and weights as they are added; a method adds one part and returns its output's name."""
+class MiniLMGraph(OnnxGraph):
+    """A method adds one part and returns its output's name; `model` adds all of them.
+
+    Between the parts all tokens are rows of one matrix, (B * S, width). A subclass may compute the
+    matrix products in another way (`linear`); weights are (out, in) as in torch.
+    """
 
     def __init__(self, tensors: Mapping[str, Float32Array]) -> None:
-        self.onnx = require("onnx", extra="minilm", purpose="make the graph of all-MiniLM-L6-v2")
+        super().__init__(extra="minilm", purpose="make the graph of all-MiniLM-L6-v2")
         self.tensors = tensors
-        self.nodes: list[Any] = []
-        self.weights: dict[str, Any] = {}
 
-    def bytes(self) -> bytes:
-        onnx, make = self.onnx, self.onnx.helper
+    def model(self, *more: str) -> bytes:
+        """The whole graph; more: float32 outputs beside the embedding."""
         x = self.embeddings()
-        bias = self.mask_bias()
         for layer in range(N_LAYERS):
-            x = self.layer(f"encoder.layer.{layer}.", x, bias)
+            x = self.layer(f"encoder.layer.{layer}.", x)
         self.pool(x)
-        ids = [
-            make.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "tokens"])
-            for name in ("input_ids", "attention_mask")
-        ]
-        out = [
-            make.make_tensor_value_info(
-                "sentence_embedding", onnx.TensorProto.FLOAT, ["batch", HIDDEN]
-            )
-        ]
-        graph = make.make_graph(self.nodes, "all-MiniLM-L6-v2", ids, out, [*self.weights.values()])
-        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 20)], ir_version=9)
+        make, kinds = self.onnx.helper, self.onnx.TensorProto
+        ids = make.make_tensor_value_info("input_ids", kinds.INT64, ["batch", "tokens"])
+        out = make.make_tensor_value_info("sentence_embedding", kinds.FLOAT, ["batch", HIDDEN])
+        others = [make.make_tensor_value_info(name, kinds.FLOAT, None) for name in more]
+        graph = make.make_graph(
+            self.nodes, "all-MiniLM-L6-v2", [ids], [out, *others], [*self.weights.values()]
+        )
+        used = sorted({node.domain for node in self.nodes} | {""})
+        versions = [make.make_opsetid(domain, 1 if domain else 20) for domain in used]
+        model = make.make_model(graph, opset_imports=versions, ir_version=9)
         serialized: bytes = model.SerializeToString(deterministic=True)
         return serialized
 
-    def op(self, kind: str, *inputs: str, name: str = "", **attributes: object) -> str:
-        output = name or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(kind, [*inputs], [output], **attributes))
-        return output
-
-    def const(self, name: str, array: npt.ArrayLike) -> str:
-        if name not in self.weights:
-            whole = np.array(array, order="C")  # a transposed view is laid out as it will be read
-            self.weights[name] = self.onnx.numpy_helper.from_array(whole, name)
-        return name
-
     def tensor(self, name: str, *shape: int) -> Float32Array:
+        """One of the weights. Raises DataError if it is missing or has another shape."""
         found = self.tensors.get(name)
         if found is None or found.shape != shape or found.dtype != np.float32:
             what = "nothing" if found is None else f"{found.dtype} {found.shape}"
@@ -116,74 +126,84 @@ class _Graph:
             )
         return found
 
-    def norm(self, x: str, prefix: str) -> str:
-        parts = [
-            self.const(prefix + part, self.tensor(prefix + part, HIDDEN))
-            for part in ("weight", "bias")
-        ]
-        return self.op("LayerNormalization", x, *parts, axis=-1, epsilon=_EPSILON)
+    def dense(self, prefix: str, n_in: int, n_out: int) -> tuple[Float32Array, Float32Array]:
+        """Weight (out, in) and bias (out,) of one layer."""
+        return self.tensor(f"{prefix}.weight", n_out, n_in), self.tensor(f"{prefix}.bias", n_out)
 
-    def linear(self, x: str, prefix: str, n_in: int, n_out: int, scale: float = 1.0) -> str:
-        weight = self.tensor(f"{prefix}.weight", n_out, n_in).T * np.float32(scale)
-        bias = self.tensor(f"{prefix}.bias", n_out) * np.float32(scale)
-        product = self.op("MatMul", x, self.const(f"{prefix}.weight", weight))
-        return self.op("Add", product, self.const(f"{prefix}.bias", bias))
+    def linear(self, name: str, x: str, weight: Float32Array, bias: Float32Array) -> str:
+        """Rows times weight.T plus bias, (n, in) -> (n, out)."""
+        return self.affine(name, x, weight, bias)
+
+    def norm(self, x: str, prefix: str) -> str:
+        """One layer norm."""
+        weight, bias = (self.tensor(prefix + part, HIDDEN) for part in ("weight", "bias"))
+        return self.layer_norm(prefix.removesuffix("."), x, weight, bias, _EPSILON)
 
     def embeddings(self) -> str:
+        """(B * S, H): word plus place, normalised."""
         words = self.tensors.get("embeddings.word_embeddings.weight")
         n_words = 30522 if words is None else len(words)
         prefix = "embeddings."
         word = self.tensor(f"{prefix}word_embeddings.weight", n_words, HIDDEN)
         place = self.tensor(f"{prefix}position_embeddings.weight", 512, HIDDEN)[:MAX_TOKENS]
         kind = self.tensor(f"{prefix}token_type_embeddings.weight", 2, HIDDEN)[0]
-        n_tokens = self.op("Gather", self.op("Shape", "input_ids"), self.const("one", np.array(1)))
-        zero = self.const("zero", np.array(0))
-        place_ids = self.op("Range", zero, n_tokens, "one")
-        x = self.op(
-            "Add",
-            self.op("Gather", self.const("words", word), "input_ids"),
-            self.op("Gather", self.const("places", place + kind), place_ids),
-        )  # (B, S, H) + (S, H): there is one segment only, so its vector is part of the places
-        return self.norm(x, f"{prefix}LayerNorm.")
+        self.op("Shape", "input_ids", name="shape")  # (2,): B, S
+        n_tokens = self.op("Shape", "input_ids", start=1)
+        start = self.const("axis_0", np.array([0]))
+        # there is one segment only, so its vector is part of the places
+        places = self.op("Slice", self.const("places", place + kind), start, n_tokens, start)
+        x = self.op("Add", self.words(word), places)
+        return self.norm(self.rows(x, HIDDEN), f"{prefix}LayerNorm.")
 
-    def mask_bias(self) -> str:
-        """(B, 1, 1, S): 0 for a token, -1e9 for padding, which then gets a weight of exactly 0."""
-        self.op("Cast", "attention_mask", name="mask", to=self.onnx.TensorProto.FLOAT)
-        padding = self.op("Sub", self.const("one_float", np.float32(1)), "mask")
-        bias = self.op("Mul", padding, self.const("minus", np.float32(-1e9)))
-        return self.op("Unsqueeze", bias, self.const("axes_1_2", np.array([1, 2])))
+    def words(self, table: Float32Array) -> str:
+        """(B, S, H): the rows of the tokens."""
+        return self.op("Gather", self.const("words", table), "input_ids")
 
-    def layer(self, prefix: str, x: str, bias: str) -> str:
-        attended = self.linear(
-            self.attention(f"{prefix}attention.self.", x, bias),
-            f"{prefix}attention.output.dense",
-            HIDDEN,
-            HIDDEN,
-        )
+    def layer(self, prefix: str, x: str) -> str:
+        """One of the six: attention and two dense layers, each added to what went in."""
+        mixed = self.attention(f"{prefix}attention.self", x)
+        name = f"{prefix}attention.output.dense"
+        attended = self.linear(name, mixed, *self.dense(name, HIDDEN, HIDDEN))
         x = self.norm(self.op("Add", attended, x), f"{prefix}attention.output.LayerNorm.")
-        wide = self.linear(x, f"{prefix}intermediate.dense", HIDDEN, 4 * HIDDEN)
+        name = f"{prefix}intermediate.dense"
+        wide = self.linear(name, x, *self.dense(name, HIDDEN, 4 * HIDDEN))
         wide = self.op("Gelu", wide)  # the exact one, with erf, as in BERT
-        narrow = self.linear(wide, f"{prefix}output.dense", 4 * HIDDEN, HIDDEN)
+        name = f"{prefix}output.dense"
+        narrow = self.linear(name, wide, *self.dense(name, 4 * HIDDEN, HIDDEN))
         return self.norm(self.op("Add", narrow, x), f"{prefix}output.LayerNorm.")
 
-    def attention(self, prefix: str, x: str, bias: str) -> str:
-        scales = {"query": HEAD_WIDTH**-0.5, "key": 1.0, "value": 1.0}
-        orders = {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}
-        split = self.const("split", np.array([0, 0, N_HEADS, HEAD_WIDTH]))
-        heads = {}
-        for part, scale in scales.items():
-            flat = self.linear(x, prefix + part, HIDDEN, HIDDEN, scale)
-            heads[part] = self.op(
-                "Transpose", self.op("Reshape", flat, split), perm=orders[part]
-            )  # (B, heads, S, width), the key with its last two axes exchanged
-        logits = self.op("Add", self.op("MatMul", heads["query"], heads["key"]), bias)
-        mixed = self.op("MatMul", self.op("Softmax", logits, axis=-1), heads["value"])
-        back = self.op("Transpose", mixed, perm=[0, 2, 1, 3])
-        return self.op("Reshape", back, self.const("join", np.array([0, 0, HIDDEN])))
+    def projections(self, prefix: str) -> tuple[Float32Array, Float32Array]:
+        """Query, key and value of one layer as one product; the query already scaled."""
+        parts = [self.dense(f"{prefix}.{part}", HIDDEN, HIDDEN) for part in ("query", "key")]
+        value = self.dense(f"{prefix}.value", HIDDEN, HIDDEN)
+        scale = np.float32(HEAD_WIDTH**-0.5)
+        query = (parts[0][0] * scale, parts[0][1] * scale)
+        weights, biases = zip(query, parts[1], value, strict=True)
+        return np.concatenate(weights), np.concatenate(biases)
+
+    def attention(self, prefix: str, x: str) -> str:
+        """(B * S, H): every token's mix of the values of its window's tokens."""
+        flat = self.linear(prefix, x, *self.projections(prefix))  # (B * S, 3 * H)
+        heads = self.const("heads", np.array([3, N_HEADS, HEAD_WIDTH]))
+        shape = self.op("Concat", "shape", heads, axis=0, name=f"{prefix}.shape")
+        split = self.op("Transpose", self.op("Reshape", flat, shape), perm=[2, 0, 3, 1, 4])
+        query, key, value = self.parts(split)  # (1, B, heads, S, width)
+        logits = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 2, 4, 3]))
+        mixed = self.op("MatMul", self.op("Softmax", logits, axis=-1), value)
+        return self.rows(self.op("Transpose", mixed, perm=[0, 1, 3, 2, 4]), HIDDEN)
+
+    def parts(self, x: str) -> list[str]:
+        """The three parts of the first axis."""
+        outputs = [f"{x}_{part}" for part in ("query", "key", "value")]
+        make = self.onnx.helper.make_node
+        self.nodes.append(make("Split", [x], outputs, axis=0, num_outputs=3))
+        return outputs
 
     def pool(self, x: str) -> str:
+        """The embedding of each window, (B, H)."""
         axis = self.const("axis_1", np.array([1]))
-        row = self.op("Unsqueeze", "mask", axis)  # (B, 1, S)
-        total = self.op("Squeeze", self.op("MatMul", row, x), axis)  # the mean but for a factor
-        length = self.op("ReduceL2", total, axis, keepdims=1)
+        width = self.const("width", np.array([HIDDEN]))
+        shape = self.op("Concat", "shape", width, axis=0)
+        total = self.op("ReduceSum", self.op("Reshape", x, shape), axis, keepdims=0)
+        length = self.op("ReduceL2", total, axis, keepdims=1)  # the mean but for a factor
         return self.op("Div", total, length, name="sentence_embedding")

@@ -2,22 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, IntArray
-from equirouter.encoders.base import Encoder
+from equirouter.arrays import Float32Array
+from equirouter.encoders.base import Encoder, check_texts
 from equirouter.encoders.graph import GRAPH_VERSION, HIDDEN, graph_file
+from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
+from equirouter.encoders.quantise import (
+    QUANTISE_VERSION,
+    ActivationRanges,
+    calibrate,
+    quantised_graph_file,
+)
+from equirouter.encoders.sessions import WindowSession
 from equirouter.encoders.weights import Weights, digest_of, find_weights
 from equirouter.encoders.windows import (
+    DEFAULT_MAX_WINDOWS,
     DEFAULT_WINDOW,
     MAX_TOKENS,
     Pieces,
     Window,
+    check_max_windows,
     check_window,
     window_pieces,
 )
@@ -25,14 +36,15 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
-__all__ = ["MiniLMEncoder", "plan_batches"]
+__all__ = ["PRECISIONS", "MiniLMEncoder", "Precision"]
 
-MAX_BATCH_TOKENS = 512
-MAX_BATCH_WINDOWS = 8
-"""Small batches of like lengths: little padding, and the numbers stay in the processor's cache."""
+Precision: TypeAlias = Literal["fp32", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+MOST_CALIBRATION_TEXTS = 128
+"""Training texts, spread evenly over all distinct ones, on which int8 measures its ranges."""
 
 _EXPECTED_TOKENIZER = {
     "normalizer": {
@@ -48,14 +60,20 @@ _SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
 
 class MiniLMEncoder(Encoder):
-    """all-MiniLM-L6-v2: mean over the tokens of the last layer, at length 1, of one or two windows.
+    """all-MiniLM-L6-v2: mean over the tokens of the last layer, at length 1, of 256 tokens or more.
 
     window: "head" reads the first 256 tokens of a query, as the paper's set-up does (Section 5.1),
-    "tail" the last 256; both give d = 384. "head+tail" reads both and gives d = 768; a query that
-    fits into one window is read once. weights: a folder with the model, see find_weights; None
-    takes the installed package, else the hub. threads: of one run, 1 or more; None takes one per
-    physical core. Nothing is loaded before the first encode or fingerprint.
-    Raises ConfigError for an unknown window or fewer threads than 1.
+    "tail" the last 256. "head+tail" reads both and gives d = 768, all others d = 384. "windows" is
+    the mean over overlapping windows from the first token to the last, at length 1, each counting
+    the same; max_windows, 2 or more (16 if None), bounds their number, see spread_pieces. "dedup"
+    drops the prefix that many training texts share and reads the first 256 tokens of the rest: fit
+    finds the prefixes (find_prefixes). A query that fits into one window is read once.
+    precision: "fp32", or "int8", which is up to twice as fast and less exact; fit measures on
+    training texts what its numbers must reach (quantise.py).
+    weights: a folder with the model, see find_weights; None takes the installed package, else the
+    hub. threads: of one run, 1 or more; None takes one per physical core. Nothing is loaded before
+    the first encode or fingerprint. Raises ConfigError for an unknown window or precision, fewer
+    threads than 1, and for max_windows below 2 or beside another window.
     Source: Reimers and Gurevych 2019; Wang et al. 2020 (MiniLM).
     """
 
@@ -67,35 +85,102 @@ class MiniLMEncoder(Encoder):
         window: str = DEFAULT_WINDOW,
         weights: Path | None = None,
         threads: int | None = None,
+        max_windows: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads={threads}: at least 1 is needed, None takes every core")
         self.window: Window = check_window(window)
+        self.max_windows = check_max_windows(self.window, max_windows)
+        self.precision = _check_precision(precision)
         self.weights = weights
         self.threads = threads
+        self._opened: WindowSession | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The window; where the weights lie and how many threads run is no part of an embedding."""
-        return {"window": self.window}
+        """Window and precision; where the weights lie and how many threads run is no part of it."""
+        bound = {} if self.max_windows is None else {"max_windows": self.max_windows}
+        return {"window": self.window, **bound, "precision": self.precision}
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is something to learn: prefixes for "dedup", ranges for "int8"."""
+        return self._drops or self.precision == "int8"
+
+    @property
+    def _drops(self) -> bool:
+        return self.window == "dedup"
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Find the prefixes that many of the texts share, if the window drops them; returns self.
+
+        For int8, also measure the ranges of the activations on up to MOST_CALIBRATION_TEXTS of
+        them. Raises DataError for an empty or invalid text or, with int8, for no text at all, and
+        ConfigError for int8 with weights that are an ONNX file.
+        """
+        texts = check_texts(texts) if self.learns else ()
+        if self._drops:
+            self.prefixes_ = find_prefixes(texts)
+        if self.precision == "int8":
+            self.ranges_ = calibrate(self._files, self._typical_windows(texts), self.threads)
+            self._opened = None
+        return self
+
+    def _typical_windows(self, texts: Sequence[str]) -> list[Pieces]:
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            raise DataError(f"encoder {self.name}: precision='int8' cannot be fitted on no texts")
+        n = min(len(distinct), MOST_CALIBRATION_TEXTS)
+        chosen = [distinct[i * len(distinct) // n] for i in range(n)]
+        windows = dict.fromkeys(window for text in chosen for window in self._windows(text))
+        return [self._with_ends(pieces) for pieces in windows]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What fit learned: see SharedPrefixes.state and ActivationRanges.state."""
+        prefixes = self._prefixes.state() if self._drops else {}
+        ranges = self._ranges.state() if self.precision == "int8" else {}
+        return {**prefixes, **ranges}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Raises PipelineError for what is not its state."""
+        rest = dict(state)
+        ranges = rest.pop(ActivationRanges.STATE, None) if self.precision == "int8" else None
+        if self._drops:
+            self.prefixes_ = SharedPrefixes.restore(rest)
+        else:
+            super().restore(rest)
+        if self.precision == "int8":
+            self.ranges_ = ActivationRanges.restore(ranges)
+            self._opened = None
+        return self
 
     @property
     def dimension(self) -> int:
         """384 for one window, 768 for two."""
         return HIDDEN * (2 if self.window == "head+tail" else 1)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Of weights, tokenizer, graph and window; the same wherever the same weights come from."""
+        """Of weights, tokenizer, graph, window, precision and what was learned.
+
+        The same wherever the same weights come from. Raises ConfigError before fit or restore if
+        there is something to learn.
+        """
         parts = {
             "weights": self._files.digest,
-            "tokenizer": digest_of(self._files.tokenizer),
+            "tokenizer": self._tokenizer_digest,
             "graph": GRAPH_VERSION,
             "max_tokens": MAX_TOKENS,
-            "window": self.window,
+            **self.settings,
         }
+        if self._drops:
+            parts["prefixes"] = self._prefixes.texts
+        if self.precision == "int8":
+            parts |= {"ranges": self._ranges.digest, "quantise": QUANTISE_VERSION}
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return f"{self.name}-{self.window}-{digest[:16]}"
+        exact = "" if self.precision == "fp32" else f"-{self.precision}"
+        return f"{self.name}-{self.window}{exact}-{digest[:16]}"
 
     def embed(
         self,
@@ -108,62 +193,72 @@ class MiniLMEncoder(Encoder):
         row_of_window: dict[Pieces, int] = {}
         for text in texts:
             if text not in rows_of_text:
-                windows = window_pieces(text, self.window, self._pieces)
                 rows_of_text[text] = [
-                    row_of_window.setdefault(window, len(row_of_window)) for window in windows
+                    row_of_window.setdefault(window, len(row_of_window))
+                    for window in self._windows(text)
                 ]
         vectors = self._embed_windows(list(row_of_window), progress)  # (M, 384)
+        if self.window == "windows":
+            return np.stack([_mean(vectors[rows_of_text[text]]) for text in texts])
         rows = np.array([rows_of_text[text] for text in texts])  # (N, windows per text)
         joined: Float32Array = vectors[rows].reshape(len(texts), self.dimension)
         joined /= np.sqrt(np.float32(rows.shape[1]))  # each part has length 1
         return joined
 
-    def _embed_windows(self, windows: list[Pieces], progress: Progress) -> Float32Array:
-        vectors = np.empty((len(windows), HIDDEN), dtype=np.float32)
-        done = 0
-        for batch in plan_batches([len(pieces) + 2 for pieces in windows]):
-            vectors[batch] = self._run([windows[i] for i in batch])
-            done += len(batch)
-            progress("encode", done, len(windows))
-        return vectors
+    def _windows(self, text: str) -> list[Pieces]:
+        read = self._prefixes.drop(text) if self._drops else text
+        limit = self.max_windows or DEFAULT_MAX_WINDOWS
+        return window_pieces(read, self.window, self._pieces, limit)
 
-    def _run(self, windows: list[Pieces]) -> Float32Array:
-        """(B, 384): one batch through the model."""
-        lengths = np.array([len(pieces) + 2 for pieces in windows])
-        ids = np.zeros((len(windows), lengths.max()), dtype=np.int64)
-        for row, pieces in zip(ids, windows, strict=True):
-            row[: len(pieces) + 2] = (self._cls, *pieces, self._sep)
-        mask = (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64)
-        feed = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        session = self._session
-        inputs = {node.name: feed[node.name] for node in session.get_inputs()}
-        output = np.asarray(session.run(None, inputs)[0], dtype=np.float32)
-        return output if output.ndim == 2 else _pool(output, mask)
+    def _embed_windows(self, windows: list[Pieces], progress: Progress) -> Float32Array:
+        def done(n: int) -> None:
+            progress("encode", n, len(windows))
+
+        return self._session.run([self._with_ends(pieces) for pieces in windows], done)
+
+    def _with_ends(self, pieces: Pieces) -> Pieces:
+        return (self._cls, *pieces, self._sep)
 
     def _pieces(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
+    @property
+    def _prefixes(self) -> SharedPrefixes:
+        if not hasattr(self, "prefixes_"):
+            raise ConfigError(
+                f"encoder {self.name} with the window {self.window!r} has learned no prefixes yet: "
+                "call fit with the training texts first, or choose another window"
+            )
+        return self.prefixes_
+
+    @property
+    def _ranges(self) -> ActivationRanges:
+        if not hasattr(self, "ranges_"):
+            raise ConfigError(
+                f"encoder {self.name} with precision='int8' knows no ranges of activations yet: "
+                "call fit with the training texts first, or choose precision='fp32'"
+            )
+        return self.ranges_
+
+    @cached_property
+    def _tokenizer_digest(self) -> str:
+        return digest_of(self._files.tokenizer)
+
     @cached_property
     def _files(self) -> Weights:
         return find_weights(self.weights)
 
-    @cached_property
-    def _session(self) -> "InferenceSession":
-        import onnxruntime
+    @property
+    def _session(self) -> WindowSession:
+        if self._opened is None:
+            self._opened = WindowSession(self._graph(), threads=self.threads)
+        return self._opened
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads or 0  # 0: one per physical core
-        options.inter_op_num_threads = 1  # the graph is a chain: nothing runs beside anything
-        # spinning saves 15 % on idle cores, but beside other work it takes twice the processor
-        # time and two to three times as long (docs/encoders.md)
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = self._files.model if self._files.is_onnx else graph_file(self._files)
-        session = onnxruntime.InferenceSession(
-            str(graph), options, providers=["CPUExecutionProvider"]
-        )
-        _check_session(session, graph)
-        return session
+    def _graph(self) -> Path:
+        if self.precision == "int8":
+            return quantised_graph_file(self._files, self._ranges)
+        return self._files.model if self._files.is_onnx else graph_file(self._files)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
@@ -178,39 +273,18 @@ class MiniLMEncoder(Encoder):
         return _token_id(self._tokenizer, "[SEP]")
 
 
-def plan_batches(lengths: Sequence[int]) -> list[IntArray]:
-    """Indices by batch, longest windows first; lengths in tokens, one per window.
-
-    A batch has at most MAX_BATCH_WINDOWS windows and MAX_BATCH_TOKENS tokens with its padding, or
-    one window. Longest first, so that the time shown as remaining is not too short.
-    """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    batches = []
-    start = 0
-    while start < len(order):
-        longest = max(lengths[order[start]], 1)
-        size = max(1, min(MAX_BATCH_WINDOWS, MAX_BATCH_TOKENS // longest))
-        batches.append(order[start : start + size])
-        start += size
-    return batches
+def _check_precision(precision: str) -> Precision:
+    for known in PRECISIONS:
+        if precision == known:
+            return known
+    raise ConfigError(f"no precision {precision!r}: one of {', '.join(PRECISIONS)} is expected")
 
 
-def _pool(hidden: Float32Array, mask: IntArray) -> Float32Array:
-    """(B, S, 384) token vectors and (B, S) mask to (B, 384) means of length 1."""
-    total = np.einsum("bsd,bs->bd", hidden, mask.astype(np.float32))
-    return np.asarray(total / np.linalg.norm(total, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _check_session(session: "InferenceSession", graph: Path) -> None:
-    inputs = {node.name for node in session.get_inputs()}
-    output = session.get_outputs()[0]
-    width = output.shape[-1] if output.shape else None
-    known = {"input_ids", "attention_mask", "token_type_ids"}
-    if not {"input_ids", "attention_mask"} <= inputs <= known or width not in (HIDDEN, None):
-        raise DataError(
-            f"{graph}: inputs {sorted(inputs)} and an output {output.name!r} of shape "
-            f"{output.shape}; all-MiniLM-L6-v2 has {sorted(known)} and {HIDDEN} numbers per token"
-        )
+def _mean(vectors: Float32Array) -> Float32Array:
+    """(n, 384) windows of one text to their mean (384,) of length 1; one window is taken as is."""
+    total = vectors.sum(axis=0)
+    length = np.linalg.norm(total) if len(vectors) > 1 else 1.0
+    return np.asarray(total / length, dtype=np.float32)
 
 
 def _load_tokenizer(path: Path) -> "Tokenizer":

@@ -39,7 +39,7 @@ class Visibility:
             f"{self.n_duplicates} of {self.n_queries} queries ({self.share:.0%}) have the same "
             "embedding as a query with another text: the encoder does not see what tells them "
             "apart, so a router can only learn their kind. Prompts that begin alike, as few-shot "
-            "prompts do, need --window tail or --window head+tail"
+            "prompts do, need --window head+tail or --window dedup"
         )
 
 

@@ -9,25 +9,29 @@ came out, so the result is exactly that of tokenising everything.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias, get_args
 
 from equirouter.errors import ConfigError
 
 __all__ = [
+    "DEFAULT_MAX_WINDOWS",
     "DEFAULT_WINDOW",
     "MAX_TOKENS",
     "WINDOWS",
     "Pieces",
     "Tokenize",
     "Window",
+    "check_max_windows",
     "check_window",
     "head_pieces",
+    "spread_pieces",
     "tail_pieces",
+    "text_parts",
     "window_pieces",
 ]
 
-Window: TypeAlias = Literal["head", "tail", "head+tail"]
+Window: TypeAlias = Literal["head", "tail", "head+tail", "windows", "dedup"]
 Pieces: TypeAlias = tuple[int, ...]
 Tokenize: TypeAlias = Callable[[str], list[int]]
 
@@ -38,8 +42,13 @@ MAX_TOKENS = 256
 """What all-MiniLM-L6-v2 was trained to read, its two special tokens included."""
 MAX_PIECES = MAX_TOKENS - 2
 
+OVERLAP = 64
+"""Pieces that two neighbouring windows have in common at least: a few sentences."""
+DEFAULT_MAX_WINDOWS = 16
+"""Windows of one text at most: 3,104 pieces, some 14,000 characters of English, are all read."""
+
 _FIRST_SLICE = 1536
-"""Characters tried first: English needs about 1,150 for 254 pieces; doubled while too few."""
+"""Characters tried first per window: English needs about 1,150 for 254 pieces; doubled if few."""
 
 # White space and ASCII punctuation end a word, and so does a CJK ideograph, which is a word of its
 # own. "[" and "]" do not count: "[SEP]" in a text is one special token.
@@ -72,18 +81,73 @@ def check_window(window: str) -> Window:
     raise ConfigError(f"no window named {window!r}: one of {', '.join(WINDOWS)} is expected")
 
 
-def window_pieces(text: str, window: Window, tokenize: Tokenize) -> list[Pieces]:
-    """The windows of a text: one for head or tail, two for head+tail, MAX_PIECES pieces at most.
+def check_max_windows(window: Window, max_windows: object) -> int | None:
+    """How many windows of a text are read at most: for "windows" a number, else None.
 
-    A text that fits into one window has the same pieces in both.
+    Raises ConfigError for what is no number of 2 or more, and beside a window without use for it.
     """
-    cuts = {"head": [head_pieces], "tail": [tail_pieces], "head+tail": [head_pieces, tail_pieces]}
+    if window != "windows":
+        if max_windows is not None:
+            raise ConfigError(
+                f"max_windows={max_windows} is for the window 'windows', not for {window!r}"
+            )
+        return None
+    if max_windows is None:
+        return DEFAULT_MAX_WINDOWS
+    if not isinstance(max_windows, int) or max_windows < 2:
+        raise ConfigError(
+            f"max_windows={max_windows!r}: a whole number of 2 or more is expected (head and tail)"
+        )
+    return max_windows
+
+
+def window_pieces(
+    text: str, window: Window, tokenize: Tokenize, max_windows: int = DEFAULT_MAX_WINDOWS
+) -> list[Pieces]:
+    """The windows of a text, MAX_PIECES pieces at most in each.
+
+    One for head and tail; two for head+tail, the same twice if the text fits into one; 1 to
+    max_windows for windows, see spread_pieces. dedup is head of what SharedPrefixes.drop left.
+    """
+    if window == "windows":
+        return spread_pieces(text, tokenize, max_windows)
+    cuts = {
+        "head": [head_pieces],
+        "tail": [tail_pieces],
+        "head+tail": [head_pieces, tail_pieces],
+        "dedup": [head_pieces],
+    }
     return [cut(text, tokenize) for cut in cuts[window]]
+
+
+def spread_pieces(text: str, tokenize: Tokenize, max_windows: int) -> list[Pieces]:
+    """As few full windows as cover the text, from its first piece to its last, evenly spread.
+
+    Neighbours have OVERLAP pieces in common or more. A text that fits into one window has one.
+    A text that max_windows (2 or more) cannot cover is not read whole: it is divided into as many
+    parts of as many characters; the beginning of each part is read, and the end of the last.
+    """
+    step = MAX_PIECES - OVERLAP
+    covered = MAX_PIECES + (max_windows - 1) * step
+    pieces = head_pieces(text, tokenize, covered + 1)
+    if len(pieces) > covered:
+        return _sampled_windows(text, tokenize, max_windows)
+    left = max(len(pieces) - MAX_PIECES, 0)
+    gaps = -(-left // step)  # rounded up
+    starts = [left * i // gaps for i in range(gaps + 1)] if gaps else [0]
+    return [pieces[start : start + MAX_PIECES] for start in starts]
+
+
+def _sampled_windows(text: str, tokenize: Tokenize, n: int) -> list[Pieces]:
+    starts = [0, *(_after_boundary(text, len(text) * i // n) for i in range(1, n - 1))]
+    windows = [head_pieces(text[start:], tokenize) for start in starts]
+    # a part that is all of one run, or of what the tokenizer drops, has no piece
+    return [window for window in (*windows, tail_pieces(text, tokenize)) if window]
 
 
 def head_pieces(text: str, tokenize: Tokenize, limit: int = MAX_PIECES) -> Pieces:
     """The first `limit` pieces, or all if there are fewer."""
-    size = _FIRST_SLICE
+    size = _FIRST_SLICE * -(-limit // MAX_PIECES)
     while True:
         end = _after_boundary(text, size)
         pieces = tokenize(_shorten_runs(text[:end]))
@@ -101,6 +165,18 @@ def tail_pieces(text: str, tokenize: Tokenize, limit: int = MAX_PIECES) -> Piece
         if len(pieces) >= limit or start == 0:
             return tuple(pieces[-limit:])
         size *= 2
+
+
+def text_parts(text: str, size: int) -> Iterator[str]:
+    """A text in parts of `size` characters and a few more, whose pieces joined are those of all.
+
+    Runs are shortened, so that no text is slow on purpose.
+    """
+    start = 0
+    while start < len(text):
+        end = _after_boundary(text, start + size)
+        yield _shorten_runs(text[start:end])
+        start = end
 
 
 def _after_boundary(text: str, position: int) -> int:

@@ -17,7 +17,7 @@ from equirouter.cost.predictor import CostError
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import (
@@ -30,6 +30,7 @@ from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
 from equirouter.evaluation.protocol import (
     Prepared,
+    embedded,
     fit_timed,
     prepare,
     scale_for,
@@ -100,26 +101,22 @@ def run_benchmark(
     results.json and decisions.parquet. Intervals are 95 % from `resamples` paired resamples of the
     test queries per seed, pooled over the seeds (docs/metrics.md).
     """
-    if n_seeds < 1:
-        raise ConfigError(f"{n_seeds} seeds: at least one is needed")
     require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
     rule: Policy = POLICIES.load(policy)()
     for spec in specs:
         _check_router(make_router(spec), spec)
-    splits = [
-        split_outcomes(outcomes, kind=split, seed=seed)
-        for seed in range(FIRST_SEED, FIRST_SEED + n_seeds)
-    ]
+    splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
+    again = embeddings is None and encoder.learns  # what it learns depends on the split
     if embeddings is None:
-        embeddings = encode_cached(
-            encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
-        )
+        embeddings = embedded(encoder, outcomes, splits[0], cache=cache, progress=progress)
     records = {name: _Record() for name in (*ANCHORS, *specs)}
     with _log(folder, outcomes, rule) as log:
         facts = []
         for index, made in enumerate(splits):
+            if again and index:
+                embeddings = embedded(encoder, outcomes, made, cache=cache, progress=progress)
             prepared = prepare(outcomes, embeddings, made, device=device)
             facts.append(_Facts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
@@ -129,11 +126,23 @@ def run_benchmark(
         results = _results(outcomes, encoder, records, specs, splits, policy, embeddings, facts)
         results["protocol"]["resamples"] = resamples
         results["command"] = list(command)
-        if folder is not None and log is not None:
-            log.finish()  # all of it is on disk: neither file is replaced if the other cannot be
-            with atomic_write(folder / "results.json") as stream_:
-                stream_.write(json.dumps(results, indent=1, allow_nan=False) + "\n")
+        _write(results, folder, log)
     return results
+
+
+def _splits(outcomes: Outcomes, kind: Literal["in-domain", "ood"], n_seeds: int) -> list[Split]:
+    if n_seeds < 1:
+        raise ConfigError(f"{n_seeds} seeds: at least one is needed")
+    seeds = range(FIRST_SEED, FIRST_SEED + n_seeds)
+    return [split_outcomes(outcomes, kind=kind, seed=seed) for seed in seeds]
+
+
+def _write(results: dict[str, Any], folder: Path | None, log: DecisionLog | None) -> None:
+    if folder is None or log is None:
+        return
+    log.finish()  # all of it is on disk: neither file is replaced if the other cannot be
+    with atomic_write(folder / "results.json") as stream_:
+        stream_.write(json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 def _log(
@@ -212,6 +221,7 @@ def _results(
             "budgets": N_POINTS,
             "encoder": encoder.name,
             "window": getattr(encoder, "window", None),
+            "encoder_settings": encoder.settings,
             "encoder_fingerprint": encoder.fingerprint,
             "nauc": "paper",
         },
@@ -224,9 +234,7 @@ def _results(
         },
         "outcomes": asdict(outcomes.describe()),
         "visibility": {
-            "share": visibility.share,
-            "n_duplicates": visibility.n_duplicates,
-            "warning": visibility.warning,
+            name: getattr(visibility, name) for name in ("share", "n_duplicates", "warning")
         },
         "cost_model": _cost_model(facts, outcomes.models),
         "left_out": {

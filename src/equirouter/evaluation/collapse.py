@@ -39,12 +39,18 @@ def collapse_table(
         raise ConfigError(f"no variant {variant!r} of the collapse score: expected one of {known}")
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     best = performance == performance.max(axis=1, keepdims=True)
-    cheaper = np.zeros(cost_usd.shape)  # X_n had j been chosen
-    matching = np.zeros(cost_usd.shape)  # K_n had j been chosen, right where j is among the best
-    for k in range(cost_usd.shape[1]):  # over models: (N, K, K) at once would not fit for large K
-        is_cheaper = cost_usd[:, k : k + 1] < cost_usd
-        cheaper += is_cheaper
-        matching += is_cheaper & best[:, k : k + 1]
+    order = np.argsort(cost_usd, axis=1)
+    by_cost = np.take_along_axis(cost_usd, order, axis=1)
+    place = np.broadcast_to(np.arange(by_cost.shape[1]), by_cost.shape)
+    is_dearer = np.ones(by_cost.shape, dtype=bool)  # than the one before it
+    is_dearer[:, 1:] = by_cost[:, 1:] > by_cost[:, :-1]
+    start = np.maximum.accumulate(np.where(is_dearer, place, 0), axis=1)  # of models as dear
+    n_best = np.zeros((len(best), best.shape[1] + 1))  # among the first 0, 1, ... by cost
+    np.cumsum(np.take_along_axis(best, order, axis=1), axis=1, out=n_best[:, 1:])
+    cheaper = np.empty(cost_usd.shape)  # X_n had j been chosen
+    np.put_along_axis(cheaper, order, start, axis=1)
+    matching = np.empty(cost_usd.shape)  # K_n had j been chosen, right where j is among the best
+    np.put_along_axis(matching, order, np.take_along_axis(n_best, start, axis=1), axis=1)
     if variant == "orbit":
         missed = (matching > 0).astype(np.float64)
     else:

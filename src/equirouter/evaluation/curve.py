@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resampled_means, weighted_means
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
@@ -86,12 +86,7 @@ def sweep_outcomes(
     that is no column; ConfigError for an unknown variant.
     """
     performance, cost_usd = checked_outcomes(performance, cost_usd)
-    columns = checked_chosen(chosen, *performance.shape)
-    if columns.ndim != 2:
-        raise DataError(
-            f"chosen has shape {columns.shape}; expected ({len(performance)}, T), a column per "
-            "operating point: for a single one pass chosen[:, None]"
-        )
+    columns = _checked_sweep(chosen, performance)
     return SweepOutcomes(
         *pick(
             columns, performance, cost_usd, collapse_table(performance, cost_usd, variant=variant)
@@ -121,15 +116,19 @@ def measure(
             f"{resamples} resamples need a random generator: pass rng, or resamples=0"
         )
     performance, cost_usd = checked_outcomes(performance, cost_usd)
-    sweep = sweep_outcomes(chosen, performance, cost_usd, variant=variant)
+    columns = _checked_sweep(chosen, performance)
     n_queries, n_models = performance.shape
-    at_last = np.eye(n_models)[np.asarray(chosen)[:, -1]]  # (N, K), a 1 in the chosen column
-    parts = (
-        *(sweep.performance, sweep.cost_usd, sweep.collapse),  # (N, T) each
-        *(performance, cost_usd, at_last),  # (N, K) each
-    )
-    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
-    values = np.concatenate(parts, axis=1)  # one matrix, so one product per block of resamples
+    n_points = columns.shape[1]
+    ends = np.cumsum([n_points] * 3 + [n_models] * 3)
+    # One matrix, so one product per block of resamples; made in place: it is the largest thing here
+    values = np.zeros((n_queries, ends[-1]))
+    parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) three times, (N, K) three times
+    tables = (performance, cost_usd, collapse_table(performance, cost_usd, variant=variant))
+    for part, table in zip(parts[:3], tables, strict=True):
+        part[:] = pick(columns, table)[0]
+    parts[3][:], parts[4][:] = performance, cost_usd
+    parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
+    ends = ends[:-1]
     means = np.split(weighted_means(np.ones((1, n_queries)), values), ends, axis=1)
     draws: dict[str, Draws] = {}
     if rng is not None and resamples:
@@ -139,6 +138,17 @@ def measure(
         draws=draws,
         curve=Curve(means[0][0], means[1][0], means[2][0], call_shares(chosen, n_models)),
     )
+
+
+def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:
+    """The choices as (N, T) columns of performance (N, K), or DataError."""
+    columns = checked_chosen(chosen, *performance.shape)
+    if columns.ndim != 2:
+        raise DataError(
+            f"chosen has shape {columns.shape}; expected ({len(performance)}, T), a column per "
+            "operating point: for a single one pass chosen[:, None]"
+        )
+    return columns
 
 
 def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:

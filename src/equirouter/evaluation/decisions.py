@@ -1,17 +1,21 @@
 """decisions.parquet: every choice of a run, so that anybody can compute the metrics again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.output import atomic_write
 
 __all__ = ["DecisionLog", "decision_log"]
+
+ROWS_AT_ONCE = 2**20
+"""Rows of the file that are made before they are written, some 60 bytes each."""
 
 
 class DecisionLog:
@@ -36,19 +40,41 @@ class DecisionLog:
         import pyarrow as pa
 
         n, n_points = chosen.shape
+        names = {
+            "router": pa.array([router]),
+            "query_id": pa.array([self.outcomes.query_ids[row] for row in rows]),
+            "chosen_model": pa.array(list(self.outcomes.models)),
+        }
+        at_once = max(1, ROWS_AT_ONCE // n)
+        for first in range(0, n_points, at_once):
+            part = np.arange(first, min(first + at_once, n_points), dtype=np.int32)
+            self._write(names, seed, rows, part, points, chosen[:, part])
+
+    def _write(
+        self,
+        names: Mapping[str, Any],
+        seed: int,
+        rows: IntArray,
+        part: NDArray[np.int32],
+        points: FloatArray,
+        chosen: IntArray,
+    ) -> None:
+        """Some of the operating points: part (t,), chosen (n, t). names: values by column."""
+        import pyarrow as pa
+
         columns = chosen.T.ravel()  # point by point: long runs of equal values compress well
-        queries = np.tile(np.arange(n, dtype=np.int32), n_points)
-        repeated = np.tile(rows, n_points)
-        point = np.repeat(np.arange(n_points, dtype=np.int32), n)
-        size = len(columns)
+        queries = np.tile(np.arange(len(rows), dtype=np.int32), len(part))
+        repeated = np.tile(rows, len(part))
+        point = np.repeat(part, len(rows))
+        dictionary = pa.DictionaryArray.from_arrays
         table = pa.Table.from_arrays(
             [
-                _dictionary(np.zeros(size, np.int32), [router]),
-                pa.array(np.full(size, seed, np.int64)),
+                dictionary(pa.array(np.zeros(len(columns), np.int32)), names["router"]),
+                pa.array(np.full(len(columns), seed, np.int64)),
                 pa.array(point),
                 pa.array(points[point]),
-                _dictionary(queries, [self.outcomes.query_ids[row] for row in rows]),
-                _dictionary(columns.astype(np.int32), self.outcomes.models),
+                dictionary(pa.array(queries), names["query_id"]),
+                dictionary(pa.array(columns.astype(np.int32)), names["chosen_model"]),
                 pa.array(self.outcomes.performance[repeated, columns]),
                 pa.array(self.outcomes.cost_usd[repeated, columns]),
             ],
@@ -92,9 +118,3 @@ def _schema(setting: str) -> Any:  # noqa: ANN401  # pyarrow is not typed
             ("cost_usd", pa.float64()),
         ]
     )
-
-
-def _dictionary(indices: Any, values: Sequence[str]) -> Any:  # noqa: ANN401
-    import pyarrow as pa
-
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(list(values)))

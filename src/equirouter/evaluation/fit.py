@@ -4,27 +4,25 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.arrays import Float32Array
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.curve import Measurement, measure
-from equirouter.evaluation.protocol import Part, fit_timed, prepare, scale_for, scores_of, stream
+from equirouter.evaluation.protocol import embedded, stream
+from equirouter.evaluation.stages import Stages, fit_stage, join_stages
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Calibration, Policy, UtilityPolicy, calibrate, check_target
+from equirouter.policy import Calibration, Policy, calibrate, check_target
 from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
-from equirouter.routers.scale import ScoreScale
 
 __all__ = ["fit_pipeline"]
-
-N_POINTS = 100
 
 PolicyName: TypeAlias = Literal["budget", "utility"]
 
@@ -41,6 +39,7 @@ def fit_pipeline(
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
     resamples: int = 1000,
+    early_exit: Encoder | None = None,
     embeddings: Float32Array | None = None,
     cache: EmbeddingCache | None = None,
     device: str = "auto",
@@ -52,35 +51,32 @@ def fit_pipeline(
     "utility" where the scores estimate performance and "budget" where they only rank. quality: the
     target for calls that name none; it must be within reach on the validation part. confidence:
     that the target is kept, see Calibration.operating_point; 0.5 takes validation at its word.
+    early_exit: a cheaper encoder; a router of the same kind on it is asked first, and decides where
+    it is sure (see exit_threshold). embeddings: of encoder, when they were made before.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
     check_target(quality, confidence)  # said now, and not after the training
     require("torch", extra="train", purpose="fit routers and cost models")
-    made = make_router(router)
-    kind, rule = _policy(made, router, policy)
-    if hasattr(made, "device"):
-        made.device = device
+    kind, rule = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
-        embeddings = encode_cached(
-            encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
-        )
+        embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
+    first = None
+    if early_exit is not None:
+        first = embedded(early_exit, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1)
-    prepared = prepare(outcomes, embeddings, parts, device=device)
-    fit_timed(made, prepared, name=router, seed=seed)
-    scale = scale_for(made, prepared.validation, UtilityPolicy())
-    used = scale if rule.needs == UtilityPolicy.needs else None
-    best = outcomes.take(parts.train).strongest
-    calibration = _calibrated(made, rule, used, prepared.validation, best)
+    full = fit_stage(outcomes, encoder, embeddings, parts, router, device=device)
+    cheap = None
+    if early_exit is not None and first is not None:
+        cheap = fit_stage(outcomes, early_exit, first, parts, router, device=device)
+    stages = join_stages(full, cheap)
+    calibration = _calibrated(stages, rule, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
-    measured = _measured(made, rule, used, prepared.test, resamples, stream(seed, "bootstrap"))
+    measured = _measured(stages, rule, resamples, stream(seed, "bootstrap"))
     progress("fit", 1, 1)
     return RoutingPipeline(
-        encoder=encoder,
-        router=made,
-        router_name=router.partition(":")[0],
-        cost_model=prepared.cost_model,
-        scale=scale,
+        stage=full.stage,
+        early_exit=stages.early_exit,
         models=outcomes.models,
         calibration=calibration,
         policy=kind,
@@ -100,31 +96,17 @@ def _policy(router: Router, spec: str, policy: PolicyName | None) -> tuple[Polic
     return kind, rule
 
 
-def _sweep(
-    router: Router, rule: Policy, scale: ScoreScale | None, part: Part
-) -> tuple[IntArray, FloatArray]:
-    """The choices (n, T) on a part at the operating points (T,)."""
-    scores = scores_of(router, part, scale)
-    points = rule.points(scores, part.predicted_cost_usd, N_POINTS)
-    return rule.sweep(scores, part.predicted_cost_usd, points), points
-
-
 def _measured(
-    router: Router,
-    rule: Policy,
-    scale: ScoreScale | None,
-    part: Part,
-    resamples: int,
-    rng: np.random.Generator,
+    stages: Stages, rule: Policy, resamples: int, rng: np.random.Generator
 ) -> Measurement:
-    chosen, _ = _sweep(router, rule, scale, part)
+    chosen, _ = stages.choices(rule, "test")
+    part = stages.full.part("test")
     return measure(chosen, part.performance, part.cost_usd, resamples=resamples, rng=rng)
 
 
-def _calibrated(
-    router: Router, rule: Policy, scale: ScoreScale | None, part: Part, strongest: int
-) -> Calibration:
+def _calibrated(stages: Stages, rule: Policy, strongest: int) -> Calibration:
     """What each operating point did on the validation part, in shares of the strongest model."""
+    part = stages.full.part("validation")
     for what, table in (("performance", part.performance), ("cost_usd", part.cost_usd)):
         mean = float(table[:, strongest].mean())
         if mean <= 0:
@@ -132,7 +114,7 @@ def _calibrated(
                 f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
                 "validation queries, so no share of it can be promised; more rows are needed"
             )
-    chosen, points = _sweep(router, rule, scale, part)
+    chosen, points = stages.choices(rule, "validation")
     return calibrate(
         chosen,
         points,

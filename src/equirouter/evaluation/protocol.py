@@ -16,12 +16,24 @@ from equirouter.cost import CostModel
 from equirouter.cost.predictor import CostError
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError
 from equirouter.policy import Policy
+from equirouter.progress import Progress, silent
 from equirouter.routers.base import Router, Validation
 from equirouter.routers.scale import ScoreScale, fit_scale
 
-__all__ = ["Part", "Prepared", "fit_timed", "prepare", "scale_for", "scores_of", "stream"]
+__all__ = [
+    "Part",
+    "Prepared",
+    "embedded",
+    "fit_timed",
+    "prepare",
+    "scale_for",
+    "scores_of",
+    "stream",
+]
 
 NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
@@ -81,7 +93,8 @@ def prepare(
 
     embeddings: (N, d) of all queries of the table. device: of the cost model made here. Incomplete
     queries train with the cells they have; they are left out of validation and test, and those of
-    the test part are counted.
+    the test part are counted. Embeddings may be a memory-mapped file: each part is a copy of its
+    rows, all of them together one copy of the file, and nothing else is held of it.
     """
     if len(embeddings) != outcomes.n_queries:
         raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
@@ -90,29 +103,45 @@ def prepare(
     for name, rows in (("validation", validation), ("test", test)):
         if len(rows) == 0:
             raise DataError(f"{outcomes.name}: no complete query in the {name} part")
-    cost_model = (cost_model or CostModel(device=device)).fit(
-        embeddings[split.train],
-        outcomes.cost_usd[split.train],
-        validation=(embeddings[validation], outcomes.cost_usd[validation]),
-        rng=stream(split.seed, "cost"),
-    )
-    predicted = cost_model.predict(embeddings)
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
+    seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
+    cost_model = (cost_model or CostModel(device=device)).fit(
+        seen[0],
+        outcomes.cost_usd[split.train],
+        validation=(seen[1], outcomes.cost_usd[validation]),
+        rng=stream(split.seed, "cost"),
+    )
     train, held_out, measured = (
         Part(
             rows,
-            embeddings[rows],
+            part,
             tasks[rows],
             noise[rows],
             outcomes.performance[rows],
             outcomes.cost_usd[rows],
-            predicted[rows],
+            cost_model.predict(part),
         )
-        for rows in (split.train, validation, test)
+        for rows, part in zip((split.train, validation, test), seen, strict=True)
     )
-    error = cost_model.error(embeddings[test], outcomes.cost_usd[test])
+    error = cost_model.error(measured.embeddings, measured.cost_usd)
     return Prepared(train, held_out, measured, cost_model, error, len(split.test) - len(test))
+
+
+def embedded(
+    encoder: Encoder,
+    outcomes: Outcomes,
+    split: Split,
+    *,
+    cache: EmbeddingCache | None,
+    progress: Progress = silent,
+) -> Float32Array:
+    """Embeddings (N, d) of all queries by an encoder that has learned from the training part."""
+    if encoder.learns:
+        encoder.fit([outcomes.texts[row] for row in split.train])
+    return encode_cached(
+        encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
+    )
 
 
 def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
@@ -155,5 +184,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def _one_hot(tasks: Sequence[str]) -> Float32Array:
-    _, column = np.unique(np.asarray(tasks), return_inverse=True)
-    return np.eye(int(column.max()) + 1, dtype=np.float32)[column]
+    number = {task: column for column, task in enumerate(sorted(set(tasks)))}
+    hot = np.zeros((len(tasks), len(number)), dtype=np.float32)
+    hot[np.arange(len(tasks)), [number[task] for task in tasks]] = 1.0
+    return hot

@@ -1,7 +1,8 @@
 """Policies: the only place where scores and predicted costs become a choice.
 
-base.py is the contract, budget.py the paper's per-query budget, utility.py performance minus priced
-cost, quality.py finds the operating point that keeps a stated share of the strongest's performance.
+base.py is the contract, order.py the order of the models by value and cost, budget.py the paper's
+per-query budget, utility.py performance minus priced cost, quality.py finds the operating point
+that keeps a stated share of the strongest's performance.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy

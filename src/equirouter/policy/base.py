@@ -5,15 +5,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError, DataError
+from equirouter.policy.order import NOTHING_FITS
 from equirouter.routers.base import ScoresAre
 
 __all__ = ["NOTHING_FITS", "Policy", "WhenNothingFits", "check_inputs", "check_when_nothing_fits"]
 
 WhenNothingFits = Literal["cheapest", "refuse"]
-NOTHING_FITS = -1
-"""What `choose` gives for a query that no model may answer."""
 
 
 class Policy(ABC):
@@ -25,10 +24,11 @@ class Policy(ABC):
     setting: ClassVar[str]
     """What an operating point is called in results, with its unit: budget_usd, lambda."""
 
+    @abstractmethod
     def choose(
         self,
-        scores: FloatArray,
-        predicted_cost_usd: FloatArray,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
     ) -> IntArray:
         """Chosen columns (N,) for scores and predicted_cost_usd (N, K).
@@ -36,14 +36,12 @@ class Policy(ABC):
         feasible: (N, K), False where a constraint rules a model out; such a model is never chosen.
         NOTHING_FITS (-1) marks a query that is refused. Ties go to the cheaper model.
         """
-        order = self.rank(scores, predicted_cost_usd, feasible)
-        return order[:, 0]
 
     @abstractmethod
     def rank(
         self,
-        scores: FloatArray,
-        predicted_cost_usd: FloatArray,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
     ) -> IntArray:
         """Columns (N, K) in the order in which they would be tried; the rest is -1.
@@ -52,31 +50,62 @@ class Policy(ABC):
         """
 
     @abstractmethod
-    def points(self, scores: FloatArray, predicted_cost_usd: FloatArray, n: int) -> FloatArray:
+    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
+        """What the policy maximises among the models that it may choose, (N, K)."""
+
+    def margin(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> FloatArray:
+        """How far the objective of the chosen model is above the next one's, (N,), 0 or more.
+
+        inf where there is no other choice.
+        """
+        order = self.rank(scores, predicted_cost_usd, feasible)[:, :2]
+        value = np.take_along_axis(self.objective(scores, predicted_cost_usd), order, axis=1)
+        if order.shape[1] < 2:
+            return np.full(len(order), np.inf)
+        return np.where(order[:, 1] == NOTHING_FITS, np.inf, value[:, 0] - value[:, 1])
+
+    @abstractmethod
+    def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int) -> FloatArray:
         """The n operating points (T,) of a sweep, from the least to the largest spending."""
 
     @abstractmethod
     def sweep(
-        self, scores: FloatArray, predicted_cost_usd: FloatArray, points: FloatArray
+        self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
     ) -> IntArray:
         """Chosen columns (N, T) at every operating point."""
 
 
 def check_inputs(
-    scores: FloatArray, predicted_cost_usd: FloatArray, feasible: BoolArray | None
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """The three arrays as float64 and bool, all (N, K). Raises DataError unless they agree."""
-    scores = np.asarray(scores, dtype=np.float64)
-    cost_usd = np.asarray(predicted_cost_usd, dtype=np.float64)
+    scores: RealArray, predicted_cost_usd: RealArray, feasible: BoolArray | None
+) -> tuple[RealArray, RealArray, BoolArray]:
+    """The arrays as floats, 32 bits wide where they were, and bool; all (N, K) with K > 0.
+
+    Raises DataError unless they agree and are finite.
+    """
+    scores, cost_usd = _floats(scores), _floats(predicted_cost_usd)
     allowed = np.ones(scores.shape, dtype=bool) if feasible is None else np.asarray(feasible)
     if scores.ndim != 2 or cost_usd.shape != scores.shape or allowed.shape != scores.shape:
         raise DataError(
             f"scores {scores.shape}, predicted_cost_usd {cost_usd.shape} and feasible "
             f"{allowed.shape} must all be (n_queries, n_models)"
         )
-    if not np.isfinite(scores).all() or not np.isfinite(cost_usd).all():
+    if not (_is_finite(scores) and _is_finite(cost_usd)):
         raise DataError("scores and predicted_cost_usd must be finite numbers")
     return scores, cost_usd, allowed
+
+
+def _is_finite(array: RealArray) -> bool:
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # faster than all()
+
+
+def _floats(array: RealArray) -> RealArray:
+    array = np.asarray(array)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def check_when_nothing_fits(value: str) -> WhenNothingFits:

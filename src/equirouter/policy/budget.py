@@ -4,17 +4,19 @@ import math
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.base import (
-    NOTHING_FITS,
     Policy,
     WhenNothingFits,
     check_inputs,
     check_when_nothing_fits,
 )
+from equirouter.policy.order import NOTHING_FITS, best_column, columns_by_value
 
 __all__ = ["BudgetPolicy"]
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class BudgetPolicy(Policy):
@@ -38,34 +40,64 @@ class BudgetPolicy(Policy):
         self.budget_usd = budget_usd
         self.when_nothing_fits = when_nothing_fits
 
+    def choose(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """The best column within the budget, ties to the cheaper; see Policy.choose."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        chosen = best_column(scores, cost_usd, allowed & self._affordable(cost_usd))
+        self._answer_all(chosen, cost_usd, allowed)
+        return chosen
+
     def rank(
         self,
-        scores: FloatArray,
-        predicted_cost_usd: FloatArray,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
     ) -> IntArray:
         """Columns within the budget by score, ties to the cheaper; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        fits = allowed & (cost_usd <= self.budget_usd)
-        order = np.lexsort((cost_usd, -scores, ~fits))  # the last key sorts first
-        ranked = np.where(np.take_along_axis(fits, order, axis=1), order, NOTHING_FITS)
-        if self.when_nothing_fits == "cheapest":
-            cheapest = np.where(allowed, cost_usd, np.inf).argmin(axis=1)
-            stuck = ~fits.any(axis=1) & allowed.any(axis=1)
-            ranked[stuck, 0] = cheapest[stuck]
+        ranked = columns_by_value(scores, cost_usd, allowed & self._affordable(cost_usd))
+        self._answer_all(ranked[:, 0], cost_usd, allowed)
         return ranked
+
+    def _affordable(self, cost_usd: RealArray) -> BoolArray:
+        # a float is rounded to the costs' precision, so that a cost equal to the budget is within
+        # it; what float32 cannot hold is no limit
+        limit = float(self.budget_usd) if self.budget_usd < LARGEST_FLOAT32 else math.inf
+        return np.asarray(cost_usd <= limit)
+
+    def _answer_all(self, chosen: IntArray, cost_usd: RealArray, allowed: BoolArray) -> None:
+        """Put the cheapest allowed model, in place, where nothing was chosen; or refuse."""
+        if self.when_nothing_fits == "refuse":
+            return
+        stuck = np.flatnonzero(chosen == NOTHING_FITS)
+        if stuck.size:
+            some = allowed[stuck]
+            chosen[stuck] = best_column(-cost_usd[stuck], cost_usd[stuck], some)
+
+    def objective(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,  # noqa: ARG002  # what fits, fits
+    ) -> FloatArray:
+        """The scores."""
+        return np.asarray(scores, dtype=np.float64)
 
     def points(
         self,
-        scores: FloatArray,  # noqa: ARG002  # budgets depend on costs alone
-        predicted_cost_usd: FloatArray,
+        scores: RealArray,  # noqa: ARG002  # budgets depend on costs alone
+        predicted_cost_usd: RealArray,
         n: int = 100,
     ) -> FloatArray:
         """Evenly spaced budgets from the smallest to the largest predicted cost (App. A.1)."""
         return np.linspace(predicted_cost_usd.min(), predicted_cost_usd.max(), n)
 
     def sweep(
-        self, scores: FloatArray, predicted_cost_usd: FloatArray, points: FloatArray
+        self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
     ) -> IntArray:
         """Chosen columns (N, T) for the budgets (T,).
 
@@ -81,9 +113,10 @@ class BudgetPolicy(Policy):
         rises[:, 1:] = best[:, 1:] > best[:, :-1]  # an equal score later is a dearer model: no
         place = np.maximum.accumulate(np.where(rises, np.arange(best.shape[1]), 0), axis=1)
         best_column = np.take_along_axis(by_cost, place, axis=1)  # (N, K)
+        limits = points.astype(cost_usd.dtype)  # in the costs' precision, as in choose
         n_within = np.zeros((len(scores), len(points)), dtype=np.int64)
         for column in range(sorted_costs.shape[1]):
-            n_within += sorted_costs[:, column, None] <= points
+            n_within += sorted_costs[:, column, None] <= limits
         chosen = np.take_along_axis(best_column, np.maximum(n_within - 1, 0), axis=1)
         if self.when_nothing_fits == "refuse":
             chosen[n_within == 0] = NOTHING_FITS

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import NOTHING_FITS, Policy, check_inputs
+from equirouter.policy.base import Policy, check_inputs
+from equirouter.policy.order import best_column, columns_by_value
 
 __all__ = ["UtilityPolicy"]
 
@@ -27,21 +28,32 @@ class UtilityPolicy(Policy):
             raise ConfigError(f"lambda is {lambda_}: expected a finite number of 0 or more")
         self.lambda_ = lambda_
 
+    def choose(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """The column of the highest utility, ties to the cheaper; see Policy.choose."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        return best_column(self.objective(scores, cost_usd), cost_usd, allowed)
+
     def rank(
         self,
-        scores: FloatArray,
-        predicted_cost_usd: FloatArray,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
     ) -> IntArray:
         """Columns by utility, ties to the cheaper; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        utility = scores - self.lambda_ * cost_usd
-        order = np.lexsort((cost_usd, -utility, ~allowed))
-        return np.where(np.take_along_axis(allowed, order, axis=1), order, NOTHING_FITS)
+        return columns_by_value(self.objective(scores, cost_usd), cost_usd, allowed)
 
-    def points(
-        self, scores: FloatArray, predicted_cost_usd: FloatArray, n: int = 100
-    ) -> FloatArray:
+    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
+        """Performance less lambda times cost."""
+        cost_usd = np.asarray(predicted_cost_usd, dtype=np.float64)
+        return np.asarray(scores, dtype=np.float64) - self.lambda_ * cost_usd
+
+    def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int = 100) -> FloatArray:
         """Lambdas from where cost alone decides down to 0, evenly spaced in the logarithm.
 
         The largest is the widest gap in score over the typical (median) gap in cost between a
@@ -54,7 +66,7 @@ class UtilityPolicy(Policy):
         return np.append(np.geomspace(largest, largest * 1e-6, n - 1), 0.0)
 
     def sweep(
-        self, scores: FloatArray, predicted_cost_usd: FloatArray, points: FloatArray
+        self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
     ) -> IntArray:
         """Chosen columns (N, T) for the lambdas (T,)."""
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)

@@ -1,9 +1,16 @@
 """Routers: scores for every model on every query.
 
-base.py is the contract, make.py reads what a user types, scale.py makes an order into expected
-performance, equirouter.py is the paper's router,
-mlp.py, knn.py and anchors.py are the others; networks.py, losses.py and training.py train with
-torch, forward.py runs what was trained in NumPy.
+    base.py         Router, the contract
+    make.py         a router from what a user types
+    scale.py        scores that only rank, made into expected performance
+    equirouter.py   the paper's router; head.py the part of it that knows the models, firststage.py
+                    which models of a large pool are scored in full
+    mlp.py, linear.py, svm.py, embedllm.py, routerdc.py   routers that learn weights
+    knn.py          the nearest training queries; neighbours.py finds them
+    avengerspro.py  clusters of training queries; clusters.py makes them
+    anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
+    networks.py, embedllm_network.py, routerdc_network.py, losses.py, training.py   torch, for fit
+    forward.py      what was trained, in NumPy
 """
 
 from equirouter.routers.base import Router, Validation

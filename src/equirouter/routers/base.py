@@ -4,13 +4,16 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import DataError, PipelineError
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["Router", "ScoresAre", "Validation", "check_training"]
 
@@ -66,6 +69,18 @@ class Router(ABC):
     @abstractmethod
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Scores (N, K) float32 for embeddings (N, d); within a row, higher is better."""
+
+    def add_to_graph(
+        self,
+        graph: "OnnxGraph",  # noqa: ARG002
+        embeddings: str,  # noqa: ARG002
+    ) -> str | None:
+        """Add the nodes that compute what `predict` does, up to rounding; for serving and export.
+
+        embeddings: the name of an input (N, d) float32. Returns the name of the scores (N, K), or
+        None where a router has no such form; it is run by `predict` then.
+        """
+        return None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -1,22 +1,32 @@
 """EquiRouter: learn the ranking of the models per query (paper, section 4, Eq. 5-8)."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
-from equirouter.routers.forward import gelu, layer_norm, linear
+from equirouter.routers.firststage import FirstStage
+from equirouter.routers.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
+from equirouter.routers.head import Head
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from equirouter.onnxgraph import OnnxGraph
+
 __all__ = ["EquiRouter"]
 
+LARGE_POOL = 1000
+FIRST_STAGE_MODELS = 256
+FIRST_STAGE_QUERIES = 1024  # at most so many training queries show it what the head says
+VALIDATION_CELLS = 2**17  # queries x models whose loss is computed at once
 BLOCK_ROWS = 4096  # (rows, D) blocks of 2 MB: they stay in the processor's cache
 
 
@@ -29,7 +39,13 @@ class EquiRouter(Router):
     ablation, "ranking+mse" is mse + ranking_weight * ranking. tie_weight: how much a pair counts
     that is ordered by cost alone; 1.0 is Eq. 8 as written, 0 ignores ties (docs/decisions.md tells
     what 1.0 does). dropout in [0, 1). epochs, batch_size, learning_rate, weight_decay (the L2
-    penalty of section 4.3), patience: see Schedule. device: auto, cpu or cuda, for fitting only.
+    penalty of section 4.3), patience: see Schedule. max_models_per_step: a training step scores all
+    models and compares all their pairs up to this number; of more models it draws so many at
+    random, whose loss is an unbiased estimate (losses.pairwise_ranking), so that a step's time and
+    memory do not grow with the number of pairs. first_stage: how many models of a pool predict
+    scores in full for a query, chosen by a dot product (firststage.FirstStage), the others get
+    estimates; 0: all, None: FIRST_STAGE_MODELS in pools of more than LARGE_POOL models, all in
+    others. device: auto, cpu or cuda, for fitting only.
 
     Presets: `paper` has the settings of App. A.2 and, where the paper is silent (D, d_m, the head,
     the L2 weight), the choices written here; `default` is what was best on validation data.
@@ -58,9 +74,9 @@ class EquiRouter(Router):
     def __init__(
         self,
         *,
-        trunk: Sequence[int] = (128, 64),
+        trunk: Sequence[int] = (64, 64),
         model_width: int = 32,
-        head_width: int = 64,
+        head_width: int = 32,
         joint_feature: bool = True,
         loss: Literal["ranking", "mse", "ranking+mse"] = "ranking",
         ranking_weight: float = 1.0,
@@ -71,6 +87,8 @@ class EquiRouter(Router):
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-5,
         patience: int | None = 10,
+        max_models_per_step: int = 128,
+        first_stage: int | None = None,
         device: str = "auto",
     ) -> None:
         self.trunk = trunk
@@ -86,6 +104,8 @@ class EquiRouter(Router):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.patience = patience
+        self.max_models_per_step = max_models_per_step
+        self.first_stage = first_stage
         self.device = device
 
     @property
@@ -124,23 +144,92 @@ class EquiRouter(Router):
             training.train(
                 network,
                 self._loss_of,
-                (embeddings, performance, cost_usd),
+                _training_arrays(embeddings, performance, cost_usd),
                 schedule,
                 device=self.device,
-                validation=validation,
+                validation=None if validation is None else _training_arrays(*validation),
+                validation_rows=self._validation_rows(n_models),
             )
         self.weights_ = training.weights_of(network)
+        self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
         return self
+
+    def _fit_first_stage(
+        self, embeddings: Float32Array, cost_usd: FloatArray
+    ) -> dict[str, NDArray[Any]]:
+        """The arrays of a FirstStage; none where every query scores every model in full."""
+        if not self._n_full(cost_usd.shape[1]):
+            return {}
+        step = -(-len(embeddings) // FIRST_STAGE_QUERIES)
+        z = self._encode(np.ascontiguousarray(embeddings[::step], dtype=np.float32))
+        return FirstStage.fit(z, self._head().scores, np.nanmean(cost_usd, axis=0)).state()
+
+    def _n_full(self, n_models: int) -> int:
+        """How many models a query scores in full after a first stage; 0: all, there is none."""
+        large = FIRST_STAGE_MODELS if n_models > LARGE_POOL else 0
+        wanted = large if self.first_stage is None else self.first_stage
+        return wanted if wanted < n_models else 0
+
+    def _validation_rows(self, n_models: int) -> int:
+        """Validation queries at once: of a sample of models, more blocks see more models."""
+        rows = max(1, VALIDATION_CELLS // min(n_models, self.max_models_per_step))
+        return rows if n_models <= self.max_models_per_step else min(rows, self.batch_size)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Scores (N, K); they estimate performance unless the loss is "ranking" alone."""
-        parts = _ModelParts(self.weights_, joint_feature=self.joint_feature)
+        head = self._head()
         x = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if self.first_stage_:
+            return self._predict_in_two_stages(x)
         blocks = [
-            parts.scores(self._encode(x[start : start + BLOCK_ROWS]))
+            head.scores(self._encode(x[start : start + BLOCK_ROWS]))
             for start in range(0, len(x), BLOCK_ROWS)
         ]
-        return np.concatenate(blocks) if blocks else np.empty((0, parts.n_models), np.float32)
+        return np.concatenate(blocks) if blocks else np.empty((0, head.n_models), np.float32)
+
+    def _predict_in_two_stages(self, x: Float32Array) -> Float32Array:
+        """Query by query, as each scores other models: so its scores depend on it alone."""
+        head = self._head()
+        stage = FirstStage.restore(self.first_stage_, head.n_models)
+        n_full = self._n_full(head.n_models)
+        out = np.empty((len(x), head.n_models), dtype=np.float32)
+        for row in range(len(x)):
+            z = self._encode(x[row : row + 1])[0]
+            estimates = stage.estimates(z)
+            columns = stage.promising(estimates, n_full)
+            out[row] = stage.completed(estimates, columns, head.scores_at(z, columns))
+        return out
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Returns self."""
+        self.first_stage_ = {}
+        return super().restore(state)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+        """The trunk and the head; see Router.add_to_graph. None where a first stage chooses."""
+        if self.first_stage_:
+            return None
+        x = embeddings
+        for layer in range(len(self.trunk)):
+            name, norm = f"trunk.{layer}", f"trunk_norm.{layer}"
+            weight, bias, scale, shift = (
+                self.weights_[f"{part}.{kind}"]
+                for part in (name, norm)
+                for kind in ("weight", "bias")
+            )
+            x = graph.op("Gelu", graph.affine(name, x, weight, bias), approximate="tanh")
+            x = graph.layer_norm(norm, x, scale, shift, float(LAYER_NORM_EPSILON))
+        return self._head().add_to_graph(graph, x)
+
+    def _head(self) -> Head:
+        """What predict needs of each model; computed again when the weights are others."""
+        arrays = list(self.weights_.values())
+        of, known = vars(self).get("_known_head", ([], None))
+        if known is not None and len(of) == len(arrays) and all(map(operator.is_, of, arrays)):
+            return cast(Head, known)
+        head = Head(self.weights_, joint_feature=self.joint_feature)
+        self._known_head = (arrays, head)
+        return head
 
     def _encode(self, x: Float32Array) -> Float32Array:
         """The trunk f: (B, d) -> (B, D)."""
@@ -150,16 +239,32 @@ class EquiRouter(Router):
         return x
 
     def _loss_of(self, network: "nn.Module", batch: "Sequence[Tensor]") -> "Tensor":
-        from equirouter.routers.losses import masked_mse, pairwise_ranking
+        from equirouter.routers import losses
 
-        embeddings, performance, cost_usd = batch
-        scores = network(embeddings)
+        embeddings, performance, cost_usd, n_pairs, n_known = batch
+        n_models = performance.shape[1]
+        columns = self._sampled(n_models)
+        if columns is not None:
+            columns = columns.to(performance.device)
+            performance, cost_usd = performance[:, columns], cost_usd[:, columns]
+        scores = network(embeddings, columns)
         if self.loss == "mse":
-            return masked_mse(scores, performance)
-        ranking = pairwise_ranking(scores, performance, cost_usd, self.tie_weight)
+            return losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
+        ranking = losses.pairwise_ranking(
+            scores, performance, cost_usd, self.tie_weight, n_pairs=n_pairs, n_models=n_models
+        )
         if self.loss == "ranking":
             return ranking
-        return masked_mse(scores, performance) + self.ranking_weight * ranking
+        error = losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
+        return error + self.ranking_weight * ranking
+
+    def _sampled(self, n_models: int) -> "Tensor | None":
+        """The columns of one step in rising order, from torch's generator; None: all."""
+        import torch
+
+        if n_models <= self.max_models_per_step:
+            return None
+        return torch.randperm(n_models)[: self.max_models_per_step].sort().values
 
     def _check(self) -> None:
         if self.loss not in ("ranking", "mse", "ranking+mse"):
@@ -170,38 +275,21 @@ class EquiRouter(Router):
             raise ConfigError(f"dropout {self.dropout}: expected 0 to below 1")
         if self.tie_weight < 0 or self.ranking_weight < 0:
             raise ConfigError("tie_weight and ranking_weight: expected 0 or more")
+        if self.max_models_per_step < 2:
+            raise ConfigError(
+                f"max_models_per_step {self.max_models_per_step}: a pair needs at least 2"
+            )
+        if self.first_stage is not None and (self.first_stage < 0 or self.first_stage == 1):
+            raise ConfigError(
+                f"first_stage {self.first_stage}: expected 2 or more models, 0 for all, or none"
+            )
 
 
-class _ModelParts:
-    """What the head needs of each model, computed once; EquiRouterNet explains the algebra."""
+def _training_arrays(
+    embeddings: Float32Array, performance: FloatArray, cost_usd: FloatArray
+) -> tuple[NDArray[np.generic], ...]:
+    """What a step needs of each query; the pairs are counted once here, over all its models."""
+    from equirouter.routers.losses import count_pairs
 
-    def __init__(self, weights: Mapping[str, Float32Array], *, joint_feature: bool) -> None:
-        self.weights = weights
-        models = weights["models"]
-        self.n_models = len(models)
-        e = linear(weights, "psi", models)  # (K, D)
-        head, bias = weights["head.weight"], weights["head.bias"]
-        if joint_feature:
-            self.gamma, self.beta = np.split(linear(weights, "phi", models), 2, axis=1)
-            w1, w2, w3, self.w4 = np.split(head, 4, axis=1)  # (H, D) each
-            mixed = w1 + w3 * e[:, None, :]  # (K, H, D)
-            self.matrix = mixed * self.gamma[:, None, :]
-            self.constant = np.einsum("khd,kd->kh", mixed, self.beta) + e @ w2.T + bias
-            self.e: Float32Array | None = e
-        else:
-            w_query, w_model = np.split(head, 2, axis=1)
-            self.matrix = np.broadcast_to(w_query, (self.n_models, *w_query.shape))
-            self.constant = e @ w_model.T + bias
-            self.e = None
-
-    def scores(self, z: Float32Array) -> Float32Array:
-        """(B, D) -> (B, K)."""
-        out = np.empty((len(z), self.n_models), dtype=np.float32)
-        for model in range(self.n_models):
-            hidden = z @ self.matrix[model].T + self.constant[model]
-            if self.e is not None:
-                offset = np.abs(self.gamma[model] * z + (self.beta[model] - self.e[model]))
-                hidden += offset @ self.w4.T
-            hidden = layer_norm(self.weights, "head_norm", gelu(hidden))
-            out[:, model] = linear(self.weights, "score", hidden)[:, 0]
-        return out
+    n_known = performance.shape[1] - np.isnan(performance).sum(axis=1)
+    return embeddings, performance, cost_usd, count_pairs(performance, cost_usd), n_known

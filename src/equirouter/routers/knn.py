@@ -1,28 +1,37 @@
 """KNNRouter: a model is as good as it was on the nearest training queries (paper, App. A.2)."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
-__all__ = ["KNNRouter"]
+__all__ = ["EXACT_UP_TO", "KNNRouter"]
 
-BLOCK_ROWS = 1024  # similarities of a block with all training queries are held at once
+EXACT_UP_TO = 50_000
+"""Training queries up to which index="auto" compares with all of them (benchmarks/scale.md)."""
+
+IndexKind = Literal["auto", "exact", "faiss"]
 
 
 class KNNRouter(Router):
     """Mean performance over the k nearest training queries by cosine similarity, unweighted.
 
     k: number of neighbours; fewer training queries than k are all neighbours. A model without a
-    known outcome among the neighbours gets its mean over the training part. Source: Stripelis et
-    al. 2024; k = 50 in the paper, App. A.2.
+    known outcome among the neighbours gets its mean over the training part. index: "exact" compares
+    a query with every training query, "faiss" with some groups of them that hold 99 % of its
+    neighbours; "auto" is exact up to EXACT_UP_TO training queries and "faiss" beyond. Only fit
+    needs faiss (extra `index`). Source: Stripelis et al. 2024; k = 50 in the paper, App. A.2.
     """
 
-    def __init__(self, *, k: int = 50) -> None:
+    def __init__(self, *, k: int = 50, index: IndexKind = "auto") -> None:
         self.k = k
+        self.index = index
 
     @property
     def scores_are(self) -> ScoresAre:
@@ -36,36 +45,90 @@ class KNNRouter(Router):
         cost_usd: FloatArray,
         *,
         validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
-        rng: np.random.Generator,  # noqa: ARG002  # nothing random
+        rng: np.random.Generator,
     ) -> Self:
-        """Keep the training queries."""
+        """Keep the training queries; group them for an index, which is what rng is for.
+
+        Raises ConfigError for settings that make no sense, MissingExtraError for an index without
+        faiss: what is fitted does not depend on what happens to be installed.
+        """
         if self.k < 1:
             raise ConfigError(f"k is {self.k}: at least one neighbour is needed")
-        check_training(embeddings, performance, cost_usd)
-        self.embeddings_ = _unit(embeddings)
-        self.performance_ = performance.astype(np.float32)
+        if self.index not in get_args(IndexKind):
+            known = ", ".join(map(repr, get_args(IndexKind)))
+            raise ConfigError(f"index is {self.index!r}: expected one of {known}")
+        n, _, _ = check_training(embeddings, performance, cost_usd)
         self.mean_performance_ = np.nanmean(performance, axis=0).astype(np.float32)
+        self.performance_ = performance.astype(np.float32)
+        self.index_: dict[str, NDArray[Any]] = {}
+        if self.index == "faiss" or (self.index == "auto" and n > EXACT_UP_TO):
+            made = InvertedFile.build(embeddings, min(self.k, n), rng)
+            self.embeddings_ = made.points
+            self.performance_ = self.performance_[made.numbers]
+            self.index_ = made.state()
+        else:
+            self.embeddings_ = _unit_copy(embeddings)
         return self
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
-        """Mean performance (N, K) of the neighbours."""
-        queries = _unit(embeddings)
-        known = np.isfinite(self.performance_)
-        values = np.where(known, self.performance_, 0.0)
-        k = min(self.k, len(self.embeddings_))
-        out = np.empty((len(queries), values.shape[1]), dtype=np.float32)
-        for start in range(0, len(queries), BLOCK_ROWS):
-            similarity = queries[start : start + BLOCK_ROWS] @ self.embeddings_.T
-            nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-            count = known[nearest].sum(axis=1)
-            total = values[nearest].sum(axis=1)
-            mean = total / np.maximum(count, 1)
-            out[start : start + BLOCK_ROWS] = np.where(count > 0, mean, self.mean_performance_)
+        """Mean performance (N, K) of the neighbours; a query's does not depend on the others.
+
+        Raises DataError for an embedding that is not finite or has another length than in training.
+        """
+        n, width = self.embeddings_.shape
+        n_models = self.performance_.shape[1]
+        k = min(self.k, n)
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            raise DataError(f"embeddings {embeddings.shape}: the router was fitted on (N, {width})")
+        out = np.empty((len(embeddings), n_models), dtype=np.float32)
+        similarities = 9 * (int(self.index_["probes"][0]) * 2 * k if self.index_ else n)
+        block = max(1, BLOCK_BYTES // max(similarities, 13 * k * n_models))
+        for start in range(0, len(embeddings), block):
+            queries = unit_rows(embeddings[start : start + block])
+            if not np.isfinite(queries).all():
+                row = start + int(np.argmin(np.isfinite(queries).all(axis=1)))
+                raise DataError(f"the embedding of query {row} is not finite")
+            out[start : start + block] = self._means(self._neighbours(queries, k))
         return out
 
+    def _neighbours(self, queries: Float32Array, k: int) -> IntArray:
+        """(B, k) rows of embeddings_, nearest first."""
+        if not self.index_:
+            return nearest(queries, self.embeddings_, k)
+        return self._inverted_file().search(queries, k)
 
-def _unit(embeddings: Float32Array) -> Float32Array:
-    """Rows scaled to length 1, so that a dot product is the cosine; a zero row stays zero."""
-    rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))
+    def _means(self, neighbours: IntArray) -> Float32Array:
+        """(B, K) means of the known outcomes of the neighbours (B, k), added up in their order."""
+        outcomes = self.performance_[neighbours]  # (B, k, K)
+        known = np.isfinite(outcomes)
+        count = known.sum(axis=1)
+        total = np.where(known, outcomes, np.float32(0)).sum(axis=1)
+        mean = total / np.maximum(count, 1)
+        return np.asarray(np.where(count > 0, mean, self.mean_performance_), dtype=np.float32)
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Raises PipelineError for arrays that do not fit together."""
+        self.index_ = {}
+        super().restore(state)
+        if len(self.performance_) != len(self.embeddings_):
+            raise PipelineError(
+                f"knn has {len(self.embeddings_)} embeddings and {len(self.performance_)} outcomes"
+            )
+        if self.index_:
+            self._inverted_file().check()
+        return self
+
+    def _inverted_file(self) -> InvertedFile:
+        try:
+            return InvertedFile(self.embeddings_, **self.index_)
+        except TypeError as error:
+            raise PipelineError(f"the index of knn has other arrays: {[*self.index_]}") from error
+
+
+def _unit_copy(embeddings: Float32Array) -> Float32Array:
+    """All rows at length 1, made block by block: no second copy is held."""
+    out = np.empty(embeddings.shape, dtype=np.float32)
+    block = max(1, BLOCK_BYTES // (8 * embeddings.shape[1]))
+    for start in range(0, len(out), block):
+        out[start : start + block] = unit_rows(embeddings[start : start + block])
+    return out

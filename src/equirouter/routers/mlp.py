@@ -1,6 +1,7 @@
 """MLPRouter: a two-layer network that predicts every model's performance (paper, App. A.2)."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -9,7 +10,10 @@ from equirouter.extras import require
 from equirouter.routers import forward
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 
-__all__ = ["MLPRouter", "fit_mlp"]
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["MLPRouter", "fit_mlp", "mlp_hidden"]
 
 
 class MLPRouter(Router):
@@ -73,6 +77,20 @@ class MLPRouter(Router):
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
         return forward.mlp(self.weights_, embeddings)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """The two layers; see Router.add_to_graph."""
+        hidden = mlp_hidden(self.weights_, graph, "router", embeddings)
+        weight, bias = self.weights_["out.weight"], self.weights_["out.bias"]
+        return graph.affine("router.out", hidden, weight, bias)
+
+
+def mlp_hidden(
+    weights: Mapping[str, Float32Array], graph: "OnnxGraph", name: str, embeddings: str
+) -> str:
+    """The first half of forward.mlp as ONNX nodes: (N, d) -> (N, hidden)."""
+    weight, bias = weights["hidden.weight"], weights["hidden.bias"]
+    return graph.op("Relu", graph.affine(f"{name}.hidden", embeddings, weight, bias))
 
 
 def fit_mlp(

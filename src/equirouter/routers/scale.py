@@ -1,11 +1,15 @@
 """From scores that only rank to estimates of performance, by what they meant on validation data."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, RealArray
 from equirouter.errors import DataError
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["ScoreScale", "fit_scale"]
 
@@ -28,11 +32,26 @@ class ScoreScale:
     lowest: float
     highest: float
 
-    def apply(self, scores: FloatArray) -> FloatArray:
+    def apply(self, scores: RealArray) -> FloatArray:
         """Expected performance (N, K) for scores (N, K)."""
         offset = _centred(scores) - np.asarray(self.centre)
         estimate = np.asarray(self.level) + np.asarray(self.slope) * offset
         return np.asarray(np.clip(estimate, self.lowest, self.highest))
+
+    def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
+        """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
+        mean = graph.op("ReduceMean", scores, graph.const("axis_1", np.array([1])))
+        slope = np.asarray(self.slope)
+        level = np.asarray(self.level) - slope * np.asarray(self.centre)
+        ends = (self.lowest, self.highest)
+        slopes, levels, lowest, highest = (
+            graph.const(f"scale.{name}", np.asarray(value, dtype=np.float32))
+            for name, value in zip(
+                ("slope", "level", "lowest", "highest"), (slope, level, *ends), strict=True
+            )
+        )
+        line = graph.op("Add", graph.op("Mul", graph.op("Sub", scores, mean), slopes), levels)
+        return graph.op("Clip", line, lowest, highest)
 
 
 def fit_scale(scores: FloatArray, performance: FloatArray) -> ScoreScale:
@@ -58,6 +77,6 @@ def fit_scale(scores: FloatArray, performance: FloatArray) -> ScoreScale:
     )
 
 
-def _centred(scores: FloatArray) -> FloatArray:
+def _centred(scores: RealArray) -> FloatArray:
     scores = np.asarray(scores, dtype=np.float64)
     return np.asarray(scores - scores.mean(axis=1, keepdims=True))

@@ -1,0 +1,221 @@
+"""Deciding without the encoder: scores, predicted costs and policy, for one query and for many.
+
+    python benchmarks/bench_decide.py [one] [many] [--threads 2] [--queries 1000000] [--preset NAME]
+
+`one`: medians in microseconds for one query at K = 11, 100, 1,000 and 8,500 models: the scorer (one
+ONNX graph), the policy's full order, both; beside them the same router and cost model in NumPy
+(`predict`) and in torch, which scores as the paper writes it, with the concatenation of Eq. 7, and
+as this package trains it. `many`: RoutingPipeline.decide_many on embeddings in memory and in a
+memory-mapped file, K = 11, and NumPy and torch in blocks of 4,096 on a tenth of them; the memory is
+what the process holds beside the mapped file and the embeddings themselves (RssAnon). Weights are
+random: no figure here depends on what was learned.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from equirouter.arrays import Float32Array
+from equirouter.cost import CostModel
+from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import BudgetPolicy
+from equirouter.routers import Router, make_router
+from equirouter.routers.networks import MLP, EquiRouterNet
+from equirouter.routers.training import weights_of
+from equirouter.scoring import Scorer
+from equirouter.stage import Stage
+
+WIDTH = 384
+BUDGET_USD = 0.004
+BLOCK_ROWS = 4096
+
+
+class Parts:
+    """A router and a cost model with random weights, in NumPy and in torch."""
+
+    def __init__(self, preset: str, n_models: int) -> None:
+        torch.manual_seed(0)
+        rng = np.random.default_rng(0)
+        self.router: Router = make_router(f"equirouter:{preset}" if preset else "equirouter")
+        wanted = ("trunk", "model_width", "head_width", "joint_feature")
+        shape = {name: self.router.settings[name] for name in wanted}
+        self.network = EquiRouterNet(WIDTH, n_models, dropout=0.0, **shape).eval()
+        self.router.restore(
+            {f"weights_.{name}": array for name, array in weights_of(self.network).items()}
+        )
+        self.cost_model = CostModel()
+        self.cost_network = MLP(WIDTH, self.cost_model.hidden, n_models).eval()
+        mean_usd = rng.uniform(1e-3, 1e-2, n_models)
+        self.cost_model.restore(
+            {f"weights_.{name}": array for name, array in weights_of(self.cost_network).items()}
+            | {"mean_usd_": mean_usd, "spread_usd_": mean_usd / 3, "lowest_usd_": mean_usd / 9}
+        )
+        ends = (mean_usd / 3, mean_usd, mean_usd / 9)
+        self.spread, self.mean, self.lowest = (torch.tensor(e, dtype=torch.float32) for e in ends)
+
+    def numpy(self, x: Float32Array) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and costs by the two `predict`."""
+        return self.router.predict(x), self.cost_model.predict(x)
+
+    @torch.inference_mode()
+    def as_trained(self, x: Float32Array) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and costs by the torch modules."""
+        q = torch.from_numpy(x)
+        return self.network(q).numpy(), self._costs(q)
+
+    @torch.inference_mode()
+    def as_written(self, x: Float32Array) -> tuple[np.ndarray, np.ndarray]:
+        """Eq. 5-7 with the concatenation: [z_j, e_j, z_j * e_j, |z_j - e_j|] for every pair."""
+        q, net = torch.from_numpy(x), self.network
+        gamma, beta = net.phi(net.models).chunk(2, dim=1)
+        z = gamma * net.encode(q)[:, None, :] + beta  # (B, K, D)
+        e = net.psi(net.models).expand_as(z)
+        joint = torch.cat([z, e, z * e, (z - e).abs()], dim=2)
+        hidden = torch.nn.functional.gelu(net.head(joint), approximate="tanh")
+        return net.score(net.head_norm(hidden)).squeeze(-1).numpy(), self._costs(q)
+
+    def _costs(self, q: torch.Tensor) -> np.ndarray:
+        found = torch.maximum(self.cost_network(q) * self.spread + self.mean, self.lowest)
+        return np.asarray(found.numpy())
+
+
+def median_us(call: Callable[[], object], seconds: float) -> float:
+    """Median time of a call in microseconds, over some seconds of calls, after a few unmeasured."""
+    for _ in range(3):
+        call()
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < 5:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e6
+
+
+def one(preset: str, threads: int, seconds: float) -> None:
+    print("\n| K | scorer | order | both | NumPy | torch as trained | torch as written |")
+    print("|---|---|---|---|---|---|---|")
+    policy = BudgetPolicy(BUDGET_USD)
+    for n_models in (11, 100, 1000, 8500):
+        parts = Parts(preset, n_models)
+        scorer = Scorer.of(parts.router, parts.cost_model, threads=threads)
+        x = unit(1)
+        scores, costs = scorer(x)
+
+        def both(scorer: Scorer = scorer, x: Float32Array = x) -> object:
+            return policy.rank(*scorer(x))
+
+        calls: list[Callable[[], object]] = [
+            lambda scorer=scorer, x=x: scorer(x),  # type: ignore[misc]
+            lambda scores=scores, costs=costs: policy.rank(scores, costs),  # type: ignore[misc]
+            both,
+            lambda parts=parts, x=x: parts.numpy(x),  # type: ignore[misc]
+            lambda parts=parts, x=x: parts.as_trained(x),  # type: ignore[misc]
+            lambda parts=parts, x=x: parts.as_written(x),  # type: ignore[misc]
+        ]
+        cells = [f"{median_us(call, seconds):,.0f}" for call in calls]
+        print(f"| {n_models:,} | {' | '.join(cells)} |", flush=True)
+
+
+def many(preset: str, threads: int, n_queries: int) -> None:
+    parts = Parts(preset, 11)
+    stage = Stage(
+        encoder=cast(Any, FixedWidth()),
+        router=parts.router,
+        router_name="equirouter",
+        cost_model=parts.cost_model,
+        scale=None,
+        scorer=Scorer.of(parts.router, parts.cost_model, threads=threads),
+    )
+    models = [f"model{j}" for j in range(11)]
+    pipeline = RoutingPipeline(stage=stage, models=models, calibration=cast(Any, None))
+    x = unit(n_queries)
+    print("\n| path | queries | seconds | queries/s | memory beside the input, MB |")
+    print("|---|---|---|---|---|")
+
+    def decide(rows: Float32Array) -> None:
+        pipeline.decide_many(embeddings=rows, budget_usd=BUDGET_USD)
+
+    decide(x[:20_000])
+    row("decide_many, in memory", n_queries, lambda: decide(x))
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "x.npy", x)
+        mapped = np.load(Path(folder) / "x.npy", mmap_mode="r")
+        row("decide_many, memory-mapped", n_queries, lambda: decide(mapped))
+    policy = BudgetPolicy(BUDGET_USD)
+    tenth = x[: n_queries // 10]
+    peers = {
+        "NumPy": parts.numpy,
+        "torch as trained": parts.as_trained,
+        "torch as written": parts.as_written,
+    }
+    for name, predict in peers.items():
+
+        def blocks(predict: Callable[[Float32Array], Any] = predict) -> None:
+            for start in range(0, len(tenth), BLOCK_ROWS):
+                policy.choose(*predict(tenth[start : start + BLOCK_ROWS]))
+
+        row(name, len(tenth), blocks)
+
+
+def row(name: str, n_queries: int, call: Callable[[], object], repeats: int = 3) -> None:
+    """Print one row: the median of some calls, and how far the memory rose in them."""
+    before, most, times = anonymous_mb(), 0.0, []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+        most = max(most, anonymous_mb())
+    seconds = statistics.median(times)
+    rate = n_queries / seconds
+    print(f"| {name} | {n_queries:,} | {seconds:.2f} | {rate:,.0f} | {most - before:.0f} |")
+
+
+def anonymous_mb() -> float:
+    """Memory of this process that no file backs, in MB."""
+    status = Path("/proc/self/status").read_text("ascii")
+    line = next(line for line in status.splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) / 1024
+
+
+def unit(n: int) -> Float32Array:
+    """Random rows of length 1."""
+    x = np.random.default_rng(0).standard_normal((n, WIDTH), dtype=np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
+
+
+class FixedWidth:
+    """Stands where an encoder would: only its width is asked for."""
+
+    name = "none"
+    dimension = WIDTH
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", choices=["one", "many", []], default=[])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--queries", type=int, default=1_000_000)
+    parser.add_argument("--preset", default="")
+    parser.add_argument("--seconds", type=float, default=1.0)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"preset {args.preset or 'default'}, {args.threads} threads")
+    if "one" in args.what or not args.what:
+        one(args.preset, args.threads, args.seconds)
+    if "many" in args.what or not args.what:
+        many(args.preset, args.threads, args.queries)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""`equirouter export`: the decision's numbers as an ONNX file for other programs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json
+
+__all__ = ["export"]
+
+
+def export(
+    pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the graph is written.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
+    from equirouter.output import atomic_write
+    from equirouter.pipeline import RoutingPipeline
+    from equirouter.scoring import export_decision
+
+    loaded = RoutingPipeline.load(pipeline)
+    stage = loaded.stage
+    content = export_decision(
+        stage.router,
+        stage.cost_model,
+        models=loaded.models,
+        encoder_fingerprint=stage.encoder.fingerprint,
+        scale=stage.scale,
+    )
+    with atomic_write(out, "wb") as stream:
+        stream.write(content)
+    if as_json:
+        print_json({"file": str(out), "bytes": len(content), "models": list(loaded.models)})
+    elif not quiet:
+        typer.echo(f"{out}: {len(content)} bytes, {len(loaded.models)} models")

@@ -1,0 +1,134 @@
+"""Two encoders side by side: their embeddings of a query joined into one."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.arrays import Float32Array
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.minilm import MiniLMEncoder
+from equirouter.encoders.static import StaticEncoder
+from equirouter.encoders.windows import DEFAULT_WINDOW
+from equirouter.errors import PipelineError
+from equirouter.progress import Progress
+
+__all__ = ["JoinedEncoder", "StaticMiniLMEncoder"]
+
+
+class JoinedEncoder(Encoder):
+    """Embeddings of several encoders of text, one behind the other and scaled to length 1.
+
+    parts: the encoders by name; every one has the same weight. The settings of two parts must not
+    have a name in common. What a part learns, it learns from the same texts; in `state` its arrays
+    have its name and a dot before theirs.
+    """
+
+    def __init__(self, parts: Mapping[str, Encoder]) -> None:
+        self.parts = dict(parts)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of all parts."""
+        return {key: value for part in self.parts.values() for key, value in part.settings.items()}
+
+    @property
+    def learns(self) -> bool:
+        """Whether a part does."""
+        return any(part.learns for part in self.parts.values())
+
+    def fit(self, texts: Sequence[str]) -> Self:
+        """Fit every part; returns self."""
+        for part in self.parts.values():
+            part.fit(texts)
+        return self
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the parts keep, under NAME.array."""
+        return {
+            f"{name}.{key}": array
+            for name, part in self.parts.items()
+            for key, array in part.state().items()
+        }
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Raises PipelineError for an array that no part has."""
+        of_part: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in self.parts}
+        for key, array in state.items():
+            name, _, inner = key.partition(".")
+            if name not in of_part:
+                raise PipelineError(f"encoder {self.name} has no learned array {key!r}")
+            of_part[name][inner] = array
+        for name, part in self.parts.items():
+            part.restore(of_part[name])
+        return self
+
+    @property
+    def dimension(self) -> int:
+        """The sum of the parts' dimensions."""
+        return sum(part.dimension for part in self.parts.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the parts' fingerprints, in their order."""
+        of_parts = json.dumps([part.fingerprint for part in self.parts.values()])
+        return f"{self.name}-{hashlib.sha256(of_parts.encode()).hexdigest()[:16]}"
+
+    def embed(
+        self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
+    ) -> Float32Array:
+        """See Encoder.encode; progress counts texts, each once per part."""
+        total = len(texts) * len(self.parts)
+        halves = []
+        for i, part in enumerate(self.parts.values()):
+            share = _share(progress, i * len(texts), len(texts), total)
+            halves.append(part.embed(texts, images, share))
+        joined: Float32Array = np.concatenate(halves, axis=1)  # (N, d)
+        joined /= np.sqrt(np.float32(len(halves)))
+        return joined
+
+
+class StaticMiniLMEncoder(JoinedEncoder):
+    """`static` and `minilm` side by side: the whole text by its words, and a part of it in context.
+
+    dimension: of the static half. window, max_windows, precision: of the contextual half. weights,
+    threads: of both. See StaticEncoder and MiniLMEncoder; errors are theirs.
+    """
+
+    name = "static+minilm"
+
+    def __init__(
+        self,
+        *,
+        dimension: int = 256,
+        window: str = DEFAULT_WINDOW,
+        weights: Path | None = None,
+        threads: int | None = None,
+        max_windows: int | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        super().__init__(
+            {
+                "static": StaticEncoder(dimension=dimension, weights=weights, threads=threads),
+                "minilm": MiniLMEncoder(
+                    window=window,
+                    weights=weights,
+                    threads=threads,
+                    max_windows=max_windows,
+                    precision=precision,
+                ),
+            }
+        )
+
+
+def _share(progress: Progress, start: int, size: int, total: int) -> Progress:
+    """Progress of one part, as progress of the whole."""
+
+    def share(stage: str, done: int, of: int) -> None:
+        progress(stage, start + size * done // max(of, 1), total)
+
+    return share

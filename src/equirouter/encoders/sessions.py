@@ -1,0 +1,125 @@
+"""Runs windows through a model file on ONNX Runtime: token ids in, one vector per window out.
+
+Windows are run one at a time. There is no padding, so nothing has to be masked, and a window's
+vector is the same to the last bit whatever is run with it and on how many threads. Several windows
+share the cores by one Python thread each, which waits for nobody: ONNX Runtime holds no lock of
+Python while it computes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equirouter.arrays import Float32Array
+from equirouter.encoders.graph import HIDDEN
+from equirouter.errors import DataError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["WindowSession", "open_session"]
+
+_AT_ONCE = 64
+"""Windows handed to the threads together: what an interrupted run still finishes."""
+
+_KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
+
+
+class WindowSession:
+    """A model of one embedding per window, or of one vector per token, whose mean is taken.
+
+    graph: an ONNX file with the inputs input_ids and, if it has them, attention_mask and
+    token_type_ids, all (B, S) int64. threads: 1 or more; None takes one per physical core for one
+    window, and one per usable core for many. Raises DataError for a model of another form.
+    """
+
+    def __init__(self, graph: Path, *, threads: int | None = None) -> None:
+        self._session = open_session(graph, threads)
+        self._inputs = [node.name for node in self._session.get_inputs()]
+        self._workers = threads or _usable_cores()
+        self._check(graph)
+
+    def run(
+        self, windows: Sequence[Sequence[int]], done: Callable[[int], None] | None = None
+    ) -> Float32Array:
+        """(n, 384) vectors of length 1, one per window of token ids with its special tokens.
+
+        done: told how many windows are finished, from one to all of them. Long ones come first, so
+        that the time shown as remaining is not too short.
+        """
+        vectors = np.empty((len(windows), HIDDEN), dtype=np.float32)
+        order = sorted(range(len(windows)), key=lambda i: -len(windows[i]))
+        found = self._in_order([windows[i] for i in order])
+        for n, (i, vector) in enumerate(zip(order, found, strict=True), start=1):
+            vectors[i] = vector
+            if done is not None:
+                done(n)
+        return vectors
+
+    def _in_order(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
+        n_workers = min(self._workers, len(windows))
+        if n_workers <= 1:
+            yield from map(self._one, windows)
+            return
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(n_workers, thread_name_prefix="equirouter-encode")
+            stack.callback(pool.shutdown, cancel_futures=True)
+            for start in range(0, len(windows), _AT_ONCE):
+                yield from pool.map(self._one, windows[start : start + _AT_ONCE])
+
+    def _one(self, window: Sequence[int]) -> Float32Array:
+        """(384,): one window through the model."""
+        ids = np.array([window], dtype=np.int64)
+        feed = {
+            name: ids if name == "input_ids" else np.full_like(ids, name == "attention_mask")
+            for name in self._inputs
+        }
+        output = np.asarray(self._session.run(None, feed)[0], dtype=np.float32)[0]
+        return output if output.ndim == 1 else _pool(output)
+
+    def _check(self, graph: Path) -> None:
+        output = self._session.get_outputs()[0]
+        width = output.shape[-1] if output.shape else None
+        inputs = set(self._inputs)
+        if not {"input_ids"} <= inputs <= _KNOWN_INPUTS or width not in (HIDDEN, None):
+            raise DataError(
+                f"{graph}: inputs {sorted(inputs)} and an output {output.name!r} of shape "
+                f"{output.shape}; all-MiniLM-L6-v2 has {sorted(_KNOWN_INPUTS)} and {HIDDEN} "
+                "numbers per token"
+            )
+
+
+def open_session(graph: Path | bytes, threads: int | None = None) -> "InferenceSession":
+    """A file or the bytes of a graph on ONNX Runtime's processor kernels, on so many threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: one per physical core
+    options.inter_op_num_threads = 1  # the graph is a chain: nothing runs beside anything
+    # spinning saves 15 % on idle cores, but beside other work it takes twice the processor
+    # time and two to three times as long (docs/encoders.md)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        graph if isinstance(graph, bytes) else str(graph),
+        options,
+        providers=["CPUExecutionProvider"],
+        # the fused operator takes four times as long as the two that it replaces
+        disabled_optimizers=["SkipLayerNormFusion"],
+    )
+
+
+def _pool(tokens: Float32Array) -> Float32Array:
+    """(S, 384) token vectors to their mean, (384,), at length 1."""
+    total = tokens.sum(axis=0)
+    return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,94 @@
+"""One vector per word piece: what static embeddings are made of, in 8 MB."""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.errors import PipelineError
+
+__all__ = ["TokenTable"]
+
+_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "rows": (np.int8, 2),
+    "weights": (np.uint8, 1),
+    "scale": (np.float32, 1),
+    "tokenizer": (np.uint8, 1),
+}
+_EXACT_TERMS = 512
+"""float32 adds whole numbers without rounding below 2**24, and 512 * 127 * 255 is below it. So a
+sum over tokens has the same bits in any order, by any routine, and beside any other text."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenTable:
+    """Vectors of V word pieces, in whole numbers.
+
+    rows: (V, d) int8; a piece's vector is its row times scale. weights: (V,) uint8, how much a
+    piece counts; 255 is full. scale: (d,) float32. tokenizer: the bytes of tokenizer.json, uint8.
+    """
+
+    rows: NDArray[np.int8]
+    weights: NDArray[np.uint8]
+    scale: Float32Array
+    tokenizer: NDArray[np.uint8]
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The four arrays by name."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, NDArray[Any]], dimension: int) -> "TokenTable":
+        """Take back what `state` gave. Raises PipelineError for anything else."""
+        for name in state:
+            if name not in _ARRAYS:
+                raise PipelineError(f"static embeddings have no array {name!r}")
+        for name, (kind, n_axes) in _ARRAYS.items():
+            found = state.get(name)
+            if found is None or found.dtype != kind or found.ndim != n_axes:
+                what = "nothing" if found is None else f"{found.dtype} {found.shape}"
+                raise PipelineError(
+                    f"static embeddings: {what} under {name!r}, {np.dtype(kind)} with {n_axes} "
+                    "axes expected; the file is damaged, copy it again or train again"
+                )
+        table = cls(**state)
+        if table.rows.shape != (len(table.weights), dimension) or len(table.scale) != dimension:
+            raise PipelineError(
+                f"static embeddings: rows {table.rows.shape}, weights {table.weights.shape} and "
+                f"scale {table.scale.shape} do not belong together, or not to dimension {dimension}"
+            )
+        return table
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the four arrays, 64 hex digits."""
+        digest = hashlib.sha256()
+        for name, array in self.state().items():
+            digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def mean(self, parts: Iterable[list[int]]) -> FloatArray | None:
+        """The weighted mean of the pieces' vectors, (d,) at length 1; None if it has no direction.
+
+        parts: the ids of the pieces; the result is the same, bit for bit, however they are divided.
+        """
+        total = np.zeros(len(self.scale))
+        for ids in parts:
+            for start in range(0, len(ids), _EXACT_TERMS):
+                some = np.array(ids[start : start + _EXACT_TERMS])
+                rows = self.rows.take(some, axis=0).astype(np.float32)  # (n, d)
+                total += self._counts.take(some) @ rows
+        total *= self.scale
+        length = math.sqrt(total @ total)
+        return total / length if length > 0 else None
+
+    @cached_property
+    def _counts(self) -> Float32Array:
+        return self.weights.astype(np.float32)

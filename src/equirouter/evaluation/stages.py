@@ -1,0 +1,133 @@
+"""The stages of a pipeline fitted on one split, and what they choose together."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split
+from equirouter.encoders.base import Encoder
+from equirouter.evaluation.early_exit import ExitThreshold, exit_threshold
+from equirouter.evaluation.protocol import Part, Prepared, fit_timed, prepare, scale_for, scores_of
+from equirouter.policy import BudgetPolicy, Policy, UtilityPolicy
+from equirouter.routers import make_router
+from equirouter.scoring import Scorer
+from equirouter.stage import EarlyExit, Stage
+
+__all__ = ["FittedStage", "Stages", "fit_stage", "join_stages"]
+
+N_POINTS = 100
+
+PartName = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStage:
+    """A stage, and the split that it was fitted on as its encoder shows it."""
+
+    stage: Stage
+    prepared: Prepared
+
+    def part(self, name: PartName) -> Part:
+        """One part of the split."""
+        return self.prepared.validation if name == "validation" else self.prepared.test
+
+    def scores(self, rule: Policy, part: Part) -> FloatArray:
+        """The scores (n, K) that the policy sees."""
+        scale = self.stage.scale if rule.needs == UtilityPolicy.needs else None
+        return scores_of(self.stage.router, part, scale)
+
+    def points(self, rule: Policy, part: Part) -> FloatArray:
+        """The operating points (T,) of a sweep over a part; a budget is above 0."""
+        points = rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
+        return np.maximum(points, math.ulp(0.0)) if isinstance(rule, BudgetPolicy) else points
+
+    def sweep(self, rule: Policy, part: Part, points: FloatArray) -> IntArray:
+        """The choices (n, T) on a part at the operating points (T,)."""
+        return rule.sweep(self.scores(rule, part), part.predicted_cost_usd, points)
+
+    def margins(self, rule: Policy, part: Part, points: FloatArray) -> FloatArray:
+        """How sure it is (n, T) of its choices at the operating points (T,)."""
+        scores = self.scores(rule, part)
+        at = BudgetPolicy if isinstance(rule, BudgetPolicy) else UtilityPolicy
+        columns = [at(point).margin(scores, part.predicted_cost_usd) for point in points.tolist()]
+        return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stages:
+    """The full stage, and a cheap one that decides where it is sure enough, if there is one."""
+
+    full: FittedStage
+    cheap: FittedStage | None
+    exits: Mapping[str, ExitThreshold]
+
+    @property
+    def early_exit(self) -> EarlyExit | None:
+        """The cheap stage as a pipeline holds it."""
+        if self.cheap is None:
+            return None
+        return EarlyExit(
+            self.cheap.stage,
+            {setting: found.threshold for setting, found in self.exits.items()},
+            {setting: found.share for setting, found in self.exits.items()},
+        )
+
+    def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
+        """What the pipeline chooses (n, T) on a part at the operating points (T,)."""
+        part = self.full.part(name)
+        points = self.full.points(rule, part)
+        chosen = self.full.sweep(rule, part, points)
+        if self.cheap is None:
+            return chosen, points
+        seen = self.cheap.part(name)
+        leaves = self.exits[rule.setting].leaves(self.cheap.margins(rule, seen, points))
+        return np.where(leaves, self.cheap.sweep(rule, seen, points), chosen), points
+
+
+def fit_stage(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    embeddings: Float32Array,
+    split: Split,
+    router: str,
+    *,
+    device: str,
+) -> FittedStage:
+    """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d)."""
+    made = make_router(router)
+    if hasattr(made, "device"):
+        made.device = device
+    prepared = prepare(outcomes, embeddings, split, device=device)
+    fit_timed(made, prepared, name=router, seed=split.seed)
+    stage = Stage(
+        encoder=encoder,
+        router=made,
+        router_name=router.partition(":")[0],
+        cost_model=prepared.cost_model,
+        scale=scale_for(made, prepared.validation, UtilityPolicy()),
+        scorer=Scorer.of(made, prepared.cost_model),
+    )
+    return FittedStage(stage, prepared)
+
+
+def join_stages(full: FittedStage, cheap: FittedStage | None) -> Stages:
+    """Find when the cheap stage may decide alone, for every policy that a call may ask for."""
+    exits: dict[str, ExitThreshold] = {}
+    if cheap is None:
+        return Stages(full, cheap, exits)
+    for rule in (BudgetPolicy(), UtilityPolicy()):
+        part, seen = full.part("validation"), cheap.part("validation")
+        points = full.points(rule, part)
+        exits[rule.setting] = exit_threshold(
+            cheap.sweep(rule, seen, points),
+            cheap.margins(rule, seen, points),
+            full.sweep(rule, part, points),
+            part.performance,
+            part.cost_usd,
+        )
+    return Stages(full, cheap, exits)

@@ -1,0 +1,236 @@
+"""Scores and predicted costs for serving: one ONNX graph, fast for one query and for a million.
+
+A row of a NumPy product may change in its last bits with the number of rows beside it. The products
+of ONNX Runtime with constant weights do not, so a query gets the same numbers, and with them the
+same decision, alone and in any batch, with any number of threads.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equirouter import __version__
+from equirouter.arrays import Float32Array
+from equirouter.cost import CostModel
+from equirouter.errors import ConfigError, DataError
+from equirouter.onnxgraph import OnnxGraph
+from equirouter.routers.base import Router
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    from equirouter.routers.scale import ScoreScale
+
+__all__ = ["Scorer", "UseOfBlock", "decision_graph", "export_decision"]
+
+UseOfBlock = Callable[[slice, Float32Array, Float32Array], None]
+"""What is done with the scores and costs (B, K) of these rows."""
+
+CELLS_PER_RUN = 2816
+"""Queries times models in one run of the graph: what a run holds stays in a core's own cache."""
+
+MOST_ROWS_PER_RUN = 1024
+RUNS_PER_TASK = 16  # what a thread does between two looks at the queue
+LARGE_POOL = 256
+"""From so many models on a single query is worth more than one thread."""
+
+
+def decision_graph(
+    router: Router,
+    cost_model: CostModel,
+    *,
+    scale: "ScoreScale | None" = None,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """Router and cost model (fitted) as one ONNX model; needs the package onnx (extra `train`).
+
+    Input: embeddings (N, d) float32, N at least 1. Outputs, (N, K) float32: scores, where the
+    router has a graph; predicted_cost_usd; and, with scale, expected_performance. The same router
+    and cost model give the same bytes. Raises MissingExtraError.
+    """
+    graph = OnnxGraph(extra="train", purpose="make the graph of a decision")
+    scores = router.add_to_graph(graph, "embeddings")
+    outputs = {"predicted_cost_usd": cost_model.add_to_graph(graph, "embeddings")}
+    if scores is not None:
+        outputs["scores"] = scores
+        if scale is not None:
+            outputs["expected_performance"] = scale.add_to_graph(graph, scores)
+    for name, inner in outputs.items():
+        graph.rename(inner, name)
+    n_models, width = len(cost_model.mean_usd_), cost_model.weights_["hidden.weight"].shape[1]
+    return graph.serialized(
+        "decision",
+        {"embeddings": ["n_queries", width]},
+        {name: ["n_queries", n_models] for name in sorted(outputs, reverse=True)},
+        metadata,
+    )
+
+
+def export_decision(
+    router: Router,
+    cost_model: CostModel,
+    *,
+    models: Sequence[str],
+    encoder_fingerprint: str,
+    scale: "ScoreScale | None" = None,
+) -> bytes:
+    """The decision as an ONNX file for other programs: see decision_graph for inputs and outputs.
+
+    models: names in the order of the columns. encoder_fingerprint: of the encoder whose embeddings
+    it takes. Both are in the file's metadata, as `models` (a JSON list) and `encoder_fingerprint`,
+    beside `equirouter_version` and `scores_are`. Raises ConfigError for a router that has no graph.
+    """
+    metadata = {
+        "equirouter_version": __version__,
+        "models": json.dumps(list(models)),
+        "encoder_fingerprint": encoder_fingerprint,
+        "scores_are": router.scores_are,
+    }
+    graph = OnnxGraph(extra="train", purpose="export a decision")
+    if router.add_to_graph(graph, "embeddings") is None:
+        raise ConfigError(
+            f"{type(router).__name__} cannot be exported: a router that looks up training queries, "
+            "or chooses models by a first stage, is no ONNX graph; train equirouter with "
+            "first_stage=0, or mlp"
+        )
+    return decision_graph(router, cost_model, scale=scale, metadata=metadata)
+
+
+class Scorer:
+    """Router and cost model made ready to run: `scores, costs = scorer(embeddings)`.
+
+    graph: what decision_graph made of the two, or None, which runs their `predict`. A router that
+    has no graph is run by `predict` as well. threads: that run at once; None takes every core this
+    process may use. Nothing is loaded before the first call. Raises ConfigError for fewer than 1.
+    """
+
+    def __init__(
+        self,
+        graph: bytes | None,
+        router: Router,
+        cost_model: CostModel,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigError(f"threads={threads}: at least 1 is needed, None takes every core")
+        self.graph = graph
+        self.router = router
+        self.cost_model = cost_model
+        self.n_models = len(cost_model.mean_usd_)
+        self.width = cost_model.weights_["hidden.weight"].shape[1]
+        self.threads = threads or _usable_cores()
+        self.rows_per_run = min(MOST_ROWS_PER_RUN, max(1, CELLS_PER_RUN // self.n_models))
+
+    @classmethod
+    def of(cls, router: Router, cost_model: CostModel, *, threads: int | None = None) -> "Scorer":
+        """From a fitted router and cost model; needs the package onnx (extra `train`)."""
+        return cls(decision_graph(router, cost_model), router, cost_model, threads=threads)
+
+    def state(self) -> "dict[str, NDArray[Any]]":
+        """The graph as an array of bytes, to be saved; `restore` takes it back."""
+        return {} if self.graph is None else {"graph": np.frombuffer(self.graph, dtype=np.uint8)}
+
+    @classmethod
+    def restore(
+        cls,
+        state: "Mapping[str, NDArray[Any]]",
+        router: Router,
+        cost_model: CostModel,
+        *,
+        threads: int | None = None,
+    ) -> "Scorer":
+        """From what `state` gave, and the router and cost model that it was made of."""
+        graph = state.get("graph")
+        return cls(None if graph is None else graph.tobytes(), router, cost_model, threads=threads)
+
+    def __call__(self, embeddings: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Scores and predicted_cost_usd, (N, K) float32 each, for embeddings (N, d).
+
+        Raises DataError for embeddings of another width.
+        """
+        if embeddings.ndim == 2 and 0 < len(embeddings) <= self.rows_per_run:
+            return self._run(embeddings)
+        shape = (len(embeddings), self.n_models)
+        scores, costs = np.empty(shape, np.float32), np.empty(shape, np.float32)
+
+        def keep(rows: slice, of_rows: Float32Array, costs_usd: Float32Array) -> None:
+            scores[rows], costs[rows] = of_rows, costs_usd
+
+        self.each(embeddings, keep)
+        return scores, costs
+
+    def each(self, embeddings: Float32Array, use: UseOfBlock) -> None:
+        """Call use(rows, scores, costs) for all rows of embeddings (N, d), block by block.
+
+        Only the blocks at work are in memory, so embeddings may be memory-mapped. The calls come
+        from several threads and in any order, each for rows of its own.
+        """
+        n, step = len(embeddings), self.rows_per_run * RUNS_PER_TASK
+        tasks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        if not tasks:
+            self._check(embeddings)
+        if len(tasks) < 2 or self._threads_at_once == 1:
+            for rows in tasks:
+                self._task(embeddings, rows, use)
+            return
+        with ThreadPoolExecutor(self._threads_at_once) as pool:
+            list(pool.map(self._task, repeat(embeddings), tasks, repeat(use)))
+
+    def _task(self, embeddings: Float32Array, rows: slice, use: UseOfBlock) -> None:
+        shape = (rows.stop - rows.start, self.n_models)
+        scores, costs = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for start in range(0, shape[0], self.rows_per_run):
+            part = slice(start, min(start + self.rows_per_run, shape[0]))
+            block = embeddings[rows.start + part.start : rows.start + part.stop]
+            scores[part], costs[part] = self._run(block)
+        use(rows, scores, costs)
+
+    def _run(self, embeddings: Float32Array) -> tuple[Float32Array, Float32Array]:
+        self._check(embeddings)
+        x = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if self.graph is None:
+            return self.router.predict(x), self.cost_model.predict(x).astype(np.float32)
+        found = self._session.run(self._outputs, {"embeddings": x})
+        return found[-1] if len(found) > 1 else self.router.predict(x), found[0]
+
+    def _check(self, embeddings: Float32Array) -> None:
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.width:
+            raise DataError(
+                f"embeddings have the shape {embeddings.shape}: expected (n_queries, "
+                f"{self.width}), as in training"
+            )
+
+    @property
+    def _threads_at_once(self) -> int:
+        """Threads that run the graph, each on its own queries; of a large pool one does."""
+        return 1 if self.n_models >= LARGE_POOL else self.threads
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        names = [output.name for output in self._session.get_outputs()]
+        return [name for name in ("predicted_cost_usd", "scores") if name in names]
+
+    @cached_property
+    def _session(self) -> "InferenceSession":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads // self._threads_at_once
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # idle means idle
+        return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+
+
+def _usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere a process may use them all
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

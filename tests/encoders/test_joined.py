@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equirouter.encoders.joined import StaticMiniLMEncoder
+from equirouter.encoders.minilm import MiniLMEncoder
+from equirouter.encoders.static import StaticEncoder
+from equirouter.errors import ConfigError, PipelineError
+from tests.encoders.toymodel import write_toy_model
+
+TEXTS = ["the cat sat", "iced dogs", "the " * 400 + "cat"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_model(tmp_path_factory.mktemp("toy"))
+
+
+def test_both_halves_at_equal_weight(folder: Path) -> None:
+    joined = StaticMiniLMEncoder(dimension=12, window="tail", weights=folder)
+    static = StaticEncoder(dimension=12, weights=folder).encode(TEXTS)
+    minilm = MiniLMEncoder(window="tail", weights=folder).encode(TEXTS)
+    found = joined.encode(TEXTS)
+    assert joined.dimension == 12 + 384 == found.shape[1]
+    np.testing.assert_allclose(found * np.sqrt(2), np.hstack([static, minilm]), atol=1e-6)
+
+
+def test_options_go_to_their_part() -> None:
+    joined = StaticMiniLMEncoder(dimension=12, window="windows", threads=3, max_windows=5)
+    expected = {"dimension": 12, "window": "windows", "max_windows": 5, "precision": "fp32"}
+    assert joined.settings == expected
+    static, minilm = joined.parts["static"], joined.parts["minilm"]
+    assert isinstance(static, StaticEncoder)
+    assert isinstance(minilm, MiniLMEncoder)
+    assert (static.threads, minilm.threads) == (3, 3)
+    with pytest.raises(ConfigError, match="no window named 'front'"):
+        StaticMiniLMEncoder(window="front")
+    with pytest.raises(ConfigError, match="dimension=0"):
+        StaticMiniLMEncoder(dimension=0)
+
+
+def test_the_fingerprint_changes_with_either_part(folder: Path) -> None:
+    made = [
+        StaticMiniLMEncoder(dimension=dimension, window=window, weights=folder).fingerprint
+        for dimension, window in ((12, "head"), (13, "head"), (12, "tail"))
+    ]
+    assert len(set(made)) == 3
+
+
+def test_what_a_part_learns_is_kept(folder: Path) -> None:
+    shared = "the cat sat. " * 30
+    training = [f"{shared}a {i}" for i in range(12)]
+    joined = StaticMiniLMEncoder(dimension=12, window="dedup", weights=folder)
+    assert joined.learns
+    assert not StaticMiniLMEncoder().learns
+    joined.fit(training)
+    state = joined.state()
+    assert {name.split(".")[0] for name in state} == {"static", "minilm"}
+    texts = [f"{shared}iced", "dogs"]
+    other = StaticMiniLMEncoder(dimension=12, window="dedup", weights=folder).restore(state)
+    assert other.fingerprint == joined.fingerprint
+    np.testing.assert_array_equal(other.encode(texts), joined.encode(texts))
+    # the contextual half reads what is left, the static one all
+    plain = MiniLMEncoder(window="head", weights=folder).encode(["iced"])
+    np.testing.assert_allclose(joined.encode(texts[:1])[:, 12:] * np.sqrt(2), plain, atol=1e-6)
+
+
+def test_arrays_of_no_part_are_refused(folder: Path) -> None:
+    joined = StaticMiniLMEncoder(dimension=12, window="head", weights=folder)
+    for name in ("rows", "other.rows"):
+        with pytest.raises(PipelineError, match=f"no learned array '{name}'"):
+            joined.restore({**joined.state(), name: np.zeros(1)})
+    with pytest.raises(PipelineError, match="nothing under 'rows'"):
+        joined.restore({})
+
+
+def test_progress_is_that_of_both(folder: Path) -> None:
+    calls: list[tuple[str, int, int]] = []
+    joined = StaticMiniLMEncoder(dimension=12, window="head", weights=folder)
+    joined.encode(TEXTS, progress=lambda *call: calls.append(call))
+    assert calls[0] == ("encode", 3, 6)
+    assert calls[-1] == ("encode", 6, 6)
+    assert [call[1] for call in calls] == sorted(call[1] for call in calls)

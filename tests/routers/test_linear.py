@@ -1,0 +1,88 @@
+"""LinearRouter against regressions that can be solved by hand."""
+
+import numpy as np
+import pytest
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.errors import ConfigError
+from equirouter.routers import Router, Validation, make_router
+from tests.toys import make_toy
+
+NAN = float("nan")
+LINE = np.array([[0.0], [1.0], [2.0]], dtype=np.float32)
+
+
+def fitted(
+    x: Float32Array, performance: FloatArray, spec: str, validation: Validation | None = None
+) -> Router:
+    cost_usd = np.where(np.isnan(performance), NAN, 1.0)
+    rng = np.random.default_rng(0)
+    return make_router(spec).fit(x, performance, cost_usd, validation=validation, rng=rng)
+
+
+def scores(router: Router, *x: float) -> list[float]:
+    return [float(s) for s in router.predict(np.array([x], dtype=np.float32))[0]]
+
+
+@pytest.mark.parametrize(("alpha", "slope"), [(0, 0.5), (2, 0.25), (6, 0.125)])
+def test_the_weight_solves_the_normal_equation(alpha: float, slope: float) -> None:
+    # x less its mean: -1, 0, 1; y less its mean: -0.5, 0, 0.5
+    # (sum x^2 + alpha) w = sum x y: (2 + alpha) w = 1; the line goes through the means (1, 0.5)
+    router = fitted(LINE, np.array([[0.0], [0.5], [1.0]]), f"linear:alpha={alpha}")
+    assert scores(router, 1) == pytest.approx([0.5])
+    assert scores(router, 3) == pytest.approx([0.5 + 2 * slope])
+
+
+def test_a_model_learns_from_the_queries_where_it_has_an_outcome() -> None:
+    performance = np.array([[0.0, 0.0], [1.0, NAN], [0.0, 1.0]])
+    router = fitted(LINE, performance, "linear:alpha=0")
+    # model 0: the three points lie on no slope, their mean is 1/3; model 1: from (0, 0) to (2, 1)
+    assert scores(router, 4) == pytest.approx([1 / 3, 2.0], abs=1e-6)
+
+
+def test_models_known_on_the_same_queries_are_solved_as_if_alone() -> None:
+    toy = make_toy(missing=0.2)
+    together = fitted(toy.embeddings, toy.performance, "linear:alpha=1")
+    for model in range(3):
+        alone = fitted(toy.embeddings, toy.performance[:, [model]], "linear:alpha=1")
+        expected = alone.predict(toy.embeddings)[:, 0]
+        np.testing.assert_allclose(together.predict(toy.embeddings)[:, model], expected, atol=1e-5)
+
+
+def test_each_model_takes_the_penalty_that_is_best_on_validation() -> None:
+    # model 0 is a line there as here: the least penalty; model 1 shows the opposite: the largest
+    performance = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    turned = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]])
+    router = fitted(LINE, performance, "linear", Validation(LINE, turned, np.ones((3, 2))))
+    assert router.state()["alpha_"].tolist() == [0.1, 100.0]
+    assert scores(router, 2) == pytest.approx([0.5 + 1 / 2.1, 0.5 + 1 / 102])
+
+
+def test_without_validation_outcomes_the_penalty_is_1() -> None:
+    performance = np.array([[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]])
+    known = np.array([[0.0, NAN], [0.5, NAN], [1.0, NAN]])
+    router = fitted(LINE, performance, "linear", Validation(LINE, known, known))
+    assert router.state()["alpha_"].tolist() == [0.1, 1.0]
+    assert fitted(LINE, performance, "linear").state()["alpha_"].tolist() == [1.0, 1.0]
+
+
+def test_the_original_has_no_penalty_and_takes_the_shortest_weights() -> None:
+    # both columns are the same: w0 + w1 = 0.5 fits exactly, (0.25, 0.25) is the shortest such
+    twice = np.repeat(LINE, 2, axis=1)
+    router = fitted(twice, np.array([[0.0], [0.5], [1.0]]), "linear:original")
+    np.testing.assert_allclose(router.state()["coef_"], [[0.25, 0.25]], atol=1e-6)
+
+
+@pytest.mark.parametrize("spec", ["linear", "linear:original", "linear:alpha=3"])
+def test_one_query_or_equal_queries_give_the_mean(spec: str) -> None:
+    assert scores(fitted(LINE[1:2], np.array([[0.25]]), spec), 7) == pytest.approx([0.25])
+    equal = np.ones((4, 2), dtype=np.float32)
+    performance = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
+    assert scores(fitted(equal, performance, spec), 1, 1) == pytest.approx([0.75, 1.0])
+
+
+@pytest.mark.parametrize("alpha", [-1.0, float("nan"), float("inf")])
+def test_a_penalty_that_makes_no_sense_is_refused(alpha: float) -> None:
+    router = make_router("linear", alpha=alpha)
+    with pytest.raises(ConfigError, match="expected 0 or more"):
+        router.fit(LINE, np.ones((3, 1)), np.ones((3, 1)), rng=np.random.default_rng(0))
