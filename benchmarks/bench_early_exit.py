@@ -30,7 +30,7 @@ T_95 = {2: 12.71, 3: 4.30, 5: 2.78, 10: 2.26}
 
 
 def fit(outcomes: Outcomes, name: str, seed: int, router: str) -> RoutingPipeline:
-    contextual = make_encoder("minilm", precision="int8", threads=1)
+    contextual = make_encoder("minilm", threads=1)
     static = make_encoder("static")
     return fit_pipeline(
         outcomes,

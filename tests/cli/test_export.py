@@ -26,8 +26,10 @@ def test_the_file_gives_the_numbers_of_the_pipeline(ranking_pipeline: Path, tmp_
     for row, query in enumerate(QUERIES):
         decision = loaded.decide(query, budget_usd=1.0)
         scores, costs = decision.scores.values(), decision.predicted_costs_usd.values()
-        np.testing.assert_array_equal(numbers["scores"][row], np.float32(list(scores)))
-        np.testing.assert_array_equal(numbers["predicted_cost_usd"][row], np.float32(list(costs)))
+        np.testing.assert_array_equal(numbers["scores"][row], np.array(list(scores), np.float32))
+        np.testing.assert_array_equal(
+            numbers["predicted_cost_usd"][row], np.array(list(costs), np.float32)
+        )
         scaled = loaded.decide(query, lambda_=1.0).scores.values()
         np.testing.assert_allclose(
             numbers["expected_performance"][row], list(scaled), rtol=1e-5, atol=1e-6

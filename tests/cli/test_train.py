@@ -56,7 +56,7 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
 
 def test_a_cheap_encoder_may_decide_first(table: Path, tmp_path: Path) -> None:
     options = ["--encoder", "toy", "--encoder-option", "salt=full", "--early-exit", "toy"]
-    options += ["--router", "knn:k=5", "--quality", "0.3", "--out", tmp_path]
+    options += ["--router", "knn:k=5", "--quality", "0.3", "--out", str(tmp_path)]
     ran = invoke("train", table, *options)
     assert ran.code == 0, ran.err
     said = re.search(r"early exit: toy decides (\d+)% of the validation queries alone", ran.out)

@@ -112,7 +112,9 @@ WindowOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option(help="How exactly minilm computes: int8 is faster; default: the encoder's own."),
+    typer.Option(
+        help="How exactly minilm computes; default: fp32 in bench, int8, which is faster, in train."
+    ),
 ]
 EncoderSettingOption = Annotated[
     list[str] | None,

@@ -16,6 +16,7 @@ from equirouter.cli.common import (
     JsonOption,
     PerformanceRangeOption,
     PolicyName,
+    Precision,
     PrecisionOption,
     QuietOption,
     SplitName,
@@ -111,6 +112,8 @@ def train(
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        if embeddings is None:  # those of a file are as they are
+            precision = precision or _serving_precision(encoder)
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
@@ -134,6 +137,13 @@ def train(
             progress=progress,
         )
     _show(pipeline, pipeline.save(out), router, as_json=as_json)
+
+
+def _serving_precision(encoder: str) -> Precision | None:
+    """int8, where there is a choice: it routes as well (benchmarks/encoders.md), and is faster."""
+    from equirouter.encoders import encoder_options
+
+    return Precision.int8 if "precision" in encoder_options(encoder) else None
 
 
 def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:

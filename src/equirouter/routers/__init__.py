@@ -11,6 +11,8 @@
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
     networks.py, embedllm_network.py, routerdc_network.py, losses.py, training.py   torch, for fit
     forward.py      what was trained, in NumPy
+
+Importing this loads no torch.
 """
 
 from equirouter.routers.base import Router, Validation
