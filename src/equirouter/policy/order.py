@@ -11,6 +11,8 @@ NOTHING_FITS = -1
 
 MANY_COLUMNS = 256
 
+SMALL_POOL = 64
+
 
 def best_column(value: RealArray, cost_usd: RealArray, fits: BoolArray) -> IntArray:
     """The column (N,) of the highest value (N, K) among those that fit, -1 where none does.
@@ -30,6 +32,8 @@ def columns_by_value(value: RealArray, cost_usd: RealArray, fits: BoolArray) -> 
 
     value and cost_usd are finite, as check_inputs sees to.
     """
+    if len(value) == 1 and value.size <= SMALL_POOL:
+        return _of_one_query(value[0].tolist(), cost_usd[0].tolist(), fits[0].tolist())
     falling = np.where(fits, -value, np.inf)  # what does not fit comes last
     order = _sorted(falling, cost_usd)
     if len(fits) == 1:
@@ -59,3 +63,11 @@ def _sorted_row(falling: RealArray, cost_usd: RealArray) -> IntArray:
     columns = np.sort(order[places])
     order[places] = columns[np.lexsort((cost_usd[columns], falling[columns]))]
     return order
+
+
+def _of_one_query(value: list[float], cost_usd: list[float], fits: list[bool]) -> IntArray:
+    """The same in plain Python, which a few numbers are too few for NumPy to beat."""
+    columns = [column for column, allowed in enumerate(fits) if allowed]
+    columns.sort(key=lambda column: (-value[column], cost_usd[column]))
+    columns += [NOTHING_FITS] * (len(fits) - len(columns))
+    return np.array([columns], dtype=np.int64)
