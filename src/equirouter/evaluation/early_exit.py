@@ -9,8 +9,8 @@ from equirouter.errors import DataError
 
 __all__ = ["ExitThreshold", "exit_threshold"]
 
-SHARES = tuple(step / 20 for step in range(1, 21))
-"""Shares of the decisions that leave early, tried from the smallest up."""
+SHARES = tuple(step / 20 for step in range(20, 0, -1))
+"""Shares of the decisions that leave early, tried from the largest down."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def exit_threshold(
     cheap, full (V, T): choices of the two stages at T operating points. margin (V, T): of the cheap
     one, see Policy.margin. performance, cost_usd (V, K): the truth. A share passes when, averaged
     over the operating points, performance is not lower by more than one standard error of the
-    paired difference, and cost not higher by more than one (the one-standard-error rule of Breiman
-    et al. 1984, section 3.4.3). Shares are tried upwards and the first that fails ends the search.
+    paired difference, and cost not higher by more than one: the cheapest within one standard error
+    is taken (Breiman et al. 1984, section 3.4.3).
     Raises DataError for fewer than two queries.
     """
     if len(full) < 2:
@@ -51,16 +51,14 @@ def exit_threshold(
     rows = np.arange(len(full))[:, None]
     better = performance[rows, cheap] - performance[rows, full]  # (V, T)
     dearer = cost_usd[rows, cheap] - cost_usd[rows, full]
-    best = ExitThreshold(None, 0.0)
     for share in SHARES:
         tried = _at_share(margin, share)
         leaves = tried.leaves(margin)
         gain = np.where(leaves, better, 0.0).mean(axis=1)  # (V,)
         extra = np.where(leaves, dearer, 0.0).mean(axis=1)
-        if gain.mean() < -_standard_error(gain) or extra.mean() > _standard_error(extra):
-            break
-        best = tried
-    return best
+        if gain.mean() >= -_standard_error(gain) and extra.mean() <= _standard_error(extra):
+            return tried
+    return ExitThreshold(None, 0.0)
 
 
 def _at_share(margin: FloatArray, share: float) -> ExitThreshold:
