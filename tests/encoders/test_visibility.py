@@ -22,7 +22,7 @@ def test_share_by_hand() -> None:
     assert seen.share == 5 / 8
     assert seen.warning is not None
     assert "5 of 8 queries (62%)" in seen.warning
-    assert "--window tail" in seen.warning
+    assert "--window dedup" in seen.warning
 
 
 def test_rows_of_two_batches_are_still_the_same() -> None:
