@@ -26,7 +26,6 @@ __all__ = ["Choices", "Decision", "Provenance", "RoutingPipeline"]
 SCHEMA = 2  # 2: early exit, and what encoders learned
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ class RoutingPipeline:
             models=self.models,
             chosen=chosen,
             predicted_cost_usd=paid,
-            fits=~refused & (paid <= _limit(policy, value)),
+            fits=~refused & policy.within(paid),
             setting=policy.setting,
             value=value,
         )
@@ -264,7 +263,7 @@ class RoutingPipeline:
             predicted_cost_usd=None if chosen == NOTHING_FITS else float(cost),
             setting=policy.setting,
             value=value,
-            fits=chosen != NOTHING_FITS and bool(cost <= _limit(policy, value)),
+            fits=chosen != NOTHING_FITS and bool(policy.within(cost)),
             fallbacks=tuple(self.models[column] for column in rest if column != NOTHING_FITS),
             scores=dict(zip(self.models, scores.tolist(), strict=True)),
             predicted_costs_usd=dict(zip(self.models, costs.tolist(), strict=True)),
@@ -337,8 +336,3 @@ class RoutingPipeline:
         from equirouter.stored import restore_pipeline
 
         return restore_pipeline(Path(folder), encoder, weights)
-
-
-def _limit(policy: Policy, value: float) -> float:
-    """What one call may cost under a policy, in USD; what float32 cannot hold is no limit."""
-    return value if isinstance(policy, BudgetPolicy) and value < LARGEST_FLOAT32 else math.inf

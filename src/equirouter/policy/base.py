@@ -49,6 +49,10 @@ class Policy(ABC):
         The first column is what `choose` gives, the others are the fallback order.
         """
 
+    def within(self, predicted_cost_usd: RealArray) -> BoolArray:  # budgets limit, others do not
+        """Whether a call of such a predicted cost is within the policy's limit, same shape."""
+        return np.ones(np.shape(predicted_cost_usd), dtype=bool)
+
     @abstractmethod
     def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
         """What the policy maximises among the models that it may choose, (N, K)."""

@@ -48,7 +48,7 @@ class BudgetPolicy(Policy):
     ) -> IntArray:
         """The best column within the budget, ties to the cheaper; see Policy.choose."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        chosen = best_column(scores, cost_usd, allowed & self._affordable(cost_usd))
+        chosen = best_column(scores, cost_usd, allowed & self.within(cost_usd))
         self._answer_all(chosen, cost_usd, allowed)
         return chosen
 
@@ -60,15 +60,16 @@ class BudgetPolicy(Policy):
     ) -> IntArray:
         """Columns within the budget by score, ties to the cheaper; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        ranked = columns_by_value(scores, cost_usd, allowed & self._affordable(cost_usd))
+        ranked = columns_by_value(scores, cost_usd, allowed & self.within(cost_usd))
         self._answer_all(ranked[:, 0], cost_usd, allowed)
         return ranked
 
-    def _affordable(self, cost_usd: RealArray) -> BoolArray:
+    def within(self, predicted_cost_usd: RealArray) -> BoolArray:
+        """Whether a call of such a predicted cost is within the budget, same shape."""
         # a float is rounded to the costs' precision, so that a cost equal to the budget is within
         # it; what float32 cannot hold is no limit
         limit = float(self.budget_usd) if self.budget_usd < LARGEST_FLOAT32 else math.inf
-        return np.asarray(cost_usd <= limit)
+        return np.asarray(predicted_cost_usd <= limit)
 
     def _answer_all(self, chosen: IntArray, cost_usd: RealArray, allowed: BoolArray) -> None:
         """Put the cheapest allowed model, in place, where nothing was chosen; or refuse."""
