@@ -106,7 +106,7 @@ def main() -> None:
         both = encode_cached(
             make_encoder("minilm", window="head+tail"),
             outcomes.texts,
-            outcomes.image_paths,
+            outcomes.images,
             cache=EmbeddingCache(),
         )
         embeddings = np.ascontiguousarray(both[:, WINDOWS[window]])

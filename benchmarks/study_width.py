@@ -147,7 +147,7 @@ def main() -> None:
     for dataset in args.datasets:
         outcomes = load_dataset(dataset)
         encoder = make_encoder("minilm", window="head+tail")
-        both = encode_cached(encoder, outcomes.texts, outcomes.image_paths, cache=EmbeddingCache())
+        both = encode_cached(encoder, outcomes.texts, outcomes.images, cache=EmbeddingCache())
         embeddings = np.ascontiguousarray(both[:, WINDOWS[args.window]])
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
 

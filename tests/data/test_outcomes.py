@@ -1,6 +1,7 @@
 """Outcomes: what is refused, what stays as it is, and the figures of describe, by hand."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,17 @@ def test_take_keeps_the_order_asked_for() -> None:
     assert part.tasks == ("u", "t")
     assert part.image_paths == ("z", "x")
     assert part.cost_usd.tolist() == [[0.3, 0.9], [0.1, 0.5]]
+
+
+def test_where_the_images_lie_is_not_part_of_the_table() -> None:
+    paths = ("x.png", None, "/data/z.png")
+    here = make(image_paths=paths, image_root=Path("/here"))
+    assert here.images == ("/here/x.png", None, "/data/z.png")
+    assert here.take([2, 0]).images == ("/data/z.png", "/here/x.png")
+    there = make(image_paths=paths, image_root=Path("/there"))
+    assert here.equals(there)
+    assert make(image_paths=paths).images == paths
+    assert make().images is None
 
 
 def test_take_by_mask() -> None:

@@ -116,6 +116,30 @@ def test_a_long_table_by_hand(tmp_path: Path) -> None:
     assert np.array_equal(table.cost_usd, [[0.2, NAN], [0.3, 0.1]], equal_nan=True)
 
 
+def test_relative_images_start_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = WIDE.replace("task", "task,image_path") + "q1,,t,p/x.png,1,0.1,1,0.2\nq2,a,t,,1,1,1,1\n"
+    table = read_table(write(tmp_path / "mine.csv", text))
+    assert table.image_paths == ("p/x.png", None)
+    assert table.images == (str(tmp_path / "p/x.png"), None)
+    assert table.texts == ("", "a")  # an image can stand for a text
+    (tmp_path / "below").mkdir()
+    for path, expected in (
+        (tmp_path / "same.csv", "p/x.png"),
+        (tmp_path / "p.parquet", "p/x.png"),
+        (tmp_path / "below" / "other.jsonl", str(tmp_path / "p/x.png")),
+    ):
+        write_table(table, path)
+        again = read_table(path)
+        assert again.image_paths == (expected, None)
+        assert again.images == table.images
+
+
+def test_a_query_without_text_and_image_is_refused(tmp_path: Path) -> None:
+    text = WIDE.replace("task", "task,image_path") + "q1,,t,,1,0.1,1,0.2\n"
+    with pytest.raises(DataError, match=r"query 'q1' \(row 0\): the text is empty"):
+        read_table(write(tmp_path / "mine.csv", text))
+
+
 def test_the_raw_names_of_routerbench(tmp_path: Path) -> None:
     header = "index,sample_id,prompt,eval_name,performance,model_response,model_name,cost\n"
     rows = "0,s,\"['x', 'y']\",arc,1.0,['A'],m,0.1\n1,s,\"['x', 'y']\",arc,0.0,['B'],n,0.2\n"

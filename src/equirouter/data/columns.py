@@ -91,13 +91,16 @@ class RawTable:
         more = f" and {len(names) - 12} more" if len(names) > 12 else ""
         return ", ".join(names[:12]) + more
 
-    def codes(self, name: str) -> tuple[IntArray, list[str]]:
+    def codes(self, name: str, *, empty_is_text: bool = False) -> tuple[IntArray, list[str]]:
         """A text column as (n_rows,) positions in the list of its distinct values.
 
-        The values are in the order in which they first occur. Raises DataError at an empty cell, at
-        cells that are not text or numbers, and at text that is not valid UTF-8.
+        The values are in the order in which they first occur. empty_is_text: an empty cell is the
+        text "". Raises DataError at any other empty cell, at cells that are not text or numbers,
+        and at text that is not valid UTF-8.
         """
         column = self._strings(name)
+        if empty_is_text:
+            column = column.fill_null("")
         if column.null_count:
             row = int(pc.index(column.is_null(), True).as_py())
             raise DataError(f"{self.place(row, name)}: the cell is empty, a text is expected")

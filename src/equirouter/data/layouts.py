@@ -111,7 +111,8 @@ def _queries(raw: RawTable, *, one_row_each: bool) -> _Queries:
     id_column = raw.need(ID, "the name of the query")
     text_column = raw.need(TEXT, "the text of the query")
     id_codes, ids = raw.codes(id_column)
-    text_codes, texts = raw.codes(text_column)
+    # an image can stand for a text: Outcomes refuses a query that has neither
+    text_codes, texts = raw.codes(text_column, empty_is_text=raw.find(IMAGE) is not None)
     ids_repeat = id_column == "sample_id"
     key = id_codes * len(texts) + text_codes if ids_repeat else id_codes
     of_row, first_row = _in_order_of_first(key)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -17,10 +18,12 @@ __all__ = ["Description", "Outcomes"]
 class Outcomes:
     """N queries, K models, and the outcome of each pair; immutable and checked when it is made.
 
-    query_ids, texts, tasks: one string per query. models: one name per model. image_paths: one path
-    or None per query, for multimodal data. performance: (N, K), within performance_range, higher is
-    better. cost_usd: (N, K), USD of one call, not negative. NaN in either means "not known" and
-    stays so. notes: what a reader had to decide about the file, in words for the user.
+    query_ids, texts, tasks: one string per query; a text may be empty where there is an image.
+    models: one name per model. image_paths: one path or None per query, for multimodal data;
+    relative ones start at image_root, which is where the data lies on this machine and so no part
+    of the fingerprint. performance: (N, K), within performance_range, higher is better. cost_usd:
+    (N, K), USD of one call, not negative. NaN in either means "not known" and stays so. notes: what
+    a reader had to decide about the file, in words for the user.
     Raises DataError that names the row and the column.
     """
 
@@ -34,6 +37,7 @@ class Outcomes:
     name: str = "outcomes"
     performance_range: tuple[float, float] = (0.0, 1.0)
     notes: tuple[str, ...] = field(default=(), compare=False)
+    image_root: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("query_ids", "texts", "tasks", "models"):
@@ -56,6 +60,14 @@ class Outcomes:
         """K."""
         return len(self.models)
 
+    @property
+    def images(self) -> tuple[str | None, ...] | None:
+        """The paths to open, one or None per query; None when the table has no images."""
+        if self.image_paths is None or self.image_root is None:
+            return self.image_paths
+        root = self.image_root
+        return tuple(None if path is None else str(root / path) for path in self.image_paths)
+
     @cached_property
     def is_complete(self) -> BoolArray:
         """(N,): True where performance and cost of every model are known."""
@@ -76,7 +88,7 @@ class Outcomes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that is in the table but its name and notes, as 64 hex digits."""
+        """SHA-256 of all that is in the table but name, notes and image_root, as 64 hex digits."""
         digest = hashlib.sha256()
         for column in (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ()):
             for value in column:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -29,14 +30,16 @@ def read_table(
     Wide (one row per query, columns MODEL and MODEL|total_cost) and long (one row per query and
     model) are told apart by the columns, RouterBench's own names are known: docs/data-format.md has
     all of them. name: what messages and results call the table, else the file's name. Cells that
-    are empty or say nan are NaN. A pickle is read without running what is in it.
+    are empty or say nan are NaN. Relative image paths start at the file's folder. A pickle is read
+    without running what is in it.
     Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
     lines the line of the file) and column.
     """
     path = Path(path)
-    return from_columns(
+    table = from_columns(
         read_file(path), name=name or path.stem, performance_range=performance_range
     )
+    return table if table.image_paths is None else replace(table, image_root=path.absolute().parent)
 
 
 def write_table(
@@ -45,7 +48,9 @@ def write_table(
     """Write an outcomes table as .parquet, .csv, .jsonl or .ndjson; the suffix names the format.
 
     Reading it again gives the same table bit for bit: the file holds all but name, notes and
-    performance_range. The file appears whole or not at all.
+    performance_range. Only image paths that start at another folder than the file's are written so
+    that they lead to the same images from there: relative to the file's folder if below it, else
+    absolute. The file appears whole or not at all.
     Raises DataError for another suffix and for a model that cannot be a column of a wide table,
     ConfigError for another layout, OutputError when the system refuses.
     """
@@ -58,9 +63,24 @@ def write_table(
         )
     if layout not in ("long", "wide"):
         raise ConfigError(f"layout is {layout!r}, expected 'long' or 'wide'")
+    outcomes = _with_images_from(outcomes, path.absolute().parent)
     table = to_long(outcomes) if layout == "long" else to_wide(outcomes)
     with atomic_write(path, "wb") as stream:
         write(table, stream)
+
+
+def _with_images_from(outcomes: Outcomes, folder: Path) -> Outcomes:
+    """The same table, its image paths as they are read in a file of that folder."""
+    if outcomes.images is None or outcomes.image_root in (None, folder):
+        return outcomes
+    moved = (
+        None if image is None else _path_from(folder, Path(image)) for image in outcomes.images
+    )
+    return replace(outcomes, image_paths=tuple(moved))
+
+
+def _path_from(folder: Path, image: Path) -> str:
+    return str(image.relative_to(folder) if image.is_relative_to(folder) else image.absolute())
 
 
 def _write_parquet(table: pa.Table, stream: IO[bytes]) -> None:

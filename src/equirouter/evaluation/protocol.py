@@ -139,9 +139,7 @@ def embedded(
     """Embeddings (N, d) of all queries by an encoder that has learned from the training part."""
     if encoder.learns:
         encoder.fit([outcomes.texts[row] for row in split.train])
-    return encode_cached(
-        encoder, outcomes.texts, outcomes.image_paths, cache=cache, progress=progress
-    )
+    return encode_cached(encoder, outcomes.texts, outcomes.images, cache=cache, progress=progress)
 
 
 def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
