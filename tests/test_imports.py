@@ -29,10 +29,11 @@ CASES = {
     "import equirouter.scoring, equirouter.onnxgraph": NEVER | {"onnx"},
     "import equirouter.data": NEVER | {"pyarrow"},
     "import equirouter.report, equirouter.evaluation.benchmark, equirouter.stored": NEVER,
+    "import equirouter.paper": NEVER,
     HELP.format(arguments=["--help"]): HEAVY,
     **{
         HELP.format(arguments=[command, "--help"]): HEAVY - {"pydantic"}
-        for command in ("bench", "train", "route", "report", "data")
+        for command in ("bench", "train", "route", "report", "paper", "data")
     },
     HELP.format(arguments=["--version"]): HEAVY,
     HELP.format(arguments=["data", "list"]): NEVER,

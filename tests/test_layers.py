@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "equirouter"
-LAYERS = ("data", "encoders", "routers", "cost", "policy", "evaluation", "report", "cli")
+LAYERS = (
+    "data",
+    "encoders",
+    "routers",
+    "cost",
+    "policy",
+    "evaluation",
+    "report",
+    "paper",
+    "cli",
+)
 # root files that stand on layers
 ABOVE_ROOT = {"pipeline": "policy", "scoring": "cost", "stage": "policy", "stored": "policy"}
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60

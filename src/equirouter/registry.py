@@ -16,7 +16,7 @@ from typing import Any
 
 from equirouter.errors import UnknownNameError
 
-__all__ = ["DATASETS", "ENCODERS", "POLICIES", "ROUTERS", "Registry"]
+__all__ = ["DATASETS", "ENCODERS", "EXPERIMENTS", "POLICIES", "ROUTERS", "Registry"]
 
 
 class Registry:
@@ -100,5 +100,13 @@ POLICIES = Registry(
     {
         "budget": "equirouter.policy.budget:BudgetPolicy",
         "utility": "equirouter.policy.utility:UtilityPolicy",
+    },
+)
+
+EXPERIMENTS = Registry(
+    "experiment",
+    "equirouter.experiments",
+    {
+        "fig1": "equirouter.paper.call_share:strongest_share",
     },
 )

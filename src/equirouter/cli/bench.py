@@ -1,6 +1,5 @@
 """`equirouter bench`: the main job."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +19,8 @@ from equirouter.cli.common import (
     PolicyOption,
     PrecisionOption,
     QuietOption,
+    ResamplesOption,
+    RoutersOption,
     SplitName,
     SplitOption,
     WeightsOption,
@@ -28,19 +29,12 @@ from equirouter.cli.common import (
     open_dataset,
     open_given,
     print_json,
+    router_specs,
     say,
     shown_progress,
 )
 
 __all__ = ["bench"]
-
-RoutersOption = Annotated[
-    str,
-    typer.Option(
-        metavar="A,B,...|all",
-        help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
-    ),
-]
 
 
 def bench(
@@ -57,9 +51,7 @@ def bench(
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
     ] = 3,
-    resamples: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
-    ] = 1000,
+    resamples: ResamplesOption = 1000,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
     ] = None,
@@ -74,7 +66,7 @@ def bench(
     from equirouter.report import check_report_extra, write_all
 
     check_report_extra()
-    specs = _specs(routers)
+    specs = router_specs(routers)
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         made = make_text_encoder(
@@ -112,15 +104,3 @@ def _show(results: dict[str, Any], folder: Path, report: Path) -> None:
 
     print_results(results, Console())
     typer.echo(f"results: {folder / 'results.json'}\nreport:  {report}")
-
-
-def _specs(routers: str) -> list[str]:
-    if routers.strip() != "all":
-        parts = re.split(r",(?![^\[]*\])", routers)  # a comma within [] belongs to a setting
-        specs = [spec.strip() for spec in parts if spec.strip()]
-        if not specs:
-            raise typer.BadParameter("name at least one router, or all", param_hint="--routers")
-        return specs
-    from equirouter.registry import ROUTERS
-
-    return [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]

@@ -1,6 +1,7 @@
 """Options that several commands share, and how a command says things."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ __all__ = [
     "Precision",
     "PrecisionOption",
     "QuietOption",
+    "ResamplesOption",
+    "RoutersOption",
     "SplitName",
     "SplitOption",
     "WeightsOption",
@@ -44,6 +47,7 @@ __all__ = [
     "open_dataset",
     "open_given",
     "print_json",
+    "router_specs",
     "say",
     "shown_progress",
 ]
@@ -135,6 +139,16 @@ SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or
 PolicyOption = Annotated[
     PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
 ]
+RoutersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...|all",
+        help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
+    ),
+]
+ResamplesOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
+]
 DeviceOption = Annotated[Device, typer.Option(help="Where routers are fitted.")]
 PerformanceRangeOption = Annotated[
     tuple[float, float],
@@ -156,6 +170,19 @@ def say(text: str) -> None:
 def print_json(document: Any) -> None:  # noqa: ANN401  # whatever JSON can hold
     """One JSON document on stdout."""
     typer.echo(json.dumps(document, allow_nan=False))
+
+
+def router_specs(routers: str) -> list[str]:
+    """The specs in a list of routers; "all" is every registered one but the anchors."""
+    if routers.strip() != "all":
+        parts = re.split(r",(?![^\[]*\])", routers)  # a comma within [] belongs to a setting
+        specs = [spec.strip() for spec in parts if spec.strip()]
+        if not specs:
+            raise typer.BadParameter("name at least one router, or all", param_hint="--routers")
+        return specs
+    from equirouter.registry import ROUTERS
+
+    return [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]
 
 
 def open_dataset(

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -91,6 +91,7 @@ def run_benchmark(
     device: str = "auto",
     out: str | Path | None = None,
     command: Sequence[str] = (),
+    on_scores: Callable[[str, int, FloatArray], object] | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure routers and anchors under one protocol; returns what results.json holds.
@@ -98,8 +99,9 @@ def run_benchmark(
     embeddings: (N, d) of the table's queries by encoder; made here, through cache, when not given.
     routers: specs as make_router takes them.
     n_seeds: seeds 42, 43, ...; each makes its own split and its own training run. out: a folder for
-    results.json and decisions.parquet. Intervals are 95 % from `resamples` paired resamples of the
-    test queries per seed, pooled over the seeds (docs/metrics.md).
+    results.json and decisions.parquet. on_scores: is given every router's and anchor's name, seed
+    and scores (n, K) on the test part, as the policy sees them. Intervals are 95 % from `resamples`
+    paired resamples of the test queries per seed, pooled over the seeds (docs/metrics.md).
     """
     require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
@@ -121,7 +123,9 @@ def run_benchmark(
             facts.append(_Facts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
-                _run(name, record, prepared, rule, made, resamples, device, log)
+                scores = _run(name, record, prepared, rule, made, resamples, device, log)
+                if on_scores is not None:
+                    on_scores(name, made.seed, scores)
         progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
         results = _results(outcomes, encoder, records, specs, splits, policy, embeddings, facts)
         results["protocol"]["resamples"] = resamples
@@ -167,8 +171,8 @@ def _run(
     resamples: int,
     device: str,
     log: DecisionLog | None,
-) -> None:
-    """One router on one seed: fit, predict, sweep, measure."""
+) -> FloatArray:
+    """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part."""
     router = make_router(name)
     if hasattr(router, "device"):
         router.device = device
@@ -189,6 +193,7 @@ def _run(
     record.n_parameters.append(router.n_parameters)
     if log is not None:
         log.add(name, split.seed, test.rows, points, chosen)
+    return scores
 
 
 def _results(

@@ -3,7 +3,8 @@
     results.py   reads and checks results.json; the columns that every table shows
     tables.py    results_table, published_table, results_markdown
     headline.py  the two sentences above everything else
-    figures.py   write_figures: static SVG
+    figures.py   write_figures: static SVG, drawn on canvas.py
+    markdown.py  rows and safe text of Markdown tables
     html.py      write_report: one offline file, its series from charts.py
     write.py     write_all, print_results: all of it in one call
     style.py     colour_of, dash_of: the same look for a router in every picture

@@ -1,7 +1,6 @@
 """Results as tables: for the terminal and as Markdown."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from equirouter.report import markdown
 from equirouter.report.results import (
     COLUMNS,
     Column,
@@ -101,20 +101,20 @@ def published_table(results: Results) -> Table | None:
 def results_markdown(results: Results) -> str:
     """Both tables as Markdown, with the caption below; the best values are bold."""
     columns = [cells(results, column) for column in COLUMNS]
-    lines = _markdown_head(["router", *(column.heading for column in COLUMNS)])
+    lines = markdown.head(["router", *(column.heading for column in COLUMNS)])
     for name, _, is_anchor in entries(results):
-        shown = f"*{_markdown(name)}*" if is_anchor else _markdown_name(name)
-        lines.append(_markdown_row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
-    text = "\n".join(lines) + f"\n\n{_markdown(caption(results, mark='Bold'))}\n"
+        shown = f"*{markdown.escaped(name)}*" if is_anchor else markdown.code(name)
+        lines.append(markdown.row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
+    text = "\n".join(lines) + f"\n\n{markdown.escaped(caption(results, mark='Bold'))}\n"
     if results.get("published") is None:
         return text
     heads = [head for column in _PUBLISHED for head in (f"{column.title} paper", "ours")]
-    lines = _markdown_head(["router", *heads])
+    lines = markdown.head(["router", *heads])
     lines += [
-        _markdown_row([_markdown_name(name), *(part for pair in pairs for part in pair)])
+        markdown.row([markdown.code(name), *(part for pair in pairs for part in pair)])
         for name, pairs in published_rows(results)
     ]
-    notes = [_markdown(note) for note in published_notes(results)]
+    notes = [markdown.escaped(note) for note in published_notes(results)]
     return "\n".join([text, *lines]) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
@@ -245,33 +245,5 @@ def _is_symmetric(figure: Measured, digits: int) -> bool:
     return off_centre <= max(0.05 * (figure.high - figure.low), 10.0**-digits)
 
 
-def _markdown_head(heads: Sequence[str]) -> list[str]:
-    return [
-        _markdown_row([_markdown(head) for head in heads]),
-        "|---|" + "---:|" * (len(heads) - 1),
-    ]
-
-
-def _markdown_row(parts: Sequence[str]) -> str:
-    return f"| {' | '.join(parts)} |"
-
-
 def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
     return f"{f'**{value}**' if is_best else value} {interval}".strip()
-
-
-def _markdown(text: str) -> str:
-    """User text in a Markdown cell: no new columns, lines, tags or emphasis."""
-    for sign in "\\`*|[]":
-        text = text.replace(sign, f"\\{sign}")
-    # within a word, as in P_s, an underscore means itself
-    text = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
-    return " ".join(text.replace("<", "&lt;").split())
-
-
-def _markdown_name(name: str) -> str:
-    """A router's name as code; only a pipe keeps its meaning there and is escaped."""
-    if "`" in name or "\\" in name:
-        return _markdown(name)  # these would end the code or undo the escape of a pipe
-    code = " ".join(name.split()).replace("|", "\\|")
-    return f"`{code}`"

@@ -1,0 +1,184 @@
+"""`equirouter paper`: the experiments of the paper, on any data set."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.common import (
+    Device,
+    DeviceOption,
+    EmbeddingsOption,
+    EncoderOption,
+    EncoderSettingOption,
+    JsonOption,
+    PerformanceRangeOption,
+    PolicyName,
+    PolicyOption,
+    PrecisionOption,
+    QuietOption,
+    ResamplesOption,
+    WeightsOption,
+    WindowOption,
+    make_text_encoder,
+    open_dataset,
+    open_given,
+    print_json,
+    router_specs,
+    say,
+    shown_progress,
+)
+from equirouter.registry import EXPERIMENTS
+
+if TYPE_CHECKING:
+    from equirouter.paper import Context
+
+__all__ = ["paper"]
+
+NAMES = ", ".join(EXPERIMENTS.builtin)
+
+
+NamesArgument = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help=f"Experiments, or all: {NAMES}.")
+]
+DatasetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DATASET",
+        help="A name from `equirouter data list`, or a path to a .parquet, .csv, .jsonl or "
+        "RouterBench .pkl file.",
+    ),
+]
+PaperRoutersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...|all",
+        help="Routers as in bench; default: all, and the paper's settings and ablations of "
+        "equirouter, or those of --results.",
+    ),
+]
+ResultsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="DIR",
+        help="Results that `bench --out DIR` wrote for this data set: they are taken instead of "
+        "running again. May be given twice, in-domain and ood.",
+    ),
+]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...; default: 3, or those of --results."),
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Tables, figures, report; default: runs/paper-DATASET."),
+]
+
+
+def paper(
+    names: NamesArgument,
+    dataset: DatasetOption = "simulated",
+    routers: PaperRoutersOption = None,
+    results: ResultsOption = None,
+    encoder: EncoderOption = "minilm",
+    window: WindowOption = None,
+    precision: PrecisionOption = None,
+    encoder_option: EncoderSettingOption = None,
+    embeddings: EmbeddingsOption = None,
+    weights: WeightsOption = None,
+    policy: PolicyOption = PolicyName.budget,
+    seeds: SeedsOption = None,
+    resamples: ResamplesOption = 1000,
+    out: OutOption = None,
+    device: DeviceOption = Device.auto,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make the paper's tables and figures from a data set, and say which claims come out."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.output import make_folder
+    from equirouter.paper import Context
+    from equirouter.paper.run import experiments
+    from equirouter.report import check_report_extra
+
+    check_report_extra()
+    experiments(names)  # a wrong name is said now, and not after the encoding
+    given = _read(results or [])
+    with shown_progress(quiet=quiet) as progress:
+        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        made = make_text_encoder(
+            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+        )
+        context = Context(
+            outcomes,
+            made,
+            routers=_routers(routers, given),
+            policy=policy.value,
+            n_seeds=seeds or _n_seeds(given),
+            resamples=resamples,
+            device=device.value,
+            given=open_given(embeddings, outcomes, made),
+            cache=EmbeddingCache(),
+            results=given,
+            out=make_folder(out or Path("runs") / f"paper-{outcomes.name}"),
+            progress=progress,
+        )
+        document, report = _run(names, context)
+    _show(document, report, as_json=as_json)
+
+
+def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
+    """What paper.json holds, and where the report is."""
+    from equirouter.paper import run_experiments, write_paper, write_section
+
+    folder = context.out or Path()
+    found = run_experiments(
+        names, context, on_section=lambda section: write_section(section, folder)
+    )
+    return write_paper(found, context, folder, command=["equirouter", *sys.argv[1:]])
+
+
+def _read(folders: list[Path]) -> dict[Any, dict[str, Any]]:
+    """Results by the kind of their split. Raises BadParameter for two of one kind."""
+    from equirouter.report import read_results
+
+    given: dict[Any, dict[str, Any]] = {}
+    for folder in folders:
+        results = read_results(folder / "results.json")
+        kind = results["protocol"]["split"]
+        if kind in given:
+            raise typer.BadParameter(
+                f"{folder}: these are the second results of the {kind} split; expected one of each",
+                param_hint="--results",
+            )
+        given[kind] = results
+    return given
+
+
+def _routers(routers: str | None, given: dict[Any, dict[str, Any]]) -> tuple[str, ...]:
+    from equirouter.paper.routers import paper_routers
+
+    if routers is not None:
+        return tuple(router_specs(routers))
+    for results in given.values():
+        return tuple(results["routers"])
+    return tuple(paper_routers())
+
+
+def _n_seeds(given: dict[Any, dict[str, Any]]) -> int:
+    for results in given.values():
+        return len(results["protocol"]["seeds"])
+    return 3
+
+
+def _show(document: dict[str, Any], report: Path, *, as_json: bool) -> None:
+    for each in document["not_run"]:
+        say(f"not run: {each['name']}: {each['reason']}")
+    if as_json:
+        print_json(document)
+        return
+    for section in document["sections"]:
+        typer.echo(f"{section['name']}: {section['verdict']}. {section['finding']}")
+    typer.echo(f"report: {report}")

@@ -1,0 +1,114 @@
+"""fig1: how often the strongest model is called as the budget grows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
+from equirouter.paper.context import Context
+from equirouter.paper.routers import is_equirouter, label_of
+from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.figures import share_axis, share_lines
+from equirouter.report.results import Results, strongest_model
+
+__all__ = ["strongest_share"]
+
+SATURATED = 0.9  # "near 100 %": at least nine calls in ten
+_STOPS = (25, 50, 75, 100)  # % of the sweep
+
+
+def strongest_share(context: Context) -> Section:
+    """fig1: the share of calls to the strongest model over the budget, of routers and oracle."""
+    results = context.bench()
+    strongest = strongest_model(results)
+    lines = _lines(results)
+    shares = {line.name: [share / 100 for share in line.y] for line in lines}
+    verdict, finding = _finding(shares, strongest)
+    return Section(
+        "fig1",
+        "Calls to the strongest model over the budget (Figure 1)",
+        "Under existing routers the share of calls to the strongest model climbs to nearly 100 % "
+        "as the budget grows, though cheaper models often do as well (Figure 1, RouterBench).",
+        verdict,
+        finding,
+        (_table(shares, strongest),),
+        (_figure(lines, strongest, share_axis(results)[1]),),
+    )
+
+
+def _lines(results: Results) -> list[Line]:
+    """Lines of the oracle and the routers; under a budget the oracle's is read at their budgets.
+
+    It knows what a call costs, so its own budgets go up to the dearest call of all; the routers'
+    end at the largest cost that is predicted.
+    """
+    lines = {line.name: line for line in share_lines(results)}
+    oracle, routers = lines["oracle"], [lines[name] for name in results["routers"]]
+    if results["protocol"]["policy"] == "budget":
+        budgets = routers[0].x
+        oracle = replace(oracle, x=budgets, y=np.interp(budgets, oracle.x, oracle.y).tolist())
+    return [replace(line, label=label_of(line.name)) for line in (oracle, *routers)]
+
+
+def _finding(shares: Mapping[str, Sequence[float]], strongest: str) -> tuple[Verdict, str]:
+    last = {name: values[-1] for name, values in shares.items()}
+    oracle = last.pop("oracle")
+    existing = {name: share for name, share in last.items() if not is_equirouter(name)}
+    ours = [
+        f"{label_of(name)} {100 * share:.1f} %"
+        for name, share in last.items()
+        if is_equirouter(name)
+    ]
+    tail = f"The oracle sends {100 * oracle:.1f} %" + (f"; {', '.join(ours)}." if ours else ".")
+    if not existing:
+        return "not tested", f"No router beside EquiRouter was measured. {tail}"
+    saturated = [name for name, share in existing.items() if share >= SATURATED]
+    low, high = (pick(existing, key=existing.__getitem__) for pick in (min, max))
+    verdict: Verdict = "partly reproduced"
+    if len(saturated) in (0, len(existing)):
+        verdict = "reproduced" if saturated else "not reproduced"
+    return verdict, (
+        f"At the largest budget {len(saturated)} of {len(existing)} existing routers send at least "
+        f"{100 * SATURATED:.0f} % of the queries to {strongest}: from {100 * existing[low]:.1f} % "
+        f"({low}) to {100 * existing[high]:.1f} % ({high}). {tail}"
+    )
+
+
+def _table(shares: Mapping[str, Sequence[float]], strongest: str) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(values[_at(stop, len(values))] for stop in _STOPS))
+        for name, values in sorted(shares.items(), key=lambda item: (item[1][-1], item[0]))
+    ]
+    heads = tuple(f"{stop} % of the sweep" for stop in _STOPS)
+    return Table(
+        "fig1",
+        ("router", *heads),
+        tuple(rows),
+        f"Share of the queries sent to {strongest} at four places of the sweep from the smallest "
+        "to the largest budget; means over the seeds.",
+    )
+
+
+def _at(stop: int, n_points: int) -> int:
+    return round(stop / 100 * (n_points - 1))
+
+
+def _figure(lines: Sequence[Line], strongest: str, x_label: str) -> Figure:
+    title = f"Calls to {strongest}, % of queries"
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        axes = line_axes(figure, [line.shown for line in lines], title=title)
+        axes.set_xlabel(x_label)
+        axes.set_ylim(-2, 102)
+        draw_lines(axes, lines)
+
+    return Figure(
+        "fig1",
+        draw_svg(paint, (3.5, 3.3), title=title, points=7.0),
+        f"Lines of the share of calls to {strongest} over the budget, one per router and one for "
+        "the oracle.",
+        "A router that climbs to the top while the oracle stays low calls the strongest model for "
+        "queries that a cheaper one answers as well.",
+    )

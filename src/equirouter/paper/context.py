@@ -1,0 +1,170 @@
+"""What experiments share: made once, when the first of them asks for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split, SplitKind, split_outcomes
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
+from equirouter.errors import DataError
+from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
+from equirouter.evaluation.protocol import (
+    Prepared,
+    embedded,
+    fit_timed,
+    prepare,
+    scale_for,
+    scores_of,
+)
+from equirouter.policy import Policy
+from equirouter.progress import Progress, silent
+from equirouter.registry import POLICIES
+from equirouter.report.results import Results
+from equirouter.routers import make_router
+from equirouter.routers.base import Router
+
+__all__ = ["Context"]
+
+
+@dataclass(eq=False)
+class Context:
+    """A data set, the protocol of a run, and what was computed under it so far.
+
+    routers: specs as make_router takes them. policy, n_seeds, resamples, device: as run_benchmark
+    takes them. given: embeddings (N, d) of the queries by encoder, when they were made before.
+    results: per kind of split what results.json of an earlier run holds, so that it is not run
+    again. out: where run_benchmark leaves results and decisions, None for nowhere.
+    """
+
+    outcomes: Outcomes
+    encoder: Encoder
+    routers: tuple[str, ...]
+    policy: str = "budget"
+    n_seeds: int = 3
+    resamples: int = 1000
+    device: str = "auto"
+    given: Float32Array | None = None
+    cache: EmbeddingCache | None = None
+    results: Mapping[SplitKind, Results] = field(default_factory=dict)
+    out: Path | None = None
+    progress: Progress = silent
+
+    def __post_init__(self) -> None:
+        for kind, results in self.results.items():
+            self._check(kind, results)
+        self._benches: dict[SplitKind, Results] = dict(self.results)
+        self._scores: dict[tuple[str, int, SplitKind], FloatArray] = {}
+        self._embeddings: tuple[str, Float32Array] | None = None
+        self._prepared: tuple[str, Prepared] | None = None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """42, 43, ...: each makes its own split and its own training run."""
+        return tuple(range(FIRST_SEED, FIRST_SEED + self.n_seeds))
+
+    @cached_property
+    def rule(self) -> Policy:
+        """The policy that turns scores into choices."""
+        made: Policy = POLICIES.load(self.policy)()
+        return made
+
+    def split(self, seed: int, kind: SplitKind = "in-domain") -> Split:
+        """The split of a seed. Raises DataError where the table cannot be split so."""
+        return split_outcomes(self.outcomes, kind=kind, seed=seed)
+
+    def embeddings(self, split: Split) -> Float32Array:
+        """Embeddings (N, d) of all queries; an encoder that learns has learned on this split."""
+        if self.given is not None:
+            return self.given
+        key = split.hash if self.encoder.learns else ""
+        if self._embeddings is None or self._embeddings[0] != key:
+            made = embedded(
+                self.encoder, self.outcomes, split, cache=self.cache, progress=self.progress
+            )
+            self._embeddings = (key, made)
+        return self._embeddings[1]
+
+    def prepared(self, seed: int, kind: SplitKind = "in-domain") -> Prepared:
+        """The parts of a split with predicted costs. Only the last one is kept: go seed by seed."""
+        split = self.split(seed, kind)
+        if self._prepared is None or self._prepared[0] != split.hash:
+            made = prepare(self.outcomes, self.embeddings(split), split, device=self.device)
+            self._prepared = (split.hash, made)
+        return self._prepared[1]
+
+    def make_router(self, spec: str) -> Router:
+        """An unfitted router that will be fitted on the run's device."""
+        router = make_router(spec)
+        if hasattr(router, "device"):
+            router.device = self.device
+        return router
+
+    def scores(self, spec: str, seed: int, kind: SplitKind = "in-domain") -> FloatArray:
+        """The scores (n, K) that the policy sees on the test part, of a router or an anchor.
+
+        Those that `bench` computed are kept; else the router is fitted here, which gives the same.
+        """
+        key = (spec, seed, kind)
+        if key not in self._scores:
+            prepared, router = self.prepared(seed, kind), self.make_router(spec)
+            fit_timed(router, prepared, name=spec, seed=seed)
+            scale = scale_for(router, prepared.validation, self.rule)
+            self._scores[key] = scores_of(router, prepared.test, scale)
+        return self._scores[key]
+
+    def bench(self, kind: SplitKind = "in-domain") -> Results:
+        """What results.json holds of a run of all routers and anchors: given, or run here once."""
+        if kind not in self._benches:
+            self._benches[kind] = run_benchmark(
+                self.outcomes,
+                self.encoder,
+                embeddings=self._known_embeddings(kind),
+                cache=self.cache,
+                routers=self.routers,
+                policy=self.policy,
+                split=kind,
+                n_seeds=self.n_seeds,
+                resamples=self.resamples,
+                device=self.device,
+                out=None if self.out is None else self.out / f"results-{kind}",
+                on_scores=lambda spec, seed, scores: self._scores.setdefault(
+                    (spec, seed, kind), scores
+                ),
+                progress=self.progress,
+            )
+        return self._benches[kind]
+
+    def _known_embeddings(self, kind: SplitKind) -> Float32Array | None:
+        """Embeddings for run_benchmark, which makes those of an encoder that learns by itself."""
+        if self.encoder.learns and self.given is None:
+            return None
+        return self.embeddings(self.split(FIRST_SEED, kind))
+
+    def _check(self, kind: SplitKind, results: Results) -> None:
+        """Raise DataError where results are of other data or of another protocol."""
+        expected = {
+            "dataset.fingerprint": self.outcomes.fingerprint,
+            "protocol.split": kind,
+            "protocol.policy": self.policy,
+            "protocol.seeds": list(self.seeds),
+            "protocol.encoder": self.encoder.name,
+            "protocol.encoder_settings": self.encoder.settings,
+        }
+        for place, value in expected.items():
+            section, key = place.split(".")
+            found = results[section].get(key)
+            if found != value:
+                raise DataError(
+                    f"the given results have {place} {found!r}, expected {value!r}: name the data "
+                    "set, encoder, policy and seeds that they were made with"
+                )
+        missing = [name for name in self.routers if name not in results["routers"]]
+        if missing:
+            raise DataError(
+                f"the given results have no router {missing[0]!r}: they hold "
+                f"{', '.join(results['routers'])}; leave --routers out to take those"
+            )

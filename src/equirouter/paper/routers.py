@@ -1,0 +1,51 @@
+"""The routers of the paper's tables: which are measured, and what they are called in figures."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from equirouter.registry import ROUTERS
+
+__all__ = ["EQUIROUTER", "is_equirouter", "label_of", "paper_routers", "published_name"]
+
+EQUIROUTER = "equirouter:paper"
+"""The settings of App. A.2, which the published row is held against."""
+
+_ABLATIONS = {
+    "equirouter:paper:joint_feature=false": "equirouter-without-joint-feature",
+    "equirouter:paper:loss=mse": "equirouter-without-ranking-loss",
+}
+_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        EQUIROUTER: "equirouter, paper's",
+        "equirouter:paper:joint_feature=false": "w/o joint feature",
+        "equirouter:paper:loss=mse": "w/o ranking loss",
+    }
+)
+
+
+def paper_routers() -> list[str]:
+    """Every registered router, then EquiRouter as the paper sets it and its ablations (Table 1)."""
+    registered = [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]
+    return [*registered, EQUIROUTER, *_ABLATIONS]
+
+
+def is_equirouter(spec: str) -> bool:
+    """Whether a spec is of the paper's own router, with any settings."""
+    return spec.partition(":")[0] == "equirouter"
+
+
+def label_of(spec: str) -> str:
+    """What a router is called in a figure, where its whole spec would be too long."""
+    return _LABELS.get(spec, spec)
+
+
+def published_name(spec: str) -> str | None:
+    """The name of the router in `published_for` whose figures a spec should give; None: of none.
+
+    The paper's EquiRouter is the preset with the paper's settings, not the default.
+    """
+    if spec == EQUIROUTER:
+        return "equirouter"
+    if is_equirouter(spec):
+        return _ABLATIONS.get(spec)
+    return spec
