@@ -91,6 +91,10 @@ DATASETS = Registry(
         "routerbench-5shot": "equirouter.data.routerbench:RouterBench5Shot",
         "routerbench-0shot": "equirouter.data.routerbench:RouterBench0Shot",
         "routerbench-raw": "equirouter.data.routerbench:RouterBenchRaw",
+        "mmr-bench": "equirouter.data.mmrbench:MMRBench",
+        "mixinstruct": "equirouter.data.mixinstruct:MixInstruct",
+        "llmrouterbench": "equirouter.data.llmrouterbench:LLMRouterBench",
+        "routereval": "equirouter.data.routereval:RouterEval",
     },
 )
 

@@ -49,6 +49,7 @@ __all__ = [
     "print_json",
     "router_specs",
     "say",
+    "say_notes",
     "shown_progress",
 ]
 
@@ -98,8 +99,8 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="A name from `equirouter data list`, or a path to a .parquet, .csv, .jsonl or "
-        "RouterBench .pkl file.",
+        help="A name from `equirouter data list`, with settings as NAME:key=value (path=... is a "
+        "local copy), or a path to a .parquet, .csv, .jsonl or RouterBench .pkl file.",
     ),
 ]
 EncoderOption = Annotated[str, typer.Option(metavar="NAME", help="The text encoder.")]
@@ -193,9 +194,14 @@ def open_dataset(
 
     outcomes = load_dataset(name, performance_range=performance_range, progress=progress)
     if not quiet:
-        for note in outcomes.notes:
-            say(f"note: {note}")
+        say_notes(outcomes)
     return outcomes
+
+
+def say_notes(outcomes: "Outcomes") -> None:
+    """What the reader of a table had to decide, a line each on stderr."""
+    for note in outcomes.notes:
+        say(f"note: {note}")
 
 
 def make_text_encoder(

@@ -14,6 +14,7 @@ from equirouter.cli.common import (
     QuietOption,
     open_dataset,
     print_json,
+    say_notes,
     shown_progress,
 )
 
@@ -52,16 +53,21 @@ def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # n
 @app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A name from `equirouter data list`.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name from `equirouter data list`, as NAME[:key=value]."
+        ),
     ],
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Download a data set into the cache, check it, and say what it holds."""
-    from equirouter.registry import DATASETS
+    from equirouter.data.make import load_named
 
     with shown_progress(quiet=quiet) as progress:
-        outcomes = DATASETS.load(name)().load(progress=progress)
+        outcomes = load_named(name, progress=progress)
+    if not (quiet or as_json):
+        say_notes(outcomes)
     _show(outcomes.describe(), as_json=as_json)
 
 

@@ -4,10 +4,13 @@
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     split.py        split_outcomes -> Split: train, validation and test part
     base.py         Dataset: a name that gives a table
+    make.py         NAME[:key=value ...] -> Dataset
     simulated.py    the embedded data set, no files; its parts are simulated_*.py
-    routerbench.py  RouterBench, from the hub or a local copy
+    routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
+                    published benchmarks, from the hub or a local copy
     hub.py          fetch: pinned downloads
-    unpickle.py     pickled tables, read without running them
+    archives.py     files in a folder, a tar or a zip
+    unpickle.py     pickled tables and arrays, read without running them
     columns.py, files.py, layouts.py   the parts of tables.py
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
@@ -48,21 +51,23 @@ def load_dataset(
 ) -> Outcomes:
     """The outcomes table of a registered data set, or in a file.
 
-    name_or_path: a name of registry.DATASETS, which goes first, or the path of a file that
-    read_table reads. performance_range: of a file; a registered data set knows its own.
-    Raises UnknownNameError when it is neither, DataError for a damaged file, DownloadError.
+    name_or_path: a name of registry.DATASETS, which goes first, with settings as make_dataset reads
+    them ("mixinstruct:metric=bleurt:path=FOLDER"), or the path of a file that read_table reads.
+    performance_range: of a file; a registered data set knows its own.
+    Raises UnknownNameError when it is neither, ConfigError for a setting, DataError for a damaged
+    file, DownloadError.
     """
+    from equirouter.data.make import load_named
     from equirouter.data.tables import read_table
     from equirouter.registry import DATASETS
 
     name = str(name_or_path)
-    if name in DATASETS.names():
-        table: Outcomes = DATASETS.load(name)().load(progress=progress)
-        return table
+    if name.partition(":")[0] in DATASETS.names():
+        return load_named(name, progress=progress)
     if os.path.exists(name):  # noqa: PTH110  # Path.exists raises on a name that is too long
         return read_table(name, performance_range=performance_range)
     try:
-        DATASETS.load(name)
+        DATASETS.load(name.partition(":")[0])
     except UnknownNameError as error:
         raise UnknownNameError(f"{name}: no file of that path was found, and {error}") from None
     raise AssertionError("a name that is not registered was loaded")

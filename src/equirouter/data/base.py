@@ -12,7 +12,10 @@ __all__ = ["Dataset"]
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A class registered in registry.DATASETS, made without arguments."""
+    """A class registered in registry.DATASETS, made with keyword arguments that all have defaults.
+
+    They are the settings that a user writes as NAME:key=value (make.py), except path.
+    """
 
     @property
     def name(self) -> str:

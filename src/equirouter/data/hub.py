@@ -26,13 +26,14 @@ class HubFile:
 
     repo: "owner/name". commit: 40 hex digits, so that the file can never change. sha256: 64 hex
     digits of its content where they are known; else those of the first download are recorded in
-    the cache and every later use is checked against them (trust on first use). size_mb: about.
+    the cache and every later use is checked against them (trust on first use). size_mb: about,
+    None where it is not stated.
     """
 
     repo: str
     filename: str
     commit: str
-    size_mb: int
+    size_mb: int | None = None
     sha256: str | None = None
 
     def __post_init__(self) -> None:
@@ -191,6 +192,7 @@ def _sha256(path: Path, progress: Progress) -> str:
 
 def _way_out(file: HubFile) -> str:
     return (
-        f"Without a network: download it elsewhere from {file.page} and give its path; "
-        "HF_ENDPOINT=https://... names a mirror; offline use needs one download beforehand"
+        f"Without a network: download it elsewhere from {file.page} and give its path, "
+        "NAME:path=FILE; HF_ENDPOINT=https://... names a mirror; offline use needs one download "
+        "beforehand"
     )

@@ -23,7 +23,7 @@ from equirouter.data.columns import (
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
 
-__all__ = ["from_columns", "to_long", "to_wide"]
+__all__ = ["from_columns", "to_long", "to_wide", "with_suffixes"]
 
 
 def from_columns(
@@ -125,7 +125,7 @@ def _queries(raw: RawTable, *, one_row_each: bool) -> _Queries:
         notes += [note] if note else []
     query_ids = [ids[code] for code in id_codes[first_row]]
     if ids_repeat:
-        query_ids, note = _with_suffixes(query_ids)
+        query_ids, note = with_suffixes(query_ids, "sample_id")
         notes += [note] if note else []
     tasks, note = _tasks(raw, of_row, first_row)
     notes += [note] if note else []
@@ -181,7 +181,11 @@ def _check_constant(
         )
 
 
-def _with_suffixes(ids: list[str]) -> tuple[list[str], str | None]:
+def with_suffixes(ids: list[str], column: str) -> tuple[list[str], str | None]:
+    """Make names unique: the second X becomes X#2, the third X#3. The names, and a note for users.
+
+    column: what the file calls them.
+    """
     taken, used = set(ids), set[str]()
     next_number: dict[str, int] = {}
     unique = []
@@ -200,7 +204,7 @@ def _with_suffixes(ids: list[str]) -> tuple[list[str], str | None]:
     if not n_repeated:
         return unique, None
     return unique, (
-        f"{n_repeated} queries have the sample_id of another query with another prompt; "
+        f"{n_repeated} queries have the {column} of another query; "
         "they are told apart by #2, #3 behind the id"
     )
 

@@ -1,23 +1,25 @@
-"""Reading the columns of a pickled pandas table without running anything that is in the pickle.
+"""Reading pickled tables and arrays without running anything that is in the pickle.
 
 A pickle is a program: it names functions and calls them. Here every name it may use stands for an
 inert record that only remembers what it was called with, so that neither pandas nor numpy nor
 pyarrow sees a byte of the file. A name that a table of strings and numbers does not need is
-refused. The records are then read as the data frame that they describe, each part checked.
+refused. The records are then read as the data frame or the arrays that they describe, each part
+checked.
 """
 
 import pickle
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from equirouter.errors import DataError
 
-__all__ = ["Column", "read_pickle_table"]
+__all__ = ["Column", "read_pickle_table", "read_pickle_values"]
 
 Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
 
@@ -85,7 +87,7 @@ def read_pickle_table(path: str | Path) -> dict[str, Column]:
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            return _frame_columns(_Unpickler(stream, path).load())
+            return _frame_columns(_Unpickler(stream, str(path)).load())
     except DataError:
         raise
     except _UnexpectedError as error:
@@ -95,6 +97,30 @@ def read_pickle_table(path: str | Path) -> dict[str, Column]:
         ) from error
     except _DAMAGED as error:
         raise DataError(f"{path}: this is not a whole pickle of a table: {error}") from error
+
+
+def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[object] = ()) -> Any:  # noqa: ANN401
+    """A pickle of dicts, lists, texts, numbers and numpy arrays, nested in any way, as they are.
+
+    Arrays have one or two dimensions; those of numbers are read-only and use the memory of the
+    pickle, those of texts and objects become lists, row by row. place: what messages call it.
+    without: keys of the outermost dict that are left out, whatever is in them.
+    Raises DataError when the pickle asks for anything else, and when it is damaged.
+    """
+    try:
+        found = _Unpickler(stream, place).load()
+        if isinstance(found, dict):
+            found = {key: value for key, value in found.items() if key not in without}
+        return _plain_value(found)
+    except DataError:
+        raise
+    except _UnexpectedError as error:
+        raise DataError(
+            f"{place}: the pickle holds {error}; dicts, lists, texts, numbers and numpy arrays are "
+            "expected"
+        ) from error
+    except _DAMAGED as error:
+        raise DataError(f"{place}: this is not a whole pickle: {error}") from error
 
 
 class _UnexpectedError(Exception):
@@ -119,9 +145,9 @@ class _Record:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, stream: Any, path: Path) -> None:  # noqa: ANN401
+    def __init__(self, stream: Any, place: str) -> None:  # noqa: ANN401
         super().__init__(stream)
-        self._path = path
+        self._place = place
         self._types: dict[str, type[_Record]] = {}  # made anew: a pickle may write on its types
 
     def find_class(self, module: str, name: str) -> type[_Record]:
@@ -129,7 +155,7 @@ class _Unpickler(pickle.Unpickler):
         part = _ALLOWED.get(asked)
         if part is None:
             raise DataError(
-                f"{self._path}: the pickle asks for {module}.{name}, which a table of strings and "
+                f"{self._place}: the pickle asks for {module}.{name}, which a table of strings and "
                 "numbers does not need; it was refused before anything was called. If you trust "
                 "the file, load it with pandas and write it as parquet"
             )
@@ -160,6 +186,25 @@ def _expect(value: Any, *parts: str) -> Any:  # noqa: ANN401
     if not isinstance(value, _Record) or value.part not in parts:
         raise _UnexpectedError(f"{_part(value)} where {' or '.join(parts)} is expected")
     return value
+
+
+def _plain_value(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {_plain_value(key): _plain_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
+    if type(value) in _PLAIN:
+        return value
+    if _part(value) in ("array", "array_of_buffer"):
+        found = _values(value)
+        if not isinstance(found, _Objects):
+            return found
+        cells = _cells(found.items)
+        if len(found.shape) == 1:
+            return cells
+        width = found.shape[1]
+        return [cells[row * width : (row + 1) * width] for row in range(found.shape[0])]
+    return _cell(value, {})
 
 
 def _frame_columns(root: Any) -> dict[str, Column]:  # noqa: ANN401
@@ -242,17 +287,21 @@ def _values(value: Any) -> Any:  # noqa: ANN401
             raise _UnexpectedError("an object array of another length than its shape")
         return _Objects(shape, data)
     flat = np.frombuffer(_bytes(data), dtype=np.dtype(code))
+    if flat.dtype.kind == "U":
+        return _Objects(
+            shape, flat.reshape(shape, order="F" if by_column else "C").ravel().tolist()
+        )
     return flat.reshape(shape, order="F" if by_column else "C")
 
 
 def _dtype_code(dtype: Any) -> str:  # noqa: ANN401
-    """The numpy type, one of O or [<>|][fiub][1248]."""
+    """The numpy type, one of O, [<>|][fiub][1248] or [<>]U with a length."""
     record = _expect(dtype, "dtype")
     code = str(record.args[0])
     if re.fullmatch(r"O[48]?", code):
         return "O"
     order = record.state[1] if record.state is not None else "|"
-    if not re.fullmatch(r"[fiub][1248]", code) or order not in ("<", ">", "|", "="):
+    if not re.fullmatch(r"[fiub][1248]|U[0-9]{1,6}", code) or order not in ("<", ">", "|", "="):
         raise _UnexpectedError(f"numpy cells of type {order}{code}")
     return f"{order}{code}"
 

@@ -57,11 +57,12 @@ class Published:
 def published_for(dataset_name: str, split: Split = "in-domain") -> Published | None:
     """The paper's figures for a data set, or None if it was not measured there.
 
-    dataset_name: a name that starts with "routerbench" or "mmrbench", in any case. The figures
-    are for the whole benchmark: beside a part of it they give the direction, not the level.
+    dataset_name: a name that starts with "routerbench" or "mmr-bench", in any case, with or without
+    hyphens. The figures are for the whole benchmark: beside a part of it they give the direction,
+    not the level.
     """
     for benchmark, (title, tables) in _BENCHMARKS.items():
-        if dataset_name.lower().startswith(benchmark):
+        if dataset_name.lower().replace("-", "").startswith(benchmark):
             table = "Table 1" if split == "in-domain" else "Table A1"
             return Published(f"{PAPER}, {table}, {title}", tables[split])
     return None

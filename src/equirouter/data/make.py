@@ -1,0 +1,77 @@
+"""From what a user types to a data set: NAME[:key=value ...]."""
+
+import inspect
+import json
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from equirouter.data.base import Dataset
+from equirouter.data.outcomes import Outcomes
+from equirouter.errors import ConfigError
+from equirouter.progress import Progress, silent
+from equirouter.registry import DATASETS
+
+__all__ = ["check_choice", "load_named", "make_dataset"]
+
+_NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
+
+
+def make_dataset(spec: str) -> tuple[Dataset, Path | None]:
+    """A data set and the local copy it is to be read from, None if it is to be fetched.
+
+    spec: a registered name, then settings as key=value with JSON values or bare words, for example
+    "mixinstruct:metric=bleurt:path=~/mix". path is known to every data set; the others are the
+    keyword arguments of its class. Raises UnknownNameError for the name, ConfigError for a setting,
+    both with what is known.
+    """
+    name, *parts = _NEXT_SETTING.split(spec)
+    made = DATASETS.load(name)
+    known = [*inspect.signature(made).parameters, "path"]
+    settings: dict[str, Any] = {}
+    path = None
+    for part in parts:
+        key, _, text = part.partition("=")
+        if key not in known:
+            raise ConfigError(
+                f"{name} has no setting {key!r}: {_hint(key, known)}known: {', '.join(known)}"
+            )
+        if key == "path":
+            path = _path(text)
+        else:
+            settings[key] = _value(text)
+    dataset: Dataset = made(**settings)
+    return dataset, path
+
+
+def load_named(spec: str, *, progress: Progress = silent) -> Outcomes:
+    """The table of a registered data set. Raises what make_dataset and Dataset.load raise."""
+    dataset, path = make_dataset(spec)
+    return dataset.load(path, progress=progress)
+
+
+def check_choice(setting: str, value: object, known: tuple[str, ...]) -> str:
+    """The value if it is one of those known. Raises ConfigError, with the nearest one, if not."""
+    if isinstance(value, str) and value in known:
+        return value
+    hint = _hint(str(value), list(known))
+    raise ConfigError(f"{setting} is {value!r}: {hint}known: {', '.join(known)}")
+
+
+def _hint(text: str, known: list[str]) -> str:
+    near = get_close_matches(text, known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]!r}? " if near else ""
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ConfigError("path is empty: expected path=FILE or path=FOLDER")
+    return Path(text).expanduser()
+
+
+def _value(text: str) -> Any:  # noqa: ANN401
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text  # a bare word, as in metric=bleurt
