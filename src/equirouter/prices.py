@@ -140,7 +140,7 @@ def size_of(model: str) -> float | None:
     if not found:
         return None
     times, number, unit = found[-1]
-    size = float(number) * int(times or 1) * (1.0 if unit == "b" else 1e-3)
+    size = float(number) * int(times or 1) / (1 if unit == "b" else 1000)
     return size or None
 
 

@@ -57,8 +57,8 @@ def test_scores_are_scaled_within_a_query(tmp_path: Path) -> None:
     assert table.name == "mixinstruct"
     assert table.models == ("flan-t5-xxl", "mpt-7b-instruct", "vicuna-13b-1.1")
     # bartscore -2, -4, -1: (-2 + 4) / 3, 0, 1. Then all the same. Then one score only.
-    expected = [[2 / 3, 0, 1], [1, 1, 1], [NAN, NAN, NAN]]
-    np.testing.assert_allclose(table.performance, expected)
+    expected: list[list[float]] = [[2 / 3, 0, 1], [1, 1, 1], [NAN, NAN, NAN]]
+    np.testing.assert_allclose(table.performance, np.array(expected))
     assert table.query_ids == ("unified_chip2/69962", "dolly_15k/1", "dolly_15k/1#2")
     assert table.tasks == ("unified_chip2", "dolly_15k", "dolly_15k")
     assert table.texts == ("a question", "a question", "another")
@@ -81,7 +81,7 @@ def test_another_metric_is_a_setting_on_the_command_line(tmp_path: Path) -> None
     table = load_dataset(f"mixinstruct:metric=bleurt:path={path}")
     assert table.name == "mixinstruct-bleurt"
     # -0.5, 0.5, 0.5: two are the best. 0.3, 0.2, 0.1
-    np.testing.assert_allclose(table.performance, [[0, 1, 1], [1, 0.5, 0]])
+    np.testing.assert_allclose(table.performance, np.array([[0, 1, 1], [1, 0.5, 0]]))
     with pytest.raises(ConfigError, match=r"metric is 'blert': did you mean 'bleurt'\? known"):
         load_dataset(f"mixinstruct:metric=blert:path={path}")
 
@@ -173,5 +173,7 @@ def test_what_is_wrong_in_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 2: this is not JSON"):
         MixInstruct().load(path)
     path = written(tmp_path, rows()[:1])
-    with pytest.raises(DataError, match=r"no candidate has the score 'rouge1'; found bartscore, bl"):
+    with pytest.raises(
+        DataError, match=r"no candidate has the score 'rouge1'; found bartscore, bl"
+    ):
         MixInstruct(metric="rouge1").load(path)

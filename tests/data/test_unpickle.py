@@ -1,5 +1,6 @@
 """Pickled tables: read whole from every protocol, and nothing in them is ever run."""
 
+import io
 import os
 import pickle
 import sys
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from equirouter.data import read_table
-from equirouter.data.unpickle import read_pickle_table
+from equirouter.data.unpickle import read_pickle_table, read_pickle_values
 from equirouter.errors import DataError
 
 NAN = float("nan")
@@ -324,3 +325,37 @@ def test_reading_needs_no_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for name in [name for name in sys.modules if name.split(".")[0] == "pandas"]:
         monkeypatch.setitem(sys.modules, name, None)
     check(read_pickle_table(path))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_nested_values_and_arrays(protocol: int) -> None:
+    content = {
+        "numbers": np.asfortranarray([[0, 1.5], [2, 3]]),
+        "texts": np.array(["x \u00e9", "", "yy"]),
+        "table": np.array([["a", "b"], ["c", "d"]], dtype=object),
+        "deep": {3: [("a", np.float64(2.5), None, True)]},
+        "left out": np.zeros((1, 1, 1)),
+    }
+    stream = io.BytesIO(pickle.dumps(content, protocol))
+    found = read_pickle_values(stream, "here", without=("left out",))
+    assert found.pop("numbers").tolist() == [[0, 1.5], [2, 3]]
+    assert found == {
+        "texts": ["x \u00e9", "", "yy"],
+        "table": [["a", "b"], ["c", "d"]],
+        "deep": {3: [["a", 2.5, None, True]]},
+    }
+
+
+def test_nested_values_that_are_refused() -> None:
+    for content, message in (
+        (eval, r"here: the pickle asks for builtins\.eval"),
+        ({"a": {1, 2}}, "here: the pickle holds a set where scalar is expected"),
+        (np.zeros((1, 1, 1)), r"here: the pickle holds an array of shape \(1, 1, 1\)"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), "here: the pickle holds numpy cells of type"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_pickle_values(io.BytesIO(pickle.dumps(content)), "here")
+    loop: dict[str, Any] = {}
+    loop["loop"] = loop
+    with pytest.raises(DataError, match="here: this is not a whole pickle"):
+        read_pickle_values(io.BytesIO(pickle.dumps(loop)), "here")
