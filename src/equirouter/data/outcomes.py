@@ -157,12 +157,12 @@ class Description:
 
 
 def _describe(table: Outcomes) -> Description:
-    complete = table.take(table.is_complete) if table.is_complete.any() else None
-    if complete is None:
+    if not table.is_complete.any():
         raise DataError(
             f"{table.name}: no query has the outcome of every model, so nothing can be compared; "
             "at least one complete row is needed"
         )
+    complete = table if table.is_complete.all() else table.take(table.is_complete)
     performance, cost_usd = table._means()
     best = complete.performance.max(axis=1)
     among_best = np.where(complete.performance == best[:, None], complete.cost_usd, np.inf)

@@ -162,17 +162,15 @@ class RouterEval:
                 f"{path}: {len(found)} files of {_SCORES}/ have {self.data!r} in their name; one "
                 f"is expected: data=..., a part of {', '.join(files) or 'a name (there is none)'}"
             )
-        member = found.pop()
-        content = read_pickle_values(io.BytesIO(member.content), member.place)
-        models = _names(member.place, _item(member.place, content, "models"))
-        subjects = _item(member.place, content, "data")
+        place = found[0].place
+        content = read_pickle_values(io.BytesIO(found.pop().content), place)
+        models = _names(place, _item(place, content, "models"))
+        subjects = _item(place, content, "data")
         for subject in sorted(subjects):
-            scores = _item(member.place, subjects.pop(subject), "correctness")
-            texts = _texts(member.place, _item(f"{path}: {_PROMPTS}", prompts, subject))
-            place = f"{member.place}: {subject}"
-            yield _Benchmark(
-                subject, models, texts, _matrix(place, scores, len(texts), len(models))
-            )
+            scores = _item(place, subjects.pop(subject), "correctness")
+            texts = _texts(place, _item(f"{path}: {_PROMPTS}", prompts, subject))
+            matrix = _matrix(f"{place}: {subject}", scores, len(texts), len(models))
+            yield _Benchmark(subject, models, texts, matrix)
         progress(f"read {path.name}", 1, 1)
 
     def _outcomes(self, path: Path, benchmarks: list["_Benchmark"]) -> Outcomes:
