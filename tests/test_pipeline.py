@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from equirouter.registry import ENCODERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
-CONTROLS: tuple[dict[str, float], ...] = (
+CONTROLS: tuple[dict[str, Any], ...] = (
     {},
     {"budget_usd": 0.002},
     {"budget_usd": 1e-9},

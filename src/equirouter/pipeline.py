@@ -112,18 +112,23 @@ class RoutingPipeline:
         self,
         query: str,
         *,
+        image: str | None = None,
         budget_usd: float | None = None,
         quality: float | None = None,
         lambda_: float | None = None,
     ) -> Decision:
-        """Decide one query: see decide_many."""
-        return self.decide_many([query], budget_usd=budget_usd, quality=quality, lambda_=lambda_)[0]
+        """Decide one query, with the path of its image if it has one: see decide_many."""
+        images = None if image is None else [image]
+        return self.decide_many(
+            [query], images=images, budget_usd=budget_usd, quality=quality, lambda_=lambda_
+        )[0]
 
     @overload
     def decide_many(
         self,
         queries: Sequence[str],
         *,
+        images: Sequence[str | None] | None = None,
         budget_usd: float | None = None,
         quality: float | None = None,
         lambda_: float | None = None,
@@ -143,6 +148,7 @@ class RoutingPipeline:
         self,
         queries: Sequence[str] | None = None,
         *,
+        images: Sequence[str | None] | None = None,
         embeddings: "Float32Array | None" = None,
         budget_usd: float | None = None,
         quality: float | None = None,
@@ -150,26 +156,41 @@ class RoutingPipeline:
     ) -> list[Decision] | Choices:
         """Decide each query under at most one control; without one, under the pipeline's quality.
 
-        queries: texts. embeddings: (N, d) of queries that were encoded before, by the pipeline's
-        encoder; they may be memory-mapped, and any number of them is decided in blocks. No stage is
-        left out then. Give one of the two: texts give a list of Decision, embeddings Choices; a
-        query's choice is the same, whichever way and beside whichever others it is decided.
+        queries: texts. images: a path or None per text; beside one a text may be empty. embeddings:
+        (N, d) of queries that were encoded before, by the pipeline's encoder; they may be
+        memory-mapped, and any number of them is decided in blocks. No stage is left out then. Give
+        texts or embeddings: texts give a list of Decision, embeddings Choices; a query's choice is
+        the same, whichever way and beside whichever others it is decided.
         budget_usd: limit for one call. quality: share of the strongest model's performance.
         lambda_: performance that one USD must buy. Raises ConfigError for a control that makes no
-        sense and DataError for a query that is empty or not valid Unicode.
+        sense, and for images where the encoder reads none; DataError for a query that is empty or
+        not valid Unicode, and for an image that cannot be read, with its path.
         """
         policy, value = self.policy_for(budget_usd=budget_usd, quality=quality, lambda_=lambda_)
         if (queries is None) == (embeddings is None):
             raise ConfigError("decide_many takes either queries or embeddings=")
+        if embeddings is not None and images is not None:
+            raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
         if embeddings is not None:
             return self._choices(embeddings, policy, value)
-        return self._decisions(list(queries or ()), policy, value)
+        return self._decisions(list(queries or ()), images, policy, value)
 
-    def _decisions(self, queries: list[str], policy: Policy, value: float) -> list[Decision]:
-        early = self._left_early(queries, policy)
+    def _decisions(
+        self,
+        queries: list[str],
+        images: Sequence[str | None] | None,
+        policy: Policy,
+        value: float,
+    ) -> list[Decision]:
+        from equirouter.encoders.base import check_images
+
+        images = check_images(images, len(queries), encoder=self.stage.encoder)
+        early = self._left_early(queries, images, policy)
         rest = [row for row, known in enumerate(early) if known is None]
         if rest:
-            embeddings = self.stage.encode([queries[row] for row in rest])
+            embeddings = self.stage.encode(
+                [queries[row] for row in rest], [images[row] for row in rest]
+            )
             scores, costs = self.stage.numbers(embeddings, policy)
             for place, row in enumerate(rest):
                 early[row] = (scores[place], costs[place])
@@ -181,7 +202,7 @@ class RoutingPipeline:
         ]
 
     def _left_early(
-        self, queries: list[str], policy: Policy
+        self, queries: list[str], images: Sequence[str | None], policy: Policy
     ) -> "list[tuple[Float32Array, Float32Array] | None]":
         """Scores and costs (K,) of the queries that the first stage is sure of, None for others."""
         found: list[tuple[Float32Array, Float32Array] | None] = [None] * len(queries)
@@ -191,10 +212,17 @@ class RoutingPipeline:
         if threshold is None:
             return found
         stage = self.early_exit.stage
-        scores, costs = stage.numbers(stage.encode(queries), policy)
-        margin = policy.margin(scores, costs)
-        for row in np.flatnonzero(margin >= threshold):
-            found[row] = (scores[row], costs[row])
+        asked = [
+            row
+            for row, query in enumerate(queries)
+            if stage.encoder.accepts_images or images[row] is None or query.strip()
+        ]  # not those that it sees nothing of
+        if not asked:
+            return found
+        encoded = stage.encode([queries[row] for row in asked], [images[row] for row in asked])
+        scores, costs = stage.numbers(encoded, policy)
+        for place in np.flatnonzero(policy.margin(scores, costs) >= threshold).tolist():
+            found[asked[place]] = (scores[place], costs[place])
         return found
 
     def _choices(self, embeddings: "Float32Array", policy: Policy, value: float) -> Choices:

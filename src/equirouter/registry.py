@@ -76,6 +76,7 @@ ENCODERS = Registry(
         "minilm": "equirouter.encoders.minilm:MiniLMEncoder",
         "static": "equirouter.encoders.static:StaticEncoder",
         "static+minilm": "equirouter.encoders.joined:StaticMiniLMEncoder",
+        "vision": "equirouter.encoders.vision:VisionEncoder",
         "sentence-transformers": (
             "equirouter.encoders.sentence_transformer:SentenceTransformerEncoder"
         ),
@@ -88,6 +89,7 @@ DATASETS = Registry(
     "equirouter.datasets",
     {
         "simulated": "equirouter.data.simulated:Simulated",
+        "simulated-multimodal": "equirouter.data.simulated_multimodal:SimulatedMultimodal",
         "routerbench-5shot": "equirouter.data.routerbench:RouterBench5Shot",
         "routerbench-0shot": "equirouter.data.routerbench:RouterBench0Shot",
         "routerbench-raw": "equirouter.data.routerbench:RouterBenchRaw",

@@ -37,9 +37,11 @@ class Stage:
     scale: "ScoreScale | None"
     scorer: Scorer
 
-    def encode(self, queries: Sequence[str]) -> "Float32Array":
-        """(N, d): what the router reads of the queries."""
-        return self.encoder.encode(queries)
+    def encode(
+        self, queries: Sequence[str], images: Sequence[str | None] | None = None
+    ) -> "Float32Array":
+        """(N, d): what the router reads of the queries, and of their images if it reads any."""
+        return self.encoder.encode(queries, images if self.encoder.accepts_images else None)
 
     def numbers(
         self, embeddings: "Float32Array", policy: "Policy"

@@ -31,6 +31,7 @@ from equirouter.cli.common import (
     print_json,
     router_specs,
     say,
+    say_what_is_read,
     shown_progress,
 )
 
@@ -72,6 +73,7 @@ def bench(
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
+        say_what_is_read(made, outcomes, quiet=quiet)
         folder = out or Path("runs") / f"{outcomes.name}-{split.value}"
         results = run_benchmark(
             outcomes,
@@ -91,13 +93,13 @@ def bench(
         report = write_all(results, folder)
     if not quiet and results["visibility"]["warning"]:
         say(f"warning: {results['visibility']['warning']}")
+    _show(results, folder, report, as_json=as_json)
+
+
+def _show(results: dict[str, Any], folder: Path, report: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(results)
-    else:
-        _show(results, folder, report)
-
-
-def _show(results: dict[str, Any], folder: Path, report: Path) -> None:
+        return
     from rich.console import Console
 
     from equirouter.report import print_results

@@ -50,6 +50,7 @@ __all__ = [
     "router_specs",
     "say",
     "say_notes",
+    "say_what_is_read",
     "shown_progress",
 ]
 
@@ -230,6 +231,15 @@ def make_text_encoder(
     if weights is not None:
         options["weights"] = Path(weights)
     return make_encoder(name, **options)
+
+
+def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -> None:
+    """What the encoder does not see, or sees by chance only, before anything is measured."""
+    from equirouter.evaluation.protocol import reading_notes
+
+    if not quiet:
+        for note in reading_notes(encoder, outcomes):
+            say(f"note: {note}")
 
 
 def open_given(

@@ -27,9 +27,13 @@ def route(
         str,
         typer.Argument(
             metavar="QUERY|-",
-            help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout.',
+            help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout; a '
+            'line may have an "image", the path of one.',
         ),
     ] = "-",
+    image: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The query's image, where one is read.")
+    ] = None,
     budget: Annotated[
         float | None, typer.Option(metavar="USD", help="Most that one call may cost.")
     ] = None,
@@ -52,10 +56,15 @@ def route(
     control = {"budget_usd": budget, "quality": quality, "lambda_": lambda_}
     loaded.policy_for(**control)  # a wrong control is said before anything is read
     if query == "-":
+        if image is not None:
+            raise typer.BadParameter(
+                'images of a stream are in its lines: {"query": ..., "image": ...}',
+                param_hint="--image",
+            )
         for line in _decided_lines(loaded, control):
             typer.echo(line)
         return
-    decision = loaded.decide(query, **control)
+    decision = loaded.decide(query, image=image, **control)
     if as_json:
         print_json(_as_json(decision))
     else:
@@ -68,7 +77,8 @@ def _decided_lines(loaded: "RoutingPipeline", control: dict[str, Any]) -> Iterat
 
     lines = _read_lines()
     while block := list(islice(lines, BLOCK)):
-        decisions = loaded.decide_many([line["query"] for line in block], **control)
+        images = [line.get("image") for line in block]
+        decisions = loaded.decide_many([line["query"] for line in block], images=images, **control)
         for line, decision in zip(block, decisions, strict=True):
             decided = _as_json(decision)
             taken = next((name for name in line if name in decided), None)
@@ -95,7 +105,10 @@ def _read_lines() -> Iterator[dict[str, Any]]:
             raise DataError(f"{place}: not JSON: {error}") from error
         if not isinstance(line, dict) or not isinstance(line.get("query"), str):
             raise DataError(f'{place}: expected {{"query": "..."}}')
-        if not line["query"].strip():
+        image = line.get("image")
+        if image is not None and not isinstance(image, str):
+            raise DataError(f"{place}: image is {image!r}; expected the path of a file, or null")
+        if not line["query"].strip() and image is None:
             raise DataError(f"{place}: the query is empty; leave the line out or give it a text")
         yield line
 

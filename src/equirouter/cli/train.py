@@ -27,6 +27,7 @@ from equirouter.cli.common import (
     open_dataset,
     open_given,
     print_json,
+    say_what_is_read,
     shown_progress,
 )
 
@@ -117,6 +118,7 @@ def train(
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
+        say_what_is_read(made, outcomes, quiet=quiet)
         make_folder(out)  # a place where nothing can be written is said before the work
         pipeline = fit_pipeline(
             outcomes,

@@ -5,7 +5,8 @@
     split.py        split_outcomes -> Split: train, validation and test part
     base.py         Dataset: a name that gives a table
     make.py         NAME[:key=value ...] -> Dataset
-    simulated.py    the embedded data set, no files; its parts are simulated_*.py
+    simulated.py    the embedded data set, no files; simulated_multimodal.py: the one with pictures;
+                    their parts are simulated_*.py
     routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
                     published benchmarks, from the hub or a local copy
     hub.py          fetch: pinned downloads

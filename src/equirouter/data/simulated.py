@@ -7,6 +7,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.simulated_outcomes import drawn, expected
 from equirouter.data.simulated_profile import ACCURACY, PROFILES, VERBOSITY, Profile
 from equirouter.data.simulated_texts import FAMILIES, make_texts
 from equirouter.errors import ConfigError
@@ -16,12 +17,8 @@ from equirouter.progress import Progress, silent
 __all__ = ["Simulated"]
 
 MODELS = tuple(ACCURACY)
-DISCRIMINATION = 2.2
-"""How steeply the chance of a right answer falls with difficulty (a of the item-response model)."""
 VISIBLE = 0.65
 """Share of the variance of difficulty that the text shows; the rest is hidden."""
-JUDGE_NOISE = 0.8
-"""Standard deviation, in logits, of a judge's opinion of one answer."""
 LENGTH_SLOPE = 0.35
 """How much longer answers get with difficulty: factor exp(slope * difficulty)."""
 LENGTH_NOISE = 0.35
@@ -101,39 +98,10 @@ def _family(
     difficulty = np.sqrt(VISIBLE) * visible + np.sqrt(1 - VISIBLE) * hidden  # shared by all models
     performance = np.empty((size, len(MODELS)))
     for column, model in enumerate(MODELS):
-        expected = _expected(ACCURACY[model][task], difficulty, PROFILES[task], rng)
-        performance[:, column] = _drawn(expected, PROFILES[task].levels, rng)
+        levels = PROFILES[task].levels
+        chance = expected(ACCURACY[model][task], difficulty, rng, levels=levels)
+        performance[:, column] = drawn(chance, rng, levels=levels)
     return texts, performance, _costs(texts, difficulty, PROFILES[task], rng)
-
-
-def _expected(
-    accuracy: float, difficulty: FloatArray, profile: Profile, rng: np.random.Generator
-) -> FloatArray:
-    """Expected performance (N,) of a model whose ability makes the mean equal its accuracy.
-
-    sigmoid(a * (ability - difficulty)), the two-parameter item-response model (Birnbaum, 1968);
-    the ability is found by bisection, as the mean rises with it.
-    """
-    noise = JUDGE_NOISE * rng.standard_normal(len(difficulty)) if profile.levels > 1 else 0.0
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        ability = (low + high) / 2
-        expected = 1 / (1 + np.exp(-DISCRIMINATION * (ability - difficulty) - noise))
-        low, high = (ability, high) if expected.mean() < accuracy else (low, ability)
-    return np.asarray(expected)
-
-
-def _drawn(expected: FloatArray, levels: int, rng: np.random.Generator) -> FloatArray:
-    """Random outcomes (N,) in multiples of 1 / levels, each with its expected value as mean.
-
-    Systematic sampling in random order: each cell alone is as random as an independent draw, but
-    the total is off by less than one level, so the realised mean does not stray from the expected.
-    """
-    order = rng.permutation(len(expected))
-    passed = np.floor(np.cumsum(expected[order] * levels) + rng.random())
-    outcome = np.empty(len(expected))
-    outcome[order] = np.diff(passed, prepend=0.0) / levels
-    return outcome
 
 
 def _costs(

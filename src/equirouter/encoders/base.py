@@ -33,6 +33,11 @@ class Encoder(ABC):
         return {}
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of figures made with it must know, in words; by default nothing."""
+        return ()
+
+    @property
     def learns(self) -> bool:
         """Whether fit must be called before anything can be encoded; by default not."""
         return False
@@ -85,14 +90,16 @@ class Encoder(ABC):
     ) -> Float32Array:
         """Embed each query by what is in it, whatever the other queries are.
 
-        texts: N strings with something in them. images: a path or None per query.
+        texts: N strings with something in them; where there is an image, and the encoder reads
+        images, a text may be empty. images: a path or None per query.
         progress: called as ("encode", done, total) after every batch; the unit is the encoder's.
         Returns (N, d) float32, each row of length 1, in the order of texts.
-        Raises DataError for an empty or invalid text, with its index, and when the encoder gives
-        anything but finite numbers; ConfigError for images that the encoder cannot read.
+        Raises DataError for an empty or invalid text, with its index, for an image file that
+        cannot be read, with its path, and when the encoder gives anything but finite numbers;
+        ConfigError for images where the encoder reads none.
         """
-        texts = check_texts(texts)
         images = check_images(images, len(texts), encoder=self)
+        texts = check_texts(texts, images)
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         embeddings = self.embed(texts, images, progress)
@@ -105,14 +112,19 @@ class Encoder(ABC):
         return embeddings
 
 
-def check_texts(texts: Sequence[str]) -> tuple[str, ...]:
-    """The texts as a tuple. Raises DataError for one that is empty or not text, with its index."""
+def check_texts(
+    texts: Sequence[str], images: Sequence[str | None] | None = None
+) -> tuple[str, ...]:
+    """The texts as a tuple. Raises DataError for one that is not text, or empty, with its index.
+
+    images: one or None per text that will be read; beside one a text may be empty.
+    """
     if isinstance(texts, str | bytes):
         raise DataError("texts is one string where a list of texts is expected: write [text]")
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {i} is a {type(text).__name__} where a string is expected")
-        if not text or text.isspace():
+        if (not text or text.isspace()) and (images is None or images[i] is None):
             raise DataError(
                 f"text {i} is empty: a router needs something to read; leave this query out"
             )

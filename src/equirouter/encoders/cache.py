@@ -130,8 +130,8 @@ def encode_cached(
     """
     if cache is None:
         return encoder.encode(texts, images, progress=progress)
-    texts = check_texts(texts)
     images = check_images(images, len(texts), encoder=encoder)
+    texts = check_texts(texts, images)
     keys = [_key(text, image) for text, image in zip(texts, images, strict=True)]
     first: dict[bytes, int] = {}  # the first row of each distinct query
     source = np.array([first.setdefault(key, row) for row, key in enumerate(keys)], dtype=np.int64)

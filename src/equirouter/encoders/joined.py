@@ -17,7 +17,7 @@ from equirouter.encoders.windows import DEFAULT_WINDOW
 from equirouter.errors import PipelineError
 from equirouter.progress import Progress
 
-__all__ = ["JoinedEncoder", "StaticMiniLMEncoder"]
+__all__ = ["JoinedEncoder", "StaticMiniLMEncoder", "share"]
 
 
 class JoinedEncoder(Encoder):
@@ -35,6 +35,11 @@ class JoinedEncoder(Encoder):
     def settings(self) -> dict[str, Any]:
         """Those of all parts."""
         return {key: value for part in self.parts.values() for key, value in part.settings.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of all parts."""
+        return tuple(note for part in self.parts.values() for note in part.notes)
 
     @property
     def learns(self) -> bool:
@@ -85,8 +90,8 @@ class JoinedEncoder(Encoder):
         total = len(texts) * len(self.parts)
         halves = []
         for i, part in enumerate(self.parts.values()):
-            share = _share(progress, i * len(texts), len(texts), total)
-            halves.append(part.embed(texts, images, share))
+            part_of = share(progress, i * len(texts), len(texts), total)
+            halves.append(part.embed(texts, images, part_of))
         joined: Float32Array = np.concatenate(halves, axis=1)  # (N, d)
         joined /= np.sqrt(np.float32(len(halves)))
         return joined
@@ -125,10 +130,10 @@ class StaticMiniLMEncoder(JoinedEncoder):
         )
 
 
-def _share(progress: Progress, start: int, size: int, total: int) -> Progress:
+def share(progress: Progress, start: int, size: int, total: int) -> Progress:
     """Progress of one part, as progress of the whole."""
 
-    def share(stage: str, done: int, of: int) -> None:
+    def part(stage: str, done: int, of: int) -> None:
         progress(stage, start + size * done // max(of, 1), total)
 
-    return share
+    return part

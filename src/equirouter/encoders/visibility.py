@@ -23,18 +23,27 @@ class Visibility:
     """How many queries cannot be told from another one by their embedding.
 
     share: n_duplicates / n_queries, in [0, 1]; 0 is best. A query counts when another query with a
-    different text has the same embedding; the same text twice is no loss.
+    different text, or another image, has the same embedding; the same twice is no loss. n_images:
+    of those queries, how many have an image.
     """
 
     share: float
     n_duplicates: int
     n_queries: int
+    n_images: int = 0
 
     @property
     def warning(self) -> str | None:
         """What to tell the user, with the way out; None when the share is at most 5 %."""
         if self.share <= WARN_ABOVE:
             return None
+        if 2 * self.n_images > self.n_duplicates:
+            return (
+                f"{self.n_duplicates} of {self.n_queries} queries ({self.share:.0%}) have the same "
+                f"embedding as another query, and {self.n_images} of them have an image: where "
+                "only the images tell queries apart, the encoder must read them, as --encoder "
+                "vision does"
+            )
         return (
             f"{self.n_duplicates} of {self.n_queries} queries ({self.share:.0%}) have the same "
             "embedding as a query with another text: the encoder does not see what tells them "
@@ -43,21 +52,26 @@ class Visibility:
         )
 
 
-def duplicate_share(embeddings: Float32Array, texts: Sequence[str]) -> Visibility:
-    """The share of queries whose embedding is that of another query with a different text.
+def duplicate_share(
+    embeddings: Float32Array, texts: Sequence[str], images: Sequence[str | None] | None = None
+) -> Visibility:
+    """The share of queries whose embedding is that of another, different query.
 
-    embeddings: (N, d). texts: the N texts that were embedded. No query at all gives a share of 0.
+    embeddings: (N, d). texts: the N texts that were embedded. images: paths of the N images, or
+    None where a query has none; two paths are two images. No query at all gives a share of 0.
     Raises DataError when the numbers of rows and texts differ.
     """
     if len(embeddings) != len(texts):
         raise DataError(f"{len(embeddings)} embeddings for {len(texts)} texts: one each is needed")
-    texts_of_group: dict[int, set[str]] = {}
-    groups = _groups(np.asarray(embeddings, dtype=np.float32))
-    for group, text in zip(groups, texts, strict=True):
-        texts_of_group.setdefault(int(group), set()).add(text)
-    n_duplicates = sum(len(texts_of_group[int(group)]) > 1 for group in groups)
+    images = [None] * len(texts) if images is None else images
+    members: dict[int, set[tuple[str, str | None]]] = {}
+    groups = [int(group) for group in _groups(np.asarray(embeddings, dtype=np.float32))]
+    for group, text, image in zip(groups, texts, images, strict=True):
+        members.setdefault(group, set()).add((text, image))
+    alike = [row for row, group in enumerate(groups) if len(members[group]) > 1]
     n_queries = len(texts)
-    return Visibility(n_duplicates / max(n_queries, 1), n_duplicates, n_queries)
+    n_images = sum(images[row] is not None for row in alike)
+    return Visibility(len(alike) / max(n_queries, 1), len(alike), n_queries, n_images)
 
 
 def _groups(embeddings: Float32Array) -> IntArray:

@@ -33,6 +33,7 @@ from equirouter.evaluation.protocol import (
     embedded,
     fit_timed,
     prepare,
+    reading_notes,
     scale_for,
     scores_of,
     stream,
@@ -206,7 +207,7 @@ def _results(
     embeddings: Float32Array,
     facts: Sequence[_Facts],
 ) -> dict[str, Any]:
-    visibility = duplicate_share(embeddings, outcomes.texts)
+    visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     entries = {name: _metrics(record, outcomes) for name, record in records.items()}
     reference = records["task"].measurements
     return {
@@ -228,6 +229,7 @@ def _results(
             "window": getattr(encoder, "window", None),
             "encoder_settings": encoder.settings,
             "encoder_fingerprint": encoder.fingerprint,
+            "encoder_notes": list(reading_notes(encoder, outcomes)),
             "nauc": "paper",
         },
         "anchors": {name: entries[name] for name in ANCHORS},

@@ -30,6 +30,7 @@ __all__ = [
     "embedded",
     "fit_timed",
     "prepare",
+    "reading_notes",
     "scale_for",
     "scores_of",
     "stream",
@@ -136,10 +137,35 @@ def embedded(
     cache: EmbeddingCache | None,
     progress: Progress = silent,
 ) -> Float32Array:
-    """Embeddings (N, d) of all queries by an encoder that has learned from the training part."""
+    """Embeddings (N, d) of all queries by an encoder that has learned from the training part.
+
+    Of a table with images, an encoder of text reads the texts alone; see reading_notes. Raises
+    DataError for a query that is only an image then, and as encode_cached.
+    """
+    images = outcomes.images if encoder.accepts_images else None
+    blank = [row for row, text in enumerate(outcomes.texts) if not text or text.isspace()]
+    if blank and images is None:
+        raise DataError(
+            f"{outcomes.name}: query {outcomes.query_ids[blank[0]]!r} (row {blank[0]}) has an "
+            f"image and no text, and encoder {encoder.name} reads text only; leave the query "
+            "out, or choose an encoder that reads images, such as vision"
+        )
     if encoder.learns:
-        encoder.fit([outcomes.texts[row] for row in split.train])
-    return encode_cached(encoder, outcomes.texts, outcomes.images, cache=cache, progress=progress)
+        without = set(blank)
+        encoder.fit([outcomes.texts[row] for row in split.train.tolist() if row not in without])
+    return encode_cached(encoder, outcomes.texts, images, cache=cache, progress=progress)
+
+
+def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
+    """What must be known of figures made with this encoder on this table, in words."""
+    if outcomes.image_paths is None or encoder.accepts_images:
+        return encoder.notes
+    n_images = sum(path is not None for path in outcomes.image_paths)
+    return (
+        *encoder.notes,
+        f"{n_images} of {outcomes.n_queries} queries have an image, which the encoder "
+        f"{encoder.name} does not read: this is the text alone (--encoder vision reads both)",
+    )
 
 
 def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
