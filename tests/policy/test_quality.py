@@ -1,10 +1,14 @@
 """Quality targets: the operating point that a calibration gives."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError
-from equirouter.policy import Calibration, calibrate
+from equirouter.policy import Calibration, UtilityPolicy, calibrate
+from equirouter.policy.quality import _Target
 
 # 4 queries, model 1 is the strongest (3 of 4) at 10 times the cost
 PERFORMANCE = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
@@ -27,16 +31,57 @@ def test_the_cheapest_point_that_reaches_the_target() -> None:
     assert calibrated().operating_point(0.6).value == 1.0
 
 
+def test_a_performance_as_such_can_be_the_target() -> None:
+    # 0.5, 0.75, 0.75 at the three points
+    assert calibrated().operating_point(performance=0.75).value == 5.0
+    assert calibrated().operating_point(performance=0.5).value == 1.0
+    with pytest.raises(ConfigError, match=r"performance 0\.76 cannot be promised .* out of reach"):
+        calibrated().operating_point(performance=0.76)
+
+
+def test_a_target_is_one_of_the_two() -> None:
+    with pytest.raises(ConfigError, match="give one of the two"):
+        calibrated().operating_point()
+    with pytest.raises(ConfigError, match="give one of the two"):
+        calibrated().operating_point(0.9, performance=0.5)
+    with pytest.raises(ConfigError, match="above 0"):
+        calibrated().operating_point(performance=0.0)
+
+
 def test_a_confident_promise_is_dearer() -> None:
-    # at point 1.0 the mean difference from 0.6 * strongest is 0.05, far within the noise of 4
-    assert calibrated().operating_point(0.6, confidence=0.95).value == 5.0
+    # at point 1.0 the mean difference from 0.6 * strongest is 0.05, within the noise of 100 queries
+    often = [np.tile(table, (25, 1)) for table in (CHOSEN, PERFORMANCE, COST)]
+    many = calibrate(often[0], POINTS, *often[1:], strongest=1, setting="budget_usd")
+    assert many.operating_point(0.6).value == 1.0
+    assert many.operating_point(0.6, confidence=0.95).value == 5.0
 
 
-def test_the_bound_is_the_paired_one() -> None:
+def test_the_bound_is_the_paired_one_with_some_queries_added_at_their_worst() -> None:
     # difference per query at the first point for quality 0.6: 0.4, 0.4, -0.6, 0 -> mean 0.05
     difference = np.array([0.4, 0.4, -0.6, 0.0])
-    expected = difference.mean() - 1.6448536 * difference.std() / 2
-    assert calibrated()._bounds(0.6, 0.95)[-1] == pytest.approx(expected)
+    plain = calibrated()._bounds(_Target(0.6, 0.0), 0.5)[-1]
+    assert plain == pytest.approx(difference.mean())
+    # the worst is 0 where the strongest scores 1: -0.6. 1.1956 queries of it at 0.95
+    weights = np.array([1.0, 1.0, 1.0, 1.0, 1.1956])
+    with_worst = np.append(difference, -0.6)
+    mean = np.average(with_worst, weights=weights)
+    spread = np.sqrt(np.average((with_worst - mean) ** 2, weights=weights) / weights.sum())
+    found = calibrated()._bounds(_Target(0.6, 0.0), 0.95)[-1]
+    assert found == pytest.approx(mean - 1.6448536 * spread, abs=1e-4)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95, 0.99])
+def test_without_a_failure_the_bound_is_the_exact_binomial_one(confidence: float) -> None:
+    # 2,000 queries, all right: the failure rate is at most -ln(1 - confidence) / n, to first order
+    n = 2000
+    ones = np.ones((n, 1))
+    ones_and_a_zero = np.hstack([ones, np.zeros((n, 1))])  # the scale has a 0
+    chosen = np.zeros((n, 1), dtype=np.int64)
+    made = calibrate(
+        chosen, POINTS[:1], ones_and_a_zero, np.ones((n, 2)), strongest=0, setting="budget_usd"
+    )
+    bound = made._bounds(_Target(0.0, 0.0), confidence)[0]
+    assert (1 - bound) * n == pytest.approx(-np.log(1 - confidence), rel=0.01)
 
 
 def test_what_cannot_be_promised_is_said() -> None:
@@ -45,6 +90,27 @@ def test_what_cannot_be_promised_is_said() -> None:
     )
     with pytest.raises(ConfigError, match=r"cannot be promised .* 4 validation queries.*0\.6667"):
         worse.operating_point(0.9)
+    with pytest.raises(
+        ConfigError, match=r"out of reach.*with confidence 0\.5 a quality of 0\.666"
+    ):
+        worse.operating_point(0.9)
+
+
+def test_what_can_be_promised_instead_can_be_promised() -> None:
+    with pytest.raises(ConfigError) as error:
+        calibrated().operating_point(1.0, confidence=0.9)
+    found = re.search(
+        r"with confidence (\S+), and with confidence 0\.9 a quality of (\S+)\.", str(error.value)
+    )
+    assert found is not None
+    sure, quality = float(found[1]), float(found[2])
+    assert 0.5 <= sure < 0.9
+    assert calibrated().operating_point(1.0, confidence=sure).relative_performance == 1.0
+    assert calibrated().operating_point(quality, confidence=0.9)
+    assert quality <= calibrated().largest_quality(0.9) < quality + 1e-3
+    for target in ({"confidence": sure + 0.01}, {"quality": quality + 0.001}):
+        with pytest.raises(ConfigError, match="cannot be promised"):
+            calibrated().operating_point(**({"quality": 1.0, "confidence": 0.9} | target))
 
 
 @pytest.mark.parametrize(("quality", "confidence"), [(0, 0.5), (1.1, 0.5), (0.9, 0.4), (0.9, 1)])
@@ -53,22 +119,68 @@ def test_a_target_that_makes_no_sense_is_refused(quality: float, confidence: flo
         calibrated().operating_point(quality, confidence)
 
 
-def test_the_target_is_missed_no_more_often_than_stated() -> None:
-    # a cheap model that is exactly at the target: every promise of it is a miss, at most 10 %
+DRAWS = 500
+
+
+def at_most(confidence: float) -> float:
+    """The share of misses that 500 draws may show: three standard errors above what is stated."""
+    stated = 1 - confidence
+    return stated + 3 * float(np.sqrt(stated * confidence / DRAWS))
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize(
+    ("n_queries", "strong", "cheap", "quality"),
+    [
+        (300, 0.8, 0.72, 0.9),  # independent of each other, the cheap one exactly at the target
+        (60, 1.0, 0.98, 0.981),  # failures so rare that a part may well show none
+        (150, 1.0, 0.99, 0.9905),
+    ],
+)
+def test_the_target_is_missed_no_more_often_than_stated(
+    confidence: float, n_queries: int, strong: float, cheap: float, quality: float
+) -> None:
+    """Every promise of the cheap model is a miss."""
     rng = np.random.default_rng(0)
     misses = 0
-    for _ in range(500):
-        strong = rng.random(300) < 0.8
-        cheap = rng.random(300) < 0.72  # 0.9 of the strongest's
-        performance = np.stack([cheap, strong], axis=1).astype(np.float64)
-        calibration = calibrate(
-            np.tile([0, 1], (300, 1)),
+    for _ in range(DRAWS):
+        right = rng.random((n_queries, 2)) < [cheap, strong]
+        made = calibrate(
+            np.tile([0, 1], (n_queries, 1)),
             np.array([1.0, 2.0]),
-            performance,
-            np.tile([1.0, 10.0], (300, 1)),
+            right.astype(np.float64),
+            np.tile([1.0, 10.0], (n_queries, 1)),
             strongest=1,
             setting="budget_usd",
         )
-        misses += calibration.operating_point(0.9, confidence=0.9).value == 1.0
-    assert misses / 500 <= 0.10 + 2 * np.sqrt(0.1 * 0.9 / 500)
-    assert misses > 10  # the bound is not so wide that it never promises anything
+        made = replace(made, lowest=0.0, highest=1.0)  # a draw may lack a 0, the scale has it
+        try:
+            misses += made.operating_point(quality, confidence).value == 1.0
+        except ConfigError:  # not even the strongest can be promised from so few: no miss
+            continue
+    assert misses / DRAWS <= at_most(confidence)
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.9])
+def test_many_operating_points_do_not_make_more_misses(confidence: float) -> None:
+    """A router, its whole sweep, and the true mean of the point that each of 500 draws takes."""
+    rng = np.random.default_rng(3)
+    ability = rng.random((20_000, 3)) * [0.6, 0.8, 1.0]
+    performance = (rng.random(ability.shape) < ability).astype(np.float64)
+    cost = np.array([1.0, 4.0, 20.0]) * rng.lognormal(sigma=0.2, size=ability.shape)
+    scores = ability + rng.normal(0, 0.2, ability.shape)
+    policy = UtilityPolicy()
+    points = policy.points(scores, cost, 40)
+    chosen = policy.sweep(scores, cost, points)
+    true = np.take_along_axis(performance, chosen, axis=1).mean(axis=0)
+    target = 0.9 * performance[:, 2].mean()
+    misses, shares = 0, []
+    for _ in range(DRAWS):
+        rows = rng.integers(len(ability), size=500)
+        found = calibrate(
+            chosen[rows], points, performance[rows], cost[rows], strongest=2, setting="lambda"
+        ).operating_point(0.9, confidence)
+        misses += true[points.tolist().index(found.value)] < target
+        shares.append(found.relative_cost)
+    assert misses / DRAWS <= at_most(confidence)
+    assert np.mean(shares) < 0.9  # the bound is not so wide that it never promises anything

@@ -8,6 +8,7 @@
     collapse.py     RCI (App. D), call shares
     metrics.py      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
     curve.py        from choices to the curve, the metrics and their bootstrap draws
+    exact.py        the curve along a path: at every change of a decision
     bootstrap.py    paired resamples of queries, percentile intervals
     aggregate.py    means and intervals over seeds
     decisions.py    every choice with its outcome, as a table

@@ -188,7 +188,14 @@ def _run(
     chosen = rule.sweep(scores, costs, points)
     rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
     record.measurements.append(
-        measure(chosen, test.performance, test.cost_usd, resamples=resamples, rng=rng)
+        measure(
+            chosen,
+            test.performance,
+            test.cost_usd,
+            path=rule.path(scores, costs),
+            resamples=resamples,
+            rng=rng,
+        )
     )
     record.points.append(points)
     record.n_parameters.append(router.n_parameters)

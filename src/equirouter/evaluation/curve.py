@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.bootstrap import resampled_means, weighted_means
+from equirouter.evaluation.bootstrap import resample_counts, weighted_means
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
 from equirouter.evaluation.collapse import CollapseVariant, call_shares, collapse_table, pick
+from equirouter.evaluation.exact import path_means, resample_points
 from equirouter.evaluation.metrics import (
     QUALITY_LEVELS,
     cheapest_reaching,
@@ -21,6 +22,7 @@ from equirouter.evaluation.metrics import (
     pick_point,
     strongest_model,
 )
+from equirouter.policy import Path
 
 __all__ = ["Curve", "Draws", "Measurement", "Point", "SweepOutcomes", "measure", "sweep_outcomes"]
 
@@ -99,6 +101,7 @@ def measure(
     performance: ArrayLike,
     cost_usd: ArrayLike,
     *,
+    path: Path | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
     variant: CollapseVariant = "paper",
@@ -106,9 +109,12 @@ def measure(
     """All metrics of a sweep, with bootstrap draws over queries.
 
     chosen: (N, T) columns in order of increasing budget, the largest last. performance, cost_usd:
-    (N, K), no NaN. resamples: 0 leaves draws empty, without a cost. rng: where the resamples come
-    from; a new generator of one seed for every router makes their draws paired. variant: see
-    collapse_table. Errors: see sweep_outcomes; ConfigError for resamples without rng.
+    (N, K), no NaN. path: every change of a decision (Policy.path); nauc, the peak, qnc and the two
+    at_quality are then read from all its points, in the resamples from at most MOST_POINTS of
+    them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a
+    cost. rng: where the resamples come from; a new generator of one seed for every router makes
+    their draws paired. variant: see collapse_table. Errors: see sweep_outcomes; ConfigError for
+    resamples without rng.
     Source: paper, App. A.3 and D.
     """
     if resamples and rng is None:
@@ -128,15 +134,22 @@ def measure(
         part[:] = pick(columns, table)[0]
     parts[3][:], parts[4][:] = performance, cost_usd
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
-    ends = ends[:-1]
-    means = np.split(weighted_means(np.ones((1, n_queries)), values), ends, axis=1)
+
+    def means(counts: FloatArray, points: IntArray | None = None) -> list[FloatArray]:
+        grid = np.split(weighted_means(counts, values), ends[:-1], axis=1)
+        along = grid[:3] if path is None else path_means(path, tables, counts, points)
+        return [*grid, *along]
+
+    found = means(np.ones((1, n_queries)))
     draws: dict[str, Draws] = {}
     if rng is not None and resamples:
-        draws = _metrics(np.split(resampled_means(values, resamples, rng), ends, axis=1))
+        points = None if path is None else resample_points(path, cost_usd)
+        blocks = [means(counts, points) for counts in resample_counts(n_queries, resamples, rng)]
+        draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)])
     return Measurement(
-        point={name: _plain(value) for name, value in _metrics(means).items()},
+        point={name: _plain(value) for name, value in _metrics(found).items()},
         draws=draws,
-        curve=Curve(means[0][0], means[1][0], means[2][0], call_shares(chosen, n_models)),
+        curve=Curve(found[0][0], found[1][0], found[2][0], call_shares(chosen, n_models)),
     )
 
 
@@ -155,9 +168,11 @@ def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:
     """Every metric in R (re)samples.
 
     means: performance, cost and collapse per operating point, (R, T) each; performance, cost and
-    share of calls per model, (R, K) each.
+    share of calls per model, (R, K) each; performance, cost and collapse along the curve that
+    levels are looked for on, (R, P) each.
     """
-    performance, cost_usd, collapse, model_performance, model_cost_usd, call_share = means
+    grid_collapse, model_performance, model_cost_usd, call_share = means[2:6]
+    performance, cost_usd, collapse = means[6:]
     strongest = strongest_model(model_performance, model_cost_usd)
     target = pick_point(model_performance, strongest)
     reference_usd = pick_point(model_cost_usd, strongest)
@@ -175,8 +190,8 @@ def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:
         "peak_score": peak_score,
         "peak_cost_usd": peak_cost_usd,
         "qnc": cost_at_quality["1.00"],
-        "rci": collapse[:, -1],
-        "rci_mean": collapse.mean(axis=-1),
+        "rci": grid_collapse[:, -1],
+        "rci_mean": grid_collapse.mean(axis=-1),
         "rci_at_quality": {name: pick_point(collapse, point) for name, point in points.items()},
         "cost_at_quality": cost_at_quality,
         "call_share": call_share,

@@ -16,7 +16,7 @@ from equirouter.evaluation.protocol import embedded, stream
 from equirouter.evaluation.stages import Stages, fit_stage, join_stages
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Calibration, Policy, calibrate, check_target
+from equirouter.policy import Calibration, Policy, calibrate, check_confidence, check_quality
 from equirouter.policy.base import WhenNothingFits
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
@@ -55,7 +55,8 @@ def fit_pipeline(
     it is sure (see exit_threshold). embeddings: of encoder, when they were made before.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
-    check_target(quality, confidence)  # said now, and not after the training
+    check_quality(quality)  # said now, and not after the training
+    check_confidence(confidence)
     require("torch", extra="train", purpose="fit routers and cost models")
     kind, rule = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
@@ -101,7 +102,14 @@ def _measured(
 ) -> Measurement:
     chosen, _ = stages.choices(rule, "test")
     part = stages.full.part("test")
-    return measure(chosen, part.performance, part.cost_usd, resamples=resamples, rng=rng)
+    return measure(
+        chosen,
+        part.performance,
+        part.cost_usd,
+        path=stages.path(rule, "test"),
+        resamples=resamples,
+        rng=rng,
+    )
 
 
 def _calibrated(stages: Stages, rule: Policy, strongest: int) -> Calibration:

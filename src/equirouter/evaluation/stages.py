@@ -13,7 +13,7 @@ from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.evaluation.early_exit import ExitThreshold, exit_threshold
 from equirouter.evaluation.protocol import Part, Prepared, fit_timed, prepare, scale_for, scores_of
-from equirouter.policy import BudgetPolicy, Policy, UtilityPolicy
+from equirouter.policy import BudgetPolicy, Path, Policy, UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
@@ -87,6 +87,13 @@ class Stages:
         seen = self.cheap.part(name)
         leaves = self.exits[rule.setting].leaves(self.cheap.margins(rule, seen, points))
         return np.where(leaves, self.cheap.sweep(rule, seen, points), chosen), points
+
+    def path(self, rule: Policy, name: PartName) -> Path | None:
+        """Every change of a decision on a part; None where two stages decide together."""
+        if self.cheap is not None:
+            return None
+        part = self.full.part(name)
+        return rule.path(self.full.scores(rule, part), part.predicted_cost_usd)
 
 
 def fit_stage(

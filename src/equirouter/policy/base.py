@@ -8,6 +8,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.policy.order import NOTHING_FITS
+from equirouter.policy.path import Path
 from equirouter.routers.base import ScoresAre
 
 __all__ = ["NOTHING_FITS", "Policy", "WhenNothingFits", "check_inputs", "check_when_nothing_fits"]
@@ -72,6 +73,17 @@ class Policy(ABC):
         if order.shape[1] < 2:
             return np.full(len(order), np.inf)
         return np.where(order[:, 1] == NOTHING_FITS, np.inf, value[:, 0] - value[:, 1])
+
+    def path(
+        self,
+        scores: RealArray,  # noqa: ARG002  # a policy that can go through all its settings reads it
+        predicted_cost_usd: RealArray,  # noqa: ARG002
+    ) -> Path | None:
+        """Every setting at which a decision changes; None where a sweep of points is all there is.
+
+        The metrics of a router are read from it where there is one.
+        """
+        return None
 
     @abstractmethod
     def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int) -> FloatArray:

@@ -1,6 +1,7 @@
 """A quality target: the cheapest operating point that kept it on validation data."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -9,7 +10,9 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError
 
-__all__ = ["Calibration", "OperatingPoint", "calibrate", "check_target"]
+__all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "check_quality"]
+
+SUREST = 1 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Calibration:
 
     setting: the policy's name for a point (budget_usd or lambda). points (T,), performance (T,) and
     cost_usd (T,): means per point. variance, covariance (T,): of a query's performance at the
-    point, and with the strongest model's. strongest_*: the same of always choosing it.
+    point, and with the strongest model's. strongest_*: the same of always choosing it. lowest,
+    highest: the range of performance.
     """
 
     setting: str
@@ -31,27 +35,31 @@ class Calibration:
     strongest_performance: float
     strongest_variance: float
     strongest_cost_usd: float
+    lowest: float = 0.0  # pipelines of before schema 3 do not say
+    highest: float = 1.0
 
-    def operating_point(self, quality: float, confidence: float = 0.5) -> "OperatingPoint":
-        """The cheapest point that keeps `quality` times the strongest model's performance.
+    def operating_point(
+        self,
+        quality: float | None = None,
+        confidence: float = 0.5,
+        *,
+        performance: float | None = None,
+    ) -> "OperatingPoint":
+        """The cheapest point that keeps a target: one of `quality` and `performance`.
 
-        quality: share in (0, 1]. confidence: that the mean difference of performance from the
-        target is not negative, by a one-sided normal bound on paired differences; 0.5 compares the
-        means as they are. Points are tried from the dearest down and the search ends at the first
-        that fails, so that trying many costs no confidence (fixed-sequence testing, as in
-        Angelopoulos et al. 2021, "Learn then Test").
+        quality: share in (0, 1] of the strongest model's performance. performance: a mean
+        performance as such. confidence: that the mean over queries like these reaches the target,
+        by a one-sided bound on paired differences (see _bounds); 0.5 compares the means as they
+        are. Points are tried from the dearest down and the search ends at the first that fails, so
+        that trying many costs no confidence (fixed-sequence testing, as in Angelopoulos et al.
+        2021, "Learn then Test", section 2.3).
         Raises ConfigError when not even the dearest point passes; it says what can be promised.
         """
-        check_target(quality, confidence)
-        bound = self._bounds(quality, confidence)
-        passing = np.logical_and.accumulate(bound >= -1e-12)
+        target = _target(quality, performance)
+        check_confidence(confidence)
+        passing = np.logical_and.accumulate(self._bounds(target, confidence) >= -1e-12)
         if not passing[0]:
-            raise ConfigError(
-                f"quality {quality:g} cannot be promised with confidence {confidence:g} from "
-                f"{self.n_queries} validation queries: the dearest operating point reached "
-                f"{self.performance[0] / self.strongest_performance:.4f} of the strongest model's "
-                "performance. Use a lower quality or confidence, or train on more outcomes"
-            )
+            raise ConfigError(self._refusal(target, confidence))
         index = int(np.flatnonzero(passing)[np.asarray(self.cost_usd)[passing].argmin()])
         return OperatingPoint(
             value=self.points[index],
@@ -59,16 +67,110 @@ class Calibration:
             relative_cost=self.cost_usd[index] / self.strongest_cost_usd,
         )
 
-    def _bounds(self, quality: float, confidence: float) -> FloatArray:
-        """(T,): lower bounds of mean(performance - quality * the strongest's)."""
-        mean = np.asarray(self.performance) - quality * self.strongest_performance
+    def largest_quality(self, confidence: float) -> float:
+        """The largest quality in [0, 1] that can be promised with this confidence."""
+        check_confidence(confidence)
+        return _largest(lambda q: self._passes(_Target(q, 0.0), confidence), 0.0, 1.0)
+
+    def _passes(self, target: "_Target", confidence: float) -> bool:
+        """Whether the dearest point does; no other can be promised if it cannot."""
+        return bool(self._bounds(target, confidence)[0] >= 0)
+
+    def _refusal(self, target: "_Target", confidence: float) -> str:
+        if self._passes(target, 0.5):
+            sure = _largest(lambda c: self._passes(target, c), 0.5, SUREST)
+            instead = f"this target can be promised with confidence {_down_to(sure, 3):g}"
+        else:
+            instead = "this target is out of reach of the router's dearest operating point"
+        if target.share:
+            level = self.largest_quality(confidence)
+            instead += f", and with confidence {confidence:g} a quality of {_down_to(level, 4):g}"
+        else:
+            top = max(self.performance[0], 0.0)
+            level = _largest(lambda a: self._passes(_Target(0.0, a), confidence), 0.0, top)
+            instead += (
+                f", and with confidence {confidence:g} a performance of {_down_to(level, 4):g}"
+            )
+        return (
+            f"{target} cannot be promised with confidence {confidence:g} from {self.n_queries} "
+            f"validation queries: the dearest operating point reached {self.performance[0]:.4f}, "
+            f"{self.performance[0] / self.strongest_performance:.4f} of the strongest model's "
+            f"performance; {instead}. Use a lower target or confidence, or train on more outcomes"
+        )
+
+    def _bounds(self, target: "_Target", confidence: float) -> FloatArray:
+        """(T,): lower bounds of the mean of performance - share * the strongest's - level.
+
+        The normal bound on the mean of the paired differences. What was never seen to fail among a
+        few queries may still fail, and a spread of 0 does not know: so, above a confidence of 0.5,
+        as if some more queries had shown the worst difference that there can be. Their number
+        (1.02 at 0.9, 1.20 at 0.95) makes the bound, where no failure was seen, that of the exact
+        binomial test (Clopper and Pearson 1934): a failure rate of -ln(1 - confidence) / n.
+        """
+        mean = np.asarray(self.performance) - target.share * self.strongest_performance
+        mean -= target.level
         variance = (
             np.asarray(self.variance)
-            + quality**2 * self.strongest_variance
-            - 2 * quality * np.asarray(self.covariance)
+            + target.share**2 * self.strongest_variance
+            - 2 * target.share * np.asarray(self.covariance)
         )
-        error = np.sqrt(np.maximum(variance, 0.0) / self.n_queries)
-        return np.asarray(mean - NormalDist().inv_cdf(confidence) * error)
+        variance = np.maximum(variance, 0.0)
+        z = NormalDist().inv_cdf(confidence)
+        added = _worst_queries(confidence, z)
+        n = self.n_queries + added
+        share = added / n
+        worst = self.lowest - target.share * self.highest - target.level
+        # of the sample with the added queries: its mean, and its variance by the two groups
+        bound_mean = (1 - share) * mean + share * worst
+        spread = (1 - share) * variance + share * (1 - share) * (mean - worst) ** 2
+        return np.asarray(bound_mean - z * np.sqrt(spread / n))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """performance >= share * the strongest model's performance + level."""
+
+    share: float
+    level: float
+
+    def __str__(self) -> str:
+        return f"quality {self.share:g}" if self.share else f"performance {self.level:g}"
+
+
+def _target(quality: float | None, performance: float | None) -> _Target:
+    if (quality is None) == (performance is None):
+        raise ConfigError("a target is either a quality or a performance: give one of the two")
+    if quality is not None:
+        check_quality(quality)
+        return _Target(quality, 0.0)
+    level = 0.0 if performance is None else performance
+    if not 0 < level < math.inf:
+        raise ConfigError(
+            f"performance is {level}: expected a mean performance above 0, for example 0.8"
+        )
+    return _Target(0.0, level)
+
+
+def _worst_queries(confidence: float, z: float) -> float:
+    """How many: the root a of a + z * sqrt(a) = -ln(1 - confidence); none at 0.5."""
+    if confidence <= 0.5:
+        return 0.0
+    root = (-z + math.sqrt(z * z - 4 * math.log1p(-confidence))) / 2
+    return root * root
+
+
+def _largest(passes: Callable[[float], bool], low: float, high: float) -> float:
+    """The largest number in [low, high] that passes, by halving; low if none above it does."""
+    if passes(high):
+        return high
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if passes(middle) else (low, middle)
+    return low
+
+
+def _down_to(value: float, digits: int) -> float:
+    return math.floor(value * 10**digits) / 10**digits
 
 
 @dataclass(frozen=True)
@@ -80,13 +182,17 @@ class OperatingPoint:
     relative_cost: float
 
 
-def check_target(quality: float, confidence: float) -> None:
-    """Raise ConfigError for a quality or a confidence that makes no sense."""
+def check_quality(quality: float) -> None:
+    """Raise ConfigError for a quality that makes no sense."""
     if not 0 < quality <= 1:
         raise ConfigError(
             f"quality is {quality}: expected a share of the strongest model's performance, "
             "above 0 and up to 1, for example 0.98"
         )
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ConfigError for a confidence that makes no sense."""
     if not 0.5 <= confidence < 1:
         raise ConfigError(f"confidence is {confidence}: expected 0.5 to below 1")
 
@@ -123,6 +229,8 @@ def calibrate(
         strongest_performance=float(best.mean()),
         strongest_variance=float(best.var()),
         strongest_cost_usd=float(cost_usd[:, strongest].mean()),
+        lowest=float(performance.min()),
+        highest=float(performance.max()),
     )
 
 

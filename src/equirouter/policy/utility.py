@@ -8,6 +8,7 @@ from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.base import Policy, check_inputs
 from equirouter.policy.order import best_column, columns_by_value
+from equirouter.policy.path import Path, utility_path
 
 __all__ = ["UtilityPolicy"]
 
@@ -53,17 +54,15 @@ class UtilityPolicy(Policy):
         cost_usd = np.asarray(predicted_cost_usd, dtype=np.float64)
         return np.asarray(scores, dtype=np.float64) - self.lambda_ * cost_usd
 
-    def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int = 100) -> FloatArray:
-        """Lambdas from where cost alone decides down to 0, evenly spaced in the logarithm.
-
-        The largest is the widest gap in score over the typical (median) gap in cost between a
-        query's cheapest and dearest model, times 100; the smallest above 0 is a millionth of that.
-        """
+    def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> Path:
+        """Every lambda at which a decision changes, and what changes there."""
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
-        gap = float(scores.max() - scores.min()) or 1.0
-        spread = float(np.median(cost_usd.max(axis=1) - cost_usd.min(axis=1))) or 1.0
-        largest = 100.0 * gap / spread
-        return np.append(np.geomspace(largest, largest * 1e-6, n - 1), 0.0)
+        return utility_path(scores, cost_usd)
+
+    def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int = 100) -> FloatArray:
+        """N lambdas of the path, falling to 0, evenly spaced along it: see Path.spread."""
+        path = self.path(scores, predicted_cost_usd)
+        return path.lambdas()[path.spread(predicted_cost_usd, n)]
 
     def sweep(
         self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
