@@ -101,7 +101,7 @@ def one_size(k: int, n: int, epochs: int, parts: list[str]) -> dict[str, Any]:
         guess = chance[test].astype(np.float64)
         for rule in (BudgetPolicy(), UtilityPolicy()):
             sweep(found, rule, guess, costs)
-        timed(found, "fit_scale", lambda: fit_scale(guess, performance[test]))
+        timed(found, "fit_scale", lambda: fit_scale(guess, performance[test], centred=True))
         chosen = sweep({}, BudgetPolicy(), guess, costs)
         truth = (performance[test], cost_usd[test])
         timed(found, "measure", lambda: measure(chosen, *truth, resamples=0))
@@ -141,7 +141,9 @@ def first_stage(
     full, kept = (BudgetPolicy().sweep(s.astype(float), costs, budgets) for s in (scores, two))
     embeddings, performance = data[0][held_out], data[1][held_out]
     estimates = [
-        fit_scale(made.predict(embeddings).astype(float), performance).apply(s.astype(float))
+        fit_scale(made.predict(embeddings).astype(float), performance, centred=True).apply(
+            s.astype(float)
+        )
         for made, s in ((router, scores), (staged, two))
     ]
     lambdas = UtilityPolicy().points(estimates[0], costs, N_POINTS)

@@ -69,6 +69,27 @@ def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Pat
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
+def test_a_pipeline_of_schema_2_decides_as_it_did(made: RoutingPipeline, tmp_path: Path) -> None:
+    """Scores that estimate performance are taken as they are, those that rank by lines."""
+    folder = made.save(tmp_path)
+    text = (folder / "pipeline.json").read_text("utf-8")
+    described = json.loads(text)
+    described["schema"] = 2
+    for name in ("lowest", "highest"):
+        del described["policy"]["calibration"][name]
+    lines = {"slope": [1.0] * 3, "centre": [0.0] * 3, "level": [0.5] * 3, "lowest": 0, "highest": 1}
+    ranks = made.stage.router.scores_are == "ranking"
+    described["scale"] = lines if ranks else None
+    (folder / "pipeline.json").write_text(json.dumps(described), "utf-8")
+    loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    before = made.decide(QUERIES[0], budget_usd=1.0)  # a budget reads the scores as they are
+    assert loaded.decide(QUERIES[0], budget_usd=1.0) == before
+    raw = np.array(list(before.scores.values()))
+    found = list(loaded.decide(QUERIES[0], lambda_=1.0).scores.values())
+    expected = np.clip(0.5 + raw - raw.mean(), 0, 1) if ranks else raw
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 DECIDE = """
 import sys
 from equirouter.registry import ENCODERS

@@ -14,7 +14,7 @@ from equirouter import __version__
 from equirouter.cost import CostModel
 from equirouter.errors import ConfigError, DataError
 from equirouter.routers import Router, make_router
-from equirouter.routers.scale import ScoreScale
+from equirouter.routers.scale import LineScale, LogisticScale, Scale
 from equirouter.scoring import LARGE_POOL, Scorer, decision_graph, export_decision
 from tests.toys import make_toy
 
@@ -194,9 +194,18 @@ def test_other_embeddings_and_rows_in_any_layout() -> None:
         Scorer(GRAPH, *SMALL, threads=0)
 
 
-def test_an_exported_decision_says_what_it_is_and_runs_elsewhere(queries: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "scale",
+    [
+        LineScale((0.5, 0.0, 0.2), (0.1, 0.0, -0.1), (0.3, 0.5, 0.6), 0.25, 0.65),
+        LogisticScale((0.5, 0.0, -0.2), (1.0, 0.0, 0.3), centred=True, lowest=-1.0, highest=2.0),
+        LogisticScale((0.5, 0.0, -0.2), (1.0, 0.0, 0.3), centred=False, lowest=0.0, highest=1.0),
+    ],
+)
+def test_an_exported_decision_says_what_it_is_and_runs_elsewhere(
+    queries: np.ndarray, scale: Scale
+) -> None:
     router, cost_model = fitted("equirouter")
-    scale = ScoreScale((0.5, 0.0, 0.2), (0.1, 0.0, -0.1), (0.3, 0.5, 0.6), 0.25, 0.65)
     names = ["small", "middle", "large é"]
     content = export_decision(
         router, cost_model, models=names, encoder_fingerprint="toy-1", scale=scale

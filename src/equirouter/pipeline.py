@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Choices", "Decision", "Provenance", "RoutingPipeline"]
 
-SCHEMA = 2  # 2: early exit, and what encoders learned
+SCHEMA = 3  # 2: early exit, and what encoders learned. 3: calibrated scores, any policy
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
     from equirouter.policy import Policy
     from equirouter.routers.base import Router
-    from equirouter.routers.scale import ScoreScale
+    from equirouter.routers.scale import Scale
 
 __all__ = ["EarlyExit", "Stage"]
 
@@ -25,16 +25,16 @@ __all__ = ["EarlyExit", "Stage"]
 class Stage:
     """An encoder, and the router and cost model that were fitted on its embeddings.
 
-    router_name: as registered. scale: makes scores that only rank into estimates of performance,
-    for a policy that needs them; None where they are such already. scorer: router and cost model
-    made ready to run, once.
+    router_name: as registered. scale: makes scores into calibrated estimates of performance, for a
+    policy that needs them; None (in pipelines of before schema 3) where they are taken as they
+    are. scorer: router and cost model made ready to run, once.
     """
 
     encoder: "Encoder"
     router: "Router"
     router_name: str
     cost_model: "CostModel"
-    scale: "ScoreScale | None"
+    scale: "Scale | None"
     scorer: Scorer
 
     def encode(

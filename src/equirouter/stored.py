@@ -19,7 +19,7 @@ from equirouter.pipeline import (
 )
 from equirouter.policy import Calibration
 from equirouter.routers import make_router
-from equirouter.routers.scale import ScoreScale
+from equirouter.routers.scale import LineScale, Scale
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
 
@@ -63,14 +63,14 @@ class _Policy(_Part):
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
     calibration: Calibration
-    scale: ScoreScale | None = None  # here in schema 1, beside the router since
+    scale: LineScale | None = None  # here in schema 1, beside the router since
 
 
 class _Stage(_Part):
     encoder: _Encoder
     router: _Router
     cost_model: _CostModel
-    scale: ScoreScale | None = None
+    scale: Scale | None = None
 
 
 class _EarlyExit(_Stage):
@@ -127,7 +127,7 @@ def _stage(
     arrays: dict[str, Any],
     encoder: Encoder | None,
     weights: str | Path | None,
-    scale: ScoreScale | None = None,
+    scale: Scale | None = None,
 ) -> Stage:
     """One stage from what is said of it and from its arrays, named without the stage's prefix."""
     said = stage.encoder

@@ -6,7 +6,7 @@ import pytest
 from equirouter.arrays import FloatArray
 from equirouter.evaluation import exact
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.curve import measure
+from equirouter.evaluation.curve import Draws, measure
 from equirouter.policy import UtilityPolicy, utility_path
 
 FROM_THE_PATH = ("nauc", "peak_score", "peak_cost_usd", "qnc", "cost_at_quality", "rci_at_quality")
@@ -19,6 +19,11 @@ def made(n: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     performance = (rng.random((n, 4)) < ability).astype(np.float64)
     cost = rng.lognormal(sigma=0.3, size=(n, 4)) * [1.0, 2.0, 6.0, 20.0]
     return ability, cost, performance, cost * rng.lognormal(sigma=0.2, size=(n, 4))
+
+
+def rows(draws: Draws) -> FloatArray:
+    """The draws of a metric, (R,), or of a map of them, (L, R)."""
+    return np.stack([*draws.values()]) if isinstance(draws, dict) else draws
 
 
 def test_means_along_a_path_by_hand() -> None:
@@ -58,10 +63,7 @@ def test_the_metrics_are_those_of_all_operating_points() -> None:
     )
     for name in FROM_THE_PATH:
         assert of_path.point[name] == pytest.approx(of_all.point[name], nan_ok=True), name
-        drawn, of_sweep = of_path.draws[name], of_all.draws[name]
-        if isinstance(drawn, dict) and isinstance(of_sweep, dict):
-            drawn, of_sweep = np.stack([*drawn.values()]), np.stack([*of_sweep.values()])
-        np.testing.assert_allclose(drawn, of_sweep, atol=1e-12)
+        np.testing.assert_allclose(rows(of_path.draws[name]), rows(of_all.draws[name]), atol=1e-12)
     for name in ("rci", "call_share"):  # at the last point, which both have
         assert of_path.point[name] == pytest.approx(of_all.point[name])
 

@@ -43,11 +43,11 @@ def by_hand(scores: list[float], costs: list[float], lambda_: float) -> tuple[fl
 def test_the_path_of_one_query_by_hand() -> None:
     # (cost, score): (1, 0.25), (2, 0.5), (4, 1.0), (8, 0.75). From the first, 0.25 for 1 and 0.75
     # for 3: the slopes are both 0.25, so the second model ties at 0.25 and is never the one chosen
-    path = utility_path([[0.25, 0.5, 1.0, 0.75]], [[1.0, 2.0, 4.0, 8.0]])
+    path = utility_path(np.array([[0.25, 0.5, 1.0, 0.75]]), np.array([[1.0, 2.0, 4.0, 8.0]]))
     assert path.start.tolist() == [0]
     assert (path.before.tolist(), path.after.tolist()) == ([0], [2])
     assert path.value.tolist() == [0.25]
-    assert path.totals([[1.0, 2.0, 4.0, 8.0]]).tolist() == [1.0, 4.0]
+    assert path.totals(np.array([[1.0, 2.0, 4.0, 8.0]])).tolist() == [1.0, 4.0]
     assert path.lambdas().tolist() == [0.5, 0.0]
 
 
@@ -102,7 +102,7 @@ def test_a_path_is_no_longer_than_it_can_be(table: tuple[FloatArray, FloatArray]
 
 def test_a_model_that_is_ruled_out_is_never_on_the_path() -> None:
     feasible = np.array([[True, False, True]])
-    path = utility_path([[0.0, 1.0, 0.5]], [[1.0, 2.0, 4.0]], feasible)
+    path = utility_path(np.array([[0.0, 1.0, 0.5]]), np.array([[1.0, 2.0, 4.0]]), feasible)
     assert (path.before.tolist(), path.after.tolist()) == ([0], [2])
 
 
@@ -119,6 +119,6 @@ def test_a_spread_leaves_out_little_and_has_both_ends() -> None:
 
 
 def test_a_rise_for_next_to_no_money_is_still_a_number() -> None:
-    path = utility_path([[0.0, 1.0]], [[0.0, 5e-324]])
+    path = utility_path(np.array([[0.0, 1.0]]), np.array([[0.0, 5e-324]]))
     assert np.isfinite(path.lambdas()).all()
     assert path.after.tolist() == [1]

@@ -106,7 +106,7 @@ def test_what_can_be_promised_instead_can_be_promised() -> None:
     sure, quality = float(found[1]), float(found[2])
     assert 0.5 <= sure < 0.9
     assert calibrated().operating_point(1.0, confidence=sure).relative_performance == 1.0
-    assert calibrated().operating_point(quality, confidence=0.9)
+    assert calibrated().operating_point(quality, confidence=0.9).relative_performance == 1.0
     assert quality <= calibrated().largest_quality(0.9) < quality + 1e-3
     for target in ({"confidence": sure + 0.01}, {"quality": quality + 0.001}):
         with pytest.raises(ConfigError, match="cannot be promised"):

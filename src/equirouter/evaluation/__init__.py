@@ -10,6 +10,7 @@
     curve.py        from choices to the curve, the metrics and their bootstrap draws
     exact.py        the curve along a path: at every change of a decision
     bootstrap.py    paired resamples of queries, percentile intervals
+    reliability.py  calibration of the estimates of performance
     aggregate.py    means and intervals over seeds
     decisions.py    every choice with its outcome, as a table
     diagnostics.py  margins (Eq. 4) and ties of a table
@@ -25,9 +26,11 @@ from equirouter.evaluation.curve import Measurement, SweepOutcomes, measure, swe
 from equirouter.evaluation.diagnostics import margins, tie_rate
 from equirouter.evaluation.metrics import cheapest_reaching, normalised_area, peak
 from equirouter.evaluation.published import published_for
+from equirouter.evaluation.reliability import Reliability, reliability
 
 __all__ = [
     "Measurement",
+    "Reliability",
     "SweepOutcomes",
     "call_shares",
     "cheapest_reaching",
@@ -40,6 +43,7 @@ __all__ = [
     "pooled_interval",
     "published_for",
     "reached_share",
+    "reliability",
     "routing_collapse_index",
     "sweep_outcomes",
     "tie_rate",

@@ -30,15 +30,16 @@ from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
 from equirouter.evaluation.protocol import (
     Prepared,
+    calibration_for,
     embedded,
     fit_timed,
     prepare,
     reading_notes,
-    scale_for,
     scores_of,
     stream,
 )
 from equirouter.evaluation.published import published_for
+from equirouter.evaluation.reliability import Reliability, reliability, reliability_entry
 from equirouter.extras import require
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import Policy
@@ -63,6 +64,8 @@ class _Record:
     fit_seconds: list[float] = field(default_factory=list)
     predict_us: list[float] = field(default_factory=list)
     n_parameters: list[float] = field(default_factory=list)
+    calibrated: list[Reliability] = field(default_factory=list)
+    as_they_are: list[Reliability] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -179,10 +182,17 @@ def _run(
         router.device = device
     test = prepared.test
     record.fit_seconds.append(fit_timed(router, prepared, name=name, seed=split.seed))
-    scale = scale_for(router, prepared.validation, rule)
+    scale = calibration_for(router, prepared.validation)
     start = perf_counter()
-    scores = scores_of(router, test, scale)
+    scores = scores_of(router, test, None)
     record.predict_us.append((perf_counter() - start) / len(scores) * 1e6)
+    if scale is not None:
+        estimate = scale.apply(scores)
+        record.calibrated.append(reliability(estimate, test.performance))
+        if router.scores_are == "expected_performance":
+            record.as_they_are.append(reliability(scores, test.performance))
+        if rule.needs == "expected_performance":
+            scores = estimate
     costs = test.costs(router)
     points = rule.points(scores, costs, N_POINTS)
     chosen = rule.sweep(scores, costs, points)
@@ -245,6 +255,10 @@ def _results(
         "curves": {
             name: curve_entry(record.measurements, record.points, outcomes.models)
             for name, record in records.items()
+        },
+        "calibration": {
+            name: reliability_entry(records[name].calibrated, records[name].as_they_are or None)
+            for name in specs
         },
         "outcomes": asdict(outcomes.describe()),
         "visibility": {

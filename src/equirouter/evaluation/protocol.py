@@ -22,11 +22,13 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.routers.base import Router, Validation
-from equirouter.routers.scale import ScoreScale, fit_scale
+from equirouter.routers.scale import LogisticScale, Scale, fit_scale
 
 __all__ = [
     "Part",
     "Prepared",
+    "calibration_for",
+    "cross_fitted",
     "embedded",
     "fit_timed",
     "prepare",
@@ -36,6 +38,7 @@ __all__ = [
     "stream",
 ]
 
+FOLDS = 5
 NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
 
@@ -182,19 +185,43 @@ def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> fl
     return perf_counter() - start
 
 
-def scale_for(router: Router, validation: Part, rule: Policy) -> ScoreScale | None:
-    """What makes a router's scores fit for a policy; None where they are as they stand.
+def calibration_for(router: Router, validation: Part) -> LogisticScale | None:
+    """What makes a router's scores calibrated estimates of performance, from the validation part.
 
-    A policy that weighs performance against cost needs estimates of performance. Scores that only
-    rank become such on the validation part; an anchor's are taken as they are, an order to follow.
+    None for an anchor, whose scores are taken as they are, an order to follow.
     """
-    if router.is_anchor or rule.needs == router.scores_are or rule.needs == "ranking":
+    if router.is_anchor:
         return None
     scores = scores_of(router, validation, None)
-    return fit_scale(scores, validation.performance)
+    return fit_scale(scores, validation.performance, centred=router.scores_are == "ranking")
 
 
-def scores_of(router: Router, part: Part, scale: ScoreScale | None) -> FloatArray:
+def scale_for(router: Router, validation: Part, rule: Policy) -> LogisticScale | None:
+    """What makes a router's scores fit for a policy; None where they are as they stand."""
+    return None if rule.needs == "ranking" else calibration_for(router, validation)
+
+
+def cross_fitted(router: Router, validation: Part, seed: int) -> FloatArray:
+    """Calibrated estimates (V, K) of the validation part, none from a query's own outcome.
+
+    Each fifth of the queries is calibrated on the other four, so that operating points chosen on
+    these estimates do not profit from what the calibration learned by heart. A part of fewer than
+    ten queries is calibrated as a whole.
+    """
+    scores = scores_of(router, validation, None)
+    centred = router.scores_are == "ranking"
+    if len(scores) < 2 * FOLDS:
+        return fit_scale(scores, validation.performance, centred=centred).apply(scores)
+    fold = stream(seed, "calibration").permutation(len(scores)) % FOLDS
+    found = np.empty_like(scores)
+    for number in range(FOLDS):
+        out = fold == number
+        scale = fit_scale(scores[~out], validation.performance[~out], centred=centred)
+        found[out] = scale.apply(scores[out])
+    return found
+
+
+def scores_of(router: Router, part: Part, scale: Scale | None) -> FloatArray:
     """The scores (n, K) that the policy sees."""
     scores = router.predict(part.inputs(router)).astype(np.float64)
     return scores if scale is None else scale.apply(scores)

@@ -12,7 +12,15 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.evaluation.early_exit import ExitThreshold, exit_threshold
-from equirouter.evaluation.protocol import Part, Prepared, fit_timed, prepare, scale_for, scores_of
+from equirouter.evaluation.protocol import (
+    Part,
+    Prepared,
+    calibration_for,
+    cross_fitted,
+    fit_timed,
+    prepare,
+    scores_of,
+)
 from equirouter.policy import BudgetPolicy, Path, Policy, UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.scoring import Scorer
@@ -27,19 +35,26 @@ PartName = Literal["validation", "test"]
 
 @dataclass(frozen=True, eq=False)
 class FittedStage:
-    """A stage, and the split that it was fitted on as its encoder shows it."""
+    """A stage, and the split that it was fitted on as its encoder shows it.
+
+    held_out (V, K): estimates of performance on the validation part, see cross_fitted.
+    """
 
     stage: Stage
     prepared: Prepared
+    held_out: FloatArray
 
     def part(self, name: PartName) -> Part:
         """One part of the split."""
         return self.prepared.validation if name == "validation" else self.prepared.test
 
     def scores(self, rule: Policy, part: Part) -> FloatArray:
-        """The scores (n, K) that the policy sees."""
-        scale = self.stage.scale if rule.needs == UtilityPolicy.needs else None
-        return scores_of(self.stage.router, part, scale)
+        """The scores (n, K) that the policy sees; of validation queries as if they were new."""
+        if rule.needs == "ranking":
+            return scores_of(self.stage.router, part, None)
+        if part is self.prepared.validation:
+            return self.held_out
+        return scores_of(self.stage.router, part, self.stage.scale)
 
     def points(self, rule: Policy, part: Part) -> FloatArray:
         """The operating points (T,) of a sweep over a part; a budget is above 0."""
@@ -116,10 +131,10 @@ def fit_stage(
         router=made,
         router_name=router.partition(":")[0],
         cost_model=prepared.cost_model,
-        scale=scale_for(made, prepared.validation, UtilityPolicy()),
+        scale=calibration_for(made, prepared.validation),
         scorer=Scorer.of(made, prepared.cost_model),
     )
-    return FittedStage(stage, prepared)
+    return FittedStage(stage, prepared, cross_fitted(made, prepared.validation, split.seed))
 
 
 def join_stages(full: FittedStage, cheap: FittedStage | None) -> Stages:

@@ -156,7 +156,7 @@ def _worst_queries(confidence: float, z: float) -> float:
     if confidence <= 0.5:
         return 0.0
     root = (-z + math.sqrt(z * z - 4 * math.log1p(-confidence))) / 2
-    return root * root
+    return float(root * root)
 
 
 def _largest(passes: Callable[[float], bool], low: float, high: float) -> float:
@@ -170,7 +170,7 @@ def _largest(passes: Callable[[float], bool], low: float, high: float) -> float:
 
 
 def _down_to(value: float, digits: int) -> float:
-    return math.floor(value * 10**digits) / 10**digits
+    return math.floor(value * 10.0**digits) / 10.0**digits
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
     figures.py   write_figures: static SVG, drawn on canvas.py
     markdown.py  rows and safe text of Markdown tables
     html.py      write_report: one offline file, its series from charts.py
+    reliability.py  the calibration of every router
     write.py     write_all, print_results: all of it in one call
     style.py     colour_of, dash_of: the same look for a router in every picture
 

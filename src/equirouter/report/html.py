@@ -9,6 +9,7 @@ from equirouter.extras import require
 from equirouter.output import atomic_write
 from equirouter.report.charts import chart_data
 from equirouter.report.headline import headline
+from equirouter.report.reliability import SIDE, reliability_rows
 from equirouter.report.results import (
     COLUMNS,
     Results,
@@ -75,6 +76,8 @@ def _context(results: Results) -> dict[str, Any]:
         "published_rows": published_rows(results) if results.get("published") else [],
         "published_notes": published_notes(results) if results.get("published") else [],
         "paired": _paired(results),
+        "reliability": reliability_rows(results),
+        "side": SIDE,
         "effort": _effort(results),
         "effort_heads": list(_EFFORT.values()),
         "models": _models(results),

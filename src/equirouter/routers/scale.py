@@ -1,7 +1,7 @@
-"""From scores that only rank to estimates of performance, by what they meant on validation data."""
+"""Scores made into calibrated estimates of performance, by what they meant on validation data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -11,19 +11,61 @@ from equirouter.errors import DataError
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["ScoreScale", "fit_scale"]
+__all__ = ["LineScale", "LogisticScale", "Scale", "fit_scale"]
 
 PRIOR_QUERIES = 10.0
-"""The slopes are shrunk as if so many further queries had shown no relation at all."""
+"""A model's curve is shrunk as if so many further queries had shown the curve of all models."""
+
+MOST_STEPS = 50
+ENOUGH = 1e-10
+LARGEST = 30.0
+"""exp(-30) is 1e-13: further away an estimate is 0 or 1."""
 
 
 @dataclass(frozen=True)
-class ScoreScale:
-    """One straight line per model from its score to its expected performance.
+class LogisticScale:
+    """One logistic curve per model from its score to its expected performance (Platt 2000).
 
-    A ranking loss fixes neither the level nor the scale of a query's scores, so the line starts
-    from the score less the mean of that query's scores. slope (K,), not negative, centre and level
-    (K,): performance is level + slope * (score - mean score - centre), cut to [lowest, highest].
+    Performance is lowest + (highest - lowest) / (1 + exp(-(intercept + slope * x))), with intercept
+    and slope (K,), no slope negative, so a higher score never means less. x is the score, or where
+    `centred` the score less the mean of the query's scores: a ranking loss fixes neither the level
+    nor the scale of a query's scores.
+    """
+
+    intercept: tuple[float, ...]
+    slope: tuple[float, ...]
+    centred: bool
+    lowest: float
+    highest: float
+
+    def apply(self, scores: RealArray) -> FloatArray:
+        """Expected performance (N, K) for scores (N, K)."""
+        x = _centred(scores) if self.centred else np.asarray(scores, dtype=np.float64)
+        share = _sigmoid(np.asarray(self.intercept) + np.asarray(self.slope) * x)
+        return np.asarray(self.lowest + (self.highest - self.lowest) * share)
+
+    def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
+        """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
+        slope, intercept, lowest, span = (
+            graph.const(f"scale.{name}", np.asarray(value, dtype=np.float32))
+            for name, value in (
+                ("slope", self.slope),
+                ("intercept", self.intercept),
+                ("lowest", self.lowest),
+                ("span", self.highest - self.lowest),
+            )
+        )
+        x = _add_centred(graph, scores) if self.centred else scores
+        share = graph.op("Sigmoid", graph.op("Add", graph.op("Mul", x, slope), intercept))
+        return graph.op("Add", graph.op("Mul", share, span), lowest)
+
+
+@dataclass(frozen=True)
+class LineScale:
+    """One straight line per model: what pipelines of before schema 3 have, and keep.
+
+    slope (K,), not negative, centre and level (K,): performance is level + slope * (score - mean
+    score of the query - centre), cut to [lowest, highest].
     """
 
     slope: tuple[float, ...]
@@ -40,7 +82,6 @@ class ScoreScale:
 
     def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
         """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
-        mean = graph.op("ReduceMean", scores, graph.const("axis_1", np.array([1])))
         slope = np.asarray(self.slope)
         level = np.asarray(self.level) - slope * np.asarray(self.centre)
         ends = (self.lowest, self.highest)
@@ -50,33 +91,91 @@ class ScoreScale:
                 ("slope", "level", "lowest", "highest"), (slope, level, *ends), strict=True
             )
         )
-        line = graph.op("Add", graph.op("Mul", graph.op("Sub", scores, mean), slopes), levels)
+        line = graph.op("Add", graph.op("Mul", _add_centred(graph, scores), slopes), levels)
         return graph.op("Clip", line, lowest, highest)
 
 
-def fit_scale(scores: FloatArray, performance: FloatArray) -> ScoreScale:
-    """Least squares per model on scores and performance (V, K) of validation queries, no NaN.
+Scale: TypeAlias = LogisticScale | LineScale
 
-    The slope is shrunk towards 0, the line of a model whose score says nothing: its mean then.
+
+def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> LogisticScale:
+    """Maximum likelihood on scores and performance (V, K) of validation queries, no NaN.
+
+    centred: whether the scores only rank. Every model has a curve of its own; where its labels are
+    few it is drawn to the curve of all models together, by a normal prior as strong as
+    PRIOR_QUERIES queries. A model whose score is the lower the better it does gets its mean: slope
+    0. Measured against other calibrations in benchmarks/calibration.md.
     Raises DataError without a query.
     """
     if len(scores) == 0:
-        raise DataError("no complete validation query to scale the scores on")
-    x = _centred(scores)
-    centre, level = x.mean(axis=0), performance.mean(axis=0)
-    variance = x.var(axis=0)
-    covariance = ((x - centre) * (performance - level)).mean(axis=0)
-    prior = PRIOR_QUERIES / len(x) * variance.mean()
-    slope = np.maximum(covariance, 0.0) / np.maximum(variance + prior, np.finfo(float).tiny)
-    return ScoreScale(
+        raise DataError("no complete validation query to calibrate the scores on")
+    lowest, highest = float(performance.min()), float(performance.max())
+    share = (performance - lowest) / ((highest - lowest) or 1.0)  # (V, K) in [0, 1]
+    seen = _centred(scores) if centred else np.asarray(scores, dtype=np.float64)
+    middle, spread = float(seen.mean()), float(seen.std()) or 1.0
+    x = (seen - middle) / spread
+    weak = np.eye(2)[None] / PRIOR_QUERIES  # keeps the curve finite where all labels are equal
+    pooled = _curves(x.reshape(-1, 1), share.reshape(-1, 1), np.zeros((1, 2)), weak)
+    p = _sigmoid(pooled[0, 0] + pooled[0, 1] * x)
+    weight = p * (1 - p)
+    moments = [(weight * x**power).mean() for power in range(3)]
+    information = np.array([[moments[0], moments[1]], [moments[1], moments[2]]])
+    start = np.repeat(pooled, x.shape[1], axis=0)
+    found = _curves(x, share, start, PRIOR_QUERIES * information[None] + weak)
+    slope = found[:, 1] / spread
+    return LogisticScale(
+        intercept=tuple((found[:, 0] - slope * middle).tolist()),
         slope=tuple(slope.tolist()),
-        centre=tuple(centre.tolist()),
-        level=tuple(level.tolist()),
-        lowest=float(performance.min()),
-        highest=float(performance.max()),
+        centred=centred,
+        lowest=lowest,
+        highest=highest,
     )
+
+
+def _curves(
+    x: FloatArray, share: FloatArray, prior: FloatArray, precision: FloatArray
+) -> FloatArray:
+    """(K, 2): intercept and slope, not negative, of each column of x, share (V, K).
+
+    Newton's method on the logistic likelihood with a normal prior: mean (K, 2), precision
+    (1, 2, 2). Where the slope comes out negative the intercept alone is fitted.
+    """
+    found = _newton(x, share, prior, precision)
+    falls = found[:, 1] < 0
+    if falls.any():
+        flat = prior[falls] * [1.0, 0.0]
+        found[falls] = _newton(np.zeros_like(x[:, falls]), share[:, falls], flat, precision)
+        found[falls, 1] = 0.0
+    return found
+
+
+def _newton(
+    x: FloatArray, share: FloatArray, prior: FloatArray, precision: FloatArray
+) -> FloatArray:
+    found = prior.copy()
+    for _ in range(MOST_STEPS):
+        p = _sigmoid(found[:, 0] + found[:, 1] * x)
+        residual, weight = p - share, p * (1 - p)
+        pull = (precision @ (found - prior)[:, :, None])[:, :, 0]
+        gradient = np.stack([residual.sum(axis=0), (residual * x).sum(axis=0)], axis=1) + pull
+        parts = [(weight * x**power).sum(axis=0) for power in range(3)]
+        curvature = np.moveaxis(np.array([[parts[0], parts[1]], [parts[1], parts[2]]]), 2, 0)
+        step = np.linalg.solve(curvature + precision, gradient[:, :, None])[:, :, 0]
+        found -= np.clip(step, -1.0, 1.0)  # a whole step may overshoot where the curve is flat
+        if np.abs(step).max() < ENOUGH:
+            break
+    return found
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -LARGEST, LARGEST))))
 
 
 def _centred(scores: RealArray) -> FloatArray:
     scores = np.asarray(scores, dtype=np.float64)
     return np.asarray(scores - scores.mean(axis=1, keepdims=True))
+
+
+def _add_centred(graph: "OnnxGraph", scores: str) -> str:
+    mean = graph.op("ReduceMean", scores, graph.const("axis_1", np.array([1])))
+    return graph.op("Sub", scores, mean)

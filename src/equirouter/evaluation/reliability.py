@@ -1,0 +1,87 @@
+"""How well estimates of performance are calibrated: what was predicted against what came."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equirouter.arrays import FloatArray
+from equirouter.errors import DataError
+from equirouter.evaluation.aggregate import spread_entry
+
+__all__ = ["Reliability", "reliability", "reliability_entry"]
+
+N_BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The calibration of estimates on a set of queries.
+
+    error: the expected calibration error (Naeini et al. 2015), mean absolute difference between
+    mean prediction and mean performance in ten bins per model, averaged over models; 0 is best.
+    squared: mean squared error of an estimate, which also rewards telling queries apart.
+    predicted, observed (B,): means in bins over all models together, from the lowest prediction to
+    the highest; bins hold equally many estimates.
+    """
+
+    error: float
+    squared: float
+    predicted: FloatArray
+    observed: FloatArray
+
+
+def reliability(estimate: FloatArray, performance: FloatArray) -> Reliability:
+    """Compare estimates (N, K) with performance (N, K), no NaN.
+
+    Even with perfect estimates `error` is above 0, as the mean of a bin of n outcomes is off by
+    about 0.4 / sqrt(n). Raises DataError for arrays of other shapes or without a query.
+    """
+    if estimate.shape != performance.shape or estimate.ndim != 2 or not estimate.size:
+        raise DataError(
+            f"estimates {estimate.shape} and performance {performance.shape} must both be "
+            "(n_queries, n_models), with a query"
+        )
+    gaps = []
+    for model in range(estimate.shape[1]):
+        predicted, observed, share = _bins(estimate[:, model], performance[:, model])
+        gaps.append(float((np.abs(predicted - observed) * share).sum()))
+    predicted, observed, _ = _bins(estimate.ravel(), performance.ravel())
+    return Reliability(
+        error=float(np.mean(gaps)),
+        squared=float(((estimate - performance) ** 2).mean()),
+        predicted=predicted,
+        observed=observed,
+    )
+
+
+def reliability_entry(
+    calibrated: Sequence[Reliability], as_they_are: Sequence[Reliability] | None
+) -> dict[str, Any]:
+    """What results.json says of one router: means over the seeds, and each seed's value.
+
+    as_they_are: of the scores without calibration, where they estimate performance; else None.
+    """
+    return {
+        "calibration_error": spread_entry([found.error for found in calibrated]),
+        "squared_error": spread_entry([found.squared for found in calibrated]),
+        "uncalibrated_error": None
+        if as_they_are is None
+        else spread_entry([found.error for found in as_they_are]),
+        "predicted": np.mean([found.predicted for found in calibrated], axis=0).tolist(),
+        "observed": np.mean([found.observed for found in calibrated], axis=0).tolist(),
+    }
+
+
+def _bins(
+    estimate: FloatArray, performance: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean estimate, mean performance and share of the estimates, (B,), in bins of equal size."""
+    order = np.argsort(estimate, kind="stable")
+    parts = [part for part in np.array_split(order, N_BINS) if part.size]
+    return (
+        np.array([estimate[part].mean() for part in parts]),
+        np.array([performance[part].mean() for part in parts]),
+        np.array([part.size / order.size for part in parts]),
+    )
