@@ -256,10 +256,7 @@ def _results(
             name: curve_entry(record.measurements, record.points, outcomes.models)
             for name, record in records.items()
         },
-        "calibration": {
-            name: reliability_entry(records[name].calibrated, records[name].as_they_are or None)
-            for name in specs
-        },
+        "calibration": {name: _calibration(records[name]) for name in specs},
         "outcomes": asdict(outcomes.describe()),
         "visibility": {
             name: getattr(visibility, name) for name in ("share", "n_duplicates", "warning")
@@ -271,13 +268,21 @@ def _results(
             "per_seed": [fact.n_incomplete for fact in facts],
         },
         "split_hashes": {str(split.seed): split.hash for split in splits},
-        "versions": {
-            "equirouter": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        "versions": _versions(),
         "published": _published(outcomes.name, splits[0].kind),
     }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "equirouter": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+
+
+def _calibration(record: _Record) -> dict[str, Any]:
+    return reliability_entry(record.calibrated, record.as_they_are or None)
 
 
 def _cost_model(facts: Sequence[_Facts], models: Sequence[str]) -> dict[str, Any]:
