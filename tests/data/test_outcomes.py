@@ -45,6 +45,9 @@ def make(**changes: Any) -> Outcomes:
         ({"texts": ("one",)}, ["1 texts for 3"]),
         ({"tasks": ("t", "", "u")}, ["'b'", "row 1", "task is ''"]),
         ({"image_paths": ("x.png",)}, ["1 image_paths for 3"]),
+        ({"model_descriptions": ("big",)}, ["1 descriptions for 2 models"]),
+        ({"model_descriptions": ("big", " ")}, ["'large'", "description is ' '"]),
+        ({"model_descriptions": ("\ud800", None)}, ["'small'", "description is not valid Unicode"]),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], parts: list[str]) -> None:
@@ -130,6 +133,7 @@ def test_equal_means_go_to_the_cheaper_and_to_the_stronger() -> None:
         {"performance": [[1.0, 1.0], [NAN, 1.0], [0.5, NAN]]},
         {"cost_usd": [[0.1, 0.5], [0.2, 0.7], [0.3, np.nextafter(0.9, 1)]]},
         {"image_paths": (None, None, "x.png")},
+        {"model_descriptions": (None, "the large one")},
     ],
 )
 def test_the_fingerprint_changes_with_the_content(changes: dict[str, Any]) -> None:
@@ -140,6 +144,20 @@ def test_the_fingerprint_changes_with_the_content(changes: dict[str, Any]) -> No
 def test_the_fingerprint_is_of_the_content_only() -> None:
     assert make(name="other", notes=("a note",)).equals(make())
     assert len(make().fingerprint) == 64
+
+
+def test_a_table_without_descriptions_has_the_fingerprint_it_always_had() -> None:
+    known = "064c561a0a31a22378a931d332c30ffafb77455e4a333e37a6970f5b8d3d6da6"
+    assert make().fingerprint == known
+    nothing = make(model_descriptions=(None, None))
+    assert nothing.model_descriptions is None
+    assert nothing.fingerprint == known
+
+
+def test_descriptions_stay_with_the_models() -> None:
+    described = make(model_descriptions=["small and open", None])
+    assert described.take([1]).model_descriptions == ("small and open", None)
+    assert described.describe().model_descriptions == ("small and open", None)
 
 
 def test_take_keeps_the_order_asked_for() -> None:

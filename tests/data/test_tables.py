@@ -30,6 +30,7 @@ NAME = TEXT.filter(lambda text: text != "")
 MODEL = NAME.filter(
     lambda name: name not in RESERVED and not is_ignored(name) and "|total_cost" not in name
 )
+DESCRIPTION = TEXT.filter(lambda text: text.strip() != "")
 
 
 @st.composite
@@ -53,6 +54,9 @@ def tables(draw: st.DrawFn) -> Outcomes:
         performance=np.array(cells(performance)),
         cost_usd=np.array(cells(cost)),
         image_paths=draw(st.one_of(st.none(), st.just(column(st.one_of(st.none(), TEXT))))),
+        model_descriptions=draw(
+            st.one_of(st.none(), st.tuples(*[st.one_of(st.none(), DESCRIPTION)] * k))
+        ),
     )
 
 
@@ -70,6 +74,7 @@ def test_round_trips_are_exact(table: Outcomes) -> None:
                 assert again.tasks == table.tasks
                 assert again.models == table.models
                 assert again.image_paths == table.image_paths
+                assert again.model_descriptions == table.model_descriptions
                 for one, other in (
                     (again.performance, table.performance),
                     (again.cost_usd, table.cost_usd),
@@ -189,6 +194,53 @@ def test_a_repeated_sample_id_with_another_prompt_is_another_query(tmp_path: Pat
     assert np.array_equal(table.performance, [[1, 0.5], [0, NAN]], equal_nan=True)
 
 
+DESCRIBED_LONG = LONG.replace("\n", ",model_description\n")
+DESCRIBED_WIDE = WIDE.replace("\n", ",a|description\n")
+
+
+def test_models_are_described_where_a_cell_says_something(tmp_path: Path) -> None:
+    rows = 'q,x,t,a,1,1,\nq,x,t,b,1,1,\nr,y,t,a,1,1,"small, open"\nr,y,t,b,1,1," "\n'
+    table = read_table(write(tmp_path / "long.csv", DESCRIBED_LONG + rows))
+    assert table.model_descriptions == ("small, open", None)
+    rows = 'q,x,t,1,1,1,1,\nr,y,t,1,1,1,1,"small, open"\n'
+    wide = read_table(write(tmp_path / "wide.csv", DESCRIBED_WIDE + rows))
+    assert wide.model_descriptions == ("small, open", None)
+    assert wide.equals(table)
+    assert (table.notes, wide.notes) == ((), ())
+    nothing = read_table(write(tmp_path / "none.csv", DESCRIBED_LONG + "q,x,t,a,1,1,\n"))
+    assert nothing.model_descriptions is None
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_model_described_in_two_ways_is_an_error(tmp_path: Path, suffix: str) -> None:
+    names = ["query_id", "query", "model", "performance", "cost_usd", "model_description"]
+    rows = [["q", "x", "a", 1, 1, None], ["r", "y", "a", 1, 1, "one"], ["s", "z", "a", 1, 1, "two"]]
+    path = tmp_path / f"t{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table(dict(zip(names, zip(*rows, strict=True), strict=True))), path)
+    elif suffix == ".csv":
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
+        write(path, "\n".join([",".join(names), *lines]))
+    else:
+        objects = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+        write(path, "\n".join(objects))
+    place = "line 3" if suffix == ".jsonl" else "data row 3"
+    above = place.replace("3", "2")
+    with pytest.raises(
+        DataError, match=f"{place}, column 'model_description': differs from {above}.*'a'"
+    ):
+        read_table(path)
+
+
+def test_a_wide_description_is_of_a_model_and_one(tmp_path: Path) -> None:
+    header = WIDE.replace("\n", ",c|description\n")
+    with pytest.raises(DataError, match=r"'c\|description' describes a model .* 'a', 'b'"):
+        read_table(write(tmp_path / "t.csv", header + "q,x,t,1,1,1,1,big\n"))
+    rows = "q,x,t,1,1,1,1,big\nr,y,t,1,1,1,1,small\n"
+    with pytest.raises(DataError, match=r"data row 2, column 'a\|description': differs from data"):
+        read_table(write(tmp_path / "t.csv", DESCRIBED_WIDE + rows))
+
+
 def test_columns_of_no_use_are_told(tmp_path: Path) -> None:
     header = "query_id,query,task,author,a,a|total_cost\n"
     table = read_table(write(tmp_path / "w.csv", header + "q,x,t,me,1,1\n"))
@@ -259,7 +311,8 @@ def small_table(model: str = "a") -> Outcomes:
 
 
 @pytest.mark.parametrize(
-    "model", ["query", "cost_usd", "index", "a|total_cost", "a|model_response"]
+    "model",
+    ["query", "cost_usd", "index", "a|total_cost", "a|model_response", "a|description"],
 )
 def test_a_model_that_cannot_be_a_wide_column(tmp_path: Path, model: str) -> None:
     with pytest.raises(DataError, match="layout='long'"):
@@ -317,7 +370,13 @@ def test_the_rows_of_routellm(shared_data: Path) -> None:
 def test_the_page_names_every_column_and_suffix() -> None:
     page = (Path(__file__).parents[2] / "docs" / "data-format.md").read_text("utf-8")
     named = {name for name in RESERVED if name not in ("", "Unnamed: 0", "__index_level_0__")}
-    for word in (*named, *READABLE, "MODEL|total_cost", "MODEL|model_response"):
+    for word in (
+        *named,
+        *READABLE,
+        "MODEL|total_cost",
+        "MODEL|model_response",
+        "MODEL|description",
+    ):
         assert f"`{word}`" in page
 
 

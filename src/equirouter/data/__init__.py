@@ -9,6 +9,7 @@
                     their parts are simulated_*.py
     routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
                     published benchmarks, from the hub or a local copy
+    descriptions.py what the models of RouterBench are, in words
     hub.py          fetch: pinned downloads
     archives.py     files in a folder, a tar or a zip
     unpickle.py     pickled tables and arrays, read without running them

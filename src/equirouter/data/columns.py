@@ -17,6 +17,8 @@ from equirouter.errors import DataError
 __all__ = [
     "COST",
     "COST_SUFFIX",
+    "DESCRIPTION",
+    "DESCRIPTION_SUFFIX",
     "ID",
     "IMAGE",
     "MODEL",
@@ -36,7 +38,9 @@ MODEL = ("model", "model_name")
 PERFORMANCE = ("performance",)
 COST = ("cost_usd", "cost")
 IMAGE = ("image_path",)
+DESCRIPTION = ("model_description",)
 COST_SUFFIX = "|total_cost"
+DESCRIPTION_SUFFIX = "|description"
 RESPONSE_SUFFIX = "|model_response"
 
 # What RouterBench and pandas add and no decision needs. The last three are a data frame's row index
@@ -44,7 +48,9 @@ RESPONSE_SUFFIX = "|model_response"
 _ROUTERBENCH = ("model_response", "oracle_model_to_route_to", "index")
 _IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
 
-RESERVED = frozenset((*ID, *TEXT, *TASK, *MODEL, *PERFORMANCE, *COST, *IMAGE, *_IGNORED))
+RESERVED = frozenset(
+    (*ID, *TEXT, *TASK, *MODEL, *PERFORMANCE, *COST, *IMAGE, *DESCRIPTION, *_IGNORED)
+)
 """Names that a model cannot have in a wide table, where every model is a column."""
 
 
@@ -119,6 +125,35 @@ class RawTable:
         except UnicodeDecodeError as error:
             raise self._invalid_text(name, column) from error
         return texts
+
+    def said_of(self, name: str, owner: IntArray, owners: Sequence[str]) -> list[str | None]:
+        """What a text column says of each owner, None where every cell of it is empty.
+
+        owner: (n_rows,) positions in owners, whose names are for messages. Raises DataError where
+        two cells of one owner differ; an empty cell says nothing.
+        """
+        column = self._strings(name)
+        blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+        encoded = pc.if_else(blank, pa.scalar(None, pa.large_string()), column).dictionary_encode()
+        try:
+            values = encoded.dictionary.to_pylist()
+        except UnicodeDecodeError as error:
+            raise self._invalid_text(name, column) from error
+        codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
+        rows = np.flatnonzero(codes >= 0)
+        found, first = np.unique(owner[rows], return_index=True)
+        first_row = np.full(len(owners), -1)
+        first_row[found] = rows[first]
+        differs = codes[rows] != codes[first_row[owner[rows]]]
+        if differs.any():
+            row = int(rows[differs.argmax()])
+            above = int(first_row[owner[row]])
+            raise DataError(
+                f"{self.place(row, name)}: differs from "
+                f"{self.place(above).removeprefix(f'{self.path}: ')}, although both describe "
+                f"{owners[owner[row]]!r}; say the same in both, or leave one of them empty"
+            )
+        return [None if row < 0 else values[codes[row]] for row in first_row]
 
     def numbers(self, name: str, *, low: float, high: float, expected: str) -> FloatArray:
         """A number column as (n_rows,) float64, NaN where a cell is empty or says nan.

@@ -9,6 +9,8 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.columns import (
     COST,
     COST_SUFFIX,
+    DESCRIPTION,
+    DESCRIPTION_SUFFIX,
     ID,
     IMAGE,
     MODEL,
@@ -50,16 +52,23 @@ def to_long(outcomes: Outcomes) -> pa.Table:
     columns["model"] = _texts(outcomes.models).take(pa.array(np.tile(np.arange(k), n)))
     columns["performance"] = pa.array(outcomes.performance.ravel(), from_pandas=True)
     columns["cost_usd"] = pa.array(outcomes.cost_usd.ravel(), from_pandas=True)
-    return pa.table(columns if image is None else columns | {"image_path": image})
+    if image is not None:
+        columns["image_path"] = image
+    if outcomes.model_descriptions is not None:
+        described = _texts(outcomes.model_descriptions)
+        columns[DESCRIPTION[0]] = described.take(pa.array(np.tile(np.arange(k), n)))
+    return pa.table(columns)
 
 
 def to_wide(outcomes: Outcomes) -> pa.Table:
     """One row per query, with MODEL and MODEL|total_cost; an unknown outcome is null.
 
+    A model that is described has a column MODEL|description too.
     Raises DataError for a model whose name another column of the table has.
     """
+    suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX)
     for model in outcomes.models:
-        if model in RESERVED or model.endswith(COST_SUFFIX) or is_ignored(model):
+        if model in RESERVED or model.endswith(suffixes) or is_ignored(model):
             raise DataError(
                 f"{outcomes.name}: model {model!r} cannot be a column of a wide table, the name "
                 "has another meaning there; write layout='long'"
@@ -68,6 +77,10 @@ def to_wide(outcomes: Outcomes) -> pa.Table:
     for suffix, array in (("", outcomes.performance), (COST_SUFFIX, outcomes.cost_usd)):
         for j, model in enumerate(outcomes.models):
             columns[model + suffix] = pa.array(array[:, j], from_pandas=True)
+    described = outcomes.model_descriptions or ()
+    for model, text in zip(outcomes.models, described, strict=False):
+        if text is not None:
+            columns[model + DESCRIPTION_SUFFIX] = _texts((text,) * outcomes.n_queries)
     return pa.table(columns)
 
 
@@ -244,8 +257,16 @@ def _from_wide(raw: RawTable, name: str, performance_range: tuple[float, float])
         models,
         np.column_stack(performance),
         np.column_stack(cost_usd),
+        [_wide_description(raw, model) for model in models],
         (name, performance_range, unused),
     )
+
+
+def _wide_description(raw: RawTable, model: str) -> str | None:
+    column = raw.find((model + DESCRIPTION_SUFFIX,))
+    if column is None:
+        return None
+    return raw.said_of(column, np.zeros(raw.n_rows, dtype=np.int64), [model])[0]
 
 
 def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
@@ -268,7 +289,15 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
                 f"column {model!r}; add it, or leave the cost out"
             )
     models = [column for column in others if column + COST_SUFFIX in raw.columns]
-    unused = [column for column in others if column not in models and column not in costs]
+    described = [column for column in others if column.endswith(DESCRIPTION_SUFFIX)]
+    for column in described:
+        if column.removesuffix(DESCRIPTION_SUFFIX) not in models:
+            raise DataError(
+                f"{raw.path}: column {column!r} describes a model that the table does not have; "
+                f"its models are {', '.join(map(repr, models))}"
+            )
+    used = {*models, *costs, *described}
+    unused = [column for column in others if column not in used]
     for column in unused:
         if raw.looks_numeric(column):
             raise DataError(
@@ -298,9 +327,13 @@ def _from_long(
     cost_usd = performance.copy()
     performance[queries.of_row, of_model] = _performance(raw, performance_column, performance_range)
     cost_usd[queries.of_row, of_model] = _cost(raw, cost_column)
-    known = (*ID, *TEXT, *TASK, *IMAGE, model_column, performance_column, cost_column)
+    column = raw.find(DESCRIPTION)
+    described = None if column is None else raw.said_of(column, of_model, models)
+    about_query = (*ID, *TEXT, *TASK, *IMAGE)
+    known = (*about_query, *DESCRIPTION, model_column, performance_column, cost_column)
     unused = [column for column in raw.columns if column not in known]
-    return _outcomes(queries, models, performance, cost_usd, (name, performance_range, unused))
+    about = (name, performance_range, unused)
+    return _outcomes(queries, models, performance, cost_usd, described, about)
 
 
 def _outcomes(
@@ -308,6 +341,7 @@ def _outcomes(
     models: list[str],
     performance: FloatArray,
     cost_usd: FloatArray,
+    described: list[str | None] | None,
     about: tuple[str, tuple[float, float], list[str]],
 ) -> Outcomes:
     name, performance_range, unused = about
@@ -322,6 +356,7 @@ def _outcomes(
         image_paths=queries.image_paths,
         name=name,
         performance_range=performance_range,
+        model_descriptions=None if described is None else tuple(described),
         notes=(*queries.notes, note) if unused else queries.notes,
     )
 

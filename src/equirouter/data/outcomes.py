@@ -22,9 +22,10 @@ class Outcomes:
     models: one name per model. image_paths: one path or None per query, for multimodal data;
     relative ones start at image_root, which is where the data lies on this machine and so no part
     of the fingerprint. performance: (N, K), within performance_range, higher is better. cost_usd:
-    (N, K), USD of one call, not negative. NaN in either means "not known" and stays so. notes: what
-    a reader had to decide about the file, in words for the user.
-    Raises DataError that names the row and the column.
+    (N, K), USD of one call, not negative. NaN in either means "not known" and stays so.
+    model_descriptions: what is said of each model, for routers that read it, or None; as good as
+    absent if all are None. notes: what a reader had to decide about the file, in words for the
+    user. Raises DataError that names the row and the column.
     """
 
     query_ids: tuple[str, ...]
@@ -36,6 +37,7 @@ class Outcomes:
     image_paths: tuple[str | None, ...] | None = None
     name: str = "outcomes"
     performance_range: tuple[float, float] = (0.0, 1.0)
+    model_descriptions: tuple[str | None, ...] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     image_root: Path | None = field(default=None, compare=False)
 
@@ -44,6 +46,10 @@ class Outcomes:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.image_paths is not None:
             object.__setattr__(self, "image_paths", tuple(self.image_paths))
+        if self.model_descriptions is not None:
+            given = tuple(self.model_descriptions)
+            nothing = all(text is None for text in given)
+            object.__setattr__(self, "model_descriptions", None if nothing else given)
         for name in ("performance", "cost_usd"):
             array = np.array(getattr(self, name), dtype=np.float64)  # a copy: nobody else holds it
             array.flags.writeable = False
@@ -88,9 +94,14 @@ class Outcomes:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that is in the table but name, notes and image_root, as 64 hex digits."""
+        """SHA-256 of all that is in the table but name, notes and image_root, as 64 hex digits.
+
+        One without model descriptions has the fingerprint that it had before tables could hold any.
+        """
         digest = hashlib.sha256()
-        for column in (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ()):
+        texts = (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ())
+        described = () if self.model_descriptions is None else (self.model_descriptions,)
+        for column in (*texts, *described):
             for value in column:
                 encoded = b"\xff" if value is None else value.encode("utf-8")
                 digest.update(len(encoded).to_bytes(8, "little") + encoded)
@@ -153,6 +164,7 @@ class Description:
     oracle_cost_usd: float
     oracle_call_share: tuple[float, ...]
     task_sizes: dict[str, int]
+    model_descriptions: tuple[str | None, ...] | None
     notes: tuple[str, ...]
 
 
@@ -192,6 +204,7 @@ def _describe(table: Outcomes) -> Description:
             (np.bincount(oracle, minlength=table.n_models) / complete.n_queries).tolist()
         ),
         task_sizes=dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
+        model_descriptions=table.model_descriptions,
         notes=table.notes,
     )
 
@@ -217,6 +230,7 @@ def _check(table: Outcomes) -> None:
     _check_unique(table.name, "query id", "rows", table.query_ids)
     _check_unique(table.name, "model", "columns", table.models)
     _check_texts(table)
+    _check_descriptions(table)
     _check_numbers(table)
 
 
@@ -243,18 +257,32 @@ def _check_texts(table: Outcomes) -> None:
                     f"{_place(table, row)}: the text is empty; remove the row or give it a text"
                 )
         elif not text.isascii():
-            _check_unicode(table, row, text)
+            _check_unicode(_place(table, row), "text", text)
         if not isinstance(task, str) or not task:
             raise DataError(f"{_place(table, row)}: the task is {task!r}; expected a name")
 
 
-def _check_unicode(table: Outcomes, row: int, text: str) -> None:
+def _check_descriptions(table: Outcomes) -> None:
+    given = table.model_descriptions
+    if given is None:
+        return
+    if len(given) != table.n_models:
+        raise DataError(f"{table.name}: {len(given)} descriptions for {table.n_models} models")
+    described: Iterable[tuple[str, object]] = zip(table.models, given, strict=True)
+    for model, text in described:
+        place = f"{table.name}: model {model!r}"
+        if text is None:
+            continue
+        if not isinstance(text, str) or not text or text.isspace():
+            raise DataError(f"{place}: the description is {text!r}; expected a text, or None")
+        _check_unicode(place, "description", text)
+
+
+def _check_unicode(place: str, what: str, text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise DataError(
-            f"{_place(table, row)}: the text is not valid Unicode: {error.reason}"
-        ) from error
+        raise DataError(f"{place}: the {what} is not valid Unicode: {error.reason}") from error
 
 
 def _place(table: Outcomes, row: int) -> str:
