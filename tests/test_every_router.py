@@ -6,7 +6,7 @@ import pytest
 from equirouter.errors import DataError, EquiRouterError
 from equirouter.registry import ROUTERS
 from equirouter.routers import Router, Validation, make_router
-from tests.toys import Toy, make_toy
+from tests.toys import Toy, fit_described, make_toy
 
 NAMES = ROUTERS.names()
 FAST = {"epochs": 3}
@@ -34,7 +34,7 @@ def fitted(name: str, toy: Toy, seed: int = 0, *, validated: bool = False) -> Ro
     x = inputs(router, toy)
     held_out = Validation(x[:40], toy.performance[:40], toy.cost_usd[:40]) if validated else None
     rng = np.random.default_rng(seed)
-    return router.fit(x, toy.performance, toy.cost_usd, validation=held_out, rng=rng)
+    return fit_described(router, toy._replace(embeddings=x), validation=held_out, rng=rng)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,7 @@ def test_fit_returns_self_and_predict_gives_one_float32_score_per_model(
 ) -> None:
     router = made(name)
     x = inputs(router, toy)
-    rng = np.random.default_rng(0)
-    assert router.fit(x, toy.performance, toy.cost_usd, rng=rng) is router
+    assert fit_described(router, toy._replace(embeddings=x)) is router
     scores = router.predict(x)
     assert scores.shape == toy.performance.shape
     assert scores.dtype == np.float32
@@ -115,13 +114,12 @@ def test_no_queries_give_no_scores(name: str, toy: Toy) -> None:
 def test_arrays_that_do_not_belong_together_are_refused(name: str, toy: Toy) -> None:
     router = made(name)
     x = inputs(router, toy)
-    rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="must agree"):
-        router.fit(x[:-1], toy.performance, toy.cost_usd, rng=rng)
+        fit_described(router, toy._replace(embeddings=x[:-1]))
     unknown = toy.performance.copy()
     unknown[:, 1] = np.nan
     with pytest.raises(DataError, match="model 1 has no performance"):
-        router.fit(x, unknown, toy.cost_usd, rng=rng)
+        fit_described(router, Toy(x, unknown, toy.cost_usd))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,12 +132,7 @@ def test_saving_before_fitting_says_so(name: str) -> None:
 def test_learned_routers_beat_random_on_a_problem_that_can_be_learned(name: str) -> None:
     train, test = make_toy(seed=1, n=600, missing=0.0), make_toy(seed=1, n=600, missing=0.0)
     router = make_router(name)
-    router.fit(
-        train.embeddings[:400],
-        train.performance[:400],
-        train.cost_usd[:400],
-        rng=np.random.default_rng(0),
-    )
+    fit_described(router, train.first(400))
     picked = router.predict(test.embeddings[400:]).argmax(axis=1)
     got = test.performance[400:][np.arange(200), picked].mean()
     # at random: the mean over models; always the best model: the largest column mean

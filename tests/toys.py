@@ -11,8 +11,17 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.progress import Progress
+from equirouter.routers import DescriptionRouter, Router, Validation
 
-__all__ = ["HashingEncoder", "LearningEncoder", "Toy", "make_table", "make_toy"]
+__all__ = [
+    "HashingEncoder",
+    "LearningEncoder",
+    "Toy",
+    "fit_described",
+    "make_descriptions",
+    "make_table",
+    "make_toy",
+]
 
 
 class Toy(NamedTuple):
@@ -21,6 +30,10 @@ class Toy(NamedTuple):
     embeddings: Float32Array
     performance: FloatArray
     cost_usd: FloatArray
+
+    def first(self, n: int) -> "Toy":
+        """The same problem with its first n queries only."""
+        return Toy(self.embeddings[:n], self.performance[:n], self.cost_usd[:n])
 
 
 def make_toy(n: int = 240, d: int = 6, k: int = 3, seed: int = 0, missing: float = 0.1) -> Toy:
@@ -38,6 +51,29 @@ def make_toy(n: int = 240, d: int = 6, k: int = 3, seed: int = 0, missing: float
     hidden[0] = False
     performance[hidden] = np.nan
     return Toy(embeddings, performance, np.where(hidden, np.nan, cost_usd))
+
+
+def fit_described(
+    router: Router,
+    toy: Toy,
+    descriptions: Float32Array | None = None,
+    *,
+    validation: Validation | None = None,
+    rng: np.random.Generator | None = None,
+) -> Router:
+    """Fit a router, with descriptions (K, d) if it reads them; made-up ones if none are given."""
+    rng = np.random.default_rng(0) if rng is None else rng
+    if not isinstance(router, DescriptionRouter):
+        return router.fit(*toy, validation=validation, rng=rng)
+    if descriptions is None:
+        descriptions = make_descriptions(toy.performance.shape[1], toy.embeddings.shape[1])
+    return router.fit(*toy, descriptions=descriptions, validation=validation, rng=rng)
+
+
+def make_descriptions(k: int = 3, d: int = 6) -> Float32Array:
+    """(K, d) unit rows."""
+    rows = np.random.default_rng(9).standard_normal((k, d)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:

@@ -9,7 +9,7 @@ from equirouter.routers.embedllm import EmbedLLMRouter
 from tests.toys import make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.embedllm_network import EmbedLLMNet, cross_entropy  # noqa: E402
+from equirouter.routers.embedllm_network import EmbedLLMNet  # noqa: E402
 
 NAN = float("nan")
 FORMS = ["embedllm", "embedllm:original"]
@@ -56,14 +56,6 @@ def test_the_logit_is_that_of_right_less_that_of_wrong() -> None:
     network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
     # q = 2: projected (2, 5), times the model (6, 20); wrong 6 + 0.5, right 20
     assert network(torch.tensor([[2.0]])).item() == pytest.approx(13.5)
-
-
-def test_cross_entropy_is_over_known_cells() -> None:
-    # logit 0 is probability 1/2: log 2 whatever the label; the third cell is not known
-    loss = cross_entropy(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([[1.0, 0.3, NAN]]))
-    assert loss.item() == pytest.approx(np.log(2))
-    nothing = cross_entropy(torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), NAN))
-    assert nothing.item() == 0.0
 
 
 def test_noise_is_added_in_training_only() -> None:

@@ -10,9 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from equirouter.routers.losses import count_pairs, masked_mse, pairwise_ranking
+from equirouter.routers.losses import count_pairs, cross_entropy, masked_mse, pairwise_ranking
 
 NAN = float("nan")
+
+
+def test_cross_entropy_is_over_known_cells() -> None:
+    # logit 0 is probability 1/2: log 2 whatever the label; the third cell is not known
+    loss = cross_entropy(torch.tensor([[0.0, 0.0, 9.0]]), torch.tensor([[1.0, 0.3, NAN]]))
+    assert loss.item() == pytest.approx(log(2))
+    nothing = cross_entropy(torch.zeros(1, 2, requires_grad=True), torch.full((1, 2), NAN))
+    assert nothing.item() == 0.0
 
 
 def soft(margin: float) -> float:

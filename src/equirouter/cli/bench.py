@@ -29,6 +29,7 @@ from equirouter.cli.common import (
     open_dataset,
     open_given,
     print_json,
+    remark_on_descriptions,
     router_specs,
     say,
     say_what_is_read,
@@ -70,6 +71,7 @@ def bench(
     specs = router_specs(routers)
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        remark_on_descriptions(outcomes, specs, quiet=quiet)
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )

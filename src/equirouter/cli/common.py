@@ -47,6 +47,7 @@ __all__ = [
     "open_dataset",
     "open_given",
     "print_json",
+    "remark_on_descriptions",
     "router_specs",
     "say",
     "say_notes",
@@ -203,6 +204,15 @@ def say_notes(outcomes: "Outcomes") -> None:
     """What the reader of a table had to decide, a line each on stderr."""
     for note in outcomes.notes:
         say(f"note: {note}")
+
+
+def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: bool) -> None:
+    """Say what a user must know of the models' descriptions, if one of the routers reads them."""
+    from equirouter.evaluation.described import description_notes
+
+    if not quiet:
+        for note in description_notes(outcomes, routers):
+            say(f"note: {note}")
 
 
 def make_text_encoder(

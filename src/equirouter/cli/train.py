@@ -27,6 +27,7 @@ from equirouter.cli.common import (
     open_dataset,
     open_given,
     print_json,
+    remark_on_descriptions,
     say_what_is_read,
     shown_progress,
 )
@@ -113,6 +114,7 @@ def train(
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        remark_on_descriptions(outcomes, [router], quiet=quiet)
         if embeddings is None:  # those of a file are as they are
             precision = precision or _serving_precision(encoder)
         made = make_text_encoder(

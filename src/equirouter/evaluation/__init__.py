@@ -4,6 +4,7 @@
     fit.py          fit_pipeline: one pipeline, calibrated and measured
     stages.py       the stages of a pipeline on one split, and what they choose together
     early_exit.py   when a cheap stage may decide alone
+    described.py    descriptions of the models, for the routers that read them
     protocol.py     the parts of a table, encoded, and a timed fit
     collapse.py     RCI (App. D), call shares
     metrics.py      nAUC, P_s, QNC, cost at quality (App. A.3), on curves

@@ -28,6 +28,7 @@ from equirouter.evaluation.aggregate import (
 )
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
+from equirouter.evaluation.described import description_notes, embedded_descriptions
 from equirouter.evaluation.protocol import (
     Prepared,
     calibration_for,
@@ -117,13 +118,15 @@ def run_benchmark(
     again = embeddings is None and encoder.learns  # what it learns depends on the split
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, splits[0], cache=cache, progress=progress)
+    descriptions = embedded_descriptions(encoder, outcomes, specs, cache=cache)
     records = {name: _Record() for name in (*ANCHORS, *specs)}
     with _log(folder, outcomes, rule) as log:
         facts = []
         for index, made in enumerate(splits):
             if again and index:
                 embeddings = embedded(encoder, outcomes, made, cache=cache, progress=progress)
-            prepared = prepare(outcomes, embeddings, made, device=device)
+                descriptions = embedded_descriptions(encoder, outcomes, specs, cache=cache)
+            prepared = prepare(outcomes, embeddings, made, descriptions=descriptions, device=device)
             facts.append(_Facts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
@@ -134,6 +137,7 @@ def run_benchmark(
         results = _results(outcomes, encoder, records, specs, splits, policy, embeddings, facts)
         results["protocol"]["resamples"] = resamples
         results["command"] = list(command)
+        results["outcomes"]["notes"] = [*outcomes.notes, *description_notes(outcomes, specs)]
         _write(results, folder, log)
     return results
 

@@ -12,6 +12,7 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.described import description_notes
 from equirouter.evaluation.protocol import embedded, stream
 from equirouter.evaluation.stages import Stages, fit_stage, join_stages
 from equirouter.extras import require
@@ -66,10 +67,10 @@ def fit_pipeline(
     if early_exit is not None:
         first = embedded(early_exit, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1)
-    full = fit_stage(outcomes, encoder, embeddings, parts, router, device=device)
+    full = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
     cheap = None
     if early_exit is not None and first is not None:
-        cheap = fit_stage(outcomes, early_exit, first, parts, router, device=device)
+        cheap = fit_stage(outcomes, early_exit, first, parts, router, device=device, cache=cache)
     stages = join_stages(full, cheap)
     calibration = _calibrated(stages, rule, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
@@ -84,7 +85,7 @@ def fit_pipeline(
         quality=quality,
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
-        provenance=_provenance(outcomes, parts, measured),
+        provenance=_provenance(outcomes, parts, measured, description_notes(outcomes, [router])),
     )
 
 
@@ -133,12 +134,15 @@ def _calibrated(stages: Stages, rule: Policy, strongest: int) -> Calibration:
     )
 
 
-def _provenance(outcomes: Outcomes, split: Split, measured: Measurement) -> Provenance:
+def _provenance(
+    outcomes: Outcomes, split: Split, measured: Measurement, notes: tuple[str, ...]
+) -> Provenance:
     return Provenance(
         data={
             "name": outcomes.name,
             "fingerprint": outcomes.fingerprint,
             "n_queries": outcomes.n_queries,
+            "notes": [*outcomes.notes, *notes],
         },
         split={
             "kind": split.kind,

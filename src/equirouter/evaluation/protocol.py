@@ -21,7 +21,7 @@ from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
-from equirouter.routers.base import Router, Validation
+from equirouter.routers.base import DescriptionRouter, Router, Validation
 from equirouter.routers.scale import LogisticScale, Scale, fit_scale
 
 __all__ = [
@@ -75,7 +75,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A split of a table, ready for routers; measured parts hold complete rows only."""
+    """A split of a table, ready for routers; measured parts hold complete rows only.
+
+    descriptions: embeddings (K, d) of what the models are, where a router reads them.
+    """
 
     train: Part
     validation: Part
@@ -83,6 +86,7 @@ class Prepared:
     cost_model: CostModel
     cost_error: CostError
     n_incomplete_test: int
+    descriptions: Float32Array | None = None
 
 
 def prepare(
@@ -90,15 +94,17 @@ def prepare(
     embeddings: Float32Array,
     split: Split,
     *,
+    descriptions: Float32Array | None = None,
     cost_model: CostModel | None = None,
     device: str = "auto",
 ) -> Prepared:
     """Fit the cost model on the training part and predict every part's costs.
 
-    embeddings: (N, d) of all queries of the table. device: of the cost model made here. Incomplete
-    queries train with the cells they have; they are left out of validation and test, and those of
-    the test part are counted. Embeddings may be a memory-mapped file: each part is a copy of its
-    rows, all of them together one copy of the file, and nothing else is held of it.
+    embeddings: (N, d) of all queries of the table. descriptions: (K, d) of the models, for routers
+    that read them. device: of the cost model made here. Incomplete queries train with the cells
+    they have; they are left out of validation and test, and those of the test part are counted.
+    Embeddings may be a memory-mapped file: each part is a copy of its rows, all of them together
+    one copy of the file, and nothing else is held of it.
     """
     if len(embeddings) != outcomes.n_queries:
         raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
@@ -129,7 +135,8 @@ def prepare(
         for rows, part in zip((split.train, validation, test), seen, strict=True)
     )
     error = cost_model.error(measured.embeddings, measured.cost_usd)
-    return Prepared(train, held_out, measured, cost_model, error, len(split.test) - len(test))
+    n_incomplete = len(split.test) - len(test)
+    return Prepared(train, held_out, measured, cost_model, error, n_incomplete, descriptions)
 
 
 def embedded(
@@ -174,14 +181,15 @@ def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
 def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
     """Fit a router on the training part; returns the seconds it took."""
     train, held_out = prepared.train, prepared.validation
+    outcomes = (train.inputs(router), train.performance, train.cost_usd)
+    validation = Validation(held_out.inputs(router), held_out.performance, held_out.cost_usd)
+    rng = stream(seed, name)
     start = perf_counter()
-    router.fit(
-        train.inputs(router),
-        train.performance,
-        train.cost_usd,
-        validation=Validation(held_out.inputs(router), held_out.performance, held_out.cost_usd),
-        rng=stream(seed, name),
-    )
+    if isinstance(router, DescriptionRouter):
+        described = prepared.descriptions
+        router.fit(*outcomes, descriptions=described, validation=validation, rng=rng)
+    else:
+        router.fit(*outcomes, validation=validation, rng=rng)
     return perf_counter() - start
 
 

@@ -11,6 +11,8 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
+from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.early_exit import ExitThreshold, exit_threshold
 from equirouter.evaluation.protocol import (
     Part,
@@ -119,12 +121,17 @@ def fit_stage(
     router: str,
     *,
     device: str,
+    cache: EmbeddingCache | None = None,
 ) -> FittedStage:
-    """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d)."""
+    """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d).
+
+    cache: for the embeddings of the models' descriptions, where the router reads them.
+    """
     made = make_router(router)
     if hasattr(made, "device"):
         made.device = device
-    prepared = prepare(outcomes, embeddings, split, device=device)
+    descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
+    prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
     fit_timed(made, prepared, name=router, seed=split.seed)
     stage = Stage(
         encoder=encoder,

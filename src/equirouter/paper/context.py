@@ -12,6 +12,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import DataError
 from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
+from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.protocol import (
     Prepared,
     embedded,
@@ -92,9 +93,24 @@ class Context:
         """The parts of a split with predicted costs. Only the last one is kept: go seed by seed."""
         split = self.split(seed, kind)
         if self._prepared is None or self._prepared[0] != split.hash:
-            made = prepare(self.outcomes, self.embeddings(split), split, device=self.device)
+            made = prepare(
+                self.outcomes,
+                self.embeddings(split),
+                split,
+                descriptions=self._descriptions(),
+                device=self.device,
+            )
             self._prepared = (split.hash, made)
         return self._prepared[1]
+
+    def _descriptions(self) -> Float32Array | None:
+        """Embeddings (K, d) of the models' descriptions, by the encoder as it is now.
+
+        An experiment may fit other routers than `routers`, so they are made anyhow, but where the
+        embeddings were given: the encoder need not be able to make any then.
+        """
+        asked = self.routers if self.given is not None else None
+        return embedded_descriptions(self.encoder, self.outcomes, asked, cache=self.cache)
 
     def make_router(self, spec: str) -> Router:
         """An unfitted router that will be fitted on the run's device."""

@@ -1,21 +1,24 @@
 """Routers: scores for every model on every query.
 
-    base.py         Router, the contract
+    base.py         Router, the contract; DescriptionRouter, of routers that read what models are
     make.py         a router from what a user types
     scale.py        scores that only rank, made into expected performance
     equirouter.py   the paper's router; head.py the part of it that knows the models, firststage.py
                     which models of a large pool are scored in full
     mlp.py, linear.py, svm.py, embedllm.py, routerdc.py   routers that learn weights
+    graphrouter.py, mirt.py, nirt.py   routers that read descriptions of the models; stargraph.py
+                    passes the messages of graphrouter
     knn.py          the nearest training queries; neighbours.py finds them
     avengerspro.py  clusters of training queries; clusters.py makes them
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
-    networks.py, embedllm_network.py, routerdc_network.py, losses.py, training.py   torch, for fit
+    networks.py, embedllm_network.py, graph_networks.py, irt_networks.py, routerdc_network.py,
+    losses.py, training.py   torch, for fit
     forward.py      what was trained, in NumPy
 
 Importing this loads no torch.
 """
 
-from equirouter.routers.base import Router, Validation
+from equirouter.routers.base import DescriptionRouter, Router, Validation
 from equirouter.routers.make import make_router
 
-__all__ = ["Router", "Validation", "make_router"]
+__all__ = ["DescriptionRouter", "Router", "Validation", "make_router"]

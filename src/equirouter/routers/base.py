@@ -10,12 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import DataError, PipelineError
+from equirouter.errors import ConfigError, DataError, PipelineError
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["Router", "ScoresAre", "Validation", "check_training"]
+__all__ = [
+    "DescriptionRouter",
+    "Router",
+    "ScoresAre",
+    "Validation",
+    "check_descriptions",
+    "check_probabilities",
+    "check_training",
+]
 
 ScoresAre = Literal["expected_performance", "ranking"]
 
@@ -117,6 +125,66 @@ class Router(ABC):
             else:
                 setattr(self, attribute, array)
         return self
+
+
+class DescriptionRouter(Router):
+    """A router that reads what the models are, beside what they did.
+
+    The descriptions are read by `fit` only: what `predict` needs of them is part of what is
+    learned, so serving embeds none.
+    """
+
+    @abstractmethod
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        descriptions: Float32Array | None = None,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn as Router.fit does, and from descriptions (K, d), by the encoder of the queries.
+
+        Raises ConfigError without descriptions, DataError where they do not fit the models.
+        """
+
+
+def check_descriptions(
+    descriptions: Float32Array | None, width: int, n_models: int, *, router: str
+) -> Float32Array:
+    """The descriptions (K, d), float32. Raises ConfigError if none, DataError if they do not fit.
+
+    width, n_models: d and K of the training part. router: its name, for the message.
+    """
+    if descriptions is None:
+        raise ConfigError(
+            f"{router} reads descriptions of the models: give fit descriptions=, an embedding "
+            "(n_models, d) of what each model is, by the encoder of the queries"
+        )
+    if descriptions.shape != (n_models, width):
+        raise DataError(
+            f"descriptions {descriptions.shape}: expected ({n_models}, {width}), one row per "
+            "model, as wide as the embeddings of the queries"
+        )
+    if not np.isfinite(descriptions).all():
+        row = int(np.argwhere(~np.isfinite(descriptions).all(axis=1))[0, 0])
+        raise DataError(f"the embedding of the description of model {row} is not finite")
+    return np.ascontiguousarray(descriptions, dtype=np.float32)
+
+
+def check_probabilities(performance: FloatArray, *, router: str) -> None:
+    """Raise DataError unless performance can be the probability of a right answer: 0 to 1.
+
+    router: its name, for the message.
+    """
+    lowest, highest = np.nanmin(performance), np.nanmax(performance)
+    if lowest < 0 or highest > 1:
+        raise DataError(
+            f"performance goes from {lowest:g} to {highest:g}: {router} takes it for a probability "
+            "and needs 0 to 1; scale the column, or use a router with a squared error such as mlp"
+        )
 
 
 def check_training(

@@ -9,7 +9,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 
-__all__ = ["cluster_means", "kmeans", "squared_distance"]
+__all__ = ["cluster_means", "kmeans", "posterior_layer", "squared_distance"]
 
 
 def kmeans(
@@ -66,3 +66,19 @@ def cluster_means(table: FloatArray, labels: IntArray, n_clusters: int) -> Float
     np.add.at(total, labels, np.where(known, table, 0.0))
     overall = np.nanmean(table, axis=0)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), overall))
+
+
+def posterior_layer(
+    rows: Float32Array, centroids: Float32Array, labels: IntArray
+) -> tuple[Float32Array, Float32Array]:
+    """Weight (C, d) and bias (C,) of p(cluster | row) = softmax(row @ weight.T + bias).
+
+    The clusters are taken for round Gaussians of one variance, that of the rows (N, d) around their
+    own centroids (C, d); each is as likely beforehand as its share of the rows.
+    """
+    spread = rows.astype(np.float64) - centroids[labels]
+    variance = max(float(np.mean(spread * spread)), 1e-8)  # a row may be its own centroid
+    share = np.bincount(labels, minlength=len(centroids)) / len(rows)
+    centres = centroids.astype(np.float64)
+    bias = np.log(share) - (centres * centres).sum(axis=1) / (2 * variance)
+    return (centres / variance).astype(np.float32), bias.astype(np.float32)

@@ -7,10 +7,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError
 from equirouter.extras import require
 from equirouter.routers import forward
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import (
+    Router,
+    ScoresAre,
+    Validation,
+    check_probabilities,
+    check_training,
+)
 
 __all__ = ["EmbedLLMRouter"]
 
@@ -87,9 +93,9 @@ class EmbedLLMRouter(Router):
         if self.width < 1 or self.noise < 0:
             raise ConfigError("width: expected 1 or more; noise: expected 0 or more")
         _, n_in, n_models = check_training(embeddings, performance, cost_usd)
-        _check_range(performance)
+        check_probabilities(performance, router="embedllm")
         require("torch", extra="train", purpose="train a router")
-        from equirouter.routers import embedllm_network, training
+        from equirouter.routers import embedllm_network, losses, training
 
         schedule = training.Schedule(
             self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.patience
@@ -101,7 +107,7 @@ class EmbedLLMRouter(Router):
             )
             training.train(
                 network,
-                lambda net, batch: embedllm_network.cross_entropy(net(batch[0]), batch[1]),
+                lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
                 (embeddings, performance),
                 schedule,
                 device=self.device,
@@ -120,14 +126,4 @@ class EmbedLLMRouter(Router):
             logits = (projected * (right - wrong)) @ weights["models"].T + bias
         else:
             logits = projected @ weights["models"].T + weights["bias"]
-        half = np.float32(0.5)
-        return np.asarray(half + half * np.tanh(half * logits))  # the sigmoid, without overflow
-
-
-def _check_range(performance: FloatArray) -> None:
-    lowest, highest = np.nanmin(performance), np.nanmax(performance)
-    if lowest < 0 or highest > 1:
-        raise DataError(
-            f"performance goes from {lowest:g} to {highest:g}: embedllm takes it for a probability "
-            "and needs 0 to 1; scale the column, or use a router with a squared error such as mlp"
-        )
+        return forward.sigmoid(logits)

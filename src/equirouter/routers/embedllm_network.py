@@ -1,4 +1,4 @@
-"""EmbedLLM's factorisation as a torch module, and its loss: for training only.
+"""EmbedLLM's factorisation as a torch module: for training only.
 
 This module imports torch; nothing imports it but the `fit` method of EmbedLLMRouter.
 """
@@ -6,7 +6,7 @@ This module imports torch; nothing imports it but the `fit` method of EmbedLLMRo
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EmbedLLMNet", "cross_entropy"]
+__all__ = ["EmbedLLMNet"]
 
 SMALL = 0.02  # standard deviation of the model embeddings at first, without the classifier
 
@@ -47,12 +47,3 @@ class EmbedLLMNet(nn.Module):
             return x
         noisy: Tensor = x + self.noise * torch.randn_like(x)
         return noisy
-
-
-def cross_entropy(logits: Tensor, performance: Tensor) -> Tensor:
-    """Mean cross-entropy over the known cells of performance (B, K), each in [0, 1]."""
-    known = ~performance.isnan()
-    each = nn.functional.binary_cross_entropy_with_logits(
-        logits, performance.nan_to_num(), reduction="none"
-    )
-    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)

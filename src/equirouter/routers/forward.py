@@ -1,15 +1,16 @@
 """The forward pass of trained networks in NumPy, float32: deciding needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from equirouter.arrays import Float32Array
 
-__all__ = ["gelu", "layer_norm", "linear", "mlp"]
+__all__ = ["gelu", "layer_norm", "linear", "mlp", "over_pairs", "sigmoid", "softmax", "softplus"]
 
 Weights = Mapping[str, Float32Array]
 LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
+_ROWS_AT_ONCE = 4096  # what is made per pair of query and model is dropped after so many queries
 _GELU_SCALE = np.float32(np.sqrt(2.0 / np.pi))
 
 
@@ -24,6 +25,23 @@ def gelu(x: Float32Array) -> Float32Array:
     return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)))
 
 
+def sigmoid(x: Float32Array) -> Float32Array:
+    """1 / (1 + exp(-x)), as half a hyperbolic tangent, which does not overflow."""
+    half = np.float32(0.5)
+    return np.asarray(half + half * np.tanh(half * x))
+
+
+def softplus(x: Float32Array) -> Float32Array:
+    """log(1 + exp(x)), without overflow."""
+    return np.asarray(np.logaddexp(np.float32(0.0), x))
+
+
+def softmax(x: Float32Array) -> Float32Array:
+    """Shares over the last axis, exp(x) divided by its sum."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
 def layer_norm(weights: Weights, name: str, x: Float32Array) -> Float32Array:
     """Layer normalisation over the last axis, with the learned scale and shift of `name`."""
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -36,3 +54,23 @@ def mlp(weights: Weights, x: Float32Array) -> Float32Array:
     """The two-layer ReLU network of networks.MLP: (N, d) -> (N, K)."""
     hidden = np.maximum(linear(weights, "hidden", x.astype(np.float32, copy=False)), 0.0)
     return linear(weights, "out", hidden)
+
+
+def over_pairs(
+    score: Callable[[int | slice, int | slice], Float32Array], n_queries: int, n_models: int
+) -> Float32Array:
+    """(N, K) from a score of rows and models, along the shorter of the two axes.
+
+    score: given (rows, model), what a model has on these queries (B,), or given (row, models), what
+    the models have on one query (K,).
+    """
+    out = np.empty((n_queries, n_models), dtype=np.float32)
+    if n_queries < n_models:
+        for row in range(n_queries):
+            out[row] = score(row, slice(None))
+        return out
+    for start in range(0, n_queries, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        for model in range(n_models):
+            out[rows, model] = score(rows, model)
+    return out

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from equirouter.arrays import Float32Array, FloatArray
 
-__all__ = ["count_pairs", "masked_mse", "pairwise_ranking"]
+__all__ = ["count_pairs", "cross_entropy", "masked_mse", "pairwise_ranking"]
 
 BLOCK_CELLS = 2**20  # queries x models that count_pairs sorts at once: 8 MB of keys
 
@@ -36,6 +36,15 @@ def masked_mse(
     if n_models is None or n_known is None or n_models == target.shape[1]:
         return total / known.sum().clamp(min=1)
     return total * (n_models / target.shape[1]) / n_known.sum().clamp(min=1)
+
+
+def cross_entropy(logits: Tensor, performance: Tensor) -> Tensor:
+    """Mean cross-entropy over the known cells of performance (B, K), each in [0, 1]."""
+    known = ~performance.isnan()
+    each = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, performance.nan_to_num(), reduction="none"
+    )
+    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def pairwise_ranking(

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, FitError
 
-__all__ = ["Schedule", "pick_device", "seeded", "train", "weights_of"]
+__all__ = ["Schedule", "enough_steps", "pick_device", "seeded", "train", "weights_of"]
 
 VALIDATION_SEED = 0  # any fixed number
+STEPS_PER_EPOCH = 6  # at the least, where enough_steps is asked
 
 LossOfBatch = Callable[[nn.Module, Sequence[Tensor]], Tensor]
 
@@ -56,6 +57,16 @@ class seeded:  # noqa: N801  # reads as a statement: `with seeded(rng):`
 
     def __exit__(self, *error: object) -> None:
         self.fork.__exit__(None, None, None)
+
+
+def enough_steps(batch_size: int, n_queries: int) -> int:
+    """A batch of at most a sixth of the queries, so that every epoch has six steps or more.
+
+    The paper's 10,950 training queries of RouterBench make six batches of 2048, 180 steps in 30
+    epochs. Where a batch takes in the whole training part there are 30 steps, after which networks
+    that know a model by its description do not tell the models apart yet.
+    """
+    return min(batch_size, max(1, -(-n_queries // STEPS_PER_EPOCH)))
 
 
 def pick_device(device: str) -> torch.device:
