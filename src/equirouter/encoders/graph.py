@@ -184,19 +184,20 @@ class MiniLMGraph(OnnxGraph):
     def attention(self, prefix: str, x: str) -> str:
         """(B * S, H): every token's mix of the values of its window's tokens."""
         flat = self.linear(prefix, x, *self.projections(prefix))  # (B * S, 3 * H)
-        heads = self.const("heads", np.array([3, N_HEADS, HEAD_WIDTH]))
+        heads = self.const("heads", np.array([3 * N_HEADS, HEAD_WIDTH]))
         shape = self.op("Concat", "shape", heads, axis=0, name=f"{prefix}.shape")
-        split = self.op("Transpose", self.op("Reshape", flat, shape), perm=[2, 0, 3, 1, 4])
-        query, key, value = self.parts(split)  # (1, B, heads, S, width)
-        logits = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 2, 4, 3]))
+        split = self.op("Transpose", self.op("Reshape", flat, shape), perm=[0, 2, 1, 3])
+        query, key, value = self.parts(split)  # (B, heads, S, width)
+        # four axes, not five: ONNX Runtime then multiplies by the key as it lies, without a copy
+        logits = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 1, 3, 2]))
         mixed = self.op("MatMul", self.op("Softmax", logits, axis=-1), value)
-        return self.rows(self.op("Transpose", mixed, perm=[0, 1, 3, 2, 4]), HIDDEN)
+        return self.rows(self.op("Transpose", mixed, perm=[0, 2, 1, 3]), HIDDEN)
 
     def parts(self, x: str) -> list[str]:
-        """The three parts of the first axis."""
+        """The three parts of the second axis."""
         outputs = [f"{x}_{part}" for part in ("query", "key", "value")]
         make = self.onnx.helper.make_node
-        self.nodes.append(make("Split", [x], outputs, axis=0, num_outputs=3))
+        self.nodes.append(make("Split", [x], outputs, axis=1, num_outputs=3))
         return outputs
 
     def pool(self, x: str) -> str:
