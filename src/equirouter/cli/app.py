@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from equirouter import __version__
-from equirouter.cli import bench, data, export, paper, report, route, train
+from equirouter.cli import bench, data, diagnose, export, paper, report, route, train
 from equirouter.cli.common import say
 from equirouter.errors import ConfigError, EquiRouterError, UserError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("bench")(bench.bench)
 app.command("train")(train.train)
+app.command("diagnose")(diagnose.diagnose)
 app.command("route")(route.route)
 app.command("export")(export.export)
 app.command("paper")(paper.paper)

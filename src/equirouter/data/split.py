@@ -27,8 +27,8 @@ class Split:
     """Which rows of a table are for training, for validation and for testing.
 
     kind: "in-domain" (every task in every part) or "ood" (a task is in one part only). ratios:
-    train : validation : test. train, validation, test: row numbers, int64, ascending; each row is
-    in exactly one of them. query_ids: of the whole table.
+    train : validation : test. train, validation, test: row numbers, int64, ascending; of a
+    split by split_outcomes each row is in exactly one of them. query_ids: of the whole table.
     """
 
     kind: SplitKind

@@ -15,6 +15,14 @@
     aggregate.py    means and intervals over seeds
     decisions.py    every choice with its outcome, as a table
     diagnostics.py  margins (Eq. 4) and ties of a table
+    noise.py        the oracle with noise on its labels
+    winner.py       the maximum-mean-winner claim (Eq. 11) by simulation
+    costs.py        errors of predicted costs, in USD and relative
+    insample.py     training and measuring on the same queries (App. B.1)
+    sweeps.py       one fitted router over a sweep of operating points
+    tasks.py        on which tasks, and from which budget on, a router collapses
+    served.py       a saved pipeline's decisions on a table
+    diagnosis.py    diagnose: all of that; findings.py: what it gives; routerfindings.py: of routers
     published.py    the paper's Table 1 and Table A1
     checks.py       what every measure asks of its arrays
 
@@ -23,11 +31,15 @@ Formulas, directions and traps: docs/metrics.md.
 
 from equirouter.evaluation.bootstrap import interval, pooled_interval, reached_share
 from equirouter.evaluation.collapse import call_shares, collapse_scores, routing_collapse_index
+from equirouter.evaluation.costs import cost_errors
 from equirouter.evaluation.curve import Measurement, SweepOutcomes, measure, sweep_outcomes
-from equirouter.evaluation.diagnostics import margins, tie_rate
+from equirouter.evaluation.diagnostics import margin_distribution, margins, need_of, tie_rate
 from equirouter.evaluation.metrics import cheapest_reaching, normalised_area, peak
+from equirouter.evaluation.noise import noise_sweep
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import Reliability, reliability
+from equirouter.evaluation.tasks import collapse_by_task
+from equirouter.evaluation.winner import check_claim, win_shares
 
 __all__ = [
     "Measurement",
@@ -35,10 +47,16 @@ __all__ = [
     "SweepOutcomes",
     "call_shares",
     "cheapest_reaching",
+    "check_claim",
+    "collapse_by_task",
     "collapse_scores",
+    "cost_errors",
     "interval",
+    "margin_distribution",
     "margins",
     "measure",
+    "need_of",
+    "noise_sweep",
     "normalised_area",
     "peak",
     "pooled_interval",
@@ -48,4 +66,5 @@ __all__ = [
     "routing_collapse_index",
     "sweep_outcomes",
     "tie_rate",
+    "win_shares",
 ]

@@ -1,13 +1,29 @@
 """What a table of outcomes says about routing on it, before any router is fitted."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.checks import checked_outcomes
 
-__all__ = ["margins", "tie_rate"]
+__all__ = [
+    "MARGIN_LEVELS",
+    "MarginDistribution",
+    "Need",
+    "margin_distribution",
+    "margins",
+    "need_of",
+    "tie_rate",
+]
+
+MARGIN_LEVELS = (0.0, 1e-3, 1e-2, 5e-2)
+"""The margins at which the paper gives the share of queries (section 3.3)."""
+
+_ROUNDING = 1e-12
+"""0.8 - 0.75 is 0.05 to whoever reads it, and not 0.05000000000000004."""
 
 
 def margins(
@@ -49,3 +65,72 @@ def tie_rate(
     known = margins(performance, cost_usd, budget_usd)
     known = known[~np.isnan(known)]
     return float((known <= tolerance).mean()) if known.size else None
+
+
+@dataclass(frozen=True, eq=False)
+class MarginDistribution:
+    """How far the best model is ahead of the second-best, over queries (Eq. 4).
+
+    margins (n,): ascending, of the queries on which at least two models fit the budget. n_queries:
+    of all queries. budget_usd: USD per query, None for no limit.
+    """
+
+    margins: FloatArray
+    n_queries: int
+    budget_usd: float | None
+
+    @property
+    def tie_rate(self) -> float:
+        """The share of queries in [0, 1] whose two best models score the same."""
+        return self.share_within(0.0)
+
+    def share_within(self, threshold: float) -> float:
+        """The share of queries in [0, 1] whose margin is at most threshold."""
+        n_within = np.searchsorted(self.margins, threshold + _ROUNDING, side="right")
+        return float(n_within / len(self.margins))
+
+
+def margin_distribution(
+    performance: ArrayLike, cost_usd: ArrayLike, budget_usd: float | None = None
+) -> MarginDistribution:
+    """The margins of a table at a budget, made ready to be counted; arguments as in margins.
+
+    Raises DataError when no query has two models that fit, and what margins raises.
+    """
+    found = margins(performance, cost_usd, budget_usd)
+    known = np.sort(found[~np.isnan(found)])
+    if not known.size:
+        lowest = np.sort(np.asarray(cost_usd, dtype=np.float64), axis=1)[:, 1:2].min(initial=np.inf)
+        raise DataError(
+            f"no query has two models within the budget of {budget_usd} USD, so there is no margin "
+            f"to measure: two models fit somewhere from {lowest:.6g} USD on"
+        )
+    return MarginDistribution(known, len(found), budget_usd)
+
+
+@dataclass(frozen=True)
+class Need:
+    """For what share of the queries a model is needed; the three sum to 1.
+
+    alone: it scores more than every other model. matched: it is among the best, and so is another.
+    beaten: another model scores more.
+    """
+
+    alone: float
+    matched: float
+    beaten: float
+
+
+def need_of(model: int, performance: ArrayLike, cost_usd: ArrayLike) -> Need:
+    """How often a model (a column) is the only best one, one of several, or none.
+
+    performance, cost_usd: (N, K), no NaN. Raises DataError for other shapes, missing outcomes, or a
+    model that is no column.
+    """
+    performance, cost_usd = checked_outcomes(performance, cost_usd)
+    n_models = performance.shape[1]
+    if not 0 <= model < n_models:
+        raise DataError(f"model {model} is no column: expected 0 to {n_models - 1}")
+    own = performance[:, model]
+    others = np.delete(performance, model, axis=1).max(axis=1, initial=-np.inf)
+    return Need(*(float(share.mean()) for share in (own > others, own == others, own < others)))

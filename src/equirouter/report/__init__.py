@@ -5,6 +5,8 @@
     headline.py  the two sentences above everything else
     figures.py   write_figures: static SVG, drawn on canvas.py
     markdown.py  rows and safe text of Markdown tables
+    diagnosis.py diagnosis_text, _markdown, _json: advice.py decides what to say about the figures,
+                 blocks.py makes text and Markdown of the same parts, wording.py words of numbers
     html.py      write_report: one offline file, its series from charts.py
     reliability.py  the calibration of every router
     write.py     write_all, print_results: all of it in one call
@@ -13,6 +15,7 @@
 Nothing here computes a metric: `evaluation` measures, this folder shows.
 """
 
+from equirouter.report.diagnosis import diagnosis_json, diagnosis_markdown, diagnosis_text
 from equirouter.report.figures import write_figures
 from equirouter.report.headline import headline
 from equirouter.report.html import write_report
@@ -26,6 +29,9 @@ __all__ = [
     "check_results",
     "colour_of",
     "dash_of",
+    "diagnosis_json",
+    "diagnosis_markdown",
+    "diagnosis_text",
     "headline",
     "print_results",
     "published_table",

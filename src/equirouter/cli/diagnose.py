@@ -1,0 +1,144 @@
+"""`equirouter diagnose`: why routing on a data set collapses, or a pipeline on it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equirouter.cli.common import (
+    DatasetArgument,
+    Device,
+    DeviceOption,
+    EmbeddingsOption,
+    EncoderSettingOption,
+    JsonOption,
+    PerformanceRangeOption,
+    PrecisionOption,
+    QuietOption,
+    SplitName,
+    SplitOption,
+    WeightsOption,
+    WindowOption,
+    make_text_encoder,
+    open_dataset,
+    open_given,
+    print_json,
+    router_specs,
+    say,
+    shown_progress,
+)
+
+if TYPE_CHECKING:
+    from equirouter.encoders.base import Encoder
+    from equirouter.evaluation.findings import Diagnosis
+    from equirouter.pipeline import RoutingPipeline
+
+__all__ = ["diagnose"]
+
+
+def diagnose(
+    dataset: DatasetArgument,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder from `train`: its own decisions are measured."),
+    ] = None,
+    routers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,...|all",
+            help="Routers as in bench, where no pipeline is given; mlp and knn are always fitted.",
+        ),
+    ] = "equirouter",
+    encoder: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The text encoder; default: the pipeline's, or minilm."),
+    ] = None,
+    window: WindowOption = None,
+    precision: PrecisionOption = None,
+    encoder_option: EncoderSettingOption = None,
+    embeddings: EmbeddingsOption = None,
+    weights: WeightsOption = None,
+    split: SplitOption = SplitName.in_domain,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
+    ] = 42,
+    resamples: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
+    ] = 500,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write diagnosis.md and diagnosis.json there too."),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say why routing on a data set collapses, and what to do: a text for a bug report."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.diagnosis import diagnose as run_diagnosis
+    from equirouter.output import make_folder
+    from equirouter.report.diagnosis import diagnosis_json, diagnosis_text
+
+    specs = router_specs(routers)
+    folder = None if out is None else make_folder(out)
+    with shown_progress(quiet=quiet) as progress:
+        made = None
+        if pipeline is None or any((encoder, window, precision, encoder_option)):
+            made = make_text_encoder(
+                encoder or "minilm",
+                window=window,
+                precision=precision,
+                weights=weights,
+                settings=encoder_option,
+            )
+        loaded, made = _opened(pipeline, made, weights)
+        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        found = run_diagnosis(
+            outcomes,
+            made,
+            embeddings=open_given(embeddings, outcomes, made),
+            pipeline=loaded,
+            pipeline_name=None if pipeline is None else pipeline.resolve().name,
+            routers=specs,
+            split=split.value,
+            seed=seed,
+            resamples=resamples,
+            cache=EmbeddingCache(),
+            device=device.value,
+            progress=progress,
+        )
+    if folder is not None:
+        _write(found, folder)
+    if as_json:
+        print_json(diagnosis_json(found))
+    else:
+        typer.echo(diagnosis_text(found), nl=False)
+    if folder is not None and not quiet:
+        say(f"written: {folder / 'diagnosis.md'}")
+
+
+def _opened(
+    folder: Path | None, encoder: "Encoder | None", weights: str | None
+) -> "tuple[RoutingPipeline | None, Encoder]":
+    """The pipeline, if one is given, and the encoder that shows the queries."""
+    from equirouter.pipeline import RoutingPipeline
+
+    if folder is None:
+        if encoder is None:
+            raise AssertionError("without a pipeline an encoder is made")
+        return None, encoder
+    loaded = RoutingPipeline.load(folder, encoder=encoder, weights=weights)
+    return loaded, loaded.stage.encoder
+
+
+def _write(found: "Diagnosis", folder: Path) -> None:
+    import json
+
+    from equirouter.output import atomic_write
+    from equirouter.report.diagnosis import diagnosis_json, diagnosis_markdown
+
+    with atomic_write(folder / "diagnosis.json") as stream:
+        stream.write(json.dumps(diagnosis_json(found), indent=1, allow_nan=False) + "\n")
+    with atomic_write(folder / "diagnosis.md") as stream:
+        stream.write(diagnosis_markdown(found))

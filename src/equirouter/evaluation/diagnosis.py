@@ -1,0 +1,279 @@
+"""Why routing on a data set collapses, or a pipeline does: all figures of `diagnose`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split, split_outcomes
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
+from equirouter.encoders.visibility import duplicate_share
+from equirouter.errors import ConfigError
+from equirouter.evaluation.costs import cost_errors
+from equirouter.evaluation.diagnostics import MARGIN_LEVELS, margin_distribution, need_of
+from equirouter.evaluation.findings import (
+    Diagnosis,
+    ModelFinding,
+    NoiseFinding,
+    TableFinding,
+    TrainedHere,
+)
+from equirouter.evaluation.insample import prepare_in_sample
+from equirouter.evaluation.noise import noise_sweep
+from equirouter.evaluation.protocol import Prepared, embedded, prepare, stream
+from equirouter.evaluation.routerfindings import BothPolicies, own_decisions, router_finding, setup
+from equirouter.evaluation.served import ServedQueries, for_pipeline, own_split
+from equirouter.evaluation.sweeps import fit_router, sweep_router
+from equirouter.evaluation.tasks import TaskCollapse, collapse_by_task
+from equirouter.extras import require
+from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
+from equirouter.progress import Progress, silent
+from equirouter.routers import make_router
+
+__all__ = ["IN_SAMPLE", "PIPELINE", "diagnose"]
+
+IN_SAMPLE = ("mlp", "knn")
+"""Fitted within seconds, and two ways of reading a query that have little in common."""
+
+PIPELINE = "pipeline"
+ANCHORS = ("oracle", "task", "random", "strongest")
+NOISE = (0.0, 0.01, 0.1, 0.2, 0.5, 1.0)
+NOISE_DRAWS = 10
+STEPS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What is diagnosed: a split table as an encoder shows it, and the pipeline's test queries."""
+
+    outcomes: Outcomes
+    embeddings: Float32Array
+    split: Split
+    prepared: Prepared
+    served: ServedQueries | None
+    device: str
+    resamples: int
+
+    @property
+    def costs(self) -> FloatArray:
+        """The predicted costs (n, K) of the test part, by the pipeline where there is one."""
+        if self.served is not None:
+            return self.served.predicted_cost_usd
+        return self.prepared.test.predicted_cost_usd
+
+
+def diagnose(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    *,
+    embeddings: Float32Array | None = None,
+    pipeline: RoutingPipeline | None = None,
+    pipeline_name: str | None = None,
+    routers: Sequence[str] = ("equirouter",),
+    split: Literal["in-domain", "ood"] = "in-domain",
+    seed: int = 42,
+    resamples: int = 500,
+    cache: EmbeddingCache | None = None,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> Diagnosis:
+    """Look at a data set, and at a pipeline on it, for what makes routing collapse.
+
+    encoder: what shows the queries; with a pipeline, its own. embeddings: (N, d) by it, made here
+    through cache when not given. pipeline: its own decisions are measured, on the test part of the
+    split that it was trained on if this is the same table, else of a new one. routers: fitted as
+    `bench` does where there is no pipeline; those of IN_SAMPLE are fitted in either case.
+    pipeline_name: what the report calls it.
+    Raises DataError for a table that cannot be split, PipelineError for one of other models,
+    ConfigError for a router that is an anchor.
+    """
+    require("torch", extra="train", purpose="fit the routers to compare with")
+    for spec in routers:
+        if make_router(spec).is_anchor:
+            raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
+    case = _prepared(
+        outcomes, encoder, embeddings, pipeline, split, seed, resamples, cache, device, progress
+    )
+    progress("diagnose", 1, STEPS)
+    names = [*ANCHORS, *(routers if pipeline is None else ()), *IN_SAMPLE]
+    measured = _measured(case, list(dict.fromkeys(names)))
+    progress("diagnose", 3, STEPS)
+    in_sample = _in_sample(case, measured)
+    progress("diagnose", 5, STEPS)
+    tasks_of = PIPELINE if pipeline is not None else next(iter(routers), IN_SAMPLE[0])
+    findings = {
+        name: router_finding(name, sweeps, measured["task"], case.outcomes.strongest)
+        for name, sweeps in measured.items()
+    }
+    own = None
+    if case.served is not None:
+        own = own_decisions(case.served, case.prepared.test, case.outcomes)
+    found = Diagnosis(
+        setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
+        table=_table(case.outcomes),
+        models=_models(case),
+        visibility=duplicate_share(case.embeddings, case.outcomes.texts),
+        noise=_noise(case),
+        routers=tuple(each for name, each in findings.items() if name not in ANCHORS),
+        anchors=tuple(findings[name] for name in ANCHORS),
+        in_sample=in_sample,
+        own=own,
+        tasks_of=tasks_of,
+        tasks=_tasks(case, measured[tasks_of]),
+    )
+    progress("diagnose", STEPS, STEPS)
+    return found
+
+
+def _prepared(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    embeddings: Float32Array | None,
+    pipeline: RoutingPipeline | None,
+    kind: Literal["in-domain", "ood"],
+    seed: int,
+    resamples: int,
+    cache: EmbeddingCache | None,
+    device: str,
+    progress: Progress,
+) -> _Case:
+    """The table split and encoded, and its costs predicted."""
+    parts = None
+    if pipeline is not None:
+        outcomes = for_pipeline(outcomes, pipeline)
+        parts = own_split(outcomes, pipeline)
+    parts = parts or split_outcomes(outcomes, kind=kind, seed=seed)
+    served = None
+    if pipeline is not None:
+        served = ServedQueries.read(
+            pipeline, outcomes, embeddings=embeddings, cache=cache, progress=progress
+        )
+        embeddings = served.embeddings
+    elif embeddings is None:
+        embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
+    progress("diagnose", 0, STEPS)
+    prepared = prepare(outcomes, embeddings, parts, device=device)
+    if served is not None:
+        served = served.take(prepared.test.rows)
+    return _Case(outcomes, embeddings, parts, prepared, served, device, resamples)
+
+
+def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
+    """Every router and anchor on the test part under both policies, by the same costs."""
+    seed, test = case.split.seed, case.prepared.test
+    found = {}
+    for name in names:
+        router = fit_router(name, case.prepared, seed=seed, device=case.device)
+        costs = test.cost_usd if router.reads == "outcomes" else case.costs
+        budget, utility = (
+            sweep_router(
+                router, case.prepared, rule, seed=seed, cost_usd=costs, resamples=case.resamples
+            )
+            for rule in (BudgetPolicy(), UtilityPolicy())
+        )
+        found[name] = BothPolicies(budget, utility)
+    if case.served is not None:
+        budget, utility = (
+            case.served.sweep(
+                rule, test.performance, test.cost_usd, seed=seed, resamples=case.resamples
+            )
+            for rule in (BudgetPolicy(), UtilityPolicy())
+        )
+        found[PIPELINE] = BothPolicies(budget, utility)
+    return found
+
+
+def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[TrainedHere, ...]:
+    """The routers of IN_SAMPLE fitted and measured on everything, beside the test part."""
+    seed, strongest = case.split.seed, case.outcomes.strongest
+    everything = prepare_in_sample(case.outcomes, case.embeddings, seed=seed, device=case.device)
+    found = []
+    for name in IN_SAMPLE:
+        router = fit_router(name, everything, seed=seed, device=case.device)
+        seen = sweep_router(router, everything, BudgetPolicy(), seed=seed)
+        held_out = measured[name].budget
+        found.append(
+            TrainedHere(
+                name=name,
+                in_sample_share=float(seen.share_of(strongest)[-1]),
+                held_out_share=float(held_out.share_of(strongest)[-1]),
+                in_sample_nauc=seen.metric("nauc"),
+                held_out_nauc=held_out.metric("nauc"),
+            )
+        )
+    return tuple(found)
+
+
+def _table(outcomes: Outcomes) -> TableFinding:
+    """What the outcomes alone say, over the complete queries."""
+    complete, strongest = outcomes.take(outcomes.is_complete), outcomes.strongest
+    performance, cost_usd = complete.performance, complete.cost_usd
+    table = outcomes.describe()
+    margin = margin_distribution(performance, cost_usd)
+    strongest_usd = table.mean_cost_usd[strongest]
+    return TableFinding(
+        strongest=table.strongest,
+        cheapest=table.cheapest,
+        margins={level: margin.share_within(level) for level in MARGIN_LEVELS},
+        all_alike=float((performance == performance[:, :1]).all(axis=1).mean()),
+        need=need_of(strongest, performance, cost_usd),
+        oracle_performance=table.oracle_performance,
+        oracle_relative_cost=table.oracle_cost_usd / strongest_usd if strongest_usd > 0 else None,
+        oracle_without_strongest=float(
+            np.delete(performance, strongest, axis=1).max(axis=1).mean()
+        ),
+    )
+
+
+def _models(case: _Case) -> tuple[ModelFinding, ...]:
+    table = case.outcomes.describe()
+    errors = cost_errors(case.costs, case.prepared.test.cost_usd).relative.tolist()
+    columns = zip(
+        table.models,
+        table.mean_performance,
+        table.mean_cost_usd,
+        table.oracle_call_share,
+        (None if math.isnan(error) else error for error in errors),
+        strict=True,
+    )
+    return tuple(ModelFinding(*column) for column in columns)
+
+
+def _noise(case: _Case) -> tuple[NoiseFinding, ...]:
+    complete = case.outcomes.take(case.outcomes.is_complete)
+    found = noise_sweep(
+        complete.performance,
+        complete.cost_usd,
+        sigmas=NOISE,
+        draws=NOISE_DRAWS,
+        rng=stream(case.split.seed, "oracle noise"),
+    )
+    share = found.call_share[:, :, case.outcomes.strongest]
+    means = (each.mean(axis=1).tolist() for each in (share, found.performance, found.rci))
+    return tuple(NoiseFinding(*row) for row in zip(NOISE, *means, strict=True))
+
+
+def _tasks(case: _Case, measured: BothPolicies) -> tuple[TaskCollapse, ...]:
+    """At the pipeline's own operating point, or a router's largest budget."""
+    test = case.prepared.test
+    chosen = measured.budget.chosen[:, -1]
+    if case.served is not None:
+        chosen = case.served.choose(case.served.pipeline.policy_for()[0])
+    known = chosen != NOTHING_FITS
+    if not known.any():
+        return ()
+    return tuple(
+        collapse_by_task(
+            chosen[known],
+            test.performance[known],
+            test.cost_usd[known],
+            [case.outcomes.tasks[row] for row in test.rows[known]],
+            strongest=case.outcomes.strongest,
+        )
+    )

@@ -1,0 +1,133 @@
+"""From what routers and a pipeline chose to the figures of a diagnosis."""
+
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter import __version__
+from equirouter.arrays import FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split
+from equirouter.encoders.base import Encoder
+from equirouter.evaluation.bootstrap import interval
+from equirouter.evaluation.collapse import call_shares, collapse_table, pick
+from equirouter.evaluation.findings import Interval, OwnDecisions, RouterFinding, Setup
+from equirouter.evaluation.protocol import Part, Prepared
+from equirouter.evaluation.served import ServedQueries, own_split
+from equirouter.evaluation.sweeps import RouterSweep
+from equirouter.evaluation.tasks import reached_from
+from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import NOTHING_FITS
+
+__all__ = ["BothPolicies", "own_decisions", "router_finding", "setup"]
+
+PARTS_OF_RANGE = (0.1, 0.25, 0.5, 1.0)
+LEVEL = "0.98"
+
+
+@dataclass(frozen=True, eq=False)
+class BothPolicies:
+    """One router on the test part: swept over budgets, and over lambdas."""
+
+    budget: RouterSweep
+    utility: RouterSweep
+
+
+def router_finding(
+    name: str, measured: BothPolicies, task: BothPolicies, strongest: int
+) -> RouterFinding:
+    """A router beside the `task` anchor; strongest is a column."""
+    budget, utility = measured.budget, measured.utility
+    share, points = budget.share_of(strongest), budget.points
+    places = [round(part * (len(points) - 1)) for part in PARTS_OF_RANGE]
+    return RouterFinding(
+        name=name,
+        nauc=budget.metric("nauc"),
+        peak_score=budget.metric("peak_score"),
+        rci=budget.metric("rci"),
+        strongest_share=float(share[-1]),
+        share_at={float(points[place]): float(share[place]) for place in places},
+        half_from_usd=reached_from(points, share, 0.5),
+        ninety_from_usd=reached_from(points, share, 0.9),
+        budget_cost_at_98=budget.cost_at(LEVEL),
+        utility_cost_at_98=utility.cost_at(LEVEL),
+        nauc_minus_task=_difference(budget.draws("nauc"), task.budget.draws("nauc")),
+        cost_minus_task=_difference(utility.cost_draws(LEVEL), task.utility.cost_draws(LEVEL)),
+    )
+
+
+def _difference(draws: FloatArray | None, reference: FloatArray | None) -> Interval:
+    return None if draws is None or reference is None else interval(draws - reference)
+
+
+def own_decisions(served: ServedQueries, test: Part, outcomes: Outcomes) -> OwnDecisions:
+    """What a pipeline does on the test part when it is given no control."""
+    pipeline = served.pipeline
+    rule, value = pipeline.policy_for()
+    chosen = served.choose(rule)
+    known = chosen != NOTHING_FITS
+    performance, cost_usd = test.performance[known], test.cost_usd[known]
+    table = collapse_table(test.performance, test.cost_usd)[known]
+    scored, paid, collapsed = (
+        (float(values.mean()) if values.size else float("nan"))
+        for values in pick(chosen[known], performance, cost_usd, table)
+    )
+    reference, reference_usd = (
+        float(each[:, outcomes.strongest].mean()) for each in (test.performance, test.cost_usd)
+    )
+    shares = call_shares(chosen[known], outcomes.n_models) if known.any() else np.zeros(0)
+    return OwnDecisions(
+        router=pipeline.stage.router_name,
+        quality=pipeline.quality,
+        setting=rule.setting,
+        value=value,
+        performance=_known(scored),
+        relative_performance=_known(scored / reference) if reference > 0 else None,
+        relative_cost=_known(paid / reference_usd) if reference_usd > 0 else None,
+        rci=_known(collapsed),
+        call_share=dict(zip(outcomes.models, shares.tolist(), strict=False)),
+        refused=int((~known).sum()),
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def setup(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    split: Split,
+    prepared: Prepared,
+    pipeline: RoutingPipeline | None,
+    pipeline_name: str | None,
+) -> Setup:
+    """What was looked at."""
+    strongest = prepared.test.performance[:, outcomes.strongest]
+    return Setup(
+        versions={
+            "equirouter": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        name=outcomes.name,
+        fingerprint=outcomes.fingerprint,
+        n_queries=outcomes.n_queries,
+        n_complete=int(outcomes.is_complete.sum()),
+        n_models=outcomes.n_models,
+        n_tasks=len(set(outcomes.tasks)),
+        encoder=encoder.name,
+        window=getattr(encoder, "window", None),
+        encoder_fingerprint=encoder.fingerprint,
+        split=split.kind,
+        seed=split.seed,
+        split_hash=split.hash,
+        train_queries=len(prepared.train.rows),
+        validation_queries=len(prepared.validation.rows),
+        test_queries=len(prepared.test.rows),
+        standard_error=float(strongest.std() / np.sqrt(len(strongest))),
+        pipeline=pipeline_name,
+        trained_here=None if pipeline is None else own_split(outcomes, pipeline) is not None,
+    )

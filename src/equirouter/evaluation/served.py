@@ -1,0 +1,145 @@
+"""A saved pipeline on a data set: its own decisions, beside which routers can be measured."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split, split_outcomes
+from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.errors import PipelineError
+from equirouter.evaluation.curve import measure
+from equirouter.evaluation.protocol import stream
+from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
+from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import BudgetPolicy, Policy, UtilityPolicy
+from equirouter.progress import Progress, silent
+
+__all__ = ["ServedQueries", "for_pipeline", "own_split"]
+
+
+def for_pipeline(outcomes: Outcomes, pipeline: RoutingPipeline) -> Outcomes:
+    """The table with its models in the pipeline's order.
+
+    Raises PipelineError, naming models, when the two do not have the same ones.
+    """
+    missing = [model for model in pipeline.models if model not in outcomes.models]
+    extra = [model for model in outcomes.models if model not in pipeline.models]
+    if missing or extra:
+        said = [
+            f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+            for what, names in (
+                ("the pipeline also has", missing),
+                ("the data set also has", extra),
+            )
+            if names
+        ]
+        raise PipelineError(
+            f"the pipeline was trained on other models than those of {outcomes.name}: "
+            f"{' and '.join(said)}; give the data set that it was trained on, or one of the same "
+            "models"
+        )
+    columns = [outcomes.models.index(model) for model in pipeline.models]
+    return replace(
+        outcomes,
+        models=pipeline.models,
+        performance=outcomes.performance[:, columns],
+        cost_usd=outcomes.cost_usd[:, columns],
+    )
+
+
+def own_split(outcomes: Outcomes, pipeline: RoutingPipeline) -> Split | None:
+    """The split that the pipeline was trained on, if this is the table it was trained on.
+
+    None for another table, so that nothing can be said about which queries it has seen.
+    """
+    made = pipeline.provenance.split
+    if pipeline.provenance.data.get("fingerprint") != outcomes.fingerprint:
+        return None
+    first, second, third = made["ratios"]
+    again = split_outcomes(
+        outcomes, kind=made["kind"], seed=made["seed"], ratios=(first, second, third)
+    )
+    return again if again.hash == made["hash"] else None
+
+
+@dataclass(frozen=True, eq=False)
+class ServedQueries:
+    """Queries as the stages of a pipeline read them, ready to be decided under any policy.
+
+    embeddings (n, d): of the full stage's encoder. early (n, d'): of the cheap stage's encoder,
+    None where the pipeline has none.
+    """
+
+    pipeline: RoutingPipeline
+    embeddings: Float32Array
+    early: Float32Array | None
+
+    @classmethod
+    def read(
+        cls,
+        pipeline: RoutingPipeline,
+        outcomes: Outcomes,
+        *,
+        embeddings: Float32Array | None = None,
+        cache: EmbeddingCache | None = None,
+        progress: Progress = silent,
+    ) -> "ServedQueries":
+        """All queries of a table, encoded with the pipeline's encoders, through a cache.
+
+        embeddings: (N, d) by the full stage's encoder, when they were made before.
+        """
+        if embeddings is None:
+            embeddings = encode_cached(
+                pipeline.stage.encoder,
+                outcomes.texts,
+                outcomes.images,
+                cache=cache,
+                progress=progress,
+            )
+        early = None
+        if pipeline.early_exit is not None:
+            cheap = pipeline.early_exit.stage.encoder
+            early = encode_cached(cheap, outcomes.texts, cache=cache, progress=progress)
+        return cls(pipeline, embeddings, early)
+
+    def take(self, rows: IntArray) -> "ServedQueries":
+        """The same with these queries only."""
+        early = None if self.early is None else self.early[rows]
+        return ServedQueries(self.pipeline, self.embeddings[rows], early)
+
+    @property
+    def predicted_cost_usd(self) -> FloatArray:
+        """(n, K): what the full stage takes each call to cost."""
+        _, costs = self.pipeline.stage.numbers(self.embeddings, BudgetPolicy())
+        return costs.astype(np.float64)
+
+    def choose(self, rule: Policy) -> IntArray:
+        """The pipeline's choice (n,) under a policy; the cheap stage decides where it is sure."""
+        chosen = rule.choose(*self.pipeline.stage.numbers(self.embeddings, rule))
+        exit_ = self.pipeline.early_exit
+        threshold = None if exit_ is None else exit_.thresholds[rule.setting]
+        if exit_ is None or threshold is None or self.early is None:
+            return chosen
+        numbers = exit_.stage.numbers(self.early, rule)
+        return np.where(rule.margin(*numbers) >= threshold, rule.choose(*numbers), chosen)
+
+    def sweep(
+        self,
+        rule: Policy,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        seed: int,
+        resamples: int = 0,
+    ) -> RouterSweep:
+        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
+        scores, costs = self.pipeline.stage.numbers(self.embeddings, rule)
+        points = rule.points(scores, costs, N_POINTS)
+        at = BudgetPolicy if isinstance(rule, BudgetPolicy) else UtilityPolicy
+        least = np.finfo(np.float64).tiny if at is BudgetPolicy else 0.0  # a budget is above 0
+        chosen = np.stack([self.choose(at(max(point, least))) for point in points.tolist()], axis=1)
+        rng = stream(seed, "bootstrap")
+        measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)
+        return RouterSweep(points, chosen, measured)

@@ -1,0 +1,94 @@
+"""One fitted router over a sweep of operating points: what it chose, and what that was worth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.protocol import Part, Prepared, fit_timed, scale_for, scores_of, stream
+from equirouter.policy import Policy
+from equirouter.routers import Router, make_router
+
+__all__ = ["N_POINTS", "RouterSweep", "fit_router", "sweep_router"]
+
+N_POINTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class RouterSweep:
+    """What a router chose on n queries at T operating points.
+
+    points (T,): budgets in USD, or lambdas, from the least to the largest spending. chosen (n, T):
+    columns. measurement: its metrics and curve.
+    """
+
+    points: FloatArray
+    chosen: IntArray
+    measurement: Measurement
+
+    def share_of(self, model: int) -> FloatArray:
+        """The share of the calls that go to a model (a column) at every operating point, (T,)."""
+        return np.asarray(self.measurement.curve.call_share[:, model])
+
+    def metric(self, name: str) -> float:
+        """A metric that always has a value: nauc, peak_score, peak_cost_usd, rci, rci_mean."""
+        value = self.measurement.point[name]
+        if not isinstance(value, float):
+            raise AssertionError(f"{name} is no single number")
+        return value
+
+    def draws(self, name: str) -> FloatArray | None:
+        """The bootstrap draws (R,) of such a metric; None without resamples."""
+        found = self.measurement.draws.get(name)
+        return None if found is None or isinstance(found, dict) else found
+
+    def cost_at(self, quality: str) -> float | None:
+        """The least cost at a quality such as "0.98", as a share of the strongest model's.
+
+        None where that is never reached.
+        """
+        costs = self.measurement.point["cost_at_quality"]
+        return costs[quality] if isinstance(costs, dict) else None
+
+    def cost_draws(self, quality: str) -> FloatArray | None:
+        """Its bootstrap draws (R,), NaN where a resample never reaches it; None without any."""
+        found = self.measurement.draws.get("cost_at_quality")
+        return found[quality] if isinstance(found, dict) else None
+
+
+def fit_router(spec: str, prepared: Prepared, *, seed: int, device: str = "auto") -> Router:
+    """A router fitted on the training part as `bench` fits it; spec as make_router takes it."""
+    router = make_router(spec)
+    if hasattr(router, "device"):
+        router.device = device
+    fit_timed(router, prepared, name=spec, seed=seed)
+    return router
+
+
+def sweep_router(
+    router: Router,
+    prepared: Prepared,
+    rule: Policy,
+    *,
+    seed: int,
+    cost_usd: FloatArray | None = None,
+    points: FloatArray | None = None,
+    resamples: int = 0,
+) -> RouterSweep:
+    """Measure a fitted router on the test part at every operating point of a policy.
+
+    cost_usd (n, K): decide by these costs and not by the predicted ones. points (T,): decide at
+    these points and not at those that the policy finds for the costs. resamples: bootstrap draws;
+    one seed gives every router the same resamples, so that their draws are paired.
+    """
+    part: Part = prepared.test
+    scores = scores_of(router, part, scale_for(router, prepared.validation, rule))
+    costs = part.costs(router) if cost_usd is None else cost_usd
+    if points is None:
+        points = rule.points(scores, costs, N_POINTS)
+    chosen = rule.sweep(scores, costs, points)
+    measured = measure(
+        chosen, part.performance, part.cost_usd, resamples=resamples, rng=stream(seed, "bootstrap")
+    )
+    return RouterSweep(points, chosen, measured)

@@ -1,0 +1,273 @@
+"""What to do about what a diagnosis found, in plain words: each rule is about certain figures."""
+
+import math
+from collections.abc import Callable
+
+from equirouter.evaluation.findings import Diagnosis, Interval, RouterFinding
+from equirouter.report.wording import count, number, percent, signed, usd
+
+__all__ = ["advice"]
+
+MANY_TIES = 0.5
+RARELY_NEEDED = 0.1
+COLLAPSED = 0.9
+"""Share of calls to the strongest model from which a router has stopped choosing."""
+
+SAME_COLLAPSE = 0.8
+"""In-sample share over held-out share from which unseen queries do not explain the collapse."""
+
+LARGE_COST_ERROR = 0.3
+NOTABLE = 0.02
+"""Difference in cost, as a share of the strongest model's, that is worth a change of policy."""
+
+WIDE = 0.01
+"""Half-width of an interval of nAUC above which the test part is too small: the paper's routers
+differ by less."""
+
+
+def advice(found: Diagnosis) -> list[str]:
+    """One or two sentences per rule that applies: what was found, and what to do."""
+    return [said for rule in _RULES if (said := rule(found)) is not None]
+
+
+def _visibility(found: Diagnosis) -> str | None:
+    return found.visibility.warning
+
+
+def _incomplete(found: Diagnosis) -> str | None:
+    missing = found.setup.n_queries - found.setup.n_complete
+    if missing <= 0.05 * found.setup.n_queries:
+        return None
+    return (
+        f"{count(missing, 'query')} of {found.setup.n_queries:,} lack an outcome and are not "
+        "measured: run the models that are missing there, or the figures speak of the others only."
+    )
+
+
+def _promise(found: Diagnosis) -> str | None:
+    own = found.own
+    if own is None:
+        return None
+    if own.relative_performance is None:
+        return "The pipeline refused every query of the test part: its budget fits no model here."
+    noise = 2 * found.setup.standard_error
+    if own.relative_performance >= own.quality - noise:
+        return None
+    cause = (
+        "train with more validation queries or a higher --confidence"
+        if found.setup.trained_here
+        else "it was trained on another table: train it on this one"
+    )
+    return (
+        f"The pipeline is to keep {own.quality:g} of the strongest model's performance and keeps "
+        f"{number(own.relative_performance)} here: {cause}."
+    )
+
+
+def _collapse(found: Diagnosis) -> str | None:
+    oracle = _anchor(found, "oracle").strongest_share
+    collapsed = [
+        router
+        for router in found.routers
+        if router.strongest_share >= COLLAPSED and oracle < COLLAPSED / 2
+    ]
+    if not collapsed:
+        return None
+    names = ", ".join(
+        f"{router.name} ({percent(router.strongest_share)}, from {usd(router.ninety_from_usd)} on)"
+        for router in collapsed
+    )
+    return (
+        f"Collapse: at the largest budget {names} call {found.table.strongest} for at least "
+        f"{100 * COLLAPSED:.0f} % of the queries, the oracle for {percent(oracle)}. Budgets above "
+        "that buy hardly a choice: set a lower one, or a quality target, which stays where choices "
+        "are made."
+    )
+
+
+def _in_sample(found: Diagnosis) -> str | None:
+    held_out = [each for each in found.in_sample if each.held_out_share >= 0.5]
+    if not held_out:
+        return None
+    shares = ", ".join(
+        f"{each.name} {percent(each.in_sample_share)} (unseen queries "
+        f"{percent(each.held_out_share)})"
+        for each in held_out
+    )
+    if all(each.in_sample_share >= SAME_COLLAPSE * each.held_out_share for each in held_out):
+        return (
+            f"On the very queries they were fitted on, routers call {found.table.strongest} as "
+            f"much: {shares}. Unseen queries are not the cause, so more rows alone will not cure "
+            "it; another policy or other features may."
+        )
+    return (
+        f"On the queries they were fitted on, routers call {found.table.strongest} less: {shares}. "
+        "They do not carry over what they learned: more training rows, or a simpler router, may "
+        "help."
+    )
+
+
+def _task(found: Diagnosis) -> str | None:
+    if found.setup.n_tasks < 2:
+        return None
+    best = max(found.routers, key=lambda router: router.nauc)
+    paying = [router for router in found.routers if _pays(router)]
+    if paying:
+        names = ", ".join(
+            f"{router.name} (nAUC {signed(router.nauc_minus_task)}, cost at 98 % quality "
+            f"{signed(router.cost_minus_task)})"
+            for router in paying
+        )
+        return (
+            f"Reading the query pays: {names} against the task anchor, which knows a query's task "
+            "and reads no text."
+        )
+    return (
+        "No router is clearly better than the task anchor, which knows a query's task and reads no "
+        f"text: {best.name}, the best, differs by {signed(best.nauc_minus_task)} in nAUC. Give the "
+        "router other features (--encoder, --window), or route by task, which costs nothing."
+    )
+
+
+def _pays(router: RouterFinding) -> bool:
+    higher = router.nauc_minus_task is not None and router.nauc_minus_task[0] > 0
+    cheaper = router.cost_minus_task is not None and router.cost_minus_task[1] < 0
+    return higher or cheaper
+
+
+def _small(found: Diagnosis) -> str | None:
+    widths = [_half_width(router.nauc_minus_task) for router in found.routers]
+    known = [width for width in widths if width is not None]
+    if not known or min(known) <= WIDE:
+        return None
+    rows = found.setup.n_queries * (min(known) / WIDE) ** 2
+    return (
+        f"The test part is small: {count(found.setup.test_queries, 'query')} tell differences in "
+        f"nAUC of more than {min(known):.3f} only. For {WIDE:g} some {rows:,.0f} rows are needed."
+    )
+
+
+def _half_width(interval: Interval) -> float | None:
+    return None if interval is None else (interval[1] - interval[0]) / 2
+
+
+def _ties(found: Diagnosis) -> str | None:
+    rate = found.table.margins[0.0]
+    if rate < MANY_TIES:
+        return None
+    return (
+        f"On {percent(rate)} of the queries the two best models score the same, so most choices "
+        "decide what is paid and not what is got: compare routers by the cost at a quality, not by "
+        f"nAUC or RCI alone. {_policy(found)}"
+    )
+
+
+def _policy(found: Diagnosis) -> str:
+    """Which policy needs less for 98 %, by the router for which the two differ in its favour."""
+    both = [
+        (router.utility_cost_at_98, router.budget_cost_at_98, router.name)
+        for router in found.routers
+        if router.utility_cost_at_98 is not None and router.budget_cost_at_98 is not None
+    ]
+    if not both:
+        return "No router reaches 98 % of the strongest model under both policies here."
+    utility, budget, name = min(both)
+    costs = (
+        f"{name} reaches 98 % of the strongest model's performance at {percent(utility)} of its "
+        f"cost under --policy utility and at {percent(budget)} under budgets"
+    )
+    if utility <= budget - NOTABLE:
+        return f"Prefer the utility policy: {costs}."
+    if utility >= budget + NOTABLE:
+        return f"Budgets are the better control here: {costs}."
+    return f"The policy matters little here: {costs}."
+
+
+def _rarely_needed(found: Diagnosis) -> str | None:
+    table = found.table
+    if table.need.alone >= RARELY_NEEDED:
+        return None
+    return (
+        f"{table.strongest} is the only best model on {percent(table.need.alone)} of the queries; "
+        f"without it the oracle would score {number(table.oracle_without_strongest)} in place of "
+        f"{number(table.oracle_performance)}. Most of its cost could be saved by a router that "
+        "knew when: look at lower quality targets too, and at the pool without it."
+    )
+
+
+def _costs(found: Diagnosis) -> str | None:
+    wrong = [
+        f"{model.name} ({percent(model.cost_error)})"
+        for model in found.models
+        if model.cost_error is not None and model.cost_error > LARGE_COST_ERROR
+    ]
+    if not wrong:
+        return None
+    return (
+        f"Predicted costs are far off for {', '.join(wrong)} on average, so a budget per call lets "
+        "through what it should not: leave room below a hard limit, or train on more rows."
+    )
+
+
+def _tasks(found: Diagnosis) -> str | None:
+    worse = [
+        task
+        for task in found.tasks
+        if task.performance < task.strongest_performance - 2 * _error(task.n_queries)
+    ]
+    if not worse:
+        return None
+    names = ", ".join(
+        f"{task.task} ({number(task.performance)} against {number(task.strongest_performance)})"
+        for task in worse[:5]
+    )
+    more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
+    return (
+        f"{found.tasks_of} scores clearly less than {found.table.strongest} on {names}{more}: a "
+        "higher quality target, or more training rows of such queries, would help there."
+    )
+
+
+def _wrong_strongest(found: Diagnosis) -> str | None:
+    blind = [
+        task
+        for task in found.tasks
+        if task.strongest_share > 0.5
+        and task.best_performance > task.strongest_performance + 2 * _error(task.n_queries)
+    ]
+    if not blind:
+        return None
+    names = ", ".join(
+        f"{task.task} ({found.models[task.best_model].name} {number(task.best_performance)}, "
+        f"{found.table.strongest} {number(task.strongest_performance)})"
+        for task in blind[:5]
+    )
+    more = f" and {len(blind) - 5} more" if len(blind) > 5 else ""
+    return (
+        f"{found.tasks_of} sends most of these tasks to {found.table.strongest} although another "
+        f"model is better on them: {names}{more}. Check these outcomes, then route by task there."
+    )
+
+
+def _error(n_queries: int) -> float:
+    return 0.5 / math.sqrt(n_queries)  # the largest standard error of a mean within [0, 1]
+
+
+def _anchor(found: Diagnosis, name: str) -> RouterFinding:
+    return next(anchor for anchor in found.anchors if anchor.name == name)
+
+
+_RULES: tuple[Callable[[Diagnosis], str | None], ...] = (
+    _visibility,
+    _promise,
+    _collapse,
+    _in_sample,
+    _task,
+    _small,
+    _ties,
+    _rarely_needed,
+    _tasks,
+    _wrong_strongest,
+    _costs,
+    _incomplete,
+)

@@ -1,0 +1,273 @@
+"""A diagnosis as a text that says by itself what was looked at: for a terminal or a bug report."""
+
+from dataclasses import asdict
+from typing import Any
+
+from equirouter.evaluation.findings import Diagnosis
+from equirouter.report.advice import advice
+from equirouter.report.blocks import (
+    Block,
+    Facts,
+    Heading,
+    Items,
+    Paragraph,
+    Rows,
+    as_markdown,
+    as_text,
+)
+from equirouter.report.wording import count, number, percent, signed
+
+__all__ = ["diagnosis_json", "diagnosis_markdown", "diagnosis_text"]
+
+MOST_TASKS = 15
+
+
+def diagnosis_text(found: Diagnosis) -> str:
+    """Plain text; it holds names of models and tasks and no query."""
+    return as_text(_blocks(found))
+
+
+def diagnosis_markdown(found: Diagnosis) -> str:
+    """The same as Markdown."""
+    return as_markdown(_blocks(found))
+
+
+def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
+    """All figures, and the advice, as JSON can hold them."""
+    document = asdict(found)
+    document["table"]["margins"] = {
+        f"{level:g}": share for level, share in found.table.margins.items()
+    }
+    for router in (*document["routers"], *document["anchors"]):
+        router["share_at"] = [
+            {"budget_usd": budget, "strongest_share": share}
+            for budget, share in router["share_at"].items()
+        ]
+    return {"schema": 1, **document, "advice": advice(found)}
+
+
+def _blocks(found: Diagnosis) -> list[Block]:
+    return [
+        Heading(f"Diagnosis of {found.setup.name}", level=1),
+        _facts(found),
+        *_outcomes(found),
+        *_encoder(found),
+        *_noise(found),
+        *_routers(found),
+        *_in_sample(found),
+        *_own(found),
+        *_tasks(found),
+        Heading("What to do"),
+        Items(tuple(advice(found)) or ("Nothing here asks for a change.",)),
+    ]
+
+
+def _facts(found: Diagnosis) -> Block:
+    setup = found.setup
+    window = "" if setup.window is None else f", window {setup.window}"
+    pairs = [
+        ("versions", ", ".join(f"{name} {version}" for name, version in setup.versions.items())),
+        (
+            "data set",
+            f"{setup.name}: {count(setup.n_queries, 'query')} ({setup.n_complete:,} with every "
+            f"outcome), {count(setup.n_models, 'model')}, {count(setup.n_tasks, 'task')}; "
+            f"fingerprint {setup.fingerprint[:16]}",
+        ),
+        ("encoder", f"{setup.encoder}{window}; fingerprint {setup.encoder_fingerprint}"),
+        (
+            "split",
+            f"{setup.split}, seed {setup.seed}: {setup.train_queries:,} train, "
+            f"{setup.validation_queries:,} validation, {setup.test_queries:,} test queries; hash "
+            f"{setup.split_hash[:16]}",
+        ),
+    ]
+    if setup.pipeline is not None:
+        where = (
+            "trained on this table; measured on the test part of its own split"
+            if setup.trained_here
+            else "trained on another table, which may have held queries of this one"
+        )
+        pairs.append(("pipeline", f"{setup.pipeline}: {where}"))
+    return Facts(tuple(pairs))
+
+
+def _outcomes(found: Diagnosis) -> list[Block]:
+    table = found.table
+    levels = ", ".join(
+        f"{percent(share)} at most {level:g}" for level, share in table.margins.items()
+    )
+    rows = tuple(
+        (
+            model.name,
+            number(model.performance),
+            f"{model.cost_usd:.3g}",
+            percent(model.oracle_share),
+            percent(model.cost_error),
+        )
+        for model in sorted(found.models, key=lambda model: -model.performance)
+    )
+    return [
+        Heading("Outcomes: ties, margins, and what the oracle calls"),
+        Paragraph(
+            f"Margin of the best model over the second-best (Eq. 4), share of queries: {levels}. "
+            f"All models score the same on {percent(table.all_alike)}."
+        ),
+        Paragraph(
+            f"{table.strongest}, the strongest model, is the only best one on "
+            f"{percent(table.need.alone)} of the queries, one of several on "
+            f"{percent(table.need.matched)}, and beaten on {percent(table.need.beaten)}."
+        ),
+        Paragraph(
+            f"The oracle scores {number(table.oracle_performance)} at "
+            f"{percent(table.oracle_relative_cost)} of the strongest model's cost."
+        ),
+        Rows(("model", "performance", "cost, USD", "oracle calls", "cost error"), rows),
+    ]
+
+
+def _encoder(found: Diagnosis) -> list[Block]:
+    visible = found.visibility
+    return [
+        Heading("What the encoder sees"),
+        Paragraph(
+            f"{visible.n_duplicates:,} of {count(visible.n_queries, 'query')} "
+            f"({percent(visible.share)}) have the embedding of a query with another text."
+        ),
+    ]
+
+
+def _noise(found: Diagnosis) -> list[Block]:
+    top = max(found.noise, key=lambda each: each.strongest_share)
+    rows = tuple(
+        (
+            f"{each.sigma:g}",
+            percent(each.strongest_share),
+            number(each.performance),
+            number(each.rci),
+        )
+        for each in found.noise
+    )
+    return [
+        Heading("The oracle with noise on its labels"),
+        Rows(("sigma", "calls to strongest", "performance", "RCI"), rows),
+        Paragraph(
+            f"Noise takes the oracle's calls to {found.table.strongest} from "
+            f"{percent(found.noise[0].strongest_share)} to {percent(top.strongest_share)} at most; "
+            f"by chance alone it would be {percent(1 / found.setup.n_models)}."
+        ),
+    ]
+
+
+def _routers(found: Diagnosis) -> list[Block]:
+    rows = tuple(
+        (
+            router.name,
+            number(router.nauc),
+            number(router.rci),
+            percent(router.strongest_share),
+            "never" if router.half_from_usd is None else f"{router.half_from_usd:.3g}",
+            "never" if router.ninety_from_usd is None else f"{router.ninety_from_usd:.3g}",
+            percent(router.budget_cost_at_98),
+            percent(router.utility_cost_at_98),
+            signed(router.nauc_minus_task),
+        )
+        for router in (*found.anchors, *found.routers)
+    )
+    heads = (
+        "router",
+        "nAUC",
+        "RCI",
+        "calls",
+        "50 % from",
+        "90 % from",
+        "98 % budget",
+        "98 % utility",
+        "nAUC minus task",
+    )
+    return [
+        Heading("Where routers collapse"),
+        Rows(heads, rows),
+        Paragraph(
+            "calls: share of the queries sent to the strongest model at the largest budget; "
+            "50 % from, 90 % from: the budget in USD from which on it stays above that. 98 %: cost "
+            "at 98 % of the strongest model's performance as a share of its cost, by policy, / for "
+            "never. The last column is a 95 % interval on the same resamples of the test queries."
+        ),
+    ]
+
+
+def _in_sample(found: Diagnosis) -> list[Block]:
+    rows = tuple(
+        (
+            each.name,
+            percent(each.in_sample_share),
+            percent(each.held_out_share),
+            number(each.in_sample_nauc),
+            number(each.held_out_nauc),
+        )
+        for each in found.in_sample
+    )
+    heads = ("router", "strongest, in-sample", "held out", "nAUC, in-sample", "held out")
+    return [
+        Heading("Fitted and measured on the same queries"),
+        Rows(heads, rows),
+        Paragraph("Calls to the strongest model at the largest budget, and nAUC."),
+    ]
+
+
+def _own(found: Diagnosis) -> list[Block]:
+    own = found.own
+    if own is None:
+        return []
+    shares = sorted(own.call_share.items(), key=lambda item: -item[1])
+    calls = ", ".join(f"{model} {percent(share)}" for model, share in shares if share > 0)
+    refused = "" if not own.refused else f" {count(own.refused, 'query')} were refused."
+    return [
+        Heading("The pipeline's own decisions"),
+        Paragraph(
+            f"{own.router}, quality {own.quality:g} by {own.setting} {own.value:.6g}: performance "
+            f"{number(own.performance)}, {percent(own.relative_performance)} of the strongest "
+            f"model's, at {percent(own.relative_cost)} of its cost; RCI {number(own.rci)}. Calls: "
+            f"{calls or 'none'}.{refused}"
+        ),
+    ]
+
+
+def _tasks(found: Diagnosis) -> list[Block]:
+    shown = found.tasks[:MOST_TASKS]
+    where = "at its own operating point" if found.own is not None else "at the largest budget"
+    rows = tuple(
+        (
+            task.task,
+            f"{task.n_queries:,}",
+            percent(task.strongest_share),
+            percent(task.oracle_strongest_share),
+            number(task.rci),
+            number(task.performance),
+            number(task.strongest_performance),
+            number(task.best_performance),
+            number(task.oracle_performance),
+        )
+        for task in shown
+    )
+    heads = (
+        "task",
+        "queries",
+        "strongest",
+        "oracle",
+        "RCI",
+        "performance",
+        "strongest's",
+        "best's",
+        "oracle's",
+    )
+    left = len(found.tasks) - len(shown)
+    more = f" The {left} smallest tasks are left out; --json has them." if left else ""
+    return [
+        Heading(f"Tasks: {found.tasks_of} {where}"),
+        Rows(heads, rows),
+        Paragraph(
+            "strongest, oracle: share of the calls that go to the strongest model, by the router "
+            f"and by the oracle; best: the model of the highest mean on the task.{more}"
+        ),
+    ]
