@@ -1,7 +1,7 @@
 """`equirouter diagnose`: why routing on a data set collapses, or a pipeline on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,39 +36,47 @@ if TYPE_CHECKING:
 __all__ = ["diagnose"]
 
 
+PipelineOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="A folder from `train`: its own decisions are measured."),
+]
+DiagnosedRoutersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...|all",
+        help="Routers as in bench, where no pipeline is given; mlp and knn are always fitted.",
+    ),
+]
+OwnEncoderOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The text encoder; default: the pipeline's, or minilm."),
+]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
+]
+FewResamplesOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write diagnosis.md and diagnosis.json there too."),
+]
+
+
 def diagnose(
     dataset: DatasetArgument,
-    pipeline: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder from `train`: its own decisions are measured."),
-    ] = None,
-    routers: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B,...|all",
-            help="Routers as in bench, where no pipeline is given; mlp and knn are always fitted.",
-        ),
-    ] = "equirouter",
-    encoder: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The text encoder; default: the pipeline's, or minilm."),
-    ] = None,
+    pipeline: PipelineOption = None,
+    routers: DiagnosedRoutersOption = "equirouter",
+    encoder: OwnEncoderOption = None,
     window: WindowOption = None,
     precision: PrecisionOption = None,
     encoder_option: EncoderSettingOption = None,
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
     split: SplitOption = SplitName.in_domain,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
-    ] = 42,
-    resamples: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
-    ] = 500,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write diagnosis.md and diagnosis.json there too."),
-    ] = None,
+    seed: SeedOption = 42,
+    resamples: FewResamplesOption = 500,
+    out: OutOption = None,
     device: DeviceOption = Device.auto,
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     as_json: JsonOption = False,
@@ -78,21 +86,12 @@ def diagnose(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.diagnosis import diagnose as run_diagnosis
     from equirouter.output import make_folder
-    from equirouter.report.diagnosis import diagnosis_json, diagnosis_text
 
     specs = router_specs(routers)
     folder = None if out is None else make_folder(out)
     with shown_progress(quiet=quiet) as progress:
-        made = None
-        if pipeline is None or any((encoder, window, precision, encoder_option)):
-            made = make_text_encoder(
-                encoder or "minilm",
-                window=window,
-                precision=precision,
-                weights=weights,
-                settings=encoder_option,
-            )
-        loaded, made = _opened(pipeline, made, weights)
+        asked = {"window": window, "precision": precision, "settings": encoder_option}
+        loaded, made = _opened(pipeline, encoder, weights, asked)
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         found = run_diagnosis(
             outcomes,
@@ -108,6 +107,12 @@ def diagnose(
             device=device.value,
             progress=progress,
         )
+    _show(found, folder, as_json=as_json, quiet=quiet)
+
+
+def _show(found: "Diagnosis", folder: Path | None, *, as_json: bool, quiet: bool) -> None:
+    from equirouter.report.diagnosis import diagnosis_json, diagnosis_text
+
     if folder is not None:
         _write(found, folder)
     if as_json:
@@ -119,17 +124,19 @@ def diagnose(
 
 
 def _opened(
-    folder: Path | None, encoder: "Encoder | None", weights: str | None
+    folder: Path | None, encoder: str | None, weights: str | None, asked: dict[str, Any]
 ) -> "tuple[RoutingPipeline | None, Encoder]":
-    """The pipeline, if one is given, and the encoder that shows the queries."""
+    """The pipeline, if one is given, and the encoder that shows the queries: its own, or another.
+
+    asked: the options of make_text_encoder beside name and weights.
+    """
     from equirouter.pipeline import RoutingPipeline
 
-    if folder is None:
-        if encoder is None:
-            raise AssertionError("without a pipeline an encoder is made")
-        return None, encoder
-    loaded = RoutingPipeline.load(folder, encoder=encoder, weights=weights)
-    return loaded, loaded.stage.encoder
+    if folder is not None and encoder is None and not any(asked.values()):
+        loaded = RoutingPipeline.load(folder, weights=weights)
+        return loaded, loaded.stage.encoder
+    made = make_text_encoder(encoder or "minilm", weights=weights, **asked)
+    return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made
 
 
 def _write(found: "Diagnosis", folder: Path) -> None:

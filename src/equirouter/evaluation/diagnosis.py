@@ -111,9 +111,7 @@ def diagnose(
         name: router_finding(name, sweeps, measured["task"], case.outcomes.strongest)
         for name, sweeps in measured.items()
     }
-    own = None
-    if case.served is not None:
-        own = own_decisions(case.served, case.prepared.test, case.outcomes)
+    served = case.served
     found = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
         table=_table(case.outcomes),
@@ -123,7 +121,7 @@ def diagnose(
         routers=tuple(each for name, each in findings.items() if name not in ANCHORS),
         anchors=tuple(findings[name] for name in ANCHORS),
         in_sample=in_sample,
-        own=own,
+        own=served and own_decisions(served, case.prepared.test, case.outcomes),
         tasks_of=tasks_of,
         tasks=_tasks(case, measured[tasks_of]),
     )
