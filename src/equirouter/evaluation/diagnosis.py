@@ -121,7 +121,7 @@ def diagnose(
         routers=tuple(each for name, each in findings.items() if name not in ANCHORS),
         anchors=tuple(findings[name] for name in ANCHORS),
         in_sample=in_sample,
-        own=served and own_decisions(served, case.prepared.test, case.outcomes),
+        own=own_decisions(served, case.prepared.test, case.outcomes) if served else None,
         tasks_of=tasks_of,
         tasks=_tasks(case, measured[tasks_of]),
     )
