@@ -1,6 +1,7 @@
 """MMR-Bench's table and folders of images, made here after their public schema."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,21 @@ def test_the_folder_is_read_as_it_is(bench: Path) -> None:
     assert np.array_equal(table.performance, expected, equal_nan=True)
     costs = np.array([[0.01, 0.02], [0.01, NAN], [0.03, 0.04]])
     assert np.array_equal(table.cost_usd, costs, equal_nan=True)
-    assert table.image_paths == tuple(str(bench / image) for image in IMAGES)
+    assert table.image_paths == tuple(IMAGES)
+    assert table.images == tuple(str(bench / image) for image in IMAGES)
     assert "1 queries lack outcomes" in table.notes[-1]
+
+
+def test_where_the_folder_lies_is_no_part_of_the_fingerprint(
+    bench: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("another") / "folder"
+    shutil.copytree(bench, other)
+    here, there = MMRBench().load(bench), MMRBench().load(other)
+    assert here.fingerprint == there.fingerprint
+    assert here.images != there.images
+    (other / IMAGES[0]).rename(other / "MathVerse" / "0.png")  # another file, another table
+    assert MMRBench().load(other).fingerprint != here.fingerprint
 
 
 def test_the_table_alone_under_its_other_name(bench: Path) -> None:

@@ -113,6 +113,7 @@ class MMRBench:
             performance=np.column_stack([_correct(raw, model) for model in models]),
             cost_usd=np.column_stack([_cost(raw, model) for model in models]),
             image_paths=images,
+            image_root=folder.absolute() if self.images else None,
             name=self.name,
             notes=("costs are taken as USD per call: the benchmark says that they are normalised",),
         )
@@ -188,16 +189,17 @@ def _cost(raw: RawTable, model: str) -> FloatArray:
 
 
 def _image_paths(folder: Path, queries: Sequence[_Query]) -> tuple[str, ...]:
+    """One per query, within the folder."""
     there = {task: _listing(folder / name) for task, name in _FOLDERS.items()}
     paths, missing = [], []
     for query in queries:
         found = next(
             (query.image + s for s in _SUFFIXES if query.image + s in there[query.task]), None
         )
-        image = folder / _FOLDERS[query.task] / (found or query.image + _SUFFIXES[0])
-        paths.append(str(image))
+        image = f"{_FOLDERS[query.task]}/{found or query.image + _SUFFIXES[0]}"
+        paths.append(image)
         if found is None:
-            missing.append(str(image))
+            missing.append(str(folder / image))
     if missing:
         others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise DataError(
