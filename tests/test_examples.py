@@ -1,22 +1,52 @@
 """Every example runs as its first line says."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PRINTS = {"measure_your_own_table.py": "nAUC", "my_router.py": "MyRouter passes"}
 
 
-def test_there_are_examples() -> None:
-    assert EXAMPLES
+def test_every_example_is_here() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(PRINTS)
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs_and_prints_a_result(path: Path) -> None:
+@pytest.mark.parametrize("name", PRINTS)
+def test_an_example_runs_and_prints_a_result(name: str) -> None:
+    path = EXAMPLES / name
     done = subprocess.run(
         [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "nAUC" in done.stdout
+    assert PRINTS[name] in done.stdout
+
+
+def test_the_router_of_your_own_has_under_40_lines() -> None:
+    assert len((EXAMPLES / "my_router.py").read_text("utf-8").splitlines()) < 40
+
+
+def test_a_router_of_another_package_joins_by_an_entry_point(tmp_path: Path) -> None:
+    """An installed package is its modules and a folder of metadata beside them."""
+    shutil.copy(EXAMPLES / "my_router.py", tmp_path)
+    metadata = tmp_path / "my_package-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    entry = "[equirouter.routers]\nmy-router = my_router:MyRouter\n"
+    (metadata / "entry_points.txt").write_text(entry)
+    code = (
+        "from equirouter import make_router; from equirouter.registry import ROUTERS; "
+        "print(ROUTERS.names()[-1], make_router('my-router:strength=3').settings)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )
+    assert done.stdout == "my-router {'strength': 3}\n", done.stderr

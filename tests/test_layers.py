@@ -17,6 +17,7 @@ LAYERS = (
     "report",
     "paper",
     "cli",
+    "testing",
 )
 # root files that stand on layers
 ABOVE_ROOT = {"pipeline": "policy", "scoring": "cost", "stage": "policy", "stored": "policy"}

@@ -16,7 +16,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.routers import Router, make_router
 from equirouter.routers.scale import LineScale, LogisticScale, Scale
 from equirouter.scoring import LARGE_POOL, Scorer, decision_graph, export_decision
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 MANY = 70  # models: more than one matrix per model is made for, with the widths below
 NETWORKS = {

@@ -5,7 +5,7 @@ import pytest
 
 from equirouter.cost import CostModel
 from equirouter.errors import DataError
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 SETTINGS = {"epochs": 40, "batch_size": 64}
 

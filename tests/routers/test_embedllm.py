@@ -6,7 +6,7 @@ import pytest
 from equirouter.errors import ConfigError, DataError
 from equirouter.routers import make_router
 from equirouter.routers.embedllm import EmbedLLMRouter
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from equirouter.routers.embedllm_network import EmbedLLMNet  # noqa: E402

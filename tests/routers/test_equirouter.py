@@ -9,7 +9,7 @@ from equirouter.errors import ConfigError, FitError
 from equirouter.policy import BudgetPolicy
 from equirouter.routers import Router, Validation, make_router
 from equirouter.routers.networks import EquiRouterNet
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 
 def network(*, joint_feature: bool) -> EquiRouterNet:

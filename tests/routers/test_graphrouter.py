@@ -10,7 +10,7 @@ from equirouter.routers.graphrouter import GraphRouter
 from equirouter.routers.mirt import MIRTRouter
 from equirouter.routers.nirt import NIRTRouter
 from equirouter.routers.stargraph import star_scores
-from tests.toys import fit_described, make_descriptions, make_toy
+from equirouter.testing.problems import fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from equirouter.routers.graph_networks import StarNet, WholeNet, edge_loss  # noqa: E402

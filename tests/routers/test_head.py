@@ -7,7 +7,7 @@ import torch
 from equirouter.routers import equirouter, head, make_router
 from equirouter.routers.networks import EquiRouterNet
 from equirouter.routers.training import weights_of
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 
 @pytest.mark.parametrize("n_queries", [1, 4, 40])

@@ -6,7 +6,7 @@ import pytest
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError
 from equirouter.routers import Router, Validation, make_router
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 NAN = float("nan")
 LINE = np.array([[0.0], [1.0], [2.0]], dtype=np.float32)

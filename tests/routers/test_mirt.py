@@ -6,7 +6,7 @@ import pytest
 from equirouter.errors import ConfigError, DataError
 from equirouter.routers import make_router
 from equirouter.routers.mirt import MIRTRouter
-from tests.toys import Toy, fit_described, make_descriptions, make_toy
+from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from equirouter.routers.irt_networks import MIRTNet  # noqa: E402

@@ -8,7 +8,7 @@ from equirouter.routers import make_router
 from equirouter.routers.clusters import posterior_layer
 from equirouter.routers.forward import softmax
 from equirouter.routers.nirt import NIRTRouter
-from tests.toys import Toy, fit_described, make_descriptions, make_toy
+from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from equirouter.routers.irt_networks import NIRTNet  # noqa: E402

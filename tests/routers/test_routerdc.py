@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.routers import Validation, make_router
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
 from equirouter.routers.routerdc_network import (  # noqa: E402

@@ -6,7 +6,7 @@ import pytest
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, FitError
 from equirouter.routers import Router, make_router
-from tests.toys import make_toy
+from equirouter.testing import make_toy
 
 pytest.importorskip("sklearn", reason="the extra train is not installed")
 NAN = float("nan")

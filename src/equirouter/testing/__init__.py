@@ -1,0 +1,23 @@
+"""The contracts as checks, for pytest or without it: run them on a router of your own.
+
+    routers.py     ROUTER_CHECKS and check_router: what every router must do
+    problems.py    small made-up problems, make_toy, that the checks and other tests fit on
+    expect.py      how a check fails
+
+A check is a function of a factory; it returns None or raises AssertionError, which says what was
+found and what was expected. With pytest, each check a test of its own:
+
+    import pytest
+    from equirouter.testing import ROUTER_CHECKS
+
+    @pytest.mark.parametrize("check", ROUTER_CHECKS)
+    def test_my_router(check):
+        check(MyRouter)
+
+Importing this needs the core install alone; a check of what needs an extra needs that extra too.
+"""
+
+from equirouter.testing.problems import Toy, make_toy
+from equirouter.testing.routers import ROUTER_CHECKS, check_router
+
+__all__ = ["ROUTER_CHECKS", "Toy", "check_router", "make_toy"]

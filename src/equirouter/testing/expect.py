@@ -1,0 +1,55 @@
+"""How a check fails: an AssertionError that says what was found and what was expected.
+
+Not the statement `assert`, which `python -O` leaves out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.errors import EquiRouterError
+
+__all__ = ["expect", "expect_close", "expect_error", "expect_same_bits"]
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """Raise AssertionError with the text unless the condition holds."""
+    if not condition:
+        raise AssertionError(otherwise)
+
+
+def expect_same_bits(found: NDArray[np.generic], expected: NDArray[np.generic], what: str) -> None:
+    """Raise AssertionError unless two arrays are the same in shape, type and every bit."""
+    same = found.shape == expected.shape and found.dtype == expected.dtype
+    expect(same and found.tobytes() == expected.tobytes(), f"{what}: expected the same bits")
+
+
+def expect_close(
+    found: NDArray[np.floating], expected: NDArray[np.floating], tolerance: float, what: str
+) -> None:
+    """Raise AssertionError unless two arrays differ by the tolerance at most, NaN in one place."""
+    expect(found.shape == expected.shape, f"{what}: shapes {found.shape} and {expected.shape}")
+    close = np.isclose(found, expected, rtol=0, atol=tolerance, equal_nan=True)
+    if not close.all():
+        place = tuple(int(axis) for axis in np.argwhere(~close)[0])
+        raise AssertionError(
+            f"{what}: {found[place]} and {expected[place]} at {place}, expected them to agree "
+            f"within {tolerance:g}"
+        )
+
+
+def expect_error(
+    call: Callable[[], object], kind: type[EquiRouterError], words: str, what: str
+) -> None:
+    """Raise AssertionError unless the call raises this kind of error with these words in it."""
+    try:
+        call()
+    except kind as error:
+        expect(words in str(error), f"{what}: the message is {str(error)!r}, expected {words!r}")
+        return
+    except Exception as error:  # any other error is the finding
+        raise AssertionError(
+            f"{what}: {type(error).__name__} ({error}), expected {kind.__name__}"
+        ) from error
+    raise AssertionError(f"{what}: no error, expected {kind.__name__}")
