@@ -19,7 +19,14 @@ class Toy(NamedTuple):
 
     def first(self, n: int) -> "Toy":
         """The same problem with its first n queries only."""
-        return Toy(self.embeddings[:n], self.performance[:n], self.cost_usd[:n])
+        return self._rows(slice(n))
+
+    def after(self, n: int) -> "Toy":
+        """The same problem without its first n queries."""
+        return self._rows(slice(n, None))
+
+    def _rows(self, rows: slice) -> "Toy":
+        return Toy(self.embeddings[rows], self.performance[rows], self.cost_usd[rows])
 
 
 def make_toy(n: int = 240, d: int = 6, k: int = 3, seed: int = 0, missing: float = 0.1) -> Toy:

@@ -314,7 +314,7 @@ def _fit(
 def _unseen(router: Router) -> tuple[Float32Array, Toy]:
     """Scores of N_JUDGED queries that the router has not seen, and those queries."""
     toy = make_toy(n=N_LEARNED + N_JUDGED, seed=1, missing=0.0)
-    judged = Toy(*(array[N_LEARNED:] for array in toy))
+    judged = toy.after(N_LEARNED)
     _fit(router, toy.first(N_LEARNED))
     return router.predict(judged.embeddings), judged
 
