@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.pipeline import SCHEMA
 from tests.cli.conftest import BenchRun, bench_arguments
 from tests.cli.invoke import REPOSITORY, Ran, invoke, invoke_process
 from tests.toys import HashingEncoder
@@ -191,7 +192,7 @@ def change(key: str, value: object) -> Callable[[Path], None]:
 
 
 def make_newer(folder: Path) -> None:
-    change("schema", 3)(folder)
+    change("schema", SCHEMA + 1)(folder)
     change("package_version", "9.1.0")(folder)
 
 
@@ -202,7 +203,7 @@ def remove(name: str) -> Callable[[Path], None]:
 PIPELINES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a flipped byte in the weights": (flip_weights, "weights.safetensors: SHA-256 is "),
     "a description that was cut": (cut_description, "pipeline.json: the document: Invalid JSON"),
-    "a newer format": (make_newer, "in format 3, and this one reads up to 2: pip install"),
+    "a newer format": (make_newer, f"in format {SCHEMA + 1}, and this one reads up to {SCHEMA}: pip install"),
     "a field of another type": (change("models", "a"), "pipeline.json: models: Input should be"),
     "a field too many": (change("comment", "hello"), "pipeline.json: comment: Extra inputs"),
     "no weights": (remove("weights.safetensors"), "no pipeline there (weights.safetensors: No"),
