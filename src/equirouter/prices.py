@@ -98,7 +98,7 @@ _PRICED_SIZES = {
     70.0: "meta/llama-2-70b-chat",
 }
 
-# Billions of parameters that the names do not say, as the models were announced; not looked up again.
+# Billions of parameters that the names do not say, as the models were announced; not verified.
 _SIZES = {
     "alpaca-native": 7.0,
     "flan-t5-xxl": 11.0,

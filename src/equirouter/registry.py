@@ -63,6 +63,7 @@ ROUTERS = Registry(
         "routerdc": "equirouter.routers.routerdc:RouterDCRouter",
         "graphrouter": "equirouter.routers.graphrouter:GraphRouter",
         "mirt": "equirouter.routers.mirt:MIRTRouter",
+        "causal": "equirouter.routers.causal:CausalRouter",
         "nirt": "equirouter.routers.nirt:NIRTRouter",
         "oracle": "equirouter.routers.anchors:OracleRouter",
         "random": "equirouter.routers.anchors:RandomRouter",

@@ -203,7 +203,10 @@ def remove(name: str) -> Callable[[Path], None]:
 PIPELINES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a flipped byte in the weights": (flip_weights, "weights.safetensors: SHA-256 is "),
     "a description that was cut": (cut_description, "pipeline.json: the document: Invalid JSON"),
-    "a newer format": (make_newer, f"in format {SCHEMA + 1}, and this one reads up to {SCHEMA}: pip install"),
+    "a newer format": (
+        make_newer,
+        f"in format {SCHEMA + 1}, and this one reads up to {SCHEMA}: pip install",
+    ),
     "a field of another type": (change("models", "a"), "pipeline.json: models: Input should be"),
     "a field too many": (change("comment", "hello"), "pipeline.json: comment: Extra inputs"),
     "no weights": (remove("weights.safetensors"), "no pipeline there (weights.safetensors: No"),

@@ -85,6 +85,23 @@ def test_the_literal_eq_8_sends_tied_queries_to_the_cheapest_and_tie_weight_0_do
 
 
 @pytest.mark.parametrize(
+    ("base", "prefix"), [("equirouter", "equirouter:"), ("equirouter:paper", "equirouter:paper-")]
+)
+@pytest.mark.parametrize(
+    ("ablation", "changed"),
+    [
+        ("without-joint-feature", {("joint_feature", False)}),
+        ("without-ranking-loss", {("loss", "mse")}),
+    ],
+)
+def test_an_ablation_of_table_1_differs_from_its_base_in_one_setting(
+    base: str, prefix: str, ablation: str, changed: set[tuple[str, object]]
+) -> None:
+    settings = make_router(prefix + ablation).settings
+    assert set(settings.items()) - set(make_router(base).settings.items()) == changed
+
+
+@pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"loss": "hinge"}, "ranking, mse or"),

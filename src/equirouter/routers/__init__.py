@@ -8,11 +8,12 @@
     mlp.py, linear.py, svm.py, embedllm.py, routerdc.py   routers that learn weights
     graphrouter.py, mirt.py, nirt.py   routers that read descriptions of the models; stargraph.py
                     passes the messages of graphrouter
+    causal.py       least regret; logged.py completes logs with one outcome per query
     knn.py          the nearest training queries; neighbours.py finds them
     avengerspro.py  clusters of training queries; clusters.py makes them
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
-    networks.py, embedllm_network.py, graph_networks.py, irt_networks.py, routerdc_network.py,
-    losses.py, training.py   torch, for fit
+    networks.py, causal_network.py, embedllm_network.py, graph_networks.py, irt_networks.py,
+    routerdc_network.py, losses.py, training.py   torch, for fit
     forward.py      what was trained, in NumPy
 
 Importing this loads no torch.

@@ -10,7 +10,7 @@ from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 
-__all__ = ["ALPHAS", "LinearRouter"]
+__all__ = ["ALPHAS", "LinearRouter", "ridge"]
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """What `alpha=None` chooses from: embeddings have length 1, so this is from a little to a lot."""
@@ -64,7 +64,7 @@ class LinearRouter(Router):
         for number, rows in enumerate(patterns.T):  # models known on the same queries: one solution
             models = np.flatnonzero(pattern_of == number)
             targets = performance[np.ix_(rows, models)]
-            coef[:, models], intercept[:, models] = _ridge(embeddings[rows], targets, alphas)
+            coef[:, models], intercept[:, models] = ridge(embeddings[rows], targets, alphas)
         chosen = self._choose(alphas, coef, intercept, validation)
         models = np.arange(n_models)
         self.coef_ = coef[chosen, models].astype(np.float32)  # (K, d)
@@ -109,9 +109,7 @@ def _mean_square(difference: FloatArray) -> FloatArray:
     return np.asarray(np.where(count > 0, (total**2).sum(axis=0) / np.maximum(count, 1), np.nan))
 
 
-def _ridge(
-    x: Float32Array, y: FloatArray, alphas: Sequence[float]
-) -> tuple[FloatArray, FloatArray]:
+def ridge(x: Float32Array, y: FloatArray, alphas: Sequence[float]) -> tuple[FloatArray, FloatArray]:
     """Weights (A, k, d) and intercepts (A, k) of x (n, d) to y (n, k) for each penalty.
 
     With x and y less their means, the weights solve (x'x + alpha I) w = x'y; without a penalty they
