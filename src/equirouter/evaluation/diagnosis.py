@@ -15,6 +15,7 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
 from equirouter.evaluation.costs import cost_errors
+from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.diagnostics import MARGIN_LEVELS, margin_distribution, need_of
 from equirouter.evaluation.findings import (
     Diagnosis,
@@ -142,7 +143,7 @@ def _prepared(
     progress: Progress,
 ) -> _Case:
     """The table split and encoded, and its costs predicted."""
-    parts = None
+    parts, given = None, embeddings is not None
     if pipeline is not None:
         outcomes = for_pipeline(outcomes, pipeline)
         parts = own_split(outcomes, pipeline)
@@ -155,8 +156,11 @@ def _prepared(
         embeddings = served.embeddings
     elif embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
+    described = None
+    if served is None and not given:
+        described = embedded_descriptions(encoder, outcomes, None, cache=cache)
     progress("diagnose", 0, STEPS)
-    prepared = prepare(outcomes, embeddings, parts, device=device)
+    prepared = prepare(outcomes, embeddings, parts, descriptions=described, device=device)
     if served is not None:
         served = served.take(prepared.test.rows)
     return _Case(outcomes, embeddings, parts, prepared, served, device, resamples)

@@ -4,21 +4,35 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from equirouter.registry import ROUTERS
+from equirouter.report.results import COST_AT_95, Results, measured, strongest_model
 
-__all__ = ["EQUIROUTER", "is_equirouter", "label_of", "paper_routers", "published_name"]
+__all__ = [
+    "EQUIROUTER",
+    "WITHOUT_JOINT_FEATURE",
+    "WITHOUT_RANKING_LOSS",
+    "is_equirouter",
+    "label_of",
+    "paper_routers",
+    "published_name",
+    "reaches_95",
+]
 
 EQUIROUTER = "equirouter:paper"
 """The settings of App. A.2, which the published row is held against."""
 
+WITHOUT_JOINT_FEATURE = "equirouter:paper-without-joint-feature"
+WITHOUT_RANKING_LOSS = "equirouter:paper-without-ranking-loss"
+"""The ablations of Table 1."""
+
 _ABLATIONS = {
-    "equirouter:paper:joint_feature=false": "equirouter-without-joint-feature",
-    "equirouter:paper:loss=mse": "equirouter-without-ranking-loss",
+    WITHOUT_JOINT_FEATURE: "equirouter-without-joint-feature",
+    WITHOUT_RANKING_LOSS: "equirouter-without-ranking-loss",
 }
 _LABELS: Mapping[str, str] = MappingProxyType(
     {
         EQUIROUTER: "equirouter, paper's",
-        "equirouter:paper:joint_feature=false": "w/o joint feature",
-        "equirouter:paper:loss=mse": "w/o ranking loss",
+        WITHOUT_JOINT_FEATURE: "w/o joint feature",
+        WITHOUT_RANKING_LOSS: "w/o ranking loss",
     }
 )
 
@@ -49,3 +63,13 @@ def published_name(spec: str) -> str | None:
     if is_equirouter(spec):
         return _ABLATIONS.get(spec)
     return spec
+
+
+def reaches_95(results: Results, router: str) -> bool:
+    """Whether a router reaches 95 % of the strongest model's mean performance in every seed.
+
+    Of one that does not, few calls to the strongest model and a low RCI say nothing good: always
+    calling a cheap model gives both.
+    """
+    entry = results["routers"][router]
+    return measured(entry, COST_AT_95, strongest_model(results)).everywhere is not None

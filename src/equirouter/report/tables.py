@@ -169,18 +169,25 @@ def published_notes(results: Results) -> list[str]:
     return notes
 
 
-def caption(results: Results, *, mark: str = "*") -> str:
-    """What the figures were measured on, and how to read them."""
+def caption(results: Results, *, mark: str | None = "*") -> str:
+    """What the figures were measured on, and how to read them. mark: of the best; None: no mark."""
     dataset, protocol = results["dataset"], results["protocol"]
     seeds = ", ".join(str(seed) for seed in protocol["seeds"])
     ratios = protocol.get("ratios")
     shares = f" {':'.join(str(part) for part in ratios)}" if ratios else ""
     where = "at the largest budget" if protocol["policy"] == "budget" else "at the last point"
+    marked = (
+        ""
+        if mark is None
+        else (
+            f"{mark}: best router of the column, in RCI only of those that reach 95 % of the "
+            "strongest model's mean performance in every seed. "
+        )
+    )
     return (
         f"{dataset['name']}: {dataset['n_queries']:,} queries, {dataset['n_models']} models; "
         f"{protocol['split']} split{shares}; seeds {seeds}; policy {protocol['policy']}; "
-        f"{counted_queries(results)}. Intervals: 95 %. {mark}: best router of the column, in RCI "
-        "only of those that reach 95 % of the strongest model's mean performance in every seed. "
+        f"{counted_queries(results)}. Intervals: 95 %. {marked}"
         f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
         f"{strongest_model(results)}'s cost, strongest calls are {where}."
     )

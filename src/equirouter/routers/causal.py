@@ -27,7 +27,7 @@ class CausalRouter(Router):
 
     The utility of a model is performance - trade_off * cost_usd / spread, where spread is the
     median over training queries of dearest minus cheapest model: trade_off is the performance that
-    this spread must buy. At 0, the default, performance alone counts and cost is left to the policy.
+    this spread must buy. At 0, the default, performance alone counts, cost is left to the policy.
     loss: "softmax" is the expected regret sum_j softmax(f / temperature)_j * (max_k u_k - u_j);
     "classification" is the cross-entropy to the model of the highest utility, an upper bound of it;
     ties go to the cheaper model. hidden: width of the second hidden layer, the first is twice as
@@ -40,10 +40,10 @@ class CausalRouter(Router):
 
     Presets: `default` has the regret of the softmax and the schedule of App. A.2, `original` the
     cross-entropy and 300 epochs. Source: Tsiourvas, Sun and Perakis 2025 (arXiv:2505.16037), who
-    also give trade-offs to one network and interpolate between two of them. That is not built: trained
-    for all trade-offs at once, a network read at 0 called the strongest model nowhere on validation
-    parts of two data sets, and lost 8 to 9 % of its performance. The paper only says that the
-    router predicts performance with causal-style features, which none of these forms does.
+    also give trade-offs to one network and interpolate between two of them. That is not built:
+    trained for all trade-offs at once, a network read at 0 called the strongest model nowhere on
+    validation parts of two data sets, and lost 8 to 9 % of its performance. The paper only says
+    that the router predicts performance with causal-style features, which none of these forms does.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(

@@ -1,0 +1,288 @@
+"""fig2 and figA6: which models are called how often, at the largest budget and on the way there."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
+from equirouter.paper.context import Context
+from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of, reaches_95
+from equirouter.report.canvas import FAINT, INK, draw_svg
+from equirouter.report.figures import share_axis
+from equirouter.report.results import Results, entries, strongest_model
+from equirouter.report.style import model_colours
+
+__all__ = ["at_the_largest_budget", "over_the_sweep"]
+
+HALF, USED = 0.5, 0.05  # the oracle's calls: not concentrated below, not negligible above
+LARGE, SMALL = 0.4, 0.1  # "roughly 50 %" less, and nothing to speak of
+_N_MODELS = 12  # columns; of more models the least called are added up
+_N_LETTERS = 20  # of a model's name
+_N_ACROSS = 4  # panels
+
+
+def at_the_largest_budget(context: Context) -> Section:
+    """fig2: the oracle's calls per model beside every router's, at the largest budget."""
+    results = context.bench()
+    models = _by_cost(results)
+    names = _names(results)
+    shares = {name: [_share(results, name, model)[-1] for model in models] for name in names}
+    verdict, finding = _oracle_finding(results)
+    return Section(
+        "fig2",
+        "Calls per model, of the oracle and the routers (Figure 2)",
+        "Even with a loose budget the oracle does not concentrate its calls on the strongest "
+        "model, and the cheapest one still gets a share that is not negligible (Figure 2).",
+        verdict,
+        finding,
+        (
+            Table(
+                "fig2",
+                ("router", *models),
+                tuple((name, *row) for name, row in shares.items()),
+                "Share of the queries that each model gets at the largest budget, models from the "
+                "cheapest to the dearest; means over the seeds.",
+            ),
+        ),
+        (_matrix(results, *_grouped(models, shares)),),
+    )
+
+
+def over_the_sweep(context: Context) -> Section:
+    """figA6: the share of calls of every model over the sweep, a panel per router."""
+    results = context.bench()
+    models, names = _by_cost(results), _names(results)
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(_mean(_share(results, name, model)) for model in models)) for name in names
+    ]
+    verdict, finding = _sweep_finding(results)
+    return Section(
+        "figA6",
+        "Calls per model over the budget sweep (Figure A6)",
+        "EquiRouter calls the strongest model about half as often as other routers, and the "
+        "smaller ones more (Figure A6, RouterBench).",
+        verdict,
+        finding,
+        (
+            Table(
+                "figA6",
+                ("router", *models),
+                tuple(rows),
+                "Share of the queries that each model gets, mean over the operating points of the "
+                "sweep and over the seeds; models from the cheapest to the dearest.",
+            ),
+        ),
+        (_panels(results, models, names),),
+    )
+
+
+def _by_cost(results: Results) -> list[str]:
+    outcomes = results["outcomes"]
+    cost = dict(zip(outcomes["models"], outcomes["mean_cost_usd"], strict=True))
+    return sorted(cost, key=lambda model: (cost[model], model))
+
+
+def _names(results: Results) -> list[str]:
+    """The oracle, then the routers from the highest nAUC to the lowest."""
+    return ["oracle", *(name for name, _, is_anchor in entries(results) if not is_anchor)]
+
+
+def _share(results: Results, name: str, model: str) -> list[float]:
+    return [float(share) for share in results["curves"][name]["call_share"][model]]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _oracle_finding(results: Results) -> tuple[Verdict, str]:
+    strongest, cheapest = strongest_model(results), str(results["outcomes"]["cheapest"])
+    top, bottom = (_share(results, "oracle", model)[-1] for model in (strongest, cheapest))
+    held = [top < HALF, bottom >= USED]
+    verdict: Verdict = "partly reproduced"
+    if all(held) or not any(held):
+        verdict = "reproduced" if all(held) else "not reproduced"
+    others = [_share(results, name, strongest)[-1] for name in results["routers"]]
+    return verdict, (
+        f"At the largest budget the oracle sends {100 * top:.1f} % of the queries to {strongest}, "
+        f"the strongest model, and {100 * bottom:.1f} % to {cheapest}, the cheapest one. The "
+        f"routers send {100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, half "
+        "of them "
+        f"more than {100 * median(others):.1f} %."
+    )
+
+
+def _sweep_finding(results: Results) -> tuple[Verdict, str]:
+    strongest = strongest_model(results)
+    means = {name: _mean(_share(results, name, strongest)) for name in results["routers"]}
+    own = [name for name in means if is_equirouter(name)]
+    others = [share for name, share in means.items() if not is_equirouter(name)]
+    if not own or not others:
+        return "not tested", "EquiRouter and at least one other router are needed to compare them."
+    name, usual = EQUIROUTER if EQUIROUTER in own else own[0], median(others)
+    less = 1 - means[name] / usual if usual > 0 else 0.0
+    listed = ", ".join(f"{label_of(each)} {100 * means[each]:.1f} %" for each in own)
+    text = (
+        f"Over the sweep {strongest} gets {100 * usual:.1f} % of the calls of a router other than "
+        f"EquiRouter (median of {len(others)}), and of {listed}."
+    )
+    if not reaches_95(results, name):
+        return "not reproduced", (
+            f"{text} But {label_of(name)} stays below 95 % of the strongest model's performance, "
+            "so its few calls to that model are paid for with performance."
+        )
+    if less >= LARGE:
+        return "reproduced", f"{text} {label_of(name)} calls it {100 * less:.0f} % less often."
+    verdict: Verdict = "partly reproduced" if less >= SMALL else "not reproduced"
+    return verdict, f"{text} The difference of {label_of(name)} is {-100 * less:+.0f} %."
+
+
+def _grouped(
+    models: Sequence[str], shares: Mapping[str, Sequence[float]]
+) -> tuple[list[str], dict[str, list[float]]]:
+    """At most _N_MODELS columns: those that somebody calls most, the others added up."""
+    if len(models) <= _N_MODELS:
+        return list(models), {name: list(row) for name, row in shares.items()}
+    most = [max(row[at] for row in shares.values()) for at in range(len(models))]
+    ranked = sorted(range(len(models)), key=lambda at: (-most[at], at))
+    kept, rest = sorted(ranked[: _N_MODELS - 1]), ranked[_N_MODELS - 1 :]
+    heads = [*(models[at] for at in kept), f"{len(rest)} others"]
+    grouped = {
+        name: [*(row[at] for at in kept), math.fsum(row[at] for at in rest)]
+        for name, row in shares.items()
+    }
+    return heads, grouped
+
+
+def _short(model: str) -> str:
+    """A model's name without its maker, cut where it is long."""
+    name = model.rpartition("/")[2]
+    return name if len(name) <= _N_LETTERS else f"{name[: _N_LETTERS - 1]}…"
+
+
+def _matrix(
+    results: Results, models: Sequence[str], shares: Mapping[str, Sequence[float]]
+) -> Figure:
+    strongest = strongest_model(results)
+    title = "Calls per model at the largest budget, % of queries"
+    size = (7.0, 1.45 + 0.165 * len(shares))
+    left, above, below = 1.3 / size[0], 1.2 / size[1], 0.12 / size[1]
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        axes = figure.add_axes((left, below, 0.93 - left, 1 - above - below))
+        values = [[100 * share for share in row] for row in shares.values()]
+        axes.imshow(values, aspect="auto", cmap=_shades(), vmin=0, vmax=100)
+        for row, cells in enumerate(values):
+            for column, value in enumerate(cells):
+                text = "" if value == 0 else "<1" if value < 1 else f"{value:.0f}"
+                colour = "white" if value > 55 else INK
+                axes.text(column, row, text, ha="center", va="center", color=colour)
+        for at, label in enumerate(axes.set_yticks(range(len(shares)), map(label_of, shares))):
+            _style(label, italic=at == 0)
+        for model, label in zip(
+            models,
+            axes.set_xticks(
+                range(len(models)), map(_short, models), rotation=38, ha="left", va="bottom"
+            ),
+            strict=True,
+        ):
+            _style(label, bold=model == strongest)
+        axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, pad=2)
+        axes.spines[:].set_visible(False)
+        axes.set_xticks([at - 0.5 for at in range(1, len(models))], minor=True)
+        axes.set_yticks([at - 0.5 for at in range(1, len(shares))], minor=True)
+        axes.grid(which="minor", color="white", linewidth=1.2)
+        axes.tick_params(which="minor", length=0)
+
+    return Figure(
+        "fig2",
+        draw_svg(paint, size, title=title, points=7.0),
+        "A matrix of routers and models; each cell is the share of queries that the model gets.",
+        f"{title}. Models from the cheapest to the dearest, {strongest} is the strongest; the "
+        "first row is the oracle. An empty cell is a model that is never called.",
+    )
+
+
+def _shades() -> Any:  # noqa: ANN401  # a matplotlib object
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("shares", ["#F4F6F8", "#56B4E9", "#0072B2", "#00395A"])
+
+
+def _style(tick: Any, *, italic: bool = False, bold: bool = False) -> None:  # noqa: ANN401
+    label = tick.label2 if bold or tick.label2.get_visible() else tick.label1
+    for text in (tick.label1, tick.label2, label):
+        text.set_color(FAINT if italic else INK)
+        text.set_fontstyle("italic" if italic else "normal")
+        text.set_fontweight("bold" if bold else "normal")
+        text.set_parse_math(False)
+
+
+def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Figure:
+    key, x_label = share_axis(results)
+    colours = model_colours(len(models))
+    title = "Calls per model over the sweep, % of queries"
+    n_down = math.ceil(len(names) / _N_ACROSS)
+    size = (7.0, 0.45 + 1.15 * n_down)
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        grid = figure.subplots(n_down, _N_ACROSS, squeeze=False, sharey=True)
+        figure.subplots_adjust(
+            left=0.055,
+            right=0.8,
+            top=1 - 0.22 / size[1],
+            bottom=0.42 / size[1],
+            wspace=0.12,
+            hspace=0.62,
+        )
+        for axes, name in zip(grid.flat, names, strict=False):
+            x = results["curves"][name][key]
+            shares = [[100 * share for share in _share(results, name, model)] for model in models]
+            axes.stackplot(x, shares, colors=colours, linewidth=0)
+            axes.set(xlim=(min(x), max(x)), ylim=(0, 100), yticks=(0, 50, 100))
+            axes.set_title(label_of(name), loc="left", fontsize=7.5, color=INK, pad=3)
+            axes.title.set_parse_math(False)
+            axes.locator_params(axis="x", nbins=3)
+        for axes in grid.flat[len(names) :]:
+            axes.set_visible(False)
+        figure.text(0.43, 0.06 / size[1], x_label, ha="center", va="bottom", color=INK)
+        _key(figure, models, colours, strongest_model(results))
+
+    return Figure(
+        "figA6",
+        draw_svg(paint, size, title=title, points=7.0),
+        "A panel per router: stacked areas of the share of calls that each model gets.",
+        f"{title}. The cheapest model is at the bottom and dark, the dearest on top and light; the "
+        "strongest is in bold letters.",
+    )
+
+
+def _key(
+    figure: Any,  # noqa: ANN401
+    models: Sequence[str],
+    colours: Sequence[str],
+    strongest: str,
+) -> None:
+    """The models in the order in which the areas lie, the dearest on top."""
+    height = figure.get_size_inches()[1]
+    step = min(0.15, (height - 0.6) / len(models))
+    n_apart = max(1, math.ceil(0.11 / step))  # of many models some go without a name
+    for place, (model, colour) in enumerate(zip(reversed(models), reversed(colours), strict=True)):
+        y = 1 - (0.3 + place * step) / height
+        figure.patches.append(
+            _rectangle(figure, (0.815, y - step / 2 / height, 0.014, step / height), colour)
+        )
+        if place % n_apart == 0 or model == strongest:
+            weight = "bold" if model == strongest else "normal"
+            text = figure.text(0.834, y, _short(model), va="center", color=INK, fontweight=weight)
+            text.set_parse_math(False)
+
+
+def _rectangle(figure: Any, box: Sequence[float], colour: str) -> Any:  # noqa: ANN401
+    from matplotlib.patches import Rectangle
+
+    left, low, width, height = box
+    return Rectangle(
+        (left, low), width, height, color=colour, linewidth=0, transform=figure.transFigure
+    )

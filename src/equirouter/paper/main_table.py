@@ -1,0 +1,232 @@
+"""table1 and tableA1: every router under one protocol, the published values beside them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
+from equirouter.paper.context import Context
+from equirouter.paper.dots import Mark, Panel, dot_plot
+from equirouter.paper.routers import (
+    EQUIROUTER,
+    WITHOUT_JOINT_FEATURE,
+    WITHOUT_RANKING_LOSS,
+    is_equirouter,
+    label_of,
+    published_name,
+    reaches_95,
+)
+from equirouter.report.results import (
+    COLUMNS,
+    COST_AT_98,
+    Column,
+    Measured,
+    Results,
+    entries,
+    measured,
+    strongest_model,
+)
+from equirouter.report.tables import caption, published_notes
+
+__all__ = ["in_domain", "out_of_domain", "value_of"]
+
+_NAUC, _PEAK, _QNC, _RCI = COLUMNS[:4]
+_METRICS = (_NAUC, _QNC, _PEAK, _RCI)  # as the paper orders them
+_RCI_AT_98 = Column("RCI at\n98 %", ("rci_at_quality", "0.98"), 3, -1, "")
+_CALLS = COLUMNS[-1]
+_CLAIMED = (_NAUC, _QNC, _RCI)  # in which EquiRouter is said to be the best
+_SHOWN_ANCHORS = ("random", "task")  # those whose values lie near the routers'
+
+
+def in_domain(context: Context) -> Section:
+    """table1: nAUC, QNC, P_s and RCI of every router on the in-domain split."""
+    return _section(
+        context.bench(),
+        "table1",
+        "Routers and ablations, in-domain (Table 1)",
+        "EquiRouter has the highest nAUC, the lowest QNC and the lowest RCI of all routers on "
+        "RouterBench and MMR-Bench; QNC and RCI are worse without the ranking loss, and without "
+        "the joint feature (Table 1).",
+    )
+
+
+def out_of_domain(context: Context) -> Section:
+    """tableA1: the same where whole tasks are held out. Raises DataError below three tasks."""
+    return _section(
+        context.bench("ood"),
+        "tableA1",
+        "Routers out of domain (Table A1)",
+        "With whole tasks held out EquiRouter still has the highest nAUC, the lowest QNC and the "
+        "lowest RCI (Table A1).",
+    )
+
+
+def _section(results: Results, name: str, title: str, claim: str) -> Section:
+    verdict, finding = _finding(results)
+    tables = [_measured_table(results, name)]
+    if results["published"] is not None:
+        tables.append(_published_table(results, name))
+    return Section(
+        name, title, claim, verdict, finding, tuple(tables), (_figure(results, name, title),)
+    )
+
+
+def value_of(entry: Mapping[str, Any], column: Column, strongest: str) -> Value:
+    """One figure of results.json as a cell, with its interval and count of seeds."""
+    found = measured(entry, column, strongest)
+    return Value(found.mean, found.low, found.high, found.count)
+
+
+def _measured_table(results: Results, name: str) -> Table:
+    strongest = strongest_model(results)
+    columns = (*_METRICS, COST_AT_98, _RCI_AT_98, _CALLS)
+    rows: list[tuple[Cell, ...]] = [
+        (router, *(value_of(entry, column, strongest) for column in columns))
+        for router, entry, _ in entries(results)
+    ]
+    heads = tuple(column.heading.replace("\n", " ") for column in columns)
+    return Table(
+        name,
+        ("router", *heads),
+        tuple(rows),
+        f"{caption(results, mark=None)} RCI at 98 %: where the router reaches 98 % of the "
+        "strongest model's mean performance, so that routers of equal quality are compared.",
+    )
+
+
+def _published_table(results: Results, name: str) -> Table:
+    strongest = strongest_model(results)
+    published = results["published"]["rows"]
+    named = {published_name(spec): entry for spec, entry in results["routers"].items()}
+    rows: list[tuple[Cell, ...]] = []
+    for router, theirs in published.items():
+        cells: list[Cell] = [router]
+        for column in _METRICS:
+            ours = value_of(named[router], column, strongest) if router in named else ""
+            cells += [theirs[column.path[0]], ours]
+        rows.append(tuple(cells))
+    heads = [head for column in _METRICS for head in (f"{column.title} paper", "ours")]
+    return Table(
+        f"{name}-published",
+        ("router", *heads),
+        tuple(rows),
+        f"{' '.join(published_notes(results))} EquiRouter's rows are those of {EQUIROUTER}, the "
+        "paper's settings. An empty cell: not measured here.",
+    )
+
+
+def _finding(results: Results) -> tuple[Verdict, str]:
+    """Whether EquiRouter leads where the paper says so, and what the ablations do."""
+    own = [name for name in results["routers"] if is_equirouter(name)]
+    rivals = [name for name in results["routers"] if not is_equirouter(name)]
+    if not own or not rivals:
+        return "not tested", "EquiRouter and at least one other router are needed to compare them."
+    name = EQUIROUTER if EQUIROUTER in own else own[0]
+    led = [_leads(results, name, rivals, column) for column in _CLAIMED]
+    verdict: Verdict = "partly reproduced"
+    if all(wins for wins, _ in led) or not any(wins for wins, _ in led):
+        verdict = "reproduced" if led[0][0] else "not reproduced"
+    sentences = [f"{label_of(name)} against {len(rivals)} other routers:"]
+    sentences.append("; ".join(text for _, text in led) + ".")
+    if name == EQUIROUTER and "equirouter" in own:
+        default = [_leads(results, "equirouter", rivals, column)[1] for column in _CLAIMED]
+        sentences.append(f"equirouter with its default settings: {'; '.join(default)}.")
+    return verdict, " ".join([*sentences, *_ablations(results, name)])
+
+
+def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -> tuple[bool, str]:
+    """Whether no rival has a better mean of a metric, and in words which one is the best.
+
+    A router that missed the value in some seed has none here. So has, in RCI, one that does not
+    reach 95 % of the strongest model's mean performance: calling a cheap model always lowers RCI.
+    """
+    strongest = strongest_model(results)
+    figures = {
+        router: measured(results["routers"][router], column, strongest)
+        for router in (name, *rivals)
+    }
+    values = {
+        router: figure.everywhere * column.direction
+        for router, figure in figures.items()
+        if figure.everywhere is not None and (column is not _RCI or reaches_95(results, router))
+    }
+    shown = f"{column.title} {_text(figures[name], column)}"
+    others = {router: value for router, value in values.items() if router != name}
+    best = max(others, key=others.__getitem__) if others else None
+    if name not in values:
+        why = "not reached in every seed"
+        if column is _RCI and figures[name].everywhere is not None:
+            why = "below 95 % of the strongest model's performance, so it does not count"
+        other = "" if best is None else f", best {best} {_text(figures[best], column)}"
+        return False, f"{shown} ({why}{other})"
+    if best is None:
+        return True, f"{shown}, the only one"
+    wins = values[name] >= others[best]
+    rank = 1 + sum(value > values[name] for value in others.values())
+    place = "the best" if wins else f"place {rank}"
+    apart = "" if _apart(figures[name], figures[best]) else ", intervals overlap"
+    other = f"{'next' if wins else 'best'} {best} {_text(figures[best], column)}"
+    return wins, f"{shown}, {place} ({other}{apart})"
+
+
+def _ablations(results: Results, name: str) -> list[str]:
+    """What leaving out one part of EquiRouter does to QNC and RCI."""
+    if name != EQUIROUTER:
+        return []
+    strongest, sentences = strongest_model(results), []
+    for what, spec in (
+        ("the joint feature", WITHOUT_JOINT_FEATURE),
+        ("the ranking loss", WITHOUT_RANKING_LOSS),
+    ):
+        if spec not in results["routers"]:
+            continue
+        changes = []
+        for column in (_QNC, _RCI):
+            before, after = (
+                _text(measured(results["routers"][each], column, strongest), column)
+                for each in (name, spec)
+            )
+            changes.append(f"{column.title} from {before} to {after}")
+        sentences.append(f"Without {what} {' and '.join(changes)}.")
+    return sentences
+
+
+def _text(figure: Measured, column: Column) -> str:
+    mean = "/" if figure.mean is None else f"{figure.mean:.{column.digits}f}"
+    return f"{mean} {figure.count}".rstrip()
+
+
+def _apart(one: Measured, other: Measured) -> bool:
+    """Whether two intervals are known and do not overlap."""
+    bounds = (one.low, one.high, other.low, other.high)
+    if any(bound is None for bound in bounds):
+        return False
+    low, high, other_low, other_high = (float(bound) for bound in bounds if bound is not None)
+    return high < other_low or low > other_high
+
+
+def _figure(results: Results, name: str, title: str) -> Figure:
+    strongest = strongest_model(results)
+    rows = [
+        (router, entry)
+        for router, entry, is_anchor in entries(results)
+        if not is_anchor or router in _SHOWN_ANCHORS
+    ]
+    published = (results["published"] or {"rows": {}})["rows"]
+    panels = []
+    for column in _METRICS:
+        marks = []
+        for router, entry in rows:
+            theirs = published.get(published_name(router), {}).get(column.path[0])
+            found = value_of(entry, column, strongest)
+            marks.append(Mark(*found[:3], published=theirs, is_partly=bool(found.note)))
+        panels.append(Panel(column.heading, tuple(marks)))
+    names = [router for router, _ in rows]
+    known = "Open circles are the published values. " if published else ""
+    return Figure(
+        name,
+        dot_plot(names, panels, title=title),
+        "Dots with intervals: a row per router, a panel each for nAUC, QNC, P_s and RCI.",
+        "Dots are means over the seeds, bars 95 % intervals, “/” a quality that was not reached, "
+        "faint one that not every seed reached. "
+        f"{known}Grey rows are anchors: random choice, and the best model per task.",
+    )

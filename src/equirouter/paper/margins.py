@@ -1,0 +1,145 @@
+"""fig3-margin, figA2, figA3: how far the best model is ahead of the second-best (Eq. 4)."""
+
+from typing import Any
+
+import numpy as np
+
+from equirouter.evaluation import margin_distribution
+from equirouter.evaluation.diagnostics import MARGIN_LEVELS, MarginDistribution
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
+from equirouter.paper.context import Context
+from equirouter.report.canvas import GRID, INK, draw_svg
+
+__all__ = ["on_mixinstruct", "on_mmr_bench", "on_routerbench"]
+
+NEAR_TIE = 0.05
+_BLUE = "#0072B2"
+_STEPS = 201
+
+
+def on_routerbench(context: Context) -> Section:
+    """fig3-margin: 94.90 % of RouterBench's queries are ties."""
+    return _section(
+        context,
+        "fig3-margin",
+        "Margin between the best two models (Figure 3, middle)",
+        "Under a large budget 94.90 % of RouterBench's queries are exact ties between the best two "
+        "models, and no more have a margin of up to 0.05 (Figure 3, middle).",
+        level=0.0,
+        published=0.949,
+        home="routerbench",
+    )
+
+
+def on_mmr_bench(context: Context) -> Section:
+    """figA2: the vast majority of MMR-Bench's queries are ties."""
+    return _section(
+        context,
+        "figA2",
+        "Margin between the best two models (Figure A2)",
+        "On MMR-Bench the vast majority of queries are exact ties between the best two models "
+        "(Figure A2; no figure is given, more than half counts here).",
+        level=0.0,
+        published=0.5,
+        home="mmr",
+    )
+
+
+def on_mixinstruct(context: Context) -> Section:
+    """figA3: 80 % of MixInstruct's queries have a margin of at most 0.05."""
+    return _section(
+        context,
+        "figA3",
+        "Margin between the best two models (Figure A3)",
+        "On MixInstruct about 80 % of the queries have a margin of at most 0.05 (Figure A3).",
+        level=NEAR_TIE,
+        published=0.8,
+        home="mixinstruct",
+    )
+
+
+def _section(
+    context: Context,
+    name: str,
+    title: str,
+    claim: str,
+    *,
+    level: float,
+    published: float,
+    home: str,
+) -> Section:
+    outcomes = context.outcomes
+    complete = outcomes.take(outcomes.is_complete)
+    found = margin_distribution(complete.performance, complete.cost_usd)
+    verdict, finding = _finding(found, level, published, outcomes.name, home)
+    return Section(
+        name,
+        title,
+        claim,
+        verdict,
+        finding,
+        (_table(name, found),),
+        (_figure(name, found),),
+    )
+
+
+def _finding(
+    found: MarginDistribution, level: float, published: float, dataset: str, home: str
+) -> tuple[Verdict, str]:
+    """Small margins prevail where at least half of the queries are within the claim's level."""
+    share = found.share_within(level)
+    is_home = dataset.lower().startswith(home)
+    text = (
+        f"Of {len(found.margins):,} complete queries {100 * found.tie_rate:.1f} % are exact ties "
+        f"and {100 * found.share_within(NEAR_TIE):.1f} % have a margin of at most {NEAR_TIE}."
+    )
+    if not is_home:
+        text += f" This is {dataset}, not the paper's data set: its figure is no target here."
+    prevails = share >= (published - 0.05 if is_home else 0.5)
+    return ("reproduced" if prevails else "not reproduced"), text
+
+
+def _table(name: str, found: MarginDistribution) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (f"at most {level:g}", found.share_within(level)) for level in MARGIN_LEVELS
+    ]
+    rows += [("mean margin", float(found.margins.mean()))]
+    return Table(
+        name,
+        ("margin", "share of queries"),
+        tuple(rows),
+        "Best minus second-best performance of a query among all models (Eq. 4, no budget), over "
+        "the complete queries.",
+    )
+
+
+def _figure(name: str, found: MarginDistribution) -> Figure:
+    title = "Queries with a margin of at most x, %"
+    levels = np.linspace(0, float(found.margins[-1]) or 1.0, _STEPS)
+    shares = [100 * found.share_within(level) for level in levels.tolist()]
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        axes = figure.subplots()
+        axes.step(levels, shares, where="post", color=_BLUE, linewidth=1.5)
+        axes.set_ylim(0, 104)
+        axes.set_xlim(0, levels[-1] * 1.02)
+        axes.set_xlabel("margin between the best and the second-best model (Eq. 4)")
+        axes.set_title(title, loc="left", fontsize=7.7, color=INK)
+        axes.grid(axis="y", color=GRID, linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.annotate(
+            f"exact ties: {shares[0]:.1f} %",
+            (0, shares[0]),
+            xytext=(8, -14 if shares[0] > 20 else 8),
+            textcoords="offset points",
+            color=INK,
+        )
+        figure.tight_layout(pad=0.5)
+
+    return Figure(
+        name,
+        draw_svg(paint, (3.5, 2.2), title=title, points=7.0),
+        "A step line of the share of queries whose margin is at most x, from exact ties on.",
+        "Where the line starts high, the best two models are equal on most queries, and small "
+        "errors of a score decide which of them is called.",
+    )
