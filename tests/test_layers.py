@@ -14,10 +14,10 @@ LAYERS = (
     "cost",
     "policy",
     "evaluation",
+    "testing",
     "report",
     "paper",
     "cli",
-    "testing",
 )
 # root files that stand on layers
 ABOVE_ROOT = {"pipeline": "policy", "scoring": "cost", "stage": "policy", "stored": "policy"}

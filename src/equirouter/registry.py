@@ -130,6 +130,7 @@ EXPERIMENTS = Registry(
         "figA4": "equirouter.paper.cost_model:cost_model_errors",
         "figA5": "equirouter.paper.true_costs:routing_with_true_costs",
         "figA6": "equirouter.paper.call_frequency:over_the_sweep",
+        "complexity": "equirouter.paper.complexity:size_and_speed",
         "b4": "equirouter.paper.winner:maximum_mean_winner",
     },
 )

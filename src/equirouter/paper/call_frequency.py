@@ -170,13 +170,13 @@ def _matrix(
     left, above, below = 1.3 / size[0], 1.2 / size[1], 0.12 / size[1]
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = figure.add_axes((left, below, 0.93 - left, 1 - above - below))
+        axes = figure.add_axes((left, below, 0.89 - left, 1 - above - below))
         values = [[100 * share for share in row] for row in shares.values()]
         axes.imshow(values, aspect="auto", cmap=_shades(), vmin=0, vmax=100)
         for row, cells in enumerate(values):
             for column, value in enumerate(cells):
                 text = "" if value == 0 else "<1" if value < 1 else f"{value:.0f}"
-                colour = "white" if value > 55 else INK
+                colour = "white" if value > 40 else INK
                 axes.text(column, row, text, ha="center", va="center", color=colour)
         for at, label in enumerate(axes.set_yticks(range(len(shares)), map(label_of, shares))):
             _style(label, italic=at == 0)

@@ -118,11 +118,11 @@ def _figure(errors: CostErrors, models: Sequence[str]) -> Figure:
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         left, right = figure.subplots(1, 2, sharey=True)
-        _dots(left, np.sqrt(errors.mse[order]), "root mean squared\nerror, USD", "{:.0e}")
-        _dots(right, 100 * errors.relative[order], "mean absolute error,\n% of mean cost", "{:.0f}")
+        _dots(left, np.sqrt(errors.mse[order]), "root mean squared, USD", "{:.0e}")
+        _dots(right, 100 * errors.relative[order], "mean absolute, % of mean", "{:.0f}")
         left.set_xscale("log")
         left.set_xlim(right=left.get_xlim()[1] * 6)
-        right.set_xlim(0, right.get_xlim()[1] * 1.2)
+        right.set_xlim(0, right.get_xlim()[1] * 1.25)
         left.set_yticks(range(len(models)), [models[row] for row in order], color=INK)
         left.set_ylim(-0.6, len(models) - 0.4)
         figure.suptitle(title, x=0.01, ha="left", fontsize=7.7, color=INK)
@@ -130,7 +130,7 @@ def _figure(errors: CostErrors, models: Sequence[str]) -> Figure:
 
     return Figure(
         "figA4",
-        draw_svg(paint, (3.5, _EDGES + _ROW * len(models)), title=title, points=7.0),
+        draw_svg(paint, (5.5, _EDGES + _ROW * len(models)), title=title, points=7.0),
         "Two rows of dots, one per model: the root mean squared error of its predicted cost in "
         "USD, and its mean absolute error in % of its mean cost.",
         "Models from the cheapest below to the dearest above. Left: small in USD where calls are "

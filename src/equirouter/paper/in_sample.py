@@ -103,7 +103,7 @@ def _figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: str) -> Fig
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel("place in the sweep, from the smallest to the largest budget, %")
+        axes.set_xlabel("place in the sweep of budgets, %")
         axes.set_ylim(-2, 102)
         draw_lines(axes, lines)
 
