@@ -116,6 +116,13 @@ def test_from_a_log_it_learns_whom_to_call() -> None:
     assert (hard == 1).mean() > 0.95
 
 
+def test_a_log_cannot_stop_early() -> None:
+    x, performance, cost_usd, _ = log_of(200, seed=2)
+    router = CausalRouter(epochs=2, hidden=8, patience=1)
+    with pytest.raises(ConfigError, match="leave patience out"):
+        router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))
+
+
 def test_a_model_that_was_hardly_called_is_named() -> None:
     x, performance, cost_usd, _ = log_of(40, seed=4)
     performance[:, 1] = np.nan

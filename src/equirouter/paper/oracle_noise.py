@@ -48,12 +48,12 @@ def noisy_oracle(context: Context) -> Section:
 def _finding(
     found: NoiseSweep, share: FloatArray, strongest: str, n_models: int
 ) -> tuple[Verdict, str]:
-    """Concentration: the strongest gets half of the calls at some sigma, or no more than chance."""
+    """Concentration: half of the calls at some sigma, and half as many again as chance gives."""
     means, rci = share.mean(axis=1), found.rci.mean(axis=1)
     performance = found.performance.mean(axis=1)
     top = int(means.argmax())
     verdict: Verdict = "partly reproduced"
-    if means[top] >= CONCENTRATED:
+    if means[top] >= max(CONCENTRATED, 1.5 / n_models):
         verdict = "reproduced"
     elif means[top] <= 2 / n_models:
         verdict = "not reproduced"

@@ -97,15 +97,22 @@ class CausalRouter(Router):
         require("torch", extra="train", purpose="train a router")
         from equirouter.routers import causal_network, training
 
+        seen = performance
         performance, cost_usd = complete_logged(
             embeddings, performance, cost_usd, clip=self.clip, rng=rng
         )
-        utility = self._utility(performance, cost_usd)
+        if performance is not seen and self.patience is not None:
+            raise ConfigError(
+                "patience needs validation outcomes of several models per query, and this is a log "
+                "with one: leave patience out"
+            )
+        spread = _spread(cost_usd)
+        utility = self._utility(performance, cost_usd, spread)
         held_out = None
         if validation is not None:
             held_out = (
                 validation.embeddings,
-                self._utility(validation.performance, validation.cost_usd),
+                self._utility(validation.performance, validation.cost_usd, spread),
             )
         schedule = training.Schedule(
             self.epochs,
@@ -149,9 +156,8 @@ class CausalRouter(Router):
                 x = graph.op("Relu", x)
         return x
 
-    def _utility(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:
+    def _utility(self, performance: FloatArray, cost_usd: FloatArray, spread: float) -> FloatArray:
         """(N, K), NaN where performance is not known, or cost is not and counts."""
-        spread = _spread(cost_usd)
         if self.loss == "classification":  # so little cost that it decides between equals only
             tie_break = np.nan_to_num(cost_usd) / spread * TIE
             performance = performance - tie_break
