@@ -38,7 +38,9 @@ class RouterDCRouter(Router):
     Presets: `default` is the form of the paper's authors, who train the model embeddings only, with
     5 best, 5 worst and temperature 0.07; the paper itself does not measure RouterDC. `original` has
     both losses and the source's numbers: 3 best, 3 worst, temperature 1, 8 clusters, 3 negatives,
-    batches of 16. Learning rate and epochs are made for a frozen encoder in both.
+    batches of 16. Learning rate and epochs are made for a frozen encoder in both. On validation
+    parts, five seeds, nAUC is 0.846 without the matrix and 0.830 with it on a part of RouterBench,
+    0.725 and 0.724 on MMLU + GSM8K.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
