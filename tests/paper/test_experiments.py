@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation import margin_distribution, noise_sweep
 from equirouter.paper import Context, Section
 from equirouter.paper import complexity as complexity_module
@@ -123,6 +123,21 @@ def pair(true: float, rci: float = 0.7) -> Pair:
 )
 def test_true_costs_change_nothing_or_something(found: dict[str, Pair], verdict: str) -> None:
     assert true_cost_finding(found, "large")[0] == verdict
+
+
+def test_margins_and_noise_are_taken_at_a_given_budget() -> None:
+    table = make_table()
+    given = Context(table, HashingEncoder(), ("knn",), budget_usd=0.002, n_seeds=1, resamples=0)
+    # small and middle fit 0.002 USD, large (about 0.01) never does: it gets no call at any noise
+    noise = run("fig3-noise", given).tables[0]
+    assert {getattr(row[1], "value", None) for row in noise.rows} == {0.0}
+    assert "two models fit a budget of 0.002 USD" in run("fig3-margin", given).finding
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan")])
+def test_a_budget_is_above_nothing(budget: float) -> None:
+    with pytest.raises(ConfigError, match="above 0"):
+        Context(make_table(), HashingEncoder(), ("knn",), budget_usd=budget)
 
 
 def test_true_costs_need_the_budget_policy(context: Context) -> None:

@@ -75,6 +75,14 @@ OutOption = Annotated[
     typer.Option(metavar="DIR", help="Tables, figures, report; default: runs/paper-DATASET."),
 ]
 
+BudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="USD",
+        help="What a call may cost in fig3-margin, fig3-noise, figA2 and figA3; default: no limit.",
+    ),
+]
+
 
 def paper(
     names: NamesArgument,
@@ -88,6 +96,7 @@ def paper(
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
     policy: PolicyOption = PolicyName.budget,
+    budget: BudgetOption = None,
     seeds: SeedsOption = None,
     resamples: ResamplesOption = 1000,
     out: OutOption = None,
@@ -117,6 +126,7 @@ def paper(
             routers=_routers(routers, given),
             policy=policy.value,
             n_seeds=seeds or _n_seeds(given),
+            budget_usd=budget,
             resamples=resamples,
             device=device.value,
             given=open_given(embeddings, outcomes, made),

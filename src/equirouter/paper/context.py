@@ -10,7 +10,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
 from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.protocol import (
@@ -36,7 +36,8 @@ class Context:
     """A data set, the protocol of a run, and what was computed under it so far.
 
     routers: specs as make_router takes them. policy, n_seeds, resamples, device: as run_benchmark
-    takes them. given: embeddings (N, d) of the queries by encoder, when they were made before.
+    takes them. budget_usd: what a call may cost where an experiment looks at one budget, None for
+    no limit. given: embeddings (N, d) of the queries by encoder, when they were made before.
     results: per kind of split what results.json of an earlier run holds, so that it is not run
     again. out: where run_benchmark leaves results and decisions, None for nowhere.
     """
@@ -46,6 +47,7 @@ class Context:
     routers: tuple[str, ...]
     policy: str = "budget"
     n_seeds: int = 3
+    budget_usd: float | None = None
     resamples: int = 1000
     device: str = "auto"
     given: Float32Array | None = None
@@ -55,6 +57,10 @@ class Context:
     progress: Progress = silent
 
     def __post_init__(self) -> None:
+        if self.budget_usd is not None and not self.budget_usd > 0:  # also refuses NaN
+            raise ConfigError(
+                f"the budget is {self.budget_usd} USD: expected a number above 0, for one call"
+            )
         for kind, results in self.results.items():
             self._check(kind, results)
         self._benches: dict[SplitKind, Results] = dict(self.results)

@@ -27,6 +27,7 @@ def noisy_oracle(context: Context) -> Section:
         complete.performance,
         complete.cost_usd,
         draws=DRAWS,
+        budget_usd=context.budget_usd,
         rng=stream(context.seeds[0], "oracle noise"),
         progress=context.progress,
     )
@@ -77,9 +78,15 @@ def _table(found: NoiseSweep, share: FloatArray, strongest: str) -> Table:
         "fig3-noise",
         ("sigma", f"calls to {strongest}", "performance", "RCI"),
         tuple(rows),
-        f"The oracle of Eq. 3 without a budget decides on performance + N(0, sigma squared) and is "
-        f"measured on the true outcomes; means over {DRAWS} draws of the noise and 95 % of them.",
+        f"The oracle of Eq. 3, {_limit(found)}, decides on performance + N(0, sigma squared) "
+        f"and is measured on the true outcomes; means over {DRAWS} draws of the noise and 95 % of "
+        "them, on the same queries.",
     )
+
+
+def _limit(found: NoiseSweep) -> str:
+    limit = found.budget_usd
+    return "without a budget" if limit is None else f"with a budget of {limit:g} USD"
 
 
 def _value(draws: FloatArray) -> Value:
