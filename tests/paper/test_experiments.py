@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation import margin_distribution, noise_sweep
+from equirouter.evaluation import check_claim, margin_distribution, noise_sweep
 from equirouter.paper import Context, Section
 from equirouter.paper import complexity as complexity_module
 from equirouter.paper.complexity import Cost, measured
@@ -17,6 +17,8 @@ from equirouter.paper.margins import _finding as margin_finding
 from equirouter.paper.oracle_noise import _finding as noise_finding
 from equirouter.paper.true_costs import Pair, Routed
 from equirouter.paper.true_costs import _finding as true_cost_finding
+from equirouter.paper.winner import _finding as winner_finding
+from equirouter.paper.winner import _noisy_weakest
 from equirouter.registry import EXPERIMENTS
 from equirouter.routers import make_router
 from tests.toys import HashingEncoder, make_table
@@ -138,6 +140,20 @@ def test_margins_and_noise_are_taken_at_a_given_budget() -> None:
 def test_a_budget_is_above_nothing(budget: float) -> None:
     with pytest.raises(ConfigError, match="above 0"):
         Context(make_table(), HashingEncoder(), ("knn",), budget_usd=budget)
+
+
+def test_the_most_likely_winner_needs_noise_of_one_law() -> None:
+    rng = np.random.default_rng(0)
+    means = np.array([0.6, 0.55, 0.55, 0.0])
+    models = ("a", "b", "c", "d")
+    noisy = _noisy_weakest(means, models, rng)
+    held = check_claim([(means, np.full(4, 0.1))], draws=5000, rng=rng)
+    # d has noise of 10 against gaps of 0.6: it wins nearly half of the draws, the other three share
+    # the rest
+    failed = check_claim([(means, np.array([0.1, 0.1, 0.1, 10.0]))], draws=5000, rng=rng)
+    assert (held.failures, failed.failures) == (0, 1)
+    assert winner_finding(held, failed, noisy)[0] == "reproduced"
+    assert winner_finding(failed, failed, noisy)[0] == "not reproduced"
 
 
 def test_true_costs_need_the_budget_policy(context: Context) -> None:

@@ -118,8 +118,8 @@ def _figure(errors: CostErrors, models: Sequence[str]) -> Figure:
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         left, right = figure.subplots(1, 2, sharey=True)
-        _dots(left, np.sqrt(errors.mse[order]), "root mean squared, USD", "{:.0e}")
-        _dots(right, 100 * errors.relative[order], "mean absolute, % of mean", "{:.0f}")
+        _dots(left, np.sqrt(errors.mse[order]), "root mean squared error, USD", "{:.0e}")
+        _dots(right, 100 * errors.relative[order], "mean absolute error, % of mean cost", "{:.1f}")
         left.set_xscale("log")
         left.set_xlim(right=left.get_xlim()[1] * 6)
         right.set_xlim(0, right.get_xlim()[1] * 1.25)
@@ -130,7 +130,7 @@ def _figure(errors: CostErrors, models: Sequence[str]) -> Figure:
 
     return Figure(
         "figA4",
-        draw_svg(paint, (5.5, _EDGES + _ROW * len(models)), title=title, points=7.0),
+        draw_svg(paint, (7.0, _EDGES + _ROW * len(models)), title=title, points=7.0),
         "Two rows of dots, one per model: the root mean squared error of its predicted cost in "
         "USD, and its mean absolute error in % of its mean cost.",
         "Models from the cheapest below to the dearest above. Left: small in USD where calls are "

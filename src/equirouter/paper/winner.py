@@ -162,12 +162,12 @@ def _shares(noisy: NoisyWeakest) -> Table:
 
 def _figure(noisy: NoisyWeakest) -> Figure:
     title = "How often a model wins, % of draws"
-    # drawn as the anchor of that name; two models' colours must not be a router's
+    # a model must not be drawn as a router: one has the look of the anchor, the other of its name
     lines = [
         Line(look, RATIOS, [100 * share for share in shares], label=label)
         for look, shares, label in (
             ("strongest", noisy.strongest_share, "strongest"),
-            ("equirouter", noisy.weakest_share, "weakest"),
+            ("weakest", noisy.weakest_share, "weakest"),
         )
     ]
 
