@@ -30,7 +30,7 @@ _ABLATIONS = {
 }
 _LABELS: Mapping[str, str] = MappingProxyType(
     {
-        EQUIROUTER: "equirouter, paper's",
+        EQUIROUTER: "equirouter (paper)",
         WITHOUT_JOINT_FEATURE: "w/o joint feature",
         WITHOUT_RANKING_LOSS: "w/o ranking loss",
     }
