@@ -14,7 +14,7 @@ MODULES = sorted(
     ".".join(("equirouter", *path.relative_to(SOURCE).with_suffix("").parts))
     for path in SOURCE.rglob("*.py")
     if path.stem not in ("__init__", "__main__")
-) + [f"equirouter.{folder.relative_to(SOURCE).as_posix()}" for folder in FOLDERS]
+) + [".".join(("equirouter", *folder.relative_to(SOURCE).parts)) for folder in FOLDERS]
 
 
 @pytest.mark.parametrize("module", MODULES)

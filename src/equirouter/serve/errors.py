@@ -1,0 +1,44 @@
+"""What the gateway answers when it cannot serve a request, in OpenAI's form."""
+
+from collections.abc import Mapping
+
+__all__ = ["GatewayError"]
+
+
+class GatewayError(Exception):
+    """An answer that is an error.
+
+    status: of HTTP. type, code, param: as OpenAI's clients know them, for example
+    "invalid_request_error", "model_not_found", "model". headers: such as Retry-After. detail:
+    further fields of the error object, such as which constraint removed which model.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type_: str = "invalid_request_error",
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.type = type_
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+        self.detail = dict(detail or {})
+
+    def body(self) -> dict[str, object]:
+        """The JSON document that the client gets."""
+        error: dict[str, object] = {
+            "message": self.message,
+            "type": self.type,
+            "param": self.param,
+            "code": self.code,
+        }
+        return {"error": error | self.detail}

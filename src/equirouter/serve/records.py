@@ -1,0 +1,172 @@
+"""What the parts of the gateway hand to each other.
+
+Money is an integer number of nano-USD (1e-9 USD): a token at 0.2 USD per million is 200 of them, so
+sums are exact. USD as a float is for predictions and for people.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "Attempt",
+    "AttemptOutcome",
+    "Candidate",
+    "Control",
+    "DecidedBy",
+    "Endpoint",
+    "Key",
+    "Plan",
+    "RequestRecord",
+    "Tokens",
+    "nusd",
+    "usd",
+]
+
+NUSD_PER_USD = 1_000_000_000
+
+Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "route"]
+DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure"]
+AttemptOutcome: TypeAlias = Literal[
+    "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
+]
+
+
+def nusd(amount_usd: float) -> int:
+    """Nano-USD of an amount in USD, rounded up: what is reserved is never too little."""
+    return math.ceil(round(amount_usd * NUSD_PER_USD, 3))
+
+
+def usd(amount_nusd: int) -> float:
+    """USD of an amount in nano-USD."""
+    return amount_nusd / NUSD_PER_USD
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a request asks of the router, at most one of the first three; none: the default.
+
+    budget_usd: most that this call may cost. quality: share of the strongest model's performance.
+    lambda_: performance that one USD must buy. exclude: models of the pool that must not be used.
+    session: requests of one session stay with a model where that pays.
+    """
+
+    budget_usd: float | None = None
+    quality: float | None = None
+    lambda_: float | None = None
+    exclude: frozenset[str] = frozenset()
+    session: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Who asks, and what they may.
+
+    models: names of the pool that the key may use, None for all. budget_nusd: per `period`, None
+    for no limit.
+    """
+
+    id: str
+    name: str
+    is_admin: bool = False
+    models: frozenset[str] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    budget_nusd: int | None = None
+    period: Literal["day", "month"] = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may answer, in the order in which it would be tried.
+
+    score, predicted_cost_usd: None where no router was asked. upper_nusd: most that the call can
+    cost: all prompt tokens and all tokens that the answer may have, at the model's prices.
+    """
+
+    model: str
+    upper_nusd: int
+    score: float | None = None
+    predicted_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who may answer a request, best first, and why; empty candidates: nobody, see removed.
+
+    setting, value: the operating point ("budget_usd", 0.002), None for a named model. removed:
+    model -> the constraint that removed it. prompt_tokens: counted here, an estimate of what the
+    provider will count. confidence: probability that the first candidate is within 0.02 of the
+    best, None where it is not known. class_: the budget class that the collapse alarm counts it in.
+    """
+
+    candidates: tuple[Candidate, ...]
+    decided_by: DecidedBy
+    setting: str | None = None
+    value: float | None = None
+    removed: Mapping[str, str] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    predicted_costs_usd: Mapping[str, float] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    max_output_tokens: int = 0
+    confidence: float | None = None
+    decision_ms: float = 0.0
+    pipeline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of an upstream. status: HTTP's, None where there was no answer."""
+
+    model: str
+    upstream: str
+    outcome: AttemptOutcome
+    status: int | None
+    ms: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a provider counted. cached_input, cache_write and audio_input are parts of input."""
+
+    input: int
+    output: int
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """All that is known of a request: filled in on its way, logged once when it is over.
+
+    started_at: Unix seconds. requested_model: as the client named it. served_model: who answered,
+    None if nobody did. cost_nusd: what the provider's usage comes to, None where nothing was used.
+    strongest_nusd: what the same tokens would have cost with the pipeline's strongest model.
+    prompt, answer: only with log_texts.
+    """
+
+    request_id: str
+    started_at: float
+    endpoint: Endpoint
+    requested_model: str
+    stream: bool = False
+    key_id: str | None = None
+    session: str | None = None
+    plan: Plan | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    served_model: str | None = None
+    tokens: Tokens | None = None
+    cost_nusd: int | None = None
+    strongest_nusd: int | None = None
+    first_byte_ms: float | None = None
+    total_ms: float = 0.0
+    status: int = 0
+    error: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
