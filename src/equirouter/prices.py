@@ -1,19 +1,25 @@
 """What models cost: the one place that knows prices, in USD per million tokens.
 
-PRICES is what RouterBench charged (Hu et al., 2024, arXiv:2403.12031, March 2024), FLAGSHIP_PRICES
-what LLMRouterBench paid OpenRouter (Li et al., 2026, arXiv:2601.07206, the model table of its
-README, late 2025). Open models that neither names are priced by their size: price_of_size. Prices
-change: a table of outcomes carries its own costs, and these are used only where costs have to be
-worked out from tokens.
+A Price and the Usage of a call give what the call cost. The tables here belong to published
+outcomes: PRICES is what RouterBench charged (Hu et al., 2024, arXiv:2403.12031, March 2024),
+FLAGSHIP_PRICES what LLMRouterBench paid OpenRouter (Li et al., 2026, arXiv:2601.07206, the model
+table of its README, late 2025). Open models that neither names are priced by their size:
+price_of_size. A table of outcomes carries its own costs, and these are used only where costs have
+to be worked out from tokens.
 """
 
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from equirouter.errors import ConfigError
+from equirouter.usage import Usage
+
+if TYPE_CHECKING:
+    from equirouter.arrays import FloatArray, IntArray
 
 __all__ = [
     "FLAGSHIP_PRICES",
@@ -23,7 +29,10 @@ __all__ = [
     "PRICES_DATE",
     "PRICES_SOURCE",
     "Price",
+    "Tier",
+    "Usage",
     "cost_usd",
+    "costs_usd",
     "estimated_tokens",
     "price_of",
     "price_of_size",
@@ -40,19 +49,60 @@ FLAGSHIP_PRICES_DATE = "2025-11"
 class Price:
     """USD per million tokens, of the prompt (input) and of the answer (output).
 
-    Raises ConfigError if a price is negative or not finite.
+    The other fields are for tokens that a provider charges apart; None means that it does not, and
+    they cost what the rest of the prompt or the answer costs. cached_input: read from a cache.
+    cache_write: written to one; long_cache_write: for the longer of two times, None as cache_write.
+    reasoning: generated but not shown. audio_input, audio_output: sound. tiers: what long prompts
+    cost, from the lowest limit to the highest.
+    Raises ConfigError if a price is negative or not finite, or if the limits do not rise.
     """
 
     input_usd_per_mtok: float
     output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    long_cache_write_usd_per_mtok: float | None = None
+    reasoning_usd_per_mtok: float | None = None
+    audio_input_usd_per_mtok: float | None = None
+    audio_output_usd_per_mtok: float | None = None
+    tiers: tuple["Tier", ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("input_usd_per_mtok", "output_usd_per_mtok"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "tiers" or (value is None and field.default is None):
+                continue
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
                 raise ConfigError(
-                    f"{name} is {value}; expected USD per million tokens, finite and not negative"
+                    f"{field.name} is {value}; expected USD per million tokens, finite and not "
+                    "negative"
                 )
+        limits = [tier.above_input_tokens for tier in self.tiers]
+        if limits != sorted(set(limits)):
+            raise ConfigError(f"tiers start above {limits} tokens; each limit must be higher")
+
+    def at(self, input_tokens: float) -> "Price":
+        """The price of a whole call with so long a prompt: its tier's, or this one."""
+        reached = [tier for tier in self.tiers if input_tokens > tier.above_input_tokens]
+        return reached[-1].price if reached else self
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What a call costs whose prompt has more than so many tokens: all of it, not only the excess.
+
+    price: complete in itself; nothing is taken over from the price below. Raises ConfigError if
+    the limit is not above 0, or the price has tiers of its own.
+    """
+
+    above_input_tokens: int
+    price: Price
+
+    def __post_init__(self) -> None:
+        if not self.above_input_tokens > 0:
+            raise ConfigError(f"above_input_tokens is {self.above_input_tokens}; expected above 0")
+        if self.price.tiers:
+            raise ConfigError("the price of a tier has tiers; they belong to the price above it")
 
 
 PRICES: Mapping[str, Price] = MappingProxyType(
@@ -153,14 +203,41 @@ def estimated_tokens(text: str) -> int:
     return -(-len(text.encode("utf-8")) // 4)
 
 
-def cost_usd(price: Price, input_tokens: float, output_tokens: float) -> float:
-    """USD of one call with that many tokens in the prompt and in the answer.
+def cost_usd(price: Price, usage: Usage) -> float:
+    """USD of one call: every token once, at the price of its kind, in the tier of its prompt."""
+    at = price.at(usage.input_tokens)
+    write = _or(at.cache_write_usd_per_mtok, at.input_usd_per_mtok)
+    charged = (
+        (usage.plain_input_tokens, at.input_usd_per_mtok),
+        (usage.cached_input_tokens, _or(at.cached_input_usd_per_mtok, at.input_usd_per_mtok)),
+        (usage.cache_write_tokens, write),
+        (usage.long_cache_write_tokens, _or(at.long_cache_write_usd_per_mtok, write)),
+        (usage.audio_input_tokens, _or(at.audio_input_usd_per_mtok, at.input_usd_per_mtok)),
+        (usage.plain_output_tokens, at.output_usd_per_mtok),
+        (usage.reasoning_tokens, _or(at.reasoning_usd_per_mtok, at.output_usd_per_mtok)),
+        (usage.audio_output_tokens, _or(at.audio_output_usd_per_mtok, at.output_usd_per_mtok)),
+    )
+    return math.fsum(tokens * usd for tokens, usd in charged) / 1e6
 
-    Raises ConfigError if a number of tokens is negative or not finite.
+
+def costs_usd(
+    price: Price, input_tokens: "FloatArray | IntArray", output_tokens: "FloatArray | IntArray"
+) -> "FloatArray":
+    """cost_usd of many calls without caches, reasoning and sound: USD, of the arrays' common shape.
+
+    Each call is in the tier of its own prompt. NaN tokens give NaN.
     """
-    for name, tokens in (("input_tokens", input_tokens), ("output_tokens", output_tokens)):
-        if not (math.isfinite(tokens) and tokens >= 0):
-            raise ConfigError(f"{name} is {tokens}; expected a number of tokens, not negative")
-    return (
-        input_tokens * price.input_usd_per_mtok + output_tokens * price.output_usd_per_mtok
+    import numpy as np
+
+    usd = (
+        np.asarray(input_tokens) * price.input_usd_per_mtok
+        + np.asarray(output_tokens) * price.output_usd_per_mtok
     ) / 1e6
+    for tier in price.tiers:
+        above = costs_usd(tier.price, input_tokens, output_tokens)
+        usd = np.where(np.asarray(input_tokens) > tier.above_input_tokens, above, usd)
+    return np.asarray(usd)
+
+
+def _or(price: float | None, otherwise: float) -> float:
+    return otherwise if price is None else price

@@ -20,7 +20,15 @@ from equirouter.data.hub import HubFile, fetch
 from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
-from equirouter.prices import FLAGSHIP_PRICES, Price, cost_usd, price_of, price_of_size, size_of
+from equirouter.prices import (
+    FLAGSHIP_PRICES,
+    Price,
+    Usage,
+    cost_usd,
+    price_of,
+    price_of_size,
+    size_of,
+)
 from equirouter.progress import Progress, silent
 
 __all__ = ["LLMRouterBench"]
@@ -203,7 +211,7 @@ def _cost(where: str, record: dict[str, Any], price: Price | None, run: _Run) ->
         run.n_unpriced += 1
         return math.nan
     run.n_repaired += 1
-    return cost_usd(price, *tokens)
+    return cost_usd(price, Usage(*tokens))
 
 
 def _number(where: str, record: dict[str, Any], name: str) -> float:

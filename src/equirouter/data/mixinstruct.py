@@ -21,7 +21,7 @@ from equirouter.data.layouts import with_suffixes
 from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
-from equirouter.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent
 
 __all__ = ["MixInstruct"]
@@ -166,7 +166,8 @@ def _add(found: _Found, place: str, row: dict[str, Any], metric: str) -> None:
             )
         price = found.prices.get(model) or _price(place, model)
         found.prices[model] = price
-        costs[model] = cost_usd(price, tokens, estimated_tokens(_text(place, candidate, "text")))
+        said = estimated_tokens(_text(place, candidate, "text"))
+        costs[model] = cost_usd(price, Usage(tokens, said))
         score = _score(found, place, candidate, metric)
         if score is not None:
             scores[model] = score

@@ -21,7 +21,7 @@ from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.unpickle import read_pickle_values
 from equirouter.errors import ConfigError, DataError
-from equirouter.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent
 
 __all__ = ["RouterEval"]
@@ -184,7 +184,7 @@ class RouterEval:
         texts = [text for benchmark in benchmarks for text in benchmark.texts]
         names = [(b.name, n) for b in benchmarks for n in range(1, len(b.texts) + 1)]
         tokens = np.array([estimated_tokens(text) for text in texts], dtype=np.float64)
-        per_token = np.array([cost_usd(price, 1, 0) for price in prices])
+        per_token = np.array([cost_usd(price, Usage(1, 0)) for price in prices])
         return Outcomes(
             query_ids=tuple(f"{name}/{number}" for name, number in names),
             texts=tuple(texts),

@@ -11,7 +11,7 @@ from equirouter.data.simulated_outcomes import drawn, expected
 from equirouter.data.simulated_profile import ACCURACY, PROFILES, VERBOSITY, Profile
 from equirouter.data.simulated_texts import FAMILIES, make_texts
 from equirouter.errors import ConfigError
-from equirouter.prices import PRICES, cost_usd
+from equirouter.prices import PRICES, costs_usd
 from equirouter.progress import Progress, silent
 
 __all__ = ["Simulated"]
@@ -114,11 +114,7 @@ def _costs(
         noise = LENGTH_NOISE * rng.standard_normal(len(texts))
         median = profile.output_tokens * VERBOSITY[model]
         tokens_out = np.ceil(median * np.exp(LENGTH_SLOPE * difficulty + noise))
-        price = PRICES[model]
-        costs[:, column] = [
-            cost_usd(price, int(given), int(said))
-            for given, said in zip(tokens_in, tokens_out, strict=True)
-        ]
+        costs[:, column] = costs_usd(PRICES[model], tokens_in, tokens_out)
     return costs
 
 

@@ -19,7 +19,7 @@ from equirouter.data.simulated_pictures import Scene, draw, hardness
 from equirouter.data.simulated_questions import QUESTIONS
 from equirouter.errors import ConfigError, OutputError
 from equirouter.output import make_folder
-from equirouter.prices import Price, cost_usd
+from equirouter.prices import Price, costs_usd
 from equirouter.progress import Progress, silent
 
 __all__ = ["SimulatedMultimodal"]
@@ -175,10 +175,7 @@ def _outcomes(
             noise = LENGTH_NOISE * rng.standard_normal(len(rows))
             median = _OUTPUT_TOKENS[task] * verbosity
             tokens_out = np.ceil(median * np.exp(LENGTH_SLOPE * difficulty + noise))
-            costs[rows, column] = [
-                cost_usd(price, given, said)
-                for given, said in zip(tokens_in.tolist(), tokens_out.tolist(), strict=True)
-            ]
+            costs[rows, column] = costs_usd(price, tokens_in, tokens_out)
     return performance, costs
 
 
