@@ -1,0 +1,350 @@
+"""What the gateway costs: latency, requests per second, memory, start, beside other proxies.
+
+    python benchmarks/bench_gateway.py [--rounds 5] [--seconds 3] [--litellm PYTHON]
+    python benchmarks/bench_gateway.py --soak 10          memory over 10 minutes of load
+    python benchmarks/bench_gateway.py --starts           from the start of the process to ready
+
+A fake provider (gateway_upstream.py) answers at once; the load (gateway_load.py) comes from a
+process of its own. Every system is asked in turn, round after round, and the table has medians over
+rounds. The gateway runs with a key, its budget, the decision log and the metrics on. `passthrough`
+is a bare proxy (gateway_passthrough.py, needs starlette and uvicorn[standard]); `litellm` is
+LiteLLM's proxy with one model, run by --litellm, the Python of an environment with litellm[proxy].
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).parent
+UPSTREAM, PASSTHROUGH, LITELLM = 19000, 19001, 19002
+GATEWAYS = {"static": 19010, "int8": 19011}
+WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
+TRAIN = {"static": ["--encoder", "static"], "int8": ["--window", "head", "--precision", "int8"]}
+NAMED = "mistralai/mixtral-8x7b-chat"
+
+
+def text_of(tokens: int) -> str:
+    """Every word is one token; two more mark the ends."""
+    return " ".join(WORDS[i % len(WORDS)] for i in range(tokens - 2))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: which server is asked, and for what."""
+
+    name: str
+    port: int
+    model: str
+    tokens: int = 20
+    keyed: bool = False
+
+    def body(self, folder: Path, stream: bool) -> Path:
+        document: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": text_of(self.tokens)}],
+            "max_tokens": 64,
+        }
+        if stream:
+            document["stream"] = True
+        path = folder / f"{self.name.replace(' ', '-')}{'-stream' if stream else ''}.json"
+        path.write_text(json.dumps(document))
+        return path
+
+
+CASES = (
+    Case("upstream itself", UPSTREAM, "fake"),
+    Case("passthrough", PASSTHROUGH, "fake"),
+    Case("litellm", LITELLM, "fake"),
+    Case("named", GATEWAYS["static"], NAMED, keyed=True),
+    Case("static, 20 tokens", GATEWAYS["static"], "equirouter/auto", keyed=True),
+    Case("static, 256 tokens", GATEWAYS["static"], "equirouter/auto", 256, keyed=True),
+    Case("int8, 20 tokens", GATEWAYS["int8"], "equirouter/auto", keyed=True),
+    Case("int8, 256 tokens", GATEWAYS["int8"], "equirouter/auto", 256, keyed=True),
+)
+
+
+def train(folder: Path) -> None:
+    for name, options in TRAIN.items():
+        if not (folder / name / "pipeline.json").exists():
+            command = ["train", "simulated", *options, "--quality", "0.9", "--quiet"]
+            run_equirouter([*command, "--out", str(folder / name)])
+
+
+def run_equirouter(arguments: list[str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "equirouter", *arguments], check=True, stdout=subprocess.PIPE
+    )
+    return done.stdout.decode()
+
+
+def configuration(folder: Path, name: str, workers: int = 1, batch: int | None = None) -> Path:
+    """gateway.toml of one gateway, all models served by the fake provider."""
+    pipeline = json.loads((folder / name / "pipeline.json").read_text())
+    store = folder / f"{name}-{workers}.db"
+    lines = [
+        f"[server]\nport = {GATEWAYS[name]}\nworkers = {workers}",
+        f'[pipeline]\npath = "{folder / name}"',
+        *([] if batch is None else [f"batch_size = {batch}"]),
+        f'[store]\nurl = "sqlite:///{store}"',
+        f'[upstreams.fake]\nbase_url = "http://127.0.0.1:{UPSTREAM}/v1"\nauth = "none"',
+    ]
+    lines += [f'[models."{model["name"]}"]\nupstream = "fake"' for model in pipeline["models"]]
+    path = folder / f"{name}-{workers}.toml"
+    path.write_text("\n\n".join(lines) + "\n")
+    return path
+
+
+def make_key(config: Path) -> str:
+    said = run_equirouter(
+        ["keys", "create", str(config), "--name", "bench", "--budget", "1000000", "--json"]
+    )
+    return str(json.loads(said)["key"])
+
+
+@contextmanager
+def process(command: list[str], log: Path, env: dict[str, str] | None = None) -> Iterator[int]:
+    """A server that is ended with what it started, whatever happens."""
+    with log.open("ab") as out:
+        started = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+        )
+    try:
+        yield started.pid
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+def wait_for(port: int, log: Path, path: str | None = None, seconds: float = 60) -> float:
+    """Seconds until the port answers; path: until GET of it answers 200."""
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        try:
+            if path is None:
+                socket.create_connection(("127.0.0.1", port), 0.2).close()
+                return time.perf_counter() - start
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=1) as answer:
+                if answer.status == 200:
+                    return time.perf_counter() - start
+        except OSError:
+            time.sleep(0.005)
+    raise SystemExit(f"port {port} does not answer; see {log}:\n{log.read_text()[-2000:]}")
+
+
+def gateway_command(config: Path) -> list[str]:
+    return [sys.executable, "-m", "equirouter", "serve", str(config)]
+
+
+def load(case: Case, body: Path, key: str, options: argparse.Namespace, c: int) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / "gateway_load.py"), "--port", str(case.port)]
+    command += ["--concurrency", str(c), "--seconds", str(options.seconds), "--body", str(body)]
+    if case.keyed:
+        command += ["--header", f"authorization: Bearer {key}"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
+    if set(found["statuses"]) != {"200"} or found["broken"]:
+        raise SystemExit(f"{case.name}, c={c}: {found}")
+    return found
+
+
+@contextmanager
+def servers(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, str]]:
+    """All systems, started; gives the key of each gateway by its name."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(name: str, command: list[str], env: dict[str, str] | None = None) -> Path:
+            log = folder / f"{name}.log"
+            stack.enter_context(process(command, log, env))
+            return log
+
+        script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
+        wait_for(UPSTREAM, start("upstream", script))
+        url = f"http://127.0.0.1:{UPSTREAM}"
+        script = [sys.executable, str(HERE / "gateway_passthrough.py"), "--upstream", url]
+        wait_for(PASSTHROUGH, start("passthrough", [*script, "--port", str(PASSTHROUGH)]))
+        if options.litellm:
+            log = start("litellm", *litellm(folder, options.litellm))
+            wait_for(LITELLM, log, "/health/liveliness")
+        keys = {}
+        for name, port in GATEWAYS.items():
+            config = configuration(folder, name)
+            keys[name] = make_key(config)
+            wait_for(port, start(name, gateway_command(config)), "/readyz")
+        yield keys
+
+
+def litellm(folder: Path, python: str) -> tuple[list[str], dict[str, str]]:
+    """LiteLLM's proxy with one model, no database, no key."""
+    config = folder / "litellm.yaml"
+    config.write_text(
+        "model_list:\n  - model_name: fake\n    litellm_params:\n      model: openai/fake\n"
+        f"      api_base: http://127.0.0.1:{UPSTREAM}/v1\n      api_key: none\n"
+    )
+    binary = Path(python).parent / "litellm"
+    command = [str(binary), "--config", str(config), "--port", str(LITELLM), "--host", "127.0.0.1"]
+    return command, {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+
+
+def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Medians over rounds: {case: {"c=1": {...}, "c=1, stream": {...}}}."""
+    cases = [case for case in CASES if options.litellm or case.port != LITELLM]
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {case.name: {} for case in cases}
+    with servers(folder, options) as keys:
+        for number in range(options.rounds):
+            for stream in (False, True):
+                for c in options.concurrency:
+                    what = f"c={c}{', stream' if stream else ''}"
+                    for case in cases:
+                        name = next((n for n, p in GATEWAYS.items() if p == case.port), "")
+                        body = case.body(folder, stream)
+                        found = load(case, body, keys.get(name, ""), options, c)
+                        runs[case.name].setdefault(what, []).append(found)
+            print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
+    return {name: {w: summary(f) for w, f in whats.items()} for name, whats in runs.items()}
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, float]:
+    def middle(read: Callable[[dict[str, Any]], float]) -> float:
+        return median(read(one) for one in found)
+
+    return {
+        "rps": middle(lambda one: one["requests_per_second"]),
+        "p50": middle(lambda one: one["latency_ms"]["p50"]),
+        "p99": middle(lambda one: one["latency_ms"]["p99"]),
+        "first": middle(lambda one: one["first_byte_ms"]["p50"]),
+    }
+
+
+def table(results: dict[str, Any]) -> str:
+    whats = list(next(iter(results.values())))
+    lines = ["| | " + " | ".join(whats) + " |", "|---|" + "---|" * len(whats)]
+    for name, found in results.items():
+        cells = []
+        for what in whats:
+            one = found[what]
+            cell = f"{one['rps']:,.0f}/s, {one['p50']:.2f} ms, {one['p99']:.2f} ms"
+            cells.append(cell + (f", {one['first']:.2f} ms" if "stream" in what else ""))
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def starts(folder: Path, options: argparse.Namespace) -> None:
+    """Seconds from the start of the process to the first 200 of /readyz, and its memory then."""
+    for name, port in GATEWAYS.items():
+        config = configuration(folder, name)
+        found, memory = [], []
+        for _ in range(options.rounds):
+            log = folder / f"start-{name}.log"
+            with process(gateway_command(config), log) as pid:
+                found.append(wait_for(port, log, "/readyz"))
+                memory.append(resident(pid))
+        print(f"{name}: ready after {median(found):.2f} s, {median(memory):.0f} MB")
+
+
+def resident(pid: int) -> float:
+    """MB of a process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    status = Path(f"/proc/{pid}/status").read_text()
+    own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return own / 1024 + sum(resident(int(child)) for child in children)
+
+
+def soak(folder: Path, options: argparse.Namespace) -> None:
+    """Memory of one worker while it serves about half of what it can, every 10 seconds."""
+    config = configuration(folder, "static")
+    key, case = make_key(config), CASES[4]
+    body = case.body(folder, stream=False)
+    script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
+    with (
+        process([*script, "--delay-ms", "5"], folder / "upstream.log"),
+        process(gateway_command(config), folder / "soak.log") as pid,
+    ):
+        wait_for(UPSTREAM, folder / "upstream.log")
+        wait_for(case.port, folder / "soak.log", "/readyz")
+        begin, seen = time.monotonic(), []
+        while (passed := time.monotonic() - begin) < options.soak * 60:
+            options.seconds = 9.5
+            found = load(case, body, key, options, 8)
+            seen.append((passed, resident(pid), found["requests_per_second"]))
+        for passed, memory, rate in seen[:: max(1, len(seen) // 20)] + seen[-1:]:
+            print(f"{passed:6.0f} s  {memory:6.1f} MB  {rate:6.0f} requests/s")
+        after = next(memory for passed, memory, _ in seen if passed >= min(60, options.soak * 30))
+        print(f"growth after the first minute: {100 * (seen[-1][1] / after - 1):+.1f} %")
+
+
+def scaling(folder: Path, options: argparse.Namespace) -> None:
+    """Two workers beside one, and micro-batches beside one query at a time, alternating."""
+    variants = {
+        "static, 1 worker": ("static", 1, None),
+        "static, 2 workers": ("static", 2, None),
+        "int8, batches": ("int8", 1, None),
+        "int8, one at a time": ("int8", 1, 1),
+    }
+    found: dict[str, list[float]] = {name: [] for name in variants}
+    script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
+    with process(script, folder / "upstream.log"):
+        wait_for(UPSTREAM, folder / "upstream.log")
+        for _ in range(options.rounds):
+            for name, (pipeline, workers, batch) in variants.items():
+                config = configuration(folder, pipeline, workers, batch)
+                key = make_key(config)
+                case = Case(name, GATEWAYS[pipeline], "equirouter/auto", keyed=True)
+                with process(gateway_command(config), folder / "scaling.log"):
+                    wait_for(case.port, folder / "scaling.log", "/readyz")
+                    one = load(case, case.body(folder, stream=False), key, options, 64)
+                found[name].append(one["requests_per_second"])
+    for name, rates in found.items():
+        print(f"{name}: {median(rates):,.0f} requests/s at c=64")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What the gateway costs.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--litellm", help="Python of an environment with litellm[proxy]")
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench-gateway"))
+    parser.add_argument("--starts", action="store_true")
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--soak", type=float, metavar="MINUTES")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    options.folder = options.folder.resolve()
+    train(options.folder)
+    if options.starts:
+        starts(options.folder, options)
+    elif options.scaling:
+        scaling(options.folder, options)
+    elif options.soak:
+        soak(options.folder, options)
+    else:
+        results = measured(options.folder, options)
+        (options.folder / "results.json").write_text(json.dumps(results, indent=1))
+        print("requests/s, latency p50, p99, and for streams the first byte\n")
+        print(table(results))
+
+
+if __name__ == "__main__":
+    main()

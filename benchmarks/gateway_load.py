@@ -1,0 +1,161 @@
+"""Load on an HTTP endpoint, from a process of its own: so many connections, each in a closed loop.
+
+    python benchmarks/gateway_load.py --port 8080 --concurrency 64 --seconds 3 --body body.json
+
+Prints one JSON document: requests per second, latency to the last byte and to the first byte of the
+body (percentiles, ms), the number of answers by status. Reads HTTP/1.1 straight from the socket, so
+that the client costs little. Talks to 127.0.0.1 only.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
+CHUNKED = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
+
+
+class Client(asyncio.Protocol):
+    """One kept-alive connection that asks again as soon as it has its answer."""
+
+    def __init__(self, request: bytes, run: "Run") -> None:
+        self.request = request
+        self.run = run
+        self.transport: Any = None
+        self.read = b""
+        self.body_at = -1
+        self.length: int | None = None
+        self.started = 0.0
+        self.first = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.ask()
+
+    def ask(self) -> None:
+        self.read, self.body_at, self.length, self.first = b"", -1, None, 0.0
+        self.started = time.perf_counter()
+        self.transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        self.read += data
+        if self.body_at < 0:
+            end = self.read.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self.body_at = end + 4
+            head = self.read[:end]
+            found = LENGTH.search(head)
+            self.length = int(found.group(1)) if found else None
+            if found is None and CHUNKED.search(head) is None:
+                self.run.broken += 1
+                self.transport.close()
+                return
+        if not self.first and len(self.read) > self.body_at:
+            self.first = time.perf_counter()
+        if self.length is not None:
+            done = len(self.read) >= self.body_at + self.length
+        else:
+            done = self.read.endswith(b"0\r\n\r\n")
+        if done:
+            now = time.perf_counter()
+            status = int(self.read[9:12])
+            self.run.note(status, now - self.started, (self.first or now) - self.started, self.read)
+            if self.run.over(now):
+                self.transport.close()
+            else:
+                self.ask()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None or not self.run.over(time.perf_counter()):
+            self.run.broken += 1
+        self.run.closed()
+
+
+class Run:
+    """What one load measured. Answers of the first warm_up seconds are not counted."""
+
+    def __init__(self, concurrency: int, warm_up: float, seconds: float) -> None:
+        now = time.perf_counter()
+        self.begin, self.end = now + warm_up, now + warm_up + seconds
+        self.left = concurrency
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.total: list[float] = []
+        self.first: list[float] = []
+        self.statuses: dict[int, int] = {}
+        self.broken = 0
+        self.sample = b""
+
+    def note(self, status: int, total: float, first: float, answer: bytes) -> None:
+        if time.perf_counter() < self.begin:
+            return
+        self.total.append(total)
+        self.first.append(first)
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        if status != 200 and not self.sample:
+            self.sample = answer[:2000]
+
+    def over(self, now: float) -> bool:
+        return now >= self.end
+
+    def closed(self) -> None:
+        self.left -= 1
+        if self.left == 0 and not self.done.done():
+            self.done.set_result(None)
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    if not seconds:
+        return {}
+    ordered = sorted(seconds)
+    at = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    last = len(ordered) - 1
+    return {name: ordered[min(last, int(share * len(ordered)))] * 1e3 for name, share in at.items()}
+
+
+async def load(options: argparse.Namespace) -> dict[str, Any]:
+    body = Path(options.body).read_bytes()
+    lines = [
+        f"POST {options.path} HTTP/1.1",
+        f"host: 127.0.0.1:{options.port}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *options.header,
+    ]
+    request = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    run = Run(options.concurrency, options.warm_up, options.seconds)
+    loop = asyncio.get_running_loop()
+    for _ in range(options.concurrency):
+        await loop.create_connection(lambda: Client(request, run), "127.0.0.1", options.port)
+    async with asyncio.timeout(options.warm_up + options.seconds + 30):
+        await run.done
+    return {
+        "requests_per_second": len(run.total) / options.seconds,
+        "latency_ms": percentiles(run.total),
+        "first_byte_ms": percentiles(run.first),
+        "statuses": run.statuses,
+        "broken": run.broken,
+        "sample": run.sample.decode("utf-8", "replace"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Load on an HTTP endpoint of this machine.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--path", default="/v1/chat/completions")
+    parser.add_argument("--concurrency", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--warm-up", type=float, default=0.5)
+    parser.add_argument("--body", required=True, help="A file with the JSON body.")
+    parser.add_argument("--header", action="append", default=[], help="NAME: VALUE")
+    print(json.dumps(uvloop.run(load(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()
