@@ -3,6 +3,10 @@
 settings.py     gateway.toml, checked; secrets by the name of a variable or file only
 records.py      what the parts hand to each other: keys, plans, attempts, a request's record
 errors.py       what is answered when a request cannot be served, in OpenAI's form
+parts.py        what the gateway expects of planner, admission, log, metrics and events
+chat.py         what is read of a body: messages, limits, what a model must be able to do
+controls.py     what a request asks of the router: by model name, in its body, by headers
+usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 """
 
 from equirouter.serve.errors import GatewayError

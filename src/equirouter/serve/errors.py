@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["GatewayError"]
+__all__ = ["GatewayError", "wrong_field"]
 
 
 class GatewayError(Exception):
@@ -42,3 +42,19 @@ class GatewayError(Exception):
             "code": self.code,
         }
         return {"error": error | self.detail}
+
+
+def wrong_field(param: str | None, found: object, expected: str) -> GatewayError:
+    """A 400 for a field of a request: where, what was found, what was expected."""
+    return GatewayError(
+        400, f"{param or 'the body'}: found {_shown(found)}; expected {expected}", param=param
+    )
+
+
+def _shown(found: object) -> str:
+    if found is None:
+        return "nothing"
+    if isinstance(found, list | dict):  # may be long, and hold what is not to be repeated
+        return "a list" if isinstance(found, list) else "an object"
+    shown = repr(found)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."

@@ -1,0 +1,131 @@
+"""What is read of a request's body: enough to decide, to bound the cost and to refuse nonsense.
+
+Everything else in the body is the upstream's business and is passed on as it came.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from equirouter.serve.errors import wrong_field
+from equirouter.serve.records import Endpoint
+from equirouter.serve.settings import LimitSettings
+
+__all__ = ["VIRTUAL", "ChatRequest", "chat_request", "checked_model"]
+
+VIRTUAL = "equirouter/"
+MOST_CHOICES = 128
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """A request for an answer, as far as the gateway reads it.
+
+    body: the parsed document. messages: the conversation in the form of chat completions, also
+    where the request was of another form. n: answers asked for. max_output_tokens: limit for one
+    answer, None where the request sets none. needs: of "vision", "tools", "json" and "audio" what
+    a model must be able to do. include_usage: whether the client wants the usage of a stream.
+    """
+
+    body: dict[str, Any]
+    model: str
+    messages: list[dict[str, Any]]
+    endpoint: Endpoint = "chat.completions"
+    stream: bool = False
+    include_usage: bool = False
+    n: int = 1
+    max_output_tokens: int | None = None
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the model's name asks for a decision."""
+        return self.model.startswith(VIRTUAL)
+
+
+def chat_request(
+    body: object, limits: LimitSettings, endpoint: Endpoint = "chat.completions"
+) -> ChatRequest:
+    """Read the body of a chat completion. Raises GatewayError 400 that names the field."""
+    if not isinstance(body, dict):
+        raise wrong_field(None, body, "a JSON object")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise wrong_field("messages", messages, "a list of at least one message")
+    if len(messages) > limits.max_messages:
+        raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
+    kinds: set[str] = set()
+    for place, message in enumerate(messages):
+        kinds.update(_kinds(message, f"messages[{place}]"))
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise wrong_field("stream_options", options, "an object")
+    return ChatRequest(
+        body=body,
+        model=checked_model(body),
+        messages=messages,
+        endpoint=endpoint,
+        stream=_flag(body, "stream"),
+        include_usage=bool(options and options.get("include_usage")),
+        n=_count(body, "n", MOST_CHOICES) or 1,
+        max_output_tokens=_count(body, "max_completion_tokens") or _count(body, "max_tokens"),
+        needs=_needs(body, kinds),
+    )
+
+
+def checked_model(body: dict[str, Any]) -> str:
+    """The model that is asked for. Raises GatewayError 400 where none is."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise wrong_field("model", model, "the name of a model, such as equirouter/auto")
+    return model
+
+
+def _kinds(message: object, place: str) -> Iterator[str]:
+    """What a message consists of beside text; checks its form."""
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise wrong_field(place, message, 'an object with a "role"')
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, list):
+        raise wrong_field(f"{place}.content", content, "a text, a list of parts, or null")
+    for number, part in enumerate(content):
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise wrong_field(f"{place}.content[{number}]", part, 'an object with a "type"')
+        if part["type"] == "image_url":
+            yield "vision"
+        elif part["type"] == "input_audio":
+            yield "audio"
+
+
+def _needs(body: dict[str, Any], kinds: set[str]) -> frozenset[str]:
+    needs = kinds
+    if body.get("tools") or body.get("functions"):
+        needs.add("tools")
+    form = body.get("response_format")
+    if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
+        needs.add("json")
+    modalities = body.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        needs.add("audio")
+    return frozenset(needs) if needs else _NOTHING
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _count(body: dict[str, Any], name: str, most: int = 2**31) -> int | None:
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+        raise wrong_field(name, value, f"a whole number from 1 to {most}")
+    return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise wrong_field(name, value, "true or false")
+    return bool(value)

@@ -1,0 +1,137 @@
+"""What a request asks of the router: by the virtual model's name, in its body, or by headers."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from equirouter.serve.chat import VIRTUAL, ChatRequest
+from equirouter.serve.errors import GatewayError, wrong_field
+from equirouter.serve.records import Control
+
+__all__ = ["CONTROL_HEADERS", "VIRTUAL_MODELS", "read_control"]
+
+VIRTUAL_MODELS = (
+    "equirouter/auto",
+    "equirouter/quality-0.98",
+    "equirouter/budget-0.002",
+    "equirouter/lambda-100",
+)
+"""The virtual models; of the last three any number may be named."""
+
+CONTROL_HEADERS = {
+    "x-equirouter-budget-usd": "budget_usd",
+    "x-equirouter-quality": "quality",
+    "x-equirouter-lambda": "lambda",
+    "x-equirouter-exclude": "exclude",
+    "x-equirouter-session": "session",
+}
+_NUMBERS = ("budget_usd", "quality", "lambda")
+_NAMED = {"budget": "budget_usd", "quality": "quality", "lambda": "lambda"}
+_ALLOWED = (
+    "allowed are budget_usd (USD, above 0), quality (above 0, at most 1) and lambda (0 or more), "
+    "at most one of them; exclude (names of models) and session (a text)"
+)
+_NO_CONTROL = Control()
+LONGEST_SESSION = 256
+
+
+def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> Control:
+    """The control of a request; takes `equirouter` out of its body.
+
+    Raises GatewayError 400 for one that is wrong or contradicts another, with what is allowed.
+    """
+    found: dict[str, Any] = {}
+    if chat.is_virtual and chat.model != VIRTUAL_MODELS[0]:
+        _add(found, *_of_name(chat.model), place=f"model {chat.model!r}")
+    given = chat.body.pop("equirouter", None)
+    if given is not None:
+        if not isinstance(given, dict):
+            raise _wrong("equirouter", given, "an object")
+        for name, value in given.items():
+            _add(found, name, _checked(name, value, f"equirouter.{name}"), place="equirouter")
+    for header, name in CONTROL_HEADERS.items():
+        text = headers.get(header)
+        if text is not None:
+            _add(found, name, _checked(name, _of_text(name, text, header), header), place=header)
+    if not found:
+        return _NO_CONTROL
+    points = [name for name in _NUMBERS if name in found]
+    if len(points) > 1:
+        raise GatewayError(400, f"{' and '.join(points)} exclude each other: {_ALLOWED}")
+    if not chat.is_virtual and points and points[0] != "budget_usd":
+        raise GatewayError(
+            400,
+            f"{points[0]} needs a virtual model, such as equirouter/auto; {chat.model!r} names "
+            "one model, and only budget_usd, exclude and session say something about that",
+            param=points[0],
+        )
+    return Control(
+        budget_usd=found.get("budget_usd"),
+        quality=found.get("quality"),
+        lambda_=found.get("lambda"),
+        exclude=found.get("exclude", frozenset()),
+        session=found.get("session"),
+    )
+
+
+def _of_name(model: str) -> tuple[str, object]:
+    """The control that a virtual model's name states: equirouter/budget-0.002."""
+    kind, _, text = model.removeprefix(VIRTUAL).partition("-")
+    if kind in _NAMED and text:
+        try:
+            return _NAMED[kind], _checked(_NAMED[kind], float(text), f"model {model!r}")
+        except ValueError:
+            pass
+    raise GatewayError(
+        404,
+        f"model {model!r}: the virtual models are {', '.join(VIRTUAL_MODELS)}, with any number",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _of_text(name: str, text: str, header: str) -> object:
+    if name == "exclude":
+        return [one.strip() for one in text.split(",") if one.strip()]
+    if name == "session":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise _wrong(header, text, "a number") from None
+
+
+def _checked(name: str, value: object, place: str) -> float | str | frozenset[str]:
+    if name in _NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong(place, value, "a number")
+        number = float(value)
+        if not math.isfinite(number):
+            raise _wrong(place, value, "a finite number")
+        if number < 0 or (number == 0 and name != "lambda") or (name == "quality" and number > 1):
+            raise _wrong(place, value, "a number in the range of this control")
+        return number
+    if name == "exclude":
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise _wrong(place, value, "a list of names of models")
+        return frozenset(value)
+    if name == "session":
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST_SESSION:
+            raise _wrong(place, value, f"a text of 1 to {LONGEST_SESSION} characters")
+        return value
+    raise _wrong(place, value, "no such control")
+
+
+def _add(found: dict[str, Any], name: str, value: object, *, place: str) -> None:
+    """Add a control; the same one twice must say the same."""
+    if name in found and found[name] != value:
+        raise GatewayError(
+            400,
+            f"{place}: {name} is {value!r} here and {found[name]!r} elsewhere in the request",
+            param=name,
+        )
+    found[name] = value
+
+
+def _wrong(place: str, found: object, expected: str) -> GatewayError:
+    return wrong_field(place, found, f"{expected}: {_ALLOWED}")

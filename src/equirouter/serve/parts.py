@@ -1,0 +1,73 @@
+"""What the gateway expects of its parts: each is a constructor argument of Gateway."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.records import Control, Key, Plan, RequestRecord
+
+__all__ = ["Admission", "Availability", "Events", "Metrics", "Planner", "RequestLog", "Ticket"]
+
+
+class Availability(Protocol):
+    """Whether a model of the pool can be called now: the health of its upstream."""
+
+    def __call__(self, model: str) -> str | None:
+        """None if it can; else why not, a text that begins with "unavailable"."""
+
+
+class Planner(Protocol):
+    """Who may answer a request, best first."""
+
+    @property
+    def strongest(self) -> str | None:
+        """The pipeline's strongest model, what savings are measured against; None without one."""
+
+    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+        """The ranked candidates. Raises GatewayError for a model that is not there or allowed."""
+
+
+class Ticket(Protocol):
+    """Money that is reserved for one request; exactly one of settle and release is called."""
+
+    async def extend(self, nusd: int) -> bool:
+        """Reserve so much in all before a dearer model is tried; False: the budget is too small."""
+
+    def settle(self, cost_nusd: int) -> None:
+        """The request cost so much. Never blocks."""
+
+    def release(self) -> None:
+        """The request cost nothing. Never blocks."""
+
+
+class Admission(Protocol):
+    """Keys, limits and budgets."""
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
+        """Who asks; None where no keys are configured. Raises GatewayError 401."""
+
+    async def admit(
+        self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
+    ) -> Ticket:
+        """Reserve what the call may cost at most. Raises GatewayError 429 when it is refused."""
+
+
+class RequestLog(Protocol):
+    """The decision log."""
+
+    def log(self, record: RequestRecord) -> None:
+        """Keep a finished request. Never blocks."""
+
+
+class Metrics(Protocol):
+    """Counters and histograms."""
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count a finished request. Never blocks."""
+
+
+class Events(Protocol):
+    """The live feed of the dashboard."""
+
+    def publish(self, record: RequestRecord) -> None:
+        """Tell the listeners of a finished request. Never blocks."""

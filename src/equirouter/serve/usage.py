@@ -1,0 +1,115 @@
+"""What a call cost: from the usage that the provider reports, in whole nano-USD."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from equirouter.errors import ConfigError, DataError
+from equirouter.prices import Price, Usage, cost_usd
+from equirouter.pricetable import shipped_prices
+from equirouter.serve.records import Tokens, nusd
+from equirouter.serve.settings import GatewaySettings, ModelSettings
+from equirouter.usage import usage_of
+
+__all__ = ["cost_nusd", "model_price", "model_prices", "reported", "tokens_of", "upper_nusd"]
+
+
+def model_prices(settings: GatewaySettings) -> dict[str, Price]:
+    """The price of every model of the pool. Raises ConfigError for one that has none."""
+    return {name: model_price(name, model) for name, model in settings.models.items()}
+
+
+def model_price(name: str, model: ModelSettings) -> Price:
+    """What a model costs: as the settings say, else by its name in the package's table."""
+    given = model.price
+    if given is not None:
+        return Price(
+            given.input,
+            given.output,
+            cached_input_usd_per_mtok=given.cached_input,
+            cache_write_usd_per_mtok=given.cache_write,
+            reasoning_usd_per_mtok=given.reasoning,
+            audio_input_usd_per_mtok=given.audio_input,
+            audio_output_usd_per_mtok=given.audio_output,
+        )
+    table = shipped_prices()
+    found = table.get(model.upstream_model or name) or table.get(name)
+    if found is None:
+        raise ConfigError(
+            f"models.{name}: no price is set, and the package's table of {table.as_of} has none "
+            "for that name. Set price = { input = USD, output = USD } per million tokens; "
+            "0 where the calls are free"
+        )
+    return found
+
+
+def tokens_of(report: Mapping[str, Any]) -> Tokens:
+    """The `usage` object of an answer as tokens. Raises DataError where it contradicts itself."""
+    if "prompt_tokens" not in report and "input_tokens" not in report and "total_tokens" in report:
+        report = {"prompt_tokens": report["total_tokens"], "completion_tokens": 0}  # embeddings
+    elif "prompt_tokens" in report and report.get("completion_tokens") is None:
+        report = {**report, "completion_tokens": 0}  # embeddings have no answer
+    usage = usage_of(report)
+    return Tokens(
+        input=int(usage.input_tokens),
+        output=int(usage.output_tokens),
+        cached_input=int(usage.cached_input_tokens),
+        cache_write=int(usage.cache_write_tokens + usage.long_cache_write_tokens),
+        reasoning=int(usage.reasoning_tokens),
+        audio_input=int(usage.audio_input_tokens),
+        audio_output=int(usage.audio_output_tokens),
+    )
+
+
+def cost_nusd(price: Price, tokens: Tokens) -> int:
+    """Nano-USD of a call, rounded up."""
+    return nusd(
+        cost_usd(
+            price,
+            Usage(
+                tokens.input,
+                tokens.output,
+                cached_input_tokens=tokens.cached_input,
+                cache_write_tokens=tokens.cache_write,
+                audio_input_tokens=tokens.audio_input,
+                reasoning_tokens=tokens.reasoning,
+                audio_output_tokens=tokens.audio_output,
+            ),
+        )
+    )
+
+
+def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
+    """The most that so many tokens can cost: each at the dearest price of its side, in any tier."""
+    tiers = (price, *(tier.price for tier in price.tiers))
+    dearest_input = max(
+        value
+        for tier in tiers
+        for value in (
+            tier.input_usd_per_mtok,
+            tier.cache_write_usd_per_mtok,
+            tier.long_cache_write_usd_per_mtok,
+            tier.audio_input_usd_per_mtok,
+        )
+        if value is not None
+    )
+    dearest_output = max(
+        value
+        for tier in tiers
+        for value in (
+            tier.output_usd_per_mtok,
+            tier.reasoning_usd_per_mtok,
+            tier.audio_output_usd_per_mtok,
+        )
+        if value is not None
+    )
+    return nusd((prompt_tokens * dearest_input + output_tokens * dearest_output) / 1e6)
+
+
+def reported(report: object) -> Tokens | None:
+    """The tokens of a `usage` field, None where there is none that can be counted with."""
+    if not isinstance(report, dict):
+        return None
+    try:
+        return tokens_of(report)
+    except DataError:
+        return None
