@@ -104,3 +104,24 @@ def test_shapes_that_differ_are_refused(name: str) -> None:
     scores, cost_usd = problem(0)
     with pytest.raises(DataError):
         made(name).choose(scores, cost_usd[:, :-1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@given(seed=SEEDS, place=st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_constraints_hold_at_every_setting(name: str, seed: int, place: float) -> None:
+    """Also where nothing that is feasible fits, and the cheapest answers all the same."""
+    scores, cost_usd = problem(seed)
+    feasible = allowed(seed, scores.shape)
+    kind = POLICIES.load(name)
+    points = kind().points(scores, cost_usd, 9) * (1 if place < 0.5 else 1e-3)
+    policy = kind(max(points[int(place * 8)], 1e-9))
+    chosen = policy.choose(scores, cost_usd, feasible)
+    ranked = policy.rank(scores, cost_usd, feasible)
+    np.testing.assert_array_equal(chosen, ranked[:, 0])
+    padded = np.column_stack([feasible, np.ones(len(feasible), dtype=bool)])  # -1 is none
+    assert np.take_along_axis(padded, ranked, axis=1).all()
+    assert ((chosen == NOTHING_FITS) <= ~feasible.any(axis=1)).all(), "someone may answer"
+    margin = policy.margin(scores, cost_usd, feasible)
+    assert (margin[feasible.sum(axis=1) < 2] == np.inf).all()
+    assert (margin >= 0).all()

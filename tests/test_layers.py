@@ -21,7 +21,9 @@ LAYERS = (
     "cli",
 )
 # root files that stand on layers
-ABOVE_ROOT = {"pipeline": "policy", "scoring": "cost", "stage": "policy", "stored": "policy"}
+ABOVE_ROOT = {"scoring": "cost"} | dict.fromkeys(
+    ("deciding", "decision", "pipeline", "stage", "stored"), "policy"
+)
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Ask": "equirouter.decision",
+    "Control": "equirouter.policy.control",
+    "ModelFacts": "equirouter.policy.constraints",
+    "Needs": "equirouter.policy.constraints",
     "Outcomes": "equirouter.data.outcomes",
     "RoutingPipeline": "equirouter.pipeline",
     "read_table": "equirouter.data.tables",
@@ -27,9 +31,13 @@ if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes as Outcomes
     from equirouter.data.tables import read_table as read_table
     from equirouter.data.tables import write_table as write_table
+    from equirouter.decision import Ask as Ask
     from equirouter.encoders import make_encoder as make_encoder
     from equirouter.evaluation.benchmark import run_benchmark as run_benchmark
     from equirouter.pipeline import RoutingPipeline as RoutingPipeline
+    from equirouter.policy.constraints import ModelFacts as ModelFacts
+    from equirouter.policy.constraints import Needs as Needs
+    from equirouter.policy.control import Control as Control
     from equirouter.routers import make_router as make_router
 
 

@@ -11,59 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from equirouter import __version__
+from equirouter.deciding import Order, decide_orders, feasible_row
+from equirouter.decision import Ask, Choices, Decision
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, UtilityPolicy
 from equirouter.policy.base import WhenNothingFits
+from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
+from equirouter.policy.control import Control
 
 if TYPE_CHECKING:
-    from equirouter.arrays import BoolArray, Float32Array, IntArray
+    from equirouter.arrays import Float32Array
     from equirouter.encoders.base import Encoder
     from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["Choices", "Decision", "Provenance", "RoutingPipeline"]
+__all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
-SCHEMA = 3  # 2: early exit, and what encoders learned. 3: calibrated scores, any policy
+SCHEMA = 4  # 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Which model answers a query, and why.
-
-    model: None when when_nothing_fits is "refuse" and nothing fits. fallbacks: what to try next, in
-    order, all within the budget. setting, value: the operating point, for example budget_usd 0.002.
-    fits: whether the model's predicted cost is within the budget. left_early: whether the first,
-    cheap stage was sure enough (see EarlyExit); scores and costs are those of the stage that
-    decided.
-    """
-
-    model: str | None
-    predicted_cost_usd: float | None
-    setting: str
-    value: float
-    fits: bool
-    fallbacks: tuple[str, ...]
-    scores: dict[str, float]
-    predicted_costs_usd: dict[str, float]
-    left_early: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """Decisions on many embeddings, as arrays.
-
-    chosen (N,): columns of models, -1 where nothing fits and that is refused. predicted_cost_usd
-    (N,): of the chosen model, NaN where there is none. fits (N,): whether it is within the budget.
-    """
-
-    models: tuple[str, ...]
-    chosen: "IntArray"
-    predicted_cost_usd: "Float32Array"
-    fits: "BoolArray"
-    setting: str
-    value: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +48,7 @@ class RoutingPipeline:
     policy: the kind that `quality` moves along, "budget" or "utility". calibration: that policy's
     operating points on validation data. quality: the target that counts when a call names none.
     confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
-    asked first.
+    asked first. model_facts: by name, what constraints are checked against; it may lack models.
     """
 
     def __init__(
@@ -97,6 +63,7 @@ class RoutingPipeline:
         confidence: float = 0.5,
         when_nothing_fits: WhenNothingFits = "cheapest",
         provenance: Provenance | None = None,
+        model_facts: Mapping[str, ModelFacts] | None = None,
     ) -> None:
         self.stage = stage
         self.models = tuple(models)
@@ -107,6 +74,8 @@ class RoutingPipeline:
         self.confidence = confidence
         self.when_nothing_fits = when_nothing_fits
         self.provenance = provenance or Provenance({}, {})
+        self.model_facts = dict(model_facts or {})
+        check_names(self.model_facts, self.models, what="model_facts")
 
     def decide(
         self,
@@ -115,13 +84,35 @@ class RoutingPipeline:
         image: str | None = None,
         budget_usd: float | None = None,
         quality: float | None = None,
+        performance: float | None = None,
         lambda_: float | None = None,
+        confidence: float | None = None,
+        needs: Needs | None = None,
     ) -> Decision:
         """Decide one query, with the path of its image if it has one: see decide_many."""
-        images = None if image is None else [image]
-        return self.decide_many(
-            [query], images=images, budget_usd=budget_usd, quality=quality, lambda_=lambda_
-        )[0]
+        control = Control(budget_usd, quality, performance, lambda_, confidence)
+        return self.decide_each([Ask(query, image, control, needs or Needs())])[0]
+
+    def decide_each(self, asks: Sequence[Ask]) -> list[Decision]:
+        """Decide queries that differ in control and constraints, all encoded in one batch.
+
+        A query's decision is the same, whichever others stand beside it. Errors: those of
+        decide_many; ConfigError for a removed model that the pipeline does not have.
+        """
+        policies: dict[Control, tuple[Policy, float]] = {}
+        constraints: dict[Needs, dict[str, str]] = {}
+        orders = []
+        for ask in asks:
+            if ask.control not in policies:
+                policies[ask.control] = self.policy_for(ask.control)
+            if ask.needs not in constraints:
+                constraints[ask.needs] = removed_by(ask.needs, self.models, self.model_facts)
+            removed = constraints[ask.needs]
+            if ask.removed:
+                check_names(ask.removed, self.models, what="removed")
+                removed = {**ask.removed, **removed}
+            orders.append(Order(ask, *policies[ask.control], *self._said(removed, ask.needs)))
+        return decide_orders(orders, self.models, self.stage, self.early_exit)
 
     @overload
     def decide_many(
@@ -131,7 +122,10 @@ class RoutingPipeline:
         images: Sequence[str | None] | None = None,
         budget_usd: float | None = None,
         quality: float | None = None,
+        performance: float | None = None,
         lambda_: float | None = None,
+        confidence: float | None = None,
+        needs: Needs | None = None,
     ) -> list[Decision]: ...
 
     @overload
@@ -141,7 +135,10 @@ class RoutingPipeline:
         embeddings: "Float32Array",
         budget_usd: float | None = None,
         quality: float | None = None,
+        performance: float | None = None,
         lambda_: float | None = None,
+        confidence: float | None = None,
+        needs: Needs | None = None,
     ) -> Choices: ...
 
     def decide_many(
@@ -152,80 +149,43 @@ class RoutingPipeline:
         embeddings: "Float32Array | None" = None,
         budget_usd: float | None = None,
         quality: float | None = None,
+        performance: float | None = None,
         lambda_: float | None = None,
+        confidence: float | None = None,
+        needs: Needs | None = None,
     ) -> list[Decision] | Choices:
-        """Decide each query under at most one control; without one, under the pipeline's quality.
+        """Decide each query under one control (see Control) and the same constraints.
 
         queries: texts. images: a path or None per text; beside one a text may be empty. embeddings:
         (N, d) of queries that were encoded before, by the pipeline's encoder; they may be
         memory-mapped, and any number of them is decided in blocks. No stage is left out then. Give
         texts or embeddings: texts give a list of Decision, embeddings Choices; a query's choice is
         the same, whichever way and beside whichever others it is decided.
-        budget_usd: limit for one call. quality: share of the strongest model's performance.
-        lambda_: performance that one USD must buy. Raises ConfigError for a control that makes no
-        sense, and for images where the encoder reads none; DataError for a query that is empty or
-        not valid Unicode, and for an image that cannot be read, with its path.
+        needs: a model that violates one is neither chosen nor a fallback, whatever the policy.
+        Raises ConfigError for a control that makes no sense, for an excluded model that the
+        pipeline does not have, and for images where the encoder reads none; DataError for a query
+        that is empty or not valid Unicode, and for an image that cannot be read, with its path.
         """
-        policy, value = self.policy_for(budget_usd=budget_usd, quality=quality, lambda_=lambda_)
+        control = Control(budget_usd, quality, performance, lambda_, confidence)
+        needs = needs or Needs()
         if (queries is None) == (embeddings is None):
             raise ConfigError("decide_many takes either queries or embeddings=")
         if embeddings is not None and images is not None:
             raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
         if embeddings is not None:
-            return self._choices(embeddings, policy, value)
-        return self._decisions(list(queries or ()), images, policy, value)
-
-    def _decisions(
-        self,
-        queries: list[str],
-        images: Sequence[str | None] | None,
-        policy: Policy,
-        value: float,
-    ) -> list[Decision]:
+            return self._choices(embeddings, control, needs)
         from equirouter.encoders.base import check_images
 
-        images = check_images(images, len(queries), encoder=self.stage.encoder)
-        early = self._left_early(queries, images, policy)
-        rest = [row for row, known in enumerate(early) if known is None]
-        if rest:
-            embeddings = self.stage.encode(
-                [queries[row] for row in rest], [images[row] for row in rest]
-            )
-            scores, costs = self.stage.numbers(embeddings, policy)
-            for place, row in enumerate(rest):
-                early[row] = (scores[place], costs[place])
-        left = set(range(len(queries))).difference(rest)
-        return [
-            self._decision(policy, value, *numbers, left_early=row in left)
-            for row, numbers in enumerate(early)
-            if numbers is not None
-        ]
+        self.policy_for(control)  # a wrong control is said of no queries too
+        texts = list(queries or ())
+        paths = check_images(images, len(texts), encoder=self.stage.encoder)
+        return self.decide_each(
+            [Ask(text, path, control, needs) for text, path in zip(texts, paths, strict=True)]
+        )
 
-    def _left_early(
-        self, queries: list[str], images: Sequence[str | None], policy: Policy
-    ) -> "list[tuple[Float32Array, Float32Array] | None]":
-        """Scores and costs (K,) of the queries that the first stage is sure of, None for others."""
-        found: list[tuple[Float32Array, Float32Array] | None] = [None] * len(queries)
-        if self.early_exit is None or not queries:
-            return found
-        threshold = self.early_exit.thresholds[policy.setting]
-        if threshold is None:
-            return found
-        stage = self.early_exit.stage
-        asked = [
-            row
-            for row, query in enumerate(queries)
-            if stage.encoder.accepts_images or images[row] is None or query.strip()
-        ]  # not those that it sees nothing of
-        if not asked:
-            return found
-        encoded = stage.encode([queries[row] for row in asked], [images[row] for row in asked])
-        scores, costs = stage.numbers(encoded, policy)
-        for place in np.flatnonzero(policy.margin(scores, costs) >= threshold).tolist():
-            found[asked[place]] = (scores[place], costs[place])
-        return found
-
-    def _choices(self, embeddings: "Float32Array", policy: Policy, value: float) -> Choices:
+    def _choices(self, embeddings: "Float32Array", control: Control, needs: Needs) -> Choices:
+        policy, value = self.policy_for(control)
+        removed, unknown = self._said(removed_by(needs, self.models, self.model_facts), needs)
         width = self.stage.encoder.dimension
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             raise DataError(
@@ -235,9 +195,11 @@ class RoutingPipeline:
         n = len(embeddings)
         chosen = np.empty(n, dtype=np.int64)
         paid = np.empty(n, dtype=np.float32)
+        allowed = feasible_row(self.models, removed)
 
         def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
-            columns = policy.choose(scores, costs)
+            feasible = np.broadcast_to(allowed, scores.shape) if removed else None
+            columns = policy.choose(scores, costs, feasible)
             chosen[rows] = columns
             paid[rows] = costs[np.arange(len(columns)), columns]
 
@@ -251,52 +213,32 @@ class RoutingPipeline:
             fits=~refused & policy.within(paid),
             setting=policy.setting,
             value=value,
+            removed=removed,
+            not_checked=unknown,
         )
 
-    def policy_for(
-        self,
-        *,
-        budget_usd: float | None = None,
-        quality: float | None = None,
-        lambda_: float | None = None,
-    ) -> tuple[Policy, float]:
+    def _said(self, removed: dict[str, str], needs: Needs) -> tuple[dict[str, str], dict[str, str]]:
+        """The removed models, and what of the needs could not be checked on the others."""
+        left = [model for model in self.models if model not in removed]
+        return removed, not_checked(needs, left, self.model_facts)
+
+    def policy_for(self, control: Control = Control()) -> tuple[Policy, float]:  # noqa: B008
         """The policy that a control means, and its setting's value."""
-        given = {"budget_usd": budget_usd, "quality": quality, "lambda": lambda_}
-        named = [name for name, value in given.items() if value is not None]
-        if len(named) > 1:
-            raise ConfigError(f"{' and '.join(named)} exclude each other: give one")
-        if budget_usd is not None:
-            return BudgetPolicy(budget_usd, when_nothing_fits=self.when_nothing_fits), budget_usd
-        if lambda_ is not None:
-            return UtilityPolicy(lambda_), lambda_
-        wanted = self.quality if quality is None else quality
-        point = self.calibration.operating_point(wanted, self.confidence)
-        if self.calibration.setting == BudgetPolicy.setting:  # a budget of 0 fits models for free
-            return self.policy_for(budget_usd=max(point.value, math.ulp(0.0)))
-        return self.policy_for(lambda_=point.value)
-
-    def _decision(
-        self,
-        policy: Policy,
-        value: float,
-        scores: "Float32Array",
-        costs: "Float32Array",
-        *,
-        left_early: bool,
-    ) -> Decision:
-        chosen, *rest = policy.rank(scores[None], costs[None])[0].tolist()
-        cost = costs[chosen]
-        return Decision(
-            model=None if chosen == NOTHING_FITS else self.models[chosen],
-            predicted_cost_usd=None if chosen == NOTHING_FITS else float(cost),
-            setting=policy.setting,
-            value=value,
-            fits=chosen != NOTHING_FITS and bool(policy.within(cost)),
-            fallbacks=tuple(self.models[column] for column in rest if column != NOTHING_FITS),
-            scores=dict(zip(self.models, scores.tolist(), strict=True)),
-            predicted_costs_usd=dict(zip(self.models, costs.tolist(), strict=True)),
-            left_early=left_early,
+        if control.budget_usd is not None:
+            policy = BudgetPolicy(control.budget_usd, when_nothing_fits=self.when_nothing_fits)
+            return policy, control.budget_usd
+        if control.lambda_ is not None:
+            return UtilityPolicy(control.lambda_), control.lambda_
+        quality = control.quality
+        if quality is None and control.performance is None:
+            quality = self.quality
+        confidence = self.confidence if control.confidence is None else control.confidence
+        point = self.calibration.operating_point(
+            quality, confidence, performance=control.performance
         )
+        if self.calibration.setting == BudgetPolicy.setting:  # a budget of 0 fits models for free
+            return self.policy_for(Control(budget_usd=max(point.value, math.ulp(0.0))))
+        return self.policy_for(Control(lambda_=point.value))
 
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.
@@ -328,7 +270,11 @@ class RoutingPipeline:
             "schema": SCHEMA,
             "package_version": __version__,
             "models": [
-                {"name": model, "price": None if price is None else asdict(price)}
+                {
+                    "name": model,
+                    "price": None if price is None else asdict(price),
+                    "facts": self._facts(model),
+                }
                 for model, price in prices.items()
             ],
             **self.stage.description(),
@@ -344,6 +290,15 @@ class RoutingPipeline:
             "split": dict(self.provenance.split),
             "test_metrics": dict(self.provenance.test_metrics),
             "weights_sha256": weights_sha256,
+        }
+
+    def _facts(self, model: str) -> dict[str, Any] | None:
+        if model not in self.model_facts:
+            return None
+        known = asdict(self.model_facts[model])
+        return {
+            name: sorted(value) if isinstance(value, frozenset) else value
+            for name, value in known.items()
         }
 
     @classmethod

@@ -48,17 +48,18 @@ class Stage:
     ) -> "tuple[Float32Array, Float32Array]":
         """Scores fit for the policy, and predicted costs in USD, (N, K) each."""
         scores, costs = self.scorer(embeddings)
-        return self._scaled(scores, policy), costs
+        return self.scaled(scores, policy), costs
 
     def each(self, embeddings: "Float32Array", policy: "Policy", use: UseOfBlock) -> None:
         """The same numbers block by block, however many embeddings: see Scorer.each."""
 
-        def scaled(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
-            use(rows, self._scaled(scores, policy), costs)
+        def use_scaled(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
+            use(rows, self.scaled(scores, policy), costs)
 
-        self.scorer.each(embeddings, scaled)
+        self.scorer.each(embeddings, use_scaled)
 
-    def _scaled(self, scores: "Float32Array", policy: "Policy") -> "Float32Array":
+    def scaled(self, scores: "Float32Array", policy: "Policy") -> "Float32Array":
+        """The router's scores as the policy needs them."""
         if self.scale is None or policy.needs != "expected_performance":
             return scores
         return self.scale.apply(scores).astype(np.float32)

@@ -2,9 +2,9 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from equirouter.cost import CostModel
 from equirouter.encoders import encoder_options, make_encoder
@@ -18,6 +18,7 @@ from equirouter.pipeline import (
     RoutingPipeline,
 )
 from equirouter.policy import Calibration
+from equirouter.policy.constraints import ModelFacts
 from equirouter.routers import make_router
 from equirouter.routers.scale import LineScale, Scale
 from equirouter.scoring import Scorer
@@ -35,9 +36,23 @@ class _Price(_Part):
     output_usd_per_mtok: float
 
 
+class _Facts(_Part):
+    context_tokens: PositiveInt | None
+    abilities: list[Literal["vision", "tools", "json"]] | None
+    regions: Annotated[list[str], Field(min_length=1)] | None
+
+    def facts(self) -> ModelFacts:
+        return ModelFacts(
+            self.context_tokens,
+            None if self.abilities is None else frozenset(self.abilities),
+            None if self.regions is None else frozenset(self.regions),
+        )
+
+
 class _Model(_Part):
     name: str
     price: _Price | None
+    facts: _Facts | None = None  # since schema 4
 
 
 class _Encoder(_Part):
@@ -118,6 +133,9 @@ def restore_pipeline(
         confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
         provenance=Provenance(description.data, description.split, description.test_metrics),
+        model_facts={
+            model.name: model.facts.facts() for model in description.models if model.facts
+        },
     )
 
 

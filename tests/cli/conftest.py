@@ -52,6 +52,26 @@ def pipeline(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(table, tmp_path_factory.mktemp("pipelines") / "knn", "knn:k=5")
 
 
+FACTS = """
+[small]
+context_tokens = 8192
+abilities = ["json"]
+regions = ["EU"]
+[large]
+context_tokens = 4096
+abilities = ["json", "tools"]
+regions = ["us", "eu"]
+"""
+
+
+@pytest.fixture(scope="package")
+def known_models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved pipeline that knows something of its models small and large."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    (folder / "models.toml").write_text(FACTS, "utf-8")
+    return trained(table, folder / "known", "knn:k=5", "--models", folder / "models.toml")
+
+
 @pytest.fixture(scope="package")
 def ranking_pipeline(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved pipeline whose scores only rank."""
@@ -65,8 +85,8 @@ def bench_arguments(
     return ["bench", table, *options, "--seeds", seeds, "--resamples", 20]
 
 
-def trained(table: Path, folder: Path, router: str) -> Path:
+def trained(table: Path, folder: Path, router: str, *more: object) -> Path:
     options = ["--encoder", "toy", "--router", router, "--quality", "0.3", "--out", folder]
-    ran = invoke("train", table, *options)
+    ran = invoke("train", table, *options, *more)
     assert ran.code == 0, ran.err
     return folder

@@ -50,7 +50,9 @@ def invoke_process(*arguments: str | bytes, stdin: bytes = b"", **variables: str
         [sys.executable, "-c", _WITH_TOY, *arguments],
         input=stdin,
         capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables,
+        env=os.environ
+        | {"PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
+        | variables,
         check=False,
     )
     return Ran(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))

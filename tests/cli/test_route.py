@@ -10,7 +10,7 @@ from tests.cli.invoke import invoke, invoke_process
 MODELS = {"small", "middle", "large"}
 DECISION = {
     *("model", "predicted_cost_usd", "setting", "value", "fits", "fallbacks", "scores"),
-    *("predicted_costs_usd", "left_early"),
+    *("predicted_costs_usd", "left_early", "removed", "not_checked"),
 }
 
 
@@ -87,6 +87,63 @@ def test_a_stream_keeps_order_and_other_fields(pipeline: Path) -> None:
     assert answers[7]["scores"] == pytest.approx(alone["scores"], abs=1e-6)
 
 
+def test_constraints_remove_models_and_say_why(known_models: Path) -> None:
+    query = "hard task1 query"
+    free = json.loads(invoke("route", known_models, query, "--lambda", "0", "--json").out)
+    assert (free["removed"], free["not_checked"]) == ({}, {})
+    options = ["--exclude", "small", "--needs", "tools", "--region", "eu,ch", "--lambda", "0"]
+    ran = invoke("route", known_models, query, *options, "--context-tokens", "5000", "--json")
+    document = json.loads(ran.out)
+    assert document["removed"] == {
+        "small": "excluded by name; abilities: no tools",
+        "large": "context_tokens: 5000 needed, 4096 at most; regions: us, allowed ch, eu",
+    }
+    assert (document["model"], document["fallbacks"]) == ("middle", [])
+    assert document["not_checked"] == {"middle": "not known: context_tokens, abilities, regions"}
+    words = invoke("route", known_models, query, *options).out.splitlines()
+    assert words[0] == "middle"
+    assert words[2:] == [
+        "removed: small (excluded by name; abilities: no tools)",
+        "removed: large (regions: us, allowed ch, eu)",
+        "middle: not known: abilities, regions",
+    ]
+
+
+def test_when_constraints_remove_all_there_is_no_model(known_models: Path) -> None:
+    ran = invoke("route", known_models, "x", "--exclude", "small,middle", "--exclude", "large")
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "no model: constraints removed all of them")
+
+
+def test_a_line_has_constraints_of_its_own(known_models: Path) -> None:
+    lines: list[dict[str, object]] = [
+        {"query": "easy x", "exclude": ["large"]},
+        {"query": "easy x", "needs": ["tools"], "region": None},
+        {"query": "easy x", "context_tokens": 4097, "exclude": None},
+        {"query": "easy x", "region": ["EU"]},
+    ]
+    stdin = "\n".join(map(json.dumps, lines)).encode()
+    ran = invoke("route", known_models, "-", "--exclude", "middle", stdin=stdin)
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert [answer["removed"].keys() for answer in answers] == [
+        {"middle", "large"},
+        {"middle", "small"},
+        {"middle", "large"},
+        {"middle", "large"},
+    ]
+    assert [answer["model"] for answer in answers] == ["small", "large", "small", "small"]
+
+
+def test_a_performance_and_a_confidence_are_controls(pipeline: Path) -> None:
+    sure = ["--performance", "0.3", "--confidence", "0.9"]
+    low, high, quality = (
+        json.loads(invoke("route", pipeline, "hard x", *options, "--json").out)
+        for options in (["--performance", "0.3"], sure, ["--quality", "0.3"])
+    )
+    assert low["setting"] == high["setting"] == "lambda"
+    assert high["value"] < low["value"]  # less lambda is dearer
+    assert quality["value"] >= low["value"]  # 0.3 of the strongest's performance is less than 0.3
+
+
 def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
     assert invoke("route", pipeline, "-", stdin=b"\n")[:2] == (0, "")
 
@@ -100,6 +157,11 @@ def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
         (b'{"query": "a", "x": NaN}', "stdin, line 1: not JSON: NaN is no JSON; write null"),
         (b"[" * 100_000, "stdin, line 1: not JSON"),
         (b'["a"]', 'stdin, line 1: expected {"query": "..."}'),
+        (b'{"query": "a", "exclude": ["smal"]}', "line 1: exclude: no model named 'smal'; did you"),
+        (b'{"query": "a", "exclude": "small"}', "line 1: exclude is 'small'; expected a list"),
+        (b'{"query": "a", "needs": ["legs"]}', "line 1: abilities: 'legs' is none; expected"),
+        (b'{"query": "a", "context_tokens": 0}', "line 1: context_tokens is 0: expected"),
+        (b'{"query": "a", "removed": {}}', "has a field 'removed', which the decision would"),
         (b'{"query": 3}', 'stdin, line 1: expected {"query": "..."}'),
         (b'{"query": "a", "model": "b"}', "has a field 'model', which the decision would"),
         (b'{"query": "\\ud800"}', "not valid Unicode"),
@@ -120,6 +182,11 @@ def test_a_damaged_line_is_named(stdin: bytes, words: str, pipeline: Path) -> No
         (["--quality", "2"], "quality is 2.0: expected a share"),
         (["--lambda", "-1"], "lambda is -1.0: expected a finite number of 0 or more"),
         (["--budget", "much"], "--budget"),
+        (["--performance", "0"], "performance is 0.0: expected a mean performance above 0"),
+        (["--budget", "1", "--confidence", "0.9"], "budget_usd promises neither"),
+        (["--quality", "0.3", "--confidence", "1"], "confidence is 1.0: expected 0.5 to below 1"),
+        (["--exclude", "smal"], "exclude: no model named 'smal'; did you mean 'small' or"),
+        (["--needs", "legs"], "abilities: 'legs' is none; expected vision, tools, json"),
     ],
 )
 def test_controls_that_make_no_sense_are_refused(

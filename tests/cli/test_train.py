@@ -16,7 +16,7 @@ FILES = ["pipeline.json", "weights.safetensors"]
 def test_a_pipeline_is_two_files_that_say_where_it_comes_from(pipeline: Path) -> None:
     assert sorted(path.name for path in pipeline.iterdir()) == FILES
     description = json.loads((pipeline / "pipeline.json").read_text("utf-8"))
-    assert description["schema"] == 3
+    assert description["schema"] == 4
     assert [model["name"] for model in description["models"]] == ["small", "middle", "large"]
     assert description["encoder"]["fingerprint"] == "toy--32"
     assert description["router"]["name"] == "knn"

@@ -14,72 +14,138 @@ import typer
 from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_json
 
 if TYPE_CHECKING:
-    from equirouter.pipeline import Decision, RoutingPipeline
+    from equirouter.decision import Ask, Decision
+    from equirouter.pipeline import RoutingPipeline
+    from equirouter.policy import Control, Needs
 
 __all__ = ["route"]
 
 BLOCK = 256  # lines decided together: enough to encode efficiently, few enough to see results flow
 
 
+QueryArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUERY|-",
+        help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout; a line '
+        'may have an "image", the path of one, and constraints of its own: "exclude", "needs" and '
+        '"region", lists of names, and "context_tokens".',
+    ),
+]
+ImageOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="The query's image, where one is read.")
+]
+BudgetOption = Annotated[
+    float | None, typer.Option(metavar="USD", help="Most that one call may cost.")
+]
+QualityOption = Annotated[
+    float | None,
+    typer.Option(metavar="SHARE", help="Of the strongest model's performance, such as 0.98."),
+]
+PerformanceOption = Annotated[
+    float | None, typer.Option(metavar="X", help="A mean performance as such, such as 0.8.")
+]
+LambdaOption = Annotated[
+    float | None,
+    typer.Option("--lambda", metavar="X", help="Performance that one USD must buy."),
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="That the quality or performance is kept, 0.5 to below 1; default: as trained.",
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B,...", help="Models that must not answer; may be repeated."),
+]
+NeedsOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B,...", help="What the model must have: vision, tools, json."),
+]
+RegionOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="A,B,...", help="The only regions that the data may go to, such as eu."),
+]
+ContextOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Tokens that the model must hold, the answer included."),
+]
+
+
 def route(
     pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],
-    query: Annotated[
-        str,
-        typer.Argument(
-            metavar="QUERY|-",
-            help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout; a '
-            'line may have an "image", the path of one.',
-        ),
-    ] = "-",
-    image: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The query's image, where one is read.")
-    ] = None,
-    budget: Annotated[
-        float | None, typer.Option(metavar="USD", help="Most that one call may cost.")
-    ] = None,
-    quality: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help="Of the strongest model's performance, such as 0.98."),
-    ] = None,
-    lambda_: Annotated[
-        float | None,
-        typer.Option("--lambda", metavar="X", help="Performance that one USD must buy."),
-    ] = None,
+    query: QueryArgument = "-",
+    image: ImageOption = None,
+    budget: BudgetOption = None,
+    quality: QualityOption = None,
+    performance: PerformanceOption = None,
+    lambda_: LambdaOption = None,
+    confidence: ConfidenceOption = None,
+    exclude: ExcludeOption = None,
+    needs: NeedsOption = None,
+    region: RegionOption = None,
+    context_tokens: ContextOption = None,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,  # noqa: ARG001  # every command has it; a decision is the result
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
+    from equirouter.decision import Ask
     from equirouter.pipeline import RoutingPipeline
+    from equirouter.policy import Control, removed_by
 
+    control = Control(budget, quality, performance, lambda_, confidence)
+    constraints = _needs(exclude, needs, region, context_tokens)
     loaded = RoutingPipeline.load(pipeline, weights=weights)
-    control = {"budget_usd": budget, "quality": quality, "lambda_": lambda_}
-    loaded.policy_for(**control)  # a wrong control is said before anything is read
+    loaded.policy_for(control)  # a wrong control or constraint is said before anything is read
+    removed_by(constraints, loaded.models, loaded.model_facts)
     if query == "-":
         if image is not None:
             raise typer.BadParameter(
                 'images of a stream are in its lines: {"query": ..., "image": ...}',
                 param_hint="--image",
             )
-        for line in _decided_lines(loaded, control):
+        for line in _decided_lines(loaded, control, constraints):
             typer.echo(line)
         return
-    decision = loaded.decide(query, image=image, **control)
+    decision = loaded.decide_each([Ask(query, image, control, constraints)])[0]
     if as_json:
         print_json(_as_json(decision))
     else:
         typer.echo(_in_words(decision))
 
 
-def _decided_lines(loaded: "RoutingPipeline", control: dict[str, Any]) -> Iterator[str]:
+def _needs(
+    exclude: list[str] | None,
+    abilities: list[str] | None,
+    regions: list[str] | None,
+    context_tokens: int | None,
+) -> "Needs":
+    from equirouter.policy import Needs
+
+    return Needs(
+        exclude=frozenset(_named(exclude)),
+        context_tokens=context_tokens,
+        abilities=frozenset(_named(abilities)),
+        regions=None if regions is None else frozenset(_named(regions)),
+    )
+
+
+def _named(lists: list[str] | None) -> list[str]:
+    """The names in several lists of an option, each with commas between."""
+    return [name for given in lists or [] for name in given.split(",") if name.strip()]
+
+
+def _decided_lines(loaded: "RoutingPipeline", control: "Control", needs: "Needs") -> Iterator[str]:
     """One JSON line per JSON line of stdin, in order; other fields of a line are kept."""
     from equirouter.errors import DataError
 
-    lines = _read_lines()
-    while block := list(islice(lines, BLOCK)):
-        images = [line.get("image") for line in block]
-        decisions = loaded.decide_many([line["query"] for line in block], images=images, **control)
-        for line, decision in zip(block, decisions, strict=True):
+    asks = _asks(loaded, control, needs)
+    while block := list(islice(asks, BLOCK)):
+        decisions = loaded.decide_each([ask for _, ask in block])
+        for (line, _), decision in zip(block, decisions, strict=True):
             decided = _as_json(decision)
             taken = next((name for name in line if name in decided), None)
             if taken is not None:
@@ -90,7 +156,47 @@ def _decided_lines(loaded: "RoutingPipeline", control: dict[str, Any]) -> Iterat
             yield json.dumps(line | decided, allow_nan=False)
 
 
-def _read_lines() -> Iterator[dict[str, Any]]:
+def _asks(
+    loaded: "RoutingPipeline", control: "Control", needs: "Needs"
+) -> Iterator[tuple[dict[str, Any], "Ask"]]:
+    """Each line of stdin, and what it asks: its own constraints beside those of the options."""
+    from equirouter.decision import Ask
+    from equirouter.errors import ConfigError, DataError
+    from equirouter.policy import removed_by
+
+    for place, line in _read_lines():
+        try:
+            own = _needs_of(line)
+            removed_by(own, loaded.models, loaded.model_facts)  # raises for a name of no model
+        except ConfigError as error:
+            raise DataError(f"{place}: {error}") from error
+        yield line, Ask(line["query"], line.get("image"), control, needs.joined(own))
+
+
+def _needs_of(line: dict[str, Any]) -> "Needs":
+    """The constraints of a line; a field that is null or not there asks nothing."""
+    from equirouter.errors import ConfigError
+    from equirouter.policy import Needs
+
+    named: dict[str, frozenset[str] | None] = {}
+    for field in ("exclude", "needs", "region"):
+        value = line.get(field)
+        if value is not None and not (isinstance(value, list) and all(map(_is_text, value))):
+            raise ConfigError(f"{field} is {value!r}; expected a list of names, or null")
+        named[field] = None if value is None else frozenset(value)
+    return Needs(
+        exclude=named["exclude"] or frozenset(),
+        context_tokens=line.get("context_tokens"),
+        abilities=named["needs"] or frozenset(),
+        regions=named["region"],
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _read_lines() -> Iterator[tuple[str, dict[str, Any]]]:
     from equirouter.errors import DataError
 
     for number, raw in enumerate(sys.stdin.buffer, start=1):
@@ -110,7 +216,7 @@ def _read_lines() -> Iterator[dict[str, Any]]:
             raise DataError(f"{place}: image is {image!r}; expected the path of a file, or null")
         if not line["query"].strip() and image is None:
             raise DataError(f"{place}: the query is empty; leave the line out or give it a text")
-        yield line
+        yield place, line
 
 
 def _refuse(constant: str) -> None:
@@ -124,7 +230,15 @@ def _as_json(decision: "Decision") -> dict[str, Any]:
 
 
 def _in_words(decision: "Decision") -> str:
+    removed = [f"removed: {name} ({why})" for name, why in decision.removed.items()]
+    removed += [f"{name}: {what}" for name, what in decision.not_checked.items()]
+    return "\n".join([_chosen(decision), *removed])
+
+
+def _chosen(decision: "Decision") -> str:
     if decision.model is None:
+        if len(decision.removed) == len(decision.scores):
+            return "no model: constraints removed all of them"
         return f"no model: nothing fits {decision.setting} {decision.value:g}"
     remark = "" if decision.fits else f"  (over {decision.setting} {decision.value:g}: cheapest)"
     fallbacks = ", ".join(decision.fallbacks[:3]) or "none"

@@ -72,6 +72,18 @@ EarlyExitOption = Annotated[
         "it is sure.",
     ),
 ]
+WhenOption = Annotated[WhenNothing, typer.Option(help="When no model is within the budget.")]
+SeedOption = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
+]
+ModelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="TOML or JSON, a table per model of context_tokens, abilities and regions: what "
+        "constraints are checked against.",
+    ),
+]
 PolicyChoice = Annotated[
     PolicyName | None,
     typer.Option(
@@ -95,13 +107,10 @@ def train(
     policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = 0.5,
-    when_nothing_fits: Annotated[
-        WhenNothing, typer.Option(help="When no model is within the budget.")
-    ] = WhenNothing.cheapest,
+    when_nothing_fits: WhenOption = WhenNothing.cheapest,
+    models: ModelsOption = None,
     split: SplitOption = SplitName.in_domain,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
-    ] = 42,
+    seed: SeedOption = 42,
     device: DeviceOption = Device.auto,
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     as_json: JsonOption = False,
@@ -111,6 +120,7 @@ def train(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.fit import fit_pipeline
     from equirouter.output import make_folder
+    from equirouter.policy import read_model_facts
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
@@ -120,6 +130,7 @@ def train(
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
+        cheaper = None if early_exit is None else make_text_encoder(early_exit, weights=weights)
         say_what_is_read(made, outcomes, quiet=quiet)
         make_folder(out)  # a place where nothing can be written is said before the work
         pipeline = fit_pipeline(
@@ -131,11 +142,10 @@ def train(
             quality=quality,
             confidence=confidence,
             when_nothing_fits=when_nothing_fits.value,
+            model_facts={} if models is None else read_model_facts(models, outcomes.models),
             split=split.value,
             seed=seed,
-            early_exit=None
-            if early_exit is None
-            else make_text_encoder(early_exit, weights=weights),
+            early_exit=cheaper,
             cache=EmbeddingCache(),
             device=device.value,
             progress=progress,

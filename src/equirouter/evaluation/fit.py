@@ -1,5 +1,7 @@
 """From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +21,7 @@ from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.policy import Calibration, Policy, calibrate, check_confidence, check_quality
 from equirouter.policy.base import WhenNothingFits
+from equirouter.policy.constraints import ModelFacts, check_names
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
@@ -42,6 +45,7 @@ def fit_pipeline(
     resamples: int = 1000,
     early_exit: Encoder | None = None,
     embeddings: Float32Array | None = None,
+    model_facts: Mapping[str, ModelFacts] | None = None,
     cache: EmbeddingCache | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -54,30 +58,29 @@ def fit_pipeline(
     that the target is kept, see Calibration.operating_point; 0.5 takes validation at its word.
     early_exit: a cheaper encoder; a router of the same kind on it is asked first, and decides where
     it is sure (see exit_threshold). embeddings: of encoder, when they were made before.
+    model_facts: by name, for the constraints of a call.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
     check_quality(quality)  # said now, and not after the training
     check_confidence(confidence)
+    check_names(model_facts or {}, outcomes.models, what="model_facts")
     require("torch", extra="train", purpose="fit routers and cost models")
     kind, rule = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
-    first = None
+    progress("fit", 0, 1)
+    fit = partial(fit_stage, outcomes, split=parts, router=router, device=device, cache=cache)
+    stages = join_stages(fit(encoder, embeddings), None)
     if early_exit is not None:
         first = embedded(early_exit, outcomes, parts, cache=cache, progress=progress)
-    progress("fit", 0, 1)
-    full = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
-    cheap = None
-    if early_exit is not None and first is not None:
-        cheap = fit_stage(outcomes, early_exit, first, parts, router, device=device, cache=cache)
-    stages = join_stages(full, cheap)
+        stages = join_stages(stages.full, fit(early_exit, first))
     calibration = _calibrated(stages, rule, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
     measured = _measured(stages, rule, resamples, stream(seed, "bootstrap"))
     progress("fit", 1, 1)
     return RoutingPipeline(
-        stage=full.stage,
+        stage=stages.full.stage,
         early_exit=stages.early_exit,
         models=outcomes.models,
         calibration=calibration,
@@ -86,6 +89,7 @@ def fit_pipeline(
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
         provenance=_provenance(outcomes, parts, measured, description_notes(outcomes, [router])),
+        model_facts=model_facts,
     )
 
 

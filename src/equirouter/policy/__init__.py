@@ -1,26 +1,37 @@
 """Policies: the only place where scores and predicted costs become a choice.
 
-base.py is the contract, order.py the order of the models by value and cost, budget.py the paper's
-per-query budget, utility.py performance minus priced cost, path.py every lambda at which one of its
-decisions changes, quality.py finds the operating point that keeps a stated share of the
-strongest's performance.
+base.py is the contract. constraints.py rules models out before any policy, by what is known of
+them, which modelfile.py reads; control.py is what a caller asks for. order.py has the order of the
+models by value and cost, budget.py the paper's per-query budget, utility.py performance minus
+priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
+operating point that keeps a stated share of the strongest's performance.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
 from equirouter.policy.budget import BudgetPolicy
+from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
+from equirouter.policy.control import Control
+from equirouter.policy.modelfile import read_model_facts
 from equirouter.policy.path import Path, utility_path
 from equirouter.policy.quality import Calibration, calibrate, check_confidence, check_quality
 from equirouter.policy.utility import UtilityPolicy
 
 __all__ = [
+    "ABILITIES",
     "NOTHING_FITS",
     "BudgetPolicy",
     "Calibration",
+    "Control",
+    "ModelFacts",
+    "Needs",
     "Path",
     "Policy",
     "UtilityPolicy",
     "calibrate",
     "check_confidence",
     "check_quality",
+    "not_checked",
+    "read_model_facts",
+    "removed_by",
     "utility_path",
 ]

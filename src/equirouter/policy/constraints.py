@@ -1,0 +1,165 @@
+"""Constraints: which models may answer a query at all, before any policy chooses.
+
+What is not known of a model never removes it: a table of facts that nobody filled in must not stop
+all traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from equirouter.errors import ConfigError
+
+__all__ = ["ABILITIES", "ModelFacts", "Needs", "check_names", "not_checked", "removed_by"]
+
+ABILITIES = ("vision", "tools", "json")
+"""Images in the query; calls of functions; answers that follow a JSON schema."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model; None is "not known".
+
+    context_tokens: of query and answer together. abilities: those of ABILITIES that it has, an
+    empty set for none of them. regions: where the data of a call may be processed or stored, all of
+    them, in words of your own such as "eu"; compared in lower case. Raises ConfigError.
+    """
+
+    context_tokens: int | None = None
+    abilities: frozenset[str] | None = None
+    regions: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        _check_tokens(self.context_tokens)
+        if self.abilities is not None:
+            object.__setattr__(self, "abilities", _abilities(self.abilities))
+        if self.regions is not None:
+            object.__setattr__(self, "regions", _regions(self.regions))
+            if not self.regions:
+                raise ConfigError("regions is empty: name at least one, or None for not known")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a query asks of a model; the default asks nothing.
+
+    exclude: names of models. context_tokens: that the model must hold, answer included. abilities:
+    that it must have. regions: the only ones that the data may go to; None is anywhere, an empty
+    set nowhere. Raises ConfigError.
+    """
+
+    exclude: frozenset[str] = frozenset()
+    context_tokens: int | None = None
+    abilities: frozenset[str] = frozenset()
+    regions: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude", _names("exclude", self.exclude))
+        _check_tokens(self.context_tokens)
+        object.__setattr__(self, "abilities", _abilities(self.abilities))
+        if self.regions is not None:
+            object.__setattr__(self, "regions", _regions(self.regions))
+
+    def joined(self, other: "Needs") -> "Needs":
+        """Both at once: what meets it meets either."""
+        tokens = [n for n in (self.context_tokens, other.context_tokens) if n is not None]
+        regions = [found for found in (self.regions, other.regions) if found is not None]
+        return Needs(
+            exclude=self.exclude | other.exclude,
+            context_tokens=max(tokens, default=None),
+            abilities=self.abilities | other.abilities,
+            regions=frozenset.intersection(*regions) if regions else None,
+        )
+
+
+def removed_by(
+    needs: Needs, models: Sequence[str], facts: Mapping[str, ModelFacts]
+) -> dict[str, str]:
+    """The models that must not answer, in the order of models, each with the reason in words.
+
+    facts: by name; a model without any is one of which nothing is known.
+    Raises ConfigError for an excluded name that no model has.
+    """
+    check_names(needs.exclude, models, what="exclude")
+    removed = {}
+    for model in models:
+        reasons = _reasons(needs, facts.get(model, ModelFacts()))
+        if model in needs.exclude:
+            reasons.insert(0, "excluded by name")
+        if reasons:
+            removed[model] = "; ".join(reasons)
+    return removed
+
+
+def not_checked(
+    needs: Needs, models: Iterable[str], facts: Mapping[str, ModelFacts]
+) -> dict[str, str]:
+    """What of the needs could not be checked, in words, for each of these models: not known."""
+    found = {}
+    for model in models:
+        known = facts.get(model, ModelFacts())
+        unknown = [
+            what
+            for what, needed, value in (
+                ("context_tokens", needs.context_tokens is not None, known.context_tokens),
+                ("abilities", bool(needs.abilities), known.abilities),
+                ("regions", needs.regions is not None, known.regions),
+            )
+            if needed and value is None
+        ]
+        if unknown:
+            found[model] = f"not known: {', '.join(unknown)}"
+    return found
+
+
+def check_names(names: Iterable[str], models: Sequence[str], *, what: str) -> None:
+    """Raise ConfigError, with the nearest names, for a name that none of the models has."""
+    for name in sorted(set(names) - set(models)):
+        near = get_close_matches(name, models, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ConfigError(
+            f"{what}: no model named {name!r}; {hint or 'the models are ' + ', '.join(models)}"
+        )
+
+
+def _reasons(needs: Needs, facts: ModelFacts) -> list[str]:
+    reasons = []
+    tokens, most = needs.context_tokens, facts.context_tokens
+    if tokens is not None and most is not None and tokens > most:
+        reasons.append(f"context_tokens: {tokens} needed, {most} at most")
+    if facts.abilities is not None and (missing := needs.abilities - facts.abilities):
+        reasons.append(f"abilities: no {', no '.join(sorted(missing))}")
+    if needs.regions is not None and facts.regions is not None:
+        outside = facts.regions - needs.regions
+        if outside:
+            allowed = ", ".join(sorted(needs.regions)) or "none"
+            reasons.append(f"regions: {', '.join(sorted(outside))}, allowed {allowed}")
+    return reasons
+
+
+def _abilities(given: Iterable[str]) -> frozenset[str]:
+    found = _names("abilities", given)
+    unknown = sorted(found - set(ABILITIES))
+    if unknown:
+        raise ConfigError(f"abilities: {unknown[0]!r} is none; expected {', '.join(ABILITIES)}")
+    return found
+
+
+def _regions(given: Iterable[str]) -> frozenset[str]:
+    return frozenset(name.lower() for name in _names("regions", given))
+
+
+def _names(what: str, given: Iterable[object]) -> frozenset[str]:
+    if isinstance(given, str):  # whose letters would be taken for names
+        raise ConfigError(f"{what} is {given!r}: expected a set of names, such as {{{given!r}}}")
+    names = set()
+    for name in given:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"{what}: {name!r} is no name")
+        names.add(name.strip())
+    return frozenset(names)
+
+
+def _check_tokens(given: object) -> None:
+    if given is not None and (not isinstance(given, int) or given is True or given < 1):
+        raise ConfigError(f"context_tokens is {given!r}: expected a whole number of 1 or more")

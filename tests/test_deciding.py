@@ -1,0 +1,193 @@
+"""Queries decided together, each under its own control and constraints."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from equirouter.encoders.base import Encoder
+from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.fit import fit_pipeline
+from equirouter.pipeline import Ask, RoutingPipeline
+from equirouter.policy import ABILITIES, Control, ModelFacts, Needs
+from equirouter.registry import ENCODERS, POLICIES
+from tests.toys import HashingEncoder, make_table
+
+MODELS = make_table().models
+FACTS = {
+    "small": ModelFacts(4096, frozenset(), frozenset({"eu"})),
+    "middle": ModelFacts(8192, frozenset({"json"}), frozenset({"us"})),
+    "large": ModelFacts(None, frozenset(ABILITIES), frozenset({"eu", "us"})),
+}
+CONTROLS = (
+    Control(),
+    Control(budget_usd=0.002),
+    Control(budget_usd=1e-9),
+    Control(lambda_=50.0),
+    Control(quality=0.3),
+    Control(performance=0.2, confidence=0.6),
+)
+
+
+@pytest.fixture(scope="module", params=["none", "early exit"])
+def made(request: pytest.FixtureRequest) -> RoutingPipeline:
+    cheap = HashingEncoder(salt="cheap") if request.param == "early exit" else None
+    pipeline = fit_pipeline(
+        make_table(),
+        HashingEncoder(),
+        router="knn:k=5",
+        quality=0.2,
+        early_exit=cheap,
+        model_facts=FACTS,
+    )
+    if pipeline.early_exit is not None:  # so that some leave and some do not
+        pipeline.early_exit.thresholds.update(budget_usd=0.15, **{"lambda": 0.1})  # type: ignore[attr-defined]
+    return pipeline
+
+
+NEEDS = st.builds(
+    Needs,
+    exclude=st.frozensets(st.sampled_from(MODELS), max_size=2),
+    context_tokens=st.none() | st.integers(1, 10_000),
+    abilities=st.frozensets(st.sampled_from(ABILITIES), max_size=1),
+    regions=st.none() | st.frozensets(st.sampled_from(["eu", "us"])),
+)
+ASKS = st.builds(
+    Ask,
+    query=st.sampled_from(make_table().texts),
+    control=st.sampled_from(CONTROLS),
+    needs=NEEDS,
+    removed=st.dictionaries(st.sampled_from(MODELS), st.just("down"), max_size=1),
+)
+
+
+def violates(model: str, ask: Ask) -> bool:
+    """By the definition, without the code under test."""
+    facts, needs = FACTS[model], ask.needs
+    return (
+        model in needs.exclude
+        or model in ask.removed
+        or (facts.context_tokens or 10**9) < (needs.context_tokens or 0)
+        or not needs.abilities <= (facts.abilities or set())
+        or (needs.regions is not None and not (facts.regions or set()) <= needs.regions)
+    )
+
+
+@given(asks=st.lists(ASKS, max_size=12))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@pytest.mark.parametrize("when", ["cheapest", "refuse"])
+def test_what_violates_a_constraint_never_answers(
+    when: Any, asks: list[Ask], made: RoutingPipeline
+) -> None:
+    made.when_nothing_fits = when
+    for ask, decision in zip(asks, made.decide_each(asks), strict=True):
+        wrong = {model for model in MODELS if violates(model, ask)}
+        assert decision.removed.keys() == wrong
+        assert not wrong & {decision.model, *decision.fallbacks}
+        if len(wrong) == len(MODELS):
+            assert (decision.model, decision.fits, decision.fallbacks) == (None, False, ())
+        elif when == "cheapest":
+            assert decision.model is not None
+        if not decision.fits and decision.model is not None:
+            left = [model for model in MODELS if model not in wrong]
+            assert decision.model == min(left, key=decision.predicted_costs_usd.__getitem__)
+        assert decision.not_checked.keys() <= {"large"}  # of the others all is known
+    made.when_nothing_fits = "cheapest"
+
+
+@given(asks=st.lists(ASKS, min_size=1, max_size=12))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_each_is_decided_as_it_is_alone(asks: list[Ask], made: RoutingPipeline) -> None:
+    assert made.decide_each(asks) == [made.decide_each([ask])[0] for ask in asks]
+
+
+class Counting(HashingEncoder):
+    """Keeps how many texts each call had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+
+    def embed(self, texts: tuple[str, ...], *rest: Any) -> Any:
+        self.calls.append(len(texts))
+        return super().embed(texts, *rest)
+
+
+def test_all_are_encoded_in_one_batch(made: RoutingPipeline) -> None:
+    encoder: Encoder = Counting()
+    stage = dataclasses.replace(made.stage, encoder=encoder)
+    pipeline = RoutingPipeline(stage=stage, models=MODELS, calibration=made.calibration)
+    asks = [
+        Ask(f"easy {row}", control=CONTROLS[row % 3], needs=Needs(exclude=frozenset({MODELS[row]})))
+        for row in range(3)
+    ]
+    pipeline.decide_each(asks)
+    assert encoder.calls == [3]  # type: ignore[attr-defined]
+
+
+def test_a_decision_says_who_was_removed_by_whom(made: RoutingPipeline) -> None:
+    ask = Ask(
+        "easy task1 query",
+        control=Control(lambda_=1e6),  # the cheapest that may
+        needs=Needs(abilities=frozenset({"json"}), context_tokens=10),
+        removed={"middle": "its upstream is down"},
+    )
+    decision = made.decide_each([ask])[0]
+    assert decision.removed == {"small": "abilities: no json", "middle": "its upstream is down"}
+    assert decision.not_checked == {"large": "not known: context_tokens"}
+    assert (decision.model, decision.fallbacks) == ("large", ())
+
+
+def test_embeddings_are_decided_under_constraints_too(made: RoutingPipeline) -> None:
+    texts = make_table().texts
+    needs = Needs(exclude=frozenset({"small"}))
+    alone = RoutingPipeline(
+        stage=made.stage, models=MODELS, calibration=made.calibration, model_facts=FACTS
+    )
+    choices = alone.decide_many(embeddings=HashingEncoder().encode(texts), needs=needs, lambda_=9.0)
+    decisions = alone.decide_many(texts, needs=needs, lambda_=9.0)
+    assert [MODELS[column] for column in choices.chosen] == [d.model for d in decisions]
+    assert choices.removed == decisions[0].removed == {"small": "excluded by name"}
+    everyone = Needs(exclude=frozenset(MODELS))
+    none = alone.decide_many(embeddings=HashingEncoder().encode(texts[:2]), needs=everyone)
+    assert none.chosen.tolist() == [-1, -1]
+    assert np.isnan(none.predicted_cost_usd).all()
+    assert not none.fits.any()
+
+
+def test_names_that_no_model_has_are_refused(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="exclude: no model named 'larg'; did you mean 'large'"):
+        made.decide("x", needs=Needs(exclude=frozenset({"larg"})))
+    with pytest.raises(ConfigError, match="removed: no model named 'gone'"):
+        made.decide_each([Ask("x", removed={"gone": "down"})])
+    with pytest.raises(ConfigError, match="model_facts: no model named 'tiny'"):
+        fit_pipeline(make_table(), HashingEncoder(), model_facts={"tiny": ModelFacts()})
+
+
+def test_images_are_one_per_query(made: RoutingPipeline) -> None:
+    with pytest.raises(DataError, match="1 images for 2 texts"):
+        made.decide_many(["a", "b"], images=[None])
+
+
+def test_facts_are_saved_with_the_pipeline(
+    made: RoutingPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENCODERS._paths, "toy", "tests.toys:HashingEncoder")
+    loaded = RoutingPipeline.load(made.save(tmp_path))
+    assert loaded.model_facts == FACTS
+    needs = Needs(abilities=frozenset({"json"}))
+    assert loaded.decide("easy", needs=needs) == made.decide("easy", needs=needs)
+
+
+def test_the_registered_policies_are_those_that_a_control_can_ask_for() -> None:
+    """The property above goes through every policy that a pipeline can decide by."""
+    settings_of = {POLICIES.load(name).setting for name in POLICIES.names()}
+    assert settings_of == {"budget_usd", "lambda"}
