@@ -7,6 +7,8 @@ parts.py        what the gateway expects of planner, admission, log, metrics and
 chat.py         what is read of a body: messages, limits, what a model must be able to do
 controls.py     what a request asks of the router: by model name, in its body, by headers
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
+reporting.py    what the dashboard asks of the store
+metrics.py      Prometheus metrics; sharing.py adds those of several workers up
 """
 
 from equirouter.serve.errors import GatewayError

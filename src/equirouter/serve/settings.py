@@ -248,9 +248,15 @@ class CollapseSettings(_Section):
 
 
 class TelemetrySettings(_Section):
-    """metrics, dashboard: whether they are served. otel: traces, set by the OTEL_* variables."""
+    """What can be looked at. otel: traces, set by the OTEL_* variables.
+
+    metrics, dashboard: whether they are served. metrics_open: whether /metrics may be read without
+    the admin key from another machine. metrics_by_key: whether the ids of keys are a label.
+    """
 
     metrics: bool = True
+    metrics_open: bool = False
+    metrics_by_key: bool = False
     dashboard: bool = True
     otel: bool = False
 
