@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from equirouter.policy.constraints import Needs
-from equirouter.policy.control import Control
+from equirouter.policy.control import NO_CONTROL, Control
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
@@ -18,14 +18,14 @@ class Ask:
     """One query, and how it is to be decided.
 
     image: the path of one; beside it the query may be empty. needs: constraints that the pipeline
-    checks. removed: models that the caller rules out for reasons of its own, each with the reason
-    in words, such as an upstream that is down.
+    checks, None for none. removed: models that the caller rules out for reasons of its own, each
+    with the reason in words, such as an upstream that is down.
     """
 
     query: str
     image: str | None = None
-    control: Control = field(default_factory=Control)
-    needs: Needs = field(default_factory=Needs)
+    control: Control = NO_CONTROL
+    needs: Needs | None = None
     removed: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -18,7 +18,7 @@ from equirouter.output import atomic_write, make_folder
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, UtilityPolicy
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
-from equirouter.policy.control import Control
+from equirouter.policy.control import NO_CONTROL, Control
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
@@ -91,7 +91,7 @@ class RoutingPipeline:
     ) -> Decision:
         """Decide one query, with the path of its image if it has one: see decide_many."""
         control = Control(budget_usd, quality, performance, lambda_, confidence)
-        return self.decide_each([Ask(query, image, control, needs or Needs())])[0]
+        return self.decide_each([Ask(query, image, control, needs)])[0]
 
     def decide_each(self, asks: Sequence[Ask]) -> list[Decision]:
         """Decide queries that differ in control and constraints, all encoded in one batch.
@@ -100,18 +100,19 @@ class RoutingPipeline:
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
         policies: dict[Control, tuple[Policy, float]] = {}
-        constraints: dict[Needs, dict[str, str]] = {}
+        constraints: dict[Needs | None, dict[str, str]] = {None: {}}
         orders = []
         for ask in asks:
             if ask.control not in policies:
                 policies[ask.control] = self.policy_for(ask.control)
             if ask.needs not in constraints:
-                constraints[ask.needs] = removed_by(ask.needs, self.models, self.model_facts)
+                constraints[ask.needs] = self._removed(ask.needs)
             removed = constraints[ask.needs]
             if ask.removed:
                 check_names(ask.removed, self.models, what="removed")
                 removed = {**ask.removed, **removed}
-            orders.append(Order(ask, *policies[ask.control], *self._said(removed, ask.needs)))
+            unknown = self._not_checked(ask.needs, removed)
+            orders.append(Order(ask, *policies[ask.control], removed, unknown))
         return decide_orders(orders, self.models, self.stage, self.early_exit)
 
     @overload
@@ -167,7 +168,6 @@ class RoutingPipeline:
         that is empty or not valid Unicode, and for an image that cannot be read, with its path.
         """
         control = Control(budget_usd, quality, performance, lambda_, confidence)
-        needs = needs or Needs()
         if (queries is None) == (embeddings is None):
             raise ConfigError("decide_many takes either queries or embeddings=")
         if embeddings is not None and images is not None:
@@ -183,9 +183,11 @@ class RoutingPipeline:
             [Ask(text, path, control, needs) for text, path in zip(texts, paths, strict=True)]
         )
 
-    def _choices(self, embeddings: "Float32Array", control: Control, needs: Needs) -> Choices:
+    def _choices(
+        self, embeddings: "Float32Array", control: Control, needs: Needs | None
+    ) -> Choices:
         policy, value = self.policy_for(control)
-        removed, unknown = self._said(removed_by(needs, self.models, self.model_facts), needs)
+        removed = self._removed(needs)
         width = self.stage.encoder.dimension
         if embeddings.ndim != 2 or embeddings.shape[1] != width:
             raise DataError(
@@ -214,15 +216,19 @@ class RoutingPipeline:
             setting=policy.setting,
             value=value,
             removed=removed,
-            not_checked=unknown,
+            not_checked=self._not_checked(needs, removed),
         )
 
-    def _said(self, removed: dict[str, str], needs: Needs) -> tuple[dict[str, str], dict[str, str]]:
-        """The removed models, and what of the needs could not be checked on the others."""
-        left = [model for model in self.models if model not in removed]
-        return removed, not_checked(needs, left, self.model_facts)
+    def _removed(self, needs: Needs | None) -> dict[str, str]:
+        return {} if needs is None else removed_by(needs, self.models, self.model_facts)
 
-    def policy_for(self, control: Control = Control()) -> tuple[Policy, float]:  # noqa: B008
+    def _not_checked(self, needs: Needs | None, removed: Mapping[str, str]) -> dict[str, str]:
+        if needs is None:
+            return {}
+        left = [model for model in self.models if model not in removed]
+        return not_checked(needs, left, self.model_facts)
+
+    def policy_for(self, control: Control = NO_CONTROL) -> tuple[Policy, float]:
         """The policy that a control means, and its setting's value."""
         if control.budget_usd is not None:
             policy = BudgetPolicy(control.budget_usd, when_nothing_fits=self.when_nothing_fits)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from equirouter.errors import ConfigError
 
-__all__ = ["Control"]
+__all__ = ["NO_CONTROL", "Control"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,18 @@ class Control:
     confidence: float | None = None
 
     def __post_init__(self) -> None:
-        controls = ("budget_usd", "quality", "performance", "lambda_")
-        named = [name.rstrip("_") for name in controls if getattr(self, name) is not None]
-        if len(named) > 1:
+        controls = (self.budget_usd, self.quality, self.performance, self.lambda_)
+        if controls.count(None) < 3:
+            names = ("budget_usd", "quality", "performance", "lambda")
+            named = [name for name, value in zip(names, controls, strict=True) if value is not None]
             raise ConfigError(f"{' and '.join(named)} exclude each other: give one")
-        if self.confidence is not None and named and named[0] in ("budget_usd", "lambda"):
+        if self.confidence is not None and (controls[0] is not None or controls[3] is not None):
             raise ConfigError(
-                f"confidence says how surely a quality or a performance is kept; {named[0]} "
-                "promises neither: leave one of the two out"
+                "confidence says how surely a quality or a performance is kept, and "
+                f"{'budget_usd' if self.lambda_ is None else 'lambda'} promises neither: leave one "
+                "of the two out"
             )
+
+
+NO_CONTROL = Control()
+"""The pipeline's own quality, with its own confidence."""
