@@ -9,9 +9,16 @@ controls.py     what a request asks of the router: by model name, in its body, b
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 reporting.py    what the dashboard asks of the store
 metrics.py      Prometheus metrics; sharing.py adds those of several workers up
-logs.py         lines on stderr, as JSON or text, without texts and secrets
-tracing.py      OpenTelemetry spans of a request that is over
-events.py       new log entries for those who look at the dashboard
+body.py         a body read under limits, and written again where something in it changes
+upstream.py     one call of a provider over aiohttp
+breaker.py      circuit breaker, calls at once and calls per minute of an upstream
+pool.py         the models of the pool: upstream, price, whether it can be called now
+attempts.py     one candidate after the other until the first byte of an answer is there
+sse.py          server-sent events on their way through: usage, errors, the model's name
+relay.py        a stream from an upstream to a client
+exchange.py     one request on its way: planned, paid for, answered, logged
+endpoints.py    what is behind each path
+app.py          the gateway put together, and the web application around it
 """
 
 from equirouter.serve.errors import GatewayError

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["GatewayError", "wrong_field"]
+__all__ = ["GatewayError", "PassedOnError", "wrong_field"]
 
 
 class GatewayError(Exception):
@@ -42,6 +42,17 @@ class GatewayError(Exception):
             "code": self.code,
         }
         return {"error": error | self.detail}
+
+
+class PassedOnError(GatewayError):
+    """An upstream's own error, for the client as it is. raw: the bytes of its body."""
+
+    def __init__(
+        self, status: int, raw: bytes, content_type: str, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(status, f"the upstream answered {status}", headers=headers)
+        self.raw = raw
+        self.content_type = content_type
 
 
 def wrong_field(param: str | None, found: object, expected: str) -> GatewayError:

@@ -40,7 +40,8 @@ class ServerSettings(_Section):
     """Where the gateway listens.
 
     workers: processes that share the port. trust_proxy: whether X-Forwarded-For says who the
-    client is. shutdown_seconds: how long running requests may go on after SIGTERM.
+    client is. shutdown_seconds: how long running requests may go on after SIGTERM. answer_model:
+    what answers give as their model: the upstream's own words, or the name in the pool.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +49,7 @@ class ServerSettings(_Section):
     workers: Count = 1
     trust_proxy: bool = False
     shutdown_seconds: Positive = 30.0
+    answer_model: Literal["upstream", "pool"] = "upstream"
 
 
 class PipelineSettings(_Section):
@@ -77,7 +79,9 @@ class UpstreamSettings(_Section):
     further ones, without secrets. kind "litellm" calls the provider through LiteLLM's SDK. regions:
     where data may be processed. responses, embeddings: whether it has these endpoints.
     max_concurrency, requests_per_minute: None for no limit. breaker_failures: failures in a row
-    that open the circuit, for breaker_seconds.
+    that open the circuit, for breaker_seconds. first_byte_seconds: until a stream begins; what is
+    not streamed begins when it is complete, and has total_seconds. stream_usage: whether it can be
+    asked for the usage of a stream (stream_options.include_usage).
     """
 
     base_url: str = ""
@@ -90,6 +94,7 @@ class UpstreamSettings(_Section):
     region: str | None = None
     responses: bool = False
     embeddings: bool = True
+    stream_usage: bool = True
     max_concurrency: Count | None = None
     requests_per_minute: Count | None = None
     connect_seconds: Positive = 5.0
@@ -194,12 +199,13 @@ class SessionSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Limits on what a client may send."""
+    """Limits on what a client may send, and on what an upstream may answer (max_answer_bytes)."""
 
     max_body_bytes: Count = 20 * 1024 * 1024
     max_header_bytes: Count = 16 * 1024
     max_messages: Count = 2048
     max_json_depth: Count = 64
+    max_answer_bytes: Count = 64 * 1024 * 1024
 
 
 class KeySettings(_Section):

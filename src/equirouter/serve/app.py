@@ -1,0 +1,56 @@
+"""The gateway: its parts put together, and the web application around them."""
+
+from aiohttp import web
+
+from equirouter.serve import endpoints
+from equirouter.serve.parts import Admission, Events, Metrics, Planner, RequestLog
+from equirouter.serve.pool import Pool
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["Gateway", "make_app"]
+
+ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
+    ("POST", "/v1/chat/completions", endpoints.chat_completions),
+    ("GET", "/v1/models", endpoints.models),
+    ("GET", "/healthz", endpoints.healthz),
+    ("GET", "/readyz", endpoints.readyz),
+)
+
+
+class Gateway:
+    """What answers requests, made of its parts."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        pool: Pool,
+        planner: Planner,
+        admission: Admission,
+        log: RequestLog,
+        metrics: Metrics,
+        events: Events,
+    ) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.planner = planner
+        self.admission = admission
+        self.log = log
+        self.metrics = metrics
+        self.events = events
+        self.is_draining = False
+
+    def finished(self, record: RequestRecord) -> None:
+        """A request is over: log it, count it, tell who watches."""
+        self.log.log(record)
+        self.metrics.observe(record)
+        self.events.publish(record)
+
+
+def make_app(gateway: Gateway) -> web.Application:
+    """The web application of a gateway."""
+    app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, endpoints.guarded(gateway, handler))
+    return app

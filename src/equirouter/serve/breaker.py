@@ -1,0 +1,129 @@
+"""What stands before an upstream: a circuit breaker, a limit on calls at once, one per minute."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from equirouter.serve.settings import UpstreamSettings
+
+__all__ = ["Guard", "RefusedError"]
+
+WINDOW_SECONDS = 60.0
+
+
+class RefusedError(Exception):
+    """The upstream was not called. seconds: until it is worth another try."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class Guard:
+    """Lets calls of one upstream through, or says why not.
+
+    The circuit opens after breaker_failures failures in a row and lets nothing through for
+    breaker_seconds. Then one call is let through as a probe: it closes the circuit or opens it for
+    as long again. clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self, settings: UpstreamSettings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._failures = 0
+        self._open_until: float | None = None
+        self._is_probing = False
+        self._slots = (
+            None
+            if settings.max_concurrency is None
+            else asyncio.BoundedSemaphore(settings.max_concurrency)
+        )
+        self._starts: deque[float] = deque()
+
+    @property
+    def state(self) -> Literal["closed", "open", "half_open"]:
+        """Of the circuit."""
+        if self._open_until is None:
+            return "closed"
+        return "open" if self._clock() < self._open_until else "half_open"
+
+    def why_not(self) -> str | None:
+        """None if a call would be let through by the circuit, else the reason."""
+        if self._open_until is None:
+            return None
+        left = self._open_until - self._clock()
+        if left > 0:
+            return f"circuit open for {left:.1f} s after {self._failures} failures in a row"
+        return "circuit half-open, a probe is under way" if self._is_probing else None
+
+    async def enter(self, wait_seconds: float) -> None:
+        """Take a slot for one call, waiting at most so long. Raises RefusedError.
+
+        Whoever entered calls `leave`, whatever happens.
+        """
+        reason = self.why_not()
+        if reason is not None:
+            left = (self._open_until or 0.0) - self._clock()
+            raise RefusedError(reason, max(left, 1.0))
+        is_probe = self._open_until is not None
+        self._is_probing = is_probe
+        try:
+            await self._take_turn(wait_seconds)
+        except BaseException:
+            if is_probe:
+                self._is_probing = False
+            raise
+
+    def leave(self) -> None:
+        """The call is over."""
+        if self._slots is not None:
+            self._slots.release()
+
+    def judge(self, is_healthy: bool | None) -> None:
+        """What the call says about the upstream; None: nothing, the client hung up."""
+        was_probe, self._is_probing = self._is_probing, False
+        if is_healthy:
+            self._failures = 0
+            self._open_until = None
+        elif is_healthy is False:
+            self._failures += 1
+            if was_probe or self._failures >= self._settings.breaker_failures:
+                self._open_until = self._clock() + self._settings.breaker_seconds
+
+    async def _take_turn(self, wait_seconds: float) -> None:
+        limit = self._settings.requests_per_minute
+        if limit is not None:
+            wait = self._start(limit, wait_seconds)
+            if wait > 0:
+                await asyncio.sleep(wait)
+        if self._slots is None:
+            return
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        if wait_seconds <= 0:
+            raise RefusedError(f"{self._settings.max_concurrency} calls are under way", 1.0)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise RefusedError(
+                f"{self._settings.max_concurrency} calls were under way for {wait_seconds} s", 1.0
+            ) from None
+
+    def _start(self, limit: int, wait_seconds: float) -> float:
+        """Book the next start within the limit per minute; returns how long until then."""
+        now = self._clock()
+        while self._starts and self._starts[0] <= now - WINDOW_SECONDS:
+            self._starts.popleft()
+        start = now
+        if len(self._starts) >= limit:
+            start = max(now, self._starts[-limit] + WINDOW_SECONDS)
+        if start - now > wait_seconds:
+            raise RefusedError(f"{limit} calls in the last minute", start - now)
+        self._starts.append(start)
+        return start - now

@@ -1,0 +1,111 @@
+"""What is behind each path: who asks is checked first, then what is asked."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+from aiohttp import web
+
+from equirouter.serve.body import read_body
+from equirouter.serve.chat import chat_request
+from equirouter.serve.controls import VIRTUAL_MODELS, read_control
+from equirouter.serve.errors import GatewayError, PassedOnError
+from equirouter.serve.exchange import Exchange
+
+if TYPE_CHECKING:
+    from equirouter.serve.app import Gateway
+
+__all__ = [
+    "Handler",
+    "chat_completions",
+    "error_response",
+    "guarded",
+    "healthz",
+    "json_response",
+    "models",
+    "readyz",
+]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+Handler: TypeAlias = Callable[["Gateway", web.Request], Awaitable[web.StreamResponse]]
+
+
+async def chat_completions(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/chat/completions."""
+    key = await gateway.admission.authenticate(request.headers)
+    raw, document = await read_body(request, gateway.settings.limits)
+    chat = chat_request(document, gateway.settings.limits)
+    is_changed = "equirouter" in chat.body
+    control = read_control(chat, request.headers)
+    exchange = Exchange(gateway, request, chat, control, key, raw=raw, is_changed=is_changed)
+    return await exchange.answered()
+
+
+async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
+    key = await gateway.admission.authenticate(request.headers)
+    allowed = None if key is None else key.models
+    names = [name for name in gateway.settings.models if allowed is None or name in allowed]
+    virtual = VIRTUAL_MODELS if gateway.settings.pipeline.path is not None else ()
+    data = [
+        {
+            "id": name,
+            "object": "model",
+            "created": 0,
+            "owned_by": gateway.settings.models[name].upstream,
+        }
+        for name in names
+    ] + [{"id": n, "object": "model", "created": 0, "owned_by": "equirouter"} for n in virtual]
+    return json_response({"object": "list", "data": data})
+
+
+async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+    """GET /healthz: the process answers."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+    """GET /readyz: whether new requests are welcome."""
+    if gateway.is_draining:
+        return json_response({"status": "draining"}, status=503)
+    return json_response({"status": "ready"})
+
+
+def json_response(document: object, status: int = 200) -> web.Response:
+    """A JSON document as an answer."""
+    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
+
+
+def error_response(error: GatewayError) -> web.Response:
+    """An error as an answer, in OpenAI's form."""
+    if isinstance(error, PassedOnError):
+        headers = {**error.headers, "Content-Type": error.content_type}
+        return web.Response(body=error.raw, status=error.status, headers=headers)
+    return web.Response(
+        body=orjson.dumps(error.body()),
+        status=error.status,
+        headers={**error.headers, "Content-Type": "application/json"},
+    )
+
+
+def guarded(
+    gateway: "Gateway", handler: Handler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler for the web application, whose errors are answers."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(gateway, request)
+        except GatewayError as error:
+            return error_response(error)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            _LOG.exception("%s %s failed", request.method, request.path)
+            return error_response(
+                GatewayError(500, "the gateway failed; its log says how", type_="server_error")
+            )
+
+    return answer

@@ -1,0 +1,54 @@
+"""The models of the pool, each with its upstream, its price and whether it can be called now."""
+
+from dataclasses import dataclass
+
+import aiohttp
+
+from equirouter.prices import Price
+from equirouter.serve.breaker import Guard
+from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSettings
+from equirouter.serve.upstream import HttpUpstream, Upstream
+from equirouter.serve.usage import model_prices
+
+__all__ = ["Pool", "Route"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a model of the pool is reached. upstream_model: its name there."""
+
+    model: str
+    upstream_model: str
+    upstream_name: str
+    upstream: Upstream
+    upstream_settings: UpstreamSettings
+    settings: ModelSettings
+    guard: Guard
+    price: Price
+
+
+class Pool:
+    """All models of the pool. Raises ConfigError for a key or a price that is not there."""
+
+    def __init__(self, settings: GatewaySettings, session: aiohttp.ClientSession) -> None:
+        prices = model_prices(settings)
+        self.guards = {name: Guard(one) for name, one in settings.upstreams.items()}
+        upstreams = {name: HttpUpstream(one, session) for name, one in settings.upstreams.items()}
+        self.routes = {
+            name: Route(
+                model=name,
+                upstream_model=model.upstream_model or name,
+                upstream_name=model.upstream,
+                upstream=upstreams[model.upstream],
+                upstream_settings=settings.upstreams[model.upstream],
+                settings=model,
+                guard=self.guards[model.upstream],
+                price=prices[name],
+            )
+            for name, model in settings.models.items()
+        }
+
+    def available(self, model: str) -> str | None:
+        """None if a model can be called now, else why not: "unavailable: ..."."""
+        reason = self.routes[model].guard.why_not()
+        return None if reason is None else f"unavailable: {reason}"

@@ -1,0 +1,207 @@
+"""A stream of server-sent events on its way through: passed on as it is, and read on the side.
+
+Events are passed on when they are complete; nobody could read half of one. The bytes of an event
+are those of the upstream but for the model's name where that was asked for. The one event that is
+taken out is the usage which only the gateway asked for.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+__all__ = ["StreamReader", "error_event", "error_in"]
+
+_SIGNAL = re.compile(
+    rb'^data: ?\[DONE\]|"finish_reason"\s*:\s*"|"usage"\s*:\s*\{|"error"\s*:\s*[{"]'
+    rb'|"type"\s*:\s*"(?:response\.(?:completed|incomplete|failed)|error)"',
+    re.MULTILINE,
+)
+_TEXT = {
+    "chat.completions": re.compile(
+        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*'
+        rb'"((?:[^"\\]|\\.)*)"'
+    ),
+    "responses": re.compile(rb'"delta"\s*:\s*"((?:[^"\\]|\\.)*)"'),
+}
+_MODEL = re.compile(rb'("model"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_BOUNDARY = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+_LONGEST_BOUNDARY = 4
+
+
+class StreamReader:
+    """One stream: bytes in, complete events out, and what they said.
+
+    endpoint: "chat.completions" or "responses". drop_usage: take the event out that has nothing but
+    the usage. model: the name to be written in place of the upstream's, None to leave that.
+    keep_text: whether the answer's text is collected. most_bytes: of one event.
+
+    usage: what the provider reported last. error: what it said went wrong. is_complete: whether the
+    answer came to its end. output_bytes: of the generated text, for an estimate.
+    """
+
+    def __init__(
+        self,
+        endpoint: str = "chat.completions",
+        *,
+        drop_usage: bool = False,
+        model: str | None = None,
+        keep_text: bool = False,
+        most_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self.usage: dict[str, Any] | None = None
+        self.error: object = None
+        self.is_complete = False
+        self.output_bytes = 0
+        self.text: list[str] = []
+        self._find_text = _TEXT[endpoint].finditer
+        self._drop_usage = drop_usage
+        self._model = None if model is None else b'\\1"' + _escaped(model) + b'"'
+        self._keep_text = keep_text
+        self._most_bytes = most_bytes
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The complete events that this chunk brings to an end; what is left is held.
+
+        Raises ValueError for an event that is longer than most_bytes.
+        """
+        if not self._held and chunk.endswith(b"\n\n"):
+            return self._passed(chunk)
+        tail = self._held[-1][1 - _LONGEST_BOUNDARY :] if self._held else b""
+        end = _last_boundary(tail + chunk) - len(tail)
+        if end <= 0:
+            self._hold(chunk)
+            return b""
+        events = b"".join((*self._held, chunk[:end]))
+        self._held.clear()
+        self._held_bytes = 0
+        if end < len(chunk):
+            self._hold(chunk[end:])
+        return self._passed(events)
+
+    def rest(self) -> bytes:
+        """What is held at the end of a stream whose last event had no empty line after it."""
+        held = b"".join(self._held)
+        self._held.clear()
+        return self._passed(held) if held else b""
+
+    def _hold(self, chunk: bytes) -> None:
+        self._held.append(chunk)
+        self._held_bytes += len(chunk)
+        if len(self._held) > 1 and len(self._held[-2]) < _LONGEST_BOUNDARY:
+            last = self._held.pop()  # a boundary may be spread over more than two chunks
+            self._held[-1] += last
+        if self._held_bytes > self._most_bytes:
+            raise ValueError(f"an event of more than {self._most_bytes} bytes")
+
+    def _passed(self, events: bytes) -> bytes:
+        for found in self._find_text(events):
+            self.output_bytes += found.end(1) - found.start(1)
+        if self._keep_text:
+            self._collect(events)
+        signals = {found[:5] for found in _SIGNAL.findall(events)}
+        if signals:
+            if b"data:" in signals or b'"fini' in signals or b'"type' in signals:
+                self.is_complete = True
+            if signals & {b'"usag', b'"erro', b'"type'}:
+                events = self._read(events)
+        if self._model is not None:
+            events = b"".join(
+                _MODEL.sub(self._model, event, count=1) for event in _BOUNDARY.split(events)
+            )
+        return events
+
+    def _read(self, events: bytes) -> bytes:
+        """Take usage and error from the events that have one."""
+        kept = []
+        for event in _BOUNDARY.split(events):
+            document = _document(event) if event else None
+            if document is not None and self._noted(document) and self._drop_usage:
+                continue
+            kept.append(event)
+        return b"".join(kept)
+
+    def _noted(self, document: dict[str, Any]) -> bool:
+        """Note usage and error of an event; True if it has nothing but the usage."""
+        error = error_in(document)
+        if error is not None:
+            self.error = error
+        inner = document.get("response")
+        usage = (inner if isinstance(inner, dict) else document).get("usage")
+        if not isinstance(usage, dict):
+            return False
+        self.usage = usage
+        return document.get("choices") == []
+
+    def _collect(self, events: bytes) -> None:
+        for event in _BOUNDARY.split(events):
+            document = _document(event) if event else None
+            if document is None:
+                continue
+            delta = document.get("delta")
+            if isinstance(delta, str) and document.get("type") == "response.output_text.delta":
+                self.text.append(delta)
+            for choice in _list(document.get("choices")):
+                part = choice.get("delta") if isinstance(choice, dict) else None
+                content = part.get("content") if isinstance(part, dict) else None
+                if isinstance(content, str):
+                    self.text.append(content)
+
+
+def error_event(error: dict[str, object]) -> bytes:
+    """An event that tells OpenAI's clients of an error in the middle of a stream."""
+    return b"data: " + orjson.dumps(error) + b"\n\n"
+
+
+def error_in(document: object) -> object:
+    """The error that a document of an upstream is, None if it is none."""
+    if not isinstance(document, dict):
+        return None
+    if document.get("error"):
+        return document["error"]
+    if document.get("type") == "error":
+        return {"message": document.get("message"), "code": document.get("code")}
+    inner = document.get("response")
+    if document.get("type") == "response.failed" and isinstance(inner, dict):
+        return inner.get("error") or {"message": "response.failed"}
+    return None
+
+
+def first_error(events: bytes) -> object:
+    """The error that a stream begins with, None if it begins with something else."""
+    if _SIGNAL.search(events) is None:
+        return None
+    for event in _BOUNDARY.split(events):
+        document = _document(event) if event else None
+        if document is not None:
+            return error_in(document)
+    return None
+
+
+def _document(event: bytes) -> dict[str, Any] | None:
+    """The JSON object of an event's data, None if it has none."""
+    lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        found = orjson.loads(b"\n".join(lines))
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _last_boundary(data: bytes) -> int:
+    """Where the last complete event ends, 0 if there is none."""
+    return max(
+        data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0,
+        data.rfind(b"\r\n\r\n") + 4 if b"\r\n\r\n" in data else 0,
+        data.rfind(b"\r\r") + 2 if b"\r\r" in data else 0,
+    )
+
+
+def _escaped(model: str) -> bytes:
+    return orjson.dumps(model)[1:-1].replace(b"\\", b"\\\\")
+
+
+def _list(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []

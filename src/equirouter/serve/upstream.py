@@ -1,0 +1,172 @@
+"""One call of an OpenAI-compatible provider over aiohttp."""
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Protocol
+from urllib.parse import urlencode
+
+import aiohttp
+from yarl import URL
+
+from equirouter.serve.records import AttemptOutcome
+from equirouter.serve.settings import UpstreamSettings
+
+__all__ = ["Answer", "HttpUpstream", "Upstream", "UpstreamError", "open_session", "retry_after"]
+
+
+class UpstreamError(Exception):
+    """A call that brought no answer that could be passed on.
+
+    outcome: how it failed. status: HTTP's, None where there was none. retry_seconds: as the
+    provider asked. body, content_type: of its answer, for the client.
+    """
+
+    def __init__(
+        self,
+        outcome: AttemptOutcome,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_seconds: float | None = None,
+        body: bytes = b"",
+        content_type: str = "application/json",
+    ) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.status = status
+        self.retry_seconds = retry_seconds
+        self.body = body
+        self.content_type = content_type
+
+
+class Answer(Protocol):
+    """What an upstream answers: its head, and the body when it is asked for."""
+
+    status: int
+    content_type: str
+    headers: Mapping[str, str]
+
+    async def read(self, most_bytes: int) -> bytes:
+        """The whole body. Raises UpstreamError, also for one that is longer than most_bytes."""
+
+    async def chunk(self) -> bytes:
+        """The next bytes of a stream as they come, b"" at its end. Raises UpstreamError."""
+
+    def close(self) -> None:
+        """Give the connection back, or cut it where the body was not read to its end."""
+
+
+class Upstream(Protocol):
+    """A provider."""
+
+    async def post(self, path: str, body: bytes) -> Answer:
+        """Call an endpoint such as /chat/completions. Raises UpstreamError without an answer."""
+
+
+def open_session() -> aiohttp.ClientSession:
+    """The session of all upstreams: no cookies, no proxies, no limit but those of the guards."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=30),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept"),
+        headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
+    )
+
+
+class HttpUpstream:
+    """A provider that speaks OpenAI's API. Redirects are not followed: hosts come from settings."""
+
+    def __init__(self, settings: UpstreamSettings, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._base = settings.base_url.rstrip("/")
+        self._query = f"?{urlencode(settings.query)}" if settings.query else ""
+        self._urls: dict[str, URL] = {}
+        self._headers = {**settings.headers, **_authorization(settings)}
+        self._timeout = aiohttp.ClientTimeout(
+            total=settings.total_seconds, sock_connect=settings.connect_seconds
+        )
+
+    async def post(self, path: str, body: bytes) -> "HttpAnswer":
+        """POST a JSON document; returns when the head of the answer is there."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = URL(f"{self._base}{path}{self._query}", encoded=True)
+        try:
+            response = await self._session.post(
+                url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise failure(error) from error
+        return HttpAnswer(response)
+
+
+class HttpAnswer:
+    """An answer over HTTP."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.content_type = response.headers.get("Content-Type", "application/octet-stream")
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self, most_bytes: int) -> bytes:
+        """See Answer."""
+        length = self._response.content_length
+        if length is not None and length > most_bytes:
+            raise UpstreamError("broken", f"an answer of {length} bytes")
+        parts, total = [], 0
+        while part := await self.chunk():
+            total += len(part)
+            if total > most_bytes:
+                raise UpstreamError("broken", f"an answer of more than {most_bytes} bytes")
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunk(self) -> bytes:
+        """See Answer."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError, EOFError) as error:
+            raise failure(error) from error
+
+    def close(self) -> None:
+        """See Answer."""
+        if self._response.content.at_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+def failure(error: Exception) -> UpstreamError:
+    """What an exception of aiohttp means."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, TimeoutError):
+        return UpstreamError("timeout", said)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamError("connect", said)
+    return UpstreamError("broken", said)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the provider asks to wait, None where it does not say or says nonsense."""
+    text = headers.get("Retry-After")
+    if text is None:
+        return None
+    try:
+        return max(float(text), 0.0) if float(text) < float("inf") else None
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _authorization(settings: UpstreamSettings) -> dict[str, str]:
+    secret = settings.secret()
+    if secret is None or settings.auth == "none":
+        return {}
+    if settings.auth == "api-key":
+        return {"api-key": secret}
+    return {"Authorization": f"Bearer {secret}"}

@@ -1,0 +1,180 @@
+"""A running gateway for tests, with a fake provider behind it and parts that only remember."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from equirouter.serve.app import Gateway, make_app
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.pool import Pool
+from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.upstream import open_session
+from tests.serve.fake_upstream import FakeUpstream, fake_upstream
+
+PRICE = {"input": 1.0, "output": 2.0}  # USD per million: 1,000 and 2,000 nano-USD a token
+
+
+class RankedPlanner:
+    """Ranks the models as it is told; a named model goes to itself."""
+
+    strongest: str | None = None
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.order: list[tuple[str, int]] = []
+        self.removed: dict[str, str] = {}
+        self.asked: list[tuple[ChatRequest, Control, Key | None]] = []
+
+    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+        self.asked.append((chat, control, key))
+        if not chat.is_virtual:
+            if chat.model not in self.pool.routes:
+                raise GatewayError(404, f"no model {chat.model}", code="model_not_found")
+            return Plan((Candidate(chat.model, 100_000),), "named", prompt_tokens=20)
+        return Plan(
+            tuple(Candidate(name, upper, 0.5, 0.0001) for name, upper in self.order),
+            "policy",
+            setting="budget_usd",
+            value=control.budget_usd,
+            removed=self.removed,
+            prompt_tokens=20,
+            max_output_tokens=100,
+        )
+
+
+@dataclass
+class PaidTicket:
+    """Remembers what was reserved and how it ended."""
+
+    reserved: int
+    most: int | None = None
+    ended: list[tuple[str, int]] = field(default_factory=list)
+
+    async def extend(self, nusd: int) -> bool:
+        if self.most is not None and nusd > self.most:
+            return False
+        self.reserved = nusd
+        return True
+
+    def settle(self, cost_nusd: int) -> None:
+        self.ended.append(("settled", cost_nusd))
+
+    def release(self) -> None:
+        self.ended.append(("released", 0))
+
+
+class OpenAdmission:
+    """Lets everybody in, and remembers the tickets. most: what a ticket can be extended to."""
+
+    def __init__(self) -> None:
+        self.tickets: list[PaidTicket] = []
+        self.most: int | None = None
+        self.refuses: GatewayError | None = None
+        self.key: Key | None = None
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
+        if headers.get("Authorization") == "Bearer wrong":
+            raise GatewayError(401, "no such key", code="invalid_api_key")
+        return self.key
+
+    async def admit(
+        self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
+    ) -> PaidTicket:
+        del key, tokens, request_id
+        if self.refuses is not None:
+            raise self.refuses
+        self.tickets.append(PaidTicket(upper_nusd, self.most))
+        return self.tickets[-1]
+
+
+class Remembered:
+    """A log, metrics and events that keep the records."""
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+
+    def log(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def observe(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def publish(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+
+@dataclass
+class Running:
+    """A gateway under test. http: a client whose paths are the gateway's."""
+
+    url: str
+    upstream: FakeUpstream
+    gateway: Gateway
+    planner: RankedPlanner
+    admission: OpenAdmission
+    log: Remembered
+    http: aiohttp.ClientSession
+
+    @property
+    def record(self) -> RequestRecord:
+        """Of the last request that is over."""
+        return self.log.records[-1]
+
+    async def chat(
+        self, model: str = "a", *, headers: Mapping[str, str] | None = None, **body: Any
+    ) -> aiohttp.ClientResponse:
+        """POST a chat completion."""
+        content = {"model": model, "messages": [{"role": "user", "content": "Hi"}], **body}
+        response = await self.http.post("/v1/chat/completions", json=content, headers=headers)
+        await response.read()
+        return response
+
+
+def settings_for(url: str, **sections: Any) -> GatewaySettings:
+    """Models a, b and c behind upstreams of the same names; sections of gateway.toml on top."""
+    upstream = {"base_url": url, "responses": True, **sections.pop("upstream", {})}
+    names = ("a", "b", "c")
+    document: dict[str, Any] = {
+        "upstreams": {name: dict(upstream) for name in names},
+        "models": {
+            name: {"upstream": name, "upstream_model": f"{name}-theirs", "price": PRICE}
+            for name in names
+        },
+        "retries": {"backoff_seconds": 0.001, "max_wait_seconds": 0.05},
+    }
+    for name, section in sections.items():
+        document[name] = {**document.get(name, {}), **section}
+    return GatewaySettings.model_validate(document)
+
+
+@asynccontextmanager
+async def running(**sections: Any) -> AsyncIterator[Running]:
+    """A gateway and its provider, both on free ports of 127.0.0.1."""
+    async with fake_upstream() as upstream, open_session() as session:
+        settings = settings_for(upstream.url, **sections)
+        pool = Pool(settings, session)
+        planner, admission, log = RankedPlanner(pool), OpenAdmission(), Remembered()
+        gateway = Gateway(
+            settings,
+            pool=pool,
+            planner=planner,
+            admission=admission,
+            log=log,
+            metrics=Remembered(),
+            events=Remembered(),
+        )
+        runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            async with aiohttp.ClientSession(url) as http:
+                yield Running(url, upstream, gateway, planner, admission, log, http)
+        finally:
+            await runner.cleanup()

@@ -1,0 +1,266 @@
+"""Chat completions through a running gateway: what reaches the provider, and the client."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from equirouter.serve.errors import GatewayError
+from tests.serve import fake_upstream as fake
+from tests.serve.gateways import Running, running
+
+
+def test_a_named_model_is_called_with_the_clients_body_and_paid() -> None:
+    async def run() -> None:
+        async with running() as here:
+            asked: dict[str, Any] = {"temperature": 0.1, "unknown": {"kept": [1, None]}}
+            response = await here.chat("a", **asked)
+            assert response.status == 200
+            assert await response.json() == fake.completion()
+            [seen] = here.upstream.seen
+            assert seen.path == "/v1/chat/completions"
+            assert seen.body == {
+                "model": "a-theirs",
+                "messages": [{"role": "user", "content": "Hi"}],
+                **asked,
+            }
+            # 20 tokens at 1,000 nano-USD and 10 at 2,000: 40,000 nano-USD
+            assert here.admission.tickets[0].ended == [("settled", 40_000)]
+            assert response.headers["x-equirouter-model"] == "a"
+            assert response.headers["x-equirouter-cost-usd"] == "0.00004"
+            assert response.headers["x-equirouter-attempts"] == "1"
+            assert response.headers["x-equirouter-request-id"] == here.record.request_id
+            assert here.record.cost_nusd == 40_000
+            assert here.record.status == 200
+            assert here.record.served_model == "a"
+
+    asyncio.run(run())
+
+
+def test_the_clients_bytes_are_sent_where_nothing_has_to_change() -> None:
+    async def run() -> None:
+        models = {"a": {"upstream": "a", "price": {"input": 0, "output": 0}}}
+        async with running(models=models) as here:
+            sent = b'{ "messages":[{"role":"user","content":"\\u00fc"}],\n "model" : "a", "x": 1.0}'
+            await here.http.post("/v1/chat/completions", data=sent)
+            assert here.upstream.seen[0].raw == sent
+
+    asyncio.run(run())
+
+
+def test_nothing_of_the_clients_headers_reaches_the_provider() -> None:
+    async def run() -> None:
+        async with running() as here:
+            await here.chat("a", headers={"Authorization": "Bearer mine", "Cookie": "c=1"})
+            headers = here.upstream.seen[0].request.headers
+            assert "Authorization" not in headers
+            assert "Cookie" not in headers
+
+    asyncio.run(run())
+
+
+def test_a_stream_passes_unchanged_and_its_usage_is_known() -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.chat("a", stream=True, stream_options={"include_usage": True})
+            assert await response.read() == b"".join(fake.streamed())
+            assert response.headers["Content-Type"].startswith("text/event-stream")
+            assert response.headers["x-equirouter-model"] == "a"
+            assert here.record.cost_nusd == 40_000
+            assert here.record.tokens is not None
+            assert not here.record.tokens.estimated
+
+    asyncio.run(run())
+
+
+def test_usage_that_only_the_gateway_asked_for_is_taken_out_of_the_stream() -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.chat("a", stream=True)
+            assert here.upstream.seen[0].body["stream_options"] == {"include_usage": True}
+            assert await response.read() == b"".join(fake.streamed(usage=None))
+            assert here.record.cost_nusd == 40_000
+
+    asyncio.run(run())
+
+
+def test_a_provider_without_usage_of_streams_is_not_asked_and_the_cost_is_an_estimate() -> None:
+    async def run() -> None:
+        async with running(upstream={"stream_usage": False}) as here:
+            await here.chat("a", stream=True)
+            assert "stream_options" not in here.upstream.seen[0].body
+            tokens = here.record.tokens
+            assert tokens is not None
+            assert tokens.estimated
+            # "Hello wörld" has 12 bytes: 3 tokens of 4
+            assert (tokens.input, tokens.output) == (20, 3)
+            assert here.admission.tickets[0].ended == [("settled", 20 * 1000 + 3 * 2000)]
+
+    asyncio.run(run())
+
+
+def test_no_chunk_is_held_back() -> None:
+    async def run() -> None:
+        async with running() as here:
+            go = asyncio.Event()
+            pieces = fake.streamed()
+            here.upstream.answers("a-theirs", fake.stream(pieces, before={1: go}))
+            body = {"model": "a", "messages": [{"role": "user", "content": "x"}], "stream": True}
+            async with here.http.post("/v1/chat/completions", json=body) as response:
+                # the upstream sends no second chunk before the client has the first
+                assert await response.content.readany() == pieces[0]
+                go.set()
+                rest = await response.read()
+            assert rest == b"".join([*pieces[1:-2], pieces[-1]])
+
+    asyncio.run(run())
+
+
+def test_a_client_that_hangs_up_cancels_the_upstream_call() -> None:
+    async def run() -> None:
+        async with running() as here:
+            sent = asyncio.Event()
+            never = asyncio.Event()
+            here.upstream.answers(
+                "a-theirs", fake.stream(fake.streamed(), before={2: never}, after={1: sent})
+            )
+            body = {"model": "a", "messages": [{"role": "user", "content": "x"}], "stream": True}
+            response = await here.http.post("/v1/chat/completions", json=body)
+            await response.content.readany()
+            await sent.wait()
+            response.close()
+            await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
+            while not here.log.records:
+                await asyncio.sleep(0)
+            assert here.record.status == 499
+            # "Hello" was generated: 5 bytes are 2 tokens
+            assert here.admission.tickets[0].ended == [("settled", 20 * 1000 + 2 * 2000)]
+
+    asyncio.run(run())
+
+
+def test_a_client_that_hangs_up_before_an_answer_pays_nothing() -> None:
+    async def run() -> None:
+        async with running() as here:
+            here.upstream.answers("a-theirs", fake.silent())
+            waiting = asyncio.ensure_future(here.chat("a"))
+            while not here.upstream.seen:
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
+            while not here.log.records:
+                await asyncio.sleep(0)
+            assert here.admission.tickets[0].ended == [("released", 0)]
+            assert [one.outcome for one in here.record.attempts] == ["cancelled"]
+
+    asyncio.run(run())
+
+
+def test_a_refused_admission_calls_nobody() -> None:
+    async def run() -> None:
+        async with running() as here:
+            here.admission.refuses = GatewayError(
+                429,
+                "the budget is used up",
+                type_="insufficient_quota",
+                headers={"Retry-After": "9"},
+            )
+            response = await here.chat("a")
+            assert response.status == 429
+            assert response.headers["Retry-After"] == "9"
+            assert (await response.json())["error"]["type"] == "insufficient_quota"
+            assert not here.upstream.seen
+
+    asyncio.run(run())
+
+
+def test_a_wrong_key_is_a_401() -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.chat("a", headers={"Authorization": "Bearer wrong"})
+            assert response.status == 401
+            assert not here.upstream.seen
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", "not JSON"),
+        (b"[]", "JSON object"),
+        (b'{"model": "a"}', "messages"),
+        (b'{"model": "a", "messages": []}', "messages"),
+        (b'{"model": "a", "messages": [{"content": "x"}]}', "messages[0]"),
+        (b'{"messages": [{"role": "user", "content": "x"}]}', "model"),
+        (b'{"model": "a", "messages": [{"role": "user", "content": 1}]}', "messages[0].content"),
+        (b'{"model": "a", "messages": [{"role": "user", "content": ["x"]}]}', "content[0]"),
+        (b'{"model": "a", "stream": "y", "messages": [{"role": "user"}]}', "stream"),
+        (b'{"model": "a", "n": 0, "messages": [{"role": "user"}]}', "n:"),
+        (b'{"model": "a", "x": ' + b"[" * 70 + b"]" * 70 + b"}", "nested deeper than 64"),
+        (b'{"model": "a", "x": ' + b"[" * 7000 + b"]" * 7000 + b"}", "not JSON"),
+    ],
+)
+def test_a_wrong_body_is_a_400_that_names_the_field(body: bytes, says: str) -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.http.post("/v1/chat/completions", data=body)
+            assert response.status == 400
+            assert says in (await response.json())["error"]["message"]
+            assert not here.upstream.seen
+
+    asyncio.run(run())
+
+
+def test_a_body_that_is_too_long_is_a_413() -> None:
+    async def run() -> None:
+        async with running(limits={"max_body_bytes": 1000}) as here:
+            response = await here.chat("a", padding="x" * 1000)
+            assert response.status == 413
+            assert (await response.json())["error"]["code"] == "body_too_large"
+
+    asyncio.run(run())
+
+
+def test_the_pools_name_is_written_into_answers_where_that_is_set() -> None:
+    async def run() -> None:
+        async with running(server={"answer_model": "pool"}) as here:
+            response = await here.chat("a")
+            assert await response.json() == {**fake.completion(), "model": "a"}
+            response = await here.chat("a", stream=True)
+            sent = b"".join(fake.streamed(usage=None))
+            assert await response.read() == sent.replace(b"theirs-2026", b"a")
+
+    asyncio.run(run())
+
+
+def test_models_health_and_readiness() -> None:
+    async def run() -> None:
+        async with running() as here:
+            listed = await (await here.http.get("/v1/models")).json()
+            assert [one["id"] for one in listed["data"]] == ["a", "b", "c"]
+            assert (await here.http.get("/healthz")).status == 200
+            assert (await here.http.get("/readyz")).status == 200
+            here.gateway.is_draining = True
+            assert (await here.http.get("/readyz")).status == 503
+
+    asyncio.run(run())
+
+
+async def _texts(here: Running) -> tuple[str | None, str | None]:
+    await here.chat("a")
+    document = here.record.answer
+    await here.chat("a", stream=True)
+    return document, here.record.answer
+
+
+def test_texts_are_kept_only_where_that_is_set() -> None:
+    async def run() -> None:
+        async with running() as here:
+            assert await _texts(here) == (None, None)
+        async with running(log={"log_texts": True}) as here:
+            assert await _texts(here) == ("Hello wörld", "Hello wörld")
+            assert json.loads(here.record.prompt or "") == [{"role": "user", "content": "Hi"}]
+
+    asyncio.run(run())
