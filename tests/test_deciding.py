@@ -14,7 +14,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.fit import fit_pipeline
 from equirouter.pipeline import Ask, RoutingPipeline
 from equirouter.policy import ABILITIES, Control, ModelFacts, Needs
-from equirouter.registry import ENCODERS, POLICIES
+from equirouter.registry import ENCODERS
 from tests.toys import HashingEncoder, make_table
 
 MODELS = make_table().models
@@ -60,14 +60,14 @@ ASKS = st.builds(
     Ask,
     query=st.sampled_from(make_table().texts),
     control=st.sampled_from(CONTROLS),
-    needs=NEEDS,
+    needs=st.none() | NEEDS,
     removed=st.dictionaries(st.sampled_from(MODELS), st.just("down"), max_size=1),
 )
 
 
 def violates(model: str, ask: Ask) -> bool:
     """By the definition, without the code under test."""
-    facts, needs = FACTS[model], ask.needs
+    facts, needs = FACTS[model], ask.needs or Needs()
     return (
         model in needs.exclude
         or model in ask.removed
@@ -124,7 +124,9 @@ class Counting(HashingEncoder):
 def test_all_are_encoded_in_one_batch(made: RoutingPipeline) -> None:
     encoder: Encoder = Counting()
     stage = dataclasses.replace(made.stage, encoder=encoder)
-    pipeline = RoutingPipeline(stage=stage, models=MODELS, calibration=made.calibration)
+    pipeline = RoutingPipeline(
+        stage=stage, models=MODELS, calibration=made.calibration, policy=made.policy
+    )
     asks = [
         Ask(f"easy {row}", control=CONTROLS[row % 3], needs=Needs(exclude=frozenset({MODELS[row]})))
         for row in range(3)
@@ -150,7 +152,11 @@ def test_embeddings_are_decided_under_constraints_too(made: RoutingPipeline) -> 
     texts = make_table().texts
     needs = Needs(exclude=frozenset({"small"}))
     alone = RoutingPipeline(
-        stage=made.stage, models=MODELS, calibration=made.calibration, model_facts=FACTS
+        stage=made.stage,
+        models=MODELS,
+        calibration=made.calibration,
+        policy=made.policy,
+        model_facts=FACTS,
     )
     choices = alone.decide_many(embeddings=HashingEncoder().encode(texts), needs=needs, lambda_=9.0)
     decisions = alone.decide_many(texts, needs=needs, lambda_=9.0)
@@ -187,7 +193,8 @@ def test_facts_are_saved_with_the_pipeline(
     assert loaded.decide("easy", needs=needs) == made.decide("easy", needs=needs)
 
 
-def test_the_registered_policies_are_those_that_a_control_can_ask_for() -> None:
-    """The property above goes through every policy that a pipeline can decide by."""
-    settings_of = {POLICIES.load(name).setting for name in POLICIES.names()}
-    assert settings_of == {"budget_usd", "lambda"}
+def test_a_calibration_belongs_to_its_policy(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="policy budget moves along budget_usd, but its calib"):
+        RoutingPipeline(
+            stage=made.stage, models=MODELS, calibration=made.calibration, policy="budget"
+        )

@@ -74,7 +74,7 @@ def test_a_sweep_is_the_choices_at_its_points(name: str, seed: int) -> None:
     assert len(points) == 7
     swept = kind().sweep(scores, cost_usd, points)
     for column, point in enumerate(points.tolist()):
-        np.testing.assert_array_equal(swept[:, column], kind(point).choose(scores, cost_usd))
+        np.testing.assert_array_equal(swept[:, column], kind.at(point).choose(scores, cost_usd))
     spent = np.take_along_axis(cost_usd, swept, axis=1).sum(axis=0)
     assert (np.diff(spent) >= -1e-12).all(), "points go from the least to the largest spending"
 
@@ -115,7 +115,7 @@ def test_constraints_hold_at_every_setting(name: str, seed: int, place: float) -
     feasible = allowed(seed, scores.shape)
     kind = POLICIES.load(name)
     points = kind().points(scores, cost_usd, 9) * (1 if place < 0.5 else 1e-3)
-    policy = kind(max(points[int(place * 8)], 1e-9))
+    policy = kind.at(points[int(place * 8)])
     chosen = policy.choose(scores, cost_usd, feasible)
     ranked = policy.rank(scores, cost_usd, feasible)
     np.testing.assert_array_equal(chosen, ranked[:, 0])

@@ -207,10 +207,12 @@ def test_early_exit_decides_where_it_is_sure_and_asks_where_not(tmp_path: Path) 
     made = fit_pipeline(make_table(), full, router="knn:k=5", quality=0.2, early_exit=cheap)
     assert made.early_exit is not None
     made.early_exit.thresholds["lambda"] = 0.1  # type: ignore[index]
-    first = RoutingPipeline(
-        stage=made.early_exit.stage, models=made.models, calibration=made.calibration
+    first, second = (
+        RoutingPipeline(
+            stage=stage, models=made.models, calibration=made.calibration, policy=made.policy
+        )
+        for stage in (made.early_exit.stage, made.stage)
     )
-    second = RoutingPipeline(stage=made.stage, models=made.models, calibration=made.calibration)
     queries = make_table().texts
     left = 0
     for query, decision in zip(queries, made.decide_many(queries, lambda_=20.0), strict=True):

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, U
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
 from equirouter.policy.control import NO_CONTROL, Control
+from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
@@ -45,8 +45,9 @@ class RoutingPipeline:
     """Text in, model out.
 
     stage: encoder, router and cost model. models: names in the order of the router's columns.
-    policy: the kind that `quality` moves along, "budget" or "utility". calibration: that policy's
-    operating points on validation data. quality: the target that counts when a call names none.
+    policy: the registered name of the one that `quality` moves along. calibration: that policy's
+    operating points on validation data; ConfigError if they are another's. quality: the target that
+    counts when a call names none.
     confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
     asked first. model_facts: by name, what constraints are checked against; it may lack models.
     """
@@ -58,7 +59,7 @@ class RoutingPipeline:
         models: Sequence[str],
         calibration: Calibration,
         early_exit: "EarlyExit | None" = None,
-        policy: Literal["budget", "utility"] = "budget",
+        policy: str = "budget",
         quality: float = 0.98,
         confidence: float = 0.5,
         when_nothing_fits: WhenNothingFits = "cheapest",
@@ -75,6 +76,12 @@ class RoutingPipeline:
         self.when_nothing_fits = when_nothing_fits
         self.provenance = provenance or Provenance({}, {})
         self.model_facts = dict(model_facts or {})
+        kind: type[Policy] = POLICIES.load(policy)
+        if kind.setting != calibration.setting:
+            raise ConfigError(
+                f"policy {policy} moves along {kind.setting}, but its calibration is one of "
+                f"{calibration.setting}: give the two of one policy"
+            )
         check_names(self.model_facts, self.models, what="model_facts")
 
     def decide(
@@ -242,9 +249,8 @@ class RoutingPipeline:
         point = self.calibration.operating_point(
             quality, confidence, performance=control.performance
         )
-        if self.calibration.setting == BudgetPolicy.setting:  # a budget of 0 fits models for free
-            return self.policy_for(Control(budget_usd=max(point.value, math.ulp(0.0))))
-        return self.policy_for(Control(lambda_=point.value))
+        kind: type[Policy] = POLICIES.load(self.policy)
+        return kind.at(point.value, self.when_nothing_fits), point.value
 
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.

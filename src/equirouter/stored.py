@@ -73,7 +73,7 @@ class _CostModel(_Part):
 
 
 class _Policy(_Part):
-    name: Literal["budget", "utility"]
+    name: str
     quality: float
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]

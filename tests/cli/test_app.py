@@ -34,7 +34,8 @@ def test_version() -> None:
         (["bench", "--seeds", "0"], "--seeds"),
         (["bench", "--routers", ","], "name at least one router"),
         (["train", "simulated"], "--out"),
-        (["bench", "--policy", "luck"], "'luck' is not one of"),
+        (["bench", "--split", "luck"], "'luck' is not one of"),
+        (["bench", "--policy", "luck"], "no policy named 'luck': known: budget, utility"),
     ],
 )
 def test_a_usage_error_is_one_sentence(arguments: list[str], words: str) -> None:

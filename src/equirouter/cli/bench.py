@@ -15,7 +15,6 @@ from equirouter.cli.common import (
     EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
-    PolicyName,
     PolicyOption,
     PrecisionOption,
     QuietOption,
@@ -48,7 +47,7 @@ def bench(
     encoder_option: EncoderSettingOption = None,
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
-    policy: PolicyOption = PolicyName.budget,
+    policy: PolicyOption = "budget",
     split: SplitOption = SplitName.in_domain,
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
@@ -83,7 +82,7 @@ def bench(
             embeddings=open_given(embeddings, outcomes, made),
             cache=EmbeddingCache(),
             routers=specs,
-            policy=policy.value,
+            policy=policy,
             split=split.value,
             n_seeds=seeds,
             resamples=resamples,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.progress import Progress, silent
+from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -31,7 +32,6 @@ __all__ = [
     "EncoderSettingOption",
     "JsonOption",
     "PerformanceRangeOption",
-    "PolicyName",
     "PolicyOption",
     "Precision",
     "PrecisionOption",
@@ -43,6 +43,7 @@ __all__ = [
     "WeightsOption",
     "Window",
     "WindowOption",
+    "check_policy",
     "make_text_encoder",
     "open_dataset",
     "open_given",
@@ -80,13 +81,6 @@ class SplitName(StrEnum):
 
     in_domain = "in-domain"
     ood = "ood"
-
-
-class PolicyName(StrEnum):
-    """What turns scores and predicted costs into a choice."""
-
-    budget = "budget"
-    utility = "utility"
 
 
 class Device(StrEnum):
@@ -139,8 +133,23 @@ EmbeddingsOption = Annotated[
     ),
 ]
 SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or by whole tasks.")]
+
+
+def check_policy(name: str | None) -> str | None:
+    """Raise UnknownNameError for a policy that is not registered: said before any work."""
+    if name is not None:
+        POLICIES.load(name)
+    return name
+
+
 PolicyOption = Annotated[
-    PolicyName, typer.Option(help="What turns scores and predicted costs into a choice.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        callback=check_policy,
+        help="What turns scores and predicted costs into a choice: "
+        f"{', '.join(POLICIES.builtin)}, or that of another package.",
+    ),
 ]
 RoutersOption = Annotated[
     str,

@@ -15,7 +15,6 @@ from equirouter.cli.common import (
     EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
-    PolicyName,
     Precision,
     PrecisionOption,
     QuietOption,
@@ -23,6 +22,7 @@ from equirouter.cli.common import (
     SplitOption,
     WeightsOption,
     WindowOption,
+    check_policy,
     make_text_encoder,
     open_dataset,
     open_given,
@@ -85,10 +85,12 @@ ModelsOption = Annotated[
     ),
 ]
 PolicyChoice = Annotated[
-    PolicyName | None,
+    str | None,
     typer.Option(
+        metavar="NAME",
+        callback=check_policy,
         help="What a quality target moves along; default: utility where scores estimate "
-        "performance, else budget."
+        "performance, else budget.",
     ),
 ]
 
@@ -138,7 +140,7 @@ def train(
             made,
             embeddings=open_given(embeddings, outcomes, made),
             router=router,
-            policy=None if policy is None else policy.value,
+            policy=policy,
             quality=quality,
             confidence=confidence,
             when_nothing_fits=when_nothing_fits.value,

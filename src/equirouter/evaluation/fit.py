@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -28,15 +28,13 @@ from equirouter.routers import Router, make_router
 
 __all__ = ["fit_pipeline"]
 
-PolicyName: TypeAlias = Literal["budget", "utility"]
-
 
 def fit_pipeline(
     outcomes: Outcomes,
     encoder: Encoder,
     *,
     router: str = "equirouter",
-    policy: PolicyName | None = None,
+    policy: str | None = None,
     quality: float = 0.98,
     confidence: float = 0.5,
     when_nothing_fits: WhenNothingFits = "cheapest",
@@ -52,13 +50,13 @@ def fit_pipeline(
 ) -> RoutingPipeline:
     """Fit one pipeline and measure it on the test part.
 
-    router: a spec as make_router takes it. policy: what a quality target moves along; None is
-    "utility" where the scores estimate performance and "budget" where they only rank. quality: the
-    target for calls that name none; it must be within reach on the validation part. confidence:
-    that the target is kept, see Calibration.operating_point; 0.5 takes validation at its word.
-    early_exit: a cheaper encoder; a router of the same kind on it is asked first, and decides where
-    it is sure (see exit_threshold). embeddings: of encoder, when they were made before.
-    model_facts: by name, for the constraints of a call.
+    router: a spec as make_router takes it. policy: a registered name, what a quality moves along;
+    None is "utility" where the scores estimate performance and "budget" where they only rank.
+    quality: the target for calls that name none; it must be within reach on the validation part.
+    confidence: that the target is kept, see Calibration.operating_point; 0.5 takes validation at
+    its word. early_exit: a cheaper encoder; a router of the same kind on it is asked first, and
+    decides where it is sure (see exit_threshold). embeddings: of encoder, when they were made
+    before. model_facts: by name, for the constraints of a call.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
     check_quality(quality)  # said now, and not after the training
@@ -71,10 +69,10 @@ def fit_pipeline(
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1)
     fit = partial(fit_stage, outcomes, split=parts, router=router, device=device, cache=cache)
-    stages = join_stages(fit(encoder, embeddings), None)
+    stages = join_stages(fit(encoder, embeddings), None, kind)
     if early_exit is not None:
         first = embedded(early_exit, outcomes, parts, cache=cache, progress=progress)
-        stages = join_stages(stages.full, fit(early_exit, first))
+        stages = join_stages(stages.full, fit(early_exit, first), kind)
     calibration = _calibrated(stages, rule, outcomes.take(parts.train).strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
     measured = _measured(stages, rule, resamples, stream(seed, "bootstrap"))
@@ -93,12 +91,17 @@ def fit_pipeline(
     )
 
 
-def _policy(router: Router, spec: str, policy: PolicyName | None) -> tuple[PolicyName, Policy]:
+def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]:
     """The policy that a quality target moves along: the one asked for, or the router's best."""
     if router.reads != "embeddings":
         raise ConfigError(f"{spec} does not read the query, so it cannot be served")
     kind = policy or ("utility" if router.scores_are == "expected_performance" else "budget")
     rule: Policy = POLICIES.load(kind)()
+    if rule.in_order:
+        raise ConfigError(
+            f"policy {kind} decides a stream of queries, each after those before it, so a quality "
+            "cannot be found along it; leave --policy out and give the pipeline's decisions to it"
+        )
     return kind, rule
 
 

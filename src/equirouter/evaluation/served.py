@@ -13,7 +13,7 @@ from equirouter.evaluation.curve import measure
 from equirouter.evaluation.protocol import stream
 from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
 from equirouter.pipeline import RoutingPipeline
-from equirouter.policy import BudgetPolicy, Policy, UtilityPolicy
+from equirouter.policy import BudgetPolicy, Policy
 from equirouter.progress import Progress, silent
 
 __all__ = ["ServedQueries", "for_pipeline", "own_split"]
@@ -119,7 +119,7 @@ class ServedQueries:
         """The pipeline's choice (n,) under a policy; the cheap stage decides where it is sure."""
         chosen = rule.choose(*self.pipeline.stage.numbers(self.embeddings, rule))
         exit_ = self.pipeline.early_exit
-        threshold = None if exit_ is None else exit_.thresholds[rule.setting]
+        threshold = None if exit_ is None else exit_.thresholds.get(rule.setting)
         if exit_ is None or threshold is None or self.early is None:
             return chosen
         numbers = exit_.stage.numbers(self.early, rule)
@@ -137,9 +137,7 @@ class ServedQueries:
         """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
         scores, costs = self.pipeline.stage.numbers(self.embeddings, rule)
         points = rule.points(scores, costs, N_POINTS)
-        at = BudgetPolicy if isinstance(rule, BudgetPolicy) else UtilityPolicy
-        least = np.finfo(np.float64).tiny if at is BudgetPolicy else 0.0  # a budget is above 0
-        chosen = np.stack([self.choose(at(max(point, least))) for point in points.tolist()], axis=1)
+        chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
         rng = stream(seed, "bootstrap")
         measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)
         return RouterSweep(points, chosen, measured)

@@ -1,6 +1,5 @@
 """The stages of a pipeline fitted on one split, and what they choose together."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -23,7 +22,9 @@ from equirouter.evaluation.protocol import (
     prepare,
     scores_of,
 )
-from equirouter.policy import BudgetPolicy, Path, Policy, UtilityPolicy
+from equirouter.policy import Path, Policy
+from equirouter.policy.control import POLICIES_ASKED_FOR
+from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
@@ -59,9 +60,8 @@ class FittedStage:
         return scores_of(self.stage.router, part, self.stage.scale)
 
     def points(self, rule: Policy, part: Part) -> FloatArray:
-        """The operating points (T,) of a sweep over a part; a budget is above 0."""
-        points = rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
-        return np.maximum(points, math.ulp(0.0)) if isinstance(rule, BudgetPolicy) else points
+        """The operating points (T,) of a sweep over a part."""
+        return rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
 
     def sweep(self, rule: Policy, part: Part, points: FloatArray) -> IntArray:
         """The choices (n, T) on a part at the operating points (T,)."""
@@ -70,9 +70,8 @@ class FittedStage:
     def margins(self, rule: Policy, part: Part, points: FloatArray) -> FloatArray:
         """How sure it is (n, T) of its choices at the operating points (T,)."""
         scores = self.scores(rule, part)
-        at = BudgetPolicy if isinstance(rule, BudgetPolicy) else UtilityPolicy
-        columns = [at(point).margin(scores, part.predicted_cost_usd) for point in points.tolist()]
-        return np.stack(columns, axis=1)
+        costs = part.predicted_cost_usd
+        return np.stack([rule.at(point).margin(scores, costs) for point in points.tolist()], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +143,16 @@ def fit_stage(
     return FittedStage(stage, prepared, cross_fitted(made, prepared.validation, split.seed))
 
 
-def join_stages(full: FittedStage, cheap: FittedStage | None) -> Stages:
-    """Find when the cheap stage may decide alone, for every policy that a call may ask for."""
+def join_stages(full: FittedStage, cheap: FittedStage | None, policy: str) -> Stages:
+    """Find when the cheap stage may decide alone, for every policy that a call may ask for.
+
+    policy: the name of the one that a quality moves along.
+    """
     exits: dict[str, ExitThreshold] = {}
     if cheap is None:
         return Stages(full, cheap, exits)
-    for rule in (BudgetPolicy(), UtilityPolicy()):
+    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
+        rule: Policy = POLICIES.load(name)()
         part, seen = full.part("validation"), cheap.part("validation")
         points = full.points(rule, part)
         exits[rule.setting] = exit_threshold(

@@ -1,7 +1,7 @@
 """What a policy is: the one place where scores and predicted costs become a choice."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
@@ -17,13 +17,28 @@ WhenNothingFits = Literal["cheapest", "refuse"]
 
 
 class Policy(ABC):
-    """Chooses one model per query; its setting moves along the cost-performance curve."""
+    """Chooses one model per query; its setting moves along the cost-performance curve.
+
+    A constructor takes the setting's value first, and has a default for it.
+    """
 
     needs: ClassVar[ScoresAre] = "ranking"
     """Scores that only rank will do, unless this says "expected_performance"."""
 
     setting: ClassVar[str]
     """What an operating point is called in results, with its unit: budget_usd, lambda."""
+
+    in_order: ClassVar[bool] = False
+    """Whether a choice depends on those before it. Then queries are a stream, in their order, and
+    such a policy is no part of a pipeline, which decides every query as if it were alone."""
+
+    @classmethod
+    def at(cls, value: float, when_nothing_fits: WhenNothingFits = "cheapest") -> Self:  # noqa: ARG003
+        """The policy at one of its `points`: how pipelines and measurements make it.
+
+        when_nothing_fits: for policies that limit something; others leave it unread.
+        """
+        return cls(value)  # type: ignore[call-arg]  # the constructor is the subclass's
 
     @abstractmethod
     def choose(

@@ -1,6 +1,7 @@
 """The paper's policy: drop what costs more than the budget, take the best of the rest."""
 
 import math
+from typing import Self
 
 import numpy as np
 
@@ -39,6 +40,11 @@ class BudgetPolicy(Policy):
         check_when_nothing_fits(when_nothing_fits)
         self.budget_usd = budget_usd
         self.when_nothing_fits = when_nothing_fits
+
+    @classmethod
+    def at(cls, value: float, when_nothing_fits: WhenNothingFits = "cheapest") -> Self:
+        """A budget of 0 is that of models which cost nothing, as a sweep may begin with it."""
+        return cls(max(value, math.ulp(0.0)), when_nothing_fits=when_nothing_fits)
 
     def choose(
         self,

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from equirouter.errors import ConfigError
 
-__all__ = ["NO_CONTROL", "Control"]
+__all__ = ["NO_CONTROL", "POLICIES_ASKED_FOR", "Control"]
+
+POLICIES_ASKED_FOR = ("budget", "utility")
+"""Whose settings a call may name: budget_usd and lambda."""
 
 
 @dataclass(frozen=True)
