@@ -9,6 +9,9 @@ controls.py     what a request asks of the router: by model name, in its body, b
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 reporting.py    what the dashboard asks of the store
 metrics.py      Prometheus metrics; sharing.py adds those of several workers up
+logs.py         lines on stderr, as JSON or text, without texts and secrets
+tracing.py      OpenTelemetry spans of a request that is over
+events.py       new log entries for those who look at the dashboard
 body.py         a body read under limits, and written again where something in it changes
 upstream.py     one call of a provider over aiohttp
 breaker.py      circuit breaker, calls at once and calls per minute of an upstream

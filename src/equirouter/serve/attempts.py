@@ -248,7 +248,8 @@ def _note(
     status: int | None = None,
 ) -> Attempt:
     ms = (time.monotonic() - start) * 1000.0 if start else 0.0
-    return Attempt(route.model, route.upstream_name, outcome, status, ms, error)
+    began = time.time() - ms / 1000.0
+    return Attempt(route.model, route.upstream_name, outcome, status, ms, error, began)
 
 
 def _close(answer: Answer | None) -> None:

@@ -45,11 +45,11 @@ class Guard:
         self._starts: deque[float] = deque()
 
     @property
-    def state(self) -> Literal["closed", "open", "half_open"]:
+    def state(self) -> Literal["closed", "open", "half-open"]:
         """Of the circuit."""
         if self._open_until is None:
             return "closed"
-        return "open" if self._clock() < self._open_until else "half_open"
+        return "open" if self._clock() < self._open_until else "half-open"
 
     def why_not(self) -> str | None:
         """None if a call would be let through by the circuit, else the reason."""

@@ -23,8 +23,8 @@ from equirouter.serve.sharing import are_shared
 
 __all__ = ["BREAKER_STATES", "BreakerState", "Metrics"]
 
-BreakerState: TypeAlias = Literal["closed", "half_open", "open"]
-BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half_open": 1, "open": 2}
+BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
+BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
 NOBODY: Final = "none"
 MOST_CLASSES: Final = 32
 """Classes of the collapse alarm that get series of their own; the gateway's default has 4."""

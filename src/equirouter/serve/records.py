@@ -117,7 +117,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of an upstream. status: HTTP's, None where there was no answer."""
+    """One call of an upstream. status: HTTP's, None where there was no answer.
+
+    ms: until it failed or its answer began. error: the gateway's own words, nothing that the
+    upstream said. started_at: Unix seconds, None where it is not known.
+    """
 
     model: str
     upstream: str
@@ -125,6 +129,7 @@ class Attempt:
     status: int | None
     ms: float
     error: str | None = None
+    started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

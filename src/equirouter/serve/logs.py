@@ -1,0 +1,136 @@
+"""Lines on stderr: what went wrong, and with level "debug" every request. No texts, no secrets.
+
+A request that failed on the gateway's or the upstreams' side (status 500 and more) is a warning,
+one that another model than the first answered is an info, all others are debug. What a client
+sent is never in a line, save the name of the model that it asked for.
+"""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+from equirouter.serve.records import RequestRecord, usd
+from equirouter.serve.settings import LogSettings
+
+__all__ = ["LOGGER", "log_request", "set_up_logging"]
+
+LOGGER = logging.getLogger("equirouter.serve")
+LONGEST_NAME = 200
+_SECRET = re.compile(
+    r"(?i)(?<=bearer )[\w.~+/=-]{8,}"  # an Authorization header
+    r"|\b(?:sk|er|pk|gsk|xai|key)-[\w-]{8,}"  # keys of providers and of the gateway
+    r"|(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"  # user and password in a URL
+)
+
+
+def set_up_logging(
+    settings: LogSettings, *, secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Write the log of this process to stderr, or to stream, in place of what was set up before.
+
+    secrets: values that are replaced by *** wherever they would appear, such as providers' keys.
+    """
+    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
+    form = _Json if settings.format == "json" else _Text
+    handler.setFormatter(form([one for one in secrets if one]))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)  # of libraries, only what may be wrong
+    LOGGER.setLevel(settings.level.upper())
+
+
+def log_request(record: RequestRecord) -> None:
+    """Say what became of a request, where the level asks for it."""
+    level = logging.DEBUG
+    if record.status >= 500:
+        level = logging.WARNING
+    elif record.served_model is not None and len(record.attempts) > 1:
+        level = logging.INFO
+    if not LOGGER.isEnabledFor(level):
+        return
+    served = record.served_model or "nobody"
+    LOGGER.log(
+        level,
+        f"{record.endpoint} answered by {served} with {record.status}",
+        extra={"fields": _fields(record)},
+    )
+
+
+def _fields(record: RequestRecord) -> Mapping[str, object]:
+    plan = record.plan
+    return {
+        "request_id": record.request_id,
+        "endpoint": record.endpoint,
+        "requested_model": record.requested_model[:LONGEST_NAME],
+        "model": record.served_model,
+        "status": record.status,
+        "decided_by": None if plan is None else plan.decided_by,
+        "key": record.key_id,
+        "cost_usd": None if record.cost_nusd is None else usd(record.cost_nusd),
+        "decision_ms": None if plan is None else round(plan.decision_ms, 3),
+        "total_ms": round(record.total_ms, 3),
+        "attempts": [
+            {
+                "model": attempt.model,
+                "upstream": attempt.upstream,
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "ms": round(attempt.ms, 3),
+            }
+            for attempt in record.attempts
+        ],
+    }
+
+
+class _Form(logging.Formatter):
+    """What both forms share: the fields of a line, and secrets that are taken out."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        super().__init__()
+        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = self._safe(self._said(record))
+        exception = self.formatException(record.exc_info) if record.exc_info else None
+        return self._line(record, said, None if exception is None else self._safe(exception))
+
+    def _said(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+        raise NotImplementedError
+
+    def _safe(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return _SECRET.sub("***", text)
+
+
+class _Json(_Form):
+    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+        document: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": said,
+        }
+        document |= getattr(record, "fields", {})
+        if exception is not None:
+            document["exception"] = exception
+        return self._safe(json.dumps(document, ensure_ascii=False, default=str))
+
+
+class _Text(_Form):
+    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        shown = "".join(
+            f" {name}={value!r}"  # repr: what a client sent cannot begin a new line
+            for name, value in getattr(record, "fields", {}).items()
+            if value is not None
+        )
+        line = f"{time} {record.levelname.lower():7} {said}{self._safe(shown)}"
+        return line if exception is None else f"{line}\n{exception}"
