@@ -55,6 +55,7 @@ class PaidTicket:
     reserved: int
     most: int | None = None
     ended: list[tuple[str, int]] = field(default_factory=list)
+    tokens: int | None = None
 
     async def extend(self, nusd: int) -> bool:
         if self.most is not None and nusd > self.most:
@@ -62,7 +63,8 @@ class PaidTicket:
         self.reserved = nusd
         return True
 
-    def settle(self, cost_nusd: int) -> None:
+    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
+        self.tokens = tokens
         self.ended.append(("settled", cost_nusd))
 
     def release(self) -> None:
@@ -77,6 +79,9 @@ class OpenAdmission:
         self.most: int | None = None
         self.refuses: GatewayError | None = None
         self.key: Key | None = None
+
+    async def has_keys(self) -> bool:
+        return self.key is not None
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
         if headers.get("Authorization") == "Bearer wrong":

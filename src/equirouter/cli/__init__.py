@@ -1,7 +1,8 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
     app.py        the commands put together; errors become exit codes here and nowhere else
-    bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py: commands
+    bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py,
+    serve.py: commands
     common.py     options that several commands share, progress bars
     reference.py  docs/cli.md, from the help texts
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from equirouter import __version__
-from equirouter.cli import bench, data, diagnose, export, paper, report, route, train
+from equirouter.cli import bench, data, diagnose, export, paper, report, route, serve, train
 from equirouter.cli.common import say
 from equirouter.errors import ConfigError, EquiRouterError, UserError
 
@@ -29,6 +29,7 @@ app.command("route")(route.route)
 app.command("export")(export.export)
 app.command("paper")(paper.paper)
 app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 
 

@@ -21,7 +21,11 @@ sse.py          server-sent events on their way through: usage, errors, the mode
 relay.py        a stream from an upstream to a client
 exchange.py     one request on its way: planned, paid for, answered, logged
 endpoints.py    what is behind each path
-app.py          the gateway put together, and the web application around it
+app.py          the gateway and the web application around it
+assembly.py     its parts put together from the settings; temporary.py has those that are missing
+checking.py     the settings tried without serving
+server.py       one process that serves; drains on SIGTERM
+workers.py      several of them on one port, and the one that looks after them
 """
 
 from equirouter.serve.errors import GatewayError

@@ -89,7 +89,10 @@ class Exchange:
                 if record.cost_nusd is None:
                     ticket.release()
                 else:
-                    ticket.settle(record.cost_nusd)
+                    used = record.tokens
+                    ticket.settle(
+                        record.cost_nusd, tokens=None if used is None else used.input + used.output
+                    )
         except GatewayError as error:
             record.status, record.error = error.status, error.message
             error.headers.setdefault("x-equirouter-request-id", record.request_id)

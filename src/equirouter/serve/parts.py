@@ -33,8 +33,8 @@ class Ticket(Protocol):
     async def extend(self, nusd: int) -> bool:
         """Reserve so much in all before a dearer model is tried; False: the budget is too small."""
 
-    def settle(self, cost_nusd: int) -> None:
-        """The request cost so much. Never blocks."""
+    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
+        """The request cost so much and used so many tokens, None: not known. Never blocks."""
 
     def release(self) -> None:
         """The request cost nothing. Never blocks."""
@@ -42,6 +42,9 @@ class Ticket(Protocol):
 
 class Admission(Protocol):
     """Keys, limits and budgets."""
+
+    async def has_keys(self) -> bool:
+        """Whether requests need a key; without any the gateway answers this machine only."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
         """Who asks; None where no keys are configured. Raises GatewayError 401."""

@@ -1,0 +1,62 @@
+"""`equirouter serve`: the gateway."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+
+__all__ = ["serve"]
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[gateway.toml]", help="The gateway's settings.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the settings, and serve nothing.")
+    ] = False,
+    example: Annotated[
+        bool, typer.Option("--example", help="Print a gateway.toml to begin with.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Serve an OpenAI-compatible endpoint that routes every request to a model of the pool."""
+    if example:
+        typer.echo(_example(), nl=False)
+        return
+    if config is None:
+        raise typer.BadParameter("missing; `equirouter serve --example` prints one to begin with")
+    from equirouter.extras import require
+
+    for module in ("aiohttp", "orjson", "sqlalchemy", "prometheus_client"):
+        require(module, extra="serve", purpose="serve")
+    from equirouter.serve.settings import read_settings
+
+    settings = read_settings(config)
+    if check:
+        from equirouter.serve.checking import check_settings
+
+        found = check_settings(settings)
+        if as_json:
+            print_json(found)
+        elif not quiet:
+            typer.echo(f"{config}: {len(settings.models)} models are ready to be served")
+        return
+    from equirouter.serve.workers import run_workers
+
+    def ready(address: str) -> None:
+        if as_json:
+            print_json({"address": address, "workers": settings.server.workers})
+        elif not quiet:
+            say(f"serving on {address} with {settings.server.workers} worker(s)")
+
+    run_workers(settings, settings.server.host, ready)
+
+
+def _example() -> str:
+    from importlib.resources import files
+
+    return files("equirouter.serve").joinpath("example.toml").read_text("utf-8")
