@@ -30,6 +30,7 @@ class RankedPlanner:
         self.order: list[tuple[str, int]] = []
         self.removed: dict[str, str] = {}
         self.asked: list[tuple[ChatRequest, Control, Key | None]] = []
+        self.over: list[RequestRecord] = []
 
     async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
         self.asked.append((chat, control, key))
@@ -46,6 +47,9 @@ class RankedPlanner:
             prompt_tokens=20,
             max_output_tokens=100,
         )
+
+    def finished(self, record: RequestRecord) -> None:
+        self.over.append(record)
 
 
 @dataclass

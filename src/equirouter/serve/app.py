@@ -43,6 +43,7 @@ class Gateway:
 
     def finished(self, record: RequestRecord) -> None:
         """A request is over: log it, count it, tell who watches."""
+        self.planner.finished(record)
         self.log.log(record)
         self.metrics.observe(record)
         self.events.publish(record)

@@ -26,6 +26,9 @@ class Planner(Protocol):
     async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
         """The ranked candidates. Raises GatewayError for a model that is not there or allowed."""
 
+    def finished(self, record: RequestRecord) -> None:
+        """A planned request is over: who answered counts for its session. Never blocks."""
+
 
 class Ticket(Protocol):
     """Money that is reserved for one request; exactly one of settle and release is called."""

@@ -98,7 +98,10 @@ class Plan:
     setting, value: the operating point ("budget_usd", 0.002), None for a named model. removed:
     model -> the constraint that removed it. prompt_tokens: counted here, an estimate of what the
     provider will count. confidence: probability that the first candidate is within 0.02 of the
-    best, None where it is not known. class_: the budget class that the collapse alarm counts it in.
+    best, None where it is not known. fits: whether the first candidate is within the budget that
+    was asked for. class_: the budget class that the collapse alarm counts it in, None where it is
+    not counted; expected_share: how probable calibration holds it that the strongest model is
+    chosen here. session: under which the conversation is remembered, a keyed hash.
     """
 
     candidates: tuple[Candidate, ...]
@@ -113,6 +116,10 @@ class Plan:
     confidence: float | None = None
     decision_ms: float = 0.0
     pipeline: str | None = None
+    fits: bool = True
+    class_: str | None = None
+    expected_share: float | None = None
+    session: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
