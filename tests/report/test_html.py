@@ -186,6 +186,16 @@ def test_differences_to_the_task_anchor_have_a_verdict(results: Results, tmp_pat
     ]
 
 
+def test_what_the_encoder_says_of_itself_stands_above_the_figures(
+    results: Results, tmp_path: Path
+) -> None:
+    results["protocol"]["encoder_notes"] = ["the image features have random weights (seed 3)"]
+    _, page = written(results, tmp_path)
+    notes = page.text.partition("Before you read on")[2]
+    assert "the image features have random weights (seed 3)" in notes.partition("RCI")[0]
+    assert page.text.count("random weights") == 1
+
+
 def test_what_was_not_measured_is_left_out(results: Results, tmp_path: Path) -> None:
     for key in ("cost_model", "visibility", "published", "command", "paired"):
         results[key] = None

@@ -1,6 +1,7 @@
 """fig2 and figA6: which models are called how often, at the largest budget and on the way there."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -10,6 +11,7 @@ from equirouter.paper.context import Context
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of, reaches_95
 from equirouter.report.canvas import FAINT, INK, draw_svg
 from equirouter.report.figures import share_axis
+from equirouter.report.letters import fitted, width_of
 from equirouter.report.results import Results, entries, strongest_model
 from equirouter.report.style import model_colours
 
@@ -18,8 +20,11 @@ __all__ = ["at_the_largest_budget", "over_the_sweep"]
 HALF, USED = 0.5, 0.05  # the oracle's calls: not concentrated below, not negligible above
 LARGE, SMALL = 0.4, 0.1  # "roughly 50 %" less, and nothing to speak of
 _N_MODELS = 12  # columns; of more models the least called are added up
-_N_LETTERS = 20  # of a model's name
-_N_ACROSS = 4  # panels
+_ACROSS = (4, 3, 2)  # panels, the most with room for the routers' names
+_POINTS, _WIDTH, _EDGE = 7.0, 7.0, 0.1  # size of the letters; inches of a figure, and left free
+_TURN = math.radians(50)  # of the models' names above the matrix
+_LONGEST, _LONGEST_IN_KEY = 2.3, 1.65  # inches of a name; more is cut
+_SWATCH = 0.13  # inches before a name of the key
 
 
 def at_the_largest_budget(context: Context) -> Section:
@@ -155,10 +160,34 @@ def _grouped(
     return heads, grouped
 
 
-def _short(model: str) -> str:
-    """A model's name without its maker, cut where it is long."""
-    name = model.rpartition("/")[2]
-    return name if len(name) <= _N_LETTERS else f"{name[: _N_LETTERS - 1]}…"
+def _heads(models: Sequence[str], inches: float) -> list[str]:
+    """The models' names, cut where they are long; without the maker unless two then look alike."""
+    names = [model.rpartition("/")[2] for model in models]
+    n_alike = Counter(names)
+    return [
+        fitted(name if n_alike[name] == 1 else model, inches, _POINTS, is_bold=True)
+        for name, model in zip(names, models, strict=True)
+    ]
+
+
+def _room(heads: Sequence[str], labels: Sequence[str]) -> tuple[float, float, float]:
+    """Inches left of the matrix, of its width, and above it, so that no name leaves the figure.
+
+    A name begins over the middle of its column and rises to the right.
+    """
+    left = max(width_of(label, _POINTS) for label in labels) + _EDGE + 0.05
+    letter = _POINTS / 72
+    right = [
+        width_of(head, _POINTS, is_bold=True) * math.cos(_TURN) + letter * math.sin(_TURN)
+        for head in heads
+    ]
+    middles = [(place + 0.5) / len(heads) for place in range(len(heads))]
+    inside = _WIDTH - _EDGE - left
+    width = min(
+        inside, *((inside - far) / middle for far, middle in zip(right, middles, strict=True))
+    )
+    longest = max(width_of(head, _POINTS, is_bold=True) for head in heads)
+    return left, width, longest * math.sin(_TURN) + letter * math.cos(_TURN) + _EDGE
 
 
 def _matrix(
@@ -166,11 +195,15 @@ def _matrix(
 ) -> Figure:
     strongest = strongest_model(results)
     title = "Calls per model at the largest budget, % of queries"
-    size = (7.0, 1.45 + 0.165 * len(shares))
-    left, above, below = 1.3 / size[0], 1.2 / size[1], 0.12 / size[1]
+    heads = _heads(models, _LONGEST)
+    labels = [fitted(label_of(name), _LONGEST, _POINTS) for name in shares]
+    left, width, above = _room(heads, labels)
+    tall = 0.165 * len(shares)
+    size = (_WIDTH, above + tall + _EDGE)
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = figure.add_axes((left, below, 0.89 - left, 1 - above - below))
+        box = (left / _WIDTH, _EDGE / size[1], width / _WIDTH, tall / size[1])
+        axes = figure.add_axes(box)
         values = [[100 * share for share in row] for row in shares.values()]
         axes.imshow(values, aspect="auto", cmap=_shades(), vmin=0, vmax=100)
         for row, cells in enumerate(values):
@@ -178,12 +211,17 @@ def _matrix(
                 text = "" if value == 0 else "<1" if value < 1 else f"{value:.0f}"
                 colour = "white" if value > 40 else INK
                 axes.text(column, row, text, ha="center", va="center", color=colour)
-        for at, label in enumerate(axes.set_yticks(range(len(shares)), map(label_of, shares))):
+        for at, label in enumerate(axes.set_yticks(range(len(shares)), labels)):
             _style(label, italic=at == 0)
         for model, label in zip(
             models,
             axes.set_xticks(
-                range(len(models)), map(_short, models), rotation=38, ha="left", va="bottom"
+                range(len(models)),
+                heads,
+                rotation=math.degrees(_TURN),
+                rotation_mode="anchor",
+                ha="left",
+                va="center",
             ),
             strict=True,
         ):
@@ -197,7 +235,7 @@ def _matrix(
 
     return Figure(
         "fig2",
-        draw_svg(paint, size, title=title, points=7.0),
+        draw_svg(paint, size, title=title, points=_POINTS),
         "A matrix of routers and models; each cell is the share of queries that the model gets.",
         f"{title}. Models from the cheapest to the dearest, {strongest} is the strongest; the "
         "first row is the oracle. An empty cell is a model that is never called.",
@@ -223,35 +261,46 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
     key, x_label = share_axis(results)
     colours = model_colours(len(models))
     title = "Calls per model over the sweep, % of queries"
-    n_down = math.ceil(len(names) / _N_ACROSS)
-    size = (7.0, 0.45 + 1.15 * n_down)
+    heads = _heads(models, _LONGEST_IN_KEY)
+    longest = max(width_of(head, _POINTS, is_bold=True) for head in heads)
+    left, right = 0.44, _WIDTH - longest - _SWATCH - 2 * _EDGE
+    labels = [label_of(name) for name in names]
+    widest = max(width_of(label, 7.5) for label in labels) + _EDGE
+    fits = [n for n in _ACROSS if (right - left) / n >= widest]
+    n_across = fits[0] if fits else _ACROSS[-1]
+    room = (right - left) / n_across  # inches of a panel and the gap beside it
+    n_down = math.ceil(len(names) / n_across)
+    size = (_WIDTH, 0.45 + 1.15 * n_down)
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        grid = figure.subplots(n_down, _N_ACROSS, squeeze=False, sharey=True)
+        grid = figure.subplots(n_down, n_across, squeeze=False, sharey=True)
         figure.subplots_adjust(
-            left=0.055,
-            right=0.8,
+            left=left / _WIDTH,
+            right=right / _WIDTH,
             top=1 - 0.22 / size[1],
             bottom=0.42 / size[1],
             wspace=0.12,
             hspace=0.62,
         )
-        for axes, name in zip(grid.flat, names, strict=False):
+        for axes, name, label in zip(grid.flat, names, labels, strict=False):
             x = results["curves"][name][key]
             shares = [[100 * share for share in _share(results, name, model)] for model in models]
             axes.stackplot(x, shares, colors=colours, linewidth=0)
             axes.set(xlim=(min(x), max(x)), ylim=(0, 100), yticks=(0, 50, 100))
-            axes.set_title(label_of(name), loc="left", fontsize=7.5, color=INK, pad=3)
+            shown = fitted(label, room - _EDGE, 7.5)
+            axes.set_title(shown, loc="left", fontsize=7.5, color=INK, pad=3)
             axes.title.set_parse_math(False)
-            axes.locator_params(axis="x", nbins=3)
+            axes.locator_params(axis="x", nbins=2, steps=(1, 2, 5, 10))
         for axes in grid.flat[len(names) :]:
             axes.set_visible(False)
-        figure.text(0.43, 0.06 / size[1], x_label, ha="center", va="bottom", color=INK)
-        _key(figure, models, colours, strongest_model(results))
+        middle = (left + right) / 2 / _WIDTH
+        figure.text(middle, 0.06 / size[1], x_label, ha="center", va="bottom", color=INK)
+        rows = list(zip(models, heads, colours, strict=True))
+        _key(figure, right + _EDGE, rows[::-1], strongest_model(results))
 
     return Figure(
         "figA6",
-        draw_svg(paint, size, title=title, points=7.0),
+        draw_svg(paint, size, title=title, points=_POINTS),
         "A panel per router: stacked areas of the share of calls that each model gets.",
         f"{title}. The cheapest model is at the bottom and dark, the dearest on top and light; the "
         "strongest is in bold letters.",
@@ -260,22 +309,25 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
 
 def _key(
     figure: Any,  # noqa: ANN401
-    models: Sequence[str],
-    colours: Sequence[str],
+    left: float,
+    rows: Sequence[tuple[str, str, str]],
     strongest: str,
 ) -> None:
-    """The models in the order in which the areas lie, the dearest on top."""
-    height = figure.get_size_inches()[1]
-    step = min(0.15, (height - 0.6) / len(models))
+    """The models in the order in which the areas lie, the dearest on top.
+
+    left: inches from the figure's edge. rows: model, what is written of it, colour, from the top.
+    """
+    width, height = figure.get_size_inches()
+    step = min(0.15, (height - 0.6) / len(rows))
     n_apart = max(1, math.ceil(0.11 / step))  # of many models some go without a name
-    for place, (model, colour) in enumerate(zip(reversed(models), reversed(colours), strict=True)):
+    for place, (model, head, colour) in enumerate(rows):
         y = 1 - (0.3 + place * step) / height
-        figure.patches.append(
-            _rectangle(figure, (0.815, y - step / 2 / height, 0.014, step / height), colour)
-        )
+        box = (left / width, y - step / 2 / height, 0.1 / width, step / height)
+        figure.patches.append(_rectangle(figure, box, colour))
         if place % n_apart == 0 or model == strongest:
             weight = "bold" if model == strongest else "normal"
-            text = figure.text(0.834, y, _short(model), va="center", color=INK, fontweight=weight)
+            x = (left + _SWATCH) / width
+            text = figure.text(x, y, head, va="center", color=INK, fontweight=weight)
             text.set_parse_math(False)
 
 

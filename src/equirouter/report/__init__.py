@@ -3,7 +3,7 @@
     results.py   reads and checks results.json; the columns that every table shows
     tables.py    results_table, published_table, results_markdown
     headline.py  the two sentences above everything else
-    figures.py   write_figures: static SVG, drawn on canvas.py
+    figures.py   write_figures: static SVG, drawn on canvas.py; letters.py: what text fits
     markdown.py  rows and safe text of Markdown tables
     diagnosis.py diagnosis_text, _markdown, _json: advice.py decides what to say about the figures,
                  blocks.py makes text and Markdown of the same parts, wording.py words of numbers

@@ -67,7 +67,7 @@ def _context(results: Results) -> dict[str, Any]:
     return {
         "dataset": results["dataset"],
         "outcomes": results["outcomes"],
-        "protocol": results["protocol"],
+        "protocol": {k: v for k, v in results["protocol"].items() if k != "encoder_notes"},
         "headline": headline(results),
         "caption": caption(results),
         "columns": COLUMNS,
@@ -183,4 +183,5 @@ def _warnings(results: Results) -> list[str]:
             "every measure."
         )
     warnings.extend(str(note) for note in results["outcomes"].get("notes") or ())
+    warnings.extend(str(note) for note in results["protocol"].get("encoder_notes") or ())
     return warnings
