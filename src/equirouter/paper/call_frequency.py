@@ -290,7 +290,7 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
             shown = fitted(label, room - _EDGE, 7.5)
             axes.set_title(shown, loc="left", fontsize=7.5, color=INK, pad=3)
             axes.title.set_parse_math(False)
-            axes.locator_params(axis="x", nbins=2, steps=(1, 2, 5, 10))
+            axes.locator_params(axis="x", nbins=2, min_n_ticks=1)
         for axes in grid.flat[len(names) :]:
             axes.set_visible(False)
         middle = (left + right) / 2 / _WIDTH
