@@ -157,9 +157,16 @@ def settings_for(url: str, **sections: Any) -> GatewaySettings:
         },
         "retries": {"backoff_seconds": 0.001, "max_wait_seconds": 0.05},
     }
-    for name, section in sections.items():
-        document[name] = {**document.get(name, {}), **section}
-    return GatewaySettings.model_validate(document)
+    return GatewaySettings.model_validate(_merged(document, sections))
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {
+        name: _merged(base[name], change)
+        for name, change in changes.items()
+        if isinstance(change, dict) and isinstance(base.get(name), dict)
+    }
+    return {**base, **changes, **inner}
 
 
 @asynccontextmanager

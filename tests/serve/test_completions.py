@@ -40,7 +40,7 @@ def test_a_named_model_is_called_with_the_clients_body_and_paid() -> None:
 
 def test_the_clients_bytes_are_sent_where_nothing_has_to_change() -> None:
     async def run() -> None:
-        models = {"a": {"upstream": "a", "price": {"input": 0, "output": 0}}}
+        models = {"a": {"upstream_model": None}}
         async with running(models=models) as here:
             sent = b'{ "messages":[{"role":"user","content":"\\u00fc"}],\n "model" : "a", "x": 1.0}'
             await here.http.post("/v1/chat/completions", data=sent)

@@ -21,11 +21,11 @@ from equirouter.serve.settings import RetrySettings
 from equirouter.serve.sse import error_in, first_error
 from equirouter.serve.upstream import Answer, UpstreamError, retry_after
 
-__all__ = ["Call", "NoAnswerError", "Served", "walk"]
+__all__ = ["CLIENTS_FAULT", "Call", "NoAnswerError", "Served", "pause_seconds", "walk"]
 
 # What a client did wrong would be wrong everywhere; a key, a limit or a model that an upstream does
 # not know is the upstream's affair.
-_CLIENTS_FAULT = frozenset({400, 405, 406, 409, 410, 411, 413, 414, 415, 416, 417, 422})
+CLIENTS_FAULT = frozenset({400, 405, 406, 409, 410, 411, 413, 414, 415, 416, 417, 422})
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 
@@ -84,8 +84,7 @@ async def walk(
 ) -> Served:
     """The first answer; attempts: every try is noted there. Raises NoAnswerError."""
     reserved = plan.candidates[0].upper_nusd
-    last: UpstreamError | None = None
-    calls = 0
+    tries = _Tries(call, attempts, retries)
     for place, candidate in enumerate(plan.candidates):
         route = pool.routes[candidate.model]
         if candidate.upper_nusd > reserved:
@@ -93,23 +92,47 @@ async def walk(
                 attempts.append(_note(route, "refused", 0.0, "the budget does not allow it"))
                 continue
             reserved = candidate.upper_nusd
-        is_last = place == len(plan.candidates) - 1
-        for same in range(retries.same_model if is_last else 1):
-            if calls == retries.max_attempts:
-                raise NoAnswerError(last)
-            if same and not await _pause(last, same, retries):
-                break
-            wait = retries.max_wait_seconds if is_last else 0.0
+        fetched = await tries.answer(route, is_last=place == len(plan.candidates) - 1)
+        if fetched is not None:
+            return Served(candidate, route, *fetched)
+    raise NoAnswerError(tries.last)
+
+
+class _Tries:
+    """The calls for one request. last: how the latest one failed."""
+
+    def __init__(self, call: Call, attempts: list[Attempt], retries: RetrySettings) -> None:
+        self.last: UpstreamError | None = None
+        self._call = call
+        self._attempts = attempts
+        self._retries = retries
+        self._calls = 0
+
+    async def answer(self, route: Route, *, is_last: bool) -> _Fetched | None:
+        """The answer of one model, None if the next one is to be asked.
+
+        is_last: there is no next one, so this one is given time, and another try. Raises
+        NoAnswerError where nobody is to be asked any more.
+        """
+        for same in range(self._retries.same_model if is_last else 1):
+            if self._calls == self._retries.max_attempts:
+                raise NoAnswerError(self.last)
+            if same:
+                pause = pause_seconds(self.last, same, self._retries)
+                if pause is None:
+                    break
+                await asyncio.sleep(pause)
+            wait = self._retries.max_wait_seconds if is_last else 0.0
             try:
-                return Served(candidate, route, *await _try(route, call, wait, attempts))
-            except UpstreamError as failed:
-                last = failed
-            if last.outcome == "refused":
+                return await _try(route, self._call, wait, self._attempts)
+            except UpstreamError as error:
+                failed = self.last = error
+            if failed.outcome == "refused":
                 break
-            calls += 1
-            if last.status in _CLIENTS_FAULT and not _is_too_long(last):
-                raise NoAnswerError(last)
-    raise NoAnswerError(last)
+            self._calls += 1
+            if failed.status in CLIENTS_FAULT and not _is_too_long(failed):
+                raise NoAnswerError(failed)
+        return None
 
 
 async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Attempt]) -> _Fetched:
@@ -223,21 +246,24 @@ def _is_too_long(failed: UpstreamError) -> bool:
     return b"context_length_exceeded" in failed.body
 
 
-async def _pause(last: UpstreamError | None, same: int, retries: RetrySettings) -> bool:
-    """Wait before the same model is called again; False if that is not worth it."""
-    if last is None or not (last.status is None or last.status in _TRY_AGAIN):
-        return False
-    if last.outcome == "timeout":
-        return False  # the client waited long enough
-    backoff = retries.backoff_seconds * 2 ** (same - 1)
-    # not for secrets: clients that failed together should not come back together
-    pause = min(backoff, retries.max_wait_seconds) * random.uniform(0.5, 1.0)  # noqa: S311
-    if last.retry_seconds is not None:
-        if last.retry_seconds > retries.max_wait_seconds:
-            return False
-        pause = last.retry_seconds + pause / 4
-    await asyncio.sleep(pause)
-    return True
+def pause_seconds(failed: UpstreamError | None, same: int, retries: RetrySettings) -> float | None:
+    """How long to wait before the model that failed is called again, None: it is not worth it.
+
+    same: how many calls of it there were. What the provider asks for is waited for and a little
+    more; else the pause doubles each time. Both have jitter, so that those who failed together do
+    not come back together.
+    """
+    if failed is None or not (failed.status is None or failed.status in _TRY_AGAIN):
+        return None
+    if failed.outcome == "timeout":
+        return None  # the client waited long enough
+    backoff = min(retries.backoff_seconds * 2.0 ** (same - 1), retries.max_wait_seconds)
+    pause = backoff * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+    if failed.retry_seconds is None:
+        return pause
+    if failed.retry_seconds > retries.max_wait_seconds:
+        return None
+    return failed.retry_seconds + pause / 4
 
 
 def _note(

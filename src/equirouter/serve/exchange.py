@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from equirouter.prices import estimated_tokens
-from equirouter.serve.attempts import Call, NoAnswerError, Served, walk
+from equirouter.serve.attempts import CLIENTS_FAULT, Call, NoAnswerError, Served, walk
 from equirouter.serve.body import outgoing
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.errors import GatewayError, PassedOnError
@@ -248,7 +248,7 @@ class Exchange:
         headers = self._common_headers(record.plan)
         if last is not None and last.retry_seconds is not None:
             headers["Retry-After"] = str(max(1, round(last.retry_seconds)))
-        if last is not None and last.status is not None and last.status < 500 and last.body:
+        if last is not None and last.status in {*CLIENTS_FAULT, 429} and last.status and last.body:
             return PassedOnError(last.status, last.body, last.content_type, headers)
         status = {"timeout": 504, "refused": 503}.get(last.outcome, 502) if last else 402
         return GatewayError(

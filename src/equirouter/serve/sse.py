@@ -65,8 +65,9 @@ class StreamReader:
     def feed(self, chunk: bytes) -> bytes:
         """The complete events that this chunk brings to an end; what is left is held.
 
-        Raises ValueError for an event that is longer than most_bytes.
+        Raises ValueError when what is held is longer than most_bytes, and still no whole event.
         """
+        self._check_length()
         if not self._held and chunk.endswith(b"\n\n"):
             return self._passed(chunk)
         tail = self._held[-1][1 - _LONGEST_BOUNDARY :] if self._held else b""
@@ -83,6 +84,7 @@ class StreamReader:
 
     def rest(self) -> bytes:
         """What is held at the end of a stream whose last event had no empty line after it."""
+        self._check_length()
         held = b"".join(self._held)
         self._held.clear()
         return self._passed(held) if held else b""
@@ -93,6 +95,8 @@ class StreamReader:
         if len(self._held) > 1 and len(self._held[-2]) < _LONGEST_BOUNDARY:
             last = self._held.pop()  # a boundary may be spread over more than two chunks
             self._held[-1] += last
+
+    def _check_length(self) -> None:
         if self._held_bytes > self._most_bytes:
             raise ValueError(f"an event of more than {self._most_bytes} bytes")
 
