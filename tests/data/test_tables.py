@@ -27,9 +27,7 @@ TEXT = st.text(
     max_size=12,
 )
 NAME = TEXT.filter(lambda text: text != "")
-MODEL = NAME.filter(
-    lambda name: name not in RESERVED and not is_ignored(name) and "|total_cost" not in name
-)
+MODEL = NAME.filter(lambda name: name not in RESERVED and not is_ignored(name) and "|" not in name)
 DESCRIPTION = TEXT.filter(lambda text: text.strip() != "")
 
 
@@ -46,6 +44,7 @@ def tables(draw: st.DrawFn) -> Outcomes:
     def column(of: st.SearchStrategy[Any], *, unique: bool = False) -> list[Any]:
         return draw(st.lists(of, min_size=n, max_size=n, unique=unique))
 
+    tokens = [np.array(cells(cost)) if draw(st.booleans()) else None] * 2
     return Outcomes(
         query_ids=tuple(column(NAME, unique=True)),
         texts=tuple(column(TEXT.filter(lambda text: text.strip() != ""))),
@@ -57,6 +56,8 @@ def tables(draw: st.DrawFn) -> Outcomes:
         model_descriptions=draw(
             st.one_of(st.none(), st.tuples(*[st.one_of(st.none(), DESCRIPTION)] * k))
         ),
+        input_tokens=tokens[0],
+        output_tokens=None if tokens[1] is None else tokens[1] + 1,
     )
 
 
@@ -234,7 +235,7 @@ def test_a_model_described_in_two_ways_is_an_error(tmp_path: Path, suffix: str) 
 
 def test_a_wide_description_is_of_a_model_and_one(tmp_path: Path) -> None:
     header = WIDE.replace("\n", ",c|description\n")
-    with pytest.raises(DataError, match=r"'c\|description' describes a model .* 'a', 'b'"):
+    with pytest.raises(DataError, match=r"'c\|description' is about a model .* 'a', 'b'"):
         read_table(write(tmp_path / "t.csv", header + "q,x,t,1,1,1,1,big\n"))
     rows = "q,x,t,1,1,1,1,big\nr,y,t,1,1,1,1,small\n"
     with pytest.raises(DataError, match=r"data row 2, column 'a\|description': differs from data"):

@@ -13,7 +13,7 @@
     hub.py          fetch: pinned downloads
     archives.py     files in a folder, a tar or a zip
     unpickle.py     pickled tables and arrays, read without running them
-    columns.py, files.py, layouts.py   the parts of tables.py
+    columns.py, files.py, layouts.py, queries.py   the parts of tables.py
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
 """

@@ -21,7 +21,11 @@ __all__ = [
     "DESCRIPTION_SUFFIX",
     "ID",
     "IMAGE",
+    "INPUT_SUFFIX",
+    "INPUT_TOKENS",
     "MODEL",
+    "OUTPUT_SUFFIX",
+    "OUTPUT_TOKENS",
     "PERFORMANCE",
     "RESERVED",
     "TASK",
@@ -39,8 +43,12 @@ PERFORMANCE = ("performance",)
 COST = ("cost_usd", "cost")
 IMAGE = ("image_path",)
 DESCRIPTION = ("model_description",)
+INPUT_TOKENS = ("input_tokens",)
+OUTPUT_TOKENS = ("output_tokens",)
 COST_SUFFIX = "|total_cost"
 DESCRIPTION_SUFFIX = "|description"
+INPUT_SUFFIX = "|input_tokens"
+OUTPUT_SUFFIX = "|output_tokens"
 RESPONSE_SUFFIX = "|model_response"
 
 # What RouterBench and pandas add and no decision needs. The last three are a data frame's row index
@@ -49,7 +57,19 @@ _ROUTERBENCH = ("model_response", "oracle_model_to_route_to", "index")
 _IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
 
 RESERVED = frozenset(
-    (*ID, *TEXT, *TASK, *MODEL, *PERFORMANCE, *COST, *IMAGE, *DESCRIPTION, *_IGNORED)
+    (
+        *ID,
+        *TEXT,
+        *TASK,
+        *MODEL,
+        *PERFORMANCE,
+        *COST,
+        *IMAGE,
+        *DESCRIPTION,
+        *INPUT_TOKENS,
+        *OUTPUT_TOKENS,
+        *_IGNORED,
+    )
 )
 """Names that a model cannot have in a wide table, where every model is a column."""
 

@@ -24,8 +24,9 @@ class Outcomes:
     of the fingerprint. performance: (N, K), within performance_range, higher is better. cost_usd:
     (N, K), USD of one call, not negative. NaN in either means "not known" and stays so.
     model_descriptions: what is said of each model, for routers that read it, or None; as good as
-    absent if all are None. notes: what a reader had to decide about the file, in words for the
-    user. Raises DataError that names the row and the column.
+    absent if all are None. input_tokens, output_tokens: (N, K) each, or both None: what the calls
+    used, NaN where not known; the answer's include reasoning. notes: what a reader had to decide
+    about the file, in words for the user. Raises DataError that names the row and the column.
     """
 
     query_ids: tuple[str, ...]
@@ -38,6 +39,8 @@ class Outcomes:
     name: str = "outcomes"
     performance_range: tuple[float, float] = (0.0, 1.0)
     model_descriptions: tuple[str | None, ...] | None = None
+    input_tokens: FloatArray | None = None
+    output_tokens: FloatArray | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     image_root: Path | None = field(default=None, compare=False)
 
@@ -50,11 +53,17 @@ class Outcomes:
             given = tuple(self.model_descriptions)
             nothing = all(text is None for text in given)
             object.__setattr__(self, "model_descriptions", None if nothing else given)
-        for name in ("performance", "cost_usd"):
+        for name in self._tables:
             array = np.array(getattr(self, name), dtype=np.float64)  # a copy: nobody else holds it
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         _check(self)
+
+    @property
+    def _tables(self) -> tuple[str, ...]:
+        """The names of the (N, K) arrays that there are."""
+        tokens = ("input_tokens", "output_tokens")
+        return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
 
     @property
     def n_queries(self) -> int:
@@ -96,7 +105,8 @@ class Outcomes:
     def fingerprint(self) -> str:
         """SHA-256 of all that is in the table but name, notes and image_root, as 64 hex digits.
 
-        One without model descriptions has the fingerprint that it had before tables could hold any.
+        One without model descriptions, or without tokens, has the fingerprint that it had before
+        tables could hold any.
         """
         digest = hashlib.sha256()
         texts = (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ())
@@ -106,7 +116,7 @@ class Outcomes:
                 encoded = b"\xff" if value is None else value.encode("utf-8")
                 digest.update(len(encoded).to_bytes(8, "little") + encoded)
             digest.update(b"\xfe")
-        for array in (self.performance, self.cost_usd):
+        for array in (getattr(self, name) for name in self._tables):
             digest.update(np.where(np.isnan(array), np.nan, array + 0.0).tobytes())
         return digest.hexdigest()
 
@@ -119,9 +129,21 @@ class Outcomes:
             query_ids=tuple(self.query_ids[i] for i in picked),
             texts=tuple(self.texts[i] for i in picked),
             tasks=tuple(self.tasks[i] for i in picked),
-            performance=self.performance[picked],
-            cost_usd=self.cost_usd[picked],
             image_paths=None if images is None else tuple(images[i] for i in picked),
+            **{name: getattr(self, name)[picked] for name in self._tables},
+        )
+
+    def with_models(self, models: Sequence[str]) -> "Outcomes":
+        """The same table with these of its models only, in the order given."""
+        columns = [self.models.index(model) for model in models]
+        described = self.model_descriptions
+        return replace(
+            self,
+            models=tuple(models),
+            model_descriptions=None
+            if described is None
+            else tuple(described[column] for column in columns),
+            **{name: getattr(self, name)[:, columns] for name in self._tables},
         )
 
     def equals(self, other: "Outcomes") -> bool:
@@ -220,7 +242,10 @@ def _check(table: Outcomes) -> None:
         values = getattr(table, column)
         if values is not None and len(values) != n:
             raise DataError(f"{table.name}: {len(values)} {column} for {n} query ids")
-    for column in ("performance", "cost_usd"):
+    if (table.input_tokens is None) != (table.output_tokens is None):
+        there = "output_tokens" if table.input_tokens is None else "input_tokens"
+        raise DataError(f"{table.name}: there are {there} alone; tokens are given for both or none")
+    for column in table._tables:
         shape = getattr(table, column).shape
         if shape != (n, k):
             raise DataError(
@@ -308,6 +333,10 @@ def _check_numbers(table: Outcomes) -> None:
         "cost_usd",
         "expected USD per call, finite and not negative, or nothing where it is not known",
     )
+    for column in table._tables[2:]:
+        tokens = getattr(table, column)
+        wrong = np.isinf(tokens) | (tokens < 0)
+        _raise_at(table, wrong, tokens, column, "expected a number of tokens, or nothing")
     for column, array in (("performance", performance), ("cost_usd", cost_usd)):
         empty = np.isnan(array).all(axis=0)
         if empty.any():

@@ -1,6 +1,6 @@
 """A saved pipeline on a data set: its own decisions, beside which routers can be measured."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -40,13 +40,7 @@ def for_pipeline(outcomes: Outcomes, pipeline: RoutingPipeline) -> Outcomes:
             f"{' and '.join(said)}; give the data set that it was trained on, or one of the same "
             "models"
         )
-    columns = [outcomes.models.index(model) for model in pipeline.models]
-    return replace(
-        outcomes,
-        models=pipeline.models,
-        performance=outcomes.performance[:, columns],
-        cost_usd=outcomes.cost_usd[:, columns],
-    )
+    return outcomes.with_models(pipeline.models)
 
 
 def own_split(outcomes: Outcomes, pipeline: RoutingPipeline) -> Split | None:
