@@ -137,3 +137,16 @@ def test_a_slow_listener_misses_the_oldest_and_holds_up_nobody() -> None:
         await quick.aclose()
 
     asyncio.run(scenario())
+
+
+def test_closing_ends_every_feed() -> None:
+    async def scenario() -> None:
+        log = Log()
+        hub = hub_of(log)
+        waiting = [asyncio.ensure_future(anext(hub.listen(), None)) for _ in range(2)]
+        await ready(log)
+        await hub.close()
+        assert await asyncio.gather(*waiting) == [None, None]
+        assert hub.listeners == 0
+
+    asyncio.run(scenario())

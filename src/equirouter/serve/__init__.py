@@ -26,6 +26,7 @@ assembly.py     its parts put together from the settings; temporary.py has those
 checking.py     the settings tried without serving
 server.py       one process that serves; drains on SIGTERM
 workers.py      several of them on one port, and the one that looks after them
+dashboard/      the page that shows all this, and the data behind it
 """
 
 from equirouter.serve.errors import GatewayError

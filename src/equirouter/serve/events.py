@@ -8,16 +8,20 @@ audience with setting a flag.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from typing import TypeAlias
 
 from equirouter.serve.logs import LOGGER
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.reporting import Logged, Reports
 
-__all__ = ["Hub", "Unreadable"]
+__all__ = ["Hub", "News", "Unreadable"]
 
 
 class Unreadable:
     """The store could not be read; the next entries say that it can again."""
+
+
+News: TypeAlias = Sequence[Logged] | Unreadable
 
 
 class Hub:
@@ -40,7 +44,7 @@ class Hub:
         self._poll = poll_seconds
         self._limit = limit
         self._fresh = asyncio.Event()
-        self._listeners: set[asyncio.Queue[Sequence[Logged] | Unreadable]] = set()
+        self._listeners: set[asyncio.Queue[News | None]] = set()
         self._reader: asyncio.Task[None] | None = None
 
     @property
@@ -53,22 +57,29 @@ class Hub:
         if self._listeners:
             self._fresh.set()
 
-    async def listen(self) -> AsyncGenerator[Sequence[Logged] | Unreadable]:
-        """The entries from now on, newest first. A slow listener misses the oldest."""
-        queue: asyncio.Queue[Sequence[Logged] | Unreadable] = asyncio.Queue(maxsize=4)
+    async def listen(self) -> AsyncGenerator[News, None]:
+        """The entries from now on, newest first, until `close`. A slow listener misses the oldest.
+
+        Whoever stops before that calls aclose() of the generator.
+        """
+        queue: asyncio.Queue[News | None] = asyncio.Queue(maxsize=4)
         self._listeners.add(queue)
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
         try:
-            while True:
-                yield await queue.get()
+            while (news := await queue.get()) is not None:
+                yield news
         finally:
             self._listeners.discard(queue)
             if not self._listeners:
-                await self.close()
+                await self._stop()
 
     async def close(self) -> None:
-        """Read no more."""
+        """End every listener's feed: the process is going to stop."""
+        self._tell(None)
+        await self._stop()
+
+    async def _stop(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.cancel()
@@ -101,7 +112,7 @@ class Hub:
             return await self._reports.recent(1)
         return await self._reports.recent(self._limit, after=last)
 
-    def _tell(self, news: Sequence[Logged] | Unreadable) -> None:
+    def _tell(self, news: News | None) -> None:
         for queue in self._listeners:
             if queue.full():
                 queue.get_nowait()

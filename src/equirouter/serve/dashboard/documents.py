@@ -1,0 +1,139 @@
+"""The JSON documents of the dashboard, from what the store gives. Money is in USD there."""
+
+from collections.abc import Sequence
+
+from equirouter.serve.dashboard.why import why
+from equirouter.serve.records import Plan, RequestRecord, usd
+from equirouter.serve.reporting import Logged, Slice, Totals
+
+__all__ = ["full", "row", "rows", "slice_document", "totals_document"]
+
+Document = dict[str, object]
+
+
+def totals_document(totals: Totals) -> Document:
+    """Sums of a period. saved_usd: less than always-strongest, negative where routing costs."""
+    return {
+        "requests": totals.requests,
+        "errors": totals.errors,
+        "routed": totals.routed,
+        "cost_usd": usd(totals.cost_nusd),
+        "strongest_usd": usd(totals.strongest_nusd),
+        "compared_usd": usd(totals.compared_nusd),
+        "saved_usd": usd(totals.strongest_nusd - totals.compared_nusd),
+        "estimated": totals.estimated,
+        "fallbacks": totals.fallbacks,
+    }
+
+
+def slice_document(part: Slice) -> Document:
+    """Sums of one step of time and the calls of each model in it."""
+    return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
+
+
+def rows(found: Sequence[Logged]) -> list[Document]:
+    """A line of the table each."""
+    return [row(one) for one in found]
+
+
+def row(logged: Logged) -> Document:
+    """A request as a line of the table."""
+    record = logged.record
+    plan = record.plan
+    return {
+        "number": logged.number,
+        "request_id": record.request_id,
+        "time": record.started_at,
+        "endpoint": record.endpoint,
+        "requested_model": record.requested_model,
+        "model": record.served_model,
+        "decided_by": None if plan is None else plan.decided_by,
+        "setting": None if plan is None else plan.setting,
+        "value": None if plan is None else plan.value,
+        "status": record.status,
+        "stream": record.stream,
+        "cost_usd": _usd(record.cost_nusd),
+        "strongest_usd": _usd(record.strongest_nusd),
+        "decision_ms": None if plan is None else plan.decision_ms,
+        "total_ms": record.total_ms,
+        "attempts": len(record.attempts),
+        "score": logged.score,
+    }
+
+
+def full(logged: Logged) -> Document:
+    """A request with all that is known of it; texts only where they were kept."""
+    record = logged.record
+    plan = record.plan
+    tokens = record.tokens
+    return {
+        **row(logged),
+        "why": why(record),
+        "models": [] if plan is None else _models(plan, record),
+        "attempt_list": [
+            {
+                "model": attempt.model,
+                "upstream": attempt.upstream,
+                "outcome": attempt.outcome,
+                "status": attempt.status,
+                "ms": attempt.ms,
+                "error": attempt.error,
+                "started_ms": None
+                if attempt.started_at is None
+                else (attempt.started_at - record.started_at) * 1000,
+            }
+            for attempt in record.attempts
+        ],
+        "tokens": None
+        if tokens is None
+        else {
+            "input": tokens.input,
+            "cached_input": tokens.cached_input,
+            "cache_write": tokens.cache_write,
+            "output": tokens.output,
+            "reasoning": tokens.reasoning,
+            "estimated": tokens.estimated,
+        },
+        "first_byte_ms": record.first_byte_ms,
+        "prompt_tokens": None if plan is None else plan.prompt_tokens,
+        "max_output_tokens": None if plan is None else plan.max_output_tokens,
+        "confidence": None if plan is None else plan.confidence,
+        "pipeline": None if plan is None else plan.pipeline,
+        "key": record.key_id,
+        "session": record.session,
+        "error": record.error,
+        "comment": logged.comment,
+        "prompt": record.prompt,
+        "answer": record.answer,
+    }
+
+
+def _models(plan: Plan, record: RequestRecord) -> list[Document]:
+    """Every model that was thought of: those that could answer in their order, then the others."""
+    upper = {one.model: one.upper_nusd for one in plan.candidates}
+    scores = {one.model: one.score for one in plan.candidates if one.score is not None}
+    costs = {
+        one.model: one.predicted_cost_usd
+        for one in plan.candidates
+        if one.predicted_cost_usd is not None
+    }
+    scores = {**plan.scores, **scores}
+    costs = {**plan.predicted_costs_usd, **costs}
+    order = list(dict.fromkeys((*upper, *sorted(scores), *sorted(plan.removed))))
+    ranks = {model: rank for rank, model in enumerate(upper, start=1)}
+    return [
+        {
+            "model": model,
+            "rank": ranks.get(model),
+            "score": scores.get(model),
+            "predicted_cost_usd": costs.get(model),
+            "upper_usd": _usd(upper.get(model)),
+            "removed": plan.removed.get(model),
+            "served": model == record.served_model,
+        }
+        for model in order
+    ]
+
+
+def _usd(amount_nusd: int | None) -> float | None:
+    return None if amount_nusd is None else usd(amount_nusd)

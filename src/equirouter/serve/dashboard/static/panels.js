@@ -1,0 +1,188 @@
+// The panels above the table: figures, collapse, latency, upstreams, feedback, alarms.
+
+import { bar, el, number, show, svg, swatch, table } from "./dom.js";
+import { count, milliseconds, money, percent, plural } from "./format.js";
+
+export function figures(data) {
+  const all = data.totals;
+  const baseline = all.cost_usd + all.saved_usd;
+  const saved = baseline > 0 ? all.saved_usd / baseline : null;
+  const rated = data.feedback.reduce((sum, one) => sum + one.count, 0);
+  const quality = rated
+    ? data.feedback.reduce((sum, one) => sum + one.mean * one.count, 0) / rated : null;
+  const seconds = data.until - data.since;
+  show("figures", [
+    figure("Spent", money(all.cost_usd),
+      all.estimated ? `${plural(all.estimated, "request", "requests")} with estimated tokens`
+        : `${money(all.requests ? all.cost_usd / all.requests : null)} a request`),
+    figure("Saved", money(all.saved_usd), saved === null ? "not known yet"
+      : `${percent(saved)} of ${money(baseline)} with ${data.strongest || "the strongest"}`,
+      all.saved_usd < 0 ? "bad" : "good"),
+    figure("Requests", count(all.requests), `${perMinute(all.requests, seconds)}, `
+      + `${percent(all.requests ? all.routed / all.requests : null)} routed`),
+    figure("Errors", all.requests ? percent(all.errors / all.requests, 1) : "–",
+      `${count(all.errors)} of ${count(all.requests)}, ${plural(all.fallbacks, "fallback", "fallbacks")}`,
+      all.requests && all.errors / all.requests > 0.01 ? "bad" : null),
+    figure("Decision, median", milliseconds(data.latency.decision?.p50),
+      `99 % within ${milliseconds(data.latency.decision?.p99)}`),
+    figure("Feedback, mean", quality === null ? "–" : quality.toFixed(2),
+      rated ? plural(rated, "answer rated", "answers rated") : "none yet"),
+  ]);
+}
+
+function perMinute(requests, seconds) {
+  const rate = requests / (seconds / 60);
+  if (rate >= 1) return `${rate.toFixed(rate < 10 ? 1 : 0)} a minute`;
+  return `${(rate * 60).toFixed(1)} an hour`;
+}
+
+function figure(name, value, below, kind) {
+  return el("div", { class: `figure ${kind || ""}` }, el("h3", {}, name),
+    el("p", { class: "value" }, value), el("p", { class: "muted" }, below || " "));
+}
+
+export function alarms(data) {
+  const said = [];
+  for (const one of data.collapse.filter((state) => state.alarm)) {
+    said.push([el("b", {}, "Routing has collapsed"), ` for ${one.class}: `
+      + `${data.strongest || "the strongest model"} gets ${percent(one.share)} of the last `
+      + `${plural(one.requests, "request", "requests")}, ${percent(one.expected)} was expected.`]);
+  }
+  for (const one of data.upstreams.filter((upstream) => upstream.state === "open")) {
+    said.push([el("b", {}, `The circuit of ${one.name} is open`), ": it is not called for a while."]);
+  }
+  // an alert is read out when it changes, so it must not be made again every few seconds
+  const text = said.map((parts) => parts.map((part) => part.textContent ?? part).join("")).join();
+  const node = document.getElementById("alarms");
+  if (node.dataset.text === text) return;
+  node.dataset.text = text;
+  node.replaceChildren(...said.map((parts) => el("p", { class: "alarm" }, warning(), el("span", {}, parts))));
+}
+
+function warning() {
+  return svg("svg", { class: "sign", viewBox: "0 0 20 18", "aria-hidden": "true" },
+    svg("path", { d: "M10 1 L19 17 H1 Z" }),
+    svg("path", { class: "sign-mark", d: "M10 7v4.5M10 14v.4" }));
+}
+
+export function collapse(data) {
+  if (!data.collapse.length) {
+    show("collapse", empty("Nothing was routed since the gateway started."));
+    return;
+  }
+  show("collapse",
+    el("p", { class: "muted" }, `Share of ${data.strongest || "the strongest model"} now, `
+      + "against its share in the calibration."),
+    el("ul", { class: "rows" }, data.collapse.map((one) => el("li", {},
+      el("div", { class: "row-head" }, el("span", { class: "name" }, one.class), badge(one)),
+      bar(one.share ?? 0, { kind: one.alarm ? "bar-bad" : "bar-fill", marks: [
+        ...(one.expected === null ? [] : [{ at: one.expected, kind: "expected" }]),
+        ...(one.limit === null ? [] : [{ at: one.limit, kind: "limit" }])] }),
+      el("p", { class: "muted" }, `${percent(one.share)} of `
+        + `${plural(one.requests, "request", "requests")}, expected ${percent(one.expected)}`
+        + (one.limit === null ? "" : `, alarm above ${percent(one.limit)}`))))),
+    el("p", { class: "legend muted" },
+      key("expected", "expected"), key("limit", "alarm above")));
+}
+
+function key(kind, text) {
+  return el("span", { class: "key" }, svg("svg", { class: "swatch", viewBox: "0 0 10 10",
+    "aria-hidden": "true" }, svg("line", { class: `mark ${kind}`, x1: 5, x2: 5, y1: 0, y2: 10 })), text);
+}
+
+function badge(one) {
+  if (one.alarm) return el("span", { class: "badge bad" }, "collapsed");
+  if (one.limit === null) return el("span", { class: "badge" }, "too few to tell");
+  return el("span", { class: "badge good" }, "as expected");
+}
+
+const PHASES = [["decision", "Decision"], ["first_byte", "First byte"], ["upstream", "Upstream"]];
+
+export function latency(data) {
+  const known = PHASES.filter(([phase]) => data.latency[phase]?.count);
+  if (!known.length) {
+    show("latency", empty("No answers in this period."));
+    return;
+  }
+  const decision = data.latency.decision?.p50;
+  const upstream = data.latency.upstream?.p50;
+  const ends = known.flatMap(([phase]) => [data.latency[phase].p50, data.latency[phase].p99]);
+  const low = Math.floor(Math.log10(Math.max(Math.min(...ends), 0.01)));
+  const high = Math.max(Math.ceil(Math.log10(Math.max(...ends, 0.1))), low + 1);
+  const at = (ms) => `${((Math.log10(Math.max(ms, 10 ** low)) - low) / (high - low)) * 100}%`;
+  show("latency",
+    decision && upstream ? el("p", {}, "The decision is ",
+      el("b", {}, percent(decision / (decision + upstream), 2)), " of a median answer's time.") : null,
+    el("ul", { class: "rows" }, known.map(([phase, name]) => {
+      const found = data.latency[phase];
+      return el("li", {},
+        el("div", { class: "row-head" }, el("span", { class: "name" }, name),
+          el("span", {}, milliseconds(found.p50), el("span", { class: "muted" },
+            ` · ${milliseconds(found.p95)} · ${milliseconds(found.p99)}`))),
+        svg("svg", { class: "range", "aria-hidden": "true" },
+          svg("line", { class: "range-ground", x1: 0, x2: "100%", y1: 7, y2: 7 }),
+          svg("line", { class: "range-line", x1: at(found.p50), x2: at(found.p99), y1: 7, y2: 7 }),
+          svg("circle", { class: "range-dot", cx: at(found.p50), cy: 7, r: 5 }),
+          svg("line", { class: "range-mark", x1: at(found.p95), x2: at(found.p95), y1: 2, y2: 12 }),
+          svg("line", { class: "range-mark", x1: at(found.p99), x2: at(found.p99), y1: 2, y2: 12 })));
+    })),
+    el("p", { class: "axis muted", "aria-hidden": "true" },
+      el("span", {}, milliseconds(10 ** low)), el("span", {}, milliseconds(10 ** high))),
+    el("p", { class: "muted" }, "Median, 95 % and 99 %, on a logarithmic scale."));
+}
+
+const FAILURES = { status: "errors", connect: "not reached", timeout: "time-outs",
+  broken: "broken off", refused: "not called", cancelled: "given up by the client" };
+const STATES = { closed: ["●", "closed", "good"], "half-open": ["◐", "half open", ""],
+  open: ["○", "open", "bad"] };
+
+export function upstreams(data) {
+  const statuses = Object.entries(data.statuses);
+  if (!data.upstreams.length && !statuses.length) {
+    show("upstreams", empty("No calls in this period."));
+    return;
+  }
+  show("upstreams",
+    table("Upstreams", ["Upstream", "Circuit", number("Calls"), number("Answered"), "Failures"],
+      data.upstreams.map(({ name, state, outcomes }) => {
+        const calls = Object.entries(outcomes).filter(([outcome]) => outcome !== "refused")
+          .reduce((sum, [, one]) => sum + one, 0);
+        const failed = Object.entries(outcomes).filter(([outcome]) => outcome !== "ok")
+          .map(([outcome, one]) => `${count(one)} ${FAILURES[outcome] || outcome}`);
+        const [sign, word, kind] = STATES[state] || ["", "–", ""];
+        return [name, { is: [el("span", { "aria-hidden": "true" }, sign), ` ${word}`], as: kind },
+          number(count(calls)),
+          number(calls ? percent((outcomes.ok || 0) / calls, 1) : "–"),
+          failed.join(", ") || "none"];
+      })),
+    el("h3", {}, "Answers by status"),
+    statuses.length ? el("ul", { class: "chips" }, statuses.map(([status, one]) =>
+      el("li", { class: status >= 500 ? "bad" : null }, el("b", {}, status), ` ${count(one)}`)))
+      : empty("None."));
+}
+
+export function feedback(data, colours) {
+  if (!data.feedback.length) {
+    show("feedback", empty("No feedback in this period. Clients send it to "),
+      el("code", {}, "POST /v1/feedback"));
+    return;
+  }
+  const order = (one) => data.models.findIndex(({ name }) => name === one.model);
+  const sorted = [...data.feedback].sort((a, b) => order(a) - order(b));
+  show("feedback", el("ul", { class: "rows" }, sorted.map((one) => el("li", {},
+    el("div", { class: "row-head" },
+      el("span", { class: "name" }, swatch(colours(one.model)), one.model),
+      el("span", {}, one.mean.toFixed(2), el("span", { class: "muted" },
+        ` · ${plural(one.count, "answer", "answers")}${one.count < 20 ? ", too few to compare" : ""}`))),
+    bar(one.mean, { colour: colours(one.model) })))),
+    el("p", { class: "muted" }, "Mean score, from 0 to 1. Models answer different queries, so a lower "
+      + "mean need not be a weaker model."));
+}
+
+export function footer(data) {
+  show("footer", el("dl", {}, Object.entries(data.status).map(([name, value]) =>
+    el("div", {}, el("dt", {}, name.replaceAll("_", " ")),
+      el("dd", {}, typeof value === "number" ? count(value) : String(value ?? "–"))))));
+}
+
+const empty = (text) => el("span", { class: "muted" }, text);

@@ -1,0 +1,156 @@
+"""What the dashboard looks at: the store, and the state of this process."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from equirouter.serve.dashboard.colours import OTHER, colours_of
+from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.events import Hub
+from equirouter.serve.reporting import Percentiles, Reports
+
+__all__ = ["PERIODS", "CollapseState", "View", "summary"]
+
+PERIODS: Mapping[str, tuple[int, int]] = {
+    "1h": (3600, 60),
+    "24h": (24 * 3600, 1800),
+    "7d": (7 * 24 * 3600, 3 * 3600),
+    "30d": (30 * 24 * 3600, 12 * 3600),
+}
+"""Name -> length and step in seconds; between 48 and 60 steps."""
+
+
+class CollapseState(Protocol):
+    """The strongest model's share of recent requests of a class, and what was expected of it."""
+
+    @property
+    def class_(self) -> str:
+        """What was asked for, in a few classes: "default", "budget up to 0.002 USD"."""
+
+    @property
+    def requests(self) -> int:
+        """Requests that are looked at."""
+
+    @property
+    def strongest_calls(self) -> int:
+        """How many of them the strongest model was chosen for."""
+
+    @property
+    def expected(self) -> float | None:
+        """Its share in the calibration, None where that does not say."""
+
+    @property
+    def limit(self) -> float | None:
+        """The share above which the alarm goes off, None as long as there are too few requests."""
+
+    @property
+    def alarm(self) -> bool:
+        """Whether routing has collapsed."""
+
+
+@dataclass(frozen=True)
+class View:
+    """models: the pool, cheapest first. strongest: of the pipeline that decides now.
+
+    breakers: upstream -> "closed", "half-open" or "open". status: further facts on this process,
+    such as version, pipeline and counters, by name.
+    """
+
+    reports: Reports
+    hub: Hub
+    models: Sequence[str]
+    strongest: Callable[[], str | None] = lambda: None
+    collapse: Callable[[], Sequence[CollapseState]] = tuple
+    breakers: Callable[[], Mapping[str, str]] = dict
+    status: Callable[[], Mapping[str, object]] = dict
+    clock: Callable[[], float] = time.time
+    keep_seconds: float = 1.0
+    _kept: dict[str, tuple[float, Document]] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def summary(view: View, period: str) -> Document:
+    """All that the page shows above the table. Raises GatewayError for a period that is not known.
+
+    It is made once for all who ask within keep_seconds: many open pages are no load on the store.
+    """
+    if period not in PERIODS:
+        raise GatewayError(
+            400, f"period is {period!r}: expected one of {', '.join(PERIODS)}", param="period"
+        )
+    async with view._lock:
+        now = view.clock()
+        made, document = view._kept.get(period, (-1.0, {}))
+        if not 0 <= now - made < view.keep_seconds:
+            document = await _summary(view, period, now)
+            view._kept[period] = now, document
+        return document
+
+
+async def _summary(view: View, period: str, now: float) -> Document:
+    length, step = PERIODS[period]
+    until = (now // step + 1) * step  # whole steps, so that a bar keeps its requests as time goes
+    since = until - length
+    reports = view.reports
+    slices = await reports.slices(since, until, step)
+    feedback = await reports.feedback(since, until)
+    seen = {model for part in slices for model in part.calls} - set(view.models)
+    return {
+        "now": now,
+        "period": period,
+        "since": since,
+        "until": until,
+        "step": step,
+        "models": [
+            {"name": model, "colour": colour} for model, colour in colours_of(view.models).items()
+        ]
+        + [{"name": model, "colour": OTHER} for model in sorted(seen)],
+        "strongest": view.strongest(),
+        "totals": totals_document(await reports.totals(since, until)),
+        "slices": [slice_document(part) for part in slices],
+        "latency": {
+            phase: _percentiles(found)
+            for phase, found in (await reports.latencies(since, until)).items()
+        },
+        "collapse": [_collapse(one) for one in view.collapse()],
+        "upstreams": await _upstreams(view, since, until),
+        "statuses": {
+            str(status): count
+            for status, count in sorted((await reports.statuses(since, until)).items())
+        },
+        "feedback": [
+            {"model": one.model, "count": one.count, "mean": one.mean} for one in feedback
+        ],
+        "status": dict(view.status()),
+    }
+
+
+def _percentiles(found: Percentiles) -> Document:
+    return {"count": found.count, "p50": found.p50, "p95": found.p95, "p99": found.p99}
+
+
+def _collapse(state: CollapseState) -> Document:
+    return {
+        "class": state.class_,
+        "requests": state.requests,
+        "strongest_calls": state.strongest_calls,
+        "share": state.strongest_calls / state.requests if state.requests else None,
+        "expected": state.expected,
+        "limit": state.limit,
+        "alarm": state.alarm,
+    }
+
+
+async def _upstreams(view: View, since: float, until: float) -> list[Document]:
+    outcomes: dict[str, dict[str, int]] = {name: {} for name in view.breakers()}
+    for one in await view.reports.calls(since, until):
+        of_upstream = outcomes.setdefault(one.upstream, {})
+        of_upstream[one.outcome] = of_upstream.get(one.outcome, 0) + one.count
+    states = view.breakers()
+    return [
+        {"name": name, "state": states.get(name), "outcomes": found}
+        for name, found in sorted(outcomes.items())
+    ]

@@ -1,0 +1,78 @@
+"""Why a request was answered by this model, in sentences."""
+
+from equirouter.serve.records import Plan, RequestRecord
+
+__all__ = ["why"]
+
+_OUTCOMES = {
+    "status": "answered with an error",
+    "connect": "could not be reached",
+    "timeout": "took too long",
+    "broken": "sent an answer that could not be read",
+    "refused": "was not called",
+    "cancelled": "was given up, the client had gone",
+}
+
+
+def why(record: RequestRecord) -> list[str]:
+    """What decided, what was asked for, and what happened then; a sentence each."""
+    plan = record.plan
+    if plan is None:
+        return [f"No decision was made: the request was answered with status {record.status}."]
+    if not plan.candidates:
+        return ["No model may answer this request; what removed each is in the table."]
+    return [_decided(plan), *_happened(record, plan.candidates[0].model)]
+
+
+def _decided(plan: Plan) -> str:
+    first = plan.candidates[0]
+    if plan.decided_by == "named":
+        return f"The request names {first.model}, so no router was asked."
+    if plan.decided_by == "session":
+        return (
+            f"The conversation stays with {first.model}: to switch would cost more than it brings."
+        )
+    if plan.decided_by == "router_failure":
+        return f"The router could not decide; on_router_failure makes it {first.model}."
+    return _by_policy(plan)
+
+
+def _by_policy(plan: Plan) -> str:
+    first, value = plan.candidates[0], plan.value
+    if value is None:
+        return f"{first.model} is first in the pipeline's ranking."
+    if plan.setting == "budget_usd":
+        predicted = first.predicted_cost_usd
+        if predicted is not None and predicted > value:
+            return (
+                f"No model is predicted to cost {value:g} USD or less; {first.model} is what "
+                "when_nothing_fits makes of that."
+            )
+        return (
+            f"{first.model} has the highest score of the models that fit a budget of {value:g} USD "
+            "for the call."
+        )
+    if plan.setting == "quality":
+        return (
+            f"{value:.4g} of the strongest model's performance was asked for; {first.model} is the "
+            "best choice at the price of performance that the calibration found for it."
+        )
+    if plan.setting == "lambda":
+        return (
+            f"One USD must buy {value:g} of performance; {first.model} is the best at that price, "
+            "its score less its predicted cost."
+        )
+    return f"{first.model} is first in the pipeline's ranking at {plan.setting} = {value:g}."
+
+
+def _happened(record: RequestRecord, first: str) -> list[str]:
+    said = []
+    for attempt in record.attempts:
+        if attempt.outcome != "ok":
+            status = f" {attempt.status}" if attempt.status else ""
+            said.append(f"{attempt.model} {_OUTCOMES[attempt.outcome]}{status}.")
+    if record.served_model is None:
+        said.append(f"Nobody answered: the client got status {record.status}.")
+    elif record.served_model != first:
+        said.append(f"{record.served_model}, a fallback within the budget, answered.")
+    return said

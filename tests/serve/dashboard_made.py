@@ -1,0 +1,110 @@
+"""The dashboard behind a server on 127.0.0.1, in a thread of its own."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from equirouter.serve.dashboard import View, dashboard_routes
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.events import Hub
+from equirouter.serve.reporting import Logged
+from tests.serve.reports_made import MadeReports
+from tests.serve.traffic_made import POOL, STRONGEST, State
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CALM = (
+    State("default (quality 0.95)", 500, 98, 0.18, 0.31, alarm=False),
+    State("budget up to 0.002 USD", 241, 12, 0.04, 0.16, alarm=False),
+    State("quality 0.98", 31, 11, 0.42, None, alarm=False),
+)
+
+
+@dataclass
+class Made:
+    """What is shown, and may be changed while it is. key: what /admin asks for."""
+
+    entries: Sequence[Logged] = ()
+    collapse: Sequence[State] = CALM
+    breakers: Mapping[str, str] = field(
+        default_factory=lambda: dict.fromkeys(
+            ("anthropic", "ollama", "openai", "together"), "closed"
+        )
+    )
+    key: str | None = None
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.reports = MadeReports(self.entries)
+        self.hub = Hub(self.reports, pause_seconds=0.0, poll_seconds=0.05)
+
+    def app(self) -> web.Application:
+        """An application with the routes of the dashboard, and the check before /admin."""
+        view = View(
+            reports=self.reports,
+            hub=self.hub,
+            models=POOL,
+            strongest=lambda: STRONGEST,
+            collapse=lambda: self.collapse,
+            breakers=lambda: self.breakers,
+            status=lambda: {"version": "0.1.0", "pipeline": "5d1c07a2", "workers": 2},
+            clock=self.clock,
+            keep_seconds=0.0,
+        )
+
+        @web.middleware
+        async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+            said = request.headers.get("Authorization")
+            is_admin = self.key is None or said == f"Bearer {self.key}"
+            if request.path.startswith("/admin") and not is_admin:
+                return web.json_response({"error": {"message": "no admin key"}}, status=401)
+            try:
+                return await handler(request)
+            except GatewayError as error:
+                return web.json_response(error.body(), status=error.status)
+
+        async def stop(_: web.Application) -> None:
+            await self.hub.close()
+
+        app = web.Application(middlewares=[checked])
+        app.add_routes(dashboard_routes(view))
+        app.on_shutdown.append(stop)
+        return app
+
+
+@contextmanager
+def served(made: Made) -> Iterator[str]:
+    """The address of a server that shows what was made."""
+    loop = asyncio.new_event_loop()
+    address: list[str] = []
+    is_ready = threading.Event()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        runner = web.AppRunner(made.app(), shutdown_timeout=1.0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        address.append(f"http://{host}:{port}")
+        is_ready.set()
+        await stopping.wait()
+        await runner.cleanup()
+
+    def run() -> None:
+        loop.run_until_complete(serve())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    is_ready.wait()
+    try:
+        yield address[0]
+    finally:
+        loop.call_soon_threadsafe(stopping.set)
+        thread.join()

@@ -1,0 +1,231 @@
+"""The documents behind the dashboard, and the headers of its page."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from importlib.resources import files
+from typing import TypeAlias
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from equirouter.report.style import model_colours
+from equirouter.serve.dashboard.colours import OTHER, colours_of
+from equirouter.serve.dashboard.handlers import CONTENT_SECURITY_POLICY
+from equirouter.serve.dashboard.why import why
+from equirouter.serve.records import Attempt, Plan, RequestRecord
+from equirouter.serve.reporting import Logged
+from tests.serve.dashboard_made import Made
+from tests.serve.records_made import made_plan, made_record
+from tests.serve.traffic_made import made_traffic
+
+NOW = 1_790_000_000.0
+Client: TypeAlias = TestClient[web.Request, web.Application]
+Asking: TypeAlias = Callable[[Client], Awaitable[None]]
+
+
+def with_client(made: Made, asking: Asking) -> None:
+    async def scenario() -> None:
+        async with TestClient(TestServer(made.app())) as client:
+            await asking(client)
+
+    asyncio.run(scenario())
+
+
+async def document(answer: ClientResponse) -> dict[str, object]:
+    assert answer.status == 200, await answer.text()
+    found = await answer.json()
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_summary_adds_up() -> None:
+    entries = made_traffic(NOW, hours=20, n=300)
+
+    async def asking(client: Client) -> None:
+        found = await document(await client.get("/admin/summary?period=24h"))
+        totals, slices = found["totals"], found["slices"]
+        assert isinstance(totals, dict)
+        assert isinstance(slices, list)
+        assert len(slices) == 48
+        assert totals["requests"] == sum(one["requests"] for one in slices) == 300
+        cost = sum(one.record.cost_nusd or 0 for one in entries) / 1e9
+        assert totals["cost_usd"] == pytest.approx(cost)
+        assert totals["saved_usd"] == pytest.approx(totals["strongest_usd"] - cost)
+        answered = sum(sum(one["calls"].values()) for one in slices)
+        assert answered == sum(one.record.served_model is not None for one in entries)
+        upstreams = found["upstreams"]
+        assert isinstance(upstreams, list)
+        assert [one["name"] for one in upstreams] == ["anthropic", "ollama", "openai", "together"]
+
+    with_client(Made(entries, clock=lambda: NOW), asking)
+
+
+def test_a_period_that_is_not_known_is_refused() -> None:
+    async def asking(client: Client) -> None:
+        answer = await client.get("/admin/summary?period=2h")
+        assert answer.status == 400
+        assert "1h, 24h, 7d, 30d" in await answer.text()
+
+    with_client(Made(), asking)
+
+
+def test_the_table_is_read_page_by_page() -> None:
+    entries = made_traffic(NOW, n=25)
+
+    async def asking(client: Client) -> None:
+        seen, before = [], ""
+        while True:
+            found = await document(await client.get(f"/admin/decisions?limit=10{before}"))
+            page = found["decisions"]
+            assert isinstance(page, list)
+            seen += [one["request_id"] for one in page]
+            if found["before"] is None:
+                break
+            before = f"&before={found['before']}"
+        assert seen == [one.record.request_id for one in reversed(entries)]
+
+    with_client(Made(entries), asking)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=-1", "limit=x", "before=1e3", "before=" + "9" * 30]
+)
+def test_a_wrong_page_is_refused(query: str) -> None:
+    async def asking(client: Client) -> None:
+        answer = await client.get(f"/admin/decisions?{query}")
+        assert answer.status == 400
+        assert query.partition("=")[0] in (await answer.json())["error"]["param"]
+
+    with_client(Made(), asking)
+
+
+def test_one_decision_has_every_model_that_was_weighed() -> None:
+    record = made_record()
+    record.plan = made_plan(removed={"large": "vision"})
+
+    async def asking(client: Client) -> None:
+        found = await document(await client.get("/admin/decisions/req-1"))
+        models = found["models"]
+        assert isinstance(models, list)
+        assert [(one["model"], one["rank"], one["removed"]) for one in models] == [
+            ("small", 1, None),
+            ("medium", 2, None),
+            ("large", None, "vision"),
+        ]
+        assert models[0]["served"] is True
+        assert models[0]["upper_usd"] == pytest.approx(0.0003)
+        assert models[2]["score"] == 0.83
+        assert found["prompt"] == "a private prompt"  # as the store has it
+        missing = await client.get("/admin/decisions/req-2")
+        assert missing.status == 404
+
+    with_client(Made([Logged(1, record)]), asking)
+
+
+def test_new_entries_are_sent_as_events_until_the_gateway_stops() -> None:
+    made = Made()
+
+    async def asking(client: Client) -> None:
+        answer = await client.get("/admin/events")
+        assert answer.content_type == "text/event-stream"
+        assert await answer.content.readuntil(b"\n\n") == b"event: open\ndata: {}\n\n"
+        made.reports.entries.append(Logged(1, made_record("<b>new</b>")))
+        made.hub.publish(made_record())
+        event = await answer.content.readuntil(b"\n\n")
+        assert event.startswith(b'event: decisions\ndata: [{"number":1,"request_id":"<b>new</b>"')
+        await made.hub.close()
+        assert await answer.content.read() == b""
+
+    with_client(made, asking)
+
+
+def test_a_page_that_was_closed_is_forgotten() -> None:
+    made = Made()
+
+    async def asking(client: Client) -> None:
+        answer = await client.get("/admin/events")
+        await answer.content.readuntil(b"\n\n")
+        assert made.hub.listeners == 1
+        answer.close()
+        number = 0
+        while made.hub.listeners:  # noticed when the next event cannot be sent
+            number += 1
+            made.reports.entries.append(Logged(number, made_record()))
+            made.hub.publish(made_record())
+            await asyncio.sleep(0.01)
+
+    with_client(made, asking)
+
+
+def test_the_page_may_load_only_what_the_gateway_serves() -> None:
+    async def asking(client: Client) -> None:
+        page = await client.get("/dashboard")
+        assert page.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert "unsafe" not in CONTENT_SECURITY_POLICY
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        text = await page.text()
+        linked = re.findall(r'(?:src|href)="(/[^"]+)"', text)
+        assert "/dashboard/main.js" in linked
+        for link in linked:
+            file = await client.get(link)
+            assert file.status == 200, link
+            assert file.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        again = await client.get("/dashboard", headers={"If-None-Match": page.headers["ETag"]})
+        assert again.status == 304
+        assert (await client.get("/dashboard/../view.py")).status == 404
+
+    with_client(Made(key="k"), asking)
+
+
+def test_the_page_makes_no_elements_of_text_and_asks_nobody_else() -> None:
+    folder = files("equirouter.serve.dashboard") / "static"
+    for file in folder.iterdir():
+        text = file.read_text("utf-8")
+        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+            assert word not in text, file.name
+        assert set(re.findall(r"https?://[^\s\"']+", text)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_colours_are_those_of_the_reports() -> None:
+    for n_models in range(1, 9):
+        names = [f"model {number}" for number in range(n_models)]
+        assert list(colours_of(names).values()) == model_colours(n_models)
+    assert OTHER not in model_colours(5)
+
+
+def decided(**changes: object) -> list[str]:
+    record = made_record()
+    record.plan = replace(made_plan(), **changes)  # type: ignore[arg-type]
+    record.attempts = [Attempt("small", "west", "ok", 200, 1.0)]
+    return why(record)
+
+
+def test_why_says_what_decided() -> None:
+    assert decided() == [
+        "small has the highest score of the models that fit a budget of 0.002 USD for the call."
+    ]
+    assert "no router was asked" in decided(decided_by="named")[0]
+    assert "stays with small" in decided(decided_by="session")[0]
+    assert "on_router_failure" in decided(decided_by="router_failure")[0]
+    assert "No model is predicted to cost 1e-05" in decided(value=1e-5)[0]
+    assert decided(setting="quality", value=0.95)[0].startswith("0.95 of the strongest")
+    assert "One USD must buy 30" in decided(setting="lambda", value=30.0)[0]
+
+
+def test_why_says_what_happened() -> None:
+    record = made_record()
+    assert record.plan is not None
+    record.plan = made_plan(chosen="medium")
+    assert why(record)[1:] == [
+        "medium answered with an error 503.",
+        "small, a fallback within the budget, answered.",
+    ]
+    nobody = made_record(served=None)
+    assert why(nobody)[-1] == "Nobody answered: the client got status 504."
+    empty = Plan(candidates=(), decided_by="policy", removed={"small": "vision"})
+    nobody.plan = empty
+    assert "No model may answer" in why(nobody)[0]
+    assert "status 400" in why(RequestRecord("r", 0.0, "route", "x", status=400))[0]
