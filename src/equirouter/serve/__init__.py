@@ -7,6 +7,12 @@ parts.py        what the gateway expects of planner, admission, log, metrics and
 chat.py         what is read of a body: messages, limits, what a model must be able to do
 controls.py     what a request asks of the router: by model name, in its body, by headers
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
+admission.py    who may call: keys, rates and budgets as answers of the gateway
+keys.py         keys made, listed and revoked; what each spent
+limits.py       budgets and rates decided on what the store knows: pure functions
+ledger.py       money reserved before a call and settled after it
+writer.py       settlements and the log written behind the requests
+store/          the database of all that
 reporting.py    what the dashboard asks of the store
 metrics.py      Prometheus metrics; sharing.py adds those of several workers up
 logs.py         lines on stderr, as JSON or text, without texts and secrets

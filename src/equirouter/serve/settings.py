@@ -223,7 +223,9 @@ class StoreSettings(_Section):
 
     url: sqlite:///FILE or postgresql://HOST/DB; url_env: the variable that holds it, with its
     password. flush_ms: how long log entries may wait; queue: most that may wait before they are
-    dropped and counted. retention_days: None keeps all.
+    dropped and counted. retention_days: None keeps all. durability: what money that is reserved
+    outlives on SQLite: a killed "process", or a loss of "power", which waits for the disk before
+    every group of calls; PostgreSQL is as durable as it is configured.
     """
 
     url: str = "sqlite:///equirouter-gateway.db"
@@ -231,6 +233,7 @@ class StoreSettings(_Section):
     flush_ms: Positive = 100.0
     queue: Count = 10_000
     retention_days: Count | None = None
+    durability: Literal["process", "power"] = "process"
 
 
 class LogSettings(_Section):
@@ -353,5 +356,16 @@ def _absolute(settings: GatewaySettings, folder: Path) -> GatewaySettings:
                 }
             ),
             "upstreams": upstreams,
+            "store": settings.store.model_copy(
+                update={"url": _absolute_url(settings.store.url, folder)}
+            ),
         }
     )
+
+
+def _absolute_url(url: str, folder: Path) -> str:
+    """The same URL, the file of a SQLite database relative to the folder."""
+    kind, slashes, path = url.partition(":///")
+    if not (slashes and kind == "sqlite" and path) or Path(path).is_absolute():
+        return url
+    return f"{kind}:///{(folder / path).absolute()}"

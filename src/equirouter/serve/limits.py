@@ -1,0 +1,195 @@
+"""Who of those that wait may go: budgets and rates of keys, decided on what the store knows.
+
+Pure functions: the state goes in, is changed, and is written back by whoever holds its lock. So
+limits are exact over all workers.
+
+Rates look at a window of one minute that slides: the requests of this minute, and those of the last
+one as far as the window still covers it, taken as spread evenly. A key with 60 requests per minute
+can send 60 at once, then none for up to a minute. What is refused does not count.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+__all__ = ["Account", "Ask", "Refusal", "Window", "decide", "first_day", "roll"]
+
+_MINUTE, _DAY = 60, 86_400
+
+
+@dataclass(slots=True)
+class Window:
+    """Requests and tokens in the minute since `minute` (Unix minutes), and in the one before."""
+
+    minute: int = 0
+    requests: int = 0
+    tokens: int = 0
+    last_requests: int = 0
+    last_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Account:
+    """A key as the store has it: its limits, what it spent and reserved, its window.
+
+    day: first day of the period that spent_nusd and reserved_nusd are of; None: it has none yet.
+    granted, added_nusd: requests and money that were granted since it was read.
+    """
+
+    key_id: str
+    revoked: bool = False
+    budget_nusd: int | None = None
+    period: Literal["day", "month"] = "month"
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    day: int | None = None
+    spent_nusd: int = 0
+    reserved_nusd: int = 0
+    window: Window | None = None
+    granted: int = 0
+    added_nusd: int = 0
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its rate is limited."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+
+
+@dataclass(slots=True)
+class Ask:
+    """Somebody who wants amount_nusd, for a request of at most so many tokens.
+
+    of: None for a new request; for more money for a running one, the period and day of the account
+    that it was granted from. It is refused more once that period is over.
+    """
+
+    key_id: str
+    amount_nusd: int
+    tokens: int = 0
+    of: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not. retry_after: seconds until it may work, None where waiting is no help."""
+
+    reason: Literal["unknown", "revoked", "requests", "tokens", "budget"]
+    limit: int | None = None
+    left: int | None = None
+    retry_after: float | None = None
+
+
+def decide(
+    accounts: Mapping[str, Account], asks: Sequence[Ask], now: float
+) -> list[Refusal | None]:
+    """Grant what fits, in the order of asking; None is granted. Changes the accounts.
+
+    now: Unix seconds. A clock that goes back opens no earlier period and empties no window.
+    """
+    for account in accounts.values():
+        _open_period(account, now)
+        if account.is_limited:
+            account.window = roll(account.window or Window(), now)
+    return [_one(accounts.get(ask.key_id), ask, now) for ask in asks]
+
+
+def first_day(period: Literal["day", "month"], now: float) -> int:
+    """First day of the period that now is in, in days since 1970-01-01, UTC."""
+    if period == "day":
+        return int(now // _DAY)
+    today = datetime.fromtimestamp(now, UTC)
+    return (today.date().replace(day=1) - datetime.fromtimestamp(0, UTC).date()).days
+
+
+def roll(window: Window, now: float) -> Window:
+    """The window at a later time; at an earlier one it stays as it is."""
+    minute = int(now // _MINUTE)
+    if minute <= window.minute:
+        return window
+    if minute == window.minute + 1:
+        return Window(minute, 0, 0, window.requests, window.tokens)
+    return Window(minute)
+
+
+def _open_period(account: Account, now: float) -> None:
+    day = first_day(account.period, now)
+    if account.day is None or day > account.day:
+        account.day, account.spent_nusd, account.reserved_nusd = day, 0, 0
+
+
+def _one(account: Account | None, ask: Ask, now: float) -> Refusal | None:
+    if account is None:
+        return Refusal("unknown")
+    if account.revoked:
+        return Refusal("revoked")
+    if ask.of is not None and ask.of != (account.period, account.day):
+        return Refusal("budget")
+    refusal = _rate(account, ask, now) if ask.of is None else None
+    if refusal is None:
+        refusal = _budget(account, ask, now)
+    if refusal is not None:
+        return refusal
+    account.reserved_nusd += ask.amount_nusd
+    account.added_nusd += ask.amount_nusd
+    account.granted += 1
+    if account.window is not None and ask.of is None:
+        account.window.requests += 1
+        account.window.tokens += ask.tokens
+    return None
+
+
+def _budget(account: Account, ask: Ask, now: float) -> Refusal | None:
+    budget = account.budget_nusd
+    if budget is None:
+        return None
+    left = budget - account.spent_nusd - account.reserved_nusd
+    if ask.amount_nusd <= left:
+        return None
+    if ask.amount_nusd <= budget - account.spent_nusd and ask.amount_nusd > 0:
+        wait = 1.0  # what is reserved now may be given back when its request is over
+    elif ask.amount_nusd <= budget:
+        wait = max(1.0, _next_day(account) * _DAY - now)
+    else:
+        wait = None
+    return Refusal("budget", budget, left, wait)
+
+
+def _next_day(account: Account) -> int:
+    """First day of the period after the account's."""
+    day = account.day or 0
+    if account.period == "day":
+        return day + 1
+    return first_day("month", (day + 32) * _DAY)
+
+
+def _rate(account: Account, ask: Ask, now: float) -> Refusal | None:
+    window = account.window
+    if window is None:
+        return None
+    for reason, limit, need, used, last in (
+        ("requests", account.requests_per_minute, 1, window.requests, window.last_requests),
+        ("tokens", account.tokens_per_minute, ask.tokens, window.tokens, window.last_tokens),
+    ):
+        if limit is None:
+            continue
+        left = limit - used - last * (1.0 - _passed(window, now))
+        if need > left:
+            wait = None if need > limit else _wait(window, now, limit - need, used, last)
+            return Refusal(reason, limit, max(0, math.floor(left)), wait)  # type: ignore[arg-type]
+    return None
+
+
+def _passed(window: Window, now: float) -> float:
+    """Which part of the window's minute is over, from 0 to 1; 0 while the clock is behind it."""
+    return min(1.0, max(0.0, now / _MINUTE - window.minute))
+
+
+def _wait(window: Window, now: float, room: int, used: int, last: int) -> float:
+    """Seconds until used + last as it fades is at most room."""
+    if used <= room:  # within this minute: last * (1 - passed) <= room - used
+        at = window.minute + 1.0 - (room - used) / last
+    else:  # in the next one, when used is what fades
+        at = window.minute + 2.0 - room / used
+    return max(0.001, at * _MINUTE - now)

@@ -1,0 +1,209 @@
+"""The database: SQLite in WAL mode, or PostgreSQL.
+
+On SQLite everything is synchronous, and everything but the reservations (books.py) runs in
+threads: a call of the driver takes microseconds, while an asynchronous driver hands each of them
+to a thread and back. On PostgreSQL all goes through SQLAlchemy's asyncio engine and asyncpg.
+Functions that use a connection are written once, for SQLAlchemy's synchronous Connection.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from equirouter.errors import ConfigError
+from equirouter.extras import require
+
+__all__ = ["BUSY_SECONDS", "Database", "Durability", "StoreGoneError", "is_gone"]
+
+Durability = Literal["process", "power"]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long anything waits for the database before it counts as gone."""
+
+# Each reader opens a connection and a file handle; the dashboard asks a few things at once.
+_READERS = 4
+_CACHE_KIB = 16 * 1024
+
+
+class StoreGoneError(Exception):
+    """The database cannot be asked now: not there, locked for long, or its disk is full."""
+
+
+class Database:
+    """A database, opened. Make it with `Database.open`, and close it.
+
+    durability: what a reservation on SQLite outlives: "process", a killed gateway, or "power", a
+    machine that loses its power; that costs waiting for the disk before each group of calls.
+    PostgreSQL is as durable as it is configured: by default "power".
+    """
+
+    def __init__(self, url: str, *, durability: Durability = "process") -> None:
+        self.durability = durability
+        parsed = _parse(url)
+        self.dialect: Literal["sqlite", "postgresql"] = (
+            "sqlite" if parsed.get_backend_name() == "sqlite" else "postgresql"
+        )
+        self.shown = parsed.render_as_string(hide_password=True)
+        self._threads: ThreadPoolExecutor | None = None
+        self._sync: sa.Engine | None = None
+        self._async: AsyncEngine | None = None
+        if self.dialect == "sqlite":
+            self._sync = _sqlite(parsed, durability)
+            self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store")
+        else:
+            require("asyncpg", extra="postgres", purpose="keep the store in PostgreSQL")
+            self._async = _postgresql(parsed)
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        if self._sync is None or self._sync.url.database is None:
+            return None
+        return Path(self._sync.url.database)
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The synchronous engine; SQLite only."""
+        if self._sync is None:
+            raise TypeError("PostgreSQL has no synchronous engine here")
+        return self._sync
+
+    @property
+    def async_engine(self) -> AsyncEngine:
+        """The asynchronous engine; PostgreSQL only."""
+        if self._async is None:
+            raise TypeError("SQLite has no asynchronous engine here")
+        return self._async
+
+    async def read(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run work(connection, ...) in a transaction that sees one state of the database."""
+        return await self._run(False, lambda connection: work(connection, *args, **kwargs))
+
+    async def write(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run work(connection, ...) in a transaction that is committed, or undone on an error.
+
+        Raises StoreGoneError when the database cannot be asked.
+        """
+        return await self._run(True, lambda connection: work(connection, *args, **kwargs))
+
+    async def _run(self, writes: bool, work: Callable[[sa.Connection], T]) -> T:
+        if self._async is not None:
+            with said_gone():
+                async with self._async.connect() as connection, connection.begin():
+                    return await connection.run_sync(work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self.run_now, writes, work)
+
+    def run_now(self, writes: bool, work: Callable[[sa.Connection], T]) -> T:
+        """Run work in a transaction, here and now; SQLite only."""
+        with said_gone(), self.engine.connect() as connection:
+            connection = connection.execution_options(writes=writes)
+            with connection.begin():
+                return work(connection)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._async is not None:
+            await self._async.dispose()
+        if self._threads is not None:
+            self._threads.shutdown()
+        if self._sync is not None:
+            self._sync.dispose()
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether an error says that the database cannot be asked, and not that the question is bad."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+            return True
+        return getattr(error.orig, "sqlstate", "")[:2] in ("08", "53", "57", "58")
+    return isinstance(error, OSError | TimeoutError)
+
+
+@contextmanager
+def said_gone() -> Iterator[None]:
+    """Turn errors that say the database is gone into StoreGoneError."""
+    try:
+        yield
+    except (DBAPIError, OSError, TimeoutError, sa.exc.TimeoutError) as error:
+        if isinstance(error, sa.exc.TimeoutError) or is_gone(error):
+            raise StoreGoneError(str(getattr(error, "orig", None) or error)) from error
+        raise
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ConfigError(
+            "store.url is not a URL; expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+        ) from error
+    backend = parsed.get_backend_name()
+    if backend == "postgres":
+        parsed, backend = parsed.set(drivername="postgresql"), "postgresql"
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigError(
+            f"store.url begins with {parsed.drivername}: expected sqlite:///FILE or "
+            "postgresql://USER@HOST/DATABASE"
+        )
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError(
+            "store.url names no file: sqlite:///FILE is expected, as money must outlive the process"
+        )
+    return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+asyncpg")
+
+
+def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        pool_size=_READERS + 2,
+        max_overflow=4,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None},
+    )
+    synchronous = "FULL" if durability == "power" else "NORMAL"
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401  # sqlite3's
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A transaction that will write takes the lock first: one that reads and then writes could
+        # find that another has written in between, and would fail without waiting.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: sa.URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=_READERS + 2,
+        max_overflow=4,
+        pool_timeout=BUSY_SECONDS,
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": BUSY_SECONDS,
+            "command_timeout": 60,
+            "server_settings": {"application_name": "equirouter", "timezone": "UTC"},
+        },
+    )

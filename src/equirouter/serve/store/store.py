@@ -1,0 +1,134 @@
+"""The store of one worker: database, ledger, writer and the watch over other workers."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Self
+
+import sqlalchemy as sa
+
+from equirouter.errors import ConfigError
+from equirouter.serve.ledger import Ledger
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.settings import StoreSettings
+from equirouter.serve.store.engine import Database, StoreGoneError
+from equirouter.serve.store.migrate import migrate
+from equirouter.serve.store.workers import BEAT_SECONDS, Watch, charge_dead, forget_worker, register
+from equirouter.serve.writer import Writer, happens
+
+__all__ = ["Store", "open_database"]
+
+_log = logging.getLogger(__name__)
+
+
+def open_database(settings: StoreSettings) -> Database:
+    """The database that the settings name, not yet connected. Raises ConfigError."""
+    url = settings.url
+    if settings.url_env is not None:
+        url = os.environ.get(settings.url_env, "")
+        if not url:
+            raise ConfigError(
+                f"the environment variable {settings.url_env} is not set; store.url_env says that "
+                "it holds the store's URL, such as postgresql://USER:PASSWORD@HOST/DATABASE"
+            )
+    return Database(url, durability=settings.durability)
+
+
+class Store:
+    """Keys, money and the log, for one worker. Make it with `Store.open`, and close it."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker: int,
+        settings: StoreSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.database = database
+        self.worker = worker
+        self.writer = Writer(database, worker, flush_ms=settings.flush_ms, queue=settings.queue)
+        self.ledger = Ledger(database, worker, self.writer.settle, clock=clock)
+        self._clock = clock
+        self._watch = Watch(worker)
+        self._watching: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    @classmethod
+    async def open(cls, settings: StoreSettings, *, clock: Callable[[], float] = time.time) -> Self:
+        """Connect, bring the tables up to date, charge what dead workers left, begin to write.
+
+        Raises ConfigError where the store cannot be opened.
+        """
+        database = open_database(settings)
+        try:
+            await migrate(database)
+            worker = await database.write(register)
+            store = cls(database, worker, settings, clock)
+            await store.charge_dead()
+        except BaseException as error:
+            await database.close()
+            if isinstance(error, StoreGoneError):
+                raise ConfigError(
+                    f"the store {database.shown} cannot be opened: {error}"
+                ) from error
+            raise
+        store.writer.start()
+        store._watching = asyncio.get_running_loop().create_task(store._keep_watch())
+        return store
+
+    def log(self, record: RequestRecord) -> None:
+        """Keep a finished request. Never blocks; what does not fit is dropped and counted."""
+        self.writer.log(record)
+
+    @property
+    def dropped(self) -> int:
+        """Log entries that were dropped since the start."""
+        return self.writer.dropped
+
+    @property
+    def queued(self) -> int:
+        """Log entries that wait to be written."""
+        return self.writer.queued
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last batch could not be written, None where it was."""
+        return self.writer.failing
+
+    async def flush(self) -> None:
+        """Write all that waits now. Raises StoreGoneError."""
+        await self.writer.flush()
+
+    async def charge_dead(self) -> int:
+        """Charge in full what dead workers had reserved; for how many requests."""
+        return await self.database.write(self._charge_dead)
+
+    def _charge_dead(self, connection: sa.Connection) -> int:
+        dead = self._watch.dead(connection, time.monotonic())
+        n = charge_dead(connection, dead, self._clock())
+        if n:
+            _log.warning("charged %d requests of workers that died in full", n)
+        return n
+
+    async def _keep_watch(self) -> None:
+        while not await happens(self._stop, BEAT_SECONDS):
+            try:
+                await self.charge_dead()
+            except StoreGoneError:
+                continue  # the writer says so
+            except Exception:
+                _log.exception("looking after other workers failed")
+
+    async def close(self) -> None:
+        """Write all that waits, and close. Raises StoreGoneError if that is not possible."""
+        self._stop.set()
+        if self._watching is not None:
+            await self._watching
+        try:
+            await self.ledger.close()
+            await self.writer.close()
+            await self.database.write(forget_worker, self.worker)
+        finally:
+            await self.database.close()

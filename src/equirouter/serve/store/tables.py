@@ -1,0 +1,226 @@
+"""The tables of the store. Money is whole nano-USD, `day` counts days since 1970-01-01 in UTC."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = [
+    "CHARGED",
+    "OPEN",
+    "accounts",
+    "feedback",
+    "hours",
+    "keys",
+    "latencies",
+    "log",
+    "metadata",
+    "reservations",
+    "texts",
+    "windows",
+    "workers",
+]
+
+OPEN, CHARGED = 0, 1  # reservations.state: of a running request; of one whose worker died
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# A big integer that SQLite counts up by itself must be called INTEGER there.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _number(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=key, nullable=False, autoincrement=False)
+
+
+def _maybe(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=True)
+
+
+# hash: SHA-256 of the key, hex. shown: its first characters, to tell keys apart. models: a JSON
+# list of names, null for all. budget_nusd: per period, null for no limit. Times: Unix seconds.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("shown", String(16), nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("models", Text, nullable=True),
+    _maybe("requests_per_minute"),
+    _maybe("tokens_per_minute"),
+    _maybe("budget_nusd"),
+    Column("period", String(8), nullable=False),
+    _number("created_at"),
+    _maybe("revoked_at"),
+)
+
+# What a key spent in a period, and what its running requests may still cost. day: the first of the
+# period. A row per period: a new one starts with nothing spent, an old one is never opened again.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("period", String(8), primary_key=True),
+    _number("day", key=True),
+    _number("spent_nusd"),
+    _number("reserved_nusd"),
+    sqlite_with_rowid=False,
+)
+
+# Requests and tokens of a key in the minute since `minute` (Unix minutes) and the one before it.
+windows = Table(
+    "windows",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    _number("minute"),
+    _number("requests"),
+    _number("tokens"),
+    _number("last_requests"),
+    _number("last_tokens"),
+    sqlite_with_rowid=False,
+)
+
+# The processes that serve. beats: counted up while alive. batch: the last batch that was written,
+# so that one whose answer was lost is not written twice. gone_at: when it was found dead.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("place", Text, nullable=False),
+    _number("pid"),
+    _number("started_at"),
+    _number("beats"),
+    _number("batch"),
+    _maybe("gone_at"),
+    sqlite_autoincrement=True,
+)
+
+# Money of a running request: what it may cost at most, taken from an account before the call.
+reservations = Table(
+    "reservations",
+    metadata,
+    _number("worker", key=True),
+    _number("n", key=True),
+    Column("request_id", Text, nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("period", String(8), nullable=False),
+    _number("day"),
+    _number("amount_nusd"),
+    _number("reserved_at"),
+    Column("state", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A row per request. plan, attempts: JSON. at_us: Unix microseconds. note: null, or "charged in
+# full" for a request whose worker died, written by whoever found it.
+log = Table(
+    "log",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("request_id", Text, nullable=False, unique=True),
+    _number("at_us"),
+    Column("endpoint", String(32), nullable=False),
+    Column("key_id", String(32), nullable=True),
+    Column("requested_model", Text, nullable=False),
+    Column("served_model", Text, nullable=True),
+    Column("stream", Boolean, nullable=False),
+    Column("session", Text, nullable=True),
+    Column("decided_by", String(16), nullable=True),
+    Column("setting", String(16), nullable=True),
+    Column("value", Float(53), nullable=True),
+    Column("pipeline", Text, nullable=True),
+    Column("plan", Text, nullable=True),
+    Column("attempts", Text, nullable=True),
+    Column("n_attempts", SmallInteger, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("error", Text, nullable=True),
+    Column("note", String(32), nullable=True),
+    _maybe("input_tokens"),
+    _maybe("output_tokens"),
+    _maybe("cached_input_tokens"),
+    _maybe("cache_write_tokens"),
+    _maybe("reasoning_tokens"),
+    Column("tokens_estimated", Boolean, nullable=False),
+    _maybe("cost_nusd"),
+    _maybe("predicted_nusd"),
+    _maybe("strongest_nusd"),
+    _maybe("decision_us"),
+    _maybe("first_byte_us"),
+    _number("total_us"),
+    Index(None, "at_us"),
+    Index(None, "key_id", "at_us"),
+    sqlite_autoincrement=True,
+)
+
+# With log_texts only. prompt: the messages as the client sent them, JSON.
+texts = Table(
+    "texts",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _number("at_us"),
+    Column("prompt", Text, nullable=True),
+    Column("answer", Text, nullable=True),
+    Index(None, "at_us"),
+)
+
+# What users said of answers: the last word on each. score: from 0 to 1.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _number("at_us"),
+    Column("key_id", String(32), nullable=True),
+    Column("model", Text, nullable=True),
+    Column("score", Float(53), nullable=False),
+    Column("comment", Text, nullable=True),
+    Index(None, "at_us"),
+)
+
+# Sums of the log, which stay when its rows are deleted. hour: Unix hours. key_id, model: "" where
+# there was none. compared: requests whose cost and strongest_nusd are both known.
+hours = Table(
+    "hours",
+    metadata,
+    _number("hour", key=True),
+    Column("key_id", String(32), primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("decided_by", String(16), primary_key=True),
+    _number("requests"),
+    _number("errors"),
+    _number("fallbacks"),
+    _number("cost_nusd"),
+    _number("compared"),
+    _number("compared_cost_nusd"),
+    _number("compared_strongest_nusd"),
+    _number("input_tokens"),
+    _number("output_tokens"),
+    sqlite_with_rowid=False,
+)
+
+# Latencies counted by size. what: decision, upstream, first_byte or total. bucket: see rows.py.
+latencies = Table(
+    "latencies",
+    metadata,
+    _number("hour", key=True),
+    Column("what", String(16), primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+    _number("requests"),
+    sqlite_with_rowid=False,
+)

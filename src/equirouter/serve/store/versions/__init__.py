@@ -1,0 +1,6 @@
+"""Alembic's steps from one version of the tables to the next.
+
+v0001_initial.py   all tables
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,169 @@
+"""Who is alive; what becomes of the reservations of a worker that died.
+
+A worker counts up `beats` while it lives. It is dead when its process is gone, where that can be
+seen from here, and else when its beats stood still for DEAD_SECONDS of another worker's own clock,
+which does not jump. What it had reserved is then charged in full: nobody knows what its calls came
+to, and a budget must not be exceeded. Every such request is in the log, with the note "charged in
+full"; should the worker turn out to live, its settlements put that right.
+"""
+
+import os
+import platform
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from equirouter.serve.store.bulk import add_up
+from equirouter.serve.store.tables import CHARGED, OPEN, accounts, hours, log, reservations, workers
+
+__all__ = [
+    "BEAT_SECONDS",
+    "CHARGED_IN_FULL",
+    "DEAD_SECONDS",
+    "Watch",
+    "charge_dead",
+    "enter",
+    "forget_worker",
+    "register",
+]
+
+BEAT_SECONDS = 5.0
+DEAD_SECONDS = 30.0
+CHARGED_IN_FULL = "charged in full"
+
+
+def register(connection: sa.Connection) -> int:
+    """Enter this process; its number."""
+    made = connection.execute(sa.insert(workers).values(_entry()).returning(workers.c.id))
+    return int(made.scalar_one())
+
+
+def enter(connection: sa.Connection, worker: int, batch: int) -> None:
+    """Enter this process again under its number."""
+    connection.execute(sa.insert(workers).values(_entry() | {"id": worker, "batch": batch}))
+
+
+def _entry() -> dict[str, object]:
+    started = {"place": place(), "pid": os.getpid(), "started_at": int(time.time())}
+    return started | {"beats": 0, "batch": 0}
+
+
+def forget_worker(connection: sa.Connection, worker: int) -> None:
+    """Strike a worker that stopped in good order; it keeps its entry while it has reservations."""
+    has = sa.exists().where(reservations.c.worker == worker, reservations.c.state == OPEN)
+    connection.execute(sa.delete(workers).where(workers.c.id == worker, ~has))
+
+
+def place() -> str:
+    """Where process ids mean the same: this machine since it started, and this container."""
+    parts = [platform.node()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            found = Path(path)
+            parts.append(str(found.readlink()) if found.is_symlink() else found.read_text().strip())
+        except OSError:
+            continue
+    return " ".join(parts)
+
+
+class Watch:
+    """Looks after the other workers."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._place = place()
+        self._seen: dict[int, tuple[int, float]] = {}  # worker -> its beats, since when
+
+    def dead(self, connection: sa.Connection, now: float) -> list[int]:
+        """Workers with reservations that are dead. now: seconds of a clock that does not jump."""
+        c = workers.c
+        others = connection.execute(
+            sa.select(c.id, c.place, c.pid, c.beats).where(c.id != self._worker)
+        ).fetchall()
+        self._seen = {
+            number: self._seen[number]
+            if number in self._seen and self._seen[number][0] == beats
+            else (beats, now)
+            for number, _, _, beats in others
+        }
+        dead = [
+            number
+            for number, where, pid, _ in others
+            if (where == self._place and not _runs(pid))
+            or now - self._seen[number][1] >= DEAD_SECONDS
+        ]
+        listed = {row[0] for row in others} | {self._worker}
+        return sorted({*dead, *_unknown(connection, listed)})
+
+
+def _unknown(connection: sa.Connection, listed: Iterable[int]) -> set[int]:
+    """Workers that have reservations and no entry."""
+    found = connection.execute(
+        sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
+    )
+    return set(found.scalars()) - set(listed)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> int:
+    """Charge the reservations of dead workers in full and log each; how many there were."""
+    dead = list(dead)
+    if not dead:
+        return 0
+    c = reservations.c
+    taken = connection.execute(
+        sa.update(reservations)
+        .where(c.worker.in_(dead), c.state == OPEN)
+        .values(state=CHARGED)
+        .returning(c.key_id, c.period, c.day, c.amount_nusd, c.request_id, c.reserved_at)
+    ).fetchall()
+    money: dict[tuple[str, str, int], list[int]] = {}
+    sums: dict[tuple[int, str, str, str], list[int]] = {}
+    for key_id, period, day, amount, _, at in taken:
+        account = money.setdefault((key_id, period, day), [0, 0])
+        account[0] += amount
+        account[1] -= amount
+        hour = sums.setdefault((at // 3600, key_id, "", ""), [0] * 9)
+        for i, value in ((0, 1), (1, 1), (3, amount)):
+            hour[i] += value
+    if taken:
+        connection.execute(sa.insert(log), [_logged(*row) for row in taken])
+    add_up(connection, hours, sums)
+    add_up(connection, accounts, money)
+    connection.execute(
+        sa.update(workers)
+        .where(workers.c.id.in_(dead), workers.c.gone_at.is_(None))
+        .values(gone_at=int(now))
+    )
+    return len(taken)
+
+
+def _logged(
+    key_id: str, _period: str, _day: int, amount: int, request_id: str, at: int
+) -> dict[str, object]:
+    return {
+        "request_id": request_id,
+        "at_us": at * 1_000_000,
+        "endpoint": "unknown",
+        "key_id": key_id,
+        "requested_model": "",
+        "stream": False,
+        "n_attempts": 0,
+        "status": 0,
+        "error": "the gateway's process died during this request",
+        "note": CHARGED_IN_FULL,
+        "tokens_estimated": False,
+        "cost_nusd": amount,
+        "total_us": 0,
+    }

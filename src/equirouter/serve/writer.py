@@ -1,0 +1,205 @@
+"""Writes settlements and the log behind the requests, in batches.
+
+What a request leaves waits at most flush_ms; one batch is one transaction. While the database is
+gone the batch is tried again, settlements wait without a limit, as they are money, and log entries
+in a queue that has one: what does not fit is dropped and counted.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import sqlalchemy as sa
+
+from equirouter.serve.ledger import Settlement
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.store.batches import Batch, write_batch
+from equirouter.serve.store.engine import Database, StoreGoneError, said_gone
+from equirouter.serve.store.workers import BEAT_SECONDS
+
+__all__ = ["Writer", "happens"]
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_BATCH = 1000  # records: a transaction of some 20 ms
+_LONGEST_PAUSE = 1.0
+_WAL_BYTES = 64 * 1024 * 1024  # beyond this, SQLite's log is emptied even if that stops writers
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event; False if so many seconds pass without it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+class Writer:
+    """Writes for one worker. Start it with `start`, and close it.
+
+    flush_ms: how long entries may wait. queue: how many log entries may wait.
+    """
+
+    def __init__(
+        self, database: Database, worker: int, *, flush_ms: float = 100.0, queue: int = 10_000
+    ) -> None:
+        self._database, self._worker = database, worker
+        self._pause, self._most = flush_ms / 1000.0, queue
+        self._settlements: deque[Settlement] = deque()
+        self._records: deque[RequestRecord] = deque()
+        self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._unwritten: Batch | None = None
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self._thread: ThreadPoolExecutor | None = None
+        self._held: sa.Connection | None = None
+        self.dropped = 0
+        self.written = 0
+        self.failing: str | None = None
+        if database.dialect == "sqlite":
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+
+    @property
+    def queued(self) -> int:
+        """Log entries that wait."""
+        waiting = 0 if self._unwritten is None else len(self._unwritten.records)
+        return waiting + len(self._records)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def settle(self, settlement: Settlement) -> None:
+        """Write the end of a reservation soon."""
+        self._settlements.append(settlement)
+        self._wake.set()
+
+    def log(self, record: RequestRecord) -> None:
+        """Write a request soon; drop it, and count that, when too many wait."""
+        if len(self._records) >= self._most:
+            self.dropped += 1
+            return
+        self._records.append(record)
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Write all that waits now. Raises StoreGoneError when the database is gone."""
+        async with self._writing:
+            left = len(self._records) + 1  # of those that wait now: more may come all the time
+            while left > 0 and (batch := self._take()) is not None:
+                left -= max(1, len(batch.records))
+                await self._write(batch)
+
+    async def close(self) -> None:
+        """Write all that waits, and stop. Raises StoreGoneError when that is not possible."""
+        self._stop.set()
+        self._wake.set()
+        if self._task is not None:
+            await self._task  # not cancelled: a driver may leave its connection half closed
+        try:
+            while self._unwritten or self._settlements or self._records:
+                await self.flush()
+        finally:
+            if self._thread is not None:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
+                self._thread.shutdown()
+
+    async def _run(self) -> None:
+        pause = self._pause
+        while not self._stop.is_set():
+            if not await happens(self._wake, BEAT_SECONDS):
+                self._unwritten = self._unwritten or self._next([], [])  # nothing: a sign of life
+            if await happens(self._stop, pause):
+                return  # close writes the rest
+            self._wake.clear()
+            try:
+                await self.flush()
+            except StoreGoneError as error:
+                if self.failing is None:
+                    _log.warning("the store cannot be written: %s", error)
+                self.failing = str(error)
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+                self._wake.set()
+            else:
+                pause, self.failing = self._pause, None
+
+    def _take(self) -> Batch | None:
+        """The batch to write next: the one that failed, else from what waits."""
+        if self._unwritten is None and (self._settlements or self._records):
+            settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
+            most = min(len(self._records), _LARGEST_BATCH)
+            self._unwritten = self._next(
+                settlements, [self._records.popleft() for _ in range(most)]
+            )
+        return self._unwritten
+
+    def _next(self, settlements: list[Settlement], records: list[RequestRecord]) -> Batch:
+        self._number += 1
+        return Batch(self._number, settlements, records)
+
+    async def _write(self, batch: Batch) -> None:
+        try:
+            await self._once(batch)
+        except (StoreGoneError, asyncio.CancelledError):
+            raise
+        except Exception:
+            _log.exception("a batch of the log cannot be written; its entries are tried one by one")
+            await self._one_by_one(batch)
+        self._unwritten = None
+        self.written += len(batch.records)
+
+    async def _one_by_one(self, batch: Batch) -> None:
+        """Money first, then every entry; what cannot be written is dropped and counted."""
+        await self._once(Batch(batch.number, batch.settlements))
+        batch.settlements = []
+        while batch.records:
+            record = batch.records.pop()
+            batch.number = self._number = self._number + 1
+            try:
+                await self._once(Batch(batch.number, [], [record]))
+                self.written += 1
+            except StoreGoneError:
+                batch.records.append(record)
+                raise
+            except Exception:
+                _log.exception("dropped the log entry of request %s", record.request_id)
+                self.dropped += 1
+
+    async def _once(self, batch: Batch) -> None:
+        if self._thread is None:
+            await self._database.write(write_batch, self._worker, batch)
+            return
+        loop = asyncio.get_running_loop()
+        await asyncio.shield(loop.run_in_executor(self._thread, self._in_thread, batch))
+
+    def _in_thread(self, batch: Batch) -> None:
+        batch.prepare()
+        with said_gone():
+            if self._held is None:
+                connection = self._database.engine.connect()
+                self._held = connection.execution_options(writes=True)
+            with self._held.begin():
+                write_batch(self._held, self._worker, batch)
+            self._checkpoint(self._held)
+
+    def _checkpoint(self, connection: sa.Connection) -> None:
+        """Empty SQLite's log when it grew because somebody wrote during every checkpoint."""
+        path = self._database.path
+        assert path is not None  # noqa: S101  # SQLite
+        wal = path.with_name(path.name + "-wal")
+        if wal.exists() and wal.stat().st_size > _WAL_BYTES:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101  # it is connected
+            driver.execute("PRAGMA busy_timeout = 50")  # readers are not waited for
+            driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            driver.execute("PRAGMA busy_timeout = 5000")
+
+    def _drop(self) -> None:
+        if self._held is not None:
+            self._held.close()

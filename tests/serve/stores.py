@@ -1,0 +1,92 @@
+"""What the tests of the store share."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from equirouter.serve.keys import create_key, list_keys
+from equirouter.serve.ledger import Ticket
+from equirouter.serve.records import Attempt, Candidate, Key, Plan, RequestRecord, Tokens
+from equirouter.serve.settings import StoreSettings
+from equirouter.serve.store.store import Store
+
+T = TypeVar("T")
+_numbers = itertools.count(1)
+
+
+def with_store(
+    url: str,
+    work: Callable[[Store], Awaitable[T]],
+    clock: Callable[[], float] = time.time,
+    **settings: Any,
+) -> T:
+    """Open a store, do the work, close it."""
+
+    async def run() -> T:
+        store = await Store.open(StoreSettings(url=url, **settings), clock=clock)
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def new_key(store: Store, **limits: Any) -> Key:
+    return (await store.database.write(create_key, "test", **limits))[1]
+
+
+async def money(store: Store, key: Key) -> tuple[int, int]:
+    """What a key has spent, and reserved, in its running period."""
+    await store.flush()
+    for stored in await store.database.read(list_keys):
+        if stored.key.id == key.id:
+            spend = stored.spend
+            return (0, 0) if spend is None else (spend.spent_nusd, spend.reserved_nusd)
+    raise AssertionError("the key is not there")
+
+
+async def ask(store: Store, key: Key, n: int, amount: int = 10) -> list[Ticket]:
+    """Ask n times at once; those that were let through."""
+    answers = await asyncio.gather(
+        *(
+            store.ledger.reserve(key.id, amount, request_id=f"{store.worker}-{next(_numbers)}")
+            for _ in range(n)
+        )
+    )
+    return [answer for answer in answers if isinstance(answer, Ticket)]
+
+
+def record(request_id: str | None = None, **changes: Any) -> RequestRecord:
+    """A request that went well."""
+    made = RequestRecord(
+        request_id=request_id or f"req-{next(_numbers)}",
+        started_at=1_800_000_000.25,
+        endpoint="chat.completions",
+        requested_model="equirouter/auto",
+        plan=Plan(
+            (Candidate("small", 900, 0.7, 2e-7), Candidate("large", 9000, 0.9, 4e-6)),
+            "policy",
+            "quality",
+            0.98,
+            removed={"blind": "vision"},
+            scores={"small": 0.7, "large": 0.9},
+            predicted_costs_usd={"small": 2e-7, "large": 4e-6},
+            prompt_tokens=20,
+            max_output_tokens=100,
+            decision_ms=0.5,
+        ),
+        attempts=[Attempt("small", "here", "ok", 200, 12.5)],
+        served_model="small",
+        tokens=Tokens(20, 30, cached_input=5),
+        cost_nusd=250,
+        strongest_nusd=4000,
+        first_byte_ms=11.0,
+        total_ms=14.0,
+        status=200,
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
