@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.evaluation.fit import fit_pipeline
 from equirouter.pipeline import RoutingPipeline
@@ -67,6 +68,50 @@ def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Pat
     again = RoutingPipeline.load(folder, encoder=HashingEncoder()).save(tmp_path)
     for name in ("pipeline.json", "weights.safetensors"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_what_it_did_when_it_was_made_is_kept(made: RoutingPipeline, folder: Path) -> None:
+    baseline = RoutingPipeline.load(folder, encoder=HashingEncoder()).baseline
+    assert baseline is not None
+    assert baseline == made.baseline
+    assert baseline.strongest == "large"
+    assert set(baseline.strongest_share) == {"budget_usd", "lambda"}
+    # without a limit the dearest, best model is chosen most; a tiny budget never buys it
+    assert baseline.expected_share("budget_usd", 1.0) == pytest.approx(
+        max(baseline.strongest_share["budget_usd"].share)
+    )
+    assert baseline.expected_share("budget_usd", 1e-9) == 0.0
+    for probe in baseline.probes:
+        said = made.decide(probe.query, budget_usd=1.0)  # a budget reads the scores as they are
+        assert tuple(said.scores.values()) == probe.scores
+        assert tuple(said.predicted_costs_usd.values()) == probe.predicted_cost_usd
+    assert len(baseline.probes) == len({probe.query for probe in baseline.probes}) > 3
+
+
+def test_a_pipeline_whose_encoder_cannot_be_asked_has_no_probes() -> None:
+    class Closed(HashingEncoder):
+        def embed(self, *_: object) -> Float32Array:
+            raise DataError("the endpoint is down")
+
+    table = make_table()
+    made = fit_pipeline(
+        table,
+        Closed(),
+        router="knn:k=5",
+        quality=0.2,
+        embeddings=HashingEncoder().encode(table.texts),
+    )
+    assert made.baseline is not None
+    assert made.baseline.probes == ()
+    assert any("endpoint is down" in note for note in made.provenance.data["notes"])
+
+
+def test_a_pipeline_of_before_baselines_is_read(made: RoutingPipeline, tmp_path: Path) -> None:
+    file = made.save(tmp_path) / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    del described["baseline"]
+    file.write_text(json.dumps(described | {"schema": 4}), "utf-8")
+    assert RoutingPipeline.load(tmp_path, encoder=HashingEncoder()).baseline is None
 
 
 def test_a_pipeline_of_schema_2_decides_as_it_did(made: RoutingPipeline, tmp_path: Path) -> None:

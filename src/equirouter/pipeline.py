@@ -16,6 +16,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, UtilityPolicy
 from equirouter.policy.base import WhenNothingFits
+from equirouter.policy.baseline import Baseline
 from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
 from equirouter.policy.control import NO_CONTROL, Control
 from equirouter.registry import POLICIES
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
-SCHEMA = 4  # 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts
+# 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts. 5: baseline
+SCHEMA = 5
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -50,6 +52,7 @@ class RoutingPipeline:
     counts when a call names none.
     confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
     asked first. model_facts: by name, what constraints are checked against; it may lack models.
+    baseline: what it did when it was made; None is not known.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class RoutingPipeline:
         when_nothing_fits: WhenNothingFits = "cheapest",
         provenance: Provenance | None = None,
         model_facts: Mapping[str, ModelFacts] | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         self.stage = stage
         self.models = tuple(models)
@@ -76,6 +80,7 @@ class RoutingPipeline:
         self.when_nothing_fits = when_nothing_fits
         self.provenance = provenance or Provenance({}, {})
         self.model_facts = dict(model_facts or {})
+        self.baseline = baseline
         kind: type[Policy] = POLICIES.load(policy)
         if kind.setting != calibration.setting:
             raise ConfigError(
@@ -298,6 +303,7 @@ class RoutingPipeline:
                 "when_nothing_fits": self.when_nothing_fits,
                 "calibration": asdict(self.calibration),
             },
+            "baseline": None if self.baseline is None else asdict(self.baseline),
             "data": dict(self.provenance.data),
             "split": dict(self.provenance.split),
             "test_metrics": dict(self.provenance.test_metrics),

@@ -17,7 +17,7 @@ from equirouter.pipeline import (
     Provenance,
     RoutingPipeline,
 )
-from equirouter.policy import Calibration
+from equirouter.policy import Baseline, Calibration
 from equirouter.policy.constraints import ModelFacts
 from equirouter.routers import make_router
 from equirouter.routers.scale import LineScale, Scale
@@ -99,6 +99,7 @@ class _Description(_Stage):
     models: list[_Model]
     early_exit: _EarlyExit | None = None
     policy: _Policy
+    baseline: Baseline | None = None  # since schema 5
     data: dict[str, Any]
     split: dict[str, Any]
     test_metrics: dict[str, Any]
@@ -136,6 +137,7 @@ def restore_pipeline(
         model_facts={
             model.name: model.facts.facts() for model in description.models if model.facts
         },
+        baseline=description.baseline,
     )
 
 

@@ -1,6 +1,6 @@
 """From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -11,7 +11,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, EquiRouterError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.described import description_notes
@@ -19,12 +19,25 @@ from equirouter.evaluation.protocol import embedded, stream
 from equirouter.evaluation.stages import Stages, fit_stage, join_stages
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
-from equirouter.policy import Calibration, Policy, calibrate, check_confidence, check_quality
+from equirouter.policy import (
+    PROBES,
+    Baseline,
+    Calibration,
+    Policy,
+    Probe,
+    ShareCurve,
+    calibrate,
+    check_confidence,
+    check_quality,
+    share_curve,
+)
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, check_names
+from equirouter.policy.control import POLICIES_ASKED_FOR
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
+from equirouter.stage import Stage
 
 __all__ = ["fit_pipeline"]
 
@@ -59,10 +72,7 @@ def fit_pipeline(
     before. model_facts: by name, for the constraints of a call.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
-    check_quality(quality)  # said now, and not after the training
-    check_confidence(confidence)
-    check_names(model_facts or {}, outcomes.models, what="model_facts")
-    require("torch", extra="train", purpose="fit routers and cost models")
+    _check(outcomes, quality, confidence, model_facts)
     kind, rule = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
@@ -73,9 +83,11 @@ def fit_pipeline(
     if early_exit is not None:
         first = embedded(early_exit, outcomes, parts, cache=cache, progress=progress)
         stages = join_stages(stages.full, fit(early_exit, first), kind)
-    calibration = _calibrated(stages, rule, outcomes.take(parts.train).strongest)
+    strongest = outcomes.take(parts.train).strongest
+    calibration = _calibrated(stages, rule, strongest)
     calibration.operating_point(quality, confidence)  # raises now, and not at the first decision
     measured = _measured(stages, rule, resamples, stream(seed, "bootstrap"))
+    baseline, notes = _baseline(stages, kind, outcomes.models, strongest)
     progress("fit", 1, 1)
     return RoutingPipeline(
         stage=stages.full.stage,
@@ -86,9 +98,23 @@ def fit_pipeline(
         quality=quality,
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
-        provenance=_provenance(outcomes, parts, measured, description_notes(outcomes, [router])),
+        provenance=_provenance(outcomes, parts, measured, router, notes),
         model_facts=model_facts,
+        baseline=baseline,
     )
+
+
+def _check(
+    outcomes: Outcomes,
+    quality: float,
+    confidence: float,
+    model_facts: Mapping[str, ModelFacts] | None,
+) -> None:
+    """What would be wrong after the training as well is said before it."""
+    check_quality(quality)
+    check_confidence(confidence)
+    check_names(model_facts or {}, outcomes.models, what="model_facts")
+    require("torch", extra="train", purpose="fit routers and cost models")
 
 
 def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]:
@@ -141,15 +167,39 @@ def _calibrated(stages: Stages, rule: Policy, strongest: int) -> Calibration:
     )
 
 
+def _baseline(
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Baseline, tuple[str, ...]]:
+    """What the pipeline does now, at every setting that a call may name; and notes on it."""
+    shares: dict[str, ShareCurve] = {}
+    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
+        rule: Policy = POLICIES.load(name)()
+        chosen, points = stages.choices(rule, "validation")
+        shares[rule.setting] = share_curve(chosen, points, strongest)
+    probes, notes = _probes(stages.full.stage)
+    n_queries = len(stages.full.part("validation").rows)
+    return Baseline(models[strongest], n_queries, shares, probes), notes
+
+
+def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
+    """What the stage says of PROBES; none where its encoder cannot be asked now, and a note."""
+    try:
+        scores, costs = stage.scorer(stage.encode(PROBES))
+    except EquiRouterError as error:
+        return (), (f"kept without probes, as the encoder could not be asked: {error}",)
+    rows = zip(PROBES, scores.tolist(), costs.tolist(), strict=True)
+    return tuple(Probe(query, tuple(said), tuple(cost)) for query, said, cost in rows), ()
+
+
 def _provenance(
-    outcomes: Outcomes, split: Split, measured: Measurement, notes: tuple[str, ...]
+    outcomes: Outcomes, split: Split, measured: Measurement, router: str, notes: tuple[str, ...]
 ) -> Provenance:
     return Provenance(
         data={
             "name": outcomes.name,
             "fingerprint": outcomes.fingerprint,
             "n_queries": outcomes.n_queries,
-            "notes": [*outcomes.notes, *notes],
+            "notes": [*outcomes.notes, *description_notes(outcomes, [router]), *notes],
         },
         split={
             "kind": split.kind,

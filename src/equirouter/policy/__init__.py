@@ -4,10 +4,12 @@ base.py is the contract. constraints.py rules models out before any policy, by w
 them, which modelfile.py reads; control.py is what a caller asks for. order.py has the order of the
 models by value and cost, budget.py the paper's per-query budget, utility.py performance minus
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
-operating point that keeps a stated share of the strongest's performance.
+operating point that keeps a stated share of the strongest's performance. baseline.py is what a
+pipeline did when it was made, for those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
+from equirouter.policy.baseline import PROBES, Baseline, Probe, ShareCurve, share_curve
 from equirouter.policy.budget import BudgetPolicy
 from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
 from equirouter.policy.control import Control
@@ -19,6 +21,8 @@ from equirouter.policy.utility import UtilityPolicy
 __all__ = [
     "ABILITIES",
     "NOTHING_FITS",
+    "PROBES",
+    "Baseline",
     "BudgetPolicy",
     "Calibration",
     "Control",
@@ -26,6 +30,8 @@ __all__ = [
     "Needs",
     "Path",
     "Policy",
+    "Probe",
+    "ShareCurve",
     "UtilityPolicy",
     "calibrate",
     "check_confidence",
@@ -33,5 +39,6 @@ __all__ = [
     "not_checked",
     "read_model_facts",
     "removed_by",
+    "share_curve",
     "utility_path",
 ]
