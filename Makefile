@@ -10,7 +10,7 @@ RUN := runs/demo
 demo: $(VENV)/.demo
 	$(PY) -m equirouter bench --out $(RUN)
 
-test: $(VENV)/.dev check
+test: $(VENV)/.dev $(VENV)/.node check
 	$(PY) -m pytest
 
 check: $(VENV)/.dev
@@ -36,3 +36,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.demo
+
+# The official Node client, for its test; without npm that test is skipped and says so.
+$(VENV)/.node: tests/serve/clients/package-lock.json | $(PY)
+	if command -v npm >/dev/null; then npm ci --silent --prefix tests/serve/clients; fi
+	touch $@

@@ -82,10 +82,11 @@ def _of_name(model: str) -> tuple[str, object]:
             return _NAMED[kind], _checked(_NAMED[kind], float(text), f"model {model!r}")
         except ValueError:
             pass
+    is_control = kind in _NAMED  # a control that is wrong, and no model that is unknown
     raise GatewayError(
-        404,
+        400 if is_control else 404,
         f"model {model!r}: the virtual models are {', '.join(VIRTUAL_MODELS)}, with any number",
-        code="model_not_found",
+        code=None if is_control else "model_not_found",
         param="model",
     )
 
