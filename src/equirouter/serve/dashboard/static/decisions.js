@@ -127,9 +127,9 @@ export function detail(document, colours) {
   return el("article", { class: "why", "aria-label": "Why this model" },
     el("div", { class: "because" }, document.why.map((sentence) => el("p", {}, sentence))),
     el("div", { class: "two" },
-      el("div", {}, el("h4", {}, "Models that were weighed"), models(document, colours),
-        el("h4", {}, "Calls"), attempts(document, colours)),
-      el("div", {}, el("h4", {}, "The request"), facts(document))),
+      el("div", {}, el("h3", {}, "Models that were weighed"), models(document, colours),
+        el("h3", {}, "Calls"), attempts(document, colours)),
+      el("div", {}, el("h3", {}, "The request"), facts(document))),
     texts(document));
 }
 

@@ -113,9 +113,10 @@ async function find(id) {
 // --- live
 
 async function follow() {
+  const feed = new AbortController();
+  state.feed = feed; // another one takes its place after a pause
   let wait = 1000;
-  while (state.isLive) {
-    state.feed = new AbortController();
+  while (state.feed === feed) {
     try {
       live("live");
       await listen("/admin/events", (name, data) => {
@@ -126,11 +127,11 @@ async function follow() {
         notice("store", null);
         decisions.add(data);
         refreshSoon();
-      }, state.feed.signal);
+      }, feed.signal);
     } catch (error) {
-      if (error instanceof Refused || !state.isLive) return;
+      if (error instanceof Refused) return; // the summary asks for the key
     }
-    if (!state.isLive) return;
+    if (state.feed !== feed) return;
     live("lost");
     await new Promise((done) => { setTimeout(done, wait); });
     wait = Math.min(wait * 2, 30000);
@@ -153,6 +154,7 @@ function pause() {
   }
   clearTimeout(state.timer);
   state.feed?.abort();
+  state.feed = null;
   live("paused");
 }
 

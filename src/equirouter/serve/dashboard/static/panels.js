@@ -37,7 +37,7 @@ function perMinute(requests, seconds) {
 }
 
 function figure(name, value, below, kind) {
-  return el("div", { class: `figure ${kind || ""}` }, el("h3", {}, name),
+  return el("div", { class: `figure ${kind || ""}` }, el("h2", {}, name),
     el("p", { class: "value" }, value), el("p", { class: "muted" }, below || " "));
 }
 
