@@ -1,8 +1,11 @@
 """The gateway: its parts put together, and the web application around them."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from equirouter.serve import endpoints
+from equirouter.serve.logs import LOGGER, log_request
 from equirouter.serve.parts import Admission, Events, Metrics, Planner, RequestLog
 from equirouter.serve.pool import Pool
 from equirouter.serve.records import RequestRecord
@@ -40,13 +43,21 @@ class Gateway:
         self.metrics = metrics
         self.events = events
         self.is_draining = False
+        self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
+            planner.finished,
+            log.log,
+            metrics.observe,
+            events.publish,
+            log_request,
+        )
 
     def finished(self, record: RequestRecord) -> None:
         """A request is over: log it, count it, tell who watches."""
-        self.planner.finished(record)
-        self.log.log(record)
-        self.metrics.observe(record)
-        self.events.publish(record)
+        for tell in self._listeners:
+            try:
+                tell(record)
+            except Exception:  # none of them may take the others' word, or the client's answer
+                LOGGER.exception("what follows a request failed")
 
 
 def make_app(gateway: Gateway) -> web.Application:

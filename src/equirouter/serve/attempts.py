@@ -163,22 +163,34 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
 
 
 async def _fetch(route: Route, call: Call) -> _Fetched:
+    if call.stream:
+        return await _begin(route, call)
+    # a document begins when all of it is generated: its time is that of the whole call
+    answer = await route.upstream.post(call.path, call.body_for(route))
+    try:
+        if answer.status != 200:
+            raise await _refusal(answer)
+        body = await answer.read(call.most_bytes)
+        return answer, body, _document(body)
+    except BaseException:
+        answer.close()
+        raise
+
+
+async def _begin(route: Route, call: Call) -> _Fetched:
+    """A stream up to its first bytes."""
     answer: Answer | None = None
     body = b""
-    # a document begins when all of it is generated: its time is that of the whole call
-    seconds = route.upstream_settings.first_byte_seconds if call.stream else None
+    seconds = route.upstream_settings.first_byte_seconds
     try:
         async with asyncio.timeout(seconds):
             answer = await route.upstream.post(call.path, call.body_for(route))
-            if call.stream and answer.status == 200:
+            if answer.status == 200:
                 body = await answer.chunk()
         if answer.status != 200:
             raise await _refusal(answer)
-        if call.stream:
-            _check_stream(answer, body)
-            return answer, body, {}
-        body = await answer.read(call.most_bytes)
-        return answer, body, _document(body)
+        _check_stream(answer, body)
+        return answer, body, {}
     except TimeoutError:
         _close(answer)
         raise UpstreamError("timeout", f"no first byte within {seconds} s") from None

@@ -33,6 +33,9 @@ class NamedPlanner:
         upper = upper_nusd(route.price, prompt, output)
         return Plan((Candidate(chat.model, upper),), "named", prompt_tokens=prompt)
 
+    def finished(self, record: RequestRecord) -> None:
+        """See Planner."""
+
 
 class _Ticket:
     async def extend(self, nusd: int) -> bool:

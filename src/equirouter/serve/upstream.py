@@ -115,13 +115,17 @@ class HttpAnswer:
         length = self._response.content_length
         if length is not None and length > most_bytes:
             raise UpstreamError("broken", f"an answer of {length} bytes")
-        parts, total = [], 0
-        while part := await self.chunk():
+        content = self._response.content
+        body = await self.chunk()
+        if content.at_eof() and len(body) <= most_bytes:
+            return body
+        parts, total = [body], len(body)
+        while total <= most_bytes and (part := await self.chunk()):
             total += len(part)
-            if total > most_bytes:
-                raise UpstreamError("broken", f"an answer of more than {most_bytes} bytes")
             parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if total > most_bytes:
+            raise UpstreamError("broken", f"an answer of more than {most_bytes} bytes")
+        return b"".join(parts)
 
     async def chunk(self) -> bytes:
         """See Answer."""

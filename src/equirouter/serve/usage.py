@@ -44,6 +44,9 @@ def model_price(name: str, model: ModelSettings) -> Price:
 
 def tokens_of(report: Mapping[str, Any]) -> Tokens:
     """The `usage` object of an answer as tokens. Raises DataError where it contradicts itself."""
+    simple = _simple(report)
+    if simple is not None:
+        return simple
     if "prompt_tokens" not in report and "input_tokens" not in report and "total_tokens" in report:
         report = {"prompt_tokens": report["total_tokens"], "completion_tokens": 0}  # embeddings
     elif "prompt_tokens" in report and report.get("completion_tokens") is None:
@@ -62,6 +65,11 @@ def tokens_of(report: Mapping[str, Any]) -> Tokens:
 
 def cost_nusd(price: Price, tokens: Tokens) -> int:
     """Nano-USD of a call, rounded up."""
+    if not price.tiers and _is_plain(tokens):  # nearly all calls, in a tenth of the time
+        return nusd(
+            (tokens.input * price.input_usd_per_mtok + tokens.output * price.output_usd_per_mtok)
+            / 1e6
+        )
     return nusd(
         cost_usd(
             price,
@@ -78,6 +86,31 @@ def cost_nusd(price: Price, tokens: Tokens) -> int:
     )
 
 
+def _simple(report: Mapping[str, Any]) -> Tokens | None:
+    """A report of nothing but two numbers that add up, which most are; None for any other."""
+    given, said = report.get("prompt_tokens"), report.get("completion_tokens")
+    if type(given) is not int or type(said) is not int or given < 0 or said < 0:
+        return None
+    if report.get("total_tokens") != given + said or any(
+        value for name, value in report.items() if name not in _TOTALS
+    ):
+        return None
+    return Tokens(given, said)
+
+
+_TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+
+
+def _is_plain(tokens: Tokens) -> bool:
+    return not (
+        tokens.cached_input
+        or tokens.cache_write
+        or tokens.reasoning
+        or tokens.audio_input
+        or tokens.audio_output
+    )
+
+
 def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
     """The most that so many tokens can cost: each at the dearest price of its side, in any tier."""
     tiers = (price, *(tier.price for tier in price.tiers))
@@ -86,6 +119,7 @@ def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
         for tier in tiers
         for value in (
             tier.input_usd_per_mtok,
+            tier.cached_input_usd_per_mtok,
             tier.cache_write_usd_per_mtok,
             tier.long_cache_write_usd_per_mtok,
             tier.audio_input_usd_per_mtok,
