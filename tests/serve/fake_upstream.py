@@ -126,6 +126,42 @@ def streamed(usage: Mapping[str, Any] | None = USAGE) -> list[bytes]:
     return [*events, b"data: [DONE]\n\n"]
 
 
+def response() -> dict[str, Any]:
+    """An answer of the Responses API."""
+    part = {"type": "output_text", "text": "".join(WORDS), "annotations": []}
+    message = {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_760_000_000,
+        "model": "theirs-2026",
+        "status": "completed",
+        "error": None,
+        "output": [message],
+        "usage": {"input_tokens": 20, "output_tokens": 10, "total_tokens": 30},
+    }
+
+
+def streamed_response() -> list[bytes]:
+    """The events of a whole response."""
+    begun = {**response(), "status": "in_progress", "output": [], "usage": None}
+    of_part = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    documents: list[dict[str, Any]] = [{"type": "response.created", "response": begun}]
+    documents += [{"type": "response.output_text.delta", "delta": one, **of_part} for one in WORDS]
+    documents.append({"type": "response.output_text.done", "text": "".join(WORDS), **of_part})
+    documents.append({"type": "response.completed", "response": response()})
+    return [
+        f"event: {one['type']}\n".encode() + event({**one, "sequence_number": number})
+        for number, one in enumerate(documents)
+    ]
+
+
 def document(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Shape:
     """Answer with a JSON document."""
 
@@ -218,6 +254,10 @@ def ok() -> Shape:
     async def shape(seen: Seen) -> web.StreamResponse:
         if seen.path.endswith("/embeddings"):
             return await document(EMBEDDING)(seen)
+        if seen.path.endswith("/responses"):
+            if seen.body.get("stream"):
+                return await stream(streamed_response())(seen)
+            return await document(response())(seen)
         if not seen.body.get("stream"):
             return await document(completion())(seen)
         options = seen.body.get("stream_options") or {}

@@ -5,6 +5,9 @@ records.py      what the parts hand to each other: keys, plans, attempts, a requ
 errors.py       what is answered when a request cannot be served, in OpenAI's form
 parts.py        what the gateway expects of planner, admission, log, metrics and events
 chat.py         what is read of a body: messages, limits, what a model must be able to do
+responses.py    a request of the Responses API, read as a chat
+embeddings.py   a request for embeddings
+local.py        what is answered without keys: programs of this machine only
 controls.py     what a request asks of the router: by model name, in its body, by headers
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 admission.py    who may call: keys, rates and budgets as answers of the gateway

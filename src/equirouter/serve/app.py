@@ -15,6 +15,8 @@ __all__ = ["Gateway", "make_app"]
 
 ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
     ("POST", "/v1/chat/completions", endpoints.chat_completions),
+    ("POST", "/v1/responses", endpoints.responses),
+    ("POST", "/v1/embeddings", endpoints.embeddings),
     ("GET", "/v1/models", endpoints.models),
     ("GET", "/healthz", endpoints.healthz),
     ("GET", "/readyz", endpoints.readyz),

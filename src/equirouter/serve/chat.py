@@ -11,7 +11,7 @@ from equirouter.serve.errors import wrong_field
 from equirouter.serve.records import Endpoint
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["VIRTUAL", "ChatRequest", "chat_request", "checked_model"]
+__all__ = ["VIRTUAL", "ChatRequest", "chat_request", "checked_model", "counted", "flagged"]
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
@@ -65,10 +65,10 @@ def chat_request(
         model=checked_model(body),
         messages=messages,
         endpoint=endpoint,
-        stream=_flag(body, "stream"),
+        stream=flagged(body, "stream"),
         include_usage=bool(options and options.get("include_usage")),
-        n=_count(body, "n", MOST_CHOICES) or 1,
-        max_output_tokens=_count(body, "max_completion_tokens") or _count(body, "max_tokens"),
+        n=counted(body, "n", MOST_CHOICES) or 1,
+        max_output_tokens=counted(body, "max_completion_tokens") or counted(body, "max_tokens"),
         needs=_needs(body, kinds),
     )
 
@@ -115,7 +115,8 @@ def _needs(body: dict[str, Any], kinds: set[str]) -> frozenset[str]:
 _NOTHING: frozenset[str] = frozenset()
 
 
-def _count(body: dict[str, Any], name: str, most: int = 2**31) -> int | None:
+def counted(body: dict[str, Any], name: str, most: int = 2**31) -> int | None:
+    """A whole number of at least 1, None where it is absent. Raises GatewayError 400."""
     value = body.get(name)
     if value is None:
         return None
@@ -124,7 +125,8 @@ def _count(body: dict[str, Any], name: str, most: int = 2**31) -> int | None:
     return value
 
 
-def _flag(body: dict[str, Any], name: str) -> bool:
+def flagged(body: dict[str, Any], name: str) -> bool:
+    """A truth value, false where it is absent. Raises GatewayError 400."""
     value = body.get(name)
     if value is not None and not isinstance(value, bool):
         raise wrong_field(name, value, "true or false")

@@ -8,23 +8,31 @@ import orjson
 from aiohttp import web
 
 from equirouter.serve.body import read_body
-from equirouter.serve.chat import chat_request
+from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.controls import VIRTUAL_MODELS, read_control
+from equirouter.serve.embeddings import embedding_plan, embedding_request
 from equirouter.serve.errors import GatewayError, PassedOnError
 from equirouter.serve.exchange import Exchange
+from equirouter.serve.local import check_local
+from equirouter.serve.records import Key
+from equirouter.serve.responses import responses_request
+from equirouter.serve.settings import LimitSettings
 
 if TYPE_CHECKING:
     from equirouter.serve.app import Gateway
 
 __all__ = [
     "Handler",
+    "authorized",
     "chat_completions",
+    "embeddings",
     "error_response",
     "guarded",
     "healthz",
     "json_response",
     "models",
     "readyz",
+    "responses",
 ]
 
 _LOG = logging.getLogger("equirouter.serve")
@@ -32,20 +40,58 @@ _LOG = logging.getLogger("equirouter.serve")
 Handler: TypeAlias = Callable[["Gateway", web.Request], Awaitable[web.StreamResponse]]
 
 
+async def authorized(gateway: "Gateway", request: web.Request) -> Key | None:
+    """Who asks, None where no keys are needed and the request comes from this machine.
+
+    Raises GatewayError 401 or 403.
+    """
+    key = await gateway.admission.authenticate(request.headers)
+    if key is None:
+        check_local(request, is_local=gateway.settings.is_local)
+    return key
+
+
 async def chat_completions(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions."""
-    key = await gateway.admission.authenticate(request.headers)
+    return await _answered(gateway, request, chat_request)
+
+
+async def responses(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/responses."""
+    return await _answered(gateway, request, responses_request)
+
+
+async def _answered(
+    gateway: "Gateway",
+    request: web.Request,
+    read: Callable[[object, LimitSettings], ChatRequest],
+) -> web.StreamResponse:
+    key = await authorized(gateway, request)
     raw, document = await read_body(request, gateway.settings.limits)
-    chat = chat_request(document, gateway.settings.limits)
+    chat = read(document, gateway.settings.limits)
     is_changed = "equirouter" in chat.body
     control = read_control(chat, request.headers)
     exchange = Exchange(gateway, request, chat, control, key, raw=raw, is_changed=is_changed)
     return await exchange.answered()
 
 
+async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/embeddings."""
+    key = await authorized(gateway, request)
+    raw, document = await read_body(request, gateway.settings.limits)
+    chat = embedding_request(document)
+    is_changed = "equirouter" in chat.body
+    control = read_control(chat, request.headers)
+    plan = embedding_plan(chat, control, key, gateway.pool)
+    exchange = Exchange(
+        gateway, request, chat, control, key, raw=raw, is_changed=is_changed, plan=plan
+    )
+    return await exchange.answered()
+
+
 async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
-    key = await gateway.admission.authenticate(request.headers)
+    key = await authorized(gateway, request)
     allowed = None if key is None else key.models
     names = [name for name in gateway.settings.models if allowed is None or name in allowed]
     virtual = VIRTUAL_MODELS if gateway.settings.pipeline.path is not None else ()

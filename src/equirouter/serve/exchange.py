@@ -38,7 +38,10 @@ def request_id() -> str:
 
 
 class Exchange:
-    """A request and all that happens to it. raw: its bytes. is_changed: whether body differs."""
+    """A request and all that happens to it. raw: its bytes. is_changed: whether body differs.
+
+    plan: where there is nothing to decide.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Exchange:
         *,
         raw: bytes,
         is_changed: bool,
+        plan: Plan | None = None,
     ) -> None:
         self._gateway = gateway
         self._request = request
@@ -58,6 +62,7 @@ class Exchange:
         self._key = key
         self._raw = raw
         self._is_changed = is_changed
+        self._given_plan = plan
         self._start = time.perf_counter()
         self._adds_usage = False
         self.record = RequestRecord(
@@ -108,7 +113,9 @@ class Exchange:
             self._gateway.finished(record)
 
     async def _planned(self) -> Plan:
-        plan = await self._gateway.planner.plan(self._chat, self._control, self._key)
+        plan = self._given_plan
+        if plan is None:
+            plan = await self._gateway.planner.plan(self._chat, self._control, self._key)
         self.record.plan = plan
         if plan.candidates:
             return plan

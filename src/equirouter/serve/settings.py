@@ -294,6 +294,11 @@ class GatewaySettings(_Section):
                     f"models.{name}: upstream {model.upstream!r} is not one of "
                     f"{', '.join(self.upstreams)}"
                 )
+            if model.kind == "embedding" and not self.upstreams[model.upstream].embeddings:
+                raise ValueError(
+                    f"models.{name}: kind is embedding, and upstreams.{model.upstream} says "
+                    "embeddings = false"
+                )
             if name.startswith("equirouter/"):
                 raise ValueError(f"models.{name}: names under equirouter/ are the virtual models")
         return self

@@ -1,0 +1,39 @@
+"""Without keys the gateway is for programs of this machine: not for web pages, not for others."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from equirouter.serve.errors import GatewayError
+
+__all__ = ["check_local", "is_loopback"]
+
+
+def check_local(request: web.Request, *, is_local: bool) -> None:
+    """Refuse what a browser was made to send. is_local: whether the gateway listens here only.
+
+    A page from elsewhere can send requests to 127.0.0.1, and can give its own host that address.
+    The first is seen by its Origin, the second by the Host that it asks for. Raises GatewayError
+    403.
+    """
+    origin = request.headers.get("Origin")
+    host = request.headers.get("Host", "")
+    if origin is not None and urlsplit(origin).netloc != host:
+        raise _refused(f"requests of pages from {origin[:100]} are not answered without a key")
+    if is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        raise _refused(f"the gateway is not {host[:100]}: without keys it answers localhost only")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a name or an address means this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _refused(message: str) -> GatewayError:
+    return GatewayError(403, message, type_="permission_error", code="local_only")
