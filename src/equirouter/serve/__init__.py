@@ -9,6 +9,10 @@ responses.py    a request of the Responses API, read as a chat
 embeddings.py   a request for embeddings
 local.py        what is answered without keys: programs of this machine only
 controls.py     what a request asks of the router: by model name, in its body, by headers
+scope.py        which part of a conversation is routed on
+tokens.py       how many tokens a prompt will have, rather too many
+loading.py      a pipeline read, tried out and measured
+decider.py      decisions beside the event loop, in batches that never wait; a new pipeline
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 admission.py    who may call: keys, rates and budgets as answers of the gateway
 keys.py         keys made, listed and revoked; what each spent

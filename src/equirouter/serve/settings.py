@@ -59,7 +59,9 @@ class PipelineSettings(_Section):
     weights: folder of the encoder's weights. scope: which part of a conversation is read.
     window_turns: with scope "conversation", the last so many messages. on_router_failure: who
     answers when no decision can be made. when_nothing_fits: what happens when no model is within
-    the budget; None is the pipeline's own rule. batch_size: most queries that are encoded together.
+    the budget; None is the pipeline's own rule. batch_size: most queries that are decided together.
+    threads: of one run of the encoder; None is the encoder's own choice. ignored_models: models of
+    the pipeline that are not served; any other that the pool lacks is an error.
     """
 
     path: Path | None = None
@@ -69,6 +71,8 @@ class PipelineSettings(_Section):
     on_router_failure: Literal["strongest", "cheapest", "refuse"] = "strongest"
     when_nothing_fits: Literal["cheapest", "refuse"] | None = None
     batch_size: Count = 16
+    threads: Count | None = None
+    ignored_models: frozenset[str] = frozenset()
 
 
 class UpstreamSettings(_Section):
