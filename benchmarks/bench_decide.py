@@ -55,7 +55,7 @@ class Parts:
         mean_usd = rng.uniform(1e-3, 1e-2, n_models)
         self.cost_model.restore(
             {f"weights_.{name}": array for name, array in weights_of(self.cost_network).items()}
-            | {"mean_usd_": mean_usd, "spread_usd_": mean_usd / 3, "lowest_usd_": mean_usd / 9}
+            | {"mean_": mean_usd, "spread_": mean_usd / 3, "lowest_": mean_usd / 9}
         )
         ends = (mean_usd / 3, mean_usd, mean_usd / 9)
         self.spread, self.mean, self.lowest = (torch.tensor(e, dtype=torch.float32) for e in ends)

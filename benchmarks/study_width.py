@@ -22,7 +22,7 @@ import numpy as np
 from study_default import WINDOWS, measured, scores_of
 
 from equirouter.arrays import Float32Array
-from equirouter.cost import CostModel
+from equirouter.cost import CostModel, CostPredictor
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
@@ -50,7 +50,7 @@ COLUMNS = ("nAUC", "P_s", "cost at 98 %", "cost at 95 %")
 T95 = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 
 
-def cost_error(model: CostModel, part: Part) -> float:
+def cost_error(model: CostPredictor, part: Part) -> float:
     """Mean over the models that cost something of the error relative to the mean cost."""
     return float(np.nanmean(model.error(part.embeddings, part.cost_usd).relative))
 

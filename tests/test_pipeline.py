@@ -1,7 +1,9 @@
 """A pipeline in memory, saved, and loaded again: the same decisions, bit for bit."""
 
 import dataclasses
+import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save as save_arrays
 
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.evaluation.fit import fit_pipeline
 from equirouter.pipeline import RoutingPipeline
+from equirouter.prices import Price
 from equirouter.registry import ENCODERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
@@ -112,6 +117,45 @@ def test_a_pipeline_of_before_baselines_is_read(made: RoutingPipeline, tmp_path:
     del described["baseline"]
     file.write_text(json.dumps(described | {"schema": 4}), "utf-8")
     assert RoutingPipeline.load(tmp_path, encoder=HashingEncoder()).baseline is None
+
+
+def test_a_pipeline_of_before_changing_prices_decides_as_it_did(
+    made: RoutingPipeline, tmp_path: Path
+) -> None:
+    """Before schema 6: other names of the cost model's arrays, no validation queries."""
+    file = made.save(tmp_path) / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    del described["cost_model"]["predicts"]
+    for model in described["models"]:
+        del model["trained_price"], model["input_cost_share"]
+        model["price"] = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    arrays = {
+        re.sub(r"^cost\.(mean|spread|lowest)_$", r"cost.\1_usd_", name): array
+        for name, array in load_file(tmp_path / "weights.safetensors").items()
+        if not name.startswith("validation.")
+    }
+    assert "cost.mean_usd_" in arrays
+    weights = save_arrays(arrays)
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    described |= {"schema": 5, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    file.write_text(json.dumps(described), "utf-8")
+    loaded = RoutingPipeline.load(tmp_path, encoder=HashingEncoder())
+    for control in CONTROLS:
+        assert loaded.decide_many(QUERIES, **control) == made.decide_many(QUERIES, **control)
+    assert loaded.record is None
+    assert loaded.prices[0].now == loaded.prices[0].trained == Price(1.0, 2.0)
+
+
+def test_the_validation_queries_are_kept(made: RoutingPipeline, folder: Path) -> None:
+    record = RoutingPipeline.load(folder, encoder=HashingEncoder()).record
+    assert record is not None
+    assert made.record is not None
+    assert made.calibration.n_queries == len(record.performance)
+    assert record.performance.mean(axis=0)[2] == made.calibration.strongest_performance
+    assert record.cost_usd.tobytes() == made.record.cost_usd.tobytes()
+    assert record.embeddings.shape == (len(record.performance), 32)
+    assert record.early is None
+    assert record.tokens is None
 
 
 def test_a_pipeline_of_schema_2_decides_as_it_did(made: RoutingPipeline, tmp_path: Path) -> None:

@@ -245,4 +245,4 @@ def test_a_cost_is_never_below_the_lowest_seen_and_a_constant_cost_is_exact() ->
     costs = Scorer.of(SMALL[0], model)(QUERIES)[1]
     assert (costs == np.float32(0.002)).all()
     far = Scorer(GRAPH, *SMALL)(100 * QUERIES)[1]
-    assert (far >= SMALL[1].lowest_usd_.astype(np.float32)).all()
+    assert (far >= SMALL[1].lowest_.astype(np.float32)).all()

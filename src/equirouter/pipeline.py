@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from equirouter import __version__
+from equirouter.cost.pricing import ModelPrice
 from equirouter.deciding import Order, decide_orders, feasible_row
 from equirouter.decision import Ask, Choices, Decision
 from equirouter.errors import ConfigError, DataError
@@ -19,17 +20,20 @@ from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.baseline import Baseline
 from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
 from equirouter.policy.control import NO_CONTROL, Control
+from equirouter.pricetable import price_to
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
     from equirouter.encoders.base import Encoder
+    from equirouter.record import ValidationRecord
     from equirouter.stage import EarlyExit, Stage
 
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
 # 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts. 5: baseline
-SCHEMA = 5
+# 6: prices that change, tokens, validation queries
+SCHEMA = 6
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -52,7 +56,9 @@ class RoutingPipeline:
     counts when a call names none.
     confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
     asked first. model_facts: by name, what constraints are checked against; it may lack models.
-    baseline: what it did when it was made; None is not known.
+    baseline: what it did when it was made; None is not known. prices: of every model, or none; the
+    cost models take them. record: validation queries, with which it is calibrated again when its
+    pool changes; None (in pipelines of before schema 6): it cannot be.
     """
 
     def __init__(
@@ -69,6 +75,8 @@ class RoutingPipeline:
         provenance: Provenance | None = None,
         model_facts: Mapping[str, ModelFacts] | None = None,
         baseline: Baseline | None = None,
+        prices: Sequence[ModelPrice] = (),
+        record: "ValidationRecord | None" = None,
     ) -> None:
         self.stage = stage
         self.models = tuple(models)
@@ -81,6 +89,15 @@ class RoutingPipeline:
         self.provenance = provenance or Provenance({}, {})
         self.model_facts = dict(model_facts or {})
         self.baseline = baseline
+        self.record = record
+        self.prices = tuple(prices) or tuple(ModelPrice(model) for model in self.models)
+        if tuple(price.model for price in self.prices) != self.models:
+            raise ConfigError(
+                f"prices are of {[price.model for price in self.prices]}, and the models are "
+                f"{list(self.models)}: one price per model is expected, in this order"
+            )
+        for each in (stage, *([] if early_exit is None else [early_exit.stage])):
+            each.cost_model.set_prices(self.prices)
         kind: type[Policy] = POLICIES.load(policy)
         if kind.setting != calibration.setting:
             raise ConfigError(
@@ -269,6 +286,9 @@ class RoutingPipeline:
         if self.early_exit is not None:
             first = self.early_exit.stage.arrays()
             arrays |= {f"early_exit.{name}": array for name, array in first.items()}
+        if self.record is not None:
+            kept = self.record.arrays()
+            arrays |= {f"validation.{name}": array for name, array in kept.items()}
         weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         folder = make_folder(folder)
         with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
@@ -280,19 +300,18 @@ class RoutingPipeline:
         return folder
 
     def _description(self, weights_sha256: str) -> dict[str, Any]:
-        from equirouter.prices import price_of
-
-        prices = {model: price_of(model) for model in self.models}
         return {
             "schema": SCHEMA,
             "package_version": __version__,
             "models": [
                 {
-                    "name": model,
-                    "price": None if price is None else asdict(price),
-                    "facts": self._facts(model),
+                    "name": price.model,
+                    "price": None if price.now is None else price_to(price.now),
+                    "trained_price": None if price.trained is None else price_to(price.trained),
+                    "input_cost_share": price.input_share,
+                    "facts": self._facts(price.model),
                 }
-                for model, price in prices.items()
+                for price in self.prices
             ],
             **self.stage.description(),
             "early_exit": None if self.early_exit is None else self.early_exit.description(),

@@ -17,7 +17,7 @@ import numpy as np
 
 from equirouter import __version__
 from equirouter.arrays import Float32Array
-from equirouter.cost import CostModel
+from equirouter.cost import CostPredictor
 from equirouter.errors import ConfigError, DataError
 from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Router
@@ -44,38 +44,45 @@ LARGE_POOL = 256
 
 def decision_graph(
     router: Router,
-    cost_model: CostModel,
+    cost_model: CostPredictor,
     *,
     scale: "Scale | None" = None,
+    priced: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """Router and cost model (fitted) as one ONNX model; needs the package onnx (extra `train`).
 
-    Input: embeddings (N, d) float32, N at least 1. Outputs, (N, K) float32: scores, where the
-    router has a graph; predicted_cost_usd; and, with scale, expected_performance. The same router
-    and cost model give the same bytes. Raises MissingExtraError.
+    Input: embeddings (N, d) float32, N at least 1. Outputs, float32: scores (N, K), where the
+    router has a graph; predicted_cost_usd (N, K), or, not priced, the amounts (N, A) of the cost
+    model under their name, which its prices make into costs; and, with scale, expected_performance
+    (N, K). The same router and cost model give the same bytes. Raises MissingExtraError.
     """
     graph = OnnxGraph(extra="train", purpose="make the graph of a decision")
     scores = router.add_to_graph(graph, "embeddings")
-    outputs = {"predicted_cost_usd": cost_model.add_to_graph(graph, "embeddings")}
+    amounts = cost_model.add_to_graph(graph, "embeddings")
+    outputs = {cost_model.output: amounts}
+    if priced:
+        outputs = {"predicted_cost_usd": cost_model.add_usd_to_graph(graph, amounts)}
     if scores is not None:
         outputs["scores"] = scores
         if scale is not None:
             outputs["expected_performance"] = scale.add_to_graph(graph, scores)
     for name, inner in outputs.items():
         graph.rename(inner, name)
-    n_models, width = len(cost_model.mean_usd_), cost_model.weights_["hidden.weight"].shape[1]
+    columns = dict.fromkeys(outputs, cost_model.n_models)
+    if not priced:
+        columns[cost_model.output] *= cost_model.per_model
     return graph.serialized(
         "decision",
-        {"embeddings": ["n_queries", width]},
-        {name: ["n_queries", n_models] for name in sorted(outputs, reverse=True)},
+        {"embeddings": ["n_queries", cost_model.width]},
+        {name: ["n_queries", columns[name]] for name in sorted(outputs, reverse=True)},
         metadata,
     )
 
 
 def export_decision(
     router: Router,
-    cost_model: CostModel,
+    cost_model: CostPredictor,
     *,
     models: Sequence[str],
     encoder_fingerprint: str,
@@ -100,7 +107,7 @@ def export_decision(
             "or chooses models by a first stage, is no ONNX graph; train equirouter with "
             "first_stage=0, or mlp"
         )
-    return decision_graph(router, cost_model, scale=scale, metadata=metadata)
+    return decision_graph(router, cost_model, scale=scale, priced=True, metadata=metadata)
 
 
 class Scorer:
@@ -115,7 +122,7 @@ class Scorer:
         self,
         graph: bytes | None,
         router: Router,
-        cost_model: CostModel,
+        cost_model: CostPredictor,
         *,
         threads: int | None = None,
     ) -> None:
@@ -124,13 +131,14 @@ class Scorer:
         self.graph = graph
         self.router = router
         self.cost_model = cost_model
-        self.n_models = len(cost_model.mean_usd_)
-        self.width = cost_model.weights_["hidden.weight"].shape[1]
+        self.n_models, self.width = cost_model.n_models, cost_model.width
         self.threads = threads or _usable_cores()
         self.rows_per_run = min(MOST_ROWS_PER_RUN, max(1, CELLS_PER_RUN // self.n_models))
 
     @classmethod
-    def of(cls, router: Router, cost_model: CostModel, *, threads: int | None = None) -> "Scorer":
+    def of(
+        cls, router: Router, cost_model: CostPredictor, *, threads: int | None = None
+    ) -> "Scorer":
         """From a fitted router and cost model; needs the package onnx (extra `train`)."""
         return cls(decision_graph(router, cost_model), router, cost_model, threads=threads)
 
@@ -143,7 +151,7 @@ class Scorer:
         cls,
         state: "Mapping[str, NDArray[Any]]",
         router: Router,
-        cost_model: CostModel,
+        cost_model: CostPredictor,
         *,
         threads: int | None = None,
     ) -> "Scorer":
@@ -199,7 +207,8 @@ class Scorer:
         if self.graph is None:
             return self.router.predict(x), self.cost_model.predict(x).astype(np.float32)
         found = self._session.run(self._outputs, {"embeddings": x})
-        return found[-1] if len(found) > 1 else self.router.predict(x), found[0]
+        costs = self.cost_model.usd(found[0]).astype(np.float32, copy=False)
+        return found[-1] if len(found) > 1 else self.router.predict(x), costs
 
     def _check(self, embeddings: Float32Array) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.width:
@@ -216,7 +225,7 @@ class Scorer:
     @cached_property
     def _outputs(self) -> list[str]:
         names = [output.name for output in self._session.get_outputs()]
-        return [name for name in ("predicted_cost_usd", "scores") if name in names]
+        return [name for name in (self.cost_model.output, "scores") if name in names]
 
     @cached_property
     def _session(self) -> "InferenceSession":

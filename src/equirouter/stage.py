@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from equirouter.arrays import Float32Array
-    from equirouter.cost import CostModel
+    from equirouter.cost import CostPredictor
     from equirouter.encoders.base import Encoder
     from equirouter.policy import Policy
     from equirouter.routers.base import Router
@@ -33,7 +33,7 @@ class Stage:
     encoder: "Encoder"
     router: "Router"
     router_name: str
-    cost_model: "CostModel"
+    cost_model: "CostPredictor"
     scale: "Scale | None"
     scorer: Scorer
 
@@ -92,7 +92,10 @@ class Stage:
                 "settings": self.router.settings,
                 "scores_are": self.router.scores_are,
             },
-            "cost_model": {"settings": self.cost_model.settings},
+            "cost_model": {
+                "predicts": self.cost_model.predicts,
+                "settings": self.cost_model.settings,
+            },
             "scale": None if self.scale is None else asdict(self.scale),
         }
 

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
 
-from equirouter.cost import CostModel
+from equirouter.cost import CostModel, CostPredictor, ModelPrice, TokenCostModel
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.errors import PipelineError
@@ -19,6 +19,9 @@ from equirouter.pipeline import (
 )
 from equirouter.policy import Baseline, Calibration
 from equirouter.policy.constraints import ModelFacts
+from equirouter.prices import Price
+from equirouter.pricetable import price_from
+from equirouter.record import ValidationRecord
 from equirouter.routers import make_router
 from equirouter.routers.scale import LineScale, Scale
 from equirouter.scoring import Scorer
@@ -27,13 +30,16 @@ from equirouter.stage import EarlyExit, Stage
 __all__ = ["restore_pipeline"]
 
 
+PRICED = 6
+"""The first schema with prices that change."""
+
+
+def _price(given: object) -> Price:
+    return price_from(given, "the price")  # a ConfigError is a ValueError, as pydantic wants it
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Price(_Part):
-    input_usd_per_mtok: float
-    output_usd_per_mtok: float
 
 
 class _Facts(_Part):
@@ -51,8 +57,15 @@ class _Facts(_Part):
 
 class _Model(_Part):
     name: str
-    price: _Price | None
+    price: Annotated[Price, BeforeValidator(_price)] | None
+    # since schema 6; before, the price was that of the outcomes
+    trained_price: Annotated[Price, BeforeValidator(_price)] | None = None
+    input_cost_share: float | None = None
     facts: _Facts | None = None  # since schema 4
+
+    def model_price(self, schema: int) -> ModelPrice:
+        trained = self.price if schema < PRICED else self.trained_price
+        return ModelPrice(self.name, trained, self.price, self.input_cost_share)
 
 
 class _Encoder(_Part):
@@ -69,6 +82,7 @@ class _Router(_Part):
 
 
 class _CostModel(_Part):
+    predicts: Literal["cost_usd", "tokens"] = "cost_usd"  # since schema 6
     settings: dict[str, Any]
 
 
@@ -138,6 +152,8 @@ def restore_pipeline(
             model.name: model.facts.facts() for model in description.models if model.facts
         },
         baseline=description.baseline,
+        prices=[model.model_price(description.schema_) for model in description.models],
+        record=ValidationRecord.restore(_part(arrays, "validation.")),
     )
 
 
@@ -161,7 +177,9 @@ def _stage(
             "Scores would be meaningless: use the same weights and settings, or train again"
         )
     router = make_router(stage.router.name, **stage.router.settings)
-    cost_model = CostModel(**stage.cost_model.settings)
+    kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
+    kind = next(kind for kind in kinds if kind.predicts == stage.cost_model.predicts)
+    cost_model = kind(**stage.cost_model.settings)
     try:
         router.restore(_part(arrays, "router."))
         cost_model.restore(_part(arrays, "cost."))

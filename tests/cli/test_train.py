@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from equirouter.pipeline import SCHEMA
 from tests.cli.invoke import invoke
 from tests.toys import HashingEncoder, make_table
 
@@ -16,7 +17,7 @@ FILES = ["pipeline.json", "weights.safetensors"]
 def test_a_pipeline_is_two_files_that_say_where_it_comes_from(pipeline: Path) -> None:
     assert sorted(path.name for path in pipeline.iterdir()) == FILES
     description = json.loads((pipeline / "pipeline.json").read_text("utf-8"))
-    assert description["schema"] == 4
+    assert description["schema"] == SCHEMA
     assert [model["name"] for model in description["models"]] == ["small", "middle", "large"]
     assert description["encoder"]["fingerprint"] == "toy--32"
     assert description["router"]["name"] == "knn"

@@ -66,6 +66,13 @@ class Outcomes:
         return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
 
     @property
+    def tokens(self) -> tuple[FloatArray, FloatArray] | None:
+        """Input and output tokens, (N, K) each, where the table has them."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens, self.output_tokens
+
+    @property
     def n_queries(self) -> int:
         """N."""
         return len(self.query_ids)

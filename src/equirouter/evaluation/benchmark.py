@@ -13,7 +13,7 @@ import numpy as np
 
 from equirouter import __version__
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.cost.predictor import CostError
+from equirouter.cost import CostError
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder

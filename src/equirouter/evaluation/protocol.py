@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.cost import CostModel
-from equirouter.cost.predictor import CostError
+from equirouter.cost import CostError, CostModel, CostPredictor
+from equirouter.cost.fit import FittedCosts, fit_costs
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
@@ -83,10 +83,15 @@ class Prepared:
     train: Part
     validation: Part
     test: Part
-    cost_model: CostModel
+    costs: FittedCosts
     cost_error: CostError
     n_incomplete_test: int
     descriptions: Float32Array | None = None
+
+    @property
+    def cost_model(self) -> CostPredictor:
+        """What predicted the costs of all parts."""
+        return self.costs.model
 
 
 def prepare(
@@ -116,10 +121,12 @@ def prepare(
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
     seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
-    cost_model = (cost_model or CostModel(device=device)).fit(
-        seen[0],
-        outcomes.cost_usd[split.train],
-        validation=(seen[1], outcomes.cost_usd[validation]),
+    costs = fit_costs(
+        outcomes,
+        (seen[0], split.train),
+        (seen[1], validation),
+        cost_model=cost_model,
+        device=device,
         rng=stream(split.seed, "cost"),
     )
     train, held_out, measured = (
@@ -130,13 +137,13 @@ def prepare(
             noise[rows],
             outcomes.performance[rows],
             outcomes.cost_usd[rows],
-            cost_model.predict(part),
+            costs.model.predict(part),
         )
         for rows, part in zip((split.train, validation, test), seen, strict=True)
     )
-    error = cost_model.error(measured.embeddings, measured.cost_usd)
+    error = costs.model.error(measured.embeddings, measured.cost_usd)
     n_incomplete = len(split.test) - len(test)
-    return Prepared(train, held_out, measured, cost_model, error, n_incomplete, descriptions)
+    return Prepared(train, held_out, measured, costs, error, n_incomplete, descriptions)
 
 
 def embedded(

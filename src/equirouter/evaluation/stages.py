@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.cost.fit import FittedCosts
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
@@ -15,7 +16,6 @@ from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.early_exit import ExitThreshold, exit_threshold
 from equirouter.evaluation.protocol import (
     Part,
-    Prepared,
     calibration_for,
     cross_fitted,
     fit_timed,
@@ -38,24 +38,27 @@ PartName = Literal["validation", "test"]
 
 @dataclass(frozen=True, eq=False)
 class FittedStage:
-    """A stage, and the split that it was fitted on as its encoder shows it.
+    """A stage, and the queries that were held out of its training, as its encoder shows them.
 
-    held_out (V, K): estimates of performance on the validation part, see cross_fitted.
+    parts: of the split; a pipeline that was loaded has no test part. costs: the cost model and
+    what it says of prices. held_out (V, K): estimates of performance on the validation part, see
+    cross_fitted.
     """
 
     stage: Stage
-    prepared: Prepared
+    parts: Mapping[PartName, Part]
+    costs: FittedCosts
     held_out: FloatArray
 
     def part(self, name: PartName) -> Part:
         """One part of the split."""
-        return self.prepared.validation if name == "validation" else self.prepared.test
+        return self.parts[name]
 
     def scores(self, rule: Policy, part: Part) -> FloatArray:
         """The scores (n, K) that the policy sees; of validation queries as if they were new."""
         if rule.needs == "ranking":
             return scores_of(self.stage.router, part, None)
-        if part is self.prepared.validation:
+        if part is self.parts["validation"]:
             return self.held_out
         return scores_of(self.stage.router, part, self.stage.scale)
 
@@ -140,7 +143,9 @@ def fit_stage(
         scale=calibration_for(made, prepared.validation),
         scorer=Scorer.of(made, prepared.cost_model),
     )
-    return FittedStage(stage, prepared, cross_fitted(made, prepared.validation, split.seed))
+    parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
+    held_out = cross_fitted(made, prepared.validation, split.seed)
+    return FittedStage(stage, parts, prepared.costs, held_out)
 
 
 def join_stages(full: FittedStage, cheap: FittedStage | None, policy: str) -> Stages:

@@ -1,0 +1,179 @@
+"""What all cost models share: a small network on the embedding, and prices that may change."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.arrays import Float32Array, FloatArray, RealArray
+from equirouter.cost.pricing import ModelPrice
+from equirouter.errors import DataError, PipelineError
+from equirouter.routers import forward
+from equirouter.routers.mlp import fit_mlp, mlp_hidden
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["CostError", "CostPredictor"]
+
+
+@dataclass(frozen=True)
+class CostError:
+    """How far predicted costs are from true ones; 0 is exact.
+
+    mse: USD squared, mean over all cells. relative: per model, mean absolute error as a share of
+    the model's mean cost, NaN for a model whose calls cost nothing.
+    """
+
+    mse: float
+    relative: tuple[float, ...]
+
+
+class CostPredictor(ABC):
+    """A two-layer ReLU network from embeddings to amounts, which prices make into USD.
+
+    The amounts (N, A) are standardised per column with training statistics; an amount is never
+    below the lowest that was seen in training, so never negative. They do not depend on prices.
+    hidden, epochs, batch_size, learning_rate, patience, device: as for MLPRouter; the schedule is
+    the routers' (App. C.1), the hidden width H is open there.
+    """
+
+    predicts: ClassVar[Literal["cost_usd", "tokens"]]
+    """What the amounts are."""
+
+    per_model: ClassVar[int]
+    """Amounts of each model: A is K times this."""
+
+    output: ClassVar[str]
+    """The name of the amounts in a graph."""
+
+    def __init__(
+        self,
+        *,
+        hidden: int = 64,
+        epochs: int = 30,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        patience: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.device = device
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make an equal, unfitted cost model."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    @property
+    def n_models(self) -> int:
+        """K."""
+        return len(self.mean_) // self.per_model
+
+    @property
+    def width(self) -> int:
+        """d: how wide the embeddings are."""
+        return int(self.weights_["hidden.weight"].shape[1])
+
+    @abstractmethod
+    def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
+        """Take the prices (K of them) of which `usd` makes costs. Returns self.
+
+        Raises ConfigError where a model's price does not say what its calls cost now.
+        """
+
+    @abstractmethod
+    def usd(self, amounts: RealArray) -> RealArray:
+        """Costs (N, K) of amounts (N, A), each row by itself."""
+
+    @abstractmethod
+    def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
+        """Add the nodes that compute what `usd` does; returns the name of the costs."""
+
+    def _learn(
+        self,
+        embeddings: Float32Array,
+        amounts: FloatArray,
+        validation: tuple[Float32Array, FloatArray] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        """From embeddings (N, d) and amounts (N, A), NaN = not known."""
+        self.mean_ = np.nanmean(amounts, axis=0)
+        self.spread_ = np.nanstd(amounts, axis=0)  # 0 for a constant amount: exact then
+        self.lowest_ = np.nanmin(amounts, axis=0)
+        held_out = None
+        if validation is not None:
+            held_out = (validation[0], self._standardised(validation[1]))
+        self.weights_ = fit_mlp(
+            embeddings,
+            self._standardised(amounts),
+            hidden=self.hidden,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=0.0,
+            patience=self.patience,
+            device=self.device,
+            validation=held_out,
+            rng=rng,
+        )
+
+    def _standardised(self, amounts: FloatArray) -> FloatArray:
+        scale = np.where(self.spread_ > 0, self.spread_, 1.0)
+        return np.asarray((amounts - self.mean_) / scale)
+
+    def amounts(self, embeddings: Float32Array) -> FloatArray:
+        """Predicted amounts (N, A), not negative."""
+        standardised = forward.mlp(self.weights_, embeddings).astype(np.float64)
+        return np.asarray(np.maximum(standardised * self.spread_ + self.mean_, self.lowest_))
+
+    def predict(self, embeddings: Float32Array) -> FloatArray:
+        """Predicted cost_usd (N, K), not negative."""
+        return self.usd(self.amounts(embeddings)).astype(np.float64, copy=False)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """Add the nodes that compute what `amounts` does, up to rounding to float32.
+
+        embeddings: the name of an input (N, d) float32. Returns the name of the amounts (N, A). The
+        standardisation is part of the second layer.
+        """
+        hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
+        weight = self.weights_["out.weight"] * self.spread_[:, None]
+        bias = self.weights_["out.bias"] * self.spread_ + self.mean_
+        lowest = graph.const("cost.lowest", self.lowest_.astype(np.float32))
+        return graph.op("Max", graph.affine("cost.out", hidden, weight, bias), lowest)
+
+    def error(self, embeddings: Float32Array, cost_usd: FloatArray) -> CostError:
+        """Compare with true cost_usd (N, K) over the known cells."""
+        difference = self.predict(embeddings) - cost_usd
+        if np.isnan(difference).all(axis=0).any():
+            raise DataError("a model has no known cost among the queries to compare with")
+        mean_usd = np.nanmean(cost_usd, axis=0)
+        is_paid = mean_usd > 0
+        missed = np.nanmean(np.abs(difference), axis=0) / np.where(is_paid, mean_usd, 1.0)
+        relative = np.where(is_paid, missed, np.nan)
+        return CostError(float(np.nanmean(difference**2)), tuple(relative.tolist()))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that `fit` learned, as arrays by name; not the prices."""
+        arrays: dict[str, NDArray[Any]] = {f"weights_.{k}": v for k, v in self.weights_.items()}
+        return arrays | {"mean_": self.mean_, "spread_": self.spread_, "lowest_": self.lowest_}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave, under these names or those of before schema 4."""
+        state = {name.replace("_usd_", "_"): array for name, array in state.items()}
+        prefix = "weights_."
+        self.weights_ = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        self.mean_, self.spread_ = state["mean_"], state["spread_"]
+        self.lowest_ = state["lowest_"]
+        if not len(self.mean_) == len(self.spread_) == len(self.lowest_):
+            raise PipelineError("the arrays of the cost model do not fit together: train again")
+        return self

@@ -1,0 +1,99 @@
+"""What a pipeline promises, and does when it is made: from the validation part of its stages."""
+
+from collections.abc import Sequence
+
+from equirouter.cost.tokens import Tokens
+from equirouter.errors import DataError, EquiRouterError
+from equirouter.evaluation.stages import Stages
+from equirouter.policy import (
+    PROBES,
+    Baseline,
+    Calibration,
+    Policy,
+    Probe,
+    ShareCurve,
+    calibrate,
+    share_curve,
+)
+from equirouter.policy.control import POLICIES_ASKED_FOR
+from equirouter.record import ValidationRecord, kept_rows
+from equirouter.registry import POLICIES
+from equirouter.stage import Stage
+
+__all__ = ["calibrated", "record_of"]
+
+
+def calibrated(
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Calibration, Baseline, tuple[str, ...]]:
+    """The operating points of a policy, what the pipeline does now, and notes on it.
+
+    policy: the registered name of the one that a quality moves along. strongest: a column.
+    Raises DataError where no share of the strongest model can be promised.
+    """
+    rule: Policy = POLICIES.load(policy)()
+    calibration = _calibration(stages, rule, strongest)
+    baseline, notes = _baseline(stages, policy, models, strongest)
+    return calibration, baseline, (*stages.full.costs.notes, *notes)
+
+
+def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
+    """What the pipeline keeps of its validation part, to be calibrated again: see the class.
+
+    tokens: of all queries of the table, (N, K) each, where they are known.
+    """
+    part = stages.full.part("validation")
+    kept = kept_rows(*part.performance.shape)
+    rows = part.rows[kept]
+    return ValidationRecord(
+        embeddings=part.embeddings[kept],
+        early=None if stages.cheap is None else stages.cheap.part("validation").embeddings[kept],
+        performance=part.performance[kept],
+        cost_usd=part.cost_usd[kept],
+        tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
+    )
+
+
+def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
+    """What each operating point did on the validation part, in shares of the strongest model."""
+    part = stages.full.part("validation")
+    for what, table in (("performance", part.performance), ("cost_usd", part.cost_usd)):
+        mean = float(table[:, strongest].mean())
+        if mean <= 0:
+            raise DataError(
+                f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
+                "validation queries, so no share of it can be promised; more rows are needed"
+            )
+    chosen, points = stages.choices(rule, "validation")
+    return calibrate(
+        chosen,
+        points,
+        part.performance,
+        part.cost_usd,
+        strongest=strongest,
+        setting=rule.setting,
+    )
+
+
+def _baseline(
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Baseline, tuple[str, ...]]:
+    """What the pipeline does now, at every setting that a call may name; and notes on it."""
+    shares: dict[str, ShareCurve] = {}
+    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
+        rule: Policy = POLICIES.load(name)()
+        chosen, points = stages.choices(rule, "validation")
+        shares[rule.setting] = share_curve(chosen, points, strongest)
+    probes, notes = _probes(stages.full.stage)
+    n_queries = len(stages.full.part("validation").rows)
+    return Baseline(models[strongest], n_queries, shares, probes), notes
+
+
+def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
+    """What the stage says of PROBES; none where its encoder cannot be asked now, and a note."""
+    try:
+        scores, costs = stage.scorer(stage.encode(PROBES))
+    except EquiRouterError as error:
+        return (), (f"kept without probes, as the encoder could not be asked: {error}",)
+    rows = zip(PROBES, scores.tolist(), costs.tolist(), strict=True)
+    return tuple(Probe(query, tuple(said), tuple(cost)) for query, said, cost in rows), ()

@@ -1,0 +1,83 @@
+"""The validation queries that a pipeline keeps, to be calibrated again when its pool changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from equirouter.errors import PipelineError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from equirouter.arrays import Float32Array, FloatArray, IntArray
+
+__all__ = ["ValidationRecord", "kept_rows"]
+
+MOST_QUERIES = 5000
+MOST_CELLS = 2**21
+"""Queries times models: 16 MB of performance, and as much of costs."""
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationRecord:
+    """What is known of validation queries, without their texts.
+
+    embeddings (V, d): by the pipeline's encoder; early (V, d'): by that of its cheap stage, None
+    where there is none. performance, cost_usd (V, K): the truth, costs as they were paid. tokens:
+    input and output (V, K) each, or None where they are not known.
+    """
+
+    embeddings: "Float32Array"
+    early: "Float32Array | None"
+    performance: "FloatArray"
+    cost_usd: "FloatArray"
+    tokens: "tuple[FloatArray, FloatArray] | None"
+
+    def arrays(self) -> "dict[str, NDArray[Any]]":
+        """All of it by name; `restore` takes it back."""
+        given, said = self.tokens or (None, None)
+        named = {
+            "embeddings": self.embeddings,
+            "early": self.early,
+            "performance": self.performance,
+            "cost_usd": self.cost_usd,
+            "input_tokens": given,
+            "output_tokens": said,
+        }
+        return {name: array for name, array in named.items() if array is not None}
+
+    @classmethod
+    def restore(cls, arrays: "Mapping[str, NDArray[Any]]") -> Self | None:
+        """From what `arrays` gave; None from nothing. Raises PipelineError if it does not fit."""
+        if not arrays:
+            return None
+        try:
+            record = cls(
+                arrays["embeddings"],
+                arrays.get("early"),
+                arrays["performance"],
+                arrays["cost_usd"],
+                (arrays["input_tokens"], arrays["output_tokens"])
+                if "input_tokens" in arrays
+                else None,
+            )
+        except KeyError as error:
+            raise PipelineError(f"the validation queries lack the array {error}") from error
+        shapes = {name: array.shape for name, array in arrays.items()}
+        n, k = record.performance.shape
+        if any(shape != (n, k) for name, shape in shapes.items() if name not in _ENCODED) or any(
+            len(arrays[name]) != n for name in _ENCODED if name in arrays
+        ):
+            raise PipelineError(f"the arrays of the validation queries do not agree: {shapes}")
+        return record
+
+
+_ENCODED = ("embeddings", "early")
+
+
+def kept_rows(n_queries: int, n_models: int) -> "IntArray":
+    """Which of V validation queries are kept: all, or as many as is sensible, evenly spaced."""
+    n = min(n_queries, MOST_QUERIES, max(1, MOST_CELLS // n_models))
+    return np.linspace(0, n_queries - 1, n).round().astype(np.int64)
