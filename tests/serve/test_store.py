@@ -17,6 +17,7 @@ from equirouter.serve.store.engine import Database, StoreGoneError
 from equirouter.serve.store.migrate import HEAD, differences, migrate
 from equirouter.serve.store.store import Store, open_database
 from equirouter.serve.store.tables import hours, latencies, log, reservations, texts, workers
+from equirouter.serve.store.upkeep import checkpoint
 from equirouter.serve.store.workers import Watch, charge_dead
 from tests.serve.databases import Server
 from tests.serve.stores import ask, money, new_key, record, with_store
@@ -260,3 +261,38 @@ def test_a_database_that_is_gone_for_a_while(postgresql: Server) -> None:
         assert [row["request_id"] for row in await store.database.read(rows, log)] == ["during"]
 
     with_store(url, work)
+
+
+def test_what_is_too_old_is_deleted_and_its_sums_stay(store_url: str) -> None:
+    now = 1_800_000_000.0
+
+    async def work(store: Store) -> None:
+        for days, name in ((31, "old"), (29, "young")):
+            for i in range(700 if name == "old" else 2):
+                store.log(record(f"{name}{i}", started_at=now - days * 86_400, prompt="x"))
+        await store.flush()
+        await store.tidy()
+        left = await store.database.read(rows, log)
+        assert {row["request_id"] for row in left} == {"young0", "young1"}
+        assert len(await store.database.read(rows, texts)) == 2
+        assert sum(row["requests"] for row in await store.database.read(rows, hours)) == 702
+
+    with_store(store_url, work, lambda: now, retention_days=30)
+
+
+def test_sqlites_log_does_not_grow_for_ever(tmp_path: Path) -> None:
+    wal = tmp_path / "x.db-wal"
+
+    async def work(store: Store) -> None:
+        for _ in range(20):
+            store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        assert wal.stat().st_size > 4 * 2**20
+        await checkpoint(store.database)
+        size = wal.stat().st_size
+        for _ in range(10):
+            store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        assert wal.stat().st_size == size  # it began at the front again
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)

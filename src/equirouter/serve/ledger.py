@@ -1,22 +1,21 @@
 """Money of running requests: reserved before the call, settled after it.
 
 All that wait for a reservation when the gateway comes to it go into one transaction; a lone one
-goes at once. On SQLite that happens on the event loop itself, which is far shorter than the way to
-a thread and back; with durability "power" a commit waits for the disk, so there, as on PostgreSQL,
-the groups go one after the other beside the loop.
+goes at once. Where transactions run on the event loop (books.py) a group is what came in during one
+turn of the loop, else what came in during the transaction before.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from equirouter.serve.limits import Refusal
-from equirouter.serve.store.books import BusyError, Grant, OnPostgreSQL, OnSQLite
-from equirouter.serve.store.engine import BUSY_SECONDS, Database, StoreGoneError
+from equirouter.serve.store.books import BusyError, OnPostgreSQL, OnSQLite, Runner
+from equirouter.serve.store.engine import BUSY_SECONDS, StoreGoneError
+from equirouter.serve.store.reserving import Grant, reserve
 
 __all__ = ["Ledger", "Settlement", "Ticket"]
 
@@ -114,24 +113,19 @@ class Ledger:
 
     def __init__(
         self,
-        database: Database,
+        books: OnSQLite | OnPostgreSQL,
         worker: int,
         end: Callable[[Settlement], None],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._worker, self._hand_on, self._clock = worker, end, clock
+        self._books, self._worker, self._hand_on, self._clock = books, worker, end, clock
         self._loop = asyncio.get_running_loop()
         self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._n = 0
         self._open = 0
-        self._thread: ThreadPoolExecutor | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sqlite = OnSQLite(database) if database.dialect == "sqlite" else None
-        self._postgresql = None if self._sqlite else OnPostgreSQL(database)
-        if self._sqlite is not None and database.durability == "power":
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="books")
 
     @property
     def open_tickets(self) -> int:
@@ -164,18 +158,12 @@ class Ledger:
         self._give_back(grant, cost_nusd, tokens)
 
     async def close(self) -> None:
-        """Refuse those that still wait, and close the connection."""
+        """Refuse those that still wait, and finish the group that runs."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             self._answer(one, StoreGoneError("the gateway is stopping"))
         if self._task is not None:
             await self._task
-        if self._thread is not None:
-            self._thread.shutdown()
-        if self._sqlite is not None:
-            self._sqlite.close()
-        if self._postgresql is not None:
-            await self._postgresql.close()
 
     def _give_back(self, grant: Grant, cost_nusd: int, tokens: int | None) -> None:
         unused = 0 if tokens is None else max(0, grant.tokens - tokens)
@@ -192,21 +180,20 @@ class Ledger:
         return await future
 
     def _begin(self) -> None:
-        if self._sqlite is not None and self._thread is None:
+        if self._books.is_here:
             self._here()
         elif self._task is None:
             self._task = self._loop.create_task(self._beside())
 
     def _here(self) -> None:
         """Run a group on the event loop."""
-        assert self._sqlite is not None  # noqa: S101  # _begin asked
+        assert isinstance(self._books, OnSQLite)  # noqa: S101  # no other is here
         self._scheduled = False
         group = self._group()
         if not group:
             return
-        grants = [one.grant for one in group]
         try:
-            verdicts = self._sqlite.reserve(self._worker, grants, self._clock())
+            verdicts = self._books.now(self._work(group))
         except BusyError:
             self._waiting = group + self._waiting
             self._scheduled = True
@@ -225,29 +212,24 @@ class Ledger:
     async def _beside(self) -> None:
         """Run groups one after the other until nobody waits."""
         while group := self._group():
-            grants = [one.grant for one in group]
             try:
-                verdicts = await self._elsewhere(grants)
+                verdicts = await self._books.transact(self._work(group))
             except BusyError:
                 self._waiting = group + self._waiting
                 await asyncio.sleep(_RETRY_SECONDS)
             except Exception as error:
-                for grant in grants:
-                    if grant.of is None:  # the answer may be lost, and not the money
-                        self._give_back(grant, 0, 0)
+                for one in group:
+                    if one.ticket is None:  # the answer may be lost, and not the money
+                        self._give_back(one.grant, 0, 0)
                 gone = error if isinstance(error, StoreGoneError) else _broken(error)
                 self._answer_all(group, [gone] * len(group))
             else:
                 self._answer_all(group, verdicts)
         self._task, self._scheduled = None, False
 
-    async def _elsewhere(self, grants: Sequence[Grant]) -> Sequence[Answer]:
-        if self._postgresql is not None:
-            return await self._postgresql.reserve(self._worker, grants, self._clock())
-        assert self._sqlite is not None  # noqa: S101  # one of the two
-        return await self._loop.run_in_executor(
-            self._thread, self._sqlite.reserve, self._worker, grants, self._clock()
-        )
+    def _work(self, group: Sequence[_Waiting]) -> Callable[[Runner], list[Refusal | None]]:
+        grants = [one.grant for one in group]
+        return lambda run: reserve(run, self._worker, grants, self._clock())
 
     def _group(self) -> list[_Waiting]:
         """Those that go next, without who hung up or waited too long."""
@@ -285,7 +267,7 @@ class Ledger:
         if one.future.done():
             return
         if isinstance(answer, StoreGoneError):
-            one.future.set_exception(answer)
+            one.future.set_exception(StoreGoneError(*answer.args))  # each has its own traceback
         elif answer is not None:
             one.future.set_result(answer)
         elif ticket is not None:

@@ -1,30 +1,30 @@
 """Writes settlements and the log behind the requests, in batches.
 
-What a request leaves waits at most flush_ms; one batch is one transaction. While the database is
-gone the batch is tried again, settlements wait without a limit, as they are money, and log entries
-in a queue that has one: what does not fit is dropped and counted.
+What a request leaves waits at most flush_ms; a batch is one transaction, and where these run on the
+event loop (books.py) it is small, so that no request waits long for it. While the database is gone
+the batch is tried again, settlements wait without a limit, as they are money, and log entries in a
+queue that has one: what does not fit is dropped and counted.
 """
 
 import asyncio
 import logging
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-
-import sqlalchemy as sa
 
 from equirouter.serve.ledger import Settlement
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.store.batches import Batch, write_batch
-from equirouter.serve.store.engine import Database, StoreGoneError, said_gone
+from equirouter.serve.store.books import BusyError, OnPostgreSQL, OnSQLite
+from equirouter.serve.store.engine import BUSY_SECONDS, StoreGoneError
 from equirouter.serve.store.workers import BEAT_SECONDS
 
 __all__ = ["Writer", "happens"]
 
 _log = logging.getLogger(__name__)
 
-_LARGEST_BATCH = 1000  # records: a transaction of some 20 ms
+_LARGEST_BATCH = 500
+_LARGEST_BATCH_HERE = 32  # some 0.6 ms of the event loop
 _LONGEST_PAUSE = 1.0
-_WAL_BYTES = 64 * 1024 * 1024  # beyond this, SQLite's log is emptied even if that stops writers
+_RETRY_SECONDS = 0.001
 
 
 async def happens(event: asyncio.Event, seconds: float) -> bool:
@@ -44,25 +44,27 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, worker: int, *, flush_ms: float = 100.0, queue: int = 10_000
+        self,
+        books: OnSQLite | OnPostgreSQL,
+        worker: int,
+        *,
+        flush_ms: float = 100.0,
+        queue: int = 10_000,
     ) -> None:
-        self._database, self._worker = database, worker
+        self._books, self._worker = books, worker
         self._pause, self._most = flush_ms / 1000.0, queue
+        self._largest = _LARGEST_BATCH_HERE if books.is_here else _LARGEST_BATCH
         self._settlements: deque[Settlement] = deque()
         self._records: deque[RequestRecord] = deque()
-        self._wake = asyncio.Event()
+        self._some, self._many = asyncio.Event(), asyncio.Event()
         self._writing = asyncio.Lock()
         self._unwritten: Batch | None = None
         self._number = 0
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
-        self._thread: ThreadPoolExecutor | None = None
-        self._held: sa.Connection | None = None
         self.dropped = 0
         self.written = 0
         self.failing: str | None = None
-        if database.dialect == "sqlite":
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
     @property
     def queued(self) -> int:
@@ -77,7 +79,7 @@ class Writer:
     def settle(self, settlement: Settlement) -> None:
         """Write the end of a reservation soon."""
         self._settlements.append(settlement)
-        self._wake.set()
+        self._some.set()
 
     def log(self, record: RequestRecord) -> None:
         """Write a request soon; drop it, and count that, when too many wait."""
@@ -85,7 +87,9 @@ class Writer:
             self.dropped += 1
             return
         self._records.append(record)
-        self._wake.set()
+        self._some.set()
+        if len(self._records) >= self._largest:
+            self._many.set()
 
     async def flush(self) -> None:
         """Write all that waits now. Raises StoreGoneError when the database is gone."""
@@ -94,29 +98,29 @@ class Writer:
             while left > 0 and (batch := self._take()) is not None:
                 left -= max(1, len(batch.records))
                 await self._write(batch)
+                await asyncio.sleep(0)  # requests come between two batches
 
     async def close(self) -> None:
         """Write all that waits, and stop. Raises StoreGoneError when that is not possible."""
         self._stop.set()
-        self._wake.set()
+        self._some.set()
+        self._many.set()
         if self._task is not None:
             await self._task  # not cancelled: a driver may leave its connection half closed
-        try:
-            while self._unwritten or self._settlements or self._records:
-                await self.flush()
-        finally:
-            if self._thread is not None:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
-                self._thread.shutdown()
+        while self._unwritten or self._settlements or self._records:
+            await self.flush()
 
     async def _run(self) -> None:
         pause = self._pause
         while not self._stop.is_set():
-            if not await happens(self._wake, BEAT_SECONDS):
+            if await happens(self._some, BEAT_SECONDS):
+                await happens(self._stop if self.failing else self._many, pause)
+            else:
                 self._unwritten = self._unwritten or self._next([], [])  # nothing: a sign of life
-            if await happens(self._stop, pause):
+            if self._stop.is_set():
                 return  # close writes the rest
-            self._wake.clear()
+            self._some.clear()
+            self._many.clear()
             try:
                 await self.flush()
             except StoreGoneError as error:
@@ -124,7 +128,7 @@ class Writer:
                     _log.warning("the store cannot be written: %s", error)
                 self.failing = str(error)
                 pause = min(_LONGEST_PAUSE, 2 * pause)
-                self._wake.set()
+                self._some.set()
             else:
                 pause, self.failing = self._pause, None
 
@@ -132,7 +136,7 @@ class Writer:
         """The batch to write next: the one that failed, else from what waits."""
         if self._unwritten is None and (self._settlements or self._records):
             settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
-            most = min(len(self._records), _LARGEST_BATCH)
+            most = min(len(self._records), self._largest)
             self._unwritten = self._next(
                 settlements, [self._records.popleft() for _ in range(most)]
             )
@@ -171,35 +175,15 @@ class Writer:
                 self.dropped += 1
 
     async def _once(self, batch: Batch) -> None:
-        if self._thread is None:
-            await self._database.write(write_batch, self._worker, batch)
-            return
-        loop = asyncio.get_running_loop()
-        await asyncio.shield(loop.run_in_executor(self._thread, self._in_thread, batch))
-
-    def _in_thread(self, batch: Batch) -> None:
         batch.prepare()
-        with said_gone():
-            if self._held is None:
-                connection = self._database.engine.connect()
-                self._held = connection.execution_options(writes=True)
-            with self._held.begin():
-                write_batch(self._held, self._worker, batch)
-            self._checkpoint(self._held)
-
-    def _checkpoint(self, connection: sa.Connection) -> None:
-        """Empty SQLite's log when it grew because somebody wrote during every checkpoint."""
-        path = self._database.path
-        assert path is not None  # noqa: S101  # SQLite
-        wal = path.with_name(path.name + "-wal")
-        if wal.exists() and wal.stat().st_size > _WAL_BYTES:
-            driver = connection.connection.driver_connection
-            assert driver is not None  # noqa: S101  # it is connected
-            driver.execute("PRAGMA busy_timeout = 50")  # readers are not waited for
-            driver.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            driver.execute("PRAGMA busy_timeout = 5000")
-
-    def _drop(self) -> None:
-        if self._held is not None:
-            self._held.close()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BUSY_SECONDS
+        while True:
+            try:
+                await self._books.transact(lambda run: write_batch(run, self._worker, batch))
+            except BusyError as error:
+                if loop.time() > deadline:
+                    raise StoreGoneError(str(error)) from error
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return

@@ -4,12 +4,14 @@ engine.py       the database: connections, transactions, what "the store is gone
 tables.py       the tables
 migrate.py      brings a database to this version, one worker at a time
 versions/       the steps of that, by Alembic
-books.py        reservations of money, a group per transaction
-statements.py   the statements of that
+books.py        short transactions on a connection of their own
+statements.py   their statements, made once
+reserving.py    reservations of money, a group per transaction
 batches.py      what is written behind the requests: settlements, log, sums per hour
-bulk.py         many rows in one statement
+bulk.py         adding to counters in rows that may not be there
 rows.py         a finished request as rows of the tables
 workers.py      who is alive; what becomes of a dead worker's reservations
+upkeep.py       SQLite's log emptied, what is too old deleted
 store.py        Store: all of it behind one object
 """
 

@@ -7,6 +7,7 @@ Functions that use a connection are written once, for SQLAlchemy's synchronous C
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -115,6 +116,21 @@ class Database:
             with connection.begin():
                 return work(connection)
 
+    async def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run work outside of a transaction, in a thread; SQLite only."""
+
+        def run() -> T:
+            with said_gone():
+                connection = self.engine.raw_connection()
+                try:
+                    driver = connection.driver_connection
+                    assert isinstance(driver, sqlite3.Connection)  # noqa: S101  # SQLite
+                    return work(driver)
+                finally:
+                    connection.close()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
     async def close(self) -> None:
         """Close all connections."""
         if self._async is not None:
@@ -131,7 +147,7 @@ def is_gone(error: BaseException) -> bool:
         if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
             return True
         return getattr(error.orig, "sqlstate", "")[:2] in ("08", "53", "57", "58")
-    return isinstance(error, OSError | TimeoutError)
+    return isinstance(error, OSError | TimeoutError | sqlite3.OperationalError)
 
 
 @contextmanager
@@ -139,7 +155,7 @@ def said_gone() -> Iterator[None]:
     """Turn errors that say the database is gone into StoreGoneError."""
     try:
         yield
-    except (DBAPIError, OSError, TimeoutError, sa.exc.TimeoutError) as error:
+    except (DBAPIError, OSError, TimeoutError, sa.exc.TimeoutError, sqlite3.Error) as error:
         if isinstance(error, sa.exc.TimeoutError) or is_gone(error):
             raise StoreGoneError(str(getattr(error, "orig", None) or error)) from error
         raise

@@ -9,11 +9,9 @@ from typing import Any
 import orjson
 
 from equirouter.serve.records import Plan, RequestRecord, nusd
-from equirouter.serve.store.tables import log
 
 __all__ = [
     "HOUR_SUMS",
-    "LOG_COLUMNS",
     "Sums",
     "bucket_of",
     "log_row",
@@ -21,8 +19,6 @@ __all__ = [
     "sums_of",
     "text_row",
 ]
-
-LOG_COLUMNS = tuple(column.name for column in log.c if column.name != "id")
 
 HOUR_SUMS = (
     "requests",
@@ -50,50 +46,56 @@ def milliseconds(bucket: int) -> float:
     return math.exp((bucket + 0.5) * _GROWTH) / 1000.0
 
 
-def log_row(record: RequestRecord) -> list[Any]:
-    """The values of LOG_COLUMNS."""
+def log_row(record: RequestRecord) -> dict[str, Any]:
+    """The row of the table log."""
     plan, tokens = record.plan, record.tokens
     predicted = None if plan is None else plan.predicted_costs_usd.get(record.served_model or "")
-    return [
-        clean(record.request_id),
-        round(record.started_at * 1e6),
-        record.endpoint,
-        record.key_id,
-        clean(record.requested_model),
-        record.served_model,
-        record.stream,
-        clean(record.session),
-        None if plan is None else plan.decided_by,
-        None if plan is None else plan.setting,
-        None if plan is None else plan.value,
-        None if plan is None else plan.pipeline,
-        None if plan is None else _plan(plan),
-        _attempts(record),
-        len(record.attempts),
-        record.status,
-        clean(record.error),
-        None,
-        None if tokens is None else tokens.input,
-        None if tokens is None else tokens.output,
-        None if tokens is None else tokens.cached_input,
-        None if tokens is None else tokens.cache_write,
-        None if tokens is None else tokens.reasoning,
-        tokens is not None and tokens.estimated,
-        record.cost_nusd,
-        None if predicted is None else nusd(predicted),
-        record.strongest_nusd,
-        None if plan is None else _microseconds(plan.decision_ms),
-        None if record.first_byte_ms is None else _microseconds(record.first_byte_ms),
-        _microseconds(record.total_ms),
-    ]
+    return {
+        "request_id": clean(record.request_id),
+        "at_us": round(record.started_at * 1e6),
+        "endpoint": record.endpoint,
+        "key_id": record.key_id,
+        "requested_model": clean(record.requested_model),
+        "served_model": record.served_model,
+        "stream": record.stream,
+        "session": clean(record.session),
+        "decided_by": None if plan is None else plan.decided_by,
+        "setting": None if plan is None else plan.setting,
+        "value": None if plan is None else plan.value,
+        "pipeline": None if plan is None else plan.pipeline,
+        "plan": None if plan is None else _plan(plan),
+        "attempts": _attempts(record),
+        "n_attempts": len(record.attempts),
+        "status": record.status,
+        "error": clean(record.error),
+        "note": None,
+        "input_tokens": None if tokens is None else tokens.input,
+        "output_tokens": None if tokens is None else tokens.output,
+        "cached_input_tokens": None if tokens is None else tokens.cached_input,
+        "cache_write_tokens": None if tokens is None else tokens.cache_write,
+        "reasoning_tokens": None if tokens is None else tokens.reasoning,
+        "tokens_estimated": tokens is not None and tokens.estimated,
+        "cost_nusd": record.cost_nusd,
+        "predicted_nusd": None if predicted is None else nusd(predicted),
+        "strongest_nusd": record.strongest_nusd,
+        "decision_us": None if plan is None else _microseconds(plan.decision_ms),
+        "first_byte_us": None
+        if record.first_byte_ms is None
+        else _microseconds(record.first_byte_ms),
+        "total_us": _microseconds(record.total_ms),
+    }
 
 
-def text_row(record: RequestRecord) -> list[Any] | None:
-    """The values of the table texts, None where the record has none."""
+def text_row(record: RequestRecord) -> dict[str, Any] | None:
+    """The row of the table texts, None where the record has no texts."""
     if record.prompt is None and record.answer is None:
         return None
-    at_us = round(record.started_at * 1e6)
-    return [clean(record.request_id), at_us, clean(record.prompt), clean(record.answer)]
+    return {
+        "request_id": clean(record.request_id),
+        "at_us": round(record.started_at * 1e6),
+        "prompt": clean(record.prompt),
+        "answer": clean(record.answer),
+    }
 
 
 def clean(text: str | None) -> str | None:
@@ -139,13 +141,15 @@ def _microseconds(milliseconds: float) -> int:
 class Sums:
     """What a batch adds to the sums.
 
-    hours: (hour, key, model, decided_by) -> HOUR_SUMS. latencies: (hour, what, bucket) -> requests.
+    hours: (hour, key, model, decided_by) -> HOUR_SUMS. latencies: (hour, what, bucket) -> a count.
     """
 
     hours: dict[tuple[int, str, str, str], list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0] * len(HOUR_SUMS))
     )
-    latencies: dict[tuple[int, str, int], int] = field(default_factory=lambda: defaultdict(int))
+    latencies: dict[tuple[int, str, int], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0])
+    )
 
 
 def sums_of(records: Iterable[RequestRecord]) -> Sums:
@@ -169,7 +173,7 @@ def sums_of(records: Iterable[RequestRecord]) -> Sums:
         if record.first_byte_ms is not None:
             latencies.append(("first_byte", record.first_byte_ms))
         for what, ms in latencies:
-            sums.latencies[hour, what, bucket_of(ms)] += 1
+            sums.latencies[hour, what, bucket_of(ms)][0] += 1
     return sums
 
 

@@ -1,20 +1,35 @@
-"""The statements of a reservation, made once: see books.py."""
+"""The statements of reservations and batches, made once: see books.py."""
 
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.store.tables import OPEN, accounts, keys, reservations, windows
+from equirouter.serve.store.bulk import adding
+from equirouter.serve.store.tables import (
+    OPEN,
+    accounts,
+    hours,
+    keys,
+    latencies,
+    log,
+    reservations,
+    texts,
+    windows,
+    workers,
+)
 
 __all__ = ["statements"]
 
 
 def statements(dialect: str) -> dict[str, sa.Executable]:
     """Name -> statement. Parameters that end in _ say which row, the others what is written."""
+    return _of_reservations(dialect) | _of_batches(dialect)
+
+
+def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
     on_sqlite = dialect == "sqlite"
     insert: Any = sqlite.insert if on_sqlite else postgresql.insert
-    ids: Any = sa.bindparam("ids", type_=sa.Text() if on_sqlite else postgresql.ARRAY(sa.Text()))
     one = sa.and_(
         reservations.c.worker == sa.bindparam("worker_"),
         reservations.c.n == sa.bindparam("n_"),
@@ -22,11 +37,7 @@ def statements(dialect: str) -> dict[str, sa.Executable]:
     )
     is_open = sa.select(reservations.c.amount_nusd).where(one)
     window = insert(windows)
-    among = (
-        keys.c.id.in_(sa.select(sa.func.json_each(ids).table_valued("value").c.value))
-        if on_sqlite
-        else keys.c.id == sa.any_(ids)
-    )
+    among = _among(keys.c.id, sa.bindparam("ids", type_=_list_of(sa.Text(), dialect)), dialect)
     return {
         "lock": sa.select(keys.c.id).where(among).order_by(keys.c.id).with_for_update(),
         "read": _read().where(among),
@@ -48,6 +59,65 @@ def statements(dialect: str) -> dict[str, sa.Executable]:
         .values(amount_nusd=reservations.c.amount_nusd + sa.bindparam("added")),
         "reserve": insert(reservations),
     }
+
+
+def _of_batches(dialect: str) -> dict[str, sa.Executable]:
+    on_sqlite = dialect == "sqlite"
+    insert: Any = sqlite.insert if on_sqlite else postgresql.insert
+    c = reservations.c
+    numbers = sa.bindparam("numbers", type_=_list_of(sa.BigInteger(), dialect))
+    ended = sa.and_(c.worker == sa.bindparam("worker_"), _among(c.n, numbers, dialect))
+    taken = sa.select(c.n, c.key_id, c.period, c.day, c.amount_nusd, c.state, c.request_id)
+    number = sa.bindparam("number", type_=sa.BigInteger())
+    mine = workers.c.id == sa.bindparam("worker_")
+    entries = insert(log).values({x.name: sa.bindparam(x.name) for x in log.c if x.name != "id"})
+    return {
+        "beat": sa.update(workers)
+        .where(mine, workers.c.batch < number)
+        .values(beats=workers.c.beats + sa.literal_column("1"), batch=number, gone_at=sa.null()),
+        "worker": sa.select(workers.c.id).where(mine),
+        "enter": insert(workers),
+        "taken": taken.where(ended) if on_sqlite else taken.where(ended).with_for_update(),
+        "end": sa.delete(reservations).where(ended),
+        "charged": sa.select(log.c.at_us, log.c.key_id, log.c.cost_nusd).where(
+            log.c.request_id == sa.bindparam("request_id_"), log.c.note.is_not(None)
+        ),
+        "forget": sa.delete(log).where(log.c.request_id == sa.bindparam("request_id_")),
+        "log": entries.on_conflict_do_nothing(),
+        "text": insert(texts).on_conflict_do_nothing(),
+        "hour": adding(hours, dialect),
+        "latency": adding(latencies, dialect),
+        "account": adding(accounts, dialect),
+        "tokens": _give_back(windows.c.tokens),
+        "last_tokens": _give_back(windows.c.last_tokens),
+    }
+
+
+def _list_of(type_: Any, dialect: str) -> Any:  # noqa: ANN401  # types of SQLAlchemy
+    return sa.Text() if dialect == "sqlite" else postgresql.ARRAY(type_)
+
+
+def _among(
+    column: sa.Column[Any], items: sa.BindParameter[Any], dialect: str
+) -> sa.ColumnElement[bool]:
+    """Whether a column is one of a list: of JSON for SQLite, an array for PostgreSQL."""
+    if dialect == "sqlite":
+        return column.in_(sa.select(sa.func.json_each(items).table_valued("value").c.value))
+    return column == sa.any_(items)
+
+
+def _give_back(column: sa.Column[int]) -> sa.Update:
+    """Tokens of a key's rate that were not needed, where the window is still of that minute."""
+    unused = sa.bindparam("unused", type_=sa.BigInteger())
+    left = sa.case((column > unused, column - unused), else_=sa.literal_column("0"))
+    return (
+        sa.update(windows)
+        .where(
+            windows.c.key_id == sa.bindparam("key_id_"),
+            windows.c.minute == sa.bindparam("minute_"),
+        )
+        .values({column: left})
+    )
 
 
 def _read() -> sa.Select[Any]:

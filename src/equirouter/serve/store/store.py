@@ -7,20 +7,21 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-import sqlalchemy as sa
-
 from equirouter.errors import ConfigError
 from equirouter.serve.ledger import Ledger
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import StoreSettings
+from equirouter.serve.store.books import open_books
 from equirouter.serve.store.engine import Database, StoreGoneError
 from equirouter.serve.store.migrate import migrate
+from equirouter.serve.store.upkeep import checkpoint, delete_old, forget_dead
 from equirouter.serve.store.workers import BEAT_SECONDS, Watch, charge_dead, forget_worker, register
 from equirouter.serve.writer import Writer, happens
 
 __all__ = ["Store", "open_database"]
 
 _log = logging.getLogger(__name__)
+_TIDY_SECONDS = 600
 
 
 def open_database(settings: StoreSettings) -> Database:
@@ -48,9 +49,14 @@ class Store:
     ) -> None:
         self.database = database
         self.worker = worker
-        self.writer = Writer(database, worker, flush_ms=settings.flush_ms, queue=settings.queue)
-        self.ledger = Ledger(database, worker, self.writer.settle, clock=clock)
-        self._clock = clock
+        self._books = [open_books(database)]
+        if database.dialect == "postgresql":
+            self._books.append(open_books(database))  # reservations do not wait for the log
+        self.writer = Writer(
+            self._books[-1], worker, flush_ms=settings.flush_ms, queue=settings.queue
+        )
+        self.ledger = Ledger(self._books[0], worker, self.writer.settle, clock=clock)
+        self._clock, self._days = clock, settings.retention_days
         self._watch = Watch(worker)
         self._watching: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
@@ -103,23 +109,34 @@ class Store:
 
     async def charge_dead(self) -> int:
         """Charge in full what dead workers had reserved; for how many requests."""
-        return await self.database.write(self._charge_dead)
-
-    def _charge_dead(self, connection: sa.Connection) -> int:
-        dead = self._watch.dead(connection, time.monotonic())
-        n = charge_dead(connection, dead, self._clock())
+        dead = await self.database.read(self._watch.dead, time.monotonic())
+        if not dead:
+            return 0
+        n = await self.database.write(charge_dead, dead, self._clock())
         if n:
             _log.warning("charged %d requests of workers that died in full", n)
         return n
 
     async def _keep_watch(self) -> None:
-        while not await happens(self._stop, BEAT_SECONDS):
+        second = 0
+        while not await happens(self._stop, 1.0):
+            second += 1
             try:
-                await self.charge_dead()
+                await checkpoint(self.database)
+                if second % BEAT_SECONDS == 0:
+                    await self.charge_dead()
+                if second % _TIDY_SECONDS == 0:
+                    await self.tidy()
             except StoreGoneError:
                 continue  # the writer says so
             except Exception:
-                _log.exception("looking after other workers failed")
+                _log.exception("looking after the store failed")
+
+    async def tidy(self) -> None:
+        """Delete what is older than retention_days, and what is left of dead workers."""
+        await self.database.write(forget_dead, self._clock())
+        if self._days is not None:
+            await delete_old(self.database, self._days, now=self._clock())
 
     async def close(self) -> None:
         """Write all that waits, and close. Raises StoreGoneError if that is not possible."""
@@ -131,4 +148,6 @@ class Store:
             await self.writer.close()
             await self.database.write(forget_worker, self.worker)
         finally:
+            for books in self._books:
+                await books.close()
             await self.database.close()

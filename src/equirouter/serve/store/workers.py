@@ -12,8 +12,10 @@ import platform
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.store.bulk import add_up
 from equirouter.serve.store.tables import CHARGED, OPEN, accounts, hours, log, reservations, workers
@@ -24,28 +26,24 @@ __all__ = [
     "DEAD_SECONDS",
     "Watch",
     "charge_dead",
-    "enter",
+    "entry",
     "forget_worker",
     "register",
 ]
 
-BEAT_SECONDS = 5.0
-DEAD_SECONDS = 30.0
+BEAT_SECONDS = 5
+DEAD_SECONDS = 30
 CHARGED_IN_FULL = "charged in full"
 
 
 def register(connection: sa.Connection) -> int:
     """Enter this process; its number."""
-    made = connection.execute(sa.insert(workers).values(_entry()).returning(workers.c.id))
+    made = connection.execute(sa.insert(workers).values(entry()).returning(workers.c.id))
     return int(made.scalar_one())
 
 
-def enter(connection: sa.Connection, worker: int, batch: int) -> None:
-    """Enter this process again under its number."""
-    connection.execute(sa.insert(workers).values(_entry() | {"id": worker, "batch": batch}))
-
-
-def _entry() -> dict[str, object]:
+def entry() -> dict[str, object]:
+    """What is entered of this process."""
     started = {"place": place(), "pid": os.getpid(), "started_at": int(time.time())}
     return started | {"beats": 0, "batch": 0}
 
@@ -94,16 +92,13 @@ class Watch:
             if (where == self._place and not _runs(pid))
             or now - self._seen[number][1] >= DEAD_SECONDS
         ]
-        listed = {row[0] for row in others} | {self._worker}
-        return sorted({*dead, *_unknown(connection, listed)})
-
-
-def _unknown(connection: sa.Connection, listed: Iterable[int]) -> set[int]:
-    """Workers that have reservations and no entry."""
-    found = connection.execute(
-        sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
-    )
-    return set(found.scalars()) - set(listed)
+        owing = set(
+            connection.execute(
+                sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
+            ).scalars()
+        )
+        struck = owing - {row[0] for row in others} - {self._worker}  # those that have no entry
+        return sorted((owing & set(dead)) | struck)
 
 
 def _runs(pid: int) -> bool:
@@ -138,7 +133,9 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
         for i, value in ((0, 1), (1, 1), (3, amount)):
             hour[i] += value
     if taken:
-        connection.execute(sa.insert(log), [_logged(*row) for row in taken])
+        insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        rows = [_logged(*row) for row in taken]
+        connection.execute(insert(log).on_conflict_do_nothing(), rows)
     add_up(connection, hours, sums)
     add_up(connection, accounts, money)
     connection.execute(
