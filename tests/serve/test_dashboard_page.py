@@ -169,19 +169,19 @@ def test_what_clients_send_stays_text(browser: "Browser", url: str, made: Made) 
 def test_the_admin_key_is_asked_for_and_kept_in_the_tab(
     browser: "Browser", url: str, made: Made
 ) -> None:
-    made.key = "er-admin"
+    made.key = "eq-admin"
     page = open_page(browser, url)
     dialog = page.get_by_role("dialog", name="Admin key")
     dialog.wait_for()
-    dialog.get_by_label("Key").fill("er-wrong")
+    dialog.get_by_label("Key").fill("eq-wrong")
     page.keyboard.press("Enter")
     dialog.get_by_text("That is not an admin key").wait_for()
-    dialog.get_by_label("Key").fill("er-admin")
+    dialog.get_by_label("Key").fill("eq-admin")
     dialog.get_by_role("button", name="Show the dashboard").click()
     shown(page)
     assert page.evaluate("localStorage.length") == 0
     assert page.context.cookies() == []
-    assert "er-admin" not in page.content()
+    assert "eq-admin" not in page.content()
     page.reload()
     shown(page)
 

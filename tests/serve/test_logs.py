@@ -69,6 +69,7 @@ def test_no_text_and_no_secret_is_in_the_log(form: str) -> None:
     log_request(record)
     LOGGER.error("sent Authorization: Bearer abcdefgh12345678 to it")
     LOGGER.error("postgresql://gateway:hunter22@db/equirouter is gone, key sk-live-12345678")
+    LOGGER.error("and eq-live-12345678")
     try:
         raise ValueError(f"refused {PROVIDER_KEY}")
     except ValueError:
@@ -76,7 +77,7 @@ def test_no_text_and_no_secret_is_in_the_log(form: str) -> None:
     said = stream.getvalue()
     assert "ValueError" in said
     assert "req-1" in said
-    for secret in ("private", PROVIDER_KEY, "abcdefgh12345678", "hunter22", "sk-live"):
+    for secret in ("private", PROVIDER_KEY, "abcdefgh12345678", "hunter22", "sk-live", "eq-live"):
         assert secret not in said
 
 

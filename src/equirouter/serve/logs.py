@@ -22,7 +22,7 @@ LOGGER = logging.getLogger("equirouter.serve")
 LONGEST_NAME = 200
 _SECRET = re.compile(
     r"(?i)(?<=bearer )[\w.~+/=-]{8,}"  # an Authorization header
-    r"|\b(?:sk|er|pk|gsk|xai|key)-[\w-]{8,}"  # keys of providers and of the gateway
+    r"|\b(?:sk|eq|pk|gsk|xai|key)-[\w-]{8,}"  # keys of providers and of the gateway
     r"|(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"  # user and password in a URL
 )
 
