@@ -56,6 +56,7 @@ ROUTERS = Registry(
         "equirouter": "equirouter.routers.equirouter:EquiRouter",
         "mlp": "equirouter.routers.mlp:MLPRouter",
         "knn": "equirouter.routers.knn:KNNRouter",
+        "factors": "equirouter.routers.factors:FactorRouter",
         "linear": "equirouter.routers.linear:LinearRouter",
         "svm": "equirouter.routers.svm:SVMRouter",
         "avengerspro": "equirouter.routers.avengerspro:AvengersProRouter",

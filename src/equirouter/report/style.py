@@ -18,6 +18,7 @@ _LOOKS = {
     "cheapest": ("#909090", "dash"),
     "task": ("#7D7D7D", "dashdot"),
     "equirouter": (_VERMILLION, "solid"),
+    "factors": (_VERMILLION, "dash"),
     "mlp": (_BLUE, "solid"),
     "knn": (_GREEN, "solid"),
     "linear": (_PURPLE, "solid"),

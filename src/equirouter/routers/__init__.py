@@ -5,6 +5,7 @@
     scale.py        scores that only rank, made into expected performance
     equirouter.py   the paper's router; head.py the part of it that knows the models, firststage.py
                     which models of a large pool are scored in full
+    factors.py      factors of the query and loadings of the models, in closed form
     mlp.py, linear.py, svm.py, embedllm.py, routerdc.py   routers that learn weights
     graphrouter.py, mirt.py, nirt.py   routers that read descriptions of the models; stargraph.py
                     passes the messages of graphrouter
