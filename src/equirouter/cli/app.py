@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from equirouter import __version__
-from equirouter.cli import bench, data, diagnose, export, paper, report, route, serve, train
+from equirouter.cli import bench, data, diagnose, export, keys, paper, report, route, serve, train
 from equirouter.cli.common import say
 from equirouter.errors import ConfigError, EquiRouterError, UserError
 
@@ -31,6 +31,7 @@ app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
+app.add_typer(keys.app, name="keys")
 
 
 def _print_version(wanted: bool) -> None:

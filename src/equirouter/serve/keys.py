@@ -26,6 +26,7 @@ __all__ = [
     "any_keys",
     "create_key",
     "find_key",
+    "find_named",
     "hash_of",
     "list_keys",
     "revoke_key",
@@ -138,24 +139,34 @@ def any_keys(connection: sa.Connection) -> bool:
     )
 
 
-def revoke_key(connection: sa.Connection, id_: str) -> StoredKey:
-    """Revoke a key, by its id or its name. Raises UnknownNameError for one that is not there."""
-    rows = connection.execute(
-        sa.select(keys.c.id).where(
-            sa.or_(keys.c.id == id_, keys.c.name == id_), keys.c.revoked_at.is_(None)
-        )
-    ).fetchall()
-    if not rows:
+def find_named(connection: sa.Connection, id_: str, *, revoked: bool = True) -> StoredKey:
+    """The key of that id or name. Raises UnknownNameError unless there is exactly one.
+
+    revoked: whether it may be one that was revoked.
+    """
+    found = [
+        one
+        for one in list_keys(connection)
+        if id_ in (one.key.id, one.key.name) and (revoked or one.revoked_at is None)
+    ]
+    if not found:
+        also = "" if revoked else ", or it is revoked"
         raise UnknownNameError(
-            f"no key has the id or the name {id_!r}, or it is revoked: see equirouter keys list"
+            f"no key has the id or the name {id_!r}{also}: see equirouter keys list"
         )
-    if len(rows) > 1:
-        ids = ", ".join(row[0] for row in rows)
-        raise UnknownNameError(f"{len(rows)} keys have the name {id_!r}: name one of {ids}")
-    now = time.time()
-    connection.execute(sa.update(keys).where(keys.c.id == rows[0][0]).values(revoked_at=int(now)))
-    row = connection.execute(sa.select(keys).where(keys.c.id == rows[0][0])).mappings().one()
-    return _stored(connection, row, now)
+    if len(found) > 1:
+        ids = ", ".join(one.key.id for one in found)
+        raise UnknownNameError(f"{len(found)} keys have the name {id_!r}: name one of {ids}")
+    return found[0]
+
+
+def revoke_key(connection: sa.Connection, id_: str) -> StoredKey:
+    """Revoke a key, by its id or its name. Raises UnknownNameError unless there is exactly one."""
+    key_id = find_named(connection, id_, revoked=False).key.id
+    connection.execute(
+        sa.update(keys).where(keys.c.id == key_id).values(revoked_at=int(time.time()))
+    )
+    return find_named(connection, key_id)
 
 
 def spend_of(connection: sa.Connection, key_id: str) -> list[Spend]:

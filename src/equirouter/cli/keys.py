@@ -1,0 +1,240 @@
+"""`equirouter keys`: who may use the gateway, and for how much."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from equirouter.serve.keys import Spend, StoredKey
+    from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["app", "with_store"]
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Make, list and revoke the gateway's API keys, and see what each spent.",
+    rich_markup_mode=None,
+)
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings.")
+]
+
+
+class Period(StrEnum):
+    """What a budget is for."""
+
+    day = "day"
+    month = "month"
+
+
+@app.command()
+def create(
+    config: ConfigArgument,
+    name: Annotated[str, typer.Option(help="Whose key it is, for lists and reports.")],
+    models: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Models of the pool that it may use; default: all."),
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option(metavar="USD", help="Most that it may spend in a period.")
+    ] = None,
+    period: Annotated[
+        Period, typer.Option(help="The budget's period, in UTC: it begins again with each.")
+    ] = Period.month,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="Most requests in any minute.")
+    ] = None,
+    tokens_per_minute: Annotated[
+        int | None, typer.Option(metavar="N", help="Most tokens in any minute.")
+    ] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It may also use the admin endpoints and the dashboard.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a key and print it: the only time that it can be seen."""
+    from equirouter.serve.keys import create_key
+    from equirouter.serve.records import nusd
+
+    if budget_usd is not None and not 0 < budget_usd < 1e9:
+        raise typer.BadParameter(
+            f"{budget_usd:g}: expected an amount above 0", param_hint="--budget-usd"
+        )
+    allowed = None if models is None else [one.strip() for one in models.split(",") if one.strip()]
+
+    def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[str, Any]:
+        unknown = sorted(set(allowed or ()) - set(settings.models))
+        if unknown:
+            raise typer.BadParameter(
+                f"{', '.join(unknown)}: not in the pool, which is {', '.join(settings.models)}",
+                param_hint="--models",
+            )
+        return create_key(
+            connection,
+            name,
+            is_admin=admin,
+            models=allowed,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            budget_nusd=None if budget_usd is None else nusd(budget_usd),
+            period=period.value,
+        )
+
+    secret, key = with_store(config, work)
+    if as_json:
+        print_json({"key": secret, **_described(key)})
+        return
+    if not quiet:
+        say(f"{key.id}: keep this key, it is not stored and cannot be shown again")
+    typer.echo(secret)
+
+
+@app.command("list")
+def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List the keys with their limits and what each spent in the running period."""
+    from equirouter.serve.keys import list_keys
+
+    found = with_store(config, lambda connection, _: list_keys(connection))
+    if as_json:
+        print_json([_stored(one) for one in found])
+        return
+    if not found and not quiet:
+        say("no keys: the gateway answers programs of its own machine only")
+    for one in found:
+        typer.echo(_line(one))
+
+
+@app.command()
+def revoke(
+    config: ConfigArgument,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id or its name.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Revoke a key: calls with it are refused at once, by every worker."""
+    from equirouter.serve.keys import revoke_key
+
+    found = with_store(config, lambda connection, _: revoke_key(connection, key))
+    if as_json:
+        print_json(_stored(found))
+    elif not quiet:
+        typer.echo(f"{found.key.id} ({found.key.name}) is revoked")
+
+
+@app.command("show-spend")
+def show_spend(
+    config: ConfigArgument,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id or its name.")],
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,  # noqa: ARG001
+) -> None:
+    """Show what a key spent in each of its periods, the latest first."""
+    from equirouter.serve.keys import find_named, spend_of
+
+    spends = with_store(
+        config, lambda connection, _: spend_of(connection, find_named(connection, key).key.id)
+    )
+    if as_json:
+        print_json([_spend(one) for one in spends])
+        return
+    for one in spends:
+        shown = _spend(one)
+        typer.echo(
+            f"{shown['period']:5} {shown['since']}  {shown['spent_usd']:14.6f} USD spent  "
+            f"{shown['reserved_usd']:14.6f} reserved"
+        )
+
+
+def with_store(config: Path, work: "Callable[[sa.Connection, GatewaySettings], T]") -> T:
+    """Run work in a transaction of the store that the settings name."""
+    import asyncio
+
+    from equirouter.extras import require
+
+    for module in ("sqlalchemy", "orjson"):
+        require(module, extra="serve", purpose="open the gateway's store")
+    from equirouter.errors import ConfigError
+    from equirouter.serve.settings import read_settings
+    from equirouter.serve.store.engine import StoreGoneError
+    from equirouter.serve.store.migrate import migrate
+    from equirouter.serve.store.store import open_database
+
+    settings = read_settings(config)
+
+    async def run() -> T:
+        database = open_database(settings.store)
+        try:
+            await migrate(database)
+            return await database.write(work, settings)
+        except StoreGoneError as error:
+            raise ConfigError(f"the store {database.shown} cannot be opened: {error}") from error
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _described(key: Any) -> dict[str, Any]:  # noqa: ANN401  # a Key
+    from equirouter.serve.records import usd
+
+    shown = asdict(key)
+    shown["models"] = None if key.models is None else sorted(key.models)
+    budget = shown.pop("budget_nusd")
+    shown["budget_usd"] = None if budget is None else usd(budget)
+    return shown
+
+
+def _stored(one: "StoredKey") -> dict[str, Any]:
+    return {
+        **_described(one.key),
+        "begins_with": one.shown,
+        "created": _time(one.created_at),
+        "revoked": None if one.revoked_at is None else _time(one.revoked_at),
+        "spend": None if one.spend is None else _spend(one.spend),
+    }
+
+
+def _spend(spend: "Spend") -> dict[str, Any]:
+    from equirouter.serve.records import usd
+
+    return {
+        "period": spend.period,
+        "since": datetime.fromtimestamp(spend.day * 86_400, UTC).date().isoformat(),
+        "spent_usd": usd(spend.spent_nusd),
+        "reserved_usd": usd(spend.reserved_nusd),
+    }
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _line(one: "StoredKey") -> str:
+    """A key on one line: id, first characters, name, limits, spend."""
+    shown, key = _stored(one), one.key
+    spent = 0.0 if shown["spend"] is None else shown["spend"]["spent_usd"]
+    of = "" if shown["budget_usd"] is None else f" of {shown['budget_usd']:g}"
+    parts = [f"{key.id}  {one.shown}...  {key.name}  {spent:.6f}{of} USD this {key.period}"]
+    if key.requests_per_minute is not None:
+        parts.append(f"{key.requests_per_minute} requests/min")
+    if key.tokens_per_minute is not None:
+        parts.append(f"{key.tokens_per_minute} tokens/min")
+    if shown["models"] is not None:
+        parts.append("models: " + ", ".join(shown["models"]))
+    if key.is_admin:
+        parts.append("admin")
+    if one.revoked_at is not None:
+        parts.append(f"revoked {shown['revoked']}")
+    return "  ".join(parts)
