@@ -13,6 +13,8 @@ scope.py        which part of a conversation is routed on
 tokens.py       how many tokens a prompt will have, rather too many
 loading.py      a pipeline read, tried out and measured
 decider.py      decisions beside the event loop, in batches that never wait; a new pipeline
+sessions.py     which model a conversation stays with, and what a switch costs
+collapse.py     the alarm for routing collapse
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 admission.py    who may call: keys, rates and budgets as answers of the gateway
 keys.py         keys made, listed and revoked; what each spent

@@ -251,13 +251,15 @@ class LogSettings(_Section):
 class CollapseSettings(_Section):
     """The alarm for routing collapse: the strongest model's share against what was expected.
 
-    window: requests that are looked at; minimum: fewer raise no alarm. tolerance: how far the share
-    may be above the expected one beyond chance.
+    window: decisions whose share is shown; minimum: fewer raise no alarm. tolerance: how far the
+    share may be above the expected one. false_alarm_every: while it is not, so many decisions of a
+    class pass, on average at least, before one alarm.
     """
 
     window: Count = 500
     minimum: Count = 50
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.1
+    false_alarm_every: Count = 100_000
 
 
 class TelemetrySettings(_Section):

@@ -1,0 +1,174 @@
+"""Routing collapse as it happens: the strongest model is chosen far more often than expected.
+
+Each decision comes with the probability p at which calibration saw the strongest model chosen at
+its operating point. The alarm tests whether the true share is above p + tolerance. It adds up, over
+every decision at which the share may have begun to be too high, the likelihood ratio of all
+decisions since then, of a higher share against p + tolerance (Shiryaev 1963, Roberts 1966; as an
+"e-detector": Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532). While the share is not too high,
+that sum grows by no more than 1 a decision on average. So an alarm at a sum of A comes, if nothing
+is wrong, after A decisions or more on average, however long one looks and whatever mixture of
+operating points the decisions come from.
+"""
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from equirouter.serve.records import Control
+from equirouter.serve.settings import CollapseSettings
+
+__all__ = ["CollapseState", "CollapseWatch", "collapse_class"]
+
+AUTO = "auto"
+OTHER = "other"
+MOST_CLASSES = 32
+"""Classes that are watched apart; the rest are one, so that clients cannot fill the memory."""
+
+_TOWARDS_ONE = (0.2, 0.5, 0.9)
+"""Shares that are tested against: this far from p + tolerance to 1, all three at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollapseState:
+    """Of one class. decisions: in the window. share: of them that chose the strongest model.
+
+    expected: what calibration saw at their operating points, None where it is not known. is_alarm:
+    whether routing has collapsed; evidence: 1 at the alarm, where it begins.
+    """
+
+    decisions: int
+    share: float
+    expected: float | None
+    is_alarm: bool
+    evidence: float
+
+
+class CollapseWatch:
+    """Counts decisions by class, and raises an alarm for a class that has collapsed.
+
+    An alarm ends when the share in the window is within the tolerance again.
+    """
+
+    def __init__(self, settings: CollapseSettings) -> None:
+        self._settings = settings
+        self._classes: dict[str, _Class] = {}
+
+    def observe(self, class_: str, expected: float | None, is_strongest: bool) -> bool:
+        """Count a decision; returns whether the alarm of its class was raised or ended by it.
+
+        expected: in [0, 1], None where calibration says nothing; it then counts for the share only.
+        """
+        return self._class(class_).observe(expected, is_strongest)
+
+    def state(self, class_: str) -> CollapseState:
+        """Of a class that was observed."""
+        return self._class(class_).state()
+
+    def states(self) -> Mapping[str, CollapseState]:
+        """Of every class."""
+        return {name: one.state() for name, one in self._classes.items()}
+
+    def reset(self) -> None:
+        """Forget all: another pipeline decides."""
+        self._classes.clear()
+
+    def _class(self, name: str) -> "_Class":
+        if name not in self._classes and len(self._classes) >= MOST_CLASSES:
+            name = OTHER
+        found = self._classes.get(name)
+        if found is None:
+            found = self._classes[name] = _Class(self._settings)
+        return found
+
+
+class _Class:
+    def __init__(self, settings: CollapseSettings) -> None:
+        self._settings = settings
+        self._window: deque[tuple[bool, float | None]] = deque()
+        self._n_strongest = self._n_known = self._n_known_strongest = 0
+        self._expected = 0.0
+        self._tested = 0  # since the sums began
+        self._sums = [0.0] * len(_TOWARDS_ONE)
+        self._is_alarm = False
+
+    def observe(self, expected: float | None, is_strongest: bool) -> bool:
+        self._slide(is_strongest, expected)
+        if expected is not None:
+            self._test(expected, is_strongest)
+        before = self._is_alarm
+        if not before:
+            self._is_alarm = self._evidence() >= 1 and self._tested >= self._settings.minimum
+        elif self._is_back():
+            self._is_alarm, self._tested = False, 0
+            self._sums = [0.0] * len(_TOWARDS_ONE)
+        return before != self._is_alarm
+
+    def state(self) -> CollapseState:
+        n = len(self._window)
+        return CollapseState(
+            decisions=n,
+            share=self._n_strongest / n if n else 0.0,
+            expected=self._expected / self._n_known if self._n_known else None,
+            is_alarm=self._is_alarm,
+            evidence=min(self._evidence(), 1.0),
+        )
+
+    def _slide(self, is_strongest: bool, expected: float | None) -> None:
+        self._window.append((is_strongest, expected))
+        self._count(is_strongest, expected, 1)
+        if len(self._window) > self._settings.window:
+            self._count(*self._window.popleft(), -1)
+
+    def _count(self, is_strongest: bool, expected: float | None, by: int) -> None:
+        self._n_strongest += by * is_strongest
+        if expected is not None:
+            self._n_known += by
+            self._n_known_strongest += by * is_strongest
+            self._expected += by * expected
+
+    def _test(self, expected: float, is_strongest: bool) -> None:
+        self._tested += 1
+        share = max(expected + self._settings.tolerance, 1e-3)
+        if share >= 1:
+            return  # no share is too high
+        most = self._settings.false_alarm_every
+        for place, part in enumerate(_TOWARDS_ONE):
+            higher = share + part * (1 - share)
+            ratio = higher / share if is_strongest else (1 - higher) / (1 - share)
+            # beyond the threshold it only has to be remembered
+            self._sums[place] = min((self._sums[place] + 1) * ratio, most * len(self._sums))
+
+    def _evidence(self) -> float:
+        mean = math.fsum(self._sums) / len(self._sums)
+        return mean / self._settings.false_alarm_every
+
+    def _is_back(self) -> bool:
+        if not self._n_known:
+            return False
+        excess = (self._n_known_strongest - self._expected) / self._n_known
+        return excess <= self._settings.tolerance
+
+
+def collapse_class(control: Control) -> str:
+    """The class of what a request asks for: its kind, and about how much.
+
+    Budgets and lambdas are classed by the next of 1, 2, 5, 10, ... above; qualities by hundredths.
+    """
+    if control.budget_usd is not None:
+        return f"budget up to {_rounded_up(control.budget_usd):g}"
+    if control.quality is not None:
+        return f"quality {math.floor(control.quality * 100 + 1e-9) / 100:g}"
+    if control.lambda_ is not None:
+        return f"lambda up to {_rounded_up(control.lambda_):g}"
+    return AUTO
+
+
+def _rounded_up(value: float) -> float:
+    if value <= 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    for step in (1, 2, 5):
+        if value <= step * power * (1 + 1e-9):
+            return step * power
+    return 10 * power
