@@ -18,11 +18,13 @@ from tests.serve.traffic_made import POOL, STRONGEST, State
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-CALM = (
-    State("default (quality 0.95)", 500, 98, 0.18, 0.31, alarm=False),
-    State("budget up to 0.002 USD", 241, 12, 0.04, 0.16, alarm=False),
-    State("quality 0.98", 31, 11, 0.42, None, alarm=False),
-)
+CALM = {
+    "auto": State(500, 0.196, 0.18, evidence=0.02),
+    "budget up to 0.002": State(241, 0.05, 0.04),
+    "quality 0.98": State(31, 0.35, 0.42),
+    "lambda up to 50": State(120, 0.1, None),
+}
+COLLAPSED = CALM | {"auto": State(500, 0.682, 0.18, is_alarm=True, evidence=1.0)}
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Made:
     """What is shown, and may be changed while it is. key: what /admin asks for."""
 
     entries: Sequence[Logged] = ()
-    collapse: Sequence[State] = CALM
+    collapse: Mapping[str, State] = field(default_factory=lambda: CALM)
     breakers: Mapping[str, str] = field(
         default_factory=lambda: dict.fromkeys(
             ("anthropic", "ollama", "openai", "together"), "closed"

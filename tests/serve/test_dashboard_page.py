@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from equirouter.serve.reporting import Logged
-from tests.serve.dashboard_made import CALM, Made, served
+from tests.serve.dashboard_made import COLLAPSED, Made, served
 from tests.serve.records_made import made_record
 from tests.serve.traffic_made import made_traffic
 
@@ -133,15 +133,17 @@ def test_new_requests_appear_without_a_reload(browser: "Browser", url: str, made
 
 
 def test_the_alarm_is_told(browser: "Browser", url: str, made: Made) -> None:
-    made.collapse = (replace(CALM[0], strongest_calls=341, alarm=True), *CALM[1:])
+    made.collapse = COLLAPSED
     made.breakers = {**made.breakers, "together": "open"}
     page = shown(open_page(browser, url))
     said = page.get_by_role("alert").inner_text()
-    assert "Routing has collapsed for default (quality 0.95)" in said
+    assert "Routing has collapsed for auto" in said
     assert "68 % of the last 500 requests, 18 % was expected" in said
     assert "The circuit of together is open" in said
     assert page.get_by_text("collapsed", exact=True).count() == 1
+    assert page.get_by_text("as expected", exact=True).count() == 1
     assert page.get_by_text("too few to tell").count() == 1
+    assert page.get_by_text("nothing to compare with").count() == 1
 
 
 def test_what_clients_send_stays_text(browser: "Browser", url: str, made: Made) -> None:
@@ -237,7 +239,7 @@ NAMELESS = """() => [...document.querySelectorAll(
 def test_text_can_be_read_and_controls_have_names(
     browser: "Browser", url: str, made: Made, scheme: str
 ) -> None:
-    made.collapse = (replace(CALM[0], strongest_calls=341, alarm=True), *CALM[1:])
+    made.collapse = COLLAPSED
     page = shown(open_page(browser, url, scheme=scheme))
     page.locator("button.open").first.click()
     page.get_by_role("article", name="Why this model").wait_for()

@@ -28,12 +28,11 @@ ASKED = (
 class State:
     """The collapse alarm of one class."""
 
-    class_: str
-    requests: int
-    strongest_calls: int
+    decisions: int
+    share: float
     expected: float | None
-    limit: float | None
-    alarm: bool
+    is_alarm: bool = False
+    evidence: float = 0.0
 
 
 def made_traffic(now: float, *, hours: float = 24.0, n: int = 1500, seed: int = 7) -> list[Logged]:

@@ -11,6 +11,7 @@ from equirouter.serve.dashboard.documents import Document, slice_document, total
 from equirouter.serve.errors import GatewayError
 from equirouter.serve.events import Hub
 from equirouter.serve.reporting import Percentiles, Reports
+from equirouter.serve.settings import CollapseSettings
 
 __all__ = ["PERIODS", "CollapseState", "View", "summary"]
 
@@ -24,46 +25,44 @@ PERIODS: Mapping[str, tuple[int, int]] = {
 
 
 class CollapseState(Protocol):
-    """The strongest model's share of recent requests of a class, and what was expected of it."""
+    """The strongest model's share of recent decisions of a class, and what was expected of it."""
 
     @property
-    def class_(self) -> str:
-        """What was asked for, in a few classes: "default", "budget up to 0.002 USD"."""
+    def decisions(self) -> int:
+        """Decisions that are looked at."""
 
     @property
-    def requests(self) -> int:
-        """Requests that are looked at."""
-
-    @property
-    def strongest_calls(self) -> int:
-        """How many of them the strongest model was chosen for."""
+    def share(self) -> float:
+        """Share of them that chose the strongest model."""
 
     @property
     def expected(self) -> float | None:
-        """Its share in the calibration, None where that does not say."""
+        """That share in the calibration, None where it does not say."""
 
     @property
-    def limit(self) -> float | None:
-        """The share above which the alarm goes off, None as long as there are too few requests."""
-
-    @property
-    def alarm(self) -> bool:
+    def is_alarm(self) -> bool:
         """Whether routing has collapsed."""
+
+    @property
+    def evidence(self) -> float:
+        """How near the alarm is, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class View:
     """models: the pool, cheapest first. strongest: of the pipeline that decides now.
 
-    breakers: upstream -> "closed", "half-open" or "open". status: further facts on this process,
-    such as version, pipeline and counters, by name.
+    collapse: class -> state, as this process sees it, by collapse_settings. breakers: upstream ->
+    "closed", "half-open" or "open". status: further facts on this process, such as version and
+    pipeline, by name.
     """
 
     reports: Reports
     hub: Hub
     models: Sequence[str]
     strongest: Callable[[], str | None] = lambda: None
-    collapse: Callable[[], Sequence[CollapseState]] = tuple
+    collapse: Callable[[], Mapping[str, CollapseState]] = dict
+    collapse_settings: CollapseSettings = field(default_factory=CollapseSettings)
     breakers: Callable[[], Mapping[str, str]] = dict
     status: Callable[[], Mapping[str, object]] = dict
     clock: Callable[[], float] = time.time
@@ -115,7 +114,7 @@ async def _summary(view: View, period: str, now: float) -> Document:
             phase: _percentiles(found)
             for phase, found in (await reports.latencies(since, until)).items()
         },
-        "collapse": [_collapse(one) for one in view.collapse()],
+        "collapse": [_collapse(view, name, one) for name, one in sorted(view.collapse().items())],
         "upstreams": await _upstreams(view, since, until),
         "statuses": {
             str(status): count
@@ -132,15 +131,18 @@ def _percentiles(found: Percentiles) -> Document:
     return {"count": found.count, "p50": found.p50, "p95": found.p95, "p99": found.p99}
 
 
-def _collapse(state: CollapseState) -> Document:
+def _collapse(view: View, class_: str, state: CollapseState) -> Document:
+    """limit: the share above which evidence for the alarm is gathered."""
+    expected, tolerance = state.expected, view.collapse_settings.tolerance
     return {
-        "class": state.class_,
-        "requests": state.requests,
-        "strongest_calls": state.strongest_calls,
-        "share": state.strongest_calls / state.requests if state.requests else None,
-        "expected": state.expected,
-        "limit": state.limit,
-        "alarm": state.alarm,
+        "class": class_,
+        "requests": state.decisions,
+        "share": state.share if state.decisions else None,
+        "expected": expected,
+        "limit": None if expected is None else min(expected + tolerance, 1.0),
+        "evidence": state.evidence,
+        "is_enough": state.decisions >= view.collapse_settings.minimum,
+        "alarm": state.is_alarm,
     }
 
 

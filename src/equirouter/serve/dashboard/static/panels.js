@@ -80,9 +80,10 @@ export function collapse(data) {
         ...(one.limit === null ? [] : [{ at: one.limit, kind: "limit" }])] }),
       el("p", { class: "muted" }, `${percent(one.share)} of `
         + `${plural(one.requests, "request", "requests")}, expected ${percent(one.expected)}`
-        + (one.limit === null ? "" : `, alarm above ${percent(one.limit)}`))))),
+        + (one.alarm || one.limit === null ? ""
+          : `; evidence for an alarm ${percent(one.evidence)}`))))),
     el("p", { class: "legend muted" },
-      key("expected", "expected"), key("limit", "alarm above")));
+      key("expected", "expected"), key("limit", "too much, if it lasts")));
 }
 
 function key(kind, text) {
@@ -92,7 +93,8 @@ function key(kind, text) {
 
 function badge(one) {
   if (one.alarm) return el("span", { class: "badge bad" }, "collapsed");
-  if (one.limit === null) return el("span", { class: "badge" }, "too few to tell");
+  if (one.expected === null) return el("span", { class: "badge" }, "nothing to compare with");
+  if (!one.is_enough) return el("span", { class: "badge" }, "too few to tell");
   return el("span", { class: "badge good" }, "as expected");
 }
 
