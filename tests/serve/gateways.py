@@ -107,12 +107,19 @@ class Remembered:
 
     def __init__(self) -> None:
         self.records: list[RequestRecord] = []
+        self.running = 0
 
     def log(self, record: RequestRecord) -> None:
         self.records.append(record)
 
     def observe(self, record: RequestRecord) -> None:
         self.records.append(record)
+
+    def in_flight(self, change: int) -> None:
+        self.running += change
+
+    def render(self) -> tuple[bytes, str]:
+        return b"", "text/plain"
 
     def publish(self, record: RequestRecord) -> None:
         self.records.append(record)

@@ -1,11 +1,16 @@
 """`equirouter serve`: the gateway."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from equirouter.serve.settings import GatewaySettings
 
 __all__ = ["serve"]
 
@@ -31,8 +36,7 @@ def serve(
         raise typer.BadParameter("missing; `equirouter serve --example` prints one to begin with")
     from equirouter.extras import require
 
-    for module in ("aiohttp", "orjson", "sqlalchemy", "prometheus_client"):
-        require(module, extra="serve", purpose="serve")
+    require("aiohttp", extra="serve", purpose="serve")
     from equirouter.serve.settings import read_settings
 
     settings = read_settings(config)
@@ -45,7 +49,6 @@ def serve(
         elif not quiet:
             typer.echo(f"{config}: {len(settings.models)} models are ready to be served")
         return
-    from equirouter.serve.workers import run_workers
 
     def ready(address: str) -> None:
         if as_json:
@@ -53,7 +56,25 @@ def serve(
         elif not quiet:
             say(f"serving on {address} with {settings.server.workers} worker(s)")
 
-    run_workers(settings, settings.server.host, ready)
+    _run(settings, ready)
+
+
+def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:
+    """Serve; what several workers count is added up in a folder that ends with them."""
+    if settings.server.workers == 1:
+        from equirouter.serve.workers import run_workers
+
+        run_workers(settings, ready)
+        return
+    from tempfile import TemporaryDirectory
+
+    from equirouter.serve.sharing import share_metrics
+
+    with TemporaryDirectory(prefix="equirouter-") as folder:
+        share_metrics(folder)
+        from equirouter.serve.workers import run_workers
+
+        run_workers(settings, ready)
 
 
 def _example() -> str:

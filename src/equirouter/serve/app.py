@@ -1,6 +1,6 @@
 """The gateway: its parts put together, and the web application around them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -10,6 +10,7 @@ from equirouter.serve.parts import Admission, Events, Metrics, Planner, RequestL
 from equirouter.serve.pool import Pool
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.tracing import Tracer
 
 __all__ = ["Gateway", "make_app"]
 
@@ -36,6 +37,7 @@ class Gateway:
         log: RequestLog,
         metrics: Metrics,
         events: Events,
+        tracer: Tracer | None = None,
     ) -> None:
         self.settings = settings
         self.pool = pool
@@ -44,6 +46,7 @@ class Gateway:
         self.log = log
         self.metrics = metrics
         self.events = events
+        self.tracer = tracer
         self.is_draining = False
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,
@@ -53,13 +56,15 @@ class Gateway:
             log_request,
         )
 
-    def finished(self, record: RequestRecord) -> None:
-        """A request is over: log it, count it, tell who watches."""
+    def finished(self, record: RequestRecord, headers: Mapping[str, str]) -> None:
+        """A request is over: log it, count it, tell who watches. headers: the client's."""
         for tell in self._listeners:
             try:
                 tell(record)
             except Exception:  # none of them may take the others' word, or the client's answer
                 LOGGER.exception("what follows a request failed")
+        if self.tracer is not None:
+            self.tracer.record(record, headers)
 
 
 def make_app(gateway: Gateway) -> web.Application:
@@ -67,4 +72,6 @@ def make_app(gateway: Gateway) -> web.Application:
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, endpoints.guarded(gateway, handler))
+    if gateway.settings.telemetry.metrics:
+        app.router.add_get("/metrics", endpoints.guarded(gateway, endpoints.metrics))
     return app

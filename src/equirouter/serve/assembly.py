@@ -1,30 +1,88 @@
 """The parts of the gateway put together from the settings, and taken apart again."""
 
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+from equirouter.serve.admission import Admission
 from equirouter.serve.app import Gateway
+from equirouter.serve.keys import any_keys
 from equirouter.serve.metrics import Metrics
 from equirouter.serve.pool import Pool
+from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.temporary import NamedPlanner, NoAdmission, Nothing
+from equirouter.serve.store.engine import StoreGoneError
+from equirouter.serve.store.migrate import migrate
+from equirouter.serve.store.store import Store, open_database
+from equirouter.serve.temporary import NamedPlanner, Nothing
+from equirouter.serve.tracing import Tracer
 from equirouter.serve.upstream import open_session
 
-__all__ = ["open_gateway"]
+__all__ = ["has_keys", "open_gateway"]
+
+_LOG = logging.getLogger("equirouter.serve")
 
 
 @asynccontextmanager
 async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway that is ready to serve. Raises UserError for settings that cannot be followed."""
+    metrics = Metrics(
+        models=settings.models,
+        upstreams=settings.upstreams,
+        by_key=settings.telemetry.metrics_by_key,
+    )
+    tracer = Tracer.from_settings(settings)
     async with open_session() as session:
-        pool = Pool(settings, session)
-        metrics = Metrics(models=settings.models, upstreams=settings.upstreams)
-        yield Gateway(
-            settings,
-            pool=pool,
-            planner=NamedPlanner(pool),
-            admission=NoAdmission(),
-            log=Nothing(),
-            metrics=metrics,
-            events=Nothing(),
-        )
+        pool = Pool(settings, session, told=metrics.breaker)
+        store = await Store.open(settings.store)
+        try:
+            yield Gateway(
+                settings,
+                pool=pool,
+                planner=NamedPlanner(pool),
+                admission=Admission(store, settings.keys),
+                log=_CountedLog(store, metrics),
+                metrics=metrics,
+                events=Nothing(),
+                tracer=tracer,
+            )
+        finally:
+            await _close(store, tracer)
+
+
+class _CountedLog:
+    """The store's log; what it has no room for is counted."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._dropped = 0
+
+    def log(self, record: RequestRecord) -> None:
+        self._store.log(record)
+        dropped = self._store.dropped
+        if dropped != self._dropped:
+            self._metrics.log_dropped(dropped - self._dropped)
+            self._dropped = dropped
+
+
+async def _close(store: Store, tracer: Tracer | None) -> None:
+    try:
+        await store.close()
+    except StoreGoneError as error:
+        _LOG.error("the store cannot be written, and what it had not yet is lost: %s", error)
+    if tracer is not None:
+        with suppress(Exception):  # nobody listens any more: that is no reason to fail now
+            tracer.close()
+
+
+async def has_keys(settings: GatewaySettings) -> bool:
+    """Whether the store has a key. Raises ConfigError where it cannot be opened."""
+    if settings.keys.required is not None:
+        return settings.keys.required
+    database = open_database(settings.store)
+    try:
+        await migrate(database)
+        return await database.read(any_keys)
+    finally:
+        await database.close()

@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["Guard", "RefusedError"]
+__all__ = ["CircuitState", "Guard", "RefusedError"]
+
+CircuitState: TypeAlias = Literal["closed", "open", "half-open"]
 
 WINDOW_SECONDS = 60.0
 
@@ -26,13 +28,18 @@ class Guard:
 
     The circuit opens after breaker_failures failures in a row and lets nothing through for
     breaker_seconds. Then one call is let through as a probe: it closes the circuit or opens it for
-    as long again. clock: seconds that only go forward.
+    as long again. clock: seconds that only go forward. told: hears of every change of state.
     """
 
     def __init__(
-        self, settings: UpstreamSettings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: UpstreamSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        told: Callable[[CircuitState], None] = lambda _: None,
     ) -> None:
         self._settings = settings
+        self._told = told
         self._clock = clock
         self._failures = 0
         self._open_until: float | None = None
@@ -45,7 +52,7 @@ class Guard:
         self._starts: deque[float] = deque()
 
     @property
-    def state(self) -> Literal["closed", "open", "half-open"]:
+    def state(self) -> CircuitState:
         """Of the circuit."""
         if self._open_until is None:
             return "closed"
@@ -70,7 +77,9 @@ class Guard:
             left = (self._open_until or 0.0) - self._clock()
             raise RefusedError(reason, max(left, 1.0))
         is_probe = self._open_until is not None
-        self._is_probing = is_probe
+        if is_probe:
+            self._is_probing = True
+            self._told("half-open")
         try:
             await self._take_turn(wait_seconds)
         except BaseException:
@@ -88,11 +97,14 @@ class Guard:
         was_probe, self._is_probing = self._is_probing, False
         if is_healthy:
             self._failures = 0
-            self._open_until = None
+            if self._open_until is not None:
+                self._open_until = None
+                self._told("closed")
         elif is_healthy is False:
             self._failures += 1
             if was_probe or self._failures >= self._settings.breaker_failures:
                 self._open_until = self._clock() + self._settings.breaker_seconds
+                self._told("open")
 
     async def _take_turn(self, wait_seconds: float) -> None:
         limit = self._settings.requests_per_minute

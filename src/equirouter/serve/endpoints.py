@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 from aiohttp import web
 
+from equirouter.serve.access import metrics_reader
 from equirouter.serve.body import read_body
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.controls import VIRTUAL_MODELS, read_control
@@ -30,6 +31,7 @@ __all__ = [
     "guarded",
     "healthz",
     "json_response",
+    "metrics",
     "models",
     "readyz",
     "responses",
@@ -105,6 +107,13 @@ async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse
         for name in names
     ] + [{"id": n, "object": "model", "created": 0, "owned_by": "equirouter"} for n in virtual]
     return json_response({"object": "list", "data": data})
+
+
+async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /metrics: Prometheus' text."""
+    await metrics_reader(gateway, request)
+    text, content_type = gateway.metrics.render()
+    return web.Response(body=text, headers={"Content-Type": content_type})
 
 
 async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:

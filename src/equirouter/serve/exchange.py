@@ -79,10 +79,11 @@ class Exchange:
 
     async def answered(self) -> web.StreamResponse:
         """Do all of it. Whatever happens, the money is settled once and the record is logged."""
-        record = self.record
+        record, gateway = self.record, self._gateway
+        gateway.metrics.in_flight(1)
         try:
             plan = await self._planned()
-            ticket = await self._gateway.admission.admit(
+            ticket = await gateway.admission.admit(
                 self._key,
                 plan.candidates[0].upper_nusd,
                 tokens=plan.prompt_tokens + plan.max_output_tokens,
@@ -110,7 +111,8 @@ class Exchange:
             raise
         finally:
             record.total_ms = self._ms()
-            self._gateway.finished(record)
+            gateway.metrics.in_flight(-1)
+            gateway.finished(record, self._request.headers)
 
     async def _planned(self) -> Plan:
         plan = self._given_plan

@@ -71,6 +71,12 @@ class Metrics(Protocol):
     def observe(self, record: RequestRecord) -> None:
         """Count a finished request. Never blocks."""
 
+    def in_flight(self, change: int) -> None:
+        """One request more (1) or fewer (-1) is being served."""
+
+    def render(self) -> tuple[bytes, str]:
+        """The metrics as text, and its content type."""
+
 
 class Events(Protocol):
     """The live feed of the dashboard."""

@@ -1,11 +1,13 @@
 """The models of the pool, each with its upstream, its price and whether it can be called now."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
 from equirouter.prices import Price
-from equirouter.serve.breaker import Guard
+from equirouter.serve.breaker import CircuitState, Guard
 from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSettings
 from equirouter.serve.upstream import HttpUpstream, Upstream
 from equirouter.serve.usage import model_prices
@@ -28,11 +30,22 @@ class Route:
 
 
 class Pool:
-    """All models of the pool. Raises ConfigError for a key or a price that is not there."""
+    """All models of the pool. told: hears of every change of an upstream's circuit.
 
-    def __init__(self, settings: GatewaySettings, session: aiohttp.ClientSession) -> None:
+    Raises ConfigError for a key or a price that is not there.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        session: aiohttp.ClientSession,
+        *,
+        told: Callable[[str, CircuitState], None] = lambda _name, _state: None,
+    ) -> None:
         prices = model_prices(settings)
-        self.guards = {name: Guard(one) for name, one in settings.upstreams.items()}
+        self.guards = {
+            name: Guard(one, told=partial(told, name)) for name, one in settings.upstreams.items()
+        }
         upstreams = {name: HttpUpstream(one, session) for name, one in settings.upstreams.items()}
         self.routes = {
             name: Route(

@@ -54,13 +54,15 @@ async def _serve(
         runner = _runner(gateway)
         await runner.setup()
         try:
-            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            site = web.SockSite(runner, listener, backlog=BACKLOG)
+            await site.start()
             # What is there now stays: the collector need not look at it again.
             gc.collect()
             gc.freeze()
             ready()
             await stop.wait()
             gateway.is_draining = True
+            await site.stop()
             _LOG.info("stopping: no new connections, running requests are finished")
         finally:
             await runner.cleanup()

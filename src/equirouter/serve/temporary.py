@@ -1,7 +1,5 @@
 """Parts that are not there yet, in the least form that serves named models."""
 
-from collections.abc import Mapping
-
 from equirouter.prices import estimated_tokens
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.errors import GatewayError
@@ -9,7 +7,7 @@ from equirouter.serve.pool import Pool
 from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
 from equirouter.serve.usage import upper_nusd
 
-__all__ = ["NamedPlanner", "NoAdmission", "Nothing"]
+__all__ = ["NamedPlanner", "Nothing"]
 
 
 class NamedPlanner:
@@ -37,42 +35,8 @@ class NamedPlanner:
         """See Planner."""
 
 
-class _Ticket:
-    async def extend(self, nusd: int) -> bool:
-        return nusd >= 0
-
-    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-
-class NoAdmission:
-    """Lets everybody in."""
-
-    async def has_keys(self) -> bool:
-        """See Admission."""
-        return False
-
-    async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
-        """See Admission."""
-        del headers
-        return None
-
-    async def admit(
-        self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
-    ) -> _Ticket:
-        """See Admission."""
-        del key, upper_nusd, tokens, request_id
-        return _Ticket()
-
-
 class Nothing:
-    """Keeps and tells nothing."""
-
-    def log(self, record: RequestRecord) -> None:
-        """See RequestLog."""
+    """Tells nothing."""
 
     def publish(self, record: RequestRecord) -> None:
         """See Events."""

@@ -5,6 +5,7 @@ parent forks them, passes SIGHUP on, starts a new one where one died, and on SIG
 have finished what they were doing. A worker whose parent is gone stops as on SIGTERM.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -15,8 +16,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 from equirouter.errors import EquiRouterError, OutputError
+from equirouter.serve.assembly import has_keys
+from equirouter.serve.logs import set_up_logging
 from equirouter.serve.server import SIGNALS, bind, run_server
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.sharing import worker_is_gone
 
 __all__ = ["run_workers"]
 
@@ -26,13 +30,16 @@ LEAST_LIFE_SECONDS = 5.0  # a worker that ends sooner was not able to work
 MOST_EARLY_ENDS = 3
 
 
-def run_workers(settings: GatewaySettings, host: str, ready: Callable[[str], None]) -> None:
+def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None:
     """Serve with server.workers processes until SIGTERM or SIGINT.
 
     ready: called with the address when every worker answers requests. Raises EquiRouterError
     where they cannot start.
     """
-    count = settings.server.workers
+    secrets = [found for one in settings.upstreams.values() if (found := one.secret())]
+    set_up_logging(settings.log, secrets=secrets)
+    settings = _safe(settings)
+    host, count = settings.server.host, settings.server.workers
     listener = bind(host, settings.server.port, shared=count > 1)
     port = listener.getsockname()[1]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -41,6 +48,25 @@ def run_workers(settings: GatewaySettings, host: str, ready: Callable[[str], Non
         return
     with listener:  # it never listens: it keeps the port
         _Parent(settings, host, port).run(lambda: ready(address))
+
+
+def _safe(settings: GatewaySettings) -> GatewaySettings:
+    """The same settings, so that nobody else can use a gateway that has no keys.
+
+    Where there are keys they stay needed, even if the last one is revoked while it runs.
+    """
+    if settings.is_local or settings.keys.required is not None:
+        return settings
+    if asyncio.run(has_keys(settings)):
+        keys = settings.keys.model_copy(update={"required": True})
+        return settings.model_copy(update={"keys": keys})
+    _LOG.warning(
+        "there are no keys, so the gateway listens on 127.0.0.1 and not on %s: "
+        "equirouter keys create, then start it again",
+        settings.server.host,
+    )
+    server = settings.server.model_copy(update={"host": "127.0.0.1"})
+    return settings.model_copy(update={"server": server})
 
 
 class _Parent:
@@ -98,6 +124,7 @@ class _Parent:
     def _replace(self, pid: int, code: int) -> None:
         """Start another worker where one ended without being told."""
         lived = time.monotonic() - self._started.pop(pid)
+        worker_is_gone(pid)
         if self._deadline is not None:
             return
         _LOG.error("worker %d ended with %d; another takes its place", pid, code)

@@ -1,0 +1,79 @@
+"""`equirouter serve` without serving: --example, --check, and what is wrong with a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equirouter.serve.settings import read_settings
+from tests.cli.invoke import invoke
+
+SETTINGS = """
+[store]
+url = "sqlite:///{folder}/gateway.db"
+[upstreams.u]
+base_url = "http://127.0.0.1:9/v1"
+{upstream}
+[models.m]
+upstream = "u"
+{model}
+"""
+PRICE = "price = { input = 1, output = 2 }"
+
+
+def written(folder: Path, *, upstream: str = "", model: str = PRICE) -> Path:
+    path = folder / "gateway.toml"
+    path.write_text(SETTINGS.format(folder=folder, upstream=upstream, model=model))
+    return path
+
+
+def test_the_example_is_a_file_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(invoke("serve", "--example").out)
+    assert set(read_settings(path).models) == {"gpt-4.1-mini", "my-llama"}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    refused = invoke("serve", path, "--check")
+    assert refused.code == 2
+    assert "OPENAI_API_KEY is not set" in refused.err
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    ran = invoke("serve", path, "--check")
+    assert (ran.code, "sk-secret" in ran.out + ran.err) == (0, False)
+
+
+def test_check_says_what_would_be_served(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert "1 models are ready" in invoke("serve", path, "--check").out
+    found = json.loads(invoke("serve", path, "--check", "--json").out)
+    assert found["models"]["m"] == {
+        "upstream": "u",
+        "input_usd_per_mtok": 1.0,
+        "output_usd_per_mtok": 2.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("upstream", "model", "says"),
+    [
+        ("", "", "models.m: no price is set"),
+        ("speed = 1", PRICE, "upstreams.u.speed"),
+        ("", 'kind = "poem"', "models.m.kind"),
+        ('api_key_env = "NOT_SET_ANYWHERE"', PRICE, "NOT_SET_ANYWHERE is not set"),
+        ('api_key_file = "nowhere.key"', PRICE, "nowhere.key"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(
+    tmp_path: Path, upstream: str, model: str, says: str
+) -> None:
+    ran = invoke("serve", written(tmp_path, upstream=upstream, model=model), "--check")
+    assert ran.code == 2
+    assert says in ran.err
+
+
+def test_no_file_is_said() -> None:
+    ran = invoke("serve")
+    assert ran.code == 2
+    assert "serve --example" in ran.err
+    assert invoke("serve", "nowhere.toml").code == 2
