@@ -16,7 +16,7 @@ from equirouter.serve.settings import StoreSettings, read_settings
 from equirouter.serve.store.engine import Database, StoreGoneError
 from equirouter.serve.store.migrate import HEAD, differences, migrate
 from equirouter.serve.store.store import Store, open_database
-from equirouter.serve.store.tables import hours, latencies, log, reservations, texts, workers
+from equirouter.serve.store.tables import counts, log, reservations, sums, texts, workers
 from equirouter.serve.store.upkeep import checkpoint
 from equirouter.serve.store.workers import Watch, charge_dead
 from tests.serve.databases import Server
@@ -25,6 +25,15 @@ from tests.serve.stores import ask, money, new_key, record, with_store
 
 def rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+
+
+async def summed(store: Store, name: str) -> int:
+    """A column of the sums over half hours; those over minutes must agree unless deleted."""
+    found = {60: 0, 1800: 0}
+    for row in await store.database.read(rows, sums):
+        found[row["step"]] += row[name]
+    assert found[60] in (0, found[1800])
+    return found[1800]
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(store_url: str) -> None:
@@ -115,15 +124,20 @@ def test_a_request_is_logged_and_added_up(store_url: str) -> None:
         assert not first["stream"]
         (told,) = await store.database.read(rows, texts)
         assert (told["prompt"], told["answer"]) == ("what\ufffd?", "thät")
-        summed = await store.database.read(rows, hours)
+        added = [row for row in await store.database.read(rows, sums) if row["step"] == 60]
         assert {
-            (row["model"], row["requests"], row["errors"], row["cost_nusd"]) for row in summed
+            (row["model"], row["requests"], row["errors"], row["cost_nusd"]) for row in added
         } == {
             ("small", 1, 0, 250),
             ("", 1, 1, 0),
         }
-        counted = await store.database.read(rows, latencies)
-        assert sum(row["requests"] for row in counted if row["what"] == "total") == 2
+        assert {row["start"] for row in added} == {1_800_000_000 - 1_800_000_000 % 60}
+        counted = [row for row in await store.database.read(rows, counts) if row["step"] == 1800]
+        assert {(row["kind"], row["name"], row["n"]) for row in counted} == {
+            ("status", "200", 1),
+            ("status", "502", 1),
+            ("call", '["here","small","ok"]', 2),
+        }
 
     with_store(store_url, work)
 
@@ -203,7 +217,7 @@ def test_money_of_a_killed_worker_is_charged_in_full_and_said(store_url: str) ->
         assert [(row["note"], row["cost_nusd"], row["key_id"]) for row in logged] == [
             ("charged in full", 10, key.id)
         ] * 2
-        assert sum(row["cost_nusd"] for row in await store.database.read(rows, hours)) == 20
+        assert await summed(store, "cost_nusd") == 20
         assert await store.charge_dead() == 0
 
     with_store(store_url, look)
@@ -232,7 +246,7 @@ def test_a_worker_that_was_taken_for_dead_puts_its_charges_right(store_url: str)
         assert await money(store, key) == (7, 0)
         logged = await store.database.read(rows, log)
         assert [(row["note"], row["cost_nusd"]) for row in logged] == [(None, 7)]
-        assert sum(row["cost_nusd"] for row in await store.database.read(rows, hours)) == 7
+        assert await summed(store, "cost_nusd") == 7
         assert await store.database.read(rows, reservations) == []
         await other.close()
 
@@ -275,7 +289,7 @@ def test_what_is_too_old_is_deleted_and_its_sums_stay(store_url: str) -> None:
         left = await store.database.read(rows, log)
         assert {row["request_id"] for row in left} == {"young0", "young1"}
         assert len(await store.database.read(rows, texts)) == 2
-        assert sum(row["requests"] for row in await store.database.read(rows, hours)) == 702
+        assert await summed(store, "requests") == 702
 
     with_store(store_url, work, lambda: now, retention_days=30)
 

@@ -11,6 +11,7 @@ batches.py      what is written behind the requests: settlements, log, sums per 
 bulk.py         adding to counters in rows that may not be there
 rows.py         a finished request as rows of the tables
 workers.py      who is alive; what becomes of a dead worker's reservations
+reports.py      what the dashboard asks: sums, latencies, single decisions
 upkeep.py       SQLite's log emptied, what is too old deleted
 store.py        Store: all of it behind one object
 """

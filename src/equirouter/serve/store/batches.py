@@ -12,9 +12,9 @@ from equirouter.serve.ledger import Settlement
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.store.books import Runner
 from equirouter.serve.store.bulk import summed
-from equirouter.serve.store.rows import Sums, log_row, sums_of, text_row
-from equirouter.serve.store.tables import OPEN, accounts, hours, latencies
-from equirouter.serve.store.workers import entry
+from equirouter.serve.store.rows import Added, added_by, log_row, text_row
+from equirouter.serve.store.tables import OPEN, accounts, counts, sums
+from equirouter.serve.store.workers import charged_sums, entry
 
 __all__ = ["Batch", "write_batch"]
 
@@ -34,7 +34,7 @@ class Batch:
             self._rows = _Rows(
                 [log_row(record) for record in self.records],
                 [row for row in map(text_row, self.records) if row is not None],
-                sums_of(self.records),
+                added_by(self.records),
             )
         return self._rows
 
@@ -43,7 +43,7 @@ class Batch:
 class _Rows:
     log: list[dict[str, Any]]
     texts: list[dict[str, Any]]
-    sums: Sums
+    added: Added
 
 
 def write_batch(run: Runner, worker: int, batch: Batch) -> None:
@@ -55,8 +55,8 @@ def write_batch(run: Runner, worker: int, batch: Batch) -> None:
     for name, values in (
         ("log", rows.log),
         ("text", rows.texts),
-        ("hour", summed(hours, rows.sums.hours)),
-        ("latency", summed(latencies, rows.sums.latencies)),
+        ("sum", summed(sums, rows.added.sums)),
+        ("count", summed(counts, rows.added.counts)),
         ("account", summed(accounts, money)),  # last, as reservations wait for these rows
     ):
         if values:
@@ -119,6 +119,4 @@ def _forget(run: Runner, request_id: str) -> None:
     """Take back what was logged of a request whose worker was taken for dead."""
     for at_us, key_id, cost_nusd in run.rows("charged", {"request_id_": request_id}):
         run.change("forget", {"request_id_": request_id})
-        place = (at_us // 3_600_000_000, key_id or "", "", "")
-        sums = {place: [-1, -1, 0, -cost_nusd, 0, 0, 0, 0, 0]}
-        run.change_all("hour", summed(hours, sums))
+        run.change_all("sum", summed(sums, charged_sums(at_us // 1_000_000, key_id, cost_nusd, -1)))

@@ -1,49 +1,25 @@
-"""A finished request as rows of the tables: the log, texts, sums per hour, counts of latencies."""
+"""A finished request as rows of the tables: the log, texts, sums and counts."""
 
-import math
+import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from equirouter.serve.records import Plan, RequestRecord, nusd
+from equirouter.serve.store.tables import sums
 
-__all__ = [
-    "HOUR_SUMS",
-    "Sums",
-    "bucket_of",
-    "log_row",
-    "milliseconds",
-    "sums_of",
-    "text_row",
-]
+__all__ = ["STEPS", "SUMS", "Added", "Place", "added_by", "log_row", "text_row"]
 
-HOUR_SUMS = (
-    "requests",
-    "errors",
-    "fallbacks",
-    "cost_nusd",
-    "compared",
-    "compared_cost_nusd",
-    "compared_strongest_nusd",
-    "input_tokens",
-    "output_tokens",
-)
+SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary_key.columns)
 
-_GROWTH = math.log(1.08)  # a bucket is 8 % wider than the one before: percentiles are within 4 %
+STEPS = (60, 1800)
+"""Seconds over which the log is summed up."""
 
-
-def bucket_of(milliseconds: float) -> int:
-    """The bucket of latencies that a time belongs to; those under a microsecond are in 0."""
-    microseconds = milliseconds * 1000.0
-    return 0 if microseconds <= 1.0 else int(math.log(microseconds) / _GROWTH)
-
-
-def milliseconds(bucket: int) -> float:
-    """The middle of a bucket."""
-    return math.exp((bucket + 0.5) * _GROWTH) / 1000.0
+Place: TypeAlias = tuple[int, int, str, str, str]
+"""The key of a row of the table sums: step, start, key_id, model, decided_by."""
 
 
 def log_row(record: RequestRecord) -> dict[str, Any]:
@@ -74,6 +50,8 @@ def log_row(record: RequestRecord) -> dict[str, Any]:
         "cached_input_tokens": None if tokens is None else tokens.cached_input,
         "cache_write_tokens": None if tokens is None else tokens.cache_write,
         "reasoning_tokens": None if tokens is None else tokens.reasoning,
+        "audio_input_tokens": None if tokens is None else tokens.audio_input,
+        "audio_output_tokens": None if tokens is None else tokens.audio_output,
         "tokens_estimated": tokens is not None and tokens.estimated,
         "cost_nusd": record.cost_nusd,
         "predicted_nusd": None if predicted is None else nusd(predicted),
@@ -118,6 +96,10 @@ def _plan(plan: Plan) -> str:
         "prompt_tokens": plan.prompt_tokens,
         "max_output_tokens": plan.max_output_tokens,
         "confidence": plan.confidence,
+        "fits": plan.fits,
+        "class_": plan.class_,
+        "expected_share": plan.expected_share,
+        "session": plan.session,
     }
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
@@ -127,7 +109,15 @@ def _attempts(record: RequestRecord) -> str | None:
         return None
     return orjson.dumps(
         [
-            [one.model, one.upstream, one.outcome, one.status, round(one.ms, 3), clean(one.error)]
+            [
+                one.model,
+                one.upstream,
+                one.outcome,
+                one.status,
+                one.ms,
+                clean(one.error),
+                one.started_at,
+            ]
             for one in record.attempts
         ]
     ).decode()
@@ -138,52 +128,51 @@ def _microseconds(milliseconds: float) -> int:
 
 
 @dataclass(slots=True)
-class Sums:
-    """What a batch adds to the sums.
+class Added:
+    """What a batch adds to the tables sums and counts, by the keys of their rows."""
 
-    hours: (hour, key, model, decided_by) -> HOUR_SUMS. latencies: (hour, what, bucket) -> a count.
-    """
-
-    hours: dict[tuple[int, str, str, str], list[int]] = field(
-        default_factory=lambda: defaultdict(lambda: [0] * len(HOUR_SUMS))
+    sums: dict[Place, list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0] * len(SUMS))
     )
-    latencies: dict[tuple[int, str, int], list[int]] = field(
+    counts: dict[tuple[int, int, str, str], list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0])
     )
 
 
-def sums_of(records: Iterable[RequestRecord]) -> Sums:
-    """What requests add to the sums."""
-    sums = Sums()
+def added_by(records: Iterable[RequestRecord]) -> Added:
+    """What requests add."""
+    added = Added()
     for record in records:
-        plan = record.plan
-        hour = int(record.started_at // 3600)
-        place = (
-            hour,
+        plan, at = record.plan, int(record.started_at)
+        who = (
             record.key_id or "",
             record.served_model or "",
             "" if plan is None else plan.decided_by,
         )
-        _add(sums.hours[place], _counted(record))
-        latencies = [("total", record.total_ms)]
-        if plan is not None:
-            latencies.append(("decision", plan.decision_ms))
-        if record.attempts:
-            latencies.append(("upstream", sum(one.ms for one in record.attempts)))
-        if record.first_byte_ms is not None:
-            latencies.append(("first_byte", record.first_byte_ms))
-        for what, ms in latencies:
-            sums.latencies[hour, what, bucket_of(ms)][0] += 1
-    return sums
+        values = _counted(record)
+        names = [("status", str(record.status))]
+        names += [
+            ("call", orjson.dumps((one.upstream, one.model, one.outcome)).decode())
+            for one in record.attempts
+        ]
+        for step in STEPS:
+            start = at - at % step
+            row = added.sums[step, start, *who]
+            row[:] = map(operator.add, row, values)
+            for kind, name in names:
+                added.counts[step, start, kind, name][0] += 1
+    return added
 
 
 def _counted(record: RequestRecord) -> Sequence[int]:
+    """The values of SUMS."""
     cost, strongest, tokens = record.cost_nusd, record.strongest_nusd, record.tokens
     compared = cost is not None and strongest is not None
     return (
         1,
-        int(record.error is not None or not 200 <= record.status < 400),
+        int(record.status >= 400),
         int(len({one.model for one in record.attempts}) > 1),
+        int(tokens is not None and tokens.estimated),
         cost or 0,
         int(compared),
         (cost or 0) if compared else 0,
@@ -191,8 +180,3 @@ def _counted(record: RequestRecord) -> Sequence[int]:
         0 if tokens is None else tokens.input,
         0 if tokens is None else tokens.output,
     )
-
-
-def _add(to: list[int], these: Sequence[int]) -> None:
-    for i, value in enumerate(these):
-        to[i] += value

@@ -14,7 +14,7 @@ from equirouter.serve.settings import StoreSettings
 from equirouter.serve.store.books import open_books
 from equirouter.serve.store.engine import Database, StoreGoneError
 from equirouter.serve.store.migrate import migrate
-from equirouter.serve.store.upkeep import checkpoint, delete_old, forget_dead
+from equirouter.serve.store.upkeep import checkpoint, delete_minutes, delete_old, forget_dead
 from equirouter.serve.store.workers import BEAT_SECONDS, Watch, charge_dead, forget_worker, register
 from equirouter.serve.writer import Writer, happens
 
@@ -135,6 +135,7 @@ class Store:
     async def tidy(self) -> None:
         """Delete what is older than retention_days, and what is left of dead workers."""
         await self.database.write(forget_dead, self._clock())
+        await self.database.write(delete_minutes, self._clock())
         if self._days is not None:
             await delete_old(self.database, self._days, now=self._clock())
 

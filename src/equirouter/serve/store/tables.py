@@ -18,13 +18,13 @@ __all__ = [
     "CHARGED",
     "OPEN",
     "accounts",
+    "counts",
     "feedback",
-    "hours",
     "keys",
-    "latencies",
     "log",
     "metadata",
     "reservations",
+    "sums",
     "texts",
     "windows",
     "workers",
@@ -157,6 +157,8 @@ log = Table(
     _maybe("cached_input_tokens"),
     _maybe("cache_write_tokens"),
     _maybe("reasoning_tokens"),
+    _maybe("audio_input_tokens"),
+    _maybe("audio_output_tokens"),
     Column("tokens_estimated", Boolean, nullable=False),
     _maybe("cost_nusd"),
     _maybe("predicted_nusd"),
@@ -180,12 +182,14 @@ texts = Table(
     Index(None, "at_us"),
 )
 
-# What users said of answers: the last word on each. score: from 0 to 1.
+# What users said of answers: the last word on each. at_us: when its request started. score: from 0
+# to 1.
 feedback = Table(
     "feedback",
     metadata,
     Column("request_id", Text, primary_key=True),
     _number("at_us"),
+    _number("given_at_us"),
     Column("key_id", String(32), nullable=True),
     Column("model", Text, nullable=True),
     Column("score", Float(53), nullable=False),
@@ -193,18 +197,21 @@ feedback = Table(
     Index(None, "at_us"),
 )
 
-# Sums of the log, which stay when its rows are deleted. hour: Unix hours. key_id, model: "" where
-# there was none. compared: requests whose cost and strongest_nusd are both known.
-hours = Table(
-    "hours",
+# Sums of the log over steps of time, which stay when its rows are deleted; those of one minute are
+# kept for some days. step: seconds; start: Unix seconds. key_id, model: "" where there was none.
+# compared: requests whose cost and strongest_nusd are both known.
+sums = Table(
+    "sums",
     metadata,
-    _number("hour", key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    _number("start", key=True),
     Column("key_id", String(32), primary_key=True),
     Column("model", Text, primary_key=True),
     Column("decided_by", String(16), primary_key=True),
     _number("requests"),
     _number("errors"),
     _number("fallbacks"),
+    _number("estimated"),
     _number("cost_nusd"),
     _number("compared"),
     _number("compared_cost_nusd"),
@@ -214,13 +221,15 @@ hours = Table(
     sqlite_with_rowid=False,
 )
 
-# Latencies counted by size. what: decision, upstream, first_byte or total. bucket: see rows.py.
-latencies = Table(
-    "latencies",
+# Counts over the same steps. kind: "status", with the HTTP status as its name, or "call", with
+# upstream, model and outcome as a JSON list.
+counts = Table(
+    "counts",
     metadata,
-    _number("hour", key=True),
-    Column("what", String(16), primary_key=True),
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-    _number("requests"),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    _number("start", key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("name", Text, primary_key=True),
+    _number("n"),
     sqlite_with_rowid=False,
 )

@@ -7,22 +7,26 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from equirouter.serve.store.engine import BUSY_SECONDS, Database
+from equirouter.serve.store.rows import STEPS
 from equirouter.serve.store.tables import (
     CHARGED,
     OPEN,
+    counts,
     feedback,
     log,
     reservations,
+    sums,
     texts,
     workers,
 )
 
-__all__ = ["checkpoint", "delete_old", "forget_dead"]
+__all__ = ["checkpoint", "delete_minutes", "delete_old", "forget_dead"]
 
 _WAL_BYTES = 4 * 1024 * 1024
 _WAL_FRAMES = 16 * 1024  # pages of 4 KiB: beyond 64 MiB writers are stopped to empty it
 _ROWS_AT_ONCE = 500  # others wait for the lock meanwhile
 _DAY = 86_400
+_MINUTES_KEPT_DAYS = 3
 
 
 async def checkpoint(database: Database) -> None:
@@ -51,7 +55,7 @@ def _checkpoint(connection: sqlite3.Connection) -> None:
 async def delete_old(database: Database, days: int, *, now: float | None = None) -> int:
     """Delete log entries, texts and feedback that are older; how many log entries.
 
-    The sums per hour stay: they are small, and hold what was spent.
+    The sums stay: they are small, and hold what was spent.
     """
     before_us = round(((time.time() if now is None else now) - days * _DAY) * 1e6)
     deleted = 0
@@ -66,6 +70,13 @@ def _delete_some(connection: sa.Connection, table: sa.Table, before_us: int) -> 
     some = sa.select(key).where(table.c.at_us < before_us).order_by(table.c.at_us)
     gone = connection.execute(sa.delete(table).where(key.in_(some.limit(_ROWS_AT_ONCE))))
     return gone.rowcount
+
+
+def delete_minutes(connection: sa.Connection, now: float) -> None:
+    """Delete the sums of single minutes after some days; those of half hours stay."""
+    old = int(now) - _MINUTES_KEPT_DAYS * _DAY
+    for table in (sums, counts):
+        connection.execute(sa.delete(table).where(table.c.step == min(STEPS), table.c.start < old))
 
 
 def forget_dead(connection: sa.Connection, now: float) -> None:

@@ -7,6 +7,7 @@ to, and a budget must not be exceeded. Every such request is in the log, with th
 full"; should the worker turn out to live, its settlements put that right.
 """
 
+import operator
 import os
 import platform
 import time
@@ -18,7 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.store.bulk import add_up
-from equirouter.serve.store.tables import CHARGED, OPEN, accounts, hours, log, reservations, workers
+from equirouter.serve.store.rows import STEPS, SUMS, Place
+from equirouter.serve.store.tables import CHARGED, OPEN, accounts, log, reservations, sums, workers
 
 __all__ = [
     "BEAT_SECONDS",
@@ -26,6 +28,7 @@ __all__ = [
     "DEAD_SECONDS",
     "Watch",
     "charge_dead",
+    "charged_sums",
     "entry",
     "forget_worker",
     "register",
@@ -124,19 +127,19 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
         .returning(c.key_id, c.period, c.day, c.amount_nusd, c.request_id, c.reserved_at)
     ).fetchall()
     money: dict[tuple[str, str, int], list[int]] = {}
-    sums: dict[tuple[int, str, str, str], list[int]] = {}
+    added: dict[Place, list[int]] = {}
     for key_id, period, day, amount, _, at in taken:
         account = money.setdefault((key_id, period, day), [0, 0])
         account[0] += amount
         account[1] -= amount
-        hour = sums.setdefault((at // 3600, key_id, "", ""), [0] * 9)
-        for i, value in ((0, 1), (1, 1), (3, amount)):
-            hour[i] += value
+        for where, values in charged_sums(at, key_id, amount).items():
+            row = added.setdefault(where, [0] * len(values))
+            row[:] = map(operator.add, row, values)
     if taken:
         insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
         rows = [_logged(*row) for row in taken]
         connection.execute(insert(log).on_conflict_do_nothing(), rows)
-    add_up(connection, hours, sums)
+    add_up(connection, sums, added)
     add_up(connection, accounts, money)
     connection.execute(
         sa.update(workers)
@@ -144,6 +147,18 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
         .values(gone_at=int(now))
     )
     return len(taken)
+
+
+def charged_sums(
+    at: int, key_id: str | None, amount_nusd: int, sign: int = 1
+) -> dict[Place, list[int]]:
+    """What a request that was charged in full adds to the table sums; sign -1 takes it back."""
+    row = dict.fromkeys(SUMS, 0) | {
+        "requests": sign,
+        "errors": sign,
+        "cost_nusd": sign * amount_nusd,
+    }
+    return {(step, at - at % step, key_id or "", "", ""): list(row.values()) for step in STEPS}
 
 
 def _logged(
