@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import pytest
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.testing import ROUTER_CHECKS, check_router
@@ -16,6 +16,8 @@ from equirouter.testing.routers import RouterCheck
 
 class Good(Router):
     """Least squares per model, with the penalty as its only setting."""
+
+    model_axes: ClassVar[dict[str, int]] = {"weights_": 1, "mean_": 0}
 
     def __init__(self, *, penalty: float = 1.0) -> None:
         self.penalty = penalty
@@ -258,6 +260,18 @@ class ScoresAreFarOff(Good):
         return self
 
 
+class TakesThemInAnotherOrder(Good):
+    def with_models(self, columns: IntArray) -> Self:
+        return super().with_models(columns[::-1])
+
+
+class ChangesItself(Good):
+    def with_models(self, columns: IntArray) -> Self:
+        self.weights_ = self.weights_[:, columns]
+        self.mean_ = self.mean_[columns]
+        return self
+
+
 BROKEN: list[tuple[Callable[[], Router], str]] = [
     (ComputesInInit, "init_only_stores_its_arguments"),
     (StoresMoreInInit, "init_only_stores_its_arguments"),
@@ -292,6 +306,8 @@ BROKEN: list[tuple[Callable[[], Router], str]] = [
     (AnotherGraph, "the_graph_is_what_predict_does"),
     (LearnsNothing, "it_learns_what_can_be_learned"),
     (ScoresAreFarOff, "scores_are_what_they_say"),
+    (TakesThemInAnotherOrder, "fewer_models_score_as_before"),
+    (ChangesItself, "fewer_models_score_as_before"),
 ]
 
 

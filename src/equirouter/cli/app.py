@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from equirouter import __version__
-from equirouter.cli import bench, data, diagnose, export, keys, paper, report, route, serve, train
+from equirouter.cli import (
+    bench,
+    data,
+    diagnose,
+    export,
+    keys,
+    models,
+    paper,
+    report,
+    route,
+    serve,
+    train,
+)
 from equirouter.cli.common import say
 from equirouter.errors import ConfigError, EquiRouterError, UserError
 
@@ -32,6 +44,7 @@ app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray, RealArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.pricing import ModelPrice
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers import forward
@@ -97,6 +97,18 @@ class CostPredictor(ABC):
     @abstractmethod
     def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
         """Add the nodes that compute what `usd` does; returns the name of the costs."""
+
+    def with_models(self, columns: IntArray) -> Self:
+        """One of these of its models only, columns (M,), in this order; prices are set anew."""
+        at = np.concatenate([columns + side * self.n_models for side in range(self.per_model)])
+        made = type(self)(**self.settings)
+        made.weights_ = self.weights_ | {
+            name: np.ascontiguousarray(self.weights_[name][at])
+            for name in ("out.weight", "out.bias")
+        }
+        made.mean_, made.spread_ = self.mean_[at], self.spread_[at]
+        made.lowest_ = self.lowest_[at]
+        return made
 
     def _learn(
         self,

@@ -3,6 +3,7 @@
     benchmark.py    run_benchmark: fit on train, choose on validation, measure on test
     fit.py          fit_pipeline: one pipeline, calibrated and measured
     calibrating.py  the promises of a pipeline, and what it does when it is made
+    pool.py         a pipeline at other prices, or without a model
     stages.py       the stages of a pipeline on one split, and what they choose together
     early_exit.py   when a cheap stage may decide alone
     described.py    descriptions of the models, for the routers that read them

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
@@ -44,6 +44,8 @@ class AvengersProRouter(Router):
             },
         }
     )
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"values_": 1})
 
     def __init__(
         self,
@@ -94,6 +96,14 @@ class AvengersProRouter(Router):
             values = _reciprocal_rank(values, cluster_means(cost_usd, labels, len(values)))
         self.values_ = values.astype(np.float32)  # (C, K)
         return self
+
+    def with_models(self, columns: IntArray) -> Self:
+        """See Router.with_models; ranks are counted anew among the models that are left."""
+        fewer = super().with_models(columns)
+        if self.value == "reciprocal_rank":
+            order = np.argsort(-fewer.values_, axis=1, kind="stable")
+            fewer.values_ = (1.0 / (np.argsort(order, axis=1) + 1)).astype(np.float32)
+        return fewer
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """What the nearest clusters say of each model (N, K)."""

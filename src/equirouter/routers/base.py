@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError, PipelineError
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class Router(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     """Named sets of keyword arguments, written NAME:PRESET on the command line."""
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """The axis along which learned arrays have the models, by their names in `state`; arrays that
+    are not named have none. Empty: which models a router has cannot be changed after training."""
+
     @property
     @abstractmethod
     def scores_are(self) -> ScoresAre:
@@ -94,6 +98,23 @@ class Router(ABC):
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that make an equal, unfitted router."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def with_models(self, columns: IntArray) -> Self:
+        """A router of these of its models only, columns (M,), in this order; nothing is trained.
+
+        Raises ConfigError for a router whose models cannot be taken apart.
+        """
+        if not self.model_axes:
+            raise ConfigError(
+                f"{type(self).__name__} cannot go on without one of its models: train again"
+            )
+        state = {
+            name: np.ascontiguousarray(np.take(array, columns, axis=self.model_axes[name]))
+            if name in self.model_axes
+            else array
+            for name, array in self.state().items()
+        }
+        return type(self)(**self.settings).restore(state)
 
     @property
     def n_parameters(self) -> int:

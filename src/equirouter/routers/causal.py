@@ -50,6 +50,10 @@ class CausalRouter(Router):
         {"default": {}, "original": {"loss": "classification", "epochs": 300}}
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"weights_.out.weight": 0, "weights_.out.bias": 0}
+    )
+
     def __init__(
         self,
         *,

@@ -52,6 +52,10 @@ class EmbedLLMRouter(Router):
         }
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"weights_.models": 0, "weights_.bias": 0}
+    )
+
     def __init__(
         self,
         *,

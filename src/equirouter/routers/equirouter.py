@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
@@ -83,6 +83,8 @@ class EquiRouter(Router):
             "without-ranking-loss": WITHOUT_RANKING_LOSS,
         }
     )
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
 
     def __init__(
         self,
@@ -212,6 +214,22 @@ class EquiRouter(Router):
             columns = stage.promising(estimates, n_full)
             out[row] = stage.completed(estimates, columns, head.scores_at(z, columns))
         return out
+
+    def with_models(self, columns: IntArray) -> Self:
+        """See Router.with_models; a first stage stays where it still leaves models out."""
+        first = self.first_stage_
+        fewer = super().with_models(columns)
+        fewer.first_stage_ = {}
+        if first and fewer._n_full(len(columns)):
+            place = np.empty(len(columns), dtype=np.int64)  # of a column among the cheapest
+            rank = np.argsort(first["by_cost"])[columns]
+            place[np.argsort(rank, kind="stable")] = np.arange(len(columns))
+            fewer.first_stage_ = {
+                "vectors": first["vectors"][columns],
+                "level": first["level"][columns],
+                "by_cost": np.argsort(place),
+            }
+        return fewer
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` gave. Returns self."""

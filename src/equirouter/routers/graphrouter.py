@@ -69,6 +69,8 @@ class GraphRouter(DescriptionRouter):
         }
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+
     def __init__(
         self,
         *,

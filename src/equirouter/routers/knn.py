@@ -1,7 +1,8 @@
 """KNNRouter: a model is as good as it was on the nearest training queries (paper, App. A.2)."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,10 @@ class KNNRouter(Router):
     neighbours; "auto" is exact up to EXACT_UP_TO training queries and "faiss" beyond. Only fit
     needs faiss (extra `index`). Source: Stripelis et al. 2024; k = 50 in the paper, App. A.2.
     """
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"performance_": 1, "mean_performance_": 0}
+    )
 
     def __init__(self, *, k: int = 50, index: IndexKind = "auto") -> None:
         self.k = k

@@ -35,6 +35,10 @@ class LinearRouter(Router):
         {"default": {}, "original": {"alpha": 0.0}}
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"coef_": 0, "intercept_": 0, "alpha_": 0}
+    )
+
     def __init__(self, *, alpha: float | None = None) -> None:
         self.alpha = alpha
 

@@ -51,6 +51,8 @@ class MIRTRouter(DescriptionRouter):
         {"default": {}, "original": {"warm_up": 0.3, "epochs": 9, "batch_size": 25}}
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+
     def __init__(
         self,
         *,

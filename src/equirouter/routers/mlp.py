@@ -1,7 +1,8 @@
 """MLPRouter: a two-layer network that predicts every model's performance (paper, App. A.2)."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
@@ -22,6 +23,10 @@ class MLPRouter(Router):
     hidden: width of the hidden layer. The rest as in training.Schedule; the defaults are those of
     App. A.2 (30 epochs, batch 2048, Adam 1e-3). Source: Stripelis et al. 2024; Hari & Thomson 2023.
     """
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"weights_.out.weight": 0, "weights_.out.bias": 0}
+    )
 
     def __init__(
         self,

@@ -55,6 +55,8 @@ class NIRTRouter(DescriptionRouter):
         {"default": {}, "original": {"epochs": 5, "batch_size": 25}}
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+
     def __init__(
         self,
         *,

@@ -59,6 +59,8 @@ class RouterDCRouter(Router):
         }
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+
     def __init__(
         self,
         *,

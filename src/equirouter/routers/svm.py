@@ -35,6 +35,8 @@ class SVMRouter(Router):
         {"default": {}, "original": {"loss": "absolute", "epsilon": 0.0, "c": 1.0}}
     )
 
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"coef_": 0, "intercept_": 0})
+
     def __init__(
         self,
         *,

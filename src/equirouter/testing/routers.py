@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.errors import DataError, EquiRouterError
+from equirouter.errors import ConfigError, DataError, EquiRouterError
 from equirouter.routers import Router, Validation
 from equirouter.testing.expect import expect, expect_close, expect_error, expect_same_bits
 from equirouter.testing.problems import Toy, fit_described, make_toy
@@ -259,6 +259,22 @@ def scores_are_what_they_say(make: RouterFactory) -> None:
     )
 
 
+def fewer_models_score_as_before(make: RouterFactory) -> None:
+    """Without one of its models a router scores the others as it did, or refuses to go on."""
+    toy = make_toy()
+    router = _fit(make(), toy)
+    x, columns = _inputs(router, toy), np.array([2, 0])
+    if not router.model_axes:
+        expect_error(lambda: router.with_models(columns), ConfigError, "train again", "no axes")
+        return
+    before = router.predict(x)
+    found = router.with_models(columns).predict(x)
+    expect_same_bits(router.predict(x), before, "with_models changed the router itself")
+    expect(found.shape == (len(x), 2), f"scores of two models are {found.shape}")
+    if router.scores_are == "expected_performance":  # others may rank among all that are there
+        expect_close(found, before[:, columns], 1e-5, "scores of the models that are left")
+
+
 ROUTER_CHECKS: tuple[RouterCheck, ...] = (
     init_only_stores_its_arguments,
     presets_can_be_made,
@@ -277,6 +293,7 @@ ROUTER_CHECKS: tuple[RouterCheck, ...] = (
     the_graph_is_what_predict_does,
     it_learns_what_can_be_learned,
     scores_are_what_they_say,
+    fewer_models_score_as_before,
 )
 
 

@@ -1,0 +1,275 @@
+"""`equirouter models`: the pool of a trained pipeline, and what changes in it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+
+if TYPE_CHECKING:
+    from equirouter.pipeline import RoutingPipeline
+    from equirouter.prices import Price
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List the models of a pipeline, change their prices, and take models out.",
+    rich_markup_mode=None,
+)
+
+DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
+NameOption = Annotated[
+    str, typer.Option(metavar="MODEL", help="The model, as `models list` has it.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the changed pipeline is saved; default: in its place."),
+]
+NewQualityOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE", help="A new target for calls that name none; default: the one it had."
+    ),
+]
+
+
+def _usd(help_: str, *names: str) -> Any:  # noqa: ANN401  # what Annotated takes
+    return typer.Option(*names, metavar="USD", min=0.0, help=help_)
+
+
+@app.command("list")
+def list_(pipeline: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List the models: performance and cost on the validation queries, and prices."""
+    from equirouter.evaluation.pool import described_models
+    from equirouter.pipeline import RoutingPipeline
+
+    rows = described_models(RoutingPipeline.load(pipeline))
+    if as_json:
+        print_json(rows)
+        return
+    del quiet
+    header = ("model", "performance", "cost USD", "input", "output", "")
+    lines = [header, *(_listed(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:5], widths[1:5], strict=True)]
+        typer.echo("  ".join([*cells, line[5]]).rstrip())
+
+
+def _listed(row: dict[str, Any]) -> tuple[str, ...]:
+    price = row["price"] or {}
+    marks = [mark for mark in ("strongest", "cheapest") if row[mark]]
+    if row["price"] != row["trained_price"]:
+        marks.append("price changed")
+    return (
+        row["model"],
+        "" if row["performance"] is None else f"{row['performance']:.4f}",
+        "" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}",
+        *(f"{price[side]:g}" if price else "?" for side in _SIDES),
+        ", ".join(marks),
+    )
+
+
+_SIDES = ("input_usd_per_mtok", "output_usd_per_mtok")
+
+
+InputOption = Annotated[float | None, _usd("Per million tokens of the prompt.", "--input")]
+OutputOption = Annotated[float | None, _usd("Per million tokens of the answer.")]
+CachedOption = Annotated[float | None, _usd("Of the prompt, read from a cache.")]
+WriteOption = Annotated[float | None, _usd("Of the prompt, written to a cache.")]
+LongWriteOption = Annotated[float | None, _usd("The same, kept for longer.")]
+ReasoningOption = Annotated[float | None, _usd("Of the answer, not shown.")]
+AudioInputOption = Annotated[float | None, _usd("Of the prompt, sound.")]
+AudioOutputOption = Annotated[float | None, _usd("Of the answer, sound.")]
+WasInputOption = Annotated[
+    float | None, _usd("What the prompt cost in the outcomes, where that is not known.")
+]
+WasOutputOption = Annotated[float | None, _usd("The same of the answer.")]
+PricedOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="The model, as `models list` has it; with --table or --shipped it may be left out: "
+        "then all models that the table has.",
+    ),
+]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A table of prices, TOML or JSON (docs/models.md)."),
+]
+ShippedOption = Annotated[
+    bool, typer.Option("--shipped", help="The table of prices that comes with the package.")
+]
+
+
+@app.command()
+def price(
+    pipeline: DirArgument,
+    name: PricedOption = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    cached_input: CachedOption = None,
+    cache_write: WriteOption = None,
+    long_cache_write: LongWriteOption = None,
+    reasoning: ReasoningOption = None,
+    audio_input: AudioInputOption = None,
+    audio_output: AudioOutputOption = None,
+    was_input: WasInputOption = None,
+    was_output: WasOutputOption = None,
+    table: TableOption = None,
+    shipped: ShippedOption = False,
+    quality: NewQualityOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Change prices: predicted costs and operating points follow, nothing is trained."""
+    from equirouter.evaluation.pool import repriced
+    from equirouter.pipeline import RoutingPipeline
+
+    before = RoutingPipeline.load(pipeline)
+    stated = {
+        "input": input_,
+        "output": output,
+        "cached_input": cached_input,
+        "cache_write": cache_write,
+        "long_cache_write": long_cache_write,
+        "reasoning": reasoning,
+        "audio_input": audio_input,
+        "audio_output": audio_output,
+    }
+    prices = _new_prices(before, name, stated, table, shipped=shipped)
+    was = _was(prices, was_input, was_output)
+    after = repriced(before, prices, was=was, quality=quality)
+    folder = after.save(out or pipeline)
+    rows = [_factors(after, model) for model in after.models if model in prices]
+    if as_json:
+        points = _operating_points(before, after)
+        print_json({"pipeline": str(folder), "models": rows, **points})
+    elif not quiet:
+        for row in rows:
+            typer.echo(_said_of_price(row))
+        typer.echo(_said_of_points(before, after))
+
+
+def _new_prices(
+    pipeline: "RoutingPipeline",
+    name: str | None,
+    stated: dict[str, float | None],
+    table: Path | None,
+    *,
+    shipped: bool,
+) -> "dict[str, Price]":
+    """The prices that are asked for, by model."""
+    from equirouter.errors import ConfigError
+    from equirouter.evaluation.pool import model_column
+    from equirouter.pricetable import price_from, read_price_table, shipped_prices
+
+    given = {f"{side}_usd_per_mtok": usd for side, usd in stated.items() if usd is not None}
+    ways = [bool(given), table is not None, shipped]
+    if sum(ways) != 1:
+        raise ConfigError("give the new price in one way: --input and --output, --table, --shipped")
+    if name is not None:
+        model_column(pipeline, name)
+    if given:
+        if name is None:
+            raise ConfigError("--name says whose price it is: give the name of a model")
+        return {name: price_from(given, f"the price of {name!r}")}
+    known = shipped_prices() if table is None else read_price_table(table)
+    if name is not None:
+        return {name: known.price(name)}
+    found = {model: known.prices[model] for model in pipeline.models if model in known.prices}
+    if not found:
+        raise ConfigError(f"{known.place} has none of the models {', '.join(pipeline.models)}")
+    return found
+
+
+def _was(
+    prices: "dict[str, Price]", was_input: float | None, was_output: float | None
+) -> "dict[str, Price] | None":
+    from equirouter.errors import ConfigError
+    from equirouter.prices import Price
+
+    if was_input is None and was_output is None:
+        return None
+    if was_input is None or was_output is None or len(prices) != 1:
+        raise ConfigError("--was-input and --was-output are given together, and for one model")
+    return dict.fromkeys(prices, Price(was_input, was_output))
+
+
+def _factors(pipeline: "RoutingPipeline", model: str) -> dict[str, Any]:
+    """By how much the costs of a model changed since training, on the validation queries."""
+    from equirouter.evaluation.pool import cost_factor
+
+    factor, low, high = cost_factor(pipeline, model)
+    return {"model": model, "factor": factor, "low": low, "high": high}
+
+
+def _said_of_price(row: dict[str, Any]) -> str:
+    said = f"{row['model']}: calls cost {row['factor']:.4g} of what they cost in training"
+    if row["low"] != row["high"]:
+        said += (
+            f" (between {row['low']:.4g} and {row['high']:.4g}: how much of a cost was for the "
+            "prompt is estimated)"
+        )
+    return said
+
+
+def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> dict[str, Any]:
+    """The operating point of the quality that counts when a call names none, before and after."""
+    found = {}
+    for when, pipeline in (("before", before), ("after", after)):
+        point = pipeline.calibration.operating_point(pipeline.quality, pipeline.confidence)
+        found[when] = {
+            "quality": pipeline.quality,
+            pipeline.calibration.setting: point.value,
+            "relative_performance": point.relative_performance,
+            "relative_cost": point.relative_cost,
+        }
+    return found
+
+
+def _said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
+    setting = after.calibration.setting
+    old, new = _operating_points(before, after).values()
+    return (
+        f"quality {after.quality:g} of the strongest model: {setting} {new[setting]:.6g} (was "
+        f"{old[setting]:.6g}), at {new['relative_cost']:.1%} of its cost (was "
+        f"{old['relative_cost']:.1%})"
+    )
+
+
+@app.command()
+def remove(
+    pipeline: DirArgument,
+    name: NameOption,
+    quality: NewQualityOption = None,
+    out: OutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take a model out: the others are scored as they were, operating points are found anew."""
+    from equirouter.evaluation.pool import without
+    from equirouter.pipeline import RoutingPipeline
+
+    before = RoutingPipeline.load(pipeline)
+    after = without(before, name, quality=quality)
+    folder = after.save(out or pipeline)
+    if as_json:
+        print_json(
+            {
+                "pipeline": str(folder),
+                "models": list(after.models),
+                **_operating_points(before, after),
+            }
+        )
+    elif not quiet:
+        if before.baseline and after.baseline and name == before.baseline.strongest:
+            say(
+                f"{name} was the strongest model: a quality is now a share of what "
+                f"{after.baseline.strongest} does"
+            )
+        typer.echo(f"without {name}: {len(after.models)} models left")
+        typer.echo(_said_of_points(before, after))

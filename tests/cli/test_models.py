@@ -1,0 +1,105 @@
+"""The commands that change the pool of a pipeline."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invoke import invoke
+
+
+@pytest.fixture
+def folder(pipeline: Path, tmp_path: Path) -> Path:
+    """A copy of a trained pipeline, to be changed."""
+    return Path(shutil.copytree(pipeline, tmp_path / "pipeline"))
+
+
+def test_the_models_are_listed(pipeline: Path) -> None:
+    ran = invoke("models", "list", pipeline, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    rows = json.loads(ran.out)
+    assert [row["model"] for row in rows] == ["small", "middle", "large"]
+    assert [row["strongest"] for row in rows] == [False, False, True]
+    assert [row["cheapest"] for row in rows] == [True, False, False]
+    assert rows[2]["cost_usd"] == pytest.approx(0.01, rel=0.2)
+    assert rows[0]["price"] is None
+    shown = invoke("models", "list", pipeline).out.splitlines()
+    assert shown[0].split() == ["model", "performance", "cost", "USD", "input", "output"]
+    assert shown[3].startswith("large")
+    assert shown[3].endswith("strongest")
+
+
+def test_a_price_changes_costs_and_operating_points(folder: Path) -> None:
+    before = json.loads(invoke("route", folder, "a query", "--lambda", "1", "--json").out)
+    options = ["--name", "large", "--input", "1", "--output", "3"]
+    was = ["--was-input", "10", "--was-output", "30"]
+    ran = invoke("models", "price", folder, *options, *was, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["pipeline"] == str(folder)
+    assert found["models"] == [{"model": "large", "factor": 0.1, "low": 0.1, "high": 0.1}]
+    assert found["after"]["lambda"] != found["before"]["lambda"]
+    after = json.loads(invoke("route", folder, "a query", "--lambda", "1", "--json").out)
+    costs = [decision["predicted_costs_usd"]["large"] for decision in (before, after)]
+    assert costs[1] == pytest.approx(0.1 * costs[0])
+    listed = json.loads(invoke("models", "list", folder, "--json").out)[2]
+    assert listed["price"] == {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 3.0}
+    assert listed["trained_price"] == {"input_usd_per_mtok": 10.0, "output_usd_per_mtok": 30.0}
+    assert "price changed" in invoke("models", "list", folder).out
+
+
+def test_prices_from_a_table(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "prices.toml"
+    table.write_text(
+        "[models.large]\ninput_usd_per_mtok = 5\noutput_usd_per_mtok = 5\n"
+        "[models.unknown]\ninput_usd_per_mtok = 1\noutput_usd_per_mtok = 1\n"
+    )
+    was = ["--was-input", "10", "--was-output", "10"]
+    other = tmp_path / "other"
+    ran = invoke("models", "price", folder, "--table", table, *was, "--out", other)
+    assert ran.code == 0, ran.err
+    assert "large: calls cost 0.5 of what they cost in training" in ran.out
+    assert "quality 0.3 of the strongest model: lambda" in ran.out
+    assert json.loads(invoke("models", "list", folder, "--json").out)[2]["price"] is None
+    assert json.loads(invoke("models", "list", other, "--json").out)[2]["price"] is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--name", "large"], "give the new price in one way"),
+        (["--name", "large", "--input", "1", "--output", "1", "--shipped"], "in one way"),
+        (["--input", "1", "--output", "1"], "--name says whose price it is"),
+        (["--name", "huge", "--input", "1", "--output", "1"], "no model 'huge'"),
+        (["--name", "large", "--input", "1"], "output_usd_per_mtok is missing"),
+        (["--name", "large", "--input", "1", "--output", "1"], "--was-input"),
+        (
+            ["--name", "large", "--input", "1", "--output", "1", "--was-input", "1"],
+            "are given together",
+        ),
+        (["--shipped"], "has none of the models small, middle, large"),
+        (["--shipped", "--name", "large"], "no price of 'large'"),
+        (["--table", "none.toml"], "none.toml: cannot be read"),
+    ],
+)
+def test_a_price_that_cannot_be_is_refused(folder: Path, options: list[str], message: str) -> None:
+    before = (folder / "pipeline.json").read_bytes()
+    ran = invoke("models", "price", folder, *options)
+    assert ran.code == 2
+    assert message in ran.err
+    assert (folder / "pipeline.json").read_bytes() == before
+
+
+def test_a_model_is_taken_out(folder: Path) -> None:
+    ran = invoke("models", "remove", folder, "--name", "large")
+    assert ran.code == 0, ran.err
+    assert "large was the strongest model" in ran.err
+    assert "without large: 2 models left" in ran.out
+    decision = json.loads(invoke("route", folder, "a query", "--json").out)
+    assert decision["model"] in ("small", "middle")
+    assert set(decision["scores"]) == {"small", "middle"}
+    ran = invoke("models", "remove", folder, "--name", "large", "--json")
+    assert ran.code == 2
+    assert "no model 'large'" in json.loads(ran.out)["error"]["message"]
+    assert invoke("models", "remove", folder, "--name", "small").code == 2
