@@ -115,6 +115,9 @@ class Remembered:
     def observe(self, record: RequestRecord) -> None:
         self.records.append(record)
 
+    async def close(self) -> None:
+        pass
+
     def in_flight(self, change: int) -> None:
         self.running += change
 

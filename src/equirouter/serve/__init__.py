@@ -7,6 +7,7 @@ parts.py        what the gateway expects of planner, admission, log, metrics and
 chat.py         what is read of a body: messages, limits, what a model must be able to do
 responses.py    a request of the Responses API, read as a chat
 embeddings.py   a request for embeddings
+admin.py        state of the gateway, a new pipeline; adminkeys.py: keys over HTTP
 access.py       who may look at the gateway itself
 local.py        what is answered without keys: programs of this machine only
 controls.py     what a request asks of the router: by model name, in its body, by headers

@@ -93,6 +93,10 @@ class Admission:
         except StoreGoneError as error:
             raise _store_gone() from error
 
+    def forget(self) -> None:
+        """Keys were made or revoked by this worker: look all of them up again."""
+        self._known.forget()
+
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> AnyTicket:
@@ -154,6 +158,11 @@ class _KnownKeys:
             if stale and known is not None and known[0] is not None:
                 return known[0]
             raise
+
+    def forget(self) -> None:
+        """Believe nothing that was looked up."""
+        self._keys.clear()
+        self._any = (self._any[0], -math.inf)
 
     async def _ask(self, hash_: str) -> Key | None:
         found = await self._database.read(find_key, hash_)

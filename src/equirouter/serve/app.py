@@ -1,6 +1,6 @@
 """The gateway: its parts put together, and the web application around them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -25,7 +25,11 @@ ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
 
 
 class Gateway:
-    """What answers requests, made of its parts."""
+    """What answers requests, made of its parts.
+
+    routes: of parts that have pages of their own; under /admin they are for administrators. reload:
+    takes a new pipeline, None where there is no pipeline.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,8 @@ class Gateway:
         metrics: Metrics,
         events: Events,
         tracer: Tracer | None = None,
+        routes: Sequence[web.RouteDef] = (),
+        reload: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.settings = settings
         self.pool = pool
@@ -47,6 +53,8 @@ class Gateway:
         self.metrics = metrics
         self.events = events
         self.tracer = tracer
+        self.routes = routes
+        self.reload = reload
         self.is_draining = False
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,
@@ -72,6 +80,9 @@ def make_app(gateway: Gateway) -> web.Application:
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, endpoints.guarded(gateway, handler))
+    app.on_shutdown.append(lambda _app: gateway.events.close())  # else they would never end
     if gateway.settings.telemetry.metrics:
         app.router.add_get("/metrics", endpoints.guarded(gateway, endpoints.metrics))
+    for route in gateway.routes:
+        app.router.add_route(route.method, route.path, endpoints.of_part(gateway, route))
     return app

@@ -1,11 +1,21 @@
 """The parts of the gateway put together from the settings, and taken apart again."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from aiohttp import web
+
+from equirouter import __version__
+from equirouter.prices import Price
+from equirouter.serve.admin import admin_routes
+from equirouter.serve.adminkeys import key_routes
 from equirouter.serve.admission import Admission
 from equirouter.serve.app import Gateway
+from equirouter.serve.dashboard import View, dashboard_routes
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.events import Hub
 from equirouter.serve.keys import any_keys
 from equirouter.serve.metrics import Metrics
 from equirouter.serve.pool import Pool
@@ -13,8 +23,9 @@ from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.store.engine import StoreGoneError
 from equirouter.serve.store.migrate import migrate
+from equirouter.serve.store.reports import StoreReports
 from equirouter.serve.store.store import Store, open_database
-from equirouter.serve.temporary import NamedPlanner, Nothing
+from equirouter.serve.temporary import NamedPlanner
 from equirouter.serve.tracing import Tracer
 from equirouter.serve.upstream import open_session
 
@@ -35,19 +46,62 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     async with open_session() as session:
         pool = Pool(settings, session, told=metrics.breaker)
         store = await Store.open(settings.store)
+        hub = Hub(StoreReports(store.database))
+        admission = Admission(store, settings.keys)
         try:
             yield Gateway(
                 settings,
                 pool=pool,
                 planner=NamedPlanner(pool),
-                admission=Admission(store, settings.keys),
+                admission=admission,
                 log=_CountedLog(store, metrics),
                 metrics=metrics,
-                events=Nothing(),
+                events=hub,
                 tracer=tracer,
+                routes=_routes(settings, pool, store, hub, admission),
             )
         finally:
             await _close(store, tracer)
+
+
+def _routes(
+    settings: GatewaySettings, pool: Pool, store: Store, hub: Hub, admission: Admission
+) -> list[web.RouteDef]:
+    """The dashboard, and what administrators ask for."""
+    started = time.time()
+
+    def status() -> dict[str, object]:
+        return {
+            "version": __version__,
+            "started_at": started,
+            "workers": settings.server.workers,
+            "log_queued": store.queued,
+            "log_dropped": store.dropped,
+            "store_failing": store.failing,
+        }
+
+    async def reload() -> dict[str, object]:
+        raise GatewayError(409, "no pipeline is configured", code="no_pipeline")
+
+    routes = [
+        *admin_routes(status, reload),
+        *key_routes(store.database, settings.models, settings.limits, admission.forget),
+    ]
+    if settings.telemetry.dashboard:
+        view = View(
+            StoreReports(store.database),
+            hub,
+            models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
+            collapse_settings=settings.collapse,
+            breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
+            status=status,
+        )
+        routes += dashboard_routes(view)
+    return routes
+
+
+def _dearness(price: Price) -> float:
+    return price.input_usd_per_mtok + price.output_usd_per_mtok
 
 
 class _CountedLog:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 from aiohttp import web
 
-from equirouter.serve.access import metrics_reader
+from equirouter.serve.access import admin, metrics_reader
 from equirouter.serve.body import read_body
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.controls import VIRTUAL_MODELS, read_control
@@ -33,6 +33,7 @@ __all__ = [
     "json_response",
     "metrics",
     "models",
+    "of_part",
     "readyz",
     "responses",
 ]
@@ -143,6 +144,21 @@ def error_response(error: GatewayError) -> web.Response:
         status=error.status,
         headers={**error.headers, "Content-Type": "application/json"},
     )
+
+
+def of_part(
+    gateway: "Gateway", route: web.RouteDef
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A part's own handler; what is under /admin is for administrators."""
+    is_admin = route.path.startswith("/admin")
+
+    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+        if is_admin:
+            await admin(gateway, request)
+        found: web.StreamResponse = await route.handler(request)
+        return found
+
+    return guarded(gateway, handler)
 
 
 def guarded(

@@ -83,3 +83,6 @@ class Events(Protocol):
 
     def publish(self, record: RequestRecord) -> None:
         """Tell the listeners of a finished request. Never blocks."""
+
+    async def close(self) -> None:
+        """End every listener's feed: the process is going to stop."""

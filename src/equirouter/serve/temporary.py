@@ -7,7 +7,7 @@ from equirouter.serve.pool import Pool
 from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
 from equirouter.serve.usage import upper_nusd
 
-__all__ = ["NamedPlanner", "Nothing"]
+__all__ = ["NamedPlanner"]
 
 
 class NamedPlanner:
@@ -20,11 +20,15 @@ class NamedPlanner:
 
     async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
         """See Planner."""
-        del control, key
+        del control
         route = self._pool.routes.get(chat.model)
         if route is None:
             raise GatewayError(
                 404, f"no model {chat.model!r}", code="model_not_found", param="model"
+            )
+        if key is not None and key.models is not None and chat.model not in key.models:
+            raise GatewayError(
+                403, f"this key may not use {chat.model}", type_="permission_error", param="model"
             )
         prompt = sum(estimated_tokens(str(message.get("content"))) for message in chat.messages)
         output = (chat.max_output_tokens or route.settings.max_output_tokens) * chat.n
@@ -33,10 +37,3 @@ class NamedPlanner:
 
     def finished(self, record: RequestRecord) -> None:
         """See Planner."""
-
-
-class Nothing:
-    """Tells nothing."""
-
-    def publish(self, record: RequestRecord) -> None:
-        """See Events."""

@@ -1,0 +1,157 @@
+"""All parts together: keys, money, log, dashboard and metrics of a running gateway."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serve import fake_upstream as fake
+from tests.serve.assembled import Assembled, assembled
+
+COST_USD = 0.00004  # of every answer of the fake provider: see test_completions.py
+
+
+async def _logged(here: Assembled, count: int, key: str | None) -> list[dict[str, Any]]:
+    """The rows of the dashboard's table, when there are so many."""
+    while True:
+        _, found = await here.ask("GET", "/admin/decisions", key=key)
+        rows: list[dict[str, Any]] = found["decisions"]
+        if len(rows) >= count:
+            return rows
+        await asyncio.sleep(0.001)
+
+
+def test_keys_are_made_needed_limited_and_revoked(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            assert (await here.chat())[0] == 200  # no keys yet, and this machine asks
+            admin = await here.new_key(is_admin=True)
+            limits = {"models": ["b"], "budget_usd": 1.0, "period": "day"}
+            user = await here.new_key(by=admin, name="u", requests_per_minute=2, **limits)
+            assert (await here.chat())[0] == 401
+            assert (await here.chat(key="eq-wrong"))[0] == 401
+            assert (await here.chat(key=user, model="a"))[0] == 403
+            assert [(await here.chat(key=user, model="b"))[0] for _ in range(3)] == [200, 200, 429]
+            assert (await here.ask("GET", "/admin/keys", key=user))[0] == 403
+            status, found = await here.ask("GET", "/admin/keys", key=admin)
+            shown = next(one for one in found["keys"] if one["name"] == "u")
+            assert (status, shown["models"], shown["budget_usd"]) == (200, ["b"], 1.0)
+            assert user not in str(found)
+            assert (await here.ask("DELETE", f"/admin/keys/{shown['id']}", key=admin))[0] == 200
+            assert (await here.ask("DELETE", "/admin/keys/nobody", key=admin))[0] == 404
+            assert (await here.chat(key=user, model="b"))[0] == 401
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""},
+        {"colour": 1},
+        {"is_admin": "yes"},
+        {"models": ["nobody"]},
+        {"models": "a"},
+        {"budget_usd": 0},
+        {"budget_usd": True},
+        {"requests_per_minute": 1.5},
+        {"tokens_per_minute": -1},
+        {"period": "year"},
+        {"period": 7},
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            status, _ = await here.ask("POST", "/admin/keys", json={"name": "k", **wrong})
+            assert status == 400
+            assert (await here.ask("POST", "/admin/keys", json=[]))[0] == 400
+            assert (await here.ask("GET", "/admin/keys"))[1] == {"keys": []}
+
+    asyncio.run(run())
+
+
+def test_the_log_and_the_money_agree(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            admin = await here.new_key(is_admin=True)
+            here.upstream.answers("b-theirs", fake.error(400))
+            for model in ("a", "a", "b"):
+                await here.chat(key=admin, model=model)
+            await here.chat(key=admin, stream=True)
+            rows = await _logged(here, 4, admin)
+            assert sum(one["cost_usd"] or 0.0 for one in rows) == pytest.approx(3 * COST_USD)
+            while True:
+                _, found = await here.ask("GET", "/admin/keys", key=admin)
+                if found["keys"][0]["reserved_usd"] == 0:
+                    break
+            assert found["keys"][0]["spent_usd"] == pytest.approx(3 * COST_USD)
+            _, one = await here.ask("GET", f"/admin/decisions/{rows[0]['request_id']}", key=admin)
+            assert one["attempt_list"][0]["model"] == "a"
+            assert (await here.ask("GET", "/admin/decisions/nobody", key=admin))[0] == 404
+
+    asyncio.run(run())
+
+
+def test_a_budget_holds_many_requests_at_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            # each may cost the prompt and 1,000 tokens of 2,000 nano-USD, some 0.002 USD
+            key = await here.new_key(budget_usd=0.0205)
+            go = asyncio.Event()
+            here.upstream.answers("a-theirs", fake.silent(go))
+            asked = [asyncio.ensure_future(here.chat(key=key, max_tokens=1000)) for _ in range(60)]
+            while sum(one.done() for one in asked) < 50:
+                await asyncio.sleep(0.001)
+            go.set()
+            statuses = [(await one)[0] for one in asked]
+            assert statuses.count(200) == len(here.upstream.seen) == 10
+            assert statuses.count(429) == 50
+
+    asyncio.run(run())
+
+
+def test_dashboard_status_and_metrics_are_served(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            await here.chat()
+            status, page = await here.ask("GET", "/dashboard")
+            assert status == 200
+            assert "<html" in page
+            assert (await here.ask("GET", "/admin/summary"))[0] == 200
+            status, found = await here.ask("GET", "/admin/status")
+            assert found["log_dropped"] == 0
+            assert (await here.ask("POST", "/admin/reload"))[0] == 409
+            status, text = await here.ask("GET", "/metrics")
+            line = 'equirouter_requests_total{decided_by="named",endpoint="chat.completions",'
+            assert f'{line}model="a",status="200"}} 1.0' in text
+            assert "equirouter_in_flight 0.0" in text
+            assert 'equirouter_breaker_state{upstream="a"} 0.0' in text
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["/admin/status", "/admin/summary", "/metrics", "/admin/keys"])
+def test_what_a_proxy_passes_on_is_not_from_this_machine(tmp_path: Path, path: str) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            passed_on = {"X-Forwarded-For": "203.0.113.7"}
+            assert (await here.ask("GET", path))[0] == 200
+            assert (await here.ask("GET", path, headers=passed_on))[0] == 403
+            assert (await here.ask("GET", path, headers={"Origin": "https://evil.example"}))[0] in (
+                200 if path == "/metrics" else 403,
+            )
+
+    asyncio.run(run())
+
+
+def test_the_live_feed_ends_when_the_gateway_stops(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here, here.http.get("/admin/events") as feed:
+            assert await feed.content.readline() == b"event: open\n"
+            stopping = asyncio.ensure_future(here.runner.cleanup())
+            await asyncio.wait_for(feed.content.read(), 10)
+            await stopping
+
+    asyncio.run(run())
