@@ -13,6 +13,7 @@ from equirouter.cli import (
     diagnose,
     export,
     keys,
+    log,
     models,
     paper,
     report,
@@ -44,6 +45,7 @@ app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+app.add_typer(log.app, name="log")
 app.add_typer(models.app, name="models")
 
 

@@ -23,6 +23,8 @@ keys.py         keys made, listed and revoked; what each spent
 limits.py       budgets and rates decided on what the store knows: pure functions
 ledger.py       money reserved before a call and settled after it
 writer.py       settlements and the log written behind the requests
+feedback.py     what users say of answers
+export.py       the log as an outcomes table again
 store/          the database of all that
 reporting.py    what the dashboard asks of the store
 metrics.py      Prometheus metrics; sharing.py adds those of several workers up

@@ -1,0 +1,127 @@
+"""`equirouter log`: what the gateway logged."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.keys import ConfigArgument, with_store
+
+if TYPE_CHECKING:
+    from equirouter.serve.export import Exported
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Use what the gateway logged.", rich_markup_mode=None)
+
+TRAIN_NEEDS = 20  # complete queries; evaluation/checks.py says so when there are fewer
+
+
+class ScopeName(StrEnum):
+    """Which part of a conversation is the query."""
+
+    last_user = "last_user"
+    conversation = "conversation"
+    first_user = "first_user"
+
+
+@app.callback()
+def _log() -> None:
+    """Use what the gateway logged."""
+
+
+@app.command()
+def export(
+    config: ConfigArgument,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .jsonl file to write.")
+    ],
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Requests from then on, such as 2027-01-31, in UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Requests before then, in UTC.")
+    ] = None,
+    scope: Annotated[
+        ScopeName | None,
+        typer.Option(help="What of a conversation is the query; default: as the gateway routes."),
+    ] = None,
+    unrated: Annotated[
+        bool, typer.Option("--unrated", help="Also requests without feedback: their costs.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the log as an outcomes table, which `equirouter train` and `bench` read.
+
+    A row per text that was asked, a column per model that answered: performance is the feedback
+    that users gave, averaged, and cost what the calls cost. The texts are there only if the gateway
+    ran with log_texts = true.
+    """
+    from equirouter.data.tables import write_table
+    from equirouter.serve.export import export_log
+
+    begin = _seconds(since, "--since")
+    end = _seconds(until, "--until")
+    found = with_store(
+        config,
+        lambda connection, settings: export_log(
+            connection,
+            since=0.0 if begin is None else begin,
+            until=2.0**40 if end is None else end,
+            scope=settings.pipeline.scope if scope is None else scope.value,
+            window_turns=settings.pipeline.window_turns,
+            unrated=unrated,
+        ),
+    )
+    write_table(found.table, out)
+    if as_json:
+        print_json({"written": str(out), **_counts(found)})
+    elif not quiet:
+        _tell(found, out, unrated=unrated)
+
+
+def _counts(found: "Exported") -> dict[str, int]:
+    return {
+        "n_queries": found.table.n_queries,
+        "n_models": found.table.n_models,
+        "n_complete": found.complete,
+        "requests": found.used,
+        "rated": found.rated,
+        "unrated": found.unrated,
+        "without_text": found.without_text,
+    }
+
+
+def _tell(found: "Exported", out: Path, *, unrated: bool) -> None:
+    """What was written, and what was left out and why."""
+    typer.echo(
+        f"{out}: {found.table.n_queries} queries, {found.table.n_models} models, "
+        f"from {found.used} requests"
+    )
+    if found.without_text:
+        say(f"note: {found.without_text} requests were left out: they were logged without texts")
+    if found.unrated and not unrated:
+        say(f"note: {found.unrated} requests were left out: nobody gave feedback on them")
+    if found.complete < TRAIN_NEEDS:
+        say(
+            f"note: {found.complete} queries have an outcome of every model; training needs "
+            f"{TRAIN_NEEDS} of them. Send some queries to each model by its name, and rate them"
+        )
+
+
+def _seconds(date: str | None, option: str) -> float | None:
+    """Unix seconds of a date or a time, in UTC unless it says otherwise."""
+    if date is None:
+        return None
+    try:
+        found = datetime.fromisoformat(date)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{date!r}: expected a date such as 2027-01-31, or 2027-01-31T12:00", param_hint=option
+        ) from error
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
