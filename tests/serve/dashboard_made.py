@@ -54,7 +54,12 @@ class Made:
             strongest=lambda: STRONGEST,
             collapse=lambda: self.collapse,
             breakers=lambda: self.breakers,
-            status=lambda: {"version": "0.1.0", "pipeline": "5d1c07a2", "workers": 2},
+            status=lambda: {
+                "version": "0.1.0",
+                "pipeline": "5d1c07a2",
+                "workers": 2,
+                "store_failing": None,
+            },
             clock=self.clock,
             keep_seconds=0.0,
         )

@@ -44,19 +44,43 @@ def test_alarms_and_charts_are_of_metrics_that_exist() -> None:
     assert used <= known
 
 
-def test_labels_are_those_of_the_metrics() -> None:
-    metrics = Metrics(models=("m",), upstreams=("u",))
-    labels = {
+def labels_of(metrics: Metrics) -> dict[str, set[str]]:
+    return {
         name: set(collector._labelnames)
         for collector, names in metrics.registry._collector_to_names.items()
         if isinstance(collector, MetricWrapperBase)
         for name in names
     }
+
+
+def test_labels_are_those_of_the_metrics() -> None:
+    labels = labels_of(Metrics(models=("m",), upstreams=("u",)))
     for one in expressions():
         for name, inside in re.findall(r"\b(equirouter_\w+)\{([^}]*)\}", one):
             asked = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside))
             base = re.sub(r"_(bucket|count|sum)$", "", name)
             assert asked <= labels[base] | {"job"}, one
+
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "gateway-operations.md"
+
+
+def test_the_page_on_operations_has_every_metric_and_alarm() -> None:
+    page = OPERATIONS.read_text("utf-8")
+    rows = re.findall(r"^\| `(equirouter_\w+)` \| (\w+) \|(.*)\|$", page, flags=re.MULTILINE)
+    metrics = Metrics(models=("m",), upstreams=("u",))
+    expected = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name: metric.type
+        for metric in metrics.registry.collect()
+    }
+    assert {name: kind for name, kind, _ in rows} == expected
+    labels = labels_of(metrics)
+    for name, _, said in rows:
+        shown = set(re.findall(r"`(\w+)`", said.partition(":")[0]))
+        assert shown - {"kind", "result"} == labels[name] - {"kind", "result"}, name
+    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    alarms = [rule["alert"] for group in groups for rule in group["rules"]]
+    assert re.findall(r"^\| `(EquiRouter\w+)` \|", page, flags=re.MULTILINE) == alarms
 
 
 def promtool(*arguments: str, cwd: Path) -> None:

@@ -1,7 +1,6 @@
 """A day of made traffic, to look at the dashboard with and to test it in a browser."""
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
@@ -52,8 +51,11 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
         input=rng.randint(30, 2400), output=rng.randint(20, 900), cached_input=rng.randint(0, 29)
     )
     weights = (9, 6, 8, 3, 2) if not is_late else (5, 4, 4, 4, 12)
+    removed = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
+    if setting == "budget_usd":
+        weights = (9, 6, 8, 0, 0)
+        removed |= dict.fromkeys(POOL[3:], "the call could cost more than the budget")
     chosen = rng.choices(POOL, weights)[0]
-    removed: Mapping[str, str] = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
     if chosen in removed:
         chosen = "gpt-4o-mini"
     costs = {model: PRICES[model] * rng.uniform(300, 900) / 1e9 for model in POOL}

@@ -1,7 +1,7 @@
 // The panels above the table: figures, collapse, latency, upstreams, feedback, alarms.
 
 import { bar, el, number, show, svg, swatch, table } from "./dom.js";
-import { count, milliseconds, money, percent, plural } from "./format.js";
+import { clock, count, day, milliseconds, money, percent, plural } from "./format.js";
 
 export function figures(data) {
   const all = data.totals;
@@ -182,9 +182,13 @@ export function feedback(data, colours) {
 }
 
 export function footer(data) {
-  show("footer", el("dl", {}, Object.entries(data.status).map(([name, value]) =>
-    el("div", {}, el("dt", {}, name.replaceAll("_", " ")),
-      el("dd", {}, typeof value === "number" ? count(value) : String(value ?? "–"))))));
+  const known = Object.entries(data.status).filter(([, value]) => value !== null);
+  const read = (name, value) => {
+    if (name.endsWith("_at")) return `${day(value)} ${clock(value)}`;
+    return typeof value === "number" ? count(value) : String(value);
+  };
+  show("footer", el("dl", {}, known.map(([name, value]) => el("div", {},
+    el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, read(name, value))))));
 }
 
 const empty = (text) => el("span", { class: "muted" }, text);
