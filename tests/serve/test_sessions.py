@@ -13,7 +13,7 @@ from equirouter.serve.sessions import (
     Sessions,
     history,
     is_tool_loop,
-    kept_model,
+    stays,
     switch_cost_usd,
 )
 from equirouter.serve.settings import SessionSettings
@@ -134,20 +134,20 @@ def decision(setting: str = "lambda", value: float = 10.0, **numbers: tuple[floa
     )
 
 
-@pytest.mark.parametrize(("switch_usd", "stays"), [(0.0, False), (0.0099, False), (0.0101, True)])
-def test_a_switch_must_bring_more_than_it_costs(switch_usd: float, stays: bool) -> None:
+@pytest.mark.parametrize(("switch_usd", "is_kept"), [(0.0, False), (0.0099, False), (0.0101, True)])
+def test_a_switch_must_bring_more_than_it_costs(switch_usd: float, is_kept: bool) -> None:
     # utility 0.9 - 10 * 0.02 = 0.7 against 0.65 - 10 * 0.005 = 0.6: a gain of 0.1, or 0.01 USD
     made = decision(large=(0.9, 0.02), small=(0.65, 0.005))
-    assert kept_model(made, "small", lambda _: switch_usd, "cache") is stays
+    assert stays(made, "small", lambda _: switch_usd, "cache") is is_kept
 
 
 def test_the_other_rules() -> None:
     made = decision(large=(0.9, 0.02), small=(0.65, 0.005))
-    assert not kept_model(made, "small", lambda _: 1e9, "none")
-    assert kept_model(made, "small", lambda _: 0.0, "always-stay")
-    assert not kept_model(made, "large", lambda _: 1e9, "cache")  # nothing to keep from
+    assert not stays(made, "small", lambda _: 1e9, "none")
+    assert stays(made, "small", lambda _: 0.0, "always-stay")
+    assert not stays(made, "large", lambda _: 1e9, "cache")  # nothing to keep from
     budget = decision("budget_usd", 0.1, large=(0.9, 0.02), small=(0.65, 0.005))
-    assert kept_model(budget, "small", lambda _: 0.0, "cache")
+    assert stays(budget, "small", lambda _: 0.0, "cache")
 
 
 @given(
@@ -163,5 +163,5 @@ def test_a_dearer_switch_is_never_made_where_a_cheaper_one_is_not(
     a: float, b: float, cost_a: float, cost_b: float, lambda_: float, usd: float, more: float
 ) -> None:
     made = decision(value=lambda_, best=(a, cost_a), last=(b, cost_b))
-    if kept_model(made, "last", lambda _: usd, "cache"):
-        assert kept_model(made, "last", lambda _: usd + more, "cache")
+    if stays(made, "last", lambda _: usd, "cache"):
+        assert stays(made, "last", lambda _: usd + more, "cache")

@@ -31,10 +31,11 @@ _TOWARDS_ONE = (0.2, 0.5, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class CollapseState:
-    """Of one class. decisions: in the window. share: of them that chose the strongest model.
+    """Of one class. decisions: that are looked at. share: of them that chose the strongest model.
 
-    expected: what calibration saw at their operating points, None where it is not known. is_alarm:
-    whether routing has collapsed; evidence: 1 at the alarm, where it begins.
+    expected: what calibration saw at their operating points; None where that is not known of any in
+    the window, and then all are looked at, else those of which it is. is_alarm: whether routing has
+    collapsed; evidence: 1 where the alarm begins.
     """
 
     decisions: int
@@ -105,11 +106,13 @@ class _Class:
         return before != self._is_alarm
 
     def state(self) -> CollapseState:
-        n = len(self._window)
+        is_known = self._n_known > 0
+        n = self._n_known if is_known else len(self._window)
+        chosen = self._n_known_strongest if is_known else self._n_strongest
         return CollapseState(
             decisions=n,
-            share=self._n_strongest / n if n else 0.0,
-            expected=self._expected / self._n_known if self._n_known else None,
+            share=chosen / n if n else 0.0,
+            expected=self._expected / n if is_known else None,
             is_alarm=self._is_alarm,
             evidence=min(self._evidence(), 1.0),
         )

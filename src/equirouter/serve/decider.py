@@ -50,6 +50,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
+    loaded: LoadedPipeline
     ask: Ask
     image: str | None
     future: "asyncio.Future[Decided]"
@@ -87,7 +88,9 @@ class Decider:
         return self._queue.qsize()
 
     async def decide(self, ask: Ask, image: str | None = None) -> Decided:
-        """Decide one query. image: a data URL, where the encoder reads images.
+        """Decide one query with the pipeline that is loaded now.
+
+        image: a data URL, where the encoder reads images.
 
         If the caller is cancelled while the query waits, it is dropped. Raises whatever the
         pipeline raises, for this query alone.
@@ -99,7 +102,7 @@ class Decider:
         if self._thread is None:
             self._start(loop)
         future: asyncio.Future[Decided] = loop.create_future()
-        self._queue.put(_Job(ask, image, future))
+        self._queue.put(_Job(loaded, ask, image, future))
         return await future
 
     async def reload(self, path: Path | None = None) -> LoadedPipeline:
@@ -157,6 +160,8 @@ class Decider:
 
     def _answers(self, jobs: Sequence[_Job]) -> list[Decided | Exception]:
         """A decision for each job, or why there is none."""
+        if any(job.loaded is not jobs[0].loaded for job in jobs):  # a new pipeline came in between
+            return [self._answers([job])[0] for job in jobs]
         try:
             return list(self._decided(jobs))
         except Exception as error:
@@ -166,7 +171,7 @@ class Decider:
             return [self._answers([job])[0] for job in jobs]
 
     def _decided(self, jobs: Sequence[_Job]) -> list[Decided]:
-        loaded = self._loaded
+        loaded = jobs[0].loaded
         if all(job.image is None for job in jobs):
             found = loaded.pipeline.decide_each([job.ask for job in jobs])
         else:

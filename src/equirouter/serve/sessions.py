@@ -19,7 +19,7 @@ from equirouter.prices import Price
 from equirouter.serve.records import Control, Key
 from equirouter.serve.settings import SessionSettings
 
-__all__ = ["Sessions", "history", "is_tool_loop", "kept_model", "switch_cost_usd"]
+__all__ = ["Sessions", "history", "is_tool_loop", "stays", "switch_cost_usd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,7 @@ def switch_cost_usd(known_tokens: int, old: Price, new: Price) -> float:
     return known_tokens * max(new.input_usd_per_mtok - kept, 0.0) / 1e6
 
 
-def kept_model(
-    decision: Decision, last: str, switch_usd: Callable[[str], float], rule: str
-) -> bool:
+def stays(decision: Decision, last: str, switch_usd: Callable[[str], float], rule: str) -> bool:
     """Whether a conversation stays with the model that answered last, which is not the best now.
 
     last: among the models that may answer, within every limit. switch_usd: what a switch to a model

@@ -160,8 +160,8 @@ class ModelSettings(_Section):
     upstream: who serves it. upstream_model: its name there, None for the same name. price: None
     looks it up in the package's table. context_tokens: prompt and answer together.
     max_output_tokens: what an answer can have at most where the request does not say; it bounds
-    the cost. abilities: None: not known, nothing is ruled out. kind "embedding" is for
-    /v1/embeddings only.
+    the cost. image_tokens: what one image counts at most. abilities: None: not known, nothing is
+    ruled out. kind "embedding" is for /v1/embeddings only.
     """
 
     upstream: str
@@ -170,6 +170,7 @@ class ModelSettings(_Section):
     price: PriceSettings | None = None
     context_tokens: Count | None = None
     max_output_tokens: Count = 4096
+    image_tokens: Count = 1600
     abilities: frozenset[Literal["vision", "tools", "json", "audio"]] | None = None
 
 
@@ -203,8 +204,13 @@ class SessionSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """Limits on what a client may send, and on what an upstream may answer (max_answer_bytes)."""
+    """Limits on what a client may send, and on what an upstream may answer (max_answer_bytes).
 
+    regions: where data may go, by the regions of the upstreams, each of which must then say its
+    own; models elsewhere are never called. None for anywhere.
+    """
+
+    regions: frozenset[str] | None = None
     max_body_bytes: Count = 20 * 1024 * 1024
     max_header_bytes: Count = 16 * 1024
     max_messages: Count = 2048
@@ -307,6 +313,13 @@ class GatewaySettings(_Section):
                 )
             if name.startswith("equirouter/"):
                 raise ValueError(f"models.{name}: names under equirouter/ are the virtual models")
+        if self.limits.regions is not None:
+            for name, upstream in self.upstreams.items():
+                if upstream.region is None:
+                    raise ValueError(
+                        f"upstreams.{name}: no region is set, and limits.regions says where data "
+                        "may go; set it, to one of those or to another that is then never called"
+                    )
         return self
 
     @property

@@ -64,10 +64,14 @@ _WEIGHTS = _weights()
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """text: of all that is written. images: how many pictures; what one is depends on the model."""
+    """text: of all that is written. images: how many pictures; what one is depends on the model.
+
+    caches: whether the request asks the provider to write some of it to a cache.
+    """
 
     text: int
     images: int = 0
+    caches: bool = False
 
     def total(self, per_image: int) -> int:
         """With so many tokens for each image."""
@@ -90,14 +94,19 @@ def prompt_tokens(chat: ChatRequest) -> PromptTokens:
         for name in ("tools", "functions", "response_format", "text")
         if body.get(name)
     ]
-    extra = text_tokens("".join(defined)) if defined else 0
-    return PromptTokens(found.text + extra + PER_REQUEST, found.images)
+    text = "".join(defined)
+    return PromptTokens(
+        found.text + text_tokens(text) + PER_REQUEST,
+        found.images,
+        found.caches or _CACHES in body or _CACHES in text,
+    )
 
 
 def message_tokens(messages: Sequence[Mapping[str, Any]]) -> PromptTokens:
     """Of a part of a conversation."""
     texts: list[str] = []
     more = images = 0
+    caches = False
     for message in messages:
         content = message.get("content")
         if isinstance(content, str):
@@ -105,6 +114,7 @@ def message_tokens(messages: Sequence[Mapping[str, Any]]) -> PromptTokens:
         elif content:
             for part in content:
                 kind = part["type"]
+                caches = caches or _CACHES in part
                 if kind == "image_url":
                     images += 1
                 elif kind in _DATA:
@@ -113,10 +123,12 @@ def message_tokens(messages: Sequence[Mapping[str, Any]]) -> PromptTokens:
                     texts.extend(_each(value for name, value in part.items() if name != "type"))
         if len(message) > 2:
             texts.extend(_beside_content(message))
+            caches = caches or _CACHES in message
     text = text_tokens("".join(texts)) + more + PER_MESSAGE * len(messages)
-    return PromptTokens(text, images)
+    return PromptTokens(text, images, caches)
 
 
+_CACHES = "cache_control"
 _DATA = {
     "input_audio": ("data", AUDIO_CHARACTERS_PER_TOKEN),
     "file": ("file_data", FILE_CHARACTERS_PER_TOKEN),

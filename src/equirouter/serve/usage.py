@@ -10,7 +10,15 @@ from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.settings import GatewaySettings, ModelSettings
 from equirouter.usage import usage_of
 
-__all__ = ["cost_nusd", "model_price", "model_prices", "reported", "tokens_of", "upper_nusd"]
+__all__ = [
+    "cost_nusd",
+    "max_rates",
+    "model_price",
+    "model_prices",
+    "reported",
+    "tokens_of",
+    "upper_nusd",
+]
 
 
 def model_prices(settings: GatewaySettings) -> dict[str, Price]:
@@ -112,31 +120,33 @@ def _is_plain(tokens: Tokens) -> bool:
 
 
 def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
-    """The most that so many tokens can cost: each at the dearest price of its side, in any tier."""
-    tiers = (price, *(tier.price for tier in price.tiers))
-    dearest_input = max(
-        value
-        for tier in tiers
-        for value in (
-            tier.input_usd_per_mtok,
-            tier.cached_input_usd_per_mtok,
-            tier.cache_write_usd_per_mtok,
-            tier.long_cache_write_usd_per_mtok,
-            tier.audio_input_usd_per_mtok,
-        )
-        if value is not None
-    )
-    dearest_output = max(
-        value
-        for tier in tiers
-        for value in (
-            tier.output_usd_per_mtok,
-            tier.reasoning_usd_per_mtok,
-            tier.audio_output_usd_per_mtok,
-        )
-        if value is not None
-    )
-    return nusd((prompt_tokens * dearest_input + output_tokens * dearest_output) / 1e6)
+    """The most that so many tokens can cost, whatever kind of tokens they are."""
+    reached = max_rates(price, caches=True, audio=True)
+    _, of_input, of_output = next(one for one in reversed(reached) if prompt_tokens >= one[0])
+    return nusd((prompt_tokens * of_input + output_tokens * of_output) / 1e6)
+
+
+def max_rates(price: Price, *, caches: bool, audio: bool) -> list[tuple[int, float, float]]:
+    """The most that a million tokens of prompt and of answer can cost, USD, by length of prompt.
+
+    A row (from so many tokens on, input, output) per tier, rising. caches: whether the prompt may
+    be written to a cache, which some providers charge more for; audio: whether there may be sound.
+    """
+    rates = [(0, price), *((tier.above_input_tokens + 1, tier.price) for tier in price.tiers)]
+    rows: list[tuple[int, float, float]] = []
+    for start, tier in rates:
+        of_input = [tier.input_usd_per_mtok]
+        of_output = [tier.output_usd_per_mtok, tier.reasoning_usd_per_mtok or 0.0]
+        if caches:
+            of_input += [tier.cache_write_usd_per_mtok or 0.0]
+            of_input += [tier.long_cache_write_usd_per_mtok or 0.0]
+        if audio:
+            of_input += [tier.audio_input_usd_per_mtok or 0.0]
+            of_output += [tier.audio_output_usd_per_mtok or 0.0]
+        below = rows[-1] if rows else (0, 0.0, 0.0)
+        # the count is an estimate, so a longer prompt is never taken to cost less
+        rows.append((start, max(*of_input, below[1]), max(*of_output, below[2])))
+    return rows
 
 
 def reported(report: object) -> Tokens | None:

@@ -1,0 +1,177 @@
+"""Who may answer a request at all, and what a call can cost at most."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from equirouter.policy import ModelFacts
+from equirouter.prices import Price
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.parts import Availability
+from equirouter.serve.records import Control, Key, nusd
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.tokens import PromptTokens
+from equirouter.serve.usage import max_rates
+
+__all__ = ["OVER_BUDGET", "Bound", "Feasible"]
+
+OVER_BUDGET = "budget: "
+"""How the reason of a model begins that only costs too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a call of one model may have and cost: prompt and answer in tokens, nano-USD."""
+
+    prompt: int
+    output: int
+    nusd: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """rates: by whether the prompt is written to a cache, and whether there is sound.
+
+    context: tokens, None if not known. abilities: the same.
+    """
+
+    rates: Mapping[tuple[bool, bool], Sequence[tuple[int, float, float]]]
+    most_output: int
+    per_image: int
+    context: int | None
+    abilities: frozenset[str] | None
+    always: str | None  # why it may never answer a chat
+    without_responses: bool
+
+
+class Feasible:
+    """Checks the models of the pool against what a request needs and what its key may do.
+
+    available: see Availability. What is not known of a model never rules it out.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, prices: Mapping[str, Price], available: Availability
+    ) -> None:
+        self._settings = settings
+        self._prices = prices
+        self._available = available
+        self._models: dict[str, _Model] = {}
+        self._fixed = lru_cache(maxsize=512)(self._uncached)
+        self.learn({})
+
+    def learn(self, facts: Mapping[str, ModelFacts]) -> None:
+        """Take what a pipeline knows of models; what the settings say counts before it."""
+        self._models = {name: self._model(name, facts.get(name)) for name in self._settings.models}
+        self._fixed.cache_clear()
+
+    def bound(self, model: str, chat: ChatRequest, tokens: PromptTokens) -> Bound:
+        """The most that a call can cost: all tokens that the prompt and all answers may have.
+
+        An answer has what the request allows it, else what the model can give, or has room for.
+        """
+        known = self._models[model]
+        prompt = tokens.text + tokens.images * known.per_image
+        output = chat.max_output_tokens
+        if output is None:
+            output = known.most_output
+            if known.context is not None:
+                output = max(1, min(output, known.context - prompt))
+        output *= chat.n
+        rates = known.rates[tokens.caches, "audio" in chat.needs]
+        row = rates[0]
+        for later in rates[1:]:
+            if prompt >= later[0]:
+                row = later
+        return Bound(prompt, output, nusd((prompt * row[1] + output * row[2]) / 1e6))
+
+    def removed(
+        self,
+        models: Iterable[str],
+        bounds: Mapping[str, Bound],
+        chat: ChatRequest,
+        control: Control,
+        key: Key | None,
+    ) -> dict[str, str]:
+        """The models that may not answer, each with the reason; the budget is looked at last."""
+        allowed = None if key is None else key.models
+        fixed = self._fixed(chat.needs, chat.endpoint == "responses", allowed, control.exclude)
+        limit = None if control.budget_usd is None else nusd(control.budget_usd)
+        found = {}
+        for model in models:
+            bound = bounds[model]
+            reason = (
+                fixed.get(model)
+                or self._too_long(model, bound, chat)
+                or self._available(model)
+                or _too_dear(bound, limit)
+            )
+            if reason is not None:
+                found[model] = reason
+        return found
+
+    def _too_long(self, model: str, bound: Bound, chat: ChatRequest) -> str | None:
+        context = self._models[model].context
+        if context is None:
+            return None
+        needed = bound.prompt + (chat.max_output_tokens or 1)
+        if needed <= context:
+            return None
+        return f"context: about {needed} tokens needed, {context} at most"
+
+    def _uncached(
+        self,
+        needs: frozenset[str],
+        is_responses: bool,
+        allowed: frozenset[str] | None,
+        exclude: frozenset[str],
+    ) -> dict[str, str]:
+        """Reasons that depend on no more than these, which are the same in many requests."""
+        found = {}
+        for name, model in self._models.items():
+            missing = needs - model.abilities if model.abilities is not None else ()
+            if allowed is not None and name not in allowed:
+                found[name] = "the key may not use it"
+            elif name in exclude:
+                found[name] = "excluded by the request"
+            elif model.always is not None:
+                found[name] = model.always
+            elif is_responses and model.without_responses:
+                found[name] = "its upstream has no /v1/responses"
+            elif missing:
+                found[name] = f"abilities: no {', no '.join(sorted(missing))}"
+        return found
+
+    def _model(self, name: str, facts: ModelFacts | None) -> _Model:
+        settings = self._settings.models[name]
+        upstream = self._settings.upstreams[settings.upstream]
+        facts = facts or ModelFacts()
+        given, regions = settings.abilities, self._settings.limits.regions
+        always = None
+        if settings.kind == "embedding":
+            always = "it makes embeddings"
+        elif regions is not None and upstream.region not in regions:
+            always = f"region: {upstream.region}, allowed {', '.join(sorted(regions)) or 'none'}"
+        price = self._prices[name]
+        return _Model(
+            rates={
+                (caches, audio): max_rates(price, caches=caches, audio=audio)
+                for caches in (False, True)
+                for audio in (False, True)
+            },
+            most_output=settings.max_output_tokens,
+            per_image=settings.image_tokens,
+            context=settings.context_tokens or facts.context_tokens,
+            abilities=facts.abilities if given is None else given,
+            always=always,
+            without_responses=not upstream.responses,
+        )
+
+
+def _too_dear(bound: Bound, limit: int | None) -> str | None:
+    if limit is None or bound.nusd <= limit:
+        return None
+    return (
+        f"{OVER_BUDGET}it may cost up to {bound.nusd / 1e9:g} USD ({bound.prompt} tokens of prompt "
+        f"and {bound.output} of answer), {limit / 1e9:g} allowed"
+    )

@@ -1,0 +1,432 @@
+"""Who may answer a request, best first: constraints, budget, session, and a router that fails."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from equirouter.policy import ModelFacts
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.records import Control, Key
+from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
+from tests.serve.planners import Planned, order, uppers
+
+__all__ = ["registered"]  # a fixture
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,ZWFzeQ=="}}
+PNG_AWAY = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    facts = {"small": ModelFacts(abilities=frozenset({"json"}))}
+    return save_pipeline(tmp_path_factory.mktemp("pipeline"), model_facts=facts)
+
+
+@pytest.fixture(scope="module")
+def planned(folder: Path) -> Planned:
+    return Planned(folder)
+
+
+def said(role: str, content: Any = "text", **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+def test_the_plan_is_the_decision_of_the_pipeline(planned: Planned) -> None:
+    controls: tuple[tuple[Control, dict[str, Any]], ...] = (
+        (Control(), {}),
+        (Control(lambda_=50.0), {"lambda_": 50.0}),
+        (Control(quality=0.5), {"quality": 0.5}),
+    )
+    for control, asked in controls:
+        plan = planned.plan("hard task2 query", control)
+        decision = planned.loaded.pipeline.decide("hard task2 query", **asked)
+        assert order(plan) == [decision.model, *decision.fallbacks]
+        assert (plan.setting, plan.value) == (decision.setting, decision.value)
+        assert (plan.scores, plan.predicted_costs_usd) == (
+            decision.scores,
+            decision.predicted_costs_usd,
+        )
+        assert [c.predicted_cost_usd for c in plan.candidates] == [
+            decision.predicted_costs_usd[name] for name in order(plan)
+        ]
+        assert (plan.decided_by, plan.removed, plan.fits) == ("policy", {}, True)
+        assert plan.pipeline == planned.loaded.id
+        assert plan.decision_ms > 0
+
+
+def test_a_named_model_has_a_plan_of_its_own(planned: Planned) -> None:
+    plan = planned.plan(model="extra", max_tokens=500, n=2)
+    # 1,000 tokens of answers at 5 USD per million, and the prompt
+    assert order(plan) == ["extra"]
+    assert uppers(plan)["extra"] == 1000 * 5000 + plan.prompt_tokens * 5000
+    assert (plan.decided_by, plan.setting, plan.max_output_tokens) == ("named", None, 1000)
+
+
+@pytest.mark.parametrize(
+    ("body", "control", "key", "status", "says"),
+    [
+        ({"model": "huge"}, Control(), None, 404, "no model 'huge'; the models are small, middle"),
+        ({"model": "large"}, Control(), Key("k", "k", models=frozenset({"small"})), 403, "large"),
+        ({}, Control(exclude=frozenset({"larg"})), None, 400, "exclude: no model larg"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(
+    planned: Planned,
+    body: dict[str, Any],
+    control: Control,
+    key: Key | None,
+    status: int,
+    says: str,
+) -> None:
+    with pytest.raises(GatewayError, match=says) as refused:
+        planned.plan("query", control, key=key, **body)
+    assert refused.value.status == status
+
+
+def test_a_quality_that_cannot_be_promised_is_refused(tmp_path: Path) -> None:
+    planned = Planned(save_pipeline(tmp_path, confidence=0.95))
+    with pytest.raises(GatewayError, match="cannot be promised with confidence") as refused:
+        planned.plan(control=Control(quality=1.0))
+    assert (refused.value.status, planned.metrics.failures) == (400, 0)
+
+
+def test_without_a_pipeline_only_named_models_are_served() -> None:
+    planned = Planned(None)
+    assert order(planned.plan(model="small")) == ["small"]
+    assert planned.planner.strongest is None
+    with pytest.raises(GatewayError, match=r"needs a pipeline.*pipeline\.path") as refused:
+        planned.plan()
+    assert refused.value.status == 404
+
+
+def constrained(folder: Path) -> Planned:
+    return Planned(
+        folder,
+        upstreams={
+            "there": {"region": "us"},
+            "here": {"base_url": "https://here.example/v1", "region": "eu"},
+        },
+        models={
+            "large": {"upstream": "here", "abilities": ["vision", "tools", "json"]},
+            "middle": {"context_tokens": 2000, "abilities": ["tools"]},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "removed"),
+    [
+        ({}, {}),
+        ({"tools": TOOLS}, {"small": "abilities: no tools"}),  # as the pipeline knows
+        (
+            {"messages": [said("user", [PNG_AWAY, {"type": "text", "text": "What?"}])]},
+            {"small": "abilities: no vision", "middle": "abilities: no vision"},
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            {"middle": "abilities: no json"},
+        ),
+        ({"max_tokens": 1990}, {"middle": "context: about 20"}),
+        (
+            {"messages": [said("user", "word " * 1400)]},
+            {"middle": "context: about 20"},
+        ),
+        ({"endpoint": "responses"}, {"large": "its upstream has no /v1/responses"}),
+    ],
+)
+def test_constraints_remove_models_with_the_reason(
+    folder: Path, body: dict[str, Any], removed: dict[str, str]
+) -> None:
+    planned = constrained(folder)
+    plan = planned.plan(**body)
+    assert set(plan.removed) == set(removed)
+    assert all(plan.removed[name].startswith(reason) for name, reason in removed.items())
+    assert not set(order(plan)) & set(removed)
+    for name in removed:  # a request that names the model meets the same constraint
+        alone = planned.plan(model=name, **body)
+        assert (order(alone), dict(alone.removed)) == ([], {name: plan.removed[name]})
+
+
+def test_regions_keys_exclusion_and_health_remove_too(folder: Path) -> None:
+    key = Key("k", "k", models=frozenset({"middle", "large"}))
+    planned = Planned(
+        folder,
+        upstreams={
+            "there": {"region": "us"},
+            "here": {"base_url": "https://here.example/v1", "region": "eu"},
+        },
+        models={"small": {"upstream": "here"}, "middle": {"upstream": "here"}},
+        limits={"regions": ["eu"]},
+    )
+    assert planned.plan().removed == {"large": "region: us, allowed eu"}
+    assert planned.plan(key=key).removed["small"] == "the key may not use it"
+    assert order(planned.plan(control=Control(exclude=frozenset({"small"})))) == ["middle"]
+    planned.down["middle"] = "unavailable: circuit open"
+    plan = planned.plan(key=key)
+    assert order(plan) == []
+    assert plan.removed["middle"] == "unavailable: circuit open"
+
+
+def test_regions_without_a_region_of_an_upstream_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"upstreams\.there: no region is set"):
+        Planned(folder, limits={"regions": ["eu"]})
+
+
+def test_the_budget_is_held_by_what_a_call_can_cost_at_most(planned: Planned) -> None:
+    """A thousand tokens of answer: large may cost 0.01 USD and more, middle 0.001, small 0.0001."""
+    plan = planned.plan("hard task1 query", Control(budget_usd=0.002))
+    assert set(plan.removed) == {"large"}
+    assert plan.removed["large"].startswith("budget: it may cost up to 0.0102")
+    assert plan.removed["large"].endswith("0.002 allowed")
+    assert set(order(plan)) <= {"small", "middle"}
+    assert (plan.setting, plan.value, plan.fits) == ("budget_usd", 0.002, True)
+    # with a limit on the answer the dearest fits as well
+    short = planned.plan("hard task1 query", Control(budget_usd=0.02), max_tokens=100)
+    assert short.removed == {}
+
+
+def test_when_nothing_fits_the_cheapest_answers_and_it_is_said(planned: Planned) -> None:
+    plan = planned.plan("hard task1 query", Control(budget_usd=1e-6))
+    assert order(plan) == ["small"]
+    assert not plan.fits
+    assert set(plan.removed) == {"middle", "large"}
+    assert plan.scores  # the router was asked all the same
+    assert plan.class_ is None  # there was nothing to choose
+
+
+def test_when_nothing_fits_and_the_rule_is_to_refuse_nobody_answers(folder: Path) -> None:
+    planned = Planned(folder, pipeline={"when_nothing_fits": "refuse"})
+    plan = planned.plan(control=Control(budget_usd=1e-6))
+    assert order(plan) == []
+    assert all(reason.startswith("budget: ") for reason in plan.removed.values())
+    assert set(plan.removed) == {"small", "middle", "large"}
+
+
+def test_a_named_model_over_the_budget_does_not_answer(planned: Planned) -> None:
+    plan = planned.plan(model="large", control=Control(budget_usd=0.002))
+    assert order(plan) == []
+    assert plan.removed["large"].startswith("budget: it may cost up to")
+
+
+def test_an_operating_point_that_nobody_fits_says_so(tmp_path: Path) -> None:
+    file = save_pipeline(tmp_path, policy="budget") / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    points = described["policy"]["calibration"]["points"]
+    described["policy"]["calibration"]["points"] = [point * 1e-6 for point in points]
+    file.write_text(json.dumps(described), "utf-8")
+    planned = Planned(tmp_path, pipeline={"when_nothing_fits": "refuse"})
+    plan = planned.plan("hard task1 query")
+    assert order(plan) == []
+    assert set(plan.removed) == {"small", "middle", "large"}
+    assert all("expected to cost" in reason for reason in plan.removed.values())
+    # the other rule lets the cheapest answer
+    assert order(Planned(tmp_path).plan("hard task1 query")) == ["small"]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.sampled_from(["easy task1 query", "hard task3 query", "words never seen " * 50]),
+    budget=st.floats(1e-7, 0.05),
+    limit=st.one_of(st.none(), st.integers(1, 5000)),
+    n=st.integers(1, 4),
+)
+def test_no_candidate_is_ever_over_a_budget_that_some_model_is_within(
+    planned: Planned, text: str, budget: float, limit: int | None, n: int
+) -> None:
+    body: dict[str, Any] = {} if limit is None else {"max_tokens": limit}
+    plan = planned.plan(text, Control(budget_usd=budget), n=n, **body)
+    over = [name for name, upper in uppers(plan).items() if upper > budget * 1e9 + 1]
+    assert not over if plan.fits else order(plan) == ["small"] == over
+
+
+def test_a_longer_context_leaves_less_room_for_the_answer(folder: Path) -> None:
+    planned = Planned(folder, models={"large": {"context_tokens": 1100}})
+    plan = planned.plan("word " * 100, model="large")
+    assert plan.max_output_tokens == 1100 - plan.prompt_tokens
+    assert planned.plan("word", model="large").max_output_tokens == 1000
+
+
+def test_each_model_counts_images_in_its_own_way(folder: Path) -> None:
+    planned = Planned(folder, models={"large": {"image_tokens": 2500}})
+    messages = [said("user", [PICTURE, PICTURE])]
+    small, large = (planned.plan(model=name, messages=messages) for name in ("small", "large"))
+    assert large.prompt_tokens - small.prompt_tokens == 2 * 900
+
+
+def test_an_image_in_the_request_is_routed_on(planned: Planned) -> None:
+    messages = [said("user", [PICTURE, {"type": "text", "text": "task1"}])]
+    plan = planned.plan(messages=messages)
+    assert plan.scores == planned.loaded.pipeline.decide("task1 easy").scores
+
+
+TALK = [
+    said("user", "easy task1 query 1"),
+    said("assistant", "An answer"),
+    said("user", "hard task3 query 2"),
+]
+
+
+@pytest.mark.parametrize("scope", ["last_user", "first_user", "conversation"])
+def test_the_scope_says_what_is_routed_on(folder: Path, scope: str) -> None:
+    planned = Planned(folder, pipeline={"scope": scope})
+    read = {
+        "last_user": "hard task3 query 2",
+        "first_user": "easy task1 query 1",
+        "conversation": "easy task1 query 1\n\nAn answer\n\nhard task3 query 2",
+    }[scope]
+    assert planned.plan(messages=TALK).scores == planned.loaded.pipeline.decide(read).scores
+
+
+@pytest.mark.parametrize(
+    ("rule", "first"), [("strongest", "large"), ("cheapest", "small"), ("refuse", None)]
+)
+def test_a_router_that_fails_is_counted_said_and_replaced_by_the_rule(
+    folder: Path,
+    rule: str,
+    first: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    planned = Planned(folder, pipeline={"on_router_failure": rule})
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(GatedEncoder, "embed", broken)
+    caplog.set_level(logging.WARNING)
+    if first is None:
+        with pytest.raises(GatewayError, match="router failed") as refused:
+            planned.plan()
+        assert refused.value.status == 503
+        assert "Retry-After" in refused.value.headers
+    else:
+        plan = planned.plan(control=Control(exclude=frozenset({"middle"})))
+        assert plan.decided_by == "router_failure"
+        assert order(plan)[0] == first
+        assert set(order(plan)) == {"small", "large"}  # never what a constraint removed
+        over = planned.plan(control=Control(budget_usd=0.002))
+        assert set(order(over)) == {"small", "middle"}
+        assert order(over)[0] == ("middle" if rule == "strongest" else "small")
+    assert planned.metrics.failures == (1 if first is None else 2)
+    assert "RuntimeError: out of memory" in caplog.text
+
+
+def test_a_request_without_anything_to_read_is_answered_by_the_same_rule(planned: Planned) -> None:
+    before = planned.metrics.failures
+    plan = planned.plan(messages=[said("user", [PNG_AWAY])])
+    assert plan.decided_by == "router_failure"
+    assert planned.metrics.failures == before + 1
+
+
+def sessions(folder: Path, **settings: Any) -> Planned:
+    return Planned(folder, sessions=settings)
+
+
+def test_a_conversation_stays_where_a_switch_would_lose_the_cache(folder: Path) -> None:
+    """At lambda 30 a hard query is worth the dear model; 10,000 tokens later it is not."""
+    control = Control(lambda_=30.0)
+
+    def talk(words: int) -> list[dict[str, Any]]:
+        return [
+            said("user", "easy task1 query"),
+            said("assistant", "word " * words),
+            said("user", "hard task3 query"),
+        ]
+
+    planned = sessions(folder)
+    alone = planned.plan(control=control, messages=talk(10))
+    assert order(alone)[0] == "large"
+    first = planned.plan(control=control, messages=talk(10)[:1])
+    cheap = order(first)[0]
+    assert cheap != "large"
+    planned.served(first)
+    short = planned.plan(control=control, messages=talk(10))
+    assert (short.decided_by, order(short)) == ("policy", order(alone))
+    long = planned.plan(control=control, messages=talk(8_000))
+    assert (long.decided_by, order(long)[0]) == ("session", cheap)
+    assert sorted(order(long)) == sorted(order(alone))  # the others are the fallbacks
+    assert long.class_ is None  # no choice for the collapse alarm to count
+    for rule, chosen in (("none", "large"), ("always-stay", cheap)):
+        other = sessions(folder, switch_cost=rule)
+        other.served(other.plan(control=control, messages=talk(10)[:1]))
+        assert order(other.plan(control=control, messages=talk(8_000)))[0] == chosen
+        assert order(other.plan(control=control, messages=talk(10)))[0] == chosen
+
+
+def test_who_answered_is_remembered_not_who_was_chosen(folder: Path) -> None:
+    planned = sessions(folder, switch_cost="always-stay")
+    first = planned.plan(messages=TALK[:1])
+    planned.served(first, order(first)[1])  # a fallback
+    assert order(planned.plan(messages=TALK))[0] == order(first)[1]
+    other_key = planned.plan(messages=TALK, key=Key("k", "k"))
+    assert other_key.decided_by == "policy"
+    named = planned.plan("anything", Control(session="mine"))
+    planned.served(named, "middle")
+    assert order(planned.plan("other words", Control(session="mine")))[0] == "middle"
+
+
+def test_in_a_tool_loop_the_model_is_kept_unless_it_may_not_answer(folder: Path) -> None:
+    planned = sessions(folder, switch_cost="none")
+    call = said("assistant", None, tool_calls=[{"id": "1", "function": {"name": "f"}}])
+    loop = [said("user", "easy task1 query"), call, said("tool", "result", tool_call_id="1")]
+    planned.served(planned.plan(messages=loop[:1]), "large")
+    kept = planned.plan(messages=loop)
+    assert (kept.decided_by, order(kept)[0]) == ("session", "large")
+    after = [*loop, said("assistant", "done"), said("user", "easy task1 query")]
+    assert planned.plan(messages=after).decided_by == "policy"
+    planned.down["large"] = "unavailable: circuit open"
+    assert "large" not in order(planned.plan(messages=loop))
+    planned.down.clear()
+    assert "large" not in order(planned.plan(control=Control(budget_usd=0.002), messages=loop))
+
+
+def test_collapse_is_watched_where_all_models_could_be_chosen(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    planned = Planned(folder, collapse={"minimum": 20, "false_alarm_every": 1000})
+    # lambda 30 buys the dear model for what is hard, a third of what calibration saw
+    control = Control(lambda_=30.0)
+    expected = planned.loaded.expected_share("lambda", 30.0)
+    plan = planned.plan("hard task3 query", control)
+    assert (plan.class_, plan.expected_share) == ("lambda up to 50", expected)
+    assert expected is not None
+    assert expected < 0.7
+    caplog.set_level(logging.INFO)
+    for _ in range(60):
+        plan = planned.plan("hard task3 query", control)
+        planned.served(plan)
+        planned.served(plan, endpoint="route")  # only asked, not answered: not counted
+    state = planned.planner.collapse.state("lambda up to 50")
+    assert (state.decisions, state.share, state.is_alarm) == (60, 1.0, True)
+    assert planned.metrics.collapses["lambda up to 50"][2] is True
+    assert "routing collapse, class lambda up to 50, alarm: large got 100 %" in caplog.text
+    # where a constraint removed a model, calibration says nothing
+    less = planned.plan(control=Control(lambda_=30.0, exclude=frozenset({"small"})))
+    assert (less.class_, less.expected_share) == ("lambda up to 50", None)
+
+
+async def _reload(planned: Planned, folder: Path) -> None:
+    assert planned.decider is not None
+    await planned.decider.reload(folder)
+
+
+def test_after_a_reload_the_new_pipeline_plans(folder: Path, tmp_path: Path) -> None:
+    import asyncio
+
+    planned = Planned(folder)
+    old = planned.plan()
+    planned.served(old)
+    save_pipeline(tmp_path, router="knn:k=3")
+    asyncio.run(_reload(planned, tmp_path))
+    new = planned.plan()
+    assert new.pipeline == planned.loaded.id != old.pipeline
+    assert not planned.planner.collapse.states()
+    planned.served(old)  # finished late: it is no decision of this pipeline
+    assert not planned.planner.collapse.states()
+    assert planned.plan(tools=TOOLS).removed == {}  # this one knows nothing of abilities
