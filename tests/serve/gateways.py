@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -50,6 +51,9 @@ class RankedPlanner:
 
     def finished(self, record: RequestRecord) -> None:
         self.over.append(record)
+
+    async def reload(self, path: Path | None = None) -> str:
+        return str(path)
 
 
 @dataclass

@@ -16,6 +16,9 @@ tokens.py       how many tokens a prompt will have, rather too many
 loading.py      a pipeline read, tried out and measured
 decider.py      decisions beside the event loop, in batches that never wait; a new pipeline
 sessions.py     which model a conversation stays with, and what a switch costs
+feasible.py     who may answer at all, and what a call can cost at most
+planner.py      who may answer a request, best first; ranking.py: from a decision to candidates
+explain.py      a plan as the document of /v1/route
 collapse.py     the alarm for routing collapse
 usage.py        usage -> tokens -> nano-USD; the upper bound of a call
 admission.py    who may call: keys, rates and budgets as answers of the gateway
@@ -41,7 +44,7 @@ relay.py        a stream from an upstream to a client
 exchange.py     one request on its way: planned, paid for, answered, logged
 endpoints.py    what is behind each path
 app.py          the gateway and the web application around it
-assembly.py     its parts put together from the settings; temporary.py has those that are missing
+assembly.py     its parts put together from the settings
 checking.py     the settings tried without serving
 server.py       one process that serves; drains on SIGTERM
 workers.py      several of them on one port, and the one that looks after them

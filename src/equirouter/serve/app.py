@@ -18,6 +18,7 @@ ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
     ("POST", "/v1/chat/completions", endpoints.chat_completions),
     ("POST", "/v1/responses", endpoints.responses),
     ("POST", "/v1/embeddings", endpoints.embeddings),
+    ("POST", "/v1/route", endpoints.route),
     ("GET", "/v1/models", endpoints.models),
     ("GET", "/healthz", endpoints.healthz),
     ("GET", "/readyz", endpoints.readyz),

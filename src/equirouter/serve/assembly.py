@@ -14,10 +14,11 @@ from equirouter.serve.adminkeys import key_routes
 from equirouter.serve.admission import Admission
 from equirouter.serve.app import Gateway
 from equirouter.serve.dashboard import View, dashboard_routes
-from equirouter.serve.errors import GatewayError
+from equirouter.serve.decider import Decider
 from equirouter.serve.events import Hub
 from equirouter.serve.keys import any_keys
 from equirouter.serve.metrics import Metrics
+from equirouter.serve.planner import RoutingPlanner
 from equirouter.serve.pool import Pool
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
@@ -25,7 +26,6 @@ from equirouter.serve.store.engine import StoreGoneError
 from equirouter.serve.store.migrate import migrate
 from equirouter.serve.store.reports import StoreReports
 from equirouter.serve.store.store import Store, open_database
-from equirouter.serve.temporary import NamedPlanner
 from equirouter.serve.tracing import Tracer
 from equirouter.serve.upstream import open_session
 
@@ -45,6 +45,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     tracer = Tracer.from_settings(settings)
     async with open_session() as session:
         pool = Pool(settings, session, told=metrics.breaker)
+        decider = _decider(settings, metrics)
+        prices = {name: route.price for name, route in pool.routes.items()}
+        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
         store = await Store.open(settings.store)
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
@@ -52,20 +55,33 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             yield Gateway(
                 settings,
                 pool=pool,
-                planner=NamedPlanner(pool),
+                planner=planner,
                 admission=admission,
                 log=_CountedLog(store, metrics),
                 metrics=metrics,
                 events=hub,
                 tracer=tracer,
-                routes=_routes(settings, pool, store, hub, admission),
+                routes=_routes(settings, pool, store, hub, admission, planner),
             )
         finally:
+            if decider is not None:
+                await decider.close()
             await _close(store, tracer)
 
 
+def _decider(settings: GatewaySettings, metrics: Metrics) -> Decider | None:
+    if settings.pipeline.path is None:
+        return None
+    return Decider(settings.pipeline, tuple(settings.models), metrics)
+
+
 def _routes(
-    settings: GatewaySettings, pool: Pool, store: Store, hub: Hub, admission: Admission
+    settings: GatewaySettings,
+    pool: Pool,
+    store: Store,
+    hub: Hub,
+    admission: Admission,
+    planner: RoutingPlanner,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
     started = time.time()
@@ -78,10 +94,11 @@ def _routes(
             "log_queued": store.queued,
             "log_dropped": store.dropped,
             "store_failing": store.failing,
+            "pipeline": planner.status(),
         }
 
     async def reload() -> dict[str, object]:
-        raise GatewayError(409, "no pipeline is configured", code="no_pipeline")
+        return {"pipeline": await planner.reload()}
 
     routes = [
         *admin_routes(status, reload),

@@ -1,6 +1,7 @@
 """What is behind each path: who asks is checked first, then what is asked."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -13,9 +14,10 @@ from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.embeddings import embedding_plan, embedding_request
 from equirouter.serve.errors import GatewayError, PassedOnError
-from equirouter.serve.exchange import Exchange
+from equirouter.serve.exchange import Exchange, request_id
+from equirouter.serve.explain import route_document
 from equirouter.serve.local import check_local
-from equirouter.serve.records import Key
+from equirouter.serve.records import Key, RequestRecord
 from equirouter.serve.responses import responses_request
 from equirouter.serve.settings import LimitSettings
 
@@ -36,6 +38,7 @@ __all__ = [
     "of_part",
     "readyz",
     "responses",
+    "route",
 ]
 
 _LOG = logging.getLogger("equirouter.serve")
@@ -90,6 +93,29 @@ async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResp
         gateway, request, chat, control, key, raw=raw, is_changed=is_changed, plan=plan
     )
     return await exchange.answered()
+
+
+async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/route: the decision on a chat completion, without a call."""
+    began, start = time.time(), time.perf_counter()
+    key = await authorized(gateway, request)
+    _, document = await read_body(request, gateway.settings.limits)
+    chat = chat_request(document, gateway.settings.limits, "route")
+    control = read_control(chat, request.headers)
+    plan = await gateway.planner.plan(chat, control, key)
+    record = RequestRecord(
+        request_id=request_id(),
+        started_at=began,
+        endpoint="route",
+        requested_model=chat.model,
+        key_id=None if key is None else key.id,
+        session=control.session,
+        plan=plan,
+        status=200,
+        total_ms=(time.perf_counter() - start) * 1000.0,
+    )
+    gateway.finished(record, request.headers)
+    return json_response(route_document(plan))
 
 
 async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:

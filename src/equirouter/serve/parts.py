@@ -1,6 +1,7 @@
 """What the gateway expects of its parts: each is a constructor argument of Gateway."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from equirouter.serve.chat import ChatRequest
@@ -28,6 +29,12 @@ class Planner(Protocol):
 
     def finished(self, record: RequestRecord) -> None:
         """A planned request is over: who answered counts for its session. Never blocks."""
+
+    async def reload(self, path: Path | None = None) -> str:
+        """Take another pipeline, None the one of the settings as it is now; returns its id.
+
+        Raises UserError for one that is bad; the old one goes on.
+        """
 
 
 class Ticket(Protocol):

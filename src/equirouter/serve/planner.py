@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Protocol
 
 from equirouter.decision import Ask
@@ -104,6 +105,32 @@ class RoutingPlanner:
             return self._named(chat, control, key)
         plan = await self._routed(chat, control, key)
         return replace(plan, decision_ms=(time.perf_counter() - start) * 1000.0)
+
+    def status(self) -> dict[str, object] | None:
+        """The pipeline that decides now and what waits for it, as JSON; None without one."""
+        if self._decider is None:
+            return None
+        loaded = self._decider.loaded
+        return {
+            "id": loaded.id,
+            "path": str(loaded.path),
+            "models": list(loaded.pipeline.models),
+            "strongest": loaded.strongest,
+            "quick_characters": loaded.quick_characters,
+            "decision_ms": round(loaded.decision_ms, 3),
+            "waiting": self._decider.waiting,
+            "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
+        }
+
+    async def reload(self, path: Path | None = None) -> str:
+        """Let another pipeline decide once it has passed its self-test; returns its id.
+
+        path: None reads the folder of the settings again. Raises ConfigError where no pipeline is
+        configured, PipelineError for a bad one: the old one goes on.
+        """
+        if self._decider is None:
+            raise ConfigError("pipeline.path is not set: there is no pipeline to reload")
+        return (await self._decider.reload(path or self._settings.pipeline.path)).id
 
     def finished(self, record: RequestRecord) -> None:
         """Remember who answered a conversation, and watch for collapse."""

@@ -60,7 +60,7 @@ def ranked_plan(
         decided_by,
         setting=decision.setting,
         value=decision.value,
-        removed=request.removed if ranked else _why_nobody(request, decision),
+        removed=_removed(request, decision, ranked),
         scores=decision.scores,
         predicted_costs_usd=decision.predicted_costs_usd,
         prompt_tokens=first.prompt,
@@ -95,11 +95,13 @@ def _candidate(name: str, bounds: Mapping[str, Bound], decision: Decision) -> Ca
     )
 
 
-def _why_nobody(request: Circumstances, decision: Decision) -> Mapping[str, str]:
-    """The policy refused all that were left: what each was expected to cost."""
+def _removed(request: Circumstances, decision: Decision, ranked: list[str]) -> Mapping[str, str]:
+    """Those that constraints removed, and those that the policy left out for what they may cost."""
+    if len(ranked) + len(request.removed) == len(decision.scores):
+        return request.removed
     return {**request.removed} | {
-        name: f"{OVER_BUDGET}it is expected to cost {cost:g} USD, and the operating point is "
-        f"{decision.setting} {decision.value:g}"
+        name: f"{OVER_BUDGET}it is expected to cost {cost:g} USD, and {decision.setting} is "
+        f"{decision.value:g}"
         for name, cost in decision.predicted_costs_usd.items()
-        if name not in request.removed
+        if name not in request.removed and name not in ranked
     }
