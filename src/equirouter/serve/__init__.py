@@ -36,6 +36,7 @@ tracing.py      OpenTelemetry spans of a request that is over
 events.py       new log entries for those who look at the dashboard
 body.py         a body read under limits, and written again where something in it changes
 upstream.py     one call of a provider over aiohttp
+litellm_sdk.py  the same through LiteLLM's SDK, for providers with an API of their own
 breaker.py      circuit breaker, calls at once and calls per minute of an upstream
 pool.py         the models of the pool: upstream, price, whether it can be called now
 attempts.py     one candidate after the other until the first byte of an answer is there

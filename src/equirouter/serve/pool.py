@@ -46,7 +46,7 @@ class Pool:
         self.guards = {
             name: Guard(one, told=partial(told, name)) for name, one in settings.upstreams.items()
         }
-        upstreams = {name: HttpUpstream(one, session) for name, one in settings.upstreams.items()}
+        upstreams = {name: _upstream(one, session) for name, one in settings.upstreams.items()}
         self.routes = {
             name: Route(
                 model=name,
@@ -65,3 +65,11 @@ class Pool:
         """None if a model can be called now, else why not: "unavailable: ..."."""
         reason = self.routes[model].guard.why_not()
         return None if reason is None else f"unavailable: {reason}"
+
+
+def _upstream(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
+    if settings.kind == "litellm":
+        from equirouter.serve.litellm_sdk import LiteLLMUpstream
+
+        return LiteLLMUpstream(settings)
+    return HttpUpstream(settings, session)

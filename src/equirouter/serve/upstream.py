@@ -144,12 +144,12 @@ class HttpAnswer:
 
 def failure(error: Exception) -> UpstreamError:
     """What an exception of aiohttp means."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    name = type(error).__name__
     if isinstance(error, TimeoutError):
-        return UpstreamError("timeout", said)
+        return UpstreamError("timeout", name)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError("connect", said)
-    return UpstreamError("broken", said)
+        return UpstreamError("connect", f"{name}: {error}")
+    return UpstreamError("broken", name)  # what else it says may be the provider's own words
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
