@@ -50,7 +50,8 @@ class MadeReports:
 
     async def latencies(self, since: float, until: float) -> Mapping[Phase, Percentiles]:
         answered = [one for one in self._of(since, until) if one.served_model]
-        decision = [one.plan.decision_ms for one in answered if one.plan]
+        routed = [one.plan for one in answered if one.plan and one.plan.decided_by != "named"]
+        decision = [plan.decision_ms for plan in routed]
         first = [one.first_byte_ms for one in answered if one.first_byte_ms is not None]
         upstream = [one.total_ms - (one.plan.decision_ms if one.plan else 0.0) for one in answered]
         return {

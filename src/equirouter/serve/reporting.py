@@ -21,7 +21,8 @@ __all__ = [
 ]
 
 Phase: TypeAlias = Literal["decision", "first_byte", "upstream"]
-"""decision: the plan; first_byte: until the answer's first byte; upstream: total less decision."""
+"""decision: the plan, of requests that were routed; first_byte: until the answer's first byte;
+upstream: total less decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,13 +195,13 @@ def _latencies(
         every = max(1, (high - low + 1) // _SAMPLE)
         ids = list(range(low, high + 1, every))
         rows = connection.execute(
-            sa.select(c.decision_us, c.first_byte_us, c.total_us).where(
+            sa.select(c.decision_us, c.first_byte_us, c.total_us, c.decided_by).where(
                 _among(c.id, ids, dialect), there, c.served_model.is_not(None)
             )
         )
-        for decision, first_byte, total in rows:
+        for decision, first_byte, total, decided_by in rows:
             phases["upstream"].append((total - (decision or 0)) / 1000.0)
-            if decision is not None:
+            if decision is not None and decided_by != "named":  # there was nothing to decide
                 phases["decision"].append(decision / 1000.0)
             if first_byte is not None:
                 phases["first_byte"].append(first_byte / 1000.0)

@@ -6,7 +6,7 @@ import { clock, count, day, milliseconds, money, percent, plural } from "./forma
 export function figures(data) {
   const all = data.totals;
   const baseline = all.cost_usd + all.saved_usd;
-  const saved = baseline > 0 ? all.saved_usd / baseline : null;
+  const isCompared = all.strongest_usd > 0;
   const rated = data.feedback.reduce((sum, one) => sum + one.count, 0);
   const quality = rated
     ? data.feedback.reduce((sum, one) => sum + one.mean * one.count, 0) / rated : null;
@@ -15,16 +15,18 @@ export function figures(data) {
     figure("Spent", money(all.cost_usd),
       all.estimated ? `${plural(all.estimated, "request", "requests")} with estimated tokens`
         : `${money(all.requests ? all.cost_usd / all.requests : null)} a request`),
-    figure("Saved", money(all.saved_usd), saved === null ? "not known yet"
-      : `${percent(saved)} of ${money(baseline)} with ${data.strongest || "the strongest"}`,
-      all.saved_usd < 0 ? "bad" : "good"),
+    figure("Saved", isCompared ? money(all.saved_usd) : "–", isCompared
+      ? `${percent(all.saved_usd / baseline)} of ${money(baseline)} with `
+        + `${data.strongest || "the strongest"}` : "nothing to compare with yet",
+    isCompared ? (all.saved_usd < 0 ? "bad" : "good") : null),
     figure("Requests", count(all.requests), `${perMinute(all.requests, seconds)}, `
       + `${percent(all.requests ? all.routed / all.requests : null)} routed`),
     figure("Errors", all.requests ? percent(all.errors / all.requests, 1) : "–",
       `${count(all.errors)} of ${count(all.requests)}, ${plural(all.fallbacks, "fallback", "fallbacks")}`,
       all.requests && all.errors / all.requests > 0.01 ? "bad" : null),
     figure("Decision, median", milliseconds(data.latency.decision?.p50),
-      `99 % within ${milliseconds(data.latency.decision?.p99)}`),
+      data.latency.decision?.count ? `99 % within ${milliseconds(data.latency.decision.p99)}`
+        : "nothing routed"),
     figure("Feedback, mean", quality === null ? "–" : quality.toFixed(2),
       rated ? plural(rated, "answer rated", "answers rated") : "none yet"),
   ]);
