@@ -40,7 +40,7 @@ __all__ = ["bench"]
 
 def bench(
     dataset: DatasetArgument = "simulated",
-    routers: RoutersOption = "equirouter,mlp,knn",
+    routers: RoutersOption = "factors,equirouter,mlp,knn",
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
     precision: PrecisionOption = None,

@@ -98,7 +98,7 @@ PolicyChoice = Annotated[
 def train(
     dataset: DatasetArgument,
     out: OutOption,
-    router: RouterOption = "equirouter",
+    router: RouterOption = "factors",
     encoder: EncoderOption = "minilm",
     window: WindowOption = None,
     precision: PrecisionOption = None,

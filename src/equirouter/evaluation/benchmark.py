@@ -88,7 +88,7 @@ def run_benchmark(
     *,
     embeddings: Float32Array | None = None,
     cache: EmbeddingCache | None = None,
-    routers: Sequence[str] = ("equirouter", "mlp", "knn"),
+    routers: Sequence[str] = ("factors", "equirouter", "mlp", "knn"),
     policy: str = "budget",
     split: Literal["in-domain", "ood"] = "in-domain",
     n_seeds: int = 3,

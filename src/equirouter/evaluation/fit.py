@@ -34,7 +34,7 @@ def fit_pipeline(
     outcomes: Outcomes,
     encoder: Encoder,
     *,
-    router: str = "equirouter",
+    router: str = "factors",
     policy: str | None = None,
     quality: float = 0.98,
     confidence: float = 0.5,
