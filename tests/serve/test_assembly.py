@@ -9,6 +9,7 @@ import pytest
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 
+BODY = {"model": "a", "messages": [{"role": "user", "content": "Hi"}]}
 COST_USD = 0.00004  # of every answer of the fake provider: see test_completions.py
 
 
@@ -108,6 +109,24 @@ def test_a_budget_holds_many_requests_at_once(tmp_path: Path) -> None:
             statuses = [(await one)[0] for one in asked]
             assert statuses.count(200) == len(here.upstream.seen) == 10
             assert statuses.count(429) == 50
+
+    asyncio.run(run())
+
+
+def test_feedback_is_kept_and_counted(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            response = await here.http.post("/v1/chat/completions", json=BODY)
+            said = {"request_id": response.headers["x-equirouter-request-id"], "thumbs": "up"}
+            assert await here.ask("POST", "/v1/feedback", json=said) == (
+                200,
+                {"request_id": said["request_id"], "model": "a", "score": 1.0},
+            )
+            unknown = {"request_id": "nobody", "score": 0.5}
+            assert (await here.ask("POST", "/v1/feedback", json=unknown))[0] == 404
+            assert (await here.ask("POST", "/v1/feedback", json={"score": 2}))[0] == 400
+            _, text = await here.ask("GET", "/metrics")
+            assert 'equirouter_feedback_score_sum{model="a"} 1.0' in text
 
     asyncio.run(run())
 

@@ -76,6 +76,19 @@ def test_a_chat_model_makes_no_embeddings() -> None:
     asyncio.run(run())
 
 
+def test_regions_hold_for_embeddings_too() -> None:
+    async def run() -> None:
+        limits = {"regions": ["eu"]}
+        async with running(models=MODELS, limits=limits, upstream={"region": "us"}) as here:
+            response = await embed(here, "x")
+            assert response.status == 400
+            assert "allowed eu" in (await response.json())["error"]["message"]
+        async with running(models=MODELS, limits=limits, upstream={"region": "eu"}) as here:
+            assert (await embed(here, "x")).status == 200
+
+    asyncio.run(run())
+
+
 def test_a_key_and_a_budget_limit_it() -> None:
     async def run() -> None:
         async with embedding_gateway() as here:

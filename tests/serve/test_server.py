@@ -164,6 +164,23 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) ->
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_reloads_in_every_worker_and_ends_none(tmp_path: Path, workers: int) -> None:
+    async def run() -> None:
+        async with (
+            fake.fake_upstream() as upstream,
+            serving(config(tmp_path, upstream.url, workers=workers)) as served,
+        ):
+            before = served.children()
+            served.process.send_signal(signal.SIGHUP)
+            for _ in range(workers):
+                await served.line("nothing is reloaded: pipeline.path is not set")
+            assert await ask(served.url) == 200
+            assert served.children() == before
+
+    asyncio.run(run())
+
+
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     async def run() -> None:
         async with (

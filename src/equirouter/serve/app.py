@@ -1,12 +1,12 @@
 """The gateway: its parts put together, and the web application around them."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
 from equirouter.serve import endpoints
 from equirouter.serve.logs import LOGGER, log_request
-from equirouter.serve.parts import Admission, Events, Metrics, Planner, RequestLog
+from equirouter.serve.parts import Admission, Events, FeedbackBook, Metrics, Planner, RequestLog
 from equirouter.serve.pool import Pool
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
@@ -19,6 +19,7 @@ ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
     ("POST", "/v1/responses", endpoints.responses),
     ("POST", "/v1/embeddings", endpoints.embeddings),
     ("POST", "/v1/route", endpoints.route),
+    ("POST", "/v1/feedback", endpoints.feedback),
     ("GET", "/v1/models", endpoints.models),
     ("GET", "/healthz", endpoints.healthz),
     ("GET", "/readyz", endpoints.readyz),
@@ -28,8 +29,7 @@ ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
 class Gateway:
     """What answers requests, made of its parts.
 
-    routes: of parts that have pages of their own; under /admin they are for administrators. reload:
-    takes a new pipeline, None where there is no pipeline.
+    routes: of parts that have pages of their own; under /admin they are for administrators.
     """
 
     def __init__(
@@ -40,22 +40,22 @@ class Gateway:
         planner: Planner,
         admission: Admission,
         log: RequestLog,
+        feedback: FeedbackBook,
         metrics: Metrics,
         events: Events,
         tracer: Tracer | None = None,
         routes: Sequence[web.RouteDef] = (),
-        reload: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.settings = settings
         self.pool = pool
         self.planner = planner
         self.admission = admission
         self.log = log
+        self.feedback = feedback
         self.metrics = metrics
         self.events = events
         self.tracer = tracer
         self.routes = routes
-        self.reload = reload
         self.is_draining = False
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,

@@ -1,6 +1,8 @@
 """The parts of the gateway put together from the settings, and taken apart again."""
 
 import logging
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +18,7 @@ from equirouter.serve.app import Gateway
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.decider import Decider
 from equirouter.serve.events import Hub
+from equirouter.serve.feedback import Feedback
 from equirouter.serve.keys import any_keys
 from equirouter.serve.metrics import Metrics
 from equirouter.serve.planner import RoutingPlanner
@@ -58,6 +61,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 planner=planner,
                 admission=admission,
                 log=_CountedLog(store, metrics),
+                feedback=Feedback(store),
                 metrics=metrics,
                 events=hub,
                 tracer=tracer,
@@ -98,7 +102,10 @@ def _routes(
         }
 
     async def reload() -> dict[str, object]:
-        return {"pipeline": await planner.reload()}
+        taken = await planner.reload()
+        if settings.server.workers > 1:
+            os.kill(os.getppid(), signal.SIGHUP)  # the parent tells all workers, this one too
+        return {"pipeline": taken}
 
     routes = [
         *admin_routes(status, reload),
@@ -109,6 +116,8 @@ def _routes(
             StoreReports(store.database),
             hub,
             models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
+            strongest=lambda: planner.strongest,
+            collapse=planner.collapse.states,
             collapse_settings=settings.collapse,
             breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
             status=status,

@@ -41,6 +41,14 @@ def embedding_plan(chat: ChatRequest, control: Control, key: Key | None, pool: P
         raise GatewayError(
             403, f"this key may not use {chat.model}", type_="permission_error", param="model"
         )
+    regions, region = pool.regions, route.upstream_settings.region
+    if regions is not None and region not in regions:
+        raise GatewayError(
+            400,
+            f"{chat.model}: region {region}, allowed {', '.join(sorted(regions)) or 'none'}",
+            code="no_feasible_model",
+            param="model",
+        )
     tokens = _most_tokens(chat.body.get("input"))
     upper = upper_nusd(route.price, tokens, 0)
     if control.budget_usd is not None and upper > nusd(control.budget_usd):

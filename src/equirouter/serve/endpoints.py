@@ -16,6 +16,7 @@ from equirouter.serve.embeddings import embedding_plan, embedding_request
 from equirouter.serve.errors import GatewayError, PassedOnError
 from equirouter.serve.exchange import Exchange, request_id
 from equirouter.serve.explain import route_document
+from equirouter.serve.feedback import read_feedback
 from equirouter.serve.local import check_local
 from equirouter.serve.records import Key, RequestRecord
 from equirouter.serve.responses import responses_request
@@ -30,6 +31,7 @@ __all__ = [
     "chat_completions",
     "embeddings",
     "error_response",
+    "feedback",
     "guarded",
     "healthz",
     "json_response",
@@ -116,6 +118,16 @@ async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     )
     gateway.finished(record, request.headers)
     return json_response(route_document(plan))
+
+
+async def feedback(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/feedback: what a user says of an answer."""
+    key = await authorized(gateway, request)
+    _, document = await read_body(request, gateway.settings.limits)
+    said = read_feedback(document)
+    model = await gateway.feedback.give(key, said)
+    gateway.metrics.feedback(model, said.score)
+    return json_response({"request_id": said.request_id, "model": model, "score": said.score})
 
 
 async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:

@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.feedback import Said
 from equirouter.serve.records import Control, Key, Plan, RequestRecord
 
-__all__ = ["Admission", "Availability", "Events", "Metrics", "Planner", "RequestLog", "Ticket"]
+__all__ = [
+    "Admission",
+    "Availability",
+    "Events",
+    "FeedbackBook",
+    "Metrics",
+    "Planner",
+    "RequestLog",
+    "Ticket",
+]
 
 
 class Availability(Protocol):
@@ -65,6 +75,13 @@ class Admission(Protocol):
         """Reserve what the call may cost at most. Raises GatewayError 429 when it is refused."""
 
 
+class FeedbackBook(Protocol):
+    """What users say of answers."""
+
+    async def give(self, key: Key | None, said: Said) -> str:
+        """Keep it; returns the model that had answered. Raises GatewayError 404, 409, 503."""
+
+
 class RequestLog(Protocol):
     """The decision log."""
 
@@ -80,6 +97,9 @@ class Metrics(Protocol):
 
     def in_flight(self, change: int) -> None:
         """One request more (1) or fewer (-1) is being served."""
+
+    def feedback(self, model: str, score: float) -> None:
+        """Count feedback in [0, 1] on an answer of a model."""
 
     def render(self) -> tuple[bytes, str]:
         """The metrics as text, and its content type."""

@@ -43,6 +43,7 @@ class Pool:
         told: Callable[[str, CircuitState], None] = lambda _name, _state: None,
     ) -> None:
         prices = model_prices(settings)
+        self.regions = settings.limits.regions
         self.guards = {
             name: Guard(one, told=partial(told, name)) for name, one in settings.upstreams.items()
         }

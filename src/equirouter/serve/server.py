@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from equirouter.errors import OutputError
+from equirouter.errors import OutputError, UserError
 from equirouter.serve.app import Gateway, make_app
 from equirouter.serve.assembly import open_gateway
 from equirouter.serve.settings import GatewaySettings
@@ -50,6 +50,8 @@ async def _serve(
     if alive is not None:
         loop.add_reader(alive, stop.set)
     async with open_gateway(settings) as gateway:
+        reload = _Reload(gateway)
+        loop.add_signal_handler(signal.SIGHUP, reload.begin)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         runner = _runner(gateway)
         await runner.setup()
@@ -68,6 +70,31 @@ async def _serve(
             await runner.cleanup()
             if alive is not None:
                 loop.remove_reader(alive)
+
+
+class _Reload:
+    """Takes the pipeline again when it is told to; what that comes to is in the log."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def begin(self) -> None:
+        """Reload, once more if one is under way: the folder may have changed meanwhile."""
+        self._again = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._again:
+            self._again = False
+            try:
+                await self._gateway.planner.reload()
+            except UserError as error:
+                _LOG.error("nothing is reloaded: %s", error)
+            except Exception:
+                _LOG.exception("the pipeline cannot be reloaded; the old one goes on")
 
 
 def bind(host: str, port: int, *, shared: bool) -> socket.socket:

@@ -135,7 +135,7 @@ def max_rates(price: Price, *, caches: bool, audio: bool) -> list[tuple[int, flo
     rates = [(0, price), *((tier.above_input_tokens + 1, tier.price) for tier in price.tiers)]
     rows: list[tuple[int, float, float]] = []
     for start, tier in rates:
-        of_input = [tier.input_usd_per_mtok]
+        of_input = [tier.input_usd_per_mtok, tier.cached_input_usd_per_mtok or 0.0]
         of_output = [tier.output_usd_per_mtok, tier.reasoning_usd_per_mtok or 0.0]
         if caches:
             of_input += [tier.cache_write_usd_per_mtok or 0.0]
