@@ -198,3 +198,51 @@ def test_a_calibration_belongs_to_its_policy(made: RoutingPipeline) -> None:
         RoutingPipeline(
             stage=made.stage, models=MODELS, calibration=made.calibration, policy="budget"
         )
+
+
+def test_a_stream_is_paced_by_the_numbers_of_the_stage_that_decides(made: RoutingPipeline) -> None:
+    texts = make_table().texts
+    pacer, alone = made.pacer(0.002), made.pacer(0.002)
+    assert pacer.state.log_lambda is not None  # from the calibration
+    decided = made.pace([Ask(text) for text in texts], pacer)
+    for decision, paced in decided:
+        assert (decision.setting, decision.value, decision.fits) == ("spend_usd", 0.002, True)
+        scores, costs = (
+            np.array([each[model] for model in MODELS], dtype=np.float32)
+            for each in (decision.scores, decision.predicted_costs_usd)
+        )
+        again = alone.decide(scores, costs)
+        assert again.columns.tolist() == paced.columns.tolist()
+        assert decision.model == MODELS[paced.chosen]
+        assert decision.predicted_cost_usd == paced.predicted_usd
+    assert {decision.left_early for decision, _ in decided} == (
+        {True, False} if made.early_exit else {False}
+    )
+
+
+def test_a_paced_stream_keeps_constraints_and_the_cap(made: RoutingPipeline) -> None:
+    pacer = made.pacer(1.0, cap_usd=0.05)
+    needs = Needs(exclude=frozenset({"large"}))
+    asks = [Ask(f"hard task1 query {row}", needs=needs if row % 2 else None) for row in range(40)]
+    most = [dict.fromkeys(MODELS, 0.02) for _ in asks]
+    decided = made.pace(asks, pacer, most_usd=most)
+    answered = [decision for decision, _ in decided if decision.model is not None]
+    assert len(answered) == 2  # nothing is settled, so each holds 0.02
+    for ask, (decision, _) in zip(asks, decided, strict=True):
+        assert ("large" in decision.removed) == (ask.needs is not None or decision.model is None)
+    last = decided[-1][0]
+    assert last.removed == {
+        "small": "cap: 0.05 USD in all has too little left",
+        "middle": "cap: 0.05 USD in all has too little left",
+        "large": "excluded by name",
+    }
+    for _, paced in decided:
+        pacer.settle(paced, 0.0)
+    assert pacer.left_usd == pytest.approx(0.05)
+    unknown = made.pace([Ask("x")], pacer, most_usd=[{"small": 0.01}])[0][0]
+    assert (unknown.model, unknown.fallbacks) == ("small", ())
+
+
+def test_the_pacer_leaves_no_place_for_a_control(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="the pacer decides by its spend"):
+        made.pace([Ask("x", control=Control(lambda_=1.0))], made.pacer(0.1))

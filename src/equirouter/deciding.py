@@ -4,20 +4,22 @@ All of them are encoded in one batch and scored in one run; then those of one po
 a time. A query's decision is the same, whichever others stand beside it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from equirouter.decision import Ask, Decision
 from equirouter.policy import NOTHING_FITS, Policy
+from equirouter.policy.pacer import Paced, Pacer
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
     from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["Order", "decide_orders", "feasible_row"]
+__all__ = ["Order", "decide_orders", "feasible_row", "pace_orders"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Order:
     value: float
     removed: dict[str, str]
     not_checked: dict[str, str]
+    setting: str | None = None  # what the value is one of, where not the policy's
 
 
 def feasible_row(models: Sequence[str], removed: Mapping[str, str]) -> "BoolArray":
@@ -50,102 +53,134 @@ def decide_orders(
     The cheap stage is asked first, where there is one. Its margin is that between models which are
     not removed, so a query with a single one left is always sure.
     """
+    seen = _look(orders, models, stage, early_exit)
+    decisions: dict[int, Decision] = {}
+    for rows in _by_policy(orders, range(len(orders))):
+        policy = orders[rows[0]].policy
+        scores, costs = (np.array([seen[row][part] for row in rows]) for part in (0, 1))
+        ranked = policy.rank(scores, costs, _feasible(orders, rows, models))
+        for row, columns in zip(rows, ranked, strict=True):
+            decisions[row] = _decision(orders[row], models, seen[row], columns)
+    return [decisions[row] for row in range(len(orders))]
+
+
+def pace_orders(
+    orders: Sequence[Order],
+    models: tuple[str, ...],
+    stage: "Stage",
+    early_exit: "EarlyExit | None",
+    pacer: Pacer,
+    most_usd: Sequence[Mapping[str, float] | None],
+) -> list[tuple[Decision, Paced]]:
+    """The same in turn, each at the price that the ones before it led to; none is settled.
+
+    Which stage decides is found at the price before the first of them.
+    """
+    found = []
+    for order, seen, most in zip(
+        orders, _look(orders, models, stage, early_exit), most_usd, strict=True
+    ):
+        allowed = feasible_row(models, order.removed)
+        limits = None if most is None else np.array([most.get(m, math.inf) for m in models])
+        paced = pacer.decide(seen[0], seen[1], allowed, limits)
+        over = {
+            model: f"cap: {pacer.cap_usd:g} USD in all has too little left"
+            for model, is_over in zip(models, paced.over_cap.tolist(), strict=True)
+            if is_over
+        }
+        order = replace(order, removed=order.removed | over)
+        found.append((_decision(order, models, seen, paced.columns), paced))
+    return found
+
+
+_Seen: TypeAlias = "tuple[Float32Array, Float32Array, bool]"
+"""Scores as the policy needs them and predicted costs (K,), and whether the cheap stage's."""
+
+
+def _look(
+    orders: Sequence[Order],
+    models: tuple[str, ...],
+    stage: "Stage",
+    early_exit: "EarlyExit | None",
+) -> list[_Seen]:
+    """What the stage that decides makes of each query."""
     from equirouter.encoders.base import check_images
 
     images = check_images([order.ask.image for order in orders], len(orders), encoder=stage.encoder)
-    found: dict[int, Decision] = {}
+    seen: dict[int, _Seen] = {}
     if early_exit is not None:
-        cheap = _Batch(orders, models, early_exit.stage, images, early_exit.thresholds)
-        found |= cheap.decide(cheap.can_decide())
-    rest = [row for row in range(len(orders)) if row not in found]
-    found |= _Batch(orders, models, stage, images, None).decide(rest)
-    return [found[row] for row in range(len(orders))]
+        rows = _cheap_rows(orders, images, early_exit)
+        for group, scores, costs in _numbers(orders, rows, images, early_exit.stage):
+            policy = orders[group[0]].policy
+            threshold = early_exit.thresholds[policy.setting]
+            margin = policy.margin(scores, costs, _feasible(orders, group, models))
+            for row, *numbers, sure in zip(group, scores, costs, margin.tolist(), strict=True):
+                if threshold is not None and sure >= threshold:
+                    seen[row] = (numbers[0], numbers[1], True)
+    rows = [row for row in range(len(orders)) if row not in seen]
+    for group, scores, costs in _numbers(orders, rows, images, stage):
+        for row, *numbers in zip(group, scores, costs, strict=True):
+            seen[row] = (numbers[0], numbers[1], False)
+    return [seen[row] for row in range(len(orders))]
 
 
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Orders before one stage. thresholds: by setting, the least margin that decides; None: all."""
+def _cheap_rows(
+    orders: Sequence[Order], images: Sequence[str | None], early_exit: "EarlyExit"
+) -> list[int]:
+    """Rows that the cheap stage may decide: not those that it sees nothing of."""
+    encoder = early_exit.stage.encoder
+    return [
+        row
+        for row, order in enumerate(orders)
+        if early_exit.thresholds.get(order.policy.setting) is not None
+        and (encoder.accepts_images or images[row] is None or order.ask.query.strip())
+    ]
 
-    orders: Sequence[Order]
-    models: tuple[str, ...]
-    stage: "Stage"
-    images: Sequence[str | None]
-    thresholds: Mapping[str, float | None] | None
 
-    def can_decide(self) -> list[int]:
-        """Rows that the cheap stage may decide: not those that it sees nothing of."""
-        thresholds = self.thresholds or {}
-        return [
-            row
-            for row, order in enumerate(self.orders)
-            if thresholds.get(order.policy.setting) is not None
-            and (
-                self.stage.encoder.accepts_images
-                or self.images[row] is None
-                or order.ask.query.strip()
-            )
-        ]
+def _numbers(
+    orders: Sequence[Order], rows: list[int], images: Sequence[str | None], stage: "Stage"
+) -> "Iterator[tuple[list[int], Float32Array, Float32Array]]":
+    """Scores for the policy and costs (n, K) of the rows of each policy, encoded in one batch."""
+    if not rows:
+        return
+    encoded = stage.encode([orders[row].ask.query for row in rows], [images[row] for row in rows])
+    scores, costs = stage.scorer(encoded)
+    for places in _by_policy(orders, rows):
+        group = [rows[place] for place in places]
+        yield group, stage.scaled(scores[places], orders[group[0]].policy), costs[places]
 
-    def decide(self, rows: list[int]) -> dict[int, Decision]:
-        """The decisions on these rows, by row; without those that the stage is not sure of."""
-        if not rows:
-            return {}
-        encoded = self.stage.encode(
-            [self.orders[row].ask.query for row in rows], [self.images[row] for row in rows]
-        )
-        scores, costs = self.stage.scorer(encoded)
-        groups: dict[int, list[int]] = {}  # places in rows, by policy
-        for place, row in enumerate(rows):
-            groups.setdefault(id(self.orders[row].policy), []).append(place)
-        found: dict[int, Decision] = {}
-        for places in groups.values():
-            at = [rows[place] for place in places]
-            found |= self._group(at, scores[places], costs[places])
-        return found
 
-    def _group(
-        self, rows: list[int], scores: "Float32Array", costs: "Float32Array"
-    ) -> dict[int, Decision]:
-        """The decisions on rows of one policy, from their scores and costs (n, K)."""
-        policy = self.orders[rows[0]].policy
-        scores = self.stage.scaled(scores, policy)
-        feasible = self._feasible(rows)
-        threshold = None if self.thresholds is None else self.thresholds[policy.setting]
-        if threshold is not None:
-            sure = policy.margin(scores, costs, feasible) >= threshold
-            rows = [row for row, is_sure in zip(rows, sure.tolist(), strict=True) if is_sure]
-            scores, costs = scores[sure], costs[sure]
-            feasible = None if feasible is None else feasible[sure]
-            if not rows:
-                return {}
-        ranked = policy.rank(scores, costs, feasible)
-        return {
-            row: self._decision(self.orders[row], order, scores[place], costs[place])
-            for place, (row, order) in enumerate(zip(rows, ranked, strict=True))
-        }
+def _by_policy(orders: Sequence[Order], rows: Sequence[int]) -> list[list[int]]:
+    """Places in rows, a list for each policy object."""
+    groups: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(id(orders[row].policy), []).append(place)
+    return list(groups.values())
 
-    def _feasible(self, rows: list[int]) -> "BoolArray | None":
-        removed = [self.orders[row].removed for row in rows]
-        if not any(removed):
-            return None
-        return np.stack([feasible_row(self.models, names) for names in removed])
 
-    def _decision(
-        self, order: Order, ranked: "IntArray", scores: "Float32Array", costs: "Float32Array"
-    ) -> Decision:
-        chosen, *rest = ranked.tolist()
-        nothing = chosen == NOTHING_FITS
-        cost = costs[chosen]
-        return Decision(
-            model=None if nothing else self.models[chosen],
-            predicted_cost_usd=None if nothing else float(cost),
-            setting=order.policy.setting,
-            value=order.value,
-            fits=not nothing and bool(order.policy.within(cost)),
-            fallbacks=tuple(self.models[column] for column in rest if column != NOTHING_FITS),
-            scores=dict(zip(self.models, scores.tolist(), strict=True)),
-            predicted_costs_usd=dict(zip(self.models, costs.tolist(), strict=True)),
-            left_early=self.thresholds is not None,
-            removed=dict(order.removed),
-            not_checked=dict(order.not_checked),
-        )
+def _feasible(
+    orders: Sequence[Order], rows: Sequence[int], models: Sequence[str]
+) -> "BoolArray | None":
+    if not any(orders[row].removed for row in rows):
+        return None
+    return np.stack([feasible_row(models, orders[row].removed) for row in rows])
+
+
+def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntArray") -> Decision:
+    scores, costs, left_early = seen
+    chosen, *rest = ranked.tolist()
+    nothing = chosen == NOTHING_FITS
+    cost = costs[chosen]
+    return Decision(
+        model=None if nothing else models[chosen],
+        predicted_cost_usd=None if nothing else float(cost),
+        setting=order.setting or order.policy.setting,
+        value=order.value,
+        fits=not nothing and bool(order.policy.within(cost)),
+        fallbacks=tuple(models[column] for column in rest if column != NOTHING_FITS),
+        scores=dict(zip(models, scores.tolist(), strict=True)),
+        predicted_costs_usd=dict(zip(models, costs.tolist(), strict=True)),
+        left_early=left_early,
+        removed=dict(order.removed),
+        not_checked=dict(order.not_checked),
+    )

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -11,11 +12,19 @@ import numpy as np
 
 from equirouter import __version__
 from equirouter.cost.pricing import ModelPrice
-from equirouter.deciding import Order, decide_orders, feasible_row
+from equirouter.deciding import Order, decide_orders, feasible_row, pace_orders
 from equirouter.decision import Ask, Choices, Decision
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write, make_folder
-from equirouter.policy import NOTHING_FITS, BudgetPolicy, Calibration, Policy, UtilityPolicy
+from equirouter.policy import (
+    NOTHING_FITS,
+    BudgetPolicy,
+    Calibration,
+    Paced,
+    Pacer,
+    Policy,
+    UtilityPolicy,
+)
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.baseline import Baseline
 from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
@@ -129,11 +138,50 @@ class RoutingPipeline:
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
         policies: dict[Control, tuple[Policy, float]] = {}
-        constraints: dict[Needs | None, dict[str, str]] = {None: {}}
-        orders = []
         for ask in asks:
             if ask.control not in policies:
                 policies[ask.control] = self.policy_for(ask.control)
+        orders = self._orders(asks, [policies[ask.control] for ask in asks])
+        return decide_orders(orders, self.models, self.stage, self.early_exit)
+
+    def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
+        """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
+
+        It starts at the price at which validation queries cost that much, where the pipeline was
+        calibrated along lambda. Raises ConfigError.
+        """
+        start = self.calibration.lambda_at(spend_usd)
+        return Pacer(spend_usd, cap_usd=cap_usd, start=start)
+
+    def pace(
+        self,
+        asks: Sequence[Ask],
+        pacer: Pacer,
+        *,
+        most_usd: Sequence[Mapping[str, float] | None] | None = None,
+    ) -> list[tuple[Decision, Paced]]:
+        """Decide the next queries of a stream, in their order, by a pacer that goes on with it.
+
+        Each decision comes with what `pacer.settle` takes once the call's cost is known. most_usd:
+        what a call of each model can cost at most, per query, for the cap (see Pacer.decide); one
+        that is left out there may cost anything, so that a cap rules it out.
+        Errors: those of decide_each; ConfigError for an ask with a control.
+        """
+        for ask in asks:
+            if ask.control != NO_CONTROL:
+                raise ConfigError(f"the pacer decides by its spend, so {ask.control} has no place")
+        policy = UtilityPolicy(pacer.lambda_)
+        orders = [
+            replace(order, setting="spend_usd")
+            for order in self._orders(asks, [(policy, pacer.spend_usd)] * len(asks))
+        ]
+        limits = [None] * len(asks) if most_usd is None else most_usd
+        return pace_orders(orders, self.models, self.stage, self.early_exit, pacer, limits)
+
+    def _orders(self, asks: Sequence[Ask], policies: Sequence[tuple[Policy, float]]) -> list[Order]:
+        constraints: dict[Needs | None, dict[str, str]] = {None: {}}
+        orders = []
+        for ask, policy in zip(asks, policies, strict=True):
             if ask.needs not in constraints:
                 constraints[ask.needs] = self._removed(ask.needs)
             removed = constraints[ask.needs]
@@ -141,8 +189,8 @@ class RoutingPipeline:
                 check_names(ask.removed, self.models, what="removed")
                 removed = {**ask.removed, **removed}
             unknown = self._not_checked(ask.needs, removed)
-            orders.append(Order(ask, *policies[ask.control], removed, unknown))
-        return decide_orders(orders, self.models, self.stage, self.early_exit)
+            orders.append(Order(ask, *policy, removed, unknown))
+        return orders
 
     @overload
     def decide_many(

@@ -111,6 +111,7 @@ POLICIES = Registry(
     {
         "budget": "equirouter.policy.budget:BudgetPolicy",
         "utility": "equirouter.policy.utility:UtilityPolicy",
+        "pacing": "equirouter.policy.pacing:PacingPolicy",
     },
 )
 

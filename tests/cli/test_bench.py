@@ -269,6 +269,25 @@ def test_utility_sweeps_lambda(table: Path, tmp_path: Path) -> None:
     assert points == sorted(points, reverse=True)
 
 
+def test_pacing_sweeps_the_mean_spend(table: Path, tmp_path: Path) -> None:
+    ran = invoke(*bench_arguments(table, tmp_path, ("knn",)), "--policy", "pacing", "--json")
+    assert ran.code == 0, ran.err
+    log = pq.read_table(tmp_path / "decisions.parquet")
+    assert log.column_names[3] == "spend_usd"
+    results = json.loads(ran.out)
+    assert results["protocol"]["policy"] == "pacing"
+    curve = results["curves"]["knn"]
+    assert curve["point"] == sorted(curve["point"])
+    assert curve["cost_usd"][0] < curve["cost_usd"][50] < curve["cost_usd"][-1]
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_a_pipeline_has_no_quality_along_a_stream(table: Path, tmp_path: Path) -> None:
+    ran = invoke("train", table, "--encoder", "toy", "--policy", "pacing", "--out", tmp_path)
+    assert ran.code == 2
+    assert "policy pacing decides a stream of queries" in ran.err
+
+
 def test_a_setting_may_hold_a_list(table: Path, tmp_path: Path) -> None:
     routers = ("equirouter:epochs=1:trunk=[8,4]", "knn")
     ran = invoke(*bench_arguments(table, tmp_path, routers), "--json")

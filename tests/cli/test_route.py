@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.invoke import invoke, invoke_process
 
+LEVELS = ("easy", "medium", "hard")
 MODELS = {"small", "middle", "large"}
 DECISION = {
     *("model", "predicted_cost_usd", "setting", "value", "fits", "fallbacks", "scores"),
@@ -144,6 +145,22 @@ def test_a_performance_and_a_confidence_are_controls(pipeline: Path) -> None:
     assert quality["value"] >= low["value"]  # 0.3 of the strongest's performance is less than 0.3
 
 
+def test_a_stream_is_paced_to_a_mean_spend_and_a_cap(pipeline: Path) -> None:
+    lines = [{"query": f"{level} task1 query {row}"} for row in range(400) for level in LEVELS]
+    stdin = "\n".join(map(json.dumps, lines)).encode()
+    ran = invoke("route", pipeline, "-", "--spend", "0.003", stdin=stdin)
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    assert {answer["setting"] for answer in answers} == {"spend_usd"}
+    costs = [answer["predicted_cost_usd"] for answer in answers]
+    assert sum(costs) / len(costs) == pytest.approx(0.003, rel=0.05)
+    assert "for 1200 answered queries" in ran.err
+    capped = invoke("route", pipeline, "-", "--spend", "0.003", "--cap", "1", stdin=stdin)
+    costs = [json.loads(line)["predicted_cost_usd"] for line in capped.out.splitlines()]
+    assert 0.9 < sum(cost or 0.0 for cost in costs) <= 1.0
+    assert costs[-1] is None
+    assert invoke("route", pipeline, "-", "--spend", "1", "--quiet", stdin=stdin).err == ""
+
+
 def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
     assert invoke("route", pipeline, "-", stdin=b"\n")[:2] == (0, "")
 
@@ -182,6 +199,8 @@ def test_a_damaged_line_is_named(stdin: bytes, words: str, pipeline: Path) -> No
         (["--quality", "2"], "quality is 2.0: expected a share"),
         (["--lambda", "-1"], "lambda is -1.0: expected a finite number of 0 or more"),
         (["--budget", "much"], "--budget"),
+        (["--spend", "0.01"], "a mean needs a stream"),
+        (["--cap", "0.01"], "it goes with --spend"),
         (["--performance", "0"], "performance is 0.0: expected a mean performance above 0"),
         (["--budget", "1", "--confidence", "0.9"], "budget_usd promises neither"),
         (["--quality", "0.3", "--confidence", "1"], "confidence is 1.0: expected 0.5 to below 1"),
@@ -193,6 +212,22 @@ def test_controls_that_make_no_sense_are_refused(
     options: list[str], words: str, pipeline: Path
 ) -> None:
     ran = invoke("route", pipeline, "query", *options)
+    assert ran.code == 2
+    assert words in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--spend", "0"], "spend_usd is 0.0: expected a number above 0"),
+        (["--spend", "1", "--cap", "0"], "0.0 USD: expected a number above 0"),
+        (["--spend", "1", "--budget", "1"], "the pacer decides by its spend"),
+    ],
+)
+def test_a_spend_that_makes_no_sense_is_refused(
+    options: list[str], words: str, pipeline: Path
+) -> None:
+    ran = invoke("route", pipeline, "-", *options, stdin=b'{"query": "a"}')
     assert ran.code == 2
     assert words in ran.err
 

@@ -38,7 +38,7 @@ class NearlyBest(Policy):
         return self._value(scores, predicted_cost_usd, None)[0]
 
     def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int) -> FloatArray:  # noqa: ARG002
-        return np.linspace(np.ptp(scores), 0.0, n)
+        return np.asarray(np.linspace(np.ptp(scores), 0.0, n), dtype=np.float64)
 
     def sweep(
         self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_json
+from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_json, say
 
 if TYPE_CHECKING:
     from equirouter.decision import Ask, Decision
     from equirouter.pipeline import RoutingPipeline
     from equirouter.policy import Control, Needs
+    from equirouter.policy.pacer import Pacer
 
 __all__ = ["route"]
 
@@ -56,6 +57,14 @@ ConfidenceOption = Annotated[
         help="That the quality or performance is kept, 0.5 to below 1; default: as trained.",
     ),
 ]
+SpendOption = Annotated[
+    float | None,
+    typer.Option(metavar="USD", help="Mean cost of a query of the stream, by predicted costs."),
+]
+CapOption = Annotated[
+    float | None,
+    typer.Option(metavar="USD", help="Most that the whole stream may cost, beside --spend."),
+]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(metavar="A,B,...", help="Models that must not answer; may be repeated."),
@@ -83,13 +92,15 @@ def route(
     performance: PerformanceOption = None,
     lambda_: LambdaOption = None,
     confidence: ConfidenceOption = None,
+    spend: SpendOption = None,
+    cap: CapOption = None,
     exclude: ExcludeOption = None,
     needs: NeedsOption = None,
     region: RegionOption = None,
     context_tokens: ContextOption = None,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,  # noqa: ARG001  # every command has it; a decision is the result
+    quiet: QuietOption = False,
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.decision import Ask
@@ -101,20 +112,46 @@ def route(
     loaded = RoutingPipeline.load(pipeline, weights=weights)
     loaded.policy_for(control)  # a wrong control or constraint is said before anything is read
     removed_by(constraints, loaded.models, loaded.model_facts)
+    _check_stream(query, image, spend, cap)
     if query == "-":
-        if image is not None:
-            raise typer.BadParameter(
-                'images of a stream are in its lines: {"query": ..., "image": ...}',
-                param_hint="--image",
-            )
-        for line in _decided_lines(loaded, control, constraints):
+        pacer = None if spend is None else loaded.pacer(spend, cap_usd=cap or math.inf)
+        for line in _decided_lines(loaded, control, constraints, pacer):
             typer.echo(line)
+        if pacer is not None and not quiet:
+            _say_spent(pacer)
         return
     decision = loaded.decide_each([Ask(query, image, control, constraints)])[0]
     if as_json:
         print_json(_as_json(decision))
     else:
         typer.echo(_in_words(decision))
+
+
+def _check_stream(query: str, image: str | None, spend: float | None, cap: float | None) -> None:
+    """Options that only a stream, or only a single query, can have."""
+    if query == "-" and image is not None:
+        raise typer.BadParameter(
+            'images of a stream are in its lines: {"query": ..., "image": ...}',
+            param_hint="--image",
+        )
+    if query != "-" and spend is not None:
+        raise typer.BadParameter(
+            "a mean needs a stream: give the queries on stdin, with - as QUERY",
+            param_hint="--spend",
+        )
+    if cap is not None and spend is None:
+        raise typer.BadParameter("it goes with --spend", param_hint="--cap")
+    if cap is not None and not cap > 0:
+        raise typer.BadParameter(f"{cap} USD: expected a number above 0", param_hint="--cap")
+
+
+def _say_spent(pacer: "Pacer") -> None:
+    done = pacer.state
+    mean = done.spent_usd / done.n_queries if done.n_queries else 0.0
+    say(
+        f"predicted cost: {done.spent_usd:.6f} USD for {done.n_queries} answered queries, "
+        f"{mean:.6f} each; asked for {pacer.spend_usd:.6f}"
+    )
 
 
 def _needs(
@@ -138,13 +175,15 @@ def _named(lists: list[str] | None) -> list[str]:
     return [name for given in lists or [] for name in given.split(",") if name.strip()]
 
 
-def _decided_lines(loaded: "RoutingPipeline", control: "Control", needs: "Needs") -> Iterator[str]:
+def _decided_lines(
+    loaded: "RoutingPipeline", control: "Control", needs: "Needs", pacer: "Pacer | None"
+) -> Iterator[str]:
     """One JSON line per JSON line of stdin, in order; other fields of a line are kept."""
     from equirouter.errors import DataError
 
     asks = _asks(loaded, control, needs)
     while block := list(islice(asks, BLOCK)):
-        decisions = loaded.decide_each([ask for _, ask in block])
+        decisions = _decided([ask for _, ask in block], loaded, pacer)
         for (line, _), decision in zip(block, decisions, strict=True):
             decided = _as_json(decision)
             taken = next((name for name in line if name in decided), None)
@@ -154,6 +193,18 @@ def _decided_lines(loaded: "RoutingPipeline", control: "Control", needs: "Needs"
                     "the decision would overwrite; rename it"
                 )
             yield json.dumps(line | decided, allow_nan=False)
+
+
+def _decided(
+    asks: "list[Ask]", loaded: "RoutingPipeline", pacer: "Pacer | None"
+) -> "list[Decision]":
+    """Decisions by each ask's control, or by a pacer that takes calls to cost what is predicted."""
+    if pacer is None:
+        return loaded.decide_each(asks)
+    paced = loaded.pace(asks, pacer)
+    for _, each in paced:
+        pacer.settle(each)
+    return [decision for decision, _ in paced]
 
 
 def _asks(

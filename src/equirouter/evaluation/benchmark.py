@@ -199,7 +199,7 @@ def _run(
             scores = estimate
     costs = test.costs(router)
     points = rule.points(scores, costs, N_POINTS)
-    chosen = rule.sweep(scores, costs, points)
+    chosen = rule.replay(scores, costs, points, test.cost_usd)
     rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
     record.measurements.append(
         measure(

@@ -87,7 +87,7 @@ def sweep_router(
     costs = part.costs(router) if cost_usd is None else cost_usd
     if points is None:
         points = rule.points(scores, costs, N_POINTS)
-    chosen = rule.sweep(scores, costs, points)
+    chosen = rule.replay(scores, costs, points, part.cost_usd)
     measured = measure(
         chosen, part.performance, part.cost_usd, resamples=resamples, rng=stream(seed, "bootstrap")
     )

@@ -4,8 +4,9 @@ base.py is the contract. constraints.py rules models out before any policy, by w
 them, which modelfile.py reads; control.py is what a caller asks for. order.py has the order of the
 models by value and cost, budget.py the paper's per-query budget, utility.py performance minus
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
-operating point that keeps a stated share of the strongest's performance. baseline.py is what a
-pipeline did when it was made, for those who watch it in service.
+operating point that keeps a stated share of the strongest's performance. dual.py is the price of
+money along a stream, pacer.py decides one by it at a mean spend per query, pacing.py measures that.
+baseline.py is what a pipeline did when it was made, for those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
@@ -14,6 +15,8 @@ from equirouter.policy.budget import BudgetPolicy
 from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
 from equirouter.policy.control import Control
 from equirouter.policy.modelfile import read_model_facts
+from equirouter.policy.pacer import Paced, Pacer, PacingState
+from equirouter.policy.pacing import PacingPolicy
 from equirouter.policy.path import Path, utility_path
 from equirouter.policy.quality import Calibration, calibrate, check_confidence, check_quality
 from equirouter.policy.utility import UtilityPolicy
@@ -28,6 +31,10 @@ __all__ = [
     "Control",
     "ModelFacts",
     "Needs",
+    "Paced",
+    "Pacer",
+    "PacingPolicy",
+    "PacingState",
     "Path",
     "Policy",
     "Probe",

@@ -110,6 +110,16 @@ class Policy(ABC):
     ) -> IntArray:
         """Chosen columns (N, T) at every operating point."""
 
+    def replay(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        points: FloatArray,
+        paid_usd: RealArray,  # noqa: ARG002  # for policies whose choices depend on what was paid
+    ) -> IntArray:
+        """The sweep as it would have gone: what each call cost (N, K) is known before the next."""
+        return self.sweep(scores, predicted_cost_usd, points)
+
 
 def check_inputs(
     scores: RealArray, predicted_cost_usd: RealArray, feasible: BoolArray | None

@@ -72,6 +72,18 @@ class Calibration:
         check_confidence(confidence)
         return _largest(lambda q: self._passes(_Target(q, 0.0), confidence), 0.0, 1.0)
 
+    def lambda_at(self, spend_usd: float) -> float | None:
+        """The lambda above 0 at which validation queries cost most nearly spend_usd on average.
+
+        None where the points are no lambdas above 0.
+        """
+        known = [
+            (abs(cost - spend_usd), point)
+            for point, cost in zip(self.points, self.cost_usd, strict=True)
+            if point > 0
+        ]
+        return min(known)[1] if known and self.setting == "lambda" else None
+
     def _passes(self, target: "_Target", confidence: float) -> bool:
         """Whether the dearest point does; no other can be promised if it cannot."""
         return bool(self._bounds(target, confidence)[0] >= 0)

@@ -1,0 +1,128 @@
+"""What a mean spend kept along a stream costs, against the best fixed lambda in hindsight: a study.
+
+    python benchmarks/study_pacing.py DATASET [DATASET ...] [--routers mlp knn] [--seeds 5]
+
+The test part is a stream, shuffled and in the table's order (in which tasks may come one after
+another), and each call's true cost becomes known before the next query. The pacer starts without
+knowing anything of the stream. Targets are shares of the way from what the cheapest choices cost
+to what the best ones do. Prints Markdown, over routers and seeds: the mean spend as a share of the
+target and its range; the performance of the fixed lambda that spends the same on this very stream,
+less the pacer's, in points of the strongest model's performance (the price of not knowing the
+stream); the same for the per-query budget that spends as much; and the spend of the lambda that
+cost the target on the validation part. Nothing is chosen from these figures.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter.arrays import FloatArray
+from equirouter.data import load_dataset
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import split_outcomes
+from equirouter.encoders import EmbeddingCache, make_encoder
+from equirouter.encoders.cache import encode_cached
+from equirouter.evaluation.protocol import Part, cross_fitted, prepare, scale_for, scores_of, stream
+from equirouter.evaluation.sweeps import fit_router
+from equirouter.policy import BudgetPolicy, PacingPolicy, UtilityPolicy, utility_path
+
+SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+
+
+@dataclass(frozen=True)
+class Case:
+    """Estimates (n, K) of a part, its outcomes, and those of the validation part."""
+
+    scores: FloatArray
+    part: Part
+    held_out: FloatArray
+    validation: Part
+
+    def reordered(self, order: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        part = self.part
+        tables = (self.scores, part.predicted_cost_usd, part.performance, part.cost_usd)
+        return tuple(np.asarray(table)[order] for table in tables)  # type: ignore[return-value]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("--routers", nargs="+", default=["mlp", "knn"])
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args()
+    print(
+        "| data | order | target at | spend / target | range | fixed lambda, points | "
+        "budget, points | lambda of validation: spend / target, range |"
+    )
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    for name in args.datasets:
+        outcomes = load_dataset(name)
+        cases = [
+            made
+            for seed in range(42, 42 + args.seeds)
+            for made in fitted(outcomes, args.routers, seed)
+        ]
+        for order in ("shuffled", "of the table"):
+            show(name, order, np.array([one(case, order) for case in cases]))
+
+
+def fitted(outcomes: Outcomes, routers: list[str], seed: int) -> list[Case]:
+    encoder = make_encoder("minilm")
+    embeddings = encode_cached(encoder, outcomes.texts, cache=EmbeddingCache())
+    prepared = prepare(outcomes, embeddings, split_outcomes(outcomes, seed=seed))
+    cases = []
+    for spec in routers:
+        router = fit_router(spec, prepared, seed=seed)
+        scale = scale_for(router, prepared.validation, UtilityPolicy())
+        held_out = cross_fitted(router, prepared.validation, seed)
+        scores = scores_of(router, prepared.test, scale)
+        cases.append(Case(scores, prepared.test, held_out, prepared.validation))
+    return cases
+
+
+def one(case: Case, order: str) -> FloatArray:
+    """(4, T): spend / target, fixed lambda and budget in points, spend of validation's lambda."""
+    n = len(case.scores)
+    rows = stream(7, "order").permutation(n) if order == "shuffled" else np.arange(n)
+    scores, predicted, performance, paid = case.reordered(rows)
+    path = utility_path(scores, predicted)
+    spent, got = path.totals(paid) / n, path.totals(performance) / n
+    targets = spent[0] + SHARES * (spent[-1] - spent[0])
+    chosen = PacingPolicy().replay(scores, predicted, targets, paid)
+    mine = [np.take_along_axis(table, chosen, axis=1).mean(axis=0) for table in (paid, performance)]
+    rule = BudgetPolicy()
+    budgets = rule.sweep(scores, predicted, rule.points(scores, predicted, 400))
+    capped = [np.take_along_axis(t, budgets, axis=1).mean(axis=0) for t in (paid, performance)]
+    strongest = performance.mean(axis=0).max()
+    regret = [
+        (level_at(*curve, mine[0]) - mine[1]) / strongest * 100 for curve in ((spent, got), capped)
+    ]
+    held, seen = utility_path(case.held_out, case.validation.predicted_cost_usd), case.validation
+    cost = held.totals(seen.cost_usd) / len(seen.cost_usd)
+    lambdas = held.lambdas()[[int(np.abs(cost - target).argmin()) for target in targets]]
+    fixed = UtilityPolicy().sweep(scores, predicted, lambdas)
+    calibrated = np.take_along_axis(paid, fixed, axis=1).mean(axis=0)
+    return np.array([mine[0] / targets, *regret, calibrated / targets])
+
+
+def level_at(spent: FloatArray, got: FloatArray, at: FloatArray) -> FloatArray:
+    """The performance that a curve has at a mean spend, between its points by a straight line."""
+    order = np.argsort(spent, kind="stable")
+    return np.interp(at, spent[order], got[order])
+
+
+def show(name: str, order: str, found: FloatArray) -> None:
+    """found (runs, 4, T)."""
+    for place, share in enumerate(SHARES):
+        spend, regret, budget, calibrated = found[:, :, place].T
+        half = 1.96 * regret.std(ddof=1) / np.sqrt(len(regret))
+        print(
+            f"| {name} | {order} | {share:.0%} | {spend.mean():.3f} | {spend.min():.3f} to "
+            f"{spend.max():.3f} | {regret.mean():+.2f} ± {half:.2f} | {budget.mean():+.2f} | "
+            f"{calibrated.mean():.3f}, {calibrated.min():.3f} to {calibrated.max():.3f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

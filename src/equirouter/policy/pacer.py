@@ -1,0 +1,194 @@
+"""Pacing: a mean spend per query over a stream of unknown length, by a price that follows it.
+
+Each query takes the highest expected performance minus lambda times predicted cost, and lambda is
+the price of money: it rises after a call that cost more than the spend and falls after one that
+cost less. That is online dual mirror descent with exponential weights (Balseiro, Lu and Mirrokni
+2020, "The best of many worlds: dual mirror descent for online allocation problems"; Agrawal and
+Devanur 2015, "Fast algorithms for online stochastic convex programming"), with two additions that
+make the mean exact: what is owed or saved moves the spend of the next queries, and neither may grow
+beyond a bound.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, IntArray, RealArray
+from equirouter.errors import ConfigError
+from equirouter.policy.base import check_inputs
+from equirouter.policy.dual import CARRY, Dual, slope_range, within_carry
+from equirouter.policy.order import NOTHING_FITS, columns_by_value
+
+__all__ = ["Paced", "Pacer", "PacingState", "order_of"]
+
+
+@dataclass(frozen=True)
+class PacingState:
+    """All that a pacer remembers, as JSON can hold it; `Pacer(state=...)` goes on from it.
+
+    n_queries: that were given a model. spent_usd: paid, and the predicted cost of calls that are
+    not settled. held_usd: what the cap holds for those beyond that. owed_usd: spent above the
+    target, below 0 what is saved. log_lambda: of the price; None before the first query that shows
+    one. lowest, highest: logarithms of the prices that matter for the traffic.
+    """
+
+    n_queries: int = 0
+    spent_usd: float = 0.0
+    held_usd: float = 0.0
+    owed_usd: float = 0.0
+    log_lambda: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Paced:
+    """One decision of a pacer, to be settled when the call's cost is known.
+
+    columns (K,): as Policy.rank gives them. lambda_: the price that it was made at. predicted_usd:
+    of the first column, 0 where there is none. held_usd: what the cap holds for the call until it
+    is settled. over_cap (K,): models that were left out because the cap has too little left.
+    """
+
+    columns: IntArray
+    lambda_: float
+    predicted_usd: float
+    held_usd: float
+    over_cap: BoolArray = field(repr=False)
+
+    @property
+    def chosen(self) -> int:
+        """The first column; NOTHING_FITS where no model may answer."""
+        return int(self.columns[0])
+
+
+class Pacer:
+    """Decides a stream, query by query, so that the mean cost per query comes to spend_usd.
+
+    spend_usd: the target, USD per query. cap_usd: what all calls together may cost at most. carry:
+    how many queries' worth of the target may be owed or saved up: a call that would owe more is not
+    chosen unless it is the cheapest that may answer, and what goes beyond it is forgotten. So a
+    stream spends at most (n + carry) * spend_usd, the calls aside that nothing cheaper could
+    answer. start: a first lambda, such as that of an operating point with this mean cost. state: of
+    another pacer, to go on from.
+    Where the target is more than the best models cost, it just spends less. Raises ConfigError.
+    """
+
+    def __init__(
+        self,
+        spend_usd: float,
+        *,
+        cap_usd: float = math.inf,
+        carry: float = CARRY,
+        start: float | None = None,
+        state: PacingState | None = None,
+    ) -> None:
+        for name, value in (("spend_usd", spend_usd), ("cap_usd", cap_usd), ("carry", carry)):
+            if not value > 0:  # also refuses NaN
+                raise ConfigError(f"{name} is {value}: expected a number above 0")
+        if start is not None and not 0 < start < math.inf:
+            raise ConfigError(f"start is {start}: expected a finite lambda above 0")
+        self.spend_usd = spend_usd
+        self.cap_usd = cap_usd
+        self.carry = carry
+        state = state or PacingState(log_lambda=None if start is None else math.log(start))
+        self._spent_usd = state.spent_usd
+        self._held_usd = state.held_usd
+        self._dual = Dual(np.array([spend_usd]), carry)
+        self._dual.n_queries[0] = state.n_queries
+        self._dual.owed[0] = np.clip(state.owed_usd / spend_usd, -carry, carry)
+        if state.log_lambda is not None:
+            self._dual.log_lambda[0] = state.log_lambda
+        self._dual.lowest = math.inf if state.lowest is None else state.lowest
+        self._dual.highest = -math.inf if state.highest is None else state.highest
+
+    @property
+    def state(self) -> PacingState:
+        """What it remembers now."""
+        log_lambda, lowest, highest = (
+            value if math.isfinite(value) else None
+            for value in (float(self._dual.log_lambda[0]), self._dual.lowest, self._dual.highest)
+        )
+        return PacingState(
+            n_queries=int(self._dual.n_queries[0]),
+            spent_usd=self._spent_usd,
+            held_usd=self._held_usd,
+            owed_usd=float(self._dual.owed[0] * self.spend_usd),
+            log_lambda=log_lambda,
+            lowest=lowest,
+            highest=highest,
+        )
+
+    @property
+    def lambda_(self) -> float:
+        """The price now: performance that one USD must buy; 0 before any query showed one."""
+        return float(self._dual.lambdas()[0])
+
+    @property
+    def left_usd(self) -> float:
+        """What the cap leaves for calls that are not decided yet."""
+        return self.cap_usd - self._spent_usd - self._held_usd
+
+    def decide(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+        most_usd: RealArray | None = None,
+    ) -> Paced:
+        """The models (K,) for the next query, in the order in which they would be tried.
+
+        scores (K,): estimates of performance. predicted_cost_usd (K,): charged at once, and
+        corrected by `settle`. feasible (K,): False for models that must not answer. most_usd (K,):
+        what a call can cost at most, such as that of its longest answer; the cap is kept on it.
+        Without, the cap is kept on predictions, and calls that cost more than predicted go over it
+        by the difference. A query that no model may answer is not counted.
+        """
+        mask = None if feasible is None else np.asarray(feasible)[None]
+        values, costs, allowed = check_inputs(
+            np.asarray(scores)[None], np.asarray(predicted_cost_usd)[None], mask
+        )
+        most = costs if most_usd is None else np.maximum(np.asarray(most_usd)[None], costs)
+        over_cap = allowed & (most > self.left_usd)
+        allowed = allowed & ~over_cap
+        if not allowed.any():
+            columns = np.full(allowed.shape[1], NOTHING_FITS)
+            return Paced(columns, self.lambda_, 0.0, 0.0, over_cap[0])
+        low, high = slope_range(values, costs, allowed)
+        self._dual.see(float(low[0]), float(high[0]))
+        lambda_ = self.lambda_
+        near = within_carry(costs, allowed, self._dual.owed, self._dual.spend_usd, self.carry)
+        columns = order_of(values - lambda_ * costs, costs, allowed, near)[0]
+        predicted = float(costs[0, columns[0]])
+        held = 0.0 if self.cap_usd == math.inf else float(most[allowed].max()) - predicted
+        self._dual.pay(np.array([predicted]))
+        self._spent_usd += predicted
+        self._held_usd += held
+        return Paced(columns, lambda_, predicted, held, over_cap[0])
+
+    def settle(self, paced: Paced, cost_usd: float | None = None) -> None:
+        """Say what a decided call has cost, once for each: None is as predicted, 0 no call made.
+
+        Calls may be settled in any order, and later ones decided before. Raises ConfigError.
+        """
+        if cost_usd is not None and not 0 <= cost_usd < math.inf:
+            raise ConfigError(f"cost_usd is {cost_usd}: expected a finite number of 0 or more")
+        self._held_usd = max(self._held_usd - paced.held_usd, 0.0)
+        if cost_usd is not None and paced.chosen != NOTHING_FITS:
+            more = cost_usd - paced.predicted_usd
+            self._spent_usd = max(self._spent_usd + float(more), 0.0)
+            self._dual.correct(np.array([more]))
+
+
+def order_of(
+    value: RealArray, cost_usd: RealArray, allowed: BoolArray, near: BoolArray
+) -> IntArray:
+    """Columns (N, K) by value among those within the carry, then the other allowed ones by cost."""
+    first = columns_by_value(value, cost_usd, near)
+    if (near == allowed).all():
+        return first
+    then = columns_by_value(-cost_usd, cost_usd, allowed & ~near)
+    both = np.concatenate([first, then], axis=1)
+    place = np.argsort(both == NOTHING_FITS, axis=1, kind="stable")[:, : value.shape[1]]
+    return np.take_along_axis(both, place, axis=1)
