@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from equirouter.decision import Ask, Decision
+from equirouter.decision import Ask, Choices, Decision
+from equirouter.errors import DataError
 from equirouter.policy import NOTHING_FITS, Policy
 from equirouter.policy.pacer import Paced, Pacer
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
     from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["Order", "decide_orders", "feasible_row", "pace_orders"]
+__all__ = ["Order", "choose_embeddings", "decide_orders", "feasible_row", "pace_orders"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,45 @@ def decide_orders(
         for row, columns in zip(rows, ranked, strict=True):
             decisions[row] = _decision(orders[row], models, seen[row], columns)
     return [decisions[row] for row in range(len(orders))]
+
+
+def choose_embeddings(
+    embeddings: "Float32Array", order: Order, models: tuple[str, ...], stage: "Stage"
+) -> Choices:
+    """The choices on embeddings (N, d), all under the policy and constraints of one order.
+
+    Raises DataError for another width than the encoder's.
+    """
+    width = stage.encoder.dimension
+    if embeddings.ndim != 2 or embeddings.shape[1] != width:
+        raise DataError(
+            f"embeddings have the shape {embeddings.shape}: expected (n_queries, {width}), as "
+            f"the encoder {stage.encoder.name} makes them"
+        )
+    policy, removed = order.policy, order.removed
+    chosen = np.empty(len(embeddings), dtype=np.int64)
+    paid = np.empty(len(embeddings), dtype=np.float32)
+    allowed = feasible_row(models, removed)
+
+    def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
+        feasible = np.broadcast_to(allowed, scores.shape) if removed else None
+        columns = policy.choose(scores, costs, feasible)
+        chosen[rows] = columns
+        paid[rows] = costs[np.arange(len(columns)), columns]
+
+    stage.each(embeddings, policy, choose)
+    refused = chosen == NOTHING_FITS
+    paid[refused] = np.nan
+    return Choices(
+        models=models,
+        chosen=chosen,
+        predicted_cost_usd=paid,
+        fits=~refused & policy.within(paid),
+        setting=policy.setting,
+        value=order.value,
+        removed=removed,
+        not_checked=order.not_checked,
+    )
 
 
 def pace_orders(

@@ -12,12 +12,11 @@ import numpy as np
 
 from equirouter import __version__
 from equirouter.cost.pricing import ModelPrice
-from equirouter.deciding import Order, decide_orders, feasible_row, pace_orders
+from equirouter.deciding import Order, choose_embeddings, decide_orders, pace_orders
 from equirouter.decision import Ask, Choices, Decision
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import (
-    NOTHING_FITS,
     BudgetPolicy,
     Calibration,
     Paced,
@@ -250,7 +249,8 @@ class RoutingPipeline:
         if embeddings is not None and images is not None:
             raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
         if embeddings is not None:
-            return self._choices(embeddings, control, needs)
+            order = self._orders([Ask("", None, control, needs)], [self.policy_for(control)])[0]
+            return choose_embeddings(embeddings, order, self.models, self.stage)
         from equirouter.encoders.base import check_images
 
         self.policy_for(control)  # a wrong control is said of no queries too
@@ -258,42 +258,6 @@ class RoutingPipeline:
         paths = check_images(images, len(texts), encoder=self.stage.encoder)
         return self.decide_each(
             [Ask(text, path, control, needs) for text, path in zip(texts, paths, strict=True)]
-        )
-
-    def _choices(
-        self, embeddings: "Float32Array", control: Control, needs: Needs | None
-    ) -> Choices:
-        policy, value = self.policy_for(control)
-        removed = self._removed(needs)
-        width = self.stage.encoder.dimension
-        if embeddings.ndim != 2 or embeddings.shape[1] != width:
-            raise DataError(
-                f"embeddings have the shape {embeddings.shape}: expected (n_queries, {width}), as "
-                f"the encoder {self.stage.encoder.name} makes them"
-            )
-        n = len(embeddings)
-        chosen = np.empty(n, dtype=np.int64)
-        paid = np.empty(n, dtype=np.float32)
-        allowed = feasible_row(self.models, removed)
-
-        def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
-            feasible = np.broadcast_to(allowed, scores.shape) if removed else None
-            columns = policy.choose(scores, costs, feasible)
-            chosen[rows] = columns
-            paid[rows] = costs[np.arange(len(columns)), columns]
-
-        self.stage.each(embeddings, policy, choose)
-        refused = chosen == NOTHING_FITS
-        paid[refused] = np.nan
-        return Choices(
-            models=self.models,
-            chosen=chosen,
-            predicted_cost_usd=paid,
-            fits=~refused & policy.within(paid),
-            setting=policy.setting,
-            value=value,
-            removed=removed,
-            not_checked=self._not_checked(needs, removed),
         )
 
     def _removed(self, needs: Needs | None) -> dict[str, str]:
