@@ -207,11 +207,12 @@ def test_why_says_what_decided() -> None:
     assert decided() == [
         "small has the highest score of the models that fit a budget of 0.002 USD for the call."
     ]
+    assert "the quality that the pipeline was trained for" in decided(class_="auto")[0]
+    assert "which keeps quality 0.9 of the strongest" in decided(class_="quality 0.9")[0]
     assert "no router was asked" in decided(decided_by="named")[0]
     assert "stays with small" in decided(decided_by="session")[0]
     assert "on_router_failure" in decided(decided_by="router_failure")[0]
-    assert "No model is predicted to cost 1e-05" in decided(value=1e-5)[0]
-    assert decided(setting="quality", value=0.95)[0].startswith("0.95 of the strongest")
+    assert "No model fits a budget of 1e-05" in decided(value=1e-5, fits=False)[0]
     assert "One USD must buy 30" in decided(setting="lambda", value=30.0)[0]
 
 

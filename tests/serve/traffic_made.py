@@ -17,9 +17,9 @@ UPSTREAMS = {
     "gpt-5": "openai",
 }
 ASKED = (
-    ("equirouter/auto", "quality", 0.95),
-    ("equirouter/budget-0.002", "budget_usd", 0.002),
-    ("equirouter/quality-0.98", "quality", 0.98),
+    ("equirouter/auto", "lambda", 35.0, "auto"),
+    ("equirouter/budget-0.002", "budget_usd", 0.002, "budget up to 0.002"),
+    ("equirouter/quality-0.98", "lambda", 12.0, "quality 0.98"),
 )
 
 
@@ -45,7 +45,7 @@ def made_traffic(now: float, *, hours: float = 24.0, n: int = 1500, seed: int = 
 
 
 def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Logged:
-    asked, setting, value = rng.choices(ASKED, (6, 3, 2))[0]
+    asked, setting, value, class_ = rng.choices(ASKED, (6, 3, 2))[0]
     scores = {model: 0.45 + 0.1 * i + rng.gauss(0, 0.06) for i, model in enumerate(POOL)}
     tokens = Tokens(
         input=rng.randint(30, 2400), output=rng.randint(20, 900), cached_input=rng.randint(0, 29)
@@ -75,6 +75,7 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
         confidence=rng.uniform(0.4, 0.95),
         decision_ms=rng.lognormvariate(-0.7, 0.5),
         pipeline="5d1c07a2",
+        class_=class_,
     )
     record = RequestRecord(
         request_id=f"req-{number:05}",

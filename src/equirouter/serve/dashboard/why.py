@@ -38,31 +38,35 @@ def _decided(plan: Plan) -> str:
 
 
 def _by_policy(plan: Plan) -> str:
-    first, value = plan.candidates[0], plan.value
+    first, value = plan.candidates[0].model, plan.value
     if value is None:
-        return f"{first.model} is first in the pipeline's ranking."
-    if plan.setting == "budget_usd":
-        predicted = first.predicted_cost_usd
-        if predicted is not None and predicted > value:
-            return (
-                f"No model is predicted to cost {value:g} USD or less; {first.model} is what "
-                "when_nothing_fits makes of that."
-            )
+        return f"{first} is first in the pipeline's ranking."
+    if not plan.fits:
         return (
-            f"{first.model} has the highest score of the models that fit a budget of {value:g} USD "
-            "for the call."
+            f"No model fits a budget of {value:g} USD for the call; {first} is what "
+            "when_nothing_fits makes of that."
         )
-    if plan.setting == "quality":
+    if plan.setting == "budget_usd":
         return (
-            f"{value:.4g} of the strongest model's performance was asked for; {first.model} is the "
-            "best choice at the price of performance that the calibration found for it."
+            f"{first} has the highest score of the models that fit a budget of {value:g} USD "
+            f"for the call{_calibrated(plan)}."
         )
     if plan.setting == "lambda":
         return (
-            f"One USD must buy {value:g} of performance; {first.model} is the best at that price, "
-            "its score less its predicted cost."
+            f"One USD must buy {value:g} of performance{_calibrated(plan)}; {first} is the best at "
+            "that price, its score less its predicted cost."
         )
-    return f"{first.model} is first in the pipeline's ranking at {plan.setting} = {value:g}."
+    return f"{first} is first in the pipeline's ranking at {plan.setting} = {value:g}."
+
+
+def _calibrated(plan: Plan) -> str:
+    """Where the setting comes from a quality, and not from the request itself."""
+    asked = plan.class_ or ""
+    if asked == "auto":
+        return ", which keeps the quality that the pipeline was trained for"
+    if asked.startswith("quality"):
+        return f", which keeps {asked} of the strongest model's performance"
+    return ""
 
 
 def _happened(record: RequestRecord, first: str) -> list[str]:

@@ -184,13 +184,15 @@ export function feedback(data, colours) {
 }
 
 export function footer(data) {
-  const known = Object.entries(data.status).filter(([, value]) => value !== null);
   const read = (name, value) => {
+    if (value !== null && typeof value === "object") return value.id ?? null; // of the pipeline
     if (name.endsWith("_at")) return `${day(value)} ${clock(value)}`;
-    return typeof value === "number" ? count(value) : String(value);
+    return typeof value === "number" ? count(value) : value;
   };
+  const known = Object.entries(data.status).map(([name, value]) => [name, read(name, value)])
+    .filter(([, value]) => value !== null);
   show("footer", el("dl", {}, known.map(([name, value]) => el("div", {},
-    el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, read(name, value))))));
+    el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, String(value))))));
 }
 
 const empty = (text) => el("span", { class: "muted" }, text);
