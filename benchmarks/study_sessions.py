@@ -12,9 +12,10 @@ from `none` and `last_user`, conversations resampled.
 A conversation has 2 to 16 turns (6 on average). A turn is another query of the same task (6 of
 10), of any task (2 of 10), or a follow-up (2 of 10): an utterance such as "And the next one?",
 which says nothing of what is asked, and whose outcome is that of a query of the same task. Every
-turn sends all that was said before. A model's provider has the longest part of the conversation in its cache
-that this model was sent, from 1,024 tokens on, and charges `--cached` of the price for it. Cached
-or not, an answer is as good as in the simulation: what history does to answers is not simulated.
+turn sends all that was said before. A model's provider has the longest part of the conversation in
+its cache that this model was sent, from 1,024 tokens on, and charges `--cached` of the price for
+it. Cached or not, an answer is as good as in the simulation: what history does to answers is not
+simulated.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated import Simulated
 from equirouter.data.simulated_profile import PROFILES
@@ -130,11 +131,11 @@ def main() -> None:
 
 
 def conversations(
-    outcomes: Outcomes, test: Sequence[int], n: int, rng: np.random.Generator
+    outcomes: Outcomes, test: IntArray, n: int, rng: np.random.Generator
 ) -> list[list[Turn]]:
     """Turns of n conversations; no two of them share a query of the test part."""
     left: dict[str, list[int]] = {}
-    for row in rng.permutation(np.asarray(test)).tolist():
+    for row in rng.permutation(test).tolist():
         left.setdefault(outcomes.tasks[row], []).append(row)
     talks = []
     for _ in range(n):

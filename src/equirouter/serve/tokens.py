@@ -4,7 +4,7 @@ Every model has a tokenizer of its own, and most are not public. What a text cos
 depends on its script and on how much of it is digits, capitals and signs, so each byte of the text
 in UTF-8 weighs something by its kind: one look-up per byte, and no vocabulary. The weights were
 chosen on five tokenizers (cl100k, o200k, Claude's published one, DeepSeek's, Mistral's first) and
-87 languages, code, JSON, logs, numbers and base64: the figures are in docs/gateway-decisions.md.
+84 languages, code, JSON, logs, numbers and base64: the figures are in docs/gateway-decisions.md.
 English prose comes out 1.3 to 1.5 times too high, where a bound by bytes is 4 times too high.
 """
 
