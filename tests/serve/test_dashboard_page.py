@@ -13,7 +13,7 @@ from playwright.sync_api import expect, sync_playwright
 from equirouter.serve.reporting import Logged
 from tests.serve.dashboard_made import COLLAPSED, Made, served
 from tests.serve.records_made import made_record
-from tests.serve.traffic_made import made_traffic
+from tests.serve.traffic_made import TOO_DEAR, made_traffic
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,6 +23,12 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
 )
 TIMEOUT_MS = 20_000
+TRAFFIC = made_traffic(time.time(), hours=20, n=120)
+BUDGET = next(
+    one.record.request_id
+    for one in TRAFFIC
+    if one.record.plan is not None and TOO_DEAR in one.record.plan.removed.values()
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +42,7 @@ def browser() -> "Iterator[Browser]":
 
 @pytest.fixture
 def made() -> Made:
-    return Made(made_traffic(time.time(), hours=20, n=120))
+    return Made(TRAFFIC)
 
 
 @pytest.fixture
@@ -196,12 +202,23 @@ def test_a_gateway_that_is_gone_is_said_and_found_again(browser: "Browser", made
     assert "Reconnecting" in page.locator("#live").inner_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_nothing_is_cut_off(browser: "Browser", url: str, scheme: str) -> None:
-    page = shown(open_page(browser, url, width=390, scheme=scheme))
+@pytest.mark.parametrize("width", [390, 820, 1300])
+def test_nothing_is_cut_off_or_squeezed(browser: "Browser", url: str, width: int) -> None:
+    page = shown(open_page(browser, url, width=width, scheme="dark"))
     page.locator("button.open").first.click()
-    page.get_by_role("article", name="Why this model").wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_label("Request id").fill(BUDGET)
+    page.keyboard.press("Enter")
+    page.get_by_text(TOO_DEAR).first.wait_for()
+    page.locator("tr.detail .stack").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for part in page.locator(".stack").all():
+        assert part.evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    names = page.locator(".stack .name").all()
+    assert len(names) == 10
+    for name in names:
+        box = name.bounding_box()
+        assert box is not None
+        assert box["height"] < 50  # two lines
 
 
 CONTRAST = """() => {

@@ -16,6 +16,9 @@ UPSTREAMS = {
     "claude-sonnet-4": "anthropic",
     "gpt-5": "openai",
 }
+TOO_DEAR = (
+    "budget: it may cost up to 0.0268 USD (35 tokens of prompt, 100 of answer), 0.002 allowed"
+)
 ASKED = (
     ("equirouter/auto", "lambda", 35.0, "auto"),
     ("equirouter/budget-0.002", "budget_usd", 0.002, "budget up to 0.002"),
@@ -54,7 +57,7 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
     removed = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
     if setting == "budget_usd":
         weights = (9, 6, 8, 0, 0)
-        removed |= dict.fromkeys(POOL[3:], "the call could cost more than the budget")
+        removed |= dict.fromkeys(POOL[3:], TOO_DEAR)
     chosen = rng.choices(POOL, weights)[0]
     if chosen in removed:
         chosen = "gpt-4o-mini"

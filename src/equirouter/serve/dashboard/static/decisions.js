@@ -148,12 +148,13 @@ function models(document, colours) {
       el("span", { class: "name" }, swatch(colours(one.model)), one.model),
       number(one.rank ?? "–"), { is: score(one), as: "score-cell" },
       number(money(one.predicted_cost_usd)), number(money(one.upper_usd)),
-      { is: verdict(one), as: "verdict" }]), "stack");
+      { is: verdict(one), as: "verdict" }]),
+    { kind: "stack", notes: document.models.map((one) => one.removed) });
 }
 
 function verdict(one) {
   if (one.served) return el("b", {}, "answered");
-  if (one.removed) return el("span", { class: "muted" }, `ruled out: ${one.removed}`);
+  if (one.removed) return el("span", { class: "muted" }, "ruled out");
   return one.rank === null ? el("span", { class: "muted" }, "not a candidate") : "could answer";
 }
 

@@ -45,14 +45,18 @@ export function bar(share, { colour, kind = "bar-fill", marks = [], from = 0 } =
 }
 
 // Cells are text or nodes, or {is, as}: what, and its class. The heads label the cells where a
-// narrow page stacks them.
-export function table(caption, heads, rows, kind) {
+// narrow page stacks them. notes: a text below some of the rows, over all columns.
+export function table(caption, heads, rows, { kind, notes = [] } = {}) {
   const labels = heads.map((head) => head.is ?? head);
+  const line = (row, isNoted) => el("tr", { class: isNoted ? "noted" : null },
+    row.map((value, index) => cell(index ? "td" : "th", value,
+      { scope: index ? null : "row", "data-label": labels[index] })));
+  const note = (text) => (text ? el("tr", { class: "note" },
+    el("td", { colspan: heads.length, class: "muted" }, text)) : null);
   return el("table", { class: kind },
     el("caption", { class: "unseen" }, caption),
     el("thead", {}, el("tr", {}, heads.map((head) => cell("th", head, { scope: "col" })))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((value, index) =>
-      cell(index ? "td" : "th", value, { scope: index ? null : "row", "data-label": labels[index] }))))));
+    el("tbody", {}, rows.map((row, index) => [line(row, notes[index]), note(notes[index])])));
 }
 
 function cell(tag, value, attributes) {
