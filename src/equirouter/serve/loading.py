@@ -23,8 +23,8 @@ __all__ = ["LoadedPipeline", "load_pipeline", "try_out"]
 _LOG = logging.getLogger("equirouter.serve")
 
 QUICK_SECONDS = 0.0005
-"""A decision that takes less is made on the event loop: a thread would cost as much again."""
-_TRIED_CHARACTERS = (256, 1024, 4096, 16384)
+"""A decision that takes less is made on the event loop: see decider.py."""
+_TRIED_CHARACTERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
 _TIMES = 5
 
 SAME = 0.001
