@@ -27,7 +27,7 @@ from equirouter.routers.scale import LineScale, Scale
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["restore_pipeline"]
+__all__ = ["restore_pipeline", "stored_prices"]
 
 
 PRICED = 6
@@ -155,6 +155,15 @@ def restore_pipeline(
         prices=[model.model_price(description.schema_) for model in description.models],
         record=ValidationRecord.restore(_part(arrays, "validation.")),
     )
+
+
+def stored_prices(folder: Path) -> dict[str, Price]:
+    """The prices by which a saved pipeline predicts costs; models without one are left out.
+
+    Raises PipelineError when the folder is not a pipeline.
+    """
+    models = _read_description(folder).models
+    return {model.name: model.price for model in models if model.price is not None}
 
 
 def _stage(

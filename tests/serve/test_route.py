@@ -10,6 +10,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from equirouter.cost.pricing import ModelPrice
+from equirouter.pipeline import RoutingPipeline
+from equirouter.prices import Price
 from equirouter.serve.app import make_app
 from equirouter.serve.assembly import open_gateway
 from tests.serve.pipelines import registered, save_pipeline
@@ -76,3 +79,24 @@ def test_it_says_who_would_answer_and_why(folder: Path, tmp_path: Path) -> None:
             assert (status, found["error"]["param"]) == (400, "exclude")
 
     asyncio.run(run())
+
+
+def test_a_model_costs_what_its_pipeline_says_and_another_price_is_said(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = RoutingPipeline.load(folder)
+    prices = {name: Price(1.0, 2.0) for name in pipeline.models}
+    pipeline.prices = tuple(ModelPrice(name, price, price) for name, price in prices.items())
+    priced = pipeline.save(tmp_path / "priced")
+    store = {"url": f"sqlite:///{tmp_path / 'store.db'}"}
+    models = {"small": {"price": None}, "large": {"price": {"input": 1, "output": 2}}}
+
+    async def run() -> None:
+        async with open_gateway(settings_of(priced, store=store, models=models)) as gateway:
+            assert gateway.pool.routes["small"].price == prices["small"]
+            assert gateway.pool.routes["middle"].price.input_usd_per_mtok == 1.0
+
+    asyncio.run(run())
+    said = [record.getMessage() for record in caplog.records if "decided at" in record.message]
+    assert len(said) == 1
+    assert said[0].startswith("models.middle: ")

@@ -86,11 +86,14 @@ def test_no_call_costs_more_than_its_upper_bound(
     assert cost_nusd(price, tokens) <= upper_nusd(price, tokens.input, tokens.output) + 1
 
 
-def test_a_price_comes_from_the_settings_else_from_the_table() -> None:
+def test_a_price_comes_from_the_settings_else_from_the_pipeline_else_from_the_table() -> None:
     set_here = ModelSettings.model_validate({"upstream": "u", "price": {"input": 3, "output": 4}})
     assert model_price("gpt-4o", set_here) == Price(3.0, 4.0)
     assert model_price("gpt-4o", ModelSettings(upstream="u")).input_usd_per_mtok == 2.5
     renamed = ModelSettings(upstream="u", upstream_model="gpt-4o")
     assert model_price("mine", renamed).input_usd_per_mtok == 2.5
+    predicted = Price(5.0, 6.0)
+    assert model_price("gpt-4o", set_here, predicted) == Price(3.0, 4.0)
+    assert model_price("gpt-4o", ModelSettings(upstream="u"), predicted) == predicted
     with pytest.raises(ConfigError, match="no price is set"):
         model_price("mine", ModelSettings(upstream="u"))

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
@@ -50,6 +50,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         pool = Pool(settings, session, told=metrics.breaker)
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
+        _compare_prices(prices, decider)
         planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
         store = await Store.open(settings.store)
         hub = Hub(StoreReports(store.database))
@@ -77,6 +78,22 @@ def _decider(settings: GatewaySettings, metrics: Metrics) -> Decider | None:
     if settings.pipeline.path is None:
         return None
     return Decider(settings.pipeline, tuple(settings.models), metrics)
+
+
+def _compare_prices(prices: Mapping[str, Price], decider: Decider | None) -> None:
+    """Say where calls are paid at another price than the one by which they are decided."""
+    if decider is None:
+        return
+    for known in decider.loaded.pipeline.prices:
+        paid = prices.get(known.model)
+        if paid is not None and known.now is not None and paid != known.now:
+            _LOG.warning(
+                "models.%s: its calls are counted at %s, and decided at %s, the price in the "
+                "pipeline; `equirouter models price` changes that one",
+                known.model,
+                paid,
+                known.now,
+            )
 
 
 def _routes(

@@ -157,8 +157,8 @@ class PriceSettings(_Section):
 class ModelSettings(_Section):
     """A model of the pool, under the name by which the pipeline knows it.
 
-    upstream: who serves it. upstream_model: its name there, None for the same name. price: None
-    looks it up in the package's table. context_tokens: prompt and answer together.
+    upstream: who serves it. upstream_model: its name there, None for the same name. price: None is
+    the pipeline's, else that of the package's table. context_tokens: prompt and answer together.
     max_output_tokens: what an answer can have at most where the request does not say; it bounds
     the cost. image_tokens: what one image counts at most. abilities: None: not known, nothing is
     ruled out. kind "embedding" is for /v1/embeddings only.

@@ -8,6 +8,7 @@ from equirouter.prices import Price, Usage, cost_usd
 from equirouter.pricetable import shipped_prices
 from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.settings import GatewaySettings, ModelSettings
+from equirouter.stored import stored_prices
 from equirouter.usage import usage_of
 
 __all__ = [
@@ -23,11 +24,20 @@ __all__ = [
 
 def model_prices(settings: GatewaySettings) -> dict[str, Price]:
     """The price of every model of the pool. Raises ConfigError for one that has none."""
-    return {name: model_price(name, model) for name, model in settings.models.items()}
+    path = settings.pipeline.path
+    predicted = {} if path is None else stored_prices(path)
+    return {
+        name: model_price(name, model, predicted.get(name))
+        for name, model in settings.models.items()
+    }
 
 
-def model_price(name: str, model: ModelSettings) -> Price:
-    """What a model costs: as the settings say, else by its name in the package's table."""
+def model_price(name: str, model: ModelSettings, predicted: Price | None = None) -> Price:
+    """What a model costs.
+
+    As the settings say; else as its costs are predicted, which is the price in the pipeline; else
+    by its name in the package's table.
+    """
     given = model.price
     if given is not None:
         return Price(
@@ -39,13 +49,15 @@ def model_price(name: str, model: ModelSettings) -> Price:
             audio_input_usd_per_mtok=given.audio_input,
             audio_output_usd_per_mtok=given.audio_output,
         )
+    if predicted is not None:
+        return predicted
     table = shipped_prices()
     found = table.get(model.upstream_model or name) or table.get(name)
     if found is None:
         raise ConfigError(
-            f"models.{name}: no price is set, and the package's table of {table.as_of} has none "
-            "for that name. Set price = { input = USD, output = USD } per million tokens; "
-            "0 where the calls are free"
+            f"models.{name}: no price is set, and neither the pipeline nor the package's table of "
+            f"{table.as_of} has one for that name. Set price = {{ input = USD, output = USD }} per "
+            "million tokens; 0 where the calls are free"
         )
     return found
 
