@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from equirouter.data.hub import HubFile
-from equirouter.encoders import EmbeddingCache, encode_cached, make_encoder
+from equirouter.encoders import EmbeddingCache, Encoder, encode_cached, make_encoder
 from equirouter.encoders.pictures import Preprocessing
 from equirouter.encoders.sessions import open_session
 from equirouter.encoders.vision import ImageEncoder, VisionEncoder
@@ -174,15 +175,41 @@ def write_preprocessor(folder: Path, size: int) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(config))
 
 
-def test_random_weights_are_vit_b_16_and_say_so(pictures: list[str]) -> None:
-    encoder = make_encoder("vision", parts="image", image_weights="random", image_seed=3)
+@pytest.fixture(scope="module")
+def random_one() -> Encoder:
+    """ViT-B/16 with random weights: it takes seconds to start."""
+    return make_encoder("vision", parts="image", image_weights="random", image_seed=3)
+
+
+def test_random_weights_are_vit_b_16_and_say_so(random_one: Encoder, pictures: list[str]) -> None:
+    encoder = random_one
     assert encoder.dimension == 768
     assert "random weights (seed 3)" in encoder.notes[0]
     assert encoder.settings == {"parts": "image", "image_weights": "random", "image_seed": 3}
     found = encoder.encode(["", ""], pictures[:2])
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
-    assert found[0] @ found[1] < 0.99
     np.testing.assert_array_equal(encoder.encode([""], [pictures[1]])[0], found[1])
+
+
+def test_random_weights_do_not_say_the_same_of_all_pages(
+    random_one: Encoder, tmp_path: Path
+) -> None:
+    # dark lines on light paper of different colours: an untrained model sees the paper above all
+    pages = []
+    for place, paper in enumerate([(250, 250, 247), (214, 226, 236), (242, 224, 218)]):
+        for n_lines in (2, 30):
+            page = np.full((224, 224, 3), paper, dtype=np.uint8)
+            page[np.linspace(20, 200, n_lines).astype(int), 30:190] = 40
+            pages.append(str(tmp_path / f"{place}-{n_lines}.png"))
+            Image.fromarray(page).save(pages[-1])
+    even = str(tmp_path / "even.png")
+    Image.new("RGB", (224, 224), (255, 255, 255)).save(even)
+    found = random_one.encode([""] * 7, [*pages, even])
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    alike = found[:6] @ found[:6].T
+    few, many = alike[::2, ::2], alike[1::2, 1::2]
+    assert min(few.min(), many.min()) > alike[::2, 1::2].max()  # the lines, not the paper
+    assert np.linalg.norm(found[:6].mean(axis=0)) < 0.9
 
 
 def test_weights_are_never_random_unless_asked_for(

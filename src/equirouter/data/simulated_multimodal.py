@@ -7,15 +7,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.cachedir import cache_dir
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated_draft import Pick
 from equirouter.data.simulated_outcomes import drawn, expected
-from equirouter.data.simulated_pictures import Scene, draw, hardness
+from equirouter.data.simulated_pictures import Scene, draw
 from equirouter.data.simulated_questions import QUESTIONS
 from equirouter.errors import ConfigError, OutputError
 from equirouter.output import make_folder
@@ -24,11 +25,11 @@ from equirouter.progress import Progress, silent
 
 __all__ = ["SimulatedMultimodal"]
 
-VERSION = 1
-"""Raised by every change that may change a picture."""
+VERSION = 2
+"""Raised by every change of pictures or outcomes."""
 
-IN_TEXT, IN_PICTURE = 0.3, 0.4
-"""Shares of the variance of difficulty that the text and the picture show; the rest is hidden."""
+HIDDEN = 0.3
+"""Share of the variance of a model's difficulty that neither the text nor the picture shows."""
 IMAGE_TOKENS = 260
 """What a picture is charged as, beside the text."""
 LENGTH_SLOPE = 0.35
@@ -39,6 +40,32 @@ MIN_QUERIES = 50
 
 TASKS = tuple(QUESTIONS)
 _OUTPUT_TOKENS = dict(zip(TASKS, (60, 40, 110, 220, 90), strict=True))
+
+
+class Profile(NamedTuple):
+    """What makes a query hard for the models of one maker.
+
+    in_text, in_picture: shares of the variance of difficulty, which with HIDDEN sum to 1: the
+    first is of how much thought the question asks for, the second of how hard the picture is to
+    see. amount, faintness, clutter: weights of what makes it so for these models.
+    """
+
+    in_text: float
+    in_picture: float
+    amount: float
+    faintness: float
+    clutter: float
+
+
+# Models that see well and think less well, and the other way round
+_PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        "wren": Profile(0.05, 0.65, 0.3, 1.0, 0.1),
+        "finch": Profile(0.65, 0.05, 1.0, 0.3, 0.3),
+        "heron": Profile(0.65, 0.05, 0.0, 1.0, 1.0),
+        "crane": Profile(0.35, 0.35, 1.0, 0.8, 0.6),
+    }
+)
 # made-up models in the manner of a pool of 2025: accuracy per task in the order of TASKS, USD per
 # million tokens in and out, and how long their answers are
 _POOL: Mapping[str, tuple[tuple[float, ...], Price, float]] = MappingProxyType(
@@ -56,13 +83,27 @@ _POOL: Mapping[str, tuple[tuple[float, ...], Price, float]] = MappingProxyType(
 MODELS = tuple(_POOL)
 
 
+class _Made(NamedTuple):
+    """N of each: asked (N,), scenes (N, 3), outcomes (N, K), order (N,) of the table's rows."""
+
+    tasks: list[str]
+    names: list[str]
+    texts: list[str]
+    asked: FloatArray
+    scenes: FloatArray
+    performance: FloatArray
+    cost_usd: FloatArray
+    order: IntArray
+
+
 class SimulatedMultimodal:
     """Questions about pictures in five tasks, outcomes from an item-response model.
 
     n_queries: 50 or more. seed: a whole number, not negative; the same one gives the same table and
-    the same pictures. Three tenths of the variance of difficulty are in the question's words, four
-    in the picture and in nothing else, the rest is hidden. Models, prices, texts, pictures and
-    outcomes are made up: docs/simulated-data.md. Raises ConfigError for other values.
+    the same pictures. The text says nothing of how hard the picture is to see, and that decides
+    which models are right: some see badly and think well, others the other way round. Models,
+    prices, texts, pictures and outcomes are made up: docs/simulated-data.md. Raises ConfigError for
+    other values.
     """
 
     name = "simulated-multimodal"
@@ -91,26 +132,41 @@ class SimulatedMultimodal:
                 f"the data set {self.name!r} is made here and reads no file, but the path {path} "
                 "was given; leave the path out, or give it in place of the name"
             )
+        made = self._made()
+        table = Outcomes(
+            query_ids=tuple(f"{self.name}.{name.removesuffix('.png')}" for name in made.names),
+            texts=tuple(made.texts),
+            tasks=tuple(made.tasks),
+            models=MODELS,
+            performance=made.performance,
+            cost_usd=made.cost_usd,
+            image_paths=tuple(made.names),
+            image_root=self._pictures(made.tasks, made.names, made.scenes, progress),
+            name=self.name,
+            notes=("simulated: models, texts, pictures and outcomes are made up",),
+        )
+        return table.take(made.order)
+
+    def factors(self) -> FloatArray:
+        """What makes the queries hard, (N, 4), in the order of the table of `load`.
+
+        Columns: how much thought the question asks for, from 0, and of the picture amount,
+        faintness and clutter, from 0 to 1. It is the truth behind the outcomes: no router may read
+        it, but what one would gain by it is the most that an encoder can bring.
+        """
+        made = self._made()
+        return np.column_stack([made.asked, made.scenes])[made.order]
+
+    def _made(self) -> "_Made":
+        """All but the pictures, before the tasks are mixed."""
         rng = np.random.default_rng(self.seed)
         tasks = [TASKS[i % len(TASKS)] for i in range(self.n_queries)]
         names = [f"{task}/{i // len(TASKS)}.png" for i, task in enumerate(tasks)]
         texts, asked = _questions(tasks, rng)
         scenes = rng.uniform(0, 1, (self.n_queries, 3))
-        shown = hardness(scenes)
-        performance, costs = _outcomes(tasks, texts, asked, shown, rng)
-        table = Outcomes(
-            query_ids=tuple(f"{self.name}.{name.removesuffix('.png')}" for name in names),
-            texts=tuple(texts),
-            tasks=tuple(tasks),
-            models=MODELS,
-            performance=performance,
-            cost_usd=costs,
-            image_paths=tuple(names),
-            image_root=self._pictures(tasks, names, scenes, progress),
-            name=self.name,
-            notes=("simulated: models, texts, pictures and outcomes are made up",),
-        )
-        return table.take(rng.permutation(self.n_queries))
+        performance, costs = _outcomes(tasks, texts, asked, scenes, rng)
+        order = rng.permutation(self.n_queries)
+        return _Made(tasks, names, texts, asked, scenes, performance, costs, order)
 
     def _pictures(
         self, tasks: Sequence[str], names: Sequence[str], scenes: FloatArray, progress: Progress
@@ -155,28 +211,38 @@ def _outcomes(
     tasks: Sequence[str],
     texts: Sequence[str],
     asked: FloatArray,
-    shown: FloatArray,
+    scenes: FloatArray,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """Performance and cost_usd (N, K), task by task."""
+    """Performance and cost_usd (N, K), task by task. asked (N,), scenes (N, 3)."""
     performance = np.empty((len(tasks), len(MODELS)))
     costs = np.empty_like(performance)
     for number, task in enumerate(TASKS):
         rows = np.array([row for row, own in enumerate(tasks) if own == task])
         hidden = rng.standard_normal(len(rows))
-        difficulty = (
-            np.sqrt(IN_TEXT) * _standardised(asked[rows])
-            + np.sqrt(IN_PICTURE) * _standardised(shown[rows])
-            + np.sqrt(1 - IN_TEXT - IN_PICTURE) * hidden
-        )
         tokens_in = IMAGE_TOKENS + np.array([-(-len(texts[row]) // 4) for row in rows])
-        for column, (accuracy, price, verbosity) in enumerate(_POOL.values()):
+        for column, (model, (accuracy, price, verbosity)) in enumerate(_POOL.items()):
+            difficulty = _difficulty(
+                _PROFILES[model.partition("-")[0]], asked[rows], scenes[rows], hidden
+            )
             performance[rows, column] = drawn(expected(accuracy[number], difficulty, rng), rng)
             noise = LENGTH_NOISE * rng.standard_normal(len(rows))
             median = _OUTPUT_TOKENS[task] * verbosity
             tokens_out = np.ceil(median * np.exp(LENGTH_SLOPE * difficulty + noise))
             costs[rows, column] = costs_usd(price, tokens_in, tokens_out)
     return performance, costs
+
+
+def _difficulty(
+    profile: Profile, asked: FloatArray, scenes: FloatArray, hidden: FloatArray
+) -> FloatArray:
+    """(n,) of variance 1, for the queries of one task: asked (n,), scenes (n, 3), hidden (n,)."""
+    seen = scenes @ np.array([profile.amount, profile.faintness, profile.clutter])
+    return np.asarray(
+        np.sqrt(profile.in_text) * _standardised(asked)
+        + np.sqrt(profile.in_picture) * _standardised(seen)
+        + np.sqrt(HIDDEN) * hidden
+    )
 
 
 def _standardised(values: FloatArray) -> FloatArray:

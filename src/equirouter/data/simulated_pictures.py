@@ -16,7 +16,7 @@ from equirouter.extras import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PICTURES", "SIZE", "Scene", "draw", "hardness"]
+__all__ = ["PICTURES", "SIZE", "Scene", "draw"]
 
 SIZE = 224
 """Pixels, of each side."""
@@ -53,11 +53,6 @@ class Scene(NamedTuple):
     amount: float
     faintness: float
     clutter: float
-
-
-def hardness(scenes: FloatArray) -> FloatArray:
-    """(N,) from scenes (N, 3): a weighted sum, larger is harder."""
-    return np.asarray(scenes @ np.array([1.0, 0.8, 0.6]))
 
 
 def draw(task: str, scene: Scene, rng: np.random.Generator) -> "Image":

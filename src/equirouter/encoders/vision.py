@@ -1,6 +1,7 @@
 """Queries with images: what a vision transformer says of the image beside the text's embedding."""
 
 import hashlib
+import itertools
 import json
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, FloatArray
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.joined import JoinedEncoder, share
 from equirouter.encoders.minilm import MiniLMEncoder
@@ -26,15 +27,19 @@ if TYPE_CHECKING:
 __all__ = ["PARTS", "ImageEncoder", "VisionEncoder"]
 
 PARTS = ("text+image", "image")
+EVEN_VERSION = 2
+"""Raised by every change of what is taken off the features of random weights."""
+LEAST = 1e-4
+"""Length, where the features have 1, below which what is left of them is rounding."""
 
 
 class ImageEncoder(Encoder):
     """ViT-B/16 on ONNX Runtime: 768 numbers per image, no torch. A part of VisionEncoder.
 
     image_weights: see find_vision_weights. image_seed: of random weights. threads: of one run.
-    Each image is encoded alone, so its vector does not depend on others. For random weights the
-    features of an even grey image are taken off before the length is made 1: without training they
-    are most of every image's features, and the same in all.
+    Each image is encoded alone, so its vector does not depend on others. For random weights what
+    images of one even colour have is taken off before the length is made 1: without training the
+    mean colour is most of every image's features, and nearly the same in all pages of a kind.
     """
 
     name = "image"
@@ -67,7 +72,7 @@ class ImageEncoder(Encoder):
             return ()
         return (
             f"the image features are those of a vision transformer with random weights (seed "
-            f"{self.image_seed}): a baseline that sees colours, contrast and clutter, and knows "
+            f"{self.image_seed}): a baseline that sees contrast, edges and clutter, and knows "
             "nothing of what is shown",
         )
 
@@ -79,7 +84,9 @@ class ImageEncoder(Encoder):
     @property
     def fingerprint(self) -> str:
         """Of weights, preprocessing and graph, wherever the files lie."""
-        parts = [self._weights.digest, VISION_GRAPH_VERSION]
+        parts: list[str | int] = [self._weights.digest, VISION_GRAPH_VERSION]
+        if self.image_weights == RANDOM:
+            parts.append(EVEN_VERSION)
         kind = f"{RANDOM}-" if self.image_weights == RANDOM else ""
         return f"{self.name}-{kind}{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
@@ -103,9 +110,11 @@ class ImageEncoder(Encoder):
         vector = self._run(pixels)
         if self.image_weights != RANDOM:
             return vector
-        apart = vector - self._grey
-        length = np.linalg.norm(apart)
-        return np.asarray(apart / length if length > 0 else vector, dtype=np.float32)
+        middle, directions = self._even
+        apart = vector - middle
+        apart -= (apart @ directions.T) @ directions
+        length = np.linalg.norm(apart)  # next to nothing of an image of one colour
+        return np.asarray(apart / length if length > LEAST else vector, dtype=np.float32)
 
     def _run(self, pixels: Float32Array) -> Float32Array:
         output = self._session.run(None, {"pixel_values": pixels})[0]
@@ -113,9 +122,19 @@ class ImageEncoder(Encoder):
         return vector
 
     @cached_property
-    def _grey(self) -> Float32Array:
+    def _even(self) -> tuple[FloatArray, FloatArray]:
+        """What images of 27 even colours have: the mean (d,), and the directions (26, d) from it.
+
+        The colours are those whose red, green and blue are none, half or full.
+        """
         size = self._weights.preprocessing.size
-        return self._run(np.zeros((1, 3, size, size), dtype=np.float32))
+        colours = itertools.product((-1.0, 0.0, 1.0), repeat=3)
+        images = [np.array(colour, dtype=np.float32)[:, None, None] for colour in colours]
+        shape = (1, 3, size, size)
+        features = np.stack([self._run(np.broadcast_to(image, shape)) for image in images])
+        features = features.astype(np.float64)
+        middle = features.mean(axis=0)
+        return middle, np.linalg.svd(features - middle, full_matrices=False)[2][:-1]
 
     @cached_property
     def _weights(self) -> VisionWeights:
