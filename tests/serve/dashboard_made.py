@@ -33,6 +33,7 @@ class Made:
 
     entries: Sequence[Logged] = ()
     collapse: Mapping[str, State] = field(default_factory=lambda: CALM)
+    alarms: frozenset[str] = frozenset()
     breakers: Mapping[str, str] = field(
         default_factory=lambda: dict.fromkeys(
             ("anthropic", "ollama", "openai", "together"), "closed"
@@ -53,6 +54,7 @@ class Made:
             models=POOL,
             strongest=lambda: STRONGEST,
             collapse=lambda: self.collapse,
+            alarms=lambda: self.alarms,
             breakers=lambda: self.breakers,
             status=lambda: {
                 "version": "0.1.0",

@@ -63,6 +63,21 @@ def test_the_summary_adds_up() -> None:
     with_client(Made(entries, clock=lambda: NOW), asking)
 
 
+def test_an_alarm_of_another_worker_is_shown() -> None:
+    async def asking(client: Client) -> None:
+        found = (await document(await client.get("/admin/summary")))["collapse"]
+        assert isinstance(found, list)
+        assert {one["class"]: (one["requests"], one["alarm"]) for one in found} == {
+            "auto": (500, True),
+            "budget up to 0.002": (241, False),
+            "lambda up to 50": (120, False),
+            "lambda up to 90": (0, True),
+            "quality 0.98": (31, False),
+        }
+
+    with_client(Made(alarms=frozenset({"auto", "lambda up to 90"})), asking)
+
+
 def test_a_period_that_is_not_known_is_refused() -> None:
     async def asking(client: Client) -> None:
         answer = await client.get("/admin/summary?period=2h")

@@ -115,6 +115,8 @@ def test_state_is_shown() -> None:
     assert value(metrics, "router_failures_total") == 1
     assert value(metrics, "feedback_score_sum", model="large") == 0.25
     assert value(metrics, "collapse_alarm", **{"class": "budget"}) == 1
+    metrics.collapse("auto", share=0.1, expected=0.3, alarm=False)
+    assert metrics.alarms() == {"budget"}
 
 
 def test_classes_of_the_alarm_are_bounded() -> None:
@@ -155,7 +157,8 @@ metrics = Metrics(models=MODELS, upstreams=("east", "west"))
 metrics.observe(made_record())
 metrics.in_flight(2)
 metrics.breaker("west", sys.argv[2])
-print(os.getpid(), flush=True)
+metrics.collapse("auto", share=0.5, expected=0.4, alarm=sys.argv[2] == "open")
+print(os.getpid(), *metrics.alarms(), flush=True)
 sys.stdin.readline()
 """
 READER = """
@@ -184,7 +187,9 @@ def test_several_workers_are_added_up(tmp_path: Path) -> None:
         for state in ("closed", "open")
     ]
     try:
-        pids = [int(worker.stdout.readline()) for worker in workers if worker.stdout]
+        said = [worker.stdout.readline().split() for worker in workers if worker.stdout]
+        pids = [int(words[0]) for words in said]
+        assert said[1][1:] == [b"auto"]
         seen = read(tmp_path)
         assert seen["equirouter_strongest_cost_usd_total", frozenset()] == pytest.approx(0.002)
         assert seen["equirouter_in_flight", frozenset()] == 4

@@ -419,12 +419,15 @@ async def _reload(planned: Planned, folder: Path) -> None:
 def test_after_a_reload_the_new_pipeline_plans(folder: Path, tmp_path: Path) -> None:
     import asyncio
 
-    planned = Planned(folder)
-    old = planned.plan()
-    planned.served(old)
+    planned = Planned(folder, collapse={"minimum": 20, "false_alarm_every": 1000})
+    old = planned.plan("hard task3 query", Control(lambda_=30.0))
+    for _ in range(60):
+        planned.served(old)
+    assert planned.metrics.collapses["lambda up to 50"][2] is True
     save_pipeline(tmp_path, router="knn:k=3")
     asyncio.run(_reload(planned, tmp_path))
     new = planned.plan()
+    assert planned.metrics.collapses["lambda up to 50"][2] is False  # it was about the old one
     assert new.pipeline == planned.loaded.id != old.pipeline
     assert not planned.planner.collapse.states()
     planned.served(old)  # finished late: it is no decision of this pipeline

@@ -66,7 +66,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 metrics=metrics,
                 events=hub,
                 tracer=tracer,
-                routes=_routes(settings, pool, store, hub, admission, planner),
+                routes=_routes(settings, pool, store, hub, admission, planner, metrics),
             )
         finally:
             if decider is not None:
@@ -103,6 +103,7 @@ def _routes(
     hub: Hub,
     admission: Admission,
     planner: RoutingPlanner,
+    metrics: Metrics,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
     started = time.time()
@@ -135,6 +136,7 @@ def _routes(
             models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
             strongest=lambda: planner.strongest,
             collapse=planner.collapse.states,
+            alarms=metrics.alarms,
             collapse_settings=settings.collapse,
             breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
             status=status,

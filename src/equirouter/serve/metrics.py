@@ -187,15 +187,29 @@ class Metrics:
         if expected is not None:
             self._expected.labels(class_).set(expected)
 
+    def alarms(self) -> frozenset[str]:
+        """The classes for which any worker's collapse alarm is on. Reads files: not free."""
+        return frozenset(
+            sample.labels["class"]
+            for metric in self._all().collect()
+            if metric.name == "equirouter_collapse_alarm"
+            for sample in metric.samples
+            if sample.value
+        )
+
     def render(self) -> tuple[bytes, str]:
         """The metrics of all workers as text, and its content type. Reads files: not free."""
-        registry = self.registry
-        if are_shared():
-            from prometheus_client import multiprocess
+        return generate_latest(self._all()), CONTENT_TYPE_LATEST
 
-            registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+    def _all(self) -> CollectorRegistry:
+        """The metrics of all workers."""
+        if not are_shared():
+            return self.registry
+        from prometheus_client import multiprocess
+
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
 
     def names(self) -> frozenset[str]:
         """The names of all series, as PromQL has them."""

@@ -176,6 +176,11 @@ class RoutingPlanner:
         }
         self._controls.clear()
         self._feasible.learn(loaded.pipeline.model_facts)
+        for class_, state in self.collapse.states().items():
+            if state.is_alarm:  # it was about the pipeline that decided until now
+                self._metrics.collapse(
+                    class_, share=state.share, expected=state.expected, alarm=False
+                )
         self.collapse.reset()
 
     def _named(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:

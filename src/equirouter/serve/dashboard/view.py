@@ -52,9 +52,10 @@ class CollapseState(Protocol):
 class View:
     """models: the pool, cheapest first. strongest: of the pipeline that decides now.
 
-    collapse: class -> state, as this process sees it, by collapse_settings. breakers: upstream ->
-    "closed", "half-open" or "open". status: further facts on this process, such as version and
-    pipeline, by name.
+    collapse: class -> state, as this process sees it, by collapse_settings. alarms: classes for
+    which any worker's alarm is on; it may read files, and is called in a thread. breakers:
+    upstream -> "closed", "half-open" or "open". status: further facts on this process, such as
+    version and pipeline, by name.
     """
 
     reports: Reports
@@ -62,6 +63,7 @@ class View:
     models: Sequence[str]
     strongest: Callable[[], str | None] = lambda: None
     collapse: Callable[[], Mapping[str, CollapseState]] = dict
+    alarms: Callable[[], frozenset[str]] = frozenset
     collapse_settings: CollapseSettings = field(default_factory=CollapseSettings)
     breakers: Callable[[], Mapping[str, str]] = dict
     status: Callable[[], Mapping[str, object]] = dict
@@ -114,7 +116,7 @@ async def _summary(view: View, period: str, now: float) -> Document:
             phase: _percentiles(found)
             for phase, found in (await reports.latencies(since, until)).items()
         },
-        "collapse": [_collapse(view, name, one) for name, one in sorted(view.collapse().items())],
+        "collapse": await _collapses(view),
         "upstreams": await _upstreams(view, since, until),
         "statuses": {
             str(status): count
@@ -131,18 +133,29 @@ def _percentiles(found: Percentiles) -> Document:
     return {"count": found.count, "p50": found.p50, "p95": found.p95, "p99": found.p99}
 
 
-def _collapse(view: View, class_: str, state: CollapseState) -> Document:
-    """limit: the share above which evidence for the alarm is gathered."""
-    expected, tolerance = state.expected, view.collapse_settings.tolerance
+async def _collapses(view: View) -> list[Document]:
+    alarms = await asyncio.to_thread(view.alarms)
+    states = view.collapse()
+    return [
+        _collapse(view, name, states.get(name), is_alarm=name in alarms)
+        for name in sorted({*states, *alarms})
+    ]
+
+
+def _collapse(view: View, class_: str, state: CollapseState | None, *, is_alarm: bool) -> Document:
+    """limit: the share above which evidence for the alarm is gathered. state: None in others."""
+    decisions = 0 if state is None else state.decisions
+    expected = None if state is None else state.expected
+    tolerance = view.collapse_settings.tolerance
     return {
         "class": class_,
-        "requests": state.decisions,
-        "share": state.share if state.decisions else None,
+        "requests": decisions,
+        "share": state.share if state is not None and decisions else None,
         "expected": expected,
         "limit": None if expected is None else min(expected + tolerance, 1.0),
-        "evidence": state.evidence,
-        "is_enough": state.decisions >= view.collapse_settings.minimum,
-        "alarm": state.is_alarm,
+        "evidence": 0.0 if state is None else state.evidence,
+        "is_enough": decisions >= view.collapse_settings.minimum,
+        "alarm": is_alarm or (state is not None and state.is_alarm),
     }
 
 
