@@ -39,15 +39,14 @@ class _Section(BaseModel):
 class ServerSettings(_Section):
     """Where the gateway listens.
 
-    workers: processes that share the port. trust_proxy: whether X-Forwarded-For says who the
-    client is. shutdown_seconds: how long running requests may go on after SIGTERM. answer_model:
-    what answers give as their model: the upstream's own words, or the name in the pool.
+    workers: processes that share the port. shutdown_seconds: how long running requests may go on
+    after SIGTERM. answer_model: what answers give as their model: the upstream's own words, or the
+    name in the pool.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Count = 1
-    trust_proxy: bool = False
     shutdown_seconds: Positive = 30.0
     answer_model: Literal["upstream", "pool"] = "upstream"
 
