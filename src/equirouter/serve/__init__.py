@@ -44,6 +44,7 @@ sse.py          server-sent events on their way through: usage, errors, the mode
 relay.py        a stream from an upstream to a client
 exchange.py     one request on its way: planned, paid for, answered, logged
 endpoints.py    what is behind each path
+openapi.py      what is behind each path, as an OpenAPI document
 app.py          the gateway and the web application around it
 assembly.py     its parts put together from the settings
 checking.py     the settings tried without serving

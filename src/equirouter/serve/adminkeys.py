@@ -111,7 +111,9 @@ def _models(body: dict[str, Any], pool: Collection[str]) -> list[str] | None:
     models = body.get("models")
     if models is None:
         return None
-    if not isinstance(models, list) or any(name not in pool for name in models):
+    if not isinstance(models, list) or not all(
+        isinstance(name, str) and name in pool for name in models
+    ):
         raise wrong_field("models", models, f"a list of models of the pool: {', '.join(pool)}")
     return models
 

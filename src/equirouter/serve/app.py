@@ -21,6 +21,7 @@ ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
     ("POST", "/v1/route", endpoints.route),
     ("POST", "/v1/feedback", endpoints.feedback),
     ("GET", "/v1/models", endpoints.models),
+    ("GET", "/openapi.json", endpoints.openapi),
     ("GET", "/healthz", endpoints.healthz),
     ("GET", "/readyz", endpoints.readyz),
 )

@@ -11,7 +11,15 @@ from equirouter.serve.errors import wrong_field
 from equirouter.serve.records import Endpoint
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["VIRTUAL", "ChatRequest", "chat_request", "checked_model", "counted", "flagged"]
+__all__ = [
+    "MOST_CHOICES",
+    "VIRTUAL",
+    "ChatRequest",
+    "chat_request",
+    "checked_model",
+    "counted",
+    "flagged",
+]
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128

@@ -8,7 +8,7 @@ from equirouter.serve.chat import VIRTUAL, ChatRequest
 from equirouter.serve.errors import GatewayError, wrong_field
 from equirouter.serve.records import Control
 
-__all__ = ["CONTROL_HEADERS", "VIRTUAL_MODELS", "read_control"]
+__all__ = ["CONTROL_HEADERS", "LONGEST_SESSION", "VIRTUAL_MODELS", "read_control"]
 
 VIRTUAL_MODELS = (
     "equirouter/auto",
@@ -25,11 +25,11 @@ CONTROL_HEADERS = {
     "x-equirouter-exclude": "exclude",
     "x-equirouter-session": "session",
 }
-_NUMBERS = ("budget_usd", "quality", "lambda")
+_MOST = {"budget_usd": 1e9, "quality": 1.0, "lambda": 1e12}  # beyond any sense, within any type
 _NAMED = {"budget": "budget_usd", "quality": "quality", "lambda": "lambda"}
 _ALLOWED = (
-    "allowed are budget_usd (USD, above 0), quality (above 0, at most 1) and lambda (0 or more), "
-    "at most one of them; exclude (names of models) and session (a text)"
+    "allowed are budget_usd (USD, above 0, at most 1e9), quality (above 0, at most 1) and lambda "
+    "(from 0 to 1e12), at most one of them; exclude (names of models) and session (a text)"
 )
 _NO_CONTROL = Control()
 LONGEST_SESSION = 256
@@ -55,7 +55,7 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> Control:
             _add(found, name, _checked(name, _of_text(name, text, header), header), place=header)
     if not found:
         return _NO_CONTROL
-    points = [name for name in _NUMBERS if name in found]
+    points = [name for name in _MOST if name in found]
     if len(points) > 1:
         raise GatewayError(400, f"{' and '.join(points)} exclude each other: {_ALLOWED}")
     if not chat.is_virtual and points and points[0] != "budget_usd":
@@ -103,13 +103,13 @@ def _of_text(name: str, text: str, header: str) -> object:
 
 
 def _checked(name: str, value: object, place: str) -> float | str | frozenset[str]:
-    if name in _NUMBERS:
+    if name in _MOST:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _wrong(place, value, "a number")
         number = float(value)
         if not math.isfinite(number):
             raise _wrong(place, value, "a finite number")
-        if number < 0 or (number == 0 and name != "lambda") or (name == "quality" and number > 1):
+        if not 0 <= number <= _MOST[name] or (number == 0 and name != "lambda"):
             raise _wrong(place, value, "a number in the range of this control")
         return number
     if name == "exclude":

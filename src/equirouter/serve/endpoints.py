@@ -18,6 +18,7 @@ from equirouter.serve.exchange import Exchange, request_id
 from equirouter.serve.explain import route_document
 from equirouter.serve.feedback import read_feedback
 from equirouter.serve.local import check_local
+from equirouter.serve.openapi import openapi_document
 from equirouter.serve.records import Key, RequestRecord
 from equirouter.serve.responses import responses_request
 from equirouter.serve.settings import LimitSettings
@@ -38,6 +39,7 @@ __all__ = [
     "metrics",
     "models",
     "of_part",
+    "openapi",
     "readyz",
     "responses",
     "route",
@@ -153,6 +155,11 @@ async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamRespons
     await metrics_reader(gateway, request)
     text, content_type = gateway.metrics.render()
     return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+async def openapi(gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+    """GET /openapi.json."""
+    return json_response(openapi_document([*VIRTUAL_MODELS[:1], *gateway.settings.models]))
 
 
 async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from equirouter.errors import OutputError, UserError
 from equirouter.serve.app import Gateway, make_app
@@ -125,12 +126,27 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+def _quiet_logger() -> logging.Logger:
+    """What aiohttp's server logs to: without what anybody could fill the log with.
+
+    Bytes that are no HTTP are answered with a 400; that says enough.
+    """
+    logger = logging.getLogger("equirouter.serve.http")
+    logger.addFilter(_is_our_failure)
+    return logger
+
+
+def _is_our_failure(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def _runner(gateway: Gateway) -> web.AppRunner:
     settings = gateway.settings
     return web.AppRunner(
         make_app(gateway),
         handler_cancellation=True,  # a client that hangs up cancels the call of the upstream
         access_log=None,
+        logger=_quiet_logger(),
         shutdown_timeout=settings.server.shutdown_seconds,
         max_line_size=settings.limits.max_header_bytes,
         max_field_size=settings.limits.max_header_bytes,
