@@ -61,14 +61,14 @@ def openapi_document(models: Sequence[str]) -> Schema:
         "paths": {**_inference(), **_others(), **_admin()},
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**_requests(models), **_answers()},
+            "schemas": {**_requests(models), **_small_requests(), **_answers()},
         },
     }
 
 
 def _inference() -> Schema:
     """The paths that call, or choose, a model."""
-    stream = {"text/event-stream": {"schema": _TEXT}}
+    stream: Schema = {"text/event-stream": {"schema": {"type": "object"}}}  # an event each
     return {
         "/v1/chat/completions": _post(
             "Answer a chat, whole or as a stream", "ChatRequest", "Answer", _OF_UPSTREAMS, stream
@@ -189,13 +189,6 @@ def _requests(models: Sequence[str]) -> Schema:
     tokens = {"type": "array", "items": token, "minItems": 1}
     flag = _or_null({"type": "boolean"})
     return {
-        "Control": _object(
-            (),
-            closed=True,
-            **_CONTROLS,
-            exclude={"type": "array", "items": _TEXT},
-            session={"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION},
-        ),
         "ChatRequest": _object(
             ("model", "messages"),
             model=model,
@@ -227,6 +220,19 @@ def _requests(models: Sequence[str]) -> Schema:
                     {"type": "array", "minItems": 1, "items": tokens},
                 ]
             },
+        ),
+    }
+
+
+def _small_requests() -> Schema:
+    """Those that call no model."""
+    return {
+        "Control": _object(
+            (),
+            closed=True,
+            **_CONTROLS,
+            exclude={"type": "array", "items": _TEXT},
+            session={"type": "string", "minLength": 1, "maxLength": LONGEST_SESSION},
         ),
         "Feedback": _object(
             ("request_id",),
