@@ -54,6 +54,7 @@ def test_two_processes_share_a_budget_exactly(store_url: str) -> None:
         worker.start()
     for worker in workers:
         worker.join()
+        assert worker.exitcode == 0
     assert sum(found.get() for _ in workers) == 10
     assert with_store(store_url, lambda store: money(store, key)) == (100, 0)
 
