@@ -1,6 +1,7 @@
-"""POST /v1/route over HTTP, by the gateway as it is put together for serving."""
+"""Decisions over HTTP, by the gateway as it is put together for serving."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from equirouter.pipeline import RoutingPipeline
 from equirouter.prices import Price
 from equirouter.serve.app import make_app
 from equirouter.serve.assembly import open_gateway
+from tests.serve.fake_upstream import error, fake_upstream
 from tests.serve.pipelines import registered, save_pipeline
 from tests.serve.planners import settings_of
 
@@ -27,8 +29,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def client(folder: Path, tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    settings = settings_of(folder, store={"url": f"sqlite:///{tmp_path / 'store.db'}"})
+async def client(
+    folder: Path, tmp_path: Path, upstream: str = "http://127.0.0.1:1/v1", **sections: Any
+) -> AsyncIterator[aiohttp.ClientSession]:
+    settings = settings_of(
+        folder,
+        store={"url": f"sqlite:///{tmp_path / 'store.db'}"},
+        upstreams={"there": {"base_url": upstream}},
+        **sections,
+    )
     async with open_gateway(settings) as gateway:
         runner = web.AppRunner(make_app(gateway), shutdown_timeout=0.1)
         await runner.setup()
@@ -100,3 +109,77 @@ def test_a_model_costs_what_its_pipeline_says_and_another_price_is_said(
     said = [record.getMessage() for record in caplog.records if "decided at" in record.message]
     assert len(said) == 1
     assert said[0].startswith("models.middle: ")
+
+
+Answered = tuple[int, str | None, str | None]
+
+
+async def talk(http: aiohttp.ClientSession, *turns: tuple[str, str], **body: Any) -> Answered:
+    """Status, model and number of calls of a chat completion."""
+    messages = [{"role": role, "content": content} for role, content in turns]
+    content = {"model": "equirouter/lambda-30", "messages": messages, **body}
+    async with http.post("/v1/chat/completions", json=content) as response:
+        headers = response.headers
+        return (
+            response.status,
+            headers.get("x-equirouter-model"),
+            headers.get("x-equirouter-attempts"),
+        )
+
+
+def test_a_virtual_model_is_answered_by_the_chosen_one_or_its_fallback(
+    folder: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with (
+            fake_upstream() as upstream,
+            client(folder, tmp_path, upstream.url, sessions={"switch_cost": "always-stay"}) as http,
+        ):
+            easy, hard = ("user", "easy task1 query"), ("user", "hard task3 query")
+            _, found = await asked(
+                http, "equirouter/lambda-30", messages=[{"role": "user", "content": easy[1]}]
+            )
+            ranking = [one["model"] for one in found["ranking"]]
+            assert await talk(http, easy) == (200, ranking[0], "1")
+            assert (await talk(http, hard))[1] == "large"
+            assert upstream.models == [ranking[0], "large"]
+            # the conversation that began with the easy query stays where it was
+            assert (await talk(http, easy, ("assistant", "A"), hard))[1] == ranking[0]
+            # but not with a model that fails
+            upstream.answers(ranking[0], error(500))
+            assert (await talk(http, easy, ("assistant", "A"), hard))[::2] == (200, "2")
+            assert upstream.models[-1] != ranking[0]
+            kept = await talk(http, easy, ("assistant", "A"), hard)
+            assert kept == (200, upstream.models[-1], "1")
+
+    asyncio.run(run())
+
+
+def test_another_pipeline_is_taken_on_demand_and_a_bad_one_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        mine = tmp_path / "mine"
+        shutil.copytree(folder, mine)
+        async with client(mine, tmp_path) as http:
+
+            async def ids() -> tuple[Any, Any]:
+                async with http.get("/admin/status") as response:
+                    status = (await response.json())["pipeline"]["id"]
+                return status, (await asked(http, "equirouter/auto"))[1]["pipeline"]
+
+            old = await ids()
+            save_pipeline(mine, router="knn:k=3")
+            assert await ids() == old  # nobody asked for it
+            async with http.post("/admin/reload") as response:
+                assert response.status == 200
+                new = (await response.json())["pipeline"]
+            assert await ids() == (new, new)
+            assert new != old[0]
+            (mine / "weights.safetensors").write_bytes(b"damaged")
+            async with http.post("/admin/reload") as response:
+                assert response.status == 409
+                assert "SHA-256" in (await response.json())["error"]["message"]
+            assert await ids() == (new, new)
+
+    asyncio.run(run())
