@@ -160,12 +160,21 @@ def test_a_new_pipeline_takes_over_while_the_old_one_decides(folder: Path, tmp_p
         with GatedEncoder.closed():
             before = asyncio.create_task(one.decide(Ask("stop" + LONG)))
             await stopped()  # under way with the old pipeline
+            waits = asyncio.create_task(one.decide(Ask("waits" + LONG)))
+            await asyncio.sleep(0)
             new = await one.reload(tmp_path)
+            behind = asyncio.create_task(one.decide(Ask("waits" + LONG)))
+            await asyncio.sleep(0)
             assert one.loaded is new
             assert new.id != old.id
             after = await one.decide(Ask("easy task1"))
             GatedEncoder.gate.set()
             assert (await before).loaded is old
+            # asked before and after the change, decided in one go
+            assert ((await waits).loaded, (await behind).loaded) == (old, new)
+            assert (await waits).decision == old.pipeline.decide("waits" + LONG)
+            assert (await behind).decision == new.pipeline.decide("waits" + LONG)
+            assert (await waits).decision != (await behind).decision
         assert after.loaded is new
         assert after.decision == RoutingPipeline.load(tmp_path).decide("easy task1")
         assert metrics.reloads == [True]
@@ -187,6 +196,14 @@ def _other_probes(folder: Path) -> None:
     file.write_text(json.dumps(described), "utf-8")
 
 
+def _other_probe_costs(folder: Path) -> None:
+    file = folder / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    costs = described["baseline"]["probes"][-1]["predicted_cost_usd"]
+    costs[0] *= 20
+    file.write_text(json.dumps(described), "utf-8")
+
+
 def _another_model(folder: Path) -> None:
     file = folder / "pipeline.json"
     file.write_text(file.read_text("utf-8").replace('"large"', '"huge"'), "utf-8")
@@ -197,6 +214,7 @@ def _another_model(folder: Path) -> None:
     [
         (_damaged, "SHA-256"),
         (_other_probes, "self-test: of the stored probes, scores now and when it was made"),
+        (_other_probe_costs, "of the stored probes, predicted costs now and when it was made"),
         (_another_model, "models that the gateway does not have: huge"),
         (lambda folder: (folder / "pipeline.json").unlink(), "no pipeline there"),
     ],
