@@ -252,6 +252,19 @@ def test_a_longer_context_leaves_less_room_for_the_answer(folder: Path) -> None:
     assert planned.plan("word", model="large").max_output_tokens == 1000
 
 
+def test_what_is_written_to_a_cache_is_bound_by_the_price_of_that(folder: Path) -> None:
+    price = {"input": 1.0, "output": 1.0, "cache_write": 1.25}
+    planned = Planned(folder, models={"middle": {"price": price}})
+    part = {"type": "text", "text": "word " * 100}
+    plain, written = (
+        planned.plan(model="middle", max_tokens=1, messages=[said("user", [{**part, **more}])])
+        for more in ({}, {"cache_control": {"type": "ephemeral"}})
+    )
+    # nano-USD a token: 1,000 and 1,250; one token of answer
+    assert uppers(plain)["middle"] == plain.prompt_tokens * 1000 + 1000
+    assert uppers(written)["middle"] == written.prompt_tokens * 1250 + 1000
+
+
 def test_each_model_counts_images_in_its_own_way(folder: Path) -> None:
     planned = Planned(folder, models={"large": {"image_tokens": 2500}})
     messages = [said("user", [PICTURE, PICTURE])]
