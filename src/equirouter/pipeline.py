@@ -19,6 +19,7 @@ from equirouter.output import atomic_write, make_folder
 from equirouter.policy import (
     BudgetPolicy,
     Calibration,
+    InZone,
     Paced,
     Pacer,
     Policy,
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
 # 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts. 5: baseline
-# 6: prices that change, tokens, validation queries
-SCHEMA = 6
+# 6: prices that change, tokens, validation queries. 7: indifference zones
+SCHEMA = 7
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -66,7 +67,8 @@ class RoutingPipeline:
     asked first. model_facts: by name, what constraints are checked against; it may lack models.
     baseline: what it did when it was made; None is not known. prices: of every model, or none; the
     cost models take them. record: validation queries, with which it is calibrated again when its
-    pool changes; None (in pipelines of before schema 6): it cannot be.
+    pool changes; None (in pipelines of before schema 6): it cannot be. zones: by the setting of a
+    policy how wide its indifference zone is (see InZone); None for none.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class RoutingPipeline:
         baseline: Baseline | None = None,
         prices: Sequence[ModelPrice] = (),
         record: "ValidationRecord | None" = None,
+        zones: Mapping[str, float] | None = None,
     ) -> None:
         self.stage = stage
         self.models = tuple(models)
@@ -98,6 +101,7 @@ class RoutingPipeline:
         self.model_facts = dict(model_facts or {})
         self.baseline = baseline
         self.record = record
+        self.zones = None if zones is None else dict(zones)
         self.prices = tuple(prices) or tuple(ModelPrice(model) for model in self.models)
         if tuple(price.model for price in self.prices) != self.models:
             raise ConfigError(
@@ -273,9 +277,9 @@ class RoutingPipeline:
         """The policy that a control means, and its setting's value."""
         if control.budget_usd is not None:
             policy = BudgetPolicy(control.budget_usd, when_nothing_fits=self.when_nothing_fits)
-            return policy, control.budget_usd
+            return self._in_zone(policy), control.budget_usd
         if control.lambda_ is not None:
-            return UtilityPolicy(control.lambda_), control.lambda_
+            return self._in_zone(UtilityPolicy(control.lambda_)), control.lambda_
         quality = control.quality
         if quality is None and control.performance is None:
             quality = self.quality
@@ -284,7 +288,10 @@ class RoutingPipeline:
             quality, confidence, performance=control.performance
         )
         kind: type[Policy] = POLICIES.load(self.policy)
-        return kind.at(point.value, self.when_nothing_fits), point.value
+        return self._in_zone(kind.at(point.value, self.when_nothing_fits)), point.value
+
+    def _in_zone(self, policy: Policy) -> Policy:
+        return policy if self.zones is None else InZone(policy, self.zones[policy.setting])
 
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.
@@ -332,6 +339,7 @@ class RoutingPipeline:
                 "quality": self.quality,
                 "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
+                "zones": self.zones,
                 "calibration": asdict(self.calibration),
             },
             "baseline": None if self.baseline is None else asdict(self.baseline),

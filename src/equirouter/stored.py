@@ -4,7 +4,15 @@ import hashlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from equirouter.cost import CostModel, CostPredictor, ModelPrice, TokenCostModel
 from equirouter.encoders import encoder_options, make_encoder
@@ -92,6 +100,7 @@ class _Policy(_Part):
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
     calibration: Calibration
+    zones: dict[str, NonNegativeFloat] | None = None  # since schema 7
     scale: LineScale | None = None  # here in schema 1, beside the router since
 
 
@@ -147,6 +156,7 @@ def restore_pipeline(
         quality=description.policy.quality,
         confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
+        zones=description.policy.zones,
         provenance=Provenance(description.data, description.split, description.test_metrics),
         model_facts={
             model.name: model.facts.facts() for model in description.models if model.facts

@@ -6,6 +6,7 @@
     pool.py         a pipeline at other prices, or without a model
     stages.py       the stages of a pipeline on one split, and what they choose together
     early_exit.py   when a cheap stage may decide alone
+    zone.py         how wide an indifference zone may be
     described.py    descriptions of the models, for the routers that read them
     protocol.py     the parts of a table, encoded, and a timed fit
     collapse.py     RCI (App. D), call shares

@@ -17,7 +17,6 @@ from equirouter.policy import (
 )
 from equirouter.policy.control import POLICIES_ASKED_FOR
 from equirouter.record import ValidationRecord, kept_rows
-from equirouter.registry import POLICIES
 from equirouter.stage import Stage
 
 __all__ = ["calibrated", "record_of"]
@@ -31,7 +30,7 @@ def calibrated(
     policy: the registered name of the one that a quality moves along. strongest: a column.
     Raises DataError where no share of the strongest model can be promised.
     """
-    rule: Policy = POLICIES.load(policy)()
+    rule = stages.rule(policy)
     calibration = _calibration(stages, rule, strongest)
     baseline, notes = _baseline(stages, policy, models, strongest)
     return calibration, baseline, (*stages.full.costs.notes, *notes)
@@ -81,7 +80,7 @@ def _baseline(
     """What the pipeline does now, at every setting that a call may name; and notes on it."""
     shares: dict[str, ShareCurve] = {}
     for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
-        rule: Policy = POLICIES.load(name)()
+        rule = stages.rule(name)
         chosen, points = stages.choices(rule, "validation")
         shares[rule.setting] = share_curve(chosen, points, strongest)
     probes, notes = _probes(stages.full.stage)

@@ -39,6 +39,7 @@ def fit_pipeline(
     quality: float = 0.98,
     confidence: float = 0.5,
     when_nothing_fits: WhenNothingFits = "cheapest",
+    zone: bool = False,
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
     resamples: int = 1000,
@@ -53,27 +54,25 @@ def fit_pipeline(
 
     router: a spec as make_router takes it. policy: a registered name, what a quality moves along;
     None is "utility" where the scores estimate performance and "budget" where they only rank.
-    quality: the target for calls that name none, within reach on the validation part. confidence:
-    that it is kept, see Calibration.operating_point; 0.5 takes validation at its word. early_exit:
-    a cheaper encoder; a router of the same kind on it is asked first, and decides where it is sure
-    (see exit_threshold). embeddings: of encoder, made before. model_facts: by name, for the
-    constraints of a call.
+    quality: for calls that name none, within reach on the validation part. confidence: see
+    Calibration.operating_point. zone: take the cheapest of what is nearly best (zone_width).
+    early_exit: a cheaper encoder; a router of the same kind on it is asked first, and decides where
+    it is sure. embeddings: of encoder. model_facts: by name, for the constraints of a call.
     Errors: those of make_router, split_outcomes and Calibration.operating_point.
     """
     _check(outcomes, quality, confidence, model_facts)
-    kind, rule = _policy(make_router(router), router, policy)
+    kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     read = partial(embedded, outcomes=outcomes, split=parts, cache=cache, progress=progress)
-    embeddings = read(encoder) if embeddings is None else embeddings
+    encoded = [(encoder, read(encoder) if embeddings is None else embeddings)]
+    encoded += [] if early_exit is None else [(early_exit, read(early_exit))]
     progress("fit", 0, 1)
     fit = partial(fit_stage, outcomes, split=parts, router=router, device=device, cache=cache)
-    stages = join_stages(fit(encoder, embeddings), None, kind)
-    if early_exit is not None:
-        stages = join_stages(stages.full, fit(early_exit, read(early_exit)), kind)
-    best = outcomes.take(parts.train).strongest
-    calibration, baseline, notes = calibrated(stages, kind, outcomes.models, best)
+    stages = join_stages([fit(*each) for each in encoded], kind, zone=zone)
+    strongest = outcomes.take(parts.train).strongest
+    calibration, baseline, notes = calibrated(stages, kind, outcomes.models, strongest)
     calibration.operating_point(quality, confidence)  # raises now, not at the first decision
-    measured = _measured(stages, rule, resamples, stream(seed, "bootstrap"))
+    measured = _measured(stages, stages.rule(kind), resamples, stream(seed, "bootstrap"))
     progress("fit", 1, 1)
     return RoutingPipeline(
         stage=stages.full.stage,
@@ -89,6 +88,7 @@ def fit_pipeline(
         baseline=baseline,
         prices=stages.full.costs.prices,
         record=record_of(stages, outcomes.tokens),
+        zones=stages.zones,
     )
 
 
@@ -105,7 +105,7 @@ def _check(
     require("torch", extra="train", purpose="fit routers and cost models")
 
 
-def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]:
+def _policy(router: Router, spec: str, policy: str | None) -> str:
     """The policy that a quality target moves along: the one asked for, or the router's best."""
     if router.reads != "embeddings":
         raise ConfigError(f"{spec} does not read the query, so it cannot be served")
@@ -116,7 +116,7 @@ def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]
             f"policy {kind} decides a stream of queries, each after those before it, so a quality "
             "cannot be found along it; leave --policy out and give the pipeline's decisions to it"
         )
-    return kind, rule
+    return kind
 
 
 def _measured(

@@ -139,7 +139,7 @@ def calibrated_again(
         for stage, embeddings in zip(stages, seen, strict=False)
         if embeddings is not None
     ]
-    joined = join_stages(fitted[0], fitted[1] if len(fitted) > 1 else None, pipeline.policy)
+    joined = join_stages(fitted, pipeline.policy, zone=pipeline.zones is not None)
     models = tuple(price.model for price in pool.prices)
     calibration, baseline, notes = calibrated(joined, pipeline.policy, models, pool.strongest)
     target = pipeline.quality if quality is None else quality
@@ -167,6 +167,7 @@ def calibrated_again(
         baseline=baseline,
         prices=pool.prices,
         record=pool.record,
+        zones=joined.zones,
     )
 
 

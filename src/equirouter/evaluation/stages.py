@@ -1,6 +1,6 @@
 """The stages of a pipeline fitted on one split, and what they choose together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,8 @@ from equirouter.evaluation.protocol import (
     prepare,
     scores_of,
 )
-from equirouter.policy import Path, Policy
+from equirouter.evaluation.zone import zone_width
+from equirouter.policy import InZone, Path, Policy
 from equirouter.policy.control import POLICIES_ASKED_FOR
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
@@ -79,11 +80,15 @@ class FittedStage:
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """The full stage, and a cheap one that decides where it is sure enough, if there is one."""
+    """The full stage, and a cheap one that decides where it is sure enough, if there is one.
+
+    zones: by setting, how wide the indifference zone of its policy is; None for none.
+    """
 
     full: FittedStage
     cheap: FittedStage | None
     exits: Mapping[str, ExitThreshold]
+    zones: Mapping[str, float] | None = None
 
     @property
     def early_exit(self) -> EarlyExit | None:
@@ -95,6 +100,10 @@ class Stages:
             {setting: found.threshold for setting, found in self.exits.items()},
             {setting: found.share for setting, found in self.exits.items()},
         )
+
+    def rule(self, policy: str) -> Policy:
+        """A policy by its registered name, with its indifference zone if there is one."""
+        return _in_zone(POLICIES.load(policy)(), self.zones)
 
     def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
         """What the pipeline chooses (n, T) on a part at the operating points (T,)."""
@@ -148,16 +157,20 @@ def fit_stage(
     return FittedStage(stage, parts, prepared.costs, held_out)
 
 
-def join_stages(full: FittedStage, cheap: FittedStage | None, policy: str) -> Stages:
+def join_stages(fitted: Sequence[FittedStage], policy: str, *, zone: bool = False) -> Stages:
     """Find when the cheap stage may decide alone, for every policy that a call may ask for.
 
-    policy: the name of the one that a quality moves along.
+    fitted: the full stage, and the cheap one if there is one. policy: the name of the one that a
+    quality moves along. zone: find an indifference zone for each of them too.
     """
+    full, cheap = fitted[0], fitted[1] if len(fitted) > 1 else None
     exits: dict[str, ExitThreshold] = {}
+    names = dict.fromkeys((*POLICIES_ASKED_FOR, policy))
+    zones = _zones(full, [POLICIES.load(name)() for name in names]) if zone else None
     if cheap is None:
-        return Stages(full, cheap, exits)
-    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
-        rule: Policy = POLICIES.load(name)()
+        return Stages(full, cheap, exits, zones)
+    for name in names:
+        rule = _in_zone(POLICIES.load(name)(), zones)
         part, seen = full.part("validation"), cheap.part("validation")
         points = full.points(rule, part)
         exits[rule.setting] = exit_threshold(
@@ -167,4 +180,22 @@ def join_stages(full: FittedStage, cheap: FittedStage | None, policy: str) -> St
             part.performance,
             part.cost_usd,
         )
-    return Stages(full, cheap, exits)
+    return Stages(full, cheap, exits, zones)
+
+
+def _zones(full: FittedStage, rules: Sequence[Policy]) -> dict[str, float]:
+    part = full.part("validation")
+    return {
+        rule.setting: zone_width(
+            rule,
+            full.scores(rule, part),
+            part.predicted_cost_usd,
+            part.performance,
+            part.cost_usd,
+        )
+        for rule in rules
+    }
+
+
+def _in_zone(rule: Policy, zones: Mapping[str, float] | None) -> Policy:
+    return rule if zones is None else InZone(rule, zones[rule.setting])

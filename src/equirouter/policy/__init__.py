@@ -6,7 +6,8 @@ models by value and cost, budget.py the paper's per-query budget, utility.py per
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
 operating point that keeps a stated share of the strongest's performance. dual.py is the price of
 money along a stream, pacer.py decides one by it at a mean spend per query, pacing.py measures that.
-baseline.py is what a pipeline did when it was made, for those who watch it in service.
+zone.py takes the cheapest of what is nearly best. baseline.py is what a pipeline did when it was
+made, for those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
@@ -20,6 +21,7 @@ from equirouter.policy.pacing import PacingPolicy
 from equirouter.policy.path import Path, utility_path
 from equirouter.policy.quality import Calibration, calibrate, check_confidence, check_quality
 from equirouter.policy.utility import UtilityPolicy
+from equirouter.policy.zone import InZone
 
 __all__ = [
     "ABILITIES",
@@ -29,6 +31,7 @@ __all__ = [
     "BudgetPolicy",
     "Calibration",
     "Control",
+    "InZone",
     "ModelFacts",
     "Needs",
     "Paced",
