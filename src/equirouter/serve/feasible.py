@@ -10,7 +10,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
 from equirouter.serve.records import Control, Key, nusd
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.tokens import PromptTokens
+from equirouter.serve.tokens import LIKELY, PromptTokens
 from equirouter.serve.usage import max_rates
 
 __all__ = ["OVER_BUDGET", "Bound", "Feasible"]
@@ -65,25 +65,30 @@ class Feasible:
         self._models = {name: self._model(name, facts.get(name)) for name in self._settings.models}
         self._fixed.cache_clear()
 
-    def bound(self, model: str, chat: ChatRequest, tokens: PromptTokens) -> Bound:
-        """The most that a call can cost: all tokens that the prompt and all answers may have.
+    def bounds(
+        self, models: Iterable[str], chat: ChatRequest, tokens: PromptTokens
+    ) -> dict[str, Bound]:
+        """The most that a call of each can cost: all tokens of the prompt and of all answers.
 
         An answer has what the request allows it, else what the model can give, or has room for.
         """
-        known = self._models[model]
-        prompt = tokens.text + tokens.images * known.per_image
-        output = chat.max_output_tokens
-        if output is None:
-            output = known.most_output
-            if known.context is not None:
-                output = max(1, min(output, known.context - prompt))
-        output *= chat.n
-        rates = known.rates[tokens.caches, "audio" in chat.needs]
-        row = rates[0]
-        for later in rates[1:]:
-            if prompt >= later[0]:
-                row = later
-        return Bound(prompt, output, nusd((prompt * row[1] + output * row[2]) / 1e6))
+        asked, n, text, images = chat.max_output_tokens, chat.n, tokens.text, tokens.images
+        kind = (tokens.caches, "audio" in chat.needs)
+        found = {}
+        for model in models:
+            known = self._models[model]
+            prompt = text + images * known.per_image
+            output = asked or known.most_output
+            if asked is None and known.context is not None:
+                output = max(1, min(output, known.context - int(prompt * LIKELY)))
+            rates = known.rates[kind]
+            row = rates[0]
+            for later in rates[1:]:
+                if prompt >= later[0]:
+                    row = later
+            cost_usd = (prompt * row[1] + output * n * row[2]) / 1e6
+            found[model] = Bound(prompt, output * n, nusd(cost_usd))
+        return found
 
     def removed(
         self,
@@ -114,10 +119,11 @@ class Feasible:
         context = self._models[model].context
         if context is None:
             return None
-        needed = bound.prompt + (chat.max_output_tokens or 1)
+        # a prompt that is not surely too long is for the provider to judge
+        needed = int(bound.prompt * LIKELY) + (chat.max_output_tokens or 1)
         if needed <= context:
             return None
-        return f"context: about {needed} tokens needed, {context} at most"
+        return f"context: some {needed} tokens needed, {context} at most"
 
     def _uncached(
         self,

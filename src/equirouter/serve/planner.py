@@ -198,8 +198,9 @@ class RoutingPlanner:
                 403, f"this key may not use {name}", type_="permission_error", param="model"
             )
         tokens = prompt_tokens(chat)
-        bound = self._feasible.bound(name, chat, tokens)
-        removed = self._feasible.removed((name,), {name: bound}, chat, control, key)
+        bounds = self._feasible.bounds((name,), chat, tokens)
+        removed = self._feasible.removed((name,), bounds, chat, control, key)
+        bound = bounds[name]
         return Plan(
             () if removed else (Candidate(name, bound.nusd),),
             "named",
@@ -222,7 +223,7 @@ class RoutingPlanner:
             self._learn(decider.loaded)
         asked = self._asked(control, decider.loaded)
         tokens = prompt_tokens(chat)
-        bounds = {name: self._feasible.bound(name, chat, tokens) for name in self._models}
+        bounds = self._feasible.bounds(self._models, chat, tokens)
         removed = self._feasible.removed(self._models, bounds, chat, control, key)
         fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
         removed |= self._not_served

@@ -17,8 +17,10 @@ import orjson
 
 from equirouter.serve.chat import ChatRequest
 
-__all__ = ["PromptTokens", "message_tokens", "prompt_tokens", "text_tokens"]
+__all__ = ["LIKELY", "PromptTokens", "message_tokens", "prompt_tokens", "text_tokens"]
 
+LIKELY = 0.7
+"""What a tokenizer is likely to count of an estimate: that of English, code and JSON."""
 PER_MESSAGE = 5
 """The tokens around a message: its role and its separators."""
 PER_REQUEST = 16
