@@ -236,8 +236,10 @@ def test_a_worker_that_was_taken_for_dead_puts_its_charges_right(store_url: str)
 
         await other.database.write(pass_away)
         assert await other.database.read(dead, 0.0) == []
-        assert await other.database.read(dead, 29.0) == []
+        for seconds in (10.0, 20.0, 29.0):
+            assert await other.database.read(dead, seconds) == []
         assert await other.database.read(dead, 30.0) == [store.worker]
+        assert await other.database.read(dead, 60.0) == []  # it did not look for long
         assert await other.database.write(charge_dead, [store.worker], 0.0) == 2
         assert await money(other, key) == (60, 0)
         first.settle(7)

@@ -7,11 +7,10 @@ within KEY_SECONDS everywhere, by every worker.
 
 import asyncio
 import hmac
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 from equirouter.serve.errors import GatewayError
 from equirouter.serve.keys import any_keys, find_key, hash_of
@@ -24,7 +23,7 @@ from equirouter.serve.store.store import Store
 
 __all__ = ["KEY_SECONDS", "Admission", "AnyTicket", "admin_only"]
 
-_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 KEY_SECONDS = 3.0
 """How long a key that was looked up is believed."""
@@ -134,13 +133,13 @@ def admin_only(key: Key | None) -> None:
 
 
 class _KnownKeys:
-    """Keys that were looked up, believed for KEY_SECONDS."""
+    """What was asked about keys, believed for KEY_SECONDS."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
         self._keys: dict[str, tuple[Key | None, float]] = {}
-        self._asked: dict[str, asyncio.Future[Key | None]] = {}
         self._any: tuple[bool, float] = (False, -math.inf)
+        self._asked: dict[str, asyncio.Future[Any]] = {}
 
     async def find(self, secret: str, *, stale: bool) -> Key | None:
         """The key, None for an unknown one. stale: believe an old answer if there is no new one."""
@@ -148,23 +147,33 @@ class _KnownKeys:
         known = self._keys.get(hash_)
         if known is not None and known[1] > self._clock():
             return known[0]
-        asked = self._asked.get(hash_)
-        if asked is None:  # whoever asks for the same key meanwhile waits for the same answer
-            asked = self._asked[hash_] = asyncio.ensure_future(self._ask(hash_))
-            asked.add_done_callback(lambda _: self._asked.pop(hash_, None))
         try:
-            return await asyncio.shield(asked)
+            return await self._once(hash_, self._find)
         except StoreGoneError:
             if stale and known is not None and known[0] is not None:
                 return known[0]
             raise
+
+    async def any(self) -> bool:
+        """Whether the store has a key that is not revoked."""
+        found, until = self._any
+        return found if until > self._clock() else await self._once("", self._find_any)
+
+    async def _once(self, name: str, ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Ask; whoever asks the same meanwhile waits for the same answer."""
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.ensure_future(ask(name))
+            asked.add_done_callback(lambda _: self._asked.pop(name, None))
+        found: T = await asyncio.shield(asked)
+        return found
 
     def forget(self) -> None:
         """Believe nothing that was looked up."""
         self._keys.clear()
         self._any = (self._any[0], -math.inf)
 
-    async def _ask(self, hash_: str) -> Key | None:
+    async def _find(self, hash_: str) -> Key | None:
         found = await self._database.read(find_key, hash_)
         key = None
         if found is not None and hmac.compare_digest(found[0], hash_):
@@ -174,12 +183,9 @@ class _KnownKeys:
         self._keys[hash_] = (key, self._clock() + KEY_SECONDS)
         return key
 
-    async def any(self) -> bool:
-        """Whether the store has a key. Once it had one, keys are needed until it says otherwise."""
-        found, until = self._any
-        if until <= self._clock():
-            found = await self._database.read(any_keys)
-            self._any = (found, self._clock() + KEY_SECONDS)
+    async def _find_any(self, _: str) -> bool:
+        found = await self._database.read(any_keys)
+        self._any = (found, self._clock() + KEY_SECONDS)
         return found
 
 

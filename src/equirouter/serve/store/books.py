@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from equirouter.serve.store.engine import Database, StoreGoneError, said_gone
+from equirouter.serve.store.engine import BUSY_SECONDS, Database, StoreGoneError, said_gone
 from equirouter.serve.store.statements import statements
 
 __all__ = ["Books", "BusyError", "ChangedError", "OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
@@ -168,11 +168,14 @@ class OnPostgreSQL:
         for _ in range(_TRIES):
             try:
                 with said_gone():
-                    return await self._once(work)
+                    async with asyncio.timeout(BUSY_SECONDS):
+                        return await self._once(work)
             except ChangedError:
                 continue
-            except BaseException:
+            except BaseException as error:
                 await self.close()
+                if _is_undone(error):
+                    continue
                 raise
         raise StoreGoneError(f"rows kept changing: {_TRIES} transactions were undone")
 
@@ -190,6 +193,11 @@ class OnPostgreSQL:
         if held is not None:
             await held.invalidate()
             await held.close()
+
+
+def _is_undone(error: BaseException) -> bool:
+    """Whether PostgreSQL undid a transaction because another one was in its way."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith("40")
 
 
 class _Running:

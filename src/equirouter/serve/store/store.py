@@ -68,12 +68,15 @@ class Store:
         Raises ConfigError where the store cannot be opened.
         """
         database = open_database(settings)
+        store = None
         try:
             await migrate(database)
             worker = await database.write(register)
             store = cls(database, worker, settings, clock)
             await store.charge_dead()
         except BaseException as error:
+            if store is not None:
+                await store._close_books()
             await database.close()
             if isinstance(error, StoreGoneError):
                 raise ConfigError(
@@ -123,7 +126,7 @@ class Store:
             second += 1
             try:
                 await checkpoint(self.database)
-                if second % BEAT_SECONDS == 0:
+                if second % BEAT_SECONDS == 0 and self.failing is None:
                     await self.charge_dead()
                 if second % _TIDY_SECONDS == 0:
                     await self.tidy()
@@ -149,6 +152,9 @@ class Store:
             await self.writer.close()
             await self.database.write(forget_worker, self.worker)
         finally:
-            for books in self._books:
-                await books.close()
+            await self._close_books()
             await self.database.close()
+
+    async def _close_books(self) -> None:
+        for books in self._books:
+            await books.close()

@@ -2,11 +2,13 @@
 
 A worker counts up `beats` while it lives. It is dead when its process is gone, where that can be
 seen from here, and else when its beats stood still for DEAD_SECONDS of another worker's own clock,
-which does not jump. What it had reserved is then charged in full: nobody knows what its calls came
-to, and a budget must not be exceeded. Every such request is in the log, with the note "charged in
-full"; should the worker turn out to live, its settlements put that right.
+which does not jump, while that worker could look. What it had reserved is then charged in full:
+nobody knows what its calls came to, and a budget must not be exceeded. Every such request is in the
+log, with the note "charged in full"; should the worker turn out to live, its settlements put that
+right.
 """
 
+import math
 import operator
 import os
 import platform
@@ -36,6 +38,7 @@ __all__ = [
 
 BEAT_SECONDS = 5
 DEAD_SECONDS = 30
+_NEAR_SECONDS = 300  # of one whose process id is in use here: by it, or by another by now
 CHARGED_IN_FULL = "charged in full"
 
 
@@ -70,12 +73,13 @@ def place() -> str:
 
 
 class Watch:
-    """Looks after the other workers."""
+    """Looks after the other workers: call `dead` every few seconds."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
         self._place = place()
         self._seen: dict[int, tuple[int, float]] = {}  # worker -> its beats, since when
+        self._looked = -math.inf
 
     def dead(self, connection: sa.Connection, now: float) -> list[int]:
         """Workers with reservations that are dead. now: seconds of a clock that does not jump."""
@@ -83,25 +87,26 @@ class Watch:
         others = connection.execute(
             sa.select(c.id, c.place, c.pid, c.beats).where(c.id != self._worker)
         ).fetchall()
-        self._seen = {
-            number: self._seen[number]
-            if number in self._seen and self._seen[number][0] == beats
-            else (beats, now)
-            for number, _, _, beats in others
-        }
-        dead = [
-            number
-            for number, where, pid, _ in others
-            if (where == self._place and not _runs(pid))
-            or now - self._seen[number][1] >= DEAD_SECONDS
-        ]
+        if now - self._looked > DEAD_SECONDS / 2:
+            self._seen = {}  # who could not look may not conclude that nothing moved
+        self._looked = now
+        dead = set()
+        seen = {}
+        for number, where, pid, beats in others:
+            before = self._seen.get(number)
+            seen[number] = since = before if before and before[0] == beats else (beats, now)
+            is_near = where == self._place
+            is_still = now - since[1] >= (_NEAR_SECONDS if is_near else DEAD_SECONDS)
+            if is_still or (is_near and not _runs(pid)):
+                dead.add(number)
+        self._seen = seen
         owing = set(
             connection.execute(
                 sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
             ).scalars()
         )
-        struck = owing - {row[0] for row in others} - {self._worker}  # those that have no entry
-        return sorted((owing & set(dead)) | struck)
+        struck = owing - set(seen) - {self._worker}  # those that have no entry
+        return sorted((owing & dead) | struck)
 
 
 def _runs(pid: int) -> bool:
