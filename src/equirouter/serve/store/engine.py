@@ -157,7 +157,8 @@ def said_gone() -> Iterator[None]:
         yield
     except (DBAPIError, OSError, TimeoutError, sa.exc.TimeoutError, sqlite3.Error) as error:
         if isinstance(error, sa.exc.TimeoutError) or is_gone(error):
-            raise StoreGoneError(str(getattr(error, "orig", None) or error)) from error
+            said = str(getattr(error, "orig", None) or error)
+            raise StoreGoneError(said or "no answer in time") from error
         raise
 
 
