@@ -78,7 +78,7 @@ def prepared_split(
 def kept(file: Path, arrays: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """Write a file, whole or not at all."""
     partial = file.with_suffix(".part.npz")
-    np.savez(partial, **arrays)
+    np.savez(partial, allow_pickle=False, **arrays)
     partial.replace(file)
     return arrays
 
@@ -110,7 +110,10 @@ class Job:
             router.device = "cpu"
         seconds = fit_timed(router, prepared, name=self.spec, seed=self.seed)
         parts = {"validation": prepared.validation, "test": prepared.test}
-        found = {name: router.predict(part.inputs(router)) for name, part in parts.items()}
+        found = {
+            name: router.predict(part.inputs(router)).astype(np.float64)
+            for name, part in parts.items()
+        }
         print(file.name, f"{seconds:.1f} s", flush=True)
         return kept(file, {"seconds": np.array(seconds), **found})
 

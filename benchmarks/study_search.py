@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize  # type: ignore[import-untyped]
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.cost import CostModel
@@ -239,23 +239,25 @@ class Source:
     def features(self, reads: str) -> FloatArray:
         if "&" in reads:
             parts = [self.features(part) for part in reads.split("&")]
-            return np.hstack(parts) / np.sqrt(len(parts))
+            return np.asarray(np.hstack(parts) / np.sqrt(len(parts)))
         texts = self.outcomes.texts
         if reads == "features":
             return text_features(texts)
-        if reads == "task":
+        if reads == "task":  # a column per task
             return np.asarray(
                 np.array(self.outcomes.tasks)[:, None] == sorted(set(self.outcomes.tasks)), float
             )
         if reads == "static":
-            return self._encoded("static").astype(np.float64)
-        both = self._encoded("minilm").astype(np.float64)
+            return self._encoded("static")
+        both = self._encoded("minilm")
         half = both.shape[1] // 2
         windows = {"head": slice(0, half), "tail": slice(half, None)}
-        return both[:, windows[reads]] * np.sqrt(2) if reads in windows else both
+        return np.asarray(both[:, windows[reads]] * np.sqrt(2) if reads in windows else both)
 
     def _encoded(self, name: str) -> FloatArray:
-        return encode_cached(make_encoder(name), self.outcomes.texts, None, cache=EmbeddingCache())
+        encoder = make_encoder(name)
+        found = encode_cached(encoder, self.outcomes.texts, None, cache=EmbeddingCache())
+        return found.astype(np.float64)
 
     def folds(self, seed: int) -> tuple[IntArray, IntArray]:
         """Rows of the two parts and the fold of each; fold 0 is the validation part."""
@@ -283,7 +285,7 @@ class Source:
             del a, number
             model = CostModel(device="cpu")
             model.fit(x.astype(np.float32), c, rng=stream(seed, "cost"))
-            return model.predict(new.astype(np.float32))
+            return np.asarray(model.predict(new.astype(np.float32)))
 
         return self._kept("cost", seed, "head+tail", fit)
 

@@ -167,12 +167,16 @@ def test_a_pipeline_of_schema_2_decides_as_it_did(made: RoutingPipeline, tmp_pat
     for name in ("lowest", "highest"):
         del described["policy"]["calibration"][name]
     lines = {"slope": [1.0] * 3, "centre": [0.0] * 3, "level": [0.5] * 3, "lowest": 0, "highest": 1}
+    for name in ("certainty", "familiar_within"):  # since schema 8
+        del described[name]
     ranks = made.stage.router.scores_are == "ranking"
     described["scale"] = lines if ranks else None
     (folder / "pipeline.json").write_text(json.dumps(described), "utf-8")
     loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
     before = made.decide(QUERIES[0], budget_usd=1.0)  # a budget reads the scores as they are
-    assert loaded.decide(QUERIES[0], budget_usd=1.0) == before
+    assert loaded.decide(QUERIES[0], budget_usd=1.0) == dataclasses.replace(
+        before, confidence=None, far=None
+    )
     raw = np.array(list(before.scores.values()))
     found = list(loaded.decide(QUERIES[0], lambda_=1.0).scores.values())
     expected = np.clip(0.5 + raw - raw.mean(), 0, 1) if ranks else raw

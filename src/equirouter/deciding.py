@@ -7,7 +7,7 @@ a time. A query's decision is the same, whichever others stand beside it.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -48,29 +48,48 @@ def decide_orders(
     models: tuple[str, ...],
     stage: "Stage",
     early_exit: "EarlyExit | None" = None,
+    by_strength: "IntArray | None" = None,
 ) -> list[Decision]:
     """A decision for each order, in their order.
 
-    The cheap stage is asked first, where there is one. Its margin is that between models which are
+    by_strength (K,): columns, the strongest model first; for a query that is far from the training
+    queries the models that the policy ranks are taken in this order. None: the policy's order. The
+    cheap stage is asked first, where there is one. Its margin is that between models which are
     not removed, so a query with a single one left is always sure.
     """
     seen = _look(orders, models, stage, early_exit)
     decisions: dict[int, Decision] = {}
     for rows in _by_policy(orders, range(len(orders))):
         policy = orders[rows[0]].policy
-        scores, costs = (np.array([seen[row][part] for row in rows]) for part in (0, 1))
+        scores = np.array([seen[row].scores for row in rows])
+        costs = np.array([seen[row].costs for row in rows])
         ranked = policy.rank(scores, costs, _feasible(orders, rows, models))
+        if by_strength is not None:
+            far = np.array([bool(seen[row].far) for row in rows])
+            ranked[far] = strongest_first(ranked[far], by_strength)
         for row, columns in zip(rows, ranked, strict=True):
             decisions[row] = _decision(orders[row], models, seen[row], columns)
     return [decisions[row] for row in range(len(orders))]
 
 
+def strongest_first(ranked: "IntArray", by_strength: "IntArray") -> "IntArray":
+    """The same columns of each row (n, K) in the order of by_strength (K,), NOTHING_FITS last."""
+    place = np.empty_like(by_strength)
+    place[by_strength] = np.arange(len(by_strength))
+    key = np.where(ranked == NOTHING_FITS, len(place), place[ranked])
+    return np.take_along_axis(ranked, np.argsort(key, axis=1, kind="stable"), axis=1)
+
+
 def choose_embeddings(
-    embeddings: "Float32Array", order: Order, models: tuple[str, ...], stage: "Stage"
+    embeddings: "Float32Array",
+    order: Order,
+    models: tuple[str, ...],
+    stage: "Stage",
+    by_strength: "IntArray | None" = None,
 ) -> Choices:
     """The choices on embeddings (N, d), all under the policy and constraints of one order.
 
-    Raises DataError for another width than the encoder's.
+    by_strength: see decide_orders. Raises DataError for another width than the encoder's.
     """
     width = stage.encoder.dimension
     if embeddings.ndim != 2 or embeddings.shape[1] != width:
@@ -86,6 +105,11 @@ def choose_embeddings(
     def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
         feasible = np.broadcast_to(allowed, scores.shape) if removed else None
         columns = policy.choose(scores, costs, feasible)
+        if by_strength is not None and stage.familiar is not None:
+            far = stage.familiar.far(np.asarray(embeddings[rows]))
+            limits = None if feasible is None else feasible[far]
+            ranked = policy.rank(scores[far], costs[far], limits)
+            columns[far] = strongest_first(ranked, by_strength)[:, 0]
         chosen[rows] = columns
         paid[rows] = costs[np.arange(len(columns)), columns]
 
@@ -122,7 +146,7 @@ def pace_orders(
     ):
         allowed = feasible_row(models, order.removed)
         limits = None if most is None else np.array([most.get(m, math.inf) for m in models])
-        paced = pacer.decide(seen[0], seen[1], allowed, limits)
+        paced = pacer.decide(seen.scores, seen.costs, allowed, limits)
         over = {
             model: f"cap: {pacer.cap_usd:g} USD in all has too little left"
             for model, is_over in zip(models, paced.over_cap.tolist(), strict=True)
@@ -133,8 +157,15 @@ def pace_orders(
     return found
 
 
-_Seen: TypeAlias = "tuple[Float32Array, Float32Array, bool]"
-"""Scores as the policy needs them and predicted costs (K,), and whether the cheap stage's."""
+class _Seen(NamedTuple):
+    """What a stage makes of a query: scores as the policy needs them and predicted costs (K,)."""
+
+    scores: "Float32Array"
+    costs: "Float32Array"
+    estimates: "Float32Array | None"  # of performance (K,), where the stage can say how sure it is
+    far: bool | None
+    stage: "Stage"
+    left_early: bool
 
 
 def _look(
@@ -150,17 +181,20 @@ def _look(
     seen: dict[int, _Seen] = {}
     if early_exit is not None:
         rows = _cheap_rows(orders, images, early_exit)
-        for group, scores, costs in _numbers(orders, rows, images, early_exit.stage):
+        for group, found in _numbers(orders, rows, images, early_exit.stage, left_early=True):
             policy = orders[group[0]].policy
             threshold = early_exit.thresholds[policy.setting]
+            scores = np.array([one.scores for one in found])
+            costs = np.array([one.costs for one in found])
             margin = policy.margin(scores, costs, _feasible(orders, group, models))
-            for row, *numbers, sure in zip(group, scores, costs, margin.tolist(), strict=True):
-                if threshold is not None and sure >= threshold:
-                    seen[row] = (numbers[0], numbers[1], True)
+            seen |= {
+                row: one
+                for row, one, sure in zip(group, found, margin.tolist(), strict=True)
+                if threshold is not None and sure >= threshold
+            }
     rows = [row for row in range(len(orders)) if row not in seen]
-    for group, scores, costs in _numbers(orders, rows, images, stage):
-        for row, *numbers in zip(group, scores, costs, strict=True):
-            seen[row] = (numbers[0], numbers[1], False)
+    for group, found in _numbers(orders, rows, images, stage, left_early=False):
+        seen |= dict(zip(group, found, strict=True))
     return [seen[row] for row in range(len(orders))]
 
 
@@ -178,16 +212,39 @@ def _cheap_rows(
 
 
 def _numbers(
-    orders: Sequence[Order], rows: list[int], images: Sequence[str | None], stage: "Stage"
-) -> "Iterator[tuple[list[int], Float32Array, Float32Array]]":
-    """Scores for the policy and costs (n, K) of the rows of each policy, encoded in one batch."""
+    orders: Sequence[Order],
+    rows: list[int],
+    images: Sequence[str | None],
+    stage: "Stage",
+    *,
+    left_early: bool,
+) -> "Iterator[tuple[list[int], list[_Seen]]]":
+    """What a stage makes of the rows of each policy, encoded in one batch."""
     if not rows:
         return
     encoded = stage.encode([orders[row].ask.query for row in rows], [images[row] for row in rows])
-    scores, costs = stage.scorer(encoded)
+    raw, costs = stage.scorer(encoded)
+    known: list[bool] | list[None] = [None] * len(rows)
+    if stage.familiar is not None:
+        known = stage.familiar.far(encoded).tolist()
     for places in _by_policy(orders, rows):
-        group = [rows[place] for place in places]
-        yield group, stage.scaled(scores[places], orders[group[0]].policy), costs[places]
+        policy = orders[rows[places[0]]].policy
+        scores = stage.scaled(raw[places], policy)
+        estimates = stage.estimates(raw[places]) if stage.certainty is not None else None
+        yield (
+            [rows[place] for place in places],
+            [
+                _Seen(
+                    scores[at],
+                    costs[place],
+                    None if estimates is None else estimates[at],
+                    known[place],
+                    stage,
+                    left_early,
+                )
+                for at, place in enumerate(places)
+            ],
+        )
 
 
 def _by_policy(orders: Sequence[Order], rows: Sequence[int]) -> list[list[int]]:
@@ -207,10 +264,9 @@ def _feasible(
 
 
 def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntArray") -> Decision:
-    scores, costs, left_early = seen
     chosen, *rest = ranked.tolist()
     nothing = chosen == NOTHING_FITS
-    cost = costs[chosen]
+    cost = seen.costs[chosen]
     return Decision(
         model=None if nothing else models[chosen],
         predicted_cost_usd=None if nothing else float(cost),
@@ -218,9 +274,17 @@ def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntAr
         value=order.value,
         fits=not nothing and bool(order.policy.within(cost)),
         fallbacks=tuple(models[column] for column in rest if column != NOTHING_FITS),
-        scores=dict(zip(models, scores.tolist(), strict=True)),
-        predicted_costs_usd=dict(zip(models, costs.tolist(), strict=True)),
-        left_early=left_early,
+        scores=dict(zip(models, seen.scores.tolist(), strict=True)),
+        predicted_costs_usd=dict(zip(models, seen.costs.tolist(), strict=True)),
+        left_early=seen.left_early,
         removed=dict(order.removed),
         not_checked=dict(order.not_checked),
+        confidence=None if nothing else _confidence(seen, chosen),
+        far=seen.far,
     )
+
+
+def _confidence(seen: _Seen, chosen: int) -> float | None:
+    if seen.stage.certainty is None or seen.estimates is None:
+        return None
+    return float(seen.stage.certainty.of(seen.estimates[None], np.array([chosen]))[0])

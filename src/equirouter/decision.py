@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from equirouter.policy.constraints import Needs
 from equirouter.policy.control import NO_CONTROL, Control
@@ -10,7 +10,11 @@ from equirouter.policy.control import NO_CONTROL, Control
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
 
-__all__ = ["Ask", "Choices", "Decision"]
+__all__ = ["Ask", "Choices", "Decision", "OutOfDomain"]
+
+OutOfDomain = Literal["policy", "strongest"]
+"""What decides a query that is far from the training queries: the policy as ever, or the mean
+performance of the models, the strongest first, within the limits of the policy."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,10 @@ class Decision:
     within the budget. left_early: whether the first, cheap stage was sure enough (see EarlyExit);
     scores and costs are those of the stage that decided. removed: the models that a constraint
     ruled out, each with the reason; neither model nor fallbacks are among them. not_checked: the
-    others of which something is not known that a constraint asks for, each with what.
+    others of which something is not known that a constraint asks for, each with what. confidence:
+    the probability that no model's answer would have been better by more than 0.02 (Certainty).
+    far: whether the query is unlike all that the router was trained on (Familiarity); what follows
+    from that is the pipeline's `ood`. Both are None in pipelines of before schema 8.
     """
 
     model: str | None
@@ -53,6 +60,8 @@ class Decision:
     left_early: bool = False
     removed: dict[str, str] = field(default_factory=dict)
     not_checked: dict[str, str] = field(default_factory=dict)
+    confidence: float | None = None
+    far: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from equirouter import __version__
 from equirouter.cost.pricing import ModelPrice
 from equirouter.deciding import Order, choose_embeddings, decide_orders, pace_orders
-from equirouter.decision import Ask, Choices, Decision
+from equirouter.decision import Ask, Choices, Decision, OutOfDomain
 from equirouter.errors import ConfigError
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import (
@@ -33,7 +33,7 @@ from equirouter.pricetable import price_to
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
-    from equirouter.arrays import Float32Array
+    from equirouter.arrays import Float32Array, IntArray
     from equirouter.encoders.base import Encoder
     from equirouter.record import ValidationRecord
     from equirouter.stage import EarlyExit, Stage
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
 # 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts. 5: baseline
-# 6: prices that change, tokens, validation queries. 7: indifference zones
-SCHEMA = 7
+# 6: prices that change, tokens, validation queries. 7: indifference zones. 8: certainty, far
+SCHEMA = 8
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -63,6 +63,7 @@ class RoutingPipeline:
     policy: the registered name of the one that `quality` moves along. calibration: that policy's
     operating points on validation data; ConfigError if they are another's. quality: the target that
     counts when a call names none.
+    ood: what decides a query that is far from the training queries, see OutOfDomain.
     confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
     asked first. model_facts: by name, what constraints are checked against; it may lack models.
     baseline: what it did when it was made; None is not known. prices: of every model, or none; the
@@ -82,6 +83,7 @@ class RoutingPipeline:
         quality: float = 0.98,
         confidence: float = 0.5,
         when_nothing_fits: WhenNothingFits = "cheapest",
+        ood: OutOfDomain = "policy",
         provenance: Provenance | None = None,
         model_facts: Mapping[str, ModelFacts] | None = None,
         baseline: Baseline | None = None,
@@ -97,11 +99,13 @@ class RoutingPipeline:
         self.quality = quality
         self.confidence = confidence
         self.when_nothing_fits = when_nothing_fits
+        self.ood = ood
         self.provenance = provenance or Provenance({}, {})
         self.model_facts = dict(model_facts or {})
         self.baseline = baseline
         self.record = record
         self.zones = None if zones is None else dict(zones)
+        self._by_strength = self._strength_order()
         self.prices = tuple(prices) or tuple(ModelPrice(model) for model in self.models)
         if tuple(price.model for price in self.prices) != self.models:
             raise ConfigError(
@@ -145,7 +149,7 @@ class RoutingPipeline:
             if ask.control not in policies:
                 policies[ask.control] = self.policy_for(ask.control)
         orders = self._orders(asks, [policies[ask.control] for ask in asks])
-        return decide_orders(orders, self.models, self.stage, self.early_exit)
+        return decide_orders(orders, self.models, self.stage, self.early_exit, self._by_strength)
 
     def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
         """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
@@ -254,7 +258,7 @@ class RoutingPipeline:
             raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
         if embeddings is not None:
             order = self._orders([Ask("", None, control, needs)], [self.policy_for(control)])[0]
-            return choose_embeddings(embeddings, order, self.models, self.stage)
+            return choose_embeddings(embeddings, order, self.models, self.stage, self._by_strength)
         from equirouter.encoders.base import check_images
 
         self.policy_for(control)  # a wrong control is said of no queries too
@@ -263,6 +267,21 @@ class RoutingPipeline:
         return self.decide_each(
             [Ask(text, path, control, needs) for text, path in zip(texts, paths, strict=True)]
         )
+
+    def _strength_order(self) -> "IntArray | None":
+        """Columns of the models, the strongest first, where far queries are to go by that."""
+        if self.ood == "policy":
+            return None
+        if self.ood != "strongest":
+            raise ConfigError(f"ood is {self.ood!r}: expected policy or strongest")
+        if self.record is None or self.stage.familiar is None:
+            raise ConfigError(
+                'ood="strongest" needs validation queries and the centres of the training queries, '
+                "which pipelines keep since schema 8: train again"
+            )
+        order = np.argsort(-self.record.performance.mean(axis=0), kind="stable")
+        first = None if self.baseline is None else self.models.index(self.baseline.strongest)
+        return order if first is None else np.append(first, order[order != first])
 
     def _removed(self, needs: Needs | None) -> dict[str, str]:
         return {} if needs is None else removed_by(needs, self.models, self.model_facts)
@@ -340,6 +359,7 @@ class RoutingPipeline:
                 "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
                 "zones": self.zones,
+                "ood": self.ood,
                 "calibration": asdict(self.calibration),
             },
             "baseline": None if self.baseline is None else asdict(self.baseline),

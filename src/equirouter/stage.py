@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
     from equirouter.cost import CostPredictor
     from equirouter.encoders.base import Encoder
-    from equirouter.policy import Policy
+    from equirouter.policy import Certainty, Policy
     from equirouter.routers.base import Router
+    from equirouter.routers.familiar import Familiarity
     from equirouter.routers.scale import Scale
 
 __all__ = ["EarlyExit", "Stage"]
@@ -27,7 +28,8 @@ class Stage:
 
     router_name: as registered. scale: makes scores into calibrated estimates of performance, for a
     policy that needs them; None (in pipelines of before schema 3) where they are taken as they
-    are. scorer: router and cost model made ready to run, once.
+    are. scorer: router and cost model made ready to run, once. certainty: how sure a choice is;
+    familiar: which queries are unlike the training queries; None in pipelines of before schema 8.
     """
 
     encoder: "Encoder"
@@ -36,6 +38,8 @@ class Stage:
     cost_model: "CostPredictor"
     scale: "Scale | None"
     scorer: Scorer
+    certainty: "Certainty | None" = None
+    familiar: "Familiarity | None" = None
 
     def encode(
         self, queries: Sequence[str], images: Sequence[str | None] | None = None
@@ -60,9 +64,11 @@ class Stage:
 
     def scaled(self, scores: "Float32Array", policy: "Policy") -> "Float32Array":
         """The router's scores as the policy needs them."""
-        if self.scale is None or policy.needs != "expected_performance":
-            return scores
-        return self.scale.apply(scores).astype(np.float32)
+        return self.estimates(scores) if policy.needs == "expected_performance" else scores
+
+    def estimates(self, scores: "Float32Array") -> "Float32Array":
+        """The router's scores as calibrated estimates of performance."""
+        return scores if self.scale is None else self.scale.apply(scores).astype(np.float32)
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All that was learned, by name."""
@@ -71,6 +77,7 @@ class Stage:
             "cost": self.cost_model.state(),
             "encoder": self.encoder.state(),
             "scorer": self.scorer.state(),
+            "familiar": {} if self.familiar is None else {"centres": self.familiar.centres},
         }
         return {
             f"{part}.{name}": array
@@ -97,6 +104,8 @@ class Stage:
                 "settings": self.cost_model.settings,
             },
             "scale": None if self.scale is None else asdict(self.scale),
+            "certainty": None if self.certainty is None else asdict(self.certainty),
+            "familiar_within": None if self.familiar is None else self.familiar.threshold,
         }
 
 

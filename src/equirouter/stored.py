@@ -25,12 +25,13 @@ from equirouter.pipeline import (
     Provenance,
     RoutingPipeline,
 )
-from equirouter.policy import Baseline, Calibration
+from equirouter.policy import Baseline, Calibration, Certainty
 from equirouter.policy.constraints import ModelFacts
 from equirouter.prices import Price
 from equirouter.pricetable import price_from
 from equirouter.record import ValidationRecord
 from equirouter.routers import make_router
+from equirouter.routers.familiar import Familiarity
 from equirouter.routers.scale import LineScale, Scale
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
@@ -99,6 +100,7 @@ class _Policy(_Part):
     quality: float
     confidence: float
     when_nothing_fits: Literal["cheapest", "refuse"]
+    ood: Literal["policy", "strongest"] = "policy"  # since schema 8
     calibration: Calibration
     zones: dict[str, NonNegativeFloat] | None = None  # since schema 7
     scale: LineScale | None = None  # here in schema 1, beside the router since
@@ -109,6 +111,8 @@ class _Stage(_Part):
     router: _Router
     cost_model: _CostModel
     scale: Scale | None = None
+    certainty: Certainty | None = None  # since schema 8
+    familiar_within: float | None = None  # since schema 8
 
 
 class _EarlyExit(_Stage):
@@ -157,6 +161,7 @@ def restore_pipeline(
         confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
         zones=description.policy.zones,
+        ood=description.policy.ood,
         provenance=Provenance(description.data, description.split, description.test_metrics),
         model_facts={
             model.name: model.facts.facts() for model in description.models if model.facts
@@ -199,7 +204,10 @@ def _stage(
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
     kind = next(kind for kind in kinds if kind.predicts == stage.cost_model.predicts)
     cost_model = kind(**stage.cost_model.settings)
+    within, familiar = stage.familiar_within, None
     try:
+        if within is not None:
+            familiar = Familiarity(arrays["familiar.centres"], within)
         router.restore(_part(arrays, "router."))
         cost_model.restore(_part(arrays, "cost."))
     except KeyError as error:
@@ -211,6 +219,8 @@ def _stage(
         cost_model=cost_model,
         scale=stage.scale or scale,
         scorer=Scorer.restore(_part(arrays, "scorer."), router, cost_model),
+        certainty=stage.certainty,
+        familiar=familiar,
     )
 
 

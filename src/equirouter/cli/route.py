@@ -283,7 +283,8 @@ def _as_json(decision: "Decision") -> dict[str, Any]:
 def _in_words(decision: "Decision") -> str:
     removed = [f"removed: {name} ({why})" for name, why in decision.removed.items()]
     removed += [f"{name}: {what}" for name, what in decision.not_checked.items()]
-    return "\n".join([_chosen(decision), *removed])
+    far = ["unlike all training queries: the scores say little"] if decision.far else []
+    return "\n".join([_chosen(decision), *far, *removed])
 
 
 def _chosen(decision: "Decision") -> str:

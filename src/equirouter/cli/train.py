@@ -34,7 +34,9 @@ from equirouter.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from equirouter.data.outcomes import Outcomes
     from equirouter.pipeline import RoutingPipeline
+    from equirouter.policy import ModelFacts
 
 __all__ = ["train"]
 
@@ -44,6 +46,13 @@ class WhenNothing(StrEnum):
 
     cheapest = "cheapest"
     refuse = "refuse"
+
+
+class OutOfDomain(StrEnum):
+    """What decides a query that is far from the training queries."""
+
+    policy = "policy"
+    strongest = "strongest"
 
 
 QualityOption = Annotated[
@@ -61,6 +70,12 @@ ConfidenceOption = Annotated[
     ),
 ]
 
+OodOption = Annotated[
+    OutOfDomain,
+    typer.Option(
+        help="Queries unlike all training queries: by the policy, or to the strongest model."
+    ),
+]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")]
 RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
@@ -113,6 +128,7 @@ def train(
     when_nothing_fits: WhenOption = WhenNothing.cheapest,
     zone: ZoneOption = False,
     models: ModelsOption = None,
+    ood: OodOption = OutOfDomain.policy,
     split: SplitOption = SplitName.in_domain,
     seed: SeedOption = 42,
     device: DeviceOption = Device.auto,
@@ -124,13 +140,11 @@ def train(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.fit import fit_pipeline
     from equirouter.output import make_folder
-    from equirouter.policy import read_model_facts
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
-        if embeddings is None:  # those of a file are as they are
-            precision = precision or _serving_precision(encoder)
+        precision = precision or _serving_precision(encoder, embeddings)
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
@@ -147,7 +161,8 @@ def train(
             confidence=confidence,
             when_nothing_fits=when_nothing_fits.value,
             zone=zone,
-            model_facts={} if models is None else read_model_facts(models, outcomes.models),
+            ood=ood.value,
+            model_facts=_facts(models, outcomes),
             split=split.value,
             seed=seed,
             early_exit=cheaper,
@@ -158,11 +173,22 @@ def train(
     _show(pipeline, pipeline.save(out), router, as_json=as_json)
 
 
-def _serving_precision(encoder: str) -> Precision | None:
-    """int8, where there is a choice: it routes as well (benchmarks/encoders.md), and is faster."""
+def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | None:
+    """int8, where there is a choice: it routes as well (benchmarks/encoders.md), and is faster.
+
+    Embeddings of a file are as they are.
+    """
     from equirouter.encoders import encoder_options
 
-    return Precision.int8 if "precision" in encoder_options(encoder) else None
+    chooses = embeddings is None and "precision" in encoder_options(encoder)
+    return Precision.int8 if chooses else None
+
+
+def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
+    """What a file says of the models; nothing without one."""
+    from equirouter.policy import read_model_facts
+
+    return {} if models is None else dict(read_model_facts(models, outcomes.models))
 
 
 def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
+from equirouter.decision import OutOfDomain
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
@@ -40,6 +41,7 @@ def fit_pipeline(
     confidence: float = 0.5,
     when_nothing_fits: WhenNothingFits = "cheapest",
     zone: bool = False,
+    ood: OutOfDomain = "policy",
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
     resamples: int = 1000,
@@ -52,13 +54,11 @@ def fit_pipeline(
 ) -> RoutingPipeline:
     """Fit one pipeline and measure it on the test part.
 
-    router: a spec as make_router takes it. policy: a registered name, what a quality moves along;
-    None is "utility" where the scores estimate performance and "budget" where they only rank.
-    quality: for calls that name none, within reach on the validation part. confidence: see
-    Calibration.operating_point. zone: take the cheapest of what is nearly best (zone_width).
-    early_exit: a cheaper encoder; a router of the same kind on it is asked first, and decides where
-    it is sure. embeddings: of encoder. model_facts: by name, for the constraints of a call.
-    Errors: those of make_router, split_outcomes and Calibration.operating_point.
+    router: a spec for make_router. policy: a registered name, what a quality moves along; None is
+    "utility" where the scores estimate performance, else "budget". quality: for calls that name
+    none. confidence: see Calibration. zone: see zone_width. early_exit: a cheaper encoder; its
+    router is asked first. embeddings: of encoder. model_facts: for constraints. ood: see
+    RoutingPipeline. Errors: of make_router, split_outcomes and Calibration.operating_point.
     """
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
@@ -83,6 +83,7 @@ def fit_pipeline(
         quality=quality,
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
+        ood=ood,
         provenance=_provenance(outcomes, parts, measured, router, notes),
         model_facts=model_facts,
         baseline=baseline,

@@ -13,7 +13,7 @@ from equirouter.cost.fit import FittedCosts
 from equirouter.errors import ConfigError, PipelineError
 from equirouter.evaluation.calibrating import calibrated
 from equirouter.evaluation.protocol import Part, calibration_for, cross_fitted
-from equirouter.evaluation.stages import FittedStage, join_stages
+from equirouter.evaluation.stages import FittedStage, certainty_of, join_stages
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.policy.constraints import ModelFacts
 from equirouter.prices import Price, costs_usd
@@ -162,6 +162,7 @@ def calibrated_again(
         quality=target,
         confidence=pipeline.confidence,
         when_nothing_fits=pipeline.when_nothing_fits,
+        ood=pipeline.ood,
         provenance=_changed(pipeline.provenance, (note, *notes)),
         model_facts=facts,
         baseline=baseline,
@@ -261,11 +262,13 @@ def _fitted(stage: Stage, pool: Pool, embeddings: Float32Array, seed: int) -> Fi
         cost_usd=costs_now(pool.record, pool.prices),
         predicted_cost_usd=stage.cost_model.predict(embeddings),
     )
+    held_out = cross_fitted(stage.router, part, seed)
+    scale, certainty = calibration_for(stage.router, part), certainty_of(held_out, part)
     return FittedStage(
-        replace(stage, scale=calibration_for(stage.router, part)),
+        replace(stage, scale=scale, certainty=certainty),
         {"validation": part},
         FittedCosts(stage.cost_model, pool.prices),
-        cross_fitted(stage.router, part, seed),
+        held_out,
     )
 
 

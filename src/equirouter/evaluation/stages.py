@@ -21,16 +21,18 @@ from equirouter.evaluation.protocol import (
     fit_timed,
     prepare,
     scores_of,
+    stream,
 )
 from equirouter.evaluation.zone import zone_width
-from equirouter.policy import InZone, Path, Policy
+from equirouter.policy import Certainty, InZone, Path, Policy, UtilityPolicy, fit_certainty
 from equirouter.policy.control import POLICIES_ASKED_FOR
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
+from equirouter.routers.familiar import fit_familiarity
 from equirouter.scoring import Scorer
 from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["FittedStage", "Stages", "fit_stage", "join_stages"]
+__all__ = ["FittedStage", "Stages", "certainty_of", "fit_stage", "join_stages"]
 
 N_POINTS = 100
 
@@ -144,6 +146,9 @@ def fit_stage(
     descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
     prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
     fit_timed(made, prepared, name=router, seed=split.seed)
+    parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
+    held_out = cross_fitted(made, prepared.validation, split.seed)
+    train, seen = prepared.train.embeddings, prepared.validation.embeddings
     stage = Stage(
         encoder=encoder,
         router=made,
@@ -151,10 +156,20 @@ def fit_stage(
         cost_model=prepared.cost_model,
         scale=calibration_for(made, prepared.validation),
         scorer=Scorer.of(made, prepared.cost_model),
+        certainty=certainty_of(held_out, prepared.validation),
+        familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
     )
-    parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
-    held_out = cross_fitted(made, prepared.validation, split.seed)
     return FittedStage(stage, parts, prepared.costs, held_out)
+
+
+def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
+    """How sure a stage's choices are, learned along lambda.
+
+    held_out (V, K): estimates of performance on the validation part, see cross_fitted.
+    """
+    rule, costs = UtilityPolicy(), validation.predicted_cost_usd
+    chosen = rule.sweep(held_out, costs, rule.points(held_out, costs, N_POINTS))
+    return fit_certainty(held_out, chosen, validation.performance)
 
 
 def join_stages(fitted: Sequence[FittedStage], policy: str, *, zone: bool = False) -> Stages:

@@ -6,13 +6,14 @@ models by value and cost, budget.py the paper's per-query budget, utility.py per
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
 operating point that keeps a stated share of the strongest's performance. dual.py is the price of
 money along a stream, pacer.py decides one by it at a mean spend per query, pacing.py measures that.
-zone.py takes the cheapest of what is nearly best. baseline.py is what a pipeline did when it was
-made, for those who watch it in service.
+zone.py takes the cheapest of what is nearly best. certainty.py says how sure a choice is.
+baseline.py is what a pipeline did when it was made, for those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
 from equirouter.policy.baseline import PROBES, Baseline, Probe, ShareCurve, share_curve
 from equirouter.policy.budget import BudgetPolicy
+from equirouter.policy.certainty import Certainty, fit_certainty
 from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
 from equirouter.policy.control import Control
 from equirouter.policy.modelfile import read_model_facts
@@ -30,6 +31,7 @@ __all__ = [
     "Baseline",
     "BudgetPolicy",
     "Calibration",
+    "Certainty",
     "Control",
     "InZone",
     "ModelFacts",
@@ -46,6 +48,7 @@ __all__ = [
     "calibrate",
     "check_confidence",
     "check_quality",
+    "fit_certainty",
     "not_checked",
     "read_model_facts",
     "removed_by",

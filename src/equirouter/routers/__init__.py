@@ -2,6 +2,7 @@
 
     base.py         Router, the contract; DescriptionRouter, of routers that read what models are
     make.py         a router from what a user types
+    familiar.py     which queries are unlike all that a router was trained on
     scale.py        scores that only rank, made into expected performance
     equirouter.py   the paper's router; head.py the part of it that knows the models, firststage.py
                     which models of a large pool are scored in full

@@ -1,6 +1,8 @@
 """FactorRouter: a few factors of the query, each with a loading per model, in closed form."""
 
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -36,6 +38,8 @@ class FactorRouter(Router):
     settle, which is where the known cells alone are fitted best (expectation maximisation).
     Source: Breiman and Friedman 1997 (shrinking rotated outcomes); MacKay 1992 (evidence).
     """
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"models_": 0, "level_": 0})
 
     def __init__(self, *, max_factors: int = 32) -> None:
         self.max_factors = max_factors

@@ -1,0 +1,79 @@
+"""How sure a choice is: the chance that no other model would have answered clearly better."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter.arrays import FloatArray, IntArray, RealArray
+from equirouter.errors import DataError
+from equirouter.policy.order import NOTHING_FITS
+
+__all__ = ["WITHIN", "Certainty", "fit_certainty"]
+
+WITHIN = 0.02
+"""A performance that is lower than the best model's by this much at most is as good."""
+
+MARGIN = 1e-3  # estimates are kept so far from 0 and 1
+RIDGE = 1.0  # the prior on the weights, in queries' worth of information
+STEPS = 50
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """Logistic in two log-odds: of the estimate for the chosen model, and of the highest one.
+
+    The log-odds that the performance of the chosen model is that of the best one, or lower by
+    WITHIN at most, are intercept + own * logit(chosen) + best * logit(highest). Where no model
+    answers well, any choice is as good as the best. lowest, highest: the range of performance.
+    """
+
+    intercept: float
+    own: float
+    best: float
+    lowest: float
+    highest: float
+
+    def of(self, estimates: RealArray, chosen: IntArray) -> FloatArray:
+        """The probability (N,) for calibrated estimates (N, K) and choices (N,), NaN for none."""
+        x = _features(estimates, chosen, self.lowest, self.highest)
+        z = self.intercept + x @ np.array([self.own, self.best])
+        return np.asarray(np.where(chosen == NOTHING_FITS, np.nan, 1.0 / (1.0 + np.exp(-z))))
+
+
+def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArray) -> Certainty:
+    """Maximum likelihood on validation queries, over all operating points.
+
+    estimates (V, K): calibrated, none from a query's own outcome. chosen (V, T): the choices at T
+    operating points; each counts 1 / T. performance (V, K), no NaN. Raises DataError for none.
+    """
+    if chosen.size == 0:
+        raise DataError("no decision on a complete validation query to learn the certainty from")
+    lowest, highest = float(performance.min()), float(performance.max())
+    n_points = chosen.shape[1]
+    x = np.concatenate(
+        [_features(estimates, column, lowest, highest) for column in chosen.T]
+    )  # (T V, 2)
+    got = np.concatenate([performance[np.arange(len(chosen)), column] for column in chosen.T])
+    good = got >= np.tile(performance.max(axis=1), n_points) - WITHIN
+    design = np.column_stack([np.ones(len(x)), x])
+    prior = np.diag([1e-6, RIDGE, RIDGE])
+    found = np.zeros(3)
+    for _ in range(STEPS):
+        p = 1.0 / (1.0 + np.exp(-design @ found))
+        gradient = design.T @ (p - good) / n_points + prior @ found
+        curvature = (design.T * (p * (1 - p))) @ design / n_points + prior
+        step = np.clip(np.linalg.solve(curvature, gradient), -1.0, 1.0)
+        found -= step
+        if np.abs(step).max() < 1e-10:
+            break
+    intercept, own, best = found.tolist()
+    return Certainty(intercept, own, best, lowest, highest)
+
+
+def _features(estimates: RealArray, chosen: IntArray, lowest: float, highest: float) -> FloatArray:
+    """(N, 2): log-odds of the chosen model's estimate and of the highest."""
+    share = (np.asarray(estimates, dtype=np.float64) - lowest) / ((highest - lowest) or 1.0)
+    share = np.clip(share, MARGIN, 1 - MARGIN)
+    odds = np.log(share / (1 - share))
+    own = odds[np.arange(len(odds)), np.maximum(chosen, 0)]
+    return np.column_stack([own, odds.max(axis=1)])

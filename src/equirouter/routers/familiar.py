@@ -1,0 +1,51 @@
+"""Which queries are unlike all that a router was trained on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, Float32Array, FloatArray
+from equirouter.routers.clusters import kmeans
+
+__all__ = ["Familiarity", "fit_familiarity"]
+
+CENTRES = 64
+MOST_QUERIES = 20_000
+"""Training queries that the centres are found from: an even sample of more."""
+
+USUAL = 0.99
+"""The share of validation queries that are not far: what is marked among queries of the same kind
+is 1 in 100, so that a mark means something."""
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """Centres of the training queries, and how far from all of them is far.
+
+    centres (M, d). threshold: a Euclidean distance.
+    """
+
+    centres: Float32Array
+    threshold: float
+
+    def distance(self, embeddings: Float32Array) -> FloatArray:
+        """To the nearest centre, (N,). One row at a time: its bits depend on no other row."""
+        found = [((self.centres - row) ** 2).sum(axis=1).min() for row in embeddings]
+        return np.sqrt(np.array(found, dtype=np.float64))
+
+    def far(self, embeddings: Float32Array) -> BoolArray:
+        """Whether queries (N, d) are farther from the training queries than is usual, (N,)."""
+        return np.asarray(self.distance(embeddings) > self.threshold)
+
+
+def fit_familiarity(
+    training: Float32Array, validation: Float32Array, rng: np.random.Generator
+) -> Familiarity:
+    """From embeddings of the training part (n, d), and of the validation part for the threshold.
+
+    Needs the extra `train`.
+    """
+    step = -(-len(training) // MOST_QUERIES)
+    centres, _ = kmeans(training[::step], CENTRES, n_init=1, rng=rng)
+    found = Familiarity(centres, np.inf)
+    return Familiarity(centres, float(np.quantile(found.distance(validation), USUAL)))
