@@ -109,6 +109,7 @@ def test_no_text_is_in_a_span() -> None:
         ("https://api.anthropic.com/v1", "anthropic"),
         ("https://mine.openai.azure.com/openai/v1", "azure.ai.openai"),
         ("https://api.openai.com.evil.example/v1", "here"),
+        ("https://mine.openai.azure.com.evil.example/v1", "here"),
         ("http://localhost:11434/v1", "here"),
         ("", "here"),
     ],
