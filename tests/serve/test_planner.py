@@ -56,6 +56,8 @@ def test_the_plan_is_the_decision_of_the_pipeline(planned: Planned) -> None:
             decision.predicted_costs_usd[name] for name in order(plan)
         ]
         assert (plan.decided_by, plan.removed, plan.fits) == ("policy", {}, True)
+        assert (plan.confidence, plan.far) == (decision.confidence, decision.far)
+        assert plan.confidence is not None
         assert plan.pipeline == planned.loaded.id
         assert plan.decision_ms > 0
 
@@ -364,7 +366,7 @@ def test_a_conversation_stays_where_a_switch_would_lose_the_cache(folder: Path) 
     long = planned.plan(control=control, messages=talk(8_000))
     assert (long.decided_by, order(long)[0]) == ("session", cheap)
     assert sorted(order(long)) == sorted(order(alone))  # the others are the fallbacks
-    assert long.class_ is None  # no choice for the collapse alarm to count
+    assert (long.class_, long.confidence) == (None, None)  # it was no choice of the router's
     for rule, chosen in (("none", "large"), ("always-stay", cheap)):
         other = sessions(folder, switch_cost=rule)
         other.served(other.plan(control=control, messages=talk(10)[:1]))

@@ -34,6 +34,7 @@ def route_document(plan: Plan) -> dict[str, Any]:
         "value": plan.value,
         "fits": plan.fits,
         "confidence": plan.confidence,
+        "far": plan.far,
         "scores": dict(plan.scores) or None,
         "predicted_costs_usd": dict(plan.predicted_costs_usd) or None,
         "prompt_tokens": plan.prompt_tokens,

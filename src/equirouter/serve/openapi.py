@@ -275,6 +275,7 @@ def _answers() -> Schema:
             ranking={"type": "array", "items": candidate},
             removed={"type": "object", "additionalProperties": _TEXT},
             confidence=_or_null(_NUMBER),
+            far=_or_null({"type": "boolean"}),
         ),
         "FeedbackTaken": _object(
             ("request_id", "model", "score"), request_id=_TEXT, model=_TEXT, score=_NUMBER

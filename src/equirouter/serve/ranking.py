@@ -65,6 +65,9 @@ def ranked_plan(
         predicted_costs_usd=decision.predicted_costs_usd,
         prompt_tokens=first.prompt,
         max_output_tokens=first.output,
+        # of the model that was decided for, not of the session's
+        confidence=decision.confidence if decided_by == "policy" else None,
+        far=decision.far,
         pipeline=loaded.id,
         fits=request.fits,
         class_=collapse_class(request.control) if is_choice else None,

@@ -98,9 +98,10 @@ class Plan:
     setting, value: the operating point ("budget_usd", 0.002), None for a named model. removed:
     model -> the constraint that removed it. prompt_tokens: counted here, an estimate of what the
     provider will count. confidence: probability that the first candidate is within 0.02 of the
-    best, None where it is not known. fits: whether the first candidate is within the budget that
-    was asked for. class_: the budget class that the collapse alarm counts it in, None where it is
-    not counted; expected_share: how probable calibration holds it that the strongest model is
+    best, None where it is not known. far: whether the query is unlike all that the router was
+    trained on, None where that is not known. fits: whether the first candidate is within the budget
+    that was asked for. class_: the budget class that the collapse alarm counts it in, None where it
+    is not counted; expected_share: how probable calibration holds it that the strongest model is
     chosen here. session: under which the conversation is remembered, a keyed hash.
     """
 
@@ -114,6 +115,7 @@ class Plan:
     prompt_tokens: int = 0
     max_output_tokens: int = 0
     confidence: float | None = None
+    far: bool | None = None
     decision_ms: float = 0.0
     pipeline: str | None = None
     fits: bool = True
