@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,10 +42,11 @@ class Server:
         self._ctl("stop", "-w", "-m", "immediate")
 
     def database(self) -> str:
-        """The URL of a new, empty database."""
-        name = f"t{uuid.uuid4().hex}"
-        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tests", name)
-        return f"postgresql://tests@127.0.0.1:{self.port}/{name}"
+        """The URL of an empty database; what was there before is gone."""
+        empty = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+        self._run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "tests", "-q",
+                  "-d", "postgres", "-c", f"SET client_min_messages = error; {empty}")  # fmt: skip
+        return f"postgresql://tests@127.0.0.1:{self.port}/postgres"
 
     def _ctl(self, *arguments: str) -> None:
         self._run("pg_ctl", "-D", f"{self.folder}/data", *arguments)
