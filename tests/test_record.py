@@ -23,6 +23,7 @@ def record(**changes: np.ndarray) -> dict[str, np.ndarray]:
         performance=np.zeros((4, 3)),
         cost_usd=np.zeros((4, 3)),
         tokens=(np.ones((4, 3)), np.ones((4, 3))),
+        estimated=np.array([False, False, True]),
     )
     return made.arrays() | changes
 
@@ -31,14 +32,29 @@ def test_a_record_is_restored() -> None:
     found = ValidationRecord.restore(record())
     assert found is not None
     assert found.arrays().keys() == record().keys()
+    assert found.estimated.tolist() == [False, False, True]
     assert ValidationRecord.restore({}) is None
+
+
+def test_before_models_could_join_nothing_was_estimated() -> None:
+    arrays = record()
+    del arrays["estimated"]
+    found = ValidationRecord.restore(arrays)
+    assert found is not None
+    assert found.estimated.tolist() == [False, False, False]
 
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("cost_usd", (4, 2)), ("input_tokens", (3, 3)), ("embeddings", (5, 8)), ("early", (3, 2))],
+    [
+        ("cost_usd", (4, 2)),
+        ("input_tokens", (3, 3)),
+        ("embeddings", (5, 8)),
+        ("early", (3, 2)),
+        ("estimated", (2,)),
+    ],
 )
-def test_arrays_that_do_not_agree(name: str, shape: tuple[int, int]) -> None:
+def test_arrays_that_do_not_agree(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(PipelineError, match="do not agree"):
         ValidationRecord.restore(record(**{name: np.ones(shape)}))
 

@@ -11,7 +11,7 @@ from equirouter.errors import PipelineError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from equirouter.arrays import Float32Array, FloatArray, IntArray
+    from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
 __all__ = ["ValidationRecord", "kept_rows"]
 
@@ -26,7 +26,8 @@ class ValidationRecord:
 
     embeddings (V, d): by the pipeline's encoder; early (V, d'): by that of its cheap stage, None
     where there is none. performance, cost_usd (V, K): the truth, costs as they were paid. tokens:
-    input and output (V, K) each, or None where they are not known.
+    input and output (V, K) each, or None where they are not known. estimated (K,): True for a model
+    that joined later, whose outcomes are not known but estimated from other queries.
     """
 
     embeddings: "Float32Array"
@@ -34,6 +35,7 @@ class ValidationRecord:
     performance: "FloatArray"
     cost_usd: "FloatArray"
     tokens: "tuple[FloatArray, FloatArray] | None"
+    estimated: "BoolArray"
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All of it by name; `restore` takes it back."""
@@ -45,6 +47,7 @@ class ValidationRecord:
             "cost_usd": self.cost_usd,
             "input_tokens": given,
             "output_tokens": said,
+            "estimated": self.estimated,
         }
         return {name: array for name, array in named.items() if array is not None}
 
@@ -62,19 +65,26 @@ class ValidationRecord:
                 (arrays["input_tokens"], arrays["output_tokens"])
                 if "input_tokens" in arrays
                 else None,
+                arrays["estimated"]
+                if "estimated" in arrays
+                else np.zeros(arrays["performance"].shape[1], dtype=bool),
             )
         except KeyError as error:
             raise PipelineError(f"the validation queries lack the array {error}") from error
         shapes = {name: array.shape for name, array in arrays.items()}
         n, k = record.performance.shape
-        if any(shape != (n, k) for name, shape in shapes.items() if name not in _ENCODED) or any(
-            len(arrays[name]) != n for name in _ENCODED if name in arrays
+        tables = {name: shape for name, shape in shapes.items() if name not in _OTHERS}
+        if (
+            any(shape != (n, k) for shape in tables.values())
+            or any(len(arrays[name]) != n for name in _ENCODED if name in arrays)
+            or record.estimated.shape != (k,)
         ):
             raise PipelineError(f"the arrays of the validation queries do not agree: {shapes}")
         return record
 
 
 _ENCODED = ("embeddings", "early")
+_OTHERS = (*_ENCODED, "estimated")
 
 
 def kept_rows(n_queries: int, n_models: int) -> "IntArray":

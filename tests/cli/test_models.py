@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.data.tables import write_table
 from tests.cli.invoke import invoke
+from tests.toys import make_table
 
 
 @pytest.fixture
@@ -103,3 +105,95 @@ def test_a_model_is_taken_out(folder: Path) -> None:
     assert ran.code == 2
     assert "no model 'large'" in json.loads(ran.out)["error"]["message"]
     assert invoke("models", "remove", folder, "--name", "small").code == 2
+
+
+@pytest.fixture
+def two(folder: Path) -> Path:
+    """A pipeline without the model `middle`."""
+    assert invoke("models", "remove", folder, "--name", "middle").code == 0
+    return folder
+
+
+@pytest.fixture
+def outcomes(tmp_path: Path) -> Path:
+    """Outcomes of three models on 60 other queries."""
+    path = tmp_path / "labelled.csv"
+    write_table(make_table(60, seed=7, incomplete=0), path)
+    return path
+
+
+def test_a_model_is_added(two: Path, outcomes: Path) -> None:
+    ran = invoke("models", "add", two, "--name", "middle", "--outcomes", outcomes)
+    assert ran.code == 0, ran.err
+    assert "added middle from 60 labelled queries; expected performance 0." in ran.out
+    assert "most like: " in ran.out
+    assert "train again once it has outcomes on many queries" in ran.err
+    listed = json.loads(invoke("models", "list", two, "--json").out)
+    assert [row["model"] for row in listed] == ["small", "large", "middle"]
+    assert [row["estimated"] for row in listed] == [False, False, True]
+    assert listed[2]["cost_usd"] == pytest.approx(1e-3, rel=0.3)
+    assert "estimated" in invoke("models", "list", two).out
+    decision = json.loads(
+        invoke("route", two, "medium task1 query", "--lambda", "100", "--json").out
+    )
+    assert set(decision["scores"]) == {"small", "large", "middle"}
+
+
+def test_what_was_added_as_json(two: Path, outcomes: Path, tmp_path: Path) -> None:
+    options = ["--name", "middle", "--outcomes", outcomes, "--input", "1", "--output", "2"]
+    ran = invoke("models", "add", two, *options, "--out", tmp_path / "three", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert found["n_labels"] == 60
+    assert found["models"] == ["small", "large", "middle"]
+    assert set(found["follows"]) == {"small", "large"}
+    listed = json.loads(invoke("models", "list", tmp_path / "three", "--json").out)
+    assert listed[2]["price"] == {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    assert len(json.loads(invoke("models", "list", two, "--json").out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--name", "large"], "has 'large' already"),
+        (["--name", "huge"], "has no model 'huge'"),
+        (["--name", "middle", "--input", "1"], "are given together"),
+        (["--name", "middle", "--shipped"], "no price of 'middle'"),
+        (
+            ["--name", "middle", "--input", "1", "--output", "1", "--shipped"],
+            "give the price in one way",
+        ),
+    ],
+)
+def test_a_model_that_cannot_join_is_refused(
+    two: Path, outcomes: Path, options: list[str], message: str
+) -> None:
+    before = (two / "pipeline.json").read_bytes()
+    ran = invoke("models", "add", two, *options, "--outcomes", outcomes)
+    assert ran.code == 2
+    assert message in ran.err
+    assert (two / "pipeline.json").read_bytes() == before
+
+
+def test_queries_to_label_are_chosen(pipeline: Path, outcomes: Path, tmp_path: Path) -> None:
+    asked = ["--name", "new", "--queries", outcomes]
+    ran = invoke("models", "plan", pipeline, *asked, "--labels", "5")
+    assert ran.code == 0, ran.err
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    assert len(lines) == 5
+    assert {line["model"] for line in lines} == {"new"}
+    assert all(line["query"].endswith(f"query {line['query_id'][1:]}") for line in lines)
+    assert "5 of 60 queries" in ran.err
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"query": "easy one"}\n{"query": "hard one"}\n{"query": "easy one"}\n')
+    options = ["--name", "new", "--queries", texts, "--labels", "9", "--json"]
+    found = json.loads(invoke("models", "plan", pipeline, *options).out)
+    assert sorted(query["query_id"] for query in found["queries"]) == ["1", "2"]
+    assert found["predicted_cost_usd"] is None
+    ran = invoke("models", "plan", pipeline, *asked)
+    assert ran.code == 2
+    assert "say how much may be spent" in ran.err
+    spend = ["--spend", "1", "--input", "1", "--output", "1"]
+    ran = invoke("models", "plan", pipeline, *asked, *spend)
+    assert ran.code == 2
+    assert "are not known" in ran.err

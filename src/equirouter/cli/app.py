@@ -15,6 +15,7 @@ from equirouter.cli import (
     keys,
     log,
     models,
+    newmodel,
     paper,
     report,
     route,
@@ -46,6 +47,8 @@ app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
+models.app.command("add")(newmodel.add)
+models.app.command("plan")(newmodel.plan)
 app.add_typer(models.app, name="models")
 
 

@@ -11,10 +11,20 @@ if TYPE_CHECKING:
     from equirouter.pipeline import RoutingPipeline
     from equirouter.prices import Price
 
-__all__ = ["app"]
+__all__ = [
+    "DirArgument",
+    "InputOption",
+    "NewQualityOption",
+    "OutOption",
+    "OutputOption",
+    "ShippedOption",
+    "TableOption",
+    "app",
+    "said_of_points",
+]
 
 app = typer.Typer(
-    help="List the models of a pipeline, change their prices, and take models out.",
+    help="List the models of a pipeline, change their prices, add models and take them out.",
     rich_markup_mode=None,
 )
 
@@ -61,8 +71,8 @@ def list_(pipeline: DirArgument, as_json: JsonOption = False, quiet: QuietOption
 def _listed(row: dict[str, Any]) -> tuple[str, ...]:
     price = row["price"] or {}
     marks = [mark for mark in ("strongest", "cheapest") if row[mark]]
-    if row["price"] != row["trained_price"]:
-        marks.append("price changed")
+    marks += ["estimated"] if row["estimated"] else []
+    marks += ["price changed"] if row["price"] != row["trained_price"] else []
     return (
         row["model"],
         "" if row["performance"] is None else f"{row['performance']:.4f}",
@@ -151,7 +161,7 @@ def price(
     elif not quiet:
         for row in rows:
             typer.echo(_said_of_price(row))
-        typer.echo(_said_of_points(before, after))
+        typer.echo(said_of_points(before, after))
 
 
 def _new_prices(
@@ -231,7 +241,8 @@ def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> di
     return found
 
 
-def _said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
+def said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
+    """What a change does to the operating point of the quality that counts by default."""
     setting = after.calibration.setting
     old, new = _operating_points(before, after).values()
     return (
@@ -272,4 +283,4 @@ def remove(
                 f"{after.baseline.strongest} does"
             )
         typer.echo(f"without {name}: {len(after.models)} models left")
-        typer.echo(_said_of_points(before, after))
+        typer.echo(said_of_points(before, after))

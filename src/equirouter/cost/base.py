@@ -13,7 +13,8 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.pricing import ModelPrice
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers import forward
-from equirouter.routers.mlp import fit_mlp, mlp_hidden
+from equirouter.routers.joining import fit_estimate
+from equirouter.routers.mlp import fit_mlp, hidden_units, mlp_hidden
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -108,6 +109,36 @@ class CostPredictor(ABC):
         }
         made.mean_, made.spread_ = self.mean_[at], self.spread_[at]
         made.lowest_ = self.lowest_[at]
+        return made
+
+    def with_added(self, embeddings: Float32Array, amounts: FloatArray) -> Self:
+        """One with a further model, as its last, from the amounts of some calls of it.
+
+        embeddings (n, d), amounts (n, per_model), no NaN. Only the model's own rows of the output
+        layer are learned, as far as possible from those of similar models; prices are set anew.
+        Raises DataError for too few calls.
+        """
+        hidden = hidden_units(self.weights_, embeddings)
+        others = forward.mlp(self.weights_, embeddings)
+        k = self.n_models
+        made = type(self)(**self.settings)
+        made.weights_ = dict(self.weights_)
+        rows, levels = self.weights_["out.weight"], self.weights_["out.bias"]
+        mean, spread = amounts.mean(axis=0), amounts.std(axis=0)
+        ends = [k * (side + 1) for side in range(self.per_model)]
+        new_rows, new_levels = [], []
+        for side, end in enumerate(ends):
+            own = slice(end - k, end)
+            labels = (amounts[:, side] - mean[side]) / (spread[side] or 1.0)
+            found = fit_estimate(others[:, own], hidden, labels, scaled=True)
+            row, level = found.row(rows[own], levels[own])
+            new_rows.append(row)
+            new_levels.append(level)
+        made.weights_["out.weight"] = np.insert(rows, ends, np.array(new_rows), axis=0)
+        made.weights_["out.bias"] = np.insert(levels, ends, np.array(new_levels))
+        made.mean_ = np.insert(self.mean_, ends, mean)
+        made.spread_ = np.insert(self.spread_, ends, spread)
+        made.lowest_ = np.insert(self.lowest_, ends, amounts.min(axis=0))
         return made
 
     def _learn(

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from equirouter.cost.tokens import Tokens
 from equirouter.errors import DataError, EquiRouterError
 from equirouter.evaluation.stages import Stages
@@ -50,6 +52,7 @@ def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
         tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
+        estimated=np.zeros(part.performance.shape[1], dtype=bool),
     )
 
 

@@ -25,12 +25,17 @@ from equirouter.stage import Stage
 
 __all__ = [
     "Pool",
+    "at_prices",
+    "best_of",
     "calibrated_again",
     "cost_factor",
     "costs_now",
     "described_models",
+    "kept_record",
     "model_column",
     "repriced",
+    "stages_of",
+    "strongest_of",
     "without",
 ]
 
@@ -64,17 +69,17 @@ def repriced(
     calls cost (ModelPrice.factor), and where the quality cannot be promised any more; PipelineError
     without validation queries.
     """
-    record = _record(pipeline)
+    record = kept_record(pipeline)
     found = list(pipeline.prices)
     for name, price in {**dict.fromkeys(was or {}), **prices}.items():
         column = model_column(pipeline, name)
         trained = (was or {}).get(name, found[column].trained)
         now = found[column].now if price is None else price
         found[column] = replace(found[column], trained=trained, now=now)
-    pool = Pool(tuple(found), record, _strongest(pipeline, record))
+    pool = Pool(tuple(found), record, strongest_of(pipeline, record))
     stages = [
-        _at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
-        for stage in _stages_of(pipeline)
+        at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
+        for stage in stages_of(pipeline)
     ]
     return calibrated_again(
         pipeline, stages, pool, quality=quality, note=f"prices changed: {', '.join(sorted(prices))}"
@@ -90,7 +95,7 @@ def without(
     (Router.with_models), for the last two models, and where the quality cannot be promised any
     more; PipelineError without validation queries; MissingExtraError without onnx.
     """
-    record = _record(pipeline)
+    record = kept_record(pipeline)
     out = model_column(pipeline, model)
     if len(pipeline.models) == 2:
         raise ConfigError(f"without {model!r} there is one model left, and nothing to decide")
@@ -101,19 +106,20 @@ def without(
         record.performance[:, columns],
         record.cost_usd[:, columns],
         None if record.tokens is None else _at(record.tokens, columns),
+        record.estimated[columns],
     )
-    before = _strongest(pipeline, record)
-    strongest = int(np.flatnonzero(columns == before)[0]) if before != out else _best(left)
+    before = strongest_of(pipeline, record)
+    strongest = int(np.flatnonzero(columns == before)[0]) if before != out else best_of(left)
     prices = tuple(pipeline.prices[column] for column in columns.tolist())
     pool = Pool(prices, left, strongest)
     stages = [
-        _at_prices(
+        at_prices(
             stage,
             prices,
             stage.router.with_models(columns),
             stage.cost_model.with_models(columns),
         )
-        for stage in _stages_of(pipeline)
+        for stage in stages_of(pipeline)
     ]
     return calibrated_again(pipeline, stages, pool, quality=quality, note=f"without {model}")
 
@@ -176,11 +182,12 @@ def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
     """What is known of each model, as JSON can hold it.
 
     performance and cost_usd: means on the validation queries, costs at the prices of now, None
-    without them. strongest, cheapest: by these. price, trained_price: see ModelPrice.
+    without them; estimated: whether they are (ValidationRecord). strongest, cheapest: by these.
+    price, trained_price: see ModelPrice.
     """
     record = pipeline.record
     costs = None if record is None else costs_now(record, pipeline.prices).mean(axis=0)
-    strongest = None if record is None else _strongest(pipeline, record)
+    strongest = None if record is None else strongest_of(pipeline, record)
     rows = []
     for column, price in enumerate(pipeline.prices):
         rows.append(
@@ -190,6 +197,7 @@ def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
                 if record is None
                 else float(record.performance[:, column].mean()),
                 "cost_usd": None if costs is None else float(costs[column]),
+                "estimated": record is not None and bool(record.estimated[column]),
                 "strongest": column == strongest,
                 "cheapest": costs is not None and column == int(costs.argmin()),
                 "price": None if price.now is None else price_to(price.now),
@@ -206,7 +214,7 @@ def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, fl
     On the validation queries where tokens are known, and exact then; else ModelPrice.factor and its
     range. Raises ConfigError and PipelineError as `repriced`.
     """
-    column, record = model_column(pipeline, model), _record(pipeline)
+    column, record = model_column(pipeline, model), kept_record(pipeline)
     price = pipeline.prices[column]
     if record.tokens is None:
         return (price.factor(), *price.factor_range())
@@ -272,7 +280,7 @@ def _fitted(stage: Stage, pool: Pool, embeddings: Float32Array, seed: int) -> Fi
     )
 
 
-def _at_prices(
+def at_prices(
     stage: Stage, prices: tuple[ModelPrice, ...], router: Router, cost_model: CostPredictor
 ) -> Stage:
     """The stage with another router and cost model; raises where a price does not say the cost."""
@@ -285,13 +293,14 @@ def _at_prices(
     return replace(stage, router=router, cost_model=cost_model, scorer=scorer)
 
 
-def _stages_of(pipeline: RoutingPipeline) -> list[Stage]:
+def stages_of(pipeline: RoutingPipeline) -> list[Stage]:
     """The full stage, and the cheap one if there is one."""
     first = pipeline.early_exit
     return [pipeline.stage, *([] if first is None else [first.stage])]
 
 
-def _record(pipeline: RoutingPipeline) -> ValidationRecord:
+def kept_record(pipeline: RoutingPipeline) -> ValidationRecord:
+    """The validation queries of a pipeline. Raises PipelineError where it keeps none."""
     if pipeline.record is None:
         raise PipelineError(
             "the pipeline keeps no validation queries, so its operating points cannot be found "
@@ -300,13 +309,14 @@ def _record(pipeline: RoutingPipeline) -> ValidationRecord:
     return pipeline.record
 
 
-def _strongest(pipeline: RoutingPipeline, record: ValidationRecord) -> int:
+def strongest_of(pipeline: RoutingPipeline, record: ValidationRecord) -> int:
+    """The column of the model that a quality is a share of."""
     if pipeline.baseline is None:
-        return _best(record)
+        return best_of(record)
     return model_column(pipeline, pipeline.baseline.strongest)
 
 
-def _best(record: ValidationRecord) -> int:
+def best_of(record: ValidationRecord) -> int:
     """Highest mean performance on the validation queries; of equal ones the cheaper."""
     order = np.lexsort((record.cost_usd.mean(axis=0), -record.performance.mean(axis=0)))
     return int(order[0])

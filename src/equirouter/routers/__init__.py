@@ -4,6 +4,8 @@
     make.py         a router from what a user types
     familiar.py     which queries are unlike all that a router was trained on
     scale.py        scores that only rank, made into expected performance
+    joining.py      a new model, from few outcomes and the models that are there; distil.py
+                    its embedding for equirouter
     equirouter.py   the paper's router; head.py the part of it that knows the models, firststage.py
                     which models of a large pool are scored in full
     factors.py      factors of the query and loadings of the models, in closed form

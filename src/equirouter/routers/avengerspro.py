@@ -10,6 +10,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 __all__ = ["AvengersProRouter"]
 
@@ -104,6 +105,15 @@ class AvengersProRouter(Router):
             order = np.argsort(-fewer.values_, axis=1, kind="stable")
             fewer.values_ = (1.0 / (np.argsort(order, axis=1) + 1)).astype(np.float32)
         return fewer
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: a value for every cluster."""
+        if self.scores_are == "ranking":
+            return super().with_added(labelled)
+        seen, others = labelled.embeddings, labelled.unlabelled
+        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        made = self._appended({"values_": found.of(self.values_, self.centroids_)})
+        return made, found, made.predict(others)[:, -1].astype(np.float64)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """What the nearest clusters say of each model (N, K)."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
@@ -14,6 +15,7 @@ from equirouter.errors import ConfigError, DataError, PipelineError
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
+    from equirouter.routers.joining import Estimate, Labelled
 
 __all__ = [
     "DescriptionRouter",
@@ -114,6 +116,35 @@ class Router(ABC):
             else array
             for name, array in self.state().items()
         }
+        return type(self)(**self.settings).restore(state)
+
+    def with_added(self, labelled: "Labelled") -> tuple[Self, "Estimate", FloatArray]:
+        """A router with one more model, as its last column, from labelled queries of that model.
+
+        Only what belongs to that model is learned. Returns the router, what it follows (see
+        joining.py), and estimates of its performance (V,) on the unlabelled queries.
+        Raises ConfigError for a router that cannot, DataError for too few labels.
+        """
+        del labelled
+        raise ConfigError(
+            f"{type(self).__name__}{self._spec} cannot take in a model without training: train on "
+            "a table with the new model's outcomes. Routers that can: factors, equirouter, linear, "
+            "mlp, knn, svm, avengerspro"
+        )
+
+    @property
+    def _spec(self) -> str:
+        """What of the settings a message names."""
+        return " whose scores only rank" if self.scores_are == "ranking" else ""
+
+    def _appended(self, arrays: Mapping[str, npt.ArrayLike]) -> Self:
+        """The same with one more model; arrays: of that model, by the names of model_axes."""
+        state = self.state()
+        for name, axis in self.model_axes.items():
+            if name not in state:
+                continue
+            own = np.expand_dims(np.asarray(arrays[name], dtype=state[name].dtype), axis)
+            state[name] = np.concatenate([state[name], own], axis=axis)
         return type(self)(**self.settings).restore(state)
 
     @property

@@ -12,9 +12,11 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.distil import distilled
 from equirouter.routers.firststage import FirstStage
 from equirouter.routers.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
 from equirouter.routers.head import Head
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +48,7 @@ LARGE_POOL = 1000
 FIRST_STAGE_MODELS = 256
 FIRST_STAGE_QUERIES = 1024  # at most so many training queries show it what the head says
 VALIDATION_CELLS = 2**17  # queries x models whose loss is computed at once
+MOST_DISTILLED = 1000  # queries on which a new model's embedding is fitted to its estimates
 BLOCK_ROWS = 4096  # (rows, D) blocks of 2 MB: they stay in the processor's cache
 
 
@@ -230,6 +233,34 @@ class EquiRouter(Router):
                 "by_cost": np.argsort(place),
             }
         return fewer
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: an embedding m_j, which gives the scores that are wanted of it.
+
+        Where scores only rank, a score is wanted that the curve of all models together takes for
+        the estimated performance. Raises ConfigError for a router with a first stage.
+        """
+        if self.first_stage_:
+            raise ConfigError(
+                "an EquiRouter with a first stage cannot take in a model: train again"
+            )
+        queries = np.concatenate([labelled.embeddings, labelled.unlabelled])
+        n = len(labelled.performance)
+        scores = self.predict(queries).astype(np.float64)
+        z = self._encode(np.ascontiguousarray(queries, dtype=np.float32))
+        scale = labelled.scale if self.scores_are == "ranking" else None
+        others = scores if scale is None else scale.apply(scores)
+        found = fit_estimate(others[:n], z[:n], labelled.performance)
+        estimates = found.of(others, z)
+        wanted = estimates if scale is None else scale.score_of(estimates, scores)
+        learned = distilled(
+            self.weights_,
+            z[-MOST_DISTILLED:],
+            wanted[-MOST_DISTILLED:],
+            found.weights @ self.weights_["models"],
+            joint_feature=self.joint_feature,
+        )
+        return self._appended({"weights_.models": learned}), found, estimates[n:]
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` gave. Returns self."""

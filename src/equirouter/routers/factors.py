@@ -9,6 +9,7 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -82,6 +83,23 @@ class FactorRouter(Router):
         self.models_ = found.models.astype(np.float32)  # (K, r)
         self.level_ = (found.level - found.models @ (found.trunk @ centre)).astype(np.float32)
         return self
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: loadings on the factors, and a factor of its own if it has one."""
+        seen, others = labelled.embeddings, labelled.unlabelled
+        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        made = self._appended(
+            {
+                "models_": found.weights @ self.models_,
+                "level_": float(found.weights @ self.level_) + found.level,
+            }
+        )
+        if found.coef.any():
+            own = np.zeros((len(made.models_), 1), dtype=np.float32)
+            own[-1] = 1.0
+            made.models_ = np.hstack([made.models_, own])
+            made.trunk_ = np.vstack([made.trunk_, found.coef.astype(np.float32)])
+        return made, found, found.of(self.predict(others), others)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""

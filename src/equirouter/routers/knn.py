@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
 __all__ = ["EXACT_UP_TO", "KNNRouter"]
@@ -74,6 +75,18 @@ class KNNRouter(Router):
         else:
             self.embeddings_ = _unit_copy(embeddings)
         return self
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: an outcome for every training query, as it is estimated there.
+
+        Where an outcome of another model is not known, that model's mean stands for it.
+        """
+        seen, others = unit_rows(labelled.embeddings), unit_rows(labelled.unlabelled)
+        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        known = np.where(np.isfinite(self.performance_), self.performance_, self.mean_performance_)
+        column = found.of(known, self.embeddings_)
+        made = self._appended({"performance_": column, "mean_performance_": column.mean()})
+        return made, found, made.predict(others)[:, -1].astype(np.float64)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Mean performance (N, K) of the neighbours; a query's does not depend on the others.

@@ -9,6 +9,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 __all__ = ["ALPHAS", "LinearRouter", "ridge"]
 
@@ -75,6 +76,20 @@ class LinearRouter(Router):
         self.intercept_ = intercept[chosen, models].astype(np.float32)  # (K,)
         self.alpha_ = np.asarray(alphas)[chosen]  # (K,)
         return self
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: a row of coefficients."""
+        seen, others = labelled.embeddings, labelled.unlabelled
+        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        row, level = found.row(self.coef_, self.intercept_)
+        made = self._appended(
+            {
+                "coef_": row,
+                "intercept_": level,
+                "alpha_": np.nan,  # its penalty is not one of ALPHAS
+            }
+        )
+        return made, found, found.of(self.predict(others), others)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""

@@ -10,11 +10,12 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.extras import require
 from equirouter.routers import forward
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["MLPRouter", "fit_mlp", "mlp_hidden"]
+__all__ = ["MLPRouter", "fit_mlp", "hidden_units", "mlp_hidden"]
 
 
 class MLPRouter(Router):
@@ -79,6 +80,15 @@ class MLPRouter(Router):
         )
         return self
 
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: a row of the output layer."""
+        seen, others = labelled.embeddings, labelled.unlabelled
+        hidden = hidden_units(self.weights_, seen)
+        found = fit_estimate(self.predict(seen), hidden, labelled.performance)
+        row, level = found.row(self.weights_["out.weight"], self.weights_["out.bias"])
+        made = self._appended({"weights_.out.weight": row, "weights_.out.bias": level})
+        return made, found, found.of(self.predict(others), hidden_units(self.weights_, others))
+
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
         return forward.mlp(self.weights_, embeddings)
@@ -88,6 +98,12 @@ class MLPRouter(Router):
         hidden = mlp_hidden(self.weights_, graph, "router", embeddings)
         weight, bias = self.weights_["out.weight"], self.weights_["out.bias"]
         return graph.affine("router.out", hidden, weight, bias)
+
+
+def hidden_units(weights: Mapping[str, Float32Array], embeddings: Float32Array) -> Float32Array:
+    """The first half of forward.mlp: (N, d) -> (N, hidden)."""
+    x = embeddings.astype(np.float32, copy=False)
+    return np.asarray(np.maximum(forward.linear(weights, "hidden", x), np.float32(0)))
 
 
 def mlp_hidden(

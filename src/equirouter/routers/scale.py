@@ -44,6 +44,19 @@ class LogisticScale:
         share = _sigmoid(np.asarray(self.intercept) + np.asarray(self.slope) * x)
         return np.asarray(self.lowest + (self.highest - self.lowest) * share)
 
+    def score_of(self, performance: FloatArray, scores: RealArray) -> FloatArray:
+        """The scores (N,) that a further model needs for an expected performance (N,).
+
+        By the mean curve of the models that there are, beside scores (N, K). An estimate closer to
+        an end of the range than a fiftieth of it is taken as that: scores have no end.
+        """
+        share = (performance - self.lowest) / ((self.highest - self.lowest) or 1.0)
+        share = np.clip(share, 0.02, 0.98)
+        slope = float(np.mean(self.slope))
+        x = np.log(share / (1 - share)) - float(np.mean(self.intercept))
+        x = x / slope if slope > 0 else np.zeros_like(x)  # scores that say nothing
+        return np.asarray(x + scores.mean(axis=1) if self.centred else x)
+
     def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
         """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
         slope, intercept, lowest, span = (

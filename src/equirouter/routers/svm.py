@@ -11,6 +11,7 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError, FitError
 from equirouter.extras import require
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 __all__ = ["SVMRouter"]
 
@@ -92,6 +93,21 @@ class SVMRouter(Router):
             self.coef_[model] = machine.coef_
             self.intercept_[model] = machine.intercept_[0]
         return self
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: a row of coefficients."""
+        if self.scores_are == "ranking":
+            return super().with_added(labelled)
+        seen, others = labelled.embeddings, labelled.unlabelled
+        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        row, level = found.row(self.coef_, self.intercept_)
+        made = self._appended(
+            {
+                "coef_": row,
+                "intercept_": level,
+            }
+        )
+        return made, found, found.of(self.predict(others), others)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Scores (N, K), not limited to the range of performance."""

@@ -1,0 +1,187 @@
+"""`equirouter models add` and `models plan`: a model joins a trained pipeline."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.common import (
+    JsonOption,
+    PerformanceRangeOption,
+    QuietOption,
+    print_json,
+    say,
+    shown_progress,
+)
+from equirouter.cli.models import (
+    DirArgument,
+    InputOption,
+    NewQualityOption,
+    OutOption,
+    OutputOption,
+    ShippedOption,
+    TableOption,
+    said_of_points,
+)
+
+if TYPE_CHECKING:
+    from equirouter.evaluation.joining import Joined
+    from equirouter.pipeline import RoutingPipeline
+    from equirouter.prices import Price
+
+__all__ = ["add", "plan"]
+
+NewNameOption = Annotated[str, typer.Option(metavar="MODEL", help="The name of the new model.")]
+OutcomesOption = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="An outcomes table with the new model on some queries; other models in it count "
+        "nothing (docs/data-format.md).",
+    ),
+]
+
+
+def add(
+    pipeline: DirArgument,
+    name: NewNameOption,
+    outcomes: OutcomesOption,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    table: TableOption = None,
+    shipped: ShippedOption = False,
+    quality: NewQualityOption = None,
+    out: OutOption = None,
+    performance_range: PerformanceRangeOption = (0.0, 1.0),
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Add a model from some labelled queries: only what belongs to it is fitted, in seconds."""
+    from equirouter.data.tables import read_table
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.joining import with_model
+    from equirouter.pipeline import RoutingPipeline
+
+    before = RoutingPipeline.load(pipeline)
+    price = _price(name, input_, output, table, shipped=shipped)
+    with shown_progress(quiet=quiet) as progress:
+        joined = with_model(
+            before,
+            read_table(outcomes, performance_range=performance_range),
+            name,
+            price=price,
+            quality=quality,
+            cache=EmbeddingCache(),
+            progress=progress,
+        )
+    folder = joined.pipeline.save(out or pipeline)
+    found: dict[str, Any] = {
+        "pipeline": str(folder),
+        "model": name,
+        "n_labels": joined.n_labels,
+        "performance": joined.performance,
+        "follows": joined.follows,
+        "models": list(joined.pipeline.models),
+    }
+    if as_json:
+        print_json(found)
+    elif not quiet:
+        _show(before, joined, found["performance"])
+
+
+def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> None:
+    name = joined.pipeline.models[-1]
+    like = sorted(joined.follows, key=joined.follows.__getitem__, reverse=True)[:3]
+    shares = [
+        f"{model} {joined.follows[model]:.0%}" for model in like if joined.follows[model] > 0.01
+    ]
+    typer.echo(
+        f"added {name} from {joined.n_labels} labelled queries; expected performance "
+        f"{performance:.4f}"
+    )
+    typer.echo(f"most like: {', '.join(shares) or 'no other model'}")
+    typer.echo(said_of_points(before, joined.pipeline))
+    say(
+        f"operating points count what is estimated of {name} on the validation queries: "
+        "train again once it has outcomes on many queries"
+    )
+
+
+def _price(
+    name: str, input_: float | None, output: float | None, table: Path | None, *, shipped: bool
+) -> "Price | None":
+    """What the new model costs, if it is said."""
+    from equirouter.errors import ConfigError
+    from equirouter.prices import Price
+    from equirouter.pricetable import read_price_table, shipped_prices
+
+    if (input_ is None) != (output is None):
+        raise ConfigError("--input and --output are given together")
+    if sum((input_ is not None, table is not None, shipped)) > 1:
+        raise ConfigError("give the price in one way: --input and --output, --table, --shipped")
+    if input_ is not None and output is not None:
+        return Price(input_, output)
+    if table is not None:
+        return read_price_table(table).price(name)
+    return shipped_prices().price(name) if shipped else None
+
+
+def plan(
+    pipeline: DirArgument,
+    name: NewNameOption,
+    queries: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Queries to choose from: parquet, CSV or JSON lines with a `query`.",
+        ),
+    ],
+    spend: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="What all calls of the new model may cost together."),
+    ] = None,
+    labels: Annotated[
+        int | None, typer.Option(metavar="N", help="At most so many queries.")
+    ] = None,
+    input_: InputOption = None,
+    output: OutputOption = None,
+    table: TableOption = None,
+    shipped: ShippedOption = False,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of what is drawn at random.")] = 42,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Choose queries to label for a new model, as JSON lines in the order of their worth."""
+    from equirouter.data.queries import read_queries
+    from equirouter.encoders.cache import EmbeddingCache, encode_cached
+    from equirouter.evaluation.labelling import label_plan
+    from equirouter.pipeline import RoutingPipeline
+
+    loaded = RoutingPipeline.load(pipeline)
+    price = _price(name, input_, output, table, shipped=shipped)
+    ids, texts = read_queries(queries)
+    with shown_progress(quiet=quiet) as progress:
+        encoder, cache = loaded.stage.encoder, EmbeddingCache()
+        embeddings = encode_cached(encoder, tuple(texts), cache=cache, progress=progress)
+    found = label_plan(loaded, embeddings, spend_usd=spend, n_labels=labels, price=price, seed=seed)
+    rows = found.rows.tolist()
+    costs = [None] * len(rows) if found.predicted_cost_usd is None else found.predicted_cost_usd
+    chosen = [
+        {
+            "query_id": ids[row],
+            "query": texts[row],
+            "model": name,
+            "predicted_cost_usd": None if cost is None else float(cost),
+        }
+        for row, cost in zip(rows, costs, strict=True)
+    ]
+    total = None if found.predicted_cost_usd is None else float(found.predicted_cost_usd.sum())
+    if as_json:
+        print_json({"model": name, "queries": chosen, "predicted_cost_usd": total})
+        return
+    for line in chosen:
+        typer.echo(json.dumps(line, ensure_ascii=False))
+    if not quiet:
+        bill = "" if total is None else f", about {total:.4g} USD"
+        say(f"{len(chosen)} of {len(texts)} queries{bill}")
