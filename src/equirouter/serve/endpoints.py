@@ -1,5 +1,6 @@
 """What is behind each path: who asks is checked first, then what is asked."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -153,7 +154,7 @@ async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse
 async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """GET /metrics: Prometheus' text."""
     await metrics_reader(gateway, request)
-    text, content_type = gateway.metrics.render()
+    text, content_type = await asyncio.to_thread(gateway.metrics.render)  # it reads files
     return web.Response(body=text, headers={"Content-Type": content_type})
 
 
