@@ -248,6 +248,28 @@ def test_models_health_and_readiness() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "/v1/nothing", 404, "no /v1/nothing here"),
+        ("POST", "/", 404, "no / here"),
+        ("GET", "/v1/chat/completions", 405, "takes POST, and not GET"),
+        ("DELETE", "/v1/models", 405, "takes GET, and not DELETE"),
+    ],
+)
+def test_what_is_not_there_is_said_in_openais_form(
+    method: str, path: str, status: int, says: str
+) -> None:
+    async def run() -> None:
+        async with running() as here:
+            response = await here.http.request(method, path)
+            assert response.status == status
+            assert says in (await response.json())["error"]["message"]
+            assert response.headers.get("Allow", "") in says
+
+    asyncio.run(run())
+
+
 async def _texts(here: Running) -> tuple[str | None, str | None]:
     await here.chat("a")
     document = here.record.answer

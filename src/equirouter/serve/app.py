@@ -87,4 +87,8 @@ def make_app(gateway: Gateway) -> web.Application:
         app.router.add_get("/metrics", endpoints.guarded(gateway, endpoints.metrics))
     for route in gateway.routes:
         app.router.add_route(route.method, route.path, endpoints.of_part(gateway, route))
+    known: dict[str, list[str]] = {}
+    for resource in app.router.resources():
+        known[resource.canonical] = sorted(route.method for route in resource)
+    app.router.add_route("*", "/{path:.*}", endpoints.guarded(gateway, endpoints.unknown(known)))
     return app

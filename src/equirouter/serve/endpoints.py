@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import orjson
@@ -44,6 +44,7 @@ __all__ = [
     "readyz",
     "responses",
     "route",
+    "unknown",
 ]
 
 _LOG = logging.getLogger("equirouter.serve")
@@ -173,6 +174,27 @@ async def readyz(gateway: "Gateway", _request: web.Request) -> web.StreamRespons
     if gateway.is_draining:
         return json_response({"status": "draining"}, status=503)
     return json_response({"status": "ready"})
+
+
+def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
+    """What is answered where nothing is. known: path -> methods."""
+
+    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+        methods = known.get(request.path)
+        if methods is None:
+            raise GatewayError(
+                404,
+                f"there is no {request.path[:200]} here; /openapi.json says what there is",
+                code="not_found",
+            )
+        raise GatewayError(
+            405,
+            f"{request.path} takes {', '.join(methods)}, and not {request.method[:20]}",
+            code="method_not_allowed",
+            headers={"Allow": ", ".join(methods)},
+        )
+
+    return handler
 
 
 def json_response(document: object, status: int = 200) -> web.Response:

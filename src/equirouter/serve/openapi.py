@@ -249,7 +249,7 @@ def _small_requests() -> Schema:
             is_admin={"type": "boolean"},
             models=_or_null({"type": "array", "items": _TEXT}),
             budget_usd=_or_null({"type": "number", "exclusiveMinimum": 0}),
-            period={"enum": ["day", "month"]},
+            period={"enum": ["day", "month", None]},
             requests_per_minute=_or_null(_COUNT),
             tokens_per_minute=_or_null(_COUNT),
         ),

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
+from equirouter import __version__
 from equirouter.serve.records import AttemptOutcome
 from equirouter.serve.settings import UpstreamSettings
 
@@ -69,8 +70,12 @@ def open_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=30),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("User-Agent", "Accept"),
-        headers={"Accept-Encoding": "identity", "Content-Type": "application/json"},
+        skip_auto_headers=("Accept",),
+        headers={
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": f"equirouter/{__version__}",
+        },
     )
 
 
