@@ -175,9 +175,25 @@ class Ledger:
         self._waiting.append(_Waiting(grant, future, self._loop.time() + BUSY_SECONDS, ticket))
         if not self._scheduled:
             self._scheduled = True
-            # Whoever else is ready in this turn of the loop comes first, and into the same group.
-            self._loop.call_soon(self._begin)
-        return await future
+            if self._open == 0 and self._books.is_here:
+                self._here()  # a lone request: there is nobody to go with
+            else:
+                # Whoever else is ready in this turn of the loop comes first, into the same group.
+                self._loop.call_soon(self._begin)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Whoever hung up just when the answer was there never hears of it.
+            if ticket is None and future.done() and not future.cancelled():
+                self._take_back(future)
+            raise
+
+    def _take_back(self, answered: "asyncio.Future[Ticket | Refusal]") -> None:
+        """End a ticket that nobody took."""
+        if answered.exception() is None:
+            found = answered.result()
+            if isinstance(found, Ticket):
+                found.release()
 
     def _begin(self) -> None:
         if self._books.is_here:
