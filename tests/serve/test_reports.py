@@ -1,13 +1,13 @@
 """The store's reports are those of the same requests in memory."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from equirouter.serve.records import Attempt, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
 from equirouter.serve.reporting import Logged
 from equirouter.serve.store import reports as module
 from equirouter.serve.store.reports import Spending, StoreReports
@@ -16,6 +16,11 @@ from equirouter.serve.store.tables import feedback
 from tests.serve.reports_made import MadeReports
 from tests.serve.stores import record, with_store
 
+NAMES = {
+    *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
+    *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
+    *("class_", "expected_share", "session"),
+}
 NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
 
 
@@ -91,6 +96,12 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
     records = some(30, 100)
     records[3].prompt, records[3].answer = '[{"role": "user"}]', "yes"
     records[3].session, records[3].stream = "s", True
+    plan = records[3].plan or record().plan
+    assert plan is not None
+    records[3].plan = replace(
+        plan, far=True, confidence=0.25, fits=False, class_="c", expected_share=0.5, session="h"
+    )
+    assert {one.name for one in fields(Plan)} == NAMES  # a further one belongs in this test
 
     async def work(store: Store) -> None:
         for one in records:

@@ -151,8 +151,12 @@ class Writer:
             await self._once(batch)
         except (StoreGoneError, asyncio.CancelledError):
             raise
-        except Exception:
-            _log.exception("a batch of the log cannot be written; its entries are tried one by one")
+        except Exception as error:
+            # Not with the values: they may be texts of clients.
+            _log.warning(
+                "a batch of the log cannot be written (%s); its entries are tried one by one",
+                type(error).__name__,
+            )
             await self._one_by_one(batch)
         self._unwritten = None
         self.written += len(batch.records)
@@ -161,6 +165,7 @@ class Writer:
         """Money first, then every entry; what cannot be written is dropped and counted."""
         await self._once(Batch(batch.number, batch.settlements))
         batch.settlements = []
+        dropped = 0
         while batch.records:
             record = batch.records.pop()
             batch.number = self._number = self._number + 1
@@ -170,9 +175,12 @@ class Writer:
             except StoreGoneError:
                 batch.records.append(record)
                 raise
-            except Exception:
-                _log.exception("dropped the log entry of request %s", record.request_id)
+            except Exception as error:
+                dropped += 1
                 self.dropped += 1
+                if dropped == 1:  # one is enough to see why: there may be thousands
+                    kind = type(error).__name__
+                    _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
 
     async def _once(self, batch: Batch) -> None:
         batch.prepare()

@@ -187,6 +187,7 @@ def _parse(url: str) -> sa.URL:
 def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
     engine = sa.create_engine(
         url,
+        hide_parameters=True,  # errors are logged, and these may be texts of clients
         pool_size=_READERS + 2,
         max_overflow=4,
         pool_timeout=BUSY_SECONDS,
@@ -214,6 +215,7 @@ def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
 def _postgresql(url: sa.URL) -> AsyncEngine:
     return create_async_engine(
         url,
+        hide_parameters=True,  # errors are logged, and these may be texts of clients
         pool_size=_READERS + 2,
         max_overflow=4,
         pool_timeout=BUSY_SECONDS,

@@ -26,7 +26,7 @@ from equirouter.serve.reporting import (
     Totals,
 )
 from equirouter.serve.store.engine import Database
-from equirouter.serve.store.rows import STEPS
+from equirouter.serve.store.rows import PLAN_FIELDS, STEPS
 from equirouter.serve.store.tables import counts, feedback, log, sums, texts
 
 __all__ = ["Spending", "StoreReports", "logged_of"]
@@ -334,7 +334,7 @@ def _plan(row: Mapping[str, Any]) -> Plan | None:
         value=row["value"],
         decision_ms=row["decision_us"] / 1000.0,
         pipeline=row["pipeline"],
-        **document,
+        **{name: document[name] for name in PLAN_FIELDS if name in document},
     )
 
 

@@ -3,7 +3,7 @@
 import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 import orjson
@@ -11,12 +11,19 @@ import orjson
 from equirouter.serve.records import Plan, RequestRecord, nusd
 from equirouter.serve.store.tables import sums
 
-__all__ = ["STEPS", "SUMS", "Added", "Place", "added_by", "log_row", "text_row"]
+__all__ = ["PLAN_FIELDS", "STEPS", "SUMS", "Added", "Place", "added_by", "log_row", "text_row"]
 
 SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary_key.columns)
 
 STEPS = (60, 1800)
 """Seconds over which the log is summed up."""
+
+PLAN_FIELDS = tuple(
+    one.name
+    for one in fields(Plan)
+    if one.name not in ("candidates", "decided_by", "setting", "value", "pipeline", "decision_ms")
+)
+"""What of a plan has no column of its own."""
 
 Place: TypeAlias = tuple[int, int, str, str, str]
 """The key of a row of the table sums: step, start, key_id, model, decided_by."""
@@ -89,19 +96,11 @@ def _plan(plan: Plan) -> str:
         "candidates": [
             [one.model, one.upper_nusd, one.score, one.predicted_cost_usd]
             for one in plan.candidates
-        ],
-        "removed": dict(plan.removed),
-        "scores": dict(plan.scores),
-        "predicted_costs_usd": dict(plan.predicted_costs_usd),
-        "prompt_tokens": plan.prompt_tokens,
-        "max_output_tokens": plan.max_output_tokens,
-        "confidence": plan.confidence,
-        "fits": plan.fits,
-        "class_": plan.class_,
-        "expected_share": plan.expected_share,
-        "session": plan.session,
+        ]
     }
-    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    for name in PLAN_FIELDS:
+        document[name] = getattr(plan, name)
+    return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _attempts(record: RequestRecord) -> str | None:
