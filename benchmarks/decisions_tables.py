@@ -110,10 +110,14 @@ def _against(
 
 
 def _cell(them: Mean, us: Mean, level: int) -> str:
-    gap = us.less(them)
+    return f"{them.value[level]:.3f} ({_gap(us.less(them), level)})"
+
+
+def _gap(gap: Mean, level: int) -> str:
+    """A difference and its interval; a star where that has no 0."""
     low, high = gap.interval(level)
     mark = "" if low <= 0 <= high else "\\*"
-    return f"{them.value[level]:.3f} ({gap.value[level]:+.3f} [{low:+.3f}, {high:+.3f}]{mark})"
+    return f"{gap.value[level]:+.3f} [{low:+.3f}, {high:+.3f}]{mark}"
 
 
 def _verdicts(
@@ -129,13 +133,16 @@ def _verdicts(
         "difference",
         "seeds",
         "target",
+        "its RCI",
+        "difference in RCI",
     )
     wanted = TARGETS.get(name, {})
     for place, level in enumerate(LEVELS):
         costs = {spec: mean(found[(spec, *THEIRS)], "cost") for spec in baselines}
         best = min(costs, key=lambda spec: float(costs[spec].value[place]))
         gap = ours["cost"].less(costs[best])
-        low, high = gap.interval(place)
+        high = gap.interval(place)[1]
+        wasted = mean(found[(best, *THEIRS)], "rci")
         saving = 1 - ours["cost"].value[place] / costs[best].value[place]
         wins = int((gap.seeds[place] < 0).sum())
         cells = [
@@ -144,9 +151,11 @@ def _verdicts(
             f"{costs[best].value[place]:.3f}",
             f"{ours['cost'].value[place]:.3f}",
             f"{saving:.1%}",
-            f"{gap.value[place]:+.3f} [{low:+.3f}, {high:+.3f}]",
+            _gap(gap, place),
             f"{wins} of {gap.seeds.shape[1]}",
             _verdict(wanted.get(level), saving, high, gap.value[place]),
+            f"{wasted.value[place]:.3f}",
+            _gap(ours["rci"].less(wasted), place),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

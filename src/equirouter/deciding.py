@@ -230,7 +230,10 @@ def _numbers(
     for places in _by_policy(orders, rows):
         policy = orders[rows[places[0]]].policy
         scores = stage.scaled(raw[places], policy)
-        estimates = stage.estimates(raw[places]) if stage.certainty is not None else None
+        estimates = None
+        if stage.certainty is not None:
+            calibrated = policy.needs == "expected_performance"
+            estimates = scores if calibrated else stage.estimates(raw[places])
         yield (
             [rows[place] for place in places],
             [

@@ -1,6 +1,7 @@
 """Queries that are unlike the training queries."""
 
 import numpy as np
+import pytest
 
 from equirouter.arrays import Float32Array
 from equirouter.routers.familiar import Familiarity, fit_familiarity
@@ -15,7 +16,7 @@ def around(centre: int, n: int, seed: int) -> Float32Array:
 def test_a_distance_is_that_to_the_nearest_centre() -> None:
     found = Familiarity(np.array([[0, 0], [3, 4]], dtype=np.float32), threshold=4.5)
     queries = np.array([[3, 0], [0, 5], [6, 8]], dtype=np.float32)
-    assert found.distance(queries).tolist() == [3.0, np.sqrt(10), 5.0]
+    assert found.distance(queries).tolist() == pytest.approx([3.0, np.sqrt(10), 5.0])
     assert found.far(queries).tolist() == [False, False, True]
 
 

@@ -1,6 +1,7 @@
 """Which queries are unlike all that a router was trained on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -30,8 +31,14 @@ class Familiarity:
 
     def distance(self, embeddings: Float32Array) -> FloatArray:
         """To the nearest centre, (N,). One row at a time: its bits depend on no other row."""
-        found = [((self.centres - row) ** 2).sum(axis=1).min() for row in embeddings]
-        return np.sqrt(np.array(found, dtype=np.float64))
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        found = [(self._lengths - 2 * (self.centres @ row)).min() + row @ row for row in rows]
+        return np.sqrt(np.maximum(np.array(found, dtype=np.float64), 0.0))
+
+    @cached_property
+    def _lengths(self) -> Float32Array:
+        """Squared lengths of the centres, (M,)."""
+        return np.asarray((self.centres * self.centres).sum(axis=1))
 
     def far(self, embeddings: Float32Array) -> BoolArray:
         """Whether queries (N, d) are farther from the training queries than is usual, (N,)."""
