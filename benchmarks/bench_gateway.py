@@ -100,19 +100,10 @@ def configuration(folder: Path, name: str, workers: int = 1, batch: int | None =
         f'[store]\nurl = "sqlite:///{store}"',
         f'[upstreams.fake]\nbase_url = "http://127.0.0.1:{UPSTREAM}/v1"\nauth = "none"',
     ]
-    lines += [model_section(model, "fake") for model in pipeline["models"]]
+    lines += [f'[models."{model["name"]}"]\nupstream = "fake"' for model in pipeline["models"]]
     path = folder / f"{name}-{workers}.toml"
     path.write_text("\n\n".join(lines) + "\n")
     return path
-
-
-def model_section(model: dict[str, Any], upstream: str) -> str:
-    """A model of the pool, at the price that its pipeline knows."""
-    price = model["price"]
-    return (
-        f'[models."{model["name"]}"]\nupstream = "{upstream}"\nprice = {{ input = '
-        f"{price['input_usd_per_mtok']}, output = {price['output_usd_per_mtok']} }}"
-    )
 
 
 def make_key(config: Path) -> str:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from bench_gateway import HERE, model_section, resident, run_equirouter, train, wait_for
+from bench_gateway import HERE, resident, run_equirouter, train, wait_for
 
 GATEWAY = 19200
 PROVIDERS = (19201, 19202, 19203)
@@ -143,8 +143,8 @@ def configuration(folder: Path, workers: int) -> tuple[Path, list[str]]:
             f'[upstreams.at{port}]\nbase_url = "http://127.0.0.1:{port}/v1"\nauth = "none"\n'
             "first_byte_seconds = 5\nbreaker_seconds = 2"
         ]
-    for place, model in enumerate(described["models"]):
-        lines += [model_section(model, f"at{PROVIDERS[place % 3]}")]
+    for place, model in enumerate(models):
+        lines += [f'[models."{model}"]\nupstream = "at{PROVIDERS[place % 3]}"']
     path = folder / "chaos.toml"
     path.write_text("\n\n".join(lines) + "\n")
     return path, models

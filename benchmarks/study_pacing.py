@@ -42,7 +42,7 @@ class Case:
     def reordered(self, order: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         part = self.part
         tables = (self.scores, part.predicted_cost_usd, part.performance, part.cost_usd)
-        return tuple(np.asarray(table)[order] for table in tables)  # type: ignore[return-value]
+        return tuple(np.asarray(table)[order] for table in tables)
 
 
 def main() -> None:
@@ -93,10 +93,12 @@ def one(case: Case, order: str) -> FloatArray:
     mine = [np.take_along_axis(table, chosen, axis=1).mean(axis=0) for table in (paid, performance)]
     rule = BudgetPolicy()
     budgets = rule.sweep(scores, predicted, rule.points(scores, predicted, 400))
-    capped = [np.take_along_axis(t, budgets, axis=1).mean(axis=0) for t in (paid, performance)]
+    capped_spent = np.take_along_axis(paid, budgets, axis=1).mean(axis=0)
+    capped_got = np.take_along_axis(performance, budgets, axis=1).mean(axis=0)
     strongest = performance.mean(axis=0).max()
     regret = [
-        (level_at(*curve, mine[0]) - mine[1]) / strongest * 100 for curve in ((spent, got), capped)
+        (level_at(*curve, mine[0]) - mine[1]) / strongest * 100
+        for curve in ((spent, got), (capped_spent, capped_got))
     ]
     held, seen = utility_path(case.held_out, case.validation.predicted_cost_usd), case.validation
     cost = held.totals(seen.cost_usd) / len(seen.cost_usd)
