@@ -1,7 +1,7 @@
 """Does a quality target hold on queries that calibration did not see?
 
-    python benchmarks/study_quality.py DATASET [...] [--routers mlp knn] [--seeds 5]
-        [--qualities 0.95 0.98] [--confidences 0.5 0.9 0.95]
+    python benchmarks/study_quality.py DATASET [...] [--routers factors mlp knn] [--seeds 5]
+        [--qualities 0.95 0.98] [--confidences default 0.5 0.8 0.9]
 
 Pipelines from evaluation.fit.fit_pipeline, one per router and seed; the operating point that
 validation gives for a quality and a confidence is applied to the test part. Prints Markdown: of the
@@ -28,10 +28,12 @@ EASY = 0.5  # a quality that every pipeline reaches: fitting must not refuse
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--routers", nargs="+", default=["mlp", "knn"])
+    parser.add_argument("--routers", nargs="+", default=["factors", "mlp", "knn"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--qualities", type=float, nargs="+", default=[0.95, 0.98])
-    parser.add_argument("--confidences", type=float, nargs="+", default=[0.5, 0.9, 0.95])
+    parser.add_argument(
+        "--confidences", type=confidence_of, nargs="+", default=[None, 0.5, 0.8, 0.9]
+    )
     args = parser.parse_args()
     print("| data | quality | confidence | promised | kept | lowest | mean cost |")
     print("|---|---|---|---|---|---|---|")
@@ -47,11 +49,17 @@ def main() -> None:
                 else ("", "")
             )
             counts = f"{len(shares)} of {n} | {kept} of {len(shares)}"
-            print(f"| {name} | {quality} | {confidence} | {counts} | {least} | {cost} |")
+            named = "default" if confidence is None else confidence
+            print(f"| {name} | {quality} | {named} | {counts} | {least} | {cost} |", flush=True)
+
+
+def confidence_of(text: str) -> float | None:
+    """None, as sure as can be up to 0.8, for the word default."""
+    return None if text == "default" else float(text)
 
 
 def measured(
-    name: str, routers: list[str], n_seeds: int, cells: list[tuple[float, float]]
+    name: str, routers: list[str], n_seeds: int, cells: list[tuple[float, float | None]]
 ) -> list[list[tuple[float, float]]]:
     """Per quality and confidence, (share of performance, share of cost) of what promised it."""
     outcomes = load_dataset(name)

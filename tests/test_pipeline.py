@@ -63,7 +63,7 @@ def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) 
         make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99
     )
     loaded = RoutingPipeline.load(sure.save(tmp_path), encoder=HashingEncoder())
-    assert (plain.confidence, loaded.confidence) == (0.5, 0.99)
+    assert (plain.confidence, loaded.confidence) == (None, 0.99)
     decision = loaded.decide(QUERIES[0], quality=0.6)
     assert decision.value == sure.calibration.operating_point(0.6, 0.99).value
     assert decision.value < plain.decide(QUERIES[0], quality=0.6).value  # lambda: less is dearer

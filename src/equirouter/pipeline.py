@@ -20,6 +20,7 @@ from equirouter.policy import (
     BudgetPolicy,
     Calibration,
     InZone,
+    OperatingPoint,
     Paced,
     Pacer,
     Policy,
@@ -27,7 +28,14 @@ from equirouter.policy import (
 )
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.baseline import Baseline
-from equirouter.policy.constraints import ModelFacts, Needs, check_names, not_checked, removed_by
+from equirouter.policy.constraints import (
+    ModelFacts,
+    Needs,
+    check_names,
+    facts_to,
+    not_checked,
+    removed_by,
+)
 from equirouter.policy.control import NO_CONTROL, Control
 from equirouter.pricetable import price_to
 from equirouter.registry import POLICIES
@@ -62,14 +70,13 @@ class RoutingPipeline:
     stage: encoder, router and cost model. models: names in the order of the router's columns.
     policy: the registered name of the one that `quality` moves along. calibration: that policy's
     operating points on validation data; ConfigError if they are another's. quality: the target that
-    counts when a call names none.
-    ood: what decides a query that is far from the training queries, see OutOfDomain.
-    confidence: with which a quality is promised, see Calibration. early_exit: a cheap stage that is
-    asked first. model_facts: by name, what constraints are checked against; it may lack models.
-    baseline: what it did when it was made; None is not known. prices: of every model, or none; the
-    cost models take them. record: validation queries, with which it is calibrated again when its
-    pool changes; None (in pipelines of before schema 6): it cannot be. zones: by the setting of a
-    policy how wide its indifference zone is (see InZone); None for none.
+    counts when a call names none. ood: what decides a query that is far from the training queries,
+    see OutOfDomain. confidence: with which a quality is promised; None: see Calibration.surest.
+    early_exit: a cheap stage that is asked first. model_facts: by name, what constraints are
+    checked against; it may lack models. baseline: what it did when it was made; None is not known.
+    prices: of every model, or none; the cost models take them. record: validation queries, with
+    which it is calibrated again when its pool changes; None (in pipelines of before schema 6): it
+    cannot be. zones: by the setting of a policy how wide its indifference zone is (see InZone).
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class RoutingPipeline:
         early_exit: "EarlyExit | None" = None,
         policy: str = "budget",
         quality: float = 0.98,
-        confidence: float = 0.5,
+        confidence: float | None = None,
         when_nothing_fits: WhenNothingFits = "cheapest",
         ood: OutOfDomain = "policy",
         provenance: Provenance | None = None,
@@ -189,8 +196,8 @@ class RoutingPipeline:
         constraints: dict[Needs | None, dict[str, str]] = {None: {}}
         orders = []
         for ask, policy in zip(asks, policies, strict=True):
-            if ask.needs not in constraints:
-                constraints[ask.needs] = self._removed(ask.needs)
+            if ask.needs is not None and ask.needs not in constraints:
+                constraints[ask.needs] = removed_by(ask.needs, self.models, self.model_facts)
             removed = constraints[ask.needs]
             if ask.removed:
                 check_names(ask.removed, self.models, what="removed")
@@ -283,9 +290,6 @@ class RoutingPipeline:
         first = None if self.baseline is None else self.models.index(self.baseline.strongest)
         return order if first is None else np.append(first, order[order != first])
 
-    def _removed(self, needs: Needs | None) -> dict[str, str]:
-        return {} if needs is None else removed_by(needs, self.models, self.model_facts)
-
     def _not_checked(self, needs: Needs | None, removed: Mapping[str, str]) -> dict[str, str]:
         if needs is None:
             return {}
@@ -299,15 +303,20 @@ class RoutingPipeline:
             return self._in_zone(policy), control.budget_usd
         if control.lambda_ is not None:
             return self._in_zone(UtilityPolicy(control.lambda_)), control.lambda_
-        quality = control.quality
-        if quality is None and control.performance is None:
-            quality = self.quality
-        confidence = self.confidence if control.confidence is None else control.confidence
-        point = self.calibration.operating_point(
-            quality, confidence, performance=control.performance
-        )
+        point = self.operating_point(control)
         kind: type[Policy] = POLICIES.load(self.policy)
         return self._in_zone(kind.at(point.value, self.when_nothing_fits)), point.value
+
+    def operating_point(self, control: Control = NO_CONTROL) -> OperatingPoint:
+        """That of a quality or a performance, with the confidence that it is promised with.
+
+        Without either, of the pipeline's quality.
+        """
+        quality, performance = control.quality, control.performance
+        if quality is None and performance is None:
+            quality = self.quality
+        confidence = self.confidence if control.confidence is None else control.confidence
+        return self.calibration.operating_point(quality, confidence, performance=performance)
 
     def _in_zone(self, policy: Policy) -> Policy:
         return policy if self.zones is None else InZone(policy, self.zones[policy.setting])
@@ -347,7 +356,7 @@ class RoutingPipeline:
                     "price": None if price.now is None else price_to(price.now),
                     "trained_price": None if price.trained is None else price_to(price.trained),
                     "input_cost_share": price.input_share,
-                    "facts": self._facts(price.model),
+                    "facts": facts_to(self.model_facts.get(price.model)),
                 }
                 for price in self.prices
             ],
@@ -367,15 +376,6 @@ class RoutingPipeline:
             "split": dict(self.provenance.split),
             "test_metrics": dict(self.provenance.test_metrics),
             "weights_sha256": weights_sha256,
-        }
-
-    def _facts(self, model: str) -> dict[str, Any] | None:
-        if model not in self.model_facts:
-            return None
-        known = asdict(self.model_facts[model])
-        return {
-            name: sorted(value) if isinstance(value, frozenset) else value
-            for name, value in known.items()
         }
 
     @classmethod

@@ -98,7 +98,7 @@ class _CostModel(_Part):
 class _Policy(_Part):
     name: str
     quality: float
-    confidence: float
+    confidence: float | None  # null since schema 8: as sure as can be
     when_nothing_fits: Literal["cheapest", "refuse"]
     ood: Literal["policy", "strongest"] = "policy"  # since schema 8
     calibration: Calibration

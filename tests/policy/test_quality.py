@@ -56,6 +56,30 @@ def test_a_confident_promise_is_dearer() -> None:
     assert many.operating_point(0.6, confidence=0.95).value == 5.0
 
 
+def test_where_no_confidence_is_asked_for_it_is_as_sure_as_can_be_up_to_80_percent() -> None:
+    """By the definition: of 0.8, 0.75, ... 0.55 the first that is no error, else 0.5."""
+
+    def promised(made: Calibration, quality: float, confidence: float) -> bool:
+        try:
+            made.operating_point(quality, confidence)
+        except ConfigError:
+            return False
+        return True
+
+    seen = set()
+    for quality in np.linspace(0.1, 1.0, 91).tolist():
+        steps = [c for c in (0.8, 0.75, 0.7, 0.65, 0.6, 0.55) if promised(calibrated(), quality, c)]
+        expected = max(steps, default=0.5)
+        assert calibrated().surest(quality) == expected
+        point = calibrated().operating_point(quality, None)
+        assert point == calibrated().operating_point(quality, expected)
+        assert point.confidence == expected
+        seen.add(expected)
+    assert len(seen) > 2, "the qualities are promised with different confidences"
+    with pytest.raises(ConfigError, match="cannot be promised"):  # as with 0.5, which is the last
+        calibrated().operating_point(None, None, performance=0.76)
+
+
 def test_the_bound_is_the_paired_one_with_some_queries_added_at_their_worst() -> None:
     # difference per query at the first point for quality 0.6: 0.4, 0.4, -0.6, 0 -> mean 0.05
     difference = np.array([0.4, 0.4, -0.6, 0.0])

@@ -231,9 +231,10 @@ def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> di
     """The operating point of the quality that counts when a call names none, before and after."""
     found = {}
     for when, pipeline in (("before", before), ("after", after)):
-        point = pipeline.calibration.operating_point(pipeline.quality, pipeline.confidence)
+        point = pipeline.operating_point()
         found[when] = {
             "quality": pipeline.quality,
+            "confidence": point.confidence,
             pipeline.calibration.setting: point.value,
             "relative_performance": point.relative_performance,
             "relative_cost": point.relative_cost,

@@ -62,11 +62,11 @@ QualityOption = Annotated[
     ),
 ]
 ConfidenceOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="SHARE",
         help="That a quality is kept, 0.5 to below 1; 0.5 takes the validation means as they are, "
-        "more costs more.",
+        "more costs more. Default: 0.8, or what can be promised if that is less.",
     ),
 ]
 
@@ -124,7 +124,7 @@ def train(
     early_exit: EarlyExitOption = None,
     policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
-    confidence: ConfidenceOption = 0.5,
+    confidence: ConfidenceOption = None,
     when_nothing_fits: WhenOption = WhenNothing.cheapest,
     zone: ZoneOption = False,
     models: ModelsOption = None,
@@ -193,7 +193,7 @@ def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]"
 
 def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:
     quality = pipeline.quality
-    point = pipeline.calibration.operating_point(quality, pipeline.confidence)
+    point = pipeline.operating_point()
     metrics = pipeline.provenance.test_metrics
     if as_json:
         print_json(
@@ -202,7 +202,7 @@ def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bo
                 "router": router,
                 "policy": pipeline.policy,
                 "quality": quality,
-                "confidence": pipeline.confidence,
+                "confidence": point.confidence,
                 pipeline.calibration.setting: point.value,
                 "validation": {
                     "n_queries": pipeline.calibration.n_queries,
@@ -224,9 +224,9 @@ def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bo
         )
     typer.echo(
         f"saved to {folder}\n"
-        f"quality {quality:g} of the strongest model: {pipeline.calibration.setting} "
-        f"{point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
-        f"{pipeline.calibration.n_queries} validation queries\n"
+        f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
+        f"{pipeline.calibration.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its "
+        f"cost on {pipeline.calibration.n_queries} validation queries\n"
         f"test part: nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
         f"RCI {metrics['rci']['mean']:.4f}"
     )

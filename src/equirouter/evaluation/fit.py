@@ -38,7 +38,7 @@ def fit_pipeline(
     router: str = "factors",
     policy: str | None = None,
     quality: float = 0.98,
-    confidence: float = 0.5,
+    confidence: float | None = None,
     when_nothing_fits: WhenNothingFits = "cheapest",
     zone: bool = False,
     ood: OutOfDomain = "policy",
@@ -96,12 +96,13 @@ def fit_pipeline(
 def _check(
     outcomes: Outcomes,
     quality: float,
-    confidence: float,
+    confidence: float | None,
     model_facts: Mapping[str, ModelFacts] | None,
 ) -> None:
     """What would be wrong after the training as well is said before it."""
     check_quality(quality)
-    check_confidence(confidence)
+    if confidence is not None:
+        check_confidence(confidence)
     check_names(model_facts or {}, outcomes.models, what="model_facts")
     require("torch", extra="train", purpose="fit routers and cost models")
 

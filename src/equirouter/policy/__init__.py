@@ -20,7 +20,13 @@ from equirouter.policy.modelfile import read_model_facts
 from equirouter.policy.pacer import Paced, Pacer, PacingState
 from equirouter.policy.pacing import PacingPolicy
 from equirouter.policy.path import Path, utility_path
-from equirouter.policy.quality import Calibration, calibrate, check_confidence, check_quality
+from equirouter.policy.quality import (
+    Calibration,
+    OperatingPoint,
+    calibrate,
+    check_confidence,
+    check_quality,
+)
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.policy.zone import InZone
 
@@ -36,6 +42,7 @@ __all__ = [
     "InZone",
     "ModelFacts",
     "Needs",
+    "OperatingPoint",
     "Paced",
     "Pacer",
     "PacingPolicy",

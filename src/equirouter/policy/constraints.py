@@ -5,12 +5,21 @@ all traffic. `not_checked` says what could not be checked, so that nobody takes 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from typing import Any
 
 from equirouter.errors import ConfigError
 
-__all__ = ["ABILITIES", "ModelFacts", "Needs", "check_names", "not_checked", "removed_by"]
+__all__ = [
+    "ABILITIES",
+    "ModelFacts",
+    "Needs",
+    "check_names",
+    "facts_to",
+    "not_checked",
+    "removed_by",
+]
 
 ABILITIES = ("vision", "tools", "json")
 """Images in the query; calls of functions; answers that follow a JSON schema."""
@@ -70,6 +79,16 @@ class Needs:
             abilities=self.abilities | other.abilities,
             regions=frozenset.intersection(*regions) if regions else None,
         )
+
+
+def facts_to(facts: ModelFacts | None) -> dict[str, Any] | None:
+    """The facts as JSON can hold them; None where nothing is known."""
+    if facts is None:
+        return None
+    return {
+        name: sorted(value) if isinstance(value, frozenset) else value
+        for name, value in asdict(facts).items()
+    }
 
 
 def removed_by(

@@ -14,6 +14,9 @@ __all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "ch
 
 SUREST = 1 - 1e-6
 
+DEFAULT_CONFIDENCES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55)
+"""Tried in turn where none is asked for; 0.5, the means as they are, if none can be promised."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -41,7 +44,7 @@ class Calibration:
     def operating_point(
         self,
         quality: float | None = None,
-        confidence: float = 0.5,
+        confidence: float | None = 0.5,
         *,
         performance: float | None = None,
     ) -> "OperatingPoint":
@@ -50,12 +53,14 @@ class Calibration:
         quality: share in (0, 1] of the strongest model's performance. performance: a mean
         performance as such. confidence: that the mean over queries like these reaches the target,
         by a one-sided bound on paired differences (see _bounds); 0.5 compares the means as they
-        are. Points are tried from the dearest down and the search ends at the first that fails, so
-        that trying many costs no confidence (fixed-sequence testing, as in Angelopoulos et al.
-        2021, "Learn then Test", section 2.3).
+        are, None is as sure as can be (see surest). Points are tried from the dearest down and the
+        search ends at the first that fails, so that trying many costs no confidence (fixed-sequence
+        testing, as in Angelopoulos et al. 2021, "Learn then Test", section 2.3).
         Raises ConfigError when not even the dearest point passes; it says what can be promised.
         """
         target = _target(quality, performance)
+        if confidence is None:
+            confidence = self.surest(quality, performance=performance)
         check_confidence(confidence)
         passing = np.logical_and.accumulate(self._bounds(target, confidence) >= -1e-12)
         if not passing[0]:
@@ -65,7 +70,16 @@ class Calibration:
             value=self.points[index],
             relative_performance=self.performance[index] / self.strongest_performance,
             relative_cost=self.cost_usd[index] / self.strongest_cost_usd,
+            confidence=confidence,
         )
+
+    def surest(self, quality: float | None = None, *, performance: float | None = None) -> float:
+        """With which confidence a target is promised when none is asked for: 0.8, or what can be.
+
+        Of DEFAULT_CONFIDENCES the first with which it can be promised, else 0.5.
+        """
+        target = _target(quality, performance)
+        return next((c for c in DEFAULT_CONFIDENCES if self._passes(target, c)), 0.5)
 
     def largest_quality(self, confidence: float) -> float:
         """The largest quality in [0, 1] that can be promised with this confidence."""
@@ -187,11 +201,15 @@ def _down_to(value: float, digits: int) -> float:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """value: of the setting. relative_*: to the strongest model, as measured on validation."""
+    """value: of the setting. relative_*: to the strongest model, as measured on validation.
+
+    confidence: with which the target is promised.
+    """
 
     value: float
     relative_performance: float
     relative_cost: float
+    confidence: float
 
 
 def check_quality(quality: float) -> None:
