@@ -97,8 +97,8 @@ def one(case: Case, order: str) -> FloatArray:
     capped_got = np.take_along_axis(performance, budgets, axis=1).mean(axis=0)
     strongest = performance.mean(axis=0).max()
     regret = [
-        (level_at(*curve, mine[0]) - mine[1]) / strongest * 100
-        for curve in ((spent, got), (capped_spent, capped_got))
+        (level_at(cost, quality, mine[0]) - mine[1]) / strongest * 100
+        for cost, quality in ((spent, got), (capped_spent, capped_got))
     ]
     held, seen = utility_path(case.held_out, case.validation.predicted_cost_usd), case.validation
     cost = held.totals(seen.cost_usd) / len(seen.cost_usd)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from equirouter.data.tables import write_table
 from equirouter.pipeline import SCHEMA
 from tests.cli.invoke import invoke
 from tests.toys import HashingEncoder, make_table
@@ -130,3 +132,16 @@ def test_a_model_that_is_strongest_and_free_leaves_nothing_to_save(tmp_path: Pat
     ran = invoke("train", table, *options)
     assert ran.code == 2
     assert "the strongest model has a mean cost_usd of 0 on the 6 validation queries" in ran.err
+
+
+def test_tokens_that_explain_no_cost_are_remarked_on(tmp_path: Path) -> None:
+    made = make_table(incomplete=0)
+    tokens = np.ones_like(made.cost_usd) * [[10.0, 20.0, 30.0]]
+    path = tmp_path / "tokens.csv"
+    write_table(replace(made, input_tokens=tokens, output_tokens=tokens), path)
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
+    ran = invoke("train", path, *options, "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert "note: tokens are not used: no price explains what the calls of 'small' cost" in ran.err
+    described = json.loads((tmp_path / "out" / "pipeline.json").read_text("utf-8"))
+    assert described["cost_model"]["predicts"] == "cost_usd"

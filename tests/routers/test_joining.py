@@ -65,6 +65,15 @@ def test_labels_that_are_all_the_same() -> None:
     np.testing.assert_allclose(found.of(predictions, features), 1.0)
 
 
+def test_what_does_not_help_on_labels_left_out_is_not_learned() -> None:
+    # by chance these 15 labels have some evidence of a slope; leaving one out tells otherwise
+    rng = np.random.default_rng(7)
+    features, labels = rng.standard_normal((15, 4)), rng.standard_normal(15)
+    found = fit_estimate(np.zeros((15, 1)), features, labels)
+    assert not found.coef.any()
+    assert found.level == pytest.approx(labels.mean())
+
+
 def test_few_labels_are_refused() -> None:
     predictions, features = made_up(9)
     with pytest.raises(DataError, match="9 labelled queries: at least 10"):

@@ -29,6 +29,7 @@ from equirouter.cli.common import (
     open_given,
     print_json,
     remark_on_descriptions,
+    say,
     say_what_is_read,
     shown_progress,
 )
@@ -170,7 +171,7 @@ def train(
             device=device.value,
             progress=progress,
         )
-    _show(pipeline, pipeline.save(out), router, as_json=as_json)
+    _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
 
 
 def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | None:
@@ -191,7 +192,27 @@ def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]"
     return {} if models is None else dict(read_model_facts(models, outcomes.models))
 
 
-def _show(pipeline: "RoutingPipeline", folder: Path, router: str, *, as_json: bool) -> None:
+def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
+    """What was noted while it was made; what is known of the table has been said."""
+    from equirouter.evaluation.described import description_notes
+
+    known = {*outcomes.notes, *description_notes(outcomes, [router])}
+    for note in pipeline.provenance.data["notes"]:
+        if note not in known:
+            say(f"note: {note}")
+
+
+def _show(
+    pipeline: "RoutingPipeline",
+    folder: Path,
+    router: str,
+    *,
+    as_json: bool,
+    noted: "Outcomes | None",
+) -> None:
+    """noted: the table, whose notes were said already; None to say no notes at all."""
+    if noted is not None:
+        _say_notes(pipeline, noted, router)
     quality = pipeline.quality
     point = pipeline.operating_point()
     metrics = pipeline.provenance.test_metrics
