@@ -69,7 +69,7 @@ def decide_orders(
             ranked[far] = strongest_first(ranked[far], by_strength)
         for row, columns in zip(rows, ranked, strict=True):
             decisions[row] = _decision(orders[row], models, seen[row], columns)
-    return [decisions[row] for row in range(len(orders))]
+    return list(map(decisions.__getitem__, range(len(orders))))
 
 
 def strongest_first(ranked: "IntArray", by_strength: "IntArray") -> "IntArray":
@@ -194,8 +194,8 @@ def _look(
             }
     rows = [row for row in range(len(orders)) if row not in seen]
     for group, found in _numbers(orders, rows, images, stage, left_early=False):
-        seen |= dict(zip(group, found, strict=True))
-    return [seen[row] for row in range(len(orders))]
+        seen |= zip(group, found, strict=True)
+    return list(map(seen.__getitem__, range(len(orders))))
 
 
 def _cheap_rows(
@@ -261,9 +261,10 @@ def _by_policy(orders: Sequence[Order], rows: Sequence[int]) -> list[list[int]]:
 def _feasible(
     orders: Sequence[Order], rows: Sequence[int], models: Sequence[str]
 ) -> "BoolArray | None":
-    if not any(orders[row].removed for row in rows):
-        return None
-    return np.stack([feasible_row(models, orders[row].removed) for row in rows])
+    for row in rows:
+        if orders[row].removed:
+            return np.stack([feasible_row(models, orders[row].removed) for row in rows])
+    return None
 
 
 def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntArray") -> Decision:
@@ -290,4 +291,4 @@ def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntAr
 def _confidence(seen: _Seen, chosen: int) -> float | None:
     if seen.stage.certainty is None or seen.estimates is None:
         return None
-    return float(seen.stage.certainty.of(seen.estimates[None], np.array([chosen]))[0])
+    return seen.stage.certainty.of_one(seen.estimates.tolist(), chosen)

@@ -1,5 +1,7 @@
 """How sure a choice is: the chance that no other model would have answered clearly better."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +40,17 @@ class Certainty:
         x = _features(estimates, chosen, self.lowest, self.highest)
         z = self.intercept + x @ np.array([self.own, self.best])
         return np.asarray(np.where(chosen == NOTHING_FITS, np.nan, 1.0 / (1.0 + np.exp(-z))))
+
+    def of_one(self, estimates: Sequence[float], chosen: int) -> float:
+        """The same for one query that has a choice, in plain Python, which is faster for it."""
+        own, best = self._odds(estimates[chosen]), self._odds(max(estimates))
+        z = self.intercept + self.own * own + self.best * best
+        return 1.0 / (1.0 + math.exp(-max(z, -700.0)))  # beyond that exp is no number
+
+    def _odds(self, estimate: float) -> float:
+        share = (estimate - self.lowest) / ((self.highest - self.lowest) or 1.0)
+        share = min(max(share, MARGIN), 1 - MARGIN)
+        return math.log(share / (1 - share))
 
 
 def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArray) -> Certainty:
