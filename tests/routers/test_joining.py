@@ -59,6 +59,20 @@ def test_labels_without_a_pattern_give_about_their_mean(seed: int) -> None:
     assert found.weights.sum() <= 1 + 1e-9
 
 
+def test_more_labels_than_features_are_fitted_in_the_same_way() -> None:
+    # 5 features for 12 labels, and the same 5 four times: 20, of the same length together
+    predictions, features = made_up(12)
+    twice = np.hstack([features, features])
+    labels = features @ [1.0, 0, -1, 0, 0] + 0.1 * np.random.default_rng(3).standard_normal(12)
+    more = made_up(30, seed=1)
+    narrow = fit_estimate(predictions, features, labels)
+    wide = fit_estimate(predictions, np.hstack([twice, twice]), labels)  # 20 features, 12 labels
+    assert narrow.coef.any()
+    np.testing.assert_allclose(
+        wide.of(more[0], np.hstack([more[1]] * 4)), narrow.of(*more), atol=1e-6
+    )
+
+
 def test_labels_that_are_all_the_same() -> None:
     predictions, features = made_up(30)
     found = fit_estimate(predictions, features, np.ones(30))

@@ -107,16 +107,30 @@ def _linear(features: FloatArray, labels: FloatArray) -> tuple[FloatArray, float
     length = float((x**2).sum(axis=1).mean())
     if length == 0 or not y.any():
         return nothing
-    values, vectors = np.linalg.eigh(x @ x.T / length)
-    values, turned = np.maximum(values, 0.0), vectors.T @ y
-    gain = 1.0 + np.multiply.outer(RATIOS, values)  # (R, n)
-    noise = np.maximum((turned**2 / gain).sum(axis=1), np.finfo(float).tiny)
+    axes, values, back = _principal(x / np.sqrt(length))
+    turned = axes.T @ y  # (m,), along the axes; the rest of y is noise whatever the ratio
+    rest = max(float(y @ y - turned @ turned), 0.0)
+    gain = 1.0 + np.multiply.outer(RATIOS, values)  # (R, m)
+    noise = np.maximum((turned**2 / gain).sum(axis=1) + rest, np.finfo(float).tiny)
     best = int((n * np.log(noise) + np.log(gain).sum(axis=1)).argmin())
     shrunk = 1.0 - 1.0 / gain[best]
-    leverage = (vectors**2) @ shrunk + 1.0 / n
-    missed = (y - vectors @ (shrunk * turned)) / np.maximum(1.0 - leverage, 1e-9)
+    leverage = (axes**2) @ shrunk + 1.0 / n
+    missed = (y - axes @ (shrunk * turned)) / np.maximum(1.0 - leverage, 1e-9)
     if (missed**2).mean() >= ((y * n / (n - 1)) ** 2).mean():
         return nothing
-    dual = vectors @ (turned / gain[best])
-    coef = RATIOS[best] / length * (x.T @ dual)
+    coef = back @ (shrunk * turned) / np.sqrt(length)
     return coef, mean - float(centre @ coef)
+
+
+def _principal(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Axes (n, m) of x (n, F), squared lengths (m,) along them, and (F, m) with x @ back = axes.
+
+    From the smaller of the two products of x with itself; axes of no length are left out.
+    """
+    n, width = x.shape
+    values, vectors = np.linalg.eigh(x @ x.T if n <= width else x.T @ x)
+    kept = values > 1e-10 * max(float(values[-1]), np.finfo(float).tiny)
+    values, vectors = values[kept], vectors[:, kept]
+    if n <= width:
+        return vectors, values, x.T @ (vectors / values)
+    return x @ (vectors / np.sqrt(values)), values, vectors / np.sqrt(values)
