@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,9 +36,10 @@ TRAIN = {"static": ["--encoder", "static"], "int8": ["--window", "head", "--prec
 NAMED = "mistralai/mixtral-8x7b-chat"
 
 
-def text_of(tokens: int) -> str:
-    """Every word is one token; two more mark the ends."""
-    return " ".join(WORDS[i % len(WORDS)] for i in range(tokens - 2))
+def texts_of(tokens: int, n: int = 512) -> list[str]:
+    """Different texts of so many tokens: every word is one, and two more mark the ends."""
+    words = (WORDS[(i // 8**place + place) % 8] for i in range(n) for place in range(tokens - 2))
+    return [" ".join(islice(words, tokens - 2)) for _ in range(n)]
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,18 @@ class Case:
     tokens: int = 20
     keyed: bool = False
 
-    def body(self, folder: Path, stream: bool) -> Path:
-        document: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": "user", "content": text_of(self.tokens)}],
-            "max_tokens": 64,
-        }
-        if stream:
-            document["stream"] = True
-        path = folder / f"{self.name.replace(' ', '-')}{'-stream' if stream else ''}.json"
-        path.write_text(json.dumps(document))
+    def bodies(self, folder: Path, stream: bool) -> Path:
+        """A file of requests, each with another text."""
+        lines = []
+        for text in texts_of(self.tokens):
+            document: dict[str, Any] = {
+                "model": self.model,
+                "messages": [{"role": "user", "content": text}],
+                "max_tokens": 64,
+            }
+            lines.append(json.dumps(document | ({"stream": True} if stream else {})))
+        path = folder / f"{self.name.replace(' ', '-')}{'-stream' if stream else ''}.jsonl"
+        path.write_text("\n".join(lines))
         return path
 
 
@@ -155,9 +159,9 @@ def gateway_command(config: Path) -> list[str]:
     return [sys.executable, "-m", "equirouter", "serve", str(config)]
 
 
-def load(case: Case, body: Path, key: str, options: argparse.Namespace, c: int) -> dict[str, Any]:
+def load(case: Case, bodies: Path, key: str, options: argparse.Namespace, c: int) -> dict[str, Any]:
     command = [sys.executable, str(HERE / "gateway_load.py"), "--port", str(case.port)]
-    command += ["--concurrency", str(c), "--seconds", str(options.seconds), "--body", str(body)]
+    command += ["--concurrency", str(c), "--seconds", str(options.seconds), "--bodies", str(bodies)]
     if case.keyed:
         command += ["--header", f"authorization: Bearer {key}"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
@@ -218,8 +222,8 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                     what = f"c={c}{', stream' if stream else ''}"
                     for case in cases:
                         name = next((n for n, p in GATEWAYS.items() if p == case.port), "")
-                        body = case.body(folder, stream)
-                        found = load(case, body, keys.get(name, ""), options, c)
+                        bodies = case.bodies(folder, stream)
+                        found = load(case, bodies, keys.get(name, ""), options, c)
                         runs[case.name].setdefault(what, []).append(found)
             print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
     return {name: {w: summary(f) for w, f in whats.items()} for name, whats in runs.items()}
@@ -275,7 +279,7 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
     """Memory of one worker while it serves about half of what it can, every 10 seconds."""
     config = configuration(folder, "static")
     key, case = make_key(config), CASES[4]
-    body = case.body(folder, stream=False)
+    bodies = case.bodies(folder, stream=False)
     script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
     with (
         process([*script, "--delay-ms", "5"], folder / "upstream.log"),
@@ -286,7 +290,7 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
         begin, seen = time.monotonic(), []
         while (passed := time.monotonic() - begin) < options.soak * 60:
             options.seconds = 9.5
-            found = load(case, body, key, options, 8)
+            found = load(case, bodies, key, options, 8)
             seen.append((passed, resident(pid), found["requests_per_second"]))
         for passed, memory, rate in seen[:: max(1, len(seen) // 20)] + seen[-1:]:
             print(f"{passed:6.0f} s  {memory:6.1f} MB  {rate:6.0f} requests/s")
@@ -313,7 +317,7 @@ def scaling(folder: Path, options: argparse.Namespace) -> None:
                 case = Case(name, GATEWAYS[pipeline], "equirouter/auto", keyed=True)
                 with process(gateway_command(config), folder / "scaling.log"):
                     wait_for(case.port, folder / "scaling.log", "/readyz")
-                    one = load(case, case.body(folder, stream=False), key, options, 64)
+                    one = load(case, case.bodies(folder, stream=False), key, options, 64)
                 found[name].append(one["requests_per_second"])
     for name, rates in found.items():
         print(f"{name}: {median(rates):,.0f} requests/s at c=64")

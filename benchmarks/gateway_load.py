@@ -1,7 +1,8 @@
 """Load on an HTTP endpoint, from a process of its own: so many connections, each in a closed loop.
 
-    python benchmarks/gateway_load.py --port 8080 --concurrency 64 --seconds 3 --body body.json
+    python benchmarks/gateway_load.py --port 8080 --concurrency 64 --seconds 3 --bodies bodies.jsonl
 
+Every request has the next body of the file, so that no two that run at once need be the same.
 Prints one JSON document: requests per second, latency to the last byte and to the first byte of the
 body (percentiles, ms), the number of answers by status. Reads HTTP/1.1 straight from the socket, so
 that the client costs little. Talks to 127.0.0.1 only.
@@ -12,6 +13,8 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,8 @@ CHUNKED = re.compile(rb"\r\ntransfer-encoding:\s*chunked", re.IGNORECASE)
 class Client(asyncio.Protocol):
     """One kept-alive connection that asks again as soon as it has its answer."""
 
-    def __init__(self, request: bytes, run: "Run") -> None:
-        self.request = request
+    def __init__(self, requests: Iterator[bytes], run: "Run") -> None:
+        self.requests = requests
         self.run = run
         self.transport: Any = None
         self.read = b""
@@ -41,7 +44,7 @@ class Client(asyncio.Protocol):
     def ask(self) -> None:
         self.read, self.body_at, self.length, self.first = b"", -1, None, 0.0
         self.started = time.perf_counter()
-        self.transport.write(self.request)
+        self.transport.write(next(self.requests))
 
     def data_received(self, data: bytes) -> None:
         self.read += data
@@ -119,8 +122,7 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     return {name: ordered[min(last, int(share * len(ordered)))] * 1e3 for name, share in at.items()}
 
 
-async def load(options: argparse.Namespace) -> dict[str, Any]:
-    body = Path(options.body).read_bytes()
+def request_of(body: bytes, options: argparse.Namespace) -> bytes:
     lines = [
         f"POST {options.path} HTTP/1.1",
         f"host: 127.0.0.1:{options.port}",
@@ -128,11 +130,16 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
         f"content-length: {len(body)}",
         *options.header,
     ]
-    request = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def load(options: argparse.Namespace) -> dict[str, Any]:
+    bodies = Path(options.bodies).read_bytes().splitlines()
+    requests = cycle([request_of(body, options) for body in bodies])
     run = Run(options.concurrency, options.warm_up, options.seconds)
     loop = asyncio.get_running_loop()
     for _ in range(options.concurrency):
-        await loop.create_connection(lambda: Client(request, run), "127.0.0.1", options.port)
+        await loop.create_connection(lambda: Client(requests, run), "127.0.0.1", options.port)
     async with asyncio.timeout(options.warm_up + options.seconds + 30):
         await run.done
     return {
@@ -152,7 +159,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--warm-up", type=float, default=0.5)
-    parser.add_argument("--body", required=True, help="A file with the JSON body.")
+    parser.add_argument("--bodies", required=True, help="A file with a JSON body a line.")
     parser.add_argument("--header", action="append", default=[], help="NAME: VALUE")
     print(json.dumps(uvloop.run(load(parser.parse_args()))))
 
