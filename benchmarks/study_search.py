@@ -172,7 +172,6 @@ CANDIDATES: dict[str, Candidate] = {
     "`embedllm`": Candidate(fit=by_router("embedllm")),
     "`causal` (expected regret)": Candidate(fit=by_router("causal"), centred=True),
     "`equirouter` (ranking)": Candidate(fit=by_router("equirouter"), centred=True),
-    "`equirouter:tie_weight=0`": Candidate(fit=by_router("equirouter:tie_weight=0"), centred=True),
     "`equirouter:loss=mse`": Candidate(fit=by_router("equirouter:loss=mse")),
     "`equirouter:loss=ranking+mse`": Candidate(fit=by_router("equirouter:loss=ranking+mse")),
     "three `equirouter:loss=mse` averaged": Candidate(fit=by_router("equirouter:loss=mse", 3)),
