@@ -208,7 +208,12 @@ def litellm(folder: Path, python: str) -> tuple[list[str], dict[str, str]]:
     )
     binary = Path(python).parent / "litellm"
     command = [str(binary), "--config", str(config), "--port", str(LITELLM), "--host", "127.0.0.1"]
-    return command, {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
+    return command, environment
 
 
 def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
