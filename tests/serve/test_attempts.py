@@ -102,6 +102,20 @@ def test_nobody_listens_at_the_first_upstream() -> None:
     asyncio.run(run())
 
 
+def test_a_redirect_is_not_followed() -> None:
+    async def run() -> None:
+        async with fake.fake_upstream() as elsewhere, running() as here:
+            ranked(here, 300, 200)
+            to = {"Location": f"{elsewhere.url}/chat/completions"}
+            here.upstream.answers("a-theirs", fake.document({}, status=307, headers=to))
+            response = await here.chat(AUTO)
+            assert response.headers["x-equirouter-model"] == "b"
+            assert here.record.attempts[0].status == 502
+            assert not elsewhere.seen  # neither the request nor the key went there
+
+    asyncio.run(run())
+
+
 def test_a_name_that_cannot_be_resolved_is_a_failure_like_others() -> None:
     async def run() -> None:
         nowhere = {"a": {"base_url": "http://nowhere.invalid/v1"}}

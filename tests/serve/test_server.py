@@ -232,3 +232,17 @@ def _is_alive(pid: int) -> bool:
         return False
     # whoever adopted it may be slow to take note of its end
     return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with serving(config(tmp_path, "http://127.0.0.1:9/v1")) as served:
+            port = int(served.url.rsplit(":", 1)[1])
+            for length, status in ((10_000, b" 200 "), (20_000, b" 400 ")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                long = b"x-padding: " + b"x" * length
+                writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n" + long + b"\r\n\r\n")
+                assert status in await reader.readline()
+                writer.close()
+
+    asyncio.run(run())

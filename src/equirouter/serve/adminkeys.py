@@ -9,7 +9,7 @@ from aiohttp import web
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.serve.body import read_body
 from equirouter.serve.endpoints import json_response
-from equirouter.serve.errors import GatewayError, wrong_field
+from equirouter.serve.errors import GatewayError, store_unreachable, wrong_field
 from equirouter.serve.keys import StoredKey, create_key, list_keys, revoke_key
 from equirouter.serve.records import Key, nusd, usd
 from equirouter.serve.settings import LimitSettings
@@ -68,13 +68,7 @@ async def _reached(run: Any, work: Callable[..., T], *args: object, **kwargs: ob
     try:
         found: T = await run(work, *args, **kwargs)
     except StoreGoneError as error:
-        raise GatewayError(
-            503,
-            "the gateway cannot reach its store; try again",
-            type_="server_error",
-            code="store_unavailable",
-            headers={"Retry-After": "5"},
-        ) from error
+        raise store_unreachable() from error
     return found
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
-from equirouter.serve.errors import GatewayError
+from equirouter.serve.errors import GatewayError, store_unreachable
 from equirouter.serve.keys import any_keys, find_key, hash_of
 from equirouter.serve.ledger import Ledger, Settlement
 from equirouter.serve.limits import Refusal, first_day
@@ -29,7 +29,6 @@ KEY_SECONDS = 3.0
 """How long a key that was looked up is believed."""
 
 _MOST_KEYS = 10_000  # looked up and remembered, those that nobody has included
-_RETRY_AFTER = "5"
 
 
 class AnyTicket(Protocol):
@@ -76,7 +75,7 @@ class Admission:
         try:
             key = await self._known.find(secret, stale=self._fails_open)
         except StoreGoneError as error:
-            raise _store_gone() from error
+            raise store_unreachable() from error
         if key is not None:
             return key
         if not await self.has_keys():
@@ -90,7 +89,7 @@ class Admission:
         try:
             return await self._known.any()
         except StoreGoneError as error:
-            raise _store_gone() from error
+            raise store_unreachable() from error
 
     def forget(self) -> None:
         """Keys were made or revoked by this worker: look all of them up again."""
@@ -113,7 +112,7 @@ class Admission:
             )
         except StoreGoneError as error:
             if not self._fails_open:
-                raise _store_gone() from error
+                raise store_unreachable() from error
             self.unreserved += 1
             return _Unreserved(self._settle, key)
         if isinstance(answer, Refusal):
@@ -234,16 +233,6 @@ def _secret(headers: Mapping[str, str]) -> str | None:
 def _unauthorized(message: str) -> GatewayError:
     return GatewayError(
         401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
-    )
-
-
-def _store_gone() -> GatewayError:
-    return GatewayError(
-        503,
-        "the gateway cannot reach its store, so it cannot tell what this key may spend; try again",
-        type_="server_error",
-        code="store_unavailable",
-        headers={"Retry-After": _RETRY_AFTER},
     )
 
 

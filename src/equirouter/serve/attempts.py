@@ -152,10 +152,11 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
         guard.judge(_is_healthy(failed))
         attempts.append(_note(route, failed.outcome, start, str(failed), failed.status))
         raise
-    except BaseException:
+    except BaseException as ended:  # the client hung up, or a fault of ours: it goes on up
+        hung_up = isinstance(ended, asyncio.CancelledError)
         guard.leave()
         guard.judge(None)
-        attempts.append(_note(route, "cancelled", start, None))
+        attempts.append(_note(route, "cancelled" if hung_up else "broken", start, None))
         raise
     guard.judge(True)
     attempts.append(_note(route, "ok", start, None, fetched[0].status))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["GatewayError", "PassedOnError", "wrong_field"]
+__all__ = ["GatewayError", "PassedOnError", "store_unreachable", "wrong_field"]
 
 
 class GatewayError(Exception):
@@ -42,6 +42,17 @@ class GatewayError(Exception):
             "code": self.code,
         }
         return {"error": error | self.detail}
+
+
+def store_unreachable() -> GatewayError:
+    """The answer where keys, money and the log cannot be asked."""
+    return GatewayError(
+        503,
+        "the gateway cannot reach its store, where keys, money and the log are; try again",
+        type_="server_error",
+        code="store_unavailable",
+        headers={"Retry-After": "5"},
+    )
 
 
 class PassedOnError(GatewayError):

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.errors import GatewayError
+from equirouter.serve.errors import GatewayError, store_unreachable
 from equirouter.serve.records import Key
 from equirouter.serve.store.engine import StoreGoneError
 from equirouter.serve.store.rows import clean
@@ -90,13 +90,7 @@ class Feedback:
                 if model is not None:
                     break
         except StoreGoneError as error:
-            raise GatewayError(
-                503,
-                "the gateway cannot reach its store; try again",
-                type_="server_error",
-                code="store_unavailable",
-                headers={"Retry-After": "5"},
-            ) from error
+            raise store_unreachable() from error
         if model is None:
             raise GatewayError(
                 404,

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -86,7 +87,7 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
     }
 
 
-class _Form(logging.Formatter):
+class _Form(logging.Formatter, ABC):
     """What both forms share: the fields of a line, and secrets that are taken out."""
 
     def __init__(self, secrets: list[str]) -> None:
@@ -101,8 +102,9 @@ class _Form(logging.Formatter):
     def _said(self, record: logging.LogRecord) -> str:
         return record.getMessage()
 
+    @abstractmethod
     def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
-        raise NotImplementedError
+        """The whole of a line, or of lines."""
 
     def _safe(self, text: str) -> str:
         for secret in self._secrets:
