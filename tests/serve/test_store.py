@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,35 @@ def test_workers_that_start_together_migrate_once(store_url: str) -> None:
             await database.close()
 
     asyncio.run(work())
+
+
+def test_a_new_file_to_which_another_worker_writes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sqlite3.connect(tmp_path / "new.db", isolation_level=None, check_same_thread=False)
+    first.execute("CREATE TABLE t (x INTEGER)")
+    first.execute("BEGIN IMMEDIATE")  # in it SQLite refuses WAL mode at once
+    waited: list[float] = []
+
+    def written(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            first.execute("COMMIT")
+
+    monkeypatch.setattr("equirouter.serve.store.engine.time.sleep", written)
+
+    async def run() -> None:
+        database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+        assert await database.read(_mode) == "wal"
+        await database.close()
+
+    asyncio.run(run())
+    first.close()
+    assert len(waited) == 2
+
+
+def _mode(connection: sa.Connection) -> str:
+    return str(connection.execute(sa.text("PRAGMA journal_mode")).scalar())
 
 
 def test_tables_of_a_newer_version_are_refused(store_url: str) -> None:

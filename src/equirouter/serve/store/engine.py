@@ -8,6 +8,7 @@ Functions that use a connection are written once, for SQLAlchemy's synchronous C
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ BUSY_SECONDS = 5.0
 # Each reader opens a connection and a file handle; the dashboard asks a few things at once.
 _READERS = 4
 _CACHE_KIB = 16 * 1024
+_WAL_RETRY_SECONDS = 0.005
 
 
 class StoreGoneError(Exception):
@@ -197,7 +199,7 @@ def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401  # sqlite3's
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -210,6 +212,25 @@ def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Put the file into WAL mode, which it keeps.
+
+    While another connection writes to a new file, as where workers start together, SQLite refuses
+    this at once and does not wait as it does for everything else.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _postgresql(url: sa.URL) -> AsyncEngine:
