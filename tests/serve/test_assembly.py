@@ -73,6 +73,28 @@ def test_a_key_that_makes_no_sense_is_refused(tmp_path: Path, wrong: dict[str, A
     asyncio.run(run())
 
 
+def test_a_provider_that_reports_nonsense_is_charged_by_an_estimate(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            key = await here.new_key(is_admin=True)
+            usage = {"prompt_tokens": 10**18, "completion_tokens": 1, "total_tokens": 10**18 + 1}
+            here.upstream.answers(
+                "a-theirs", fake.document(fake.completion(usage=usage)), fake.ok()
+            )
+            sent = {"Authorization": f"Bearer {key}"}
+            for _ in range(2):  # the second is logged and charged as if the first had not been
+                one = await here.http.post("/v1/chat/completions", json=BODY, headers=sent)
+                said = {"request_id": one.headers["x-equirouter-request-id"], "thumbs": "up"}
+                assert (await here.ask("POST", "/v1/feedback", key=key, json=said))[0] == 200
+            (found,) = (await here.ask("GET", "/admin/keys", key=key))[1]["keys"]
+            shown = (await here.ask("GET", "/admin/decisions", key=key))[1]["decisions"]
+            assert [one["cost_usd"] is not None for one in shown] == [True, True]
+            assert 40e-6 < found["spent_usd"] < 1e-3
+            assert found["reserved_usd"] == 0
+
+    asyncio.run(run())
+
+
 def test_the_log_and_the_money_agree(tmp_path: Path) -> None:
     async def run() -> None:
         async with assembled(tmp_path) as here:

@@ -188,6 +188,23 @@ def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
     with_store(store_url, work)
 
 
+def test_a_settlement_that_cannot_be_written_costs_no_other(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        bad, good, later = await ask(store, key, 3)
+        bad.settle(2**80)
+        good.settle(5)
+        store.log(record("logged"))
+        assert await money(store, key) == (5, 20)
+        later.settle(6)
+        store.log(record("logged later"))
+        assert await money(store, key) == (11, 10)  # the bad one stays reserved
+        logged = await store.database.read(rows, log)
+        assert [row["request_id"] for row in logged] == ["logged", "logged later"]
+
+    with_store(store_url, work)
+
+
 def test_a_full_queue_drops_and_counts_log_entries_and_never_money(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=1000)

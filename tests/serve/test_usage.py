@@ -52,7 +52,18 @@ def test_usage_is_charged_by_kind(report: dict[str, Any], nano_usd: int) -> None
     assert cost_nusd(PRICE, tokens) == nano_usd
 
 
-@pytest.mark.parametrize("report", [None, {}, "x", {"prompt_tokens": -1}, {"prompt_tokens": "1"}])
+@pytest.mark.parametrize(
+    "report",
+    [
+        None,
+        {},
+        "x",
+        {"prompt_tokens": -1},
+        {"prompt_tokens": "1"},
+        {"prompt_tokens": 10**12, "completion_tokens": 1, "total_tokens": 10**12 + 1},
+        {"prompt_tokens": 1, "completion_tokens": 2**63},
+    ],
+)
 def test_what_cannot_be_counted_with_is_no_report(report: object) -> None:
     assert reported(report) is None
 

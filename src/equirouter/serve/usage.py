@@ -21,6 +21,9 @@ __all__ = [
     "upper_nusd",
 ]
 
+_MOST_TOKENS = 10**9
+"""A report of more is an error of the provider's: nothing is charged by it."""
+
 
 def model_prices(settings: GatewaySettings) -> dict[str, Price]:
     """The price of every model of the pool. Raises ConfigError for one that has none."""
@@ -166,6 +169,7 @@ def reported(report: object) -> Tokens | None:
     if not isinstance(report, dict):
         return None
     try:
-        return tokens_of(report)
+        tokens = tokens_of(report)
     except DataError:
         return None
+    return tokens if max(tokens.input, tokens.output) <= _MOST_TOKENS else None

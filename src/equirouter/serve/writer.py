@@ -123,9 +123,14 @@ class Writer:
             self._many.clear()
             try:
                 await self.flush()
-            except StoreGoneError as error:
+            except Exception as error:  # whatever it is: who does not go on writes nothing more
                 if self.failing is None:
-                    _log.warning("the store cannot be written: %s", error)
+                    is_gone = isinstance(error, StoreGoneError)
+                    _log.warning(
+                        "the store cannot be written: %s",
+                        error,
+                        exc_info=None if is_gone else error,
+                    )
                 self.failing = str(error)
                 pause = min(_LONGEST_PAUSE, 2 * pause)
                 self._some.set()
@@ -163,8 +168,7 @@ class Writer:
 
     async def _one_by_one(self, batch: Batch) -> None:
         """Money first, then every entry; what cannot be written is dropped and counted."""
-        await self._once(Batch(batch.number, batch.settlements))
-        batch.settlements = []
+        await self._money(batch)
         dropped = 0
         while batch.records:
             record = batch.records.pop()
@@ -172,8 +176,9 @@ class Writer:
             try:
                 await self._once(Batch(batch.number, [], [record]))
                 self.written += 1
-            except StoreGoneError:
+            except (StoreGoneError, asyncio.CancelledError):
                 batch.records.append(record)
+                batch.number = self._number = self._number + 1  # the rest is not written yet
                 raise
             except Exception as error:
                 dropped += 1
@@ -181,6 +186,31 @@ class Writer:
                 if dropped == 1:  # one is enough to see why: there may be thousands
                     kind = type(error).__name__
                     _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
+
+    async def _money(self, batch: Batch) -> None:
+        """The settlements of a batch: together, else those of them that can be written."""
+        try:
+            await self._once(Batch(batch.number, batch.settlements))
+        except (StoreGoneError, asyncio.CancelledError):
+            raise
+        except Exception:  # one of them is at fault: the others must not suffer
+            while batch.settlements:
+                one = batch.settlements[-1]
+                batch.number = self._number = self._number + 1
+                try:
+                    await self._once(Batch(batch.number, [one]))
+                except (StoreGoneError, asyncio.CancelledError):
+                    batch.number = self._number = self._number + 1  # the rest is not written yet
+                    raise
+                except Exception as error:
+                    _log.error(
+                        "a call of key %s cannot be settled (%s): what was reserved for it stays "
+                        "reserved until this worker ends",
+                        one.key_id,
+                        type(error).__name__,
+                    )
+                batch.settlements.pop()
+        batch.settlements = []
 
     async def _once(self, batch: Batch) -> None:
         batch.prepare()
