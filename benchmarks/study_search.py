@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.cost import CostModel
@@ -36,6 +37,7 @@ from equirouter.routers import Validation, make_router, scale
 from equirouter.routers.scale import fit_scale
 
 FOLDS, PARTS = 4, 5
+WIDTH = 768  # of minilm's two windows
 LEVELS = ("0.98", "0.95", "0.90")
 Fit = Callable[[FloatArray, FloatArray, FloatArray, FloatArray, int], FloatArray]
 """Embeddings (n, d), performance and cost (n, K), new embeddings (m, d), seed -> scores (m, K)."""
@@ -157,6 +159,23 @@ def unrotated() -> Fit:
     return fit
 
 
+def with_tasks(weight: float) -> Fit:
+    """`factors` on the embedding beside the probability of each task, which training rows name.
+
+    x: a column per task, then the embedding, as "task&head+tail" is read. The tasks of new queries
+    are not looked at: their probabilities come from a logistic regression on the embedding.
+    """
+
+    def fit(x: FloatArray, a: FloatArray, c: FloatArray, new: FloatArray, seed: int) -> FloatArray:
+        told = (x[:, :-WIDTH] > 0).argmax(axis=1)
+        x, new = x[:, -WIDTH:] * np.sqrt(2), new[:, -WIDTH:] * np.sqrt(2)
+        guess = LogisticRegression(C=30.0, max_iter=300).fit(x, told)
+        seen, asked = (np.hstack([q, weight * guess.predict_proba(q)]) for q in (x, new))
+        return by_router("factors")(seen, a, c, asked, seed)
+
+    return fit
+
+
 def complete(x: FloatArray, a: FloatArray) -> tuple[FloatArray, FloatArray]:
     whole = np.isfinite(a).all(axis=1)
     return x[whole], a[whole]
@@ -181,6 +200,8 @@ CANDIDATES: dict[str, Candidate] = {
     "factors, static and head+tail": Candidate("static&head+tail", FACTORS),
     "factors, head+tail and features": Candidate("head+tail&features", FACTORS),
     "factors, all three": Candidate("static&head+tail&features", FACTORS),
+    "factors, tasks": Candidate("task&head+tail", with_tasks(1)),
+    "factors, tasks doubled": Candidate("task&head+tail", with_tasks(2)),
     "factors, models apart": Candidate(fit=unrotated()),
     "factors, Gaussian kernel, 512": Candidate(fit=kernel(512)),
     "ridge per model, 3": Candidate(fit=ridge(3)),
@@ -196,6 +217,9 @@ CANDIDATES: dict[str, Candidate] = {
     "factors, calibration prior 1000": Candidate(members=("factors",), prior=1000),
     "factors and features, not calibrated": Candidate(
         members=("factors, head+tail and features",), prior=None
+    ),
+    "factors, tasks doubled, not calibrated": Candidate(
+        members=("factors, tasks doubled",), prior=None
     ),
     "kernel, not calibrated": Candidate(members=("factors, Gaussian kernel, 512",), prior=None),
 }
