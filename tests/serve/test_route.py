@@ -155,6 +155,31 @@ def test_a_virtual_model_is_answered_by_the_chosen_one_or_its_fallback(
     asyncio.run(run())
 
 
+def test_a_mean_spend_is_paced_over_http(folder: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            fake_upstream() as upstream,
+            client(folder, tmp_path, upstream.url, pipeline={"spend_usd": 0.002}) as http,
+        ):
+            _, found = await asked(http, "equirouter/auto")
+            assert (found["setting"], found["spend_usd"]) == ("lambda", 0.002)
+            _, found = await asked(http, "equirouter/lambda-30")
+            assert (found["value"], found["spend_usd"]) == (30.0, None)
+            costs = []
+            for text in ("easy task1 query", "hard task3 query"):
+                messages = [{"role": "user", "content": text}]
+                content = {"model": "equirouter/auto", "messages": messages}
+                async with http.post("/v1/chat/completions", json=content) as response:
+                    assert response.status == 200
+                    costs.append(float(response.headers["x-equirouter-cost-usd"]))
+            async with http.get("/admin/status") as response:
+                pacing = (await response.json())["pipeline"]["pacing"]
+            assert (pacing["spend_usd"], pacing["requests"]) == (0.002, 2)
+            assert pacing["mean_usd"] == pytest.approx(sum(costs) / 2)
+
+    asyncio.run(run())
+
+
 def test_another_pipeline_is_taken_on_demand_and_a_bad_one_refused(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -136,6 +136,8 @@ class Pacer:
         predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
         most_usd: RealArray | None = None,
+        *,
+        counts: bool = True,
     ) -> Paced:
         """The models (K,) for the next query, in the order in which they would be tried.
 
@@ -143,7 +145,8 @@ class Pacer:
         corrected by `settle`. feasible (K,): False for models that must not answer. most_usd (K,):
         what a call can cost at most, such as that of its longest answer; the cap is kept on it.
         Without, the cap is kept on predictions, and calls that cost more than predicted go over it
-        by the difference. A query that no model may answer is not counted.
+        by the difference. A query that no model may answer is not counted. counts: False only
+        looks, at the price of this moment: nothing is charged or learned, or to be settled.
         """
         mask = None if feasible is None else np.asarray(feasible)[None]
         values, costs, allowed = check_inputs(
@@ -155,13 +158,16 @@ class Pacer:
         if not allowed.any():
             columns = np.full(allowed.shape[1], NOTHING_FITS)
             return Paced(columns, self.lambda_, 0.0, 0.0, over_cap[0])
-        low, high = slope_range(values, costs, allowed)
-        self._dual.see(float(low[0]), float(high[0]))
+        if counts:
+            low, high = slope_range(values, costs, allowed)
+            self._dual.see(float(low[0]), float(high[0]))
         lambda_ = self.lambda_
         near = within_carry(costs, allowed, self._dual.owed, self._dual.spend_usd, self.carry)
         columns = order_of(values - lambda_ * costs, costs, allowed, near)[0]
         predicted = float(costs[0, columns[0]])
         held = 0.0 if self.cap_usd == math.inf else float(most[allowed].max()) - predicted
+        if not counts:
+            return Paced(columns, lambda_, predicted, 0.0, over_cap[0])
         self._dual.pay(np.array([predicted]))
         self._spent_usd += predicted
         self._held_usd += held

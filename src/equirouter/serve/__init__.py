@@ -15,6 +15,7 @@ scope.py        which part of a conversation is routed on
 tokens.py       how many tokens a prompt will have, rather too many
 loading.py      a pipeline read, tried out and measured
 decider.py      decisions beside the event loop, in batches that never wait; a new pipeline
+pacing.py       the lambda that a mean spend comes to, on what requests have cost
 sessions.py     which model a conversation stays with, and what a switch costs
 feasible.py     who may answer at all, and what a call can cost at most
 planner.py      who may answer a request, best first; ranking.py: from a decision to candidates

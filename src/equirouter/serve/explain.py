@@ -12,7 +12,8 @@ def route_document(plan: Plan) -> dict[str, Any]:
 
     model: who would be called first, null where nobody may answer. ranking: all candidates in the
     order in which they would be tried; predicted_cost_usd is the mean that was chosen by,
-    upper_cost_usd the most that a call can cost, which the budget is held by. removed: by model,
+    upper_cost_usd the most that a call can cost, which the budget is held by. spend_usd: the mean
+    spend that has set the lambda, null where the lambda is not set so. removed: by model,
     the constraint in words. scores, predicted_costs_usd: of all models, null where no router was
     asked.
     """
@@ -32,6 +33,7 @@ def route_document(plan: Plan) -> dict[str, Any]:
         "removed": dict(plan.removed),
         "setting": plan.setting,
         "value": plan.value,
+        "spend_usd": plan.spend_usd,
         "fits": plan.fits,
         "confidence": plan.confidence,
         "far": plan.far,

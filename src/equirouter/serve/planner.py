@@ -18,6 +18,7 @@ from equirouter.serve.decider import Decider, DecisionMetrics
 from equirouter.serve.errors import GatewayError
 from equirouter.serve.feasible import OVER_BUDGET, Bound, Feasible
 from equirouter.serve.loading import LoadedPipeline
+from equirouter.serve.pacing import Pace
 from equirouter.serve.parts import Availability
 from equirouter.serve.ranking import Circumstances, ranked_plan
 from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
@@ -76,6 +77,7 @@ class RoutingPlanner:
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, str] = {}
         self._controls: dict[Control, PolicyControl] = {}
+        self._pace: Pace | None = None
         self._observed = 0
         if decider is not None:
             self._learn(decider.loaded)
@@ -119,6 +121,7 @@ class RoutingPlanner:
             "quick_characters": loaded.quick_characters,
             "decision_ms": round(loaded.decision_ms, 3),
             "waiting": self._decider.waiting,
+            "pacing": None if self._pace is None else self._pace.document(),
             "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
         }
 
@@ -137,6 +140,8 @@ class RoutingPlanner:
         plan = record.plan
         if plan is None or record.endpoint == "route":
             return
+        if plan.paced is not None and self._pace is not None:
+            self._pace.over(plan.paced, record.cost_nusd)
         if plan.session is not None and record.served_model is not None:
             self._sessions.note(plan.session, record.served_model)
         loaded = self._loaded
@@ -175,6 +180,9 @@ class RoutingPlanner:
             name: "not in the pool" for name in loaded.pipeline.models if name not in pool
         }
         self._controls.clear()
+        spend_usd = self._settings.pipeline.spend_usd
+        if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
+            self._pace = Pace(spend_usd, loaded.pipeline)
         self._feasible.learn(loaded.pipeline.model_facts)
         for class_, state in self.collapse.states().items():
             if state.is_alarm:  # it was about the pipeline that decided until now
@@ -246,6 +254,9 @@ class RoutingPlanner:
     def _asked(self, control: Control, loaded: LoadedPipeline) -> PolicyControl:
         """The control as the pipeline understands it, a quality already at its operating point."""
         point = Control(control.budget_usd, control.quality, control.lambda_)
+        pace = self._pace_of(control)
+        if pace is not None:
+            return PolicyControl(lambda_=pace.lambda_)
         asked = self._controls.get(point)
         if asked is None:
             asked = PolicyControl(point.budget_usd, point.quality, None, point.lambda_)
@@ -261,6 +272,11 @@ class RoutingPlanner:
                 self._controls.clear()
             self._controls[point] = asked
         return asked
+
+    def _pace_of(self, control: Control) -> Pace | None:
+        """What sets the price of a request that sets no operating point, where there is a spend."""
+        points = (control.budget_usd, control.quality, control.lambda_)
+        return self._pace if points == (None, None, None) else None
 
     async def _decided(
         self,
@@ -287,15 +303,19 @@ class RoutingPlanner:
             )
         except Exception as error:  # whatever fails there, requests go on being answered
             return self._without_router(error, left, bounds, removed, fits=fits)
+        decision, paced, pace = decided.decision, None, self._pace_of(control)
+        if pace is not None:
+            decision, paced = pace.choose(decision, is_call=chat.endpoint != "route")
         session = self._sessions.id_of(chat.messages, control, key)
-        return ranked_plan(
+        plan = ranked_plan(
             Circumstances(chat, control, bounds, removed, fits, session),
-            decided.decision,
+            decision,
             decided.loaded,
             last=self._sessions.model(session),
             prices=self._prices,
             rule=self._settings.sessions.switch_cost,
         )
+        return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
 
     def _reads_images(self) -> bool:
         return self._loaded is not None and self._loaded.pipeline.stage.encoder.accepts_images

@@ -7,7 +7,10 @@ sums are exact. USD as a float is for predictions and for people.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from equirouter.policy.pacer import Paced
 
 __all__ = [
     "Attempt",
@@ -102,7 +105,8 @@ class Plan:
     trained on, None where that is not known. fits: whether the first candidate is within the budget
     that was asked for. class_: the budget class that the collapse alarm counts it in, None where it
     is not counted; expected_share: how probable calibration holds it that the strongest model is
-    chosen here. session: under which the conversation is remembered, a keyed hash.
+    chosen here. session: under which the conversation is remembered, a keyed hash. spend_usd: the
+    mean spend that set the lambda, None where it was not set so; paced: what that is told of.
     """
 
     candidates: tuple[Candidate, ...]
@@ -122,6 +126,8 @@ class Plan:
     class_: str | None = None
     expected_share: float | None = None
     session: str | None = None
+    spend_usd: float | None = None
+    paced: "Paced | None" = field(default=None, compare=False)  # not logged
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,9 @@ class PipelineSettings(_Section):
     answers when no decision can be made. when_nothing_fits: what happens when no model is within
     the budget; None is the pipeline's own rule. batch_size: most queries that are decided together.
     threads: of one run of the encoder; None is the encoder's own choice. ignored_models: models of
-    the pipeline that are not served; any other that the pool lacks is an error.
+    the pipeline that are not served; any other that the pool lacks is an error. spend_usd: what
+    requests to equirouter/auto that set nothing of their own are to cost on average, in USD; None
+    leaves them to the pipeline's own operating point.
     """
 
     path: Path | None = None
@@ -72,6 +74,7 @@ class PipelineSettings(_Section):
     batch_size: Count = 16
     threads: Count | None = None
     ignored_models: frozenset[str] = frozenset()
+    spend_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class UpstreamSettings(_Section):
@@ -312,6 +315,8 @@ class GatewaySettings(_Section):
                 )
             if name.startswith("equirouter/"):
                 raise ValueError(f"models.{name}: names under equirouter/ are the virtual models")
+        if self.pipeline.spend_usd is not None and self.pipeline.path is None:
+            raise ValueError("pipeline.spend_usd needs a pipeline to decide: set pipeline.path")
         if self.limits.regions is not None:
             for name, upstream in self.upstreams.items():
                 if upstream.region is None:

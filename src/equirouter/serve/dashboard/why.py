@@ -60,7 +60,9 @@ def _by_policy(plan: Plan) -> str:
 
 
 def _calibrated(plan: Plan) -> str:
-    """Where the setting comes from a quality, and not from the request itself."""
+    """Where the setting comes from a quality or a spend, and not from the request itself."""
+    if plan.spend_usd is not None:
+        return f", so that requests cost {plan.spend_usd:g} USD on average"
     asked = plan.class_ or ""
     if asked == "auto":
         return ", which keeps the quality that the pipeline was trained for"

@@ -18,12 +18,11 @@ SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary
 STEPS = (60, 1800)
 """Seconds over which the log is summed up."""
 
-PLAN_FIELDS = tuple(
-    one.name
-    for one in fields(Plan)
-    if one.name not in ("candidates", "decided_by", "setting", "value", "pipeline", "decision_ms")
+_OTHERWISE = frozenset(
+    {"candidates", "decided_by", "setting", "value", "pipeline", "decision_ms", "paced"}
 )
-"""What of a plan has no column of its own."""
+PLAN_FIELDS = tuple(one.name for one in fields(Plan) if one.name not in _OTHERWISE)
+"""What of a plan has no column of its own; paced is for the process alone."""
 
 Place: TypeAlias = tuple[int, int, str, str, str]
 """The key of a row of the table sums: step, start, key_id, model, decided_by."""
