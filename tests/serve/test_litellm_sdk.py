@@ -116,14 +116,14 @@ def test_a_completion(sdk: Sdk) -> None:
     async def run() -> None:
         async with with_sdk() as here:
             sdk.gives = [Given(fake.completion())]
-            response = await here.chat("a", temperature=0.5, unknown={"kept": 1})
+            response = await here.chat("a", temperature=0.5, top_k=7)
             assert await response.json() == fake.completion()
             assert sdk.asked == [
                 {
                     "model": "anthropic/theirs",
                     "messages": [{"role": "user", "content": "Hi"}],
                     "temperature": 0.5,
-                    "unknown": {"kept": 1},
+                    "top_k": 7,
                     "api_key": "sk-theirs",
                     "extra_headers": {"x-team": "t"},
                     "timeout": 600.0,
@@ -132,6 +132,26 @@ def test_a_completion(sdk: Sdk) -> None:
                 }
             ]
             assert here.record.cost_nusd == 40_000
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+@pytest.mark.parametrize(
+    "field",
+    ["api_base", "base_url", "api_key", "fallbacks", "extra_body", "vertex_credentials", "new"],
+)
+def test_a_client_does_not_reach_the_sdks_own_arguments(sdk: Sdk, path: str, field: str) -> None:
+    async def run() -> None:
+        async with with_sdk() as here:
+            said: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "input": "Hi"}
+            del said["input" if path == "chat/completions" else "messages"]
+            body = {"model": "a", field: "http://elsewhere", **said}
+            response = await here.http.post(f"/v1/{path}", json=body)
+            assert response.status == 400
+            assert field in (await response.json())["error"]["message"]
+            assert sdk.asked == []
+            assert here.admission.tickets[0].ended == [("released", 0)]
 
     asyncio.run(run())
 

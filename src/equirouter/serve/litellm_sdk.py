@@ -22,6 +22,25 @@ _FUNCTIONS = {
     "/responses": "aresponses",
     "/embeddings": "aembedding",
 }
+_SHARED = "model stream temperature top_p user metadata store service_tier safety_identifier"
+_SHARED += " prompt_cache_key prompt_cache_retention parallel_tool_calls tools tool_choice"
+_SHARED += " top_logprobs stream_options"
+_OF_CHATS = "messages audio frequency_penalty function_call functions logit_bias logprobs"
+_OF_CHATS += " max_completion_tokens max_tokens modalities n prediction presence_penalty"
+_OF_CHATS += " reasoning_effort response_format seed stop verbosity web_search_options"
+_OF_CHATS += (
+    " top_k min_p repetition_penalty thinking"  # not OpenAI's, and many providers have them
+)
+_OF_RESPONSES = "input instructions include max_output_tokens max_tool_calls previous_response_id"
+_OF_RESPONSES += " conversation prompt reasoning text truncation background"
+_OF_EMBEDDINGS = "model input dimensions encoding_format user input_type"
+# The SDK's functions take more than a provider's API does, by the same names: where to call, with
+# which credentials, which function to run. A client must reach none of that, known today or not.
+_FIELDS: dict[str, frozenset[str]] = {
+    "/chat/completions": frozenset(f"{_SHARED} {_OF_CHATS}".split()),
+    "/responses": frozenset(f"{_SHARED} {_OF_RESPONSES}".split()),
+    "/embeddings": frozenset(_OF_EMBEDDINGS.split()),
+}
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -48,7 +67,11 @@ class LiteLLMUpstream:
     async def post(self, path: str, body: bytes) -> "LiteLLMAnswer":
         """Call the function of the SDK that stands for an endpoint."""
         call: Callable[..., Awaitable[Any]] = getattr(self._sdk, _FUNCTIONS[path])
-        request = {**orjson.loads(body), **self._options}
+        given = orjson.loads(body)
+        foreign = sorted(given.keys() - _FIELDS[path])
+        if foreign:
+            return _unknown(foreign)
+        request = {**given, **self._options}
         try:
             found = await call(**request)
         except Exception as error:  # the SDK's own, and those of every provider's library
@@ -133,6 +156,19 @@ async def _events(chunks: Any, path: str) -> AsyncIterator[bytes]:  # noqa: ANN4
 def _json(found: Any) -> bytes:  # noqa: ANN401  # one of the SDK's many classes
     document = found if isinstance(found, dict) else found.model_dump(mode="json")
     return orjson.dumps(document)
+
+
+def _unknown(fields: list[str]) -> LiteLLMAnswer:
+    """The answer to a request with fields that are not passed to the SDK."""
+    shown = ", ".join(one[:40] for one in fields[:5])
+    said = {
+        "message": f"{shown}: this model is called through LiteLLM, which is given the fields of "
+        "OpenAI's API only; leave them out",
+        "type": "invalid_request_error",
+        "param": fields[0][:40],
+        "code": "unknown_field",
+    }
+    return LiteLLMAnswer(400, body=orjson.dumps({"error": said}))
 
 
 def _refusal(error: Exception) -> LiteLLMAnswer:
