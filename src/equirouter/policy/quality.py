@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
@@ -13,6 +14,9 @@ from equirouter.errors import ConfigError
 __all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "check_quality"]
 
 SUREST = 1 - 1e-6
+
+MOST_FOUND = 1024
+"""Targets whose operating points are remembered."""
 
 DEFAULT_CONFIDENCES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55)
 """Tried in turn where none is asked for; 0.5, the means as they are, if none can be promised."""
@@ -58,6 +62,23 @@ class Calibration:
         testing, as in Angelopoulos et al. 2021, "Learn then Test", section 2.3).
         Raises ConfigError when not even the dearest point passes; it says what can be promised.
         """
+        asked = quality, confidence, performance
+        found = self._found.get(asked)
+        if found is None:
+            found = self._searched(quality, confidence, performance)
+            if len(self._found) >= MOST_FOUND:
+                self._found.clear()
+            self._found[asked] = found
+        return found
+
+    @cached_property
+    def _found(self) -> dict[tuple[float | None, float | None, float | None], "OperatingPoint"]:
+        """Points by what was asked for: a search takes longer than the decision of a query."""
+        return {}
+
+    def _searched(
+        self, quality: float | None, confidence: float | None, performance: float | None
+    ) -> "OperatingPoint":
         target = _target(quality, performance)
         if confidence is None:
             confidence = self.surest(quality, performance=performance)
