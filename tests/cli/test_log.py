@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_a_log_becomes_a_table_that_a_pipeline_is_trained_on(config: Path, tmp_p
     trained = invoke("train", out, "--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3",
                      "--out", tmp_path / "pipeline")  # fmt: skip
     assert trained.code == 0, trained.err
+
+
+def test_what_only_reads_is_in_no_gateways_way(config: Path, tmp_path: Path) -> None:
+    keep(config, [(record("1", served_model="small", prompt=prompt("why?"), cost_nusd=5), 1.0)])
+    assert invoke("keys", "create", config, "--name", "k").code == 0
+    gateway = sqlite3.connect(tmp_path / "equirouter-gateway.db", isolation_level=None)
+    gateway.execute("BEGIN IMMEDIATE")  # it serves, and writes just now
+    for command in (
+        ("log", "export", config, tmp_path / "log.csv"),
+        ("keys", "list", config),
+        ("keys", "show-spend", config, "k"),
+    ):
+        ran = invoke(*command)
+        assert ran.code == 0, ran.err
+    gateway.close()
 
 
 def test_requests_of_one_text_and_model_are_averaged(config: Path, tmp_path: Path) -> None:

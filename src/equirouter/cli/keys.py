@@ -92,7 +92,7 @@ def create(
             period=period.value,
         )
 
-    secret, key = with_store(config, work)
+    secret, key = with_store(config, work, writes=True)
     if as_json:
         print_json({"key": secret, **_described(key)})
         return
@@ -106,7 +106,7 @@ def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOptio
     """List the keys with their limits and what each spent in the running period."""
     from equirouter.serve.keys import list_keys
 
-    found = with_store(config, lambda connection, _: list_keys(connection))
+    found = with_store(config, lambda connection, _: list_keys(connection), writes=False)
     if as_json:
         print_json([_stored(one) for one in found])
         return
@@ -126,7 +126,7 @@ def revoke(
     """Revoke a key: calls with it are refused at once, by every worker."""
     from equirouter.serve.keys import revoke_key
 
-    found = with_store(config, lambda connection, _: revoke_key(connection, key))
+    found = with_store(config, lambda connection, _: revoke_key(connection, key), writes=True)
     if as_json:
         print_json(_stored(found))
     elif not quiet:
@@ -144,7 +144,9 @@ def show_spend(
     from equirouter.serve.keys import find_named, spend_of
 
     spends = with_store(
-        config, lambda connection, _: spend_of(connection, find_named(connection, key).key.id)
+        config,
+        lambda connection, _: spend_of(connection, find_named(connection, key).key.id),
+        writes=False,
     )
     if as_json:
         print_json([_spend(one) for one in spends])
@@ -157,8 +159,14 @@ def show_spend(
         )
 
 
-def with_store(config: Path, work: "Callable[[sa.Connection, GatewaySettings], T]") -> T:
-    """Run work in a transaction of the store that the settings name."""
+def with_store(
+    config: Path, work: "Callable[[sa.Connection, GatewaySettings], T]", *, writes: bool
+) -> T:
+    """Run work in a transaction of the store that the settings name.
+
+    writes: whether it changes anything. On SQLite nobody else can write meanwhile, and a gateway
+    that serves would have to refuse its requests; what only reads is in nobody's way.
+    """
     import asyncio
 
     from equirouter.extras import require
@@ -177,7 +185,7 @@ def with_store(config: Path, work: "Callable[[sa.Connection, GatewaySettings], T
         database = open_database(settings.store)
         try:
             await migrate(database)
-            return await database.write(work, settings)
+            return await (database.write if writes else database.read)(work, settings)
         except StoreGoneError as error:
             raise ConfigError(f"the store {database.shown} cannot be opened: {error}") from error
         finally:

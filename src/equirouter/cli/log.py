@@ -77,6 +77,7 @@ def export(
             window_turns=settings.pipeline.window_turns,
             unrated=unrated,
         ),
+        writes=False,
     )
     write_table(found.table, out)
     if as_json:
