@@ -48,6 +48,7 @@ def test_what_a_model_must_be_able_to_do(chat: ChatRequest, needs: set[str]) -> 
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 6}, 6),
         ({"max_tokens": 5, "max_completion_tokens": 6}, 6),
+        ({"max_tokens": 60, "max_completion_tokens": 6}, 60),  # a provider may go by either
         ({"max_tokens": None}, None),
     ],
 )

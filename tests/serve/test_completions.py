@@ -157,6 +157,19 @@ def test_a_client_that_hangs_up_before_an_answer_pays_nothing() -> None:
     asyncio.run(run())
 
 
+def test_a_trace_that_fails_costs_no_answer() -> None:
+    class Failing:
+        def record(self, *_: object) -> None:
+            raise RuntimeError("no spans today")
+
+    async def run() -> None:
+        async with running() as here:
+            here.gateway.tracer = Failing()  # type: ignore[assignment]
+            assert (await here.chat("a")).status == 200
+
+    asyncio.run(run())
+
+
 def test_a_refused_admission_calls_nobody() -> None:
     async def run() -> None:
         async with running() as here:
@@ -194,6 +207,7 @@ def test_a_wrong_key_is_a_401() -> None:
         (b'{"model": "a", "messages": []}', "messages"),
         (b'{"model": "a", "messages": [{"content": "x"}]}', "messages[0]"),
         (b'{"messages": [{"role": "user", "content": "x"}]}', "model"),
+        (b'{"messages": [{"role": "user"}], "model": "' + b"a" * 1000 + b'"}', "model: found 'aa"),
         (b'{"model": "a", "messages": [{"role": "user", "content": 1}]}', "messages[0].content"),
         (b'{"model": "a", "messages": [{"role": "user", "content": ["x"]}]}', "content[0]"),
         (b'{"model": "a", "stream": "y", "messages": [{"role": "user"}]}', "stream"),

@@ -1,11 +1,14 @@
 """Without keys, only programs of this machine are answered."""
 
 import asyncio
+import json
+from pathlib import Path
 
 import pytest
 
 from equirouter.serve.local import is_loopback
 from equirouter.serve.records import Key
+from tests.serve.assembled import assembled
 from tests.serve.gateways import running
 
 FOREIGN = [
@@ -13,6 +16,8 @@ FOREIGN = [
     {"Origin": "null"},
     {"Host": "rebound.example:8080"},
     {"Host": "rebound.example", "Origin": "http://rebound.example"},
+    {"Host": "["},
+    {"Origin": "http://["},
 ]
 
 
@@ -26,6 +31,31 @@ def test_what_a_foreign_page_sends_is_refused_without_a_key(headers: dict[str, s
             assert not here.upstream.seen
             here.admission.key = Key("k", "k")  # whoever has a key is meant to
             assert (await here.chat("a", headers=headers)).status == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [(b"Host", 403), (b"Origin", 403), (b"x-equirouter-exclude", 400), (b"x-api-key", 200)],
+)
+def test_a_header_that_is_no_text_is_answered_as_any_other(
+    header: bytes, status: int, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            host, _, port = here.url.removeprefix("http://").partition(":")
+            body = b'{"model": "a", "messages": [{"role": "user", "content": "Hi"}]}'
+            lines = [b"POST /v1/chat/completions HTTP/1.1", header + b": \xff\xed\xa0\x80"]
+            if header != b"Host":
+                lines.append(b"Host: 127.0.0.1")
+            lines += [b"Connection: close", b"Content-Length: %d" % len(body), b"", body]
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"\r\n".join(lines))
+            head, _, sent = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            assert head.startswith(b"HTTP/1.1 %d " % status)
+            assert ("error" in json.loads(sent)) == (status != 200)
 
     asyncio.run(run())
 

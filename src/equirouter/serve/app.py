@@ -74,7 +74,10 @@ class Gateway:
             except Exception:  # none of them may take the others' word, or the client's answer
                 LOGGER.exception("what follows a request failed")
         if self.tracer is not None:
-            self.tracer.record(record, headers)
+            try:
+                self.tracer.record(record, headers)
+            except Exception:  # as above
+                LOGGER.exception("the trace of a request failed")
 
 
 def make_app(gateway: Gateway) -> web.Application:

@@ -23,6 +23,7 @@ __all__ = [
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
+LONGEST_MODEL = 512  # it is logged, and said in answers
 
 
 @dataclass(slots=True)
@@ -76,7 +77,11 @@ def chat_request(
         stream=flagged(body, "stream"),
         include_usage=bool(options and options.get("include_usage")),
         n=counted(body, "n", MOST_CHOICES) or 1,
-        max_output_tokens=counted(body, "max_completion_tokens") or counted(body, "max_tokens"),
+        # a provider may go by either of them
+        max_output_tokens=max(
+            counted(body, "max_completion_tokens") or 0, counted(body, "max_tokens") or 0
+        )
+        or None,
         needs=_needs(body, kinds),
     )
 
@@ -84,7 +89,7 @@ def chat_request(
 def checked_model(body: dict[str, Any]) -> str:
     """The model that is asked for. Raises GatewayError 400 where none is."""
     model = body.get("model")
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
         raise wrong_field("model", model, "the name of a model, such as equirouter/auto")
     return model
 

@@ -26,7 +26,8 @@ class GatewayError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        # a header may be any bytes, and those that are no UTF-8 come as halves of characters
+        self.message = message.encode("utf-8", "replace").decode()
         self.type = type_
         self.code = code
         self.param = param

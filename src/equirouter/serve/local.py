@@ -19,9 +19,9 @@ def check_local(request: web.Request, *, is_local: bool) -> None:
     """
     origin = request.headers.get("Origin")
     host = request.headers.get("Host", "")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and _host(origin)[0] != (host or None):
         raise _refused(f"requests of pages from {origin[:100]} are not answered without a key")
-    if is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if is_local and not is_loopback(_host(f"//{host}")[1]):
         raise _refused(f"the gateway is not {host[:100]}: without keys it answers localhost only")
 
 
@@ -33,6 +33,15 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host or "").is_loopback
     except ValueError:
         return False
+
+
+def _host(url: str) -> tuple[str, str]:
+    """Host with port, and host alone, of a URL; both empty for one that cannot be read."""
+    try:
+        parts = urlsplit(url)
+        return parts.netloc, parts.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _refused(message: str) -> GatewayError:
