@@ -39,6 +39,7 @@ class Made:
             ("anthropic", "ollama", "openai", "together"), "closed"
         )
     )
+    pacing: Mapping[str, float] | None = None
     key: str | None = None
     clock: Callable[[], float] = time.time
 
@@ -58,7 +59,7 @@ class Made:
             breakers=lambda: self.breakers,
             status=lambda: {
                 "version": "0.1.0",
-                "pipeline": "5d1c07a2",
+                "pipeline": {"id": "5d1c07a2", "pacing": self.pacing},
                 "workers": 2,
                 "store_failing": None,
             },

@@ -92,6 +92,17 @@ def test_figures_and_charts_are_those_of_the_log(browser: "Browser", url: str, m
     expect(page.locator(".decisions tbody tr")).to_have_count(100, timeout=TIMEOUT_MS)
 
 
+def test_a_mean_spend_stands_beside_what_it_is_aimed_at(
+    browser: "Browser", url: str, made: Made
+) -> None:
+    assert shown(open_page(browser, url)).locator(".figure", has_text="Mean spend").count() == 0
+    made.pacing = {"spend_usd": 0.002, "mean_usd": 0.00213, "requests": 96, "lambda": 40.0}
+    page = shown(open_page(browser, url))
+    assert figure(page, "Mean spend") == "$0.0021"
+    below = page.locator(".figure", has_text="Mean spend").locator(".muted").inner_text()
+    assert below == "aimed at $0.0020, 96 requests"
+
+
 def test_a_decision_opens_by_keyboard_and_says_why(browser: "Browser", url: str) -> None:
     page = shown(open_page(browser, url))
     button = page.locator("button.open").first

@@ -29,7 +29,15 @@ export function figures(data) {
         : "nothing routed"),
     figure("Feedback, mean", quality === null ? "–" : quality.toFixed(2),
       rated ? plural(rated, "answer rated", "answers rated") : "none yet"),
+    ...meanSpend(data.status.pipeline?.pacing),
   ]);
+}
+
+// Of the requests that leave the choice to pipeline.spend_usd, since this worker started.
+function meanSpend(pacing) {
+  if (!pacing) return [];
+  return [figure("Mean spend", money(pacing.mean_usd),
+    `aimed at ${money(pacing.spend_usd)}, ${plural(pacing.requests, "request", "requests")}`)];
 }
 
 function perMinute(requests, seconds) {
