@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -125,5 +126,28 @@ def test_an_endless_event_is_cut_off() -> None:
             sent = await streamed(here, fake.stream(pieces))
             assert sent.startswith(b"".join(pieces[:2]))
             assert "more than 3000 bytes" in last_error(sent)["message"]
+
+    asyncio.run(run())
+
+
+def test_a_client_that_does_not_read_keeps_no_upstream_and_no_money() -> None:
+    async def run() -> None:
+        async with running(upstream={"total_seconds": 0.2, "max_concurrency": 1}) as here:
+            piece = fake.event(fake.text_chunk("x" * 100_000))
+            here.upstream.answers("a-theirs", fake.stream([piece] * 500), fake.ok())
+            content = {"model": "a", "stream": True, "messages": [{"role": "user"}]}
+            body = json.dumps(content).encode()
+            host, _, port = here.url.removeprefix("http://").partition(":")
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect((host, int(port)))
+                head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\n"
+                client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                async with asyncio.timeout(20):
+                    while not here.log.records:
+                        await asyncio.sleep(0.01)
+            assert here.record.status == 499
+            assert [kind for kind, _ in here.admission.tickets[0].ended] == ["settled"]
+            assert (await here.chat("a")).status == 200  # the only place is free again
 
     asyncio.run(run())

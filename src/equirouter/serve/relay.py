@@ -1,5 +1,6 @@
 """A stream from an upstream to a client: no chunk is held back, and its end is never made up."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ class Relay:
             most_bytes=most_bytes,
         )
         self.error: str | None = None
+        self._is_writing = False  # what is waited for: the client, else the upstream
         self._served = served
         self._request = request
         self._headers = {
@@ -48,14 +50,29 @@ class Relay:
     async def run(self, at_first_byte: Callable[[], None]) -> web.StreamResponse:
         """Until the stream ends, breaks, or the client hangs up (which cuts the upstream's call).
 
-        A stream that breaks ends with an event that holds the error, without a [DONE].
+        A stream that breaks ends with an event that holds the error, without a [DONE]. A client
+        that does not take what is there within the time of the whole call has hung up.
         """
         response = web.StreamResponse(headers=self._headers)
+        seconds = self._served.route.upstream_settings.total_seconds
         await response.prepare(self._request)
         try:
-            await self._pass_on(response, at_first_byte)
+            async with asyncio.timeout(seconds):
+                await self._pass_on(response, at_first_byte)
         except (UpstreamError, ValueError) as failed:
             self.error = f"the stream broke off: {failed}"
+        except TimeoutError:
+            if self._is_writing:
+                raise self._gave_up() from None
+            self.error = f"the stream broke off: no end within {seconds} s"
+        try:
+            async with asyncio.timeout(seconds):
+                await self._end(response)
+        except TimeoutError:
+            raise self._gave_up() from None
+        return response
+
+    async def _end(self, response: web.StreamResponse) -> None:
         if self.reader.error is not None:
             self.error = "the upstream sent an error in the stream"
         elif self.error is None and not self.reader.is_complete:
@@ -65,7 +82,12 @@ class Relay:
             if self.reader.error is None:  # else the client has the upstream's own words
                 await response.write(error_event(_error(self.error).body()))
         await response.write_eof()
-        return response
+
+    def _gave_up(self) -> ConnectionResetError:
+        """Cut the connection of a client that does not read; the error that says so."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return ConnectionResetError("the client does not read")
 
     async def _pass_on(
         self, response: web.StreamResponse, at_first_byte: Callable[[], None]
@@ -76,10 +98,13 @@ class Relay:
         while chunk:
             events = reader.feed(chunk)
             if events:
+                self._is_writing = True
                 await response.write(events)
+                self._is_writing = False
             chunk = await answer.chunk()
         events = reader.rest()
         if events:
+            self._is_writing = True
             await response.write(events)
 
 
