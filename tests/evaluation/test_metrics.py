@@ -48,6 +48,15 @@ def test_rounding_of_one_cost_is_not_taken_for_a_range() -> None:
     assert normalised_area(np.array([*cost, 0.3]), np.array([0.2, 0.4, 0.6])) == pytest.approx(0.4)
 
 
+def test_rounding_of_costs_does_not_order_the_points() -> None:
+    # 0.3 and 0.1 + 0.2 are one cost, whichever of the two performances has the larger number; the
+    # curve goes on to (1, 0.8) from the better one: (0.6 + 0.8) / 2
+    for cost in ([0.3, 0.1 + 0.2, 1.0], [0.1 + 0.2, 0.3, 1.0]):
+        area = normalised_area(np.array(cost), np.array([0.6, 0.2, 0.8]))
+        assert area == pytest.approx(0.7)
+        assert cheapest_reaching(np.array(cost), np.array([0.6, 0.6, 0.8]), 0.5) == 0
+
+
 points = st.lists(
     st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=1, max_size=12
 ).map(lambda pairs: np.array(pairs, dtype=np.float64).T / 1000)

@@ -35,14 +35,19 @@ def normalised_area(cost_usd: FloatArray, performance: FloatArray) -> FloatArray
     """nAUC: the mean height of the performance-cost curve over the costs it spans.
 
     cost_usd, performance: (..., T), means over queries per operating point. Points are ordered by
-    cost, those of equal cost by performance, and joined by straight lines; their area is divided
-    by the largest minus the smallest cost. Returns (...), within the range of performance; higher
-    is better. A curve whose points all share one cost has no width: its nAUC is the mean of its
-    performance, which is the performance where all points are one. Source: paper, App. A.3.
+    cost, those whose costs are equal but for rounding by performance, and joined by straight lines;
+    their area is divided by the largest minus the smallest cost. Returns (...), within the range of
+    performance; higher is better. A curve whose points all share one cost has no width: its nAUC is
+    the mean of its performance, which is the performance where all points are one. Source: paper,
+    App. A.3.
     """
-    order = np.lexsort((performance, cost_usd), axis=-1)
+    order = np.argsort(cost_usd, axis=-1)
     x = np.take_along_axis(cost_usd, order, axis=-1)
+    is_dearer = np.diff(x, axis=-1, prepend=x[..., :1]) > _ROUNDING * x[..., -1:]
     y = np.take_along_axis(performance, order, axis=-1)
+    # within a group of equal costs by performance, and not by what rounding makes of the costs
+    by_performance = np.lexsort((y, np.cumsum(is_dearer, axis=-1)), axis=-1)
+    y = np.take_along_axis(y, by_performance, axis=-1)
     area = np.trapezoid(y, x, axis=-1)
     span = x[..., -1] - x[..., 0]
     is_wide = span > _ROUNDING * x[..., -1]
@@ -65,11 +70,12 @@ def cheapest_reaching(
     """The operating point of lowest cost whose performance is at least target; -1 if none is.
 
     cost_usd, performance: (..., T). target: (...) or a number; a performance short of it by
-    rounding alone reaches it. Returns (...) indices into the last axis; of points of equal cost
-    the first. Source: paper, App. A.3 (QNC).
+    rounding alone reaches it. Returns (...) indices into the last axis; of points whose costs are
+    equal but for rounding the first. Source: paper, App. A.3 (QNC).
     """
     reached = performance >= _just_below(np.asarray(target, dtype=np.float64))[..., None]
-    index = np.where(reached, cost_usd, np.inf).argmin(axis=-1)
+    cost = np.where(reached, cost_usd, np.inf)
+    index = (cost <= cost.min(axis=-1, keepdims=True) * (1.0 + _ROUNDING)).argmax(axis=-1)
     return np.asarray(np.where(reached.any(axis=-1), index, -1))
 
 
