@@ -8,7 +8,9 @@ import pytest
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.errors import GatewayError
 from equirouter.serve.responses import responses_request
+from equirouter.serve.scope import read_scope
 from equirouter.serve.settings import LimitSettings
+from equirouter.serve.tokens import prompt_tokens
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import running
 
@@ -124,6 +126,44 @@ def test_items_are_read_as_messages() -> None:
     ]
     assert chat.needs == {"vision", "tools", "json"}
     assert chat.max_output_tokens == 50
+
+
+LONG = "word " * 400
+
+
+@pytest.mark.parametrize(
+    ("item", "tokens"),
+    [
+        ({"type": "custom_tool_call_output", "call_id": "c", "output": LONG}, 500),
+        ({"type": "mcp_call", "name": "f", "arguments": LONG, "output": LONG}, 1000),
+        ({"type": "reasoning", "summary": [{"type": "summary_text", "text": LONG}]}, 500),
+        ({"type": "reasoning", "encrypted_content": "A" * 16_000}, 1000),
+        (
+            {
+                "type": "computer_call_output",
+                "output": {"type": "computer_screenshot", "image_url": "data:image/png;base64,AA"},
+            },
+            1000,
+        ),
+        (
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "Look."},
+                    {"type": "input_file", "filename": "a.pdf", "file_data": "A" * 16_000},
+                    {"type": "new_kind", "said": [LONG]},
+                ],
+            },
+            1500,
+        ),
+    ],
+)
+def test_whatever_is_in_a_prompt_is_counted_and_not_routed_on(
+    item: dict[str, Any], tokens: int
+) -> None:
+    chat = read(input=[{"role": "user", "content": "Hello"}, item])
+    assert tokens <= prompt_tokens(chat).total(1000) < 1.8 * tokens
+    assert read_scope(chat.messages, "last_user").text in ("Hello", "Look.")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 from equirouter.serve.chat import ChatRequest, checked_model, counted, flagged
 from equirouter.serve.errors import GatewayError, wrong_field
 from equirouter.serve.settings import LimitSettings
+from equirouter.serve.tokens import strings
 
 __all__ = ["responses_request"]
 
@@ -78,7 +79,7 @@ def _messages(body: dict[str, Any], limits: LimitSettings, kinds: set[str]) -> l
 
 
 def _message(item: dict[str, Any], place: str, kinds: set[str]) -> dict[str, Any] | None:
-    """An item as a message of a chat, None for one that says nothing to route on."""
+    """An item as a message of a chat, None for one that says nothing."""
     kind = item.get("type", "message")
     if kind == "message":
         role = item.get("role")
@@ -93,7 +94,24 @@ def _message(item: dict[str, Any], place: str, kinds: set[str]) -> dict[str, Any
         output = item.get("output")
         content = output if isinstance(output, str) else _content(output, place, kinds)
         return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
-    return None
+    is_output = isinstance(kind, str) and kind.endswith("_output")
+    parts = _counted(item, kinds)
+    return {"role": "tool" if is_output else "item", "content": parts} if parts else None
+
+
+def _counted(found: dict[str, Any], kinds: set[str]) -> list[dict[str, Any]]:
+    """What is not routed on, as parts that are counted: it is paid for like all that is said."""
+    parts: list[dict[str, Any]] = []
+    for name, value in found.items():
+        for text in strings(value):
+            if text.startswith("data:image/"):
+                kinds.add("vision")
+                parts.append({"type": "image_url", "image_url": {"url": text}})
+            elif name in ("file_data", "encrypted_content"):
+                parts.append({"type": "file", "file": {"file_data": text}})
+            elif name != "type":
+                parts.append({"type": "other", "other": text})
+    return parts
 
 
 def _content(content: object, place: str, kinds: set[str]) -> str | list[dict[str, Any]] | None:
@@ -113,4 +131,7 @@ def _content(content: object, place: str, kinds: set[str]) -> str | list[dict[st
             parts.append({"type": "image_url", "image_url": {"url": part.get("image_url")}})
         elif kind == "input_audio":
             kinds.add("audio")
+            parts.append({"type": "input_audio", "input_audio": part.get("input_audio")})
+        else:
+            parts += _counted(part, kinds)
     return parts

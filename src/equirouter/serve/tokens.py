@@ -17,7 +17,7 @@ import orjson
 
 from equirouter.serve.chat import ChatRequest
 
-__all__ = ["LIKELY", "PromptTokens", "message_tokens", "prompt_tokens", "text_tokens"]
+__all__ = ["LIKELY", "PromptTokens", "message_tokens", "prompt_tokens", "strings", "text_tokens"]
 
 LIKELY = 0.7
 """What a tokenizer is likely to count of an estimate: that of English, code and JSON."""
@@ -153,10 +153,10 @@ def _beside_content(message: Mapping[str, Any]) -> Iterator[str]:
     """What else a message says: calls of tools, its name, a refusal, reasoning sent back."""
     for name, value in message.items():
         if name not in ("role", "content"):
-            yield from _strings(value)
+            yield from strings(value)
 
 
-def _strings(value: object) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
     """All strings in a value of JSON, and its numbers as text."""
     if isinstance(value, str):
         yield value
@@ -170,4 +170,4 @@ def _strings(value: object) -> Iterator[str]:
 
 def _each(values: Iterable[object]) -> Iterator[str]:
     for value in values:
-        yield from _strings(value)
+        yield from strings(value)
