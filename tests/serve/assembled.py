@@ -54,6 +54,7 @@ class Assembled:
 async def assembled(folder: Path, **sections: Any) -> AsyncIterator[Assembled]:
     """A gateway as `equirouter serve` puts it together."""
     store = {"url": f"sqlite:///{folder / 'gateway.db'}", "flush_ms": 1}
+    store |= sections.pop("store", {})
     async with fake_upstream() as upstream:
         settings = settings_for(upstream.url, store=store, **sections)
         async with open_gateway(settings) as gateway:

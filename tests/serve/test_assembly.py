@@ -135,6 +135,25 @@ def test_a_budget_holds_many_requests_at_once(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_each_database_answers_what_administrators_ask(tmp_path: Path, store_url: str) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path, store={"url": store_url}) as here:
+            admin = await here.new_key(is_admin=True)
+            assert (await here.chat(key=admin))[0] == 200
+            await _logged(here, 1, admin)
+            for period in ("1h", "24h", "7d", "30d"):
+                status, found = await here.ask("GET", f"/admin/summary?period={period}", key=admin)
+                assert (status, found["slices"][-1]["calls"]) == (200, {"a": 1})
+            # a NUL is a character of JSON and of addresses, and not of PostgreSQL
+            named = await here.ask("POST", "/admin/keys", key=admin, json={"name": "a\0b"})
+            said = {"request_id": "a\0b", "thumbs": "up"}
+            assert named[0] == 201
+            assert (await here.ask("POST", "/v1/feedback", key=admin, json=said))[0] == 404
+            assert (await here.ask("GET", "/admin/decisions/a%00b", key=admin))[0] == 404
+
+    asyncio.run(run())
+
+
 def test_feedback_is_kept_and_counted(tmp_path: Path) -> None:
     async def run() -> None:
         async with assembled(tmp_path) as here:

@@ -109,7 +109,7 @@ def _keep(connection: sa.Connection, key: Key | None, said: Said) -> str | None:
     """The model that answered, "" if none did; None for no such request."""
     row = connection.execute(
         sa.select(log.c.at_us, log.c.key_id, log.c.served_model).where(
-            log.c.request_id == said.request_id
+            log.c.request_id == clean(said.request_id)
         )
     ).first()
     if row is None or not (key is None or key.is_admin or row.key_id == key.id):

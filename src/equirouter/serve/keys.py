@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.serve.limits import first_day
 from equirouter.serve.records import Key
+from equirouter.serve.store.rows import clean
 from equirouter.serve.store.tables import accounts, keys
 
 __all__ = [
@@ -101,7 +102,7 @@ def create_key(
     connection.execute(
         sa.insert(keys).values(
             id=key.id,
-            name=name,
+            name=clean(name),
             hash=hash_of(secret),
             shown=secret[: len(PREFIX) + 5],
             is_admin=is_admin,

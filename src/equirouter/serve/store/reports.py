@@ -26,7 +26,7 @@ from equirouter.serve.reporting import (
     Totals,
 )
 from equirouter.serve.store.engine import Database
-from equirouter.serve.store.rows import PLAN_FIELDS, STEPS
+from equirouter.serve.store.rows import PLAN_FIELDS, STEPS, clean
 from equirouter.serve.store.tables import counts, feedback, log, sums, texts
 
 __all__ = ["Spending", "StoreReports", "logged_of"]
@@ -72,7 +72,7 @@ class StoreReports:
             calls: dict[str, int] = defaultdict(int)
             for row in rows:
                 if row["model"]:
-                    calls[row["model"]] += row["requests"]
+                    calls[row["model"]] += int(row["requests"])
             made.append(Slice(since + i * seconds, _totals(rows), dict(calls)))
         return made
 
@@ -110,7 +110,7 @@ class StoreReports:
 
     async def one(self, request_id: str) -> Logged | None:
         """The request of that id."""
-        return await self._database.read(_one, request_id)
+        return await self._database.read(_one, clean(request_id))
 
 
 def _period(table: sa.Table, since: float, until: float) -> sa.ColumnElement[bool]:
@@ -289,7 +289,7 @@ def _recent(
     return [logged_of(dict(row)) for row in connection.execute(wanted).mappings()]
 
 
-def _one(connection: sa.Connection, request_id: str) -> Logged | None:
+def _one(connection: sa.Connection, request_id: str | None) -> Logged | None:
     row = (
         connection.execute(_joined().where(log.c.request_id == request_id)).mappings().one_or_none()
     )
