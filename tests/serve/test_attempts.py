@@ -376,3 +376,19 @@ def test_a_full_upstream_without_another_is_waited_for() -> None:
             assert [(await one).status for one in both] == [200, 200]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_that_repeats_its_key_does_not_give_it_away(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    async def run() -> None:
+        monkeypatch.setenv("THEIR_KEY", "sk-theirs-and-secret")
+        async with running(upstream={"api_key_env": "THEIR_KEY"}) as here:
+            said = {"error": {"message": "odd: Authorization: Bearer sk-theirs-and-secret"}}
+            here.upstream.answers("a-theirs", fake.document(said, status=400))
+            response = await here.chat("a", stream=stream)
+            assert response.status == 400
+            assert await response.json() == {"error": {"message": "odd: Authorization: Bearer ***"}}
+
+    asyncio.run(run())

@@ -116,3 +116,19 @@ def test_calls_per_minute_are_limited_in_every_window() -> None:
         assert refused.value.seconds == pytest.approx(59.0)
 
     asyncio.run(run())
+
+
+def test_a_call_that_is_not_made_takes_nothing_of_the_rate() -> None:
+    async def run() -> None:
+        one = guard(Clock(), requests_per_minute=2, max_concurrency=1)
+        await one.enter(0)
+        for wait in (0, 0, 0, 0.001):
+            with pytest.raises(RefusedError, match="1 calls"):
+                await one.enter(wait)
+        one.leave()
+        await one.enter(0)  # the second call of this minute
+        one.leave()
+        with pytest.raises(RefusedError, match="2 calls in the last minute"):
+            await one.enter(0)
+
+    asyncio.run(run())

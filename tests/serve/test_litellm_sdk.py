@@ -207,10 +207,12 @@ def test_an_error_goes_to_the_next_model(
 def test_what_the_client_did_wrong_is_passed_on(sdk: Sdk) -> None:
     async def run() -> None:
         async with with_sdk() as here:
-            sdk.gives = [RefusalError(400)]
+            said = RefusalError(400)
+            said.args = ("no: 400 for sk-theirs",)
+            sdk.gives = [said]
             response = await here.chat("a")
             assert response.status == 400
-            assert (await response.json())["error"]["message"] == "no: 400"
+            assert (await response.json())["error"]["message"] == "no: 400 for ***"
 
     asyncio.run(run())
 

@@ -246,3 +246,22 @@ def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
                 writer.close()
 
     asyncio.run(run())
+
+
+def test_what_a_client_sends_wrong_does_not_fill_the_log(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            fake.fake_upstream() as upstream,
+            serving(config(tmp_path, upstream.url)) as served,
+        ):
+            for wrong in ({"Content-Encoding": "gzip"}, {"Host": "["}):
+                async with (
+                    aiohttp.ClientSession(headers=wrong) as http,
+                    http.post(f"{served.url}/v1/chat/completions", data=b"{}") as sent,
+                ):
+                    assert sent.status in (403, 415)
+            served.process.terminate()
+            await served.ended()
+        assert not [line for line in served.said if "Traceback" in line or "error" in line]
+
+    asyncio.run(run())

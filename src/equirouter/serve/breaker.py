@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, TypeAlias
 
 from equirouter.serve.settings import UpstreamSettings
@@ -107,18 +108,29 @@ class Guard:
                 self._told("open")
 
     async def _take_turn(self, wait_seconds: float) -> None:
+        if self._slots is not None and wait_seconds <= 0 and self._slots.locked():
+            raise RefusedError(f"{self._settings.max_concurrency} calls are under way", 1.0)
         limit = self._settings.requests_per_minute
-        if limit is not None:
-            wait = self._start(limit, wait_seconds)
+        if limit is None:
+            await self._take_slot(wait_seconds)
+            return
+        start = self._start(limit, wait_seconds)
+        try:
+            wait = start - self._clock()
             if wait > 0:
                 await asyncio.sleep(wait)
+            await self._take_slot(wait_seconds)
+        except BaseException:
+            with suppress(ValueError):  # a call that is not made counts nothing
+                self._starts.remove(start)
+            raise
+
+    async def _take_slot(self, wait_seconds: float) -> None:
         if self._slots is None:
             return
         if not self._slots.locked():
             await self._slots.acquire()
             return
-        if wait_seconds <= 0:
-            raise RefusedError(f"{self._settings.max_concurrency} calls are under way", 1.0)
         try:
             async with asyncio.timeout(wait_seconds):
                 await self._slots.acquire()
@@ -128,7 +140,7 @@ class Guard:
             ) from None
 
     def _start(self, limit: int, wait_seconds: float) -> float:
-        """Book the next start within the limit per minute; returns how long until then."""
+        """Book the next start within the limit per minute; returns when that is."""
         now = self._clock()
         while self._starts and self._starts[0] <= now - WINDOW_SECONDS:
             self._starts.popleft()
@@ -138,4 +150,4 @@ class Guard:
         if start - now > wait_seconds:
             raise RefusedError(f"{limit} calls in the last minute", start - now)
         self._starts.append(start)
-        return start - now
+        return start

@@ -23,6 +23,10 @@ __all__ = [
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
+_NAMES = "model messages input instructions prompt n max_tokens max_completion_tokens"
+_NAMES += " max_output_tokens stream stream_options tools functions response_format text"
+_NAMES += " modalities background previous_response_id conversation equirouter"
+_READ = frozenset(_NAMES.split())
 LONGEST_MODEL = 512  # it is logged, and said in answers
 
 
@@ -87,7 +91,14 @@ def chat_request(
 
 
 def checked_model(body: dict[str, Any]) -> str:
-    """The model that is asked for. Raises GatewayError 400 where none is."""
+    """The model that is asked for. Raises GatewayError 400 where none is.
+
+    Also for a field whose name differs from one that the gateway reads by capitals only: some
+    providers take "Model" for "model", and would be asked for what was never checked.
+    """
+    for name in body:
+        if name not in _READ and name.casefold() in _READ:
+            raise wrong_field(name, body[name], f"{name.casefold()}, which is written so")
     model = body.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
         raise wrong_field("model", model, "the name of a model, such as equirouter/auto")

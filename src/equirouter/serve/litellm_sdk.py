@@ -75,7 +75,7 @@ class LiteLLMUpstream:
         try:
             found = await call(**request)
         except Exception as error:  # the SDK's own, and those of every provider's library
-            return _refusal(error)
+            return _refusal(error, self._options.get("api_key") or "")
         if request.get("stream"):
             return LiteLLMAnswer(200, stream=_events(found, path))
         return LiteLLMAnswer(200, body=_json(found))
@@ -171,8 +171,11 @@ def _unknown(fields: list[str]) -> LiteLLMAnswer:
     return LiteLLMAnswer(400, body=orjson.dumps({"error": said}))
 
 
-def _refusal(error: Exception) -> LiteLLMAnswer:
-    """What an exception says, as the answer that the provider gave; raises where it gave none."""
+def _refusal(error: Exception, secret: str) -> LiteLLMAnswer:
+    """What an exception says, as the answer that the provider gave; raises where it gave none.
+
+    secret: what it must not say.
+    """
     status = getattr(error, "status_code", None)
     response = getattr(error, "response", None)
     name = type(error).__name__
@@ -181,7 +184,8 @@ def _refusal(error: Exception) -> LiteLLMAnswer:
     code = getattr(error, "code", None)
     if name == "ContextWindowExceededError":
         code = "context_length_exceeded"
-    said = {"message": str(error), "type": name, "param": None, "code": code}
+    message = str(error).replace(secret, "***") if secret else str(error)
+    said = {"message": message, "type": name, "param": None, "code": code}
     return LiteLLMAnswer(
         status,
         body=orjson.dumps({"error": said}, default=str),

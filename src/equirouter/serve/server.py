@@ -137,7 +137,8 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _is_our_failure(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    wrong = (HttpProcessingError, web.RequestPayloadError)
+    return not (record.exc_info and isinstance(record.exc_info[1], wrong))
 
 
 def _runner(gateway: Gateway) -> web.AppRunner:

@@ -87,7 +87,8 @@ class HttpUpstream:
         self._base = settings.base_url.rstrip("/")
         self._query = f"?{urlencode(settings.query)}" if settings.query else ""
         self._urls: dict[str, URL] = {}
-        self._headers = {**settings.headers, **_authorization(settings)}
+        self._secret = settings.secret() or ""
+        self._headers = {**settings.headers, **_authorization(settings, self._secret)}
         self._timeout = aiohttp.ClientTimeout(
             total=settings.total_seconds, sock_connect=settings.connect_seconds
         )
@@ -103,20 +104,27 @@ class HttpUpstream:
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failure(error) from error
-        return HttpAnswer(response)
+        return HttpAnswer(response, self._secret)
 
 
 class HttpAnswer:
-    """An answer over HTTP."""
+    """An answer over HTTP. secret: what is never passed on, though a provider repeats it."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, secret: str = "") -> None:
         self._response = response
+        self._secret = secret
         self.status = response.status
         self.content_type = response.headers.get("Content-Type", "application/octet-stream")
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self, most_bytes: int) -> bytes:
         """See Answer."""
+        body = await self._whole(most_bytes)
+        if self.status == 200 or not self._secret:
+            return body
+        return body.replace(self._secret.encode(), b"***")  # it is the client's to read
+
+    async def _whole(self, most_bytes: int) -> bytes:
         length = self._response.content_length
         if length is not None and length > most_bytes:
             raise UpstreamError("broken", f"an answer of {length} bytes")
@@ -172,9 +180,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _authorization(settings: UpstreamSettings) -> dict[str, str]:
-    secret = settings.secret()
-    if secret is None or settings.auth == "none":
+def _authorization(settings: UpstreamSettings, secret: str) -> dict[str, str]:
+    if not secret or settings.auth == "none":
         return {}
     if settings.auth == "api-key":
         return {"api-key": secret}
