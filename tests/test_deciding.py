@@ -243,6 +243,21 @@ def test_a_paced_stream_keeps_constraints_and_the_cap(made: RoutingPipeline) -> 
     assert (unknown.model, unknown.fallbacks) == ("small", ())
 
 
+def test_a_cap_on_predicted_costs_does_not_depend_on_how_many_are_decided_together(
+    made: RoutingPipeline,
+) -> None:
+    asks = [Ask(f"{'hard' if row % 3 else 'easy'} task1 query {row}") for row in range(40)]
+    together, alone = (made.pacer(0.003, cap_usd=0.05) for _ in range(2))
+    decided = [decision for decision, _ in made.pace(asks, together, settled=True)]
+    one_by_one = [made.pace([ask], alone, settled=True)[0][0] for ask in asks]
+    if made.early_exit is None:  # else the price before the block says which stage decides
+        assert decided == one_by_one
+    spent = sum(decision.predicted_cost_usd or 0.0 for decision in decided)
+    assert spent == pytest.approx(together.state.spent_usd)
+    assert together.state.held_usd == 0
+    assert 0.04 < spent <= 0.05  # no call costs as much as 0.01 more than what was left
+
+
 def test_the_pacer_leaves_no_place_for_a_control(made: RoutingPipeline) -> None:
     with pytest.raises(ConfigError, match="the pacer decides by its spend"):
         made.pace([Ask("x", control=Control(lambda_=1.0))], made.pacer(0.1))

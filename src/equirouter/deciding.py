@@ -135,10 +135,13 @@ def pace_orders(
     early_exit: "EarlyExit | None",
     pacer: Pacer,
     most_usd: Sequence[Mapping[str, float] | None],
+    *,
+    settled: bool = False,
 ) -> list[tuple[Decision, Paced]]:
-    """The same in turn, each at the price that the ones before it led to; none is settled.
+    """The same in turn, each at the price that the ones before it led to.
 
-    Which stage decides is found at the price before the first of them.
+    settled: each is settled as predicted before the next; else none is. Which stage decides is
+    found at the price before the first of them.
     """
     found = []
     for order, seen, most in zip(
@@ -147,6 +150,8 @@ def pace_orders(
         allowed = feasible_row(models, order.removed)
         limits = None if most is None else np.array([most.get(m, math.inf) for m in models])
         paced = pacer.decide(seen.scores, seen.costs, allowed, limits)
+        if settled:
+            pacer.settle(paced)
         over = {
             model: f"cap: {pacer.cap_usd:g} USD in all has too little left"
             for model, is_over in zip(models, paced.over_cap.tolist(), strict=True)

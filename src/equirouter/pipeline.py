@@ -173,12 +173,14 @@ class RoutingPipeline:
         pacer: Pacer,
         *,
         most_usd: Sequence[Mapping[str, float] | None] | None = None,
+        settled: bool = False,
     ) -> list[tuple[Decision, Paced]]:
         """Decide the next queries of a stream, in their order, by a pacer that goes on with it.
 
         Each decision comes with what `pacer.settle` takes once the call's cost is known. most_usd:
         what a call of each model can cost at most, per query, for the cap (see Pacer.decide); one
-        that is left out there may cost anything, so that a cap rules it out.
+        that is left out may cost anything, so that a cap rules it out. settled: each call is
+        settled as predicted before the next is decided, so that a cap holds nothing back for it.
         Errors: those of decide_each; ConfigError for an ask with a control.
         """
         for ask in asks:
@@ -189,8 +191,8 @@ class RoutingPipeline:
             replace(order, setting="spend_usd")
             for order in self._orders(asks, [(policy, pacer.spend_usd)] * len(asks))
         ]
-        limits = [None] * len(asks) if most_usd is None else most_usd
-        return pace_orders(orders, self.models, self.stage, self.early_exit, pacer, limits)
+        stages, limits = (self.stage, self.early_exit), most_usd or [None] * len(asks)
+        return pace_orders(orders, self.models, *stages, pacer, limits, settled=settled)
 
     def _orders(self, asks: Sequence[Ask], policies: Sequence[tuple[Policy, float]]) -> list[Order]:
         constraints: dict[Needs | None, dict[str, str]] = {None: {}}

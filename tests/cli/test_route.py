@@ -158,6 +158,10 @@ def test_a_stream_is_paced_to_a_mean_spend_and_a_cap(pipeline: Path) -> None:
     costs = [json.loads(line)["predicted_cost_usd"] for line in capped.out.splitlines()]
     assert 0.9 < sum(cost or 0.0 for cost in costs) <= 1.0
     assert costs[-1] is None
+    capped = invoke("route", pipeline, "-", "--spend", "0.003", "--cap", "0.2", stdin=stdin)
+    costs = [json.loads(line)["predicted_cost_usd"] for line in capped.out.splitlines()]
+    # calls cost what is predicted: nothing is held back for them, and nobody is refused before
+    assert sum(costs[: costs.index(None)]) > 0.19
     assert invoke("route", pipeline, "-", "--spend", "1", "--quiet", stdin=stdin).err == ""
 
 

@@ -130,6 +130,31 @@ def test_input_and_output_change_apart_where_tokens_are_known(tokens: RoutingPip
     )
 
 
+def test_calls_of_unknown_tokens_become_dearer_as_the_others_of_the_model() -> None:
+    table = with_tokens()
+    given, said = np.array(table.input_tokens), np.array(table.output_tokens)
+    given[::4, 2] = said[::4, 2] = np.nan
+    made = fit_pipeline(
+        replace(table, input_tokens=given, output_tokens=said),
+        HashingEncoder(),
+        router="knn:k=5",
+        quality=0.5,
+    )
+    record = made.record
+    assert record is not None
+    assert record.tokens is not None
+    unknown = np.isnan(record.tokens[0][:, 2])
+    assert 0 < unknown.sum() < len(unknown)
+    after = repriced(made, {"large": Price(DEAR.input_usd_per_mtok, 0.0)})
+    now, paid = costs_now(record, after.prices)[:, 2], record.cost_usd[:, 2]
+    expected = record.tokens[0][:, 2] * DEAR.input_usd_per_mtok / 1e6
+    np.testing.assert_allclose(now[~unknown], expected[~unknown], rtol=1e-3)
+    factor = now[~unknown].sum() / paid[~unknown].sum()
+    np.testing.assert_allclose(now[unknown], factor * paid[unknown])
+    assert cost_factor(after, "large")[0] == pytest.approx(factor)
+    assert np.isfinite(after.calibration.cost_usd).all()
+
+
 def test_without_tokens_two_ratios_are_refused() -> None:
     costs = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
     with pytest.raises(ConfigError, match=r"'large'.*is not known.*--was-input"):

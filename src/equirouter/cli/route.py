@@ -201,10 +201,7 @@ def _decided(
     """Decisions by each ask's control, or by a pacer that takes calls to cost what is predicted."""
     if pacer is None:
         return loaded.decide_each(asks)
-    paced = loaded.pace(asks, pacer)
-    for _, each in paced:
-        pacer.settle(each)
-    return [decision for decision, _ in paced]
+    return [decision for decision, _ in loaded.pace(asks, pacer, settled=True)]
 
 
 def _asks(

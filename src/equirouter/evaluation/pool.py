@@ -241,19 +241,27 @@ def _at(tokens: tuple[FloatArray, FloatArray], columns: IntArray) -> tuple[Float
 def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatArray:
     """What the calls of the record would cost at the prices of now, USD (V, K).
 
-    Where tokens are known, what was paid less what the tokens cost then, plus what they cost now;
-    else what was paid times the factor of each model.
+    Where tokens are known, what was paid less what the tokens cost then, plus what they cost now.
+    Calls of unknown tokens become dearer by what those of the same model do whose tokens are known;
+    where there is none of these, and without tokens, by the factor of the price.
     """
     found = record.cost_usd.copy()
     for column, price in enumerate(prices):
         if price.now == price.trained:
             continue
-        if record.tokens is None or price.trained is None or price.now is None:
-            found[:, column] *= price.factor()
-            continue
-        given, said = (side[:, column] for side in record.tokens)
-        then, now = (costs_usd(each, given, said) for each in (price.trained, price.now))
-        found[:, column] = np.maximum(found[:, column] - then + now, 0.0)
+        known = np.zeros(len(found), dtype=bool)
+        factor = None
+        if record.tokens is not None and price.trained is not None and price.now is not None:
+            given, said = (side[:, column] for side in record.tokens)
+            known = np.isfinite(given) & np.isfinite(said)
+            then, now = (
+                costs_usd(each, given[known], said[known]) for each in (price.trained, price.now)
+            )
+            paid = found[known, column]
+            found[known, column] = np.maximum(paid - then + now, 0.0)
+            factor = found[known, column].sum() / paid.sum() if paid.sum() > 0 else None
+        if not known.all():
+            found[~known, column] *= price.factor() if factor is None else factor
     return found
 
 
