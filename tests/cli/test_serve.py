@@ -72,6 +72,25 @@ def test_what_is_wrong_is_said_with_its_place(
     assert says in ran.err
 
 
+@pytest.mark.parametrize(
+    ("upstream", "says"),
+    [
+        ('api_key = "sk-written-here"', "upstreams.u.api_key"),
+        ('base_url = "htp://me:sk-written-here@127.0.0.1/v1"', "has a password in it"),
+    ],
+)
+def test_a_secret_that_stands_in_the_file_is_not_repeated(
+    tmp_path: Path, upstream: str, says: str
+) -> None:
+    path = written(tmp_path, upstream=upstream)
+    if "base_url" in upstream:
+        path.write_text(path.read_text().replace('base_url = "http://127.0.0.1:9/v1"\n', ""))
+    ran = invoke("serve", path, "--check")
+    assert ran.code == 2
+    assert says in ran.err
+    assert "sk-written-here" not in ran.out + ran.err
+
+
 def test_no_file_is_said() -> None:
     ran = invoke("serve")
     assert ran.code == 2

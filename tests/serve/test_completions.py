@@ -259,7 +259,9 @@ def test_models_health_and_readiness() -> None:
             assert [one["id"] for one in listed["data"]] == ["a", "b", "c"]
             assert (await here.http.get("/healthz")).status == 200
             assert (await here.http.get("/readyz")).status == 200
+            assert (await here.chat("a")).headers.get("Connection") != "close"
             here.gateway.is_draining = True
+            assert (await here.chat("a")).headers["Connection"] == "close"
             assert (await here.http.get("/readyz")).status == 503
 
     asyncio.run(run())

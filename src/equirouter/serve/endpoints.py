@@ -235,6 +235,12 @@ def guarded(
     """A handler for the web application, whose errors are answers."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        response = await answered(request)
+        if gateway.is_draining:
+            response.force_close()  # said in its head: the connection takes no further request
+        return response
+
+    async def answered(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(gateway, request)
         except GatewayError as error:

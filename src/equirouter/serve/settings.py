@@ -113,13 +113,13 @@ class UpstreamSettings(_Section):
     def _complete(self) -> Self:
         if self.kind == "openai":
             parts = urlsplit(self.base_url)
+            if parts.username or parts.password:
+                raise ValueError("base_url has a password in it: use api_key_env")
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(
                     f"base_url is {self.base_url!r}: expected something like "
                     "https://api.openai.com/v1"
                 )
-            if parts.username or parts.password:
-                raise ValueError("base_url has a password in it: use api_key_env")
         if self.api_key_env and self.api_key_file:
             raise ValueError("api_key_env and api_key_file exclude each other")
         return self
@@ -360,7 +360,8 @@ def _in_words(path: Path, error: ValidationError) -> str:
     said = []
     for one in error.errors(include_url=False):
         place = ".".join(str(step) for step in one["loc"])
-        found: Any = one.get("input")
+        # what is not known may be a key, from somebody who thinks that it belongs here
+        found: Any = None if one["type"] == "extra_forbidden" else one.get("input")
         shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
         said.append(f"{place}: {one['msg']}{shown}" if place else one["msg"])
     return f"{path}: " + "; ".join(said)
