@@ -185,6 +185,17 @@ def test_a_plan_keeps_to_its_limits(tokens: RoutingPipeline, costs: RoutingPipel
     assert (priced.predicted_cost_usd <= np.maximum(low, high) * 1.6).all()
 
 
+def test_little_money_buys_a_label_that_it_can_pay(tokens: RoutingPipeline) -> None:
+    embeddings = HashingEncoder().encode(table(tokens=False, seed=2).texts)
+    price = PRICES[1]
+    all_costs = label_plan(tokens, embeddings, n_labels=500, price=price).predicted_cost_usd
+    assert all_costs is not None
+    for spend_usd in np.quantile(all_costs, [0.01, 0.1, 0.5]).tolist():
+        found = label_plan(tokens, embeddings, spend_usd=spend_usd, price=price)
+        assert found.predicted_cost_usd is not None
+        assert 0 < found.predicted_cost_usd.sum() <= spend_usd
+
+
 def test_limits_that_make_no_sense(tokens: RoutingPipeline, costs: RoutingPipeline) -> None:
     embeddings = HashingEncoder().encode(QUERIES)
     with pytest.raises(ConfigError, match="say how much may be spent"):

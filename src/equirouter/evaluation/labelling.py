@@ -59,34 +59,45 @@ def label_plan(
     costs = None if price is None else _costs(pipeline, embeddings, price)
     if spend_usd is not None and costs is None:
         raise ConfigError("a limit on money needs the new model's price: give --input and --output")
+    affordable = np.arange(len(embeddings))
+    if costs is not None and spend_usd is not None:
+        affordable = np.flatnonzero(costs <= spend_usd)
+        if len(affordable) == 0:
+            raise ConfigError(
+                f"{spend_usd:g} USD buy not one label: the cheapest query costs about "
+                f"{costs.min():.3g}"
+            )
     stage = pipeline.stage
     scores = stage.router.predict(embeddings).astype(np.float64)
     estimates = scores if stage.scale is None else stage.scale.apply(scores)
     relative = _relative_costs(stage.cost_model, embeddings) if costs is None else costs
-    most = len(embeddings) if n_labels is None else min(n_labels, len(embeddings))
-    order = informative_order(estimates, relative, min(PLANNED, most))
-    rest = np.setdiff1d(np.arange(len(embeddings)), order)
+    most = len(affordable) if n_labels is None else min(n_labels, len(affordable))
+    order = informative_order(estimates, relative, min(PLANNED, most), affordable)
+    rest = np.setdiff1d(affordable, order)
     order = np.concatenate([order, np.random.default_rng(seed).permutation(rest)])[:most]
     if costs is None:
         return LabelPlan(order, None)
     if spend_usd is not None:
         order = order[np.cumsum(costs[order]) <= spend_usd]
-        if len(order) == 0:
-            raise ConfigError(
-                f"{spend_usd:g} USD buy not one label: the cheapest query costs about "
-                f"{costs.min():.3g}"
-            )
     return LabelPlan(order, costs[order])
 
 
-def informative_order(estimates: FloatArray, cost: FloatArray, n: int) -> IntArray:
-    """The n rows (n,) of estimates (N, K) that a greedy A-optimal design takes per cost (N,)."""
+def informative_order(
+    estimates: FloatArray, cost: FloatArray, n: int, among: IntArray | None = None
+) -> IntArray:
+    """The n rows (n,) of estimates (N, K) that a greedy A-optimal design takes per cost (N,).
+
+    among: the rows that may be taken; None for all.
+    """
     axes = _axes(estimates)  # (N, F)
     moment = axes.T @ axes
     covariance = PRIOR * np.eye(axes.shape[1])
     per_cost = 1.0 / np.maximum(cost, np.finfo(float).tiny)
     left = np.ones(len(axes), dtype=bool)
-    order = np.empty(min(n, len(axes)), dtype=np.int64)
+    if among is not None:
+        left[:] = False
+        left[among] = True
+    order = np.empty(min(n, int(left.sum())), dtype=np.int64)
     for place in range(len(order)):
         turned = axes @ covariance  # (N, F)
         lowers = np.einsum("nf,fg,ng->n", turned, moment, turned)
