@@ -70,6 +70,10 @@ def test_a_window_slides() -> None:
     full = Window(minute=10, requests=60)
     assert roll(full, 10 * 60 + 59.0) == full
     assert roll(full, 9 * 60.0) == full  # the clock went back
+    ahead = Window(10_000, 60)
+    assert roll(ahead, 10 * 60.0) == full  # the clock had been far ahead
+    known = account(requests_per_minute=60, window=ahead)
+    assert decide(known, [Ask("k", 0)], 10 * 60.0) == [Refusal("requests", 60, 0, 61.0)]
     assert roll(full, 11 * 60.0) == Window(11, 0, 0, 60, 0)
     assert roll(full, 12 * 60.0) == Window(12)
     # Half of the next minute is over: half of the 60 still count.

@@ -10,13 +10,14 @@ can send 60 at once, then none for up to a minute. What is refused does not coun
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 __all__ = ["Account", "Ask", "Refusal", "Window", "decide", "first_day", "roll"]
 
 _MINUTE, _DAY = 60, 86_400
+_MOST_AHEAD = 60  # minutes; the clocks of the gateway's machines differ by less
 
 
 @dataclass(slots=True)
@@ -104,8 +105,14 @@ def first_day(period: Literal["day", "month"], now: float) -> int:
 
 
 def roll(window: Window, now: float) -> Window:
-    """The window at a later time; at an earlier one it stays as it is."""
+    """The window at a later time; at an earlier one it stays as it is.
+
+    One that lies far ahead is of a clock that was wrong: it is now's, with what it has counted, as
+    nobody should wait until that time has come.
+    """
     minute = int(now // _MINUTE)
+    if window.minute - minute > _MOST_AHEAD:
+        return replace(window, minute=minute)
     if minute <= window.minute:
         return window
     if minute == window.minute + 1:
