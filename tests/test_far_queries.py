@@ -1,5 +1,6 @@
 """What a pipeline says of, and does with, queries that are unlike its training queries."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.evaluation.fit import fit_pipeline
+from equirouter.evaluation.served import ServedQueries
 from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.policy.constraints import Needs
 from tests.toys import HashingEncoder, make_table
 
@@ -50,6 +53,30 @@ def test_texts_and_embeddings_are_decided_alike(careful: RoutingPipeline) -> Non
         chosen = careful.decide_many(embeddings=encoded, **control).chosen
         decided = [decision.model for decision in careful.decide_many(texts, **control)]
         assert [careful.models[column] for column in chosen] == decided
+
+
+@pytest.mark.parametrize("zone", [False, True])
+def test_a_diagnosis_measures_what_the_pipeline_decides(zone: bool) -> None:
+    made = fit_pipeline(
+        make_table(n=300), HashingEncoder(), quality=0.5, ood="strongest", zone=zone
+    )
+    other = make_table(n=60, seed=4, incomplete=0)
+    texts = tuple(f"{FAR} {row}" if row % 2 else text for row, text in enumerate(other.texts))
+    served = ServedQueries.read(made, replace(other, texts=texts))
+    chosen = served.choose(made.policy_for()[0])
+    assert [made.models[column] for column in chosen] == [
+        decision.model for decision in made.decide_many(texts)
+    ]
+    for rule in (BudgetPolicy(), UtilityPolicy()):
+        found = served.sweep(rule, other.performance, other.cost_usd, seed=1)
+        place = len(found.points) // 2
+        point = float(found.points[place])
+        name = "budget_usd" if rule.setting == "budget_usd" else "lambda_"
+        control: dict[str, Any] = {name: point}
+        decided = made.decide_many(texts, **control)
+        assert [made.models[column] for column in found.chosen[:, place]] == [
+            decision.model for decision in decided
+        ]
 
 
 def test_the_policy_decides_far_queries_unless_told_otherwise() -> None:

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
     from equirouter.stage import EarlyExit, Stage
 
-__all__ = ["Order", "choose_embeddings", "decide_orders", "feasible_row", "pace_orders"]
+__all__ = [
+    "Order",
+    "choose_embeddings",
+    "decide_orders",
+    "feasible_row",
+    "pace_orders",
+    "strongest_first",
+]
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,7 +112,7 @@ class RoutingPipeline:
         self.baseline = baseline
         self.record = record
         self.zones = None if zones is None else dict(zones)
-        self._by_strength = self._strength_order()
+        self.by_strength = self._strength_order()
         self.prices = tuple(prices) or tuple(ModelPrice(model) for model in self.models)
         if tuple(price.model for price in self.prices) != self.models:
             raise ConfigError(
@@ -156,7 +156,7 @@ class RoutingPipeline:
             if ask.control not in policies:
                 policies[ask.control] = self.policy_for(ask.control)
         orders = self._orders(asks, [policies[ask.control] for ask in asks])
-        return decide_orders(orders, self.models, self.stage, self.early_exit, self._by_strength)
+        return decide_orders(orders, self.models, self.stage, self.early_exit, self.by_strength)
 
     def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
         """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
@@ -267,7 +267,7 @@ class RoutingPipeline:
             raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
         if embeddings is not None:
             order = self._orders([Ask("", None, control, needs)], [self.policy_for(control)])[0]
-            return choose_embeddings(embeddings, order, self.models, self.stage, self._by_strength)
+            return choose_embeddings(embeddings, order, self.models, self.stage, self.by_strength)
         from equirouter.encoders.base import check_images
 
         self.policy_for(control)  # a wrong control is said of no queries too

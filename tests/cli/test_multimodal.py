@@ -1,13 +1,14 @@
 """Queries with images through the commands: bench, train and route."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from equirouter.data.tables import write_table
+from equirouter.data.tables import read_table, write_table
 from tests.cli.invoke import invoke
 from tests.encoders.toymodel import write_toy_model
 from tests.encoders.vision_models import write_picture, write_tiny_vit
@@ -17,8 +18,6 @@ from tests.toys import make_table
 @pytest.fixture(scope="module")
 def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each query has one of three pictures beside the table's file."""
-    from dataclasses import replace
-
     folder = tmp_path_factory.mktemp("multimodal")
     for seed in range(3):
         write_picture(folder / f"{seed}.png", seed)
@@ -85,3 +84,15 @@ def test_a_pipeline_of_text_refuses_an_image(pictured: Path, pipeline: Path) -> 
     ran = invoke("route", pipeline, "easy query", "--image", pictured.parent / "0.png")
     assert ran.code == 2
     assert "encoder toy reads text only" in ran.err
+
+
+def test_a_pipeline_of_text_is_diagnosed_on_a_table_with_images(
+    pictured: Path, pipeline: Path
+) -> None:
+    table = read_table(pictured)
+    alike = pictured.parent / "alike.jsonl"  # one text, three pictures
+    write_table(replace(table, texts=("what is it?",) * table.n_queries), alike)
+    options = ["--pipeline", pipeline, "--resamples", 0, "--quiet", "--json"]
+    ran = invoke("diagnose", alike, *options)
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["visibility"]["share"] == 1.0

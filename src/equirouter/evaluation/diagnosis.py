@@ -117,7 +117,7 @@ def diagnose(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
         table=_table(case.outcomes),
         models=_models(case),
-        visibility=duplicate_share(case.embeddings, case.outcomes.texts),
+        visibility=duplicate_share(case.embeddings, case.outcomes.texts, case.outcomes.image_paths),
         noise=_noise(case),
         routers=tuple(each for name, each in findings.items() if name not in ANCHORS),
         anchors=tuple(findings[name] for name in ANCHORS),

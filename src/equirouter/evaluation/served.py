@@ -7,14 +7,16 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
+from equirouter.deciding import strongest_first
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.protocol import stream
 from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
 from equirouter.pipeline import RoutingPipeline
-from equirouter.policy import BudgetPolicy, Policy
+from equirouter.policy import BudgetPolicy, InZone, Policy
 from equirouter.progress import Progress, silent
+from equirouter.stage import Stage
 
 __all__ = ["ServedQueries", "for_pipeline", "own_split"]
 
@@ -85,17 +87,10 @@ class ServedQueries:
         embeddings: (N, d) by the full stage's encoder, when they were made before.
         """
         if embeddings is None:
-            embeddings = encode_cached(
-                pipeline.stage.encoder,
-                outcomes.texts,
-                outcomes.images,
-                cache=cache,
-                progress=progress,
-            )
+            embeddings = _encoded(pipeline.stage, outcomes, cache, progress)
         early = None
         if pipeline.early_exit is not None:
-            cheap = pipeline.early_exit.stage.encoder
-            early = encode_cached(cheap, outcomes.texts, cache=cache, progress=progress)
+            early = _encoded(pipeline.early_exit.stage, outcomes, cache, progress)
         return cls(pipeline, embeddings, early)
 
     def take(self, rows: IntArray) -> "ServedQueries":
@@ -111,13 +106,23 @@ class ServedQueries:
 
     def choose(self, rule: Policy) -> IntArray:
         """The pipeline's choice (n,) under a policy; the cheap stage decides where it is sure."""
-        chosen = rule.choose(*self.pipeline.stage.numbers(self.embeddings, rule))
+        chosen = self._chosen(self.pipeline.stage, self.embeddings, rule)
         exit_ = self.pipeline.early_exit
         threshold = None if exit_ is None else exit_.thresholds.get(rule.setting)
         if exit_ is None or threshold is None or self.early is None:
             return chosen
-        numbers = exit_.stage.numbers(self.early, rule)
-        return np.where(rule.margin(*numbers) >= threshold, rule.choose(*numbers), chosen)
+        is_sure = rule.margin(*exit_.stage.numbers(self.early, rule)) >= threshold
+        return np.where(is_sure, self._chosen(exit_.stage, self.early, rule), chosen)
+
+    def _chosen(self, stage: Stage, embeddings: Float32Array, rule: Policy) -> IntArray:
+        """The choices of one stage; of far queries as the pipeline has it (OutOfDomain)."""
+        scores, costs = stage.numbers(embeddings, rule)
+        chosen = rule.choose(scores, costs)
+        if self.pipeline.by_strength is not None and stage.familiar is not None:
+            far = stage.familiar.far(embeddings)
+            ranked = rule.rank(scores[far], costs[far])
+            chosen[far] = strongest_first(ranked, self.pipeline.by_strength)[:, 0]
+        return chosen
 
     def sweep(
         self,
@@ -128,10 +133,23 @@ class ServedQueries:
         seed: int,
         resamples: int = 0,
     ) -> RouterSweep:
-        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
+        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy.
+
+        Where the pipeline has an indifference zone for the policy, the policy has it here too.
+        """
+        if self.pipeline.zones is not None:
+            rule = InZone(rule, self.pipeline.zones[rule.setting])
         scores, costs = self.pipeline.stage.numbers(self.embeddings, rule)
         points = rule.points(scores, costs, N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
         rng = stream(seed, "bootstrap")
         measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)
         return RouterSweep(points, chosen, measured)
+
+
+def _encoded(
+    stage: Stage, outcomes: Outcomes, cache: EmbeddingCache | None, progress: Progress
+) -> Float32Array:
+    """All queries as the stage's encoder reads them: an encoder of text reads the texts alone."""
+    images = outcomes.images if stage.encoder.accepts_images else None
+    return encode_cached(stage.encoder, outcomes.texts, images, cache=cache, progress=progress)
