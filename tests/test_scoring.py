@@ -14,6 +14,7 @@ from equirouter import __version__
 from equirouter.cost import CostModel
 from equirouter.errors import ConfigError, DataError
 from equirouter.routers import Router, make_router
+from equirouter.routers.base import DescriptionRouter
 from equirouter.routers.scale import LineScale, LogisticScale, Scale
 from equirouter.scoring import LARGE_POOL, Scorer, decision_graph, export_decision
 from equirouter.testing import make_toy
@@ -28,6 +29,17 @@ NETWORKS = {
     "equirouter:trunk=[13,7]:head_width=5:model_width=3": 3,  # no width is a multiple of 8
     "equirouter:trunk=[64]:head_width=64": MANY,
     "mlp:hidden=20": 3,
+    "linear": 3,
+    "svm": 3,
+    "embedllm": MANY,
+    "embedllm:original": 3,
+    "routerdc": 3,
+    "routerdc:original": MANY,
+    "avengerspro:n_clusters=9": 3,
+    "mirt": 3,
+    "nirt": 3,
+    "graphrouter": 3,
+    "causal": 3,
 }
 OUTPUTS = ["scores", "predicted_cost_usd"]
 
@@ -37,7 +49,9 @@ def fitted(spec: str, n_models: int = 3, width: int = 6) -> tuple[Router, CostMo
     router = make_router(spec)
     if "epochs" in router.settings:
         router.epochs = 2  # type: ignore[attr-defined]
-    router.fit(*toy, rng=np.random.default_rng(0))
+    described = np.random.default_rng(1).standard_normal((n_models, width), dtype=np.float32)
+    more = {"descriptions": described} if isinstance(router, DescriptionRouter) else {}
+    router.fit(*toy, **more, rng=np.random.default_rng(0))
     cost_model = CostModel(hidden=24, epochs=2)
     return router, cost_model.fit(toy.embeddings, toy.cost_usd, rng=np.random.default_rng(0))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["AvengersProRouter"]
 
@@ -126,6 +129,18 @@ class AvengersProRouter(Router):
         weight /= weight.sum(axis=1, keepdims=True)
         weighted = weight[:, :, None] * self.values_[nearest]  # (N, n_nearest, K)
         return np.asarray(weighted.sum(axis=1), dtype=np.float32)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+        """The values of the nearest cluster; None where several clusters score a query."""
+        if min(self.n_nearest, len(self.centroids_)) > 1:
+            return None
+        # the distance orders centroids as their product with the query less half their squares does
+        level = -(self.centroids_ * self.centroids_).sum(axis=1) / 2
+        if self.value == "reciprocal_rank":  # there it is the product alone
+            level = np.zeros_like(level)
+        near = graph.affine("router.near", embeddings, self.centroids_, level)
+        place = graph.op("ArgMax", near, axis=1, keepdims=0)
+        return graph.op("Gather", graph.const("router.values", self.values_), place, axis=0)
 
     def _distance(self, queries: Float32Array) -> Float32Array:
         """Distances (N, C) of the queries to the centroids."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from equirouter.routers.base import (
     check_probabilities,
     check_training,
 )
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["EmbedLLMRouter"]
 
@@ -131,3 +134,17 @@ class EmbedLLMRouter(Router):
         else:
             logits = projected @ weights["models"].T + weights["bias"]
         return forward.sigmoid(logits)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """The projection and the logits; see Router.add_to_graph."""
+        weights, models = self.weights_, self.weights_["models"]
+        query = graph.affine(
+            "router.query", embeddings, weights["query.weight"], weights["query.bias"]
+        )
+        if self.classifier:
+            wrong, right = weights["classifier.weight"]
+            bias = weights["classifier.bias"][1] - weights["classifier.bias"][0]
+            models, offset = models * (right - wrong), np.full(len(models), bias)
+        else:
+            offset = weights["bias"]
+        return graph.op("Sigmoid", graph.affine("router.models", query, models, offset))

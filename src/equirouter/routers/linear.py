@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["ALPHAS", "LinearRouter", "ridge"]
 
@@ -94,6 +97,10 @@ class LinearRouter(Router):
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
         return np.asarray(embeddings @ self.coef_.T + self.intercept_, dtype=np.float32)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """The one product; see Router.add_to_graph."""
+        return graph.affine("router.out", embeddings, self.coef_, self.intercept_)
 
     @property
     def n_parameters(self) -> int:

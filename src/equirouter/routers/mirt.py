@@ -160,11 +160,15 @@ class MIRTRouter(DescriptionRouter):
         if self.training_:
             return None
         weights = self.weights_
-        linear = {
-            name: graph.op("MatMul", embeddings, graph.const(f"router.{name}", weight.T))
-            for name, weight in weights.items()
-            if name != "models"
-        }
-        alpha = graph.op("Softplus", linear["discrimination.weight"])
-        able = graph.op("MatMul", alpha, graph.const("router.models", weights["models"].T))
-        return graph.op("Sigmoid", graph.op("Sub", able, linear["difficulty.weight"]))
+        # ONNX Runtime works out a Softplus several numbers at a time, and the last ones otherwise:
+        # with abilities of 0 up to a multiple of 16 a row has the same bits wherever it stands
+        missing = -len(weights["discrimination.weight"]) % 16
+        wide = np.pad(weights["discrimination.weight"], ((0, missing), (0, 0)))
+        models = np.pad(weights["models"], ((0, 0), (0, missing)))
+
+        def product(x: str, name: str, weight: Float32Array) -> str:
+            return graph.affine(f"router.{name}", x, weight, np.zeros(len(weight)))
+
+        alpha = graph.op("Softplus", product(embeddings, "discrimination", wide))
+        difficulty = product(embeddings, "difficulty", weights["difficulty.weight"])
+        return graph.op("Sigmoid", graph.op("Sub", product(alpha, "models", models), difficulty))

@@ -15,6 +15,8 @@ from equirouter.routers.clusters import kmeans
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from equirouter.onnxgraph import OnnxGraph
+
 __all__ = ["RouterDCRouter"]
 
 SLOW = np.float32(0.1)  # of RouterDCNet, which a process that only decides cannot import
@@ -142,6 +144,20 @@ class RouterDCRouter(Router):
             queries = queries + SLOW * (queries @ self.weights_["turn"].T)
         cosine = _unit(queries) @ _unit(self.weights_["models"]).T
         return np.asarray(cosine / np.float32(self.temperature))
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """The turn of the query and the cosines; see Router.add_to_graph."""
+        queries = embeddings
+        if self.projection:
+            turn = SLOW * self.weights_["turn"]
+            moved = graph.affine("router.turn", queries, turn, np.zeros(len(turn)))
+            queries = graph.op("Add", queries, moved)
+        models = _unit(self.weights_["models"]) / np.float32(self.temperature)
+        product = graph.affine("router.models", queries, models, np.zeros(len(models)))
+        axis = graph.const("axis_1", np.array([1]))
+        length = graph.op("ReduceL2", queries, axis)  # (N, 1)
+        least = graph.const("router.least", np.float32(1e-12))
+        return graph.op("Div", product, graph.op("Max", length, least))
 
     def _loss_of(self, network: "nn.Module", batch: "Sequence[Tensor]") -> "Tensor":
         from equirouter.routers.routerdc_network import sample_llm_loss, sample_sample_loss

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from equirouter.errors import ConfigError, FitError
 from equirouter.extras import require
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["SVMRouter"]
 
@@ -112,6 +115,10 @@ class SVMRouter(Router):
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Scores (N, K), not limited to the range of performance."""
         return np.asarray(embeddings @ self.coef_.T + self.intercept_, dtype=np.float32)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """The one product; see Router.add_to_graph."""
+        return graph.affine("router.out", embeddings, self.coef_, self.intercept_)
 
     def _check(self) -> None:
         if self.loss not in ("squared", "absolute"):
