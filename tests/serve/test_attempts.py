@@ -392,3 +392,15 @@ def test_a_provider_that_repeats_its_key_does_not_give_it_away(
             assert await response.json() == {"error": {"message": "odd: Authorization: Bearer ***"}}
 
     asyncio.run(run())
+
+
+def test_where_an_upstream_is_stays_in_the_log() -> None:
+    async def run() -> None:
+        async with running(upstreams={"a": {"base_url": "http://127.0.0.1:9/v1"}}) as here:
+            response = await here.chat("a")
+            assert response.status == 502
+            assert "a: cannot be reached" in (await response.json())["error"]["message"]
+            assert "127.0.0.1" not in await response.text()
+            assert "127.0.0.1:9" in (here.record.attempts[-1].error or "")
+
+    asyncio.run(run())

@@ -15,7 +15,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.errors import GatewayError, PassedOnError
 from equirouter.serve.parts import Ticket
 from equirouter.serve.pool import Route
-from equirouter.serve.records import Control, Key, Plan, RequestRecord, Tokens, usd
+from equirouter.serve.records import Attempt, Control, Key, Plan, RequestRecord, Tokens, usd
 from equirouter.serve.relay import Relay, answer_text
 from equirouter.serve.usage import cost_nusd, reported
 
@@ -264,7 +264,7 @@ class Exchange:
         return GatewayError(
             status,
             "no upstream answered: "
-            + "; ".join(f"{one.model}: {one.error or one.outcome}" for one in record.attempts),
+            + "; ".join(f"{one.model}: {_why(one)}" for one in record.attempts),
             type_="upstream_error",
             code="upstream_timeout" if status == 504 else "upstream_failed",
             headers=headers,
@@ -278,6 +278,13 @@ class Exchange:
 
     def _ms(self) -> float:
         return (time.perf_counter() - self._start) * 1000.0
+
+
+def _why(failed: Attempt) -> str:
+    """Why a call failed, for the client: not where the upstream is, which the log says."""
+    if failed.outcome == "connect":
+        return "cannot be reached"
+    return failed.error or failed.outcome
 
 
 def _figure(amount_usd: float) -> str:
