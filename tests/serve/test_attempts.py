@@ -41,6 +41,7 @@ async def shown(response: aiohttp.ClientResponse) -> dict[str, Any]:
         (fake.error(400, code="context_length_exceeded"), "status", 400),
         (fake.dropped(), "broken", None),
         (fake.raw(b"{]", headers={"Content-Type": "application/json"}), "broken", None),
+        (fake.raw(b"<p>Soon</p>", headers={"Content-Type": "text/html"}), "broken", None),
         (fake.document({"error": {"message": "quota"}}), "broken", None),
         (fake.raw(b"", status=302, headers={"Location": "/v1/elsewhere"}), "status", 502),
     ],

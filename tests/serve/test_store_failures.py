@@ -144,6 +144,12 @@ def test_a_clock_that_jumps_refills_nothing(store_url: str) -> None:
         refused = await store.ledger.reserve(key.id, 1, request_id="x")
         assert isinstance(refused, Refusal)
         assert refused.reason == "budget"
+        now[0] += 400 * 86_400.0
+        assert len(await ask(store, key, 20)) == 10  # once, while nobody can know better
+        now[0] -= 400 * 86_400.0
+        assert await ask(store, key, 20) == []
+        now[0] += 2 * 86_400.0  # and the next day without an account is one as any other
+        assert len(await ask(store, key, 20)) == 10
 
     with_store(store_url, work, lambda: now[0])
 

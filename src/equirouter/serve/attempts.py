@@ -225,6 +225,8 @@ def _check_stream(answer: Answer, first: bytes) -> None:
         raise UpstreamError("broken", "an empty stream")
     if answer.content_type.startswith("application/json"):
         raise UpstreamError("broken", "a JSON document where a stream was asked for")
+    if answer.content_type.startswith("text/html"):
+        raise UpstreamError("broken", "a page where a stream was asked for")
     error = first_error(first)
     if error is not None:
         raise UpstreamError("broken", "the stream began with an error", body=_as_error(error))

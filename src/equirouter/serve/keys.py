@@ -15,7 +15,7 @@ import orjson
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, UnknownNameError
-from equirouter.serve.limits import first_day
+from equirouter.serve.limits import first_day, last_day
 from equirouter.serve.records import Key
 from equirouter.serve.store.rows import clean
 from equirouter.serve.store.tables import accounts, keys
@@ -184,7 +184,10 @@ def spend_of(connection: sa.Connection, key_id: str) -> list[Spend]:
 def _stored(connection: sa.Connection, row: Any, now: float) -> StoredKey:  # noqa: ANN401
     key = _key(row)
     running = first_day(key.period, now)
-    spends = [one for one in spend_of(connection, key.id) if one.period == key.period]
+    last = last_day(now)
+    spends = [
+        one for one in spend_of(connection, key.id) if one.period == key.period and one.day <= last
+    ]
     spend = spends[0] if spends and spends[0].day >= running else None
     return StoredKey(key, row["shown"], row["created_at"], row["revoked_at"], spend)
 

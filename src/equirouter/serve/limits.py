@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["Account", "Ask", "Refusal", "Window", "decide", "first_day", "roll"]
+__all__ = ["Account", "Ask", "Refusal", "Window", "decide", "first_day", "last_day", "roll"]
 
 _MINUTE, _DAY = 60, 86_400
+_MOST_DAYS_AHEAD = 62
 _MOST_AHEAD = 60  # minutes; the clocks of the gateway's machines differ by less
 
 
@@ -102,6 +103,15 @@ def first_day(period: Literal["day", "month"], now: float) -> int:
         return int(now // _DAY)
     today = datetime.fromtimestamp(now, UTC)
     return (today.date().replace(day=1) - datetime.fromtimestamp(0, UTC).date()).days
+
+
+def last_day(now: float) -> int:
+    """The last day on which a period may begin that is taken to be running, see first_day.
+
+    A clock that goes back opens no earlier period; but one that begins later than this was opened
+    by a clock that was far ahead, and must not be the last one for years.
+    """
+    return int(now // _DAY) + _MOST_DAYS_AHEAD
 
 
 def roll(window: Window, now: float) -> Window:

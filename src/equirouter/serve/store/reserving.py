@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equirouter.serve.limits import Account, Ask, Refusal, Window, decide
+from equirouter.serve.limits import Account, Ask, Refusal, Window, decide, last_day
 from equirouter.serve.store.books import ChangedError, Runner
 from equirouter.serve.store.tables import OPEN
 
@@ -32,7 +32,8 @@ def reserve(run: Runner, worker: int, grants: Sequence[Grant], now: float) -> li
     """
     ids = sorted({grant.key_id for grant in grants})
     run.lock(ids)
-    found = {row[0]: _account(row) for row in run.rows("read", {"ids": run.listed(ids)})}
+    asked_of = {"ids": run.listed(ids), "last_day": last_day(now)}
+    found = {row[0]: _account(row) for row in run.rows("read", asked_of)}
     before = {key_id: account.day for key_id, account in found.items()}
     refused = {i for i, grant in enumerate(grants) if grant.of and not _is_open(run, worker, grant)}
     asked = [grant for i, grant in enumerate(grants) if i not in refused]

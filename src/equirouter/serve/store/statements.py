@@ -121,10 +121,18 @@ def _give_back(column: sa.Column[int]) -> sa.Update:
 
 
 def _read() -> sa.Select[Any]:
-    """All that is known of keys: limits, the account of the latest period, the window."""
+    """All that is known of keys: limits, the account of the latest period, the window.
+
+    last_day: of periods that begin later a clock that was wrong has opened them.
+    """
+    last_day = sa.bindparam("last_day", type_=sa.BigInteger())
     newest = (
         sa.select(sa.func.max(accounts.c.day))
-        .where(accounts.c.key_id == keys.c.id, accounts.c.period == keys.c.period)
+        .where(
+            accounts.c.key_id == keys.c.id,
+            accounts.c.period == keys.c.period,
+            accounts.c.day <= last_day,
+        )
         .correlate(keys)
         .scalar_subquery()
     )
