@@ -49,9 +49,11 @@ def fitted(spec: str, n_models: int = 3, width: int = 6) -> tuple[Router, CostMo
     router = make_router(spec)
     if "epochs" in router.settings:
         router.epochs = 2  # type: ignore[attr-defined]
-    described = np.random.default_rng(1).standard_normal((n_models, width), dtype=np.float32)
-    more = {"descriptions": described} if isinstance(router, DescriptionRouter) else {}
-    router.fit(*toy, **more, rng=np.random.default_rng(0))
+    if isinstance(router, DescriptionRouter):
+        rows = np.random.default_rng(1).standard_normal((n_models, width), dtype=np.float32)
+        router.fit(*toy, descriptions=rows, rng=np.random.default_rng(0))
+    else:
+        router.fit(*toy, rng=np.random.default_rng(0))
     cost_model = CostModel(hidden=24, epochs=2)
     return router, cost_model.fit(toy.embeddings, toy.cost_usd, rng=np.random.default_rng(0))
 

@@ -22,6 +22,16 @@ def test_the_best_within_the_budget_and_ties_to_the_cheaper() -> None:
     assert BudgetPolicy(1.5).choose(SCORES, COSTS).tolist() == [0, 0]
 
 
+def test_of_the_cheapest_over_the_budget_the_best_answers() -> None:
+    scores, costs = np.array([[0.3, 0.8, 0.9]]), np.array([[2.0, 2.0, 3.0]])
+    assert BudgetPolicy(1.0).choose(scores, costs).tolist() == [1]
+    assert BudgetPolicy(1.0).rank(scores, costs).tolist() == [[1, -1, -1]]
+    assert BudgetPolicy().sweep(scores, costs, np.array([1.0, 2.0, 3.0])).tolist() == [[1, 1, 2]]
+    may = np.array([[True, False, True]])
+    assert BudgetPolicy(1.0).choose(scores, costs, may).tolist() == [0]
+    assert BudgetPolicy(1.0).choose(scores, costs, np.zeros((1, 3), dtype=bool)).tolist() == [-1]
+
+
 def test_nothing_fits_can_be_refused() -> None:
     policy = BudgetPolicy(1.5, when_nothing_fits="refuse")
     assert policy.choose(SCORES, COSTS).tolist() == [0, NOTHING_FITS]

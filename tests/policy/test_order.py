@@ -34,7 +34,7 @@ def by_hand(policy: Policy, scores: list[float], costs: list[float], may: list[b
     if isinstance(policy, BudgetPolicy):
         fitting = [column for column in columns if costs[column] <= policy.budget_usd]
         if not fitting and policy.when_nothing_fits == "cheapest":
-            fitting = sorted(columns, key=lambda column: costs[column])[:1]
+            fitting = sorted(columns, key=lambda column: (costs[column], -scores[column]))[:1]
         columns = fitting
     order = sorted(columns, key=lambda column: (-value[column], costs[column], column))
     return order + [NOTHING_FITS] * (len(scores) - len(order))

@@ -168,6 +168,20 @@ def test_no_choice_owes_more_than_the_carry_but_the_cheapest() -> None:
     assert forced.state.owed_usd == pytest.approx(0.1)  # what nothing cheaper could answer
 
 
+def test_free_models_are_paced_too() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.random((40, 3))
+    costs = np.tile([0.0, 0.0, 0.01], (40, 1))  # by the smallest target only the free ones
+    points = PacingPolicy().points(scores, costs, 5)
+    chosen = PacingPolicy().sweep(scores, costs, points)
+    assert chosen[:, 0].tolist() == scores[:, :2].argmax(axis=1).tolist()
+    assert (chosen[:, -1] == 2).any()
+    free = np.zeros((40, 3))
+    points = PacingPolicy().points(scores, free, 5)
+    chosen = PacingPolicy().sweep(scores, free, points)
+    assert (chosen == scores.argmax(axis=1)[:, None]).all()
+
+
 def test_queries_that_nobody_may_answer_count_for_nothing() -> None:
     pacer = Pacer(0.01, cap_usd=0.05)
     nobody = pacer.decide(np.ones(2), np.full(2, 0.01), np.zeros(2, dtype=bool))

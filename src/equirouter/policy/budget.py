@@ -24,8 +24,9 @@ class BudgetPolicy(Policy):
     """Highest score among models with predicted cost within the budget, ties to the cheaper.
 
     Eq. 1-3 on predictions. budget_usd: USD for one call, inf for no limit. when_nothing_fits:
-    "cheapest" takes the model with the lowest predicted cost although it is over the budget,
-    "refuse" chooses none (-1). Raises ConfigError for a budget that is not positive.
+    "cheapest" takes the model with the lowest predicted cost although it is over the budget, of
+    equal costs the one with the higher score; "refuse" chooses none (-1). Raises ConfigError for a
+    budget that is not positive.
     """
 
     setting = "budget_usd"
@@ -55,7 +56,7 @@ class BudgetPolicy(Policy):
         """The best column within the budget, ties to the cheaper; see Policy.choose."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
         chosen = best_column(scores, cost_usd, allowed & self.within(cost_usd))
-        self._answer_all(chosen, cost_usd, allowed)
+        self._answer_all(chosen, scores, cost_usd, allowed)
         return chosen
 
     def rank(
@@ -67,7 +68,7 @@ class BudgetPolicy(Policy):
         """Columns within the budget by score, ties to the cheaper; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
         ranked = columns_by_value(scores, cost_usd, allowed & self.within(cost_usd))
-        self._answer_all(ranked[:, 0], cost_usd, allowed)
+        self._answer_all(ranked[:, 0], scores, cost_usd, allowed)
         return ranked
 
     def within(self, predicted_cost_usd: RealArray) -> BoolArray:
@@ -77,14 +78,17 @@ class BudgetPolicy(Policy):
         limit = float(self.budget_usd) if self.budget_usd < LARGEST_FLOAT32 else math.inf
         return np.asarray(predicted_cost_usd <= limit)
 
-    def _answer_all(self, chosen: IntArray, cost_usd: RealArray, allowed: BoolArray) -> None:
+    def _answer_all(
+        self, chosen: IntArray, scores: RealArray, cost_usd: RealArray, allowed: BoolArray
+    ) -> None:
         """Put the cheapest allowed model, in place, where nothing was chosen; or refuse."""
         if self.when_nothing_fits == "refuse":
             return
         stuck = np.flatnonzero(chosen == NOTHING_FITS)
         if stuck.size:
-            some = allowed[stuck]
-            chosen[stuck] = best_column(-cost_usd[stuck], cost_usd[stuck], some)
+            costs = np.where(allowed[stuck], cost_usd[stuck], np.inf)
+            cheapest = allowed[stuck] & (costs == costs.min(axis=1, keepdims=True))
+            chosen[stuck] = best_column(scores[stuck], costs, cheapest)
 
     def objective(
         self,
@@ -112,7 +116,7 @@ class BudgetPolicy(Policy):
         few: one running maximum per query serves all budgets.
         """
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
-        by_cost = np.argsort(cost_usd, axis=1, kind="stable")
+        by_cost = np.lexsort((-scores, cost_usd))  # of equal costs the best first; so in choose
         sorted_scores = np.take_along_axis(scores, by_cost, axis=1)
         sorted_costs = np.take_along_axis(cost_usd, by_cost, axis=1)
         best = np.maximum.accumulate(sorted_scores, axis=1)

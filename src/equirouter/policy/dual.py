@@ -71,7 +71,8 @@ class Dual:
         The step of log lambda is proportional to the error against a target that is lower by what
         is owed, spread over the time in which it is to be paid back.
         """
-        error = cost_usd / self.spend_usd - 1.0
+        with np.errstate(over="ignore"):  # a target of next to nothing
+            error = cost_usd / self.spend_usd - 1.0
         owed = self._carried(self.owed + error)
         step = np.maximum(STEP, FIRST_STEP / np.sqrt(self.n_queries + 1.0))
         log_lambda = self._inside(self.log_lambda + step * (error + owed * step / DAMPING))
@@ -85,7 +86,8 @@ class Dual:
 
     def correct(self, more_usd: FloatArray) -> None:
         """A call that was counted before has cost more (T,) than was counted, or less."""
-        error = more_usd / self.spend_usd
+        with np.errstate(over="ignore"):
+            error = more_usd / self.spend_usd
         step = np.maximum(STEP, FIRST_STEP / np.sqrt(np.maximum(self.n_queries, 1.0)))
         self.owed = self._carried(self.owed + error)
         self.log_lambda = self._inside(self.log_lambda + step * error)
@@ -161,7 +163,8 @@ def within_carry(
 
     cost_usd, allowed: of one query, (1, K) or (T, K). owed, spend_usd (T,).
     """
-    fits = cost_usd / spend_usd[:, None] + owed[:, None] <= carry
+    with np.errstate(over="ignore"):
+        fits = cost_usd / spend_usd[:, None] + owed[:, None] <= carry
     cheapest = np.where(allowed, cost_usd, np.inf).argmin(axis=1)
     near = np.broadcast_to(allowed, fits.shape) & fits
     near[np.arange(len(near)), cheapest] = True

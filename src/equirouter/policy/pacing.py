@@ -77,7 +77,8 @@ class PacingPolicy(Policy):
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
         best = UtilityPolicy().choose(scores, cost_usd)
         most = float(cost_usd[np.arange(len(best)), best].mean())
-        return np.linspace(max(float(cost_usd.min(axis=1).mean()), math.ulp(0.0)), most, n)
+        least = float(cost_usd.min(axis=1).mean())
+        return np.maximum(np.linspace(least, most, n), math.ulp(0.0))
 
     def sweep(
         self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
