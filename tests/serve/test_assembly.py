@@ -8,6 +8,7 @@ import pytest
 
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
+from tests.serve.gateways import PRICE
 
 BODY = {"model": "a", "messages": [{"role": "user", "content": "Hi"}]}
 COST_USD = 0.00004  # of every answer of the fake provider: see test_completions.py
@@ -150,6 +151,19 @@ def test_each_database_answers_what_administrators_ask(tmp_path: Path, store_url
             assert named[0] == 201
             assert (await here.ask("POST", "/v1/feedback", key=admin, json=said))[0] == 404
             assert (await here.ask("GET", "/admin/decisions/a%00b", key=admin))[0] == 404
+
+    asyncio.run(run())
+
+
+def test_who_has_no_key_is_not_told_the_models_of_the_pool(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(
+            tmp_path, models={"secret-7b": {"upstream": "a", "price": PRICE}}
+        ) as here:
+            key = await here.new_key(is_admin=True)
+            for sent, told in ((key, True), (None, False), ("eq-wrong", False)):
+                status, document = await here.ask("GET", "/openapi.json", key=sent)
+                assert (status, "secret-7b" in str(document)) == (200, told)
 
     asyncio.run(run())
 

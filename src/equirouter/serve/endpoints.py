@@ -159,9 +159,14 @@ async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamRespons
     return web.Response(body=text, headers={"Content-Type": content_type})
 
 
-async def openapi(gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
-    """GET /openapi.json."""
-    return json_response(openapi_document([*VIRTUAL_MODELS[:1], *gateway.settings.models]))
+async def openapi(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /openapi.json: without a key too, but then without the names of the pool."""
+    try:
+        await authorized(gateway, request)
+        names = [*gateway.settings.models]
+    except GatewayError:
+        names = []
+    return json_response(openapi_document([*VIRTUAL_MODELS[:1], *names]))
 
 
 async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
