@@ -118,6 +118,25 @@ def test_calls_per_minute_are_limited_in_every_window() -> None:
     asyncio.run(run())
 
 
+def test_a_probe_that_hangs_does_not_keep_the_circuit_open() -> None:
+    async def run() -> None:
+        clock = Clock()
+        one = guard(clock)
+        failed(one, 3)
+        clock.now += 10
+        await one.enter(0)  # nothing is heard of it
+        clock.now += 9
+        with pytest.raises(RefusedError, match="a probe is under way"):
+            await one.enter(0)
+        clock.now += 1
+        await one.enter(0)
+        one.leave()
+        one.judge(True)
+        assert state(one) == "closed"
+
+    asyncio.run(run())
+
+
 def test_a_call_that_is_not_made_takes_nothing_of_the_rate() -> None:
     async def run() -> None:
         one = guard(Clock(), requests_per_minute=2, max_concurrency=1)

@@ -29,7 +29,8 @@ class Guard:
 
     The circuit opens after breaker_failures failures in a row and lets nothing through for
     breaker_seconds. Then one call is let through as a probe: it closes the circuit or opens it for
-    as long again. clock: seconds that only go forward. told: hears of every change of state.
+    as long again. A probe that takes longer than that is no reason to wait: the next one follows.
+    clock: seconds that only go forward. told: hears of every change of state.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Guard:
         self._clock = clock
         self._failures = 0
         self._open_until: float | None = None
-        self._is_probing = False
+        self._probing_until: float | None = None
         self._slots = (
             None
             if settings.max_concurrency is None
@@ -63,10 +64,12 @@ class Guard:
         """None if a call would be let through by the circuit, else the reason."""
         if self._open_until is None:
             return None
-        left = self._open_until - self._clock()
+        now = self._clock()
+        left = self._open_until - now
         if left > 0:
             return f"circuit open for {left:.1f} s after {self._failures} failures in a row"
-        return "circuit half-open, a probe is under way" if self._is_probing else None
+        is_probing = self._probing_until is not None and now < self._probing_until
+        return "circuit half-open, a probe is under way" if is_probing else None
 
     async def enter(self, wait_seconds: float) -> None:
         """Take a slot for one call, waiting at most so long. Raises RefusedError.
@@ -79,13 +82,13 @@ class Guard:
             raise RefusedError(reason, max(left, 1.0))
         is_probe = self._open_until is not None
         if is_probe:
-            self._is_probing = True
+            self._probing_until = self._clock() + self._settings.breaker_seconds
             self._told("half-open")
         try:
             await self._take_turn(wait_seconds)
         except BaseException:
             if is_probe:
-                self._is_probing = False
+                self._probing_until = None
             raise
 
     def leave(self) -> None:
@@ -95,7 +98,7 @@ class Guard:
 
     def judge(self, is_healthy: bool | None) -> None:
         """What the call says about the upstream; None: nothing, the client hung up."""
-        was_probe, self._is_probing = self._is_probing, False
+        was_probe, self._probing_until = self._probing_until is not None, None
         if is_healthy:
             self._failures = 0
             if self._open_until is not None:
