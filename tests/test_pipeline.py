@@ -217,6 +217,19 @@ def test_fallbacks_and_fit_follow_from_scores_and_costs(made: RoutingPipeline) -
     assert (over.model, over.fits, over.fallbacks) == (min(costs, key=costs.__getitem__), False, ())
 
 
+def test_a_share_of_nothing_is_not_promised() -> None:
+    table = make_table()
+    free = np.array(table.cost_usd)
+    free[:, 2] = 0.0
+    nothing = dataclasses.replace(table, performance=np.zeros(free.shape))
+    for wrong, words in (
+        (dataclasses.replace(table, cost_usd=free), "strongest model cost nothing on the 12"),
+        (nothing, "mean performance of 0 on the 12"),
+    ):
+        with pytest.raises(DataError, match=words):
+            fit_pipeline(wrong, HashingEncoder(), router="linear", quality=0.2, resamples=0)
+
+
 def test_no_query_gives_no_decision(made: RoutingPipeline) -> None:
     assert made.decide_many([]) == []
 

@@ -121,6 +121,18 @@ def test_equal_means_go_to_the_cheaper_and_to_the_stronger() -> None:
     assert free.models[free.cheapest] == "large"
 
 
+def test_rounding_of_a_mean_breaks_no_tie() -> None:
+    # 0.1, 0.2 and 0.3 in two orders: one mean, which as a sum is 0.6000000000000001 or 0.6
+    scores = [0.1, 0.2, 0.3]
+    for order in ((scores, scores[::-1]), (scores[::-1], scores)):
+        performance = np.array(order).T
+        assert performance[:, 0].mean() != performance[:, 1].mean()
+        alike = make(performance=performance, cost_usd=[[5.0, 4.0], [5.0, 4.0], [5.0, 4.0]])
+        assert alike.models[alike.strongest] == "large"  # the cheaper
+        alike = make(performance=[[0.5, 0.6]] * 3, cost_usd=np.array(order).T)
+        assert alike.models[alike.cheapest] == "large"  # the stronger
+
+
 @pytest.mark.parametrize(
     "changes",
     [

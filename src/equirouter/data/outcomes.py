@@ -13,6 +13,8 @@ from equirouter.errors import DataError
 
 __all__ = ["Description", "Outcomes"]
 
+ROUNDING = 1e-12  # relative
+
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
@@ -100,13 +102,13 @@ class Outcomes:
     def strongest(self) -> int:
         """Column of the model with the highest mean performance; a tie goes to the cheaper."""
         performance, cost_usd = self._means()
-        return int(np.lexsort((cost_usd, -performance))[0])
+        return _first(-performance, cost_usd)
 
     @cached_property
     def cheapest(self) -> int:
         """Column of the model with the lowest mean cost; a tie goes to the stronger."""
         performance, cost_usd = self._means()
-        return int(np.lexsort((-performance, cost_usd))[0])
+        return _first(cost_usd, -performance)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -165,6 +167,16 @@ class Outcomes:
         """Per-model means, over complete rows where there are any, so that they compare."""
         rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
         return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
+
+
+def _first(means: FloatArray, then: FloatArray) -> int:
+    """The column of the lowest mean; of means that are equal but for rounding, the lowest `then`.
+
+    The same numbers added up in another order differ in their last bits.
+    """
+    lowest = float(means.min())
+    equal = means <= lowest + ROUNDING * abs(lowest)
+    return int(np.where(equal, then, np.inf).argmin())
 
 
 @dataclass(frozen=True)

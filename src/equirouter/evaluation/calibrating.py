@@ -59,13 +59,21 @@ def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
 def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
     """What each operating point did on the validation part, in shares of the strongest model."""
     part = stages.full.part("validation")
-    for what, table in (("performance", part.performance), ("cost_usd", part.cost_usd)):
-        mean = float(table[:, strongest].mean())
-        if mean <= 0:
-            raise DataError(
-                f"the strongest model has a mean {what} of {mean:g} on the {len(part.rows)} "
-                "validation queries, so no share of it can be promised; more rows are needed"
-            )
+    performance, cost_usd = (
+        float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
+    )
+    if performance <= 0:
+        raise DataError(
+            f"the strongest model has a mean performance of {performance:g} on the "
+            f"{len(part.rows)} validation queries, so no share of it can be promised; more rows "
+            "are needed, or a scale on which higher is better and 0 is the least"
+        )
+    if cost_usd <= 0:
+        raise DataError(
+            f"the calls of the strongest model cost nothing on the {len(part.rows)} validation "
+            "queries, so no other model can save money at a share of its performance; give what "
+            "its calls cost in cost_usd, or leave it out"
+        )
     chosen, points = stages.choices(rule, "validation")
     return calibrate(
         chosen,
