@@ -103,3 +103,12 @@ def test_what_is_no_whole_image_is_named(content: bytes | str, tmp_path: Path) -
 def test_another_preprocessing_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"preprocessor_config\.json: .*expected"):
         read(PREPROCESSOR | changes)
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (1, 60_000)).save(
+        tmp_path / "line.png"
+    )  # some bytes; resized, 246 million pixels
+    wide = read(CLIP | {"size": {"shortest_edge": 64}})
+    with pytest.raises(DataError, match="1 x 60000 pixels, too long and narrow"):
+        read_pixels(str(tmp_path / "line.png"), wide)

@@ -19,6 +19,7 @@ __all__ = ["PREPROCESSING_VERSION", "Preprocessing", "read_pixels"]
 PREPROCESSING_VERSION = 1
 """Raised by every change here that may change a pixel."""
 
+_MOST_PIXELS = 89_478_485  # beyond it Pillow calls an image a decompression bomb
 _BILINEAR, _BICUBIC = 2, 3  # Pillow's numbers, as the configuration files have them
 _FILTERS = (_BILINEAR, _BICUBIC)
 
@@ -70,12 +71,17 @@ class Preprocessing:
         )
 
     def pixels(self, image: "Image") -> Float32Array:
-        """(1, 3, size, size) of an RGB image."""
+        """(1, 3, size, size) of an RGB image.
+
+        Raises ValueError for one that is so long and narrow that it would fill the memory.
+        """
         width, height = image.size
         target = (self.size, self.size)
         if self.shortest_edge is not None:
             edge, short = self.shortest_edge, min(width, height)
             target = (int(edge * width / short), int(edge * height / short))
+            if target[0] * target[1] > _MOST_PIXELS:
+                raise ValueError(f"{width} x {height} pixels, too long and narrow to be resized")
         resized = image if image.size == target else image.resize(target, self.resample)
         left, top = ((side - self.size) // 2 for side in resized.size)
         cut = resized.crop((left, top, left + self.size, top + self.size))  # black where it ends
