@@ -112,3 +112,25 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None
     wide = read(CLIP | {"size": {"shortest_edge": 64}})
     with pytest.raises(DataError, match="1 x 60000 pixels, too long and narrow"):
         read_pixels(str(tmp_path / "line.png"), wide)
+
+
+def test_no_picture_makes_pillow_run_a_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[object] = []
+
+    def ghostscript(*given: object, **_: object) -> object:
+        ran.append(given)
+        return Image.new("RGB", (8, 8)).im
+
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", ghostscript)
+    Image.new("RGB", (8, 8)).save(tmp_path / "odd.png", format="EPS")
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        read_pixels(str(tmp_path / "odd.png"), read(CLIP))
+    assert ran == []
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_the_formats_that_are_read(tmp_path: Path, form: str) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "picture", format=form)
+    assert read_pixels(str(tmp_path / "picture"), read(CLIP)).shape == (1, 3, 32, 32)

@@ -20,6 +20,8 @@ PREPROCESSING_VERSION = 1
 """Raised by every change here that may change a pixel."""
 
 _MOST_PIXELS = 89_478_485  # beyond it Pillow calls an image a decompression bomb
+# Clients of the gateway send images, too: none is of a format for which Pillow runs a program.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _BILINEAR, _BICUBIC = 2, 3  # Pillow's numbers, as the configuration files have them
 _FILTERS = (_BILINEAR, _BICUBIC)
 
@@ -101,7 +103,7 @@ def read_pixels(path: str, preprocessing: Preprocessing) -> Float32Array:
     pillow = require("PIL.Image", extra="vision", purpose="read images")
     ops = require("PIL.ImageOps", extra="vision", purpose="read images")
     try:
-        with pillow.open(path) as file:
+        with pillow.open(path, formats=_FORMATS) as file:
             upright = ops.exif_transpose(file)
             return preprocessing.pixels(_rgb(upright, pillow))
     except FileNotFoundError as error:
