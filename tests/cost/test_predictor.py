@@ -41,6 +41,14 @@ def test_missing_costs_take_no_part_and_a_constant_cost_is_exact() -> None:
     np.testing.assert_allclose(predicted, 0.002, rtol=1e-12)
 
 
+def test_a_model_without_a_known_cost_is_named_as_that() -> None:
+    toy = make_toy(n=50, missing=0.0)
+    cost_usd = toy.cost_usd.copy()
+    cost_usd[:, 1] = np.nan
+    with pytest.raises(DataError, match="model 1 has no cost_usd in the training part"):
+        fit(toy.embeddings, cost_usd)
+
+
 def test_the_error_by_hand() -> None:
     toy = make_toy(n=60, missing=0.0)
     model = fit(toy.embeddings, toy.cost_usd, epochs=1)

@@ -37,7 +37,7 @@ class CostModel(CostPredictor):
         rng: np.random.Generator,
     ) -> Self:
         """Learn from embeddings (N, d) and cost_usd (N, K), NaN = not known. Returns self."""
-        check_training(embeddings, cost_usd, cost_usd)
+        check_training(embeddings, np.zeros(np.shape(cost_usd)), cost_usd)
         self._learn(embeddings, cost_usd, validation, rng)
         self._factors = None
         return self

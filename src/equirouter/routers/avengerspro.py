@@ -10,6 +10,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
+from equirouter.routers.forward import product
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class AvengersProRouter(Router):
     def _distance(self, queries: Float32Array) -> Float32Array:
         """Distances (N, C) of the queries to the centroids."""
         if self.value == "reciprocal_rank":
-            return np.asarray(1 - queries @ self.centroids_.T)
+            return np.asarray(1 - product(queries, self.centroids_))
         squared = squared_distance(queries, self.centroids_)
         squared += (queries * queries).sum(axis=1, keepdims=True)
         return np.asarray(np.sqrt(np.maximum(squared, 0)))

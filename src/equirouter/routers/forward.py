@@ -6,7 +6,17 @@ import numpy as np
 
 from equirouter.arrays import Float32Array
 
-__all__ = ["gelu", "layer_norm", "linear", "mlp", "over_pairs", "sigmoid", "softmax", "softplus"]
+__all__ = [
+    "gelu",
+    "layer_norm",
+    "linear",
+    "mlp",
+    "over_pairs",
+    "product",
+    "sigmoid",
+    "softmax",
+    "softplus",
+]
 
 Weights = Mapping[str, Float32Array]
 LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
@@ -17,6 +27,14 @@ _GELU_SCALE = np.float32(np.sqrt(2.0 / np.pi))
 def linear(weights: Weights, name: str, x: Float32Array) -> Float32Array:
     """The affine layer `name`, x @ W.T + b: (N, in) -> (N, out)."""
     return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+
+
+def product(x: Float32Array, weight: Float32Array) -> Float32Array:
+    """The product x @ weight.T, (N, in) -> (N, out), with one and the same bits for a row anywhere.
+
+    einsum adds up each pair of rows by itself, in one order; a matrix product does not promise it.
+    """
+    return np.asarray(np.einsum("ni,oi->no", x, weight))
 
 
 def gelu(x: Float32Array) -> Float32Array:

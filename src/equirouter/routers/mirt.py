@@ -132,9 +132,10 @@ class MIRTRouter(DescriptionRouter):
         """Predicted performance (N, K), between 0 and 1."""
         weights = self.weights_
         x = self._warmed(embeddings.astype(np.float32, copy=False))
-        alpha = forward.softplus(x @ weights["discrimination.weight"].T)  # (N, abilities)
-        logits = alpha @ weights["models"].T - x @ weights["difficulty.weight"].T
-        return forward.sigmoid(logits)
+        # (N, abilities)
+        alpha = forward.softplus(forward.product(x, weights["discrimination.weight"]))
+        logits = forward.product(alpha, weights["models"])
+        return forward.sigmoid(logits - forward.product(x, weights["difficulty.weight"]))
 
     def _warmed(self, x: Float32Array) -> Float32Array:
         """(N, d), each moved towards the mean of its nearest training queries."""
