@@ -1,5 +1,6 @@
 """A stream of events on its way through: the bytes stay, however they were cut up."""
 
+import tracemalloc
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -120,3 +121,17 @@ def test_an_error_event_is_one_event() -> None:
     sent = error_event({"error": {"message": "a\n\nb"}})
     assert sent.count(b"\n\n") == 1
     assert orjson.loads(sent.removeprefix(b"data: ")) == {"error": {"message": "a\n\nb"}}
+
+
+@pytest.mark.parametrize("said", [b"a", b"\\n"])
+def test_a_long_event_takes_no_more_memory_than_itself(said: bytes) -> None:
+    text = said * (1_000_000 // len(said))
+    event = b'data: {"model": "x", "choices": [{"delta": {"content": "' + text + b'"}}]}\n\n'
+    reader = StreamReader(model="y")
+    tracemalloc.start()
+    try:
+        assert reader.feed(event) == event.replace(b'"x"', b'"y"')
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert reader.output_bytes == 1_000_000

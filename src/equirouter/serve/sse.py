@@ -6,6 +6,7 @@ taken out is the usage which only the gateway asked for.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -17,15 +18,17 @@ _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _TOLD = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[{"]|type"\s*:\s*"(?:response|error))')
 _ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 _OVER = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"error"')
+# What stands between the quotes of a string. Possessive, as it has nothing to come back to: else
+# every character of it would be remembered, some 130 bytes each.
+_INSIDE = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _TEXT = {
     "chat.completions": re.compile(
-        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*'
-        rb'"((?:[^"\\]|\\.)*)"'
+        rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*"(%b)"' % _INSIDE
     ),
-    "responses": re.compile(rb'"delta"\s*:\s*"((?:[^"\\]|\\.)*)"'),
+    "responses": re.compile(rb'"delta"\s*:\s*"(%b)"' % _INSIDE),
 }
-_MODEL = re.compile(rb'("model"\s*:\s*)"(?:[^"\\]|\\.)*"')
-_BOUNDARY = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+_MODEL = re.compile(rb'("model"\s*:\s*)"%b"' % _INSIDE)
+_BOUNDARY = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 _LONGEST_BOUNDARY = 4
 
 
@@ -113,9 +116,7 @@ class StreamReader:
         if b'"usage"' in events or any(sign in events for sign in _OVER):
             events = self._read(events)
         if self._model is not None:
-            events = b"".join(
-                _MODEL.sub(self._model, event, count=1) for event in _BOUNDARY.split(events)
-            )
+            events = b"".join(_MODEL.sub(self._model, event, count=1) for event in _each(events))
         return events
 
     def _read(self, events: bytes) -> bytes:
@@ -147,8 +148,8 @@ class StreamReader:
         return document.get("choices") == []
 
     def _collect(self, events: bytes) -> None:
-        for event in _BOUNDARY.split(events):
-            document = _document(event) if event else None
+        for event in _each(events):
+            document = _document(event)
             if document is None:
                 continue
             delta = document.get("delta")
@@ -184,11 +185,21 @@ def first_error(events: bytes) -> object:
     """The error that a stream begins with, None if it begins with something else."""
     if b'error"' not in events and b'"response.failed"' not in events:
         return None
-    for event in _BOUNDARY.split(events):
-        document = _document(event) if event else None
+    for event in _each(events):
+        document = _document(event)
         if document is not None:
             return error_in(document)
     return None
+
+
+def _each(events: bytes) -> Iterator[bytes]:
+    """The events, each with the empty line after it; all bytes are in one of them."""
+    start = 0
+    for found in _BOUNDARY.finditer(events):
+        yield events[start : found.end()]
+        start = found.end()
+    if start < len(events):
+        yield events[start:]
 
 
 def _document(event: bytes) -> dict[str, Any] | None:
