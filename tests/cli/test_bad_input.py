@@ -36,6 +36,10 @@ TABLES = {
         lines(head="query_id,query,task,a,b", rows=["q,text,t,0,1"]),
         "t.csv: there are no cost columns; a table with one row per query needs 'MODEL|total_cost'",
     ),
+    "semicolons": (
+        b"query_id;query;task;a;a|total_cost\nq;text;t;1;0.1",
+        "expected commas between the columns, and not semicolons or tabs",
+    ),
     "a model without a cost": (
         lines(head="query_id,query,task,a,b,a|total_cost", rows=["q,text,t,0,1,0.1"]),
         "model 'b' has performance but no cost column 'b|total_cost'; add it, or leave the model",
@@ -95,7 +99,10 @@ def test_a_table_that_cannot_be_used(command: str, case: str, tmp_path: Path) ->
 
 
 NAMES = {
-    "a missing file": (["bench", "mine.csv"], "mine.csv: no file of that path was found"),
+    "a missing file": (
+        ["bench", "mine.csv"],
+        "mine.csv: no file of that path was found; data sets",
+    ),
     "an unknown data set": (
         ["bench", "routerbench-5shots"],
         "no data set named 'routerbench-5shots': did you mean 'routerbench-5shot'?",

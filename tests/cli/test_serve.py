@@ -59,6 +59,10 @@ def test_check_says_what_would_be_served(tmp_path: Path) -> None:
     [
         ("", "", "models.m: no price is set"),
         ("speed = 1", PRICE, "upstreams.u.speed"),
+        ("speeed_limit = 1", PRICE, "upstreams.u.speeed_limit: no such setting: known: base_url, "),
+        ("max_concurency = 1", PRICE, "did you mean 'max_concurrency'?"),
+        ("", "price = { input = 1, outputs = 2 }", "models.m.price.outputs: no such setting: did"),
+        ("", PRICE + "\n[severs]", "severs: no such setting: did you mean 'server'? known: server"),
         ("", 'kind = "poem"', "models.m.kind"),
         ('api_key_env = "NOT_SET_ANYWHERE"', PRICE, "NOT_SET_ANYWHERE is not set"),
         ('api_key_file = "nowhere.key"', PRICE, "nowhere.key"),
@@ -75,7 +79,7 @@ def test_what_is_wrong_is_said_with_its_place(
 @pytest.mark.parametrize(
     ("upstream", "says"),
     [
-        ('api_key = "sk-written-here"', "upstreams.u.api_key"),
+        ('api_key = "sk-written-here"', "did you mean 'api_key_env'?"),
         ('base_url = "htp://me:sk-written-here@127.0.0.1/v1"', "has a password in it"),
     ],
 )

@@ -61,6 +61,24 @@ async def ran(module: str, *arguments: object, cwd: Path | None = None) -> tuple
     return process.returncode, out.decode()
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/chat/completions", "/v1/chat/completions is meant? The base URL of a client ends in"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions is meant? The base URL"),
+        ("/v1/completions", "/openapi.json says what there is"),
+    ],
+)
+def test_a_wrong_path_says_which_may_be_meant(tmp_path: Path, path: str, says: str) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            status, found = await here.ask("POST", path, json={})
+            assert status == 404
+            assert says in found["error"]["message"]
+
+    asyncio.run(run())
+
+
 def test_every_path_is_in_the_document(tmp_path: Path) -> None:
     async def run() -> None:
         async with assembled(tmp_path) as here:

@@ -74,6 +74,7 @@ def test_a_named_model_has_a_plan_of_its_own(planned: Planned) -> None:
     ("body", "control", "key", "status", "says"),
     [
         ({"model": "huge"}, Control(), None, 404, "no model 'huge'; the models are small, middle"),
+        ({"model": "auto"}, Control(), None, 404, "equirouter/auto decides"),
         ({"model": "large"}, Control(), Key("k", "k", models=frozenset({"small"})), 403, "large"),
         ({}, Control(exclude=frozenset({"larg"})), None, 400, "exclude: no model larg"),
     ],

@@ -68,6 +68,13 @@ def load_dataset(
         return load_named(name, progress=progress)
     if os.path.exists(name):  # noqa: PTH110  # Path.exists raises on a name that is too long
         return read_table(name, performance_range=performance_range)
+    if name.endswith(
+        (".parquet", ".csv", ".jsonl", ".ndjson", ".pkl", ".pickle")
+    ):  # a file is meant
+        raise UnknownNameError(
+            f"{name}: no file of that path was found; data sets that are known by a name are "
+            f"{', '.join(DATASETS.names())}"
+        )
     try:
         DATASETS.load(name.partition(":")[0])
     except UnknownNameError as error:

@@ -149,8 +149,18 @@ def _wide_description(raw: RawTable, model: str) -> str | None:
     return raw.said_of(column, np.zeros(raw.n_rows, dtype=np.int64), [model])[0]
 
 
+def _check_separator(raw: RawTable) -> None:
+    """Raise DataError where the columns of a CSV file were not told apart."""
+    if len(raw.columns) == 1 and any(sign in column for column in raw.columns for sign in ";\t"):
+        raise DataError(
+            f"{raw.path}: found one column, {raw.listing()}; expected commas between the columns, "
+            "and not semicolons or tabs"
+        )
+
+
 def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
     """The models of a wide table in the order of their columns, and the columns of no use."""
+    _check_separator(raw)
     known = (*ID, *TEXT, *TASK, *IMAGE)
     others = [column for column in raw.columns if column not in known]
     costs = [column for column in others if column.endswith(COST_SUFFIX)]

@@ -1,6 +1,7 @@
 """The gateway: an OpenAI-compatible endpoint that routes, over aiohttp.
 
 settings.py     gateway.toml, checked; secrets by the name of a variable or file only
+complaints.py   what is wrong with it, in words
 records.py      what the parts hand to each other: keys, plans, attempts, a request's record
 errors.py       what is answered when a request cannot be served, in OpenAI's form
 parts.py        what the gateway expects of planner, admission, log, metrics and events

@@ -181,6 +181,16 @@ async def readyz(gateway: "Gateway", _request: web.Request) -> web.StreamRespons
     return json_response({"status": "ready"})
 
 
+def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
+    """The way out of a wrong path, which is mostly a base URL without /v1, or with it twice."""
+    bare = path
+    while bare.startswith("/v1/"):
+        bare = bare.removeprefix("/v1")
+    if f"/v1{bare}" in known:
+        return f"/v1{bare} is meant? The base URL of a client ends in one /v1"
+    return "/openapi.json says what there is"
+
+
 def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
     """What is answered where nothing is. known: path -> methods."""
 
@@ -189,7 +199,7 @@ def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
         if methods is None:
             raise GatewayError(
                 404,
-                f"there is no {request.path[:200]} here; /openapi.json says what there is",
+                f"there is no {request.path[:200]} here; {_nearest(request.path, known)}",
                 code="not_found",
             )
         raise GatewayError(

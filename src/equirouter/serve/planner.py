@@ -195,9 +195,10 @@ class RoutingPlanner:
         """The plan of a request that names its model: that one, under the same constraints."""
         name = chat.model
         if name not in self._settings.models:
+            decides = ", and equirouter/auto decides" if self._settings.pipeline.path else ""
             raise GatewayError(
                 404,
-                f"no model {name!r}; the models are {', '.join(self._settings.models)}",
+                f"no model {name!r}; the models are {', '.join(self._settings.models)}{decides}",
                 code="model_not_found",
                 param="model",
             )

@@ -4,12 +4,13 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from equirouter.errors import ConfigError
+from equirouter.serve.complaints import in_words
 
 __all__ = [
     "CollapseSettings",
@@ -352,19 +353,8 @@ def read_settings(path: str | Path) -> GatewaySettings:
     try:
         settings = GatewaySettings.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(_in_words(path, error)) from error
+        raise ConfigError(f"{path}: {in_words(GatewaySettings, error)}") from error
     return _absolute(settings, path.parent)
-
-
-def _in_words(path: Path, error: ValidationError) -> str:
-    said = []
-    for one in error.errors(include_url=False):
-        place = ".".join(str(step) for step in one["loc"])
-        # what is not known may be a key, from somebody who thinks that it belongs here
-        found: Any = None if one["type"] == "extra_forbidden" else one.get("input")
-        shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) else ""
-        said.append(f"{place}: {one['msg']}{shown}" if place else one["msg"])
-    return f"{path}: " + "; ".join(said)
 
 
 def _absolute(settings: GatewaySettings, folder: Path) -> GatewaySettings:
