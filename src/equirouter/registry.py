@@ -40,7 +40,7 @@ class Registry:
         """The object behind a name. Raises UnknownNameError, with the nearest names, if none."""
         path = self._paths.get(name)
         if path is None:
-            near = get_close_matches(name, self._paths, n=1, cutoff=0.4)
+            near = get_close_matches(name, self._paths, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise UnknownNameError(
                 f"no {self.kind} named {name!r}: {hint}known: {', '.join(self.names())}"

@@ -57,6 +57,17 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
         assert words in ran.out
 
 
+def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -> None:
+    few = tmp_path / "few.csv"
+    write_table(make_table(40), few)
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.9", "--out", tmp_path]
+    ran = invoke("train", few, *options)
+    assert "with confidence 0.5" in ran.out
+    assert "note: 4 validation queries promise this quality as a point estimate only" in ran.err
+    named = invoke("train", few, *options, "--confidence", "0.5")
+    assert (named.code, "point estimate" in named.err) == (0, False)
+
+
 def test_a_cheap_encoder_may_decide_first(table: Path, tmp_path: Path) -> None:
     options = ["--encoder", "toy", "--encoder-option", "salt=full", "--early-exit", "toy"]
     options += ["--router", "knn:k=5", "--quality", "0.3", "--out", str(tmp_path)]
@@ -131,7 +142,7 @@ def test_a_model_that_is_strongest_and_free_leaves_nothing_to_save(tmp_path: Pat
     options = ["--encoder", "toy", "--router", "knn", "--out", str(tmp_path / "out")]
     ran = invoke("train", table, *options)
     assert ran.code == 2
-    assert "the strongest model has a mean cost_usd of 0 on the 6 validation queries" in ran.err
+    assert "the calls of the strongest model cost nothing on the 6 validation queries" in ran.err
 
 
 def test_tokens_that_explain_no_cost_are_remarked_on(tmp_path: Path) -> None:

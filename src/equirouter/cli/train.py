@@ -200,6 +200,12 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
     for note in pipeline.provenance.data["notes"]:
         if note not in known:
             say(f"note: {note}")
+    if pipeline.confidence is None and pipeline.operating_point().confidence <= 0.5:
+        say(
+            f"note: {pipeline.calibration.n_queries} validation queries promise this quality as a "
+            "point estimate only, which is missed about as often as it is kept; more queries, or a "
+            "lower --quality, give a promise with a confidence (docs/decisions.md)"
+        )
 
 
 def _show(

@@ -60,7 +60,7 @@ def check_choice(setting: str, value: object, known: tuple[str, ...]) -> str:
 
 
 def _hint(text: str, known: list[str]) -> str:
-    near = get_close_matches(text, known, n=1, cutoff=0.4)
+    near = get_close_matches(text, known, n=1)
     return f"did you mean {near[0]!r}? " if near else ""
 
 
