@@ -27,7 +27,8 @@ async def admin(gateway: "Gateway", request: web.Request) -> None:
     if not _is_here(request):
         raise GatewayError(
             403,
-            "without keys /admin is for this machine only: equirouter keys create --admin",
+            "without keys /admin is for this machine only: "
+            "equirouter keys create gateway.toml --name NAME --admin",
             type_="permission_error",
             code="local_only",
         )

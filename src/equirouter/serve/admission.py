@@ -125,7 +125,8 @@ def admin_only(key: Key | None) -> None:
     if key is not None and not key.is_admin:
         raise GatewayError(
             403,
-            "this endpoint needs an administrator's key: equirouter keys create --admin",
+            "this endpoint needs an administrator's key: "
+            "equirouter keys create gateway.toml --name NAME --admin",
             type_="permission_error",
             code="admin_key_needed",
         )
