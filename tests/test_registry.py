@@ -1,12 +1,12 @@
 """Names and what is behind them."""
 
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 import pytest
 
-from equirouter import registry
+from equirouter import extras, registry
 from equirouter.errors import MissingExtraError, UnknownNameError
-from equirouter.extras import require
+from equirouter.extras import require, versions
 from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS, Registry
 
 
@@ -38,3 +38,14 @@ def test_a_missing_package_is_named_with_the_command_to_type() -> None:
         MissingExtraError, match=r"is needed to draw: pip install 'equirouter\[x\]'"
     ):
         require("no_such_package_anywhere", extra="x", purpose="draw")
+
+
+def test_results_say_which_packages_computed() -> None:
+    found = versions()
+    assert {"equirouter", "python", "numpy", "onnxruntime"} <= set(found)
+    assert found["torch"] == version("torch")
+
+
+def test_a_package_that_is_not_there_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "_COMPUTE", ("numpy", "no-such-package"))
+    assert set(versions()) == {"equirouter", "python", "numpy"}

@@ -1,11 +1,16 @@
 """Optional packages: one place that imports them and one message when they are missing."""
 
-from importlib import import_module
+import platform
+from importlib import import_module, metadata
 from types import ModuleType
 
+from equirouter import __version__
 from equirouter.errors import MissingExtraError
 
-__all__ = ["require"]
+__all__ = ["require", "versions"]
+
+_COMPUTE = ("numpy", "onnxruntime", "torch", "scikit-learn")
+"""Packages whose version can change a figure."""
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -23,3 +28,17 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         raise MissingExtraError(
             f"{module} is needed to {purpose}: pip install 'equirouter[{extra}]'"
         ) from error
+
+
+def versions() -> dict[str, str]:
+    """What results were made with: this package, Python, and the packages that compute.
+
+    One that is not installed is left out: it took no part.
+    """
+    found = {"equirouter": __version__, "python": platform.python_version()}
+    for name in _COMPUTE:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -60,7 +60,7 @@ def test_fig2_asks_whether_the_oracle_spreads_its_calls(oracle: float, verdict: 
     found, text = _oracle_finding(results)
     assert found == verdict
     assert f"sends {100 * oracle:.1f} % of the queries to large" in text
-    assert "The routers send 70.0 to 90.0 % to large, half of them more than 80.0 %" in text
+    assert "The routers send 70.0 to 90.0 % to large, the median one 80.0 %" in text
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,13 @@ def test_a_name_is_not_read_as_a_formula(results: Results, tmp_path: Path) -> No
         assert "<!-- $\\frac$ -->" in path.read_text("utf-8")
 
 
+def test_a_letter_that_the_font_lacks_is_no_warning(results: Results, tmp_path: Path) -> None:
+    for group in ("routers", "curves"):
+        results[group]["robot 🤖"] = results[group].pop("knn")
+    for path in write_figures(results, tmp_path):  # a warning would be an error here
+        assert "<!-- robot 🤖 -->" in path.read_text("utf-8")
+
+
 def test_a_name_too_long_for_the_margin_is_shortened(results: Results, tmp_path: Path) -> None:
     for group in ("routers", "curves"):
         results[group]["equirouter:tie_weight=0,dropout=0.1"] = results[group].pop("knn")

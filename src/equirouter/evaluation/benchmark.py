@@ -1,7 +1,6 @@
 """The main job: fit on the training part, choose on validation, measure on the test part."""
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from equirouter import __version__
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.cost import CostError
 from equirouter.data.outcomes import Outcomes
@@ -44,7 +42,7 @@ from equirouter.evaluation.protocol import (
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import Reliability, reliability, reliability_entry
 from equirouter.evaluation.zone import zone_width
-from equirouter.extras import require
+from equirouter.extras import require, versions
 from equirouter.output import atomic_write, make_folder
 from equirouter.policy import InZone, Policy
 from equirouter.progress import Progress, silent
@@ -295,16 +293,8 @@ def _results(
             "per_seed": [fact.n_incomplete for fact in facts],
         },
         "split_hashes": {str(split.seed): split.hash for split in splits},
-        "versions": _versions(),
+        "versions": versions(),
         "published": _published(outcomes.name, splits[0].kind),
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "equirouter": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
     }
 
 

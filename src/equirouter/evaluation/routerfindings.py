@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equirouter import __version__
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
@@ -17,6 +16,7 @@ from equirouter.evaluation.protocol import Part, Prepared
 from equirouter.evaluation.served import ServedQueries, own_split
 from equirouter.evaluation.sweeps import RouterSweep
 from equirouter.evaluation.tasks import reached_from
+from equirouter.extras import versions
 from equirouter.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS
 
@@ -106,12 +106,7 @@ def setup(
     """What was looked at."""
     strongest = prepared.test.performance[:, outcomes.strongest]
     return Setup(
-        versions={
-            "equirouter": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "system": f"{platform.system()} {platform.machine()}",
-        },
+        versions=versions() | {"system": f"{platform.system()} {platform.machine()}"},
         name=outcomes.name,
         fingerprint=outcomes.fingerprint,
         n_queries=outcomes.n_queries,

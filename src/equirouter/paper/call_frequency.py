@@ -112,9 +112,8 @@ def _oracle_finding(results: Results) -> tuple[Verdict, str]:
     return verdict, (
         f"At the largest budget the oracle sends {100 * top:.1f} % of the queries to {strongest}, "
         f"the strongest model, and {100 * bottom:.1f} % to {cheapest}, the cheapest one. The "
-        f"routers send {100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, half "
-        "of them "
-        f"more than {100 * median(others):.1f} %."
+        f"routers send {100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, "
+        f"the median one {100 * median(others):.1f} %."
     )
 
 

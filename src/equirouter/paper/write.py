@@ -2,17 +2,13 @@
 
 import base64
 import json
-import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from equirouter import __version__
-from equirouter.extras import require
+from equirouter.extras import require, versions
 from equirouter.output import atomic_write, make_folder
 from equirouter.paper.base import Section, Value
 from equirouter.paper.context import Context
@@ -75,11 +71,7 @@ def _document(paper: Paper, context: Context, *, command: Sequence[str] = ()) ->
             "encoder": encoder.name,
             "encoder_settings": encoder.settings,
         },
-        "versions": {
-            "equirouter": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
         "sections": [_section_json(section) for section in paper.sections],
         "not_run": [asdict(each) for each in paper.not_run],
     }

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from equirouter.evaluation.findings import Diagnosis, Interval, RouterFinding
+from equirouter.evaluation.findings import Diagnosis, Interval, RouterFinding, TrainedHere
 from equirouter.report.wording import count, number, percent, signed, usd
 
 __all__ = ["advice"]
@@ -89,22 +89,26 @@ def _in_sample(found: Diagnosis) -> str | None:
     held_out = [each for each in found.in_sample if each.held_out_share >= 0.5]
     if not held_out:
         return None
-    shares = ", ".join(
-        f"{each.name} {percent(each.in_sample_share)} (unseen queries "
-        f"{percent(each.held_out_share)})"
-        for each in held_out
-    )
-    if all(each.in_sample_share >= SAME_COLLAPSE * each.held_out_share for each in held_out):
+    less = [e for e in held_out if e.in_sample_share < SAME_COLLAPSE * e.held_out_share]
+    as_much = ", ".join(_both_shares(each) for each in held_out if each not in less)
+    strongest = found.table.strongest
+    if not less:
         return (
-            f"On the very queries they were fitted on, routers call {found.table.strongest} as "
-            f"much: {shares}. Unseen queries are not the cause, so more rows alone will not cure "
+            f"On the very queries they were fitted on, routers call {strongest} as "
+            f"much: {as_much}. Unseen queries are not the cause, so more rows alone will not cure "
             "it; another policy or other features may."
         )
     return (
-        f"On the queries they were fitted on, routers call {found.table.strongest} less: {shares}. "
-        "They do not carry over what they learned: more training rows, or a simpler router, may "
-        "help."
+        f"On the queries they were fitted on, routers call {strongest} less: "
+        f"{', '.join(_both_shares(each) for each in less)}. They do not carry over what they "
+        "learned: more training rows, or a simpler router, may help."
+        + (f" Others call it as much there: {as_much}." if as_much else "")
     )
+
+
+def _both_shares(each: TrainedHere) -> str:
+    here, unseen = percent(each.in_sample_share), percent(each.held_out_share)
+    return f"{each.name} {here} (unseen queries {unseen})"
 
 
 def _task(found: Diagnosis) -> str | None:

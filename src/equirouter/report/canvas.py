@@ -1,5 +1,6 @@
 """Drawing SVG with matplotlib: lines in a router's look, labels at their ends, equal bytes."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -70,7 +71,10 @@ def draw_svg(
     matplotlib = require("matplotlib", extra="report", purpose="draw figures")
     figure_module = require("matplotlib.figure", extra="report", purpose="draw figures")
     svg = require("matplotlib.backends.backend_svg", extra="report", purpose="draw figures")
-    with matplotlib.rc_context(_STYLE | {"font.size": points}):
+    with matplotlib.rc_context(_STYLE | {"font.size": points}), warnings.catch_warnings():
+        # A letter that the font lacks, as in a name with an emoji, is an empty box in the picture;
+        # the name as it is stands in the file's comments and in the report beside it.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         figure = figure_module.Figure(figsize=size)
         svg.FigureCanvasSVG(figure)
         paint(figure)

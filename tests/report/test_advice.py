@@ -1,0 +1,39 @@
+"""What is advised about routers on the queries that they were fitted on."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from equirouter.evaluation.findings import Diagnosis, TrainedHere
+from equirouter.report.advice import _in_sample
+
+
+def made(**shares: tuple[float, float]) -> Diagnosis:
+    """A diagnosis of which only the shares in-sample and held out are known."""
+    found = tuple(TrainedHere(name, *both, 0.5, 0.5) for name, both in shares.items())
+    table = SimpleNamespace(strongest="large")
+    return cast("Diagnosis", SimpleNamespace(in_sample=found, table=table))
+
+
+def test_only_routers_that_call_it_less_are_said_to_do_so() -> None:
+    said = _in_sample(made(mlp=(0.86, 0.69), knn=(0.5, 1.0)))
+    assert said is not None
+    less, _, others = said.partition("Others call it as much there: ")
+    assert "knn 50.0 % (unseen queries 100.0 %)" in less
+    assert "mlp" not in less
+    assert others == "mlp 86.0 % (unseen queries 69.0 %)."
+
+
+@pytest.mark.parametrize(
+    ("both", "words"), [((0.9, 0.9), "as much: knn"), ((0.5, 0.9), "less: knn")]
+)
+def test_one_router_is_one_or_the_other(both: tuple[float, float], words: str) -> None:
+    said = _in_sample(made(knn=both))
+    assert said is not None
+    assert words in said
+    assert "Others" not in said
+
+
+def test_nothing_is_said_where_unseen_queries_do_not_collapse() -> None:
+    assert _in_sample(made(knn=(0.9, 0.3))) is None
