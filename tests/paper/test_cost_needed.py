@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import DataError
 from equirouter.paper.base import Value
-from equirouter.paper.cost_needed import LEVELS, _finding
+from equirouter.paper.cost_needed import LEVELS, _figure, _finding
 
 
 def costs(*values: float | None) -> dict[str, Value]:
@@ -71,3 +72,9 @@ def test_the_papers_settings_are_judged_and_the_default_is_named() -> None:
 @pytest.mark.parametrize("names", [("knn", "mlp"), ("equirouter", "equirouter_paper")])
 def test_without_two_sides_nothing_is_claimed(names: tuple[str, ...]) -> None:
     assert finding(**dict.fromkeys(names, RIVAL))[0] == "not tested"
+
+
+def test_where_no_cost_can_be_given_the_figure_is_refused() -> None:
+    never = costs(None, None, None, None, None)
+    with pytest.raises(DataError, match="the calls of large cost nothing"):
+        _figure({"oracle": never, "knn": never}, "large")

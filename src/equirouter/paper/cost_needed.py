@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from equirouter.errors import DataError
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
@@ -108,6 +109,12 @@ def _figure(costs: Costs, strongest: str) -> Figure:
         if reached:
             x, y = zip(*reached, strict=True)
             lines.append(Line(name, x, y, name in ("oracle", "task"), label_of(name)))
+    if not lines:
+        raise DataError(
+            "no router and no anchor has a cost at 90 % of the strongest model's performance: "
+            f"either the calls of {strongest} cost nothing, or no router gets there in every "
+            "seed; give what calls cost in cost_usd, or add routers"
+        )
     missing = [label_of(name) for name in costs if name not in {line.name for line in lines}]
     title = f"Cost needed, % of {strongest}'s"
 
