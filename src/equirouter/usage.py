@@ -125,7 +125,9 @@ def _responses(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
         "cached_input_tokens": _tokens(of_input, "cached_tokens", 0),
         "cache_write_tokens": written - long,
         "long_cache_write_tokens": long,
+        "audio_input_tokens": _tokens(of_input, "audio_tokens", 0),
         "reasoning_tokens": _tokens(of_output, "reasoning_tokens", 0),
+        "audio_output_tokens": _tokens(of_output, "audio_tokens", 0),
     }
     return _tokens(report, "input_tokens"), _tokens(report, "output_tokens"), parts
 

@@ -257,6 +257,22 @@ def test_responses_and_embeddings(sdk: Sdk) -> None:
     asyncio.run(run())
 
 
+def test_responses_by_chat_completions(sdk: Sdk) -> None:
+    async def run() -> None:
+        async with with_sdk(upstream={"responses": False}) as here:
+            chunks = [*map(fake.text_chunk, fake.WORDS), fake.text_chunk("", "stop")]
+            sdk.gives = [Given(fake.completion()), Stream([*chunks, fake.chunk(usage=fake.USAGE)])]
+            assert b'"text":"Hello w' in await _respond(here)
+            sent = await _respond(here, stream=True)
+            assert sent.count(b"event: response.output_text.delta") == 3
+            assert sent.count(b"event: response.completed") == 1
+            assert all("input" not in asked for asked in sdk.asked)
+            assert here.record.cost_nusd == 40_000
+            assert here.record.error is None
+
+    asyncio.run(run())
+
+
 def test_without_the_package_the_command_to_install_it_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ errors.py       what is answered when a request cannot be served, in OpenAI's fo
 parts.py        what the gateway expects of planner, admission, log, metrics and events
 chat.py         what is read of a body: messages, limits, what a model must be able to do
 responses.py    a request of the Responses API, read as a chat
+translation/    the Responses API for upstreams that have chat completions only
 embeddings.py   a request for embeddings
 admin.py        state of the gateway, a new pipeline; adminkeys.py: keys over HTTP
 access.py       who may look at the gateway itself

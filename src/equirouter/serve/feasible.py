@@ -11,6 +11,7 @@ from equirouter.serve.parts import Availability
 from equirouter.serve.records import Control, Key, nusd
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.tokens import LIKELY, PromptTokens
+from equirouter.serve.translation import NoChatError, as_chat
 from equirouter.serve.usage import max_rates
 
 __all__ = ["OVER_BUDGET", "Bound", "Feasible"]
@@ -41,7 +42,6 @@ class _Model:
     context: int | None
     abilities: frozenset[str] | None
     always: str | None  # why it may never answer a chat
-    without_responses: bool
 
 
 class Feasible:
@@ -57,6 +57,11 @@ class Feasible:
         self._prices = prices
         self._available = available
         self._models: dict[str, _Model] = {}
+        self._translated = [  # a request of the Responses API goes there as a chat completion
+            name
+            for name, model in settings.models.items()
+            if not settings.upstreams[model.upstream].responses
+        ]
         self._fixed = lru_cache(maxsize=512)(self._uncached)
         self.learn({})
 
@@ -100,7 +105,9 @@ class Feasible:
     ) -> dict[str, str]:
         """The models that may not answer, each with the reason; the budget is looked at last."""
         allowed = None if key is None else key.models
-        fixed = self._fixed(chat.needs, chat.endpoint == "responses", allowed, control.exclude)
+        fixed = self._fixed(chat.needs, allowed, control.exclude)
+        if chat.endpoint == "responses" and self._translated:
+            fixed = self._beyond_chat(chat) | fixed
         limit = None if control.budget_usd is None else nusd(control.budget_usd)
         found = {}
         for model in models:
@@ -125,10 +132,18 @@ class Feasible:
             return None
         return f"context: some {needed} tokens needed, {context} at most"
 
+    def _beyond_chat(self, chat: ChatRequest) -> dict[str, str]:
+        """The models that this cannot be translated for, where it is more than a chat can say."""
+        try:
+            as_chat(chat.body)
+        except NoChatError as error:
+            reason = f"its upstream has no /v1/responses, and {error}"
+            return dict.fromkeys(self._translated, reason)
+        return {}
+
     def _uncached(
         self,
         needs: frozenset[str],
-        is_responses: bool,
         allowed: frozenset[str] | None,
         exclude: frozenset[str],
     ) -> dict[str, str]:
@@ -142,8 +157,6 @@ class Feasible:
                 found[name] = "excluded by the request"
             elif model.always is not None:
                 found[name] = model.always
-            elif is_responses and model.without_responses:
-                found[name] = "its upstream has no /v1/responses"
             elif missing:
                 found[name] = f"abilities: no {', no '.join(sorted(missing))}"
         return found
@@ -170,7 +183,6 @@ class Feasible:
             context=settings.context_tokens or facts.context_tokens,
             abilities=facts.abilities if given is None else given,
             always=always,
-            without_responses=not upstream.responses,
         )
 
 

@@ -1,7 +1,7 @@
 """The gateway's OpenAPI document: GET /openapi.json.
 
 Bodies of OpenAI's API are described as far as the gateway reads them; all other fields are passed
-on, so they are allowed and not listed.
+on, or are a reason against a model, so they are allowed and not listed.
 """
 
 from collections.abc import Sequence
@@ -267,7 +267,11 @@ def _answers() -> Schema:
     model = _object(("id", "object"), id=_TEXT, object={"const": "model"}, owned_by=_TEXT)
     return {
         "Anything": {"type": "object"},
-        "Answer": {"type": "object", "description": "The upstream's answer, as it was."},
+        "Answer": {
+            "type": "object",
+            "description": "The upstream's answer, as it was. A response is made from a chat "
+            "completion where the upstream has no responses.",
+        },
         "Route": _object(
             ("model", "decided_by", "ranking", "removed"),
             model=_or_null(_TEXT),

@@ -9,6 +9,7 @@ import aiohttp
 from equirouter.prices import Price
 from equirouter.serve.breaker import CircuitState, Guard
 from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSettings
+from equirouter.serve.translation import TranslatingUpstream
 from equirouter.serve.upstream import HttpUpstream, Upstream
 from equirouter.serve.usage import model_prices
 
@@ -47,7 +48,10 @@ class Pool:
         self.guards = {
             name: Guard(one, told=partial(told, name)) for name, one in settings.upstreams.items()
         }
-        upstreams = {name: _upstream(one, session) for name, one in settings.upstreams.items()}
+        most_bytes = settings.limits.max_answer_bytes
+        upstreams = {
+            name: _upstream(one, session, most_bytes) for name, one in settings.upstreams.items()
+        }
         self.routes = {
             name: Route(
                 model=name,
@@ -68,7 +72,16 @@ class Pool:
         return None if reason is None else f"unavailable: {reason}"
 
 
-def _upstream(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
+def _upstream(
+    settings: UpstreamSettings, session: aiohttp.ClientSession, most_bytes: int
+) -> Upstream:
+    upstream = _called(settings, session)
+    if settings.responses:
+        return upstream
+    return TranslatingUpstream(upstream, stream_usage=settings.stream_usage, most_bytes=most_bytes)
+
+
+def _called(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
     if settings.kind == "litellm":
         from equirouter.serve.litellm_sdk import LiteLLMUpstream
 

@@ -73,9 +73,11 @@ class Relay:
         return response
 
     async def _end(self, response: web.StreamResponse) -> None:
-        if self.reader.error is not None:
+        if self.error is not None:
+            pass  # it broke off, whatever it said before
+        elif self.reader.error is not None:
             self.error = "the upstream sent an error in the stream"
-        elif self.error is None and not self.reader.is_complete:
+        elif not self.reader.is_complete:
             self.error = "the upstream ended its stream before the answer was complete"
         if self.error is not None:
             self._served.close(is_healthy=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["StreamReader", "error_event", "error_in"]
+__all__ = ["StreamReader", "each_event", "error_event", "error_in", "event_data", "first_error"]
 
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -116,7 +116,9 @@ class StreamReader:
         if b'"usage"' in events or any(sign in events for sign in _OVER):
             events = self._read(events)
         if self._model is not None:
-            events = b"".join(_MODEL.sub(self._model, event, count=1) for event in _each(events))
+            events = b"".join(
+                _MODEL.sub(self._model, event, count=1) for event in each_event(events)
+            )
         return events
 
     def _read(self, events: bytes) -> bytes:
@@ -148,7 +150,7 @@ class StreamReader:
         return document.get("choices") == []
 
     def _collect(self, events: bytes) -> None:
-        for event in _each(events):
+        for event in each_event(events):
             document = _document(event)
             if document is None:
                 continue
@@ -185,14 +187,14 @@ def first_error(events: bytes) -> object:
     """The error that a stream begins with, None if it begins with something else."""
     if b'error"' not in events and b'"response.failed"' not in events:
         return None
-    for event in _each(events):
+    for event in each_event(events):
         document = _document(event)
         if document is not None:
             return error_in(document)
     return None
 
 
-def _each(events: bytes) -> Iterator[bytes]:
+def each_event(events: bytes) -> Iterator[bytes]:
     """The events, each with the empty line after it; all bytes are in one of them."""
     start = 0
     for found in _BOUNDARY.finditer(events):
@@ -202,11 +204,16 @@ def _each(events: bytes) -> Iterator[bytes]:
         yield events[start:]
 
 
+def event_data(event: bytes) -> bytes | None:
+    """The data of an event, None if it has none, as comments have."""
+    lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
 def _document(event: bytes) -> dict[str, Any] | None:
     """The JSON object of an event's data, None if it has none."""
-    lines = [line[5:] for line in event.splitlines() if line.startswith(b"data:")]
     try:
-        found = orjson.loads(b"\n".join(lines))
+        found = orjson.loads(event_data(event) or b"")
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None

@@ -1,0 +1,292 @@
+"""An answer as it grows: what a model says in a chat completion in, events of a response out.
+
+A whole answer and a stream come to the same response, since both are built here. Texts and
+reasoning end where something else begins; calls of functions end with the answer, as a provider
+may send parts of several in turn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Building", "Status"]
+
+_Object = dict[str, Any]
+Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]
+
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+# kind of a part -> the field that has its text, the stem of its events, the kind of its item
+_PARTS = {
+    "output_text": ("text", "response.output_text", "message"),
+    "refusal": ("refusal", "response.refusal", "message"),
+    "reasoning_text": ("text", "response.reasoning_text", "reasoning"),
+}
+_PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+_SAID_AGAIN: Mapping[str, object] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "parallel_tool_calls": True,
+    "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
+    "service_tier": None,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "user": None,
+    "metadata": {},
+}
+
+
+@dataclass(slots=True)
+class _Part:
+    kind: str
+    pieces: list[str] = field(default_factory=list)
+
+    def document(self) -> _Object:
+        found: _Object = {"type": self.kind, _PARTS[self.kind][0]: "".join(self.pieces)}
+        if self.kind == "output_text":
+            found |= {"annotations": [], "logprobs": []}
+        return found
+
+
+@dataclass(slots=True)
+class _Item:
+    """A message or reasoning, which has parts; or a call, which has a name and arguments."""
+
+    kind: str
+    id: str
+    place: int
+    parts: list[_Part] = field(default_factory=list)
+    call_id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    status: str = "in_progress"
+
+    def document(self) -> _Object:
+        found: _Object = {"id": self.id, "type": self.kind, "status": self.status}
+        if self.kind == "function_call":
+            arguments = "".join(self.arguments)
+            return found | {"call_id": self.call_id, "name": self.name, "arguments": arguments}
+        content = [part.document() for part in self.parts]
+        if self.kind == "message":
+            return found | {"role": "assistant", "content": content}
+        return found | {"summary": [], "content": content}
+
+
+class Building:
+    """One answer. Events come without their number in the stream, which the stream knows.
+
+    request: of the Responses API; much of it is said again in the answer. number: what the ids of
+    the response and its items are made of. size: characters that were said.
+    """
+
+    def __init__(
+        self, request: Mapping[str, Any], *, number: str, model: str, created_at: int
+    ) -> None:
+        self.size = 0
+        self._request = request
+        self._number = number
+        self._model = model
+        self._created_at = created_at
+        self._items: list[_Item] = []
+        self._open: _Item | None = None  # the message or reasoning that goes on
+        self._calls: list[tuple[object, _Item]] = []  # with the index that the provider gave each
+        self._events: list[_Object] = []
+        self._reason: str | None = None
+
+    def take(self) -> list[_Object]:
+        """The events since the last time."""
+        events, self._events = self._events, []
+        return events
+
+    def add(self, said: Mapping[str, Any]) -> None:
+        """Go on with a delta, or a whole message. Raises ValueError for what cannot be read."""
+        for name in ("reasoning_content", "reasoning"):
+            if isinstance(said.get(name), str) and said[name]:
+                self._say("reasoning_text", said[name])
+                break
+        for kind, text in _texts(said.get("content")):
+            self._say(kind, text)
+        refusal = said.get("refusal")
+        if isinstance(refusal, str) and refusal:
+            self._say("refusal", refusal)
+        calls = said.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise ValueError("tool_calls that are no list")
+        for call in calls or []:
+            self._call(call)
+
+    def close(self, reason: object) -> None:
+        """The model has finished, for that reason; an answer that says nothing is an empty text."""
+        self._reason = _INCOMPLETE.get(str(reason))
+        if all(item.kind == "reasoning" for item in self._items):
+            self._say("output_text", "")
+        last = self._items[-1]
+        self._end_open("incomplete" if self._reason and last is self._open else "completed")
+        for _, item in self._calls:
+            self._end_call(item, "incomplete" if self._reason and item is last else "completed")
+        self._calls.clear()
+
+    @property
+    def status(self) -> Status:
+        """How an answer stands that was closed."""
+        return "completed" if self._reason is None else "incomplete"
+
+    def response(
+        self, status: Status, *, usage: _Object | None = None, error: _Object | None = None
+    ) -> _Object:
+        """The response as it is now."""
+        if status == "failed":
+            for item in self._items:
+                item.status = "incomplete" if item.status == "in_progress" else item.status
+        request = self._request
+        again = {
+            name: request[name] if request.get(name) is not None else default
+            for name, default in _SAID_AGAIN.items()
+        }
+        return {
+            "id": f"resp_{self._number}",
+            "object": "response",
+            "created_at": self._created_at,
+            "status": status,
+            "model": self._model,  # before what may hold a "model" of its own
+            "error": error,
+            "incomplete_details": {"reason": self._reason} if status == "incomplete" else None,
+            "output": [item.document() for item in self._items],
+            "usage": usage,
+            "store": False,
+            "background": False,
+            "previous_response_id": None,
+            "truncation": "disabled",
+            **again,
+        }
+
+    def _say(self, kind: str, text: str) -> None:
+        stem, item_kind = _PARTS[kind][1:]
+        self.size += len(text)
+        item = self._open
+        if item is None or item.kind != item_kind:
+            self._end_open("completed")
+            item = self._open = self._begin(item_kind)
+        if not item.parts or item.parts[-1].kind != kind:
+            self._end_part(item)
+            part = _Part(kind)
+            item.parts.append(part)
+            self._tell("response.content_part.added", item, in_part=True, part=part.document())
+        if text:
+            item.parts[-1].pieces.append(text)
+            self._tell(f"{stem}.delta", item, in_part=True, delta=text, **_logprobs(kind))
+
+    def _call(self, given: object) -> None:
+        function = given.get("function") if isinstance(given, dict) else None
+        if not isinstance(given, dict) or not isinstance(function, dict):
+            raise ValueError("a tool call without a function")
+        name, arguments = function.get("name") or "", function.get("arguments") or ""
+        if not isinstance(name, str) or not isinstance(arguments, str):
+            raise ValueError("a tool call whose name or arguments are no text")
+        item = self._call_of(given, name)
+        item.name = item.name or name
+        if arguments:
+            self.size += len(arguments)
+            item.arguments.append(arguments)
+            self._tell("response.function_call_arguments.delta", item, delta=arguments)
+
+    def _call_of(self, given: _Object, name: str) -> _Item:
+        """The call that this is a part of: by its index, or its id where providers give no index.
+
+        A new id and a name under a known index are another call: some always give the index 0.
+        """
+        index, id_ = given.get("index"), given.get("id") or ""
+        if not isinstance(id_, str):
+            raise ValueError("a tool call whose id is no text")
+        for known, item in reversed(self._calls):
+            if index is None:
+                if (id_ and id_ == item.call_id) or not (id_ or name):
+                    return item
+            elif known == index:
+                if id_ and id_ != item.call_id and name:
+                    break
+                return item
+        self._end_open("completed")
+        item = self._begin("function_call", call_id=id_, name=name)
+        self._calls.append((index, item))
+        return item
+
+    def _begin(self, kind: str, *, call_id: str = "", name: str = "") -> _Item:
+        place = len(self._items)
+        number = f"{self._number}{place:04x}"
+        if kind == "function_call" and not call_id:
+            call_id = f"call_{number}"
+        item = _Item(kind, f"{_PREFIXES[kind]}_{number}", place, call_id=call_id, name=name)
+        self._items.append(item)
+        self._events.append(
+            {
+                "type": "response.output_item.added",
+                "output_index": place,
+                "item": item.document(),
+            }
+        )
+        return item
+
+    def _end_part(self, item: _Item) -> None:
+        if not item.parts:
+            return
+        part = item.parts[-1].document()
+        field_, stem = _PARTS[part["type"]][:2]
+        said = {field_: part[field_], **_logprobs(part["type"])}
+        self._tell(f"{stem}.done", item, in_part=True, **said)
+        self._tell("response.content_part.done", item, in_part=True, part=part)
+
+    def _end_open(self, status: str) -> None:
+        item, self._open = self._open, None
+        if item is not None:
+            self._end_part(item)
+            self._end(item, status)
+
+    def _end_call(self, item: _Item, status: str) -> None:
+        arguments = "".join(item.arguments)
+        kind = "response.function_call_arguments.done"
+        self._tell(kind, item, name=item.name, arguments=arguments)
+        self._end(item, status)
+
+    def _end(self, item: _Item, status: str) -> None:
+        item.status = status
+        self._events.append(
+            {
+                "type": "response.output_item.done",
+                "output_index": item.place,
+                "item": item.document(),
+            }
+        )
+
+    def _tell(self, kind: str, item: _Item, *, in_part: bool = False, **more: object) -> None:
+        event: _Object = {"type": kind, "item_id": item.id, "output_index": item.place}
+        if in_part:
+            event["content_index"] = len(item.parts) - 1
+        self._events.append(event | more)
+
+
+def _logprobs(kind: str) -> _Object:
+    return {"logprobs": []} if kind == "output_text" else {}
+
+
+def _texts(content: object) -> list[tuple[str, str]]:
+    """What a message's content says, each text with the kind of part it is in a response."""
+    if content is None or isinstance(content, str):
+        return [("output_text", content)] if content else []
+    if not isinstance(content, list):
+        raise ValueError("content that is neither a text nor parts")
+    found: list[tuple[str, str]] = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            found.append(("output_text", part["text"]))
+        elif kind == "thinking":  # as some providers mark reasoning
+            inner = part.get("thinking")
+            texts = _texts(inner)
+            found += [("reasoning_text", text) for _, text in texts]
+        else:
+            raise ValueError(f"content of type {str(kind)[:60]}")
+    return [(kind, text) for kind, text in found if text]
