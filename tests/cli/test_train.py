@@ -55,6 +55,13 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     assert ran.code == 0
     for words in (str(tmp_path), "budget_usd", "validation queries", "nAUC"):
         assert words in ran.out
+    description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))
+    kept = description["test_metrics"]["at_quality"]
+    low, high = kept["interval"]
+    assert (
+        f"test part, {kept['n_queries']} queries: quality {kept['performance']:.3f} "
+        f"({low:.3f} to {high:.3f}) at {kept['cost']:.1%} of its cost; nAUC"
+    ) in ran.out
 
 
 def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -> None:

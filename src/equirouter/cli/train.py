@@ -1,8 +1,9 @@
 """`equirouter train`: one pipeline, fitted and saved."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -222,6 +223,7 @@ def _show(
     quality = pipeline.quality
     point = pipeline.operating_point()
     metrics = pipeline.provenance.test_metrics
+    kept = metrics["at_quality"]
     if as_json:
         print_json(
             {
@@ -254,6 +256,15 @@ def _show(
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{pipeline.calibration.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its "
         f"cost on {pipeline.calibration.n_queries} validation queries\n"
-        f"test part: nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
+        f"test part, {kept['n_queries']} queries: {_kept(kept)}"
+        f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
         f"RCI {metrics['rci']['mean']:.4f}"
     )
+
+
+def _kept(found: Mapping[str, Any]) -> str:
+    """What the operating point came to on the test part."""
+    if found["performance"] is None or found["cost"] is None:
+        return ""
+    spread = "" if found["interval"] is None else " ({:.3f} to {:.3f})".format(*found["interval"])
+    return f"quality {found['performance']:.3f}{spread} at {found['cost']:.1%} of its cost; "

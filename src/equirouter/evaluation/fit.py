@@ -1,12 +1,12 @@
 """From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
 from equirouter.decision import OutOfDomain
@@ -15,9 +15,9 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metric_entries
 from equirouter.evaluation.calibrating import calibrated, record_of
-from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.curve import measure
 from equirouter.evaluation.described import description_notes
-from equirouter.evaluation.protocol import embedded, stream
+from equirouter.evaluation.protocol import Part, embedded, stream
 from equirouter.evaluation.stages import Stages, fit_stage, join_stages
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
@@ -56,9 +56,9 @@ def fit_pipeline(
 
     router: a spec for make_router. policy: a registered name, what a quality moves along; None is
     "utility" where the scores estimate performance, else "budget". quality: for calls that name
-    none. confidence: see Calibration. zone: see zone_width. early_exit: a cheaper encoder; its
-    router is asked first. embeddings: of encoder. model_facts: for constraints. ood: see
-    RoutingPipeline. Errors: of make_router, split_outcomes and Calibration.operating_point.
+    none. confidence: see Calibration. zone: see zone_width. early_exit: a cheaper encoder that is
+    asked first. embeddings: of encoder. ood, model_facts: see RoutingPipeline. Errors: of
+    make_router, split_outcomes and Calibration.operating_point.
     """
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
@@ -69,10 +69,10 @@ def fit_pipeline(
     progress("fit", 0, 1)
     fit = partial(fit_stage, outcomes, split=parts, router=router, device=device, cache=cache)
     stages = join_stages([fit(*each) for each in encoded], kind, zone=zone)
-    strongest = outcomes.take(parts.train).strongest
-    calibration, baseline, notes = calibrated(stages, kind, outcomes.models, strongest)
-    calibration.operating_point(quality, confidence)  # raises now, not at the first decision
-    measured = _measured(stages, stages.rule(kind), resamples, stream(seed, "bootstrap"))
+    best = outcomes.take(parts.train).strongest
+    calibration, baseline, notes = calibrated(stages, kind, outcomes.models, best)
+    kept = _kept(stages, kind, calibration.operating_point(quality, confidence).value, best)
+    tested = _tested(stages, kind, outcomes.models, resamples, seed) | {"at_quality": kept}
     progress("fit", 1, 1)
     return RoutingPipeline(
         stage=stages.full.stage,
@@ -84,7 +84,7 @@ def fit_pipeline(
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
         ood=ood,
-        provenance=_provenance(outcomes, parts, measured, router, notes),
+        provenance=_provenance(outcomes, parts, tested, router, notes),
         model_facts=model_facts,
         baseline=baseline,
         prices=stages.full.costs.prices,
@@ -121,23 +121,53 @@ def _policy(router: Router, spec: str, policy: str | None) -> str:
     return kind
 
 
-def _measured(
-    stages: Stages, rule: Policy, resamples: int, rng: np.random.Generator
-) -> Measurement:
+def _tested(
+    stages: Stages, policy: str, models: Sequence[str], resamples: int, seed: int
+) -> dict[str, Any]:
+    rule = stages.rule(policy)
     chosen, _ = stages.choices(rule, "test")
     part = stages.full.part("test")
-    return measure(
+    measured = measure(
         chosen,
         part.performance,
         part.cost_usd,
         path=stages.path(rule, "test"),
         resamples=resamples,
-        rng=rng,
+        rng=stream(seed, "bootstrap"),
     )
+    return metric_entries([measured], models)
+
+
+def _kept(stages: Stages, policy: str, point: float, strongest: int) -> dict[str, Any]:
+    chosen = stages.choices_at(stages.rule(policy), "test", np.array([point]))[:, 0]
+    return at_quality(chosen, stages.full.part("test"), strongest)
+
+
+def at_quality(chosen: IntArray, part: Part, strongest: int) -> dict[str, Any]:
+    """What choices (N,) on a part came to, as shares of always choosing the strongest model.
+
+    `interval`: of the performance, 95 %, by the normal approximation of a ratio of paired means
+    (the delta method); None where it cannot be told from this part.
+    """
+    row = np.arange(len(chosen))
+    answered, best = part.performance[row, chosen], part.performance[:, strongest]
+    found: dict[str, Any] = {"n_queries": len(row), "performance": None, "interval": None}
+    if best.mean() > 0:
+        share = float(answered.mean() / best.mean())
+        found["performance"] = share
+        if len(row) > 1:
+            half = 1.96 * (answered - share * best).std(ddof=1) / len(row) ** 0.5 / best.mean()
+            found["interval"] = [share - float(half), share + float(half)]
+    paid, most = part.cost_usd[row, chosen].mean(), part.cost_usd[:, strongest].mean()
+    return found | {"cost": float(paid / most) if most > 0 else None}
 
 
 def _provenance(
-    outcomes: Outcomes, split: Split, measured: Measurement, router: str, notes: tuple[str, ...]
+    outcomes: Outcomes,
+    split: Split,
+    test_metrics: dict[str, Any],
+    router: str,
+    notes: tuple[str, ...],
 ) -> Provenance:
     return Provenance(
         data={
@@ -152,5 +182,5 @@ def _provenance(
             "ratios": list(split.ratios),
             "hash": split.hash,
         },
-        test_metrics=metric_entries([measured], outcomes.models),
+        test_metrics=test_metrics,
     )

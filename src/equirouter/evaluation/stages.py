@@ -109,14 +109,17 @@ class Stages:
 
     def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
         """What the pipeline chooses (n, T) on a part at the operating points (T,)."""
-        part = self.full.part(name)
-        points = self.full.points(rule, part)
-        chosen = self.full.sweep(rule, part, points)
+        points = self.full.points(rule, self.full.part(name))
+        return self.choices_at(rule, name, points), points
+
+    def choices_at(self, rule: Policy, name: PartName, points: FloatArray) -> IntArray:
+        """The same at operating points (T,) of one's own."""
+        chosen = self.full.sweep(rule, self.full.part(name), points)
         if self.cheap is None:
-            return chosen, points
+            return chosen
         seen = self.cheap.part(name)
         leaves = self.exits[rule.setting].leaves(self.cheap.margins(rule, seen, points))
-        return np.where(leaves, self.cheap.sweep(rule, seen, points), chosen), points
+        return np.where(leaves, self.cheap.sweep(rule, seen, points), chosen)
 
     def path(self, rule: Policy, name: PartName) -> Path | None:
         """Every change of a decision on a part; None where two stages decide together."""
