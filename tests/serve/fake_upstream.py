@@ -23,6 +23,7 @@ class Seen:
     request: web.Request
     raw: bytes
     body: dict[str, Any]
+    peer: object = None  # the other end of the connection
 
     @property
     def path(self) -> str:
@@ -49,7 +50,9 @@ class FakeUpstream:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        seen = Seen(request, raw, json.loads(raw))
+        assert request.transport is not None
+        peer = request.transport.get_extra_info("peername")
+        seen = Seen(request, raw, json.loads(raw), peer)
         self.seen.append(seen)
         shapes = self.shapes.get(seen.body["model"], [ok()])
         shape = shapes.pop(0) if len(shapes) > 1 else shapes[0]

@@ -31,11 +31,33 @@ async def said_by(here: Running, *command: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
-@pytest.mark.skipif(
-    not (CLIENTS / "node_modules" / "openai").is_dir(),
-    reason="the Node client is not installed: npm ci --prefix tests/serve/clients",
+has_node = pytest.mark.skipif(
+    shutil.which("node") is None or not (CLIENTS / "node_modules" / "openai").is_dir(),
+    reason="no node here, or not its client: npm ci --prefix tests/serve/clients",
 )
+
+
+@has_node
+@pytest.mark.parametrize("responses", [True, False])
+def test_responses_by_the_official_node_client(responses: bool) -> None:
+    async def run() -> None:
+        async with running(upstream={"responses": responses}) as here:
+            script = str(CLIENTS / "openai_responses.mjs")
+            found = await said_by(here, "node", script)
+            assert found["whole"] == found["streamed"] == WHOLE
+            assert found["usage"] == found["streamUsage"] == 30
+            assert (found["kinds"][0], found["kinds"][-1]) == (
+                "response.created",
+                "response.completed",
+            )
+            assert here.upstream.seen[0].path.endswith("responses") == responses
+            if not responses:  # what the fake provider itself streams is no full sequence
+                assert found["final"] == WHOLE
+
+    asyncio.run(run())
+
+
+@has_node
 def test_the_official_node_client() -> None:
     async def run() -> None:
         async with running() as here:

@@ -354,9 +354,17 @@ def test_a_client_that_hangs_up_ends_the_call_and_pays_for_what_came() -> None:
 def test_a_connection_whose_stream_was_read_is_used_again() -> None:
     async def run() -> None:
         async with running(upstream=CHAT_ONLY) as here:
-            for _ in range(3):
-                await (await posted(here, stream=True)).read()
-            ports = {one.request.transport.get_extra_info("peername") for one in here.upstream.seen}  # type: ignore[union-attr]
+            told = asyncio.Event()
+            pieces = [*fake.streamed(), b": the end comes later\n\n"]
+            later = fake.stream(pieces, before={len(pieces) - 1: told})
+            here.upstream.answers("a-theirs", later, fake.ok())
+            response = await posted(here, stream=True)
+            while await response.content.readline() != b"event: response.completed\n":
+                pass
+            told.set()
+            assert b"later" not in await response.read()
+            await (await posted(here, stream=True)).read()
+            ports = {one.peer for one in here.upstream.seen}
             assert len(ports) == 1
 
     asyncio.run(run())
