@@ -387,6 +387,21 @@ def test_parts_of_content_are_told_apart() -> None:
     assert found["output"][1]["content"][0]["text"] == "Yes"
 
 
+PAGE = {"start_index": 0, "end_index": 3, "title": "A page", "url": "https://page.example"}
+CITED = [{"type": "url_citation", "url_citation": PAGE}]
+
+
+def test_citations_are_those_of_the_text() -> None:
+    [message] = answered(fake.completion("Yes", annotations=CITED))["output"]
+    assert message["content"][0]["annotations"] == [{"type": "url_citation", **PAGE}]
+    events = streamed([delta(content="Yes"), delta(annotations=CITED), FINISH, DONE])
+    assert events[-1]["response"]["output"] == [message]
+    [told] = [one for one in events if one["type"].endswith("annotation.added")]
+    place = {"item_id": "msg_0f0000", "output_index": 0, "content_index": 0}
+    cited = {"annotation_index": 0, "annotation": {"type": "url_citation", **PAGE}}
+    assert told == {"type": "response.output_text.annotation.added", **place, **cited}
+
+
 @pytest.mark.parametrize("content", ["", None])
 def test_an_answer_that_says_nothing_is_an_empty_text(content: str | None) -> None:
     [message] = answered(fake.completion(content))["output"]

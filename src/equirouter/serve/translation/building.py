@@ -43,11 +43,12 @@ _SAID_AGAIN: Mapping[str, object] = {
 class _Part:
     kind: str
     pieces: list[str] = field(default_factory=list)
+    annotations: list[_Object] = field(default_factory=list)
 
     def document(self) -> _Object:
         found: _Object = {"type": self.kind, _PARTS[self.kind][0]: "".join(self.pieces)}
         if self.kind == "output_text":
-            found |= {"annotations": [], "logprobs": []}
+            found |= {"annotations": list(self.annotations), "logprobs": []}
         return found
 
 
@@ -109,6 +110,8 @@ class Building:
                 break
         for kind, text in _texts(said.get("content")):
             self._say(kind, text)
+        for citation in _citations(said.get("annotations")):
+            self._cite(citation)
         refusal = said.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._say("refusal", refusal)
@@ -178,6 +181,19 @@ class Building:
         if text:
             item.parts[-1].pieces.append(text)
             self._tell(f"{stem}.delta", item, in_part=True, delta=text, **_logprobs(kind))
+
+    def _cite(self, citation: _Object) -> None:
+        """Add a citation to the text that was said last; there must be one."""
+        item = self._open
+        if item is None or not item.parts or item.parts[-1].kind != "output_text":
+            self._say("output_text", "")
+            item = self._open
+        assert item is not None  # noqa: S101  # a text was begun
+        known = item.parts[-1].annotations
+        kind = "response.output_text.annotation.added"
+        more = {"annotation_index": len(known), "annotation": citation}
+        known.append(citation)
+        self._tell(kind, item, in_part=True, **more)
 
     def _call(self, given: object) -> None:
         function = given.get("function") if isinstance(given, dict) else None
@@ -270,6 +286,16 @@ class Building:
 
 def _logprobs(kind: str) -> _Object:
     return {"logprobs": []} if kind == "output_text" else {}
+
+
+def _citations(annotations: object) -> list[_Object]:
+    """Citations of pages, in which a chat completion has one level more."""
+    found = []
+    for one in annotations if isinstance(annotations, list) else []:
+        cited = one.get("url_citation") if isinstance(one, dict) else None
+        if isinstance(cited, dict):
+            found.append({"type": "url_citation", **cited})
+    return found
 
 
 def _texts(content: object) -> list[tuple[str, str]]:
