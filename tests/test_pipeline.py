@@ -261,6 +261,14 @@ def test_another_encoder_is_refused(folder: Path) -> None:
         RoutingPipeline.load(folder, encoder=HashingEncoder(salt="other"))
 
 
+def test_an_encoder_of_another_name_is_refused_by_its_name(folder: Path) -> None:
+    class Named(HashingEncoder):
+        name = "named"
+
+    with pytest.raises(PipelineError, match="encoder toy, and named is to show it the queries"):
+        RoutingPipeline.load(folder, encoder=Named())
+
+
 def test_many_embeddings_are_decided_as_each_query_alone(made: RoutingPipeline) -> None:
     texts = [f"{text} {number}" for number in range(300) for text in QUERIES]
     embeddings = HashingEncoder().encode(texts)

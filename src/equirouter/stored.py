@@ -193,6 +193,11 @@ def _stage(
     said = stage.encoder
     if encoder is None:
         encoder = make_encoder(said.name, **_options(said, weights))
+    if encoder.name != said.name:
+        raise PipelineError(
+            f"{folder}: trained with encoder {said.name}, and {encoder.name} is to show it the "
+            "queries: leave the encoder to the pipeline, or train again"
+        )
     encoder.restore(_part(arrays, "encoder."))
     if encoder.fingerprint != said.fingerprint:
         raise PipelineError(

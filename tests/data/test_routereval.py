@@ -182,8 +182,11 @@ def test_what_is_wrong_in_a_file(router_dataset: Path) -> None:
         return content
 
     cases: list[tuple[Any, str]] = [
-        ([1, 2], "no entry 'hard'; found list"),
-        (benchmark(MODELS, size=50), "no entry 1000; found [10, 100, 50]"),
+        ([1, 2], "no entry 'hard'; found list; asked for with size=1000, group=strong_to_weak"),
+        (
+            benchmark(MODELS, size=50),
+            "no entry 1000; found [10, 100, 50]; asked for with size=1000",
+        ),
         (
             changed(train_score=np.zeros((3, 4))),
             "train_score: the scores have shape (3, 4), expecte",

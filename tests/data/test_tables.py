@@ -1,6 +1,7 @@
 """Tables on disk: exact round trips, both layouts, RouterBench's names, and every bad input."""
 
 import json
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -304,6 +305,9 @@ def test_another_scale_must_be_stated(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--performance-range"):
         read_table(path)
     assert read_table(path, performance_range=(0, 10)).performance.tolist() == [[7, 9]]
+    for wrong in ((10, 0), (1, 1), (math.nan, 10)):
+        with pytest.raises(DataError, match="expected the worst and then the best score"):
+            read_table(path, performance_range=wrong)
 
 
 def small_table(model: str = "a") -> Outcomes:

@@ -11,7 +11,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.errors import DataError
 
-__all__ = ["Description", "Outcomes"]
+__all__ = ["Description", "Outcomes", "check_range"]
 
 ROUNDING = 1e-12  # relative
 
@@ -333,8 +333,18 @@ def _place(table: Outcomes, row: int) -> str:
     return f"{table.name}: query {table.query_ids[row]!r} (row {row})"
 
 
+def check_range(low: float, high: float) -> None:
+    """Raise DataError unless these can be the worst and the best performance."""
+    if not low < high:  # also refuses NaN
+        raise DataError(
+            f"performance_range is {low:g} to {high:g}: expected the worst and then the best "
+            "score, such as 0 and 100"
+        )
+
+
 def _check_numbers(table: Outcomes) -> None:
     low, high = table.performance_range
+    check_range(low, high)
     performance, cost_usd = table.performance, table.cost_usd
     outside = np.isinf(performance) | (performance < low) | (performance > high)
     _raise_at(

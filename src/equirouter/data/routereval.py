@@ -128,8 +128,9 @@ class RouterEval:
         content = read_pickle_values(io.BytesIO(member.content), member.place, without=_NO_OUTCOMES)
         level = SIZES[int(self.size)]
         pool = content
+        asked = f"; asked for with size={self.size}, group={self.group}"
         for key in (level, self.size, self.group):
-            pool = _item(member.place, pool, key)
+            pool = _item(member.place, pool, key, asked)
         models = _names(member.place, _item(member.place, pool, "model"))
         prompts = _item(member.place, content, "prompt")
         scores = _item(member.place, pool, "data")
@@ -277,10 +278,10 @@ def _stacked(benchmarks: list[_Benchmark], models: Sequence[str]) -> FloatArray:
     return performance
 
 
-def _item(place: str, content: Any, key: object) -> Any:  # noqa: ANN401  # a part of a pickle
+def _item(place: str, content: Any, key: object, why: str = "") -> Any:  # noqa: ANN401  # of a pickle
     if not isinstance(content, Mapping) or key not in content:
         known = list(content)[:12] if isinstance(content, Mapping) else type(content).__name__
-        raise DataError(f"{place}: no entry {key!r}; found {known}")
+        raise DataError(f"{place}: no entry {key!r}; found {known}{why}")
     return content[key]
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from equirouter.data.files import read_file
 from equirouter.data.layouts import from_columns, to_long, to_wide
-from equirouter.data.outcomes import Outcomes
+from equirouter.data.outcomes import Outcomes, check_range
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 
@@ -35,6 +35,7 @@ def read_table(
     Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
     lines the line of the file) and column.
     """
+    check_range(*performance_range)
     path = Path(path)
     table = from_columns(
         read_file(path), name=name or path.stem, performance_range=performance_range
