@@ -38,6 +38,10 @@ class DataError(UserError, ValueError):
     """A table, file or array is not what was promised."""
 
 
+class UnreadableError(DataError):
+    """A query has nothing in it that the encoder can read: the query is at fault, nothing else."""
+
+
 class ConfigError(UserError, ValueError):
     """An option or a setting has a value that makes no sense."""
 

@@ -333,11 +333,30 @@ def test_a_router_that_fails_is_counted_said_and_replaced_by_the_rule(
     assert "RuntimeError: out of memory" in caplog.text
 
 
-def test_a_request_without_anything_to_read_is_answered_by_the_same_rule(planned: Planned) -> None:
-    before = planned.metrics.failures
-    plan = planned.plan(messages=[said("user", [PNG_AWAY])])
-    assert plan.decided_by == "router_failure"
-    assert planned.metrics.failures == before + 1
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        [PNG_AWAY],
+        [{"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}}],
+    ],
+)
+def test_a_request_without_anything_to_read_goes_by_the_same_rule_and_raises_no_alarm(
+    folder: Path, content: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    cheapest = "middle" if content else "small"  # which reads no images
+    for rule, first in (("strongest", "large"), ("cheapest", cheapest)):
+        planned = Planned(folder, pipeline={"on_router_failure": rule})
+        plan = planned.plan(messages=[said("user", content)])
+        assert (plan.decided_by, order(plan)[0]) == ("unreadable", first)
+        assert planned.metrics.failures == 0
+    strict = Planned(folder, pipeline={"on_router_failure": "refuse"})
+    with pytest.raises(GatewayError, match="name one") as refused:
+        strict.plan(messages=[said("user", content)])
+    assert refused.value.status == 400
+    assert strict.metrics.failures == 0
+    assert not caplog.records
 
 
 def sessions(folder: Path, **settings: Any) -> Planned:

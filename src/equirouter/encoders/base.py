@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
 from equirouter.progress import Progress, silent
 
 __all__ = ["Encoder", "check_images", "check_texts"]
@@ -125,7 +125,7 @@ def check_texts(
         if not isinstance(text, str):
             raise DataError(f"text {i} is a {type(text).__name__} where a string is expected")
         if (not text or text.isspace()) and (images is None or images[i] is None):
-            raise DataError(
+            raise UnreadableError(
                 f"text {i} is empty: a router needs something to read; leave this query out"
             )
         try:

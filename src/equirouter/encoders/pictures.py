@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.errors import DataError
+from equirouter.errors import DataError, UnreadableError
 from equirouter.extras import require
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def read_pixels(path: str, preprocessing: Preprocessing) -> Float32Array:
     """(1, 3, size, size): one image file as the model reads it.
 
     It is turned upright as its EXIF data say, and what is transparent in it is white. Raises
-    DataError, with the path, for a file that is missing or is not a whole image, and
-    MissingExtraError without Pillow.
+    DataError, with the path, for a file that is missing, UnreadableError for one that is no whole
+    image, and MissingExtraError without Pillow.
     """
     pillow = require("PIL.Image", extra="vision", purpose="read images")
     ops = require("PIL.ImageOps", extra="vision", purpose="read images")
@@ -111,7 +111,7 @@ def read_pixels(path: str, preprocessing: Preprocessing) -> Float32Array:
             f"image {path}: no such file; relative paths start at the folder of the table"
         ) from error
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise DataError(
+        raise UnreadableError(
             f"image {path}: cannot be read as an image ({error}); replace the file, or leave the "
             "query out"
         ) from error

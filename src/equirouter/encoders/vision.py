@@ -18,7 +18,7 @@ from equirouter.encoders.sessions import open_session
 from equirouter.encoders.vision_graph import VISION_GRAPH_VERSION, vision_graph_file
 from equirouter.encoders.vision_weights import RANDOM, VisionWeights, find_vision_weights
 from equirouter.encoders.windows import DEFAULT_WINDOW
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, UnreadableError
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class VisionEncoder(JoinedEncoder):
         n_parts = np.sum([has[name] for name in self.parts], axis=0)  # (N,): 0, 1 or 2
         if not n_parts.all():
             row = int(n_parts.argmin())
-            raise DataError(
+            raise UnreadableError(
                 f"encoder {self.name}: query {row} ({texts[row][:40]!r}) has no image, and with "
                 f"parts={self.read} there is nothing else to read; leave it out, or use "
                 f"parts={PARTS[0]}"

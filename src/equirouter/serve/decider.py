@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from equirouter.decision import Ask, Decision
-from equirouter.errors import DataError, PipelineError
+from equirouter.errors import PipelineError, UnreadableError
 from equirouter.serve.loading import LoadedPipeline, load_pipeline
 from equirouter.serve.scope import decoded_image
 from equirouter.serve.settings import PipelineSettings
@@ -204,6 +204,6 @@ def _with_file(job: _Job, file: Path) -> Ask:
         return job.ask
     content = decoded_image(job.image)
     if content is None:
-        raise DataError("an image of the request is no base64 in a data URL")
+        raise UnreadableError("an image of the request is no base64 in a data URL")
     file.write_bytes(content)
     return replace(job.ask, image=str(file))

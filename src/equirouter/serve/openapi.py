@@ -5,11 +5,12 @@ on, or are a reason against a model, so they are allowed and not listed.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from equirouter import __version__
 from equirouter.serve.chat import MOST_CHOICES
 from equirouter.serve.controls import CONTROL_HEADERS, LONGEST_SESSION
+from equirouter.serve.records import DecidedBy
 
 __all__ = ["openapi_document"]
 
@@ -275,7 +276,7 @@ def _answers() -> Schema:
         "Route": _object(
             ("model", "decided_by", "ranking", "removed"),
             model=_or_null(_TEXT),
-            decided_by={"enum": ["named", "policy", "session", "router_failure"]},
+            decided_by={"enum": [*get_args(DecidedBy)]},
             ranking={"type": "array", "items": candidate},
             removed={"type": "object", "additionalProperties": _TEXT},
             confidence=_or_null(_NUMBER),

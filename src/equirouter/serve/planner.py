@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.decision import Ask
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, UnreadableError
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.policy import Control as PolicyControl
 from equirouter.prices import Price
@@ -21,7 +21,7 @@ from equirouter.serve.loading import LoadedPipeline
 from equirouter.serve.pacing import Pace
 from equirouter.serve.parts import Availability
 from equirouter.serve.ranking import Circumstances, ranked_plan
-from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
+from equirouter.serve.records import Candidate, Control, DecidedBy, Key, Plan, RequestRecord
 from equirouter.serve.scope import read_scope
 from equirouter.serve.sessions import Sessions
 from equirouter.serve.settings import GatewaySettings
@@ -302,6 +302,8 @@ class RoutingPlanner:
             decided = await self._decider.decide(
                 Ask(reading.text, control=asked, removed=removed), image
             )
+        except UnreadableError:  # the client's doing, which must set off no alarm
+            return self._unread(left, bounds, removed, fits=fits)
         except Exception as error:  # whatever fails there, requests go on being answered
             return self._without_router(error, left, bounds, removed, fits=fits)
         decision, paced, pace = decided.decision, None, self._pace_of(control)
@@ -345,14 +347,44 @@ class RoutingPlanner:
                 code="router_failed",
                 headers={"Retry-After": "5"},
             ) from error
+        return self._by_rule("router_failure", left, bounds, removed, fits=fits)
+
+    def _unread(
+        self,
+        left: Sequence[str],
+        bounds: Mapping[str, Bound],
+        removed: Mapping[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """The router has nothing to read: the same rule, without an alarm."""
+        if self._settings.pipeline.on_router_failure == "refuse":
+            raise GatewayError(
+                400,
+                "the request has no text, or image in itself, to choose a model by: name one",
+                code="unreadable",
+                param="messages",
+            )
+        return self._by_rule("unreadable", left, bounds, removed, fits=fits)
+
+    def _by_rule(
+        self,
+        decided_by: DecidedBy,
+        left: Sequence[str],
+        bounds: Mapping[str, Bound],
+        removed: Mapping[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """Who answers without a decision, by pipeline.on_router_failure."""
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
-        if rule == "strongest":
+        if self._settings.pipeline.on_router_failure == "strongest":
             by_cost.reverse()  # the dearer, the stronger, for want of a router
             by_cost.sort(key=lambda name: name != self.strongest)
         first = bounds[by_cost[0]]
         return Plan(
             tuple(Candidate(name, bounds[name].nusd) for name in by_cost),
-            "router_failure",
+            decided_by,
             removed=removed,
             prompt_tokens=first.prompt,
             max_output_tokens=first.output,

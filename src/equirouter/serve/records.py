@@ -30,7 +30,7 @@ __all__ = [
 NUSD_PER_USD = 1_000_000_000
 
 Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "route"]
-DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure"]
+DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure", "unreadable"]
 AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
 ]

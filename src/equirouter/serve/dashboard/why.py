@@ -34,6 +34,11 @@ def _decided(plan: Plan) -> str:
         )
     if plan.decided_by == "router_failure":
         return f"The router could not decide; on_router_failure makes it {first.model}."
+    if plan.decided_by == "unreadable":
+        return (
+            "The request has nothing that the router can read; on_router_failure makes it "
+            f"{first.model}."
+        )
     return _by_policy(plan)
 
 

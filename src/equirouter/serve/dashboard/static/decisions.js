@@ -5,7 +5,7 @@ import { bar, el, number, swatch, table } from "./dom.js";
 import { clock, count, milliseconds, money, percent, when } from "./format.js";
 
 const MOST = 500;
-const BY = { named: "named", policy: "router", session: "session", router_failure: "router failed" };
+const BY = { named: "named", policy: "router", session: "session", router_failure: "router failed", unreadable: "unreadable" };
 const OUTCOMES = { ok: "answered", status: "error", connect: "not reached", timeout: "time-out",
   broken: "broken off", refused: "not called", cancelled: "given up by the client" };
 const COLUMNS = [["Time", ""], ["Asked for", "second"], ["Answered by", ""], ["Decided by", "third"],
