@@ -104,6 +104,7 @@ def test_a_stream_that_stalls_is_given_up_after_the_total_time() -> None:
         b"data: 17\n\n",
         b"nonsense\n\n",
         b'data: {"usage": {"prompt_tokens": "many"}}\n\n',
+        b'data: {"type": [], "usage": {}}\n\n',
         b"data: {\ndata: }\n\n",
         b"\xff\xfe\x00\n\n",
         b"\n\n\n\n",

@@ -707,6 +707,31 @@ def test_what_breaks_before_it_begins_tells_nothing() -> None:
         assert not stream.has_begun
 
 
+NAMES = "choices delta content refusal tool_calls function name arguments id type text usage error"
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(["", "x", "text", "stop"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*NAMES.split(), "finish_reason"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+DELTAS = st.dictionaries(st.sampled_from(["content", "tool_calls", "annotations"]), ANYTHING)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ANYTHING | DELTAS.map(lambda one: {"choices": [{"delta": one}]}), max_size=4))
+def test_whatever_an_upstream_sends_there_is_one_end(sent: list[Any]) -> None:
+    stream = new_stream()
+    events = read(b"".join([*(stream.feed(fake.event(one)) for one in sent), stream.end()]))
+    assert stream.is_over
+    assert bool(events) == stream.has_begun
+    ends = {f"response.{end}" for end in ("completed", "incomplete", "failed")}
+    places = [place for place, event in enumerate(events) if event["type"] in ends]
+    assert places == ([len(events) - 1] if events else [])
+    assert stream.has_begun or stream.failure is not None
+
+
 SAID = st.one_of(
     st.builds(lambda text: {"content": text}, st.text(max_size=5)),
     st.builds(lambda text: {"reasoning_content": text}, st.text(max_size=5)),

@@ -16,7 +16,8 @@ __all__ = ["StreamReader", "each_event", "error_event", "error_in", "event_data"
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _TOLD = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[{"]|type"\s*:\s*"(?:response|error))')
-_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+# a tuple and no set, as what is looked for may be anything
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 _OVER = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"error"')
 # What stands between the quotes of a string. Possessive, as it has nothing to come back to: else
 # every character of it would be remembered, some 130 bytes each.
