@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from equirouter.serve.errors import GatewayError
@@ -38,13 +39,23 @@ def test_a_named_model_is_called_with_the_clients_body_and_paid() -> None:
     asyncio.run(run())
 
 
-def test_the_clients_bytes_are_sent_where_nothing_has_to_change() -> None:
+def test_what_a_name_stands_twice_for_is_sent_as_it_was_checked() -> None:
+    """A provider that goes by the first of two fields would answer another request."""
+
     async def run() -> None:
         models = {"a": {"upstream_model": None}}
         async with running(models=models) as here:
-            sent = b'{ "messages":[{"role":"user","content":"\\u00fc"}],\n "model" : "a", "x": 1.0}'
-            await here.http.post("/v1/chat/completions", data=sent)
-            assert here.upstream.seen[0].raw == sent
+            sent = (
+                b'{ "model":"dear", "max_tokens":9, "max_tokens" :5,\n "x": 1.0, "model" : "a",'
+                b'"messages":[{"role":"user","content":"long", "content":"\\u00fc"}]}'
+            )
+            assert (await here.http.post("/v1/chat/completions", data=sent)).status == 200
+            raw = here.upstream.seen[0].raw
+            assert orjson.loads(raw) == orjson.loads(sent)
+            for name in (b"model", b"max_tokens", b"content"):
+                assert raw.count(b'"' + name + b'"') == 1
+
+    asyncio.run(run())
 
     asyncio.run(run())
 
@@ -236,6 +247,37 @@ def test_a_body_that_is_too_long_is_a_413() -> None:
             response = await here.chat("a", padding="x" * 1000)
             assert response.status == 413
             assert (await response.json())["error"]["code"] == "body_too_large"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("more", [b"1,", b"[],", b'{"a":[{}]},', b'"",'])
+def test_a_body_of_very_many_values_is_a_413(more: bytes) -> None:
+    async def run() -> None:
+        async with running(limits={"max_json_values": 1000}) as here:
+            ask = b'{"model":"a","messages":[{"role":"user","content":"Hi"}],"x":[%s1]}'
+            for times, status in ((240, 200), (1000, 413)):
+                data = ask % (more * times)
+                response = await here.http.post("/v1/chat/completions", data=data)
+                assert response.status == status
+            assert (await response.json())["error"]["code"] == "too_many_values"
+
+    asyncio.run(run())
+
+
+def test_a_body_that_does_not_come_is_a_408_and_the_end_of_the_connection() -> None:
+    async def run() -> None:
+        async with running(limits={"body_seconds": 0.05}) as here:
+            host, port = here.url.removeprefix("http://").split(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n")
+            writer.write(b'Content-Length: 100\r\n\r\n{"model":')
+            async with asyncio.timeout(30):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 408 ")
+                assert b"connection: close" in head.lower()
+                assert b"body_too_slow" in await reader.read()
+            writer.close()
 
     asyncio.run(run())
 

@@ -90,6 +90,19 @@ def test_it_says_who_would_answer_and_why(folder: Path, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_questions_count_in_the_rate_of_a_key(folder: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with client(folder, tmp_path) as http:
+            limits = {"name": "k", "requests_per_minute": 2, "budget_usd": 0.000001}
+            async with http.post("/admin/keys", json=limits) as made:
+                http.headers["Authorization"] = f"Bearer {(await made.json())['key']}"
+            found = [await asked(http, "equirouter/auto") for _ in range(3)]
+            assert [status for status, _ in found] == [200, 200, 429]
+            assert found[2][1]["error"]["code"] == "rate_limit_exceeded"
+
+    asyncio.run(run())
+
+
 def test_a_model_costs_what_its_pipeline_says_and_another_price_is_said(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

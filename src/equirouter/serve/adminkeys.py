@@ -39,7 +39,7 @@ def key_routes(
         return json_response({"keys": [_stored(one) for one in found]})
 
     async def post_key(request: web.Request) -> web.StreamResponse:
-        _, body = await read_body(request, limits)
+        body = await read_body(request, limits)
         name, asked = _asked(body, models)
         try:
             secret, key = await _reached(database.write, create_key, name, **asked)

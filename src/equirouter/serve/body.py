@@ -1,5 +1,6 @@
-"""A request's body: read under limits, and written again where something in it must change."""
+"""A request's body: read under limits, and written again for the upstream."""
 
+import asyncio
 from typing import Any
 
 import orjson
@@ -11,34 +12,54 @@ from equirouter.serve.settings import LimitSettings
 __all__ = ["outgoing", "read_body"]
 
 
-async def read_body(request: web.Request, limits: LimitSettings) -> tuple[bytes, Any]:
-    """The bytes and the parsed document. Raises GatewayError 400, 413 or 415."""
+async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
+    """The parsed document. Raises GatewayError 400, 408, 413 or 415."""
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise GatewayError(415, "a compressed body is not accepted: send it without")
     try:
-        raw = await request.read()
+        raw = await _received(request, limits.body_seconds)
     except web.HTTPRequestEntityTooLarge:
         raise GatewayError(
             413, f"the body is longer than {limits.max_body_bytes} bytes", code="body_too_large"
         ) from None
+    most = limits.max_json_values
+    if len(raw) > most and sum(raw.count(sign) for sign in (b",", b"[", b"{")) > most:
+        raise GatewayError(
+            413,
+            f"the body has more than {most} values, going by its commas and brackets",
+            code="too_many_values",
+        )
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise GatewayError(400, f"the body is not JSON: {error}", code="invalid_json") from None
     if raw.count(b"[") + raw.count(b"{") > limits.max_json_depth:
         _check_depth(document, limits.max_json_depth)
-    return raw, document
+    return document
 
 
-def outgoing(
-    raw: bytes, body: dict[str, Any], model: str, *, is_changed: bool, add_usage: bool
-) -> bytes:
-    """What an upstream is sent: the client's own bytes where nothing has to change.
+async def _received(request: web.Request, seconds: float) -> bytes:
+    """All bytes of a body, which may come slowly but not for ever."""
+    if request.content.is_eof():  # as most are: nothing is waited for
+        return await request.read()
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise GatewayError(
+            408,
+            f"the body did not arrive within {seconds:g} seconds",
+            code="body_too_slow",
+            headers={"Connection": "close"},
+        ) from None
 
-    is_changed: whether body is no longer what raw says. add_usage: ask for the usage of a stream.
+
+def outgoing(body: dict[str, Any], model: str, *, add_usage: bool) -> bytes:
+    """What an upstream is sent of a body, whose model it calls by another name.
+
+    Never the client's own bytes: where a name stands in them twice, an upstream might go by the
+    other one, and answer what was not checked. add_usage: ask for the usage of a stream.
     """
-    if not (is_changed or add_usage) and body["model"] == model:
-        return raw
     changed = {**body, "model": model}
     if add_usage:
         changed["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}

@@ -79,38 +79,36 @@ async def _answered(
     read: Callable[[object, LimitSettings], ChatRequest],
 ) -> web.StreamResponse:
     key = await authorized(gateway, request)
-    raw, document = await read_body(request, gateway.settings.limits)
+    document = await read_body(request, gateway.settings.limits)
     chat = read(document, gateway.settings.limits)
-    is_changed = "equirouter" in chat.body
     control = read_control(chat, request.headers)
-    exchange = Exchange(gateway, request, chat, control, key, raw=raw, is_changed=is_changed)
-    return await exchange.answered()
+    return await Exchange(gateway, request, chat, control, key).answered()
 
 
 async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """POST /v1/embeddings."""
     key = await authorized(gateway, request)
-    raw, document = await read_body(request, gateway.settings.limits)
+    document = await read_body(request, gateway.settings.limits)
     chat = embedding_request(document)
-    is_changed = "equirouter" in chat.body
     control = read_control(chat, request.headers)
     plan = embedding_plan(chat, control, key, gateway.pool)
-    exchange = Exchange(
-        gateway, request, chat, control, key, raw=raw, is_changed=is_changed, plan=plan
-    )
-    return await exchange.answered()
+    return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
 
 
 async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """POST /v1/route: the decision on a chat completion, without a call."""
     began, start = time.time(), time.perf_counter()
     key = await authorized(gateway, request)
-    _, document = await read_body(request, gateway.settings.limits)
+    document = await read_body(request, gateway.settings.limits)
     chat = chat_request(document, gateway.settings.limits, "route")
     control = read_control(chat, request.headers)
+    identity = request_id()
+    if key is not None and key.requests_per_minute is not None:
+        ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
+        ticket.release()  # it counts as a request of the key's rate, and costs nothing
     plan = await gateway.planner.plan(chat, control, key)
     record = RequestRecord(
-        request_id=request_id(),
+        request_id=identity,
         started_at=began,
         endpoint="route",
         requested_model=chat.model,
@@ -127,7 +125,7 @@ async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
 async def feedback(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     """POST /v1/feedback: what a user says of an answer."""
     key = await authorized(gateway, request)
-    _, document = await read_body(request, gateway.settings.limits)
+    document = await read_body(request, gateway.settings.limits)
     said = read_feedback(document)
     model = await gateway.feedback.give(key, said)
     gateway.metrics.feedback(model, said.score)

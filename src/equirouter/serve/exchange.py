@@ -39,10 +39,7 @@ def request_id() -> str:
 
 
 class Exchange:
-    """A request and all that happens to it. raw: its bytes. is_changed: whether body differs.
-
-    plan: where there is nothing to decide.
-    """
+    """A request and all that happens to it. plan: where there is nothing to decide."""
 
     def __init__(
         self,
@@ -52,8 +49,6 @@ class Exchange:
         control: Control,
         key: Key | None,
         *,
-        raw: bytes,
-        is_changed: bool,
         plan: Plan | None = None,
     ) -> None:
         self._gateway = gateway
@@ -61,8 +56,6 @@ class Exchange:
         self._chat = chat
         self._control = control
         self._key = key
-        self._raw = raw
-        self._is_changed = is_changed
         self._given_plan = plan
         self._start = time.perf_counter()
         self._adds_usage = False
@@ -163,13 +156,7 @@ class Exchange:
             and chat.endpoint == "chat.completions"
             and route.upstream_settings.stream_usage
         )
-        return outgoing(
-            self._raw,
-            chat.body,
-            route.upstream_model,
-            is_changed=self._is_changed,
-            add_usage=self._adds_usage,
-        )
+        return outgoing(chat.body, route.upstream_model, add_usage=self._adds_usage)
 
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
@@ -183,7 +170,7 @@ class Exchange:
             record.answer = answer_text(document)
         body = served.body
         if self._gateway.settings.server.answer_model == "pool" and "model" in document:
-            body = outgoing(body, document, served.route.model, is_changed=False, add_usage=False)
+            body = outgoing(document, served.route.model, add_usage=False)
         record.status = 200
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)

@@ -21,6 +21,7 @@ _ERRORS = {
     "401": "The key is missing, unknown or revoked.",
     "403": "The key may not do this.",
     "404": "There is no such thing.",
+    "408": "The body took too long to arrive.",
     "409": "That does not go together with the state of things.",
     "413": "The body is too long.",
     "415": "The body is compressed.",

@@ -210,14 +210,18 @@ class LimitSettings(_Section):
     """Limits on what a client may send, and on what an upstream may answer (max_answer_bytes).
 
     regions: where data may go, by the regions of the upstreams, each of which must then say its
-    own; models elsewhere are never called. None for anywhere.
+    own; models elsewhere are never called. None for anywhere. body_seconds: within which a body
+    must have arrived. max_json_values: in a body, by its commas and brackets, counted before it is
+    parsed: very many small values take seconds.
     """
 
     regions: frozenset[str] | None = None
     max_body_bytes: Count = 20 * 1024 * 1024
+    body_seconds: Positive = 120.0
     max_header_bytes: Count = 16 * 1024
     max_messages: Count = 2048
     max_json_depth: Count = 64
+    max_json_values: Count = 500_000
     max_answer_bytes: Count = 64 * 1024 * 1024
 
 
