@@ -20,7 +20,8 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "background": (False,),
     "truncation": ("disabled",),
     "top_logprobs": (0,),
-    "include": ([],),
+    # reasoning that is shown, or kept to be sent back, changes no answer
+    "include": ([], ["reasoning.encrypted_content"]),
     "context_management": ([],),
     "stream_options": ({}, {"include_obfuscation": False}),
 }
@@ -69,7 +70,12 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
     chat |= _tools(request)
     chat |= _text(request.get("text"))
     reasoning = _object(request.get("reasoning"), "reasoning")
-    _only(reasoning, {"effort"}, {"context": ("auto",), "mode": ("standard",)}, "reasoning.")
+    _only(
+        reasoning,
+        {"effort", "summary"},
+        {"context": ("auto",), "mode": ("standard",)},
+        "reasoning.",
+    )
     if reasoning.get("effort") is not None:
         chat["reasoning_effort"] = reasoning["effort"]
     if request.get("stream"):
