@@ -1,6 +1,7 @@
 """`equirouter serve` without serving: --example, --check, and what is wrong with a file."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,48 @@ def test_no_file_is_said() -> None:
     assert ran.code == 2
     assert "serve --example" in ran.err
     assert invoke("serve", "nowhere.toml").code == 2
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("version", ["0001", "0000", None])
+def test_check_changes_nothing_in_the_store_and_makes_none(
+    tmp_path: Path, version: str | None
+) -> None:
+    path = written(tmp_path)
+    if version is not None:
+        connection = sqlite3.connect(tmp_path / "gateway.db")
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES (?)", [version])
+        connection.commit()
+        connection.close()
+    before = files_of(tmp_path)
+    ran = invoke("serve", path, "--check")
+    assert files_of(tmp_path) == before
+    if version == "0000":  # as any that this version does not know
+        assert (ran.code, "version 0000" in ran.err) == (2, True)
+    else:
+        assert ran.code == 0
+
+
+def test_check_names_a_store_that_cannot_be_used(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (tmp_path / "gateway.db").write_text("no database" * 100)
+    ran = invoke("serve", path, "--check")
+    assert (ran.code, "gateway.db" in ran.err, "not a database" in ran.err) == (2, True, True)
+    path.write_text(path.read_text().replace("gateway.db", "nowhere/gateway.db"))
+    ran = invoke("serve", path, "--check")
+    assert (ran.code, "nowhere is not there" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("keys", "list"), ("log", "export")])
+def test_a_store_that_is_no_database_is_said_in_one_line(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    path = written(tmp_path)
+    (tmp_path / "gateway.db").write_text("no database" * 100)
+    out = (tmp_path / "x.csv",) if command[0] == "log" else ()
+    ran = invoke(*command, path, *out)
+    assert (ran.code, "not a database" in ran.err, "Traceback" in ran.err) == (2, True, False)

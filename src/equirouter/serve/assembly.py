@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -32,7 +33,7 @@ from equirouter.serve.store.store import Store, open_database
 from equirouter.serve.tracing import Tracer
 from equirouter.serve.upstream import open_session
 
-__all__ = ["has_keys", "open_gateway"]
+__all__ = ["Parts", "has_keys", "open_gateway", "open_parts"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -40,18 +41,8 @@ _LOG = logging.getLogger("equirouter.serve")
 @asynccontextmanager
 async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway that is ready to serve. Raises UserError for settings that cannot be followed."""
-    metrics = Metrics(
-        models=settings.models,
-        upstreams=settings.upstreams,
-        by_key=settings.telemetry.metrics_by_key,
-    )
-    tracer = Tracer.from_settings(settings)
-    async with open_session() as session:
-        pool = Pool(settings, session, told=metrics.breaker)
-        decider = _decider(settings, metrics)
-        prices = {name: route.price for name, route in pool.routes.items()}
-        _compare_prices(prices, decider)
-        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
+    async with open_parts(settings) as parts:
+        pool, planner, metrics, tracer = parts.pool, parts.planner, parts.metrics, parts.tracer
         store = await Store.open(settings.store)
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
@@ -69,9 +60,38 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 routes=_routes(settings, pool, store, hub, admission, planner, metrics),
             )
         finally:
-            if decider is not None:
-                await decider.close()
+            if parts.decider is not None:
+                await parts.decider.close()
             await _close(store, tracer)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of a gateway keeps nothing: it decides, calls and counts."""
+
+    pool: Pool
+    decider: Decider | None
+    planner: RoutingPlanner
+    metrics: Metrics
+    tracer: Tracer | None
+
+
+@asynccontextmanager
+async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
+    """The parts that need no store. Raises UserError for settings that cannot be followed."""
+    metrics = Metrics(
+        models=settings.models,
+        upstreams=settings.upstreams,
+        by_key=settings.telemetry.metrics_by_key,
+    )
+    tracer = Tracer.from_settings(settings)
+    async with open_session() as session:
+        pool = Pool(settings, session, told=metrics.breaker)
+        decider = _decider(settings, metrics)
+        prices = {name: route.price for name, route in pool.routes.items()}
+        _compare_prices(prices, decider)
+        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
+        yield Parts(pool, decider, planner, metrics, tracer)
 
 
 def _decider(settings: GatewaySettings, metrics: Metrics) -> Decider | None:

@@ -39,7 +39,7 @@ _WAL_RETRY_SECONDS = 0.005
 
 
 class StoreGoneError(Exception):
-    """The database cannot be asked now: not there, locked for long, or its disk is full."""
+    """The database cannot be asked now: not there, locked for long, damaged, or its disk full."""
 
 
 class Database:
@@ -148,7 +148,11 @@ def is_gone(error: BaseException) -> bool:
     if isinstance(error, DBAPIError):
         if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
             return True
+        if isinstance(error.orig, sqlite3.Error):
+            return is_gone(error.orig)
         return getattr(error.orig, "sqlstate", "")[:2] in ("08", "53", "57", "58")
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return True
     return isinstance(error, OSError | TimeoutError | sqlite3.OperationalError)
 
 
