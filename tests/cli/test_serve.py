@@ -10,6 +10,8 @@ from equirouter.serve.settings import read_settings
 from tests.cli.invoke import invoke
 
 SETTINGS = """
+[server]
+port = 0
 [store]
 url = "sqlite:///{folder}/gateway.db"
 [upstreams.u]

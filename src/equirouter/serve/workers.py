@@ -43,11 +43,11 @@ def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None
     listener = bind(host, settings.server.port, shared=count > 1)
     port = listener.getsockname()[1]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    if count == 1:
-        run_server(settings, listener, lambda: ready(address))
-        return
-    with listener:  # it never listens: it keeps the port
-        _Parent(settings, host, port).run(lambda: ready(address))
+    with listener:
+        if count == 1:
+            run_server(settings, listener, lambda: ready(address))
+        else:  # it never listens: it keeps the port
+            _Parent(settings, host, port).run(lambda: ready(address))
 
 
 def _safe(settings: GatewaySettings) -> GatewaySettings:
