@@ -1,8 +1,11 @@
 """Who answers when the first one does not: fallbacks, retries, time-outs, circuits."""
 
 import asyncio
+import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -405,3 +408,43 @@ def test_where_an_upstream_is_stays_in_the_log() -> None:
             assert "127.0.0.1:9" in (here.record.attempts[-1].error or "")
 
     asyncio.run(run())
+
+
+def test_an_upstream_is_not_shut_out_because_the_gateway_has_no_file_handle_left() -> None:
+    async def run() -> None:
+        async with running(upstream={"breaker_failures": 1}) as here:
+            go = asyncio.Event()
+            here.upstream.answers("c-theirs", fake.silent(go))
+            # one connection of the client for each request that follows
+            await asyncio.gather(here.http.get("/healthz"), here.http.get("/healthz"))
+            busy = asyncio.ensure_future(here.chat("c"))
+            while not here.upstream.seen:
+                await asyncio.sleep(0.001)
+            with no_more_files():
+                response = await here.chat("a")
+            assert response.status == 503
+            assert "no file handle left" in (await response.json())["error"]["message"]
+            assert response.headers["Retry-After"] == "1"
+            go.set()
+            assert (await busy).status == 200
+            assert (await here.chat("a")).status == 200
+
+    asyncio.run(run())
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process can open nothing."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 10, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(taken[0]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for number in taken:
+            os.close(number)

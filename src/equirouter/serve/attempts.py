@@ -251,6 +251,8 @@ def _as_error(error: object) -> bytes:
 
 
 def _is_healthy(failed: UpstreamError) -> bool | None:
+    if failed.outcome == "refused":
+        return None  # it was not called
     if failed.outcome in ("connect", "timeout", "broken"):
         return False
     return failed.status is None or failed.status < 500

@@ -1,5 +1,6 @@
 """One call of an OpenAI-compatible provider over aiohttp."""
 
+import errno
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from time import time
@@ -160,6 +161,10 @@ def failure(error: Exception) -> UpstreamError:
     name = type(error).__name__
     if isinstance(error, TimeoutError):
         return UpstreamError("timeout", name)
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return UpstreamError(
+            "refused", "the gateway has no file handle left (ulimit -n)", retry_seconds=1.0
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
         return UpstreamError("connect", f"{name}: {error}")
     return UpstreamError("broken", name)  # what else it says may be the provider's own words

@@ -39,6 +39,7 @@ def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None
     secrets = [found for one in settings.upstreams.values() if (found := one.secret())]
     set_up_logging(settings.log, secrets=secrets)
     settings = _safe(settings)
+    _take_files()
     host, count = settings.server.host, settings.server.workers
     listener = bind(host, settings.server.port, shared=count > 1)
     port = listener.getsockname()[1]
@@ -48,6 +49,20 @@ def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None
             run_server(settings, listener, lambda: ready(address))
         else:  # it never listens: it keeps the port
             _Parent(settings, host, port).run(lambda: ready(address))
+
+
+def _take_files() -> None:
+    """Let this process, and the workers that it starts, open as many files as the system allows.
+
+    A request takes two connections, and shells and systemd allow 1024 unless asked for more.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says that there is no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _safe(settings: GatewaySettings) -> GatewaySettings:
