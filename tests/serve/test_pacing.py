@@ -149,11 +149,31 @@ def test_a_question_alone_says_what_a_call_would_get(folder: Path) -> None:
         finish(planned, called, 0.0001)
 
 
-def test_a_request_that_nobody_answered_cost_nothing(folder: Path) -> None:
+def test_requests_that_nobody_answered_are_not_counted(folder: Path) -> None:
+    """Such as those of a key without money: the others would spend what they save."""
     planned = paced(folder)
-    for text in texts(10):
+    paid = []
+    for text in texts(1200):
+        for _ in range(4):
+            finish(planned, planned.plan("hard task2 query"), None)
+        plan = planned.plan(text)
+        predicted = plan.candidates[0].predicted_cost_usd
+        assert predicted is not None
+        paid.append(REAL * predicted)
+        finish(planned, plan, paid[-1])
+    assert np.mean(paid[200:]) == pytest.approx(SPEND_USD, rel=0.05)
+    assert document(planned)["requests"] == 1200
+    assert document(planned)["mean_usd"] == pytest.approx(np.mean(paid))
+
+
+def test_a_request_that_nobody_answered_leaves_the_price_as_it_was(folder: Path) -> None:
+    planned = paced(folder)
+    stream(planned, 200)
+    stream(planned, 5, cost=lambda _: 5 * SPEND_USD)  # something is owed
+    before = document(planned)
+    for text in texts(300, seed=2):
         finish(planned, planned.plan(text), None)
-    assert (document(planned)["mean_usd"], document(planned)["requests"]) == (0.0, 10)
+    assert document(planned) == pytest.approx(before)
 
 
 def test_another_pipeline_goes_on_with_the_stream(folder: Path, tmp_path: Path) -> None:

@@ -92,6 +92,15 @@ class Dual:
         self.owed = self._carried(self.owed + error)
         self.log_lambda = self._inside(self.log_lambda + step * error)
 
+    def undo(self, cost_usd: FloatArray, moved: float) -> None:
+        """A query that was counted, with this cost (T,), is none. moved: log lambda by it."""
+        with np.errstate(over="ignore"):
+            error = cost_usd / self.spend_usd - 1.0
+        self.owed = self._carried(self.owed - error)
+        if math.isfinite(moved):
+            self.log_lambda = self._inside(self.log_lambda - moved)
+        self.n_queries = np.maximum(self.n_queries - 1, 0)
+
     def _inside(self, log_lambda: FloatArray) -> FloatArray:
         """Where a price still matters; one that ran away would take long to come back."""
         if not self.lowest < math.inf:

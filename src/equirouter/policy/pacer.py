@@ -48,7 +48,8 @@ class Paced:
 
     columns (K,): as Policy.rank gives them. lambda_: the price that it was made at. predicted_usd:
     of the first column, 0 where there is none. held_usd: what the cap holds for the call until it
-    is settled. over_cap (K,): models that were left out because the cap has too little left.
+    is settled. over_cap (K,): models that were left out because the cap has too little left. moved:
+    by how much it raised the logarithm of the price.
     """
 
     columns: IntArray
@@ -56,6 +57,7 @@ class Paced:
     predicted_usd: float
     held_usd: float
     over_cap: BoolArray = field(repr=False)
+    moved: float = 0.0
 
     @property
     def chosen(self) -> int:
@@ -168,10 +170,12 @@ class Pacer:
         held = 0.0 if self.cap_usd == math.inf else float(most[allowed].max()) - predicted
         if not counts:
             return Paced(columns, lambda_, predicted, 0.0, over_cap[0])
+        before = float(self._dual.log_lambda[0])
         self._dual.pay(np.array([predicted]))
+        moved = float(self._dual.log_lambda[0]) - before
         self._spent_usd += predicted
         self._held_usd += held
-        return Paced(columns, lambda_, predicted, held, over_cap[0])
+        return Paced(columns, lambda_, predicted, held, over_cap[0], moved)
 
     def settle(self, paced: Paced, cost_usd: float | None = None) -> None:
         """Say what a decided call has cost, once for each: None is as predicted, 0 no call made.
@@ -185,6 +189,17 @@ class Pacer:
             more = cost_usd - paced.predicted_usd
             self._spent_usd = max(self._spent_usd + float(more), 0.0)
             self._dual.correct(np.array([more]))
+
+    def forget(self, paced: Paced) -> None:
+        """Take a decision back instead of settling it: the query was not answered.
+
+        It does not count then, neither as one more query nor as one that cost nothing: many of
+        those would make the others dearer than the target.
+        """
+        self._held_usd = max(self._held_usd - paced.held_usd, 0.0)
+        if paced.chosen != NOTHING_FITS:
+            self._spent_usd = max(self._spent_usd - paced.predicted_usd, 0.0)
+            self._dual.undo(np.array([paced.predicted_usd]), paced.moved)
 
 
 def order_of(

@@ -72,5 +72,12 @@ class Pace:
         return chosen, paced
 
     def over(self, paced: Paced, cost_nusd: int | None) -> None:
-        """A request that was counted is over. cost_nusd: None where it cost nothing."""
-        self._pacer.settle(paced, 0.0 if cost_nusd is None else usd(cost_nusd))
+        """A request that was counted is over. cost_nusd: None where nobody answered.
+
+        Such a one is not of the stream: a client whose requests are all refused, or fail, would
+        else save money for the others to spend.
+        """
+        if cost_nusd is None:
+            self._pacer.forget(paced)
+        else:
+            self._pacer.settle(paced, usd(cost_nusd))
