@@ -158,6 +158,22 @@ def test_what_compose_mounts_is_there() -> None:
                 assert (DEPLOY / source).exists(), volume
 
 
+def test_a_read_only_service_has_no_secret_that_compose_would_have_to_copy_into_it() -> None:
+    """Compose refuses such a file: "non-file secret" in a read-only service."""
+    document = compose()
+    assert document["services"]["gateway"]["read_only"]
+    for service in document["services"].values():
+        for name in service.get("secrets", ()) if service.get("read_only") else ():
+            assert "file" in document["secrets"][name]
+
+
+def test_the_gateway_of_compose_has_the_variables_that_its_settings_name() -> None:
+    given = compose()["services"]["gateway"]["environment"]
+    settings = read_settings(DEPLOY / "gateway.toml")
+    named = {one.api_key_env for one in settings.upstreams.values()} | {settings.store.url_env}
+    assert named <= given.keys()
+
+
 def compose() -> dict[str, Any]:
     document = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
     assert isinstance(document, dict)
