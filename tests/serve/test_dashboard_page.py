@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from equirouter.serve.feasible import OVER_BUDGET
 from equirouter.serve.reporting import Logged
 from tests.serve.dashboard_made import COLLAPSED, Made, served
 from tests.serve.records_made import made_record
-from tests.serve.traffic_made import TOO_DEAR, made_traffic
+from tests.serve.traffic_made import made_traffic
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -24,10 +25,12 @@ pytestmark = pytest.mark.skipif(
 )
 TIMEOUT_MS = 20_000
 TRAFFIC = made_traffic(time.time(), hours=20, n=120)
-BUDGET = next(
-    one.record.request_id
+BUDGET, TOO_DEAR = next(
+    (one.record.request_id, reason)
     for one in TRAFFIC
-    if one.record.plan is not None and TOO_DEAR in one.record.plan.removed.values()
+    if one.record.plan is not None
+    for reason in one.record.plan.removed.values()
+    if reason.startswith(OVER_BUDGET)
 )
 
 

@@ -3,12 +3,14 @@
 import random
 from dataclasses import dataclass, replace
 
+from equirouter.serve.feasible import OVER_BUDGET
 from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
 from equirouter.serve.reporting import Logged
 
 POOL = ("llama-3-8b", "mixtral-8x7b", "gpt-4o-mini", "claude-sonnet-4", "gpt-5")  # cheapest first
 STRONGEST = "gpt-5"
-PRICES = dict(zip(POOL, (120, 480, 450, 9_000, 11_000), strict=True))  # nano-USD a token, roughly
+PRICES = dict(zip(POOL, (120, 300, 450, 9_000, 11_000), strict=True))  # nano-USD a token, roughly
+MAX_OUTPUT = 1024
 UPSTREAMS = {
     "llama-3-8b": "ollama",
     "mixtral-8x7b": "together",
@@ -16,9 +18,6 @@ UPSTREAMS = {
     "claude-sonnet-4": "anthropic",
     "gpt-5": "openai",
 }
-TOO_DEAR = (
-    "budget: it may cost up to 0.0268 USD (35 tokens of prompt, 100 of answer), 0.002 allowed"
-)
 ASKED = (
     ("equirouter/auto", "lambda", 35.0, "auto"),
     ("equirouter/budget-0.002", "budget_usd", 0.002, "budget up to 0.002"),
@@ -47,39 +46,18 @@ def made_traffic(now: float, *, hours: float = 24.0, n: int = 1500, seed: int = 
     ]
 
 
+def nusd(model: str, prompt: float, answer: float) -> int:
+    """What a call costs in nano-USD, where input has a quarter of the price of output."""
+    return int(PRICES[model] * (prompt / 4 + answer))
+
+
 def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Logged:
     asked, setting, value, class_ = rng.choices(ASKED, (6, 3, 2))[0]
-    scores = {model: 0.45 + 0.1 * i + rng.gauss(0, 0.06) for i, model in enumerate(POOL)}
+    prompt = rng.randint(30, 2400)
     tokens = Tokens(
-        input=rng.randint(30, 2400), output=rng.randint(20, 900), cached_input=rng.randint(0, 29)
+        input=prompt, output=rng.randint(20, 900), cached_input=rng.randint(0, min(prompt, 29))
     )
-    weights = (9, 6, 8, 3, 2) if not is_late else (5, 4, 4, 4, 12)
-    removed = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
-    if setting == "budget_usd":
-        weights = (9, 6, 8, 0, 0)
-        removed |= dict.fromkeys(POOL[3:], TOO_DEAR)
-    chosen = rng.choices(POOL, weights)[0]
-    if chosen in removed:
-        chosen = "gpt-4o-mini"
-    costs = {model: PRICES[model] * rng.uniform(300, 900) / 1e9 for model in POOL}
-    order = [chosen, *(one for one in POOL if one != chosen and one not in removed)][:4]
-    plan = Plan(
-        candidates=tuple(
-            Candidate(one, int(PRICES[one] * 4200), scores[one], costs[one]) for one in order
-        ),
-        decided_by="policy",
-        setting=setting,
-        value=value,
-        removed=removed,
-        scores=scores,
-        predicted_costs_usd=costs,
-        prompt_tokens=tokens.input,
-        max_output_tokens=1024,
-        confidence=rng.uniform(0.4, 0.95),
-        decision_ms=rng.lognormvariate(-0.7, 0.5),
-        pipeline="5d1c07a2",
-        class_=class_,
-    )
+    plan = _plan(rng, tokens, setting, value, is_late)
     record = RequestRecord(
         request_id=f"req-{number:05}",
         started_at=start,
@@ -87,41 +65,92 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
         requested_model=asked,
         stream=rng.random() < 0.6,
         key_id=f"key-{rng.randint(1, 4)}",
-        plan=plan,
+        plan=replace(plan, class_=class_),
         status=200,
     )
     dice = rng.random()
     if dice < 0.06:
         record.plan = replace(plan, decided_by="named", setting=None, value=None, scores={})
-        record.requested_model = chosen
-    elif dice < 0.14:
-        record.plan = replace(plan, decided_by="session")
-    _answer(rng, record, order, tokens)
+        record.requested_model = plan.candidates[0].model
+    elif dice < 0.14 and setting != "budget_usd":  # under a budget no conversation is kept
+        record.plan = replace(_staying(plan), decided_by="session", class_=class_)
+    _answer(rng, record, tokens)
     is_rated = record.served_model is not None and rng.random() < 0.15
-    score = min(max(rng.gauss(scores[chosen] + 0.15, 0.15), 0.0), 1.0) if is_rated else None
+    score = None
+    if record.served_model is not None and is_rated:
+        score = min(max(rng.gauss(plan.scores[record.served_model] + 0.05, 0.12), 0.0), 1.0)
     return Logged(number, record, score, "answers the question" if is_rated else None)
 
 
-def _answer(rng: random.Random, record: RequestRecord, order: list[str], tokens: Tokens) -> None:
+def _plan(rng: random.Random, tokens: Tokens, setting: str, value: float, is_late: bool) -> Plan:
+    """What a router would decide: of late, harder queries, which the dear models are better at."""
+    step = rng.uniform(0.0, 0.16 if is_late else 0.085) if rng.random() < 0.7 else 0.0
+    scores = {
+        model: min(max(0.82 - (4 - i) * step + rng.gauss(0, 0.03), 0.05), 0.98)
+        for i, model in enumerate(POOL)
+    }
+    answer = tokens.output * rng.uniform(0.7, 1.4)
+    costs = {model: nusd(model, tokens.input, answer) / 1e9 for model in POOL}
+    estimated = int(tokens.input * rng.uniform(1.15, 1.5)) + 16
+    most = {model: nusd(model, estimated, MAX_OUTPUT) for model in POOL}
+    removed = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
+    if setting == "budget_usd":
+        removed |= {
+            model: f"{OVER_BUDGET}it may cost up to {most[model] / 1e9:g} USD ({estimated} tokens "
+            f"of prompt, {MAX_OUTPUT} of answer), {value:g} allowed"
+            for model in POOL
+            if most[model] > value * 1e9
+        }
+    price = 0.0 if setting == "budget_usd" else value
+    order = sorted(
+        (model for model in POOL if model not in removed),
+        key=lambda model: price * costs[model] - scores[model],
+    )
+    return Plan(
+        candidates=tuple(Candidate(one, most[one], scores[one], costs[one]) for one in order),
+        decided_by="policy",
+        setting=setting,
+        value=value,
+        removed=removed,
+        scores=scores,
+        predicted_costs_usd=costs,
+        prompt_tokens=estimated,
+        max_output_tokens=MAX_OUTPUT,
+        confidence=rng.uniform(0.4, 0.95),
+        decision_ms=rng.lognormvariate(-0.7, 0.5),
+        pipeline="5d1c07a2",
+    )
+
+
+def _staying(plan: Plan) -> Plan:
+    """The same with the second model in front, which the conversation had."""
+    best, kept, *others = plan.candidates
+    return replace(plan, candidates=(kept, best, *others))
+
+
+def _answer(rng: random.Random, record: RequestRecord, tokens: Tokens) -> None:
     assert record.plan is not None
     decision = record.plan.decision_ms
     elapsed = decision
-    for model in order:
-        ms = rng.lognormvariate(6.3, 0.6)
+    for model in [one.model for one in record.plan.candidates][:4]:
+        begins_ms, writes_ms = rng.lognormvariate(6.3, 0.6), tokens.output * rng.uniform(4, 9)
+        ms = begins_ms if record.stream else begins_ms + writes_ms
         if rng.random() < (0.08 if UPSTREAMS[model] == "together" else 0.012):
             started = record.started_at + elapsed / 1000
             record.attempts.append(
-                Attempt(model, UPSTREAMS[model], "status", 503, ms / 5, "status 503", started)
+                Attempt(
+                    model, UPSTREAMS[model], "status", 503, begins_ms / 5, "status 503", started
+                )
             )
-            elapsed += ms / 5
+            elapsed += begins_ms / 5
             continue
         started = record.started_at + elapsed / 1000
         record.attempts.append(Attempt(model, UPSTREAMS[model], "ok", 200, ms, None, started))
         record.served_model = model
         record.tokens = tokens
-        record.cost_nusd = PRICES[model] * (tokens.input // 4 + tokens.output)
-        record.strongest_nusd = PRICES[STRONGEST] * (tokens.input // 4 + tokens.output)
+        record.cost_nusd = nusd(model, tokens.input, tokens.output)
+        record.strongest_nusd = nusd(STRONGEST, tokens.input, tokens.output)
         record.first_byte_ms = elapsed + ms
-        record.total_ms = elapsed + ms + tokens.output * rng.uniform(4, 9)
+        record.total_ms = elapsed + begins_ms + writes_ms
         return
     record.status, record.total_ms, record.error = 502, elapsed, "no model answered"

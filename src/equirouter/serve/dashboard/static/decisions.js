@@ -167,8 +167,13 @@ function attempts(document, colours) {
     bar(one.ms / Math.max(document.total_ms, 1e-9), { colour: one.outcome === "ok"
       ? colours(one.model) : null, kind: "bar-bad",
     from: (one.started_ms || 0) / Math.max(document.total_ms, 1e-9) }),
-    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [OUTCOMES[one.outcome] || one.outcome,
+    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ended(one, document.stream),
       one.status, one.error].filter(Boolean).join(", ")))));
+}
+
+function ended(one, isStream) {
+  if (one.outcome === "ok" && isStream) return "began to answer"; // its time is that until then
+  return OUTCOMES[one.outcome] || one.outcome;
 }
 
 function facts(document) {
