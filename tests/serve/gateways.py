@@ -97,6 +97,9 @@ class OpenAdmission:
             raise GatewayError(401, "no such key", code="invalid_api_key")
         return self.key
 
+    def check_rate(self, key: Key | None) -> None:
+        pass
+
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> PaidTicket:

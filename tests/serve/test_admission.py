@@ -146,6 +146,32 @@ def test_a_rate_says_when_to_come_back(store_url: str) -> None:
     with_store(store_url, work)
 
 
+def test_a_key_without_room_in_its_rate_is_refused_before_anything_is_decided(
+    store_url: str,
+) -> None:
+    async def work(store: Store) -> None:
+        clock = Clock()
+        admission = Admission(store, KeySettings(), clock=clock)
+        full, other = [
+            await admission.authenticate(bearer(await made(store, requests_per_minute=1)))
+            for _ in range(2)
+        ]
+        for key in (None, full, other):
+            admission.check_rate(key)
+            await admission.admit(key, 0, tokens=1, request_id="a")
+        admission.check_rate(full)  # nobody has said no yet
+        said = await refusal(admission.admit(full, 0, tokens=1, request_id="b"))
+        with pytest.raises(GatewayError) as at_once:
+            admission.check_rate(full)
+        assert at_once.value.body() == said.body()
+        assert at_once.value.headers == said.headers
+        admission.check_rate(other)
+        clock.now += int(said.headers["Retry-After"])
+        admission.check_rate(full)
+
+    with_store(store_url, work)
+
+
 def test_only_an_administrator_may_administer() -> None:
     admin_only(None)
     admin_only(Key("a", "a", is_admin=True))

@@ -47,6 +47,26 @@ def test_keys_are_made_needed_limited_and_revoked(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_no_decision_is_made_for_a_key_that_has_no_room_in_its_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            user = await here.new_key(requests_per_minute=1)
+            planned = []
+            plan = here.gateway.planner.plan
+
+            async def counted(*asked: Any) -> Any:
+                planned.append(asked)
+                return await plan(*asked)
+
+            monkeypatch.setattr(here.gateway.planner, "plan", counted)
+            assert [(await here.chat(key=user))[0] for _ in range(5)] == [200, *[429] * 4]
+            assert len(planned) == 2  # the one that was answered, and the first that was not
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

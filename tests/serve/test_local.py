@@ -76,6 +76,8 @@ def test_this_machine_has_several_names(host: str) -> None:
         ("localhost", True),
         ("127.8.9.1", True),
         ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:8.8.8.8", False),
         ("0.0.0.0", False),  # noqa: S104  # that it is not
         ("127.0.0.1.example", False),
         ("", False),

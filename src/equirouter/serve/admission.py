@@ -10,6 +10,7 @@ import hmac
 import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from equirouter.serve.errors import GatewayError, store_unreachable
@@ -57,6 +58,8 @@ class Admission:
         self._ledger: Ledger = store.ledger
         self._settle = store.writer.settle
         self._known = _KnownKeys(store.database, clock)
+        self._clock = clock
+        self._full: dict[str, tuple[Refusal, float]] = {}  # keys without room in their rate
         self._required = settings.required
         self._fails_open = settings.fail == "open"
         self.unreserved = 0
@@ -95,6 +98,20 @@ class Admission:
         """Keys were made or revoked by this worker: look all of them up again."""
         self._known.forget()
 
+    def check_rate(self, key: Key | None) -> None:
+        """Refuse a key that `admit` refused for its requests, until there is room for one again.
+
+        Raises GatewayError 429. It costs next to nothing: whoever goes on asking gets no decision.
+        """
+        found = None if key is None else self._full.get(key.id)
+        if key is None or found is None:
+            return
+        refusal, until = found
+        left = until - self._clock()
+        if left > 0:
+            raise _refused(replace(refusal, retry_after=left), 0, 0)
+        del self._full[key.id]
+
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> AnyTicket:
@@ -116,6 +133,8 @@ class Admission:
             self.unreserved += 1
             return _Unreserved(self._settle, key)
         if isinstance(answer, Refusal):
+            if answer.reason == "requests" and answer.retry_after is not None:
+                self._full[key.id] = (answer, self._clock() + answer.retry_after)
             raise _refused(answer, upper_nusd, tokens)
         return answer
 

@@ -76,6 +76,7 @@ class Exchange:
         record, gateway = self.record, self._gateway
         gateway.metrics.in_flight(1)
         try:
+            gateway.admission.check_rate(self._key)
             plan = await self._planned()
             ticket = await gateway.admission.admit(
                 self._key,

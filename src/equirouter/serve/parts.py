@@ -69,6 +69,9 @@ class Admission(Protocol):
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
         """Who asks; None where no keys are configured. Raises GatewayError 401."""
 
+    def check_rate(self, key: Key | None) -> None:
+        """Before a decision is made for a key that has no room in its rate: GatewayError 429."""
+
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> Ticket:
