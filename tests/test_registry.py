@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, version
 import pytest
 
 from equirouter import extras, registry
-from equirouter.errors import MissingExtraError, UnknownNameError
+from equirouter.errors import ConfigError, MissingExtraError, UnknownNameError
 from equirouter.extras import require, versions
 from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS, Registry
 
@@ -24,6 +24,21 @@ def test_another_package_joins_by_entry_point(monkeypatch: pytest.MonkeyPatch) -
     assert table.names() == ["knn", "mine"]
     assert table.load("mine").__name__ == "Router"
     assert table.load("knn").__name__ == "KNNRouter"  # a built-in name cannot be taken over
+
+
+@pytest.mark.parametrize(
+    "path", ["no_such_package:Router", "json:NoRouter", "tests.broken_package:Router"]
+)
+def test_a_broken_package_is_named_and_takes_nothing_from_the_others(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = [EntryPoint("bad", path, "x"), EntryPoint("good", "os:path.join", "x")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)  # noqa: ARG005
+    table = Registry("router", "x", {"knn": "equirouter.routers.knn:KNNRouter"})
+    with pytest.raises(ConfigError, match=f"the router 'bad' of another package .*{path}: .*Error"):
+        table.load("bad")
+    assert list(table.load_all()) == ["knn", "good"]
+    assert "left out: the router 'bad'" in caplog.text
 
 
 def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:

@@ -7,14 +7,14 @@ by an entry point in the group named here, for example in its pyproject.toml:
     my-router = "my_package:MyRouter"
 """
 
+import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
-from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from equirouter.errors import UnknownNameError
+from equirouter.errors import ConfigError, UnknownNameError
 
 __all__ = ["DATASETS", "ENCODERS", "EXPERIMENTS", "POLICIES", "ROUTERS", "Registry"]
 
@@ -37,7 +37,11 @@ class Registry:
         return [*self.builtin, *sorted(set(self._paths) - set(self.builtin))]
 
     def load(self, name: str) -> Any:  # noqa: ANN401  # routers, encoders, ...: the caller knows
-        """The object behind a name. Raises UnknownNameError, with the nearest names, if none."""
+        """The object behind a name.
+
+        Raises UnknownNameError, with the nearest names, if there is none, and ConfigError where
+        the package that joined by that name is broken.
+        """
         path = self._paths.get(name)
         if path is None:
             near = get_close_matches(name, self._paths, n=1)
@@ -45,8 +49,28 @@ class Registry:
             raise UnknownNameError(
                 f"no {self.kind} named {name!r}: {hint}known: {', '.join(self.names())}"
             )
-        module, _, attribute = path.partition(":")
-        return getattr(import_module(module), attribute)
+        try:
+            return EntryPoint(name, path, self.group).load()
+        except Exception as error:
+            if name in self.builtin:
+                raise
+            raise ConfigError(
+                f"the {self.kind} {name!r} of another package cannot be loaded: {path}: "
+                f"{type(error).__name__}: {error}; repair that package, or uninstall it"
+            ) from error
+
+    def load_all(self) -> dict[str, Any]:
+        """Name -> object, as in names(), without those of other packages that cannot be loaded.
+
+        Each of these is a warning in the log: a broken package takes nothing from the others.
+        """
+        found = {}
+        for name in self.names():
+            try:
+                found[name] = self.load(name)
+            except ConfigError as error:
+                logging.getLogger(__name__).warning("left out: %s", error)
+        return found
 
 
 ROUTERS = Registry(

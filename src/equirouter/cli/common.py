@@ -202,7 +202,7 @@ def router_specs(routers: str) -> list[str]:
         return specs
     from equirouter.registry import ROUTERS
 
-    return [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]
+    return [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
 
 
 def open_dataset(

@@ -41,7 +41,7 @@ def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # n
     """List the data sets that have a name."""
     from equirouter.registry import DATASETS
 
-    found = {name: DATASETS.load(name)().description for name in DATASETS.names()}
+    found = {name: kind().description for name, kind in DATASETS.load_all().items()}
     if as_json:
         print_json([{"name": name, "description": text} for name, text in found.items()])
         return

@@ -38,7 +38,7 @@ class Cost:
 
 def size_and_speed(context: Context) -> Section:
     """complexity: parameters, bytes, fit and prediction time on made-up outcomes."""
-    names = [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]
+    names = [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
     shapes = [(k, WIDTH) for k in MODELS] + [(POOL, d) for d in WIDTHS if d != WIDTH]
     found: dict[str, dict[tuple[int, int], Cost]] = {name: {} for name in names}
     for step, (k, d) in enumerate(shapes):

@@ -39,7 +39,7 @@ _LABELS: Mapping[str, str] = MappingProxyType(
 
 def paper_routers() -> list[str]:
     """Every registered router, then EquiRouter as the paper sets it and its ablations (Table 1)."""
-    registered = [name for name in ROUTERS.names() if not ROUTERS.load(name).is_anchor]
+    registered = [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
     return [*registered, EQUIROUTER, *_ABLATIONS]
 
 

@@ -35,8 +35,10 @@ def experiments(names: Sequence[str]) -> dict[str, Experiment]:
 
     Raises UnknownNameError with the nearest name.
     """
-    wanted = [each for name in names for each in (EXPERIMENTS.names() if name == "all" else [name])]
-    return {name: EXPERIMENTS.load(name) for name in wanted}
+    found: dict[str, Experiment] = {}
+    for name in names:
+        found |= EXPERIMENTS.load_all() if name == "all" else {name: EXPERIMENTS.load(name)}
+    return found
 
 
 def run_experiments(

@@ -1,0 +1,3 @@
+"""A package that fails when it is imported."""
+
+raise RuntimeError("a bug of its own")
