@@ -11,18 +11,23 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from equirouter.serve.keys import create_key
+from equirouter.serve.keys import create_key, list_keys
 from equirouter.serve.ledger import Ticket
 from equirouter.serve.limits import Refusal
 from equirouter.serve.store.books import BusyError, OnPostgreSQL, OnSQLite
 from equirouter.serve.store.engine import StoreGoneError
 from equirouter.serve.store.store import Store
-from equirouter.serve.store.tables import accounts, log
+from equirouter.serve.store.tables import accounts, log, workers
+from tests.serve import databases
 from tests.serve.stores import ask, money, new_key, record, with_store
 
 
 def ids(connection: sa.Connection) -> list[str]:
     return list(connection.execute(sa.select(log.c.request_id).order_by(log.c.id)).scalars())
+
+
+def numbers(connection: sa.Connection) -> list[int]:
+    return list(connection.execute(sa.select(workers.c.id)).scalars())
 
 
 def agree(connection: sa.Connection) -> tuple[int, int]:
@@ -200,3 +205,38 @@ def test_after_kill_9_the_log_lacks_an_instant_and_the_money_nothing(store_url: 
         assert (await money(store, key))[1] == 0
 
     with_store(store_url, look)
+
+
+def test_connections_that_were_cut_just_before_the_end_lose_nothing(
+    postgresql: databases.Server,
+) -> None:
+    """As where PostgreSQL and the gateway are started again together."""
+    asyncpg = pytest.importorskip("asyncpg")
+    url = postgresql.database()
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (ticket,) = await ask(store, key, 1)
+        store.log(record("before"))
+        await store.flush()
+        other = await asyncpg.connect(url)
+        try:
+            await other.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        finally:
+            await other.close()
+        ticket.settle(4)
+        store.log(record("after"))
+
+    with_store(url, work)
+
+    async def look(store: Store) -> None:
+        assert await store.database.read(ids) == ["before", "after"]
+        (stored,) = await store.database.read(list_keys)
+        assert stored.spend is not None
+        assert (stored.spend.spent_nusd, stored.spend.reserved_nusd) == (4, 0)
+        assert await store.database.read(numbers) == [store.worker]  # the first one is struck
+
+    with_store(url, look)

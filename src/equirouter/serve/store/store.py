@@ -149,8 +149,15 @@ class Store:
             await self._watching
         try:
             await self.ledger.close()
-            await self.writer.close()
-            await self.database.write(forget_worker, self.worker)
+            # A connection that was cut is noticed by its use, and then another one is opened.
+            try:
+                await self.writer.close()
+            except StoreGoneError:
+                await self.writer.close()
+            try:
+                await self.database.write(forget_worker, self.worker)
+            except StoreGoneError:
+                await self.database.write(forget_worker, self.worker)
         finally:
             await self._close_books()
             await self.database.close()
