@@ -164,6 +164,30 @@ def test_workers_share_the_port_and_one_that_dies_is_replaced(tmp_path: Path) ->
     asyncio.run(run())
 
 
+def test_a_worker_that_cannot_start_again_does_not_end_those_that_serve(tmp_path: Path) -> None:
+    async def run() -> None:
+        key = tmp_path / "key"
+        key.write_text("sk-theirs")
+        async with fake.fake_upstream() as upstream:
+            path = config(tmp_path, upstream.url, workers=2)
+            there = f'base_url = "{upstream.url}"'
+            path.write_text(path.read_text().replace(there, f'{there}\napi_key_file = "{key}"'))
+            async with serving(path) as served:
+                first, second = served.children()
+                key.unlink()
+                os.kill(first, signal.SIGKILL)
+                await served.line("the others serve on")
+                assert served.children() == [second]
+                assert await ask(served.url) == 200
+                key.write_text("sk-theirs")
+                while len(served.children()) < 2:
+                    await asyncio.sleep(0.01)
+                served.process.terminate()
+                assert await served.ended() == 0
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_reloads_in_every_worker_and_ends_none(tmp_path: Path, workers: int) -> None:
     async def run() -> None:

@@ -28,6 +28,7 @@ _LOG = logging.getLogger("equirouter.serve")
 GRACE_SECONDS = 5.0  # beyond what running requests may take: to write what is to be kept
 LEAST_LIFE_SECONDS = 5.0  # a worker that ends sooner was not able to work
 MOST_EARLY_ENDS = 3
+LONGEST_PAUSE_SECONDS = 30.0  # until the next try, where other workers serve meanwhile
 
 
 def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None:
@@ -93,6 +94,8 @@ class _Parent:
         self._port = port
         self._started: dict[int, float] = {}
         self._early_ends = 0
+        self._missing: list[float] = []  # when workers are started that could not work before
+        self._gave_up = False
         self._deadline: float | None = None
         # workers read from it, and see its end when this process ends in whatever way
         self._alive, self._life = os.pipe()
@@ -109,7 +112,7 @@ class _Parent:
             self._stop()
         while self._started:
             self._handle(signal.sigtimedwait({*SIGNALS, signal.SIGCHLD}, 0.5))
-        if not has_begun or self._early_ends >= MOST_EARLY_ENDS:
+        if not has_begun or self._gave_up:
             raise OutputError("the workers could not start; what they said is above")
 
     def _start(self) -> int:
@@ -135,6 +138,9 @@ class _Parent:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 self._replace(pid, os.waitstatus_to_exitcode(status))
+        if self._deadline is None and self._missing and self._missing[0] < time.monotonic():
+            del self._missing[0]
+            os.close(self._start())
 
     def _replace(self, pid: int, code: int) -> None:
         """Start another worker where one ended without being told."""
@@ -142,12 +148,24 @@ class _Parent:
         worker_is_gone(pid)
         if self._deadline is not None:
             return
-        _LOG.error("worker %d ended with %d; another takes its place", pid, code)
         self._early_ends = self._early_ends + 1 if lived < LEAST_LIFE_SECONDS else 0
-        if self._early_ends < MOST_EARLY_ENDS:
+        again = self._early_ends - MOST_EARLY_ENDS
+        if again < 0:
+            _LOG.error("worker %d ended with %d; another takes its place", pid, code)
             os.close(self._start())
+        elif self._started:  # what is wrong now may be right again before they end
+            pause = min(2.0 ** min(again, 10), LONGEST_PAUSE_SECONDS)
+            _LOG.error(
+                "worker %d ended with %d as soon as it started; the others serve on, and it is "
+                "tried again in %g s",
+                pid,
+                code,
+                pause,
+            )
+            self._missing = sorted([*self._missing, time.monotonic() + pause])
         else:
             _LOG.error("workers end as soon as they start: the gateway stops")
+            self._gave_up = True
             self._stop()
 
     def _stop(self) -> None:
