@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from equirouter.errors import OutputError
-from equirouter.output import atomic_write, make_folder
+from equirouter.output import atomic_write, make_folder, reserved_folder
 
 
 def test_text_is_utf8_with_unix_line_ends(tmp_path: Path) -> None:
@@ -67,3 +67,28 @@ def test_a_folder_where_a_file_is_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match="no folder can be made"):
         make_folder(tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize(("written", "left"), [((), []), (("b/file",), ["b"])])
+def test_a_folder_reserved_for_work_that_fails_is_taken_away_unless_it_holds_something(
+    written: tuple[str, ...], left: list[str], tmp_path: Path
+) -> None:
+    def work() -> None:
+        with reserved_folder(tmp_path / "a" / "b") as folder:
+            assert folder.is_dir()
+            for name in written:
+                (tmp_path / "a" / name).write_text("x")
+            raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        work()
+    assert [one.name for one in tmp_path.glob("a/*")] == left
+    assert (tmp_path / "a").exists() == bool(left)
+
+
+def test_a_folder_that_was_there_stays_and_so_does_one_whose_work_is_done(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="refused"), reserved_folder(tmp_path):
+        raise ValueError("refused")
+    with reserved_folder(tmp_path / "done"):
+        pass
+    assert (tmp_path / "done").is_dir()

@@ -3,13 +3,13 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from equirouter.errors import OutputError
 
-__all__ = ["atomic_write", "make_folder"]
+__all__ = ["atomic_write", "make_folder", "reserved_folder"]
 
 
 @contextmanager
@@ -51,6 +51,25 @@ def make_folder(path: str | Path) -> Path:
     except OSError as error:
         raise OutputError(f"{path}: no folder can be made there: {error.strerror}") from error
     return path
+
+
+@contextmanager
+def reserved_folder(path: str | Path) -> Iterator[Path]:
+    """A folder made before the work whose results it is for, so that a place is refused early.
+
+    If the work fails before anything was written, what was made here is taken away again.
+    Raises OutputError when refused.
+    """
+    path = Path(path)
+    new = [one for one in (path, *path.parents) if not one.exists()]
+    make_folder(path)
+    try:
+        yield path
+    except BaseException:
+        with suppress(OSError):  # not empty: it holds something, and stays
+            for one in new:
+                one.rmdir()
+        raise
 
 
 def _umask() -> int:

@@ -154,9 +154,9 @@ def test_requests_of_one_text_and_model_are_averaged(config: Path, tmp_path: Pat
     assert (table.performance[0, small], table.cost_usd[0, small]) == (0.5, 2e-6)
 
     said = invoke("log", "export", config, out).err
-    assert "1 requests were left out: they were logged without texts" in said
-    assert "1 requests were left out: nobody gave feedback" in said
-    assert "1 queries have an outcome of every model; training needs 20" in said
+    assert "1 request was left out: logged without texts" in said
+    assert "1 request was left out: nobody gave feedback" in said
+    assert "1 query has an outcome of every model; training needs 20" in said
 
     invoke("log", "export", config, out, "--unrated", "--scope", "first_user")
     table = read_table(out)

@@ -48,7 +48,7 @@ def test_the_example_is_a_file_that_can_be_used(
 
 def test_check_says_what_would_be_served(tmp_path: Path) -> None:
     path = written(tmp_path)
-    assert "1 models are ready" in invoke("serve", path, "--check").out
+    assert "1 model is ready" in invoke("serve", path, "--check").out
     found = json.loads(invoke("serve", path, "--check", "--json").out)
     assert found["models"]["m"] == {
         "upstream": "u",

@@ -134,7 +134,7 @@ def test_what_makes_no_sense_is_said_before_the_training(
 def test_a_quality_out_of_reach_is_refused(table: Path, tmp_path: Path) -> None:
     # with one neighbour for all queries the scores are noise: the strongest is out of reach
     options = ["--encoder", "toy", "--router", "mlp:epochs=1:learning_rate=1e-9", "--seed", "3"]
-    ran = invoke("train", table, *options, "--quality", "1", "--out", tmp_path)
+    ran = invoke("train", table, *options, "--quality", "1", "--out", tmp_path / "out")
     assert ran.code == 2
     assert "quality 1 cannot be promised" in ran.err
     assert not list(tmp_path.iterdir())

@@ -63,9 +63,9 @@ def test_scores_are_scaled_within_a_query(tmp_path: Path) -> None:
     assert table.tasks == ("unified_chip2", "dolly_15k", "dolly_15k")
     assert table.texts == ("a question", "a question", "another")
     notes = " ".join(table.notes)
-    assert "on 1 queries all answers score the same" in notes
-    assert "1 queries have fewer than two scores" in notes
-    assert "1 queries have the id of another" in notes
+    assert "on 1 query all answers score the same" in notes
+    assert "1 query has fewer than two scores" in notes
+    assert "1 query has the id of another" in notes
 
 
 def test_costs_are_tokens_times_the_price_of_the_size(tmp_path: Path) -> None:

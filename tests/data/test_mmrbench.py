@@ -53,7 +53,7 @@ def test_the_folder_is_read_as_it_is(bench: Path) -> None:
     assert np.array_equal(table.cost_usd, costs, equal_nan=True)
     assert table.image_paths == tuple(IMAGES)
     assert table.images == tuple(str(bench / image) for image in IMAGES)
-    assert "1 queries lack outcomes" in table.notes[-1]
+    assert "1 query lacks outcomes" in table.notes[-1]
 
 
 def test_where_the_folder_lies_is_no_part_of_the_fingerprint(

@@ -75,7 +75,7 @@ def test_benchmarks_of_a_leaderboard_are_one_table(router_dataset: Path) -> None
     assert table.performance[4].tolist() == [0, 0]
     notes = " ".join(table.notes)
     assert "3 of 5 models are candidates of all benchmarks (arc 4, gsm8k 4, mmlu 4)" in notes
-    assert "1 models are left out, their names state no size to price them by: gpt2;" in notes
+    assert "1 model is left out, as no size to price by is in the name: gpt2;" in notes
 
 
 def test_costs_are_made_from_the_prompt_and_the_size(router_dataset: Path) -> None:

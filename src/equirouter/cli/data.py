@@ -17,9 +17,10 @@ from equirouter.cli.common import (
     say_notes,
     shown_progress,
 )
+from equirouter.words import number_of
 
 if TYPE_CHECKING:
-    from equirouter.data.outcomes import Description
+    from equirouter.data.outcomes import Description, Outcomes
 
 __all__ = ["app"]
 
@@ -93,7 +94,7 @@ def convert(
     if as_json:
         print_json({"written": str(target), "layout": layout.value})
     elif not quiet:
-        typer.echo(f"{target}: {outcomes.n_queries} queries, {outcomes.n_models} models")
+        typer.echo(f"{target}: {_sized(outcomes)}")
 
 
 @app.command()
@@ -111,14 +112,18 @@ def describe(
     _show(outcomes.describe(), as_json=as_json)
 
 
+def _sized(table: "Outcomes | Description") -> str:
+    queries = number_of(table.n_queries, "query", "queries")
+    return f"{queries}, {number_of(table.n_models, 'model')}"
+
+
 def _show(description: "Description", *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(description))
         return
     width = max(map(len, description.models))
     lines = [
-        f"{description.name}: {description.n_queries} queries, {description.n_models} models, "
-        f"{description.n_tasks} tasks",
+        f"{description.name}: {_sized(description)}, {number_of(description.n_tasks, 'task')}",
         f"missing cells: {description.missing_performance} performance, "
         f"{description.missing_cost} cost; complete queries: {description.n_complete}",
         f"ties for the best: {description.tie_rate:.1%} of queries",

@@ -1,5 +1,6 @@
 """`equirouter diagnose`: why routing on a data set collapses, or a pipeline on it."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,11 +86,11 @@ def diagnose(
     """Say why routing on a data set collapses, and what to do: a text for a bug report."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.diagnosis import diagnose as run_diagnosis
-    from equirouter.output import make_folder
+    from equirouter.output import reserved_folder
 
     specs = router_specs(routers)
-    folder = None if out is None else make_folder(out)
-    with shown_progress(quiet=quiet) as progress:
+    reserved = nullcontext() if out is None else reserved_folder(out)
+    with reserved as folder, shown_progress(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)

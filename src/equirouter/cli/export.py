@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json
+from equirouter.words import number_of
 
 __all__ = ["export"]
 
@@ -35,4 +36,4 @@ def export(
     if as_json:
         print_json({"file": str(out), "bytes": len(content), "models": list(loaded.models)})
     elif not quiet:
-        typer.echo(f"{out}: {len(content)} bytes, {len(loaded.models)} models")
+        typer.echo(f"{out}: {len(content)} bytes, {number_of(len(loaded.models), 'model')}")

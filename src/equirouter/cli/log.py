@@ -9,6 +9,7 @@ import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.cli.keys import ConfigArgument, with_store
+from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.serve.export import Exported
@@ -101,17 +102,20 @@ def _counts(found: "Exported") -> dict[str, int]:
 def _tell(found: "Exported", out: Path, *, unrated: bool) -> None:
     """What was written, and what was left out and why."""
     typer.echo(
-        f"{out}: {found.table.n_queries} queries, {found.table.n_models} models, "
-        f"from {found.used} requests"
+        f"{out}: {number_of(found.table.n_queries, 'query', 'queries')}, "
+        f"{number_of(found.table.n_models, 'model')}, from {number_of(found.used, 'request')}"
     )
     if found.without_text:
-        say(f"note: {found.without_text} requests were left out: they were logged without texts")
+        left_out = number_of(found.without_text, "request was", "requests were")
+        say(f"note: {left_out} left out: logged without texts")
     if found.unrated and not unrated:
-        say(f"note: {found.unrated} requests were left out: nobody gave feedback on them")
+        left_out = number_of(found.unrated, "request was", "requests were")
+        say(f"note: {left_out} left out: nobody gave feedback")
     if found.complete < TRAIN_NEEDS:
         say(
-            f"note: {found.complete} queries have an outcome of every model; training needs "
-            f"{TRAIN_NEEDS} of them. Send some queries to each model by its name, and rate them"
+            f"note: {number_of(found.complete, 'query has', 'queries have')} an outcome of every "
+            f"model; training needs {TRAIN_NEEDS} of them. Send some queries to "
+            "each model by its name, and rate them"
         )
 
 

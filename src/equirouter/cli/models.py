@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.pipeline import RoutingPipeline
@@ -283,5 +284,5 @@ def remove(
                 f"{name} was the strongest model: a quality is now a share of what "
                 f"{after.baseline.strongest} does"
             )
-        typer.echo(f"without {name}: {len(after.models)} models left")
+        typer.echo(f"without {name}: {number_of(len(after.models), 'model')} left")
         typer.echo(said_of_points(before, after))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_json, say
+from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.decision import Ask, Decision
@@ -149,7 +150,8 @@ def _say_spent(pacer: "Pacer") -> None:
     done = pacer.state
     mean = done.spent_usd / done.n_queries if done.n_queries else 0.0
     say(
-        f"predicted cost: {done.spent_usd:.6f} USD for {done.n_queries} answered queries, "
+        f"predicted cost: {done.spent_usd:.6f} USD for "
+        f"{number_of(done.n_queries, 'answered query', 'answered queries')}, "
         f"{mean:.6f} each; asked for {pacer.spend_usd:.6f}"
     )
 
@@ -258,13 +260,24 @@ def _read_lines() -> Iterator[tuple[str, dict[str, Any]]]:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place}: not JSON: {error}") from error
         if not isinstance(line, dict) or not isinstance(line.get("query"), str):
-            raise DataError(f'{place}: expected {{"query": "..."}}')
+            raise DataError(f'{place}: {_found(line)}; expected {{"query": "..."}}')
         image = line.get("image")
         if image is not None and not isinstance(image, str):
             raise DataError(f"{place}: image is {image!r}; expected the path of a file, or null")
         if not line["query"].strip() and image is None:
             raise DataError(f"{place}: the query is empty; leave the line out or give it a text")
         yield place, line
+
+
+def _found(line: object) -> str:
+    """What stands where an object with the text of a query belongs."""
+    if not isinstance(line, dict):
+        kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+        return f"the line is {kinds.get(type(line), 'a number')}"
+    if "query" in line:
+        return f"query is {line['query']!r:.60}"
+    names = ", ".join(map(repr, line))
+    return f"no query among the fields {names:.200}" if line else "the object is empty"
 
 
 def _refuse(constant: str) -> None:

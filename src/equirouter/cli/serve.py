@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,14 +48,15 @@ def serve(
         if as_json:
             print_json(found)
         elif not quiet:
-            typer.echo(f"{config}: {len(settings.models)} models are ready to be served")
+            count = number_of(len(settings.models), "model is ready", "models are ready")
+            typer.echo(f"{config}: {count} to be served")
         return
 
     def ready(address: str) -> None:
         if as_json:
             print_json({"address": address, "workers": settings.server.workers})
         elif not quiet:
-            say(f"serving on {address} with {settings.server.workers} worker(s)")
+            say(f"serving on {address} with {number_of(settings.server.workers, 'worker')}")
 
     _run(settings, ready)
 

@@ -141,7 +141,7 @@ def train(
     """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.fit import fit_pipeline
-    from equirouter.output import make_folder
+    from equirouter.output import reserved_folder
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
@@ -152,26 +152,26 @@ def train(
         )
         cheaper = None if early_exit is None else make_text_encoder(early_exit, weights=weights)
         say_what_is_read(made, outcomes, quiet=quiet)
-        make_folder(out)  # a place where nothing can be written is said before the work
-        pipeline = fit_pipeline(
-            outcomes,
-            made,
-            embeddings=open_given(embeddings, outcomes, made),
-            router=router,
-            policy=policy,
-            quality=quality,
-            confidence=confidence,
-            when_nothing_fits=when_nothing_fits.value,
-            zone=zone,
-            ood=ood.value,
-            model_facts=_facts(models, outcomes),
-            split=split.value,
-            seed=seed,
-            early_exit=cheaper,
-            cache=EmbeddingCache(),
-            device=device.value,
-            progress=progress,
-        )
+        with reserved_folder(out):  # a place where nothing can be written is said before the work
+            pipeline = fit_pipeline(
+                outcomes,
+                made,
+                embeddings=open_given(embeddings, outcomes, made),
+                router=router,
+                policy=policy,
+                quality=quality,
+                confidence=confidence,
+                when_nothing_fits=when_nothing_fits.value,
+                zone=zone,
+                ood=ood.value,
+                model_facts=_facts(models, outcomes),
+                split=split.value,
+                seed=seed,
+                early_exit=cheaper,
+                cache=EmbeddingCache(),
+                device=device.value,
+                progress=progress,
+            )
     _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
 
 

@@ -23,6 +23,7 @@ from equirouter.data.queries import with_suffixes
 from equirouter.errors import DataError
 from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent
+from equirouter.words import number_of
 
 __all__ = ["MixInstruct"]
 
@@ -222,12 +223,14 @@ def _outcomes(name: str, metric: str, paths: list[Path], found: _Found) -> Outco
     costs = np.array([[cost.get(model, np.nan) for model in models] for cost in found.costs])
     performance, n_equal, n_alone = _scaled(raw)
     ids, same_id = with_suffixes(found.ids, "id")
+    same = number_of(n_equal, "query", "queries")
+    alone = number_of(n_alone, "query has", "queries have")
     notes = [
         f"performance is {metric}, scaled per query: the worst answer is 0, the best 1",
         "costs are estimates: bytes / 4 as tokens, times RouterBench's price of an open model of "
         "that size",
-        f"on {n_equal} queries all answers score the same: each has performance 1" * bool(n_equal),
-        f"{n_alone} queries have fewer than two scores and no performance" * bool(n_alone),
+        f"on {same} all answers score the same: each has performance 1" * bool(n_equal),
+        f"{alone} fewer than two scores and no performance" * bool(n_alone),
         same_id or "",
     ]
     return Outcomes(

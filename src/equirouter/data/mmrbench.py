@@ -23,6 +23,7 @@ from equirouter.data.hub import HubFile, fetch
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
+from equirouter.words import number_of
 
 __all__ = ["MMRBench"]
 
@@ -118,7 +119,8 @@ class MMRBench:
             notes=("costs are taken as USD per call: the benchmark says that they are normalised",),
         )
         missing = int((~outcomes.is_complete).sum())
-        note = f"{missing} queries lack outcomes of some models; measures leave them out"
+        lacking = number_of(missing, "query lacks", "queries lack")
+        note = f"{lacking} outcomes of some models; measures leave them out"
         return replace(outcomes, notes=(*outcomes.notes, note)) if missing else outcomes
 
 

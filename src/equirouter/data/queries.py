@@ -9,6 +9,7 @@ from equirouter.arrays import IntArray
 from equirouter.data.columns import ID, IMAGE, TASK, TEXT, RawTable, join_prompt_lists
 from equirouter.data.files import read_file
 from equirouter.errors import DataError
+from equirouter.words import number_of
 
 __all__ = ["Queries", "first_repeat", "queries_of", "read_queries", "where", "with_suffixes"]
 
@@ -149,7 +150,7 @@ def with_suffixes(ids: list[str], column: str) -> tuple[list[str], str | None]:
     if not n_repeated:
         return unique, None
     return unique, (
-        f"{n_repeated} queries have the {column} of another query; "
+        f"{number_of(n_repeated, 'query has', 'queries have')} the {column} of another query; "
         "they are told apart by #2, #3 behind the id"
     )
 

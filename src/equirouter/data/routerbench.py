@@ -12,6 +12,7 @@ from equirouter.data.hub import HubFile, fetch
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.tables import read_table
 from equirouter.progress import Progress, silent
+from equirouter.words import number_of
 
 __all__ = ["RouterBench0Shot", "RouterBench5Shot", "RouterBenchRaw"]
 
@@ -45,7 +46,8 @@ class _RouterBench:
         outcomes = read_table(path, name=self.name)
         progress(f"read {path.name}", 1, 1)
         missing = int((~outcomes.is_complete).sum())
-        note = f"{missing} queries lack outcomes of some models; measures leave them out"
+        lacking = number_of(missing, "query lacks", "queries lack")
+        note = f"{lacking} outcomes of some models; measures leave them out"
         return replace(outcomes, notes=(*outcomes.notes, note)) if missing else outcomes
 
 

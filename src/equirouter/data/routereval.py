@@ -23,6 +23,7 @@ from equirouter.data.unpickle import read_pickle_values
 from equirouter.errors import ConfigError, DataError
 from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent
+from equirouter.words import number_of
 
 __all__ = ["RouterEval"]
 
@@ -203,8 +204,9 @@ class RouterEval:
             return models, [Price(1.0, 1.0)] * len(models), ""
         sizes = {model: size for model in models if (size := size_of(model)) is not None}
         others = [model for model in models if model not in sizes]
+        left_out = number_of(len(others), "model is", "models are")
         note = (
-            f"{len(others)} models are left out, their names state no size to price them by: "
+            f"{left_out} left out, as no size to price by is in the name: "
             f"{', '.join(others[:5])}{', ...' if len(others) > 5 else ''}; cost=equal has all"
         )
         prices = [price_of_size(size) for size in sizes.values()]
