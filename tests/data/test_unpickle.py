@@ -346,6 +346,41 @@ def test_nested_values_and_arrays(protocol: int) -> None:
     }
 
 
+def test_a_list_named_many_times_is_read_once() -> None:
+    """Ten lists of ten times the next: 10 ** 40 items, were each of them copied."""
+    bomb: list[Any] = ["x"]
+    for _ in range(40):
+        bomb = [bomb] * 10
+    found = read_pickle_values(io.BytesIO(pickle.dumps(bomb)), "here")
+    while len(found) == 10:
+        found = found[3]
+    assert found == ["x"]
+
+
+@pytest.mark.parametrize("put", [b"r" + (1 << 20).to_bytes(4, "little"), b"p1048576\n", b"q\x05"])
+def test_a_memo_larger_than_the_pickle_is_refused(tmp_path: Path, put: bytes) -> None:
+    (tmp_path / "t.pkl").write_bytes(b"\x80\x02]" + put + b".")
+    with pytest.raises(DataError, match=r"not a whole pickle.*place [0-9]+ of the memo"):
+        read_pickle_table(tmp_path / "t.pkl")
+    with pytest.raises(DataError, match=r"not a whole pickle.*place [0-9]+ of the memo"):
+        read_pickle_values(io.BytesIO(b"\x80\x02]" + put + b"."), "here")
+
+
+@pytest.mark.parametrize("shape", [(1 << 32, 1 << 32), (1 << 40, 0)])
+def test_a_shape_of_nothing_has_no_rows(shape: tuple[int, int]) -> None:
+    """The product of the first overflows to 0, and of the second is 0: 4 billion empty rows."""
+    content = pickle.dumps(np.zeros((0, 7), dtype=object), 4)
+    lengths = b"".join(b"\x8a\x06" + n.to_bytes(6, "little") for n in shape) + b"\x86"
+    with pytest.raises(DataError, match="array"):
+        read_pickle_values(io.BytesIO(damage(content, b"K\x00K\x07\x86", lengths)), "here")
+
+
+def test_letters_that_are_none_are_refused() -> None:
+    content = damage(pickle.dumps(np.array(["ab"]), 4), b"b\0\0\0", b"b\0\0\x7f")
+    with pytest.raises(DataError, match="letters that are none"):
+        read_pickle_values(io.BytesIO(content), "here")
+
+
 def test_nested_values_that_are_refused() -> None:
     for content, message in (
         (eval, r"here: the pickle asks for builtins\.eval"),

@@ -7,8 +7,11 @@ refused. The records are then read as the data frame or the arrays that they des
 checked.
 """
 
+import math
 import pickle
+import pickletools
 import re
+import sys
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +76,7 @@ _DAMAGED = (
     MemoryError,
     OverflowError,
     RecursionError,
+    StopIteration,
     pa.ArrowException,
 )
 
@@ -87,6 +91,7 @@ def read_pickle_table(path: str | Path) -> dict[str, Column]:
     path = Path(path)
     try:
         with path.open("rb") as stream:
+            _check_memo(stream)
             return _frame_columns(_Unpickler(stream, str(path)).load())
     except DataError:
         raise
@@ -108,10 +113,11 @@ def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[obje
     Raises DataError when the pickle asks for anything else, and when it is damaged.
     """
     try:
+        _check_memo(stream)
         found = _Unpickler(stream, place).load()
         if isinstance(found, dict):
             found = {key: value for key, value in found.items() if key not in without}
-        return _plain_value(found)
+        return _plain_value(found, {})
     except DataError:
         raise
     except _UnexpectedError as error:
@@ -121,6 +127,22 @@ def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[obje
         ) from error
     except _DAMAGED as error:
         raise DataError(f"{place}: this is not a whole pickle: {error}") from error
+
+
+def _check_memo(stream: IO[bytes]) -> None:
+    """Raise UnpicklingError for a place in the memo that no honest pickle has, and rewind.
+
+    The memo is an array as long as the largest place that is named: seven bytes ask for 32 GB.
+    """
+    start = stream.tell()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        place = argument if opcode.name in _MEMO_OPCODES else None
+        if place is not None and place > count:
+            raise pickle.UnpicklingError(f"place {place} of the memo in instruction {count}")
+    stream.seek(start)
+
+
+_MEMO_OPCODES = {"PUT", "BINPUT", "LONG_BINPUT"}
 
 
 class _UnexpectedError(Exception):
@@ -188,23 +210,33 @@ def _expect(value: Any, *parts: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _plain_value(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {_plain_value(key): _plain_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_value(item) for item in value]
+def _plain_value(value: Any, done: dict[int, Any]) -> Any:  # noqa: ANN401
+    # done: by id, what was read already. A pickle can name one list many times, and lists of lists
+    # of it too: copied each time, a hundred bytes of file would fill any memory.
     if type(value) in _PLAIN:
         return value
-    if _part(value) in ("array", "array_of_buffer"):
-        found = _values(value)
-        if not isinstance(found, _Objects):
-            return found
-        cells = _cells(found.items)
-        if len(found.shape) == 1:
-            return cells
-        width = found.shape[1]
-        return [cells[row * width : (row + 1) * width] for row in range(found.shape[0])]
-    return _cell(value, {})
+    if _part(value) == "scalar":
+        return _cell(value, {})
+    if id(value) not in done:
+        done[id(value)] = _plain_container(value, done)
+    return done[id(value)]
+
+
+def _plain_container(value: Any, done: dict[int, Any]) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {_plain_value(key, done): _plain_value(item, done) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(item, done) for item in value]
+    if _part(value) not in ("array", "array_of_buffer"):
+        return _cell(value, {})
+    found = _values(value)
+    if not isinstance(found, _Objects):
+        return found
+    cells = _cells(found.items)
+    if len(found.shape) == 1:
+        return cells
+    width = found.shape[1]
+    return [cells[row * width : (row + 1) * width] for row in range(found.shape[0])]
 
 
 def _frame_columns(root: Any) -> dict[str, Column]:  # noqa: ANN401
@@ -279,15 +311,18 @@ def _values(value: Any) -> Any:  # noqa: ANN401
             raise _UnexpectedError(f"an array in the order {order}")
         by_column = order == "F"
     shape = tuple(int(length) for length in shape)
-    if len(shape) not in (1, 2) or min(shape) < 0:
+    if len(shape) not in (1, 2) or min(shape) < 0 or (shape[-1] == 0 and shape[0] > 0):
         raise _UnexpectedError(f"an array of shape {shape}")
     code = _dtype_code(dtype)
     if code == "O":
-        if not isinstance(data, list) or len(data) != int(np.prod(shape)):
+        if not isinstance(data, list) or len(data) != math.prod(shape):
             raise _UnexpectedError("an object array of another length than its shape")
         return _Objects(shape, data)
     flat = np.frombuffer(_bytes(data), dtype=np.dtype(code))
     if flat.dtype.kind == "U":
+        letters = flat.view(np.dtype("u4").newbyteorder(flat.dtype.byteorder))
+        if (letters > sys.maxunicode).any():
+            raise _UnexpectedError("letters that are none")
         return _Objects(
             shape, flat.reshape(shape, order="F" if by_column else "C").ravel().tolist()
         )
@@ -309,7 +344,7 @@ def _dtype_code(dtype: Any) -> str:  # noqa: ANN401
 def _arrow_strings(value: Any) -> list[str | None]:  # noqa: ANN401
     record = _expect(value, "arrow_array", "arrow_chunks")
     if record.part == "arrow_chunks":
-        chunks = [_arrow_strings(chunk) for chunk in record.args[0]]
+        chunks = [_arrow_strings(_expect(chunk, "arrow_array")) for chunk in record.args[0]]
         return [text for chunk in chunks for text in chunk]
     kind, length, _, offset, buffers, children, dictionary = record.args[0]
     alias = _expect(kind, "arrow_type").args[0]
