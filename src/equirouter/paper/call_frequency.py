@@ -110,9 +110,10 @@ def _oracle_finding(results: Results) -> tuple[Verdict, str]:
         verdict = "reproduced" if all(held) else "not reproduced"
     others = [_share(results, name, strongest)[-1] for name in results["routers"]]
     return verdict, (
-        f"At the largest budget the oracle sends {100 * top:.1f} % of the queries to {strongest}, "
-        f"the strongest model, and {100 * bottom:.1f} % to {cheapest}, the cheapest one. The "
-        f"routers send {100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, "
+        "At the largest of its own budgets, which is the dearest call, the oracle sends "
+        f"{100 * top:.1f} % of the queries to {strongest}, the strongest model, "
+        f"and {100 * bottom:.1f} % to {cheapest}, the cheapest one. The routers send "
+        f"{100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, "
         f"the median one {100 * median(others):.1f} %."
     )
 

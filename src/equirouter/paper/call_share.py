@@ -61,7 +61,9 @@ def _finding(shares: Mapping[str, Sequence[float]], strongest: str) -> tuple[Ver
         for name, share in last.items()
         if is_equirouter(name)
     ]
-    tail = f"The oracle sends {100 * oracle:.1f} %" + (f"; {', '.join(ours)}." if ours else ".")
+    tail = f"There the oracle sends {100 * oracle:.1f} %" + (
+        f"; {', '.join(ours)}." if ours else "."
+    )
     if not existing:
         return "not tested", f"No router beside EquiRouter was measured. {tail}"
     saturated = [name for name, share in existing.items() if share >= SATURATED]
