@@ -71,15 +71,20 @@ class Served:
         return [int(one) for one in found.split()]
 
 
-@asynccontextmanager
-async def serving(path: Path, *options: str) -> AsyncIterator[Served]:
-    """The gateway as a process, until it is told to stop."""
-    process = await asyncio.create_subprocess_exec(
+async def started(path: Path, *options: str) -> asyncio.subprocess.Process:
+    """The gateway's process, which does not serve yet."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-W", "error", "-m", "equirouter", "serve", str(path), *options),
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
     )
+
+
+@asynccontextmanager
+async def serving(path: Path, *options: str) -> AsyncIterator[Served]:
+    """The gateway as a process, until it is told to stop."""
+    process = await started(path, *options)
     served = Served(process)
     try:
         line = await served.line("serving on ")
@@ -201,6 +206,24 @@ def test_sighup_reloads_in_every_worker_and_ends_none(tmp_path: Path, workers: i
                 await served.line("nothing is reloaded: pipeline.path is not set")
             assert await ask(served.url) == 200
             assert served.children() == before
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_while_it_starts_waits_until_it_serves(tmp_path: Path, workers: int) -> None:
+    async def run() -> None:
+        async with fake.fake_upstream() as upstream:
+            path = config(tmp_path, upstream.url, workers=workers)
+            served = Served(await started(path))
+            while not (tmp_path / "gateway.db").exists():  # the store is what it opens last
+                await asyncio.sleep(0.001)
+            served.process.send_signal(signal.SIGHUP)
+            url = (await served.line("serving on ")).split("serving on ")[1].split()[0]
+            await served.line("nothing is reloaded")
+            assert await ask(url) == 200
+            served.process.terminate()
+            assert await served.ended() == 0
 
     asyncio.run(run())
 

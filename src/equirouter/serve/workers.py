@@ -47,6 +47,8 @@ def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     with listener:
         if count == 1:
+            # it waits until it can be handled: unhandled it would end the process
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
             run_server(settings, listener, lambda: ready(address))
         else:  # it never listens: it keeps the port
             _Parent(settings, host, port).run(lambda: ready(address))
