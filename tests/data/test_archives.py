@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,34 @@ def test_a_damaged_tar_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"images\.tar\.gz: could not be unpacked"):
         unpack_tar(packed, tmp_path / "images")
     assert not (tmp_path / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "old", "new"),
+    [
+        (zipfile.ZIP_LZMA, b"\x09\x04\x05\x00\x5d", b"\x09\x04\x05\x00\xff"),  # its settings
+        (zipfile.ZIP_STORED, b"\xc3\xa9.json", b"\xff\xff.json"),
+        (
+            zipfile.ZIP_STORED,
+            b"PK\x01\x02\x14\x03\x14\0\0\x08\0\0",
+            b"PK\x01\x02\x14\x03\x14\0\0\x08\x63\0",
+        ),
+        (
+            zipfile.ZIP_STORED,
+            b"PK\x01\x02\x14\x03\x14\0\0\x08",
+            b"PK\x01\x02\x14\x03\x14\0\x01\x08",
+        ),
+    ],
+    ids=["settings", "name", "method", "password"],
+)
+def test_a_zip_that_cannot_be_read_is_named(
+    tmp_path: Path, method: int, old: bytes, new: bytes
+) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("\u00e9.json", "[1, 2]" * 9)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(DataError, match=r"data\.zip: the archive is damaged, or cannot be read"):
+        list(members(path, ".json", lambda _: True))

@@ -1,5 +1,6 @@
 """The files of a data set, whether they lie in a folder, in a tar or in a zip."""
 
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -15,7 +16,16 @@ __all__ = ["Member", "Parts", "members", "unpack_tar"]
 
 Parts: TypeAlias = tuple[str, ...]
 
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error)
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    RuntimeError,  # zipfile's for a password, and a compression that it does not know
+    UnicodeDecodeError,
+    lzma.LZMAError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -107,4 +117,6 @@ def _zip_members(path: Path, is_wanted: Callable[[Parts], bool]) -> Iterator[Mem
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: the archive is damaged ({error}); fetch it anew")
+    return DataError(
+        f"{path}: the archive is damaged, or cannot be read here ({error}); fetch it anew"
+    )
