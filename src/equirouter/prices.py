@@ -200,7 +200,7 @@ def estimated_tokens(text: str) -> int:
     Every model has its own tokenizer; four bytes a token is a rule of thumb for English. One rule
     for all models keeps their costs comparable.
     """
-    return -(-len(text.encode("utf-8")) // 4)
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)  # a table says what is no text
 
 
 def cost_usd(price: Price, usage: Usage) -> float:

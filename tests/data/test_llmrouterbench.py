@@ -143,6 +143,7 @@ def test_whole_benchmarks_are_held_out(tmp_path: Path) -> None:
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a score that is text": ({"score": "good"}, "record 1: score is 'good', a number is expected"),
+    "a score beyond every float": ({"score": 10**400}, "record 1: score is 1000"),
     "a cost that is text": ({"cost": "free"}, "record 1: cost is 'free', a number is expected"),
     "a cost below zero": ({"cost": -1}, "record 1: cost is -1.0, USD of one call is expected"),
     "tokens below zero": ({"cost": 0, "prompt_tokens": -5}, "record 1: tokens are [-5.0, 100.0]"),

@@ -141,6 +141,11 @@ WRONG = {
         broken(candidates=[candidate("mpt-7b", "x", bartscore=NAN)]),
         "line 2: bartscore of model 'mpt-7b' is nan",
     ),
+    "a score beyond every float": (
+        broken(candidates=[candidate("mpt-7b", "x", bartscore=10**400)]),
+        "line 2: bartscore of model 'mpt-7b' is 1000",
+    ),
+    "half a character": (broken(instruction="\ud800"), "the text is not valid Unicode"),
     "no scores": (broken(candidates=[{"model": "mpt-7b", "text": "x"}]), "line 2: scores is None"),
     "a model twice": (
         broken(candidates=[candidate("mpt-7b", "x"), candidate("mpt-7b-instruct", "x")]),

@@ -9,6 +9,7 @@ https://github.com/ynulihao/LLMRouterBench (MIT according to its README).
 import json
 import math
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -219,7 +220,7 @@ def _number(where: str, record: dict[str, Any], name: str) -> float:
     value = record.get(name)
     if value is None:
         return math.nan
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise DataError(f"{where}: {name} is {value!r}, a number is expected, or null")
     return float(value)
 

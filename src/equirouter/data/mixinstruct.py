@@ -7,7 +7,7 @@ the collections that they are from).
 """
 
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -205,7 +205,8 @@ def _score(found: _Found, place: str, candidate: dict[str, Any], metric: str) ->
     value = scores.get(metric)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= sys.float_info.max:  # an integer can be larger
         raise DataError(
             f"{place}: {metric} of model {candidate['model']!r} is {value!r}, a number is expected"
         )

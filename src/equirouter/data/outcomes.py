@@ -283,6 +283,7 @@ def _check_unique(name: str, what: str, place: str, values: Sequence[object]) ->
     for index, value in enumerate(values):
         if not isinstance(value, str) or not value:
             raise DataError(f"{name}: {what} {value!r} ({place} {index}): expected a name")
+        _check_unicode(f"{name}: {what} {value!r} ({place} {index})", "name", value)
         if value in seen:
             raise DataError(
                 f"{name}: {what} {value!r} occurs twice ({place} {seen[value]} and {index}); "
@@ -300,10 +301,11 @@ def _check_texts(table: Outcomes) -> None:
                 raise DataError(
                     f"{_place(table, row)}: the text is empty; remove the row or give it a text"
                 )
-        elif not text.isascii():
+        else:
             _check_unicode(_place(table, row), "text", text)
         if not isinstance(task, str) or not task:
             raise DataError(f"{_place(table, row)}: the task is {task!r}; expected a name")
+        _check_unicode(_place(table, row), "task", task)
 
 
 def _check_descriptions(table: Outcomes) -> None:
@@ -323,6 +325,8 @@ def _check_descriptions(table: Outcomes) -> None:
 
 
 def _check_unicode(place: str, what: str, text: str) -> None:
+    if text.isascii():
+        return
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
