@@ -1,6 +1,7 @@
 """Files take the place of old ones only when they are whole."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,23 @@ def test_a_folder_that_was_there_stays_and_so_does_one_whose_work_is_done(tmp_pa
     with reserved_folder(tmp_path / "done"):
         pass
     assert (tmp_path / "done").is_dir()
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "far" / "file.txt")
+    for text in ("new", "newer"):
+        with atomic_write(link) as stream:
+            stream.write(text)
+        assert link.is_symlink()
+        assert (tmp_path / "far" / "file.txt").read_text("utf-8") == text
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["file.txt"]
+
+
+def test_nothing_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match="a pipe or a device"), atomic_write(pipe):
+        pass
+    assert pipe.is_fifo()

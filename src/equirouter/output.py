@@ -17,10 +17,14 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[I
     """Open a file for writing that takes the place of path only when all of it was written.
 
     Text is UTF-8 with Unix line ends. On any failure the old file, if there is one, stays as it is
-    and the half-written one is removed. Raises OutputError, naming path, when the system refuses:
-    no space, no permission, a folder of that name.
+    and the half-written one is removed. A link stays one: the file that it names is written.
+    Raises OutputError, naming path, when the system refuses: no space, no permission, a folder of
+    that name; and for a pipe or a device, which a file would take the place of.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path}: this is a pipe or a device, and no file; name a file")
+    path = Path(os.path.realpath(path))
     text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     temporary = None
     try:

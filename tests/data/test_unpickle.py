@@ -314,6 +314,12 @@ def test_something_else_than_a_table(tmp_path: Path, value: Any, said: str) -> N
         read_pickle_table(dump(tmp_path / "t.pkl", value))
 
 
+def test_an_integer_too_long_to_be_written(tmp_path: Path) -> None:
+    path = dump(tmp_path / "t.pkl", frame().assign(query=["x", 10**5000, "y"]))
+    with pytest.raises(DataError, match=r"column 'query' holds an integer beyond 1e308"):
+        read_table(path)
+
+
 def test_text_that_is_no_pickle(tmp_path: Path) -> None:
     (tmp_path / "t.pkl").write_text("query_id,query\n")
     with pytest.raises(DataError, match="not a whole pickle"):

@@ -184,14 +184,16 @@ def _to_arrow(path: Path, name: str, cells: Any) -> pa.ChunkedArray:  # noqa: AN
             return pa.chunked_array([pa.array([None if c is None else float(c) for c in cells])])
         except OverflowError as error:
             raise DataError(f"{path}: column {name!r} holds an integer beyond 1e308") from error
-    texts = [c if c is None or isinstance(c, str) else repr(+c) for c in cells]
     try:
+        texts = [c if c is None or isinstance(c, str) else repr(+c) for c in cells]
         return pa.chunked_array([pa.array(texts, pa.large_string())])
     except UnicodeEncodeError as error:
         raise DataError(
             f"{path}: column {name!r} holds half a surrogate pair, which is no valid Unicode: "
             f"{error.object[max(0, error.start - 20) : error.start]!r} stands before it"
         ) from error
+    except ValueError as error:  # Python writes no integer of more than 4,300 digits
+        raise DataError(f"{path}: column {name!r} holds an integer beyond 1e308") from error
 
 
 def _from_arrow(path: Path, table: pa.Table) -> RawTable:
