@@ -119,13 +119,13 @@ DATASETS = Registry(
     {
         "simulated": "equirouter.data.simulated:Simulated",
         "simulated-multimodal": "equirouter.data.simulated_multimodal:SimulatedMultimodal",
-        "routerbench-5shot": "equirouter.data.routerbench:RouterBench5Shot",
-        "routerbench-0shot": "equirouter.data.routerbench:RouterBench0Shot",
-        "routerbench-raw": "equirouter.data.routerbench:RouterBenchRaw",
-        "mmr-bench": "equirouter.data.mmrbench:MMRBench",
-        "mixinstruct": "equirouter.data.mixinstruct:MixInstruct",
-        "llmrouterbench": "equirouter.data.llmrouterbench:LLMRouterBench",
-        "routereval": "equirouter.data.routereval:RouterEval",
+        "routerbench-5shot": "equirouter.data.sources.routerbench:RouterBench5Shot",
+        "routerbench-0shot": "equirouter.data.sources.routerbench:RouterBench0Shot",
+        "routerbench-raw": "equirouter.data.sources.routerbench:RouterBenchRaw",
+        "mmr-bench": "equirouter.data.sources.mmrbench:MMRBench",
+        "mixinstruct": "equirouter.data.sources.mixinstruct:MixInstruct",
+        "llmrouterbench": "equirouter.data.sources.llmrouterbench:LLMRouterBench",
+        "routereval": "equirouter.data.sources.routereval:RouterEval",
     },
 )
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from equirouter.data.hub import HubFile
+from equirouter.data.sources.hub import HubFile
 from equirouter.registry import DATASETS
 from tests.cli.invoke import invoke
-from tests.data import test_llmrouterbench, test_mixinstruct, test_mmrbench, test_routereval
+from tests.data.sources import test_llmrouterbench, test_mixinstruct, test_mmrbench, test_routereval
 
 
 class Hub:
@@ -148,7 +148,7 @@ def hub(name: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(made, "files", property(lambda _: files))
     if name == "llmrouterbench":  # its load fetches by the module's own constant
-        monkeypatch.setattr("equirouter.data.llmrouterbench._FILE", files[0])
+        monkeypatch.setattr("equirouter.data.sources.llmrouterbench._FILE", files[0])
     monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
     server = Hub({file: packed(copy, file) for file in files})
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)

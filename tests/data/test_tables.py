@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.data import Outcomes, read_table, write_table
-from equirouter.data.columns import RESERVED, is_ignored
-from equirouter.data.files import READABLE
+from equirouter.data.reading.columns import RESERVED, is_ignored
+from equirouter.data.reading.files import READABLE
 from equirouter.errors import ConfigError, DataError, OutputError
 
 NAN = float("nan")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equirouter.data.hub import HubFile
+from equirouter.data.sources.hub import HubFile
 from equirouter.encoders import EmbeddingCache, Encoder, encode_cached, make_encoder
 from equirouter.encoders.pictures import Preprocessing
 from equirouter.encoders.sessions import open_session

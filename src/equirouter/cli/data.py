@@ -63,7 +63,7 @@ def fetch(
     quiet: QuietOption = False,
 ) -> None:
     """Download a data set into the cache, check it, and say what it holds."""
-    from equirouter.data.make import load_named
+    from equirouter.data.sources.make import load_named
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = load_named(name, progress=progress)

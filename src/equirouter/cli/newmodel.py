@@ -153,7 +153,7 @@ def plan(
     quiet: QuietOption = False,
 ) -> None:
     """Choose queries to label for a new model, as JSON lines in the order of their worth."""
-    from equirouter.data.queries import read_queries
+    from equirouter.data.reading.queries import read_queries
     from equirouter.encoders.cache import EmbeddingCache, encode_cached
     from equirouter.evaluation.labelling import label_plan
     from equirouter.pipeline import RoutingPipeline

@@ -3,17 +3,10 @@
     outcomes.py     Outcomes, the table, and its Description
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     split.py        split_outcomes -> Split: train, validation and test part
-    base.py         Dataset: a name that gives a table
-    make.py         NAME[:key=value ...] -> Dataset
     simulated.py    the embedded data set, no files; simulated_multimodal.py: the one with pictures;
                     their parts are simulated_*.py
-    routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
-                    published benchmarks, from the hub or a local copy
-    descriptions.py what the models of RouterBench are, in words
-    hub.py          fetch: pinned downloads
-    archives.py     files in a folder, a tar or a zip
-    unpickle.py     pickled tables and arrays, read without running them
-    columns.py, files.py, layouts.py, queries.py   the parts of tables.py
+    sources/        data sets by name: published benchmarks, downloads
+    reading/        the steps of read_table, and both layouts
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
 """
@@ -28,14 +21,14 @@ from equirouter.errors import UnknownNameError
 from equirouter.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from equirouter.data.base import Dataset as Dataset
+    from equirouter.data.sources.base import Dataset as Dataset
     from equirouter.data.split import Split as Split
     from equirouter.data.split import split_outcomes as split_outcomes
     from equirouter.data.tables import read_table as read_table
     from equirouter.data.tables import write_table as write_table
 
 _LAZY = {
-    "Dataset": "equirouter.data.base",
+    "Dataset": "equirouter.data.sources.base",
     "Split": "equirouter.data.split",
     "read_table": "equirouter.data.tables",
     "split_outcomes": "equirouter.data.split",
@@ -59,7 +52,7 @@ def load_dataset(
     Raises UnknownNameError when it is neither, ConfigError for a setting, DataError for a damaged
     file, DownloadError.
     """
-    from equirouter.data.make import load_named
+    from equirouter.data.sources.make import load_named
     from equirouter.data.tables import read_table
     from equirouter.registry import DATASETS
 

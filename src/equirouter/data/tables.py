@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from equirouter.data.files import read_file
-from equirouter.data.layouts import from_columns, to_long, to_wide
 from equirouter.data.outcomes import Outcomes, check_range
+from equirouter.data.reading.files import read_file
+from equirouter.data.reading.layouts import from_columns, to_long, to_wide
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.data.hub import HubFile, fetch
+from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.encoders.pictures import PREPROCESSING_VERSION, Preprocessing
 from equirouter.encoders.weights import digest_of
 from equirouter.errors import ConfigError, DataError, DownloadError

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from equirouter.arrays import Float32Array
-from equirouter.data.descriptions import model_texts
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.descriptions import model_texts
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.routers import make_router

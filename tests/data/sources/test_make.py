@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from equirouter.data import load_dataset
-from equirouter.data.make import make_dataset
-from equirouter.data.mixinstruct import MixInstruct
+from equirouter.data.sources.make import make_dataset
+from equirouter.data.sources.mixinstruct import MixInstruct
 from equirouter.errors import ConfigError, UnknownNameError
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from equirouter.data.hub import HubFile
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.hub import HubFile
 from equirouter.progress import Progress, silent
 
 __all__ = ["Dataset"]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from equirouter.data.hub import HubFile, fetch
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.data.tables import read_table
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from equirouter.arrays import FloatArray
-from equirouter.data.archives import unpack_tar
-from equirouter.data.columns import RawTable
-from equirouter.data.files import read_file
-from equirouter.data.hub import HubFile, fetch
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.columns import RawTable
+from equirouter.data.reading.files import read_file
+from equirouter.data.sources.archives import unpack_tar
+from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from equirouter.data import Outcomes, load_dataset, write_table
-from equirouter.data.base import Dataset
-from equirouter.data.hub import fetch
-from equirouter.data.routerbench import RouterBench0Shot, RouterBench5Shot, RouterBenchRaw
+from equirouter.data.sources.base import Dataset
+from equirouter.data.sources.hub import fetch
+from equirouter.data.sources.routerbench import RouterBench0Shot, RouterBench5Shot, RouterBenchRaw
 from equirouter.errors import DataError, DownloadError, UnknownNameError
 from equirouter.registry import DATASETS
 
@@ -141,7 +141,7 @@ def test_neither_a_name_nor_a_path() -> None:
 def test_importing_the_data_package_loads_nothing_heavy() -> None:
     heavy = "torch", "onnxruntime", "sklearn", "pandas", "huggingface_hub"
     code = (
-        "import sys, equirouter.data, equirouter.data.tables, equirouter.data.routerbench\n"
+        "import sys, equirouter.data, equirouter.data.tables, equirouter.data.sources.routerbench\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from equirouter.data import Outcomes
-from equirouter.data.descriptions import DESCRIPTIONS, model_texts
 from equirouter.data.simulated import Simulated
+from equirouter.data.sources.descriptions import DESCRIPTIONS, model_texts
 from equirouter.prices import PRICES
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.data.archives import members, unpack_tar
+from equirouter.data.sources.archives import members, unpack_tar
 from equirouter.errors import DataError
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.data.archives import Member, Parts, members
-from equirouter.data.hub import HubFile, fetch
-from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.unpickle import read_pickle_values
+from equirouter.data.reading.unpickle import read_pickle_values
+from equirouter.data.sources.archives import Member, Parts, members
+from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import check_choice
 from equirouter.errors import ConfigError, DataError
 from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent

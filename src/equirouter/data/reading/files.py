@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from equirouter.data.columns import RawTable, is_ignored
-from equirouter.data.unpickle import read_pickle_table
+from equirouter.data.reading.columns import RawTable, is_ignored
+from equirouter.data.reading.unpickle import read_pickle_table
 from equirouter.errors import DataError
 
 __all__ = ["READABLE", "read_file"]

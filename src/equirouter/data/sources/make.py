@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from equirouter.data.base import Dataset
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.base import Dataset
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS

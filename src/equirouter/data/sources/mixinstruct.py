@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.data.hub import HubFile, fetch
-from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.queries import with_suffixes
+from equirouter.data.reading.queries import with_suffixes
+from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import check_choice
 from equirouter.errors import DataError
 from equirouter.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.progress import Progress, silent

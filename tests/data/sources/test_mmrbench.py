@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.data import load_dataset, split_outcomes, write_table
-from equirouter.data.mmrbench import MMRBench
+from equirouter.data.sources.mmrbench import MMRBench
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.published import published_for
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from equirouter.data.archives import Member, Parts, members
-from equirouter.data.hub import HubFile, fetch
-from equirouter.data.make import check_choice
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.archives import Member, Parts, members
+from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import check_choice
 from equirouter.errors import DataError
 from equirouter.prices import (
     FLAGSHIP_PRICES,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.data.hub import HubFile, fetch, is_fetched
+from equirouter.data.sources.hub import HubFile, fetch, is_fetched
 from equirouter.errors import DownloadError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

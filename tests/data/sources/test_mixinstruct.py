@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.data import load_dataset, split_outcomes, write_table
-from equirouter.data.mixinstruct import MixInstruct
+from equirouter.data.sources.mixinstruct import MixInstruct
 from equirouter.errors import ConfigError, DataError
 
 NAN = float("nan")

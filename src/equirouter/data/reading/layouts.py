@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from equirouter.arrays import FloatArray
-from equirouter.data.columns import (
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.columns import (
     COST,
     COST_SUFFIX,
     DESCRIPTION,
@@ -23,8 +24,7 @@ from equirouter.data.columns import (
     RawTable,
     is_ignored,
 )
-from equirouter.data.outcomes import Outcomes
-from equirouter.data.queries import Queries, first_repeat, queries_of, where
+from equirouter.data.reading.queries import Queries, first_repeat, queries_of, where
 from equirouter.errors import DataError
 
 __all__ = ["from_columns", "to_long", "to_wide"]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from equirouter.arrays import IntArray
-from equirouter.data.columns import ID, IMAGE, TASK, TEXT, RawTable, join_prompt_lists
-from equirouter.data.files import read_file
+from equirouter.data.reading.columns import ID, IMAGE, TASK, TEXT, RawTable, join_prompt_lists
+from equirouter.data.reading.files import read_file
 from equirouter.errors import DataError
 from equirouter.words import number_of
 

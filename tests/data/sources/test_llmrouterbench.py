@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equirouter.data import load_dataset, split_outcomes, write_table
-from equirouter.data.llmrouterbench import LLMRouterBench
+from equirouter.data.sources.llmrouterbench import LLMRouterBench
 from equirouter.errors import ConfigError, DataError
 
 NAN = float("nan")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from equirouter.data import read_table
-from equirouter.data.unpickle import read_pickle_table, read_pickle_values
+from equirouter.data.reading.unpickle import read_pickle_table, read_pickle_values
 from equirouter.errors import DataError
 
 NAN = float("nan")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from equirouter.data import load_dataset, split_outcomes, write_table
-from equirouter.data.routereval import RouterEval
+from equirouter.data.sources.routereval import RouterEval
 from equirouter.errors import ConfigError, DataError
 
 MODELS = ["meta-llama/Llama-2-7b", "mistralai/Mixtral-8x7B", "gpt2", "Qwen/Qwen-14B"]

@@ -1,0 +1,8 @@
+"""From a file to an outcomes table, step by step; `data/tables.py` puts the steps together.
+
+files.py        read_file: the columns of a file of any format
+unpickle.py     pickled tables and arrays, read without running them
+columns.py      RawTable: the names of columns, cells as texts and numbers
+queries.py      which query each row belongs to
+layouts.py      wide and long columns -> Outcomes, and back to Arrow
+"""

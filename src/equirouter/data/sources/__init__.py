@@ -1,0 +1,10 @@
+"""Data sets by name: published benchmarks, from the hub or a local copy.
+
+base.py         Dataset: a name that gives a table
+make.py         NAME[:key=value ...] -> Dataset
+routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
+one benchmark each
+descriptions.py descriptions of RouterBench's models
+hub.py          fetch: pinned downloads
+archives.py     files in a folder, a tar or a zip
+"""
