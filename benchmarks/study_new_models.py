@@ -1,7 +1,7 @@
-"""How well does a model join from few labels, and do chosen labels beat random ones?
+"""How well does a model join from few labels?
 
     python benchmarks/study_new_models.py DATASET [--routers factors equirouter ...] [--seeds 5]
-        [--encoder minilm] [--labels 50 100 200 500] [--plan factors mlp]
+        [--encoder minilm] [--labels 50 100 200 500]
 
 Leave one model out: a pipeline is trained without it (evaluation.fit.fit_pipeline) and takes it in
 again from labelled queries of the training part (evaluation.joining.with_model). On the test part
@@ -28,15 +28,12 @@ from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.fit import fit_pipeline
 from equirouter.evaluation.joining import with_model
-from equirouter.evaluation.labelling import label_plan
 from equirouter.pipeline import RoutingPipeline
 from equirouter.policy import UtilityPolicy
 from equirouter.progress import Progress
 
 FIRST_SEED = 11
 EASY = 0.3  # a quality that every pipeline reaches: joining must not refuse
-DRAWS = 3  # random label sets beside one plan
-SPENDS = (25, 50, 100, 200)  # in mean costs of a call of the new model
 NEVER = -1e3
 ROUTERS = ["factors", "equirouter", "mlp", "linear", "knn"]
 
@@ -175,27 +172,6 @@ def left_out(case: Case, router: str, labels: Sequence[int]) -> Iterator[tuple[s
         yield model, "full", numbers
 
 
-def planned(case: Case, router: str) -> Iterator[tuple[str, str, Numbers]]:
-    """Model, arm and its numbers: planned labels and random ones, for the same money."""
-    for column, model in enumerate(case.table.models):
-        base = case.fit(router, [other for other in case.table.models if other != model])
-        rows = case.labels
-        cost = case.table.cost_usd[rows, column]
-        plan = label_plan(base, case.embeddings[rows], n_labels=len(rows), seed=case.split.seed)
-        rng = np.random.default_rng([case.split.seed, column])
-        orders = [("plan", plan.rows)]
-        orders += [(f"random {draw}", rng.permutation(len(rows))) for draw in range(DRAWS)]
-        for (arm, order), spend in ((o, s) for o in orders for s in SPENDS):
-            bought = order[np.cumsum(cost[order]) <= spend * cost.mean()]
-            if len(bought) < 10:
-                bought = order[:10]
-            table = case.table.take(rows[bought])
-            joined = with_model(base, table, model).pipeline
-            numbers = judged(*said(joined, case), case, column)
-            numbers["labels"] = float(len(bought))
-            yield model, f"{arm.split()[0]} {spend}", numbers
-
-
 def interval(values: FloatArray, digits: int = 3) -> str:
     """Mean and a 95 % t interval over seeds."""
     from scipy.stats import t  # type: ignore[import-untyped]
@@ -238,7 +214,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--routers", nargs="+", default=ROUTERS)
-    parser.add_argument("--plan", nargs="*", default=["factors", "mlp", "linear"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--encoder", default="minilm")
     parser.add_argument("--labels", type=int, nargs="+", default=[50, 100, 200, 500])
@@ -246,20 +221,15 @@ def main() -> None:
     table = load_dataset(args.dataset)
     embeddings = encode_cached(make_encoder(args.encoder), table.texts, cache=EmbeddingCache())
     encoder, seeds = Known(table.texts, embeddings), range(FIRST_SEED, FIRST_SEED + args.seeds)
-    joins, plans = Found(seeds), Found(seeds)
+    joins = Found(seeds)
     for seed in seeds:
         case = Case(table, embeddings, encoder, split_outcomes(table, seed=seed))
         for router in args.routers:
             for model, arm, numbers in left_out(case, router, args.labels):
                 joins.numbers[router, arm, seed, model].append(numbers)
-        for router in args.plan:
-            for model, arm, numbers in planned(case, router):
-                plans.numbers[router, arm, seed, model].append(numbers)
     sizes = f"{len(case.labels)} queries train, {len(case.test)} test, {len(seeds)} seeds"
     print(f"## {table.name}: {table.n_models} models, {sizes}\n")
     show_joins(joins, args.routers, args.labels, table.models)
-    if args.plan:
-        show_plans(plans, args.plan)
 
 
 def header(names: Sequence[str]) -> None:
@@ -307,29 +277,6 @@ def show_joins(
     for router in routers:
         cells = [interval(found.of(router, arm, "kept")) for arm in (*joined, "full")]
         print(f"| `{router}` | {' | '.join(cells)} |")
-
-
-def show_plans(found: Found, routers: Sequence[str]) -> None:
-    print("\n### Which queries to label: a plan and random picks for the same money\n")
-    pair = ["plan", "random"]
-    header(["router", "money for", "labels", "", "error", "", "less by", "nAUC", "", "more by"])
-    print(f"| | | {' | '.join([*pair, *pair, '', *pair, ''])} |")
-    for router in routers:
-        for spend in SPENDS:
-            values = {
-                (arm, what): found.of(router, f"{arm} {spend}", what)
-                for arm in pair
-                for what in ("labels", "error", "nauc")
-            }
-            mean = {key: float(np.mean(each)) for key, each in values.items()}
-            cells = [
-                *(f"{mean[arm, 'labels']:.0f}" for arm in pair),
-                *(f"{mean[arm, 'error']:.4f}" for arm in pair),
-                interval(values["random", "error"] - values["plan", "error"], 4),
-                *(f"{mean[arm, 'nauc']:.4f}" for arm in pair),
-                interval(values["plan", "nauc"] - values["random", "nauc"], 4),
-            ]
-            print(f"| `{router}` | {spend} calls | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
