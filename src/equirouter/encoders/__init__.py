@@ -6,8 +6,7 @@
     static.py      StaticEncoder: the mean of token vectors, from a table (token_table.py) that
                    distil.py makes; wordpieces.py finds the tokens
     joined.py      StaticMiniLMEncoder: both side by side
-    vision.py      VisionEncoder: an image beside the text; pictures.py reads images,
-                   vision_weights.py finds the weights, vision_graph.py makes the ONNX graph
+    vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     sentence_transformer.py  SentenceTransformerEncoder: any model of that library
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
     checks.py      what both ask of options and vectors

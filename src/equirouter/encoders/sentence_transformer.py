@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from equirouter.extras import require
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["SentenceTransformerEncoder"]
@@ -97,9 +98,13 @@ class SentenceTransformerEncoder(Encoder):
         names = ("model", "revision", "prompt", "prompt_name", "max_tokens", "truncate_dim")
         return {name: getattr(self, name) for name in names}
 
-    @cached_property
+    @property
     def dimension(self) -> int:
-        """What the loaded model gives for a text, after truncation."""
+        """Numbers per text that the loaded model gives, after truncation."""
+        return self._width
+
+    @cached_property
+    def _width(self) -> int:
         width = int(self._run(["dimension"]).shape[1])
         if self.truncate_dim is not None and width < self.truncate_dim:
             raise ConfigError(
@@ -110,7 +115,11 @@ class SentenceTransformerEncoder(Encoder):
     @cached_property
     def fingerprint(self) -> str:
         """Of the content of the model's files and the settings, wherever the files lie."""
-        parts = {
+        parts = json.dumps(self._fingerprint_parts(), sort_keys=True)
+        return f"{self.name}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+
+    def _fingerprint_parts(self) -> dict[str, Any]:
+        return {
             "version": VERSION,
             "files": {name: digest_of(path) for name, path in _files(self._folder).items()},
             "prompt": self.prompt,
@@ -118,8 +127,6 @@ class SentenceTransformerEncoder(Encoder):
             "max_tokens": self.max_tokens,
             "truncate_dim": self.truncate_dim,
         }
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-        return f"{self.name}-{digest[:16]}"
 
     def embed(
         self,
@@ -127,9 +134,13 @@ class SentenceTransformerEncoder(Encoder):
         images: tuple[str | None, ...],  # noqa: ARG002  # all None: this encoder reads text only
         progress: Progress,
     ) -> Float32Array:
-        """See Encoder.encode; progress counts distinct texts, the longest of which come first."""
+        """Embeddings of checked texts; progress counts the distinct ones."""
+        return self._embed_texts(texts, progress)
+
+    def _embed_texts(self, texts: Sequence[str], progress: Progress) -> Float32Array:
+        """(N, width) unit rows; each distinct text is encoded once, the longest first."""
         distinct = sorted(dict.fromkeys(texts), key=len, reverse=True)  # like lengths: less padding
-        vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
+        vectors = np.empty((len(distinct), self._width), dtype=np.float32)
         for start in range(0, len(distinct), self.batch_size):
             batch = distinct[start : start + self.batch_size]
             vectors[start : start + len(batch)] = self._run(batch)
@@ -137,14 +148,14 @@ class SentenceTransformerEncoder(Encoder):
         row = {text: i for i, text in enumerate(distinct)}
         return unit_rows(vectors[[row[text] for text in texts]], encoder=self.name)
 
-    def _run(self, texts: list[str]) -> Float32Array:
-        """(B, d): one batch through the model."""
+    def _run(self, batch: "list[str] | list[Image]") -> Float32Array:
+        """(B, width): one batch of texts or of images through the model."""
         vectors = self._model.encode(
-            texts,
+            batch,
             prompt=self.prompt,
             prompt_name=self.prompt_name,
             truncate_dim=self.truncate_dim,
-            batch_size=len(texts),
+            batch_size=len(batch),
             show_progress_bar=False,
         )
         return np.asarray(vectors, dtype=np.float32)
@@ -155,7 +166,12 @@ class SentenceTransformerEncoder(Encoder):
 
     @cached_property
     def _model(self) -> "SentenceTransformer":
-        model = _load(self._folder, self.device)
+        model = _load(self._folder, self.device, extra=self.name)
+        self._set_up(model)
+        return model
+
+    def _set_up(self, model: "SentenceTransformer") -> None:
+        """Check that the model can do what the settings ask for, and limit what it reads."""
         if self.prompt_name is not None and self.prompt_name not in model.prompts:
             raise ConfigError(
                 f"{self.model} has no prompt named {self.prompt_name!r}: it has "
@@ -169,7 +185,6 @@ class SentenceTransformerEncoder(Encoder):
                     "a smaller one can be set"
                 )
             model.max_seq_length = self.max_tokens
-        return model
 
 
 def _find_folder(model: str, revision: str | None, weights: Path | None) -> Path:
@@ -259,10 +274,10 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _load(folder: Path, device: str | None) -> "SentenceTransformer":
+def _load(folder: Path, device: str | None, *, extra: str) -> "SentenceTransformer":
     from safetensors import SafetensorError
 
-    library = require("sentence_transformers", extra=EXTRA, purpose=f"run the model in {folder}")
+    library = require("sentence_transformers", extra=extra, purpose=f"run the model in {folder}")
     _check_device(device)
     try:
         with _quiet():
