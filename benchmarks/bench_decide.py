@@ -24,13 +24,13 @@ import torch
 
 from equirouter.arrays import Float32Array
 from equirouter.cost import CostModel
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.stage import Stage
 from equirouter.policy import BudgetPolicy
 from equirouter.routers import Router, make_router
 from equirouter.routers.networks import MLP, EquiRouterNet
 from equirouter.routers.training import weights_of
-from equirouter.scoring import Scorer
-from equirouter.stage import Stage
 
 WIDTH = 384
 BUDGET_USD = 0.004

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
-from equirouter.decision import Ask
-from equirouter.pipeline import RoutingPipeline
-from equirouter.serve.decider import Decider
+from equirouter.pipeline.decision import Ask
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.serve.plan.decider import Decider
 from equirouter.serve.settings import PipelineSettings
 
 WORDS = (

@@ -31,7 +31,7 @@ PEER = "sentence-transformers"
 CHILD = """
 import json, sys, time
 started = float(sys.argv[3])
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 folder, peer, short, long = sys.argv[1], sys.argv[2] == "peer", sys.argv[4], sys.argv[5]
 pipeline = RoutingPipeline.load(folder)
 if peer:

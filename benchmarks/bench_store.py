@@ -14,12 +14,12 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from equirouter.serve.keys import create_key
-from equirouter.serve.ledger import Ticket
+from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.ledger import Ticket
+from equirouter.serve.money.store.reports import StoreReports
+from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Attempt, Candidate, Key, Plan, RequestRecord, Tokens
 from equirouter.serve.settings import StoreSettings
-from equirouter.serve.store.reports import StoreReports
-from equirouter.serve.store.store import Store
 
 MODELS = tuple(f"model-{i}" for i in range(5))
 DAY = 86_400

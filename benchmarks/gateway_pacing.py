@@ -33,7 +33,7 @@ from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
-from equirouter.evaluation.fit import fit_pipeline
+from equirouter.training.fit import fit_pipeline
 
 GATEWAY, PROVIDER = 19300, 19301
 WARM_UP = 200

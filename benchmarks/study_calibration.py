@@ -21,10 +21,10 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import Part, Prepared, prepare, stream
 from equirouter.policy import UtilityPolicy
 from equirouter.routers import Router, Validation, make_router, scale
 from equirouter.routers.scale import LineScale
+from equirouter.training.protocol import Part, Prepared, prepare, stream
 
 ROUTERS = "equirouter,equirouter:loss=ranking+mse,mlp,knn,linear,routerdc"
 FOLDS = 5

@@ -33,11 +33,11 @@ from equirouter.encoders.cache import encode_cached
 from equirouter.evaluation.bootstrap import resample_counts
 from equirouter.evaluation.collapse import collapse_table
 from equirouter.evaluation.curve import Draws, Point, measure
-from equirouter.evaluation.described import embedded_descriptions
-from equirouter.evaluation.protocol import Part, Prepared, fit_timed, prepare, stream
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.routers.scale import fit_scale
+from equirouter.training.described import embedded_descriptions
+from equirouter.training.protocol import Part, Prepared, fit_timed, prepare, stream
 
 DEFAULT = "factors"
 PAPER = "equirouter:paper"

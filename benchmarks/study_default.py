@@ -22,9 +22,9 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import Part, Prepared, prepare, stream
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import Validation, make_router
+from equirouter.training.protocol import Part, Prepared, prepare, stream
 
 WINDOWS = {"head": slice(0, 384), "tail": slice(384, 768), "head+tail": slice(0, 768)}
 

@@ -26,7 +26,9 @@ from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders import Encoder, make_encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import (
+from equirouter.registry import POLICIES
+from equirouter.routers import Router, Validation, make_router
+from equirouter.training.protocol import (
     Part,
     Prepared,
     embedded,
@@ -35,8 +37,6 @@ from equirouter.evaluation.protocol import (
     scores_of,
     stream,
 )
-from equirouter.registry import POLICIES
-from equirouter.routers import Router, Validation, make_router
 
 ENCODERS = (
     "minilm:window=head+tail",

@@ -26,11 +26,11 @@ from equirouter.encoders import EmbeddingCache, Encoder, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.fit import fit_pipeline
-from equirouter.evaluation.joining import with_model
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import UtilityPolicy
 from equirouter.progress import Progress
+from equirouter.training.fit import fit_pipeline
+from equirouter.training.joining import with_model
 
 FIRST_SEED = 11
 EASY = 0.3  # a quality that every pipeline reaches: joining must not refuse

@@ -25,11 +25,11 @@ from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.errors import ConfigError
-from equirouter.evaluation.calibrating import calibrated
-from equirouter.evaluation.protocol import stream
-from equirouter.evaluation.stages import fit_stage, join_stages
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.certainty import WITHIN
+from equirouter.training.calibrating import calibrated
+from equirouter.training.protocol import stream
+from equirouter.training.stages import fit_stage, join_stages
 
 QUALITY = 0.98
 

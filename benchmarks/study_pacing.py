@@ -23,9 +23,9 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
-from equirouter.evaluation.protocol import Part, cross_fitted, prepare, scale_for, scores_of, stream
 from equirouter.evaluation.sweeps import fit_router
 from equirouter.policy import BudgetPolicy, PacingPolicy, UtilityPolicy, utility_path
+from equirouter.training.protocol import Part, cross_fitted, prepare, scale_for, scores_of, stream
 
 SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 

@@ -20,7 +20,7 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.errors import UserError
-from equirouter.evaluation.fit import fit_pipeline
+from equirouter.training.fit import fit_pipeline
 
 EASY = 0.5  # a quality that every pipeline reaches: fitting must not refuse
 

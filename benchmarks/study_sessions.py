@@ -30,19 +30,19 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.cost.prices import PRICES, estimated_tokens
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated import Simulated
 from equirouter.data.simulated_profile import PROFILES
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
-from equirouter.evaluation.fit import fit_pipeline
-from equirouter.prices import PRICES, estimated_tokens
 from equirouter.serve.chat import chat_request
-from equirouter.serve.decider import Decider
-from equirouter.serve.planner import RoutingPlanner
+from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import Control, RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.usage import model_prices
+from equirouter.training.fit import fit_pipeline
 
 SCOPES = ("last_user", "conversation", "first_user")
 RULES = ("none", "cache", "always-stay")

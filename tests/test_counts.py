@@ -15,8 +15,8 @@ import onnxruntime
 import pytest
 
 from equirouter.encoders import make_encoder
-from equirouter.evaluation.fit import fit_pipeline
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 CONTROL: dict[str, Any] = {"budget_usd": 0.005}

@@ -26,10 +26,10 @@ CASES = {
     "import equirouter.cli.app": HEAVY,
     "import equirouter.registry": HEAVY,
     "import equirouter.encoders, equirouter.routers, equirouter.policy, equirouter.cost": NEVER,
-    "import equirouter.scoring, equirouter.onnxgraph": NEVER | {"onnx"},
+    "import equirouter.pipeline.scoring, equirouter.onnxgraph": NEVER | {"onnx"},
     "import equirouter.data": NEVER | {"pyarrow"},
     "import equirouter.testing": NEVER | {"onnx", "pytest"},
-    "import equirouter.report, equirouter.evaluation.benchmark, equirouter.stored": NEVER,
+    "import equirouter.report, equirouter.evaluation.benchmark, equirouter.pipeline.stored": NEVER,
     "import equirouter.paper": NEVER,
     HELP.format(arguments=["--help"]): HEAVY,
     **{

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.evaluation.fit import fit_pipeline
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS, POLICIES
+from equirouter.training.fit import fit_pipeline
 from tests.cli.invoke import invoke
 from tests.policy.thirdparty import NearlyBest
 from tests.toys import HashingEncoder, make_table

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Ask": "equirouter.decision",
+    "Ask": "equirouter.pipeline.decision",
     "Control": "equirouter.policy.control",
     "ModelFacts": "equirouter.policy.constraints",
     "Needs": "equirouter.policy.constraints",
     "Outcomes": "equirouter.data.outcomes",
-    "RoutingPipeline": "equirouter.pipeline",
+    "RoutingPipeline": "equirouter.pipeline.pipeline",
     "read_table": "equirouter.data.tables",
     "write_table": "equirouter.data.tables",
     "load_dataset": "equirouter.data",
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes as Outcomes
     from equirouter.data.tables import read_table as read_table
     from equirouter.data.tables import write_table as write_table
-    from equirouter.decision import Ask as Ask
     from equirouter.encoders import make_encoder as make_encoder
     from equirouter.evaluation.benchmark import run_benchmark as run_benchmark
-    from equirouter.pipeline import RoutingPipeline as RoutingPipeline
+    from equirouter.pipeline.decision import Ask as Ask
+    from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline
     from equirouter.policy.constraints import ModelFacts as ModelFacts
     from equirouter.policy.constraints import Needs as Needs
     from equirouter.policy.control import Control as Control

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 from tests.cli.invoke import invoke
 from tests.toys import HashingEncoder
 

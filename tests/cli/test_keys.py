@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.serve.keys import hash_of
+from equirouter.serve.money.keys import hash_of
+from equirouter.serve.money.store.store import Store
 from equirouter.serve.settings import read_settings
-from equirouter.serve.store.store import Store
 from tests.cli.invoke import invoke
 from tests.serve.stores import ask
 

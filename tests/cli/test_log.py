@@ -11,10 +11,10 @@ import pytest
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.tables import read_table
-from equirouter.serve.feedback import Feedback, Said
-from equirouter.serve.records import RequestRecord, Tokens, nusd
+from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.records import RequestRecord, Tokens, UserFeedback, nusd
 from equirouter.serve.settings import read_settings
-from equirouter.serve.store.store import Store
 from tests.cli.invoke import invoke
 from tests.serve.stores import record
 from tests.toys import make_table
@@ -47,7 +47,7 @@ def keep(config: Path, requests: Iterable[tuple[RequestRecord, float | None]]) -
         for one, score in requests:
             store.log(one)
             if score is not None:
-                said.append(Said(one.request_id, score))
+                said.append(UserFeedback(one.request_id, score))
         await store.flush()
         for words in said:
             await Feedback(store).give(None, words)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equirouter.data.tables import write_table
-from equirouter.pipeline import SCHEMA
+from equirouter.pipeline.pipeline import SCHEMA
 from tests.cli.invoke import invoke
 from tests.toys import HashingEncoder, make_table
 

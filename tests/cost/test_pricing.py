@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.cost import CostModel, ModelPrice, TokenCostModel
+from equirouter.cost.prices import Price, Tier, Usage, cost_usd, costs_usd
 from equirouter.cost.pricing import input_share, price_that_explains
 from equirouter.errors import ConfigError, DataError
-from equirouter.prices import Price, Tier, Usage, cost_usd, costs_usd
 from equirouter.testing import make_toy
 
 NAN = float("nan")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import FloatArray
+from equirouter.cost.prices import PRICES
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated import Simulated
 from equirouter.data.simulated_profile import ACCURACY, PROFILES
 from equirouter.data.simulated_texts import FAMILIES
 from equirouter.errors import ConfigError
-from equirouter.prices import PRICES
 from equirouter.registry import DATASETS
 
 GPT_4 = "gpt-4-1106-preview"

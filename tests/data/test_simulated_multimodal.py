@@ -11,9 +11,9 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated_multimodal import TASKS, Profile, SimulatedMultimodal
 from equirouter.errors import ConfigError
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import fit_timed, prepare, scale_for, scores_of
 from equirouter.policy import UtilityPolicy
 from equirouter.routers import make_router
+from equirouter.training.protocol import fit_timed, prepare, scale_for, scores_of
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from equirouter.data import split_outcomes
 from equirouter.encoders import embedding_file
 from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.errors import DataError
-from equirouter.evaluation.protocol import fit_timed, prepare
 from equirouter.routers import make_router
+from equirouter.training.protocol import fit_timed, prepare
 from tests.toys import HashingEncoder, make_table
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.evaluation.protocol import fit_timed, scores_of
 from equirouter.paper import Context
+from equirouter.training.protocol import fit_timed, scores_of
 from tests.paper.conftest import ROUTERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.errors import GatewayError
-from equirouter.serve.events import Hub
 from equirouter.serve.reporting import Logged
+from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports
 from tests.serve.traffic_made import POOL, STRONGEST, State
 

@@ -9,14 +9,13 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from equirouter.serve.app import Gateway, make_app
+from equirouter.serve.call.pool import Pool
+from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.errors import GatewayError
-from equirouter.serve.feedback import Said
-from equirouter.serve.pool import Pool
-from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord
+from equirouter.serve.http.app import Gateway, make_app
+from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord, UserFeedback
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.upstream import open_session
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
 
 PRICE = {"input": 1.0, "output": 2.0}  # USD per million: 1,000 and 2,000 nano-USD a token
@@ -143,7 +142,7 @@ class Remembered:
 class Thanks:
     """Takes feedback on anything."""
 
-    async def give(self, key: Key | None, said: Said) -> str:
+    async def give(self, key: Key | None, said: UserFeedback) -> str:
         del key, said
         return "a"
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from equirouter.arrays import Float32Array
-from equirouter.evaluation.fit import fit_pipeline
 from equirouter.progress import Progress
 from equirouter.registry import ENCODERS
+from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 MODELS = ("small", "middle", "large")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from equirouter.serve.chat import chat_request
-from equirouter.serve.decider import Decider
-from equirouter.serve.loading import LoadedPipeline
-from equirouter.serve.planner import RoutingPlanner
+from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.loading import LoadedPipeline
+from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import Control, Key, Plan, RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.usage import model_prices

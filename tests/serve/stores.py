@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from equirouter.serve.keys import create_key, list_keys
-from equirouter.serve.ledger import Ticket
+from equirouter.serve.money.keys import create_key, list_keys
+from equirouter.serve.money.ledger import Ticket
+from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Attempt, Candidate, Key, Plan, RequestRecord, Tokens
 from equirouter.serve.settings import StoreSettings
-from equirouter.serve.store.store import Store
 
 T = TypeVar("T")
 _numbers = itertools.count(1)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equirouter.cost.prices import Price, Tier
 from equirouter.errors import ConfigError
-from equirouter.prices import Price, Tier
 from equirouter.serve.records import Tokens
 from equirouter.serve.settings import ModelSettings
 from equirouter.serve.usage import cost_nusd, model_price, reported, upper_nusd

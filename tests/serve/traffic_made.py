@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 
-from equirouter.serve.feasible import OVER_BUDGET
+from equirouter.serve.plan.feasible import OVER_BUDGET
 from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
 from equirouter.serve.reporting import Logged
 

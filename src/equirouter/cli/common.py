@@ -225,7 +225,7 @@ def say_notes(outcomes: "Outcomes") -> None:
 
 def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: bool) -> None:
     """Say what a user must know of the models' descriptions, if one of the routers reads them."""
-    from equirouter.evaluation.described import description_notes
+    from equirouter.training.described import description_notes
 
     if not quiet:
         for note in description_notes(outcomes, routers):
@@ -262,7 +262,7 @@ def make_text_encoder(
 
 def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -> None:
     """What the encoder does not see, or sees by chance only, before anything is measured."""
-    from equirouter.evaluation.protocol import reading_notes
+    from equirouter.training.protocol import reading_notes
 
     if not quiet:
         for note in reading_notes(encoder, outcomes):

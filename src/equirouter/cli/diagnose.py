@@ -32,7 +32,7 @@ from equirouter.cli.common import (
 if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
     from equirouter.evaluation.findings import Diagnosis
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = ["diagnose"]
 
@@ -131,7 +131,7 @@ def _opened(
 
     asked: the options of make_text_encoder beside name and weights.
     """
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
 
     if folder is not None and encoder is None and not any(asked.values()):
         loaded = RoutingPipeline.load(folder, weights=weights)

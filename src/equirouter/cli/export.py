@@ -19,8 +19,8 @@ def export(
 ) -> None:
     """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
     from equirouter.output import atomic_write
-    from equirouter.pipeline import RoutingPipeline
-    from equirouter.scoring import export_decision
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.pipeline.scoring import export_decision
 
     loaded = RoutingPipeline.load(pipeline)
     stage = loaded.stage

@@ -14,7 +14,7 @@ from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from equirouter.serve.keys import Spend, StoredKey
+    from equirouter.serve.money.keys import Spend, StoredKey
     from equirouter.serve.settings import GatewaySettings
 
 __all__ = ["app", "with_store"]
@@ -65,7 +65,7 @@ def create(
     quiet: QuietOption = False,
 ) -> None:
     """Make a key and print it: the only time that it can be seen."""
-    from equirouter.serve.keys import create_key
+    from equirouter.serve.money.keys import create_key
     from equirouter.serve.records import nusd
 
     if budget_usd is not None and not 0 < budget_usd < 1e9:
@@ -104,7 +104,7 @@ def create(
 @app.command("list")
 def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the keys with their limits and what each spent in the running period."""
-    from equirouter.serve.keys import list_keys
+    from equirouter.serve.money.keys import list_keys
 
     found = with_store(config, lambda connection, _: list_keys(connection), writes=False)
     if as_json:
@@ -124,7 +124,7 @@ def revoke(
     quiet: QuietOption = False,
 ) -> None:
     """Revoke a key: calls with it are refused at once, by every worker."""
-    from equirouter.serve.keys import revoke_key
+    from equirouter.serve.money.keys import revoke_key
 
     found = with_store(config, lambda connection, _: revoke_key(connection, key), writes=True)
     if as_json:
@@ -141,7 +141,7 @@ def show_spend(
     quiet: QuietOption = False,  # noqa: ARG001
 ) -> None:
     """Show what a key spent in each of its periods, the latest first."""
-    from equirouter.serve.keys import find_named, spend_of
+    from equirouter.serve.money.keys import find_named, spend_of
 
     spends = with_store(
         config,
@@ -174,10 +174,10 @@ def with_store(
     for module in ("sqlalchemy", "orjson"):
         require(module, extra="serve", purpose="open the gateway's store")
     from equirouter.errors import ConfigError
+    from equirouter.serve.money.store.engine import StoreGoneError
+    from equirouter.serve.money.store.migrate import migrate
+    from equirouter.serve.money.store.store import open_database
     from equirouter.serve.settings import read_settings
-    from equirouter.serve.store.engine import StoreGoneError
-    from equirouter.serve.store.migrate import migrate
-    from equirouter.serve.store.store import open_database
 
     settings = read_settings(config)
 

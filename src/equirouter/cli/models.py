@@ -9,8 +9,8 @@ from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
-    from equirouter.pipeline import RoutingPipeline
-    from equirouter.prices import Price
+    from equirouter.cost.prices import Price
+    from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = [
     "DirArgument",
@@ -52,8 +52,8 @@ def _usd(help_: str, *names: str) -> Any:  # noqa: ANN401  # what Annotated take
 @app.command("list")
 def list_(pipeline: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the models: performance and cost on the validation queries, and prices."""
-    from equirouter.evaluation.pool import described_models
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.pool import described_models
 
     rows = described_models(RoutingPipeline.load(pipeline))
     if as_json:
@@ -137,8 +137,8 @@ def price(
     quiet: QuietOption = False,
 ) -> None:
     """Change prices: predicted costs and operating points follow, nothing is trained."""
-    from equirouter.evaluation.pool import repriced
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.pool import repriced
 
     before = RoutingPipeline.load(pipeline)
     stated = {
@@ -174,9 +174,9 @@ def _new_prices(
     shipped: bool,
 ) -> "dict[str, Price]":
     """The prices that are asked for, by model."""
+    from equirouter.cost.pricetable import price_from, read_price_table, shipped_prices
     from equirouter.errors import ConfigError
-    from equirouter.evaluation.pool import model_column
-    from equirouter.pricetable import price_from, read_price_table, shipped_prices
+    from equirouter.training.pool import model_column
 
     given = {f"{side}_usd_per_mtok": usd for side, usd in stated.items() if usd is not None}
     ways = [bool(given), table is not None, shipped]
@@ -200,8 +200,8 @@ def _new_prices(
 def _was(
     prices: "dict[str, Price]", was_input: float | None, was_output: float | None
 ) -> "dict[str, Price] | None":
+    from equirouter.cost.prices import Price
     from equirouter.errors import ConfigError
-    from equirouter.prices import Price
 
     if was_input is None and was_output is None:
         return None
@@ -212,7 +212,7 @@ def _was(
 
 def _factors(pipeline: "RoutingPipeline", model: str) -> dict[str, Any]:
     """By how much the costs of a model changed since training, on the validation queries."""
-    from equirouter.evaluation.pool import cost_factor
+    from equirouter.training.pool import cost_factor
 
     factor, low, high = cost_factor(pipeline, model)
     return {"model": model, "factor": factor, "low": low, "high": high}
@@ -264,8 +264,8 @@ def remove(
     quiet: QuietOption = False,
 ) -> None:
     """Take a model out: the others are scored as they were, operating points are found anew."""
-    from equirouter.evaluation.pool import without
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.pool import without
 
     before = RoutingPipeline.load(pipeline)
     after = without(before, name, quality=quality)

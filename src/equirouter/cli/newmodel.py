@@ -26,9 +26,9 @@ from equirouter.cli.models import (
 )
 
 if TYPE_CHECKING:
-    from equirouter.evaluation.joining import Joined
-    from equirouter.pipeline import RoutingPipeline
-    from equirouter.prices import Price
+    from equirouter.cost.prices import Price
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.joining import Joined
 
 __all__ = ["add", "plan"]
 
@@ -60,8 +60,8 @@ def add(
     """Add a model from some labelled queries: only what belongs to it is fitted, in seconds."""
     from equirouter.data.tables import read_table
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.joining import with_model
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.joining import with_model
 
     before = RoutingPipeline.load(pipeline)
     price = _price(name, input_, output, table, shipped=shipped)
@@ -112,9 +112,9 @@ def _price(
     name: str, input_: float | None, output: float | None, table: Path | None, *, shipped: bool
 ) -> "Price | None":
     """What the new model costs, if it is said."""
+    from equirouter.cost.prices import Price
+    from equirouter.cost.pricetable import read_price_table, shipped_prices
     from equirouter.errors import ConfigError
-    from equirouter.prices import Price
-    from equirouter.pricetable import read_price_table, shipped_prices
 
     if (input_ is None) != (output is None):
         raise ConfigError("--input and --output are given together")
@@ -155,8 +155,8 @@ def plan(
     """Choose queries to label for a new model, as JSON lines in the order of their worth."""
     from equirouter.data.reading.queries import read_queries
     from equirouter.encoders.cache import EmbeddingCache, encode_cached
-    from equirouter.evaluation.labelling import label_plan
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
+    from equirouter.training.labelling import label_plan
 
     loaded = RoutingPipeline.load(pipeline)
     price = _price(name, input_, output, table, shipped=shipped)

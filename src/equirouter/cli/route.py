@@ -15,8 +15,8 @@ from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
-    from equirouter.decision import Ask, Decision
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.decision import Ask, Decision
+    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import Control, Needs
     from equirouter.policy.pacer import Pacer
 
@@ -104,8 +104,8 @@ def route(
     quiet: QuietOption = False,
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
-    from equirouter.decision import Ask
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.decision import Ask
+    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import Control, removed_by
 
     control = Control(budget, quality, performance, lambda_, confidence)
@@ -210,8 +210,8 @@ def _asks(
     loaded: "RoutingPipeline", control: "Control", needs: "Needs"
 ) -> Iterator[tuple[dict[str, Any], "Ask"]]:
     """Each line of stdin, and what it asks: its own constraints beside those of the options."""
-    from equirouter.decision import Ask
     from equirouter.errors import ConfigError, DataError
+    from equirouter.pipeline.decision import Ask
     from equirouter.policy import removed_by
 
     for place, line in _read_lines():

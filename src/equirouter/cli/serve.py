@@ -42,7 +42,7 @@ def serve(
 
     settings = read_settings(config)
     if check:
-        from equirouter.serve.checking import check_settings
+        from equirouter.serve.run.checking import check_settings
 
         found = check_settings(settings)
         if as_json:
@@ -64,17 +64,17 @@ def serve(
 def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:
     """Serve; what several workers count is added up in a folder that ends with them."""
     if settings.server.workers == 1:
-        from equirouter.serve.workers import run_workers
+        from equirouter.serve.run.workers import run_workers
 
         run_workers(settings, ready)
         return
     from tempfile import TemporaryDirectory
 
-    from equirouter.serve.sharing import share_metrics
+    from equirouter.serve.watch.sharing import share_metrics
 
     with TemporaryDirectory(prefix="equirouter-") as folder:
         share_metrics(folder)
-        from equirouter.serve.workers import run_workers
+        from equirouter.serve.run.workers import run_workers
 
         run_workers(settings, ready)
 

@@ -37,7 +37,7 @@ from equirouter.cli.common import (
 
 if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes
-    from equirouter.pipeline import RoutingPipeline
+    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import ModelFacts
 
 __all__ = ["train"]
@@ -140,8 +140,8 @@ def train(
 ) -> None:
     """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.fit import fit_pipeline
     from equirouter.output import reserved_folder
+    from equirouter.training.fit import fit_pipeline
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
@@ -195,7 +195,7 @@ def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]"
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
     """What was noted while it was made; what is known of the table has been said."""
-    from equirouter.evaluation.described import description_notes
+    from equirouter.training.described import description_notes
 
     known = {*outcomes.notes, *description_notes(outcomes, [router])}
     for note in pipeline.provenance.data["notes"]:

@@ -7,11 +7,11 @@ import numpy as np
 from equirouter.arrays import Float32Array, IntArray
 from equirouter.cost.base import CostPredictor
 from equirouter.cost.predictor import CostModel
+from equirouter.cost.prices import price_of
+from equirouter.cost.pricetable import shipped_prices
 from equirouter.cost.pricing import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.tokens import TokenCostModel, Tokens
 from equirouter.data.outcomes import Outcomes
-from equirouter.prices import price_of
-from equirouter.pricetable import shipped_prices
 
 __all__ = ["FittedCosts", "fit_costs"]
 

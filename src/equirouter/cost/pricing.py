@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from equirouter.arrays import FloatArray
+from equirouter.cost.prices import Price, costs_usd, estimated_tokens
 from equirouter.errors import ConfigError
-from equirouter.prices import Price, costs_usd, estimated_tokens
 
 __all__ = ["ModelPrice", "counted", "input_share", "price_that_explains"]
 

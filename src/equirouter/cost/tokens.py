@@ -7,9 +7,9 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, RealArray
 from equirouter.cost.base import CostPredictor
+from equirouter.cost.prices import Price, costs_usd
 from equirouter.cost.pricing import ModelPrice
 from equirouter.errors import DataError
-from equirouter.prices import Price, costs_usd
 from equirouter.routers.base import check_training
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.cost.prices import PRICES, costs_usd
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated_outcomes import drawn, expected
 from equirouter.data.simulated_profile import ACCURACY, PROFILES, VERBOSITY, Profile
 from equirouter.data.simulated_texts import FAMILIES, make_texts
 from equirouter.errors import ConfigError
-from equirouter.prices import PRICES, costs_usd
 from equirouter.progress import Progress, silent
 
 __all__ = ["Simulated"]

@@ -13,6 +13,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.cachedir import cache_dir
+from equirouter.cost.prices import Price, costs_usd
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.simulated_draft import Pick
 from equirouter.data.simulated_outcomes import drawn, expected
@@ -20,7 +21,6 @@ from equirouter.data.simulated_pictures import Scene, draw
 from equirouter.data.simulated_questions import QUESTIONS
 from equirouter.errors import ConfigError, OutputError
 from equirouter.output import make_folder
-from equirouter.prices import Price, costs_usd
 from equirouter.progress import Progress, silent
 
 __all__ = ["SimulatedMultimodal"]

@@ -1,15 +1,6 @@
 """Measuring: what a router's choices scored, cost and wasted.
 
     benchmark.py    run_benchmark: fit on train, choose on validation, measure on test
-    fit.py          fit_pipeline: one pipeline, calibrated and measured
-    calibrating.py  the promises of a pipeline, and what it does when it is made
-    pool.py         a pipeline at other prices, or without a model
-    joining.py      a model joins a pipeline; labelling.py: which queries to label for one
-    stages.py       the stages of a pipeline on one split, and what they choose together
-    early_exit.py   when a cheap stage may decide alone
-    zone.py         how wide an indifference zone may be
-    described.py    descriptions of the models, for the routers that read them
-    protocol.py     the parts of a table, encoded, and a timed fit
     collapse.py     RCI (App. D), call shares
     metrics.py      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
     curve.py        from choices to the curve, the metrics and their bootstrap draws
@@ -25,7 +16,7 @@
     insample.py     training and measuring on the same queries (App. B.1)
     sweeps.py       one fitted router over a sweep of operating points
     tasks.py        on which tasks, and from which budget on, a router collapses
-    served.py       a saved pipeline's decisions on a table
+served.py       a saved pipeline's decisions on a table
     diagnosis.py    diagnose: all of that; findings.py: what it gives; routerfindings.py: of routers
     published.py    the paper's Table 1 and Table A1
     checks.py       what every measure asks of its arrays

@@ -26,8 +26,17 @@ from equirouter.evaluation.aggregate import (
 )
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.decisions import DecisionLog, decision_log
-from equirouter.evaluation.described import description_notes, embedded_descriptions
-from equirouter.evaluation.protocol import (
+from equirouter.evaluation.published import published_for
+from equirouter.evaluation.reliability import Reliability, reliability, reliability_entry
+from equirouter.extras import require, versions
+from equirouter.output import atomic_write, make_folder
+from equirouter.policy import InZone, Policy
+from equirouter.progress import Progress, silent
+from equirouter.registry import POLICIES
+from equirouter.routers import make_router
+from equirouter.routers.base import Router
+from equirouter.training.described import description_notes, embedded_descriptions
+from equirouter.training.protocol import (
     Part,
     Prepared,
     calibration_for,
@@ -39,16 +48,7 @@ from equirouter.evaluation.protocol import (
     scores_of,
     stream,
 )
-from equirouter.evaluation.published import published_for
-from equirouter.evaluation.reliability import Reliability, reliability, reliability_entry
-from equirouter.evaluation.zone import zone_width
-from equirouter.extras import require, versions
-from equirouter.output import atomic_write, make_folder
-from equirouter.policy import InZone, Policy
-from equirouter.progress import Progress, silent
-from equirouter.registry import POLICIES
-from equirouter.routers import make_router
-from equirouter.routers.base import Router
+from equirouter.training.zone import zone_width
 
 __all__ = ["ANCHORS", "FIRST_SEED", "run_benchmark"]
 

@@ -15,7 +15,6 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
 from equirouter.evaluation.costs import cost_errors
-from equirouter.evaluation.described import embedded_descriptions
 from equirouter.evaluation.diagnostics import MARGIN_LEVELS, margin_distribution, need_of
 from equirouter.evaluation.findings import (
     Diagnosis,
@@ -26,16 +25,17 @@ from equirouter.evaluation.findings import (
 )
 from equirouter.evaluation.insample import prepare_in_sample
 from equirouter.evaluation.noise import noise_sweep
-from equirouter.evaluation.protocol import Prepared, embedded, prepare, stream
 from equirouter.evaluation.routerfindings import BothPolicies, own_decisions, router_finding, setup
 from equirouter.evaluation.served import ServedQueries, for_pipeline, own_split
 from equirouter.evaluation.sweeps import fit_router, sweep_router
 from equirouter.evaluation.tasks import TaskCollapse, collapse_by_task
 from equirouter.extras import require
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
+from equirouter.training.described import embedded_descriptions
+from equirouter.training.protocol import Prepared, embedded, prepare, stream
 
 __all__ = ["IN_SAMPLE", "PIPELINE", "diagnose"]
 

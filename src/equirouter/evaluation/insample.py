@@ -5,7 +5,7 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
-from equirouter.evaluation.protocol import Prepared, prepare
+from equirouter.training.protocol import Prepared, prepare
 
 __all__ = ["prepare_in_sample"]
 

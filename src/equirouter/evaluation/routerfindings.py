@@ -12,13 +12,13 @@ from equirouter.encoders.base import Encoder
 from equirouter.evaluation.bootstrap import interval
 from equirouter.evaluation.collapse import call_shares, collapse_table, pick
 from equirouter.evaluation.findings import Interval, OwnDecisions, RouterFinding, Setup
-from equirouter.evaluation.protocol import Part, Prepared
 from equirouter.evaluation.served import ServedQueries, own_split
 from equirouter.evaluation.sweeps import RouterSweep
 from equirouter.evaluation.tasks import reached_from
 from equirouter.extras import versions
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS
+from equirouter.training.protocol import Part, Prepared
 
 __all__ = ["BothPolicies", "own_decisions", "router_finding", "setup"]
 

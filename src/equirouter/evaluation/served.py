@@ -7,16 +7,16 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
-from equirouter.deciding import strongest_first
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.protocol import stream
 from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
-from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.deciding import strongest_first
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.pipeline.stage import Stage
 from equirouter.policy import BudgetPolicy, InZone, Policy
 from equirouter.progress import Progress, silent
-from equirouter.stage import Stage
+from equirouter.training.protocol import stream
 
 __all__ = ["ServedQueries", "for_pipeline", "own_split"]
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.curve import Measurement, measure
-from equirouter.evaluation.protocol import Part, Prepared, fit_timed, scale_for, scores_of, stream
 from equirouter.policy import Policy
 from equirouter.routers import Router, make_router
+from equirouter.training.protocol import Part, Prepared, fit_timed, scale_for, scores_of, stream
 
 __all__ = ["N_POINTS", "RouterSweep", "fit_router", "sweep_router"]
 

@@ -12,8 +12,14 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
-from equirouter.evaluation.described import embedded_descriptions
-from equirouter.evaluation.protocol import (
+from equirouter.policy import Policy
+from equirouter.progress import Progress, silent
+from equirouter.registry import POLICIES
+from equirouter.report.results import Results
+from equirouter.routers import make_router
+from equirouter.routers.base import Router
+from equirouter.training.described import embedded_descriptions
+from equirouter.training.protocol import (
     Prepared,
     embedded,
     fit_timed,
@@ -21,12 +27,6 @@ from equirouter.evaluation.protocol import (
     scale_for,
     scores_of,
 )
-from equirouter.policy import Policy
-from equirouter.progress import Progress, silent
-from equirouter.registry import POLICIES
-from equirouter.report.results import Results
-from equirouter.routers import make_router
-from equirouter.routers.base import Router
 
 __all__ = ["Context"]
 

@@ -7,10 +7,10 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.evaluation import noise_sweep
 from equirouter.evaluation.noise import NoiseSweep
-from equirouter.evaluation.protocol import stream
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import FAINT, GRID, INK, draw_svg
+from equirouter.training.protocol import stream
 
 __all__ = ["noisy_oracle"]
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation import check_claim, win_shares
-from equirouter.evaluation.protocol import stream
 from equirouter.evaluation.winner import ClaimCheck
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.training.protocol import stream
 
 __all__ = ["maximum_mean_winner"]
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.feedback import Said
-from equirouter.serve.records import Control, Key, Plan, RequestRecord
+from equirouter.serve.records import Control, Key, Plan, RequestRecord, UserFeedback
 
 __all__ = [
     "Admission",
@@ -81,7 +80,7 @@ class Admission(Protocol):
 class FeedbackBook(Protocol):
     """What users say of answers."""
 
-    async def give(self, key: Key | None, said: Said) -> str:
+    async def give(self, key: Key | None, said: UserFeedback) -> str:
         """Keep it; returns the model that had answered. Raises GatewayError 404, 409, 503."""
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Plan",
     "RequestRecord",
     "Tokens",
+    "UserFeedback",
     "nusd",
     "usd",
 ]
@@ -190,3 +191,12 @@ class RequestRecord:
     error: str | None = None
     prompt: str | None = None
     answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeedback:
+    """A user's opinion of one answer. score: from 0, useless, to 1."""
+
+    request_id: str
+    score: float
+    comment: str | None = None

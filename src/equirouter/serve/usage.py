@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from equirouter.cost.prices import Price, Usage, cost_usd
+from equirouter.cost.pricetable import shipped_prices
+from equirouter.cost.usage import usage_of
 from equirouter.errors import ConfigError, DataError
-from equirouter.prices import Price, Usage, cost_usd
-from equirouter.pricetable import shipped_prices
+from equirouter.pipeline.stored import stored_prices
 from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.settings import GatewaySettings, ModelSettings
-from equirouter.stored import stored_prices
-from equirouter.usage import usage_of
 
 __all__ = [
     "cost_nusd",

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from equirouter.cost.prices import PRICES
 from equirouter.data import Outcomes
 from equirouter.data.simulated import Simulated
 from equirouter.data.sources.descriptions import DESCRIPTIONS, model_texts
-from equirouter.prices import PRICES
 
 
 def table(models: tuple[str, ...], described: tuple[str | None, ...] | None = None) -> Outcomes:

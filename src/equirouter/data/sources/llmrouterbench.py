@@ -16,12 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.archives import Member, Parts, members
-from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import check_choice
-from equirouter.errors import DataError
-from equirouter.prices import (
+from equirouter.cost.prices import (
     FLAGSHIP_PRICES,
     Price,
     Usage,
@@ -30,6 +25,11 @@ from equirouter.prices import (
     price_of_size,
     size_of,
 )
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.archives import Member, Parts, members
+from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import check_choice
+from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
 __all__ = ["LLMRouterBench"]

@@ -16,7 +16,7 @@ from aiohttp import web
 from equirouter.serve.dashboard.documents import full, rows
 from equirouter.serve.dashboard.view import View, summary
 from equirouter.serve.errors import GatewayError
-from equirouter.serve.events import News, Unreadable
+from equirouter.serve.watch.events import News, Unreadable
 
 __all__ = ["dashboard_routes"]
 

@@ -9,9 +9,9 @@ from typing import Protocol
 from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
 from equirouter.serve.errors import GatewayError
-from equirouter.serve.events import Hub
 from equirouter.serve.reporting import Percentiles, Reports
 from equirouter.serve.settings import CollapseSettings
+from equirouter.serve.watch.events import Hub
 
 __all__ = ["PERIODS", "CollapseState", "View", "summary"]
 

@@ -1,0 +1,243 @@
+"""What models cost: the one place that knows prices, in USD per million tokens.
+
+A Price and the Usage of a call give what the call cost. The tables here belong to published
+outcomes: PRICES is what RouterBench charged (Hu et al., 2024, arXiv:2403.12031, March 2024),
+FLAGSHIP_PRICES what LLMRouterBench paid OpenRouter (Li et al., 2026, arXiv:2601.07206, the model
+table of its README, late 2025). Open models that neither names are priced by their size:
+price_of_size. A table of outcomes carries its own costs, and these are used only where costs have
+to be worked out from tokens.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from equirouter.cost.usage import Usage
+from equirouter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from equirouter.arrays import FloatArray, IntArray
+
+__all__ = [
+    "FLAGSHIP_PRICES",
+    "FLAGSHIP_PRICES_DATE",
+    "FLAGSHIP_PRICES_SOURCE",
+    "PRICES",
+    "PRICES_DATE",
+    "PRICES_SOURCE",
+    "Price",
+    "Tier",
+    "Usage",
+    "cost_usd",
+    "costs_usd",
+    "estimated_tokens",
+    "price_of",
+    "price_of_size",
+    "size_of",
+]
+
+PRICES_SOURCE = "RouterBench, arXiv:2403.12031"
+PRICES_DATE = "2024-03"
+FLAGSHIP_PRICES_SOURCE = "LLMRouterBench, arXiv:2601.07206, its README"
+FLAGSHIP_PRICES_DATE = "2025-11"
+
+
+@dataclass(frozen=True)
+class Price:
+    """USD per million tokens, of the prompt (input) and of the answer (output).
+
+    The other fields are for tokens that a provider charges apart; None means that it does not, and
+    they cost what the rest of the prompt or the answer costs. cached_input: read from a cache.
+    cache_write: written to one; long_cache_write: for the longer of two times, None as cache_write.
+    reasoning: generated but not shown. audio_input, audio_output: sound. tiers: what long prompts
+    cost, from the lowest limit to the highest.
+    Raises ConfigError if a price is negative or not finite, or if the limits do not rise.
+    """
+
+    input_usd_per_mtok: float
+    output_usd_per_mtok: float
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    long_cache_write_usd_per_mtok: float | None = None
+    reasoning_usd_per_mtok: float | None = None
+    audio_input_usd_per_mtok: float | None = None
+    audio_output_usd_per_mtok: float | None = None
+    tiers: tuple["Tier", ...] = ()
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "tiers" or (value is None and field.default is None):
+                continue
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                raise ConfigError(
+                    f"{field.name} is {value}; expected USD per million tokens, finite and not "
+                    "negative"
+                )
+        limits = [tier.above_input_tokens for tier in self.tiers]
+        if limits != sorted(set(limits)):
+            raise ConfigError(f"tiers start above {limits} tokens; each limit must be higher")
+
+    def at(self, input_tokens: float) -> "Price":
+        """The price of a whole call with so long a prompt: its tier's, or this one."""
+        reached = [tier for tier in self.tiers if input_tokens > tier.above_input_tokens]
+        return reached[-1].price if reached else self
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What a call costs whose prompt has more than so many tokens: all of it, not only the excess.
+
+    price: complete in itself; nothing is taken over from the price below. Raises ConfigError if
+    the limit is not above 0, or the price has tiers of its own.
+    """
+
+    above_input_tokens: int
+    price: Price
+
+    def __post_init__(self) -> None:
+        if not self.above_input_tokens > 0:
+            raise ConfigError(f"above_input_tokens is {self.above_input_tokens}; expected above 0")
+        if self.price.tiers:
+            raise ConfigError("the price of a tier has tiers; they belong to the price above it")
+
+
+PRICES: Mapping[str, Price] = MappingProxyType(
+    {
+        "WizardLM/WizardLM-13B-V1.2": Price(0.3, 0.3),
+        "claude-instant-v1": Price(0.8, 2.4),
+        "claude-v1": Price(8.0, 24.0),
+        "claude-v2": Price(8.0, 24.0),
+        "gpt-3.5-turbo-1106": Price(1.0, 2.0),
+        "gpt-4-1106-preview": Price(10.0, 30.0),
+        "meta/code-llama-instruct-34b-chat": Price(0.78, 0.78),
+        "meta/llama-2-70b-chat": Price(0.9, 0.9),
+        "mistralai/mistral-7b-chat": Price(0.2, 0.2),
+        "mistralai/mixtral-8x7b-chat": Price(0.6, 0.6),
+        "zero-one-ai/Yi-34B-Chat": Price(0.8, 0.8),
+    }
+)
+
+FLAGSHIP_PRICES: Mapping[str, Price] = MappingProxyType(
+    {
+        "claude-sonnet-4": Price(3.0, 15.0),
+        "deepseek-r1-0528": Price(0.5, 2.15),
+        "deepseek-v3-0324": Price(0.25, 0.88),
+        "deepseek-v3.1-terminus": Price(0.27, 1.0),
+        "gemini-2.5-flash": Price(0.3, 2.5),
+        "gemini-2.5-pro": Price(1.25, 10.0),
+        "glm-4.6": Price(0.6, 2.2),
+        "gpt-5": Price(1.25, 10.0),
+        "gpt-5-chat": Price(1.25, 10.0),
+        "intern-s1": Price(0.18, 0.54),
+        "kimi-k2-0905": Price(0.5, 2.0),
+        "qwen3-235b-a22b-2507": Price(0.09, 0.6),
+        "qwen3-235b-a22b-thinking-2507": Price(0.3, 2.9),
+    }
+)
+"""The 13 models of LLMRouterBench that it paid for, under the names of its files."""
+
+# Models of RouterBench that stand for a size, in 1e9 parameters.
+_PRICED_SIZES = {
+    7.0: "mistralai/mistral-7b-chat",
+    13.0: "WizardLM/WizardLM-13B-V1.2",
+    34.0: "zero-one-ai/Yi-34B-Chat",
+    70.0: "meta/llama-2-70b-chat",
+}
+
+# Billions of parameters that the names do not say, as the models were announced; not verified.
+_SIZES = {
+    "alpaca-native": 7.0,
+    "flan-t5-xxl": 11.0,
+    "moss-moon-003-sft": 16.0,
+    "fin-r1": 7.0,
+    "intern-s1-mini": 8.0,
+}
+
+
+def price_of(model: str) -> Price | None:
+    """The price of a model by its exact name, None if no table has it."""
+    return PRICES.get(model) or FLAGSHIP_PRICES.get(model)
+
+
+def price_of_size(size: float) -> Price:
+    """What RouterBench charged for its open model nearest in size, by ratio: an estimate.
+
+    size: in 1e9 parameters. Up to about 9.5 it is the price of Mistral 7B, to 21 of WizardLM 13B,
+    to 49 of Yi 34B, above of Llama 2 70B: too little for models that are much larger.
+    Raises ConfigError for a size that is not above 0.
+    """
+    if not (math.isfinite(size) and size > 0):
+        raise ConfigError(f"size is {size}; expected 1e9 parameters, above 0")
+    nearest = min(_PRICED_SIZES, key=lambda priced: abs(math.log(priced / size)))
+    return PRICES[_PRICED_SIZES[nearest]]
+
+
+def size_of(model: str) -> float | None:
+    """1e9 parameters of a model as its name says, None if the name does not.
+
+    "Llama-3.1-8B-Instruct" is 8, "Mixtral-8x7B" 56 (8 times 7: the shared weights are counted 8
+    times), "pythia-410m" 0.41; of two sizes in a name the last counts. Some names that say nothing
+    are known.
+    """
+    known = _SIZES.get(model.rpartition("/")[2].lower())
+    if known is not None:
+        return known
+    found = re.findall(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", model.lower())
+    if not found:
+        return None
+    times, number, unit = found[-1]
+    size = float(number) * int(times or 1) / (1 if unit == "b" else 1000)
+    return size or None
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has: a quarter of its bytes in UTF-8, rounded up.
+
+    Every model has its own tokenizer; four bytes a token is a rule of thumb for English. One rule
+    for all models keeps their costs comparable.
+    """
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)  # a table says what is no text
+
+
+def cost_usd(price: Price, usage: Usage) -> float:
+    """USD of one call: every token once, at the price of its kind, in the tier of its prompt."""
+    at = price.at(usage.input_tokens)
+    write = _or(at.cache_write_usd_per_mtok, at.input_usd_per_mtok)
+    charged = (
+        (usage.plain_input_tokens, at.input_usd_per_mtok),
+        (usage.cached_input_tokens, _or(at.cached_input_usd_per_mtok, at.input_usd_per_mtok)),
+        (usage.cache_write_tokens, write),
+        (usage.long_cache_write_tokens, _or(at.long_cache_write_usd_per_mtok, write)),
+        (usage.audio_input_tokens, _or(at.audio_input_usd_per_mtok, at.input_usd_per_mtok)),
+        (usage.plain_output_tokens, at.output_usd_per_mtok),
+        (usage.reasoning_tokens, _or(at.reasoning_usd_per_mtok, at.output_usd_per_mtok)),
+        (usage.audio_output_tokens, _or(at.audio_output_usd_per_mtok, at.output_usd_per_mtok)),
+    )
+    return math.fsum(tokens * usd for tokens, usd in charged) / 1e6
+
+
+def costs_usd(
+    price: Price, input_tokens: "FloatArray | IntArray", output_tokens: "FloatArray | IntArray"
+) -> "FloatArray":
+    """cost_usd of many calls without caches, reasoning and sound: USD, of the arrays' common shape.
+
+    Each call is in the tier of its own prompt. NaN tokens give NaN.
+    """
+    import numpy as np
+
+    usd = (
+        np.asarray(input_tokens) * price.input_usd_per_mtok
+        + np.asarray(output_tokens) * price.output_usd_per_mtok
+    ) / 1e6
+    for tier in price.tiers:
+        above = costs_usd(tier.price, input_tokens, output_tokens)
+        usd = np.where(np.asarray(input_tokens) > tier.above_input_tokens, above, usd)
+    return np.asarray(usd)
+
+
+def _or(price: float | None, otherwise: float) -> float:
+    return otherwise if price is None else price

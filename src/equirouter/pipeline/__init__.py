@@ -1,0 +1,15 @@
+"""Pipelines: what is saved, loaded, and decides.
+
+pipeline.py  RoutingPipeline: decide, save, load
+decision.py  a question to a pipeline, and its answer
+deciding.py  many queries together, each under its own policy and constraints
+stage.py     encoder, router and cost model, from texts to scores and predicted costs
+scoring.py   router and cost model as one ONNX graph, run for one query and for a million
+record.py    the validation queries that a pipeline keeps
+stored.py    the saved form, checked field by field
+"""
+
+from equirouter.pipeline.decision import Ask, Choices, Decision
+from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
+
+__all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]

@@ -1,0 +1,300 @@
+"""Who answers a request: one candidate after the other until the first byte of an answer is there.
+
+A failure goes to the next candidate at once. The last one that is left is called again after a
+pause, where another call may go better. Nobody is called who costs more than could be reserved.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+
+from equirouter.serve.call.breaker import RefusedError
+from equirouter.serve.call.pool import Pool, Route
+from equirouter.serve.call.sse import error_in, first_error
+from equirouter.serve.call.upstream import Answer, UpstreamError, retry_after
+from equirouter.serve.parts import Ticket
+from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
+from equirouter.serve.settings import RetrySettings
+
+__all__ = ["CLIENTS_FAULT", "Call", "NoAnswerError", "Served", "pause_seconds", "walk"]
+
+# What a client did wrong would be wrong everywhere; a key, a limit or a model that an upstream does
+# not know is the upstream's affair.
+CLIENTS_FAULT = frozenset({400, 405, 406, 409, 410, 411, 413, 414, 415, 416, 417, 422})
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is sent: path of the endpoint, the body for a route, whether a stream is wanted."""
+
+    path: str
+    body_for: Callable[[Route], bytes]
+    stream: bool
+    most_bytes: int
+
+
+@dataclass(slots=True)
+class Served:
+    """The answer that was found.
+
+    body: all of it, or of a stream its first bytes. document: the parsed body, {} for a stream.
+    """
+
+    candidate: Candidate
+    route: Route
+    answer: Answer
+    body: bytes
+    document: dict[str, Any]
+    is_open: bool = field(default=True)
+
+    def close(self, is_healthy: bool | None = True) -> None:
+        """The end of the call; is_healthy: what a stream's end says about the upstream."""
+        if self.is_open:
+            self.is_open = False
+            self.answer.close()
+            self.route.guard.leave()
+            if is_healthy is not True:
+                self.route.guard.judge(is_healthy)
+
+
+_Fetched: TypeAlias = tuple[Answer, bytes, dict[str, Any]]
+
+
+class NoAnswerError(Exception):
+    """Every candidate failed; the last failure, if anybody was called, is the cause."""
+
+    def __init__(self, last: UpstreamError | None) -> None:
+        super().__init__("no model answered")
+        self.last = last
+
+
+async def walk(
+    plan: Plan,
+    pool: Pool,
+    call: Call,
+    ticket: Ticket,
+    attempts: list[Attempt],
+    retries: RetrySettings,
+) -> Served:
+    """The first answer; attempts: every try is noted there. Raises NoAnswerError."""
+    reserved = plan.candidates[0].upper_nusd
+    tries = _Tries(call, attempts, retries)
+    for place, candidate in enumerate(plan.candidates):
+        route = pool.routes[candidate.model]
+        if candidate.upper_nusd > reserved:
+            if not await ticket.extend(candidate.upper_nusd):
+                attempts.append(_note(route, "refused", 0.0, "the budget does not allow it"))
+                continue
+            reserved = candidate.upper_nusd
+        fetched = await tries.answer(route, is_last=place == len(plan.candidates) - 1)
+        if fetched is not None:
+            return Served(candidate, route, *fetched)
+    raise NoAnswerError(tries.last)
+
+
+class _Tries:
+    """The calls for one request. last: how the latest one failed."""
+
+    def __init__(self, call: Call, attempts: list[Attempt], retries: RetrySettings) -> None:
+        self.last: UpstreamError | None = None
+        self._call = call
+        self._attempts = attempts
+        self._retries = retries
+        self._calls = 0
+
+    async def answer(self, route: Route, *, is_last: bool) -> _Fetched | None:
+        """The answer of one model, None if the next one is to be asked.
+
+        is_last: there is no next one, so this one is given time, and another try. Raises
+        NoAnswerError where nobody is to be asked any more.
+        """
+        for same in range(self._retries.same_model if is_last else 1):
+            if self._calls == self._retries.max_attempts:
+                raise NoAnswerError(self.last)
+            if same:
+                pause = pause_seconds(self.last, same, self._retries)
+                if pause is None:
+                    break
+                await asyncio.sleep(pause)
+            wait = self._retries.max_wait_seconds if is_last else 0.0
+            try:
+                return await _try(route, self._call, wait, self._attempts)
+            except UpstreamError as error:
+                failed = self.last = error
+            if failed.outcome == "refused":
+                break
+            self._calls += 1
+            if failed.status in CLIENTS_FAULT and not _is_too_long(failed):
+                raise NoAnswerError(failed)
+        return None
+
+
+async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Attempt]) -> _Fetched:
+    """One call up to the first byte of a stream, or to the last of a document."""
+    guard, start = route.guard, time.monotonic()
+    try:
+        await guard.enter(wait_seconds)
+    except RefusedError as refused:
+        attempts.append(_note(route, "refused", start, str(refused)))
+        raise UpstreamError(
+            "refused", f"{route.upstream_name}: {refused}", retry_seconds=refused.seconds
+        ) from refused
+    try:
+        fetched = await _fetch(route, call)
+    except UpstreamError as failed:
+        guard.leave()
+        guard.judge(_is_healthy(failed))
+        attempts.append(_note(route, failed.outcome, start, str(failed), failed.status))
+        raise
+    except BaseException as ended:  # the client hung up, or a fault of ours: it goes on up
+        hung_up = isinstance(ended, asyncio.CancelledError)
+        guard.leave()
+        guard.judge(None)
+        attempts.append(_note(route, "cancelled" if hung_up else "broken", start, None))
+        raise
+    guard.judge(True)
+    attempts.append(_note(route, "ok", start, None, fetched[0].status))
+    return fetched
+
+
+async def _fetch(route: Route, call: Call) -> _Fetched:
+    if call.stream:
+        return await _begin(route, call)
+    # a document begins when all of it is generated: its time is that of the whole call
+    answer = await route.upstream.post(call.path, call.body_for(route))
+    try:
+        if answer.status != 200:
+            raise await _refusal(answer)
+        body = await answer.read(call.most_bytes)
+        return answer, body, _document(body)
+    except BaseException:
+        answer.close()
+        raise
+
+
+async def _begin(route: Route, call: Call) -> _Fetched:
+    """A stream up to its first bytes."""
+    answer: Answer | None = None
+    body = b""
+    seconds = route.upstream_settings.first_byte_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            answer = await route.upstream.post(call.path, call.body_for(route))
+            if answer.status == 200:
+                body = await answer.chunk()
+        if answer.status != 200:
+            raise await _refusal(answer)
+        _check_stream(answer, body)
+        return answer, body, {}
+    except TimeoutError:
+        _close(answer)
+        raise UpstreamError("timeout", f"no first byte within {seconds} s") from None
+    except BaseException:
+        _close(answer)
+        raise
+
+
+async def _refusal(answer: Answer) -> UpstreamError:
+    """An answer whose status is not 200, as a failure that keeps what it said."""
+    status = answer.status
+    if 200 <= status < 400:
+        return UpstreamError("status", f"status {status} is not followed", status=502)
+    try:
+        body = await answer.read(1024 * 1024)
+    except UpstreamError:
+        body = b""  # the status says enough
+    return UpstreamError(
+        "status",
+        f"status {status}",
+        status=status,
+        retry_seconds=retry_after(answer.headers),
+        body=body,
+        content_type=answer.content_type,
+    )
+
+
+def _check_stream(answer: Answer, first: bytes) -> None:
+    """Refuse a stream that is none, is empty, or begins with an error."""
+    if not first:
+        raise UpstreamError("broken", "an empty stream")
+    if answer.content_type.startswith("application/json"):
+        raise UpstreamError("broken", "a JSON document where a stream was asked for")
+    if answer.content_type.startswith("text/html"):
+        raise UpstreamError("broken", "a page where a stream was asked for")
+    error = first_error(first)
+    if error is not None:
+        raise UpstreamError("broken", "the stream began with an error", body=_as_error(error))
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    """The body parsed; refuses one that is no JSON object, and an error under status 200."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as wrong:
+        raise UpstreamError("broken", f"the answer is not JSON: {wrong}") from wrong
+    if not isinstance(document, dict):
+        raise UpstreamError("broken", "the answer is not a JSON object")
+    error = error_in(document)
+    if error is not None:
+        raise UpstreamError("broken", "an error under status 200", body=_as_error(error))
+    return document
+
+
+def _as_error(error: object) -> bytes:
+    return orjson.dumps({"error": error})
+
+
+def _is_healthy(failed: UpstreamError) -> bool | None:
+    if failed.outcome == "refused":
+        return None  # it was not called
+    if failed.outcome in ("connect", "timeout", "broken"):
+        return False
+    return failed.status is None or failed.status < 500
+
+
+def _is_too_long(failed: UpstreamError) -> bool:
+    """Whether a model refused a request for its length, which another may have room for."""
+    return b"context_length_exceeded" in failed.body
+
+
+def pause_seconds(failed: UpstreamError | None, same: int, retries: RetrySettings) -> float | None:
+    """How long to wait before the model that failed is called again, None: it is not worth it.
+
+    same: how many calls of it there were. What the provider asks for is waited for and a little
+    more; else the pause doubles each time. Both have jitter, so that those who failed together do
+    not come back together.
+    """
+    if failed is None or not (failed.status is None or failed.status in _TRY_AGAIN):
+        return None
+    if failed.outcome == "timeout":
+        return None  # the client waited long enough
+    backoff = min(retries.backoff_seconds * 2.0 ** (same - 1), retries.max_wait_seconds)
+    pause = backoff * random.uniform(0.5, 1.0)  # noqa: S311  # no secret
+    if failed.retry_seconds is None:
+        return pause
+    if failed.retry_seconds > retries.max_wait_seconds:
+        return None
+    return failed.retry_seconds + pause / 4
+
+
+def _note(
+    route: Route,
+    outcome: AttemptOutcome,
+    start: float,
+    error: str | None,
+    status: int | None = None,
+) -> Attempt:
+    ms = (time.monotonic() - start) * 1000.0 if start else 0.0
+    began = time.time() - ms / 1000.0
+    return Attempt(route.model, route.upstream_name, outcome, status, ms, error, began)
+
+
+def _close(answer: Answer | None) -> None:
+    if answer is not None:
+        answer.close()

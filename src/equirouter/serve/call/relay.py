@@ -1,0 +1,149 @@
+"""A stream from an upstream to a client: no chunk is held back, and its end is never made up."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from equirouter.serve.call.attempts import Served
+from equirouter.serve.call.sse import StreamReader, error_event
+from equirouter.serve.call.upstream import UpstreamError
+from equirouter.serve.errors import GatewayError
+
+__all__ = ["Relay", "answer_text"]
+
+
+class Relay:
+    """Passes a stream on. reader: what was read of it. error: how it went wrong, None if well."""
+
+    def __init__(
+        self,
+        served: Served,
+        request: web.Request,
+        headers: dict[str, str],
+        *,
+        drop_usage: bool,
+        model: str | None,
+        keep_text: bool,
+        endpoint: str,
+        most_bytes: int,
+    ) -> None:
+        self.reader = StreamReader(
+            endpoint,
+            drop_usage=drop_usage,
+            model=model,
+            keep_text=keep_text,
+            most_bytes=most_bytes,
+        )
+        self.error: str | None = None
+        self._is_writing = False  # what is waited for: the client, else the upstream
+        self._served = served
+        self._request = request
+        self._headers = {
+            **headers,
+            "Content-Type": served.answer.content_type,
+            "Cache-Control": "no-cache",
+            "X-Accel-Buffering": "no",  # proxies in front must not collect chunks either
+        }
+
+    async def run(self, at_first_byte: Callable[[], None]) -> web.StreamResponse:
+        """Until the stream ends, breaks, or the client hangs up (which cuts the upstream's call).
+
+        A stream that breaks ends with an event that holds the error, without a [DONE]. A client
+        that does not take what is there within the time of the whole call has hung up.
+        """
+        response = web.StreamResponse(headers=self._headers)
+        seconds = self._served.route.upstream_settings.total_seconds
+        await response.prepare(self._request)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._pass_on(response, at_first_byte)
+        except (UpstreamError, ValueError) as failed:
+            self.error = f"the stream broke off: {failed}"
+        except TimeoutError:
+            if self._is_writing:
+                raise self._gave_up() from None
+            self.error = f"the stream broke off: no end within {seconds} s"
+        try:
+            async with asyncio.timeout(seconds):
+                await self._end(response)
+        except TimeoutError:
+            raise self._gave_up() from None
+        return response
+
+    async def _end(self, response: web.StreamResponse) -> None:
+        if self.error is not None:
+            pass  # it broke off, whatever it said before
+        elif self.reader.error is not None:
+            self.error = "the upstream sent an error in the stream"
+        elif not self.reader.is_complete:
+            self.error = "the upstream ended its stream before the answer was complete"
+        if self.error is not None:
+            self._served.close(is_healthy=False)
+            if self.reader.error is None:  # else the client has the upstream's own words
+                await response.write(error_event(_error(self.error).body()))
+        await response.write_eof()
+
+    def _gave_up(self) -> ConnectionResetError:
+        """Cut the connection of a client that does not read; the error that says so."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        return ConnectionResetError("the client does not read")
+
+    async def _pass_on(
+        self, response: web.StreamResponse, at_first_byte: Callable[[], None]
+    ) -> None:
+        reader, answer = self.reader, self._served.answer
+        chunk = self._served.body
+        at_first_byte()
+        while chunk:
+            events = reader.feed(chunk)
+            if events:
+                self._is_writing = True
+                await response.write(events)
+                self._is_writing = False
+            chunk = await answer.chunk()
+        events = reader.rest()
+        if events:
+            self._is_writing = True
+            await response.write(events)
+
+
+def answer_text(document: dict[str, Any]) -> str:
+    """All that an answer says, of every choice, with the arguments of its tool calls."""
+    said: list[str] = []
+    for choice in _list(document.get("choices")):
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if isinstance(message, dict):
+            said.extend(_of_message(message))
+    for item in _list(document.get("output")):  # of the Responses API
+        if isinstance(item, dict):
+            said.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")
+            said.extend(
+                part["text"]
+                for part in _list(item.get("content"))
+                if isinstance(part, dict) and isinstance(part.get("text"), str)
+            )
+    return "".join(said)
+
+
+def _of_message(message: dict[str, Any]) -> list[str]:
+    said = [
+        message[name]
+        for name in ("reasoning_content", "content", "refusal")
+        if isinstance(message.get(name), str)
+    ]
+    for call in _list(message.get("tool_calls")):
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
+            said.append(function["arguments"])
+    return said
+
+
+def _list(found: object) -> list[Any]:
+    return found if isinstance(found, list) else []
+
+
+def _error(message: str) -> GatewayError:
+    return GatewayError(502, message, type_="upstream_error", code="stream_broken")

@@ -1,0 +1,269 @@
+"""What is behind each path: who asks is checked first, then what is asked."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import orjson
+from aiohttp import web
+
+from equirouter.serve.chat import ChatRequest, chat_request
+from equirouter.serve.errors import GatewayError, PassedOnError
+from equirouter.serve.http.access import admin, metrics_reader
+from equirouter.serve.http.body import read_body
+from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
+from equirouter.serve.http.embeddings import embedding_plan, embedding_request
+from equirouter.serve.http.exchange import Exchange, request_id
+from equirouter.serve.http.explain import route_document
+from equirouter.serve.http.local import check_local
+from equirouter.serve.http.openapi import openapi_document
+from equirouter.serve.http.responses import responses_request
+from equirouter.serve.money.feedback import read_feedback
+from equirouter.serve.records import Key, RequestRecord
+from equirouter.serve.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from equirouter.serve.http.app import Gateway
+
+__all__ = [
+    "Handler",
+    "authorized",
+    "chat_completions",
+    "embeddings",
+    "error_response",
+    "feedback",
+    "guarded",
+    "healthz",
+    "json_response",
+    "metrics",
+    "models",
+    "of_part",
+    "openapi",
+    "readyz",
+    "responses",
+    "route",
+    "unknown",
+]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+Handler: TypeAlias = Callable[["Gateway", web.Request], Awaitable[web.StreamResponse]]
+
+
+async def authorized(gateway: "Gateway", request: web.Request) -> Key | None:
+    """Who asks, None where no keys are needed and the request comes from this machine.
+
+    Raises GatewayError 401 or 403.
+    """
+    key = await gateway.admission.authenticate(request.headers)
+    if key is None:
+        check_local(request, is_local=gateway.settings.is_local)
+    return key
+
+
+async def chat_completions(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/chat/completions."""
+    return await _answered(gateway, request, chat_request)
+
+
+async def responses(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/responses."""
+    return await _answered(gateway, request, responses_request)
+
+
+async def _answered(
+    gateway: "Gateway",
+    request: web.Request,
+    read: Callable[[object, LimitSettings], ChatRequest],
+) -> web.StreamResponse:
+    key = await authorized(gateway, request)
+    document = await read_body(request, gateway.settings.limits)
+    chat = read(document, gateway.settings.limits)
+    control = read_control(chat, request.headers)
+    return await Exchange(gateway, request, chat, control, key).answered()
+
+
+async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/embeddings."""
+    key = await authorized(gateway, request)
+    document = await read_body(request, gateway.settings.limits)
+    chat = embedding_request(document)
+    control = read_control(chat, request.headers)
+    plan = embedding_plan(chat, control, key, gateway.pool)
+    return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
+
+
+async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/route: the decision on a chat completion, without a call."""
+    began, start = time.time(), time.perf_counter()
+    key = await authorized(gateway, request)
+    document = await read_body(request, gateway.settings.limits)
+    chat = chat_request(document, gateway.settings.limits, "route")
+    control = read_control(chat, request.headers)
+    identity = request_id()
+    if key is not None and key.requests_per_minute is not None:
+        ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
+        ticket.release()  # it counts as a request of the key's rate, and costs nothing
+    plan = await gateway.planner.plan(chat, control, key)
+    record = RequestRecord(
+        request_id=identity,
+        started_at=began,
+        endpoint="route",
+        requested_model=chat.model,
+        key_id=None if key is None else key.id,
+        session=control.session,
+        plan=plan,
+        status=200,
+        total_ms=(time.perf_counter() - start) * 1000.0,
+    )
+    gateway.finished(record, request.headers)
+    return json_response(route_document(plan))
+
+
+async def feedback(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """POST /v1/feedback: what a user says of an answer."""
+    key = await authorized(gateway, request)
+    document = await read_body(request, gateway.settings.limits)
+    said = read_feedback(document)
+    model = await gateway.feedback.give(key, said)
+    gateway.metrics.feedback(model, said.score)
+    return json_response({"request_id": said.request_id, "model": model, "score": said.score})
+
+
+async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
+    key = await authorized(gateway, request)
+    allowed = None if key is None else key.models
+    names = [name for name in gateway.settings.models if allowed is None or name in allowed]
+    virtual = VIRTUAL_MODELS if gateway.settings.pipeline.path is not None else ()
+    data = [
+        {
+            "id": name,
+            "object": "model",
+            "created": 0,
+            "owned_by": gateway.settings.models[name].upstream,
+        }
+        for name in names
+    ] + [{"id": n, "object": "model", "created": 0, "owned_by": "equirouter"} for n in virtual]
+    return json_response({"object": "list", "data": data})
+
+
+async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /metrics: Prometheus' text."""
+    await metrics_reader(gateway, request)
+    text, content_type = await asyncio.to_thread(gateway.metrics.render)  # it reads files
+    return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+async def openapi(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    """GET /openapi.json: without a key too, but then without the names of the pool."""
+    try:
+        await authorized(gateway, request)
+        names = [*gateway.settings.models]
+    except GatewayError:
+        names = []
+    return json_response(openapi_document([*VIRTUAL_MODELS[:1], *names]))
+
+
+async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+    """GET /healthz: the process answers."""
+    return json_response({"status": "ok"})
+
+
+async def readyz(gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+    """GET /readyz: whether new requests are welcome."""
+    if gateway.is_draining:
+        return json_response({"status": "draining"}, status=503)
+    return json_response({"status": "ready"})
+
+
+def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
+    """The way out of a wrong path, which is mostly a base URL without /v1, or with it twice."""
+    bare = path
+    while bare.startswith("/v1/"):
+        bare = bare.removeprefix("/v1")
+    if f"/v1{bare}" in known:
+        return f"/v1{bare} is meant? The base URL of a client ends in one /v1"
+    return "/openapi.json says what there is"
+
+
+def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
+    """What is answered where nothing is. known: path -> methods."""
+
+    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+        methods = known.get(request.path)
+        if methods is None:
+            raise GatewayError(
+                404,
+                f"there is no {request.path[:200]} here; {_nearest(request.path, known)}",
+                code="not_found",
+            )
+        raise GatewayError(
+            405,
+            f"{request.path} takes {', '.join(methods)}, and not {request.method[:20]}",
+            code="method_not_allowed",
+            headers={"Allow": ", ".join(methods)},
+        )
+
+    return handler
+
+
+def json_response(document: object, status: int = 200) -> web.Response:
+    """A JSON document as an answer."""
+    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
+
+
+def error_response(error: GatewayError) -> web.Response:
+    """An error as an answer, in OpenAI's form."""
+    if isinstance(error, PassedOnError):
+        headers = {**error.headers, "Content-Type": error.content_type}
+        return web.Response(body=error.raw, status=error.status, headers=headers)
+    return web.Response(
+        body=orjson.dumps(error.body()),
+        status=error.status,
+        headers={**error.headers, "Content-Type": "application/json"},
+    )
+
+
+def of_part(
+    gateway: "Gateway", route: web.RouteDef
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A part's own handler; what is under /admin is for administrators."""
+    is_admin = route.path.startswith("/admin")
+
+    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+        if is_admin:
+            await admin(gateway, request)
+        found: web.StreamResponse = await route.handler(request)
+        return found
+
+    return guarded(gateway, handler)
+
+
+def guarded(
+    gateway: "Gateway", handler: Handler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A handler for the web application, whose errors are answers."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await answered(request)
+        if gateway.is_draining:
+            response.force_close()  # said in its head: the connection takes no further request
+        return response
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(gateway, request)
+        except GatewayError as error:
+            return error_response(error)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            _LOG.exception("%s %s failed", request.method, request.path)
+            return error_response(
+                GatewayError(500, "the gateway failed; its log says how", type_="server_error")
+            )
+
+    return answer

@@ -1,0 +1,284 @@
+"""One request on its way: planned, paid for, answered, logged."""
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from equirouter.cost.prices import estimated_tokens
+from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, NoAnswerError, Served, walk
+from equirouter.serve.call.pool import Route
+from equirouter.serve.call.relay import Relay, answer_text
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.errors import GatewayError, PassedOnError
+from equirouter.serve.http.body import outgoing
+from equirouter.serve.parts import Ticket
+from equirouter.serve.records import Attempt, Control, Key, Plan, RequestRecord, Tokens, usd
+from equirouter.serve.usage import cost_nusd, reported
+
+if TYPE_CHECKING:
+    from equirouter.serve.http.app import Gateway
+
+__all__ = ["Exchange", "request_id"]
+
+PATHS = {
+    "chat.completions": "/chat/completions",
+    "responses": "/responses",
+    "embeddings": "/embeddings",
+}
+HUNG_UP = 499  # as nginx counts a client that did not wait for its answer
+
+
+def request_id() -> str:
+    """A new id; ids of later milliseconds sort behind those of earlier ones."""
+    # no secret: feedback on another key's request is refused whatever its id
+    return f"{int(time.time() * 1000):012x}{random.getrandbits(64):016x}"
+
+
+class Exchange:
+    """A request and all that happens to it. plan: where there is nothing to decide."""
+
+    def __init__(
+        self,
+        gateway: "Gateway",
+        request: web.Request,
+        chat: ChatRequest,
+        control: Control,
+        key: Key | None,
+        *,
+        plan: Plan | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._request = request
+        self._chat = chat
+        self._control = control
+        self._key = key
+        self._given_plan = plan
+        self._start = time.perf_counter()
+        self._adds_usage = False
+        self.record = RequestRecord(
+            request_id=request_id(),
+            started_at=time.time(),
+            endpoint=chat.endpoint,
+            requested_model=chat.model,
+            stream=chat.stream,
+            key_id=None if key is None else key.id,
+            session=control.session,
+        )
+        if gateway.settings.log.log_texts:
+            self.record.prompt = orjson.dumps(chat.messages).decode()
+
+    async def answered(self) -> web.StreamResponse:
+        """Do all of it. Whatever happens, the money is settled once and the record is logged."""
+        record, gateway = self.record, self._gateway
+        gateway.metrics.in_flight(1)
+        try:
+            gateway.admission.check_rate(self._key)
+            plan = await self._planned()
+            ticket = await gateway.admission.admit(
+                self._key,
+                plan.candidates[0].upper_nusd,
+                tokens=plan.prompt_tokens + plan.max_output_tokens,
+                request_id=record.request_id,
+            )
+            try:
+                return await self._served(plan, ticket)
+            finally:
+                if record.cost_nusd is None:
+                    ticket.release()
+                else:
+                    used = record.tokens
+                    ticket.settle(
+                        record.cost_nusd, tokens=None if used is None else used.input + used.output
+                    )
+        except GatewayError as error:
+            record.status, record.error = error.status, error.message
+            error.headers.setdefault("x-equirouter-request-id", record.request_id)
+            raise
+        except (asyncio.CancelledError, ConnectionError):
+            record.status, record.error = HUNG_UP, "the client hung up"
+            raise
+        except Exception as error:
+            record.status, record.error = 500, f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            record.total_ms = self._ms()
+            gateway.metrics.in_flight(-1)
+            gateway.finished(record, self._request.headers)
+
+    async def _planned(self) -> Plan:
+        plan = self._given_plan
+        if plan is None:
+            plan = await self._gateway.planner.plan(self._chat, self._control, self._key)
+        self.record.plan = plan
+        if plan.candidates:
+            return plan
+        is_down = any(reason.startswith("unavailable") for reason in plan.removed.values())
+        raise GatewayError(
+            503 if is_down else 400,
+            "no model may answer this request: "
+            + "; ".join(f"{model}: {reason}" for model, reason in plan.removed.items()),
+            type_="upstream_error" if is_down else "invalid_request_error",
+            code="no_feasible_model",
+            headers={"Retry-After": "5"} if is_down else None,
+            detail={"removed": dict(plan.removed)},
+        )
+
+    async def _served(self, plan: Plan, ticket: Ticket) -> web.StreamResponse:
+        chat, gateway = self._chat, self._gateway
+        call = Call(
+            PATHS[chat.endpoint],
+            self._body_for,
+            chat.stream,
+            gateway.settings.limits.max_answer_bytes,
+        )
+        try:
+            served = await walk(
+                plan, gateway.pool, call, ticket, self.record.attempts, gateway.settings.retries
+            )
+        except NoAnswerError as nobody:
+            raise self._refusal(nobody) from nobody
+        try:
+            self.record.served_model = served.route.model
+            if chat.stream:
+                return await self._streamed(plan, served)
+            return self._document(plan, served)
+        finally:
+            served.close()
+
+    def _body_for(self, route: Route) -> bytes:
+        chat = self._chat
+        self._adds_usage = (
+            chat.stream
+            and not chat.include_usage
+            and chat.endpoint == "chat.completions"
+            and route.upstream_settings.stream_usage
+        )
+        return outgoing(chat.body, route.upstream_model, add_usage=self._adds_usage)
+
+    def _document(self, plan: Plan, served: Served) -> web.Response:
+        """An answer that came in one piece."""
+        record, document = self.record, served.document
+        tokens = reported(document.get("usage"))
+        if tokens is None:
+            said = estimated_tokens(answer_text(document))
+            tokens = Tokens(plan.prompt_tokens, said, estimated=True)
+        self._charged(served.route, tokens)
+        if self._gateway.settings.log.log_texts:
+            record.answer = answer_text(document)
+        body = served.body
+        if self._gateway.settings.server.answer_model == "pool" and "model" in document:
+            body = outgoing(document, served.route.model, add_usage=False)
+        record.status = 200
+        record.first_byte_ms = self._ms()
+        headers = self._headers(plan, served)
+        headers["Content-Type"] = served.answer.content_type
+        if record.cost_nusd is not None:
+            headers["x-equirouter-cost-usd"] = _figure(usd(record.cost_nusd))
+        return web.Response(body=body, headers=headers)
+
+    async def _streamed(self, plan: Plan, served: Served) -> web.StreamResponse:
+        """An answer that comes in pieces; what it cost is known when it is over."""
+        settings, record = self._gateway.settings, self.record
+        relay = Relay(
+            served,
+            self._request,
+            self._headers(plan, served),
+            drop_usage=self._adds_usage,
+            model=served.route.model if settings.server.answer_model == "pool" else None,
+            keep_text=settings.log.log_texts,
+            endpoint=self._chat.endpoint,
+            most_bytes=settings.limits.max_answer_bytes,
+        )
+        record.status = 200
+        try:
+            response = await relay.run(lambda: setattr(record, "first_byte_ms", self._ms()))
+        finally:
+            reader = relay.reader
+            tokens = reported(reader.usage)
+            if tokens is None:
+                tokens = Tokens(plan.prompt_tokens, -(-reader.output_bytes // 4), estimated=True)
+            self._charged(served.route, tokens)
+            record.error = relay.error
+            if reader.text:
+                record.answer = "".join(reader.text)
+        return response
+
+    def _charged(self, route: Route, tokens: Tokens) -> None:
+        record = self.record
+        record.tokens = tokens
+        record.cost_nusd = cost_nusd(route.price, tokens)
+        strongest = self._gateway.planner.strongest
+        if strongest is not None and record.endpoint != "embeddings":
+            record.strongest_nusd = cost_nusd(self._gateway.pool.routes[strongest].price, tokens)
+
+    def _headers(self, plan: Plan, served: Served) -> dict[str, str]:
+        headers = self._common_headers(plan)
+        headers["x-equirouter-model"] = _safe(served.route.model)
+        predicted = served.candidate.predicted_cost_usd
+        if predicted is not None:
+            headers["x-equirouter-predicted-cost-usd"] = _figure(predicted)
+        return headers
+
+    def _common_headers(self, plan: Plan) -> dict[str, str]:
+        record = self.record
+        headers = {
+            "x-equirouter-request-id": record.request_id,
+            "x-equirouter-decision-ms": f"{plan.decision_ms:.3f}",
+            "x-equirouter-attempts": str(
+                sum(attempt.outcome != "refused" for attempt in record.attempts)
+            ),
+        }
+        failed = [attempt for attempt in record.attempts if attempt.outcome != "ok"]
+        if failed:
+            headers["x-equirouter-failed"] = "; ".join(
+                f"{_safe(one.model)}: {one.status or one.outcome}" for one in failed
+            )
+        return headers
+
+    def _refusal(self, nobody: NoAnswerError) -> GatewayError:
+        """What the client gets when no upstream answered."""
+        record, last = self.record, nobody.last
+        assert record.plan is not None  # noqa: S101  # set before anybody is called
+        headers = self._common_headers(record.plan)
+        if last is not None and last.retry_seconds is not None:
+            headers["Retry-After"] = str(max(1, round(last.retry_seconds)))
+        if last is not None and last.status in {*CLIENTS_FAULT, 429} and last.status and last.body:
+            return PassedOnError(last.status, last.body, last.content_type, headers)
+        status = {"timeout": 504, "refused": 503}.get(last.outcome, 502) if last else 402
+        return GatewayError(
+            status,
+            "no upstream answered: "
+            + "; ".join(f"{one.model}: {_why(one)}" for one in record.attempts),
+            type_="upstream_error",
+            code="upstream_timeout" if status == 504 else "upstream_failed",
+            headers=headers,
+            detail={
+                "attempts": [
+                    {"model": one.model, "outcome": one.outcome, "status": one.status}
+                    for one in record.attempts
+                ]
+            },
+        )
+
+    def _ms(self) -> float:
+        return (time.perf_counter() - self._start) * 1000.0
+
+
+def _why(failed: Attempt) -> str:
+    """Why a call failed, for the client: not where the upstream is, which the log says."""
+    if failed.outcome == "connect":
+        return "cannot be reached"
+    return failed.error or failed.outcome
+
+
+def _figure(amount_usd: float) -> str:
+    return f"{amount_usd:.9f}".rstrip("0").rstrip(".")
+
+
+def _safe(name: str) -> str:
+    """A model's name as a header can hold it."""
+    return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]

@@ -1,0 +1,284 @@
+"""Who may call: keys, rates and budgets, as answers of the gateway.
+
+A key is looked up in the store at most every few seconds, and its limits are read again, with the
+money, when a call is admitted. So a revoked key is refused at once where calls are admitted, and
+within KEY_SECONDS everywhere, by every worker.
+"""
+
+import asyncio
+import hmac
+import math
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
+
+from equirouter.serve.errors import GatewayError, store_unreachable
+from equirouter.serve.money.keys import any_keys, find_key, hash_of
+from equirouter.serve.money.ledger import Ledger, Settlement
+from equirouter.serve.money.limits import Refusal, first_day
+from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.records import Key, usd
+from equirouter.serve.settings import KeySettings
+
+__all__ = ["KEY_SECONDS", "Admission", "AnyTicket", "admin_only"]
+
+T = TypeVar("T")
+
+KEY_SECONDS = 3.0
+"""How long a key that was looked up is believed."""
+
+_MOST_KEYS = 10_000  # looked up and remembered, those that nobody has included
+
+
+class AnyTicket(Protocol):
+    """Money that is reserved for one request; exactly one of settle and release is called."""
+
+    async def extend(self, nusd: int) -> bool:
+        """Reserve nusd in all; False: that is not possible."""
+
+    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
+        """The request cost so much, and came to so many tokens. Never blocks."""
+
+    def release(self) -> None:
+        """The request cost nothing. Never blocks."""
+
+
+class Admission:
+    """Asks the store of one worker. clock: seconds that do not jump; it ages what was looked up."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: KeySettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger: Ledger = store.ledger
+        self._settle = store.writer.settle
+        self._known = _KnownKeys(store.database, clock)
+        self._clock = clock
+        self._full: dict[str, tuple[Refusal, float]] = {}  # keys without room in their rate
+        self._required = settings.required
+        self._fails_open = settings.fail == "open"
+        self.unreserved = 0
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
+        """Who asks, by `Authorization: Bearer`, `x-api-key` or `api-key`; None: no keys are needed.
+
+        Raises GatewayError: 401 for a key that is missing, wrong or revoked, 503 when the store
+        cannot be asked about one that this worker does not know.
+        """
+        secret = _secret(headers)
+        if secret is None or not secret.startswith("eq-"):
+            if not await self.has_keys():
+                return None
+            raise _unauthorized("no API key of this gateway: send Authorization: Bearer eq-...")
+        try:
+            key = await self._known.find(secret, stale=self._fails_open)
+        except StoreGoneError as error:
+            raise store_unreachable() from error
+        if key is not None:
+            return key
+        if not await self.has_keys():
+            return None
+        raise _unauthorized("this API key is unknown or revoked")
+
+    async def has_keys(self) -> bool:
+        """Whether a request needs a key: as set, else as soon as the store has one."""
+        if self._required is not None:
+            return self._required
+        try:
+            return await self._known.any()
+        except StoreGoneError as error:
+            raise store_unreachable() from error
+
+    def forget(self) -> None:
+        """Keys were made or revoked by this worker: look all of them up again."""
+        self._known.forget()
+
+    def check_rate(self, key: Key | None) -> None:
+        """Refuse a key that `admit` refused for its requests, until there is room for one again.
+
+        Raises GatewayError 429. It costs next to nothing: whoever goes on asking gets no decision.
+        """
+        found = None if key is None else self._full.get(key.id)
+        if key is None or found is None:
+            return
+        refusal, until = found
+        left = until - self._clock()
+        if left > 0:
+            raise _refused(replace(refusal, retry_after=left), 0, 0)
+        del self._full[key.id]
+
+    async def admit(
+        self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
+    ) -> AnyTicket:
+        """Reserve what a call may cost at most, and count it in the key's rate.
+
+        Raises GatewayError: 429 when that is above a limit, 401 for a key that was revoked, 503
+        when the store cannot be asked; with `fail = "open"` the call then goes on, is counted in
+        `unreserved`, and is charged when the store is back.
+        """
+        if key is None:
+            return _Free()
+        try:
+            answer = await self._ledger.reserve(
+                key.id, upper_nusd, tokens=tokens, request_id=request_id
+            )
+        except StoreGoneError as error:
+            if not self._fails_open:
+                raise store_unreachable() from error
+            self.unreserved += 1
+            return _Unreserved(self._settle, key)
+        if isinstance(answer, Refusal):
+            if answer.reason == "requests" and answer.retry_after is not None:
+                self._full[key.id] = (answer, self._clock() + answer.retry_after)
+            raise _refused(answer, upper_nusd, tokens)
+        return answer
+
+
+def admin_only(key: Key | None) -> None:
+    """Raise GatewayError 403 for a key that is not an administrator's."""
+    if key is not None and not key.is_admin:
+        raise GatewayError(
+            403,
+            "this endpoint needs an administrator's key: "
+            "equirouter keys create gateway.toml --name NAME --admin",
+            type_="permission_error",
+            code="admin_key_needed",
+        )
+
+
+class _KnownKeys:
+    """What was asked about keys, believed for KEY_SECONDS."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+        self._keys: dict[str, tuple[Key | None, float]] = {}
+        self._any: tuple[bool, float] = (False, -math.inf)
+        self._asked: dict[str, asyncio.Future[Any]] = {}
+
+    async def find(self, secret: str, *, stale: bool) -> Key | None:
+        """The key, None for an unknown one. stale: believe an old answer if there is no new one."""
+        hash_ = hash_of(secret)
+        known = self._keys.get(hash_)
+        if known is not None and known[1] > self._clock():
+            return known[0]
+        try:
+            return await self._once(hash_, self._find)
+        except StoreGoneError:
+            if stale and known is not None and known[0] is not None:
+                return known[0]
+            raise
+
+    async def any(self) -> bool:
+        """Whether the store has a key that is not revoked."""
+        found, until = self._any
+        return found if until > self._clock() else await self._once("", self._find_any)
+
+    async def _once(self, name: str, ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
+        """Ask; whoever asks the same meanwhile waits for the same answer."""
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.ensure_future(ask(name))
+            asked.add_done_callback(lambda _: self._asked.pop(name, None))
+        found: T = await asyncio.shield(asked)
+        return found
+
+    def forget(self) -> None:
+        """Believe nothing that was looked up."""
+        self._keys.clear()
+        self._any = (self._any[0], -math.inf)
+
+    async def _find(self, hash_: str) -> Key | None:
+        found = await self._database.read(find_key, hash_)
+        key = None
+        if found is not None and hmac.compare_digest(found[0], hash_):
+            key = found[1]
+        if len(self._keys) >= _MOST_KEYS:
+            self._keys.clear()
+        self._keys[hash_] = (key, self._clock() + KEY_SECONDS)
+        return key
+
+    async def _find_any(self, _: str) -> bool:
+        found = await self._database.read(any_keys)
+        self._any = (found, self._clock() + KEY_SECONDS)
+        return found
+
+
+class _Free:
+    """A call that nobody pays for: no keys are configured."""
+
+    async def extend(self, nusd: int) -> bool:  # noqa: ARG002
+        return True
+
+    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+class _Unreserved:
+    """A call that went on although the store could not be asked; it is charged when it is over."""
+
+    def __init__(self, settle: Callable[[Settlement], None], key: Key) -> None:
+        self._settle: Callable[[Settlement], None] | None = settle
+        self._key = key
+
+    async def extend(self, nusd: int) -> bool:  # noqa: ARG002
+        return True
+
+    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:  # noqa: ARG002
+        settle, self._settle = self._settle, None
+        if settle is not None and cost_nusd:
+            account = (self._key.period, first_day(self._key.period, time.time()))
+            settle(Settlement(None, self._key.id, account, cost_nusd))
+
+    def release(self) -> None:
+        self.settle(0)
+
+
+def _secret(headers: Mapping[str, str]) -> str | None:
+    given = headers.get("Authorization")
+    if given is not None:
+        scheme, _, secret = given.partition(" ")
+        if scheme.lower() == "bearer":
+            return secret.strip()
+    return headers.get("x-api-key") or headers.get("api-key")
+
+
+def _unauthorized(message: str) -> GatewayError:
+    return GatewayError(
+        401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def _refused(refusal: Refusal, upper_nusd: int, tokens: int) -> GatewayError:
+    if refusal.reason in ("unknown", "revoked"):
+        return _unauthorized("this API key is unknown or revoked")
+    wait = refusal.retry_after
+    headers = {} if wait is None else {"Retry-After": str(max(1, math.ceil(wait)))}
+    if refusal.reason == "budget":
+        limit, left = usd(refusal.limit or 0), usd(max(0, refusal.left or 0))
+        return GatewayError(
+            429,
+            f"this call may cost up to {usd(upper_nusd):.6f} USD, and the key's budget of "
+            f"{limit:.6f} USD has {left:.6f} USD left; fewer max_tokens bound the cost lower",
+            type_="insufficient_quota",
+            code="insufficient_quota",
+            headers=headers,
+            detail={"budget_usd": limit, "left_usd": left, "upper_usd": usd(upper_nusd)},
+        )
+    asked = f", this request is of up to {tokens}" if refusal.reason == "tokens" else ""
+    never = "" if wait is not None else ": more than ever fit into a minute"
+    return GatewayError(
+        429,
+        f"the key may use {refusal.limit} {refusal.reason} per minute and has {refusal.left} "
+        f"left{asked}{never}",
+        type_=refusal.reason,
+        code="rate_limit_exceeded",
+        headers=headers,
+    )

@@ -1,0 +1,180 @@
+"""The log as an outcomes table again: queries, the models that answered, feedback, costs."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from equirouter.data.outcomes import Outcomes
+from equirouter.errors import DataError
+from equirouter.serve.money.store.tables import feedback, log, texts
+from equirouter.serve.records import usd
+from equirouter.serve.scope import Scope, read_scope
+
+__all__ = ["Exported", "export_log"]
+
+_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """table: the outcomes. The rest counts requests: what is in the table, and what could not be.
+
+    rated: answered ones with feedback. unrated: without, left out unless asked for. without_text:
+    logged while log_texts was off, or with no text in the scope. complete: queries with an outcome
+    of every model.
+    """
+
+    table: Outcomes
+    used: int
+    rated: int
+    unrated: int
+    without_text: int
+    complete: int
+
+
+@dataclass(slots=True)
+class _Mean:
+    """Sums of what is known of a query and a model."""
+
+    n: int = 0
+    scores: list[float] = field(default_factory=list)
+    costs_nusd: list[int] = field(default_factory=list)
+    tokens: list[tuple[int, int]] = field(default_factory=list)
+
+
+def export_log(
+    connection: sa.Connection,
+    *,
+    since: float = 0.0,
+    until: float = 2.0**40,
+    scope: Scope = "last_user",
+    window_turns: int = 8,
+    unrated: bool = False,
+) -> Exported:
+    """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
+
+    What several requests say of one text and one model is averaged. performance: the feedback, NaN
+    where there is none; cost_usd: what the calls cost. unrated: also texts without any feedback.
+    scope, window_turns: what of a conversation is the query, as the gateway routes on it.
+    Raises DataError, which says what is missing, when there is nothing to export.
+    """
+    cells: dict[tuple[str, str], _Mean] = {}
+    rated = missing = silent = used = 0  # requests
+    for row in _answered(connection, since, until):
+        if row["score"] is None:
+            silent += 1
+            if not unrated:
+                continue
+        else:
+            rated += 1
+        text = _text(row, scope, window_turns)
+        if not text:
+            missing += 1
+            continue
+        used += 1
+        _add(cells.setdefault((text, row["served_model"]), _Mean()), row)
+    if not cells:
+        raise DataError(_nothing(silent, missing, unrated=unrated))
+    table = _table(cells)
+    return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()))
+
+
+def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # noqa: ANN401
+    """Answered requests with their texts and feedback, oldest first, a page at a time."""
+    c, last = log.c, 0
+    wanted = (
+        sa.select(
+            c.id,
+            c.served_model,
+            c.cost_nusd,
+            c.input_tokens,
+            c.output_tokens,
+            texts.c.prompt,
+            feedback.c.score,
+        )
+        .select_from(
+            log.outerjoin(texts, texts.c.request_id == c.request_id).outerjoin(
+                feedback, feedback.c.request_id == c.request_id
+            )
+        )
+        .where(
+            c.at_us >= round(since * 1e6),
+            c.at_us < round(until * 1e6),
+            c.served_model.is_not(None),
+            c.endpoint.in_(("chat.completions", "responses")),
+            c.status < 400,
+        )
+        .order_by(c.id)
+        .limit(_PAGE)
+    )
+    while True:
+        page = connection.execute(wanted.where(c.id > last)).mappings().all()
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1]["id"]
+
+
+def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
+    if row["prompt"] is None:
+        return ""
+    return read_scope(orjson.loads(row["prompt"]), scope, window_turns).text
+
+
+def _add(cell: _Mean, row: Mapping[str, Any]) -> None:
+    cell.n += 1
+    if row["score"] is not None:
+        cell.scores.append(row["score"])
+    if row["cost_nusd"] is not None:
+        cell.costs_nusd.append(row["cost_nusd"])
+    if row["input_tokens"] is not None and row["output_tokens"] is not None:
+        cell.tokens.append((row["input_tokens"], row["output_tokens"]))
+
+
+def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
+    import numpy as np
+
+    queries = list(dict.fromkeys(text for text, _ in cells))
+    models = sorted({model for _, model in cells})
+    row_of = {text: i for i, text in enumerate(queries)}
+    column_of = {model: i for i, model in enumerate(models)}
+    shape = (len(queries), len(models))
+    performance, cost, read, written = (np.full(shape, np.nan) for _ in range(4))
+    for (text, model), cell in cells.items():
+        at = row_of[text], column_of[model]
+        if cell.scores:
+            performance[at] = np.mean(cell.scores)
+        if cell.costs_nusd:
+            cost[at] = usd(sum(cell.costs_nusd)) / len(cell.costs_nusd)
+        if cell.tokens:
+            read[at], written[at] = np.mean(cell.tokens, axis=0)
+    return Outcomes(
+        query_ids=tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in queries),
+        texts=tuple(queries),
+        tasks=("all",) * len(queries),
+        models=tuple(models),
+        performance=performance,
+        cost_usd=cost,
+        input_tokens=read,
+        output_tokens=written,
+        name="log",
+    )
+
+
+def _nothing(silent: int, missing: int, *, unrated: bool) -> str:
+    if missing:
+        return (
+            f"none of the {missing} requests has the text that was asked: they were logged without "
+            "texts. Set log_texts = true under [log] in gateway.toml; it holds for what is logged "
+            "from then on"
+        )
+    if silent and not unrated:
+        return (
+            f"none of the {silent} answered requests has feedback, which is what becomes their "
+            "performance: send it to /v1/feedback, or export the costs alone with --unrated"
+        )
+    return "no request was answered in that time: there is nothing to export"

@@ -1,0 +1,125 @@
+"""What users say of answers: a score or a thumb, by the id of the request."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from equirouter.serve.errors import GatewayError, store_unreachable
+from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.rows import clean
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.money.store.tables import feedback, log
+from equirouter.serve.records import Key, UserFeedback
+
+__all__ = ["Feedback", "read_feedback"]
+
+_THUMBS = {"up": 1.0, "down": 0.0}
+_FIELDS = ("request_id", "score", "thumbs", "comment")
+_LONGEST_COMMENT = 4000
+_WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not yet logged it
+
+
+def read_feedback(document: object) -> UserFeedback:
+    """What a client sent: {"request_id", "score" or "thumbs", "comment"}.
+
+    Raises GatewayError 400 that names the field.
+    """
+    if not isinstance(document, dict):
+        raise _wrong("", "a JSON object with request_id, and score or thumbs")
+    unknown = [name for name in document if name not in _FIELDS]
+    if unknown:
+        raise _wrong(str(unknown[0]), f"nothing but {', '.join(_FIELDS)}")
+    request_id = document.get("request_id")
+    if not isinstance(request_id, str) or not request_id:
+        raise _wrong("request_id", "what x-equirouter-request-id said")
+    comment = document.get("comment")
+    if comment is not None and not (isinstance(comment, str) and len(comment) <= _LONGEST_COMMENT):
+        raise _wrong("comment", f"a text of at most {_LONGEST_COMMENT} characters")
+    return UserFeedback(request_id, _score(document), comment)
+
+
+def _score(document: Mapping[str, Any]) -> float:
+    score, thumbs = document.get("score"), document.get("thumbs")
+    if (score is None) == (thumbs is None):
+        raise _wrong("score", "either score, a number from 0 to 1, or thumbs")
+    if thumbs is not None:
+        found = _THUMBS.get(thumbs) if isinstance(thumbs, str) else None
+        if found is None:
+            raise _wrong("thumbs", '"up" or "down"')
+        return found
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise _wrong("score", "a number from 0 to 1")
+    return float(score)
+
+
+def _wrong(field: str, expected: str) -> GatewayError:
+    return GatewayError(400, f"{field or 'the body'}: expected {expected}", param=field or None)
+
+
+class Feedback:
+    """Keeps feedback in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def give(self, key: Key | None, said: UserFeedback) -> str:
+        """Keep what was said, in place of what was said before; the model that had answered.
+
+        Raises GatewayError: 404 for a request that is not in the log, or of another key, unless an
+        administrator asks; 409 for one that nobody answered; 503 when the store cannot be asked.
+        """
+        try:
+            for wait in _WAITS:
+                await asyncio.sleep(wait)
+                await self._store.flush()
+                model = await self._store.database.write(_keep, key, said)
+                if model is not None:
+                    break
+        except StoreGoneError as error:
+            raise store_unreachable() from error
+        if model is None:
+            raise GatewayError(
+                404,
+                f"no request {said.request_id!r} of this key is in the log",
+                code="request_not_found",
+                param="request_id",
+            )
+        if not model:
+            raise GatewayError(
+                409, "no model answered this request", code="not_answered", param="request_id"
+            )
+        return model
+
+
+def _keep(connection: sa.Connection, key: Key | None, said: UserFeedback) -> str | None:
+    """The model that answered, "" if none did; None for no such request."""
+    row = connection.execute(
+        sa.select(log.c.at_us, log.c.key_id, log.c.served_model).where(
+            log.c.request_id == clean(said.request_id)
+        )
+    ).first()
+    if row is None or not (key is None or key.is_admin or row.key_id == key.id):
+        return None
+    if row.served_model is None:
+        return ""
+    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    written = insert(feedback).values(
+        request_id=said.request_id,
+        at_us=row.at_us,
+        given_at_us=round(time.time() * 1e6),
+        key_id=row.key_id,
+        model=row.served_model,
+        score=said.score,
+        comment=clean(said.comment),
+    )
+    names = ("given_at_us", "score", "comment")
+    connection.execute(
+        written.on_conflict_do_update(
+            index_elements=["request_id"], set_={name: written.excluded[name] for name in names}
+        )
+    )
+    return str(row.served_model)

@@ -1,0 +1,122 @@
+"""What is written behind the requests: settlements and the log, a batch per transaction.
+
+A batch is written once even if the answer to its commit was lost: its number goes with it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from equirouter.serve.money.ledger import Settlement
+from equirouter.serve.money.store.books import Runner
+from equirouter.serve.money.store.bulk import summed
+from equirouter.serve.money.store.rows import Added, added_by, log_row, text_row
+from equirouter.serve.money.store.tables import OPEN, accounts, counts, sums
+from equirouter.serve.money.store.workers import charged_sums, entry
+from equirouter.serve.records import RequestRecord
+
+__all__ = ["Batch", "write_batch"]
+
+
+@dataclass(slots=True)
+class Batch:
+    """A worker's batch of that number; a batch without anything says that the worker is alive."""
+
+    number: int
+    settlements: list[Settlement] = field(default_factory=list)
+    records: list[RequestRecord] = field(default_factory=list)
+    _rows: "_Rows | None" = None
+
+    def prepare(self) -> "_Rows":
+        """Make the rows, best before the transaction: others wait for its lock."""
+        if self._rows is None:
+            self._rows = _Rows(
+                [log_row(record) for record in self.records],
+                [row for row in map(text_row, self.records) if row is not None],
+                added_by(self.records),
+            )
+        return self._rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    log: list[dict[str, Any]]
+    texts: list[dict[str, Any]]
+    added: Added
+
+
+def write_batch(run: Runner, worker: int, batch: Batch) -> None:
+    """Write a batch, unless it is written."""
+    rows = batch.prepare()
+    if not _first_time(run, worker, batch.number):
+        return
+    money, unused = _settled(run, worker, batch.settlements)
+    for name, values in (
+        ("log", rows.log),
+        ("text", rows.texts),
+        ("sum", summed(sums, rows.added.sums)),
+        ("count", summed(counts, rows.added.counts)),
+        ("account", summed(accounts, money)),  # last, as reservations wait for these rows
+    ):
+        if values:
+            run.change_all(name, values)
+    for (key_id, minute), tokens in sorted(unused.items()):
+        for name, at in (("tokens", minute), ("last_tokens", minute + 1)):
+            run.change(name, {"key_id_": key_id, "minute_": at, "unused": tokens})
+
+
+def _first_time(run: Runner, worker: int, number: int) -> bool:
+    """Count the batch as written; False if it was."""
+    if run.change("beat", {"worker_": worker, "number": number}):
+        return True
+    if run.rows("worker", {"worker_": worker}):
+        return False
+    # It was taken for dead for long, and struck off.
+    run.change_all("enter", [entry() | {"id": worker, "batch": number}])
+    return True
+
+
+def _settled(
+    run: Runner, worker: int, settlements: Sequence[Settlement]
+) -> tuple[dict[tuple[Any, ...], list[int]], dict[tuple[str, int], int]]:
+    """End reservations; what that adds to accounts, and which tokens of which minute are free."""
+    money: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])  # spent, reserved
+    unused: dict[tuple[str, int], int] = defaultdict(int)
+    numbers = [one.n for one in settlements if one.n is not None]
+    there = _taken(run, worker, numbers) if numbers else {}
+    for one in settlements:
+        if one.unused and one.minute:
+            unused[one.key_id, one.minute] += one.unused
+        if one.n is None:
+            money[one.key_id, *one.account][0] += one.cost_nusd
+            continue
+        found = there.pop(one.n, None)
+        if found is None:
+            continue  # it is settled, or was never made
+        key_id, period, day, amount, state = found
+        account = money[key_id, period, day]
+        account[0] += one.cost_nusd
+        if state == OPEN:
+            account[1] -= amount
+        else:  # this worker was taken for dead: what was charged in full is put right
+            account[0] -= amount
+    return money, unused
+
+
+def _taken(run: Runner, worker: int, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+    """Take reservations out of their table."""
+    values = {"worker_": worker, "numbers": run.listed(numbers)}
+    rows = run.rows("taken", values)
+    run.change("end", values)
+    for row in rows:
+        if row[5] != OPEN:
+            _forget(run, row[6])
+    return {row[0]: tuple(row[1:6]) for row in rows}
+
+
+def _forget(run: Runner, request_id: str) -> None:
+    """Take back what was logged of a request whose worker was taken for dead."""
+    for at_us, key_id, cost_nusd in run.rows("charged", {"request_id_": request_id}):
+        run.change("forget", {"request_id_": request_id})
+        run.change_all("sum", summed(sums, charged_sums(at_us // 1_000_000, key_id, cost_nusd, -1)))

@@ -1,0 +1,124 @@
+"""Brings a database to the version that this package needs, one worker at a time."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from equirouter.errors import ConfigError
+from equirouter.serve.money.store.engine import Database, said_gone
+from equirouter.serve.money.store.tables import metadata
+
+__all__ = ["HEAD", "check_store", "differences", "migrate"]
+
+HEAD = "0001"
+"""The newest step in versions/."""
+
+_LOCK = 0x6571_7569  # of PostgreSQL's advisory locks: any number that nobody else takes
+
+
+async def migrate(database: Database) -> None:
+    """Make the tables, or bring older ones up to date; does nothing where they are.
+
+    Workers that start together wait for the first of them. Raises ConfigError for a database that
+    a newer version has written, StoreGoneError when it cannot be opened.
+    """
+    # Alembic takes a quarter of a second to import: not at every start.
+    if await database.read(_found) != HEAD:
+        await database.write(_upgrade)
+
+
+async def check_store(database: Database) -> None:
+    """Look whether `migrate` could do its work, and change nothing.
+
+    Raises as `migrate`, and ConfigError for a file of SQLite that cannot be written.
+    """
+    path = database.path
+    if path is None:
+        _check_known(await database.read(_found))
+        return
+    place = path if path.exists() else path.absolute().parent
+    if not os.access(place, os.W_OK):
+        raise ConfigError(
+            f"the store {database.shown} cannot be opened: {place} is not there, or not to be "
+            "written by this user"
+        )
+    if path.exists():
+        with said_gone():
+            _check_known(_found_in(path))
+
+
+def _found_in(path: Path) -> str | None:
+    """The version of the tables in a file, which stays as it is, and so does all beside it."""
+    # Even a connection that only reads makes files of a write-ahead log, unless told not to.
+    how = "mode=ro" if Path(f"{path}-wal").exists() else "immutable=1"
+    uri = f"{path.absolute().as_uri()}?{how}"
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True))
+    try:
+        with engine.connect() as connection:
+            return _found(connection)
+    finally:
+        engine.dispose()
+
+
+def _found(connection: sa.Connection) -> str | None:
+    """The version of the tables, None where there are none."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite's transaction has the lock already
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    script = _script()
+    _check_known(_found(connection))
+    _environment(connection, script).run_migrations()
+
+
+def _script() -> Any:  # noqa: ANN401  # Alembic's
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(Path(__file__).parent), version_locations=[_versions()])
+
+
+def _check_known(found: str | None) -> None:
+    """Refuse the tables of a newer version."""
+    if found in (None, HEAD):
+        return
+    from alembic.util.exc import CommandError
+
+    try:
+        _script().get_revision(found)
+    except CommandError as error:
+        raise ConfigError(
+            f"the store's tables are of version {found}, which this equirouter does not know: it "
+            f"knows up to {HEAD}. Install the version that wrote them, or name another store.url"
+        ) from error
+
+
+def _environment(connection: sa.Connection, script: Any) -> Any:  # noqa: ANN401  # Alembic's
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+
+    def steps(revision: Any, _: object) -> Any:  # noqa: ANN401
+        return script._upgrade_revs(HEAD, revision)
+
+    environment = EnvironmentContext(Config(), script, fn=steps)
+    environment.configure(connection=connection, target_metadata=metadata)
+    return environment
+
+
+def _versions() -> str:
+    return str(Path(__file__).parent / "versions")
+
+
+def differences(connection: sa.Connection) -> list[Any]:
+    """How the tables of a database differ from tables.py; empty when they agree."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, metadata))

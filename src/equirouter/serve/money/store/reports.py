@@ -1,0 +1,353 @@
+"""What the dashboard and reports ask of the store: see Reports in reporting.py.
+
+Sums come from tables that the writer keeps, so they cost the same for a thousand requests as for a
+billion; a period of up to three hours is read in whole minutes, a longer one in half hours. Only
+latencies are read from the log itself, of up to 10,000 requests that lie evenly in the period.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from equirouter.serve.money.store.engine import Database
+from equirouter.serve.money.store.rows import PLAN_FIELDS, STEPS, clean
+from equirouter.serve.money.store.tables import counts, feedback, log, sums, texts
+from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
+from equirouter.serve.reporting import (
+    Calls,
+    Logged,
+    ModelFeedback,
+    Percentiles,
+    Phase,
+    Slice,
+    Totals,
+)
+
+__all__ = ["Spending", "StoreReports", "logged_of"]
+
+_FINE, _COARSE = STEPS
+_FINE_UP_TO = 3 * 3600
+_SAMPLE = 10_000
+_DAY = 86_400
+
+By: TypeAlias = Literal["key", "model", "day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent; key_id, model: "" for none, None when not told apart. day: since 1970."""
+
+    requests: int
+    cost_nusd: int
+    compared_nusd: int
+    strongest_nusd: int
+    key_id: str | None = None
+    model: str | None = None
+    day: int | None = None
+
+
+class StoreReports:
+    """Reports over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def totals(self, since: float, until: float) -> Totals:
+        """Sums of a period."""
+        found = await self._database.read(_slices, since, until, until - since)
+        return _totals([row for rows in found.values() for row in rows])
+
+    async def slices(self, since: float, until: float, seconds: float) -> Sequence[Slice]:
+        """The period in steps, oldest first, those without requests too."""
+        found = await self._database.read(_slices, since, until, seconds)
+        made = []
+        for i in range(math.ceil((until - since) / seconds)):
+            rows = found.get(i, [])
+            calls: dict[str, int] = defaultdict(int)
+            for row in rows:
+                if row["model"]:
+                    calls[row["model"]] += int(row["requests"])
+            made.append(Slice(since + i * seconds, _totals(rows), dict(calls)))
+        return made
+
+    async def latencies(self, since: float, until: float) -> Mapping[Phase, Percentiles]:
+        """Of requests that were answered; beyond 10,000 they are sampled."""
+        return await self._database.read(_latencies, self._database.dialect, since, until)
+
+    async def calls(self, since: float, until: float) -> Sequence[Calls]:
+        """Calls of upstreams by how they ended."""
+        found = await self._database.read(_counts, "call", since, until)
+        made = []
+        for name, n in found.items():
+            upstream, model, outcome = orjson.loads(name)
+            made.append(Calls(upstream, model, outcome, n))
+        return sorted(made, key=lambda one: (one.upstream, one.model, one.outcome))
+
+    async def statuses(self, since: float, until: float) -> Mapping[int, int]:
+        """Requests per HTTP status."""
+        found = await self._database.read(_counts, "status", since, until)
+        return {int(name): n for name, n in found.items()}
+
+    async def feedback(self, since: float, until: float) -> Sequence[ModelFeedback]:
+        """Of requests that started in the period."""
+        return await self._database.read(_feedback, since, until)
+
+    async def spending(self, since: float, until: float, by: Sequence[By]) -> Sequence[Spending]:
+        """What was spent in a period of half hours, per key, model and day, as far as asked."""
+        return await self._database.read(_spending, since, until, by)
+
+    async def recent(
+        self, limit: int, *, before: int | None = None, after: int | None = None
+    ) -> Sequence[Logged]:
+        """The newest requests with a number below `before` and above `after`, newest first."""
+        return await self._database.read(_recent, limit, before, after)
+
+    async def one(self, request_id: str) -> Logged | None:
+        """The request of that id."""
+        return await self._database.read(_one, clean(request_id))
+
+
+def _period(table: sa.Table, since: float, until: float) -> sa.ColumnElement[bool]:
+    step = _FINE if until - since <= _FINE_UP_TO else _COARSE
+    first = math.floor(since / step) * step
+    return sa.and_(table.c.step == step, table.c.start >= first, table.c.start < until)
+
+
+def _slices(
+    connection: sa.Connection, since: float, until: float, seconds: float
+) -> dict[int, list[sa.RowMapping]]:
+    """Number of the step -> its rows, by model and by who decided."""
+    c = sums.c
+    start = math.floor(since)
+    whole = max(1, round(seconds))
+    number = ((c.start - start) // whole).label("number")
+    added = [sa.func.sum(c[name]).label(name) for name in _SUMMED]
+    found = connection.execute(
+        sa.select(number, c.model, c.decided_by, *added)
+        .where(_period(sums, since, until))
+        .group_by("number", c.model, c.decided_by)
+    ).mappings()
+    rows: dict[int, list[sa.RowMapping]] = defaultdict(list)
+    for row in found:
+        rows[max(0, int(row["number"]))].append(row)
+    return rows
+
+
+_SUMMED = (
+    "requests",
+    "errors",
+    "fallbacks",
+    "estimated",
+    "cost_nusd",
+    "compared_cost_nusd",
+    "compared_strongest_nusd",
+)
+
+
+def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
+    def total(name: str) -> int:
+        return sum(int(row[name]) for row in rows)
+
+    return Totals(
+        requests=total("requests"),
+        errors=total("errors"),
+        routed=sum(
+            int(row["requests"]) for row in rows if row["decided_by"] in ("policy", "session")
+        ),
+        cost_nusd=total("cost_nusd"),
+        strongest_nusd=total("compared_strongest_nusd"),
+        compared_nusd=total("compared_cost_nusd"),
+        estimated=total("estimated"),
+        fallbacks=total("fallbacks"),
+    )
+
+
+def _counts(connection: sa.Connection, kind: str, since: float, until: float) -> dict[str, int]:
+    found = connection.execute(
+        sa.select(counts.c.name, sa.func.sum(counts.c.n))
+        .where(_period(counts, since, until), counts.c.kind == kind)
+        .group_by(counts.c.name)
+    )
+    return {name: int(n) for name, n in found}
+
+
+def _latencies(
+    connection: sa.Connection, dialect: str, since: float, until: float
+) -> dict[Phase, Percentiles]:
+    c = log.c
+    there = sa.and_(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
+    ends = [
+        number
+        for order in (c.at_us, c.at_us.desc())
+        for number in connection.execute(
+            sa.select(c.id).where(there).order_by(order).limit(1)
+        ).scalars()
+    ]
+    phases: dict[Phase, list[float]] = {"decision": [], "first_byte": [], "upstream": []}
+    if ends:
+        low, high = min(ends), max(ends)
+        every = max(1, (high - low + 1) // _SAMPLE)
+        ids = list(range(low, high + 1, every))
+        rows = connection.execute(
+            sa.select(c.decision_us, c.first_byte_us, c.total_us, c.decided_by).where(
+                _among(c.id, ids, dialect), there, c.served_model.is_not(None)
+            )
+        )
+        for decision, first_byte, total, decided_by in rows:
+            phases["upstream"].append((total - (decision or 0)) / 1000.0)
+            if decision is not None and decided_by != "named":  # there was nothing to decide
+                phases["decision"].append(decision / 1000.0)
+            if first_byte is not None:
+                phases["first_byte"].append(first_byte / 1000.0)
+    return {phase: _percentiles(values) for phase, values in phases.items()}
+
+
+def _among(column: sa.Column[Any], ids: list[int], dialect: str) -> sa.ColumnElement[bool]:
+    if dialect == "sqlite":
+        listed = sa.func.json_each(orjson.dumps(ids).decode()).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
+    return column == sa.any_(sa.literal(ids, postgresql.ARRAY(sa.BigInteger())))
+
+
+def _percentiles(values: list[float]) -> Percentiles:
+    if not values:
+        return Percentiles(0)
+    values.sort()
+    n = len(values)
+    return Percentiles(n, *(values[min(int(share * n), n - 1)] for share in (0.5, 0.95, 0.99)))
+
+
+def _feedback(connection: sa.Connection, since: float, until: float) -> list[ModelFeedback]:
+    c = feedback.c
+    rows = connection.execute(
+        sa.select(c.model, sa.func.count(), sa.func.avg(c.score))
+        .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
+        .group_by(c.model)
+        .order_by(c.model)
+    )
+    return [ModelFeedback(model or "", n, float(mean)) for model, n, mean in rows]
+
+
+def _spending(
+    connection: sa.Connection, since: float, until: float, by: Sequence[By]
+) -> list[Spending]:
+    c = sums.c
+    day = (c.start - c.start % _DAY).label("day")
+    columns: dict[By, Any] = {"key": c.key_id, "model": c.model, "day": day}
+    chosen = [columns[name] for name in by]
+    names = ("requests", "cost_nusd", "compared_cost_nusd", "compared_strongest_nusd")
+    first = math.floor(since / _COARSE) * _COARSE
+    rows = connection.execute(
+        sa.select(*chosen, *(sa.func.sum(c[name]) for name in names))
+        .where(c.step == _COARSE, c.start >= first, c.start < until)
+        .group_by(*chosen)
+        .order_by(*chosen)
+    )
+    made = []
+    for row in rows:
+        told: dict[str, Any] = dict(zip(by, row, strict=False))
+        at = told.get("day")
+        requests, cost, compared, strongest = (int(value or 0) for value in row[len(by) :])
+        made.append(
+            Spending(
+                requests,
+                cost,
+                compared,
+                strongest,
+                key_id=told.get("key"),
+                model=told.get("model"),
+                day=None if at is None else int(at) // _DAY,
+            )
+        )
+    return made
+
+
+def _joined() -> sa.Select[Any]:
+    return sa.select(
+        log, texts.c.prompt, texts.c.answer, feedback.c.score, feedback.c.comment
+    ).select_from(
+        log.outerjoin(texts, texts.c.request_id == log.c.request_id).outerjoin(
+            feedback, feedback.c.request_id == log.c.request_id
+        )
+    )
+
+
+def _recent(
+    connection: sa.Connection, limit: int, before: int | None, after: int | None
+) -> list[Logged]:
+    wanted = _joined().order_by(log.c.id.desc()).limit(limit)
+    if before is not None:
+        wanted = wanted.where(log.c.id < before)
+    if after is not None:
+        wanted = wanted.where(log.c.id > after)
+    return [logged_of(dict(row)) for row in connection.execute(wanted).mappings()]
+
+
+def _one(connection: sa.Connection, request_id: str | None) -> Logged | None:
+    row = (
+        connection.execute(_joined().where(log.c.request_id == request_id)).mappings().one_or_none()
+    )
+    return None if row is None else logged_of(dict(row))
+
+
+def logged_of(row: Mapping[str, Any]) -> Logged:
+    """A request as it was logged, from a row of log, texts and feedback."""
+    record = RequestRecord(
+        request_id=row["request_id"],
+        started_at=row["at_us"] / 1e6,
+        endpoint=row["endpoint"],
+        requested_model=row["requested_model"],
+        stream=bool(row["stream"]),
+        key_id=row["key_id"],
+        session=row["session"],
+        plan=_plan(row),
+        attempts=[Attempt(*one) for one in orjson.loads(row["attempts"] or b"[]")],
+        served_model=row["served_model"],
+        tokens=_tokens(row),
+        cost_nusd=row["cost_nusd"],
+        strongest_nusd=row["strongest_nusd"],
+        first_byte_ms=None if row["first_byte_us"] is None else row["first_byte_us"] / 1000.0,
+        total_ms=row["total_us"] / 1000.0,
+        status=row["status"],
+        error=row["error"],
+        prompt=row["prompt"],
+        answer=row["answer"],
+    )
+    return Logged(row["id"], record, row["score"], row["comment"])
+
+
+def _plan(row: Mapping[str, Any]) -> Plan | None:
+    if row["plan"] is None:
+        return None
+    document = orjson.loads(row["plan"])
+    candidates = tuple(Candidate(*one) for one in document.pop("candidates"))
+    return Plan(
+        candidates,
+        row["decided_by"],
+        setting=row["setting"],
+        value=row["value"],
+        decision_ms=row["decision_us"] / 1000.0,
+        pipeline=row["pipeline"],
+        **{name: document[name] for name in PLAN_FIELDS if name in document},
+    )
+
+
+def _tokens(row: Mapping[str, Any]) -> Tokens | None:
+    if row["input_tokens"] is None:
+        return None
+    return Tokens(
+        row["input_tokens"],
+        row["output_tokens"],
+        cached_input=row["cached_input_tokens"],
+        cache_write=row["cache_write_tokens"],
+        reasoning=row["reasoning_tokens"],
+        audio_input=row["audio_input_tokens"],
+        audio_output=row["audio_output_tokens"],
+        estimated=bool(row["tokens_estimated"]),
+    )

@@ -1,0 +1,173 @@
+"""The store of one worker: database, ledger, writer and the watch over other workers."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Self
+
+from equirouter.errors import ConfigError
+from equirouter.serve.money.ledger import Ledger
+from equirouter.serve.money.store.books import open_books
+from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.serve.money.store.migrate import migrate
+from equirouter.serve.money.store.upkeep import checkpoint, delete_minutes, delete_old, forget_dead
+from equirouter.serve.money.store.workers import (
+    BEAT_SECONDS,
+    Watch,
+    charge_dead,
+    forget_worker,
+    register,
+)
+from equirouter.serve.money.writer import Writer, happens
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.settings import StoreSettings
+
+__all__ = ["Store", "open_database"]
+
+_log = logging.getLogger(__name__)
+_TIDY_SECONDS = 600
+
+
+def open_database(settings: StoreSettings) -> Database:
+    """The database that the settings name, not yet connected. Raises ConfigError."""
+    url = settings.url
+    if settings.url_env is not None:
+        url = os.environ.get(settings.url_env, "")
+        if not url:
+            raise ConfigError(
+                f"the environment variable {settings.url_env} is not set; store.url_env says that "
+                "it holds the store's URL, such as postgresql://USER:PASSWORD@HOST/DATABASE"
+            )
+    return Database(url, durability=settings.durability)
+
+
+class Store:
+    """Keys, money and the log, for one worker. Make it with `Store.open`, and close it."""
+
+    def __init__(
+        self,
+        database: Database,
+        worker: int,
+        settings: StoreSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.database = database
+        self.worker = worker
+        self._books = [open_books(database)]
+        if database.dialect == "postgresql":
+            self._books.append(open_books(database))  # reservations do not wait for the log
+        self.writer = Writer(
+            self._books[-1], worker, flush_ms=settings.flush_ms, queue=settings.queue
+        )
+        self.ledger = Ledger(self._books[0], worker, self.writer.settle, clock=clock)
+        self._clock, self._days = clock, settings.retention_days
+        self._watch = Watch(worker)
+        self._watching: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+
+    @classmethod
+    async def open(cls, settings: StoreSettings, *, clock: Callable[[], float] = time.time) -> Self:
+        """Connect, bring the tables up to date, charge what dead workers left, begin to write.
+
+        Raises ConfigError where the store cannot be opened.
+        """
+        database = open_database(settings)
+        store = None
+        try:
+            await migrate(database)
+            worker = await database.write(register)
+            store = cls(database, worker, settings, clock)
+            await store.charge_dead()
+        except BaseException as error:
+            if store is not None:
+                await store._close_books()
+            await database.close()
+            if isinstance(error, StoreGoneError):
+                raise ConfigError(
+                    f"the store {database.shown} cannot be opened: {error}"
+                ) from error
+            raise
+        store.writer.start()
+        store._watching = asyncio.get_running_loop().create_task(store._keep_watch())
+        return store
+
+    def log(self, record: RequestRecord) -> None:
+        """Keep a finished request. Never blocks; what does not fit is dropped and counted."""
+        self.writer.log(record)
+
+    @property
+    def dropped(self) -> int:
+        """Log entries that were dropped since the start."""
+        return self.writer.dropped
+
+    @property
+    def queued(self) -> int:
+        """Log entries that wait to be written."""
+        return self.writer.queued
+
+    @property
+    def failing(self) -> str | None:
+        """Why the last batch could not be written, None where it was."""
+        return self.writer.failing
+
+    async def flush(self) -> None:
+        """Write all that waits now. Raises StoreGoneError."""
+        await self.writer.flush()
+
+    async def charge_dead(self) -> int:
+        """Charge in full what dead workers had reserved; for how many requests."""
+        dead = await self.database.read(self._watch.dead, time.monotonic())
+        if not dead:
+            return 0
+        n = await self.database.write(charge_dead, dead, self._clock())
+        if n:
+            _log.warning("charged %d requests of workers that died in full", n)
+        return n
+
+    async def _keep_watch(self) -> None:
+        second = 0
+        while not await happens(self._stop, 1.0):
+            second += 1
+            try:
+                await checkpoint(self.database)
+                if second % BEAT_SECONDS == 0 and self.failing is None:
+                    await self.charge_dead()
+                if second % _TIDY_SECONDS == 0:
+                    await self.tidy()
+            except StoreGoneError:
+                continue  # the writer says so
+            except Exception:
+                _log.exception("looking after the store failed")
+
+    async def tidy(self) -> None:
+        """Delete what is older than retention_days, and what is left of dead workers."""
+        await self.database.write(forget_dead, self._clock())
+        await self.database.write(delete_minutes, self._clock())
+        if self._days is not None:
+            await delete_old(self.database, self._days, now=self._clock())
+
+    async def close(self) -> None:
+        """Write all that waits, and close. Raises StoreGoneError if that is not possible."""
+        self._stop.set()
+        if self._watching is not None:
+            await self._watching
+        try:
+            await self.ledger.close()
+            # A connection that was cut is noticed by its use, and then another one is opened.
+            try:
+                await self.writer.close()
+            except StoreGoneError:
+                await self.writer.close()
+            try:
+                await self.database.write(forget_worker, self.worker)
+            except StoreGoneError:
+                await self.database.write(forget_worker, self.worker)
+        finally:
+            await self._close_books()
+            await self.database.close()
+
+    async def _close_books(self) -> None:
+        for books in self._books:
+            await books.close()

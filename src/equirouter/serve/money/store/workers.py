@@ -1,0 +1,194 @@
+"""Who is alive; what becomes of the reservations of a worker that died.
+
+A worker counts up `beats` while it lives. It is dead when its process is gone, where that can be
+seen from here, and else when its beats stood still for DEAD_SECONDS of another worker's own clock,
+which does not jump, while that worker could look. What it had reserved is then charged in full:
+nobody knows what its calls came to, and a budget must not be exceeded. Every such request is in the
+log, with the note "charged in full"; should the worker turn out to live, its settlements put that
+right.
+"""
+
+import math
+import operator
+import os
+import platform
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from equirouter.serve.money.store.bulk import add_up
+from equirouter.serve.money.store.rows import STEPS, SUMS, Place
+from equirouter.serve.money.store.tables import (
+    CHARGED,
+    OPEN,
+    accounts,
+    log,
+    reservations,
+    sums,
+    workers,
+)
+
+__all__ = [
+    "BEAT_SECONDS",
+    "CHARGED_IN_FULL",
+    "DEAD_SECONDS",
+    "Watch",
+    "charge_dead",
+    "charged_sums",
+    "entry",
+    "forget_worker",
+    "register",
+]
+
+BEAT_SECONDS = 5
+DEAD_SECONDS = 30
+_NEAR_SECONDS = 300  # of one whose process id is in use here: by it, or by another by now
+CHARGED_IN_FULL = "charged in full"
+
+
+def register(connection: sa.Connection) -> int:
+    """Enter this process; its number."""
+    made = connection.execute(sa.insert(workers).values(entry()).returning(workers.c.id))
+    return int(made.scalar_one())
+
+
+def entry() -> dict[str, object]:
+    """What is entered of this process."""
+    started = {"place": place(), "pid": os.getpid(), "started_at": int(time.time())}
+    return started | {"beats": 0, "batch": 0}
+
+
+def forget_worker(connection: sa.Connection, worker: int) -> None:
+    """Strike a worker that stopped in good order; it keeps its entry while it has reservations."""
+    has = sa.exists().where(reservations.c.worker == worker, reservations.c.state == OPEN)
+    connection.execute(sa.delete(workers).where(workers.c.id == worker, ~has))
+
+
+def place() -> str:
+    """Where process ids mean the same: this machine since it started, and this container."""
+    parts = [platform.node()]
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            found = Path(path)
+            parts.append(str(found.readlink()) if found.is_symlink() else found.read_text().strip())
+        except OSError:
+            continue
+    return " ".join(parts)
+
+
+class Watch:
+    """Looks after the other workers: call `dead` every few seconds."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._place = place()
+        self._seen: dict[int, tuple[int, float]] = {}  # worker -> its beats, since when
+        self._looked = -math.inf
+
+    def dead(self, connection: sa.Connection, now: float) -> list[int]:
+        """Workers with reservations that are dead. now: seconds of a clock that does not jump."""
+        c = workers.c
+        others = connection.execute(
+            sa.select(c.id, c.place, c.pid, c.beats).where(c.id != self._worker)
+        ).fetchall()
+        if now - self._looked > DEAD_SECONDS / 2:
+            self._seen = {}  # who could not look may not conclude that nothing moved
+        self._looked = now
+        dead = set()
+        seen = {}
+        for number, where, pid, beats in others:
+            before = self._seen.get(number)
+            seen[number] = since = before if before and before[0] == beats else (beats, now)
+            is_near = where == self._place
+            is_still = now - since[1] >= (_NEAR_SECONDS if is_near else DEAD_SECONDS)
+            if is_still or (is_near and not _runs(pid)):
+                dead.add(number)
+        self._seen = seen
+        owing = set(
+            connection.execute(
+                sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
+            ).scalars()
+        )
+        struck = owing - set(seen) - {self._worker}  # those that have no entry
+        return sorted((owing & dead) | struck)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> int:
+    """Charge the reservations of dead workers in full and log each; how many there were."""
+    dead = list(dead)
+    if not dead:
+        return 0
+    c = reservations.c
+    taken = connection.execute(
+        sa.update(reservations)
+        .where(c.worker.in_(dead), c.state == OPEN)
+        .values(state=CHARGED)
+        .returning(c.key_id, c.period, c.day, c.amount_nusd, c.request_id, c.reserved_at)
+    ).fetchall()
+    money: dict[tuple[str, str, int], list[int]] = {}
+    added: dict[Place, list[int]] = {}
+    for key_id, period, day, amount, _, at in taken:
+        account = money.setdefault((key_id, period, day), [0, 0])
+        account[0] += amount
+        account[1] -= amount
+        for where, values in charged_sums(at, key_id, amount).items():
+            row = added.setdefault(where, [0] * len(values))
+            row[:] = map(operator.add, row, values)
+    if taken:
+        insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        rows = [_logged(*row) for row in taken]
+        connection.execute(insert(log).on_conflict_do_nothing(), rows)
+    add_up(connection, sums, added)
+    add_up(connection, accounts, money)
+    connection.execute(
+        sa.update(workers)
+        .where(workers.c.id.in_(dead), workers.c.gone_at.is_(None))
+        .values(gone_at=int(now))
+    )
+    return len(taken)
+
+
+def charged_sums(
+    at: int, key_id: str | None, amount_nusd: int, sign: int = 1
+) -> dict[Place, list[int]]:
+    """What a request that was charged in full adds to the table sums; sign -1 takes it back."""
+    row = dict.fromkeys(SUMS, 0) | {
+        "requests": sign,
+        "errors": sign,
+        "cost_nusd": sign * amount_nusd,
+    }
+    return {(step, at - at % step, key_id or "", "", ""): list(row.values()) for step in STEPS}
+
+
+def _logged(
+    key_id: str, _period: str, _day: int, amount: int, request_id: str, at: int
+) -> dict[str, object]:
+    return {
+        "request_id": request_id,
+        "at_us": at * 1_000_000,
+        "endpoint": "unknown",
+        "key_id": key_id,
+        "requested_model": "",
+        "stream": False,
+        "n_attempts": 0,
+        "status": 0,
+        "error": "the gateway's process died during this request",
+        "note": CHARGED_IN_FULL,
+        "tokens_estimated": False,
+        "cost_nusd": amount,
+        "total_us": 0,
+    }

@@ -1,0 +1,227 @@
+"""Writes settlements and the log behind the requests, in batches.
+
+What a request leaves waits at most flush_ms; a batch is one transaction, and where these run on the
+event loop (books.py) it is small, so that no request waits long for it. While the database is gone
+the batch is tried again, settlements wait without a limit, as they are money, and log entries in a
+queue that has one: what does not fit is dropped and counted.
+"""
+
+import asyncio
+import logging
+from collections import deque
+
+from equirouter.serve.money.ledger import Settlement
+from equirouter.serve.money.store.batches import Batch, write_batch
+from equirouter.serve.money.store.books import BusyError, OnPostgreSQL, OnSQLite
+from equirouter.serve.money.store.engine import BUSY_SECONDS, StoreGoneError
+from equirouter.serve.money.store.workers import BEAT_SECONDS
+from equirouter.serve.records import RequestRecord
+
+__all__ = ["Writer", "happens"]
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_BATCH = 500
+_LARGEST_BATCH_HERE = 32  # some 0.6 ms of the event loop
+_LONGEST_PAUSE = 1.0
+_RETRY_SECONDS = 0.001
+
+
+async def happens(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event; False if so many seconds pass without it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+class Writer:
+    """Writes for one worker. Start it with `start`, and close it.
+
+    flush_ms: how long entries may wait. queue: how many log entries may wait.
+    """
+
+    def __init__(
+        self,
+        books: OnSQLite | OnPostgreSQL,
+        worker: int,
+        *,
+        flush_ms: float = 100.0,
+        queue: int = 10_000,
+    ) -> None:
+        self._books, self._worker = books, worker
+        self._pause, self._most = flush_ms / 1000.0, queue
+        self._largest = _LARGEST_BATCH_HERE if books.is_here else _LARGEST_BATCH
+        self._settlements: deque[Settlement] = deque()
+        self._records: deque[RequestRecord] = deque()
+        self._some, self._many = asyncio.Event(), asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._unwritten: Batch | None = None
+        self._number = 0
+        self._task: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self.dropped = 0
+        self.written = 0
+        self.failing: str | None = None
+
+    @property
+    def queued(self) -> int:
+        """Log entries that wait."""
+        waiting = 0 if self._unwritten is None else len(self._unwritten.records)
+        return waiting + len(self._records)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def settle(self, settlement: Settlement) -> None:
+        """Write the end of a reservation soon."""
+        self._settlements.append(settlement)
+        self._some.set()
+
+    def log(self, record: RequestRecord) -> None:
+        """Write a request soon; drop it, and count that, when too many wait."""
+        if len(self._records) >= self._most:
+            self.dropped += 1
+            return
+        self._records.append(record)
+        self._some.set()
+        if len(self._records) >= self._largest:
+            self._many.set()
+
+    async def flush(self) -> None:
+        """Write all that waits now. Raises StoreGoneError when the database is gone."""
+        async with self._writing:
+            left = len(self._records) + 1  # of those that wait now: more may come all the time
+            while left > 0 and (batch := self._take()) is not None:
+                left -= max(1, len(batch.records))
+                await self._write(batch)
+                await asyncio.sleep(0)  # requests come between two batches
+
+    async def close(self) -> None:
+        """Write all that waits, and stop. Raises StoreGoneError when that is not possible."""
+        self._stop.set()
+        self._some.set()
+        self._many.set()
+        if self._task is not None:
+            await self._task  # not cancelled: a driver may leave its connection half closed
+        while self._unwritten or self._settlements or self._records:
+            await self.flush()
+
+    async def _run(self) -> None:
+        pause = self._pause
+        while not self._stop.is_set():
+            if await happens(self._some, BEAT_SECONDS):
+                await happens(self._stop if self.failing else self._many, pause)
+            else:
+                self._unwritten = self._unwritten or self._next([], [])  # nothing: a sign of life
+            if self._stop.is_set():
+                return  # close writes the rest
+            self._some.clear()
+            self._many.clear()
+            try:
+                await self.flush()
+            except Exception as error:  # whatever it is: who does not go on writes nothing more
+                if self.failing is None:
+                    is_gone = isinstance(error, StoreGoneError)
+                    _log.warning(
+                        "the store cannot be written: %s",
+                        error,
+                        exc_info=None if is_gone else error,
+                    )
+                self.failing = str(error)
+                pause = min(_LONGEST_PAUSE, 2 * pause)
+                self._some.set()
+            else:
+                pause, self.failing = self._pause, None
+
+    def _take(self) -> Batch | None:
+        """The batch to write next: the one that failed, else from what waits."""
+        if self._unwritten is None and (self._settlements or self._records):
+            settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
+            most = min(len(self._records), self._largest)
+            self._unwritten = self._next(
+                settlements, [self._records.popleft() for _ in range(most)]
+            )
+        return self._unwritten
+
+    def _next(self, settlements: list[Settlement], records: list[RequestRecord]) -> Batch:
+        self._number += 1
+        return Batch(self._number, settlements, records)
+
+    async def _write(self, batch: Batch) -> None:
+        try:
+            await self._once(batch)
+        except (StoreGoneError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            # Not with the values: they may be texts of clients.
+            _log.warning(
+                "a batch of the log cannot be written (%s); its entries are tried one by one",
+                type(error).__name__,
+            )
+            await self._one_by_one(batch)
+        self._unwritten = None
+        self.written += len(batch.records)
+
+    async def _one_by_one(self, batch: Batch) -> None:
+        """Money first, then every entry; what cannot be written is dropped and counted."""
+        await self._money(batch)
+        dropped = 0
+        while batch.records:
+            record = batch.records.pop()
+            batch.number = self._number = self._number + 1
+            try:
+                await self._once(Batch(batch.number, [], [record]))
+                self.written += 1
+            except (StoreGoneError, asyncio.CancelledError):
+                batch.records.append(record)
+                batch.number = self._number = self._number + 1  # the rest is not written yet
+                raise
+            except Exception as error:
+                dropped += 1
+                self.dropped += 1
+                if dropped == 1:  # one is enough to see why: there may be thousands
+                    kind = type(error).__name__
+                    _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
+
+    async def _money(self, batch: Batch) -> None:
+        """The settlements of a batch: together, else those of them that can be written."""
+        try:
+            await self._once(Batch(batch.number, batch.settlements))
+        except (StoreGoneError, asyncio.CancelledError):
+            raise
+        except Exception:  # one of them is at fault: the others must not suffer
+            while batch.settlements:
+                one = batch.settlements[-1]
+                batch.number = self._number = self._number + 1
+                try:
+                    await self._once(Batch(batch.number, [one]))
+                except (StoreGoneError, asyncio.CancelledError):
+                    batch.number = self._number = self._number + 1  # the rest is not written yet
+                    raise
+                except Exception as error:
+                    _log.error(
+                        "a call of key %s cannot be settled (%s): what was reserved for it stays "
+                        "reserved until this worker ends",
+                        one.key_id,
+                        type(error).__name__,
+                    )
+                batch.settlements.pop()
+        batch.settlements = []
+
+    async def _once(self, batch: Batch) -> None:
+        batch.prepare()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BUSY_SECONDS
+        while True:
+            try:
+                await self._books.transact(lambda run: write_batch(run, self._worker, batch))
+            except BusyError as error:
+                if loop.time() > deadline:
+                    raise StoreGoneError(str(error)) from error
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return

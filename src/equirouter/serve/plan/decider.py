@@ -1,0 +1,209 @@
+"""Decisions beside the event loop: one thread, which takes all that waits and decides it together.
+
+The thread never waits for more: an idle gateway decides a query at once, a busy one in batches.
+Where a decision takes less than half a millisecond, measured when the pipeline is loaded, it is
+made on the event loop itself: the way through the thread takes 40 microseconds on an idle loop, and
+on a busy one the thread waits for Python's lock.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+from equirouter.errors import PipelineError, UnreadableError
+from equirouter.pipeline.decision import Ask, Decision
+from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
+from equirouter.serve.scope import decoded_image
+from equirouter.serve.settings import PipelineSettings
+
+__all__ = ["Decided", "Decider", "DecisionMetrics"]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+
+class DecisionMetrics(Protocol):
+    """What is counted of decisions; serve/watch/metrics.py has it."""
+
+    def queued(self, depth: int) -> None:
+        """So many queries wait."""
+
+    def batched(self, size: int) -> None:
+        """So many queries were decided together."""
+
+    def reloaded(self, *, taken: bool) -> None:
+        """A new pipeline was taken, or refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision, the pipeline that made it, and how many were made with it."""
+
+    decision: Decision
+    loaded: LoadedPipeline
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    loaded: LoadedPipeline
+    ask: Ask
+    image: str | None
+    future: "asyncio.Future[Decided]"
+
+
+class Decider:
+    """Answers asks with decisions of the pipeline that is loaded now.
+
+    served: the models of the pool. It belongs to the event loop of its first decision. Raises
+    PipelineError as load_pipeline; `reload` takes another pipeline, `close` ends the thread.
+    """
+
+    def __init__(
+        self, settings: PipelineSettings, served: Sequence[str], metrics: DecisionMetrics
+    ) -> None:
+        if settings.path is None:
+            raise PipelineError("pipeline.path is not set: there is nothing to decide with")
+        self._settings = settings
+        self._served = tuple(served)
+        self._metrics = metrics
+        self._loaded = load_pipeline(settings, settings.path, served)
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reloading = asyncio.Lock()
+
+    @property
+    def loaded(self) -> LoadedPipeline:
+        """The pipeline that decides now."""
+        return self._loaded
+
+    @property
+    def waiting(self) -> int:
+        """Queries that wait for the thread."""
+        return self._queue.qsize()
+
+    async def decide(self, ask: Ask, image: str | None = None) -> Decided:
+        """Decide one query with the pipeline that is loaded now.
+
+        image: a data URL, where the encoder reads images.
+
+        If the caller is cancelled while the query waits, it is dropped. Raises whatever the
+        pipeline raises, for this query alone.
+        """
+        loaded = self._loaded
+        if image is None and len(ask.query) <= loaded.quick_characters:
+            return Decided(loaded.pipeline.decide_each([ask])[0], loaded, 1)
+        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._start(loop)
+        future: asyncio.Future[Decided] = loop.create_future()
+        self._queue.put(_Job(loaded, ask, image, future))
+        return await future
+
+    async def reload(self, path: Path | None = None) -> LoadedPipeline:
+        """Load a pipeline, None from where the old one lies, try it out, and decide with it.
+
+        The old one decides until then. Raises PipelineError, and whatever else loading raises, for
+        one that is bad: it is refused and the old one goes on.
+        """
+        async with self._reloading:
+            path = path or self._loaded.path
+            try:
+                loaded = await asyncio.to_thread(load_pipeline, self._settings, path, self._served)
+            except Exception as error:
+                self._metrics.reloaded(taken=False)
+                _LOG.error("the pipeline %s is refused, the old one goes on: %s", path, error)
+                raise
+            self._loaded = loaded
+            self._metrics.reloaded(taken=True)
+            _LOG.info("the pipeline %s (%s) decides from now on", path, loaded.id)
+            return loaded
+
+    async def close(self) -> None:
+        """Decide what still waits, and end the thread."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = threading.Thread(target=self._work, name="equirouter-decide", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            jobs, is_last = self._together(job)
+            if jobs:
+                self._tell(jobs, self._answers(jobs))
+            if is_last:
+                return
+
+    def _together(self, first: _Job) -> tuple[list[_Job], bool]:
+        """The first job and those that wait behind it, without those that nobody waits for."""
+        jobs, is_last = [first], False
+        while len(jobs) < self._settings.batch_size:
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                is_last = True
+                break
+            jobs.append(job)
+        return [job for job in jobs if not job.future.cancelled()], is_last
+
+    def _answers(self, jobs: Sequence[_Job]) -> list[Decided | Exception]:
+        """A decision for each job, or why there is none."""
+        if any(job.loaded is not jobs[0].loaded for job in jobs):  # a new pipeline came in between
+            return [self._answers([job])[0] for job in jobs]
+        try:
+            return list(self._decided(jobs))
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error]
+            # one of them is at fault: the others must not suffer
+            return [self._answers([job])[0] for job in jobs]
+
+    def _decided(self, jobs: Sequence[_Job]) -> list[Decided]:
+        loaded = jobs[0].loaded
+        if all(job.image is None for job in jobs):
+            found = loaded.pipeline.decide_each([job.ask for job in jobs])
+        else:
+            with TemporaryDirectory(prefix="equirouter-") as folder:
+                asks = [_with_file(job, Path(folder) / str(n)) for n, job in enumerate(jobs)]
+                found = loaded.pipeline.decide_each(asks)
+        return [Decided(decision, loaded, len(jobs)) for decision in found]
+
+    def _tell(self, jobs: Sequence[_Job], answers: Sequence[Decided | Exception]) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._deliver, jobs, answers)
+
+    def _deliver(self, jobs: Sequence[_Job], answers: Sequence[Decided | Exception]) -> None:
+        self._metrics.batched(len(jobs))
+        self._metrics.queued(self._queue.qsize())
+        for job, answer in zip(jobs, answers, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(answer, Exception):
+                job.future.set_exception(answer)
+            else:
+                job.future.set_result(answer)
+
+
+def _with_file(job: _Job, file: Path) -> Ask:
+    """The ask with its image as a file, which encoders read."""
+    if job.image is None:
+        return job.ask
+    content = decoded_image(job.image)
+    if content is None:
+        raise UnreadableError("an image of the request is no base64 in a data URL")
+    file.write_bytes(content)
+    return replace(job.ask, image=str(file))

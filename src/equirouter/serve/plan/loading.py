@@ -1,0 +1,179 @@
+"""A pipeline for service: read from its folder, tried out, and measured."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equirouter.errors import PipelineError
+from equirouter.pipeline.pipeline import DESCRIPTION_FILE, RoutingPipeline
+from equirouter.policy import PROBES
+from equirouter.serve.settings import PipelineSettings
+
+if TYPE_CHECKING:
+    from equirouter.arrays import Float32Array
+
+__all__ = ["LoadedPipeline", "load_pipeline", "try_out"]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+QUICK_SECONDS = 0.0005
+"""A decision that takes less is made on the event loop: see decider.py."""
+_TRIED_CHARACTERS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+_TIMES = 5
+
+SAME = 0.001
+"""Shares of the range of scores that a query may differ by, alone and among others."""
+AS_WHEN_MADE = 0.05
+"""The same against the probes: another processor may round otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedPipeline:
+    """A pipeline that was tried out. id: of its content.
+
+    strongest: of the models that are served. is_whole: whether all its models are served.
+    quick_characters: queries of at most so many are decided within QUICK_SECONDS; 0 if even short
+    ones are not. decision_ms: of a short query, alone.
+    """
+
+    pipeline: RoutingPipeline
+    path: Path
+    id: str
+    strongest: str
+    is_whole: bool
+    quick_characters: int
+    decision_ms: float
+
+    def expected_share(self, setting: str, value: float) -> float | None:
+        """How often calibration saw the strongest model chosen there, None if that is not known."""
+        baseline = self.pipeline.baseline
+        if baseline is None or not self.is_whole:
+            return None
+        return baseline.expected_share(setting, value)
+
+
+def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str]) -> LoadedPipeline:
+    """Read a pipeline, try it out and measure it. served: the models of the pool.
+
+    Raises PipelineError for a folder that is no pipeline, for a model of it that the pool does not
+    have and the settings do not ignore, and for one that fails its self-test.
+    """
+    pool = set(served)
+    pipeline = RoutingPipeline.load(path, weights=settings.weights)
+    missing = [name for name in pipeline.models if name not in pool]
+    unknown = [name for name in missing if name not in settings.ignored_models]
+    if unknown:
+        raise PipelineError(
+            f"{path}: it chooses between models that the gateway does not have: "
+            f"{', '.join(unknown)}. Add them as [models.NAME], or name them in "
+            "pipeline.ignored_models if they are not to be called"
+        )
+    models = [name for name in pipeline.models if name in pool]
+    if not models:
+        raise PipelineError(f"{path}: none of its models is served, all are ignored")
+    if settings.when_nothing_fits is not None:
+        pipeline.when_nothing_fits = settings.when_nothing_fits
+    if settings.threads is not None and hasattr(pipeline.stage.encoder, "threads"):
+        pipeline.stage.encoder.threads = settings.threads
+    scores = try_out(pipeline, path)
+    quick, decision_ms = _measured(pipeline)
+    return LoadedPipeline(
+        pipeline=pipeline,
+        path=path,
+        id=hashlib.sha256((path / DESCRIPTION_FILE).read_bytes()).hexdigest()[:12],
+        strongest=_strongest(pipeline, models, scores, path),
+        is_whole=len(models) == len(pipeline.models),
+        quick_characters=quick,
+        decision_ms=decision_ms,
+    )
+
+
+def try_out(pipeline: RoutingPipeline, path: Path) -> "Float32Array":
+    """The self-test; returns the scores (P, K) of the probes.
+
+    Scores and costs are finite, no cost is negative, a query has the same scores alone and among
+    others and, where the folder holds probes, those that it had when the pipeline was made. The
+    default operating point exists. Raises PipelineError.
+    """
+    scores, costs = pipeline.stage.scorer(pipeline.stage.encode(PROBES))
+    shape = (len(PROBES), len(pipeline.models))
+    if scores.shape != shape or costs.shape != shape:
+        raise PipelineError(
+            f"{path}: self-test: {scores.shape} scores and {costs.shape} costs, {shape} expected"
+        )
+    if not (np.isfinite(scores).all() and np.isfinite(costs).all() and (costs >= 0).all()):
+        raise PipelineError(
+            f"{path}: self-test: scores or predicted costs that are not finite, or costs below 0"
+        )
+    alone = [pipeline.stage.scorer(pipeline.stage.encode([query]))[0] for query in PROBES]
+    _compare(scores, np.concatenate(alone), SAME, f"{path}: self-test: scores alone and in a batch")
+    baseline = pipeline.baseline
+    if baseline is not None and baseline.probes:
+        queries = [probe.query for probe in baseline.probes]
+        found, paid = pipeline.stage.scorer(pipeline.stage.encode(queries))
+        said = np.array([probe.scores for probe in baseline.probes])
+        cost = np.array([probe.predicted_cost_usd for probe in baseline.probes])
+        what = f"{path}: self-test: of the stored probes, "
+        _compare(said, found, AS_WHEN_MADE, f"{what}scores now and when it was made")
+        _compare(cost, paid, AS_WHEN_MADE, f"{what}predicted costs now and when it was made")
+    pipeline.decide_many(list(PROBES))  # with the early exit, at the default operating point
+    return scores
+
+
+def _compare(
+    expected: "np.ndarray[tuple[int, ...], np.dtype[np.floating]]",
+    found: "np.ndarray[tuple[int, ...], np.dtype[np.floating]]",
+    share: float,
+    what: str,
+) -> None:
+    if expected.shape != found.shape:
+        raise PipelineError(f"{what} have the shapes {expected.shape} and {found.shape}")
+    allowed = share * float(np.ptp(expected)) + 1e-6 * float(np.abs(expected).max())
+    apart = float(np.abs(expected - found).max())
+    if not apart <= allowed:
+        raise PipelineError(f"{what} differ by {apart:g}; {allowed:g} is allowed")
+
+
+def _measured(pipeline: RoutingPipeline) -> tuple[int, float]:
+    """How long a query may be to be decided quickly, and milliseconds for a short one."""
+    quick, short_ms = 0, 0.0
+    for characters in _TRIED_CHARACTERS:
+        query = (" ".join(PROBES) * (characters // 256 + 1))[:characters]
+        seconds = min(_seconds(pipeline, query) for _ in range(_TIMES))
+        short_ms = short_ms or seconds * 1000
+        if seconds > QUICK_SECONDS:
+            break
+        quick = characters
+    return quick, short_ms
+
+
+def _seconds(pipeline: RoutingPipeline, query: str) -> float:
+    start = time.perf_counter()
+    pipeline.decide(query)
+    return time.perf_counter() - start
+
+
+def _strongest(
+    pipeline: RoutingPipeline, served: list[str], scores: "Float32Array", path: Path
+) -> str:
+    """The strongest model that is served."""
+    baseline = pipeline.baseline
+    if baseline is not None and baseline.strongest in served:
+        return baseline.strongest
+    mean = scores.mean(axis=0)
+    found = max(served, key=lambda name: float(mean[pipeline.models.index(name)]))
+    why = "says none" if baseline is None else f"says {baseline.strongest}, which is not served"
+    _LOG.warning(
+        "%s: as the strongest model it %s; %s has the highest mean score on the probes and is "
+        "taken for it",
+        path,
+        why,
+        found,
+    )
+    return found

@@ -1,0 +1,393 @@
+"""Who may answer a request, best first: constraints, then the router, then the session."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Protocol
+
+from equirouter.cost.prices import Price
+from equirouter.errors import ConfigError, UnreadableError
+from equirouter.pipeline.decision import Ask
+from equirouter.policy import BudgetPolicy, UtilityPolicy
+from equirouter.policy import Control as PolicyControl
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.parts import Availability
+from equirouter.serve.plan.decider import Decider, DecisionMetrics
+from equirouter.serve.plan.feasible import OVER_BUDGET, Bound, Feasible
+from equirouter.serve.plan.loading import LoadedPipeline
+from equirouter.serve.plan.pacing import Pace
+from equirouter.serve.plan.ranking import Circumstances, ranked_plan
+from equirouter.serve.plan.sessions import Sessions
+from equirouter.serve.plan.tokens import prompt_tokens
+from equirouter.serve.records import Candidate, Control, DecidedBy, Key, Plan, RequestRecord
+from equirouter.serve.scope import read_scope
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.collapse import CollapseWatch
+
+__all__ = ["PlanMetrics", "RoutingPlanner"]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+MOST_CONTROLS = 1024  # whose operating points are remembered
+TELL_EVERY = 20  # decisions of a class, between two looks at its gauges
+
+
+class PlanMetrics(DecisionMetrics, Protocol):
+    """What is counted of plans; serve/watch/metrics.py has it."""
+
+    def router_failed(self) -> None:
+        """A decision could not be made."""
+
+    def collapse(self, class_: str, *, share: float, expected: float | None, alarm: bool) -> None:
+        """The state of the collapse alarm for a class."""
+
+
+class RoutingPlanner:
+    """The Planner of the gateway: see there.
+
+    prices: of every model of the pool. decider: None where no pipeline is configured; then only
+    named models are served. A request for a virtual model is decided in this order: models that may
+    not answer are removed; among those whose most expensive call is within the budget that the
+    request sets, the router chooses by score and predicted mean cost; a conversation stays with its
+    model where a switch does not pay. The candidates are in the order in which they are tried, all
+    within the budget.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        prices: Mapping[str, Price],
+        available: Availability,
+        decider: Decider | None,
+        metrics: PlanMetrics,
+        *,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self._settings = settings
+        self._prices = prices
+        self._decider = decider
+        self._metrics = metrics
+        self._feasible = Feasible(settings, prices, available)
+        self._sessions = sessions or Sessions(settings.sessions)
+        self.collapse = CollapseWatch(settings.collapse)
+        self._loaded: LoadedPipeline | None = None
+        self._models: tuple[str, ...] = ()
+        self._not_served: dict[str, str] = {}
+        self._controls: dict[Control, PolicyControl] = {}
+        self._pace: Pace | None = None
+        self._observed = 0
+        if decider is not None:
+            self._learn(decider.loaded)
+
+    @property
+    def strongest(self) -> str | None:
+        """The pipeline's strongest model that is served; None without a pipeline."""
+        return None if self._decider is None else self._decider.loaded.strongest
+
+    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+        """The ranked candidates; none where no model may answer, and removed says why.
+
+        Raises GatewayError: 404 for a model that is not there, 403 for one that the key may not
+        use, 400 for a control that cannot be followed, 503 where the router failed and the settings
+        say to refuse.
+        """
+        start = time.perf_counter()
+        unknown = control.exclude - self._settings.models.keys()
+        if unknown:
+            raise GatewayError(
+                400,
+                f"exclude: no model {', '.join(sorted(unknown))}; the models are "
+                f"{', '.join(self._settings.models)}",
+                param="exclude",
+            )
+        if not chat.is_virtual:
+            return self._named(chat, control, key)
+        plan = await self._routed(chat, control, key)
+        return replace(plan, decision_ms=(time.perf_counter() - start) * 1000.0)
+
+    def status(self) -> dict[str, object] | None:
+        """The pipeline that decides now and what waits for it, as JSON; None without one."""
+        if self._decider is None:
+            return None
+        loaded = self._decider.loaded
+        return {
+            "id": loaded.id,
+            "path": str(loaded.path),
+            "models": list(loaded.pipeline.models),
+            "strongest": loaded.strongest,
+            "quick_characters": loaded.quick_characters,
+            "decision_ms": round(loaded.decision_ms, 3),
+            "waiting": self._decider.waiting,
+            "pacing": None if self._pace is None else self._pace.document(),
+            "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
+        }
+
+    async def reload(self, path: Path | None = None) -> str:
+        """Let another pipeline decide once it has passed its self-test; returns its id.
+
+        path: None reads the folder of the settings again. Raises ConfigError where no pipeline is
+        configured, PipelineError for a bad one: the old one goes on.
+        """
+        if self._decider is None:
+            raise ConfigError("pipeline.path is not set: there is no pipeline to reload")
+        return (await self._decider.reload(path or self._settings.pipeline.path)).id
+
+    def finished(self, record: RequestRecord) -> None:
+        """Remember who answered a conversation, and watch for collapse."""
+        plan = record.plan
+        if plan is None or record.endpoint == "route":
+            return
+        if plan.paced is not None and self._pace is not None:
+            self._pace.over(plan.paced, record.cost_nusd)
+        if plan.session is not None and record.served_model is not None:
+            self._sessions.note(plan.session, record.served_model)
+        loaded = self._loaded
+        if plan.class_ is None or loaded is None or plan.pipeline != loaded.id:
+            return
+        is_strongest = plan.candidates[0].model == loaded.strongest
+        has_changed = self.collapse.observe(plan.class_, plan.expected_share, is_strongest)
+        self._observed += 1
+        if has_changed or self._observed % TELL_EVERY == 1:
+            self._tell(plan.class_, has_changed=has_changed)
+
+    def _tell(self, class_: str, *, has_changed: bool) -> None:
+        state = self.collapse.state(class_)
+        self._metrics.collapse(
+            class_, share=state.share, expected=state.expected, alarm=state.is_alarm
+        )
+        if has_changed:
+            _LOG.log(
+                logging.WARNING if state.is_alarm else logging.INFO,
+                "routing collapse, class %s, %s: %s got %.0f %% of the last %d decisions, %s "
+                "expected",
+                class_,
+                "alarm" if state.is_alarm else "over",
+                self.strongest,
+                100 * state.share,
+                state.decisions,
+                "nothing" if state.expected is None else f"{100 * state.expected:.0f} %",
+            )
+
+    def _learn(self, loaded: LoadedPipeline) -> None:
+        """Another pipeline decides from now on."""
+        pool = self._settings.models
+        self._loaded = loaded
+        self._models = tuple(name for name in loaded.pipeline.models if name in pool)
+        self._not_served = {
+            name: "not in the pool" for name in loaded.pipeline.models if name not in pool
+        }
+        self._controls.clear()
+        spend_usd = self._settings.pipeline.spend_usd
+        if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
+            self._pace = Pace(spend_usd, loaded.pipeline)
+        self._feasible.learn(loaded.pipeline.model_facts)
+        for class_, state in self.collapse.states().items():
+            if state.is_alarm:  # it was about the pipeline that decided until now
+                self._metrics.collapse(
+                    class_, share=state.share, expected=state.expected, alarm=False
+                )
+        self.collapse.reset()
+
+    def _named(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+        """The plan of a request that names its model: that one, under the same constraints."""
+        name = chat.model
+        if name not in self._settings.models:
+            decides = ", and equirouter/auto decides" if self._settings.pipeline.path else ""
+            raise GatewayError(
+                404,
+                f"no model {name!r}; the models are {', '.join(self._settings.models)}{decides}",
+                code="model_not_found",
+                param="model",
+            )
+        if key is not None and key.models is not None and name not in key.models:
+            raise GatewayError(
+                403, f"this key may not use {name}", type_="permission_error", param="model"
+            )
+        tokens = prompt_tokens(chat)
+        bounds = self._feasible.bounds((name,), chat, tokens)
+        removed = self._feasible.removed((name,), bounds, chat, control, key)
+        bound = bounds[name]
+        return Plan(
+            () if removed else (Candidate(name, bound.nusd),),
+            "named",
+            removed=removed,
+            prompt_tokens=bound.prompt,
+            max_output_tokens=bound.output,
+        )
+
+    async def _routed(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+        decider = self._decider
+        if decider is None:
+            raise GatewayError(
+                404,
+                f"{chat.model} needs a pipeline, and none is configured (pipeline.path); the "
+                f"models are {', '.join(self._settings.models)}",
+                code="model_not_found",
+                param="model",
+            )
+        if decider.loaded is not self._loaded:
+            self._learn(decider.loaded)
+        asked = self._asked(control, decider.loaded)
+        tokens = prompt_tokens(chat)
+        bounds = self._feasible.bounds(self._models, chat, tokens)
+        removed = self._feasible.removed(self._models, bounds, chat, control, key)
+        fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
+        removed |= self._not_served
+        return await self._decided(chat, control, key, asked, bounds, removed, fits=fits)
+
+    def _spare_cheapest(self, removed: dict[str, str], bounds: Mapping[str, Bound]) -> bool:
+        """Where only the budget is in the way, let the cheapest model answer if the rule says so.
+
+        Takes it out of removed; returns whether there is one.
+        """
+        assert self._loaded is not None  # noqa: S101  # a pipeline decides
+        if self._loaded.pipeline.when_nothing_fits == "refuse":
+            return False
+        dear = [name for name, reason in removed.items() if reason.startswith(OVER_BUDGET)]
+        if not dear:
+            return False
+        del removed[min(dear, key=lambda name: bounds[name].nusd)]
+        return True
+
+    def _asked(self, control: Control, loaded: LoadedPipeline) -> PolicyControl:
+        """The control as the pipeline understands it, a quality already at its operating point."""
+        point = Control(control.budget_usd, control.quality, control.lambda_)
+        pace = self._pace_of(control)
+        if pace is not None:
+            return PolicyControl(lambda_=pace.lambda_)
+        asked = self._controls.get(point)
+        if asked is None:
+            asked = PolicyControl(point.budget_usd, point.quality, None, point.lambda_)
+            try:
+                policy, value = loaded.pipeline.policy_for(asked)
+            except ConfigError as error:
+                raise GatewayError(400, str(error), param="quality") from error
+            if type(policy) is BudgetPolicy:
+                asked = PolicyControl(budget_usd=policy.budget_usd)
+            elif type(policy) is UtilityPolicy:
+                asked = PolicyControl(lambda_=value)
+            if len(self._controls) >= MOST_CONTROLS:
+                self._controls.clear()
+            self._controls[point] = asked
+        return asked
+
+    def _pace_of(self, control: Control) -> Pace | None:
+        """What sets the price of a request that sets no operating point, where there is a spend."""
+        points = (control.budget_usd, control.quality, control.lambda_)
+        return self._pace if points == (None, None, None) else None
+
+    async def _decided(
+        self,
+        chat: ChatRequest,
+        control: Control,
+        key: Key | None,
+        asked: PolicyControl,
+        bounds: Mapping[str, Bound],
+        removed: dict[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """The plan among the models that are left, by the router or by the rule of its failure."""
+        assert self._decider is not None  # noqa: S101  # a pipeline decides
+        left = [name for name in self._models if name not in removed]
+        if not left:
+            return Plan((), "policy", removed=removed)
+        pipeline = self._settings.pipeline
+        reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
+        image = reading.image if self._reads_images() else None
+        try:
+            decided = await self._decider.decide(
+                Ask(reading.text, control=asked, removed=removed), image
+            )
+        except UnreadableError:  # the client's doing, which must set off no alarm
+            return self._unread(left, bounds, removed, fits=fits)
+        except Exception as error:  # whatever fails there, requests go on being answered
+            return self._without_router(error, left, bounds, removed, fits=fits)
+        decision, paced, pace = decided.decision, None, self._pace_of(control)
+        if pace is not None:
+            decision, paced = pace.choose(decision, is_call=chat.endpoint != "route")
+        session = self._sessions.id_of(chat.messages, control, key)
+        plan = ranked_plan(
+            Circumstances(chat, control, bounds, removed, fits, session),
+            decision,
+            decided.loaded,
+            last=self._sessions.model(session),
+            prices=self._prices,
+            rule=self._settings.sessions.switch_cost,
+        )
+        return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
+
+    def _reads_images(self) -> bool:
+        return self._loaded is not None and self._loaded.pipeline.stage.encoder.accepts_images
+
+    def _without_router(
+        self,
+        error: Exception,
+        left: Sequence[str],
+        bounds: Mapping[str, Bound],
+        removed: Mapping[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """The router failed: who answers then, by pipeline.on_router_failure."""
+        rule = self._settings.pipeline.on_router_failure
+        self._metrics.router_failed()
+        _LOG.warning(
+            "the router failed, on_router_failure is %r: %s: %s", rule, type(error).__name__, error
+        )
+        if rule == "refuse":
+            raise GatewayError(
+                503,
+                "the router failed, and this gateway then refuses to choose: name a model, or try "
+                "again later",
+                type_="server_error",
+                code="router_failed",
+                headers={"Retry-After": "5"},
+            ) from error
+        return self._by_rule("router_failure", left, bounds, removed, fits=fits)
+
+    def _unread(
+        self,
+        left: Sequence[str],
+        bounds: Mapping[str, Bound],
+        removed: Mapping[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """The router has nothing to read: the same rule, without an alarm."""
+        if self._settings.pipeline.on_router_failure == "refuse":
+            raise GatewayError(
+                400,
+                "the request has no text, or image in itself, to choose a model by: name one",
+                code="unreadable",
+                param="messages",
+            )
+        return self._by_rule("unreadable", left, bounds, removed, fits=fits)
+
+    def _by_rule(
+        self,
+        decided_by: DecidedBy,
+        left: Sequence[str],
+        bounds: Mapping[str, Bound],
+        removed: Mapping[str, str],
+        *,
+        fits: bool,
+    ) -> Plan:
+        """Who answers without a decision, by pipeline.on_router_failure."""
+        by_cost = sorted(left, key=lambda name: bounds[name].nusd)
+        if self._settings.pipeline.on_router_failure == "strongest":
+            by_cost.reverse()  # the dearer, the stronger, for want of a router
+            by_cost.sort(key=lambda name: name != self.strongest)
+        first = bounds[by_cost[0]]
+        return Plan(
+            tuple(Candidate(name, bounds[name].nusd) for name in by_cost),
+            decided_by,
+            removed=removed,
+            prompt_tokens=first.prompt,
+            max_output_tokens=first.output,
+            pipeline=None if self._loaded is None else self._loaded.id,
+            fits=fits,
+        )

@@ -1,0 +1,142 @@
+"""Conversations stay with a model where a switch would cost more than it brings.
+
+A provider keeps the beginning of a conversation in a cache and charges less for what it reads
+there. Another model has to read all of it anew. What that costs is held against what the router
+expects of the switch. Nothing of a conversation is kept but a keyed hash.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from equirouter.cost.prices import Price
+from equirouter.pipeline.decision import Decision
+from equirouter.serve.records import Control, Key
+from equirouter.serve.settings import SessionSettings
+
+__all__ = ["Sessions", "history", "is_tool_loop", "stays", "switch_cost_usd"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    model: str
+    until: float  # of the clock
+
+
+class Sessions:
+    """Which model answered a conversation last, for at most max_sessions conversations.
+
+    secret: of the hashes; None draws one, so that they mean nothing outside this process. clock:
+    seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        *,
+        secret: bytes | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._secret = secrets.token_bytes(32) if secret is None else secret
+        self._clock = clock
+        self._kept: dict[str, _Session] = {}  # least recently used first
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def id_of(
+        self, messages: Sequence[Mapping[str, Any]], control: Control, key: Key | None
+    ) -> str | None:
+        """Under what a conversation is remembered, None if it is not.
+
+        The session that the request names, else its messages up to the first of a user; in both
+        cases only for requests of the same key.
+        """
+        if not self._settings.enabled:
+            return None
+        if control.session is not None:
+            content = b"s" + control.session.encode("utf-8", "surrogatepass")
+        elif self._settings.detect:
+            content = b"m" + _beginning(messages)
+        else:
+            return None
+        digest = blake2b(key=self._secret, digest_size=16)
+        digest.update(b"" if key is None else key.id.encode())
+        digest.update(b"\0" + content)
+        return digest.hexdigest()
+
+    def model(self, id_: str | None) -> str | None:
+        """Who answered last, None if that is not known or too long ago."""
+        found = None if id_ is None else self._kept.get(id_)
+        return found.model if found is not None and self._clock() < found.until else None
+
+    def note(self, id_: str, model: str) -> None:
+        """A model has answered."""
+        now = self._clock()
+        self._kept.pop(id_, None)
+        self._kept[id_] = _Session(model, now + self._settings.ttl_seconds)
+        # all live equally long, so the oldest are the first to die
+        while len(self._kept) > self._settings.max_sessions or self._oldest().until <= now:
+            del self._kept[next(iter(self._kept))]
+
+    def _oldest(self) -> _Session:
+        return next(iter(self._kept.values()))
+
+
+def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
+    first = []
+    for message in messages:
+        first.append(message)
+        if message.get("role") == "user":
+            break
+    return orjson.dumps(first, option=orjson.OPT_SORT_KEYS)
+
+
+def is_tool_loop(messages: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a model waits for tools that it called: what they say is for it alone."""
+    last = messages[-1] if messages else {}
+    return last.get("role") in ("tool", "function") or bool(last.get("tool_calls"))
+
+
+def history(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The messages up to the last answer: what a provider may have in its cache."""
+    for place in range(len(messages) - 1, -1, -1):
+        if messages[place].get("role") == "assistant":
+            return messages[: place + 1]
+    return ()
+
+
+def switch_cost_usd(known_tokens: int, old: Price, new: Price) -> float:
+    """What a switch costs: the history read anew by one model, not from the other's cache.
+
+    known_tokens: of the history. 0 or more: a model that reads it anew for less costs nothing to
+    switch to. Where a provider has no cached price, its cache saves nothing.
+    """
+    old, new = old.at(known_tokens), new.at(known_tokens)
+    cached = old.cached_input_usd_per_mtok
+    kept = old.input_usd_per_mtok if cached is None else cached
+    return known_tokens * max(new.input_usd_per_mtok - kept, 0.0) / 1e6
+
+
+def stays(decision: Decision, last: str, switch_usd: Callable[[str], float], rule: str) -> bool:
+    """Whether a conversation stays with the model that answered last, which is not the best now.
+
+    last: among the models that may answer, within every limit. switch_usd: what a switch to a model
+    costs. rule: as SessionSettings.switch_cost. With "cache", a switch must bring more utility
+    (performance less lambda times cost) than it costs at that lambda. A budget says nothing of what
+    performance is worth, so under a budget nothing is switched while the last model is within it.
+    """
+    best = decision.model
+    if best is None or best == last or rule == "none":
+        return False
+    if rule == "always-stay" or decision.setting != "lambda":
+        return True
+    scores, costs = decision.scores, decision.predicted_costs_usd
+    gain = scores[best] - scores[last] - decision.value * (costs[best] - costs[last])
+    return gain <= decision.value * switch_usd(best)

@@ -1,0 +1,207 @@
+"""The parts of the gateway put together from the settings, and taken apart again."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from equirouter import __version__
+from equirouter.cost.prices import Price
+from equirouter.serve.call.pool import Pool
+from equirouter.serve.call.upstream import open_session
+from equirouter.serve.dashboard import View, dashboard_routes
+from equirouter.serve.http.admin import admin_routes
+from equirouter.serve.http.adminkeys import key_routes
+from equirouter.serve.http.app import Gateway
+from equirouter.serve.money.admission import Admission
+from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.money.keys import any_keys
+from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.migrate import migrate
+from equirouter.serve.money.store.reports import StoreReports
+from equirouter.serve.money.store.store import Store, open_database
+from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.planner import RoutingPlanner
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.events import Hub
+from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.tracing import Tracer
+
+__all__ = ["Parts", "has_keys", "open_gateway", "open_parts"]
+
+_LOG = logging.getLogger("equirouter.serve")
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+    """A gateway that is ready to serve. Raises UserError for settings that cannot be followed."""
+    async with open_parts(settings) as parts:
+        pool, planner, metrics, tracer = parts.pool, parts.planner, parts.metrics, parts.tracer
+        store = await Store.open(settings.store)
+        hub = Hub(StoreReports(store.database))
+        admission = Admission(store, settings.keys)
+        try:
+            yield Gateway(
+                settings,
+                pool=pool,
+                planner=planner,
+                admission=admission,
+                log=_CountedLog(store, metrics),
+                feedback=Feedback(store),
+                metrics=metrics,
+                events=hub,
+                tracer=tracer,
+                routes=_routes(settings, pool, store, hub, admission, planner, metrics),
+            )
+        finally:
+            if parts.decider is not None:
+                await parts.decider.close()
+            await _close(store, tracer)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of a gateway keeps nothing: it decides, calls and counts."""
+
+    pool: Pool
+    decider: Decider | None
+    planner: RoutingPlanner
+    metrics: Metrics
+    tracer: Tracer | None
+
+
+@asynccontextmanager
+async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
+    """The parts that need no store. Raises UserError for settings that cannot be followed."""
+    metrics = Metrics(
+        models=settings.models,
+        upstreams=settings.upstreams,
+        by_key=settings.telemetry.metrics_by_key,
+    )
+    tracer = Tracer.from_settings(settings)
+    async with open_session() as session:
+        pool = Pool(settings, session, told=metrics.breaker)
+        decider = _decider(settings, metrics)
+        prices = {name: route.price for name, route in pool.routes.items()}
+        _compare_prices(prices, decider)
+        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
+        yield Parts(pool, decider, planner, metrics, tracer)
+
+
+def _decider(settings: GatewaySettings, metrics: Metrics) -> Decider | None:
+    if settings.pipeline.path is None:
+        return None
+    return Decider(settings.pipeline, tuple(settings.models), metrics)
+
+
+def _compare_prices(prices: Mapping[str, Price], decider: Decider | None) -> None:
+    """Say where calls are paid at another price than the one by which they are decided."""
+    if decider is None:
+        return
+    for known in decider.loaded.pipeline.prices:
+        paid = prices.get(known.model)
+        if paid is not None and known.now is not None and paid != known.now:
+            _LOG.warning(
+                "models.%s: its calls are counted at %s, and decided at %s, the price in the "
+                "pipeline; `equirouter models price` changes that one",
+                known.model,
+                paid,
+                known.now,
+            )
+
+
+def _routes(
+    settings: GatewaySettings,
+    pool: Pool,
+    store: Store,
+    hub: Hub,
+    admission: Admission,
+    planner: RoutingPlanner,
+    metrics: Metrics,
+) -> list[web.RouteDef]:
+    """The dashboard, and what administrators ask for."""
+    started = time.time()
+
+    def status() -> dict[str, object]:
+        return {
+            "version": __version__,
+            "started_at": started,
+            "workers": settings.server.workers,
+            "log_queued": store.queued,
+            "log_dropped": store.dropped,
+            "store_failing": store.failing,
+            "pipeline": planner.status(),
+        }
+
+    async def reload() -> dict[str, object]:
+        taken = await planner.reload()
+        if settings.server.workers > 1:
+            os.kill(os.getppid(), signal.SIGHUP)  # the parent tells all workers, this one too
+        return {"pipeline": taken}
+
+    routes = [
+        *admin_routes(status, reload),
+        *key_routes(store.database, settings.models, settings.limits, admission.forget),
+    ]
+    if settings.telemetry.dashboard:
+        view = View(
+            StoreReports(store.database),
+            hub,
+            models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
+            strongest=lambda: planner.strongest,
+            collapse=planner.collapse.states,
+            alarms=metrics.alarms,
+            collapse_settings=settings.collapse,
+            breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
+            status=status,
+        )
+        routes += dashboard_routes(view)
+    return routes
+
+
+def _dearness(price: Price) -> float:
+    return price.input_usd_per_mtok + price.output_usd_per_mtok
+
+
+class _CountedLog:
+    """The store's log; what it has no room for is counted."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._dropped = 0
+
+    def log(self, record: RequestRecord) -> None:
+        self._store.log(record)
+        dropped = self._store.dropped
+        if dropped != self._dropped:
+            self._metrics.log_dropped(dropped - self._dropped)
+            self._dropped = dropped
+
+
+async def _close(store: Store, tracer: Tracer | None) -> None:
+    try:
+        await store.close()
+    except StoreGoneError as error:
+        _LOG.error("the store cannot be written, and what it had not yet is lost: %s", error)
+    if tracer is not None:
+        with suppress(Exception):  # nobody listens any more: that is no reason to fail now
+            tracer.close()
+
+
+async def has_keys(settings: GatewaySettings) -> bool:
+    """Whether the store has a key. Raises ConfigError where it cannot be opened."""
+    if settings.keys.required is not None:
+        return settings.keys.required
+    database = open_database(settings.store)
+    try:
+        await migrate(database)
+        return await database.read(any_keys)
+    finally:
+        await database.close()

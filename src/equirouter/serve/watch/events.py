@@ -1,0 +1,119 @@
+"""New log entries for those who look at the dashboard.
+
+They are read from the store and not taken from the requests: so those of every worker and every
+host are seen, a busy gateway is asked no more often than an idle one, and a request pays for an
+audience with setting a flag.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+from equirouter.serve.records import RequestRecord
+from equirouter.serve.reporting import Logged, Reports
+from equirouter.serve.watch.logs import LOGGER
+
+__all__ = ["Hub", "News", "Unreadable"]
+
+
+class Unreadable:
+    """The store could not be read; the next entries say that it can again."""
+
+
+News: TypeAlias = Sequence[Logged] | Unreadable
+
+
+class Hub:
+    """Gives each listener the new entries, at most `limit` at once, newest first.
+
+    pause_seconds: shortest time between two looks into the store, so that entries are written
+    together first. poll_seconds: longest one, in which those of other processes are noticed.
+    """
+
+    def __init__(
+        self,
+        reports: Reports,
+        *,
+        pause_seconds: float = 0.5,
+        poll_seconds: float = 2.0,
+        limit: int = 50,
+    ) -> None:
+        self._reports = reports
+        self._pause = pause_seconds
+        self._poll = poll_seconds
+        self._limit = limit
+        self._fresh = asyncio.Event()
+        self._listeners: set[asyncio.Queue[News | None]] = set()
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """How many are listening."""
+        return len(self._listeners)
+
+    def publish(self, record: RequestRecord) -> None:  # noqa: ARG002
+        """Say that there will be a new entry. Never blocks."""
+        if self._listeners:
+            self._fresh.set()
+
+    async def listen(self) -> AsyncGenerator[News, None]:
+        """The entries from now on, newest first, until `close`. A slow listener misses the oldest.
+
+        Whoever stops before that calls aclose() of the generator.
+        """
+        queue: asyncio.Queue[News | None] = asyncio.Queue(maxsize=4)
+        self._listeners.add(queue)
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read())
+        try:
+            while (news := await queue.get()) is not None:
+                yield news
+        finally:
+            self._listeners.discard(queue)
+            if not self._listeners:
+                await self._stop()
+
+    async def close(self) -> None:
+        """End every listener's feed: the process is going to stop."""
+        self._tell(None)
+        await self._stop()
+
+    async def _stop(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await reader
+
+    async def _read(self) -> None:
+        last: int | None = None
+        is_broken = False
+        while True:
+            try:
+                found = await self._new(last)
+            except Exception:  # whatever it is, the audience must hear of it and reading go on
+                LOGGER.exception("the dashboard cannot read the store")
+                is_broken = True
+                self._tell(Unreadable())
+            else:
+                if (found and last is not None) or is_broken:
+                    self._tell(found)
+                last = found[0].number if found else (last or 0)
+                is_broken = False
+            await asyncio.sleep(self._pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._fresh.wait(), self._poll)
+            self._fresh.clear()
+
+    async def _new(self, last: int | None) -> Sequence[Logged]:
+        """Entries after the last one that was told; at first only where the log ends."""
+        if last is None:
+            return await self._reports.recent(1)
+        return await self._reports.recent(self._limit, after=last)
+
+    def _tell(self, news: News | None) -> None:
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(news)

@@ -1,0 +1,244 @@
+"""Prometheus metrics: what every request adds, and the state of this process.
+
+Labels are bounded: names of the pool and of upstreams, fixed words, HTTP statuses. A model that is
+not of the pool, or nobody, is "none". Keys are a label only where by_key asks for them.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal, TypeAlias
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from equirouter import __version__
+from equirouter.serve.records import RequestRecord, usd
+from equirouter.serve.watch.sharing import are_shared
+
+__all__ = ["BREAKER_STATES", "BreakerState", "Metrics"]
+
+BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
+BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
+NOBODY: Final = "none"
+MOST_CLASSES: Final = 32
+"""Classes of the collapse alarm that get series of their own; the gateway's default has 4."""
+
+# a static pipeline decides in 0.1 ms, MiniLM on a long text in 20 ms; a queue takes more
+_DECISION: Final = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+# an answer comes within half a second or within minutes
+_ANSWER: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 600.0)
+_BATCH: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
+_SCORE: Final = (0.25, 0.5, 0.75, 1.0)
+
+
+class Metrics:
+    """All metrics of the gateway. models, upstreams: the names that may be labels."""
+
+    def __init__(
+        self, *, models: Iterable[str], upstreams: Iterable[str], by_key: bool = False
+    ) -> None:
+        # they double the series, and Prometheus knows when one began
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._models = frozenset(models)
+        self._by_key = by_key
+        self._counters: dict[tuple[Counter, tuple[str, ...]], Counter] = {}
+        self._histograms: dict[tuple[Histogram, tuple[str, ...]], Histogram] = {}
+        self._classes: set[str] = set()
+        self._make_counters(["key"] if by_key else [])
+        self._make_histograms()
+        self._make_gauges()
+        for upstream in upstreams:
+            self.breaker(upstream, "closed")
+
+    def _make_counters(self, key: list[str]) -> None:
+        def counter(name: str, says: str, *labels: str) -> Counter:
+            return Counter(f"equirouter_{name}", says, labels, registry=self.registry)
+
+        of_request = ("endpoint", "model", "decided_by", "status")
+        self._requests = counter("requests", "Requests that are over.", *of_request, *key)
+        self._cost = counter("cost_usd", "What the upstreams charge.", "model", *key)
+        self._compared = counter("compared_cost_usd", "Cost where the strongest's is known too.")
+        self._strongest = counter("strongest_cost_usd", "The same tokens with the strongest model.")
+        self._tokens = counter("tokens", "Tokens that were charged.", "model", "kind")
+        self._estimated = counter("estimated_usage", "Answers with tokens counted here.", "model")
+        of_call = ("upstream", "model", "outcome")
+        self._attempts = counter("attempts", "Calls of upstreams by how they ended.", *of_call)
+        self._failures = counter("router_failures", "Decisions that could not be made.")
+        self._dropped = counter("log_dropped", "Log entries dropped: the queue was full.")
+        self._reloads = counter("reloads", "Attempts to load a new pipeline.", "result")
+        for result in ("taken", "refused"):
+            self._reloads.labels(result)  # a series that is there from the start can be alarmed on
+
+    def _make_histograms(self) -> None:
+        def histogram(name: str, says: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            full = f"equirouter_{name}"
+            return Histogram(full, says, labels, registry=self.registry, buckets=buckets)
+
+        self._decision = histogram("decision_seconds", "Until the models are ranked.", _DECISION)
+        of_request = ("endpoint", "stream")
+        self._seconds = histogram("request_seconds", "Until the last byte.", _ANSWER, *of_request)
+        self._first = histogram("first_byte_seconds", "Until the first byte.", _ANSWER, "model")
+        self._upstream = histogram("upstream_seconds", "One call.", _ANSWER, "upstream")
+        self._batch = histogram("batch_size", "Queries that were encoded together.", _BATCH)
+        self._score = histogram("feedback_score", "Feedback on answers.", _SCORE, "model")
+
+    def _make_gauges(self) -> None:
+        def gauge(name: str, says: str, *labels: str, added: bool = False) -> Gauge:
+            full = f"equirouter_{name}"
+            mode: Literal["livesum", "livemax"] = "livesum" if added else "livemax"
+            return Gauge(full, says, labels, registry=self.registry, multiprocess_mode=mode)
+
+        self._breaker = gauge("breaker_state", "0 closed, 1 half open, 2 open.", "upstream")
+        self._queue = gauge("queue_depth", "Queries that wait for a decision.", added=True)
+        self._in_flight = gauge("in_flight", "Requests that are being served.", added=True)
+        self._alarm = gauge("collapse_alarm", "1: routing has collapsed.", "class")
+        self._share = gauge("strongest_share", "Of recent routed requests.", "class")
+        self._expected = gauge("expected_strongest_share", "In the calibration.", "class")
+        gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
+
+    def observe(self, record: RequestRecord) -> None:
+        """Count a request that is over."""
+        model = self._known(record.served_model)
+        plan = record.plan
+        by = NOBODY if plan is None else plan.decided_by
+        key = (record.key_id or NOBODY,) if self._by_key else ()
+        self._count(self._requests, record.endpoint, model, by, str(record.status), *key)
+        if plan is not None and by != "named":
+            self._time(self._decision, plan.decision_ms)
+        stream = "yes" if record.stream else "no"
+        self._time(self._seconds, record.total_ms, record.endpoint, stream)
+        if record.first_byte_ms is not None:
+            self._time(self._first, record.first_byte_ms, model)
+        for attempt in record.attempts:
+            asked = self._known(attempt.model)
+            self._count(self._attempts, attempt.upstream, asked, attempt.outcome)
+            self._time(self._upstream, attempt.ms, attempt.upstream)
+        if record.cost_nusd is not None:
+            self._observe_money(record, record.cost_nusd, model, key)
+
+    def _observe_money(
+        self, record: RequestRecord, cost_nusd: int, model: str, key: tuple[str, ...]
+    ) -> None:
+        self._count(self._cost, model, *key, by=usd(cost_nusd))
+        if record.strongest_nusd is not None:
+            self._compared.inc(usd(cost_nusd))
+            self._strongest.inc(usd(record.strongest_nusd))
+        tokens = record.tokens
+        if tokens is None:
+            return
+        for kind, count in (
+            ("input", tokens.input - tokens.cached_input),
+            ("cached_input", tokens.cached_input),
+            ("output", tokens.output - tokens.reasoning),
+            ("reasoning", tokens.reasoning),
+        ):
+            if count > 0:
+                self._count(self._tokens, model, kind, by=count)
+        if tokens.estimated:
+            self._count(self._estimated, model)
+
+    def feedback(self, model: str, score: float) -> None:
+        """Count feedback in [0, 1] on an answer of a model."""
+        self._score.labels(self._known(model)).observe(score)
+
+    def router_failed(self) -> None:
+        """Count a decision that could not be made."""
+        self._failures.inc()
+
+    def log_dropped(self, entries: int = 1) -> None:
+        """Count log entries for which there was no room."""
+        self._dropped.inc(entries)
+
+    def reloaded(self, *, taken: bool) -> None:
+        """Count a new pipeline that was taken, or refused."""
+        self._reloads.labels("taken" if taken else "refused").inc()
+
+    def breaker(self, upstream: str, state: BreakerState) -> None:
+        """Set the state of an upstream's circuit breaker."""
+        self._breaker.labels(upstream).set(BREAKER_STATES[state])
+
+    def queued(self, depth: int) -> None:
+        """Set how many queries wait for a decision."""
+        self._queue.set(depth)
+
+    def in_flight(self, change: int) -> None:
+        """One request more (1) or fewer (-1) is being served."""
+        self._in_flight.inc(change)
+
+    def batched(self, size: int) -> None:
+        """Count queries that were encoded together."""
+        self._batch.observe(size)
+
+    def collapse(self, class_: str, *, share: float, expected: float | None, alarm: bool) -> None:
+        """Set the state of the collapse alarm for a class; classes beyond the 32nd are left out."""
+        if class_ not in self._classes:
+            if len(self._classes) >= MOST_CLASSES:
+                return
+            self._classes.add(class_)
+        self._alarm.labels(class_).set(int(alarm))
+        self._share.labels(class_).set(share)
+        if expected is not None:
+            self._expected.labels(class_).set(expected)
+
+    def alarms(self) -> frozenset[str]:
+        """The classes for which any worker's collapse alarm is on. Reads files: not free."""
+        return frozenset(
+            sample.labels["class"]
+            for metric in self._all().collect()
+            if metric.name == "equirouter_collapse_alarm"
+            for sample in metric.samples
+            if sample.value
+        )
+
+    def render(self) -> tuple[bytes, str]:
+        """The metrics of all workers as text, and its content type. Reads files: not free."""
+        return generate_latest(self._all()), CONTENT_TYPE_LATEST
+
+    def _all(self) -> CollectorRegistry:
+        """The metrics of all workers."""
+        if not are_shared():
+            return self.registry
+        from prometheus_client import multiprocess
+
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return registry
+
+    def names(self) -> frozenset[str]:
+        """The names of all series, as PromQL has them."""
+        return frozenset(
+            sample
+            for metric in self.registry.collect()
+            for sample in _series(metric.name, metric.type)
+        )
+
+    def _known(self, model: str | None) -> str:
+        return model if model is not None and model in self._models else NOBODY
+
+    def _count(self, counter: Counter, *labels: str, by: float = 1) -> None:
+        child = self._counters.get((counter, labels))
+        if child is None:  # .labels() takes a lock, and longer than counting
+            child = self._counters[counter, labels] = counter.labels(*labels)
+        child.inc(by)
+
+    def _time(self, histogram: Histogram, ms: float, *labels: str) -> None:
+        child = self._histograms.get((histogram, labels))
+        if child is None:
+            child = histogram.labels(*labels) if labels else histogram
+            self._histograms[histogram, labels] = child
+        child.observe(ms / 1000)
+
+
+def _series(name: str, kind: str) -> tuple[str, ...]:
+    if kind == "counter":
+        return (f"{name}_total",)
+    if kind == "histogram":
+        return (f"{name}_bucket", f"{name}_count", f"{name}_sum")
+    return (name,)

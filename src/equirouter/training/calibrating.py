@@ -1,0 +1,109 @@
+"""What a pipeline promises, and does when it is made: from the validation part of its stages."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from equirouter.cost.tokens import Tokens
+from equirouter.errors import DataError, EquiRouterError
+from equirouter.pipeline.record import ValidationRecord, kept_rows
+from equirouter.pipeline.stage import Stage
+from equirouter.policy import (
+    PROBES,
+    Baseline,
+    Calibration,
+    Policy,
+    Probe,
+    ShareCurve,
+    calibrate,
+    share_curve,
+)
+from equirouter.policy.control import POLICIES_ASKED_FOR
+from equirouter.training.stages import Stages
+
+__all__ = ["calibrated", "record_of"]
+
+
+def calibrated(
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Calibration, Baseline, tuple[str, ...]]:
+    """The operating points of a policy, what the pipeline does now, and notes on it.
+
+    policy: the registered name of the one that a quality moves along. strongest: a column.
+    Raises DataError where no share of the strongest model can be promised.
+    """
+    rule = stages.rule(policy)
+    calibration = _calibration(stages, rule, strongest)
+    baseline, notes = _baseline(stages, policy, models, strongest)
+    return calibration, baseline, (*stages.full.costs.notes, *notes)
+
+
+def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
+    """What the pipeline keeps of its validation part, to be calibrated again: see the class.
+
+    tokens: of all queries of the table, (N, K) each, where they are known.
+    """
+    part = stages.full.part("validation")
+    kept = kept_rows(*part.performance.shape)
+    rows = part.rows[kept]
+    return ValidationRecord(
+        embeddings=part.embeddings[kept],
+        early=None if stages.cheap is None else stages.cheap.part("validation").embeddings[kept],
+        performance=part.performance[kept],
+        cost_usd=part.cost_usd[kept],
+        tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
+        estimated=np.zeros(part.performance.shape[1], dtype=bool),
+    )
+
+
+def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
+    """What each operating point did on the validation part, in shares of the strongest model."""
+    part = stages.full.part("validation")
+    performance, cost_usd = (
+        float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
+    )
+    if performance <= 0:
+        raise DataError(
+            f"the strongest model has a mean performance of {performance:g} on the "
+            f"{len(part.rows)} validation queries, so no share of it can be promised; more rows "
+            "are needed, or a scale on which higher is better and 0 is the least"
+        )
+    if cost_usd <= 0:
+        raise DataError(
+            f"the calls of the strongest model cost nothing on the {len(part.rows)} validation "
+            "queries, so no other model can save money at a share of its performance; give what "
+            "its calls cost in cost_usd, or leave it out"
+        )
+    chosen, points = stages.choices(rule, "validation")
+    return calibrate(
+        chosen,
+        points,
+        part.performance,
+        part.cost_usd,
+        strongest=strongest,
+        setting=rule.setting,
+    )
+
+
+def _baseline(
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
+) -> tuple[Baseline, tuple[str, ...]]:
+    """What the pipeline does now, at every setting that a call may name; and notes on it."""
+    shares: dict[str, ShareCurve] = {}
+    for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
+        rule = stages.rule(name)
+        chosen, points = stages.choices(rule, "validation")
+        shares[rule.setting] = share_curve(chosen, points, strongest)
+    probes, notes = _probes(stages.full.stage)
+    n_queries = len(stages.full.part("validation").rows)
+    return Baseline(models[strongest], n_queries, shares, probes), notes
+
+
+def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
+    """What the stage says of PROBES; none where its encoder cannot be asked now, and a note."""
+    try:
+        scores, costs = stage.scorer(stage.encode(PROBES))
+    except EquiRouterError as error:
+        return (), (f"kept without probes, as the encoder could not be asked: {error}",)
+    rows = zip(PROBES, scores.tolist(), costs.tolist(), strict=True)
+    return tuple(Probe(query, tuple(said), tuple(cost)) for query, said, cost in rows), ()

@@ -1,0 +1,205 @@
+"""A model joins a trained pipeline, from outcomes on some dozens of queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.cost import CostPredictor, ModelPrice
+from equirouter.cost.prices import Price, price_of
+from equirouter.cost.pricetable import shipped_prices
+from equirouter.cost.pricing import counted, input_share, price_that_explains
+from equirouter.data.outcomes import Outcomes
+from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.errors import ConfigError, DataError
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.pipeline.record import ValidationRecord
+from equirouter.pipeline.stage import Stage
+from equirouter.progress import Progress, silent
+from equirouter.routers import Router
+from equirouter.routers.joining import LEAST_LABELS, Labelled
+from equirouter.routers.scale import LogisticScale
+from equirouter.training.pool import (
+    Pool,
+    at_prices,
+    calibrated_again,
+    kept_record,
+    stages_of,
+    strongest_of,
+)
+
+__all__ = ["Joined", "with_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A pipeline with one more model, and what that model was learned from.
+
+    n_labels: queries with a known outcome. performance: its estimated mean on the validation
+    queries. follows: by the names of the other models, how far its
+    performance is taken for theirs; the shares and that of a constant sum to 1.
+    """
+
+    pipeline: RoutingPipeline
+    n_labels: int
+    performance: float
+    follows: dict[str, float]
+
+
+def with_model(
+    pipeline: RoutingPipeline,
+    outcomes: Outcomes,
+    model: str,
+    *,
+    price: Price | None = None,
+    quality: float | None = None,
+    cache: EmbeddingCache | None = None,
+    progress: Progress = silent,
+) -> Joined:
+    """The pipeline with one more model, learned from the queries of a table that have its outcome.
+
+    Of the router and the cost model only what belongs to the new model is fitted (see
+    Router.with_added). Its outcomes on the validation queries, which operating points need, are not
+    known: the estimates stand for them. price: where the table's costs and tokens do not tell it.
+    quality: the target for calls that name none, where another one is wanted.
+    Raises ConfigError for a model that is there already or that the table does not have, for a
+    router that cannot take one in, and where no price can be said but is needed; DataError for too
+    few outcomes; PipelineError without validation queries; MissingExtraError without onnx.
+    """
+    record = kept_record(pipeline)
+    if model in pipeline.models:
+        raise ConfigError(
+            f"the pipeline has {model!r} already; take it out first (models remove), or name "
+            "another"
+        )
+    table = _labelled(outcomes, model, record, tokens=_learns_tokens(pipeline))
+    own = _price(table, model, price, tokens=_learns_tokens(pipeline))
+    prices = (*pipeline.prices, own)
+    stages, estimates, follows = [], [], []
+    for stage, unlabelled in zip(stages_of(pipeline), _seen(record), strict=False):
+        images = table.images if stage.encoder.accepts_images else None
+        seen = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
+        router, weights, estimate = _router(stage, seen, table.performance[:, 0], unlabelled)
+        cost_model = stage.cost_model.with_added(seen, _amounts(stage.cost_model, table))
+        stages.append(at_prices(stage, prices, router, cost_model))
+        estimates.append(estimate)
+        follows.append(weights)
+    after = _with_column(record, stages[0], estimates[0])
+    pool = Pool(prices, after, _strongest(pipeline, record, after))
+    note = f"added {model} from {table.n_queries} labelled queries; its outcomes on the validation "
+    note += "queries are estimates"
+    made = calibrated_again(pipeline, stages, pool, quality=quality, note=note)
+    shares = zip(pipeline.models, np.maximum(follows[0], 0.0).tolist(), strict=True)
+    return Joined(made, table.n_queries, float(after.performance[:, -1].mean()), dict(shares))
+
+
+def _learns_tokens(pipeline: RoutingPipeline) -> bool:
+    return pipeline.stage.cost_model.predicts == "tokens"
+
+
+def _seen(record: ValidationRecord) -> list[Float32Array]:
+    """The validation queries as the stages see them."""
+    return [each for each in (record.embeddings, record.early) if each is not None]
+
+
+def _labelled(
+    outcomes: Outcomes, model: str, record: ValidationRecord, *, tokens: bool
+) -> Outcomes:
+    """The rows and the one column with the outcomes of the model, nothing unknown in them."""
+    if model not in outcomes.models:
+        raise ConfigError(
+            f"{outcomes.name} has no model {model!r}; its models are {', '.join(outcomes.models)}"
+        )
+    table = outcomes.with_models([model])
+    needed = [table.performance, table.cost_usd]
+    if tokens:
+        if table.tokens is None:
+            raise DataError(
+                f"{outcomes.name} has no input_tokens and output_tokens, and the pipeline predicts "
+                "tokens: add the two columns"
+            )
+        needed += table.tokens
+    known = np.all([np.isfinite(array[:, 0]) for array in needed], axis=0)
+    if known.sum() < LEAST_LABELS:
+        raise DataError(
+            f"{outcomes.name}: {int(known.sum())} queries have the whole outcome of {model!r}; at "
+            f"least {LEAST_LABELS} are needed, and 50 are a good start (models plan)"
+        )
+    table = table.take(known)
+    low, high = float(record.performance.min()), float(record.performance.max())
+    found = (float(table.performance.min()), float(table.performance.max()))
+    if found[0] < low - (high - low) or found[1] > high + (high - low):
+        raise DataError(
+            f"{outcomes.name}: the performance of {model!r} goes from {found[0]:g} to "
+            f"{found[1]:g}, that of the other models from {low:g} to {high:g}: give it on their "
+            "scale"
+        )
+    return table
+
+
+def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) -> ModelPrice:
+    """The price of the new model, in its outcomes and now."""
+    published = tuple(
+        known for known in (price_of(model), shipped_prices().get(model)) if known is not None
+    )
+    costs = table.cost_usd[:, 0]
+    if not tokens:
+        known = price or (published[0] if published else None)
+        return ModelPrice(model, known, known, input_share(counted(table.texts), costs, known))
+    if price is None and table.tokens is not None:
+        given, said = (side[:, 0] for side in table.tokens)
+        price = price_that_explains((given, said), costs, published)
+    if price is None:
+        raise ConfigError(
+            f"no price explains what the calls of {model!r} cost from their tokens: state it "
+            "(--input, --output)"
+        )
+    return ModelPrice(model, price, price)
+
+
+def _router(
+    stage: Stage, seen: Float32Array, labels: FloatArray, unlabelled: Float32Array
+) -> tuple[Router, FloatArray, FloatArray]:
+    scale = stage.scale if isinstance(stage.scale, LogisticScale) else None
+    labelled = Labelled(seen, labels, unlabelled, scale)
+    router, found, estimates = stage.router.with_added(labelled)
+    return router, found.weights, estimates
+
+
+def _amounts(cost_model: CostPredictor, table: Outcomes) -> FloatArray:
+    """What the cost model learns of the labelled calls, (n, per_model)."""
+    if cost_model.predicts == "cost_usd" or table.tokens is None:
+        return table.cost_usd
+    return np.hstack(table.tokens)
+
+
+def _with_column(
+    record: ValidationRecord, stage: Stage, performance: FloatArray
+) -> ValidationRecord:
+    """The validation queries with what is estimated of the new model, as the last column."""
+    low, high = float(record.performance.min()), float(record.performance.max())
+    model = stage.cost_model
+    amounts = model.amounts(record.embeddings)
+    columns: IntArray = np.arange(1, model.per_model + 1) * model.n_models - 1
+    own = amounts[:, columns]
+    if record.tokens is None:
+        cost_usd, tokens = own, None
+    else:
+        cost_usd = np.asarray(model.usd(amounts), dtype=np.float64)[:, -1:]
+        given, said = record.tokens
+        tokens = (np.hstack([given, own[:, :1]]), np.hstack([said, own[:, 1:]]))
+    return replace(
+        record,
+        performance=np.hstack([record.performance, np.clip(performance, low, high)[:, None]]),
+        cost_usd=np.hstack([record.cost_usd, cost_usd]),
+        tokens=tokens,
+        estimated=np.append(record.estimated, True),
+    )
+
+
+def _strongest(pipeline: RoutingPipeline, before: ValidationRecord, after: ValidationRecord) -> int:
+    """The column of the strongest model: the one that was, or the new one if it is above."""
+    best, new = strongest_of(pipeline, before), after.performance.shape[1] - 1
+    mean: Sequence[float] = after.performance.mean(axis=0).tolist()
+    return new if mean[new] > mean[best] else best

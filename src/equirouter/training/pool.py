@@ -1,0 +1,337 @@
+"""A pipeline whose pool changes: other prices, a model less; nothing is trained again."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.cost import CostPredictor, ModelPrice
+from equirouter.cost.fit import FittedCosts
+from equirouter.cost.prices import Price, costs_usd
+from equirouter.cost.pricetable import price_to
+from equirouter.errors import ConfigError, PipelineError
+from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
+from equirouter.pipeline.record import ValidationRecord
+from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.stage import Stage
+from equirouter.policy.constraints import ModelFacts
+from equirouter.routers import Router
+from equirouter.training.calibrating import calibrated
+from equirouter.training.protocol import Part, calibration_for, cross_fitted
+from equirouter.training.stages import FittedStage, certainty_of, join_stages
+
+__all__ = [
+    "Pool",
+    "at_prices",
+    "best_of",
+    "calibrated_again",
+    "cost_factor",
+    "costs_now",
+    "described_models",
+    "kept_record",
+    "model_column",
+    "repriced",
+    "stages_of",
+    "strongest_of",
+    "without",
+]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a changed pool is made of.
+
+    prices: a ModelPrice per model, in the order of the columns of all else. record: the validation
+    queries with the outcomes of these models, costs as they were paid. strongest: a column.
+    """
+
+    prices: tuple[ModelPrice, ...]
+    record: ValidationRecord
+    strongest: int
+
+
+def repriced(
+    pipeline: RoutingPipeline,
+    prices: Mapping[str, Price],
+    *,
+    was: Mapping[str, Price] | None = None,
+    quality: float | None = None,
+) -> RoutingPipeline:
+    """The pipeline at other prices of some of its models: costs and operating points follow.
+
+    prices: by name, what they are now. was: by name, what they were in the outcomes that the
+    pipeline learned from, where that is not known. quality: the target for calls that name none,
+    where another one is wanted.
+    Raises ConfigError for a model that the pipeline does not have, where a price does not say what
+    calls cost (ModelPrice.factor), and where the quality cannot be promised any more; PipelineError
+    without validation queries.
+    """
+    record = kept_record(pipeline)
+    found = list(pipeline.prices)
+    for name, price in {**dict.fromkeys(was or {}), **prices}.items():
+        column = model_column(pipeline, name)
+        trained = (was or {}).get(name, found[column].trained)
+        now = found[column].now if price is None else price
+        found[column] = replace(found[column], trained=trained, now=now)
+    pool = Pool(tuple(found), record, strongest_of(pipeline, record))
+    stages = [
+        at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
+        for stage in stages_of(pipeline)
+    ]
+    return calibrated_again(
+        pipeline, stages, pool, quality=quality, note=f"prices changed: {', '.join(sorted(prices))}"
+    )
+
+
+def without(
+    pipeline: RoutingPipeline, model: str, *, quality: float | None = None
+) -> RoutingPipeline:
+    """The pipeline without one of its models; the others are scored as they were.
+
+    Raises ConfigError for a model that it does not have, for a router that cannot go on without one
+    (Router.with_models), for the last two models, and where the quality cannot be promised any
+    more; PipelineError without validation queries; MissingExtraError without onnx.
+    """
+    record = kept_record(pipeline)
+    out = model_column(pipeline, model)
+    if len(pipeline.models) == 2:
+        raise ConfigError(f"without {model!r} there is one model left, and nothing to decide")
+    columns = np.delete(np.arange(len(pipeline.models)), out)
+    left = ValidationRecord(
+        record.embeddings,
+        record.early,
+        record.performance[:, columns],
+        record.cost_usd[:, columns],
+        None if record.tokens is None else _at(record.tokens, columns),
+        record.estimated[columns],
+    )
+    before = strongest_of(pipeline, record)
+    strongest = int(np.flatnonzero(columns == before)[0]) if before != out else best_of(left)
+    prices = tuple(pipeline.prices[column] for column in columns.tolist())
+    pool = Pool(prices, left, strongest)
+    stages = [
+        at_prices(
+            stage,
+            prices,
+            stage.router.with_models(columns),
+            stage.cost_model.with_models(columns),
+        )
+        for stage in stages_of(pipeline)
+    ]
+    return calibrated_again(pipeline, stages, pool, quality=quality, note=f"without {model}")
+
+
+def calibrated_again(
+    pipeline: RoutingPipeline,
+    stages: Sequence[Stage],
+    pool: Pool,
+    *,
+    quality: float | None,
+    note: str,
+) -> RoutingPipeline:
+    """A pipeline of these stages (the full one, and a cheap one if there is one) for a pool.
+
+    Scales, thresholds, operating points and baseline are found anew on the validation queries. What
+    was measured on the test part was measured before, so it is left out. note: what has changed, to
+    be kept.
+    """
+    seed = int(pipeline.provenance.split.get("seed", 0))
+    seen = (pool.record.embeddings, pool.record.early)
+    fitted = [
+        _fitted(stage, pool, embeddings, seed)
+        for stage, embeddings in zip(stages, seen, strict=False)
+        if embeddings is not None
+    ]
+    joined = join_stages(fitted, pipeline.policy, zone=pipeline.zones is not None)
+    models = tuple(price.model for price in pool.prices)
+    calibration, baseline, notes = calibrated(joined, pipeline.policy, models, pool.strongest)
+    target = pipeline.quality if quality is None else quality
+    try:
+        calibration.operating_point(target, pipeline.confidence)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}. After this change ({note}) calls that name no target could not be decided: "
+            "give --quality, a target that can be promised"
+        ) from error
+    facts: dict[str, ModelFacts] = {
+        model: known for model, known in pipeline.model_facts.items() if model in models
+    }
+    return RoutingPipeline(
+        stage=joined.full.stage,
+        early_exit=joined.early_exit,
+        models=models,
+        calibration=calibration,
+        policy=pipeline.policy,
+        quality=target,
+        confidence=pipeline.confidence,
+        when_nothing_fits=pipeline.when_nothing_fits,
+        ood=pipeline.ood,
+        provenance=_changed(pipeline.provenance, (note, *notes)),
+        model_facts=facts,
+        baseline=baseline,
+        prices=pool.prices,
+        record=pool.record,
+        zones=joined.zones,
+    )
+
+
+def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
+    """What is known of each model, as JSON can hold it.
+
+    performance and cost_usd: means on the validation queries, costs at the prices of now, None
+    without them; estimated: whether they are (ValidationRecord). strongest, cheapest: by these.
+    price, trained_price: see ModelPrice.
+    """
+    record = pipeline.record
+    costs = None if record is None else costs_now(record, pipeline.prices).mean(axis=0)
+    strongest = None if record is None else strongest_of(pipeline, record)
+    rows = []
+    for column, price in enumerate(pipeline.prices):
+        rows.append(
+            {
+                "model": price.model,
+                "performance": None
+                if record is None
+                else float(record.performance[:, column].mean()),
+                "cost_usd": None if costs is None else float(costs[column]),
+                "estimated": record is not None and bool(record.estimated[column]),
+                "strongest": column == strongest,
+                "cheapest": costs is not None and column == int(costs.argmin()),
+                "price": None if price.now is None else price_to(price.now),
+                "trained_price": None if price.trained is None else price_to(price.trained),
+                "input_cost_share": price.input_share,
+            }
+        )
+    return rows
+
+
+def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, float]:
+    """What a model's calls cost now, as a share of what they cost in training; from, to.
+
+    On the validation queries where tokens are known, and exact then; else ModelPrice.factor and its
+    range. Raises ConfigError and PipelineError as `repriced`.
+    """
+    column, record = model_column(pipeline, model), kept_record(pipeline)
+    price = pipeline.prices[column]
+    if record.tokens is None:
+        return (price.factor(), *price.factor_range())
+    now = costs_now(record, pipeline.prices)[:, column].sum()
+    paid = record.cost_usd[:, column].sum()
+    factor = float(now / paid) if paid > 0 else 1.0
+    return factor, factor, factor
+
+
+def model_column(pipeline: RoutingPipeline, model: str) -> int:
+    """The column of a model. Raises ConfigError, with the names there are."""
+    if model not in pipeline.models:
+        raise ConfigError(
+            f"the pipeline has no model {model!r}; its models are {', '.join(pipeline.models)}"
+        )
+    return pipeline.models.index(model)
+
+
+def _at(tokens: tuple[FloatArray, FloatArray], columns: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Both arrays at these columns."""
+    return tokens[0][:, columns], tokens[1][:, columns]
+
+
+def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatArray:
+    """What the calls of the record would cost at the prices of now, USD (V, K).
+
+    Where tokens are known, what was paid less what the tokens cost then, plus what they cost now.
+    Calls of unknown tokens become dearer by what those of the same model do whose tokens are known;
+    where there is none of these, and without tokens, by the factor of the price.
+    """
+    found = record.cost_usd.copy()
+    for column, price in enumerate(prices):
+        if price.now == price.trained:
+            continue
+        known = np.zeros(len(found), dtype=bool)
+        factor = None
+        if record.tokens is not None and price.trained is not None and price.now is not None:
+            given, said = (side[:, column] for side in record.tokens)
+            known = np.isfinite(given) & np.isfinite(said)
+            then, now = (
+                costs_usd(each, given[known], said[known]) for each in (price.trained, price.now)
+            )
+            paid = found[known, column]
+            found[known, column] = np.maximum(paid - then + now, 0.0)
+            factor = found[known, column].sum() / paid.sum() if paid.sum() > 0 else None
+        if not known.all():
+            found[~known, column] *= price.factor() if factor is None else factor
+    return found
+
+
+def _fitted(stage: Stage, pool: Pool, embeddings: Float32Array, seed: int) -> FittedStage:
+    """The stage on the validation queries, with its scale found anew."""
+    n = len(embeddings)
+    nothing = np.zeros((n, 0), dtype=np.float32)
+    part = Part(
+        rows=np.arange(n),
+        embeddings=embeddings,
+        tasks=nothing,
+        noise=nothing,
+        performance=pool.record.performance,
+        cost_usd=costs_now(pool.record, pool.prices),
+        predicted_cost_usd=stage.cost_model.predict(embeddings),
+    )
+    held_out = cross_fitted(stage.router, part, seed)
+    scale, certainty = calibration_for(stage.router, part), certainty_of(held_out, part)
+    return FittedStage(
+        replace(stage, scale=scale, certainty=certainty),
+        {"validation": part},
+        FittedCosts(stage.cost_model, pool.prices),
+        held_out,
+    )
+
+
+def at_prices(
+    stage: Stage, prices: tuple[ModelPrice, ...], router: Router, cost_model: CostPredictor
+) -> Stage:
+    """The stage with another router and cost model; raises where a price does not say the cost."""
+    cost_model.set_prices(prices)
+    scorer = (
+        Scorer(stage.scorer.graph, router, cost_model)  # amounts are the same at any price
+        if router is stage.router
+        else Scorer.of(router, cost_model)
+    )
+    return replace(stage, router=router, cost_model=cost_model, scorer=scorer)
+
+
+def stages_of(pipeline: RoutingPipeline) -> list[Stage]:
+    """The full stage, and the cheap one if there is one."""
+    first = pipeline.early_exit
+    return [pipeline.stage, *([] if first is None else [first.stage])]
+
+
+def kept_record(pipeline: RoutingPipeline) -> ValidationRecord:
+    """The validation queries of a pipeline. Raises PipelineError where it keeps none."""
+    if pipeline.record is None:
+        raise PipelineError(
+            "the pipeline keeps no validation queries, so its operating points cannot be found "
+            "anew after a change (it was saved before they were kept): train it again"
+        )
+    return pipeline.record
+
+
+def strongest_of(pipeline: RoutingPipeline, record: ValidationRecord) -> int:
+    """The column of the model that a quality is a share of."""
+    if pipeline.baseline is None:
+        return best_of(record)
+    return model_column(pipeline, pipeline.baseline.strongest)
+
+
+def best_of(record: ValidationRecord) -> int:
+    """Highest mean performance on the validation queries; of equal ones the cheaper."""
+    order = np.lexsort((record.cost_usd.mean(axis=0), -record.performance.mean(axis=0)))
+    return int(order[0])
+
+
+def _changed(before: Provenance, notes: tuple[str, ...]) -> Provenance:
+    """Where the pipeline comes from, and what was changed since; the test was of before."""
+    said = f"changed after training: {notes[0]}; test metrics are of before, and left out"
+    kept = [*before.data.get("notes", []), said, *notes[1:]]
+    return Provenance({**before.data, "notes": kept}, before.split, {})

@@ -1,0 +1,366 @@
+"""A pipeline in memory, saved, and loaded again: the same decisions, bit for bit."""
+
+import dataclasses
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from safetensors.numpy import save as save_arrays
+
+from equirouter.arrays import Float32Array
+from equirouter.cost.prices import Price
+from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.registry import ENCODERS
+from equirouter.training.fit import fit_pipeline
+from tests.toys import HashingEncoder, LearningEncoder, make_table
+
+QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
+CONTROLS: tuple[dict[str, Any], ...] = (
+    {},
+    {"budget_usd": 0.002},
+    {"budget_usd": 1e-9},
+    {"quality": 0.2},
+    {"lambda_": 50.0},
+)
+
+
+@pytest.fixture(scope="module", params=["equirouter:epochs=2", "mlp:epochs=2", "knn:k=5"])
+def made(request: pytest.FixtureRequest) -> RoutingPipeline:
+    return fit_pipeline(make_table(), HashingEncoder(), router=request.param, quality=0.2)
+
+
+@pytest.fixture(scope="module")
+def folder(made: RoutingPipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made.save(tmp_path_factory.mktemp("pipeline"))
+
+
+def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder: Path) -> None:
+    loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    for control in CONTROLS:
+        assert loaded.decide_many(QUERIES, **control) == made.decide_many(QUERIES, **control)
+    embeddings = HashingEncoder().encode(make_table().texts)
+    np.testing.assert_array_equal(
+        loaded.stage.router.predict(embeddings), made.stage.router.predict(embeddings)
+    )
+    assert (loaded.models, loaded.quality, loaded.policy) == (made.models, 0.2, made.policy)
+    assert loaded.calibration == made.calibration
+    assert loaded.provenance.test_metrics == json.loads(
+        json.dumps(made.provenance.test_metrics, allow_nan=False)
+    )
+
+
+def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) -> None:
+    plain = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
+    sure = fit_pipeline(
+        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99
+    )
+    loaded = RoutingPipeline.load(sure.save(tmp_path), encoder=HashingEncoder())
+    assert (plain.confidence, loaded.confidence) == (None, 0.99)
+    decision = loaded.decide(QUERIES[0], quality=0.6)
+    assert decision.value == sure.calibration.operating_point(0.6, 0.99).value
+    assert decision.value < plain.decide(QUERIES[0], quality=0.6).value  # lambda: less is dearer
+
+
+def test_saving_what_was_loaded_gives_the_same_files(folder: Path, tmp_path: Path) -> None:
+    again = RoutingPipeline.load(folder, encoder=HashingEncoder()).save(tmp_path)
+    for name in ("pipeline.json", "weights.safetensors"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_what_it_did_when_it_was_made_is_kept(made: RoutingPipeline, folder: Path) -> None:
+    baseline = RoutingPipeline.load(folder, encoder=HashingEncoder()).baseline
+    assert baseline is not None
+    assert baseline == made.baseline
+    assert baseline.strongest == "large"
+    assert set(baseline.strongest_share) == {"budget_usd", "lambda"}
+    # without a limit the dearest, best model is chosen most; a tiny budget never buys it
+    assert baseline.expected_share("budget_usd", 1.0) == pytest.approx(
+        max(baseline.strongest_share["budget_usd"].share)
+    )
+    assert baseline.expected_share("budget_usd", 1e-9) == 0.0
+    for probe in baseline.probes:
+        said = made.decide(probe.query, budget_usd=1.0)  # a budget reads the scores as they are
+        assert tuple(said.scores.values()) == probe.scores
+        assert tuple(said.predicted_costs_usd.values()) == probe.predicted_cost_usd
+    assert len(baseline.probes) == len({probe.query for probe in baseline.probes}) > 3
+
+
+def test_a_pipeline_whose_encoder_cannot_be_asked_has_no_probes() -> None:
+    class Closed(HashingEncoder):
+        def embed(self, *_: object) -> Float32Array:
+            raise DataError("the endpoint is down")
+
+    table = make_table()
+    made = fit_pipeline(
+        table,
+        Closed(),
+        router="knn:k=5",
+        quality=0.2,
+        embeddings=HashingEncoder().encode(table.texts),
+    )
+    assert made.baseline is not None
+    assert made.baseline.probes == ()
+    assert any("endpoint is down" in note for note in made.provenance.data["notes"])
+
+
+def test_a_pipeline_of_before_baselines_is_read(made: RoutingPipeline, tmp_path: Path) -> None:
+    file = made.save(tmp_path) / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    del described["baseline"]
+    file.write_text(json.dumps(described | {"schema": 4}), "utf-8")
+    assert RoutingPipeline.load(tmp_path, encoder=HashingEncoder()).baseline is None
+
+
+def test_a_pipeline_of_before_changing_prices_decides_as_it_did(
+    made: RoutingPipeline, tmp_path: Path
+) -> None:
+    """Before schema 6: other names of the cost model's arrays, no validation queries."""
+    file = made.save(tmp_path) / "pipeline.json"
+    described = json.loads(file.read_text("utf-8"))
+    del described["cost_model"]["predicts"]
+    for model in described["models"]:
+        del model["trained_price"], model["input_cost_share"]
+        model["price"] = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+    arrays = {
+        re.sub(r"^cost\.(mean|spread|lowest)_$", r"cost.\1_usd_", name): array
+        for name, array in load_file(tmp_path / "weights.safetensors").items()
+        if not name.startswith("validation.")
+    }
+    assert "cost.mean_usd_" in arrays
+    weights = save_arrays(arrays)
+    (tmp_path / "weights.safetensors").write_bytes(weights)
+    described |= {"schema": 5, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    file.write_text(json.dumps(described), "utf-8")
+    loaded = RoutingPipeline.load(tmp_path, encoder=HashingEncoder())
+    for control in CONTROLS:
+        assert loaded.decide_many(QUERIES, **control) == made.decide_many(QUERIES, **control)
+    assert loaded.record is None
+    assert loaded.prices[0].now == loaded.prices[0].trained == Price(1.0, 2.0)
+
+
+def test_the_validation_queries_are_kept(made: RoutingPipeline, folder: Path) -> None:
+    record = RoutingPipeline.load(folder, encoder=HashingEncoder()).record
+    assert record is not None
+    assert made.record is not None
+    assert made.calibration.n_queries == len(record.performance)
+    assert record.performance.mean(axis=0)[2] == made.calibration.strongest_performance
+    assert record.cost_usd.tobytes() == made.record.cost_usd.tobytes()
+    assert record.embeddings.shape == (len(record.performance), 32)
+    assert record.early is None
+    assert record.tokens is None
+
+
+def test_a_pipeline_of_schema_2_decides_as_it_did(made: RoutingPipeline, tmp_path: Path) -> None:
+    """Scores that estimate performance are taken as they are, those that rank by lines."""
+    folder = made.save(tmp_path)
+    text = (folder / "pipeline.json").read_text("utf-8")
+    described = json.loads(text)
+    described["schema"] = 2
+    for name in ("lowest", "highest"):
+        del described["policy"]["calibration"][name]
+    lines = {"slope": [1.0] * 3, "centre": [0.0] * 3, "level": [0.5] * 3, "lowest": 0, "highest": 1}
+    for name in ("certainty", "familiar_within"):  # since schema 8
+        del described[name]
+    ranks = made.stage.router.scores_are == "ranking"
+    described["scale"] = lines if ranks else None
+    (folder / "pipeline.json").write_text(json.dumps(described), "utf-8")
+    loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    before = made.decide(QUERIES[0], budget_usd=1.0)  # a budget reads the scores as they are
+    assert loaded.decide(QUERIES[0], budget_usd=1.0) == dataclasses.replace(
+        before, confidence=None, far=None
+    )
+    raw = np.array(list(before.scores.values()))
+    found = list(loaded.decide(QUERIES[0], lambda_=1.0).scores.values())
+    expected = np.clip(0.5 + raw - raw.mean(), 0, 1) if ranks else raw
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+DECIDE = """
+import sys
+from equirouter.registry import ENCODERS
+ENCODERS._paths["toy"] = "tests.toys:HashingEncoder"
+from equirouter.pipeline.pipeline import RoutingPipeline
+decision = RoutingPipeline.load(sys.argv[1]).decide(sys.argv[2])
+unwanted = {"torch", "sklearn", "pandas", "onnx", "pyarrow", "equirouter.evaluation"}
+print(decision.model, sorted(unwanted & set(sys.modules)))
+"""
+
+
+def test_deciding_in_a_new_process_loads_no_torch(made: RoutingPipeline, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DECIDE, str(folder), QUERIES[2]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{made.decide(QUERIES[2]).model} []\n"
+
+
+def test_fallbacks_and_fit_follow_from_scores_and_costs(made: RoutingPipeline) -> None:
+    decision = made.decide(QUERIES[1], budget_usd=0.002)
+    costs, scores = decision.predicted_costs_usd, decision.scores
+    affordable = [model for model in made.models if costs[model] <= 0.002]
+    by_score = sorted(affordable, key=lambda model: (-scores[model], costs[model]))
+    assert [decision.model, *decision.fallbacks] == by_score
+    assert decision.fits
+    over = made.decide(QUERIES[1], budget_usd=1e-9)
+    assert (over.model, over.fits, over.fallbacks) == (min(costs, key=costs.__getitem__), False, ())
+
+
+def test_a_share_of_nothing_is_not_promised() -> None:
+    table = make_table()
+    free = np.array(table.cost_usd)
+    free[:, 2] = 0.0
+    nothing = dataclasses.replace(table, performance=np.zeros(free.shape))
+    for wrong, words in (
+        (dataclasses.replace(table, cost_usd=free), "strongest model cost nothing on the 12"),
+        (nothing, "mean performance of 0 on the 12"),
+    ):
+        with pytest.raises(DataError, match=words):
+            fit_pipeline(wrong, HashingEncoder(), router="linear", quality=0.2, resamples=0)
+
+
+def test_no_query_gives_no_decision(made: RoutingPipeline) -> None:
+    assert made.decide_many([]) == []
+
+
+def test_a_calibrated_budget_of_zero_takes_what_costs_nothing() -> None:
+    table = make_table(incomplete=0)
+    costs = np.array(table.cost_usd)
+    costs *= np.array([0.0, 0.01, 1.0])  # the grid of budgets has one point below 0.00001 USD: 0
+    free = dataclasses.replace(table, cost_usd=costs)
+    made = fit_pipeline(free, HashingEncoder(), router="knn:k=5", policy="budget", quality=0.01)
+    decision = made.decide("easy task1 query")
+    assert (decision.model, decision.fits) == ("small", True)
+    assert decision.value < 1e-12
+
+
+@pytest.mark.parametrize("query", ["", " \n", "\ud800"])
+def test_a_query_without_text_is_refused(query: str, made: RoutingPipeline) -> None:
+    with pytest.raises(DataError, match="text 0 is"):
+        made.decide(query)
+
+
+def test_one_control_at_a_time(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="budget_usd and lambda exclude each other"):
+        made.decide("x", budget_usd=1.0, lambda_=1.0)
+
+
+def test_another_encoder_is_refused(folder: Path) -> None:
+    with pytest.raises(PipelineError, match="has fingerprint toy-other-32"):
+        RoutingPipeline.load(folder, encoder=HashingEncoder(salt="other"))
+
+
+def test_an_encoder_of_another_name_is_refused_by_its_name(folder: Path) -> None:
+    class Named(HashingEncoder):
+        name = "named"
+
+    with pytest.raises(PipelineError, match="encoder toy, and named is to show it the queries"):
+        RoutingPipeline.load(folder, encoder=Named())
+
+
+def test_many_embeddings_are_decided_as_each_query_alone(made: RoutingPipeline) -> None:
+    texts = [f"{text} {number}" for number in range(300) for text in QUERIES]
+    embeddings = HashingEncoder().encode(texts)
+    for control in CONTROLS:
+        choices = made.decide_many(embeddings=embeddings, **control)
+        for row in range(0, len(texts), 97):
+            decision = made.decide(texts[row], **control)
+            assert choices.models[choices.chosen[row]] == decision.model
+            assert float(choices.predicted_cost_usd[row]) == decision.predicted_cost_usd
+            assert (bool(choices.fits[row]), choices.value) == (decision.fits, decision.value)
+        again = made.decide_many(embeddings=embeddings[:5], **control)
+        np.testing.assert_array_equal(again.chosen, choices.chosen[:5])
+        np.testing.assert_array_equal(again.predicted_cost_usd, choices.predicted_cost_usd[:5])
+
+
+def test_embeddings_are_refused_where_nothing_fits_and_that_is_asked() -> None:
+    made = fit_pipeline(
+        make_table(),
+        HashingEncoder(),
+        router="mlp:epochs=2",
+        quality=0.2,
+        when_nothing_fits="refuse",
+    )
+    choices = made.decide_many(embeddings=HashingEncoder().encode(QUERIES), budget_usd=1e-9)
+    assert choices.chosen.tolist() == [-1] * len(QUERIES)
+    assert np.isnan(choices.predicted_cost_usd).all()
+    assert not choices.fits.any()
+
+
+def test_embeddings_of_another_width_are_refused(made: RoutingPipeline) -> None:
+    with pytest.raises(DataError, match=r"shape \(2, 3\): expected \(n_queries, 32\)"):
+        made.decide_many(embeddings=np.zeros((2, 3), np.float32))
+
+
+def test_decide_many_takes_one_of_the_two(made: RoutingPipeline) -> None:
+    with pytest.raises(ConfigError, match="either queries or embeddings"):
+        made.decide_many()  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The toy encoders by name, as those of another package would be."""
+    paths = {"toy": "tests.toys:HashingEncoder", "learning": "tests.toys:LearningEncoder"}
+    monkeypatch.setattr(ENCODERS, "_paths", ENCODERS._paths | paths)
+
+
+@pytest.mark.usefixtures("known")
+def test_early_exit_decides_where_it_is_sure_and_asks_where_not(tmp_path: Path) -> None:
+    full, cheap = HashingEncoder(), HashingEncoder(salt="cheap")
+    made = fit_pipeline(make_table(), full, router="knn:k=5", quality=0.2, early_exit=cheap)
+    assert made.early_exit is not None
+    made.early_exit.thresholds["lambda"] = 0.1  # type: ignore[index]
+    first, second = (
+        RoutingPipeline(
+            stage=stage, models=made.models, calibration=made.calibration, policy=made.policy
+        )
+        for stage in (made.early_exit.stage, made.stage)
+    )
+    queries = make_table().texts
+    left = 0
+    for query, decision in zip(queries, made.decide_many(queries, lambda_=20.0), strict=True):
+        quick = first.decide(query, lambda_=20.0)
+        utility = [quick.scores[m] - 20.0 * quick.predicted_costs_usd[m] for m in made.models]
+        best, next_best, _ = sorted(utility, reverse=True)
+        sure = best - next_best >= 0.1
+        asked = quick if sure else second.decide(query, lambda_=20.0)
+        assert decision == dataclasses.replace(asked, left_early=sure)
+        left += sure
+    assert 0 < left < len(queries)
+
+    loaded = RoutingPipeline.load(made.save(tmp_path))
+    assert loaded.decide_many(queries, lambda_=20.0) == made.decide_many(queries, lambda_=20.0)
+
+
+def test_an_exit_that_never_opens_decides_nothing() -> None:
+    made = fit_pipeline(
+        make_table(),
+        HashingEncoder(),
+        router="knn:k=5",
+        quality=0.2,
+        early_exit=HashingEncoder(salt="cheap"),
+    )
+    assert made.early_exit is not None
+    made.early_exit.thresholds["lambda"] = None  # type: ignore[index]
+    assert not any(d.left_early for d in made.decide_many(QUERIES, lambda_=20.0))
+
+
+@pytest.mark.usefixtures("known")
+def test_what_an_encoder_learned_is_saved_with_the_pipeline(tmp_path: Path) -> None:
+    encoder = LearningEncoder()
+    made = fit_pipeline(make_table(), encoder, router="knn:k=5", quality=0.2)
+    assert len(encoder.seen) == round(0.3 * 120)  # the training part and nothing else
+    loaded = RoutingPipeline.load(made.save(tmp_path))
+    assert loaded.stage.encoder.fingerprint == encoder.fingerprint
+    assert loaded.decide_many(QUERIES) == made.decide_many(QUERIES)

@@ -1,0 +1,286 @@
+"""The dashboard in Chromium, as people use it: by pointer, keyboard and phone."""
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from equirouter.serve.plan.feasible import OVER_BUDGET
+from equirouter.serve.reporting import Logged
+from tests.serve.dashboard_made import COLLAPSED, Made, served
+from tests.serve.records_made import made_record
+from tests.serve.traffic_made import made_traffic
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
+)
+TIMEOUT_MS = 20_000
+TRAFFIC = made_traffic(time.time(), hours=20, n=120)
+BUDGET, TOO_DEAR = next(
+    (one.record.request_id, reason)
+    for one in TRAFFIC
+    if one.record.plan is not None
+    for reason in one.record.plan.removed.values()
+    if reason.startswith(OVER_BUDGET)
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    with sync_playwright() as playwright:
+        # the sandbox does not work as root, where CI runs
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def made() -> Made:
+    return Made(TRAFFIC)
+
+
+@pytest.fixture
+def url(made: Made) -> Iterator[str]:
+    with served(made) as address:
+        yield address
+
+
+def open_page(
+    browser: "Browser", address: str, *, width: int = 1300, scheme: str = "light"
+) -> "Page":
+    """The page, of which every error and every request to elsewhere fails the test."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 860},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(TIMEOUT_MS)
+    page = context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"the page failed: {error}"))
+    page.on("request", lambda one: None if one.url.startswith(address) else pytest.fail(one.url))
+    page.goto(f"{address}/dashboard")
+    return page
+
+
+def shown(page: "Page") -> "Page":
+    page.wait_for_selector(".decisions tbody tr")
+    page.wait_for_selector(".figure")
+    return page
+
+
+def figure(page: "Page", name: str) -> str:
+    return page.locator(".figure", has_text=name).locator(".value").inner_text()
+
+
+def test_figures_and_charts_are_those_of_the_log(browser: "Browser", url: str, made: Made) -> None:
+    page = shown(open_page(browser, url))
+    assert figure(page, "Requests") == "120"
+    cost = sum(one.record.cost_nusd or 0 for one in made.entries) / 1e9
+    assert figure(page, "Spent") == f"${cost:.3f}"
+    page.locator("#share summary").click()
+    calls = page.locator("#share table tbody td").all_inner_texts()
+    answered = sum(one.record.served_model is not None for one in made.entries)
+    assert sum(map(int, calls)) == answered
+    assert page.locator(".decisions tbody tr").count() == 50
+    page.get_by_role("button", name="Show older ones").click()
+    expect(page.locator(".decisions tbody tr")).to_have_count(100, timeout=TIMEOUT_MS)
+
+
+def test_a_mean_spend_stands_beside_what_it_is_aimed_at(
+    browser: "Browser", url: str, made: Made
+) -> None:
+    assert shown(open_page(browser, url)).locator(".figure", has_text="Mean spend").count() == 0
+    made.pacing = {"spend_usd": 0.002, "mean_usd": 0.00213, "requests": 96, "lambda": 40.0}
+    page = shown(open_page(browser, url))
+    assert figure(page, "Mean spend") == "$0.0021"
+    below = page.locator(".figure", has_text="Mean spend").locator(".muted").inner_text()
+    assert below == "aimed at $0.0020, 96 requests"
+
+
+def test_a_decision_opens_by_keyboard_and_says_why(browser: "Browser", url: str) -> None:
+    page = shown(open_page(browser, url))
+    button = page.locator("button.open").first
+    assert button.get_attribute("aria-expanded") == "false"
+    button.focus()
+    page.keyboard.press("Enter")
+    why = page.get_by_role("article", name="Why this model")
+    why.wait_for()
+    assert button.get_attribute("aria-expanded") == "true"
+    assert why.get_by_role("table", name="Models that were weighed").is_visible()
+    assert "answered" in why.inner_text()
+    assert "log_texts" in why.inner_text()
+    request_id = why.locator("dd code").first.inner_text()
+    assert page.url.endswith(f"/{request_id}")  # can be sent to somebody
+    page.keyboard.press("Enter")
+    why.wait_for(state="detached")
+    page.get_by_label("Request id").fill(request_id)
+    page.keyboard.press("Enter")
+    why.wait_for()
+
+
+def test_a_chart_is_read_by_the_arrow_keys(browser: "Browser", url: str) -> None:
+    page = shown(open_page(browser, url))
+    page.locator("#spend svg[role=img]").focus()
+    page.keyboard.press("End")
+    last = page.locator("#spend .says").inner_text()
+    assert re.search(r"\d\d:\d\d–\d\d:\d\d spent \$\S+, always-strongest \$\S+, \d+ requests", last)
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#spend .says").inner_text() != last
+
+
+def test_new_requests_appear_without_a_reload(browser: "Browser", url: str, made: Made) -> None:
+    page = shown(open_page(browser, url))
+    page.wait_for_selector("#live.live")
+    record = replace(made_record("fresh"), started_at=time.time(), requested_model="the new one")
+    made.reports.entries.append(Logged(1000, record))
+    row = page.locator(".decisions tbody tr").first
+    row.get_by_text("the new one").wait_for()
+    page.locator(".figure .value").get_by_text("121").wait_for()
+    page.get_by_role("button", name="Live").click()
+    assert page.get_by_role("button", name="Paused").get_attribute("aria-pressed") == "false"
+    made.reports.entries.append(Logged(1001, replace(record, request_id="later")))
+    page.get_by_role("button", name="Paused").click()  # it was not shown, and is when this goes on
+    expect(page.locator(".decisions tbody tr")).to_have_count(52, timeout=TIMEOUT_MS)
+
+
+def test_the_alarm_is_told(browser: "Browser", url: str, made: Made) -> None:
+    made.collapse = COLLAPSED
+    made.breakers = {**made.breakers, "together": "open"}
+    page = shown(open_page(browser, url))
+    said = page.get_by_role("alert").inner_text()
+    assert "Routing has collapsed for auto" in said
+    assert "68 % of the last 500 requests, 18 % was expected" in said
+    assert "The circuit of together is open" in said
+    assert page.get_by_text("collapsed", exact=True).count() == 1
+    assert page.get_by_text("as expected", exact=True).count() == 1
+    assert page.get_by_text("too few to tell").count() == 1
+    assert page.get_by_text("nothing to compare with").count() == 1
+
+
+def test_what_clients_send_stays_text(browser: "Browser", url: str, made: Made) -> None:
+    evil = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>"
+    record = replace(
+        made_record("evil"),
+        started_at=time.time(),
+        requested_model=evil,
+        session=evil,
+        error=evil,
+        prompt=evil,
+        answer=evil,
+    )
+    made.reports.entries.append(Logged(1000, record, 0.5, evil))
+    page = shown(open_page(browser, url))
+    page.locator("button.open").first.click()
+    why = page.get_by_role("article", name="Why this model")
+    why.get_by_text("Prompt").click()
+    assert why.locator("pre").first.inner_text() == evil
+    assert page.locator(".decisions .asked").first.inner_text() == evil
+    assert page.evaluate("window.harmed") is None
+    assert page.locator("main img").count() == 0
+
+
+def test_the_admin_key_is_asked_for_and_kept_in_the_tab(
+    browser: "Browser", url: str, made: Made
+) -> None:
+    made.key = "eq-admin"
+    page = open_page(browser, url)
+    dialog = page.get_by_role("dialog", name="Admin key")
+    dialog.wait_for()
+    dialog.get_by_label("Key").fill("eq-wrong")
+    page.keyboard.press("Enter")
+    dialog.get_by_text("That is not an admin key").wait_for()
+    dialog.get_by_label("Key").fill("eq-admin")
+    dialog.get_by_role("button", name="Show the dashboard").click()
+    shown(page)
+    assert page.evaluate("localStorage.length") == 0
+    assert page.context.cookies() == []
+    assert "eq-admin" not in page.content()
+    page.reload()
+    shown(page)
+
+
+def test_a_gateway_that_is_gone_is_said_and_found_again(browser: "Browser", made: Made) -> None:
+    with served(made) as address:
+        page = shown(open_page(browser, address))
+        page.wait_for_selector("#live.live")
+    page.wait_for_selector("#live.lost")
+    assert "Reconnecting" in page.locator("#live").inner_text()
+
+
+@pytest.mark.parametrize("width", [390, 820, 1300])
+def test_nothing_is_cut_off_or_squeezed(browser: "Browser", url: str, width: int) -> None:
+    page = shown(open_page(browser, url, width=width, scheme="dark"))
+    page.locator("button.open").first.click()
+    page.get_by_label("Request id").fill(BUDGET)
+    page.keyboard.press("Enter")
+    page.get_by_text(TOO_DEAR).first.wait_for()
+    page.locator("tr.detail .stack").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for part in page.locator(".stack").all():
+        assert part.evaluate("one => one.scrollWidth <= one.parentElement.clientWidth")
+    names = page.locator(".stack .name").all()
+    assert len(names) == 10
+    for name in names:
+        box = name.bounding_box()
+        assert box is not None
+        assert box["height"] < 50  # two lines
+
+
+CONTRAST = """() => {
+  const channel = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const found = parse(getComputedStyle(at).backgroundColor);
+      if (found.length === 3 || found[3] > 0) return found;
+    }
+    return [255, 255, 255];
+  };
+  const pale = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const node = walk.currentNode.parentElement;
+    if (!walk.currentNode.textContent.trim() || !node.checkVisibility()) continue;
+    if (node.closest(".unseen, legend, dialog, noscript, .skip")) continue;
+    const style = getComputedStyle(node);
+    const ink = parse(node instanceof SVGElement ? style.fill : style.color);
+    const [a, b] = [light(ink), light(ground(node))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) pale.push(`${node.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return pale;
+}"""
+NAMELESS = """() => [...document.querySelectorAll(
+  'button, input, summary, a[href], [tabindex="0"], [role="img"]')]
+  .filter((one) => one.checkVisibility() && !(one.textContent.trim() || one.ariaLabel
+    || one.labels?.length || one.getAttribute("aria-labelledby"))).map((one) => one.outerHTML)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_and_controls_have_names(
+    browser: "Browser", url: str, made: Made, scheme: str
+) -> None:
+    made.collapse = COLLAPSED
+    page = shown(open_page(browser, url, scheme=scheme))
+    page.locator("button.open").first.click()
+    page.get_by_role("article", name="Why this model").wait_for()
+    assert page.evaluate(CONTRAST) == []  # WCAG 2.2 AA: 4.5 to 1
+    assert page.evaluate(NAMELESS) == []
+
+
+def test_an_empty_log_says_how_to_begin(browser: "Browser") -> None:
+    with served(Made()) as address:
+        page = open_page(browser, address)
+        page.get_by_text("No requests yet").wait_for()
+        assert f"{address}/v1" in page.locator("#decisions").inner_text()
+        assert figure(page, "Requests") == "0"

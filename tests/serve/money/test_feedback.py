@@ -1,0 +1,96 @@
+"""Feedback: what may be sent, and what becomes of it."""
+
+from typing import Any
+
+import pytest
+
+from equirouter.serve.errors import GatewayError
+from equirouter.serve.money.feedback import Feedback, read_feedback
+from equirouter.serve.money.store.reports import StoreReports
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.records import Key, UserFeedback
+from equirouter.serve.reporting import ModelFeedback
+from tests.serve.stores import record, with_store
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"request_id": "a", "score": 0.25}, UserFeedback("a", 0.25)),
+        ({"request_id": "a", "score": 1, "comment": "fine"}, UserFeedback("a", 1.0, "fine")),
+        ({"request_id": "a", "thumbs": "up"}, UserFeedback("a", 1.0)),
+        ({"request_id": "a", "thumbs": "down", "comment": None}, UserFeedback("a", 0.0)),
+    ],
+)
+def test_what_may_be_sent(document: Any, said: UserFeedback) -> None:
+    assert read_feedback(document) == said
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ([], None),
+        ({"score": 1}, "request_id"),
+        ({"request_id": 7, "score": 1}, "request_id"),
+        ({"request_id": "a"}, "score"),
+        ({"request_id": "a", "score": 1, "thumbs": "up"}, "score"),
+        ({"request_id": "a", "score": 1.01}, "score"),
+        ({"request_id": "a", "score": True}, "score"),
+        ({"request_id": "a", "score": "1"}, "score"),
+        ({"request_id": "a", "score": float("nan")}, "score"),
+        ({"request_id": "a", "thumbs": "sideways"}, "thumbs"),
+        ({"request_id": "a", "thumbs": ["up"]}, "thumbs"),
+        ({"request_id": "a", "score": 1, "comment": "x" * 4001}, "comment"),
+        ({"request_id": "a", "score": 1, "rating": 5}, "rating"),
+    ],
+)
+def test_what_may_not_be_sent(document: Any, field: str | None) -> None:
+    with pytest.raises(GatewayError) as caught:
+        read_feedback(document)
+    assert (caught.value.status, caught.value.param) == (400, field)
+
+
+def test_the_last_word_counts(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        given = Feedback(store)
+        store.log(record("a"))  # not yet written
+        assert await given.give(None, UserFeedback("a", 0.0, "no\0!")) == "small"
+        assert await given.give(None, UserFeedback("a", 0.75)) == "small"
+        store.log(record("b", served_model="large"))
+        await given.give(None, UserFeedback("b", 1.0))
+        found = StoreReports(store.database)
+        start = record().started_at
+        assert await found.feedback(start - 1, start + 1) == [
+            ModelFeedback("large", 1, 1.0),
+            ModelFeedback("small", 1, 0.75),
+        ]
+        logged = await found.one("a")
+        assert logged is not None
+        assert (logged.score, logged.comment) == (0.75, None)
+
+    with_store(store_url, work)
+
+
+def test_feedback_is_on_ones_own_answered_requests(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.feedback._WAITS", (0.0, 0.0))
+
+    async def work(store: Store) -> None:
+        given = Feedback(store)
+        store.log(record("hers", key_id="key_her"))
+        store.log(record("nobody", key_id="key_her", served_model=None, status=502))
+        her, him = Key("key_her", "she"), Key("key_him", "he")
+        admin = Key("key_admin", "admin", is_admin=True)
+        for key, request_id, status in (
+            (him, "hers", 404),
+            (her, "none", 404),
+            (her, "nobody", 409),
+        ):
+            with pytest.raises(GatewayError) as caught:
+                await given.give(key, UserFeedback(request_id, 1.0))
+            assert caught.value.status == status
+        assert await given.give(her, UserFeedback("hers", 1.0)) == "small"
+        assert await given.give(admin, UserFeedback("hers", 0.0)) == "small"
+
+    with_store(store_url, work)

@@ -1,0 +1,133 @@
+"""Budgets and rates as pure decisions: by hand, and as laws."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from equirouter.serve.money.limits import Account, Ask, Refusal, Window, decide, first_day, roll
+
+DAY = 86_400
+JULY_31 = datetime(2027, 7, 31, 23, 59, 59, tzinfo=UTC).timestamp()
+
+
+def account(**values: object) -> dict[str, Account]:
+    return {"k": Account("k", **values)}  # type: ignore[arg-type]
+
+
+def test_first_days() -> None:
+    assert first_day("day", JULY_31) == first_day("day", JULY_31 + 1) - 1
+    first_of_july = datetime(2027, 7, 1, tzinfo=UTC).timestamp()
+    assert first_day("month", JULY_31) == first_of_july // DAY
+    assert first_day("month", JULY_31 + 1) == first_day("day", JULY_31 + 1)
+
+
+def test_a_budget_is_granted_in_the_order_of_asking() -> None:
+    known = account(budget_nusd=100, day=first_day("month", JULY_31), spent_nusd=30)
+    asks = [Ask("k", 50), Ask("k", 30), Ask("k", 20), Ask("k", 1), Ask("other", 0)]
+    assert decide(known, asks, JULY_31) == [
+        None,
+        Refusal("budget", 100, 20, 1.0),  # what is reserved may come back
+        None,
+        Refusal("budget", 100, 0, 1.0),
+        Refusal("unknown"),
+    ]
+    assert (known["k"].reserved_nusd, known["k"].granted) == (70, 2)
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_new_period_begins_with_nothing_spent_and_no_earlier_one_comes_back(period: str) -> None:
+    july = first_day(period, JULY_31)  # type: ignore[arg-type]
+    used_up = {"budget_nusd": 10, "period": period, "spent_nusd": 10, "day": july}
+    assert decide(account(**used_up), [Ask("k", 10)], JULY_31) == [
+        Refusal("budget", 10, 0, 1.0)  # at midnight
+    ]
+    known = account(**used_up)
+    assert decide(known, [Ask("k", 10)], JULY_31 + 1) == [None]
+    assert known["k"].day == first_day(period, JULY_31 + 1)  # type: ignore[arg-type]
+    # The clock jumps back into July: August's account goes on.
+    back = account(**used_up | {"day": known["k"].day})
+    refused = decide(back, [Ask("k", 1)], JULY_31 - 5 * DAY)[0]
+    assert refused is not None
+    assert refused.retry_after is not None
+    assert refused.retry_after > 5 * DAY
+    assert back["k"].day == known["k"].day
+
+
+def test_more_money_is_of_the_period_that_the_request_began_in() -> None:
+    july = ("month", first_day("month", JULY_31))
+    known = account(budget_nusd=10)
+    assert decide(known, [Ask("k", 1, of=july)], JULY_31) == [None]
+    assert decide(known, [Ask("k", 1, of=july)], JULY_31 + 1) == [Refusal("budget")]
+
+
+def test_a_revoked_key_gets_nothing() -> None:
+    assert decide(account(revoked=True), [Ask("k", 0)], 0.0) == [Refusal("revoked")]
+
+
+def test_a_window_slides() -> None:
+    full = Window(minute=10, requests=60)
+    assert roll(full, 10 * 60 + 59.0) == full
+    assert roll(full, 9 * 60.0) == full  # the clock went back
+    ahead = Window(10_000, 60)
+    assert roll(ahead, 10 * 60.0) == full  # the clock had been far ahead
+    known = account(requests_per_minute=60, window=ahead)
+    assert decide(known, [Ask("k", 0)], 10 * 60.0) == [Refusal("requests", 60, 0, 61.0)]
+    assert roll(full, 11 * 60.0) == Window(11, 0, 0, 60, 0)
+    assert roll(full, 12 * 60.0) == Window(12)
+    # Half of the next minute is over: half of the 60 still count.
+    known = account(requests_per_minute=60, window=Window(10, requests=60))
+    answers = decide(known, [Ask("k", 0)] * 31, 11 * 60 + 30.0)
+    assert answers[:30] == [None] * 30
+    assert answers[30] == Refusal("requests", 60, 0, 1.0)  # one of the 60 fades in a second
+
+
+def test_more_tokens_than_a_minute_has_never_fit() -> None:
+    known = account(tokens_per_minute=100)
+    assert decide(known, [Ask("k", 0, tokens=101)], 0.0) == [Refusal("tokens", 100, 100, None)]
+
+
+ASKS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 40), st.floats(0, 90)), max_size=40)
+
+
+@given(ASKS, st.integers(1, 200), st.integers(1, 8), st.integers(1, 100))
+def test_no_limit_is_ever_exceeded(
+    asks: list[tuple[int, int, float]], budget: int, requests: int, tokens: int
+) -> None:
+    known = account(budget_nusd=budget, requests_per_minute=requests, tokens_per_minute=tokens)
+    now, granted = 1_800_000_000.0, []
+    for amount, size, pause in asks:
+        now += pause
+        if decide(known, [Ask("k", amount, size)], now) == [None]:
+            granted.append((now, amount, size))
+    assert sum(amount for _, amount, _ in granted) <= budget
+    for minute in {int(at // 60) for at, _, _ in granted}:
+        within = [size for at, _, size in granted if int(at // 60) == minute]
+        assert len(within) <= requests
+        assert sum(within) <= tokens
+
+
+@settings(max_examples=300)
+@given(
+    st.integers(0, 50),
+    st.integers(0, 50),
+    st.integers(1, 50),
+    st.floats(0, 59.9),
+    st.sampled_from(["requests", "tokens"]),
+)
+def test_who_waits_as_told_is_let_in_and_not_much_sooner(
+    used: int, last: int, limit: int, second: float, what: str
+) -> None:
+    def known() -> dict[str, Account]:
+        window = Window(100, used, used, last, last)
+        return account(**{f"{what}_per_minute": limit, "window": window})
+
+    now = 6000.0 + second
+    refusal = decide(known(), [Ask("k", 0, 1)], now)[0]
+    if refusal is None:
+        return
+    assert refusal.retry_after is not None
+    assert decide(known(), [Ask("k", 0, 1)], now + refusal.retry_after + 1e-3) == [None]
+    if refusal.retry_after > 0.1:
+        assert decide(known(), [Ask("k", 0, 1)], now + refusal.retry_after - 0.1) != [None]

@@ -1,0 +1,162 @@
+"""The store's reports are those of the same requests in memory."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from equirouter.serve.money.store import reports as module
+from equirouter.serve.money.store.reports import Spending, StoreReports
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.money.store.tables import feedback
+from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
+from equirouter.serve.reporting import Logged
+from tests.serve.reports_made import MadeReports
+from tests.serve.stores import record, with_store
+
+NAMES = {
+    *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
+    *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
+    *("class_", "expected_share", "session", "spend_usd"),
+}
+NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
+
+
+def some(n: int, seconds: int, seed: int = 0) -> list[RequestRecord]:
+    """Requests of all kinds, spread over some seconds before NOW."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i, back in enumerate(np.sort(rng.uniform(0, seconds, n))[::-1]):
+        kind = rng.integers(4)
+        model = ("small", "large")[rng.integers(2)]
+        changes: dict[str, Any] = {
+            "started_at": round(float(NOW - back), 6),
+            "key_id": ("key_a", "key_b", None)[rng.integers(3)],
+            "served_model": model,
+            "cost_nusd": int(rng.integers(1000)),
+            "total_ms": float(rng.integers(10, 999)),
+            "first_byte_ms": float(rng.integers(1, 9)),
+            "attempts": [Attempt(model, "here", "ok", 200, 3.5, None, float(NOW - back))],
+        }
+        if kind == 1:
+            changes |= {"plan": None, "strongest_nusd": None, "first_byte_ms": None}
+        if kind == 2:
+            changes |= {"served_model": None, "status": 502, "error": "nobody"}
+            changes |= {"cost_nusd": None, "strongest_nusd": None}
+        if kind == 3:
+            first = Attempt("small", "there", "timeout", None, 60.25, "too slow")
+            changes["attempts"] = [first, replace(changes["attempts"][0], model="large")]
+            changes["tokens"] = Tokens(5, 6, 1, 2, 3, 4, 5, estimated=True)
+        made.append(record(f"r{seed}-{i}", **changes))
+    return made
+
+
+@pytest.mark.parametrize(("length", "step"), [(3600, 60), (24 * 3600, 1800)])
+def test_sums_and_times_of_a_period(store_url: str, length: int, step: int) -> None:
+    records = some(400, length + 7200)
+    made = MadeReports([Logged(i + 1, one) for i, one in enumerate(records)])
+
+    async def work(store: Store) -> None:
+        for one in records:
+            store.log(one)
+        await store.flush()
+        found = StoreReports(store.database)
+        since, until = NOW - length, NOW
+        assert await found.totals(since, until) == await made.totals(since, until)
+        assert await found.slices(since, until, step) == await made.slices(since, until, step)
+        assert await found.calls(since, until) == await made.calls(since, until)
+        assert await found.statuses(since, until) == await made.statuses(since, until)
+        ours = await found.latencies(since, until)
+        assert ours == await made.latencies(since, until)
+        assert (await found.totals(NOW, NOW + 60)).requests == 0
+        assert (await found.latencies(NOW, NOW + 60))["upstream"].p50 is None
+
+    with_store(store_url, work)
+
+
+def test_latencies_of_many_requests_are_sampled(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SAMPLE", 50)
+
+    async def work(store: Store) -> None:
+        for i in range(1000):
+            store.log(record(started_at=NOW - 1000.0 + i, total_ms=float(i), plan=None))
+        await store.flush()
+        found = (await StoreReports(store.database).latencies(NOW - 1000, NOW))["upstream"]
+        assert found.count == 50
+        assert found.p50 == pytest.approx(500, abs=20)
+
+    with_store(store_url, work)
+
+
+def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
+    records = some(30, 100)
+    records[3].prompt, records[3].answer = '[{"role": "user"}]', "yes"
+    records[3].session, records[3].stream = "s", True
+    plan = records[3].plan or record().plan
+    assert plan is not None
+    records[3].plan = replace(
+        plan,
+        far=True,
+        confidence=0.25,
+        fits=False,
+        class_="c",
+        expected_share=0.5,
+        session="h",
+        spend_usd=0.002,
+    )
+    assert {
+        one.name for one in fields(Plan) if one.compare
+    } == NAMES  # a further one belongs in this test
+
+    async def work(store: Store) -> None:
+        for one in records:
+            store.log(one)
+        await store.flush()
+        said = {"request_id": records[3].request_id, "at_us": 0, "given_at_us": 0,
+                "score": 0.5, "comment": "meh"}  # fmt: skip
+        await store.database.write(lambda c: c.execute(sa.insert(feedback), [said]))
+        found = StoreReports(store.database)
+        page = await found.recent(10)
+        assert [one.record.request_id for one in page] == [f"r0-{i}" for i in range(29, 19, -1)]
+        more = await found.recent(100, before=page[-1].number, after=3)
+        assert [one.record for one in more] == records[19:2:-1]
+        third = await found.one("r0-3")
+        assert third is not None
+        assert third.record == records[3]
+        assert (third.score, third.comment) == (0.5, "meh")
+        assert await found.one("nobody") is None
+
+    with_store(store_url, work)
+
+
+def test_spending_per_key_model_and_day(store_url: str) -> None:
+    day = NOW // 86_400
+
+    async def work(store: Store) -> None:
+        for back, key, model, cost in (
+            (0, "a", "small", 1),
+            (0, "a", "large", 20),
+            (1, "a", "small", 300),
+            (1, "b", "small", 4000),
+        ):
+            at = float((day - back) * 86_400)
+            store.log(record(started_at=at, key_id=key, served_model=model, cost_nusd=cost))
+        await store.flush()
+        found = StoreReports(store.database)
+        since, until = (day - 1) * 86_400, (day + 1) * 86_400
+        assert await found.spending(since, until, ["key"]) == [
+            Spending(3, 321, 321, 12_000, key_id="a"),
+            Spending(1, 4000, 4000, 4000, key_id="b"),
+        ]
+        assert await found.spending(since, until, ["day", "model"]) == [
+            Spending(2, 4300, 4300, 8000, day=day - 1, model="small"),
+            Spending(1, 20, 20, 4000, day=day, model="large"),
+            Spending(1, 1, 1, 4000, day=day, model="small"),
+        ]
+        assert await found.spending(since, until, []) == [Spending(4, 4321, 4321, 16_000)]
+
+    with_store(store_url, work)

@@ -1,0 +1,114 @@
+"""Descriptions on their way from the table to a router: bench, fit, early exit, a pipeline."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equirouter.arrays import Float32Array
+from equirouter.evaluation.benchmark import run_benchmark
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.progress import Progress
+from equirouter.routers.mirt import MIRTRouter
+from equirouter.training.described import description_notes, embedded_descriptions
+from equirouter.training.fit import fit_pipeline
+from tests.toys import HashingEncoder, LearningEncoder, make_table
+
+pytest.importorskip("torch", reason="the extra train is not installed")
+
+SPECS = ["graphrouter:epochs=1", "mirt:epochs=1", "nirt:epochs=1"]
+TABLE = replace(make_table(), model_descriptions=("a small one", "one between", None))
+
+
+class Remembering(HashingEncoder):
+    """Keeps the texts that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def embed(
+        self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
+    ) -> Float32Array:
+        self.texts += texts
+        return super().embed(texts, images, progress)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[Float32Array]:
+    """The descriptions that each fit of mirt was given."""
+    given: list[Float32Array] = []
+    fit = MIRTRouter.fit
+
+    def spy(self: MIRTRouter, *arrays: Any, descriptions: Float32Array, **rest: Any) -> MIRTRouter:
+        given.append(descriptions)
+        return fit(self, *arrays, descriptions=descriptions, **rest)
+
+    monkeypatch.setattr(MIRTRouter, "fit", spy)
+    return given
+
+
+def bench(routers: Sequence[str], encoder: HashingEncoder, **more: Any) -> dict[str, Any]:
+    return run_benchmark(TABLE, encoder, routers=routers, n_seeds=2, resamples=0, **more)
+
+
+def test_bench_reads_each_description_once_and_says_what_is_missing() -> None:
+    encoder = Remembering()
+    results = bench(SPECS, encoder)
+    assert set(results["routers"]) == set(SPECS)
+    read = ("a small one", "one between", "large")
+    assert [encoder.texts.count(text) for text in read] == [1, 1, 1]
+    assert any(
+        note.startswith("no description of 'large'") for note in results["outcomes"]["notes"]
+    )
+
+
+def test_others_read_no_description_and_nothing_is_said() -> None:
+    encoder = Remembering()
+    results = bench(["knn"], encoder)
+    assert "a small one" not in encoder.texts
+    assert results["outcomes"]["notes"] == []
+    assert embedded_descriptions(encoder, TABLE, ["knn"]) is None
+    assert description_notes(TABLE, ["knn"]) == ()
+
+
+def test_they_are_encoded_with_what_the_encoder_learned_on_each_split(
+    told: list[Float32Array],
+) -> None:
+    encoder = LearningEncoder()
+    bench(["mirt:epochs=1"], encoder)
+    assert len(told) == 2
+    np.testing.assert_array_equal(told[1], encoder.encode(["a small one", "one between", "large"]))
+
+
+def test_they_are_made_beside_embeddings_that_were_given(told: list[Float32Array]) -> None:
+    encoder = Remembering()
+    embeddings = HashingEncoder().encode(TABLE.texts)
+    bench(["mirt:epochs=1"], encoder, embeddings=embeddings)
+    assert encoder.texts == ["a small one", "one between", "large"]
+    np.testing.assert_array_equal(told[0], HashingEncoder().encode(encoder.texts))
+
+
+@pytest.mark.parametrize("name", ["graphrouter", "mirt", "nirt", "mirt:original"])
+def test_a_saved_pipeline_decides_and_reads_no_description(name: str, tmp_path: Path) -> None:
+    encoder = Remembering()
+    made = fit_pipeline(TABLE, encoder, router=f"{name}:epochs=2", quality=0.5)
+    assert made.provenance.data["notes"][0].startswith("no description of 'large'")
+    made.save(tmp_path)
+    encoder.texts.clear()
+    again = RoutingPipeline.load(tmp_path, encoder=encoder)
+    queries = list(TABLE.texts[:5])
+    decided = [again.decide(query, budget_usd=0.002) for query in queries]
+    assert decided == [made.decide(query, budget_usd=0.002) for query in queries]
+    assert set(encoder.texts) <= set(queries)
+
+
+def test_early_exit_describes_the_models_to_both_stages(told: list[Float32Array]) -> None:
+    cheap = HashingEncoder(salt="cheap")
+    fit_pipeline(TABLE, HashingEncoder(), router="mirt:epochs=1", early_exit=cheap, quality=0.5)
+    texts = ["a small one", "one between", "large"]
+    np.testing.assert_array_equal(told[0], HashingEncoder().encode(texts))
+    np.testing.assert_array_equal(told[1], cheap.encode(texts))

@@ -1,0 +1,70 @@
+"""What a fitted pipeline says of its operating point, against its own decisions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equirouter.data.split import split_outcomes
+from equirouter.encoders.base import Encoder
+from equirouter.training.fit import at_quality, fit_pipeline
+from equirouter.training.protocol import Part
+from tests.toys import HashingEncoder, make_table
+
+
+def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
+    known = np.array(performance)
+    nothing = np.zeros((len(known), 1), dtype=np.float32)
+    return Part(
+        np.arange(len(known)), nothing, nothing, nothing, known, np.array(cost_usd), known * 0
+    )
+
+
+def test_choices_are_held_against_the_strongest_by_hand() -> None:
+    seen = part([[0, 1], [1, 1], [1, 1], [1, 0]], [[1, 10], [1, 10], [1, 10], [1, 10]])
+    # answered 1, 1, 1, 0 where the strongest has 1, 1, 1, 0; then the first model for the last
+    assert at_quality(np.array([1, 1, 1, 1]), seen, 1) == {
+        "n_queries": 4,
+        "performance": 1.0,
+        "interval": [1.0, 1.0],
+        "cost": 1.0,
+    }
+    found = at_quality(np.array([0, 1, 0, 1]), seen, 1)
+    # 0, 1, 1, 0 of 1, 1, 1, 0: two thirds; differences from 2/3 of it -2/3, 1/3, 1/3, 0
+    assert (found["performance"], found["cost"]) == (pytest.approx(2 / 3), pytest.approx(22 / 40))
+    half = 1.96 * np.std([-2 / 3, 1 / 3, 1 / 3, 0], ddof=1) / 2 / 0.75
+    assert found["interval"] == pytest.approx([2 / 3 - half, 2 / 3 + half])
+
+
+def test_what_cannot_be_compared_is_none() -> None:
+    found = at_quality(np.array([0, 0]), part([[1, 0], [1, 0]], [[0, 0], [0, 0]]), 1)
+    assert found == {"n_queries": 2, "performance": None, "interval": None, "cost": None}
+    assert at_quality(np.array([0]), part([[1, 1]], [[1, 2]]), 1)["interval"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "cheap"),
+    [
+        ({"router": "knn:k=5"}, None),
+        ({"router": "knn:k=5", "policy": "budget"}, None),
+        ({"router": "factors", "zone": True}, None),
+        ({"router": "knn:k=5"}, HashingEncoder(salt="other")),
+    ],
+)
+def test_it_is_what_the_pipeline_decides_on_the_test_part(
+    options: dict[str, Any], cheap: Encoder | None
+) -> None:
+    table = make_table(300)
+    made = fit_pipeline(table, HashingEncoder(), quality=0.6, early_exit=cheap, **options)
+    rows = split_outcomes(table).test
+    rows = rows[table.is_complete[rows]]
+    decisions = made.decide_many([table.texts[row] for row in rows])
+    columns = [table.models.index(decision.model or "") for decision in decisions]
+    strongest = table.models.index("large")
+    answered = table.performance[rows, columns].mean() / table.performance[rows, strongest].mean()
+    paid = table.cost_usd[rows, columns].mean() / table.cost_usd[rows, strongest].mean()
+    kept = made.provenance.test_metrics["at_quality"]
+    assert kept["n_queries"] == len(rows)
+    assert kept["performance"] == pytest.approx(answered)
+    assert kept["cost"] == pytest.approx(paid)
+    assert kept["interval"][0] < answered < kept["interval"][1]
