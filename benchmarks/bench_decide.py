@@ -82,8 +82,8 @@ class Parts:
         return net.score(net.head_norm(hidden)).squeeze(-1).numpy(), self._costs(q)
 
     def _costs(self, q: torch.Tensor) -> np.ndarray:
-        found = torch.maximum(self.cost_network(q) * self.spread + self.mean, self.lowest)
-        return np.asarray(found.numpy())
+        amounts = torch.maximum(self.cost_network(q) * self.spread + self.mean, self.lowest)
+        return np.asarray(amounts.numpy())
 
 
 def median_us(call: Callable[[], object], seconds: float) -> float:

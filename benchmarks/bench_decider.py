@@ -1,4 +1,4 @@
-"""What deciding in batches brings under load, and what the way through the thread costs.
+"""Gain of deciding in batches under load, and cost of the way through the thread.
 
     python benchmarks/bench_decider.py PIPELINE [--rounds 5] [--loop-ms 0.3] [--threads N]
 
@@ -41,12 +41,12 @@ class Sizes:
     """Remembers how many queries were decided together."""
 
     def __init__(self) -> None:
-        self.found: list[int] = []
+        self.counts: list[int] = []
 
     def queued(self, depth: int) -> None: ...
 
     def batched(self, size: int) -> None:
-        self.found.append(size)
+        self.counts.append(size)
 
     def reloaded(self, *, taken: bool) -> None: ...
 
@@ -90,19 +90,19 @@ async def measured(
 ) -> None:
     rng = random.Random(0)  # noqa: S311
     queries = texts(kind, rng)
-    found: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
+    by_setting: dict[tuple[int, int], list[tuple[float, float, float]]] = {}
     for _ in range(rounds):
         for size, (decider, sizes) in deciders.items():
             for clients in DECISIONS:
                 if clients > 1:
-                    sizes.found.clear()
+                    sizes.counts.clear()
                 result = await load(decider, queries, clients, loop_seconds)
-                found.setdefault((size, clients), []).append(result)
-    for (size, clients), results in found.items():
+                by_setting.setdefault((size, clients), []).append(result)
+    for (size, clients), results in by_setting.items():
         rate, ms, processor = (median(column) for column in zip(*results, strict=True))
-        together = deciders[size][1].found
+        together = deciders[size][1].counts
         mean = sum(together) / len(together) if together else 0
-        gain = rate / median(r for r, _, _ in found[1, clients])
+        gain = rate / median(r for r, _, _ in by_setting[1, clients])
         print(
             f"| {kind} | {clients} | {size} | {rate:.0f} | {gain:.2f} | {ms:.2f} | {processor:.2f} "
             f"| {mean if clients > 1 else 1:.1f} |"

@@ -141,7 +141,7 @@ def show(
 
 def fresh(kind: str, state_file: Path, runs: int) -> None:
     """One row of the second table: medians over fresh processes."""
-    found = []
+    rounds = []
     for _ in range(runs + 1):
         command = [sys.executable, __file__, "child", kind, str(state_file)]
         start = time.perf_counter()
@@ -149,8 +149,8 @@ def fresh(kind: str, state_file: Path, runs: int) -> None:
             lines = iter(process.stdout or [])
             next(lines)
             ready = time.perf_counter() - start
-            found.append((ready, *json.loads(next(lines))))
-    cells = [median(values) for values in zip(*found[1:], strict=True)]  # the first fills caches
+            rounds.append((ready, *json.loads(next(lines))))
+    cells = [median(values) for values in zip(*rounds[1:], strict=True)]  # the first fills caches
     print(
         f"| {kind} | {cells[0]:.2f} | "
         + " | ".join(f"{kib / 1024:.0f}" for kib in cells[1:])

@@ -1,4 +1,4 @@
-"""What the gateway costs: latency, requests per second, memory, start, beside other proxies.
+"""Cost of the gateway and of other proxies: latency, requests per second, memory, start.
 
     python benchmarks/bench_gateway.py [--rounds 5] [--seconds 3] [--litellm PYTHON]
     python benchmarks/bench_gateway.py --soak 10          memory over 10 minutes of load
@@ -111,10 +111,10 @@ def configuration(folder: Path, name: str, workers: int = 1, batch: int | None =
 
 
 def make_key(config: Path) -> str:
-    said = run_equirouter(
+    output = run_equirouter(
         ["keys", "create", str(config), "--name", "bench", "--budget-usd", "1000000", "--json"]
     )
-    return str(json.loads(said)["key"])
+    return str(json.loads(output)["key"])
 
 
 @contextmanager
@@ -165,10 +165,10 @@ def load(case: Case, bodies: Path, key: str, options: argparse.Namespace, c: int
     if case.keyed:
         command += ["--header", f"authorization: Bearer {key}"]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    found: dict[str, Any] = json.loads(done.stdout)
-    if set(found["statuses"]) != {"200"} or found["broken"]:
-        raise SystemExit(f"{case.name}, c={c}: {found}")
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout)
+    if set(measured["statuses"]) != {"200"} or measured["broken"]:
+        raise SystemExit(f"{case.name}, c={c}: {measured}")
+    return measured
 
 
 @contextmanager
@@ -228,15 +228,15 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                     for case in cases:
                         name = next((n for n, p in GATEWAYS.items() if p == case.port), "")
                         bodies = case.bodies(folder, stream)
-                        found = load(case, bodies, keys.get(name, ""), options, c)
-                        runs[case.name].setdefault(what, []).append(found)
+                        measured = load(case, bodies, keys.get(name, ""), options, c)
+                        runs[case.name].setdefault(what, []).append(measured)
             print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
     return {name: {w: summary(f) for w, f in whats.items()} for name, whats in runs.items()}
 
 
-def summary(found: list[dict[str, Any]]) -> dict[str, float]:
+def summary(runs: list[dict[str, Any]]) -> dict[str, float]:
     def middle(read: Callable[[dict[str, Any]], float]) -> float:
-        return median(read(one) for one in found)
+        return median(read(one) for one in runs)
 
     return {
         "rps": middle(lambda one: one["requests_per_second"]),
@@ -249,10 +249,10 @@ def summary(found: list[dict[str, Any]]) -> dict[str, float]:
 def table(results: dict[str, Any]) -> str:
     whats = list(next(iter(results.values())))
     lines = ["| | " + " | ".join(whats) + " |", "|---|" + "---|" * len(whats)]
-    for name, found in results.items():
+    for name, cases in results.items():
         cells = []
         for what in whats:
-            one = found[what]
+            one = cases[what]
             cell = f"{one['rps']:,.0f}/s, {one['p50']:.2f} ms, {one['p99']:.2f} ms"
             cells.append(cell + (f", {one['first']:.2f} ms" if "stream" in what else ""))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -263,13 +263,13 @@ def starts(folder: Path, options: argparse.Namespace) -> None:
     """Seconds from the start of the process to the first 200 of /readyz, and its memory then."""
     for name, port in GATEWAYS.items():
         config = configuration(folder, name)
-        found, memory = [], []
+        ready, memory = [], []
         for _ in range(options.rounds):
             log = folder / f"start-{name}.log"
             with process(gateway_command(config), log) as pid:
-                found.append(wait_for(port, log, "/readyz"))
+                ready.append(wait_for(port, log, "/readyz"))
                 memory.append(resident(pid))
-        print(f"{name}: ready after {median(found):.2f} s, {median(memory):.0f} MB")
+        print(f"{name}: ready after {median(ready):.2f} s, {median(memory):.0f} MB")
 
 
 def resident(pid: int) -> float:
@@ -295,8 +295,8 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
         begin, seen = time.monotonic(), []
         while (passed := time.monotonic() - begin) < options.soak * 60:
             options.seconds = 9.5
-            found = load(case, bodies, key, options, 8)
-            seen.append((passed, resident(pid), found["requests_per_second"]))
+            measured = load(case, bodies, key, options, 8)
+            seen.append((passed, resident(pid), measured["requests_per_second"]))
         for passed, memory, rate in seen[:: max(1, len(seen) // 20)] + seen[-1:]:
             print(f"{passed:6.0f} s  {memory:6.1f} MB  {rate:6.0f} requests/s")
         after = next(memory for passed, memory, _ in seen if passed >= min(60, options.soak * 30))
@@ -311,7 +311,7 @@ def scaling(folder: Path, options: argparse.Namespace) -> None:
         "int8, batches": ("int8", 1, None),
         "int8, one at a time": ("int8", 1, 1),
     }
-    found: dict[str, list[float]] = {name: [] for name in variants}
+    by_variant: dict[str, list[float]] = {name: [] for name in variants}
     script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
     with process(script, folder / "upstream.log"):
         wait_for(UPSTREAM, folder / "upstream.log")
@@ -323,8 +323,8 @@ def scaling(folder: Path, options: argparse.Namespace) -> None:
                 with process(gateway_command(config), folder / "scaling.log"):
                     wait_for(case.port, folder / "scaling.log", "/readyz")
                     one = load(case, case.bodies(folder, stream=False), key, options, 64)
-                found[name].append(one["requests_per_second"])
-    for name, rates in found.items():
+                by_variant[name].append(one["requests_per_second"])
+    for name, rates in by_variant.items():
         print(f"{name}: {median(rates):,.0f} requests/s at c=64")
 
 

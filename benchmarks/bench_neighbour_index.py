@@ -108,9 +108,9 @@ def run(method: str, n: int, kind: str, threads: int, truth_file: Path) -> None:
         search(queries[:3])
         one = [clock(lambda i=i: search(queries[i : i + 1])) for i in range(100)]  # type: ignore[misc]
         many = clock(lambda: search(queries)) / len(queries)
-        found = search(queries)
-        recall = np.mean([np.isin(a, b).mean() for a, b in zip(truth, found, strict=True)])
-        off = np.abs(outcomes[found].mean(axis=1) - outcomes[truth].mean(axis=1)).mean()
+        neighbours = search(queries)
+        recall = np.mean([np.isin(a, b).mean() for a, b in zip(truth, neighbours, strict=True)])
+        off = np.abs(outcomes[neighbours].mean(axis=1) - outcomes[truth].mean(axis=1)).mean()
         print(
             f"{n:>9,} {method:<12} {width:>4}"
             f" build {seconds:8.2f} s {resident_mb() - before:6.0f} MB"
@@ -148,8 +148,8 @@ def usearch(rows: Float32Array, threads: int, kind: str) -> tuple[Search, Widen]
     made.add(np.arange(len(rows)), rows, threads=threads)
 
     def search(queries: Float32Array) -> IntArray:
-        found: Any = made.search(queries, K, threads=threads)
-        return np.asarray(found.keys, dtype=np.int64).reshape(len(queries), -1)
+        matches: Any = made.search(queries, K, threads=threads)
+        return np.asarray(matches.keys, dtype=np.int64).reshape(len(queries), -1)
 
     return search, lambda width: setattr(made, "expansion_search", width)
 

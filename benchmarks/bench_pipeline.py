@@ -50,18 +50,18 @@ else:
         return pipeline.decide(text, budget_usd=0.01)
 decide(short)
 ready = time.time() - started
-found = {"cold start, s": ready}
+figures = {"cold start, s": ready}
 for name, text, runs in (("20 tokens, ms", short, 200), ("256 tokens, ms", long, 25)):
     times = []
     for _ in range(runs):
         start = time.perf_counter()
         decide(text)
         times.append(time.perf_counter() - start)
-    found[name] = sorted(times)[runs // 2] * 1e3
+    figures[name] = sorted(times)[runs // 2] * 1e3
 with open("/proc/self/status") as status:
     held = next(line for line in status if line.startswith("VmRSS"))
-found["memory, MB"] = int(held.split()[1]) / 1024
-print(json.dumps(found))
+figures["memory, MB"] = int(held.split()[1]) / 1024
+print(json.dumps(figures))
 """
 
 
@@ -94,8 +94,8 @@ def run(folder: Path, *, peer: bool) -> dict[str, float]:
         text=True,
         check=True,
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def main() -> None:
@@ -110,9 +110,9 @@ def main() -> None:
         print(f"trained or found in {perf_counter() - start:.0f} s", file=sys.stderr)
         rounds: list[dict[str, dict[str, Any]]] = []
         for _ in range(args.rounds):
-            found = {PEER: run(folder / "fp32", peer=True)}
-            found |= {name: run(folder / name, peer=False) for name in VARIANTS}
-            rounds.append(found)
+            figures = {PEER: run(folder / "fp32", peer=True)}
+            figures |= {name: run(folder / name, peer=False) for name in VARIANTS}
+            rounds.append(figures)
     measures = list(rounds[0][PEER])
     print(f"| path | {' | '.join(measures)} |\n|---|{'---|' * len(measures)}")
     for name in rounds[0]:

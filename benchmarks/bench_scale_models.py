@@ -57,10 +57,10 @@ def made_pool(n: int, k: int) -> tuple[Singles, Doubles, Doubles, Singles]:
     return embeddings, performance, cost_usd, chance
 
 
-def timed(found: dict[str, Any], name: str, part: Callable[[], Any]) -> Any:  # noqa: ANN401
+def timed(steps: dict[str, Any], name: str, part: Callable[[], Any]) -> Any:  # noqa: ANN401
     start, before = perf_counter(), peak_mb()
     result = part()
-    found[name] = {"seconds": perf_counter() - start, "grew_mb": peak_mb() - before}
+    steps[name] = {"seconds": perf_counter() - start, "grew_mb": peak_mb() - before}
     return result
 
 
@@ -72,7 +72,7 @@ def one_size(k: int, n: int, epochs: int, parts: list[str]) -> dict[str, Any]:
     embeddings, performance, cost_usd, chance = made_pool(n + 2 * N_TEST, k)
     train, held_out, test = slice(0, n), slice(n, n + N_TEST), slice(n + N_TEST, None)
     x, costs = embeddings[test], cost_usd[test]
-    found: dict[str, Any] = {"start": {"seconds": 0.0, "grew_mb": peak_mb()}}
+    steps: dict[str, Any] = {"start": {"seconds": 0.0, "grew_mb": peak_mb()}}
     rng = np.random.default_rng(0)
     if "equirouter" in parts or "first-stage" in parts:
         fit = (embeddings[train], performance[train], cost_usd[train])
@@ -80,47 +80,47 @@ def one_size(k: int, n: int, epochs: int, parts: list[str]) -> dict[str, Any]:
 
         _ = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
         router = make_router("equirouter", epochs=epochs, patience=None, first_stage=0)
-        timed(found, "equirouter fit", lambda: router.fit(*fit, rng=rng))
-        scores = timed(found, "equirouter predict", lambda: router.predict(x))
+        timed(steps, "equirouter fit", lambda: router.fit(*fit, rng=rng))
+        scores = timed(steps, "equirouter predict", lambda: router.predict(x))
     if "first-stage" in parts and k > 256:
         staged = make_router("equirouter", first_stage=256).restore(router.state())
-        found["first stage"] = first_stage(
-            found, router, staged, fit, (scores, x, costs), (embeddings, performance), held_out,
+        steps["first stage"] = first_stage(
+            steps, router, staged, fit, (scores, x, costs), (embeddings, performance), held_out,
             chance[test],
         )  # fmt: skip
     if "cost" in parts:
         model = CostModel(epochs=epochs)
-        timed(found, "cost fit", lambda: model.fit(embeddings[train], cost_usd[train], rng=rng))
-        costs = timed(found, "cost predict", lambda: model.predict(x)).astype(np.float64)
+        timed(steps, "cost fit", lambda: model.fit(embeddings[train], cost_usd[train], rng=rng))
+        costs = timed(steps, "cost predict", lambda: model.predict(x)).astype(np.float64)
     if "knn" in parts:
         knn = make_router("knn")
         fitted = (embeddings[train], performance[train], cost_usd[train])
-        timed(found, "knn fit", lambda: knn.fit(*fitted, rng=rng))
-        timed(found, "knn predict", lambda: knn.predict(x))
+        timed(steps, "knn fit", lambda: knn.fit(*fitted, rng=rng))
+        timed(steps, "knn predict", lambda: knn.predict(x))
     if "measure" in parts:
         guess = chance[test].astype(np.float64)
         for rule in (BudgetPolicy(), UtilityPolicy()):
-            sweep(found, rule, guess, costs)
-        timed(found, "fit_scale", lambda: fit_scale(guess, performance[test], centred=True))
+            sweep(steps, rule, guess, costs)
+        timed(steps, "fit_scale", lambda: fit_scale(guess, performance[test], centred=True))
         chosen = sweep({}, BudgetPolicy(), guess, costs)
         truth = (performance[test], cost_usd[test])
-        timed(found, "measure", lambda: measure(chosen, *truth, resamples=0))
-    found["all"] = {"seconds": 0.0, "grew_mb": peak_mb()}
-    return found
+        timed(steps, "measure", lambda: measure(chosen, *truth, resamples=0))
+    steps["all"] = {"seconds": 0.0, "grew_mb": peak_mb()}
+    return steps
 
 
 def sweep(
-    found: dict[str, Any], rule: Policy, scores: NDArray[Any], costs: NDArray[Any]
+    steps: dict[str, Any], rule: Policy, scores: NDArray[Any], costs: NDArray[Any]
 ) -> NDArray[Any]:
     points = rule.points(scores, costs, N_POINTS)
     chosen: NDArray[Any] = timed(
-        found, f"{rule.setting} sweep", lambda: rule.sweep(scores, costs, points)
+        steps, f"{rule.setting} sweep", lambda: rule.sweep(scores, costs, points)
     )
     return chosen
 
 
 def first_stage(
-    found: dict[str, Any],
+    steps: dict[str, Any],
     router: Router,
     staged: Router,
     fit: tuple[Singles, Doubles, Doubles],
@@ -129,14 +129,14 @@ def first_stage(
     held_out: slice,
     chance: Singles,
 ) -> dict[str, float]:
-    """What the choices lose by it: chance of being right, over budgets and over lambdas."""
+    """Loss of the choices by it: chance of being right, over budgets and over lambdas."""
     scores, x, costs = test
     staged.first_stage_ = timed(  # type: ignore[attr-defined]
-        found,
+        steps,
         "first stage fit",
         lambda: staged._fit_first_stage(fit[0], fit[2]),  # type: ignore[attr-defined]
     )
-    two = timed(found, "first stage predict", lambda: staged.predict(x))
+    two = timed(steps, "first stage predict", lambda: staged.predict(x))
     budgets = np.geomspace(np.quantile(costs, 0.001), costs.max(), N_POINTS)
     full, kept = (BudgetPolicy().sweep(s.astype(float), costs, budgets) for s in (scores, two))
     embeddings, performance = data[0][held_out], data[1][held_out]
@@ -178,9 +178,9 @@ def main() -> None:
     lost: dict[int, dict[str, float]] = {}
     for k in args.models:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", str(k)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        lost[k] = found.pop("first stage", {})
-        for name, part in found.items():
+        steps = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        lost[k] = steps.pop("first stage", {})
+        for name, part in steps.items():
             n = args.queries if name.endswith("fit") else N_TEST
             each = part["seconds"] / n / k * 1e9
             print(f"| {k} | {name} | {part['seconds']:.2f} | {part['grew_mb']:.0f} | {each:.0f} |")

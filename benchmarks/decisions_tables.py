@@ -56,23 +56,23 @@ def mean(rows: Sequence[Figures], what: str) -> Mean:
 
 def report(
     outcomes: Outcomes,
-    found: Found,
+    figures: Found,
     sizes: Mapping[str, FloatArray],
     baselines: Sequence[str],
     paper: str,
     default: str,
 ) -> list[str]:
     """The tables of one data set."""
-    n_seeds = len(found[(default, *OURS)])
-    ours = {what: mean(found[(default, *OURS)], what) for what in ("cost", "rci")}
-    oracle = mean(found[("oracle", *OURS)], "cost").value[AT]
+    n_seeds = len(figures[(default, *OURS)])
+    ours = {what: mean(figures[(default, *OURS)], what) for what in ("cost", "rci")}
+    oracle = mean(figures[("oracle", *OURS)], "cost").value[AT]
     pooled = ", ".join(f"{cost[AT]:.3f} ({size})" for size, cost in sizes.items())
     return [
         f"\n## {outcomes.name}: {n_seeds} seeds, {outcomes.n_queries:,} queries",
         "",
-        *_proof(found, baselines, ours),
+        *_proof(figures, baselines, ours),
         "",
-        *_routers(found, default, (*baselines, paper, "equirouter"), ours["cost"]),
+        *_routers(figures, default, (*baselines, paper, "equirouter"), ours["cost"]),
         "",
         f"At 0.98 the oracle needs {oracle:.3f}; the default, by the size of its training part and "
         f"with the test queries of all seeds pooled, {pooled}.",
@@ -94,7 +94,7 @@ def _star(gap: Mean, level: int) -> str:
     return "" if low <= 0 <= high else "\\*"
 
 
-def _proof(found: Found, baselines: Sequence[str], ours: Mapping[str, Mean]) -> list[str]:
+def _proof(figures: Found, baselines: Sequence[str], ours: Mapping[str, Mean]) -> list[str]:
     """The default against the baseline that is best at a level under the paper's protocol."""
     lines = _header(
         "quality",
@@ -107,7 +107,7 @@ def _proof(found: Found, baselines: Sequence[str], ours: Mapping[str, Mean]) -> 
         "difference in RCI",
     )
     for place, level in enumerate(LEVELS):
-        costs = {spec: mean(found[(spec, *THEIRS)], "cost") for spec in baselines}
+        costs = {spec: mean(figures[(spec, *THEIRS)], "cost") for spec in baselines}
         best = min(costs, key=lambda spec: float(costs[spec].value[place]))
         gap = ours["cost"].less(costs[best])
         saving = 1 - ours["cost"].value[place] / costs[best].value[place]
@@ -119,13 +119,13 @@ def _proof(found: Found, baselines: Sequence[str], ours: Mapping[str, Mean]) -> 
             f"{saving:.1%}",
             _gap(gap, place),
             f"{int((gap.seeds[place] < 0).sum())}/{gap.seeds.shape[1]}",
-            _gap(ours["rci"].less(mean(found[(best, *THEIRS)], "rci")), place),
+            _gap(ours["rci"].less(mean(figures[(best, *THEIRS)], "rci")), place),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _routers(found: Found, default: str, rivals: Sequence[str], ours: Mean) -> list[str]:
+def _routers(figures: Found, default: str, rivals: Sequence[str], ours: Mean) -> list[str]:
     """Cost at 0.98 of every router under both windows and policies.
 
     A star in the first and the last column: the interval of the default less it excludes 0.
@@ -135,7 +135,7 @@ def _routers(found: Found, default: str, rivals: Sequence[str], ours: Mean) -> l
     for spec in (default, *rivals, "task"):
         cells = []
         for setting in settings:
-            cost = mean(found[(spec, *setting)], "cost")
+            cost = mean(figures[(spec, *setting)], "cost")
             compared = spec in rivals and setting in (THEIRS, OURS)
             cells.append(f"{cost.value[AT]:.3f}{_star(ours.less(cost), AT) if compared else ''}")
         lines.append(f"| `{spec}` | {' | '.join(cells)} |")

@@ -76,7 +76,7 @@ class Providers:
 
 
 class Clients:
-    """What users do, and what they got."""
+    """Actions of users, and the answers they got."""
 
     def __init__(self, models: list[str], keys: dict[str, str], seed: int) -> None:
         self.models, self.keys = models, keys
@@ -151,14 +151,14 @@ def configuration(folder: Path, workers: int) -> tuple[Path, list[str]]:
 
 
 def key_of(config: Path, name: str, budget: float) -> str:
-    said = run_equirouter(
+    output = run_equirouter(
         ["keys", "create", str(config), "--name", name, "--budget-usd", str(budget), "--json"]
     )
-    return str(json.loads(said)["key"])
+    return str(json.loads(output)["key"])
 
 
 def audit(store: Path, clients: Clients, books: Counter[str]) -> list[str]:
-    """What does not agree; empty if all does."""
+    """Disagreements; empty if there are none."""
     wrong = list(clients.lost)
     with sqlite3.connect(store) as db:
 

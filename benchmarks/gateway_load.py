@@ -54,9 +54,9 @@ class Client(asyncio.Protocol):
                 return
             self.body_at = end + 4
             head = self.read[:end]
-            found = LENGTH.search(head)
-            self.length = int(found.group(1)) if found else None
-            if found is None and CHUNKED.search(head) is None:
+            match = LENGTH.search(head)
+            self.length = int(match.group(1)) if match else None
+            if match is None and CHUNKED.search(head) is None:
                 self.run.broken += 1
                 self.transport.close()
                 return
@@ -82,7 +82,7 @@ class Client(asyncio.Protocol):
 
 
 class Run:
-    """What one load measured. Answers of the first warm_up seconds are not counted."""
+    """Measurements of one load. Answers of the first warm_up seconds are not counted."""
 
     def __init__(self, concurrency: int, warm_up: float, seconds: float) -> None:
         now = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What requests cost on average where the gateway keeps a mean spend: pipeline.spend_usd.
+"""Mean cost of requests where the gateway keeps a mean spend: pipeline.spend_usd.
 
     python benchmarks/gateway_pacing.py [DATASET] [--clients 16] [--requests 3000]
         [--at 0.1 0.3 0.5 0.7 0.9]
@@ -89,8 +89,8 @@ def configuration(folder: Path, models: Sequence[str], spend_usd: float | None) 
 
 
 async def asked(stream: Stream, model: str, clients: int) -> tuple[FloatArray, FloatArray]:
-    """What each request cost and how well it was answered, in the order of the answers."""
-    found: list[tuple[float, float]] = []
+    """Cost and performance of each request, in the order of the answers."""
+    answers: list[tuple[float, float]] = []
     waiting = iter(stream.rows.tolist())
     column = {name: place for place, name in enumerate(stream.outcomes.models)}
 
@@ -103,11 +103,11 @@ async def asked(stream: Stream, model: str, clients: int) -> tuple[FloatArray, F
                 await response.read()
                 cost = float(response.headers["x-equirouter-cost-usd"])
                 answered_by = column[response.headers["x-equirouter-model"]]
-            found.append((cost, float(stream.outcomes.performance[row, answered_by])))
+            answers.append((cost, float(stream.outcomes.performance[row, answered_by])))
 
     async with aiohttp.ClientSession(f"http://127.0.0.1:{GATEWAY}") as session:
         await asyncio.gather(*(client(session) for _ in range(clients)))
-    costs, performance = np.array(found).T
+    costs, performance = np.array(answers).T
     return costs, performance
 
 

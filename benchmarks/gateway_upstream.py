@@ -49,7 +49,7 @@ def events(n: int) -> list[bytes]:
         "created": 1,
         "model": "fake",
     }
-    said = []
+    events = []
     for place in range(n + 1):
         last = place == n
         choice = {
@@ -57,9 +57,9 @@ def events(n: int) -> list[bytes]:
             "delta": {} if last else {"content": "word "},
             "finish_reason": "stop" if last else None,
         }
-        said.append(json.dumps(base | {"choices": [choice]}))
-    said.append(json.dumps(base | {"choices": [], "usage": USAGE}))
-    framed = [framed_chunk(f"data: {text}\n\n".encode()) for text in said]
+        events.append(json.dumps(base | {"choices": [choice]}))
+    events.append(json.dumps(base | {"choices": [], "usage": USAGE}))
+    framed = [framed_chunk(f"data: {text}\n\n".encode()) for text in events]
     return [*framed, framed_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
 
 
@@ -93,9 +93,9 @@ class Upstream(asyncio.Protocol):
             if end < 0:
                 return
             head = self.read[:end].lower()
-            found = re.search(rb"content-length:\s*(\d+)", head)
-            if found:
-                size = end + 4 + int(found.group(1))
+            match = re.search(rb"content-length:\s*(\d+)", head)
+            if match:
+                size = end + 4 + int(match.group(1))
                 if len(self.read) < size:
                     return
                 body = self.read[end + 4 : size]

@@ -62,12 +62,12 @@ def isotonic(scores: FloatArray, performance: FloatArray, new: FloatArray) -> Fl
 
     pooled = IsotonicRegression(out_of_bounds="clip").fit(scores.ravel(), performance.ravel())
     weight = len(scores) / (len(scores) + 50)
-    found = np.empty_like(new)
+    calibrated = np.empty_like(new)
     for model in range(new.shape[1]):
         own = IsotonicRegression(out_of_bounds="clip").fit(scores[:, model], performance[:, model])
-        found[:, model] = weight * own.predict(new[:, model])
-        found[:, model] += (1 - weight) * pooled.predict(new[:, model])
-    return found
+        calibrated[:, model] = weight * own.predict(new[:, model])
+        calibrated[:, model] += (1 - weight) * pooled.predict(new[:, model])
+    return calibrated
 
 
 def logistic(prior: float, *, centred: bool = False) -> Calibrate:
@@ -104,11 +104,11 @@ CANDIDATES: dict[str, Calibrate] = {
 
 def cross_fitted(fit: Calibrate, scores: FloatArray, performance: FloatArray) -> FloatArray:
     fold = np.random.default_rng(0).permutation(len(scores)) % FOLDS
-    found = np.empty_like(scores)
+    calibrated = np.empty_like(scores)
     for number in range(FOLDS):
         out = fold == number
-        found[out] = fit(scores[~out], performance[~out], scores[out])
-    return found
+        calibrated[out] = fit(scores[~out], performance[~out], scores[out])
+    return calibrated
 
 
 def ece(estimate: FloatArray, performance: FloatArray) -> float:

@@ -110,15 +110,15 @@ class Job:
             router.device = "cpu"
         seconds = fit_timed(router, prepared, name=self.spec, seed=self.seed)
         parts = {"validation": prepared.validation, "test": prepared.test}
-        found = {
+        scores = {
             name: router.predict(part.inputs(router)).astype(np.float64)
             for name, part in parts.items()
         }
         print(file.name, f"{seconds:.1f} s", flush=True)
-        return kept(file, {"seconds": np.array(seconds), **found})
+        return kept(file, {"seconds": np.array(seconds), **scores})
 
     def figures(self, policy: str, resamples: int) -> Figures:
-        """What the test part says; from the file if it was measured before."""
+        """Figures of the test part; from the file if it was measured before."""
         file = self.out / f"{self.stem}-{policy}-{resamples}.npz"
         if not file.exists():
             kept(file, self._measured(policy, resamples))
@@ -127,11 +127,11 @@ class Job:
     def _measured(self, policy: str, resamples: int) -> dict[str, FloatArray]:
         prepared = prepared_split(self.dataset, self.seed, self.window)
         router, part, rule = make_router(self.spec), prepared.test, POLICIES[policy]
-        found = self.scores()
-        scores = found["test"].astype(np.float64)
+        by_part = self.scores()
+        scores = by_part["test"].astype(np.float64)
         if rule.needs == "expected_performance" and not router.is_anchor:
             scale = fit_scale(
-                found["validation"].astype(np.float64),
+                by_part["validation"].astype(np.float64),
                 prepared.validation.performance,
                 centred=router.scores_are == "ranking",
             )
@@ -167,13 +167,13 @@ def _strongest_rci(part: Part, counts: FloatArray) -> FloatArray:
 
 
 def _at_levels(
-    found: dict[str, Point] | dict[str, Draws], strongest_rci: FloatArray
+    values_at: dict[str, Point] | dict[str, Draws], strongest_rci: FloatArray
 ) -> dict[str, FloatArray]:
     """cost and rci (L, R) at LEVELS; where one is never reached, those of the strongest model."""
     rows: dict[str, list[FloatArray]] = {"cost": [], "rci": []}
     for level in LEVELS:
         for name, instead in (("cost", np.ones_like(strongest_rci)), ("rci", strongest_rci)):
-            values = found[f"{name}_at_quality"]
+            values = values_at[f"{name}_at_quality"]
             if not isinstance(values, dict):
                 raise AssertionError(f"{name} at a quality is a map")
             value = np.atleast_1d(np.asarray(values[level], dtype=np.float64))
@@ -216,14 +216,14 @@ def main() -> None:
     seeds = range(42, 42 + args.seeds)
     lines = [MARKER]
     for dataset in args.datasets:
-        found: dict[tuple[str, str, str], list[Figures]] = {}
+        figures: dict[tuple[str, str, str], list[Figures]] = {}
         for seed, window in itertools.product(seeds, WINDOWS):
             for spec, policy in itertools.product(SPECS, POLICIES):
                 job = Job(dataset, seed, window, spec, args.out)
-                row = found.setdefault((spec, window, policy), [])
+                row = figures.setdefault((spec, window, policy), [])
                 row.append(job.figures(policy, args.resamples))
         sizes = {size: pooled(dataset, seeds, size, args.out)["cost"][:, 0] for size in RATIOS}
-        lines += report(table(dataset)[0], found, sizes, BASELINES, PAPER, DEFAULT)
+        lines += report(table(dataset)[0], figures, sizes, BASELINES, PAPER, DEFAULT)
     text = "\n".join(lines) + "\n"
     print(text)
     if args.into:

@@ -144,8 +144,8 @@ def main() -> None:
             print(f"\n### {outcomes.name}, {split}, {policy}, {args.part}, {args.seeds} seeds\n")
             print(f"| encoder | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
             base = rows[args.encoders[0]][:, place]
-            for spec, found in rows.items():
-                here = found[:, place]
+            for spec, figures in rows.items():
+                here = figures[:, place]
                 print(f"| `{spec or 'task anchor'}` | {' | '.join(interval(here))} |", flush=True)
                 if spec not in (None, args.encoders[0]):
                     print(f"| difference | {' | '.join(interval(here - base))} |", flush=True)

@@ -1,4 +1,4 @@
-"""How well does a model join from few labels?
+"""Quality of a model that joins from few labels.
 
     python benchmarks/study_new_models.py DATASET [--routers factors equirouter ...] [--seeds 5]
         [--encoder minilm] [--labels 50 100 200 500]
@@ -70,11 +70,11 @@ class Known(Encoder):
         progress: Progress,
     ) -> Float32Array:
         try:
-            found = np.stack([self.rows[text] for text in texts])
+            rows = np.stack([self.rows[text] for text in texts])
         except KeyError as error:
             raise DataError(f"no embedding of {error}") from error
         progress("encode", len(texts), len(texts))
-        return found
+        return rows
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Case:
         return self.split.train[self.table.is_complete[self.split.train]]
 
 
-def said(pipeline: RoutingPipeline, case: Case) -> tuple[FloatArray, FloatArray]:
+def estimated(pipeline: RoutingPipeline, case: Case) -> tuple[FloatArray, FloatArray]:
     """Estimated performance and predicted cost (N, K) of the test part, in the table's columns."""
     stage, x = pipeline.stage, case.embeddings[case.test]
     scores = stage.router.predict(x).astype(np.float64)
@@ -120,7 +120,7 @@ def said(pipeline: RoutingPipeline, case: Case) -> tuple[FloatArray, FloatArray]
 
 
 def judged(estimates: FloatArray, costs: FloatArray, case: Case, column: int) -> Numbers:
-    """What the estimates are worth on the test part."""
+    """Quality of the estimates on the test part."""
     performance, cost_usd = case.table.performance[case.test], case.table.cost_usd[case.test]
     rule = UtilityPolicy()
     points = rule.points(estimates, costs, 100)
@@ -150,10 +150,10 @@ def kept(pipeline: RoutingPipeline, case: Case, quality: float) -> float | None:
 def left_out(case: Case, router: str, labels: Sequence[int]) -> Iterator[tuple[str, str, Numbers]]:
     """Model, arm and its numbers, for every model left out and every arm."""
     whole = case.fit(router, case.table.models)
-    full = said(whole, case)
+    full = estimated(whole, case)
     for column, model in enumerate(case.table.models):
         base = case.fit(router, [other for other in case.table.models if other != model])
-        estimates, costs = said(base, case)
+        estimates, costs = estimated(base, case)
         yield model, "without", judged(estimates, costs, case, column)
         rng = np.random.default_rng([case.split.seed, column])
         order = rng.permutation(case.labels)
@@ -164,7 +164,7 @@ def left_out(case: Case, router: str, labels: Sequence[int]) -> Iterator[tuple[s
             mean_costs[:, column] = case.table.cost_usd[rows, column].mean()
             yield model, f"mean {n}", judged(mean, mean_costs, case, column)
             joined = with_model(base, case.table.take(rows), model).pipeline
-            numbers = judged(*said(joined, case), case, column)
+            numbers = judged(*estimated(joined, case), case, column)
             numbers["kept"] = kept(joined, case, 0.95)
             yield model, f"joined {n}", numbers
         numbers = judged(*full, case, column)
@@ -238,7 +238,7 @@ def header(names: Sequence[str]) -> None:
 
 
 def show_joins(
-    found: Found, routers: Sequence[str], labels: Sequence[int], models: Sequence[str]
+    results: Found, routers: Sequence[str], labels: Sequence[int], models: Sequence[str]
 ) -> None:
     most = f"mean {labels[-1]}"
     joined = [f"joined {n}" for n in labels]
@@ -248,7 +248,7 @@ def show_joins(
     header(["router", "gain in", "its mean alone", *joined])
     for router in routers:
         for what, start in (("nauc", "without"), ("error", most)):
-            cells = [interval(found.share(router, arm, what, start)) for arm in (most, *joined)]
+            cells = [interval(results.share(router, arm, what, start)) for arm in (most, *joined)]
             name = "nAUC" if what == "nauc" else "error"
             print(f"| `{router}` | {name} | {' | '.join(cells)} |")
     for title, what, digits, arms in (
@@ -264,18 +264,18 @@ def show_joins(
         print(f"\n### {title}, mean over the models left out\n")
         header(["router", *arms, "full"])
         for router in routers:
-            means = [np.mean(found.of(router, arm, what)) for arm in (*arms, "full")]
+            means = [np.mean(results.of(router, arm, what)) for arm in (*arms, "full")]
             print(f"| `{router}` | {' | '.join(f'{mean:.{digits}f}' for mean in means)} |")
     print(f"\n### nAUC along lambda by the model left out, `{routers[0]}`\n")
     arms = ["without", most, *joined, "full"]
     header(["model", *arms])
     for model in models:
-        means = [np.mean(found.of(routers[0], arm, "nauc", model)) for arm in arms]
+        means = [np.mean(results.of(routers[0], arm, "nauc", model)) for arm in arms]
         print(f"| {model} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
     print("\n### Quality 0.95 promised: the share that the test part got\n")
     header(["router", *joined, "full"])
     for router in routers:
-        cells = [interval(found.of(router, arm, "kept")) for arm in (*joined, "full")]
+        cells = [interval(results.of(router, arm, "kept")) for arm in (*joined, "full")]
         print(f"| `{router}` | {' | '.join(cells)} |")
 
 

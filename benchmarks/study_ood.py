@@ -63,14 +63,14 @@ def figures(outcomes: Outcomes, embeddings: Float32Array, split: Split) -> list[
     chosen = rule.choose(estimates, part.predicted_cost_usd)
     far: BoolArray = familiar.far(part.embeddings)
     rows = np.arange(len(chosen))
-    found = [far.mean()]
+    figures = [far.mean()]
     for columns in (chosen, np.where(far, best, chosen)):
         quality = part.performance[rows, columns].mean() / part.performance[:, best].mean()
         cost = part.cost_usd[rows, columns].mean() / part.cost_usd[:, best].mean()
-        found += [quality, cost, float(quality >= QUALITY)]
+        figures += [quality, cost, float(quality >= QUALITY)]
     stated = certainty.of(estimates, chosen)
     good = part.performance[rows, chosen] >= part.performance.max(axis=1) - WITHIN
-    return [*map(float, found), *_reliability(stated, good)]
+    return [*map(float, figures), *_reliability(stated, good)]
 
 
 def _reliability(stated: FloatArray, good: BoolArray) -> list[float]:

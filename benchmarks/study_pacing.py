@@ -1,4 +1,4 @@
-"""What a mean spend kept along a stream costs, against the best fixed lambda in hindsight: a study.
+"""Price of a mean spend kept along a stream, against the best fixed lambda in hindsight: a study.
 
     python benchmarks/study_pacing.py DATASET [DATASET ...] [--routers mlp knn] [--seeds 5]
 
@@ -114,10 +114,10 @@ def level_at(spent: FloatArray, got: FloatArray, at: FloatArray) -> FloatArray:
     return np.interp(at, spent[order], got[order])
 
 
-def show(name: str, order: str, found: FloatArray) -> None:
-    """found (runs, 4, T)."""
+def show(name: str, order: str, figures: FloatArray) -> None:
+    """figures (runs, 4, T)."""
     for place, share in enumerate(SHARES):
-        spend, regret, budget, calibrated = found[:, :, place].T
+        spend, regret, budget, calibrated = figures[:, :, place].T
         half = 1.96 * regret.std(ddof=1) / np.sqrt(len(regret))
         print(
             f"| {name} | {order} | {share:.0%} | {spend.mean():.3f} | {spend.min():.3f} to "

@@ -39,9 +39,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in args.datasets:
         cells = list(product(args.qualities, args.confidences))
-        found = measured(name, args.routers, args.seeds, cells)
+        results = measured(name, args.routers, args.seeds, cells)
         n = len(args.routers) * args.seeds
-        for (quality, confidence), shares in zip(cells, found, strict=True):
+        for (quality, confidence), shares in zip(cells, results, strict=True):
             kept = sum(share >= quality for share, _ in shares)
             least, cost = (
                 (f"{min(s for s, _ in shares):.3f}", f"{np.mean([c for _, c in shares]):.2f}")
@@ -65,7 +65,7 @@ def measured(
     outcomes = load_dataset(name)
     encoder = make_encoder("minilm")
     embeddings = encode_cached(encoder, outcomes.texts, cache=EmbeddingCache())
-    found: list[list[tuple[float, float]]] = [[] for _ in cells]
+    results: list[list[tuple[float, float]]] = [[] for _ in cells]
     for router, seed in product(routers, range(42, 42 + n_seeds)):
         pipeline = fit_pipeline(
             outcomes, encoder, router=router, quality=EASY, seed=seed, embeddings=embeddings
@@ -83,8 +83,10 @@ def measured(
             except UserError:
                 continue
             got = performance[rows, choices.chosen].mean() / means[0][strongest]
-            found[place].append((got, cost_usd[rows, choices.chosen].mean() / means[1][strongest]))
-    return found
+            results[place].append(
+                (got, cost_usd[rows, choices.chosen].mean() / means[1][strongest])
+            )
+    return results
 
 
 if __name__ == "__main__":

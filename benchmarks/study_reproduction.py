@@ -51,16 +51,16 @@ ANCHORS = ("random", "strongest", "task")
 
 def values_of(entry: Mapping[str, Any]) -> dict[str, list[float]]:
     """Metric -> one value per seed; NaN where an RCI has no operating point to be read at."""
-    costs, collapses = entry["cost_at_quality"]["per_seed"], entry["rci_at_quality"]["per_seed"]
-    found = {
+    costs, rcis = entry["cost_at_quality"]["per_seed"], entry["rci_at_quality"]["per_seed"]
+    columns = {
         "nAUC": entry["nauc"]["per_seed"],
         "P_s": entry["peak_score"]["per_seed"],
         "RCI": entry["rci"]["per_seed"],
     }
     for quality, name in (("0.98", "98 %"), ("0.95", "95 %")):
-        found[f"cost at {name}"] = [1.0 if c[quality] is None else c[quality] for c in costs]
-        found[f"RCI at {name}"] = [np.nan if r[quality] is None else r[quality] for r in collapses]
-    return found
+        columns[f"cost at {name}"] = [1.0 if c[quality] is None else c[quality] for c in costs]
+        columns[f"RCI at {name}"] = [np.nan if r[quality] is None else r[quality] for r in rcis]
+    return columns
 
 
 def cell(values: Sequence[float]) -> str:
@@ -134,9 +134,9 @@ def main() -> None:
         outcomes = load_dataset(dataset)
         for question in args.questions:
             for policy in args.policy:
-                found = ask(question, outcomes, policy, args.seeds, args.out, cache)
+                answer = ask(question, outcomes, policy, args.seeds, args.out, cache)
                 title = f"{question}: {outcomes.name}, {policy}, {args.seeds} seeds"
-                print(f"\n### {title}\n\n{found}", flush=True)
+                print(f"\n### {title}\n\n{answer}", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class NoMetrics:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is said, and the row of the table that says how models answer it."""
+    """A message, and the row of the table that says how models answer it."""
 
     text: str
     row: int
@@ -107,7 +107,7 @@ def main() -> None:
     ways = [(scope, rule) for scope, rule in product(SCOPES, RULES) if scope != "first_user"]
     ways.append(("first_user", "none"))  # its text never changes, and so nothing to keep
     cells = list(product(args.qualities, args.cached))
-    found: dict[tuple[Any, ...], list[Served]] = {}
+    by_setting: dict[tuple[Any, ...], list[Served]] = {}
     for seed in range(42, 42 + args.seeds):
         with TemporaryDirectory() as folder:
             encoder = make_encoder("static")
@@ -120,14 +120,14 @@ def main() -> None:
             for quality, cached in cells:
                 strongest = (quality, cached, "strongest", "")
                 one = [everything(outcomes, talk, best, cached) for talk in talks]
-                found.setdefault(strongest, []).extend(one)
+                by_setting.setdefault(strongest, []).extend(one)
                 for scope, rule in ways:
                     served = asyncio.run(
                         routed(outcomes, talks, Path(folder), scope, rule, quality, cached)
                     )
-                    found.setdefault((quality, cached, scope, rule), []).extend(served)
+                    by_setting.setdefault((quality, cached, scope, rule), []).extend(served)
     for quality, cached in cells:
-        report(found, ways, quality, cached)
+        report(by_setting, ways, quality, cached)
 
 
 def conversations(
@@ -151,8 +151,8 @@ def conversations(
                 task = other
             row = left[task].pop()
             is_follow_up = kind >= SAME_TASK + ANY_TASK
-            said = FOLLOW_UPS[rng.integers(len(FOLLOW_UPS))] if is_follow_up else None
-            talk.append(Turn(said or outcomes.texts[row], row))
+            follow_up = FOLLOW_UPS[rng.integers(len(FOLLOW_UPS))] if is_follow_up else None
+            talk.append(Turn(follow_up or outcomes.texts[row], row))
         talks.append(talk)
     return talks
 
@@ -211,7 +211,7 @@ class Asked:
         self._row_before: int | None = None
 
     async def model(self, turn: Turn, conversation: "Conversation") -> str:
-        """Who is asked."""
+        """The model that is called."""
         if conversation.answers:
             self._messages.append({"role": "assistant", "content": conversation.answers[-1]})
         instructions = filled(conversation.overhead(turn.row))
@@ -230,7 +230,7 @@ class Asked:
 
 
 class Conversation:
-    """What a conversation costs: every turn sends all that was said before."""
+    """Cost of a conversation: every turn sends all earlier messages."""
 
     def __init__(self, outcomes: Outcomes, cached: float) -> None:
         self._outcomes = outcomes
@@ -286,14 +286,14 @@ def filled(tokens: int) -> str:
 
 
 def report(
-    found: dict[tuple[Any, ...], list[Served]],
+    by_setting: dict[tuple[Any, ...], list[Served]],
     ways: Sequence[tuple[str, str]],
     quality: float,
     cached: float,
 ) -> None:
     """One table."""
-    strongest = sums(found[quality, cached, "strongest", ""])
-    base = sums(found[quality, cached, "last_user", "none"])
+    strongest = sums(by_setting[quality, cached, "strongest", ""])
+    base = sums(by_setting[quality, cached, "last_user", "none"])
     n_turns = int(strongest[:, 2].sum())
     print(
         f"\n### Quality {quality}, cached input at {cached:g} of the price "
@@ -306,7 +306,7 @@ def report(
     rng = np.random.default_rng(0)
     picks = rng.integers(len(base), size=(2000, len(base)))
     for scope, rule in ways:
-        here = sums(found[quality, cached, scope, rule])
+        here = sums(by_setting[quality, cached, scope, rule])
         performance = here[:, 0].sum() / strongest[:, 0].sum()
         cost = here[:, 1].sum() / strongest[:, 1].sum()
         switches = here[:, 3].sum() / (here[:, 2] - 1).sum()
