@@ -29,8 +29,9 @@ from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.policy import BudgetPolicy
 from equirouter.routers import Router, make_router
-from equirouter.routers.networks import MLP, EquiRouterNet
-from equirouter.routers.training import weights_of
+from equirouter.routers.fitting.equirouter_net import EquiRouterNet
+from equirouter.routers.fitting.loop import weights_of
+from equirouter.routers.fitting.mlp_net import MLP
 
 WIDTH = 384
 BUDGET_USD = 0.004

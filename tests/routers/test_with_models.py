@@ -6,7 +6,7 @@ import pytest
 from equirouter.errors import ConfigError
 from equirouter.routers import make_router
 from equirouter.routers.avengerspro import AvengersProRouter
-from equirouter.routers.equirouter import EquiRouter
+from equirouter.routers.networks.equirouter import EquiRouter
 from equirouter.testing import make_toy
 
 

@@ -12,7 +12,7 @@ from equirouter.arrays import Float32Array
 from equirouter.evaluation.benchmark import run_benchmark
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.progress import Progress
-from equirouter.routers.mirt import MIRTRouter
+from equirouter.routers.networks.mirt import MIRTRouter
 from equirouter.training.described import description_notes, embedded_descriptions
 from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, LearningEncoder, make_table

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.pricing import ModelPrice
 from equirouter.errors import DataError, PipelineError
-from equirouter.routers import forward
 from equirouter.routers.joining import fit_estimate
-from equirouter.routers.mlp import fit_mlp, hidden_units, mlp_hidden
+from equirouter.routers.networks import forward
+from equirouter.routers.networks.mlp import fit_mlp, hidden_units, mlp_hidden
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph

@@ -10,8 +10,8 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
-from equirouter.routers.forward import product
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.networks.forward import product
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph

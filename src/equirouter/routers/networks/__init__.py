@@ -1,0 +1,16 @@
+"""Routers that are trained with torch in `fit` and run in NumPy or ONNX to decide.
+
+    mlp.py           a network with one hidden layer
+    equirouter.py    the paper's router; head.py scores the models, firststage.py picks the models
+                     of a large pool that are scored in full, distil.py embeds a new model
+    embedllm.py      a product of query and model embeddings
+    routerdc.py      model embeddings by contrast
+    graphrouter.py   message passing; stargraph.py is its forward pass
+    mirt.py, nirt.py item response theory, with abilities read from descriptions of the models
+    causal.py        the choice with the least regret
+    forward.py       layers in NumPy
+
+Importing this loads no torch.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,357 @@
+"""EquiRouter: learn the ranking of the models per query (paper, section 4, Eq. 5-8)."""
+
+import operator
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.errors import ConfigError
+from equirouter.extras import require
+from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.networks.distil import distilled
+from equirouter.routers.networks.firststage import FirstStage
+from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
+from equirouter.routers.networks.head import Head
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["EquiRouter"]
+
+PAPER: dict[str, Any] = {
+    "trunk": (256, 128),
+    "model_width": 64,
+    "head_width": 128,
+    "joint_feature": True,
+    "loss": "ranking",
+    "tie_weight": 1.0,
+    "dropout": 0.0,
+    "weight_decay": 1e-5,
+    "epochs": 30,
+    "batch_size": 2048,
+    "learning_rate": 1e-3,
+    "patience": None,
+}
+"""The preset `paper`: App. A.2 and, where the paper is silent, this package's choices."""
+
+WITHOUT_JOINT_FEATURE: dict[str, Any] = {"joint_feature": False}
+WITHOUT_RANKING_LOSS: dict[str, Any] = {"loss": "mse"}
+
+LARGE_POOL = 1000
+FIRST_STAGE_MODELS = 256
+FIRST_STAGE_QUERIES = 1024  # at most so many training queries show it what the head says
+VALIDATION_CELLS = 2**17  # queries x models whose loss is computed at once
+MOST_DISTILLED = 1000  # queries on which a new model's embedding is fitted to its estimates
+BLOCK_ROWS = 4096  # (rows, D) blocks of 2 MB: they stay in the processor's cache
+
+
+class EquiRouter(Router):
+    """One score per query and model from a shared trunk, model embeddings and a shared head.
+
+    trunk: widths of the query trunk f, the last one is D. model_width: d_m, the width of the model
+    embeddings m_j. head_width: hidden width of the head g. joint_feature: Eq. 7; False is the
+    ablation of Table 1 that scores [z, e_j] instead. loss: "ranking" is Eq. 8, "mse" is the other
+    ablation, "ranking+mse" is mse + ranking_weight * ranking. tie_weight: how much a pair counts
+    that is ordered by cost alone; 1.0 is Eq. 8 as written, 0 ignores ties (docs/decisions.md tells
+    what 1.0 does). dropout in [0, 1). epochs, batch_size, learning_rate, weight_decay (the L2
+    penalty of section 4.3), patience: see Schedule. max_models_per_step: a training step scores all
+    models and compares all their pairs up to this number; of more models it draws so many at
+    random, whose loss is an unbiased estimate (losses.pairwise_ranking), so that a step's time and
+    memory do not grow with the number of pairs. first_stage: how many models of a pool predict
+    scores in full for a query, chosen by a dot product (firststage.FirstStage), the others get
+    estimates; 0: all, None: FIRST_STAGE_MODELS in pools of more than LARGE_POOL models, all in
+    others. device: auto, cpu or cuda, for fitting only.
+
+    Presets: `paper` has the settings of App. A.2 and, where the paper is silent (D, d_m, the head,
+    the L2 weight), the choices written here; `default` is what was best on validation data. The
+    ablations of Table 1 differ from one of them in one setting: `paper-without-joint-feature` and
+    `without-joint-feature` in joint_feature=False, `paper-without-ranking-loss` and
+    `without-ranking-loss` in loss="mse".
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+        {
+            "default": {},
+            "paper": PAPER,
+            "paper-without-joint-feature": PAPER | WITHOUT_JOINT_FEATURE,
+            "paper-without-ranking-loss": PAPER | WITHOUT_RANKING_LOSS,
+            "without-joint-feature": WITHOUT_JOINT_FEATURE,
+            "without-ranking-loss": WITHOUT_RANKING_LOSS,
+        }
+    )
+
+    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+
+    def __init__(
+        self,
+        *,
+        trunk: Sequence[int] = (64, 64),
+        model_width: int = 32,
+        head_width: int = 32,
+        joint_feature: bool = True,
+        loss: Literal["ranking", "mse", "ranking+mse"] = "ranking",
+        ranking_weight: float = 1.0,
+        tie_weight: float = 0.01,
+        dropout: float = 0.2,
+        epochs: int = 60,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-5,
+        patience: int | None = 10,
+        max_models_per_step: int = 128,
+        first_stage: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.trunk = trunk
+        self.model_width = model_width
+        self.head_width = head_width
+        self.joint_feature = joint_feature
+        self.loss = loss
+        self.ranking_weight = ranking_weight
+        self.tie_weight = tie_weight
+        self.dropout = dropout
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.max_models_per_step = max_models_per_step
+        self.first_stage = first_stage
+        self.device = device
+
+    @property
+    def scores_are(self) -> ScoresAre:
+        """A ranking loss alone leaves the scale of the scores open; a squared error fixes it."""
+        return "ranking" if self.loss == "ranking" else "expected_performance"
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Train on the known cells; validation, if given, stops the training early."""
+        self._check()
+        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
+        require("torch", extra="train", purpose="train a router")
+        from equirouter.routers.fitting import equirouter_net, loop
+
+        schedule = loop.Schedule(
+            self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.patience
+        )
+        with loop.seeded(rng):
+            network = equirouter_net.EquiRouterNet(
+                n_in,
+                n_models,
+                trunk=self.trunk,
+                model_width=self.model_width,
+                head_width=self.head_width,
+                dropout=self.dropout,
+                joint_feature=self.joint_feature,
+            )
+            loop.train(
+                network,
+                self._loss_of,
+                _training_arrays(embeddings, performance, cost_usd),
+                schedule,
+                device=self.device,
+                validation=None if validation is None else _training_arrays(*validation),
+                validation_rows=self._validation_rows(n_models),
+            )
+        self.weights_ = loop.weights_of(network)
+        self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
+        return self
+
+    def _fit_first_stage(
+        self, embeddings: Float32Array, cost_usd: FloatArray
+    ) -> dict[str, NDArray[Any]]:
+        """The arrays of a FirstStage; none where every query scores every model in full."""
+        if not self._n_full(cost_usd.shape[1]):
+            return {}
+        step = -(-len(embeddings) // FIRST_STAGE_QUERIES)
+        z = self._encode(np.ascontiguousarray(embeddings[::step], dtype=np.float32))
+        return FirstStage.fit(z, self._head().scores, np.nanmean(cost_usd, axis=0)).state()
+
+    def _n_full(self, n_models: int) -> int:
+        """How many models a query scores in full after a first stage; 0: all, there is none."""
+        large = FIRST_STAGE_MODELS if n_models > LARGE_POOL else 0
+        wanted = large if self.first_stage is None else self.first_stage
+        return wanted if wanted < n_models else 0
+
+    def _validation_rows(self, n_models: int) -> int:
+        """Validation queries at once: of a sample of models, more blocks see more models."""
+        rows = max(1, VALIDATION_CELLS // min(n_models, self.max_models_per_step))
+        return rows if n_models <= self.max_models_per_step else min(rows, self.batch_size)
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """Scores (N, K); they estimate performance unless the loss is "ranking" alone."""
+        head = self._head()
+        x = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if self.first_stage_:
+            return self._predict_in_two_stages(x)
+        blocks = [
+            head.scores(self._encode(x[start : start + BLOCK_ROWS]))
+            for start in range(0, len(x), BLOCK_ROWS)
+        ]
+        return np.concatenate(blocks) if blocks else np.empty((0, head.n_models), np.float32)
+
+    def _predict_in_two_stages(self, x: Float32Array) -> Float32Array:
+        """Query by query, as each scores other models: so its scores depend on it alone."""
+        head = self._head()
+        stage = FirstStage.restore(self.first_stage_, head.n_models)
+        n_full = self._n_full(head.n_models)
+        out = np.empty((len(x), head.n_models), dtype=np.float32)
+        for row in range(len(x)):
+            z = self._encode(x[row : row + 1])[0]
+            estimates = stage.estimates(z)
+            columns = stage.promising(estimates, n_full)
+            out[row] = stage.completed(estimates, columns, head.scores_at(z, columns))
+        return out
+
+    def with_models(self, columns: IntArray) -> Self:
+        """See Router.with_models; a first stage stays where it still leaves models out."""
+        first = self.first_stage_
+        fewer = super().with_models(columns)
+        fewer.first_stage_ = {}
+        if first and fewer._n_full(len(columns)):
+            place = np.empty(len(columns), dtype=np.int64)  # of a column among the cheapest
+            rank = np.argsort(first["by_cost"])[columns]
+            place[np.argsort(rank, kind="stable")] = np.arange(len(columns))
+            fewer.first_stage_ = {
+                "vectors": first["vectors"][columns],
+                "level": first["level"][columns],
+                "by_cost": np.argsort(place),
+            }
+        return fewer
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """See Router.with_added: an embedding m_j, which gives the scores that are wanted of it.
+
+        Where scores only rank, a score is wanted that the curve of all models together takes for
+        the estimated performance. Raises ConfigError for a router with a first stage.
+        """
+        if self.first_stage_:
+            raise ConfigError(
+                "an EquiRouter with a first stage cannot take in a model: train again"
+            )
+        queries = np.concatenate([labelled.embeddings, labelled.unlabelled])
+        n = len(labelled.performance)
+        scores = self.predict(queries).astype(np.float64)
+        z = self._encode(np.ascontiguousarray(queries, dtype=np.float32))
+        scale = labelled.scale if self.scores_are == "ranking" else None
+        others = scores if scale is None else scale.apply(scores)
+        found = fit_estimate(others[:n], z[:n], labelled.performance)
+        estimates = found.of(others, z)
+        wanted = estimates if scale is None else scale.score_of(estimates, scores)
+        learned = distilled(
+            self.weights_,
+            z[-MOST_DISTILLED:],
+            wanted[-MOST_DISTILLED:],
+            found.weights @ self.weights_["models"],
+            joint_feature=self.joint_feature,
+        )
+        return self._appended({"weights_.models": learned}), found, estimates[n:]
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Returns self."""
+        self.first_stage_ = {}
+        return super().restore(state)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
+        """The trunk and the head; see Router.add_to_graph. None where a first stage chooses."""
+        if self.first_stage_:
+            return None
+        x = embeddings
+        for layer in range(len(self.trunk)):
+            name, norm = f"trunk.{layer}", f"trunk_norm.{layer}"
+            weight, bias, scale, shift = (
+                self.weights_[f"{part}.{kind}"]
+                for part in (name, norm)
+                for kind in ("weight", "bias")
+            )
+            x = graph.op("Gelu", graph.affine(name, x, weight, bias), approximate="tanh")
+            x = graph.layer_norm(norm, x, scale, shift, float(LAYER_NORM_EPSILON))
+        return self._head().add_to_graph(graph, x)
+
+    def _head(self) -> Head:
+        """What predict needs of each model; computed again when the weights are others."""
+        arrays = list(self.weights_.values())
+        of, known = vars(self).get("_known_head", ([], None))
+        if known is not None and len(of) == len(arrays) and all(map(operator.is_, of, arrays)):
+            return cast(Head, known)
+        head = Head(self.weights_, joint_feature=self.joint_feature)
+        self._known_head = (arrays, head)
+        return head
+
+    def _encode(self, x: Float32Array) -> Float32Array:
+        """The trunk f: (B, d) -> (B, D)."""
+        for layer in range(len(self.trunk)):
+            x = gelu(linear(self.weights_, f"trunk.{layer}", x))
+            x = layer_norm(self.weights_, f"trunk_norm.{layer}", x)
+        return x
+
+    def _loss_of(self, network: "nn.Module", batch: "Sequence[Tensor]") -> "Tensor":
+        from equirouter.routers.fitting import losses
+
+        embeddings, performance, cost_usd, n_pairs, n_known = batch
+        n_models = performance.shape[1]
+        columns = self._sampled(n_models)
+        if columns is not None:
+            columns = columns.to(performance.device)
+            performance, cost_usd = performance[:, columns], cost_usd[:, columns]
+        scores = network(embeddings, columns)
+        if self.loss == "mse":
+            return losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
+        ranking = losses.pairwise_ranking(
+            scores, performance, cost_usd, self.tie_weight, n_pairs=n_pairs, n_models=n_models
+        )
+        if self.loss == "ranking":
+            return ranking
+        error = losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
+        return error + self.ranking_weight * ranking
+
+    def _sampled(self, n_models: int) -> "Tensor | None":
+        """The columns of one step in rising order, from torch's generator; None: all."""
+        import torch
+
+        if n_models <= self.max_models_per_step:
+            return None
+        return torch.randperm(n_models)[: self.max_models_per_step].sort().values
+
+    def _check(self) -> None:
+        if self.loss not in ("ranking", "mse", "ranking+mse"):
+            raise ConfigError(f"loss {self.loss!r}: expected ranking, mse or ranking+mse")
+        if not self.trunk or min(*self.trunk, self.model_width, self.head_width) < 1:
+            raise ConfigError("trunk, model_width and head_width: expected widths of at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout {self.dropout}: expected 0 to below 1")
+        if self.tie_weight < 0 or self.ranking_weight < 0:
+            raise ConfigError("tie_weight and ranking_weight: expected 0 or more")
+        if self.max_models_per_step < 2:
+            raise ConfigError(
+                f"max_models_per_step {self.max_models_per_step}: a pair needs at least 2"
+            )
+        if self.first_stage is not None and (self.first_stage < 0 or self.first_stage == 1):
+            raise ConfigError(
+                f"first_stage {self.first_stage}: expected 2 or more models, 0 for all, or none"
+            )
+
+
+def _training_arrays(
+    embeddings: Float32Array, performance: FloatArray, cost_usd: FloatArray
+) -> tuple[NDArray[np.generic], ...]:
+    """What a step needs of each query; the pairs are counted once here, over all its models."""
+    from equirouter.routers.fitting.losses import count_pairs
+
+    n_known = performance.shape[1] - np.isnan(performance).sum(axis=1)
+    return embeddings, performance, cost_usd, count_pairs(performance, cost_usd), n_known

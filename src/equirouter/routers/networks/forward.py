@@ -1,0 +1,94 @@
+"""The forward pass of trained networks in NumPy, float32: deciding needs no torch."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from equirouter.arrays import Float32Array
+
+__all__ = [
+    "gelu",
+    "layer_norm",
+    "linear",
+    "mlp",
+    "over_pairs",
+    "product",
+    "sigmoid",
+    "softmax",
+    "softplus",
+]
+
+Weights = Mapping[str, Float32Array]
+LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
+_ROWS_AT_ONCE = 4096  # what is made per pair of query and model is dropped after so many queries
+_GELU_SCALE = np.float32(np.sqrt(2.0 / np.pi))
+
+
+def linear(weights: Weights, name: str, x: Float32Array) -> Float32Array:
+    """The affine layer `name`, x @ W.T + b: (N, in) -> (N, out)."""
+    return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+
+
+def product(x: Float32Array, weight: Float32Array) -> Float32Array:
+    """The product x @ weight.T, (N, in) -> (N, out), with one and the same bits for a row anywhere.
+
+    einsum adds up each pair of rows by itself, in one order; a matrix product does not promise it.
+    """
+    return np.asarray(np.einsum("ni,oi->no", x, weight))
+
+
+def gelu(x: Float32Array) -> Float32Array:
+    """Gaussian error linear unit in its tanh form (Hendrycks & Gimpel 2016, section 2)."""
+    inner = _GELU_SCALE * (x + np.float32(0.044715) * x * x * x)
+    return np.asarray(np.float32(0.5) * x * (np.float32(1.0) + np.tanh(inner)))
+
+
+def sigmoid(x: Float32Array) -> Float32Array:
+    """1 / (1 + exp(-x)), as half a hyperbolic tangent, which does not overflow."""
+    half = np.float32(0.5)
+    return np.asarray(half + half * np.tanh(half * x))
+
+
+def softplus(x: Float32Array) -> Float32Array:
+    """log(1 + exp(x)), without overflow."""
+    return np.asarray(np.logaddexp(np.float32(0.0), x))
+
+
+def softmax(x: Float32Array) -> Float32Array:
+    """Shares over the last axis, exp(x) divided by its sum."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def layer_norm(weights: Weights, name: str, x: Float32Array) -> Float32Array:
+    """Layer normalisation over the last axis, with the learned scale and shift of `name`."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = np.mean(centred * centred, axis=-1, keepdims=True)
+    scaled = centred / np.sqrt(variance + LAYER_NORM_EPSILON)
+    return np.asarray(scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"])
+
+
+def mlp(weights: Weights, x: Float32Array) -> Float32Array:
+    """The two-layer ReLU network of mlp_net.MLP: (N, d) -> (N, K)."""
+    hidden = np.maximum(linear(weights, "hidden", x.astype(np.float32, copy=False)), 0.0)
+    return linear(weights, "out", hidden)
+
+
+def over_pairs(
+    score: Callable[[int | slice, int | slice], Float32Array], n_queries: int, n_models: int
+) -> Float32Array:
+    """(N, K) from a score of rows and models, along the shorter of the two axes.
+
+    score: given (rows, model), what a model has on these queries (B,), or given (row, models), what
+    the models have on one query (K,).
+    """
+    out = np.empty((n_queries, n_models), dtype=np.float32)
+    if n_queries < n_models:
+        for row in range(n_queries):
+            out[row] = score(row, slice(None))
+        return out
+    for start in range(0, n_queries, _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        for model in range(n_models):
+            out[rows, model] = score(rows, model)
+    return out

@@ -1,0 +1,121 @@
+"""What EquiRouter's head needs of each model, computed once; NumPy and ONNX share it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, IntArray
+from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["Head"]
+
+LARGEST_MATRIX = 2**18
+"""Numbers of the products made per model, 1 MB: what still lies in a core's own cache.
+
+Up to here a query costs two thirds of the multiplications; beyond, one query waits for memory.
+"""
+
+
+class Head:
+    """Eq. 5-7 after the trunk, for all models at once: (B, D) -> (B, K).
+
+    With the head's first layer split as W = [W1 W2 W3 W4] and z_j = gamma_j * z + beta_j, it is
+    W1 z_j + W2 e_j + W3 (z_j * e_j) + W4 |z_j - e_j|. Write a = gamma_j * z, and for the last part
+    |a - f| = 2 max(a, f) - a - f with f = e_j - beta_j. Then all of it is
+
+        (W1 - W4) a + W3 (e_j * a) + 2 W4 max(a, f)
+
+    and a constant per model. For few models the first two products are one with a matrix per model,
+    ((W1 - W4) + W3 diag(e_j)) diag(gamma_j), that takes z itself.
+    """
+
+    def __init__(self, weights: Mapping[str, Float32Array], *, joint_feature: bool) -> None:
+        self.weights = weights
+        self.joint_feature = joint_feature
+        models = weights["models"]
+        self.n_models = len(models)
+        head, bias = weights["head.weight"], weights["head.bias"]
+        self.e = linear(weights, "psi", models)  # (K, D)
+        self.matrix: Float32Array | None = None  # (K, H, D)
+        if not joint_feature:
+            self.w_query, w_model = np.split(head, 2, axis=1)  # (H, D) each
+            self.constant = self.e @ w_model.T + bias  # (K, H)
+            return
+        e = self.e
+        self.gamma, beta = np.split(linear(weights, "phi", models), 2, axis=1)  # (K, D) each
+        w1, w2, self.w3, w4 = np.split(head, 4, axis=1)  # (H, D) each
+        self.floor = e - beta
+        self.w_linear, self.w_max = w1 - w4, 2 * w4
+        self.constant = beta @ w1.T + e @ w2.T + (e * beta) @ self.w3.T - self.floor @ w4.T + bias
+        if self.n_models * head.shape[0] * e.shape[1] <= LARGEST_MATRIX:
+            mixed = self.w_linear + self.w3 * e[:, None, :]
+            self.matrix = mixed * self.gamma[:, None, :]
+
+    def scores(self, z: Float32Array) -> Float32Array:
+        """(B, D) -> (B, K), in NumPy, along the shorter of the two axes where both can be taken."""
+        out = np.empty((len(z), self.n_models), dtype=np.float32)
+        if self.joint_feature and self.matrix is None and len(z) < self.n_models:
+            for row, query in enumerate(z):
+                out[row] = self._finish(self._first_layer(query, slice(None)))
+            return out
+        for model in range(self.n_models):
+            out[:, model] = self._finish(self._first_layer(z, model))
+        return out
+
+    def scores_at(self, query: Float32Array, columns: IntArray) -> Float32Array:
+        """Scores (M,) of one query (D,) for the models in columns (M,) alone."""
+        return self._finish(self._first_layer(query, columns))
+
+    def _first_layer(self, z: Float32Array, model: int | slice | IntArray) -> Float32Array:
+        """One model and all queries, (B, D) -> (B, H), or one query and models, (D,) -> (M, H)."""
+        if not self.joint_feature:
+            return np.asarray(z @ self.w_query.T + self.constant[model])
+        a = self.gamma[model] * z
+        if self.matrix is not None and isinstance(model, int):
+            hidden = z @ self.matrix[model].T
+        else:
+            hidden = a @ self.w_linear.T + (a * self.e[model]) @ self.w3.T
+        hidden += np.maximum(a, self.floor[model]) @ self.w_max.T
+        return np.asarray(hidden + self.constant[model])
+
+    def _finish(self, hidden: Float32Array) -> Float32Array:
+        """What follows the first layer: (M, H) -> (M,)."""
+        normal = layer_norm(self.weights, "head_norm", gelu(hidden))
+        return linear(self.weights, "score", normal)[:, 0]
+
+    def add_to_graph(self, graph: "OnnxGraph", z: str) -> str:
+        """The same as ONNX nodes: (N, D) -> (N, K)."""
+        one_more = graph.op("Unsqueeze", z, graph.const("axis_1", np.array([1])))  # (N, 1, D)
+        hidden = self._joint(graph, z, one_more) if self.joint_feature else self._plain(graph, z)
+        hidden = graph.op("Gelu", hidden, approximate="tanh")  # (N K, H), as all below
+        scale, shift = (self.weights[f"head_norm.{part}"] for part in ("weight", "bias"))
+        normal = graph.layer_norm("head_norm", hidden, scale, shift, float(LAYER_NORM_EPSILON))
+        weight, bias = (self.weights[f"score.{part}"] for part in ("weight", "bias"))
+        return graph.rows(graph.affine("score", normal, weight, bias), self.n_models)
+
+    def _plain(self, graph: "OnnxGraph", z: str) -> str:
+        n_hidden = self.constant.shape[1]
+        product = graph.affine("head", z, self.w_query, np.zeros(n_hidden))
+        spread = graph.op("Unsqueeze", product, graph.const("axis_1", np.array([1])))
+        hidden = graph.op("Add", spread, graph.const("head.constant", self.constant))
+        return graph.rows(hidden, n_hidden)
+
+    def _joint(self, graph: "OnnxGraph", z: str, one_more: str) -> str:
+        n_hidden, width = self.w_linear.shape
+        a = graph.op("Mul", one_more, graph.const("head.gamma", self.gamma))  # (N, K, D)
+        if self.matrix is not None:
+            matrix = self.matrix.reshape(-1, width)  # (K H, D)
+            hidden = graph.affine("head", z, matrix, self.constant.reshape(-1))
+        else:
+            product = graph.op("MatMul", a, graph.const("head.linear", self.w_linear.T))
+            hidden = graph.op("Add", product, graph.const("head.constant", self.constant))
+            mixed = graph.rows(graph.op("Mul", a, graph.const("head.e", self.e)), width)
+            w3 = graph.const("head.mixed", self.w3.T)
+            hidden = graph.op("Gemm", mixed, w3, graph.rows(hidden, n_hidden))
+        larger = graph.op("Max", a, graph.const("head.floor", self.floor))
+        w_max = graph.const("head.max", self.w_max.T)
+        return graph.op("Gemm", graph.rows(larger, width), w_max, graph.rows(hidden, n_hidden))

@@ -1,0 +1,148 @@
+"""CausalRouter: its regret by hand, its trade-off, and logs with one outcome per query."""
+
+import math
+
+import numpy as np
+import pytest
+
+from equirouter.errors import ConfigError, DataError
+from equirouter.routers.logged import complete_logged, doubly_robust
+from equirouter.routers.networks.causal import CausalRouter
+from equirouter.testing.problems import make_toy
+
+torch = pytest.importorskip("torch")
+from equirouter.routers.fitting import causal_net  # noqa: E402  # it imports torch
+
+NAN = float("nan")
+
+
+def test_the_regret_of_a_softmax_choice_by_hand() -> None:
+    # softmax of (ln 3, 0) is (3/4, 1/4), and 0.9 is best: 1/4 of the time 0.9 - 0.5 is lost
+    logits = torch.tensor([[math.log(3.0), 0.0]])
+    utility = torch.tensor([[0.9, 0.5]])
+    assert float(causal_net.regret_of(logits, utility)) == pytest.approx(0.25 * 0.4)
+
+
+def test_a_model_whose_outcome_is_not_known_is_not_there() -> None:
+    # without the third: softmax (1/2, 1/2), half of the time 1.0 - 0.0 is lost; the second query
+    # knows nothing and does not count
+    logits = torch.tensor([[0.0, 0.0, 5.0], [1.0, 2.0, 3.0]])
+    utility = torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]])
+    assert float(causal_net.regret_of(logits, utility)) == pytest.approx(0.5)
+
+
+def test_classification_is_the_cross_entropy_to_the_best() -> None:
+    # -ln softmax(ln 3, 0)[0] = -ln(3/4)
+    logits = torch.tensor([[math.log(3.0), 0.0]])
+    utility = torch.tensor([[0.9, 0.5]])
+    found = causal_net.regret_of(logits, utility, as_classes=True)
+    assert float(found) == pytest.approx(-math.log(0.75))
+
+
+def test_a_trade_off_makes_it_prefer_the_cheap() -> None:
+    toy = make_toy(n=400, missing=0.0)  # model 2 costs three times what model 0 costs
+    mean = {}
+    for trade_off in (0.0, 5.0):  # 5: the dearest would have to be five right answers better
+        router = CausalRouter(epochs=30, hidden=32, trade_off=trade_off)
+        router.fit(*toy, rng=np.random.default_rng(0))
+        mean[trade_off] = router.predict(toy.embeddings).argmax(axis=1).mean()
+    assert mean[5.0] < 0.1 < 0.5 < mean[0.0]
+
+
+def test_a_doubly_robust_estimate_by_hand() -> None:
+    # called model 1, predicted 0.4, seen 1.0, chance 0.5: 0.4 + (1.0 - 0.4) / 0.5 = 1.6
+    found = doubly_robust(
+        np.array([[0.2, 0.4]]), np.array([1.0]), np.array([1]), np.array([[0.5, 0.5]])
+    )
+    assert found.tolist() == [[0.2, pytest.approx(1.6)]]
+
+
+def log_of(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """x (n, 2), performance and cost of a log (n, 2), and the true mean performance (2,).
+
+    Easy queries (x0 > 0) are answered by either model 9 times in 10, hard ones by model 0 never and
+    by model 1 every second time. Model 0 is called on 9 of 10 easy and 1 of 10 hard queries. x1
+    says nothing.
+    """
+    rng = np.random.default_rng(seed)
+    easy = rng.random(n) < 0.5
+    x = np.stack([np.where(easy, 1.0, -1.0), rng.standard_normal(n)], axis=1).astype(np.float32)
+    right = np.where(easy[:, None], [0.9, 0.9], [0.0, 0.5])
+    outcome = (rng.random((n, 2)) < right).astype(float)
+    called = np.where(rng.random(n) < np.where(easy, 0.9, 0.1), 0, 1)
+    performance = np.full((n, 2), np.nan)
+    performance[np.arange(n), called] = outcome[np.arange(n), called]
+    cost_usd = np.where(np.isfinite(performance), [0.001, 0.01], np.nan)
+    return x, performance, cost_usd, np.array([0.45, 0.7])
+
+
+def test_estimates_from_a_confounded_log_are_right_on_average() -> None:
+    x, performance, cost_usd, truth = log_of(20_000, seed=1)
+    # what was seen: model 0 mostly on easy queries, 0.9 * 0.9 = 0.81 in place of 0.45
+    assert np.nanmean(performance[:, 0]) == pytest.approx(0.81, abs=0.02)
+    filled, costs = complete_logged(
+        x, performance, cost_usd, clip=0.02, rng=np.random.default_rng(0)
+    )
+    # standard error: at most sqrt(0.25 / 0.1 / 20,000) = 0.011
+    assert filled.mean(axis=0) == pytest.approx(truth, abs=0.035)
+    assert costs.mean(axis=0) == pytest.approx([0.001, 0.01], rel=0.01)
+
+
+def test_where_predictions_are_wrong_the_chances_put_them_right() -> None:
+    rng = np.random.default_rng(3)
+    n, called = 40_000, None
+    easy = rng.random(n) < 0.5
+    chances = np.where(easy[:, None], [0.8, 0.2], [0.3, 0.7])
+    called = (rng.random(n) > chances[:, 0]).astype(int)
+    seen = (rng.random(n) < np.where(easy, 0.9, 0.1)).astype(float)  # both models alike: mean 0.5
+    nothing_known = np.zeros((n, 2))
+    found = doubly_robust(nothing_known, seen, called, chances)
+    assert found.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.03)
+    assert seen[called == 0].mean() == pytest.approx(0.68, abs=0.02)  # 0.9 * 8/11 + 0.1 * 3/11
+
+
+def test_a_table_that_is_no_log_stays_as_it_is() -> None:
+    toy = make_toy()  # some queries know one outcome, others three
+    performance, cost_usd = complete_logged(*toy, clip=0.02, rng=np.random.default_rng(0))
+    assert np.array_equal(performance, toy.performance, equal_nan=True)
+    assert np.array_equal(cost_usd, toy.cost_usd, equal_nan=True)
+
+
+def test_from_a_log_it_learns_whom_to_call() -> None:
+    x, performance, cost_usd, _ = log_of(4_000, seed=2)
+    router = CausalRouter(epochs=40, hidden=16)
+    router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))
+    hard = router.predict(x[x[:, 0] < 0]).argmax(axis=1)
+    assert (hard == 1).mean() > 0.95
+
+
+def test_a_log_cannot_stop_early() -> None:
+    x, performance, cost_usd, _ = log_of(200, seed=2)
+    router = CausalRouter(epochs=2, hidden=8, patience=1)
+    with pytest.raises(ConfigError, match="leave patience out"):
+        router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))
+
+
+def test_a_model_that_was_hardly_called_is_named() -> None:
+    x, performance, cost_usd, _ = log_of(40, seed=4)
+    performance[:, 1] = np.nan
+    performance[0] = [np.nan, 1.0]
+    with pytest.raises(DataError, match="model 1 was called on 1 of"):
+        complete_logged(x, performance, cost_usd, clip=0.02, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"loss": "hinge"}, "softmax or classification"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"trade_off": -1.0}, "trade_off"),
+        ({"hidden": 0}, "hidden"),
+        ({"clip": 0.0}, "clip"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(setting: dict[str, object], words: str) -> None:
+    x, performance, cost_usd, _ = log_of(60, seed=0)
+    router = CausalRouter(**setting)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=words):
+        router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))
