@@ -31,7 +31,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.weights import find_weights
+from equirouter.encoders.minilm.weights import find_weights
 
 PEER = "sentence-transformers"
 OURS = ("fp32", "int8")

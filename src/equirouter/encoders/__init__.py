@@ -1,21 +1,19 @@
 """From queries to embeddings: encoders, what they see of a query, and a cache on disk.
 
     base.py        Encoder, the contract
-    minilm.py      MiniLMEncoder; weights.py finds its weights, graph.py makes its ONNX graph,
-                   quantise.py that for int8, sessions.py runs them
-    static.py      StaticEncoder: the mean of token vectors, from a table (token_table.py) that
-                   distil.py makes; wordpieces.py finds the tokens
+    minilm/        MiniLMEncoder: all-MiniLM-L6-v2 on ONNX Runtime
+    static/        StaticEncoder: the mean of token vectors from a table
     joined.py      StaticMiniLMEncoder: both side by side
-    vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     sentence_transformer.py  SentenceTransformerEncoder: any model of that library
+    vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
-    checks.py      what both ask of options and vectors
+    checks.py      checks of options and vectors that encoders share
     windows.py     which tokens of a long query are read
     prefix.py      the beginnings that many texts share, found on training texts and dropped
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
     embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
     visibility.py  duplicate_share: how many queries look alike afterwards
-    kept.py        files in the user's cache folder
+    kept.py        files in the user's cache folder, and digests of files
 
 make_encoder makes an encoder by its registered name.
 Importing this loads no model and no onnxruntime.

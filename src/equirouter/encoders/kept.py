@@ -1,17 +1,38 @@
-"""Files that can be made again, in the user's cache folder."""
+"""Files that can be made again, in the user's cache folder, and digests of files."""
 
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 from equirouter.cachedir import cache_dir
 from equirouter.errors import OutputError
 from equirouter.output import atomic_write, make_folder
 
-__all__ = ["forget_oldest", "kept_path", "write_kept"]
+__all__ = ["digest_of", "forget_oldest", "kept_file", "kept_path", "write_kept"]
 
 
 def kept_path(kind: str, name: str) -> Path:
     """Where a file of that kind and name is kept; neither the file nor its folder may exist."""
     return cache_dir() / kind / name
+
+
+def kept_file(kind: str, name: str, make: Callable[[], bytes]) -> Path:
+    """The file of that kind and name; made and kept there if it is not there yet.
+
+    A file whose SHA-256 is not the one noted beside it is made again. Two processes may do this at
+    once: each writes a whole file and then moves it into place, and what they write is the same.
+    Raises OutputError when the cache folder cannot be written.
+    """
+    path = kept_path(kind, name)
+    note = path.with_suffix(".sha256")
+    if path.is_file() and note.is_file():
+        noted = note.read_text("ascii", errors="replace").strip()
+        if digest_of(path) == noted:
+            return path
+    write_kept(path, make())
+    write_kept(note, digest_of(path).encode("ascii"))
+    return path
 
 
 def write_kept(path: Path, content: bytes) -> None:
@@ -27,10 +48,36 @@ def write_kept(path: Path, content: bytes) -> None:
         ) from error
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits; remembered, so that an unchanged file is read once.
+
+    Unchanged means: same path, size and modification time in nanoseconds.
+    """
+    path = path.resolve()
+    status = path.stat()
+    known = {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    note = kept_path("digests", hashlib.sha256(str(path).encode()).hexdigest()[:32] + ".json")
+    remembered = _read_note(note)
+    if {key: remembered.get(key) for key in known} == known and "sha256" in remembered:
+        return str(remembered["sha256"])
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    write_kept(note, json.dumps(known | {"sha256": digest}).encode())
+    return digest
+
+
+def _read_note(note: Path) -> dict[str, object]:
+    """What is remembered, or nothing: a note that cannot be read only costs another look."""
+    try:
+        content = json.loads(note.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def forget_oldest(kind: str, pattern: str, n_kept: int) -> None:
     """Delete all files of that kind whose names fit the pattern but the n_kept newest."""
-    found = kept_path(kind, "").glob(pattern)
-    times = {path: _written(path) for path in found}
+    times = {path: _written(path) for path in kept_path(kind, "").glob(pattern)}
     for path in sorted(times, key=lambda path: times[path], reverse=True)[n_kept:]:
         path.unlink(missing_ok=True)  # another process may have been quicker
 

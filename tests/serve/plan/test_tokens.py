@@ -92,7 +92,7 @@ def wordpieces() -> Callable[[str], int]:
     """The tokenizer of all-MiniLM-L6-v2, where its weights are installed."""
     from tokenizers import Tokenizer
 
-    from equirouter.encoders.weights import find_weights
+    from equirouter.encoders.minilm.weights import find_weights
 
     try:
         weights = find_weights(None)

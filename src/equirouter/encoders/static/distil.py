@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.encoders.graph import HIDDEN, graph_file
-from equirouter.encoders.kept import kept_path, write_kept
-from equirouter.encoders.sessions import open_session
-from equirouter.encoders.token_table import TokenTable
-from equirouter.encoders.weights import Weights, digest_of
-from equirouter.encoders.wordpieces import read_vocabulary
+from equirouter.encoders.kept import digest_of, kept_file
+from equirouter.encoders.minilm.graph import HIDDEN, graph_file
+from equirouter.encoders.minilm.sessions import open_session
+from equirouter.encoders.minilm.weights import Weights
+from equirouter.encoders.static.token_table import TokenTable
+from equirouter.encoders.static.wordpieces import read_vocabulary
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
@@ -47,16 +47,12 @@ def kept_table(
     from safetensors.numpy import load, save
 
     name = f"{weights.digest[:32]}-{digest_of(weights.tokenizer)[:16]}-{dimension}"
-    path = kept_path("static", f"{name}-v{DISTIL_VERSION}.safetensors")
-    note = path.with_suffix(".sha256")
-    if path.is_file() and note.is_file():
-        noted = note.read_text("ascii", errors="replace").strip()
-        if digest_of(path) == noted:
-            return TokenTable.of_state(load(path.read_bytes()), dimension)
-    table = distil(weights, dimension, threads=threads, progress=progress)
-    write_kept(path, save(table.state()))
-    write_kept(note, digest_of(path).encode("ascii"))
-    return table
+    path = kept_file(
+        "static",
+        f"{name}-v{DISTIL_VERSION}.safetensors",
+        lambda: save(distil(weights, dimension, threads=threads, progress=progress).state()),
+    )
+    return TokenTable.of_state(load(path.read_bytes()), dimension)
 
 
 def distil(

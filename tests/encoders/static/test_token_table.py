@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from equirouter.encoders.token_table import TokenTable
+from equirouter.encoders.static.token_table import TokenTable
 from equirouter.errors import PipelineError
 
 

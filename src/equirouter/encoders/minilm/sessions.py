@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.graph import HIDDEN
+from equirouter.encoders.minilm.graph import HIDDEN
 from equirouter.errors import DataError
 
 if TYPE_CHECKING:

@@ -1,6 +1,5 @@
 import hashlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.encoders import weights
-from equirouter.encoders.weights import SAFETENSORS_SHA256, digest_of, find_weights
+from equirouter.encoders.minilm import weights
+from equirouter.encoders.minilm.weights import SAFETENSORS_SHA256, find_weights
 from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
 
 
@@ -33,7 +32,7 @@ def test_the_package_is_found_without_importing_it(model_folder: Path) -> None:
     found = find_weights()
     assert found.model == model_folder / "model.safetensors"
     assert found.digest == SAFETENSORS_SHA256
-    code = "import sys; from equirouter.encoders.weights import find_weights; find_weights()"
+    code = "import sys; from equirouter.encoders.minilm.weights import find_weights; find_weights()"
     check = "; print(sorted({'torch', 'onnxruntime', 'sentence_transformers', 'transformers'}"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}{check} & set(sys.modules)))"],
@@ -116,29 +115,3 @@ def test_without_any_source_both_commands_are_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"equirouter\[minilm\].*equirouter\[hub\]"):
         find_weights()
-
-
-def test_a_digest_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()
-    before = path.stat()
-    path.write_bytes(b"two")
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    # the same size and time: the file is not read again, which is what makes a start quick
-    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
-    assert digest_of(path) == hashlib.sha256(b"two").hexdigest()
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_a_damaged_memory_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
-    monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path / "cache"))
-    path = tmp_path / "file"
-    path.write_bytes(b"one")
-    digest_of(path)
-    (note,) = (tmp_path / "cache").rglob("*.json")
-    note.write_bytes(content)
-    assert digest_of(path) == hashlib.sha256(b"one").hexdigest()

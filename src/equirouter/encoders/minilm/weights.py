@@ -1,17 +1,15 @@
 """Where the weights of all-MiniLM-L6-v2 come from, and proof that they are those weights."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from equirouter.encoders.kept import kept_path, write_kept
+from equirouter.encoders.kept import digest_of
 from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
 from equirouter.extras import require
 
-__all__ = ["SAFETENSORS_SHA256", "Weights", "digest_of", "find_weights"]
+__all__ = ["SAFETENSORS_SHA256", "Weights", "find_weights"]
 
 SAFETENSORS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
@@ -55,33 +53,6 @@ def find_weights(folder: Path | None = None) -> Weights:
     if package is not None and package.submodule_search_locations:
         return _from_package(Path(package.submodule_search_locations[0]) / "model")
     return _from_hub()
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits; remembered, so that an unchanged file is read once.
-
-    Unchanged means: same path, size and modification time in nanoseconds.
-    """
-    path = path.resolve()
-    status = path.stat()
-    known = {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    note = kept_path("digests", hashlib.sha256(str(path).encode()).hexdigest()[:32] + ".json")
-    remembered = _read_note(note)
-    if {key: remembered.get(key) for key in known} == known and "sha256" in remembered:
-        return str(remembered["sha256"])
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    write_kept(note, json.dumps(known | {"sha256": digest}).encode())
-    return digest
-
-
-def _read_note(note: Path) -> dict[str, object]:
-    """What is remembered, or nothing: a note that cannot be read only costs another look."""
-    try:
-        content = json.loads(note.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _from_folder(folder: Path) -> Weights:

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equirouter.encoders.graph import build_graph, graph_file
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.weights import find_weights
+from equirouter.encoders.minilm.graph import build_graph, graph_file
+from equirouter.encoders.minilm.weights import find_weights
 from equirouter.errors import DataError, OutputError
 
 

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder, check_texts
-from equirouter.encoders.graph import GRAPH_VERSION, HIDDEN, graph_file
-from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
-from equirouter.encoders.quantise import (
+from equirouter.encoders.kept import digest_of
+from equirouter.encoders.minilm.graph import GRAPH_VERSION, HIDDEN, graph_file
+from equirouter.encoders.minilm.quantise import (
     QUANTISE_VERSION,
     ActivationRanges,
     calibrate,
     quantised_graph_file,
 )
-from equirouter.encoders.sessions import WindowSession
-from equirouter.encoders.weights import Weights, digest_of, find_weights
+from equirouter.encoders.minilm.sessions import WindowSession
+from equirouter.encoders.minilm.weights import Weights, find_weights
+from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
 from equirouter.encoders.windows import (
     DEFAULT_MAX_WINDOWS,
     DEFAULT_WINDOW,

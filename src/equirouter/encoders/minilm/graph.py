@@ -5,14 +5,14 @@ It reads windows of one length without padding: there is nothing to mask. Standa
 (docs/encoders.md), and every execution provider knows them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.kept import kept_path, write_kept
-from equirouter.encoders.weights import Weights, digest_of
+from equirouter.encoders.kept import kept_file
+from equirouter.encoders.minilm.weights import Weights
 from equirouter.encoders.windows import MAX_TOKENS
 from equirouter.errors import DataError
 from equirouter.onnxgraph import OnnxGraph
@@ -24,7 +24,6 @@ __all__ = [
     "MiniLMGraph",
     "build_graph",
     "graph_file",
-    "kept_graph",
     "read_tensors",
 ]
 
@@ -43,24 +42,7 @@ def graph_file(weights: Weights) -> Path:
     OutputError when the cache folder cannot be written.
     """
     name = f"minilm-{weights.digest[:32]}-v{GRAPH_VERSION}.onnx"
-    return kept_graph(name, lambda: build_graph(read_tensors(weights)))
-
-
-def kept_graph(name: str, make: Callable[[], bytes]) -> Path:
-    """The graph of that name in the cache folder; made and kept there if it is not there yet.
-
-    A graph whose SHA-256 is not the one noted beside it is made again. Two processes may do this at
-    once: each writes a whole file and then moves it into place, and what they write is the same.
-    """
-    graph = kept_path("graphs", name)
-    note = graph.with_suffix(".sha256")
-    if graph.is_file() and note.is_file():
-        noted = note.read_text("ascii", errors="replace").strip()
-        if digest_of(graph) == noted:
-            return graph
-    write_kept(graph, make())
-    write_kept(note, digest_of(graph).encode("ascii"))
-    return graph
+    return kept_file("graphs", name, lambda: build_graph(read_tensors(weights)))
 
 
 def read_tensors(weights: Weights) -> dict[str, Float32Array]:

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.quantise import ActivationRanges, scale_and_zero, whole_rows
+from equirouter.encoders.minilm.quantise import ActivationRanges, scale_and_zero, whole_rows
 from equirouter.errors import ConfigError, DataError, PipelineError
 from tests.encoders.toymodel import write_toy_model
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.checks import check_at_least
-from equirouter.encoders.token_table import TokenTable
-from equirouter.encoders.wordpieces import WordPieces
+from equirouter.encoders.static.token_table import TokenTable
+from equirouter.encoders.static.wordpieces import WordPieces
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.progress import Progress, silent
 
@@ -114,8 +114,8 @@ class StaticEncoder(Encoder):
 
     def _loaded(self, progress: Progress = silent) -> tuple[TokenTable, WordPieces, Float32Array]:
         if self._read is None:
-            from equirouter.encoders.distil import kept_table
-            from equirouter.encoders.weights import find_weights
+            from equirouter.encoders.minilm.weights import find_weights
+            from equirouter.encoders.static.distil import kept_table
 
             weights = find_weights(self.weights)
             self._read = _reader(

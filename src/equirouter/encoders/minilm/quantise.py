@@ -21,17 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.graph import (
+from equirouter.encoders.kept import forget_oldest, kept_file
+from equirouter.encoders.minilm.graph import (
     GRAPH_VERSION,
     HIDDEN,
     N_LAYERS,
     MiniLMGraph,
-    kept_graph,
     read_tensors,
 )
-from equirouter.encoders.kept import forget_oldest
-from equirouter.encoders.sessions import open_session
-from equirouter.encoders.weights import Weights
+from equirouter.encoders.minilm.sessions import open_session
+from equirouter.encoders.minilm.weights import Weights
 from equirouter.errors import ConfigError, PipelineError
 
 __all__ = [
@@ -223,7 +222,7 @@ def quantised_graph_file(weights: Weights, ranges: ActivationRanges) -> Path:
             forget_oldest("graphs", f"minilm-*-int8-*.{suffix}", MOST_KEPT - 1)
         return Int8Graph(tensors, ranges).model()
 
-    return kept_graph(name, make)
+    return kept_file("graphs", name, make)
 
 
 def calibrate(
