@@ -23,7 +23,7 @@ LAYERS = (
     "cli",
 )
 # data sets that publish token counts need prices: these stand on root files and each other only
-FOR_ALL = tuple(f"equirouter.cost.{name}" for name in ("prices", "pricetable", "usage"))
+FOR_ALL = tuple(f"equirouter.cost.{name}" for name in ("prices", "price_table", "usage"))
 SERVE_ROOMS = (
     "",
     "money",

@@ -1,4 +1,4 @@
-"""What a call used, in three reports of it."""
+"""The usage of a call, in the reports of three APIs."""
 
 import math
 from typing import Any

@@ -174,7 +174,7 @@ def _new_prices(
     shipped: bool,
 ) -> "dict[str, Price]":
     """The prices that are asked for, by model."""
-    from equirouter.cost.pricetable import price_from, read_price_table, shipped_prices
+    from equirouter.cost.price_table import price_from, read_price_table, shipped_prices
     from equirouter.errors import ConfigError
     from equirouter.training.pool import model_column
 

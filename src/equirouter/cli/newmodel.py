@@ -112,8 +112,8 @@ def _price(
     name: str, input_: float | None, output: float | None, table: Path | None, *, shipped: bool
 ) -> "Price | None":
     """What the new model costs, if it is said."""
+    from equirouter.cost.price_table import read_price_table, shipped_prices
     from equirouter.cost.prices import Price
-    from equirouter.cost.pricetable import read_price_table, shipped_prices
     from equirouter.errors import ConfigError
 
     if (input_ is None) != (output is None):

@@ -1,4 +1,4 @@
-"""What all cost models share: a small network on the embedding, and prices that may change."""
+"""The base of all cost models: a small network on the embedding, and prices that may change."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
-from equirouter.cost.pricing import ModelPrice
+from equirouter.cost.model_price import ModelPrice
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.joining import fit_estimate
 from equirouter.routers.networks import forward
@@ -44,7 +44,7 @@ class CostPredictor(ABC):
     """
 
     predicts: ClassVar[Literal["cost_usd", "tokens"]]
-    """What the amounts are."""
+    """The unit of the amounts."""
 
     per_model: ClassVar[int]
     """Amounts of each model: A is K times this."""
@@ -130,8 +130,8 @@ class CostPredictor(ABC):
         for side, end in enumerate(ends):
             own = slice(end - k, end)
             labels = (amounts[:, side] - mean[side]) / (spread[side] or 1.0)
-            found = fit_estimate(others[:, own], hidden, labels, scaled=True)
-            row, level = found.row(rows[own], levels[own])
+            estimate = fit_estimate(others[:, own], hidden, labels, scaled=True)
+            row, level = estimate.row(rows[own], levels[own])
             new_rows.append(row)
             new_levels.append(level)
         made.weights_["out.weight"] = np.insert(rows, ends, np.array(new_rows), axis=0)

@@ -6,10 +6,10 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, IntArray
 from equirouter.cost.base import CostPredictor
+from equirouter.cost.model_price import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.predictor import CostModel
+from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import price_of
-from equirouter.cost.pricetable import shipped_prices
-from equirouter.cost.pricing import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.tokens import TokenCostModel, Tokens
 from equirouter.data.outcomes import Outcomes
 
@@ -37,7 +37,7 @@ def fit_costs(
     """Learn tokens where the table has them and its costs follow from them, else costs.
 
     train, validation: embeddings (n, d), and their rows of the table. cost_model: fitted in place
-    of the one that would be made; it learns costs. device: of the one that is made.
+    of a new one; it learns costs. device: of a new one.
     """
     embeddings, rows = train
     notes: tuple[str, ...] = ()
@@ -71,25 +71,25 @@ def _at(tokens: Tokens, rows: IntArray) -> Tokens:
 
 def _explained(outcomes: Outcomes, tokens: Tokens, rows: IntArray) -> tuple[ModelPrice, ...]:
     """The price of each model that explains its costs, None where there is none."""
-    given, said = _at(tokens, rows)
-    found = []
+    read, written = _at(tokens, rows)
+    prices = []
     for column, model in enumerate(outcomes.models):
         published = (price_of(model), shipped_prices().get(model))
         price = price_that_explains(
-            (given[:, column], said[:, column]),
+            (read[:, column], written[:, column]),
             outcomes.cost_usd[rows, column],
             tuple(price for price in published if price is not None),
         )
-        found.append(ModelPrice(model, price, price))
-    return tuple(found)
+        prices.append(ModelPrice(model, price, price))
+    return tuple(prices)
 
 
 def _paid(outcomes: Outcomes, rows: IntArray) -> tuple[ModelPrice, ...]:
     """The published price of each model, and which part of its costs was for the prompts."""
     tokens = counted(tuple(outcomes.texts[row] for row in rows.tolist()))
-    found = []
+    prices = []
     for column, model in enumerate(outcomes.models):
         price = price_of(model)
         share = input_share(tokens, outcomes.cost_usd[rows, column], price)
-        found.append(ModelPrice(model, price, price, share))
-    return tuple(found)
+        prices.append(ModelPrice(model, price, price, share))
+    return tuple(prices)

@@ -1,4 +1,4 @@
-"""CostModel: what each model's answer to a query will cost (paper, App. C.1)."""
+"""CostModel: predicts the cost of each model's answer to a query (paper, App. C.1)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -7,7 +7,7 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, RealArray
 from equirouter.cost.base import CostPredictor
-from equirouter.cost.pricing import ModelPrice
+from equirouter.cost.model_price import ModelPrice
 from equirouter.routers.base import check_training
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CostModel(CostPredictor):
         return amounts if self._factors is None else np.asarray(amounts * self._factors)
 
     def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
-        """See CostPredictor.add_usd_to_graph."""
+        """Multiply by the factors, if any; returns the name of the costs."""
         if self._factors is None:
             return amounts
         factors = graph.const("cost.factors", self._factors.astype(np.float32))

@@ -1,4 +1,4 @@
-"""What models cost: the one place that knows prices, in USD per million tokens.
+"""Prices of models in USD per million tokens: no other module knows any.
 
 A Price and the Usage of a call give what the call cost. The tables here belong to published
 outcomes: PRICES is what RouterBench charged (Hu et al., 2024, arXiv:2403.12031, March 2024),
@@ -89,7 +89,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Tier:
-    """What a call costs whose prompt has more than so many tokens: all of it, not only the excess.
+    """The price of all tokens of a call whose prompt is longer than above_input_tokens.
 
     price: complete in itself; nothing is taken over from the price below. Raises ConfigError if
     the limit is not above 0, or the price has tiers of its own.
@@ -164,7 +164,7 @@ def price_of(model: str) -> Price | None:
 
 
 def price_of_size(size: float) -> Price:
-    """What RouterBench charged for its open model nearest in size, by ratio: an estimate.
+    """The price at RouterBench of the open model nearest in size, by ratio: an estimate.
 
     size: in 1e9 parameters. Up to about 9.5 it is the price of Mistral 7B, to 21 of WizardLM 13B,
     to 49 of Yi 34B, above of Llama 2 70B: too little for models that are much larger.
@@ -186,10 +186,10 @@ def size_of(model: str) -> float | None:
     known = _SIZES.get(model.rpartition("/")[2].lower())
     if known is not None:
         return known
-    found = re.findall(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", model.lower())
-    if not found:
+    sizes = re.findall(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", model.lower())
+    if not sizes:
         return None
-    times, number, unit = found[-1]
+    times, number, unit = sizes[-1]
     size = float(number) * int(times or 1) / (1 if unit == "b" else 1000)
     return size or None
 

@@ -1,4 +1,4 @@
-"""TokenCostModel: what each call will use in tokens, and what that costs at today's prices."""
+"""TokenCostModel: predicts the tokens of a call and multiplies them by today's prices."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -7,8 +7,8 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, RealArray
 from equirouter.cost.base import CostPredictor
+from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price, costs_usd
-from equirouter.cost.pricing import ModelPrice
 from equirouter.errors import DataError
 from equirouter.routers.base import check_training
 
@@ -61,35 +61,33 @@ class TokenCostModel(CostPredictor):
 
     def usd(self, amounts: RealArray) -> RealArray:
         """Tokens (N, 2 K), input and then output, times prices."""
-        given, said = np.hsplit(np.asarray(amounts, dtype=np.float64), 2)
-        costs = (given * self._per_mtok[0] + said * self._per_mtok[1]) / 1e6
+        read, written = np.hsplit(np.asarray(amounts, dtype=np.float64), 2)
+        costs = (read * self._per_mtok[0] + written * self._per_mtok[1]) / 1e6
         for column, price in enumerate(self._prices):
             if price.tiers:
-                costs[:, column] = costs_usd(price, given[:, column], said[:, column])
+                costs[:, column] = costs_usd(price, read[:, column], written[:, column])
         return np.asarray(costs)
 
     def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
-        """See CostPredictor.add_usd_to_graph."""
+        """Add tokens times prices; returns the name of the costs."""
         k = self.n_models
-        given, said = (
+        read, written = (
             graph.op("Gather", amounts, graph.const(f"cost.{side}", columns), axis=1)
             for side, columns in (("input", np.arange(k)), ("output", np.arange(k, 2 * k)))
         )
-        costs = self._at(graph, "cost.price", self._per_mtok, given, said)
+        costs = self._at(graph, "cost.price", self._per_mtok, read, written)
         limits = sorted({tier.above_input_tokens for p in self._prices for tier in p.tiers})
         for limit in limits:
             at = [price.at(limit + 1) for price in self._prices]
             table = np.array([[p.input_usd_per_mtok, p.output_usd_per_mtok] for p in at]).T
-            above = self._at(graph, f"cost.price_above_{limit}", table, given, said)
-            is_above = graph.op("Greater", given, graph.const(f"limit_{limit}", np.float32(limit)))
+            above = self._at(graph, f"cost.price_above_{limit}", table, read, written)
+            is_above = graph.op("Greater", read, graph.const(f"limit_{limit}", np.float32(limit)))
             costs = graph.op("Where", is_above, above, costs)
         return costs
 
-    def _at(
-        self, graph: "OnnxGraph", name: str, per_mtok: FloatArray, given: str, said: str
-    ) -> str:
+    def _at(self, graph: "OnnxGraph", name: str, per_mtok: FloatArray, *tokens: str) -> str:
         usd = [
-            graph.op("Mul", tokens, graph.const(f"{name}.{side}", (row / 1e6).astype(np.float32)))
-            for side, tokens, row in zip(("input", "output"), (given, said), per_mtok, strict=True)
+            graph.op("Mul", used, graph.const(f"{name}.{side}", (row / 1e6).astype(np.float32)))
+            for side, used, row in zip(("input", "output"), tokens, per_mtok, strict=True)
         ]
         return graph.op("Add", *usd)

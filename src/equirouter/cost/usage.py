@@ -1,4 +1,4 @@
-"""What a call used, in tokens, as whoever answers it reports it: Usage is what prices multiply."""
+"""The tokens of a call, as providers report them. A Price and a Usage give a cost."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Usage:
     input_tokens: all of the prompt. Parts of it, no token in two of them: cached_input_tokens were
     read from a cache, cache_write_tokens were written to one for the provider's usual time,
     long_cache_write_tokens for its longer one, audio_input_tokens are sound.
-    output_tokens: all that was generated. Parts of it: reasoning_tokens, which nobody is shown, and
+    output_tokens: all that was generated. Parts of it: reasoning_tokens, which are not shown, and
     audio_output_tokens. This is how OpenAI counts; usage_of brings other reports to it. Expected
     tokens of a prediction need not be whole numbers.
     Raises ConfigError for a number that is negative or not finite, and for parts that are together
@@ -52,13 +52,13 @@ class Usage:
 
     @property
     def plain_input_tokens(self) -> float:
-        """What of the prompt has the input price: text that no cache had a part in."""
+        """Tokens at the input price: text that was neither read from a cache nor written to one."""
         parts: list[float] = [getattr(self, part) for part in _INPUT_PARTS]
         return self.input_tokens - sum(parts)
 
     @property
     def plain_output_tokens(self) -> float:
-        """What of the answer has the output price: text that is shown."""
+        """Tokens at the output price: text that is shown."""
         parts: list[float] = [getattr(self, part) for part in _OUTPUT_PARTS]
         return self.output_tokens - sum(parts)
 
@@ -95,15 +95,15 @@ def usage_of(report: Mapping[str, Any]) -> Usage:
 
 
 def _chat(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
-    given, said = _tokens(report, "prompt_tokens"), _tokens(report, "completion_tokens")
+    prompt, completion = _tokens(report, "prompt_tokens"), _tokens(report, "completion_tokens")
     of_input, of_output = (
         _part(report, f"{side}_tokens_details") for side in ("prompt", "completion")
     )
-    total = _tokens(report, "total_tokens", given + said)
-    if total < given + said:
+    total = _tokens(report, "total_tokens", prompt + completion)
+    if total < prompt + completion:
         raise DataError(
-            f"usage: total_tokens {total} is less than prompt_tokens {given} + "
-            f"completion_tokens {said}"
+            f"usage: total_tokens {total} is less than prompt_tokens {prompt} + "
+            f"completion_tokens {completion}"
         )
     parts = {
         "cached_input_tokens": _tokens(
@@ -114,7 +114,7 @@ def _chat(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
         "reasoning_tokens": _tokens(of_output, "reasoning_tokens", 0),
         "audio_output_tokens": _tokens(of_output, "audio_tokens", 0),
     }
-    return given, total - given, parts
+    return prompt, total - prompt, parts
 
 
 def _responses(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
@@ -148,9 +148,9 @@ def _messages(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
     )
 
 
-def _checked(report: Mapping[str, Any], given: int, said: int, parts: dict[str, int]) -> Usage:
+def _checked(report: Mapping[str, Any], read: int, written: int, parts: dict[str, int]) -> Usage:
     try:
-        return Usage(given, said, **parts)
+        return Usage(read, written, **parts)
     except ConfigError as error:
         raise DataError(f"usage {dict(report)}: {error}") from error
 

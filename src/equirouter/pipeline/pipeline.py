@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from equirouter import __version__
-from equirouter.cost.pricetable import price_to
-from equirouter.cost.pricing import ModelPrice
+from equirouter.cost.model_price import ModelPrice
+from equirouter.cost.price_table import price_to
 from equirouter.errors import ConfigError
 from equirouter.output import atomic_write, make_folder
 from equirouter.pipeline.deciding import Order, choose_embeddings, decide_orders, pace_orders

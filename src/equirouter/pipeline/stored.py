@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from equirouter.cost import CostModel, CostPredictor, ModelPrice, TokenCostModel
+from equirouter.cost.price_table import price_from
 from equirouter.cost.prices import Price
-from equirouter.cost.pricetable import price_from
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.errors import PipelineError

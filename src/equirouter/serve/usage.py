@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price, Usage, cost_usd
-from equirouter.cost.pricetable import shipped_prices
 from equirouter.cost.usage import usage_of
 from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.stored import stored_prices

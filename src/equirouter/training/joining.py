@@ -7,9 +7,9 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostPredictor, ModelPrice
+from equirouter.cost.model_price import counted, input_share, price_that_explains
+from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price, price_of
-from equirouter.cost.pricetable import shipped_prices
-from equirouter.cost.pricing import counted, input_share, price_that_explains
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError

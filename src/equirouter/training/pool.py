@@ -10,8 +10,8 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.fit import FittedCosts
+from equirouter.cost.price_table import price_to
 from equirouter.cost.prices import Price, costs_usd
-from equirouter.cost.pricetable import price_to
 from equirouter.errors import ConfigError, PipelineError
 from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price
-from equirouter.cost.pricing import ModelPrice
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.serve.http.app import make_app
 from equirouter.serve.run.assembly import open_gateway

@@ -1,4 +1,4 @@
-"""What a change of price does to predicted costs, with tokens and without."""
+"""A change of price changes predicted costs, with tokens and without."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.cost import CostModel, ModelPrice, TokenCostModel
+from equirouter.cost.model_price import input_share, price_that_explains
 from equirouter.cost.prices import Price, Tier, Usage, cost_usd, costs_usd
-from equirouter.cost.pricing import input_share, price_that_explains
 from equirouter.errors import ConfigError, DataError
 from equirouter.testing import make_toy
 

@@ -51,20 +51,20 @@ class PriceTable:
 
     def price(self, model: str) -> Price:
         """The price of a model. Raises ConfigError with the names that come close."""
-        found = self.prices.get(model)
-        if found is None:
+        price = self.prices.get(model)
+        if price is None:
             close = get_close_matches(model, self.prices, n=3)
             hint = f"; close are {', '.join(close)}" if close else ""
             raise ConfigError(
                 f"{self.place}: no price of {model!r} among {len(self.prices)} models{hint}. "
                 "State its price, or add it to a table of your own: docs/models.md"
             )
-        return found
+        return price
 
 
 @cache
 def shipped_prices() -> PriceTable:
-    """What public models cost on the day PRICES_AS_OF, at their makers' standard prices."""
+    """Prices of public models on the day PRICES_AS_OF, at their makers' standard rates."""
     return read_price_table(_SHIPPED)
 
 
@@ -101,14 +101,14 @@ def price_from(given: object, place: str) -> Price:
 
 def price_to(price: Price) -> dict[str, Any]:
     """The fields that price_from takes, those that say something, as JSON can hold them."""
-    said: dict[str, Any] = {
+    document: dict[str, Any] = {
         name: getattr(price, name) for name in _AMOUNTS if getattr(price, name) is not None
     }
     if price.tiers:
-        said[_TIERS] = [
+        document[_TIERS] = [
             {_LIMIT: tier.above_input_tokens, **price_to(tier.price)} for tier in price.tiers
         ]
-    return said
+    return document
 
 
 def _price(given: object, place: str, known: tuple[str, ...]) -> Price:
@@ -161,7 +161,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: byte {error.start} is not valid UTF-8") from error
     parse = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix.lower())
     if parse is None:
-        raise ConfigError(f"{path}: the suffix {path.suffix!r} is not known; .toml or .json is")
+        raise ConfigError(f"{path}: the suffix is {path.suffix!r}; expected .toml or .json")
     try:
         table = parse(text)
     except ValueError as error:  # of TOML and of JSON; both say the line

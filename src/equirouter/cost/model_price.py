@@ -1,4 +1,4 @@
-"""What a model's calls cost now, against what they cost in the outcomes that were learned from."""
+"""The price of a model now, compared with its price in the outcomes that were learned from."""
 
 import math
 from dataclasses import dataclass, replace
@@ -22,8 +22,8 @@ EXPLAINED = 0.01
 class ModelPrice:
     """The price of a model: `now`, and `trained`, of the outcomes that were learned from.
 
-    None is not known. input_share: which part of the costs in those outcomes was for the prompts,
-    in [0, 1], where only costs were known and it can be said: see input_share below.
+    None is not known. input_share: the share of the prompts in the costs of those outcomes, in
+    [0, 1], where only costs were known: see the function input_share.
     """
 
     model: str
@@ -38,11 +38,11 @@ class ModelPrice:
         return self.now
 
     def changed(self, now: Price) -> "ModelPrice":
-        """The same with another price now."""
+        """A copy with another price now."""
         return replace(self, now=now)
 
     def factor(self) -> float:
-        """What a call costs now, as a share of what it cost in the outcomes, 1 for the same.
+        """The cost of a call now, as a share of its cost in the outcomes; 1 is no change.
 
         Where input and output price change alike, it is that ratio. Where they do not, the share of
         the input in the costs weighs the two ratios. Raises ConfigError where it cannot be said.
@@ -89,7 +89,7 @@ class ModelPrice:
                 "the pipeline learned costs and not tokens: state one price, or train on a table "
                 "with input_tokens and output_tokens"
             )
-        found: list[float | None] = []
+        ratios: list[float | None] = []
         for side in ("input", "output"):
             old, new = (getattr(price, f"{side}_usd_per_mtok") for price in (trained, now))
             if old == 0 and new > 0:
@@ -98,8 +98,8 @@ class ModelPrice:
                     f"learned from, so what {new:g} USD per million tokens will cost cannot be "
                     "said; train on outcomes with costs"
                 )
-            found.append(None if old == 0 else new / old)
-        return found[0], found[1]
+            ratios.append(None if old == 0 else new / old)
+        return ratios[0], ratios[1]
 
 
 def input_share(
@@ -134,33 +134,33 @@ def price_that_explains(
     that explains the costs, up to a mean error of EXPLAINED of the mean cost; else the two numbers
     that come closest (least squares, not negative), if they do.
     """
-    given, said = tokens
-    known = np.isfinite(given) & np.isfinite(said) & np.isfinite(cost_usd)
+    read, written = tokens
+    known = np.isfinite(read) & np.isfinite(written) & np.isfinite(cost_usd)
     if not known.any():
         return None
-    given, said, paid = given[known], said[known], cost_usd[known]
-    fitted = _closest(given, said, paid)
+    read, written, paid = read[known], written[known], cost_usd[known]
+    fitted = _closest(read, written, paid)
     for price in (*published, *([] if fitted is None else [fitted])):
-        missed = np.abs(costs_usd(price, given, said) - paid).mean()
+        missed = np.abs(costs_usd(price, read, written) - paid).mean()
         if missed <= EXPLAINED * paid.mean():
             return price
     return None
 
 
-def _closest(given: FloatArray, said: FloatArray, paid: FloatArray) -> Price | None:
+def _closest(read: FloatArray, written: FloatArray, paid: FloatArray) -> Price | None:
     """Two prices by least squares; None where the tokens do not tell them apart."""
-    amounts = np.stack([given, said], axis=1) / 1e6
+    amounts = np.stack([read, written], axis=1) / 1e6
     used = amounts.max(axis=0) > 0
     if not used.all():  # what is never used may cost anything: as much as the other
         if not used.any():
             return None
-        one = float(paid.sum() / amounts[:, used].sum())
-        return Price(one, one)
+        per_mtok = float(paid.sum() / amounts[:, used].sum())
+        return Price(per_mtok, per_mtok)
     scaled = amounts / np.linalg.norm(amounts, axis=0)
     if np.linalg.cond(scaled) > 1e4:
         return None
-    found = np.linalg.lstsq(amounts, paid)[0]
-    if (found < 0).any():
+    fitted = np.linalg.lstsq(amounts, paid)[0]
+    if (fitted < 0).any():
         return None
-    per_input, per_output = (float(f"{usd:.6g}") for usd in found)
+    per_input, per_output = (float(f"{usd:.6g}") for usd in fitted)
     return Price(per_input, per_output)

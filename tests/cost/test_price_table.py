@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.cost.prices import Price, Tier, Usage, cost_usd
-from equirouter.cost.pricetable import (
+from equirouter.cost.price_table import (
     PRICES_AS_OF,
     price_from,
     price_to,
     read_price_table,
     shipped_prices,
 )
+from equirouter.cost.prices import Price, Tier, Usage, cost_usd
 from equirouter.errors import ConfigError
 
 OWN = """
@@ -49,7 +49,7 @@ def test_the_shipped_table_is_dated_and_has_a_source() -> None:
     assert table.source is not None
     assert len(table.prices) >= 100
     assert all(price.input_usd_per_mtok > 0 for price in table.prices.values())
-    # the answer is never cheaper than the prompt, and a cached token never dearer than another
+    # the answer is never cheaper than the prompt, a cached token never more expensive than others
     for model, price in table.prices.items():
         assert price.output_usd_per_mtok >= price.input_usd_per_mtok, model
         assert (price.cached_input_usd_per_mtok or 0) <= price.input_usd_per_mtok, model
@@ -132,7 +132,7 @@ def test_a_wrong_table_is_refused_with_the_place(
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("prices.yaml", "", "the suffix '.yaml' is not known"),
+        ("prices.yaml", "", "the suffix is '.yaml'; expected .toml or .json"),
         ("prices.json", "[]", "found a list"),
         ("prices.json", "{", "line 1"),
         ("prices.json", "{}", "no models"),
