@@ -30,7 +30,8 @@ __all__ = [
 
 NUSD_PER_USD = 1_000_000_000
 
-Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "route"]
+Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "route", "unknown"]
+"""unknown: of a request whose worker died."""
 DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure", "unreadable"]
 AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"

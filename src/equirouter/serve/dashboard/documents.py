@@ -1,6 +1,7 @@
 """The JSON documents of the dashboard, from what the store gives. Money is in USD there."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 
 from equirouter.serve.dashboard.why import why
 from equirouter.serve.records import Plan, RequestRecord, usd
@@ -9,6 +10,13 @@ from equirouter.serve.reporting import Logged, Slice, Totals
 __all__ = ["full", "row", "rows", "slice_document", "totals_document"]
 
 Document = dict[str, object]
+
+_RENAMED = {"started_at": "time", "served_model": "model", "key_id": "key"}
+_NAMES = tuple(
+    field.name
+    for field in fields(RequestRecord)
+    if field.name not in ("plan", "attempts", "tokens")
+)
 
 
 def totals_document(totals: Totals) -> Document:
@@ -65,8 +73,8 @@ def full(logged: Logged) -> Document:
     """A request with all that is known of it; texts only where they were kept."""
     record = logged.record
     plan = record.plan
-    tokens = record.tokens
     return {
+        **_fields(record),
         **row(logged),
         "why": why(record),
         "models": [] if plan is None else _models(plan, record),
@@ -84,28 +92,25 @@ def full(logged: Logged) -> Document:
             }
             for attempt in record.attempts
         ],
-        "tokens": None
-        if tokens is None
-        else {
-            "input": tokens.input,
-            "cached_input": tokens.cached_input,
-            "cache_write": tokens.cache_write,
-            "output": tokens.output,
-            "reasoning": tokens.reasoning,
-            "estimated": tokens.estimated,
-        },
-        "first_byte_ms": record.first_byte_ms,
+        "tokens": None if record.tokens is None else asdict(record.tokens),
         "prompt_tokens": None if plan is None else plan.prompt_tokens,
         "max_output_tokens": None if plan is None else plan.max_output_tokens,
         "confidence": None if plan is None else plan.confidence,
         "pipeline": None if plan is None else plan.pipeline,
-        "key": record.key_id,
-        "session": record.session,
-        "error": record.error,
         "comment": logged.comment,
-        "prompt": record.prompt,
-        "answer": record.answer,
     }
+
+
+def _fields(record: RequestRecord) -> Document:
+    """All fields of a record that hold one value, money in USD."""
+    document: Document = {}
+    for name in _NAMES:
+        value = getattr(record, name)
+        if name.endswith("_nusd"):
+            document[f"{name.removesuffix('_nusd')}_usd"] = _usd(value)
+        else:
+            document[_RENAMED.get(name, name)] = value
+    return document
 
 
 def _models(plan: Plan, record: RequestRecord) -> list[Document]:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.errors import GatewayError, store_unreachable
+from equirouter.serve.money.store.columns import clean
 from equirouter.serve.money.store.engine import StoreGoneError
-from equirouter.serve.money.store.rows import clean
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import feedback, log
 from equirouter.serve.records import Key, UserFeedback

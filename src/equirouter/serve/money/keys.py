@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.serve.money.limits import first_day, last_day
-from equirouter.serve.money.store.rows import clean
+from equirouter.serve.money.store.columns import clean
 from equirouter.serve.money.store.tables import accounts, keys
 from equirouter.serve.records import Key
 

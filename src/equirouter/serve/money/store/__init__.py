@@ -1,6 +1,7 @@
 """Where keys, money and the decision log are kept: SQLite in WAL mode, or PostgreSQL by URL.
 
 engine.py       the database: connections, transactions, what "the store is gone" means
+columns.py      the columns of the log: its table, rows and records come from them
 tables.py       the tables
 migrate.py      brings a database to this version, one worker at a time
 versions/       the steps of that, by Alembic
@@ -9,7 +10,7 @@ statements.py   their statements, made once
 reserving.py    reservations of money, a group per transaction
 batches.py      what is written behind the requests: settlements, log, sums per hour
 bulk.py         adding to counters in rows that may not be there
-rows.py         a finished request as rows of the tables
+rows.py         a finished request as rows of the tables beside the log
 workers.py      who is alive; what becomes of a dead worker's reservations
 reports.py      what the dashboard asks: sums, latencies, single decisions
 upkeep.py       SQLite's log emptied, what is too old deleted

@@ -11,7 +11,8 @@ from typing import Any
 from equirouter.serve.money.ledger import Settlement
 from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.bulk import summed
-from equirouter.serve.money.store.rows import Added, added_by, log_row, text_row
+from equirouter.serve.money.store.columns import log_row
+from equirouter.serve.money.store.rows import Added, added_by, text_row
 from equirouter.serve.money.store.tables import OPEN, accounts, counts, sums
 from equirouter.serve.money.store.workers import charged_sums, entry
 from equirouter.serve.records import RequestRecord

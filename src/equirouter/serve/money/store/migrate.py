@@ -13,8 +13,9 @@ from equirouter.serve.money.store.tables import metadata
 
 __all__ = ["HEAD", "check_store", "differences", "migrate"]
 
-HEAD = "0001"
-"""The newest step in versions/."""
+_VERSIONS = Path(__file__).parent / "versions"
+HEAD = max(path.stem[1:5] for path in _VERSIONS.glob("v*.py"))
+"""The newest step in versions/: 0001 of v0001_initial.py."""
 
 _LOCK = 0x6571_7569  # of PostgreSQL's advisory locks: any number that nobody else takes
 
@@ -81,7 +82,7 @@ def _upgrade(connection: sa.Connection) -> None:
 def _script() -> Any:  # noqa: ANN401  # Alembic's
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory(str(Path(__file__).parent), version_locations=[_versions()])
+    return ScriptDirectory(str(Path(__file__).parent), version_locations=[str(_VERSIONS)])
 
 
 def _check_known(found: str | None) -> None:
@@ -109,10 +110,6 @@ def _environment(connection: sa.Connection, script: Any) -> Any:  # noqa: ANN401
     environment = EnvironmentContext(Config(), script, fn=steps)
     environment.configure(connection=connection, target_metadata=metadata)
     return environment
-
-
-def _versions() -> str:
-    return str(Path(__file__).parent / "versions")
 
 
 def differences(connection: sa.Connection) -> list[Any]:

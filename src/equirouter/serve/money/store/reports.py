@@ -8,17 +8,17 @@ latencies are read from the log itself, of up to 10,000 requests that lie evenly
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from equirouter.serve.money.store.columns import clean, record_of
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.rows import PLAN_FIELDS, STEPS, clean
+from equirouter.serve.money.store.rows import STEPS
 from equirouter.serve.money.store.tables import counts, feedback, log, sums, texts
-from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
 from equirouter.serve.reporting import (
     Calls,
     Logged,
@@ -298,56 +298,5 @@ def _one(connection: sa.Connection, request_id: str | None) -> Logged | None:
 
 def logged_of(row: Mapping[str, Any]) -> Logged:
     """A request as it was logged, from a row of log, texts and feedback."""
-    record = RequestRecord(
-        request_id=row["request_id"],
-        started_at=row["at_us"] / 1e6,
-        endpoint=row["endpoint"],
-        requested_model=row["requested_model"],
-        stream=bool(row["stream"]),
-        key_id=row["key_id"],
-        session=row["session"],
-        plan=_plan(row),
-        attempts=[Attempt(*one) for one in orjson.loads(row["attempts"] or b"[]")],
-        served_model=row["served_model"],
-        tokens=_tokens(row),
-        cost_nusd=row["cost_nusd"],
-        strongest_nusd=row["strongest_nusd"],
-        first_byte_ms=None if row["first_byte_us"] is None else row["first_byte_us"] / 1000.0,
-        total_ms=row["total_us"] / 1000.0,
-        status=row["status"],
-        error=row["error"],
-        prompt=row["prompt"],
-        answer=row["answer"],
-    )
+    record = replace(record_of(row), prompt=row["prompt"], answer=row["answer"])
     return Logged(row["id"], record, row["score"], row["comment"])
-
-
-def _plan(row: Mapping[str, Any]) -> Plan | None:
-    if row["plan"] is None:
-        return None
-    document = orjson.loads(row["plan"])
-    candidates = tuple(Candidate(*one) for one in document.pop("candidates"))
-    return Plan(
-        candidates,
-        row["decided_by"],
-        setting=row["setting"],
-        value=row["value"],
-        decision_ms=row["decision_us"] / 1000.0,
-        pipeline=row["pipeline"],
-        **{name: document[name] for name in PLAN_FIELDS if name in document},
-    )
-
-
-def _tokens(row: Mapping[str, Any]) -> Tokens | None:
-    if row["input_tokens"] is None:
-        return None
-    return Tokens(
-        row["input_tokens"],
-        row["output_tokens"],
-        cached_input=row["cached_input_tokens"],
-        cache_write=row["cache_write_tokens"],
-        reasoning=row["reasoning_tokens"],
-        audio_input=row["audio_input_tokens"],
-        audio_output=row["audio_output_tokens"],
-        estimated=bool(row["tokens_estimated"]),
-    )

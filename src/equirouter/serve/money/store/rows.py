@@ -1,73 +1,26 @@
-"""A finished request as rows of the tables: the log, texts, sums and counts."""
+"""A finished request as rows of the tables beside the log: texts, sums and counts."""
 
 import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import orjson
 
+from equirouter.serve.money.store.columns import clean
 from equirouter.serve.money.store.tables import sums
-from equirouter.serve.records import Plan, RequestRecord, nusd
+from equirouter.serve.records import RequestRecord
 
-__all__ = ["PLAN_FIELDS", "STEPS", "SUMS", "Added", "Place", "added_by", "log_row", "text_row"]
+__all__ = ["STEPS", "SUMS", "Added", "Place", "added_by", "text_row"]
 
 SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary_key.columns)
 
 STEPS = (60, 1800)
 """Seconds over which the log is summed up."""
 
-_OTHERWISE = frozenset(
-    {"candidates", "decided_by", "setting", "value", "pipeline", "decision_ms", "paced"}
-)
-PLAN_FIELDS = tuple(one.name for one in fields(Plan) if one.name not in _OTHERWISE)
-"""What of a plan has no column of its own; paced is for the process alone."""
-
 Place: TypeAlias = tuple[int, int, str, str, str]
 """The key of a row of the table sums: step, start, key_id, model, decided_by."""
-
-
-def log_row(record: RequestRecord) -> dict[str, Any]:
-    """The row of the table log."""
-    plan, tokens = record.plan, record.tokens
-    predicted = None if plan is None else plan.predicted_costs_usd.get(record.served_model or "")
-    return {
-        "request_id": clean(record.request_id),
-        "at_us": round(record.started_at * 1e6),
-        "endpoint": record.endpoint,
-        "key_id": record.key_id,
-        "requested_model": clean(record.requested_model),
-        "served_model": record.served_model,
-        "stream": record.stream,
-        "session": clean(record.session),
-        "decided_by": None if plan is None else plan.decided_by,
-        "setting": None if plan is None else plan.setting,
-        "value": None if plan is None else plan.value,
-        "pipeline": None if plan is None else plan.pipeline,
-        "plan": None if plan is None else _plan(plan),
-        "attempts": _attempts(record),
-        "n_attempts": len(record.attempts),
-        "status": record.status,
-        "error": clean(record.error),
-        "note": None,
-        "input_tokens": None if tokens is None else tokens.input,
-        "output_tokens": None if tokens is None else tokens.output,
-        "cached_input_tokens": None if tokens is None else tokens.cached_input,
-        "cache_write_tokens": None if tokens is None else tokens.cache_write,
-        "reasoning_tokens": None if tokens is None else tokens.reasoning,
-        "audio_input_tokens": None if tokens is None else tokens.audio_input,
-        "audio_output_tokens": None if tokens is None else tokens.audio_output,
-        "tokens_estimated": tokens is not None and tokens.estimated,
-        "cost_nusd": record.cost_nusd,
-        "predicted_nusd": None if predicted is None else nusd(predicted),
-        "strongest_nusd": record.strongest_nusd,
-        "decision_us": None if plan is None else _microseconds(plan.decision_ms),
-        "first_byte_us": None
-        if record.first_byte_ms is None
-        else _microseconds(record.first_byte_ms),
-        "total_us": _microseconds(record.total_ms),
-    }
 
 
 def text_row(record: RequestRecord) -> dict[str, Any] | None:
@@ -80,49 +33,6 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
         "prompt": clean(record.prompt),
         "answer": clean(record.answer),
     }
-
-
-def clean(text: str | None) -> str | None:
-    """A text that every database takes: without NUL, and without halves of characters."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-
-
-def _plan(plan: Plan) -> str:
-    """All of a plan that has no column of its own, as JSON."""
-    document = {
-        "candidates": [
-            [one.model, one.upper_nusd, one.score, one.predicted_cost_usd]
-            for one in plan.candidates
-        ]
-    }
-    for name in PLAN_FIELDS:
-        document[name] = getattr(plan, name)
-    return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-
-
-def _attempts(record: RequestRecord) -> str | None:
-    if not record.attempts:
-        return None
-    return orjson.dumps(
-        [
-            [
-                one.model,
-                one.upstream,
-                one.outcome,
-                one.status,
-                one.ms,
-                clean(one.error),
-                one.started_at,
-            ]
-            for one in record.attempts
-        ]
-    ).decode()
-
-
-def _microseconds(milliseconds: float) -> int:
-    return round(milliseconds * 1000.0)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from sqlalchemy import (
     Text,
 )
 
+from equirouter.serve.money.store.columns import COLUMNS
+
 __all__ = [
     "CHARGED",
     "OPEN",
@@ -128,44 +130,12 @@ reservations = Table(
     sqlite_with_rowid=False,
 )
 
-# A row per request. plan, attempts: JSON. at_us: Unix microseconds. note: null, or "charged in
-# full" for a request whose worker died, written by whoever found it.
+# A row per request. plan, attempts: JSON. at_us: Unix microseconds.
 log = Table(
     "log",
     metadata,
     Column("id", _Serial, primary_key=True),
-    Column("request_id", Text, nullable=False, unique=True),
-    _number("at_us"),
-    Column("endpoint", String(32), nullable=False),
-    Column("key_id", String(32), nullable=True),
-    Column("requested_model", Text, nullable=False),
-    Column("served_model", Text, nullable=True),
-    Column("stream", Boolean, nullable=False),
-    Column("session", Text, nullable=True),
-    Column("decided_by", String(16), nullable=True),
-    Column("setting", String(16), nullable=True),
-    Column("value", Float(53), nullable=True),
-    Column("pipeline", Text, nullable=True),
-    Column("plan", Text, nullable=True),
-    Column("attempts", Text, nullable=True),
-    Column("n_attempts", SmallInteger, nullable=False),
-    Column("status", SmallInteger, nullable=False),
-    Column("error", Text, nullable=True),
-    Column("note", String(32), nullable=True),
-    _maybe("input_tokens"),
-    _maybe("output_tokens"),
-    _maybe("cached_input_tokens"),
-    _maybe("cache_write_tokens"),
-    _maybe("reasoning_tokens"),
-    _maybe("audio_input_tokens"),
-    _maybe("audio_output_tokens"),
-    Column("tokens_estimated", Boolean, nullable=False),
-    _maybe("cost_nusd"),
-    _maybe("predicted_nusd"),
-    _maybe("strongest_nusd"),
-    _maybe("decision_us"),
-    _maybe("first_byte_us"),
-    _number("total_us"),
+    *(column.declared() for column in COLUMNS),
     Index(None, "at_us"),
     Index(None, "key_id", "at_us"),
     sqlite_autoincrement=True,

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.money.store.bulk import add_up
+from equirouter.serve.money.store.columns import log_row
 from equirouter.serve.money.store.rows import STEPS, SUMS, Place
 from equirouter.serve.money.store.tables import (
     CHARGED,
@@ -31,6 +32,7 @@ from equirouter.serve.money.store.tables import (
     sums,
     workers,
 )
+from equirouter.serve.records import RequestRecord
 
 __all__ = [
     "BEAT_SECONDS",
@@ -177,18 +179,14 @@ def charged_sums(
 def _logged(
     key_id: str, _period: str, _day: int, amount: int, request_id: str, at: int
 ) -> dict[str, object]:
-    return {
-        "request_id": request_id,
-        "at_us": at * 1_000_000,
-        "endpoint": "unknown",
-        "key_id": key_id,
-        "requested_model": "",
-        "stream": False,
-        "n_attempts": 0,
-        "status": 0,
-        "error": "the gateway's process died during this request",
-        "note": CHARGED_IN_FULL,
-        "tokens_estimated": False,
-        "cost_nusd": amount,
-        "total_us": 0,
-    }
+    """The row of the log for a request whose worker died: little is known of it."""
+    record = RequestRecord(
+        request_id,
+        float(at),
+        "unknown",
+        "",
+        key_id=key_id,
+        cost_nusd=amount,
+        error="the gateway's process died during this request",
+    )
+    return log_row(record) | {"note": CHARGED_IN_FULL}

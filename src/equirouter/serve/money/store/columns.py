@@ -1,0 +1,169 @@
+"""The columns of the table log, declared once: from them come the table, its rows and records.
+
+A new column is a line here, a field of the record (records.py) and a migration (versions/).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Any
+
+import orjson
+from sqlalchemy import BigInteger, Boolean, Column, Float, SmallInteger, String, Text
+from sqlalchemy.types import TypeEngine
+
+from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens, nusd
+
+__all__ = ["COLUMNS", "LogColumn", "clean", "log_row", "record_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogColumn:
+    """A column of the log, and the value of a RequestRecord that it holds."""
+
+    name: str
+    type: TypeEngine[Any]
+    value: str | Callable[[RequestRecord], Any]
+    """The field of the record, of its plan ("plan.value") or of its tokens ("tokens.input"); a
+    function makes a value that is not a field, and is not read back as one."""
+    required: bool = False
+    """Not null; where the record has no plan or no tokens, the value is then False."""
+    scale: float | None = None
+    """The column holds the value times this, as a whole number: 1e6 for seconds in microseconds."""
+    unique: bool = False
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The part of the record ("" is the record itself) and its field; no field: not read."""
+        part, _, field = self.value.rpartition(".") if isinstance(self.value, str) else ("",) * 3
+        return part, field
+
+    def declared(self) -> Column[Any]:
+        """The column of the table."""
+        return Column(self.name, self.type, nullable=not self.required, unique=self.unique or None)
+
+
+def _plan(record: RequestRecord) -> str | None:
+    """All of a plan that has no column of its own, as JSON."""
+    plan = record.plan
+    if plan is None:
+        return None
+    document: dict[str, Any] = {
+        "candidates": [
+            [candidate.model, candidate.upper_nusd, candidate.score, candidate.predicted_cost_usd]
+            for candidate in plan.candidates
+        ]
+    }
+    for name in _PLAN_FIELDS:
+        document[name] = getattr(plan, name)
+    return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def _attempts(record: RequestRecord) -> str | None:
+    if not record.attempts:
+        return None
+    attempts = [replace(attempt, error=clean(attempt.error)) for attempt in record.attempts]
+    return orjson.dumps([astuple(attempt) for attempt in attempts]).decode()
+
+
+def _predicted(record: RequestRecord) -> int | None:
+    if record.plan is None:
+        return None
+    predicted = record.plan.predicted_costs_usd.get(record.served_model or "")
+    return None if predicted is None else nusd(predicted)
+
+
+_MICRO, _MILLI_IN_MICRO = 1e6, 1000.0
+
+COLUMNS = (
+    LogColumn("request_id", Text(), "request_id", required=True, unique=True),
+    LogColumn("at_us", BigInteger(), "started_at", required=True, scale=_MICRO),
+    LogColumn("endpoint", String(32), "endpoint", required=True),
+    LogColumn("key_id", String(32), "key_id"),
+    LogColumn("requested_model", Text(), "requested_model", required=True),
+    LogColumn("served_model", Text(), "served_model"),
+    LogColumn("stream", Boolean(), "stream", required=True),
+    LogColumn("session", Text(), "session"),
+    LogColumn("decided_by", String(16), "plan.decided_by"),
+    LogColumn("setting", String(16), "plan.setting"),
+    LogColumn("value", Float(53), "plan.value"),
+    LogColumn("pipeline", Text(), "plan.pipeline"),
+    LogColumn("plan", Text(), _plan),
+    LogColumn("attempts", Text(), _attempts),
+    LogColumn("n_attempts", SmallInteger(), lambda record: len(record.attempts), required=True),
+    LogColumn("status", SmallInteger(), "status", required=True),
+    LogColumn("error", Text(), "error"),
+    # null, or "charged in full" for a request whose worker died, written by whoever found it
+    LogColumn("note", String(32), lambda _: None),
+    LogColumn("input_tokens", BigInteger(), "tokens.input"),
+    LogColumn("output_tokens", BigInteger(), "tokens.output"),
+    LogColumn("cached_input_tokens", BigInteger(), "tokens.cached_input"),
+    LogColumn("cache_write_tokens", BigInteger(), "tokens.cache_write"),
+    LogColumn("reasoning_tokens", BigInteger(), "tokens.reasoning"),
+    LogColumn("audio_input_tokens", BigInteger(), "tokens.audio_input"),
+    LogColumn("audio_output_tokens", BigInteger(), "tokens.audio_output"),
+    LogColumn("tokens_estimated", Boolean(), "tokens.estimated", required=True),
+    LogColumn("cost_nusd", BigInteger(), "cost_nusd"),
+    LogColumn("predicted_nusd", BigInteger(), _predicted),
+    LogColumn("strongest_nusd", BigInteger(), "strongest_nusd"),
+    LogColumn("decision_us", BigInteger(), "plan.decision_ms", scale=_MILLI_IN_MICRO),
+    LogColumn("first_byte_us", BigInteger(), "first_byte_ms", scale=_MILLI_IN_MICRO),
+    LogColumn("total_us", BigInteger(), "total_ms", required=True, scale=_MILLI_IN_MICRO),
+)
+
+_PLACES = [(column, *column.place) for column in COLUMNS]
+_PLAN_FIELDS = tuple(
+    field.name
+    for field in fields(Plan)
+    if field.compare
+    and field.name != "candidates"
+    and ("plan", field.name) not in {column.place for column in COLUMNS}
+)
+
+
+def log_row(record: RequestRecord) -> dict[str, Any]:
+    """The row of the table log."""
+    parts = {"": record, "plan": record.plan, "tokens": record.tokens}
+    row: dict[str, Any] = {}
+    for column, part, field in _PLACES:
+        if not field:
+            row[column.name] = column.value(record)  # type: ignore[operator]  # a function
+        elif parts[part] is None:
+            row[column.name] = False if column.required else None
+        else:
+            value = getattr(parts[part], field)
+            if column.scale is not None and value is not None:
+                value = round(value * column.scale)
+            row[column.name] = clean(value) if isinstance(value, str) else value
+    return row
+
+
+def record_of(row: Mapping[str, Any]) -> RequestRecord:
+    """The record of a row of the table log; no texts."""
+    parts: dict[str, dict[str, Any]] = {"": {}, "plan": {}, "tokens": {}}
+    for column, part, field in _PLACES:
+        if field:
+            value = row[column.name]
+            if column.scale is not None and value is not None:
+                value = value / column.scale
+            elif isinstance(column.type, Boolean):
+                value = bool(value)
+            parts[part][field] = value
+    plan = None
+    if row["plan"] is not None:
+        document = orjson.loads(row["plan"])
+        candidates = tuple(Candidate(*values) for values in document["candidates"])
+        others = {name: document[name] for name in _PLAN_FIELDS if name in document}
+        plan = Plan(candidates, **parts["plan"], **others)
+    return RequestRecord(
+        **parts[""],
+        plan=plan,
+        attempts=[Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")],
+        tokens=None if row["input_tokens"] is None else Tokens(**parts["tokens"]),
+    )
+
+
+def clean(text: str | None) -> str | None:
+    """A text that every database takes: without NUL, and without halves of characters."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
