@@ -32,8 +32,7 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.cost.prices import PRICES, estimated_tokens
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.simulated import Simulated
-from equirouter.data.simulated_profile import PROFILES
+from equirouter.data.sources.simulated import PROFILES, Simulated
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
 from equirouter.serve.chat import chat_request

@@ -117,8 +117,8 @@ DATASETS = Registry(
     "data set",
     "equirouter.datasets",
     {
-        "simulated": "equirouter.data.simulated:Simulated",
-        "simulated-multimodal": "equirouter.data.simulated_multimodal:SimulatedMultimodal",
+        "simulated": "equirouter.data.sources.simulated:Simulated",
+        "simulated-multimodal": "equirouter.data.sources.simulated_multimodal:SimulatedMultimodal",
         "routerbench-5shot": "equirouter.data.sources.routerbench:RouterBench5Shot",
         "routerbench-0shot": "equirouter.data.sources.routerbench:RouterBench0Shot",
         "routerbench-raw": "equirouter.data.sources.routerbench:RouterBenchRaw",

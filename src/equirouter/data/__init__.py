@@ -3,9 +3,7 @@
     outcomes.py     Outcomes, the table, and its Description
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     split.py        split_outcomes -> Split: train, validation and test part
-    simulated.py    the embedded data set, no files; simulated_multimodal.py: the one with pictures;
-                    their parts are simulated_*.py
-    sources/        data sets by name: published benchmarks, downloads
+    sources/        data sets by name: the simulations, published benchmarks, downloads
     reading/        the steps of read_table, and both layouts
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.

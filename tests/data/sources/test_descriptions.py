@@ -4,8 +4,8 @@ import numpy as np
 
 from equirouter.cost.prices import PRICES
 from equirouter.data import Outcomes
-from equirouter.data.simulated import Simulated
 from equirouter.data.sources.descriptions import DESCRIPTIONS, model_texts
+from equirouter.data.sources.simulated import Simulated
 
 
 def table(models: tuple[str, ...], described: tuple[str | None, ...] | None = None) -> Outcomes:

@@ -1,4 +1,4 @@
-"""Data sets by name: published benchmarks, from the hub or a local copy.
+"""Data sets by name: two simulations, and published benchmarks from the hub or a local copy.
 
 base.py         Dataset: a name that gives a table
 make.py         NAME[:key=value ...] -> Dataset

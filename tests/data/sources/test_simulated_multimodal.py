@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from equirouter.data import simulated_multimodal, split_outcomes
+from equirouter.data import split_outcomes
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.simulated_multimodal import TASKS, Profile, SimulatedMultimodal
+from equirouter.data.sources import simulated_multimodal
+from equirouter.data.sources.simulated_multimodal import TASKS, SimulatedMultimodal
 from equirouter.errors import ConfigError
 from equirouter.evaluation.curve import measure
 from equirouter.policy import UtilityPolicy
@@ -56,41 +57,54 @@ def test_a_seed_is_the_same_table_and_the_same_pictures(
     again = SimulatedMultimodal(60, seed=5).load()
     assert again.equals(small)  # wherever the pictures lie
     assert again.images != small.images
-    for one, other in zip(again.images or (), small.images or (), strict=True):
-        assert Path(str(one)).read_bytes() == Path(str(other)).read_bytes()
-    assert not list(tmp_path.rglob("drawing-*"))  # nothing half drawn is left
+    for path, other in zip(again.images or (), small.images or (), strict=True):
+        assert Path(str(path)).read_bytes() == Path(str(other)).read_bytes()
+
+
+def test_a_picture_is_drawn_once_and_again_where_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path))
+    images = [Path(str(path)) for path in SimulatedMultimodal(50).load().images or ()]
+    drawn = images[7].read_bytes()
+    images[3].write_bytes(b"kept")
+    images[7].unlink()
+    SimulatedMultimodal(50).load()
+    assert images[3].read_bytes() == b"kept"
+    assert images[7].read_bytes() == drawn
 
 
 def test_the_picture_says_which_models_are_right(table: Outcomes) -> None:
     # a faint picture has little contrast: wren models fail on it, finch models see it as well
-    seen = np.array([contrast(str(path)) for path in table.images or ()])
-    found: dict[str, float] = {}
+    contrasts = np.array([contrast(str(path)) for path in table.images or ()])
+    correlation: dict[str, float] = {}
     for maker in ("wren", "finch"):
         columns = [model.startswith(maker) for model in table.models]
         right = table.performance[:, columns].mean(axis=1)
         per_task = [
-            np.corrcoef(seen[rows], right[rows])[0, 1]
+            np.corrcoef(contrasts[rows], right[rows])[0, 1]
             for rows in (np.array(table.tasks) == task for task in TASKS)
         ]
-        found[maker] = float(np.mean(per_task))
-    # of 5 x 80 queries: chance alone gives 0.0 +- 0.05
-    assert found["wren"] > 0.2
-    assert abs(found["finch"]) < 0.15
+        correlation[maker] = float(np.mean(per_task))
+    # of 3 x 133 queries: chance alone gives 0.0 +- 0.05
+    assert correlation["wren"] > 0.2
+    assert abs(correlation["finch"]) < 0.15
 
 
 def test_the_factors_are_those_of_the_tables_queries(table: Outcomes) -> None:
     factors = SimulatedMultimodal(400).factors()
     assert factors.shape == (400, 4)
-    plain = [row for row, text in enumerate(table.texts) if "Read the" in text]
+    plain = [row for row, text in enumerate(table.texts) if "How many shapes are" in text]
     assert plain
     assert (factors[plain, 0] == 0).all()  # the easiest question there is
     contrasts = np.array([contrast(str(path)) for path in table.images or ()])
-    reading = np.array(table.tasks) == "reading"
-    assert np.corrcoef(contrasts[reading], factors[reading, 2])[0, 1] < -0.8
+    for task in TASKS:
+        rows = np.array(table.tasks) == task
+        assert np.corrcoef(contrasts[rows], factors[rows, 2])[0, 1] < -0.8
 
 
 # how hard a query was before a model's maker mattered: the same for all models
-ALIKE = Profile(in_text=0.3, in_picture=0.4, amount=1.0, faintness=0.8, clutter=0.6)
+ALIKE = (0.3, 0.4, (1.0, 0.8, 0.6))
 
 
 def gains(seed: int, folder: Path) -> dict[str, float]:
@@ -106,7 +120,7 @@ def gains(seed: int, folder: Path) -> dict[str, float]:
     spread = (factors - factors.mean(axis=0)) / factors.std(axis=0) / 2
     task = np.eye(len(TASKS))[[TASKS.index(task) for task in table.tasks]]
     even = np.ones((table.n_queries, 1))
-    found = {}
+    nauc = {}
     for reads, columns in (("text", [0]), ("image", [1, 2, 3]), ("both", [0, 1, 2, 3])):
         rows = np.hstack([task, even, spread[:, columns]])
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -118,12 +132,12 @@ def gains(seed: int, folder: Path) -> dict[str, float]:
             costs = test.predicted_cost_usd
             chosen = rule.sweep(scores, costs, rule.points(scores, costs, 100))
             point = measure(chosen, test.performance, test.cost_usd, resamples=0).point
-            found[name if name == "task" else reads] = float(str(point["nauc"]))
+            nauc[name if name == "task" else reads] = float(str(point["nauc"]))
     return {
-        "both over text": found["both"] - found["text"],
-        "both over image": found["both"] - found["image"],
-        "text over task": found["text"] - found["task"],
-        "image over task": found["image"] - found["task"],
+        "both over text": nauc["both"] - nauc["text"],
+        "both over image": nauc["both"] - nauc["image"],
+        "text over task": nauc["text"] - nauc["task"],
+        "image over task": nauc["image"] - nauc["task"],
     }
 
 
@@ -138,7 +152,7 @@ def test_text_and_picture_together_beat_either(
     assert min(mean["text over task"], mean["image over task"]) > 0.0, mean
     # with one difficulty for all models the picture adds next to nothing: 0.006 and 0.008
     makers = dict.fromkeys(("wren", "finch", "heron", "crane"), ALIKE)
-    monkeypatch.setattr(simulated_multimodal, "_PROFILES", makers)
+    monkeypatch.setattr(simulated_multimodal, "_MAKERS", makers)
     alike = gains(0, tmp_path)
     assert min(alike["both over text"], alike["both over image"]) < 0.01, alike
 

@@ -10,9 +10,8 @@ import pytest
 from equirouter.arrays import FloatArray
 from equirouter.cost.prices import PRICES
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.simulated import Simulated
-from equirouter.data.simulated_profile import ACCURACY, PROFILES
-from equirouter.data.simulated_texts import FAMILIES
+from equirouter.data.sources.simulated import ACCURACY, PROFILES, Simulated
+from equirouter.data.sources.simulated_texts import FAMILIES, Family, make_texts
 from equirouter.errors import ConfigError
 from equirouter.registry import DATASETS
 
@@ -125,9 +124,9 @@ def test_a_cost_can_be_worked_out_from_the_text(table: Outcomes) -> None:
     row = table.tasks.index("knowledge")
     column = table.models.index(GPT_4)
     given = -(-len(table.texts[row]) // 4) + PROFILES["knowledge"].overhead_tokens
-    said = (table.cost_usd[row, column] - given * 10 / 1e6) / (30 / 1e6)
-    assert said == pytest.approx(round(said), abs=1e-6)
-    assert 1 <= round(said) < 100
+    tokens_out = (table.cost_usd[row, column] - given * 10 / 1e6) / (30 / 1e6)
+    assert tokens_out == pytest.approx(round(tokens_out), abs=1e-6)
+    assert 1 <= round(tokens_out) < 100
 
 
 def _n_sentences(text: str) -> float:
@@ -138,35 +137,26 @@ def _largest_number(text: str) -> float:
     return float(np.log10(max(int(number) for number in re.findall(r"\d+", text) or ["1"])))
 
 
-def _n_lines(text: str) -> float:
-    return text.count("\n")
-
-
-def _letters_per_word(text: str) -> float:
-    return float(np.mean([len(word) for word in re.findall(r"[A-Za-z]+", text)]))
+def _longest_word(text: str) -> float:
+    return max(len(word) for word in re.findall(r"[a-z]+", text))
 
 
 VISIBLE: list[tuple[str, Callable[[str], float]]] = [
-    ("arithmetic", _n_sentences),  # number of steps
-    ("arithmetic", _largest_number),  # size of numbers
-    ("code", _n_lines),  # length of code
-    ("code", _n_sentences),  # conditions
-    ("chat", _n_sentences),  # constraints
-    ("reading", _n_sentences),  # facts
-    ("continuation", _letters_per_word),  # rarity of words
-    ("knowledge", _letters_per_word),
-    ("pronouns", len),
-    ("science", _n_sentences),  # conditions
+    *((task, _n_sentences) for task in FAMILIES),  # further sentences
+    ("arithmetic", _largest_number),
+    ("knowledge", _longest_word),  # rarity of words
+    ("reading", _longest_word),
+    ("chat", _longest_word),
 ]
 
 
 @pytest.mark.parametrize(("task", "feature"), VISIBLE)
-def test_what_a_reader_sees_makes_a_query_harder(
+def test_a_query_is_harder_with_what_a_reader_sees(
     table: Outcomes, task: str, feature: Callable[[str], float]
 ) -> None:
     part = in_task(table, task)
-    seen = np.array([feature(text) for text in part.texts])
-    correlation = np.corrcoef(seen, part.performance.mean(axis=1))[0, 1]
+    visible = np.array([feature(text) for text in part.texts])
+    correlation = np.corrcoef(visible, part.performance.mean(axis=1))[0, 1]
     # the standard error of a correlation is about 1 / sqrt(372) = 0.05 on the smallest family
     assert correlation < -0.1
 
@@ -218,7 +208,7 @@ def test_the_same_seed_gives_the_same_table_and_another_one_does_not(table: Outc
 
 def test_the_table_is_the_one_that_published_results_name(table: Outcomes) -> None:
     # whoever changes texts or figures changes this on purpose, and says so in the changelog
-    assert table.fingerprint == "6785a7b772d2426c1779fc406b28b9ce2fa07b99ceb850c81d06ac70e9ecd146"
+    assert table.fingerprint == "af7c2e6036a8903232b249bab38782f21defc37181192b4f9bccca17c3b090b8"
 
 
 @pytest.mark.parametrize("n_queries", [80, 81, 500])
@@ -236,9 +226,9 @@ def test_the_registry_knows_it() -> None:
 
 
 def test_progress_goes_from_nothing_to_all() -> None:
-    seen: list[tuple[str, int, int]] = []
-    Simulated(n_queries=80).load(progress=lambda *said: seen.append(said))
-    assert seen == [("simulate", done, 8) for done in range(9)]
+    calls: list[tuple[str, int, int]] = []
+    Simulated(n_queries=80).load(progress=lambda *step: calls.append(step))
+    assert calls == [("simulate", done, 8) for done in range(9)]
 
 
 def test_bad_input() -> None:
@@ -251,11 +241,10 @@ def test_bad_input() -> None:
 
 
 def test_more_texts_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    from equirouter.data import simulated_texts
-    from equirouter.data.simulated_draft import Draft
-
-    monkeypatch.setattr(
-        simulated_texts, "FAMILIES", {"twice": lambda pick: Draft(f"coin {pick.number(0, 1)}", 0.0)}
-    )
+    coin = Family("Heads {a}?", "or, 1", "or, 1", "or, 1", "Or not?", most_further=0)
+    monkeypatch.setitem(FAMILIES, "coin", coin)
+    texts, difficulty = make_texts("coin", 2, np.random.default_rng(0))
+    assert sorted(texts) == ["Heads 1? Or not?", "Heads or? Or not?"]
+    assert difficulty.std() == pytest.approx(1.0) or not difficulty.any()
     with pytest.raises(ConfigError, match=r"no more than about 2 different texts .* 3 were asked"):
-        simulated_texts.make_texts("twice", 3, np.random.default_rng(0))
+        make_texts("coin", 3, np.random.default_rng(0))
