@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.reporting import Logged
 from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports

@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from equirouter.errors import GatewayError
 from equirouter.serve.call.pool import Pool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.http.app import Gateway, make_app
 from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord, UserFeedback
 from equirouter.serve.settings import GatewaySettings

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import GatewayError
 from equirouter.serve.chat import ChatRequest, chat_request
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.settings import LimitSettings
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}

@@ -173,8 +173,7 @@ def with_store(
 
     for module in ("sqlalchemy", "orjson"):
         require(module, extra="serve", purpose="open the gateway's store")
-    from equirouter.errors import ConfigError
-    from equirouter.serve.money.store.engine import StoreGoneError
+    from equirouter.errors import ConfigError, StoreGoneError
     from equirouter.serve.money.store.migrate import migrate
     from equirouter.serve.money.store.store import open_database
     from equirouter.serve.settings import read_settings

@@ -3,7 +3,7 @@
 settings.py    gateway.toml, checked; secrets by the name of a variable or file only
 complaints.py  what is wrong with it, in words
 records.py     what the parts hand to each other: keys, plans, attempts, a request's record
-errors.py      what is answered when a request cannot be served, in OpenAI's form
+refusals.py    what is answered when a request cannot be served: which HTTP status an error has
 parts.py       what the gateway expects of planner, admission, log, metrics and events
 chat.py        what is read of a body: messages, limits, what a model must be able to do
 scope.py       which part of a conversation is routed on
@@ -18,7 +18,7 @@ http/          endpoints, bodies, access, and one request on its way
 run/           the parts put together, started, watched and drained
 """
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from equirouter.serve.settings import GatewaySettings, read_settings
 
 __all__ = ["GatewayError", "GatewaySettings", "read_settings"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from equirouter.serve.errors import wrong_field
 from equirouter.serve.records import Endpoint
+from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
 __all__ = [

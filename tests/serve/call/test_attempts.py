@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from equirouter.errors import UpstreamError
 from equirouter.serve.call.attempts import pause_seconds
-from equirouter.serve.call.upstream import UpstreamError
 from equirouter.serve.settings import RetrySettings
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from equirouter.serve.call.breaker import Guard, RefusedError
+from equirouter.errors import NotCalledError
+from equirouter.serve.call.breaker import Guard
 from equirouter.serve.settings import UpstreamSettings
 
 
@@ -46,14 +47,14 @@ def test_one_probe_closes_the_circuit_or_opens_it_again() -> None:
         clock = Clock()
         one = guard(clock)
         failed(one, 3)
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(NotCalledError) as refused:
             await one.enter(0)
         assert refused.value.seconds == 10.0
         clock.now += 10
         assert state(one) == "half-open"
         assert one.why_not() is None
         await one.enter(0)
-        with pytest.raises(RefusedError, match="a probe is under way"):
+        with pytest.raises(NotCalledError, match="a probe is under way"):
             await one.enter(0)
         one.leave()
         one.judge(False)
@@ -87,9 +88,9 @@ def test_calls_at_once_are_limited() -> None:
         one = guard(Clock(), max_concurrency=2)
         await one.enter(0)
         await one.enter(0)
-        with pytest.raises(RefusedError, match="2 calls are under way"):
+        with pytest.raises(NotCalledError, match="2 calls are under way"):
             await one.enter(0)
-        with pytest.raises(RefusedError, match="were under way for"):
+        with pytest.raises(NotCalledError, match="were under way for"):
             await one.enter(0.001)
         waiting = asyncio.ensure_future(one.enter(10))
         await asyncio.sleep(0)
@@ -106,12 +107,12 @@ def test_calls_per_minute_are_limited_in_every_window() -> None:
         await one.enter(0)
         clock.now += 59
         await one.enter(0)
-        with pytest.raises(RefusedError, match="2 calls in the last minute") as refused:
+        with pytest.raises(NotCalledError, match="2 calls in the last minute") as refused:
             await one.enter(0)
         assert refused.value.seconds == pytest.approx(1.0)
         clock.now += 1
         await one.enter(0)  # the first one is a minute old
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(NotCalledError) as refused:
             await one.enter(0)
         assert refused.value.seconds == pytest.approx(59.0)
 
@@ -126,7 +127,7 @@ def test_a_probe_that_hangs_does_not_keep_the_circuit_open() -> None:
         clock.now += 10
         await one.enter(0)  # nothing is heard of it
         clock.now += 9
-        with pytest.raises(RefusedError, match="a probe is under way"):
+        with pytest.raises(NotCalledError, match="a probe is under way"):
             await one.enter(0)
         clock.now += 1
         await one.enter(0)
@@ -142,12 +143,12 @@ def test_a_call_that_is_not_made_takes_nothing_of_the_rate() -> None:
         one = guard(Clock(), requests_per_minute=2, max_concurrency=1)
         await one.enter(0)
         for wait in (0, 0, 0, 0.001):
-            with pytest.raises(RefusedError, match="1 calls"):
+            with pytest.raises(NotCalledError, match="1 calls"):
                 await one.enter(wait)
         one.leave()
         await one.enter(0)  # the second call of this minute
         one.leave()
-        with pytest.raises(RefusedError, match="2 calls in the last minute"):
+        with pytest.raises(NotCalledError, match="2 calls in the last minute"):
             await one.enter(0)
 
     asyncio.run(run())

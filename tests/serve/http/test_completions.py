@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
 

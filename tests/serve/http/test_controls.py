@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import GatewayError
 from equirouter.serve.chat import chat_request
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.http.controls import read_control
 from equirouter.serve.records import Control
 from equirouter.serve.settings import LimitSettings

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import GatewayError
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.plan.tokens import prompt_tokens
 from equirouter.serve.scope import read_scope

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from multidict import CIMultiDict
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from equirouter.serve.money.admission import KEY_SECONDS, Admission, admin_only
 from equirouter.serve.money.keys import create_key, find_key, revoke_key
 from equirouter.serve.money.store.store import Store

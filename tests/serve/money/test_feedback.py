@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from equirouter.serve.money.feedback import Feedback, read_feedback
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from equirouter.errors import ConfigError
-from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.errors import ConfigError, StoreGoneError
+from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import HEAD, differences, migrate
 from equirouter.serve.money.store.store import Store, open_database
 from equirouter.serve.money.store.tables import counts, log, reservations, sums, texts, workers

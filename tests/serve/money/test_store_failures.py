@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.keys import create_key, list_keys
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.limits import Refusal
-from equirouter.serve.money.store.books import BusyError, OnPostgreSQL, OnSQLite
-from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import accounts, log, workers
 from tests.serve import databases

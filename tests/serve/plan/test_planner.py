@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from equirouter.errors import GatewayError
 from equirouter.policy import ModelFacts
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.records import Control, Key
 from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
 from tests.serve.planners import Planned, order, uppers

@@ -13,15 +13,15 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from equirouter.serve.call.breaker import RefusedError
+from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
 from equirouter.serve.call.pool import Pool, Route
 from equirouter.serve.call.sse import error_in, first_error
-from equirouter.serve.call.upstream import Answer, UpstreamError, retry_after
+from equirouter.serve.call.upstream import Answer, retry_after
 from equirouter.serve.parts import Ticket
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
 from equirouter.serve.settings import RetrySettings
 
-__all__ = ["CLIENTS_FAULT", "Call", "NoAnswerError", "Served", "pause_seconds", "walk"]
+__all__ = ["CLIENTS_FAULT", "Call", "Served", "pause_seconds", "walk"]
 
 # What a client did wrong would be wrong everywhere; a key, a limit or a model that an upstream does
 # not know is the upstream's affair.
@@ -64,14 +64,6 @@ class Served:
 
 
 _Fetched: TypeAlias = tuple[Answer, bytes, dict[str, Any]]
-
-
-class NoAnswerError(Exception):
-    """Every candidate failed; the last failure, if anybody was called, is the cause."""
-
-    def __init__(self, last: UpstreamError | None) -> None:
-        super().__init__("no model answered")
-        self.last = last
 
 
 async def walk(
@@ -140,7 +132,7 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
     guard, start = route.guard, time.monotonic()
     try:
         await guard.enter(wait_seconds)
-    except RefusedError as refused:
+    except NotCalledError as refused:
         attempts.append(_note(route, "refused", start, str(refused)))
         raise UpstreamError(
             "refused", f"{route.upstream_name}: {refused}", retry_seconds=refused.seconds

@@ -7,21 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
+from equirouter.errors import NotCalledError
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["CircuitState", "Guard", "RefusedError"]
+__all__ = ["CircuitState", "Guard"]
 
 CircuitState: TypeAlias = Literal["closed", "open", "half-open"]
 
 WINDOW_SECONDS = 60.0
-
-
-class RefusedError(Exception):
-    """The upstream was not called. seconds: until it is worth another try."""
-
-    def __init__(self, reason: str, seconds: float) -> None:
-        super().__init__(reason)
-        self.seconds = seconds
 
 
 class Guard:
@@ -72,14 +65,14 @@ class Guard:
         return "circuit half-open, a probe is under way" if is_probing else None
 
     async def enter(self, wait_seconds: float) -> None:
-        """Take a slot for one call, waiting at most so long. Raises RefusedError.
+        """Take a slot for one call, waiting at most so long. Raises NotCalledError.
 
         Whoever entered calls `leave`, whatever happens.
         """
         reason = self.why_not()
         if reason is not None:
             left = (self._open_until or 0.0) - self._clock()
-            raise RefusedError(reason, max(left, 1.0))
+            raise NotCalledError(reason, max(left, 1.0))
         is_probe = self._open_until is not None
         if is_probe:
             self._probing_until = self._clock() + self._settings.breaker_seconds
@@ -112,7 +105,7 @@ class Guard:
 
     async def _take_turn(self, wait_seconds: float) -> None:
         if self._slots is not None and wait_seconds <= 0 and self._slots.locked():
-            raise RefusedError(f"{self._settings.max_concurrency} calls are under way", 1.0)
+            raise NotCalledError(f"{self._settings.max_concurrency} calls are under way", 1.0)
         limit = self._settings.requests_per_minute
         if limit is None:
             await self._take_slot(wait_seconds)
@@ -138,7 +131,7 @@ class Guard:
             async with asyncio.timeout(wait_seconds):
                 await self._slots.acquire()
         except TimeoutError:
-            raise RefusedError(
+            raise NotCalledError(
                 f"{self._settings.max_concurrency} calls were under way for {wait_seconds} s", 1.0
             ) from None
 
@@ -151,6 +144,6 @@ class Guard:
         if len(self._starts) >= limit:
             start = max(now, self._starts[-limit] + WINDOW_SECONDS)
         if start - now > wait_seconds:
-            raise RefusedError(f"{limit} calls in the last minute", start - now)
+            raise NotCalledError(f"{limit} calls in the last minute", start - now)
         self._starts.append(start)
         return start

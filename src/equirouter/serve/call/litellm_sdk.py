@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
+from equirouter.errors import UpstreamError
 from equirouter.extras import require
-from equirouter.serve.call.upstream import UpstreamError
 from equirouter.serve.settings import UpstreamSettings
 
 __all__ = ["LiteLLMUpstream"]

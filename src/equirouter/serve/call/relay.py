@@ -6,10 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
+from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.sse import StreamReader, error_event
-from equirouter.serve.call.upstream import UpstreamError
-from equirouter.serve.errors import GatewayError
 
 __all__ = ["Relay", "answer_text"]
 

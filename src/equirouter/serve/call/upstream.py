@@ -11,35 +11,10 @@ import aiohttp
 from yarl import URL
 
 from equirouter import __version__
-from equirouter.serve.records import AttemptOutcome
+from equirouter.errors import UpstreamError
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["Answer", "HttpUpstream", "Upstream", "UpstreamError", "open_session", "retry_after"]
-
-
-class UpstreamError(Exception):
-    """A call that brought no answer that could be passed on.
-
-    outcome: how it failed. status: HTTP's, None where there was none. retry_seconds: as the
-    provider asked. body, content_type: of its answer, for the client.
-    """
-
-    def __init__(
-        self,
-        outcome: AttemptOutcome,
-        message: str,
-        *,
-        status: int | None = None,
-        retry_seconds: float | None = None,
-        body: bytes = b"",
-        content_type: str = "application/json",
-    ) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.status = status
-        self.retry_seconds = retry_seconds
-        self.body = body
-        self.content_type = content_type
+__all__ = ["Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
 
 
 class Answer(Protocol):

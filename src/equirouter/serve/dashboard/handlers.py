@@ -13,9 +13,9 @@ from importlib.resources import files
 import orjson
 from aiohttp import web
 
+from equirouter.errors import GatewayError
 from equirouter.serve.dashboard.documents import full, rows
 from equirouter.serve.dashboard.view import View, summary
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.watch.events import News, Unreadable
 
 __all__ = ["dashboard_routes"]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from equirouter.errors import GatewayError
 from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.reporting import Percentiles, Reports
 from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.events import Hub

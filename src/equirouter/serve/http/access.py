@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from equirouter.serve.http.local import check_local, is_loopback
 from equirouter.serve.money.admission import admin_only
 

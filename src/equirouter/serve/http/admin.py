@@ -4,8 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from equirouter.errors import UserError
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError, UserError
 from equirouter.serve.http.endpoints import json_response
 
 __all__ = ["Document", "admin_routes"]

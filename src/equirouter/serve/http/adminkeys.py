@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from equirouter.errors import ConfigError, UnknownNameError
-from equirouter.serve.errors import GatewayError, store_unreachable, wrong_field
 from equirouter.serve.http.body import read_body
 from equirouter.serve.http.endpoints import json_response
 from equirouter.serve.money.keys import StoredKey, create_key, list_keys, revoke_key
-from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.serve.money.store.engine import Database
 from equirouter.serve.records import Key, nusd, usd
+from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
 __all__ = ["key_routes"]
@@ -35,41 +34,26 @@ def key_routes(
     """
 
     async def get_keys(_request: web.Request) -> web.StreamResponse:
-        found = await _reached(database.read, list_keys)
+        found = await database.read(list_keys)
         return json_response({"keys": [_stored(one) for one in found]})
 
     async def post_key(request: web.Request) -> web.StreamResponse:
         body = await read_body(request, limits)
         name, asked = _asked(body, models)
-        try:
-            secret, key = await _reached(database.write, create_key, name, **asked)
-        except ConfigError as error:
-            raise GatewayError(400, str(error)) from error
+        secret, key = await database.write(create_key, name, **asked)
         changed()
         return json_response({"key": secret, **_described(key)}, status=201)
 
     async def delete_key(request: web.Request) -> web.StreamResponse:
-        try:
-            found = await _reached(database.write, revoke_key, request.match_info["key"])
-        except UnknownNameError as error:
-            raise GatewayError(404, str(error), code="not_found") from error
+        revoked = await database.write(revoke_key, request.match_info["key"])
         changed()
-        return json_response(_stored(found))
+        return json_response(_stored(revoked))
 
     return [
         web.get("/admin/keys", get_keys),
         web.post("/admin/keys", post_key),
         web.delete("/admin/keys/{key}", delete_key),
     ]
-
-
-async def _reached(run: Any, work: Callable[..., T], *args: object, **kwargs: object) -> T:  # noqa: ANN401
-    """Work in the store. Raises GatewayError 503 where it cannot be asked."""
-    try:
-        found: T = await run(work, *args, **kwargs)
-    except StoreGoneError as error:
-        raise store_unreachable() from error
-    return found
 
 
 def _asked(body: object, models: Collection[str]) -> tuple[str, dict[str, Any]]:

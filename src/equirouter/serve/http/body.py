@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 from equirouter.serve.settings import LimitSettings
 
 __all__ = ["outgoing", "read_body"]

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from equirouter.errors import GatewayError
 from equirouter.serve.chat import VIRTUAL, ChatRequest
-from equirouter.serve.errors import GatewayError, wrong_field
 from equirouter.serve.records import Control
+from equirouter.serve.refusals import wrong_field
 
 __all__ = ["CONTROL_HEADERS", "LONGEST_SESSION", "VIRTUAL_MODELS", "read_control"]
 

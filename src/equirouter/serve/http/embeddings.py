@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from equirouter.errors import GatewayError
 from equirouter.serve.call.pool import Pool
 from equirouter.serve.chat import ChatRequest, checked_model
-from equirouter.serve.errors import GatewayError, wrong_field
 from equirouter.serve.records import Candidate, Control, Key, Plan, nusd
+from equirouter.serve.refusals import wrong_field
 from equirouter.serve.usage import upper_nusd
 
 __all__ = ["embedding_plan", "embedding_request"]

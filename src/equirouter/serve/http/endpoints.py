@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import orjson
 from aiohttp import web
 
+from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
-from equirouter.serve.errors import GatewayError, PassedOnError
 from equirouter.serve.http.access import admin, metrics_reader
 from equirouter.serve.http.body import read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
@@ -22,6 +22,7 @@ from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, RequestRecord
+from equirouter.serve.refusals import answer_to
 from equirouter.serve.settings import LimitSettings
 
 if TYPE_CHECKING:
@@ -256,14 +257,12 @@ def guarded(
     async def answered(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(gateway, request)
-        except GatewayError as error:
-            return error_response(error)
         except (web.HTTPException, ConnectionError):
             raise
-        except Exception:
-            _LOG.exception("%s %s failed", request.method, request.path)
-            return error_response(
-                GatewayError(500, "the gateway failed; its log says how", type_="server_error")
-            )
+        except Exception as error:
+            answer = answer_to(error)
+            if answer.status == 500:
+                _LOG.exception("%s %s failed", request.method, request.path)
+            return error_response(answer)
 
     return answer

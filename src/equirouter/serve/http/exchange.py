@@ -9,11 +9,11 @@ import orjson
 from aiohttp import web
 
 from equirouter.cost.prices import estimated_tokens
-from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, NoAnswerError, Served, walk
+from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
+from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, Served, walk
 from equirouter.serve.call.pool import Route
 from equirouter.serve.call.relay import Relay, answer_text
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.errors import GatewayError, PassedOnError
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.parts import Ticket
 from equirouter.serve.records import Attempt, Control, Key, Plan, RequestRecord, Tokens, usd

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from equirouter.serve.errors import GatewayError
+from equirouter.errors import GatewayError
 
 __all__ = ["check_local", "is_loopback"]
 

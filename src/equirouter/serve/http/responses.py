@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from equirouter.errors import GatewayError
 from equirouter.serve.chat import ChatRequest, checked_model, counted, flagged
-from equirouter.serve.errors import GatewayError, wrong_field
 from equirouter.serve.plan.tokens import strings
+from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
 __all__ = ["responses_request"]

@@ -13,13 +13,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
-from equirouter.serve.errors import GatewayError, store_unreachable
+from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.money.keys import any_keys, find_key, hash_of
 from equirouter.serve.money.ledger import Ledger, Settlement
 from equirouter.serve.money.limits import Refusal, first_day
-from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, usd
+from equirouter.serve.refusals import store_unreachable
 from equirouter.serve.settings import KeySettings
 
 __all__ = ["KEY_SECONDS", "Admission", "AnyTicket", "admin_only"]

@@ -8,12 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.errors import GatewayError, store_unreachable
+from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.money.store.columns import clean
-from equirouter.serve.money.store.engine import StoreGoneError
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import feedback, log
 from equirouter.serve.records import Key, UserFeedback
+from equirouter.serve.refusals import store_unreachable
 
 __all__ = ["Feedback", "read_feedback"]
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.limits import Refusal
-from equirouter.serve.money.store.books import BusyError, OnPostgreSQL, OnSQLite, Runner
-from equirouter.serve.money.store.engine import BUSY_SECONDS, StoreGoneError
+from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite, Runner
+from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.reserving import Grant, reserve
 
 __all__ = ["Ledger", "Settlement", "Ticket"]

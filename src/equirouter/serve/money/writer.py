@@ -10,10 +10,11 @@ import asyncio
 import logging
 from collections import deque
 
+from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.ledger import Settlement
 from equirouter.serve.money.store.batches import Batch, write_batch
-from equirouter.serve.money.store.books import BusyError, OnPostgreSQL, OnSQLite
-from equirouter.serve.money.store.engine import BUSY_SECONDS, StoreGoneError
+from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
+from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.workers import BEAT_SECONDS
 from equirouter.serve.records import RequestRecord
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from equirouter.cost.prices import Price
+from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
-from equirouter.serve.call.translation import NoChatError, as_chat
+from equirouter.serve.call.translation import as_chat
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
 from equirouter.serve.plan.tokens import LIKELY, PromptTokens

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.cost.prices import Price
-from equirouter.errors import ConfigError, UnreadableError
+from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.policy import Control as PolicyControl
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.errors import GatewayError
 from equirouter.serve.parts import Availability
 from equirouter.serve.plan.decider import Decider, DecisionMetrics
 from equirouter.serve.plan.feasible import OVER_BUDGET, Bound, Feasible

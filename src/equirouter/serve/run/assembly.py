@@ -12,6 +12,7 @@ from aiohttp import web
 
 from equirouter import __version__
 from equirouter.cost.prices import Price
+from equirouter.errors import StoreGoneError
 from equirouter.serve.call.pool import Pool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
@@ -21,7 +22,6 @@ from equirouter.serve.http.app import Gateway
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.keys import any_keys
-from equirouter.serve.money.store.engine import StoreGoneError
 from equirouter.serve.money.store.migrate import migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, open_database

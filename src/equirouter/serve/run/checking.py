@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.settings import GatewaySettings
 
 __all__ = ["check_settings"]
@@ -15,7 +15,6 @@ def check_settings(settings: GatewaySettings) -> dict[str, Any]:
     Nothing is changed: the store is neither made nor brought up to date. Raises UserError that
     names the setting which cannot be followed.
     """
-    from equirouter.serve.money.store.engine import StoreGoneError
     from equirouter.serve.money.store.migrate import check_store
     from equirouter.serve.money.store.store import open_database
     from equirouter.serve.run.assembly import open_parts

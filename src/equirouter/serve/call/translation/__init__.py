@@ -7,7 +7,7 @@ stream.py    a stream of chunks as a stream of a response's events
 upstream.py  an upstream that is asked for a response and is called for a chat completion
 """
 
-from equirouter.serve.call.translation.request import NoChatError, as_chat
+from equirouter.serve.call.translation.request import as_chat
 from equirouter.serve.call.translation.upstream import TranslatingUpstream
 
-__all__ = ["NoChatError", "TranslatingUpstream", "as_chat"]
+__all__ = ["TranslatingUpstream", "as_chat"]

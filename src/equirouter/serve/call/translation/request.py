@@ -6,7 +6,9 @@ What changes the answer and has no place in a chat completion is never left out:
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["NoChatError", "as_chat"]
+from equirouter.errors import NoChatError
+
+__all__ = ["as_chat"]
 
 _Object = dict[str, Any]
 
@@ -45,14 +47,6 @@ _CACHED = "prompt_cache_breakpoint"  # another hint
 _OF_PARTS = frozenset({"type", "text", "refusal", "annotations", "logprobs", _CACHED})
 _OF_IMAGES = frozenset({"type", "image_url", "detail", _CACHED})
 _OF_FILES = frozenset({"type", "filename", "file_data", _CACHED})
-
-
-class NoChatError(ValueError):
-    """A request that no chat completion stands for. field: what it has no place for."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"a chat completion has no {field}")
-        self.field = field
 
 
 def as_chat(request: Mapping[str, Any]) -> _Object:

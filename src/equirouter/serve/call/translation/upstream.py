@@ -5,12 +5,12 @@ from typing import Any
 
 import orjson
 
+from equirouter.errors import GatewayError, NoChatError, UpstreamError
 from equirouter.serve.call.sse import error_in
 from equirouter.serve.call.translation.answer import as_response
-from equirouter.serve.call.translation.request import NoChatError, as_chat
+from equirouter.serve.call.translation.request import as_chat
 from equirouter.serve.call.translation.stream import ResponseStream
-from equirouter.serve.call.upstream import Answer, Upstream, UpstreamError
-from equirouter.serve.errors import GatewayError
+from equirouter.serve.call.upstream import Answer, Upstream
 
 __all__ = ["TranslatingUpstream"]
 

@@ -18,21 +18,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from equirouter.serve.money.store.engine import BUSY_SECONDS, Database, StoreGoneError, said_gone
+from equirouter.errors import BusyError, ChangedError, StoreGoneError
+from equirouter.serve.money.store.engine import BUSY_SECONDS, Database, said_gone
 from equirouter.serve.money.store.statements import statements
 
-__all__ = ["Books", "BusyError", "ChangedError", "OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
+__all__ = ["Books", "OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
 
 T = TypeVar("T")
 _TRIES = 5  # a transaction begins again so often when another one was in its way
-
-
-class BusyError(Exception):
-    """Another process is writing: try again in a moment."""
-
-
-class ChangedError(Exception):
-    """A row changed between reading and writing: the transaction must begin again."""
 
 
 class Runner(Protocol):

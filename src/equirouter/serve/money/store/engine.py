@@ -20,10 +20,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.extras import require
 
-__all__ = ["BUSY_SECONDS", "Database", "Durability", "StoreGoneError", "is_gone"]
+__all__ = ["BUSY_SECONDS", "Database", "Durability", "is_gone"]
 
 Durability = Literal["process", "power"]
 P = ParamSpec("P")
@@ -36,10 +36,6 @@ BUSY_SECONDS = 5.0
 _READERS = 4
 _CACHE_KIB = 16 * 1024
 _WAL_RETRY_SECONDS = 0.005
-
-
-class StoreGoneError(Exception):
-    """The database cannot be asked now: not there, locked for long, damaged, or its disk full."""
 
 
 class Database:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from equirouter.errors import ChangedError
 from equirouter.serve.money.limits import Account, Ask, Refusal, Window, decide, last_day
-from equirouter.serve.money.store.books import ChangedError, Runner
+from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.tables import OPEN
 
 __all__ = ["Grant", "reserve"]

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Self
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.store.books import open_books
-from equirouter.serve.money.store.engine import Database, StoreGoneError
+from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import migrate
 from equirouter.serve.money.store.upkeep import checkpoint, delete_minutes, delete_old, forget_dead
 from equirouter.serve.money.store.workers import (
