@@ -24,6 +24,7 @@ from equirouter.cli.common import (
     SplitOption,
     WeightsOption,
     WindowOption,
+    ZoneOption,
     make_text_encoder,
     open_dataset,
     open_given,
@@ -48,6 +49,7 @@ def bench(
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
     policy: PolicyOption = "budget",
+    zone: ZoneOption = False,
     split: SplitOption = SplitName.in_domain,
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
@@ -83,6 +85,7 @@ def bench(
             cache=EmbeddingCache(),
             routers=specs,
             policy=policy,
+            zone=zone,
             split=split.value,
             n_seeds=seeds,
             resamples=resamples,

@@ -1,50 +1,72 @@
 """The outcomes table: what every model scored on every query, and what it cost."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.data.checks import check
+from equirouter.data.show import table_html, table_text
 from equirouter.errors import DataError
+from equirouter.extras import require
 
-__all__ = ["Description", "Outcomes", "check_range"]
+__all__ = ["Description", "Outcomes"]
 
 ROUNDING = 1e-12  # relative
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Outcomes:
     """N queries, K models, and the outcome of each pair; immutable and checked when it is made.
 
-    query_ids, texts, tasks: one string per query; a text may be empty where there is an image.
-    models: one name per model. image_paths: one path or None per query, for multimodal data;
-    relative ones start at image_root, which is where the data lies on this machine and so no part
-    of the fingerprint. performance: (N, K), within performance_range, higher is better. cost_usd:
-    (N, K), USD of one call, not negative. NaN in either means "not known" and stays so.
-    model_descriptions: what is said of each model, for routers that read it, or None; as good as
-    absent if all are None. input_tokens, output_tokens: (N, K) each, or both None: what the calls
-    used, NaN where not known; the answer's include reasoning. notes: what a reader had to decide
-    about the file, in words for the user. Raises DataError that names the row and the column.
+    NaN in an array means "not known" and stays so. Raises DataError that names the row and the
+    column.
+
+    >>> table = Outcomes(
+    ...     query_ids=("a", "b"),
+    ...     texts=("2 + 2?", "Prove Fermat's last theorem."),
+    ...     tasks=("sums", "proofs"),
+    ...     models=("small", "large"),
+    ...     performance=np.array([[1.0, 1.0], [0.0, 0.5]]),
+    ...     cost_usd=np.array([[0.001, 0.02], [0.002, 0.04]]),
+    ... )
+    >>> len(table), table.models[table.strongest], table.take([1]).texts
+    (2, 'large', ("Prove Fermat's last theorem.",))
     """
 
     query_ids: tuple[str, ...]
+    """(N,), unique."""
     texts: tuple[str, ...]
+    """(N,); one may be empty where there is an image."""
     tasks: tuple[str, ...]
+    """(N,)."""
     models: tuple[str, ...]
+    """(K,), unique."""
     performance: FloatArray
+    """(N, K), within performance_range; higher is better."""
     cost_usd: FloatArray
+    """(N, K), USD of one call, not negative."""
     image_paths: tuple[str | None, ...] | None = None
+    """(N,), for multimodal data; relative ones start at image_root."""
     name: str = "outcomes"
+    """For messages and results."""
     performance_range: tuple[float, float] = (0.0, 1.0)
+    """The worst and the best performance."""
     model_descriptions: tuple[str | None, ...] | None = None
+    """(K,), for routers that read what models are; None if none is described."""
     input_tokens: FloatArray | None = None
+    """(N, K), what the calls used; output_tokens is given with it or not at all."""
     output_tokens: FloatArray | None = None
+    """(N, K), tokens of the answers, reasoning included."""
     notes: tuple[str, ...] = field(default=(), compare=False)
+    """Remarks for the user on how a file was read."""
     image_root: Path | None = field(default=None, compare=False)
+    """The folder of the images on this machine, and so no part of the fingerprint."""
 
     def __post_init__(self) -> None:
         for name in ("query_ids", "texts", "tasks", "models"):
@@ -55,14 +77,14 @@ class Outcomes:
             given = tuple(self.model_descriptions)
             nothing = all(text is None for text in given)
             object.__setattr__(self, "model_descriptions", None if nothing else given)
-        for name in self._tables:
+        for name in self.array_names:
             array = np.array(getattr(self, name), dtype=np.float64)  # a copy: nobody else holds it
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        _check(self)
+        check(self)
 
     @property
-    def _tables(self) -> tuple[str, ...]:
+    def array_names(self) -> tuple[str, ...]:
         """The names of the (N, K) arrays that there are."""
         tokens = ("input_tokens", "output_tokens")
         return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
@@ -73,6 +95,56 @@ class Outcomes:
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens, self.output_tokens
+
+    @classmethod
+    def from_table(
+        cls,
+        table: object,
+        *,
+        name: str = "table",
+        performance_range: tuple[float, float] = (0.0, 1.0),
+    ) -> "Outcomes":
+        """The outcomes in a pandas, polars or pyarrow table, or in a mapping of column -> cells.
+
+        table: wide or long, with the columns of an outcomes file (docs/data-format.md); it is read
+        through the Arrow PyCapsule interface, `__arrow_c_stream__`, so neither library is needed.
+        name: for messages and results. performance_range: the worst and the best performance.
+        Raises DataError that names row (counted from 1) and column.
+
+        >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
+        >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
+        >>> table.models, float(table.performance[0, 0])
+        (('small',), 1.0)
+        """
+        from equirouter.data.tables import from_table
+
+        return from_table(table, name=name, performance_range=performance_range)
+
+    def to_pandas(self) -> Any:  # noqa: ANN401
+        """The long form as a pandas DataFrame: one row per query and model, N * K rows.
+
+        Columns: query_id, query, task, model, performance, cost_usd, and those that the table has
+        of image_path, model_description, input_tokens and output_tokens; not known is NaN.
+        Raises MissingExtraError without pandas.
+
+        >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
+        >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
+        >>> table.to_pandas()[["model", "performance"]].values.tolist()
+        [['small', 1.0]]
+        """
+        from equirouter.data.reading.layouts import to_long
+
+        require("pandas", extra="pandas", purpose="make a data frame")
+        return to_long(self).to_pandas()
+
+    def __len__(self) -> int:
+        return self.n_queries
+
+    def __repr__(self) -> str:
+        return table_text(self)
+
+    def _repr_html_(self) -> str:
+        return table_html(self)
 
     @property
     def n_queries(self) -> int:
@@ -101,13 +173,13 @@ class Outcomes:
     @cached_property
     def strongest(self) -> int:
         """Column of the model with the highest mean performance; a tie goes to the cheaper."""
-        performance, cost_usd = self._means()
+        performance, cost_usd = self.means()
         return _first(-performance, cost_usd)
 
     @cached_property
     def cheapest(self) -> int:
         """Column of the model with the lowest mean cost; a tie goes to the stronger."""
-        performance, cost_usd = self._means()
+        performance, cost_usd = self.means()
         return _first(cost_usd, -performance)
 
     @cached_property
@@ -125,12 +197,12 @@ class Outcomes:
                 encoded = b"\xff" if value is None else value.encode("utf-8")
                 digest.update(len(encoded).to_bytes(8, "little") + encoded)
             digest.update(b"\xfe")
-        for array in (getattr(self, name) for name in self._tables):
+        for array in (getattr(self, name) for name in self.array_names):
             digest.update(np.where(np.isnan(array), np.nan, array + 0.0).tobytes())
         return digest.hexdigest()
 
     def take(self, rows: IntArray | BoolArray | Sequence[int]) -> "Outcomes":
-        """The same table with these rows only, in the order given."""
+        """A table of these rows only, in the order given."""
         picked = np.arange(self.n_queries)[np.asarray(rows)]
         images = self.image_paths
         return replace(
@@ -139,11 +211,11 @@ class Outcomes:
             texts=tuple(self.texts[i] for i in picked),
             tasks=tuple(self.tasks[i] for i in picked),
             image_paths=None if images is None else tuple(images[i] for i in picked),
-            **{name: getattr(self, name)[picked] for name in self._tables},
+            **{name: getattr(self, name)[picked] for name in self.array_names},
         )
 
     def with_models(self, models: Sequence[str]) -> "Outcomes":
-        """The same table with these of its models only, in the order given."""
+        """A table of these of its models only, in the order given."""
         columns = [self.models.index(model) for model in models]
         described = self.model_descriptions
         return replace(
@@ -152,7 +224,7 @@ class Outcomes:
             model_descriptions=None
             if described is None
             else tuple(described[column] for column in columns),
-            **{name: getattr(self, name)[:, columns] for name in self._tables},
+            **{name: getattr(self, name)[:, columns] for name in self.array_names},
         )
 
     def equals(self, other: "Outcomes") -> bool:
@@ -163,8 +235,11 @@ class Outcomes:
         """Sizes, missing cells, per-model means, ties and the oracle: see Description."""
         return _describe(self)
 
-    def _means(self) -> tuple[FloatArray, FloatArray]:
-        """Per-model means, over complete rows where there are any, so that they compare."""
+    def means(self) -> tuple[FloatArray, FloatArray]:
+        """Mean performance and cost_usd, (K,) each, over complete rows where there are any.
+
+        Without one they are over each model's own rows, and do not compare.
+        """
         rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
         return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
 
@@ -181,10 +256,12 @@ def _first(means: FloatArray, then: FloatArray) -> int:
 
 @dataclass(frozen=True)
 class Description:
-    """What an outcomes table holds, as plain numbers; the figures use complete rows only.
+    """An outcomes table in plain numbers; the figures use complete rows only.
 
-    tie_rate: share of queries in [0, 1] on which the best and the second-best model score the same
-    (margin of Eq. 4 equal to 0). oracle_*: the choice of Eq. 3 without a budget.
+    >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
+    >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
+    >>> table.describe().oracle_cost_usd
+    0.001
     """
 
     name: str
@@ -201,7 +278,10 @@ class Description:
     strongest: str
     cheapest: str
     tie_rate: float
+    """Share of queries, 0 to 1, on which the best and the second-best model score the same: the
+    margin of Eq. 4 is 0."""
     oracle_performance: float
+    """Mean performance of the choices of Eq. 3 without a budget, as all of oracle_*."""
     oracle_cost_usd: float
     oracle_call_share: tuple[float, ...]
     task_sizes: dict[str, int]
@@ -216,7 +296,7 @@ def _describe(table: Outcomes) -> Description:
             "at least one complete row is needed"
         )
     complete = table if table.is_complete.all() else table.take(table.is_complete)
-    performance, cost_usd = table._means()
+    performance, cost_usd = table.means()
     best = complete.performance.max(axis=1)
     among_best = np.where(complete.performance == best[:, None], complete.cost_usd, np.inf)
     oracle = among_best.argmin(axis=1)
@@ -248,144 +328,3 @@ def _describe(table: Outcomes) -> Description:
         model_descriptions=table.model_descriptions,
         notes=table.notes,
     )
-
-
-def _check(table: Outcomes) -> None:
-    """Raise DataError for the first thing that is not as the class promises."""
-    n, k = len(table.query_ids), len(table.models)
-    if n == 0:
-        raise DataError(f"{table.name}: the table has no rows; at least one query is needed")
-    if k == 0:
-        raise DataError(f"{table.name}: the table has no models; at least one is needed")
-    for column in ("texts", "tasks", "image_paths"):
-        values = getattr(table, column)
-        if values is not None and len(values) != n:
-            raise DataError(f"{table.name}: {len(values)} {column} for {n} query ids")
-    if (table.input_tokens is None) != (table.output_tokens is None):
-        there = "output_tokens" if table.input_tokens is None else "input_tokens"
-        raise DataError(f"{table.name}: there are {there} alone; tokens are given for both or none")
-    for column in table._tables:
-        shape = getattr(table, column).shape
-        if shape != (n, k):
-            raise DataError(
-                f"{table.name}: {column} has shape {shape}, expected ({n}, {k}): "
-                "one row per query and one column per model"
-            )
-    _check_unique(table.name, "query id", "rows", table.query_ids)
-    _check_unique(table.name, "model", "columns", table.models)
-    _check_texts(table)
-    _check_descriptions(table)
-    _check_numbers(table)
-
-
-def _check_unique(name: str, what: str, place: str, values: Sequence[object]) -> None:
-    seen: dict[str, int] = {}
-    for index, value in enumerate(values):
-        if not isinstance(value, str) or not value:
-            raise DataError(f"{name}: {what} {value!r} ({place} {index}): expected a name")
-        _check_unicode(f"{name}: {what} {value!r} ({place} {index})", "name", value)
-        if value in seen:
-            raise DataError(
-                f"{name}: {what} {value!r} occurs twice ({place} {seen[value]} and {index}); "
-                "each must be unique"
-            )
-        seen[value] = index
-
-
-def _check_texts(table: Outcomes) -> None:
-    images = table.image_paths
-    cells: Iterable[tuple[object, object]] = zip(table.texts, table.tasks, strict=True)
-    for row, (text, task) in enumerate(cells):
-        if not isinstance(text, str) or not text or text.isspace():
-            if not isinstance(text, str) or images is None or images[row] is None:
-                raise DataError(
-                    f"{_place(table, row)}: the text is empty; remove the row or give it a text"
-                )
-        else:
-            _check_unicode(_place(table, row), "text", text)
-        if not isinstance(task, str) or not task:
-            raise DataError(f"{_place(table, row)}: the task is {task!r}; expected a name")
-        _check_unicode(_place(table, row), "task", task)
-
-
-def _check_descriptions(table: Outcomes) -> None:
-    given = table.model_descriptions
-    if given is None:
-        return
-    if len(given) != table.n_models:
-        raise DataError(f"{table.name}: {len(given)} descriptions for {table.n_models} models")
-    described: Iterable[tuple[str, object]] = zip(table.models, given, strict=True)
-    for model, text in described:
-        place = f"{table.name}: model {model!r}"
-        if text is None:
-            continue
-        if not isinstance(text, str) or not text or text.isspace():
-            raise DataError(f"{place}: the description is {text!r}; expected a text, or None")
-        _check_unicode(place, "description", text)
-
-
-def _check_unicode(place: str, what: str, text: str) -> None:
-    if text.isascii():
-        return
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError(f"{place}: the {what} is not valid Unicode: {error.reason}") from error
-
-
-def _place(table: Outcomes, row: int) -> str:
-    return f"{table.name}: query {table.query_ids[row]!r} (row {row})"
-
-
-def check_range(low: float, high: float) -> None:
-    """Raise DataError unless these can be the worst and the best performance."""
-    if not low < high:  # also refuses NaN
-        raise DataError(
-            f"performance_range is {low:g} to {high:g}: expected the worst and then the best "
-            "score, such as 0 and 100"
-        )
-
-
-def _check_numbers(table: Outcomes) -> None:
-    low, high = table.performance_range
-    check_range(low, high)
-    performance, cost_usd = table.performance, table.cost_usd
-    outside = np.isinf(performance) | (performance < low) | (performance > high)
-    _raise_at(
-        table,
-        outside,
-        performance,
-        "performance",
-        f"expected a number from {low:g} to {high:g}, or nothing where it is not known "
-        "(another scale is stated with performance_range, --performance-range)",
-    )
-    _raise_at(
-        table,
-        np.isinf(cost_usd) | (cost_usd < 0),
-        cost_usd,
-        "cost_usd",
-        "expected USD per call, finite and not negative, or nothing where it is not known",
-    )
-    for column in table._tables[2:]:
-        tokens = getattr(table, column)
-        wrong = np.isinf(tokens) | (tokens < 0)
-        _raise_at(table, wrong, tokens, column, "expected a number of tokens, or nothing")
-    for column, array in (("performance", performance), ("cost_usd", cost_usd)):
-        empty = np.isnan(array).all(axis=0)
-        if empty.any():
-            model = table.models[int(empty.argmax())]
-            raise DataError(
-                f"{table.name}: model {model!r} has no {column} in any row; "
-                "give at least one value or leave the model out"
-            )
-
-
-def _raise_at(
-    table: Outcomes, wrong: BoolArray, values: FloatArray, column: str, expected: str
-) -> None:
-    if wrong.any():
-        row, model = (int(index) for index in np.argwhere(wrong)[0])
-        raise DataError(
-            f"{table.name}: {column} of model {table.models[model]!r} for query "
-            f"{table.query_ids[row]!r} (row {row}) is {values[row, model]:g}; {expected}"
-        )

@@ -64,6 +64,11 @@ def split_outcomes(
     split. Rows with missing outcomes are split like all others.
     Raises DataError for one model only, fewer than 20 complete rows, and for "ood" fewer than three
     tasks; ConfigError for another kind, a negative seed or a ratio that is not positive.
+
+    >>> from equirouter.data import load_dataset
+    >>> split = split_outcomes(load_dataset("simulated:n_queries=100"))
+    >>> len(split.train), len(split.validation), len(split.test)
+    (30, 10, 60)
     """
     _check(outcomes, kind, seed, ratios)
     rng = np.random.default_rng(seed)

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from equirouter.data.outcomes import Outcomes, check_range
-from equirouter.data.reading.files import read_file
+from equirouter.data.checks import check_range
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.files import read_file, read_frame
 from equirouter.data.reading.layouts import from_columns, to_long, to_wide
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 
-__all__ = ["read_table", "write_table"]
+__all__ = ["from_table", "read_table", "write_table"]
 
 
 def read_table(
@@ -34,6 +35,12 @@ def read_table(
     without running what is in it.
     Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
     lines the line of the file) and column.
+
+    >>> from equirouter.data import load_dataset
+    >>> path = folder / "outcomes.parquet"
+    >>> write_table(load_dataset("simulated:n_queries=80"), path)
+    >>> read_table(path).n_models
+    11
     """
     check_range(*performance_range)
     path = Path(path)
@@ -41,6 +48,14 @@ def read_table(
         read_file(path), name=name or path.stem, performance_range=performance_range
     )
     return table if table.image_paths is None else replace(table, image_root=path.absolute().parent)
+
+
+def from_table(
+    table: object, *, name: str = "table", performance_range: tuple[float, float] = (0.0, 1.0)
+) -> Outcomes:
+    """The outcomes in a table in memory: Outcomes.from_table."""
+    check_range(*performance_range)
+    return from_columns(read_frame(table, name), name=name, performance_range=performance_range)
 
 
 def write_table(
@@ -54,6 +69,9 @@ def write_table(
     absolute. The file appears whole or not at all.
     Raises DataError for another suffix and for a model that cannot be a column of a wide table,
     ConfigError for another layout, OutputError when the system refuses.
+
+    >>> from equirouter.data import load_dataset
+    >>> write_table(load_dataset("simulated:n_queries=80"), folder / "wide.csv", layout="wide")
     """
     path = Path(path)
     write = _WRITERS.get(path.suffix.lower())

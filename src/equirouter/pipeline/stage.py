@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from equirouter.policy import Certainty, Policy
     from equirouter.routers.base import Router
     from equirouter.routers.familiar import Familiarity
-    from equirouter.routers.scale import LogisticScale
+    from equirouter.routers.scale import Scale
 
-__all__ = ["Stage"]
+__all__ = ["EarlyExit", "Stage"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +27,19 @@ class Stage:
     """An encoder, and the router and cost model that were fitted on its embeddings.
 
     router_name: as registered. scale: makes scores into calibrated estimates of performance, for a
-    policy that needs them; None where they are taken as they are. scorer: router and cost model
-    made ready to run, once. certainty: how sure a choice is. familiar: which queries are unlike the
-    training queries.
+    policy that needs them; None (in pipelines of before schema 3) where they are taken as they
+    are. scorer: router and cost model made ready to run, once. certainty: how sure a choice is;
+    familiar: which queries are unlike the training queries; None in pipelines of before schema 8.
     """
 
     encoder: "Encoder"
     router: "Router"
     router_name: str
     cost_model: "CostPredictor"
-    scale: "LogisticScale | None"
+    scale: "Scale | None"
     scorer: Scorer
-    certainty: "Certainty"
-    familiar: "Familiarity"
+    certainty: "Certainty | None" = None
+    familiar: "Familiarity | None" = None
 
     def encode(
         self, queries: Sequence[str], images: Sequence[str | None] | None = None
@@ -77,7 +77,7 @@ class Stage:
             "cost": self.cost_model.state(),
             "encoder": self.encoder.state(),
             "scorer": self.scorer.state(),
-            "familiar": {"centres": self.familiar.centres},
+            "familiar": {} if self.familiar is None else {"centres": self.familiar.centres},
         }
         return {
             f"{part}.{name}": array
@@ -104,6 +104,27 @@ class Stage:
                 "settings": self.cost_model.settings,
             },
             "scale": None if self.scale is None else asdict(self.scale),
-            "certainty": asdict(self.certainty),
-            "familiar_within": self.familiar.threshold,
+            "certainty": None if self.certainty is None else asdict(self.certainty),
+            "familiar_within": None if self.familiar is None else self.familiar.threshold,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class EarlyExit:
+    """A cheap stage that is asked first, and how sure it must be for the other to be spared.
+
+    thresholds: by the policy's setting, the least margin (Policy.margin) at which its decision
+    stands, None for never. share: by setting, the share of validation queries that it decided, over
+    all operating points.
+    """
+
+    stage: Stage
+    thresholds: Mapping[str, float | None]
+    share: Mapping[str, float]
+
+    def description(self) -> dict[str, Any]:
+        """What it is made of, as JSON can hold it."""
+        return self.stage.description() | {
+            "thresholds": dict(self.thresholds),
+            "share": dict(self.share),
         }

@@ -1,4 +1,4 @@
-"""The promises and the baseline of a pipeline, from the validation part of its stage."""
+"""What a pipeline promises, and does when it is made: from the validation part of its stages."""
 
 from collections.abc import Sequence
 
@@ -19,35 +19,36 @@ from equirouter.policy import (
     share_curve,
 )
 from equirouter.policy.control import POLICIES_ASKED_FOR
-from equirouter.registry import POLICIES
-from equirouter.training.fitted import FittedStage
+from equirouter.training.stages import Stages
 
 __all__ = ["calibrated", "record_of"]
 
 
 def calibrated(
-    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
 ) -> tuple[Calibration, Baseline, tuple[str, ...]]:
     """The operating points of a policy, what the pipeline does now, and notes on it.
 
     policy: the registered name of the one that a quality moves along. strongest: a column.
     Raises DataError where no share of the strongest model can be promised.
     """
-    calibration = _calibration(fitted, POLICIES.load(policy)(), strongest)
-    baseline, notes = _baseline(fitted, policy, models, strongest)
-    return calibration, baseline, (*fitted.costs.notes, *notes)
+    rule = stages.rule(policy)
+    calibration = _calibration(stages, rule, strongest)
+    baseline, notes = _baseline(stages, policy, models, strongest)
+    return calibration, baseline, (*stages.full.costs.notes, *notes)
 
 
-def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
+def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
     """What the pipeline keeps of its validation part, to be calibrated again: see the class.
 
     tokens: of all queries of the table, (N, K) each, where they are known.
     """
-    part = fitted.part("validation")
+    part = stages.full.part("validation")
     kept = kept_rows(*part.performance.shape)
     rows = part.rows[kept]
     return ValidationRecord(
         embeddings=part.embeddings[kept],
+        early=None if stages.cheap is None else stages.cheap.part("validation").embeddings[kept],
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
         tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
@@ -55,9 +56,9 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
     )
 
 
-def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
+def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
     """What each operating point did on the validation part, in shares of the strongest model."""
-    part = fitted.part("validation")
+    part = stages.full.part("validation")
     performance, cost_usd = (
         float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
     )
@@ -73,7 +74,7 @@ def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibrati
             "queries, so no other model can save money at a share of its performance; give what "
             "its calls cost in cost_usd, or leave it out"
         )
-    chosen, points = fitted.choices(rule, "validation")
+    chosen, points = stages.choices(rule, "validation")
     return calibrate(
         chosen,
         points,
@@ -85,16 +86,16 @@ def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibrati
 
 
 def _baseline(
-    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
+    stages: Stages, policy: str, models: Sequence[str], strongest: int
 ) -> tuple[Baseline, tuple[str, ...]]:
     """What the pipeline does now, at every setting that a call may name; and notes on it."""
     shares: dict[str, ShareCurve] = {}
     for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
-        rule: Policy = POLICIES.load(name)()
-        chosen, points = fitted.choices(rule, "validation")
+        rule = stages.rule(name)
+        chosen, points = stages.choices(rule, "validation")
         shares[rule.setting] = share_curve(chosen, points, strongest)
-    probes, notes = _probes(fitted.stage)
-    n_queries = len(fitted.part("validation").rows)
+    probes, notes = _probes(stages.full.stage)
+    n_queries = len(stages.full.part("validation").rows)
     return Baseline(models[strongest], n_queries, shares, probes), notes
 
 

@@ -352,6 +352,15 @@ def test_nested_values_and_arrays(protocol: int) -> None:
     }
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["f8", "i4", "U3", "O"])
+def test_empty_arrays(kind: str, protocol: int) -> None:
+    content = {"row": np.empty(0, dtype=kind), "table": np.empty((0, 2), dtype=kind)}
+    read = read_pickle_values(io.BytesIO(pickle.dumps(content, protocol)), "here")
+    assert list(read) == ["row", "table"]
+    assert [len(read["row"]), len(read["table"])] == [0, 0]
+
+
 def test_a_list_named_many_times_is_read_once() -> None:
     """Ten lists of ten times the next: 10 ** 40 items, were each of them copied."""
     bomb: list[Any] = ["x"]

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ from equirouter.data.reading.columns import RawTable, is_ignored
 from equirouter.data.reading.unpickle import read_pickle_table
 from equirouter.errors import DataError
 
-__all__ = ["READABLE", "read_file"]
+__all__ = ["READABLE", "read_file", "read_frame"]
 
 _BLOCK_BYTES = 1 << 26  # a CSV row must fit into one block: long queries do, with room to spare
 
@@ -42,8 +42,41 @@ def read_file(path: Path) -> RawTable:
         raw = reader(path)
     except OSError as error:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
+    return _with_rows(raw)
+
+
+def read_frame(table: object, name: str) -> RawTable:
+    """The columns of a table in memory that an outcomes table may need.
+
+    table: anything with the Arrow PyCapsule interface, as pandas, polars and pyarrow tables have
+    it, or a mapping of column -> cells. name: stands for the file in messages.
+    Raises DataError for anything else, and for a table without rows.
+    """
+    path = Path(name)
+    if isinstance(table, Mapping):
+        columns = {str(column): list(cells) for column, cells in table.items()}
+        arrow = {column: _to_arrow(path, column, cells) for column, cells in columns.items()}
+        lengths = set(map(len, columns.values()))
+        if len(lengths) != 1:
+            raise DataError(f"{name}: the columns have {sorted(lengths)} cells, expected as many")
+        return _with_rows(RawTable(path, arrow, lengths.pop()))
+    if not hasattr(table, "__arrow_c_stream__"):
+        raise DataError(
+            f"{name}: this is a {type(table).__name__}; expected a pandas, polars or pyarrow table "
+            "or a mapping of column -> cells"
+        )
+    try:
+        whole = pa.table(table)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise DataError(f"{name}: the table cannot be read: {_one_line(error)}") from error
+    _check_names(path, whole.column_names)
+    wanted = [column for column in whole.column_names if not is_ignored(column)]
+    return _with_rows(_from_arrow(path, whole.select(wanted)))
+
+
+def _with_rows(raw: RawTable) -> RawTable:
     if raw.n_rows == 0:
-        raise DataError(f"{path}: there are no rows, only column names; at least one is needed")
+        raise DataError(f"{raw.path}: there are no rows, only column names; at least one is needed")
     return raw
 
 

@@ -24,7 +24,11 @@ def make_dataset(spec: str) -> tuple[Dataset, Path | None]:
     spec: a registered name, then settings as key=value with JSON values or bare words, for example
     "mixinstruct:metric=bleurt:path=~/mix". path is known to every data set; the others are the
     keyword arguments of its class. Raises UnknownNameError for the name, ConfigError for a setting,
-    both with what is known.
+    both with the known names.
+
+    >>> dataset, path = make_dataset("simulated:n_queries=80:seed=1")
+    >>> dataset.name, path
+    ('simulated', None)
     """
     name, *parts = _NEXT_SETTING.split(spec)
     made = DATASETS.load(name)

@@ -106,7 +106,7 @@ FAMILIES = {
         "apples, marbles, stickers, pencils, eggs, cookies, balloons, shells, buttons",
         "bricks, tickets, bottles, chairs, seedlings, tiles, stamps, loaves, lanterns",
         "kilowatt-hours, barrels, shares, vouchers, rivets, subscriptions, doses, tonnes",
-        "How many are left? | At {k}.50 dollars each, what is it? | In boxes of {k}, how many?",
+        "How many are left? | At {k}.50 dollars each, how much? | In boxes of {k}, how many?",
         "Then {q} brings {n} more. | After that {n} {a} are lost. | {p} gives {n} away. | Every "
         "day for {k} days {n} are added. | {k}% are thrown away. | The rest is multiplied by {k}.",
         most_further=5,
