@@ -6,9 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
+
 from equirouter.serve.money.keys import create_key, list_keys
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.store.store import Store
+from equirouter.serve.money.store.tables import accounts, log, sums, workers
 from equirouter.serve.records import Attempt, Candidate, Key, Plan, RequestRecord, Tokens
 from equirouter.serve.settings import StoreSettings
 
@@ -90,3 +93,31 @@ def record(request_id: str | None = None, **changes: Any) -> RequestRecord:
     for name, value in changes.items():
         setattr(made, name, value)
     return made
+
+
+def rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+
+
+async def summed(store: Store, name: str) -> int:
+    """A column of the sums over half hours; those over minutes must agree unless deleted."""
+    found = {60: 0, 1800: 0}
+    for row in await store.database.read(rows, sums):
+        found[row["step"]] += row[name]
+    assert found[60] in (0, found[1800])
+    return found[1800]
+
+
+def ids(connection: sa.Connection) -> list[str]:
+    return list(connection.execute(sa.select(log.c.request_id).order_by(log.c.id)).scalars())
+
+
+def numbers(connection: sa.Connection) -> list[int]:
+    return list(connection.execute(sa.select(workers.c.id)).scalars())
+
+
+def agree(connection: sa.Connection) -> tuple[int, int]:
+    """What the accounts say was spent, and what the log says."""
+    spent = connection.execute(sa.select(sa.func.sum(accounts.c.spent_nusd))).scalar_one()
+    logged = connection.execute(sa.select(sa.func.sum(log.c.cost_nusd))).scalar_one()
+    return int(spent), int(logged)

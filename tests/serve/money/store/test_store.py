@@ -1,0 +1,154 @@
+"""The store as a whole: opened, closed, killed, and with its database gone for a while."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equirouter.errors import ConfigError
+from equirouter.serve.money.keys import list_keys
+from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.store import Store, open_database
+from equirouter.serve.money.store.tables import log, workers
+from equirouter.serve.settings import StoreSettings
+from tests.serve import databases
+from tests.serve.databases import Server
+from tests.serve.stores import agree, ask, ids, money, new_key, numbers, record, rows, with_store
+
+
+def test_the_url_may_be_in_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = StoreSettings(url_env="STORE")
+    monkeypatch.delenv("STORE", raising=False)
+    with pytest.raises(ConfigError, match="STORE is not set"):
+        open_database(settings)
+    monkeypatch.setenv("STORE", f"sqlite:///{tmp_path}/x.db")
+    assert open_database(settings).path == tmp_path / "x.db"
+
+
+def test_all_is_written_when_the_store_is_closed(store_url: str) -> None:
+    async def leave(store: Store) -> Any:
+        key = await new_key(store)
+        (ticket,) = await ask(store, key, 1)
+        ticket.settle(9)
+        for _ in range(3000):
+            store.log(record())
+        return key
+
+    key = with_store(store_url, leave, flush_ms=60_000.0)
+
+    async def look(store: Store) -> None:
+        assert await money(store, key) == (9, 0)
+        assert len(await store.database.read(rows, log)) == 3000
+        assert len(await store.database.read(rows, workers)) == 1  # this one
+
+    with_store(store_url, look)
+
+
+def test_a_database_that_is_gone_for_a_while(postgresql: Server) -> None:
+    url = postgresql.database()
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (before,) = await ask(store, key, 1)
+        postgresql.stop()
+        try:
+            before.settle(4)
+            store.log(record("during"))
+            with pytest.raises(StoreGoneError):
+                await store.ledger.reserve(key.id, 10, request_id="x")
+            with pytest.raises(StoreGoneError):
+                await store.flush()
+            assert store.queued == 1
+        finally:
+            postgresql.start()
+        assert len(await ask(store, key, 20)) == 9
+        assert await money(store, key) == (4, 90)
+        assert [row["request_id"] for row in await store.database.read(rows, log)] == ["during"]
+
+    with_store(url, work)
+
+
+WORKER = """
+import asyncio, sys, time
+from equirouter.serve.records import Key
+from equirouter.serve.settings import StoreSettings
+from equirouter.serve.money.store.store import Store
+from tests.serve.stores import record
+
+async def main(url, key_id):
+    store = await Store.open(StoreSettings(url=url))
+    async def client(name):
+        for i in range(10**9):
+            request_id = f"{name}-{i}"
+            ticket = await store.ledger.reserve(key_id, 10, request_id=request_id)
+            await asyncio.sleep(0.002)
+            ticket.settle(7)
+            store.log(record(request_id, key_id=key_id, cost_nusd=7, started_at=time.time()))
+            print(request_id, 'done', flush=True)
+    await asyncio.gather(*(client(name) for name in "abcdefgh"))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_after_kill_9_the_log_lacks_an_instant_and_the_money_nothing(store_url: str) -> None:
+    key = with_store(store_url, lambda store: new_key(store, budget_nusd=10**12))
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER, store_url, key.id], stdout=subprocess.PIPE, text=True
+    )
+    assert worker.stdout is not None
+    told = [worker.stdout.readline().split() for _ in range(1500)]
+    worker.send_signal(signal.SIGKILL)
+    told += [line.split() for line in worker.stdout]
+    worker.wait()
+    worker.stdout.close()
+    at_most = 2 * (500 if store_url.startswith("postgresql") else 32)  # a batch waits, one runs
+
+    async def look(store: Store) -> None:
+        logged = set(await store.database.read(ids))
+        lost = [line[0] for line in told if len(line) == 2 and line[0] not in logged]
+        assert len(lost) <= at_most
+        spent, said = await store.database.read(agree)
+        assert spent == said  # those that were under way are charged in full, and say so
+        assert spent >= 7 * len(told)
+        assert (await money(store, key))[1] == 0
+
+    with_store(store_url, look)
+
+
+def test_connections_that_were_cut_just_before_the_end_lose_nothing(
+    postgresql: databases.Server,
+) -> None:
+    """As where PostgreSQL and the gateway are started again together."""
+    asyncpg = pytest.importorskip("asyncpg")
+    url = postgresql.database()
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (ticket,) = await ask(store, key, 1)
+        store.log(record("before"))
+        await store.flush()
+        other = await asyncpg.connect(url)
+        try:
+            await other.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        finally:
+            await other.close()
+        ticket.settle(4)
+        store.log(record("after"))
+
+    with_store(url, work)
+
+    async def look(store: Store) -> None:
+        assert await store.database.read(ids) == ["before", "after"]
+        (stored,) = await store.database.read(list_keys)
+        assert stored.spend is not None
+        assert (stored.spend.spent_nusd, stored.spend.reserved_nusd) == (4, 0)
+        assert await store.database.read(numbers) == [store.worker]  # the first one is struck
+
+    with_store(url, look)
