@@ -3,12 +3,15 @@
 import asyncio
 import multiprocessing
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.limits import Refusal
+from equirouter.serve.money.store.books import BusyError, OnSQLite
+from equirouter.serve.money.store.engine import StoreGoneError
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key
 from tests.serve.stores import ask, money, new_key, with_store
@@ -60,21 +63,172 @@ def test_two_processes_share_a_budget_exactly(store_url: str) -> None:
     assert with_store(store_url, lambda store: money(store, key)) == (100, 0)
 
 
-def test_more_is_reserved_before_a_dearer_model(store_url: str) -> None:
+def test_more_is_reserved_before_a_more_expensive_model(store_url: str) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (ticket,) = await ask(store, key, 1, 30)
         assert await ticket.extend(20)  # it has that
+        assert ticket.amount_nusd == 30
         assert await ticket.extend(60)
-        assert await money(store, key) == (0, 60)
-        assert not await ticket.extend(101)
+        assert ticket.amount_nusd == 60
         assert await money(store, key) == (0, 60)
         ticket.settle(45)
-        ticket.settle(45)
+        ticket.settle(46)  # it is over
+        ticket.release()
         assert not await ticket.extend(50)
         assert await money(store, key) == (45, 0)
+        assert store.ledger.open_tickets == 0
 
     with_store(store_url, work)
+
+
+def test_a_refused_extension_reserves_nothing(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (ticket,) = await ask(store, key, 1, 30)
+        assert not await ticket.extend(101)
+        assert ticket.amount_nusd == 30
+        assert await money(store, key) == (0, 30)
+        assert await ticket.extend(100)  # it is asked again, and takes all that is there
+        assert await money(store, key) == (0, 100)
+        assert await ask(store, key, 1, 1) == []
+        ticket.release()
+        assert await money(store, key) == (0, 0)
+
+    with_store(store_url, work)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_request_that_ends_while_more_is_reserved_gives_all_of_it_back(
+    store_url: str, durability: str
+) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        for turns in range(4):  # before the group, within it, and after
+            (ticket,) = await ask(store, key, 1, 10)
+            more = asyncio.ensure_future(ticket.extend(60))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            ticket.settle(5)
+            await more
+            assert not await ticket.extend(10)
+            assert await money(store, key) == (5 * (turns + 1), 0)
+
+    with_store(store_url, work, durability=durability)
+
+
+def test_only_one_extension_runs_at_a_time(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (ticket,) = await ask(store, key, 1, 10)
+        assert sorted(await asyncio.gather(ticket.extend(60), ticket.extend(70))) == [False, True]
+        assert await money(store, key) == (0, 60)
+
+    with_store(store_url, work)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("error", [StoreGoneError("gone"), ValueError("a bug")])
+def test_a_transaction_that_fails_reserves_nothing_and_the_next_one_goes_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, error: Exception
+) -> None:
+    now = OnSQLite.now
+    fails = [False]
+
+    def failing(self: OnSQLite, work: Any) -> Any:
+        if fails[0]:
+            raise error
+        return now(self, work)
+
+    monkeypatch.setattr(OnSQLite, "now", failing)
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (running,) = await ask(store, key, 1, 10)
+        await store.flush()
+        fails[0] = True
+        answers = await asyncio.gather(
+            *(store.ledger.reserve(key.id, 10) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [StoreGoneError] * 3
+        assert len({id(answer) for answer in answers}) == 3  # each with its own traceback
+        assert not await running.extend(20)
+        fails[0] = False
+        assert (running.amount_nusd, store.ledger.open_tickets) == (10, 1)
+        assert await running.extend(20)
+        assert len(await ask(store, key, 9)) == 8
+        assert await money(store, key) == (0, 100)
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, durability=durability, flush_ms=60_000.0)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_more_than_one_group_is_answered_in_turn(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.ledger._LARGEST_GROUP", 3)
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=80)
+        (first,) = await ask(store, key, 1)
+        async with asyncio.timeout(10):
+            assert len(await ask(store, key, 20)) == 7
+        first.release()
+        assert await money(store, key) == (0, 70)
+
+    with_store(store_url, work, durability=durability)
+
+
+def busy(_: OnSQLite, __: Any) -> Any:
+    raise BusyError("database is locked")
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_while_another_process_writes_asks_wait_until_it_is_too_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        (running,) = await ask(store, key, 1)
+        await store.flush()
+        with monkeypatch.context() as patched:
+            patched.setattr(OnSQLite, "now", busy)
+            patched.setattr("equirouter.serve.money.ledger.BUSY_SECONDS", 0.01)
+            with pytest.raises(StoreGoneError, match="locked"):
+                await store.ledger.reserve(key.id, 10)
+            patched.setattr("equirouter.serve.money.ledger.BUSY_SECONDS", 60.0)
+            more = asyncio.ensure_future(running.extend(30))
+            gone = asyncio.ensure_future(store.ledger.reserve(key.id, 10))
+            waits = asyncio.ensure_future(store.ledger.reserve(key.id, 20))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not more.done()
+            assert not waits.done()
+            gone.cancel()
+            running.settle(4)
+        async with asyncio.timeout(10):
+            ticket = await waits
+            assert not await more
+        assert isinstance(ticket, Ticket)
+        assert await money(store, key) == (4, 20)
+        assert store.ledger.open_tickets == 1
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, durability=durability)
+
+
+def test_those_who_wait_when_the_gateway_stops_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(store: Store) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(OnSQLite, "now", busy)
+            waits = asyncio.ensure_future(store.ledger.reserve("key", 10))
+            await asyncio.sleep(0)
+            await store.ledger.close()
+            with pytest.raises(StoreGoneError, match="stopping"):
+                await waits
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
 
 
 def test_who_hangs_up_while_waiting_leaves_nothing_reserved(store_url: str) -> None:
@@ -126,16 +280,25 @@ def test_rates_are_exact_and_refused_requests_do_not_count(store_url: str) -> No
     with_store(store_url, work)
 
 
-def test_tokens_that_were_not_needed_are_free_again(store_url: str) -> None:
+@pytest.mark.parametrize(
+    ("used", "left"), [(100, 900), (899, 101), (900, 100), (2000, 100), (None, 100)]
+)
+def test_tokens_that_were_not_needed_are_free_again(
+    store_url: str, used: int | None, left: int
+) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, tokens_per_minute=1000)
         first = await store.ledger.reserve(key.id, 0, tokens=900, request_id="1")
         assert isinstance(first, Ticket)
-        second = await store.ledger.reserve(key.id, 0, tokens=200, request_id="2")
-        assert isinstance(second, Refusal)
-        assert second.reason == "tokens"
-        first.settle(0, tokens=100)
+        full = await store.ledger.reserve(key.id, 0, tokens=101, request_id="2")
+        assert isinstance(full, Refusal)
+        assert (full.reason, full.limit, full.left) == ("tokens", 1000, 100)
+        first.settle(0, tokens=used)
         await store.flush()
-        assert isinstance(await store.ledger.reserve(key.id, 0, tokens=200, request_id="3"), Ticket)
+        too_many = await store.ledger.reserve(key.id, 0, tokens=left + 1, request_id="3")
+        assert isinstance(too_many, Refusal)
+        assert too_many.left == left
+        second = await store.ledger.reserve(key.id, 0, tokens=left, request_id="4")
+        assert isinstance(second, Ticket)
 
-    with_store(store_url, work)
+    with_store(store_url, work, lambda: 1_800_000_010.0)  # within one minute
