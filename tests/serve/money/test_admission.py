@@ -172,6 +172,148 @@ def test_a_key_without_room_in_its_rate_is_refused_before_anything_is_decided(
     with_store(store_url, work)
 
 
+@pytest.mark.parametrize("required", [True, False])
+def test_whether_keys_are_needed_may_be_set(tmp_path: Path, required: bool) -> None:
+    async def work(store: Store) -> None:
+        admission = Admission(store, KeySettings(required=required))
+        assert await admission.has_keys() is required
+        if required:
+            assert (await refusal(admission.authenticate({}))).status == 401
+            assert (await refusal(admission.authenticate(bearer("eq-wrong")))).status == 401
+        secret = await made(store)
+        key = await admission.authenticate(bearer(secret))
+        assert key is not None  # who sends one is held to it
+        if not required:
+            assert await admission.authenticate({}) is None
+            assert await admission.authenticate(bearer("eq-wrong")) is None
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+def test_what_was_looked_up_is_believed_for_some_seconds_or_until_told(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        clock = Clock()
+        admission = Admission(store, KeySettings(), clock=clock)
+        assert await admission.authenticate({}) is None
+        secret = await made(store)
+        other = await made(store)
+        clock.now += KEY_SECONDS - 0.01
+        assert await admission.authenticate({}) is None  # "there are no keys" is believed
+        clock.now += 0.01
+        assert (await refusal(admission.authenticate({}))).status == 401
+        for told in (False, True):
+            key = await admission.authenticate(bearer(secret if told else other))
+            assert key is not None
+            await store.database.write(revoke_key, key.id)
+            clock.now += KEY_SECONDS - 0.01
+            assert await admission.authenticate(bearer(secret if told else other)) == key
+            if told:
+                admission.forget()
+            else:
+                clock.now += 0.01
+                error = await refusal(admission.authenticate(bearer(other)))
+                assert (error.status, error.message) == (401, "this API key is unknown or revoked")
+        assert await admission.authenticate(bearer(secret)) is None  # no key is left
+        assert await admission.authenticate({}) is None
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+def test_those_that_were_looked_up_do_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.admission._MOST_KEYS", 2)
+
+    async def work(store: Store) -> None:
+        first = await made(store)
+        admission = Admission(store, KeySettings())
+        key = await admission.authenticate(bearer(first))
+        assert key is not None
+        await store.database.write(revoke_key, key.id)
+        await made(store)
+        await refusal(admission.authenticate(bearer("eq-1")))
+        assert await admission.authenticate(bearer(first)) == key  # two are remembered
+        await refusal(admission.authenticate(bearer("eq-2")))  # the third empties the memory
+        assert (await refusal(admission.authenticate(bearer(first)))).status == 401
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+@pytest.mark.parametrize("fail", ["closed", "open"])
+def test_a_key_that_cannot_be_looked_up_again(
+    fail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    async def work(store: Store) -> None:
+        clock = Clock()
+        admission = Admission(store, KeySettings.model_validate({"fail": fail}), clock=clock)
+        secret = await made(store)
+        key = await admission.authenticate(bearer(secret))
+        await refusal(admission.authenticate(bearer("eq-wrong")))
+        clock.now += KEY_SECONDS
+        monkeypatch.setattr("equirouter.serve.money.admission.find_key", gone)
+        monkeypatch.setattr("equirouter.serve.money.admission.any_keys", gone)
+        for sent in ({}, bearer("eq-wrong"), bearer("eq-new")):
+            assert (await refusal(admission.authenticate(sent))).status == 503
+        if fail == "open":
+            assert await admission.authenticate(bearer(secret)) == key  # the old answer is believed
+        else:
+            assert (await refusal(admission.authenticate(bearer(secret)))).status == 503
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+def test_a_refusal_says_how_much_is_left(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        admission = Admission(store, KeySettings())
+        limits = {"requests_per_minute": 2, "tokens_per_minute": 100, "budget_nusd": 1_500_000}
+        key = await admission.authenticate(bearer(await made(store, **limits)))
+        first = await admission.admit(key, 1_000_000, tokens=60, request_id="a")
+        tokens = await refusal(admission.admit(key, 0, tokens=41, request_id="b"))
+        assert tokens.message == (
+            "the key may use 100 tokens per minute and has 40 left, this request is of up to 41"
+        )
+        never = await refusal(admission.admit(key, 0, tokens=101, request_id="c"))
+        assert never.message.endswith("of up to 101: more than ever fit into a minute")
+        budget = await refusal(admission.admit(key, 600_000, tokens=1, request_id="d"))
+        assert budget.message == (
+            "this call may cost up to 0.000600 USD, and the key's budget of 0.001500 USD has "
+            "0.000500 USD left; fewer max_tokens bound the cost lower"
+        )
+        admission.check_rate(key)  # neither is a refusal of the number of requests
+        first.settle(2_000_000)  # more than the budget
+        await store.flush()
+        nothing = await refusal(admission.admit(key, 1, tokens=1, request_id="e"))
+        assert nothing.detail["left_usd"] == 0
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work, lambda: 1_800_000_010.0)
+
+
+def test_a_call_that_went_on_without_a_reservation_is_charged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.ledger.BUSY_SECONDS", 0.0)
+
+    async def work(store: Store) -> None:
+        admission = Admission(store, KeySettings.model_validate({"fail": "open"}))
+        key = await admission.authenticate(bearer(await made(store, budget_nusd=100)))
+        assert key is not None
+        with Locked(tmp_path / "store.db"):
+            released, settled = [
+                await admission.admit(key, 10, tokens=1, request_id=name) for name in "ab"
+            ]
+        released.release()
+        released.settle(50)
+        settled.settle(8)
+        settled.release()
+        assert admission.unreserved == 2
+        assert await money(store, key) == (8, 0)
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
 def test_only_an_administrator_may_administer() -> None:
     admin_only(None)
     admin_only(Key("a", "a", is_admin=True))

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equirouter.serve.money.limits import Account, Ask, Refusal, Window, decide, first_day, roll
+from equirouter.serve.money.limits import (
+    Account,
+    Ask,
+    Refusal,
+    Window,
+    decide,
+    first_day,
+    last_day,
+    roll,
+)
 
 DAY = 86_400
 JULY_31 = datetime(2027, 7, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -53,6 +62,96 @@ def test_a_new_period_begins_with_nothing_spent_and_no_earlier_one_comes_back(pe
     assert refused.retry_after is not None
     assert refused.retry_after > 5 * DAY
     assert back["k"].day == known["k"].day
+
+
+@pytest.mark.parametrize(
+    ("period", "now", "seconds"),
+    [
+        ("day", datetime(2027, 7, 10, 18, tzinfo=UTC), 6 * 3600),
+        ("month", datetime(2027, 7, 30, 18, tzinfo=UTC), 30 * 3600),
+        ("month", datetime(2027, 12, 31, 12, tzinfo=UTC), 12 * 3600),
+        ("month", datetime(2028, 1, 1, tzinfo=UTC), 31 * DAY),
+        ("month", datetime(2027, 7, 31, 23, 59, 59, 500_000, tzinfo=UTC), 1),  # at least a second
+    ],
+)
+def test_who_spent_the_budget_waits_for_the_next_period(
+    period: str, now: datetime, seconds: float
+) -> None:
+    known = account(budget_nusd=10, period=period)
+    decide(known, [], now.timestamp())
+    known["k"].spent_nusd = 10
+    assert decide(known, [Ask("k", 10)], now.timestamp()) == [Refusal("budget", 10, 0, seconds)]
+    assert decide(known, [Ask("k", 11)], now.timestamp()) == [Refusal("budget", 10, 0, None)]
+    assert decide(known, [Ask("k", 0)], now.timestamp()) == [None]
+
+
+def test_money_that_is_reserved_may_come_back_and_money_that_is_spent_does_not() -> None:
+    now = datetime(2027, 7, 10, 18, tzinfo=UTC).timestamp()
+    known = account(budget_nusd=10, period="day", day=int(now // DAY), reserved_nusd=8)
+    known["k"].spent_nusd = 2
+    assert decide(known, [Ask("k", 8), Ask("k", 9)], now) == [
+        Refusal("budget", 10, 0, 1.0),
+        Refusal("budget", 10, 0, 6 * 3600),  # 2 of 10 are spent, so 9 never fit on this day
+    ]
+    # Limits were lowered: nothing is left, and not even what costs nothing fits.
+    known["k"].reserved_nusd = 9
+    assert decide(known, [Ask("k", 0)], now) == [Refusal("budget", 10, -1, 6 * 3600)]
+
+
+def test_what_is_granted_is_counted_and_what_is_refused_is_not() -> None:
+    now = datetime(2027, 7, 10, tzinfo=UTC).timestamp()
+    known = account(budget_nusd=100, requests_per_minute=2, tokens_per_minute=50)
+    july = ("month", first_day("month", now))
+    asks = [
+        Ask("k", 10, 20),
+        Ask("k", 101, 1),  # too expensive
+        Ask("k", 5, 31),  # too many tokens
+        Ask("k", 30, 30),
+        Ask("k", 1, 0),  # a third request
+        Ask("k", 60, 99, of=july),  # more for a running one, whose rate is counted
+    ]
+    reasons = [refusal and refusal.reason for refusal in decide(known, asks, now)]
+    assert reasons == [None, "budget", "tokens", None, "requests", None]
+    key = known["k"]
+    assert (key.granted, key.added_nusd, key.reserved_nusd, key.spent_nusd) == (3, 100, 100, 0)
+    assert key.window == Window(int(now // 60), 2, 50)
+
+
+def test_a_key_without_limits_gets_all_and_has_no_window() -> None:
+    known = account()
+    assert decide(known, [Ask("k", 10**15, 10**9)], JULY_31) == [None]
+    assert known["k"].window is None
+    assert not known["k"].is_limited
+    assert account(requests_per_minute=1)["k"].is_limited
+    assert account(tokens_per_minute=1)["k"].is_limited
+
+
+def test_periods_that_begin_up_to_two_months_ahead_are_believed() -> None:
+    assert last_day(JULY_31) == first_day("day", JULY_31) + 62
+    in_july = datetime(2027, 7, 30, tzinfo=UTC).timestamp()
+    assert last_day(in_july) == first_day("day", JULY_31) + 61
+
+
+def test_a_window_of_up_to_an_hour_ahead_is_believed() -> None:
+    now = 600.0  # minute 10
+    assert roll(Window(70, 5), now) == Window(70, 5)
+    assert roll(Window(71, 5), now) == Window(10, 5)
+    # While the clock is behind, all 6 of the minute before count, until 12:10 only 5 of them do.
+    known = account(requests_per_minute=10, window=Window(12, 4, 0, 6))
+    assert decide(known, [Ask("k", 0)], now) == [Refusal("requests", 10, 0, 130.0)]
+
+
+def test_the_wait_is_until_what_counts_has_faded() -> None:
+    # At half of minute 100, 4 of this minute and half of 8 count: 8 of 10, so 3 tokens must wait
+    # until only 3 of the 8 count, at 5/8 of the minute: 7.5 seconds.
+    known = account(tokens_per_minute=10, window=Window(100, 0, 4, 0, 8))
+    assert decide(known, [Ask("k", 0, 3)], 6030.0) == [Refusal("tokens", 10, 2, 7.5)]
+    # 7 tokens must wait until 3 of the 4 are left, at a quarter of minute 101: 45 seconds.
+    assert decide(known, [Ask("k", 0, 7)], 6030.0) == [Refusal("tokens", 10, 2, 45.0)]
+    assert decide(known, [Ask("k", 0, 2)], 6030.0) == [None]
+    # Exactly the limit may still fit; one more never does.
+    assert decide(known, [Ask("k", 0, 10)], 6030.0)[0] == Refusal("tokens", 10, 0, 90.0)
+    assert decide(known, [Ask("k", 0, 11)], 6030.0)[0] == Refusal("tokens", 10, 0, None)
 
 
 def test_more_money_is_of_the_period_that_the_request_began_in() -> None:

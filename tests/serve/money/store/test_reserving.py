@@ -1,9 +1,21 @@
-"""Reservations: granted on what the store knows, whatever the clock says."""
+"""Reservations: granted on what the store knows, and written with it."""
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
 
 from equirouter.serve.money.keys import create_key
 from equirouter.serve.money.limits import Refusal
+from equirouter.serve.money.store.books import ChangedError, OnPostgreSQL, OnSQLite
+from equirouter.serve.money.store.reserving import Grant, reserve
 from equirouter.serve.money.store.store import Store
-from tests.serve.stores import ask, with_store
+from equirouter.serve.money.store.tables import CHARGED, OPEN, accounts, reservations, windows
+from tests.serve.stores import ask, new_key, rows, with_store
+
+
+def books(store: Store) -> OnSQLite | OnPostgreSQL:
+    return store._books[0]
 
 
 def test_a_clock_that_jumps_refills_nothing(store_url: str) -> None:
@@ -30,3 +42,118 @@ def test_a_clock_that_jumps_refills_nothing(store_url: str) -> None:
         assert len(await ask(store, key, 20)) == 10
 
     with_store(store_url, work, lambda: now[0])
+
+
+def test_a_grant_is_written_with_its_account_and_its_rate(store_url: str) -> None:
+    now = 1_800_000_030.7  # 2027-01-15, half a minute into minute 30_000_000
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100, requests_per_minute=9, tokens_per_minute=90)
+        free = await new_key(store)
+        grants = [
+            Grant(key.id, 30, 7, None, 1, "a"),
+            Grant(key.id, 71, 1, None, 2, "b"),
+            Grant(free.id, 10**9, 5, None, 3, "c"),
+            Grant("nobody", 0, 0, None, 4, "d"),
+            Grant(key.id, 20, 2, None, 5, "e"),
+        ]
+        verdicts = await books(store).transact(lambda run: reserve(run, 8, grants, now))
+        assert [verdict and verdict.reason for verdict in verdicts] == [
+            *(None, "budget", None, "unknown", None)
+        ]
+        january = ("month", 20_819)
+        assert [grant.account for grant in grants] == [january, None, january, None, january]
+        assert [grant.minute for grant in grants] == [30_000_000, 0, 0, 0, 30_000_000]
+        written = await store.database.read(rows, reservations)
+        assert [(row["worker"], row["n"], row["request_id"]) for row in written] == [
+            *((8, 1, "a"), (8, 3, "c"), (8, 5, "e"))
+        ]
+        first = written[0]
+        assert (first["key_id"], first["period"], first["day"]) == (key.id, *january)
+        assert (first["amount_nusd"], first["reserved_at"], first["state"]) == (30, int(now), OPEN)
+        kept = {row["key_id"]: row for row in await store.database.read(rows, accounts)}
+        assert kept[key.id]["reserved_nusd"] == 50
+        assert kept[free.id]["reserved_nusd"] == 10**9
+        (window,) = await store.database.read(rows, windows)
+        assert (window["key_id"], window["minute"]) == (key.id, 30_000_000)
+        assert (window["requests"], window["tokens"], window["last_tokens"]) == (2, 9, 0)
+        # The next group goes on from there, in the next minute.
+        more = [Grant(key.id, 50, 3, None, 6, "f"), Grant(free.id, 0, 0, None, 7, "g")]
+        later = await books(store).transact(lambda run: reserve(run, 8, more, now + 60))
+        assert later == [None, None]
+        (window,) = await store.database.read(rows, windows)
+        assert (window["minute"], window["requests"], window["tokens"]) == (30_000_001, 1, 3)
+        assert (window["last_requests"], window["last_tokens"]) == (2, 9)
+        spent = Grant(key.id, 1, 0, None, 8, "h")
+        (refused,) = await books(store).transact(lambda run: reserve(run, 8, [spent], now + 60))
+        assert refused == Refusal("budget", 100, 0, 1.0)
+
+    with_store(store_url, work)
+
+
+def test_more_is_granted_to_a_reservation_that_is_open_and_of_the_running_period(
+    store_url: str,
+) -> None:
+    now = 1_800_000_030.0
+    february = 1_801_440_000.0 + 86_400
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100, requests_per_minute=1)
+        first = Grant(key.id, 30, 7, None, 1, "a")
+
+        def asked(at: float, *grants: Grant, worker: int = 8) -> Any:
+            return books(store).transact(lambda run: reserve(run, worker, grants, at))
+
+        assert await asked(now, first) == [None]
+        of = first.account
+        more = [Grant(key.id, 20, 0, of, 1, "a"), Grant(key.id, 10, 0, of, 2, "not there")]
+        assert await asked(now, *more) == [None, Refusal("budget")]
+        other = await asked(now, Grant(key.id, 10, 0, of, 1, "a"), worker=9)
+        assert other == [Refusal("budget")]
+        assert await asked(february, Grant(key.id, 10, 0, of, 1, "a")) == [Refusal("budget")]
+        (written,) = await store.database.read(rows, reservations)
+        assert written["amount_nusd"] == 50
+        (window,) = await store.database.read(rows, windows)
+        assert window["requests"] == 1  # more money is no further request
+
+        def charge(connection: sa.Connection) -> None:
+            connection.execute(sa.update(reservations).values(state=CHARGED))
+
+        await store.database.write(charge)
+        assert await asked(now, Grant(key.id, 10, 0, of, 1, "a")) == [Refusal("budget")]
+
+    with_store(store_url, work)
+
+
+class Changed:
+    """A database in which another process has taken money since it was read."""
+
+    def __init__(self, budget: int | None) -> None:
+        self.budget = budget
+        self.most: list[int] = []
+
+    def rows(self, name: str, _: object) -> list[Any]:
+        assert name == "read"
+        return [("k", None, self.budget, "month", None, None, 20_819, 0, 0, None)]
+
+    def change(self, name: str, values: dict[str, Any]) -> int:
+        assert name == "add"
+        self.most.append(values["most"])
+        return 0
+
+    def lock(self, ids: list[str]) -> None:
+        assert ids == ["k"]
+
+    def listed(self, items: Any) -> Any:
+        return items
+
+    def change_all(self, name: str, values: list[dict[str, Any]]) -> None:
+        raise AssertionError((name, values))
+
+
+@pytest.mark.parametrize(("budget", "most"), [(100, 100), (None, 2**62)])
+def test_an_account_that_changed_meanwhile_is_asked_again(budget: int | None, most: int) -> None:
+    changed = Changed(budget)
+    with pytest.raises(ChangedError):
+        reserve(changed, 8, [Grant("k", 10, 0, None, 1, "a")], 1_800_000_000.0)
+    assert changed.most == [most]
