@@ -1,0 +1,115 @@
+"""The log as an outcomes table: which requests are in it, and what each cell holds."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equirouter.errors import DataError
+from equirouter.serve.money.export import Exported, export_log
+from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.records import RequestRecord, Tokens, UserFeedback
+from tests.serve.stores import record, with_store
+
+START = 1_800_000_000.25  # of every record that is made without another time
+
+
+def asked(
+    name: str, text: str | None, model: str | None = "small", **changes: Any
+) -> RequestRecord:
+    """A request of one message, answered by a model."""
+    prompt = None if text is None else json.dumps([{"role": "user", "content": text}])
+    return record(name, prompt=prompt, served_model=model, **changes)
+
+
+async def exported(
+    store: Store, requests: list[tuple[RequestRecord, float | None]], **options: Any
+) -> Exported:
+    for request, _ in requests:
+        store.log(request)
+    await store.flush()
+    for request, score in requests:
+        if score is not None:
+            await Feedback(store).give(None, UserFeedback(request.request_id, score))
+    return await store.database.read(export_log, **options)
+
+
+def test_each_cell_is_the_mean_of_its_requests(store_url: str) -> None:
+    requests = [
+        (asked("1", "a", cost_nusd=100, tokens=Tokens(10, 1)), 0.0),
+        (asked("2", "a", cost_nusd=400, tokens=Tokens(20, 4)), 1.0),
+        (asked("3", "a", "large", cost_nusd=None, tokens=None), 0.5),
+        (asked("4", "b", cost_nusd=7), 0.25),
+        (asked("5", "b"), None),  # nobody gave feedback
+        (asked("6", None), 1.0),  # logged without its text
+        (asked("7", "c", None, status=502), None),  # nobody answered
+        (asked("8", "d", status=400), None),
+        (asked("9", "e", endpoint="embeddings"), None),
+        (asked("10", "b", "large", cost_nusd=9), 1.0),
+    ]
+
+    async def work(store: Store) -> None:
+        found = await exported(store, requests)
+        table = found.table
+        assert (table.texts, table.models) == (("a", "b"), ("large", "small"))
+        nan = np.nan
+        np.testing.assert_array_equal(table.performance, [[0.5, 0.5], [1.0, 0.25]])
+        np.testing.assert_allclose(table.cost_usd, [[nan, 250e-9], [9e-9, 7e-9]])
+        assert table.tokens is not None
+        np.testing.assert_array_equal(table.tokens[0], [[nan, 15.0], [20.0, 20.0]])
+        np.testing.assert_array_equal(table.tokens[1], [[nan, 2.5], [30.0, 30.0]])
+        assert (found.used, found.rated, found.unrated) == (5, 6, 1)
+        assert (found.without_text, found.complete) == (1, 1)
+        again = await store.database.read(export_log, unrated=True)
+        assert (again.used, again.rated, again.unrated) == (6, 6, 1)
+        np.testing.assert_allclose(again.table.cost_usd[1], [9e-9, (7e-9 + 250e-9) / 2])
+        np.testing.assert_array_equal(again.table.performance, table.performance)
+
+    with_store(store_url, work)
+
+
+def test_a_period_holds_its_first_instant_and_not_its_last(store_url: str) -> None:
+    requests = [(asked(str(i), str(i), started_at=START + i), 1.0) for i in range(4)]
+
+    async def work(store: Store) -> None:
+        found = await exported(store, requests, since=START + 1, until=START + 3)
+        assert found.table.texts == ("1", "2")
+
+    with_store(store_url, work)
+
+
+def test_a_long_log_is_read_page_by_page(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equirouter.serve.money.export._PAGE", 3)
+    requests = [(asked(str(i), str(i)), None if i else 1.0) for i in range(9)]
+
+    async def work(store: Store) -> None:
+        found = await exported(store, requests, unrated=True)
+        assert found.table.texts == tuple("012345678")
+        assert (found.used, found.complete) == (9, 1)
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+@pytest.mark.parametrize(
+    ("requests", "options", "says"),
+    [
+        ([], {}, "no request was answered in that time"),
+        ([], {"unrated": True}, "no request was answered in that time"),
+        ([(asked("1", "a"), None)], {}, "none of the 1 answered requests has feedback"),
+        ([(asked("1", None), None)], {"unrated": True}, "none of the 1 requests has the text"),
+        ([(asked("1", None), 1.0), (asked("2", "a"), None)], {}, "none of the 1 requests has the"),
+    ],
+)
+def test_nothing_to_export(
+    tmp_path: Any,
+    requests: list[tuple[RequestRecord, float | None]],
+    options: dict[str, bool],
+    says: str,
+) -> None:
+    async def work(store: Store) -> None:
+        with pytest.raises(DataError, match=says):
+            await exported(store, requests, **options)
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
