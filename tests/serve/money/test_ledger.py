@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.limits import Refusal
-from equirouter.serve.money.store.books import BusyError, OnSQLite
-from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.books import OnSQLite
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key
 from tests.serve.stores import ask, money, new_key, with_store

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.ledger import Ticket
-from equirouter.serve.money.store.books import BusyError, OnPostgreSQL, OnSQLite
-from equirouter.serve.money.store.engine import StoreGoneError
+from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.store import Store
 from tests.serve.stores import agree, ask, ids, money, new_key, record, with_store
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.money.keys import list_keys
-from equirouter.serve.money.store.engine import StoreGoneError
 from equirouter.serve.money.store.store import Store, open_database
 from equirouter.serve.money.store.tables import log, workers
 from equirouter.serve.settings import StoreSettings
