@@ -255,7 +255,7 @@ def test_a_key_that_cannot_be_looked_up_again(
         clock.now += KEY_SECONDS
         monkeypatch.setattr("equirouter.serve.money.admission.find_key", gone)
         monkeypatch.setattr("equirouter.serve.money.admission.any_keys", gone)
-        for sent in ({}, bearer("eq-wrong"), bearer("eq-new")):
+        for sent in (CIMultiDict[str](), bearer("eq-wrong"), bearer("eq-new")):
             assert (await refusal(admission.authenticate(sent))).status == 503
         if fail == "open":
             assert await admission.authenticate(bearer(secret)) == key  # the old answer is believed

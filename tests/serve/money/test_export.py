@@ -1,6 +1,7 @@
 """The log as an outcomes table: which requests are in it, and what each cell holds."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def asked(
 
 
 async def exported(
-    store: Store, requests: list[tuple[RequestRecord, float | None]], **options: Any
+    store: Store, requests: Sequence[tuple[RequestRecord, float | None]], **options: Any
 ) -> Exported:
     for request, _ in requests:
         store.log(request)
@@ -104,7 +105,7 @@ def test_a_long_log_is_read_page_by_page(tmp_path: Any, monkeypatch: pytest.Monk
 )
 def test_nothing_to_export(
     tmp_path: Any,
-    requests: list[tuple[RequestRecord, float | None]],
+    requests: Sequence[tuple[RequestRecord, float | None]],
     options: dict[str, bool],
     says: str,
 ) -> None:

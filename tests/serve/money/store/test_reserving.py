@@ -1,5 +1,6 @@
 """Reservations: granted on what the store knows, and written with it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ class Changed:
         assert name == "read"
         return [("k", None, self.budget, "month", None, None, 20_819, 0, 0, None)]
 
-    def change(self, name: str, values: dict[str, Any]) -> int:
+    def change(self, name: str, values: Mapping[str, Any]) -> int:
         assert name == "add"
         self.most.append(values["most"])
         return 0

@@ -1,5 +1,7 @@
 """A finished request as sums, counts and texts, by hand."""
 
+from typing import Any
+
 import pytest
 
 from equirouter.serve.money.store.rows import SUMS, added_by, text_row
@@ -38,7 +40,7 @@ COMPARED = {"compared": 1, "compared_cost_nusd": 250, "compared_strongest_nusd":
         ({"cost_nusd": 0}, USUAL | COMPARED | {"cost_nusd": 0, "compared_cost_nusd": 0}),
     ],
 )
-def test_what_a_request_adds(changes: dict[str, object], expected: dict[str, int]) -> None:
+def test_what_a_request_adds(changes: dict[str, Any], expected: dict[str, int]) -> None:
     assert counted(record(**changes)) == {name: n for name, n in expected.items() if n}
 
 
