@@ -43,17 +43,17 @@ def check(table: "Outcomes") -> None:
 
 
 def _check_unique(name: str, what: str, place: str, values: Sequence[object]) -> None:
-    seen: dict[str, int] = {}
+    index_of: dict[str, int] = {}
     for index, value in enumerate(values):
         if not isinstance(value, str) or not value:
             raise DataError(f"{name}: {what} {value!r} ({place} {index}): expected a name")
         _check_unicode(f"{name}: {what} {value!r} ({place} {index})", "name", value)
-        if value in seen:
+        if value in index_of:
             raise DataError(
-                f"{name}: {what} {value!r} occurs twice ({place} {seen[value]} and {index}); "
+                f"{name}: {what} {value!r} occurs twice ({place} {index_of[value]} and {index}); "
                 "each must be unique"
             )
-        seen[value] = index
+        index_of[value] = index
 
 
 def _check_texts(table: "Outcomes") -> None:

@@ -37,7 +37,7 @@ def table_text(table: "Outcomes") -> str:
 
 
 def table_html(table: "Outcomes") -> str:
-    """The same as an HTML table; names and notes are escaped."""
+    """An HTML table of them; names and notes are escaped."""
     shown = _shown(table)
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{performance}</td><td>{cost}</td></tr>"

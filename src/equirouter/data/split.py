@@ -113,8 +113,8 @@ def _by_task(
     best, least = None, np.inf
     for _ in range(_TRIES):
         part = _deal(sizes, targets, rng.permutation(len(names)))
-        found = np.bincount(part, weights=sizes, minlength=3)
-        distance = float(np.abs(found - targets).sum())
+        dealt = np.bincount(part, weights=sizes, minlength=3)
+        distance = float(np.abs(dealt - targets).sum())
         if distance < least:
             best, least = part, distance
     if best is None:

@@ -89,7 +89,7 @@ def write_table(
 
 
 def _with_images_from(outcomes: Outcomes, folder: Path) -> Outcomes:
-    """The same table, its image paths as they are read in a file of that folder."""
+    """A copy whose image paths lead to the same images from a file in that folder."""
     if outcomes.images is None or outcomes.image_root in (None, folder):
         return outcomes
     moved = (

@@ -1,4 +1,4 @@
-"""What is read of a model: the table's words, the package's, or its name."""
+"""Descriptions of a model: the table's words, the package's, or its name."""
 
 import numpy as np
 

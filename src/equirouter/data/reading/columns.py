@@ -102,14 +102,14 @@ class RawTable:
 
     def need(self, names: Sequence[str], purpose: str) -> str:
         """The first of these column names that the file has. Raises DataError if it has none."""
-        found = self.find(names)
-        if found is None:
+        column = self.find(names)
+        if column is None:
             wanted = " or ".join(repr(name) for name in names)
             raise DataError(
                 f"{self.path}: no column {wanted} ({purpose}); found {self.listing()}. "
                 "The columns of an outcomes table are described in docs/data-format.md"
             )
-        return found
+        return column
 
     def listing(self) -> str:
         """The column names for a message, a dozen at most."""
@@ -146,8 +146,8 @@ class RawTable:
             raise self._invalid_text(name, column) from error
         return texts
 
-    def said_of(self, name: str, owner: IntArray, owners: Sequence[str]) -> list[str | None]:
-        """What a text column says of each owner, None where every cell of it is empty.
+    def text_per_owner(self, name: str, owner: IntArray, owners: Sequence[str]) -> list[str | None]:
+        """The text that a column has for each owner, None where all of its cells are empty.
 
         owner: (n_rows,) positions in owners, whose names are for messages. Raises DataError where
         two cells of one owner differ; an empty cell says nothing.
@@ -161,9 +161,9 @@ class RawTable:
             raise self._invalid_text(name, column) from error
         codes = encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
         rows = np.flatnonzero(codes >= 0)
-        found, first = np.unique(owner[rows], return_index=True)
+        described, first = np.unique(owner[rows], return_index=True)
         first_row = np.full(len(owners), -1)
-        first_row[found] = rows[first]
+        first_row[described] = rows[first]
         differs = codes[rows] != codes[first_row[owner[rows]]]
         if differs.any():
             row = int(rows[differs.argmax()])

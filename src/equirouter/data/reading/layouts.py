@@ -134,8 +134,8 @@ def _wide_tokens(raw: RawTable, models: list[str]) -> list[FloatArray]:
     has = [column.endswith((INPUT_SUFFIX, OUTPUT_SUFFIX)) for column in raw.columns]
     if not any(has):
         return []
-    found = [[_token_column(raw, model + end) for model in models] for end in _TOKEN_ENDS]
-    return [np.column_stack(columns) for columns in found]
+    columns_by_end = [[_token_column(raw, model + end) for model in models] for end in _TOKEN_ENDS]
+    return [np.column_stack(columns) for columns in columns_by_end]
 
 
 def _token_column(raw: RawTable, column: str) -> FloatArray:
@@ -146,7 +146,7 @@ def _wide_description(raw: RawTable, model: str) -> str | None:
     column = raw.find((model + DESCRIPTION_SUFFIX,))
     if column is None:
         return None
-    return raw.said_of(column, np.zeros(raw.n_rows, dtype=np.int64), [model])[0]
+    return raw.text_per_owner(column, np.zeros(raw.n_rows, dtype=np.int64), [model])[0]
 
 
 def _check_separator(raw: RawTable) -> None:
@@ -233,7 +233,7 @@ def _from_long(
     for array, numbers in zip(arrays, cells, strict=True):
         array[queries.of_row, of_model] = numbers
     column = raw.find(DESCRIPTION)
-    described = None if column is None else raw.said_of(column, of_model, models)
+    described = None if column is None else raw.text_per_owner(column, of_model, models)
     about_query = (*ID, *TEXT, *TASK, *IMAGE)
     known = (*about_query, *DESCRIPTION, *tokens, model_column, performance_column, cost_column)
     unused = [column for column in raw.columns if column not in known]

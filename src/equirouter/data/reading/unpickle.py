@@ -114,10 +114,10 @@ def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[obje
     """
     try:
         _check_memo(stream)
-        found = _Unpickler(stream, place).load()
-        if isinstance(found, dict):
-            found = {key: value for key, value in found.items() if key not in without}
-        return _plain_value(found, {})
+        value = _Unpickler(stream, place).load()
+        if isinstance(value, dict):
+            value = {key: value for key, value in value.items() if key not in without}
+        return _plain_value(value, {})
     except DataError:
         raise
     except _UnexpectedError as error:
@@ -150,7 +150,7 @@ class _UnexpectedError(Exception):
 
 
 class _Record:
-    """What the pickle called a name with: nothing else happens. Subclasses carry the part."""
+    """The arguments with which the pickle called a name; subclasses carry the part."""
 
     part = ""
     args: tuple[Any, ...]
@@ -229,14 +229,14 @@ def _plain_container(value: Any, done: dict[int, Any]) -> Any:  # noqa: ANN401
         return [_plain_value(item, done) for item in value]
     if _part(value) not in ("array", "array_of_buffer"):
         return _cell(value, {})
-    found = _values(value)
-    if not isinstance(found, _Objects):
-        return found
-    cells = _cells(found.items)
-    if len(found.shape) == 1:
+    array = _values(value)
+    if not isinstance(array, _Objects):
+        return array
+    cells = _cells(array.items)
+    if len(array.shape) == 1:
         return cells
-    width = found.shape[1]
-    return [cells[row * width : (row + 1) * width] for row in range(found.shape[0])]
+    width = array.shape[1]
+    return [cells[row * width : (row + 1) * width] for row in range(array.shape[0])]
 
 
 def _frame_columns(root: Any) -> dict[str, Column]:  # noqa: ANN401
@@ -251,15 +251,15 @@ def _frame_columns(root: Any) -> dict[str, Column]:  # noqa: ANN401
         parts, axes = manager.args
         blocks = [_expect(block, "block").args[:2] for block in parts]
     names = _column_names(axes[0])
-    found: dict[int, Column] = {}
+    by_place: dict[int, Column] = {}
     for values, places in blocks:
         columns = _block_columns(_values(values))
-        found.update(zip(_places(places), columns, strict=True))
-    if sorted(found) != list(range(len(names))):
-        raise _UnexpectedError(f"{len(found)} columns for {len(names)} names")
-    if len({len(column) for column in found.values()}) > 1:
+        by_place.update(zip(_places(places), columns, strict=True))
+    if sorted(by_place) != list(range(len(names))):
+        raise _UnexpectedError(f"{len(by_place)} columns for {len(names)} names")
+    if len({len(column) for column in by_place.values()}) > 1:
         raise _UnexpectedError("columns of different lengths")
-    return {name: found[i] for i, name in enumerate(names)}
+    return {name: by_place[i] for i, name in enumerate(names)}
 
 
 def _column_names(index: Any) -> list[str]:  # noqa: ANN401

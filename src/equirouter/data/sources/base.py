@@ -1,4 +1,4 @@
-"""What a data set is: a name that gives an outcomes table."""
+"""The contract of a data set: a name that gives an outcomes table."""
 
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -19,7 +19,7 @@ class Dataset(Protocol):
 
     @property
     def name(self) -> str:
-        """What a user types."""
+        """The name that a user types."""
 
     @property
     def description(self) -> str:

@@ -1,4 +1,4 @@
-"""What models are, in words: for routers that read a description of every model.
+"""Descriptions of models, for routers that read them.
 
 Each text says who made the model, its size where that is published, its kind, when it was released
 and how long its context is, and nothing about how good it is. Facts as their makers published them.
@@ -105,11 +105,11 @@ def model_texts(outcomes: Outcomes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     the name is read, and a note says so.
     """
     given = outcomes.model_descriptions or (None,) * outcomes.n_models
-    found = [
+    known = [
         text or DESCRIPTIONS.get(model) for model, text in zip(outcomes.models, given, strict=True)
     ]
-    unknown = [model for model, text in zip(outcomes.models, found, strict=True) if text is None]
-    texts = tuple(text or model for model, text in zip(outcomes.models, found, strict=True))
+    unknown = [model for model, text in zip(outcomes.models, known, strict=True) if text is None]
+    texts = tuple(text or model for model, text in zip(outcomes.models, known, strict=True))
     if not unknown:
         return texts, ()
     more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""

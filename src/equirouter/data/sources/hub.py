@@ -71,16 +71,16 @@ def fetch(
     path = _cached(file)
     if path is None:
         path = _download(file, offline, endpoint, progress)
-    found = _sha256(path, progress)
+    digest = _sha256(path, progress)
     record = _read_record(file)
     promised = file.sha256 or (record["sha256"] if record else None)
-    if promised is not None and found != promised:
+    if promised is not None and digest != promised:
         raise DownloadError(
-            f"{path}: the SHA-256 of the file is {found}, expected {promised}: it was damaged or "
+            f"{path}: the SHA-256 of the file is {digest}, expected {promised}: it was damaged or "
             f"changed. Delete the folder {_folder(file)} and run this again to fetch it anew"
         )
     if record is None:
-        _write_record(file, path, found)
+        _write_record(file, path, digest)
     return path
 
 
@@ -161,7 +161,7 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 
 
 def _bar(download: Callable[..., Any], stage: str, progress: Progress) -> dict[str, Any]:
-    """What makes huggingface_hub tell progress instead of drawing its own bar.
+    """Makes huggingface_hub report progress instead of drawing its own bar.
 
     Its older versions cannot: they draw.
     """

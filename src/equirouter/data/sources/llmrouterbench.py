@@ -85,12 +85,12 @@ class LLMRouterBench:
         """
         if path is None:
             path = fetch(_FILE, progress=progress)
-        found = _Found(self.pool)
-        for number, member in enumerate(members(path, ".json", found.may_hold), start=1):
-            found.add(member)
+        results = _Results(self.pool)
+        for number, member in enumerate(members(path, ".json", results.may_hold), start=1):
+            results.add(member)
             progress(f"read {path.name}", min(number, _N_FILES - 1), _N_FILES)
         progress(f"read {path.name}", _N_FILES, _N_FILES)
-        return _outcomes(self.name, path, found)
+        return _outcomes(self.name, path, results)
 
 
 class _Record(NamedTuple):
@@ -112,7 +112,7 @@ class _Run:
 
 
 @dataclass
-class _Found:
+class _Results:
     """The latest run of each benchmark, split and model."""
 
     pool: str
@@ -231,23 +231,23 @@ def _text(value: Any) -> str:  # noqa: ANN401  # some benchmarks have lists of m
     return json.dumps(value, ensure_ascii=False)
 
 
-def _outcomes(name: str, path: Path, found: _Found) -> Outcomes:
-    models = sorted({model for _, _, model in found.runs})
+def _outcomes(name: str, path: Path, results: _Results) -> Outcomes:
+    models = sorted({model for _, _, model in results.runs})
     if not models:
-        seen = ", ".join(sorted(found.models_seen)) or "no .json files"
+        known = ", ".join(sorted(results.models_seen)) or "no .json files"
         raise DataError(
-            f"{path}: no results of the pool {found.pool!r}; found {seen}; another pool is named "
-            f"with pool=..., one of {', '.join(POOLS)}"
+            f"{path}: no results of the pool {results.pool!r}; found {known}; another pool is "
+            f"named with pool=..., one of {', '.join(POOLS)}"
         )
     rows: dict[tuple[str, str, int, str], int] = {}
-    for run in found.runs.values():
+    for run in results.runs.values():
         for record in run.records:
             rows.setdefault(record.query, len(rows))
     if not rows:
         raise DataError(f"{path}: the files have no records; at least one is needed")
     performance = np.full((len(rows), len(models)), np.nan)
     cost = performance.copy()
-    for (dataset, split, model), run in found.runs.items():
+    for (dataset, split, model), run in results.runs.items():
         column = models.index(model)
         for record in run.records:
             row = rows[record.query]
@@ -270,7 +270,7 @@ def _outcomes(name: str, path: Path, found: _Found) -> Outcomes:
         performance=performance,
         cost_usd=cost,
         name=name,
-        notes=_notes(found, performance),
+        notes=_notes(results, performance),
     )
 
 
@@ -285,15 +285,15 @@ def _ids(rows: dict[tuple[str, str, int, str], int]) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def _notes(found: _Found, performance: np.ndarray[Any, Any]) -> tuple[str, ...]:
-    runs = found.runs.values()
+def _notes(results: _Results, performance: np.ndarray[Any, Any]) -> tuple[str, ...]:
+    runs = results.runs.values()
     repaired, unpriced = sum(r.n_repaired for r in runs), sum(r.n_unpriced for r in runs)
     partial = int(np.isnan(performance).any(axis=1).sum())
     counted = (
         (repaired, "calls with a cost of 0 or none are priced by their tokens (prices.py)"),
         (unpriced, "calls have no cost, no price or no tokens: their cost is not known"),
         (partial, "queries lack the score of some models; measures leave them out"),
-        (found.n_older, "files are older than another of the same benchmark, split and model"),
-        (found.n_demos, "files of demonstration runs are not used"),
+        (results.n_older, "files are older than another of the same benchmark, split and model"),
+        (results.n_demos, "files of demonstration runs are not used"),
     )
     return tuple(f"{number} {what}" for number, what in counted if number)

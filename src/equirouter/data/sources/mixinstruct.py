@@ -95,18 +95,18 @@ class MixInstruct:
             paths = [path / file.filename for file in self.files]
         else:
             paths = [path]
-        found = _Found()
+        collected = _Collected()
         for file in paths:
             for place, row in _rows(file, progress):
-                _add(found, place, row, self.metric)
-        if not found.ids:
+                _add(collected, place, row, self.metric)
+        if not collected.ids:
             raise DataError(f"{paths[0]}: there are no rows; at least one is needed")
-        return _outcomes(self.name, self.metric, paths, found)
+        return _outcomes(self.name, self.metric, paths, collected)
 
 
 @dataclass
-class _Found:
-    """What the rows held, in their order; scores and costs by model, where they are known."""
+class _Collected:
+    """The contents of the rows, in order; scores and costs by model, where they are known."""
 
     ids: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
@@ -145,7 +145,7 @@ def _decoded(place: str, line: bytes) -> dict[str, Any]:
     return row
 
 
-def _add(found: _Found, place: str, row: dict[str, Any], metric: str) -> None:
+def _add(collected: _Collected, place: str, row: dict[str, Any], metric: str) -> None:
     texts = [_text(place, row, key) for key in ("instruction", "input")]
     query = "\n".join(text for text in texts if text.strip())
     if not query:
@@ -165,17 +165,17 @@ def _add(found: _Found, place: str, row: dict[str, Any], metric: str) -> None:
             raise DataError(
                 f"{place}: model {model!r} has no name or two candidates; one per model is expected"
             )
-        price = found.prices.get(model) or _price(place, model)
-        found.prices[model] = price
-        said = estimated_tokens(_text(place, candidate, "text"))
-        costs[model] = cost_usd(price, Usage(tokens, said))
-        score = _score(found, place, candidate, metric)
+        price = collected.prices.get(model) or _price(place, model)
+        collected.prices[model] = price
+        tokens_out = estimated_tokens(_text(place, candidate, "text"))
+        costs[model] = cost_usd(price, Usage(tokens, tokens_out))
+        score = _score(collected, place, candidate, metric)
         if score is not None:
             scores[model] = score
-    found.ids.append(name)
-    found.texts.append(query)
-    found.scores.append(scores)
-    found.costs.append(costs)
+    collected.ids.append(name)
+    collected.texts.append(query)
+    collected.scores.append(scores)
+    collected.costs.append(costs)
 
 
 def _text(place: str, row: dict[str, Any], key: str) -> str:
@@ -195,13 +195,15 @@ def _price(place: str, model: str) -> Price:
     return price_of_size(size)
 
 
-def _score(found: _Found, place: str, candidate: dict[str, Any], metric: str) -> float | None:
+def _score(
+    collected: _Collected, place: str, candidate: dict[str, Any], metric: str
+) -> float | None:
     scores = candidate.get("scores")
     if not isinstance(scores, dict):
         raise DataError(
             f"{place}: scores is {scores!r}, expected an object such as {{{metric}: 0}}"
         )
-    found.metrics.update(scores)
+    collected.metrics.update(scores)
     value = scores.get(metric)
     if value is None:
         return None
@@ -213,17 +215,17 @@ def _score(found: _Found, place: str, candidate: dict[str, Any], metric: str) ->
     return float(value)
 
 
-def _outcomes(name: str, metric: str, paths: list[Path], found: _Found) -> Outcomes:
-    if not any(found.scores):
+def _outcomes(name: str, metric: str, paths: list[Path], collected: _Collected) -> Outcomes:
+    if not any(collected.scores):
         raise DataError(
             f"{paths[0]}: no candidate has the score {metric!r}; found "
-            f"{', '.join(sorted(found.metrics)) or 'no scores'}: choose one with metric=..."
+            f"{', '.join(sorted(collected.metrics)) or 'no scores'}: choose one with metric=..."
         )
-    models = sorted(found.prices)
-    raw = np.array([[scores.get(model, np.nan) for model in models] for scores in found.scores])
-    costs = np.array([[cost.get(model, np.nan) for model in models] for cost in found.costs])
+    models = sorted(collected.prices)
+    raw = np.array([[scores.get(model, np.nan) for model in models] for scores in collected.scores])
+    costs = np.array([[cost.get(model, np.nan) for model in models] for cost in collected.costs])
     performance, n_equal, n_alone = _scaled(raw)
-    ids, same_id = with_suffixes(found.ids, "id")
+    ids, same_id = with_suffixes(collected.ids, "id")
     same = number_of(n_equal, "query", "queries")
     alone = number_of(n_alone, "query has", "queries have")
     notes = [
@@ -236,8 +238,8 @@ def _outcomes(name: str, metric: str, paths: list[Path], found: _Found) -> Outco
     ]
     return Outcomes(
         query_ids=tuple(ids),
-        texts=tuple(found.texts),
-        tasks=tuple(query_id.partition("/")[0] for query_id in found.ids),
+        texts=tuple(collected.texts),
+        tasks=tuple(query_id.partition("/")[0] for query_id in collected.ids),
         models=tuple(models),
         performance=performance,
         cost_usd=costs,

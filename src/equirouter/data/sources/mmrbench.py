@@ -195,12 +195,12 @@ def _image_paths(folder: Path, queries: Sequence[_Query]) -> tuple[str, ...]:
     there = {task: _listing(folder / name) for task, name in _FOLDERS.items()}
     paths, missing = [], []
     for query in queries:
-        found = next(
+        file_name = next(
             (query.image + s for s in _SUFFIXES if query.image + s in there[query.task]), None
         )
-        image = f"{_FOLDERS[query.task]}/{found or query.image + _SUFFIXES[0]}"
+        image = f"{_FOLDERS[query.task]}/{file_name or query.image + _SUFFIXES[0]}"
         paths.append(image)
-        if found is None:
+        if file_name is None:
             missing.append(str(folder / image))
     if missing:
         others = f" and {len(missing) - 5} more" if len(missing) > 5 else ""

@@ -110,20 +110,20 @@ class RouterEval:
 
     def _groups(self, path: Path, progress: Progress) -> Iterator["_Benchmark"]:
         """The candidate group of every benchmark that is asked for."""
-        seen: list[str] = []
+        benchmarks: list[str] = []
 
         def wanted(parts: Parts) -> bool:
             if _SCORES in parts or _PROMPTS in parts or "leaderboard_embed" in parts:
                 return False
-            seen.append(_benchmark(parts))
-            return _is_asked(seen[-1], self.data)
+            benchmarks.append(_benchmark(parts))
+            return _is_asked(benchmarks[-1], self.data)
 
         for member in members(path, ".pkl", wanted):
-            progress(f"read {path.name}", min(len(seen), 11), 12)
+            progress(f"read {path.name}", min(len(benchmarks), 11), 12)
             yield self._group(member)
         progress(f"read {path.name}", 12, 12)
         if not path.is_file() or path.suffix != ".pkl":
-            _check_all_there(path, self.data, seen)
+            _check_all_there(path, self.data, benchmarks)
 
     def _group(self, member: Member) -> "_Benchmark":
         content = read_pickle_values(io.BytesIO(member.content), member.place, without=_NO_OUTCOMES)
@@ -138,10 +138,12 @@ class RouterEval:
         texts: list[str] = []
         parts = []
         for part in PARTS:
-            found = _texts(member.place, _item(member.place, prompts, f"{part}_prompt"))
+            prompts_of_part = _texts(member.place, _item(member.place, prompts, f"{part}_prompt"))
             score = _item(member.place, scores, f"{part}_score")
-            parts.append(_matrix(f"{member.place}: {part}_score", score, len(found), len(models)))
-            texts += found
+            parts.append(
+                _matrix(f"{member.place}: {part}_score", score, len(prompts_of_part), len(models))
+            )
+            texts += prompts_of_part
         return _Benchmark(_benchmark(member.parts), models, texts, np.concatenate(parts))
 
     def _leaderboard(self, path: Path, progress: Progress) -> Iterator["_Benchmark"]:
@@ -158,14 +160,14 @@ class RouterEval:
             return _SCORES in parts and self.data in files[-1]
 
         progress(f"read {path.name}", 0, 1)
-        found = list(members(path, ".pkl", wanted))
-        if len(found) != 1:
+        chosen = list(members(path, ".pkl", wanted))
+        if len(chosen) != 1:
             raise DataError(
-                f"{path}: {len(found)} files of {_SCORES}/ have {self.data!r} in their name; one "
+                f"{path}: {len(chosen)} files of {_SCORES}/ have {self.data!r} in their name; one "
                 f"is expected: data=..., a part of {', '.join(files) or 'a name (there is none)'}"
             )
-        place = found[0].place
-        content = read_pickle_values(io.BytesIO(found.pop().content), place)
+        place = chosen[0].place
+        content = read_pickle_values(io.BytesIO(chosen.pop().content), place)
         models = _names(place, _item(place, content, "models"))
         subjects = _item(place, content, "data")
         for subject in sorted(subjects):
@@ -241,12 +243,12 @@ def _is_asked(benchmark: str, data: str) -> bool:
     return benchmark in data.split("+")
 
 
-def _check_all_there(path: Path, data: str, seen: Sequence[str]) -> None:
-    found = ", ".join(sorted(seen)) or "no .pkl files"
-    missing = [] if data in LEADERBOARDS else [n for n in data.split("+") if n not in seen]
-    if missing or not any(_is_asked(name, data) for name in seen):
+def _check_all_there(path: Path, data: str, benchmarks: Sequence[str]) -> None:
+    listing = ", ".join(sorted(benchmarks)) or "no .pkl files"
+    missing = [] if data in LEADERBOARDS else [n for n in data.split("+") if n not in benchmarks]
+    if missing or not any(_is_asked(name, data) for name in benchmarks):
         raise DataError(
-            f"{path}: no benchmark {' or '.join(missing) or data!r}; found {found}; "
+            f"{path}: no benchmark {' or '.join(missing) or data!r}; found {listing}; "
             f"data is {', '.join(LEADERBOARDS)}, or names joined by '+'"
         )
 

@@ -71,7 +71,7 @@ class SimulatedMultimodal(Simulated):
         super().__init__(n_queries, seed)
 
     def factors(self) -> FloatArray:
-        """What makes the queries hard, (N, 4): the truth behind the outcomes.
+        """Difficulty factors of the queries, (N, 4): the truth behind the outcomes.
 
         Columns: steps that the question asks for, 0 to 3, and of the picture amount, faintness and
         clutter, 0 to 1. No router may read them.
@@ -99,8 +99,8 @@ class SimulatedMultimodal(Simulated):
             tokens = IMAGE_TOKENS + np.array([-(-len(texts[row]) // 4) for row in rows])
             for column, (model, (accuracy, price, length)) in enumerate(_POOL.items()):
                 in_text, in_picture, weights = _MAKERS[model.partition("-")[0]]
-                seen = standardised(scenes @ np.array(weights))
-                hard = np.sqrt(in_text) * asked + np.sqrt(in_picture) * seen + hidden
+                sight = standardised(scenes @ np.array(weights))
+                hard = np.sqrt(in_text) * asked + np.sqrt(in_picture) * sight + hidden
                 performance[rows, column] = drawn_outcomes(accuracy[number], hard, rng)
                 cost_usd[rows, column] = answer_costs(price, tokens, median * length, hard, rng)
         return Outcomes(
