@@ -130,8 +130,8 @@ def test_a_file_cut_short_is_recomputed_and_then_kept(cache: EmbeddingCache, n_b
 def test_what_was_used_longest_ago_goes_first(cache: EmbeddingCache) -> None:
     def age(n: int) -> None:
         for path in shards(cache):
-            seen = path.stat().st_mtime - n
-            os.utime(path, (seen, seen))
+            earlier = path.stat().st_mtime - n
+            os.utime(path, (earlier, earlier))
 
     for text in ("old", "used", "new"):
         encode([text], cache)

@@ -31,16 +31,16 @@ def save(folder: Path, array: object) -> Path:
 
 def test_the_file_is_mapped_and_cannot_be_written(tmp_path: Path) -> None:
     rows = unit(7)
-    found = open_embeddings(save(tmp_path, rows), 7)
-    np.testing.assert_array_equal(found, rows)
-    assert found.dtype == np.float32
-    owner: object = found
+    embeddings = open_embeddings(save(tmp_path, rows), 7)
+    np.testing.assert_array_equal(embeddings, rows)
+    assert embeddings.dtype == np.float32
+    owner: object = embeddings
     while isinstance(owner, np.ndarray):
         owner = owner.base
     assert isinstance(owner, mmap.mmap)  # the rows are in the file, not in memory
-    assert np.shares_memory(found, found[2:5])
+    assert np.shares_memory(embeddings, embeddings[2:5])
     with pytest.raises(ValueError, match="read-only"):
-        found[0, 0] = 1.0
+        embeddings[0, 0] = 1.0
 
 
 @pytest.mark.parametrize("block_bytes", [1, 60, 10**6])

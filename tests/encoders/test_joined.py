@@ -21,9 +21,9 @@ def test_both_halves_at_equal_weight(folder: Path) -> None:
     joined = StaticMiniLMEncoder(dimension=12, window="tail", weights=folder)
     static = StaticEncoder(dimension=12, weights=folder).encode(TEXTS)
     minilm = MiniLMEncoder(window="tail", weights=folder).encode(TEXTS)
-    found = joined.encode(TEXTS)
-    assert joined.dimension == 12 + 384 == found.shape[1]
-    np.testing.assert_allclose(found * np.sqrt(2), np.hstack([static, minilm]), atol=1e-6)
+    embeddings = joined.encode(TEXTS)
+    assert joined.dimension == 12 + 384 == embeddings.shape[1]
+    np.testing.assert_allclose(embeddings * np.sqrt(2), np.hstack([static, minilm]), atol=1e-6)
 
 
 def test_options_go_to_their_part() -> None:

@@ -64,8 +64,8 @@ def encoder(endpoint: Endpoint, **options: Any) -> OpenAIEncoder:
 
 
 def unit(text: str, width: int = WIDTH) -> np.ndarray[Any, Any]:
-    found = vector(text, width)
-    return found / np.linalg.norm(found)
+    numbers = vector(text, width)
+    return numbers / np.linalg.norm(numbers)
 
 
 def test_vectors_are_those_of_the_endpoint_at_length_1(endpoint: Endpoint) -> None:
@@ -187,8 +187,8 @@ def test_what_the_caller_must_fix_is_not_tried_again(
     kind: type[EquiRouterError],
     message: str,
 ) -> None:
-    said = {"error": {"message": f"{QUERY} {KEY}", "code": code, "type": QUERY}}
-    endpoint.next_replies.append(Reply(status, json.dumps(said).encode()))
+    body = {"error": {"message": f"{QUERY} {KEY}", "code": code, "type": QUERY}}
+    endpoint.next_replies.append(Reply(status, json.dumps(body).encode()))
     with pytest.raises(kind, match=message):
         encoder(endpoint, dimension=4).encode([QUERY, "b"])
     assert len(endpoint.requests) == 1

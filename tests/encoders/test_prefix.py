@@ -22,12 +22,12 @@ def questions(n: int, opening: str = "Number") -> list[str]:
 def test_each_task_has_its_prefix_and_the_stem_is_one_too() -> None:
     texts = [SYSTEM + shots + question for shots in SHOTS.values() for question in questions(12)]
     texts += [SYSTEM + "No examples here: " + question for question in questions(12)]
-    found = find_prefixes(texts)
-    assert found.texts == tuple(sorted([SYSTEM, *(SYSTEM + shots for shots in SHOTS.values())]))
-    assert found.drop(SYSTEM + SHOTS["naming"] + "Number 500?") == "Number 500?"
-    assert found.drop(SYSTEM + "A joke, please.") == "A joke, please."  # the stem alone
-    assert found.drop("Number 500?") == "Number 500?"
-    assert found.drop(SYSTEM[:-2] + "! Number 500?") == SYSTEM[:-2] + "! Number 500?"
+    prefixes = find_prefixes(texts)
+    assert prefixes.texts == tuple(sorted([SYSTEM, *(SYSTEM + shots for shots in SHOTS.values())]))
+    assert prefixes.drop(SYSTEM + SHOTS["naming"] + "Number 500?") == "Number 500?"
+    assert prefixes.drop(SYSTEM + "A joke, please.") == "A joke, please."  # the stem alone
+    assert prefixes.drop("Number 500?") == "Number 500?"
+    assert prefixes.drop(SYSTEM[:-2] + "! Number 500?") == SYSTEM[:-2] + "! Number 500?"
 
 
 def test_what_many_questions_begin_with_is_kept() -> None:
@@ -35,9 +35,9 @@ def test_what_many_questions_begin_with_is_kept() -> None:
     assert find_prefixes(texts).texts == ()
     # nor behind a prefix, where "What is the capital of land " goes on for all of them
     longer = [SYSTEM + text for text in texts]
-    found = find_prefixes(longer)
-    assert found.texts == (SYSTEM,)
-    assert [found.drop(text) for text in longer] == texts
+    prefixes = find_prefixes(longer)
+    assert prefixes.texts == (SYSTEM,)
+    assert [prefixes.drop(text) for text in longer] == texts
 
 
 def test_an_opening_of_some_questions_behind_a_prefix_is_no_prefix_of_its_own() -> None:
@@ -63,8 +63,8 @@ def test_an_opening_of_some_questions_behind_a_prefix_is_no_prefix_of_its_own() 
 def test_a_prefix_ends_where_a_line_a_sentence_or_a_word_does(shared: str, dropped: str) -> None:
     texts = [f"{shared}{letter} and on" for letter in "abcdefghij"]
     min_length = 10 if "many" in shared else 12
-    found = find_prefixes(texts, min_length=min(min_length, len(dropped)))
-    assert found.texts == (dropped,)
+    prefixes = find_prefixes(texts, min_length=min(min_length, len(dropped)))
+    assert prefixes.texts == (dropped,)
 
 
 def test_how_many_texts_must_share_it() -> None:
@@ -91,11 +91,11 @@ def test_few_or_no_texts_share_nothing() -> None:
 
 
 def test_something_to_read_is_left() -> None:
-    found = SharedPrefixes((SYSTEM, SYSTEM + "More. "))
-    assert found.drop(SYSTEM) == SYSTEM
-    assert found.drop(SYSTEM + " \n") == SYSTEM + " \n"
-    assert found.drop(SYSTEM + "More. ") == SYSTEM + "More. "
-    assert found.drop(SYSTEM + "x") == "x"
+    prefixes = SharedPrefixes((SYSTEM, SYSTEM + "More. "))
+    assert prefixes.drop(SYSTEM) == SYSTEM
+    assert prefixes.drop(SYSTEM + " \n") == SYSTEM + " \n"
+    assert prefixes.drop(SYSTEM + "More. ") == SYSTEM + "More. "
+    assert prefixes.drop(SYSTEM + "x") == "x"
 
 
 WORDS = st.sampled_from(["a ", "b ", "ab ", "Go. ", "No! ", "x\n", "水。", "é", " "])
@@ -107,17 +107,17 @@ TEXTS = st.lists(WORDS, min_size=1, max_size=12).map("".join)
 def test_what_is_found_is_shared_by_enough_texts_in_any_order(
     texts: list[str], min_count: int, min_length: int, order: random.Random
 ) -> None:
-    found = find_prefixes(texts, min_count=min_count, min_length=min_length)
-    for prefix in found.texts:
+    prefixes = find_prefixes(texts, min_count=min_count, min_length=min_length)
+    for prefix in prefixes.texts:
         assert len(prefix) >= min_length
         assert sum(text.startswith(prefix) for text in set(texts)) >= min_count
         shorter = [
-            len(other) for other in found.texts if prefix != other and prefix.startswith(other)
+            len(other) for other in prefixes.texts if prefix != other and prefix.startswith(other)
         ]
         assert len(prefix) - max(shorter, default=0) >= min_length
     shuffled = texts.copy()
     order.shuffle(shuffled)
-    assert find_prefixes(shuffled, min_count=min_count, min_length=min_length) == found
+    assert find_prefixes(shuffled, min_count=min_count, min_length=min_length) == prefixes
 
 
 @settings(max_examples=200, deadline=None)
@@ -133,9 +133,9 @@ def test_the_longest_prefix_is_dropped_and_never_the_whole(prefixes: set[str], t
 @settings(max_examples=200, deadline=None)
 @given(st.lists(TEXTS.filter(str.strip), min_size=2, max_size=30, unique=True))
 def test_dropping_a_second_time_drops_nothing(questions: list[str]) -> None:
-    found = find_prefixes([SYSTEM + question for question in questions], min_count=2)
-    rests = [found.drop(SYSTEM + question) for question in questions]
-    assert [found.drop(rest) for rest in rests] == rests
+    prefixes = find_prefixes([SYSTEM + question for question in questions], min_count=2)
+    rests = [prefixes.drop(SYSTEM + question) for question in questions]
+    assert [prefixes.drop(rest) for rest in rests] == rests
 
 
 @settings(max_examples=100, deadline=None)

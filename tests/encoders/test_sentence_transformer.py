@@ -117,9 +117,11 @@ def test_the_default_prompt_of_a_model_counts_unless_another_is_given(copy: Path
 def test_max_tokens_is_how_much_is_read(bert: Path) -> None:
     # one letter is a token, and two mark the ends: six letters are read
     short = encoder(bert, max_tokens=8)
-    one, other, nearer = short.encode(["a b c d e f g h", "a b c d e f x y", "a b c d e x g h"])
-    np.testing.assert_allclose(one, other, atol=1e-7)
-    assert np.abs(one - nearer).max() > 1e-3
+    first, same_start, nearer = short.encode(
+        ["a b c d e f g h", "a b c d e f x y", "a b c d e x g h"]
+    )
+    np.testing.assert_allclose(first, same_start, atol=1e-7)
+    assert np.abs(first - nearer).max() > 1e-3
     whole = encoder(bert).encode(["a b c d e f g h", "a b c d e f x y"])
     assert np.abs(whole[0] - whole[1]).max() > 1e-3
 
@@ -234,9 +236,9 @@ def test_a_hub_model_is_fetched_once_and_only_what_is_used(
 def test_a_hub_model_that_cannot_be_fetched_is_said_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, connections: list[object]
 ) -> None:
-    hub = import_module("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    constants = import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
         DownloadError,
         match=r"an-owner/a-model could not be fetched .* the folder of a copy as weights",

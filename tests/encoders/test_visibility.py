@@ -17,12 +17,14 @@ def test_share_by_hand() -> None:
     # a and b look alike, so do c, d and e, of which d and e are the same text; f and f are one
     # text twice, which is no loss; g is alone: 2 + 3 of 8
     rows = unit_rows(4)
-    seen = duplicate_share(rows[[0, 0, 1, 1, 1, 2, 2, 3]], ["a", "b", "c", "d", "d", "f", "f", "g"])
-    assert (seen.n_duplicates, seen.n_queries) == (5, 8)
-    assert seen.share == 5 / 8
-    assert seen.warning is not None
-    assert "5 of 8 queries (62%)" in seen.warning
-    assert "--window dedup" in seen.warning
+    visibility = duplicate_share(
+        rows[[0, 0, 1, 1, 1, 2, 2, 3]], ["a", "b", "c", "d", "d", "f", "f", "g"]
+    )
+    assert (visibility.n_duplicates, visibility.n_queries) == (5, 8)
+    assert visibility.share == 5 / 8
+    assert visibility.warning is not None
+    assert "5 of 8 queries (62%)" in visibility.warning
+    assert "--window dedup" in visibility.warning
 
 
 def test_rows_of_two_batches_are_still_the_same() -> None:
@@ -43,21 +45,21 @@ def test_a_difference_that_a_router_can_see_counts() -> None:
 def test_the_warning_starts_above_five_percent(n_alike: int, warns: bool) -> None:
     rows = unit_rows(100)
     rows[:n_alike] = rows[0]
-    seen = duplicate_share(rows, [str(i) for i in range(100)])
-    assert seen.n_duplicates == n_alike
-    assert (seen.warning is not None) == warns
+    visibility = duplicate_share(rows, [str(i) for i in range(100)])
+    assert visibility.n_duplicates == n_alike
+    assert (visibility.warning is not None) == warns
 
 
 @given(st.lists(st.integers(0, 9), max_size=40))
 def test_the_order_of_rows_does_not_matter(kinds: list[int]) -> None:
     texts = [str(i) for i in range(len(kinds))]
-    seen = duplicate_share(unit_rows(10)[kinds], texts)
-    assert seen.n_duplicates == sum(kinds.count(kind) > 1 for kind in kinds)
+    visibility = duplicate_share(unit_rows(10)[kinds], texts)
+    assert visibility.n_duplicates == sum(kinds.count(kind) > 1 for kind in kinds)
 
 
 def test_nothing_to_see() -> None:
-    seen = duplicate_share(unit_rows(0), [])
-    assert (seen.share, seen.n_duplicates, seen.warning) == (0.0, 0, None)
+    visibility = duplicate_share(unit_rows(0), [])
+    assert (visibility.share, visibility.n_duplicates, visibility.warning) == (0.0, 0, None)
 
 
 def test_rows_and_texts_must_agree() -> None:

@@ -109,16 +109,16 @@ def test_any_unicode_text_may_be_cut(tokenize: Tokenize, text: str, repeats: int
 def test_of_200_000_characters_few_are_tokenised(
     text: str, window: str, tokenize: Tokenize
 ) -> None:
-    seen = 0
+    n_read = 0
 
     def counting(part: str) -> list[int]:
-        nonlocal seen
-        seen += len(part)
+        nonlocal n_read
+        n_read += len(part)
         return tokenize(part)
 
     windows = window_pieces(text, check_window(window), counting)
     # doubling the slice, up to three times what one window needs; "windows" looks twice
-    assert seen < 10_000 + 5_000 * (DEFAULT_MAX_WINDOWS if window == "windows" else 0)
+    assert n_read < 10_000 + 5_000 * (DEFAULT_MAX_WINDOWS if window == "windows" else 0)
     assert all(0 < len(pieces) <= MAX_PIECES for pieces in windows)
 
 
@@ -153,9 +153,9 @@ def test_windows_cover_all_of_a_text(n: int) -> None:
     assert len(windows) == 1 + -(-max(n - MAX_PIECES, 0) // (MAX_PIECES - OVERLAP))
     assert sorted({piece for window in windows for piece in window}) == list(range(n))
     assert {len(window) for window in windows} == {min(n, MAX_PIECES)}
-    for one, other in pairwise(windows):
-        assert OVERLAP <= one[-1] + 1 - other[0] < MAX_PIECES
-    gaps = [other[0] - one[0] for one, other in pairwise(windows)]
+    for earlier, later in pairwise(windows):
+        assert OVERLAP <= earlier[-1] + 1 - later[0] < MAX_PIECES
+    gaps = [later[0] - earlier[0] for earlier, later in pairwise(windows)]
     assert max(gaps, default=0) - min(gaps, default=0) <= 1
 
 

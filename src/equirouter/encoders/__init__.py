@@ -1,4 +1,4 @@
-"""From queries to embeddings: encoders, what they see of a query, and a cache on disk.
+"""From queries to embeddings: encoders, the windows they read, and a cache on disk.
 
     base.py        Encoder, the contract
     minilm/        MiniLMEncoder: all-MiniLM-L6-v2 on ONNX Runtime
@@ -61,5 +61,5 @@ def make_encoder(name: str, **options: object) -> Encoder:
 
 
 def encoder_options(name: str) -> list[str]:
-    """What make_encoder takes for an encoder. Raises UnknownNameError for the name."""
+    """The options that make_encoder takes for an encoder. Raises UnknownNameError for the name."""
     return list(inspect.signature(ENCODERS.load(name)).parameters)

@@ -1,4 +1,4 @@
-"""What every encoder promises: texts in, one vector of length 1 per text out."""
+"""The contract of every encoder: texts in, one vector of length 1 per text out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
 from equirouter.progress import Progress, silent
 
-__all__ = ["Encoder", "check_images", "check_texts"]
+__all__ = ["Encoder", "check_images", "check_texts", "share"]
 
 
 class Encoder(ABC):
     """Turns queries into embeddings. A subclass says name, dimension, fingerprint and embed.
 
     Making one is cheap: weights are looked for when they are first needed. An encoder that learns
-    from training texts says so by `learns`, and gives what it learned by `state`, so that it is
-    saved with the pipeline; `restore` takes it back.
+    from training texts sets `learns` and returns what it learned by `state`, which is saved with
+    the pipeline; `restore` takes it back.
     """
 
     name: ClassVar[str]
@@ -29,12 +29,12 @@ class Encoder(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The keyword arguments that matter for what an embedding is; JSON can hold them."""
+        """The keyword arguments that shape an embedding, as JSON can hold them."""
         return {}
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of figures made with it must know, in words; by default nothing."""
+        """Notes for readers of figures made with this encoder; by default none."""
         return ()
 
     @property
@@ -50,7 +50,7 @@ class Encoder(ABC):
         return self
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What must be kept with a pipeline, as arrays by name; `restore` takes it back."""
+        """Learned arrays to keep with a pipeline, by name; `restore` takes them back."""
         return {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
@@ -70,9 +70,10 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A short string that changes with all that changes an embedding: weights, window, version.
+        """A short string that changes with everything that shapes an embedding.
 
-        It is stored with what was trained on the embeddings, and it keys the cache.
+        That is weights, window and version. It is stored with what was trained on the embeddings,
+        and it keys the cache.
         """
 
     @abstractmethod
@@ -153,3 +154,12 @@ def check_images(
             f"{images[given[0]]!r}; choose an encoder that reads images, or leave them out"
         )
     return tuple(images)
+
+
+def share(progress: Progress, start: int, size: int, total: int) -> Progress:
+    """Progress of one part, as progress of the whole."""
+
+    def part(stage: str, done: int, of: int) -> None:
+        progress(stage, start + size * done // max(of, 1), total)
+
+    return part

@@ -24,7 +24,7 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, Float32Array
 from equirouter.cachedir import cache_dir
-from equirouter.encoders.base import Encoder, check_images, check_texts
+from equirouter.encoders.base import Encoder, check_images, check_texts, share
 from equirouter.encoders.kept import write_kept
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
@@ -33,7 +33,7 @@ __all__ = ["EmbeddingCache", "encode_cached"]
 
 MAX_BYTES = 2 * 1024**3
 ROWS_PER_SHARD = 1024
-"""Texts encoded between two writes: what an interrupted run keeps."""
+"""Texts encoded between two writes; an interrupted run keeps those written."""
 
 _MAGIC = b"EQEMB001"
 _HEADER = struct.Struct("<8sII")
@@ -122,7 +122,7 @@ def encode_cached(
     cache: EmbeddingCache | None,
     progress: Progress = silent,
 ) -> Float32Array:
-    """What encoder.encode returns, from the cache where it is there; what is not is put there.
+    """Embed as encoder.encode does; take from the cache what it has, and put the rest there.
 
     Each distinct query is encoded once, and kept after every ROWS_PER_SHARD queries. cache: None
     encodes everything. progress: ("encode", done, total), in distinct queries that had to be
@@ -143,22 +143,13 @@ def encode_cached(
         embeddings = encoder.encode(
             [texts[i] for i in rows],
             [images[i] for i in rows],
-            progress=_part(progress, start, len(rows), len(missing)),
+            progress=share(progress, start, len(rows), len(missing)),
         )
         cache.put(encoder.fingerprint, [keys[i] for i in rows], embeddings)
         out[rows] = embeddings
     repeated = np.flatnonzero(source != np.arange(len(source)))
     out[repeated] = out[source[repeated]]
     return out
-
-
-def _part(progress: Progress, start: int, size: int, total: int) -> Progress:
-    """Progress of one shard, as progress of the whole."""
-
-    def part(stage: str, done: int, of: int) -> None:
-        progress(stage, start + size * done // max(of, 1), total)
-
-    return part
 
 
 def _key(text: str, image: str | None) -> bytes:
@@ -212,13 +203,13 @@ def _read_shard(
 
 
 def _wanted(keys: bytes, rows: Mapping[bytes, int], written: BoolArray) -> list[tuple[int, int]]:
-    """(place in the shard, row of the result) of the keys that are asked for and not found yet."""
-    found: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
+    """(place in the shard, row of the result) of the wanted keys that are not written yet."""
+    place_of: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
     for place in range(len(keys) // _KEY_BYTES):
         row = rows.get(_key_at(keys, place))
         if row is not None and not written[row]:
-            found[row] = place
-    return [(place, row) for row, place in found.items()]
+            place_of[row] = place
+    return [(place, row) for row, place in place_of.items()]
 
 
 def _key_at(keys: bytes, place: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What every encoder asks of its options, and of the vectors that a model gave."""
+"""Checks of options and of a model's vectors that encoders share."""
 
 import numpy as np
 

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders.base import Encoder
+from equirouter.encoders.base import Encoder, share
 from equirouter.encoders.minilm import MiniLMEncoder
 from equirouter.encoders.static import StaticEncoder
 from equirouter.encoders.windows import DEFAULT_WINDOW
 from equirouter.errors import PipelineError
 from equirouter.progress import Progress
 
-__all__ = ["JoinedEncoder", "StaticMiniLMEncoder", "share"]
+__all__ = ["JoinedEncoder", "StaticMiniLMEncoder"]
 
 
 class JoinedEncoder(Encoder):
@@ -53,7 +53,7 @@ class JoinedEncoder(Encoder):
         return self
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the parts keep, under NAME.array."""
+        """The learned arrays of the parts, under NAME.array."""
         return {
             f"{name}.{key}": array
             for name, part in self.parts.items()
@@ -86,7 +86,7 @@ class JoinedEncoder(Encoder):
     def embed(
         self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
     ) -> Float32Array:
-        """See Encoder.encode; progress counts texts, each once per part."""
+        """Embeddings of checked texts; progress counts texts, each once per part."""
         total = len(texts) * len(self.parts)
         halves = []
         for i, part in enumerate(self.parts.values()):
@@ -128,12 +128,3 @@ class StaticMiniLMEncoder(JoinedEncoder):
                 ),
             }
         )
-
-
-def share(progress: Progress, start: int, size: int, total: int) -> Progress:
-    """Progress of one part, as progress of the whole."""
-
-    def part(stage: str, done: int, of: int) -> None:
-        progress(stage, start + size * done // max(of, 1), total)
-
-    return part

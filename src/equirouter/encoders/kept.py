@@ -67,7 +67,7 @@ def digest_of(path: Path) -> str:
 
 
 def _read_note(note: Path) -> dict[str, object]:
-    """What is remembered, or nothing: a note that cannot be read only costs another look."""
+    """The remembered digest, or nothing: a note that cannot be read costs another look."""
     try:
         content = json.loads(note.read_bytes())
     except (OSError, ValueError):

@@ -31,10 +31,10 @@ __all__ = ["OpenAIEncoder"]
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 EXTRA = "openai"
 VERSION = 1
-"""Of what is done with an answer; part of the fingerprint."""
+"""Version of the use of an answer here; part of the fingerprint."""
 
 PROBE = "The quick brown fox jumps over the lazy dog, 1234567890 times."
-"""Its embedding says what the model behind a name is: kept with a pipeline, compared later."""
+"""A fixed text: its embedding, kept with a pipeline, shows whether the model has changed."""
 SAME_MODEL = 0.999
 """Cosine of two embeddings of PROBE by one model, at least; rounding leaves 0.9999 and more."""
 
@@ -159,7 +159,7 @@ class OpenAIEncoder(Encoder):
         images: tuple[str | None, ...],  # noqa: ARG002  # all None: this encoder reads text only
         progress: Progress,
     ) -> Float32Array:
-        """See Encoder.encode; progress counts distinct texts."""
+        """Embeddings of checked texts; progress counts the distinct ones."""
         self._check_model()
         distinct = list(dict.fromkeys(texts))
         vectors = np.empty((len(distinct), self.dimension), dtype=np.float64)
@@ -222,27 +222,27 @@ class OpenAIEncoder(Encoder):
             raise self._no_answer(error) from None
 
     def _refusal(self, error: "APIStatusError", texts: list[str]) -> EquiRouterError:
-        """What a status other than 2xx means, with nothing of the endpoint's but a plain code."""
+        """The error for a status other than 2xx; of the endpoint's words it quotes a plain code."""
         status = error.status_code
         code = str(error.code)
-        said = f"{self._host} answered {status}" + (f" ({code})" if _CODE.fullmatch(code) else "")
+        answer = f"{self._host} answered {status}" + (f" ({code})" if _CODE.fullmatch(code) else "")
         if status in (401, 403):
             return ConfigError(
-                f"{said}: it refuses the key in the environment variable {self.api_key_env}; set "
+                f"{answer}: it refuses the key in the environment variable {self.api_key_env}; set "
                 "it to a key that may use this model, or set base_url to the endpoint it is for"
             )
         if status in (404, 405) or status < 400:
             return ConfigError(
-                f"{said}: no embeddings of model {self.model!r} at {self.base_url}; check both"
+                f"{answer}: no embeddings of model {self.model!r} at {self.base_url}; check both"
             )
         if status in (408, 409, 429) or status >= 500:
             return DownloadError(
-                f"{said}, also after {self.max_retries} retries: try again later; a smaller "
+                f"{answer}, also after {self.max_retries} retries: try again later; a smaller "
                 "batch_size or more max_retries may help"
             )
         return DataError(
-            f"{said} to {len(texts)} texts, the longest of {max(map(len, texts))} characters, for "
-            f"model {self.model!r} and dimension {self._asked_dimension}: shorten or leave out "
+            f"{answer} to {len(texts)} texts, the longest of {max(map(len, texts))} characters, "
+            f"for model {self.model!r} and dimension {self._asked_dimension}: shorten or leave out "
             "texts beyond the model's limit, and ask for a dimension only where the model has it"
         )
 
@@ -303,11 +303,11 @@ def _vectors(content: bytes, n: int, dimension: int | None, host: str) -> FloatA
     if sorted(row.index for row in rows) != list(range(n)):
         raise DownloadError(f"{wrong}{len(rows)} vectors, not one of each index, for {n} texts")
     vectors = [_vector(row, wrong) for row in sorted(rows, key=lambda row: row.index)]
-    found = sorted({len(vector) for vector in vectors})
-    expected = dimension or found[0]
-    if found != [expected] or not expected:
+    widths = sorted({len(vector) for vector in vectors})
+    expected = dimension or widths[0]
+    if widths != [expected] or not expected:
         raise DownloadError(
-            f"{wrong}vectors of {found} numbers where {dimension or 'one length'} is expected; "
+            f"{wrong}vectors of {widths} numbers where {dimension or 'one length'} is expected; "
             "a server that does not know `dimensions` gives its own: leave dimension out then"
         )
     matrix = np.array(vectors, dtype=np.float64)

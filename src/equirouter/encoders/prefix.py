@@ -80,7 +80,7 @@ class SharedPrefixes:
 
     @classmethod
     def restore(cls, state: Mapping[str, NDArray[Any]]) -> "SharedPrefixes":
-        """What `state` gave, from its two arrays. Raises PipelineError for anything else."""
+        """Make prefixes from the two arrays of `state`. Raises PipelineError for anything else."""
         if sorted(state) != sorted(_STATE):
             raise PipelineError(
                 f"shared prefixes are kept as {', '.join(_STATE)}, found "

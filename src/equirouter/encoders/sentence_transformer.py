@@ -28,10 +28,10 @@ __all__ = ["SentenceTransformerEncoder"]
 
 EXTRA = "sentence-transformers"
 VERSION = 1
-"""Of what is done with the library here; part of the fingerprint."""
+"""Version of the use of the library here; part of the fingerprint."""
 
-# What of a repository shapes an embedding: weights, configuration, tokenizer. The same patterns say
-# what is downloaded and what is in the fingerprint, so that a download and a clone are the same.
+# The files that shape an embedding: weights, configuration, tokenizer. These are downloaded, and
+# these are in the fingerprint, so that a download and a clone are the same.
 _FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 _OTHER_FORMATS = ("onnx", "openvino")
 _POINTERS = ("base_model_name_or_path", "tokenizer_name_or_path")
@@ -263,15 +263,15 @@ def _check_whole(folder: Path) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """What shapes an embedding, by its path below the folder."""
-    found = {}
+    """The files that shape an embedding, by their path below the folder."""
+    files = {}
     for pattern in _FILES:
         for path in folder.rglob(pattern):
             inside = path.relative_to(folder)
             hidden = any(part.startswith(".") for part in inside.parts)
             if not hidden and inside.parts[0] not in _OTHER_FORMATS:
-                found[inside.as_posix()] = path
-    return found
+                files[inside.as_posix()] = path
+    return files
 
 
 def _load(folder: Path, device: str | None, *, extra: str) -> "SentenceTransformer":

@@ -20,21 +20,19 @@ in two batches differs by about 1e-7, two different windows by 1e-3 and more."""
 
 @dataclass(frozen=True)
 class Visibility:
-    """How many queries cannot be told from another one by their embedding.
-
-    share: n_duplicates / n_queries, in [0, 1]; 0 is best. A query counts when another query with a
-    different text, or another image, has the same embedding; the same twice is no loss. n_images:
-    of those queries, how many have an image.
-    """
+    """How many queries cannot be told from another one by their embedding."""
 
     share: float
+    """n_duplicates / n_queries, in [0, 1]; 0 is best."""
     n_duplicates: int
+    """Queries with the embedding of a query with another text or image; repetition is no loss."""
     n_queries: int
     n_images: int = 0
+    """Of the duplicates, those that have an image."""
 
     @property
     def warning(self) -> str | None:
-        """What to tell the user, with the way out; None when the share is at most 5 %."""
+        """A warning with the way out; None when the share is at most 5 %."""
         if self.share <= WARN_ABOVE:
             return None
         if 2 * self.n_images > self.n_duplicates:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from equirouter.arrays import Float32Array
+from equirouter.encoders.base import share
 from equirouter.encoders.checks import unit_rows
-from equirouter.encoders.joined import share
 from equirouter.encoders.pictures import PICTURE_VERSION, read_picture
 from equirouter.encoders.sentence_transformer import SentenceTransformerEncoder
 from equirouter.errors import ConfigError, UnreadableError

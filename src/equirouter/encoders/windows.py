@@ -39,7 +39,7 @@ WINDOWS: tuple[Window, ...] = get_args(Window)
 DEFAULT_WINDOW: Window = "head+tail"
 
 MAX_TOKENS = 256
-"""What all-MiniLM-L6-v2 was trained to read, its two special tokens included."""
+"""Tokens that all-MiniLM-L6-v2 was trained to read, its two special ones included."""
 MAX_PIECES = MAX_TOKENS - 2
 
 OVERLAP = 64
@@ -74,7 +74,7 @@ _RUNS = re.compile(
 
 
 def check_window(window: str) -> Window:
-    """The same window, typed. Raises ConfigError for a name that is none of WINDOWS."""
+    """The window's name, typed. Raises ConfigError for a name that is none of WINDOWS."""
     for known in WINDOWS:
         if window == known:
             return known
@@ -181,8 +181,8 @@ def text_parts(text: str, size: int) -> Iterator[str]:
 
 def _after_boundary(text: str, position: int) -> int:
     """The first place at or behind position where the text may be cut; its end if there is none."""
-    found = _BOUNDARY.search(text, position)
-    return found.end() if found else len(text)
+    boundary = _BOUNDARY.search(text, position)
+    return boundary.end() if boundary else len(text)
 
 
 def _shorten_runs(text: str) -> str:

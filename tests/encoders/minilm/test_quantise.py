@@ -56,9 +56,9 @@ def test_whole_numbers_by_hand() -> None:
 def test_scale_and_zero_by_hand(
     least: list[float], largest: list[float], steps: int, zero: int
 ) -> None:
-    scale, found = scale_and_zero(np.array(least, np.float32), np.array(largest, np.float32))
+    scale, zero_point = scale_and_zero(np.array(least, np.float32), np.array(largest, np.float32))
     assert 1 / float(scale) == pytest.approx(steps)  # steps to 1
-    assert int(found) == zero
+    assert int(zero_point) == zero
 
 
 @given(hnp.arrays(np.float32, (3, 5), elements=st.floats(-100, 100, width=32)))

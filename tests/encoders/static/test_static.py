@@ -32,25 +32,27 @@ def by_hand() -> StaticEncoder:
 
 
 def test_the_mean_of_all_tokens_by_hand() -> None:
-    found = by_hand().encode(["the", "The cat the", "cat, cat", "the " * 30_000 + "cat " * 40_000])
+    embeddings = by_hand().encode(
+        ["the", "The cat the", "cat, cat", "the " * 30_000 + "cat " * 40_000]
+    )
     # 2 (1, 0) + (0, 1); then 2 (0, 1) + (1, 1) for the comma; then 30,000 and 40,000
     expected = np.array([[1, 0], [2, 1], [1, 3], [3, 4]])
     expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(embeddings, expected, rtol=1e-6)
 
 
 def test_a_text_of_which_nothing_is_known_has_the_vector_of_unk() -> None:
     # an unknown word, an unknown sign, and a sign that the tokenizer drops
-    found = by_hand().encode(["xyz", "\U0001f642", "\u200b"])
-    np.testing.assert_allclose(found, [[0.6, 0.8]] * 3, rtol=1e-6)
+    embeddings = by_hand().encode(["xyz", "\U0001f642", "\u200b"])
+    np.testing.assert_allclose(embeddings, [[0.6, 0.8]] * 3, rtol=1e-6)
 
 
 def test_vectors_that_cancel_out_are_replaced_too() -> None:
     encoder = by_hand()
     state = encoder.state()
     state["rows"][id_of("dog")] = [-1, 0]
-    found = encoder.restore(state).encode(["the dog"])
-    np.testing.assert_allclose(found, [[0.6, 0.8]], rtol=1e-6)
+    embeddings = encoder.restore(state).encode(["the dog"])
+    np.testing.assert_allclose(embeddings, [[0.6, 0.8]], rtol=1e-6)
 
 
 def test_neither_company_nor_word_order_changes_a_bit(folder: Path) -> None:

@@ -99,14 +99,14 @@ class MiniLMGraph(OnnxGraph):
 
     def tensor(self, name: str, *shape: int) -> Float32Array:
         """One of the weights. Raises DataError if it is missing or has another shape."""
-        found = self.tensors.get(name)
-        if found is None or found.shape != shape or found.dtype != np.float32:
-            what = "nothing" if found is None else f"{found.dtype} {found.shape}"
+        tensor = self.tensors.get(name)
+        if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
+            found = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
             raise DataError(
-                f"weights of all-MiniLM-L6-v2: {what} under {name!r}, float32 {shape} expected; "
+                f"weights of all-MiniLM-L6-v2: {found} under {name!r}, float32 {shape} expected; "
                 "give the folder of that model, or install 'equirouter[minilm]'"
             )
-        return found
+        return tensor
 
     def dense(self, prefix: str, n_in: int, n_out: int) -> tuple[Float32Array, Float32Array]:
         """Weight (out, in) and bias (out,) of one layer."""

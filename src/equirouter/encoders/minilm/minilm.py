@@ -22,6 +22,7 @@ from equirouter.encoders.minilm.quantise import (
 )
 from equirouter.encoders.minilm.sessions import WindowSession
 from equirouter.encoders.minilm.weights import Weights, find_weights
+from equirouter.encoders.minilm.wordpieces import load_tokenizer
 from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
 from equirouter.encoders.windows import (
     DEFAULT_MAX_WINDOWS,
@@ -46,18 +47,6 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 MOST_CALIBRATION_TEXTS = 128
 """Training texts, spread evenly over all distinct ones, on which int8 measures its ranges."""
-
-_EXPECTED_TOKENIZER = {
-    "normalizer": {
-        "type": "BertNormalizer",
-        "clean_text": True,
-        "handle_chinese_chars": True,
-        "strip_accents": None,
-        "lowercase": True,
-    },
-    "pre_tokenizer": {"type": "BertPreTokenizer"},
-}
-_SPECIAL = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
 
 class MiniLMEncoder(Encoder):
@@ -138,7 +127,7 @@ class MiniLMEncoder(Encoder):
         return [self._with_ends(pieces) for pieces in windows]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What fit learned: see SharedPrefixes.state and ActivationRanges.state."""
+        """Learned arrays: those of SharedPrefixes.state and ActivationRanges.state."""
         prefixes = self._prefixes.state() if self._drops else {}
         ranges = self._ranges.state() if self.precision == "int8" else {}
         return {**prefixes, **ranges}
@@ -189,7 +178,7 @@ class MiniLMEncoder(Encoder):
         images: tuple[str | None, ...],  # noqa: ARG002  # all None: this encoder reads text only
         progress: Progress,
     ) -> Float32Array:
-        """See Encoder.encode; progress counts windows, those with the same tokens once."""
+        """Embeddings of checked texts; progress counts windows, those with the same tokens once."""
         rows_of_text: dict[str, list[int]] = {}
         row_of_window: dict[Pieces, int] = {}
         for text in texts:
@@ -263,7 +252,8 @@ class MiniLMEncoder(Encoder):
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        return _load_tokenizer(self._files.tokenizer)
+        path = self._files.tokenizer
+        return load_tokenizer(path.read_bytes(), str(path))
 
     @cached_property
     def _cls(self) -> int:
@@ -288,33 +278,8 @@ def _mean(vectors: Float32Array) -> Float32Array:
     return np.asarray(total / length, dtype=np.float32)
 
 
-def _load_tokenizer(path: Path) -> "Tokenizer":
-    """The tokenizer without its own limits: tokenizer.json cuts and pads to 128 tokens.
-
-    Where a long text may be cut (windows.py) rests on BERT's rules, so others are refused.
-    """
-    import tokenizers
-
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: not a tokenizer: {error}") from error
-    content = content if isinstance(content, dict) else {}
-    found = {key: content.get(key) for key in _EXPECTED_TOKENIZER}
-    special = {token["content"] for token in content.get("added_tokens", [])}
-    if found != _EXPECTED_TOKENIZER or special != _SPECIAL:
-        raise DataError(
-            f"{path}: not the tokenizer of all-MiniLM-L6-v2 (BERT, uncased): found {found} "
-            f"and special tokens {sorted(special)}"
-        )
-    tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
 def _token_id(tokenizer: "Tokenizer", token: str) -> int:
-    found: int | None = tokenizer.token_to_id(token)
-    if found is None:
+    token_id: int | None = tokenizer.token_to_id(token)
+    if token_id is None:
         raise DataError(f"the tokenizer of all-MiniLM-L6-v2 has no token {token}")
-    return found
+    return token_id

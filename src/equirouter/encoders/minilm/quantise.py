@@ -1,4 +1,4 @@
-"""int8 for all-MiniLM-L6-v2: its matrix products on whole numbers, as training texts need.
+"""int8 for all-MiniLM-L6-v2: matrix products on whole numbers, with ranges from training texts.
 
 Activations become 8 bits by one scale and one zero point per product, which are constants of the
 graph: they come from the ranges that the activations had on training texts, so a text's vector
@@ -69,12 +69,10 @@ _ORT = "com.microsoft"  # ONNX Runtime's own operators
 
 @dataclass(frozen=True, eq=False)
 class ActivationRanges:
-    """The least and the largest value of every channel that is multiplied, on training texts.
-
-    values: (2, 16128) float32, the channels in the order of the graph.
-    """
+    """The least and the largest value of every channel that is multiplied, on training texts."""
 
     values: Float32Array
+    """(2, 16128): least and largest, the channels in the order of the graph."""
 
     STATE: ClassVar[str] = "activation_ranges"
 
@@ -107,10 +105,10 @@ class ActivationRanges:
         return cls(values)
 
     @classmethod
-    def union(cls, found: Sequence[Sequence[Float32Array]]) -> "ActivationRanges":
+    def union(cls, outputs: Sequence[Sequence[Float32Array]]) -> "ActivationRanges":
         """Of several windows, each with the outputs of a CalibrationGraph behind the embedding."""
-        least = np.min([np.concatenate(arrays[0::2]) for arrays in found], axis=0)
-        largest = np.max([np.concatenate(arrays[1::2]) for arrays in found], axis=0)
+        least = np.min([np.concatenate(arrays[0::2]) for arrays in outputs], axis=0)
+        largest = np.max([np.concatenate(arrays[1::2]) for arrays in outputs], axis=0)
         return cls(np.stack([least, largest]).astype(np.float32))
 
 
@@ -234,8 +232,8 @@ def calibrate(
     """
     graph = CalibrationGraph(_read_tensors(weights)).calibration()
     session = open_session(graph, threads)
-    found = [session.run(None, {"input_ids": np.array([ids], dtype=np.int64)}) for ids in windows]
-    return ActivationRanges.union([outputs[1:] for outputs in found])
+    runs = [session.run(None, {"input_ids": np.array([ids], dtype=np.int64)}) for ids in windows]
+    return ActivationRanges.union([outputs[1:] for outputs in runs])
 
 
 def _read_tensors(weights: Weights) -> dict[str, Float32Array]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["WindowSession", "open_session"]
 
 _AT_ONCE = 64
-"""Windows handed to the threads together: what an interrupted run still finishes."""
+"""Windows handed to the threads together; an interrupted run still finishes them."""
 
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
@@ -54,8 +54,8 @@ class WindowSession:
         """
         vectors = np.empty((len(windows), HIDDEN), dtype=np.float32)
         order = sorted(range(len(windows)), key=lambda i: -len(windows[i]))
-        found = self._in_order([windows[i] for i in order])
-        for n, (i, vector) in enumerate(zip(order, found, strict=True), start=1):
+        longest_first = self._in_order([windows[i] for i in order])
+        for n, (i, vector) in enumerate(zip(order, longest_first, strict=True), start=1):
             vectors[i] = vector
             if done is not None:
                 done(n)

@@ -26,11 +26,12 @@ _WAYS_OUT = (
 
 @dataclass(frozen=True)
 class Weights:
-    """One copy of the model. digest: SHA-256 of the model file, 64 hex digits."""
+    """One copy of the model."""
 
     model: Path
     tokenizer: Path
     digest: str
+    """SHA-256 of the model file, 64 hex digits."""
 
     @property
     def is_onnx(self) -> bool:
@@ -61,10 +62,10 @@ def _from_folder(folder: Path) -> Weights:
     models = [folder / name for name in _MODEL_FILES if (folder / name).is_file()]
     tokenizer = folder / "tokenizer.json"
     if not models or not tokenizer.is_file():
-        found = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir())
         raise ConfigError(
             f"{folder}: tokenizer.json and one of {', '.join(_MODEL_FILES)} are expected, "
-            f"found {', '.join(found) or 'nothing'}; {_WAYS_OUT}"
+            f"found {', '.join(names) or 'nothing'}; {_WAYS_OUT}"
         )
     return Weights(models[0], tokenizer, digest_of(models[0]))
 
@@ -110,7 +111,7 @@ def _published(folder: Path) -> Weights:
 
 
 def _damage(files: Iterable[Path]) -> str | None:
-    """What is wrong with the first file that is not the published one of its name."""
+    """Describe the first file that is not the published one of its name; None if all are."""
     for path in files:
         digest, expected = digest_of(path), _PUBLISHED[path.name]
         if digest != expected:

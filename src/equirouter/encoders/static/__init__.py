@@ -3,7 +3,6 @@
 static.py      StaticEncoder
 token_table.py TokenTable: one vector per word piece
 distil.py      makes the table from all-MiniLM-L6-v2
-wordpieces.py  WordPieces: splits a text into word pieces
 """
 
 from equirouter.encoders.static.static import StaticEncoder

@@ -1,4 +1,4 @@
-"""Static embeddings made from all-MiniLM-L6-v2: what the model says of each word piece alone.
+"""Static embeddings made from all-MiniLM-L6-v2: its embedding of each word piece alone.
 
 Made once per copy of the weights, with one run of the model over its vocabulary, and kept in the
 cache folder. Source: model2vec (Tulkens and van Dongen 2024); the weights after Arora et al. 2017.
@@ -15,8 +15,8 @@ from equirouter.encoders.kept import digest_of, kept_file
 from equirouter.encoders.minilm.graph import HIDDEN, graph_file
 from equirouter.encoders.minilm.sessions import open_session
 from equirouter.encoders.minilm.weights import Weights
+from equirouter.encoders.minilm.wordpieces import read_vocabulary
 from equirouter.encoders.static.token_table import TokenTable
-from equirouter.encoders.static.wordpieces import read_vocabulary
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.checks import check_at_least
+from equirouter.encoders.minilm.wordpieces import WordPieces
 from equirouter.encoders.static.token_table import TokenTable
-from equirouter.encoders.static.wordpieces import WordPieces
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.progress import Progress, silent
 
@@ -24,10 +24,10 @@ _TEXTS_PER_REPORT = 1024
 class StaticEncoder(Encoder):
     """The weighted mean over all tokens of a text, at length 1; no length limit, no model to run.
 
-    The vector of a token is what all-MiniLM-L6-v2 says of it alone, reduced to `dimension` numbers,
-    1 to 384 (see distil.py). The table of them is made once from the weights, which takes a run of
-    the model over its vocabulary, and kept in the cache folder. It is part of `state`: an encoder
-    that was restored from a pipeline needs neither the weights nor onnxruntime.
+    The vector of a token is all-MiniLM-L6-v2's embedding of it alone, reduced to `dimension`
+    numbers, 1 to 384 (see distil.py). The table of them is made once from the weights, which takes
+    a run of the model over its vocabulary, and kept in the cache folder. It is part of `state`: an
+    encoder that was restored from a pipeline needs neither the weights nor onnxruntime.
 
     weights: a folder with the model, see find_weights; None takes the installed package, else the
     hub. threads: that make the table, 1 or more; None takes one per physical core.
@@ -64,7 +64,7 @@ class StaticEncoder(Encoder):
     def fingerprint(self) -> str:
         """Of the table and the tokenizer in it, by content.
 
-        Tables made on two machines may differ in the last bits of what the model said, and then
+        Tables made on two machines may differ in the last bits of its vectors, and then
         their fingerprints differ too. A pipeline carries the table that it was trained with.
         """
         table, _, _ = self._loaded()
@@ -98,7 +98,7 @@ class StaticEncoder(Encoder):
         images: tuple[str | None, ...],  # noqa: ARG002  # all None: this encoder reads text only
         progress: Progress,
     ) -> Float32Array:
-        """See Encoder.encode; progress counts texts.
+        """Embeddings of checked texts; progress counts texts.
 
         A text without any token, or whose mean has no direction, has the vector of [UNK].
         """

@@ -28,16 +28,16 @@ sum over tokens has the same bits in any order, by any routine, and beside any o
 
 @dataclass(frozen=True, eq=False)
 class TokenTable:
-    """Vectors of V word pieces, in whole numbers.
-
-    rows: (V, d) int8; a piece's vector is its row times scale. weights: (V,) uint8, how much a
-    piece counts; 255 is full. scale: (d,) float32. tokenizer: the bytes of tokenizer.json, uint8.
-    """
+    """Vectors of V word pieces, in whole numbers."""
 
     rows: NDArray[np.int8]
+    """(V, d); a piece's vector is its row times scale."""
     weights: NDArray[np.uint8]
+    """(V,), how much a piece counts; 255 is full."""
     scale: Float32Array
+    """(d,)"""
     tokenizer: NDArray[np.uint8]
+    """The bytes of tokenizer.json."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """The four arrays by name."""
@@ -50,11 +50,11 @@ class TokenTable:
             if name not in _ARRAYS:
                 raise PipelineError(f"static embeddings have no array {name!r}")
         for name, (kind, n_axes) in _ARRAYS.items():
-            found = state.get(name)
-            if found is None or found.dtype != kind or found.ndim != n_axes:
-                what = "nothing" if found is None else f"{found.dtype} {found.shape}"
+            array = state.get(name)
+            if array is None or array.dtype != kind or array.ndim != n_axes:
+                found = "nothing" if array is None else f"{array.dtype} {array.shape}"
                 raise PipelineError(
-                    f"static embeddings: {what} under {name!r}, {np.dtype(kind)} with {n_axes} "
+                    f"static embeddings: {found} under {name!r}, {np.dtype(kind)} with {n_axes} "
                     "axes expected; the file is damaged, copy it again or train again"
                 )
         table = cls(**state)

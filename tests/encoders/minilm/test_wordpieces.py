@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from equirouter.encoders.static.wordpieces import PART_CHARACTERS, WordPieces, read_vocabulary
+from equirouter.encoders.minilm.wordpieces import PART_CHARACTERS, WordPieces, read_vocabulary
 from equirouter.encoders.windows import Tokenize
 from equirouter.errors import DataError
 from tests.encoders.toymodel import id_of, toy_tokenizer
@@ -34,8 +34,8 @@ def real(model_folder: Path) -> WordPieces:
 def test_pieces_by_hand() -> None:
     # "Cats" is a word; "catser" is its longest beginning and "##er"; "sax" has no beginning "sax",
     # "sa" or "s", so all of it is unknown
-    found = pieces(TOY, "The Cats, catser sax")
-    assert found == [id_of(p) for p in ("the", "cats", ",", "cats", "##er", "[UNK]")]
+    ids = pieces(TOY, "The Cats, catser sax")
+    assert ids == [id_of(p) for p in ("the", "cats", ",", "cats", "##er", "[UNK]")]
 
 
 @given(st.one_of(built, ascii_text, st.text(max_size=80)))

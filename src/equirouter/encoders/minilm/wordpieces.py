@@ -16,7 +16,7 @@ from equirouter.errors import DataError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["PART_CHARACTERS", "WordPieces", "read_vocabulary"]
+__all__ = ["PART_CHARACTERS", "WordPieces", "load_tokenizer", "read_vocabulary"]
 
 PART_CHARACTERS = 16384
 """A longer text is read in parts of this size, so that memory does not grow with it."""
@@ -99,12 +99,25 @@ class WordPieces:
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
-        import tokenizers
+        return _without_limits(self.content)
 
-        tokenizer = tokenizers.Tokenizer.from_str(self.content.decode("utf-8"))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+
+def load_tokenizer(content: bytes, place: str) -> "Tokenizer":
+    """The tokenizer of a tokenizer.json without its own limits: the file cuts and pads at 128.
+
+    Where a long text may be cut (windows.py) follows from BERT's rules: DataError for others.
+    """
+    read_vocabulary(content, place)
+    return _without_limits(content)
+
+
+def _without_limits(content: bytes) -> "Tokenizer":
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_str(content.decode("utf-8"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def read_vocabulary(content: bytes, place: str) -> dict[str, int]:
@@ -114,13 +127,13 @@ def read_vocabulary(content: bytes, place: str) -> dict[str, int]:
     except ValueError as error:
         raise DataError(f"{place}: not a tokenizer: {error}") from error
     parsed = parsed if isinstance(parsed, dict) else {}
-    found = {key: parsed.get(key) for key in _EXPECTED}
+    splitting = {key: parsed.get(key) for key in _EXPECTED}
     model: dict[str, Any] = parsed.get("model") or {}
     rules = {key: model.get(key) for key in _EXPECTED_MODEL}
     special = {token["content"] for token in parsed.get("added_tokens", [])}
-    if found != _EXPECTED or rules != _EXPECTED_MODEL or special != _SPECIAL_TOKENS:
+    if splitting != _EXPECTED or rules != _EXPECTED_MODEL or special != _SPECIAL_TOKENS:
         raise DataError(
-            f"{place}: not the tokenizer of all-MiniLM-L6-v2 (BERT, uncased): found {found}, "
+            f"{place}: not the tokenizer of all-MiniLM-L6-v2 (BERT, uncased): found {splitting}, "
             f"{rules} and special tokens {sorted(special)}"
         )
     return dict(model["vocab"])
