@@ -27,8 +27,9 @@ from equirouter.cost import CostModel
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
-from equirouter.policy import BudgetPolicy
+from equirouter.policy import BudgetPolicy, Certainty
 from equirouter.routers import Router, make_router
+from equirouter.routers.familiar import Familiarity
 from equirouter.routers.fitting.equirouter_net import EquiRouterNet
 from equirouter.routers.fitting.loop import weights_of
 from equirouter.routers.fitting.mlp_net import MLP
@@ -134,9 +135,16 @@ def many(preset: str, threads: int, n_queries: int) -> None:
         cost_model=parts.cost_model,
         scale=None,
         scorer=Scorer.of(parts.router, parts.cost_model, threads=threads),
+        certainty=Certainty(0.0, 1.0, -1.0, 0.0, 1.0),
+        familiar=Familiarity(unit(64), np.inf),
     )
-    models = [f"model{j}" for j in range(11)]
-    pipeline = RoutingPipeline(stage=stage, models=models, calibration=cast(Any, None))
+    pipeline = RoutingPipeline(
+        stage=stage,
+        models=tuple(f"model{j}" for j in range(11)),
+        calibration=cast(Any, BudgetPolicy),  # only its setting is asked for
+        baseline=cast(Any, None),
+        record=cast(Any, None),
+    )
     x = unit(n_queries)
     print("\n| path | queries | seconds | queries/s | memory beside the input, MB |")
     print("|---|---|---|---|---|")

@@ -23,7 +23,6 @@ from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.evaluation.curve import measure
 from equirouter.policy import UtilityPolicy
 from equirouter.routers import Router, Validation, make_router, scale
-from equirouter.routers.scale import LineScale
 from equirouter.training.protocol import Part, Prepared, prepare, stream
 
 ROUTERS = "equirouter,equirouter:loss=ranking+mse,mlp,knn,linear,routerdc"
@@ -40,16 +39,14 @@ def raw(_scores: FloatArray, _performance: FloatArray, new: FloatArray) -> Float
 
 
 def line(scores: FloatArray, performance: FloatArray, new: FloatArray) -> FloatArray:
-    """Least squares per model on the centred score, the slope shrunk towards 0: schema 2."""
+    """Least squares per model on the centred score, the slope shrunk towards 0."""
     x = centred(scores)
     centre, level, variance = x.mean(axis=0), performance.mean(axis=0), x.var(axis=0)
     covariance = ((x - centre) * (performance - level)).mean(axis=0)
     prior = 10.0 / len(x) * variance.mean()
     slope = np.maximum(covariance, 0.0) / np.maximum(variance + prior, np.finfo(float).tiny)
-    made = LineScale(
-        tuple(slope), tuple(centre), tuple(level), performance.min(), performance.max()
-    )
-    return made.apply(new)
+    estimates = level + slope * (centred(new) - centre)
+    return np.asarray(np.clip(estimates, performance.min(), performance.max()))
 
 
 def centred(scores: FloatArray) -> FloatArray:

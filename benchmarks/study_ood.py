@@ -28,8 +28,8 @@ from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.certainty import WITHIN
 from equirouter.training.calibrating import calibrated
+from equirouter.training.fitted import fit_stage
 from equirouter.training.protocol import stream
-from equirouter.training.stages import fit_stage, join_stages
 
 QUALITY = 0.98
 
@@ -46,20 +46,17 @@ def new_tasks(outcomes: Outcomes, seed: int) -> Split:
 
 def figures(outcomes: Outcomes, embeddings: Float32Array, split: Split) -> list[float]:
     encoder = make_encoder("minilm", window="head+tail")
-    full = fit_stage(outcomes, encoder, embeddings, split, "factors", device="cpu")
-    stages = join_stages([full], "utility")
+    fitted = fit_stage(outcomes, encoder, embeddings, split, "factors", device="cpu")
     best = outcomes.take(split.train).strongest
-    calibration, _, _ = calibrated(stages, "utility", outcomes.models, best)
+    calibration, _, _ = calibrated(fitted, "utility", outcomes.models, best)
     try:
         lambda_ = calibration.operating_point(QUALITY, 0.5).value
     except ConfigError:
         lambda_ = 0.0  # validation does not reach it: the best there is
-    stage, part = full.stage, full.part("test")
+    stage, part = fitted.stage, fitted.part("test")
     certainty, familiar = stage.certainty, stage.familiar
-    if certainty is None or familiar is None:
-        raise AssertionError("a stage that was fitted now has both")
     rule = UtilityPolicy(lambda_)
-    estimates = full.scores(rule, part)
+    estimates = fitted.scores(rule, part)
     chosen = rule.choose(estimates, part.predicted_cost_usd)
     far: BoolArray = familiar.far(part.embeddings)
     rows = np.arange(len(chosen))

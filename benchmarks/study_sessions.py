@@ -112,7 +112,6 @@ def main() -> None:
             encoder = make_encoder("static")
             pipeline = fit_pipeline(outcomes, encoder, router="mlp", seed=seed)
             pipeline.save(folder)
-            assert pipeline.baseline is not None  # noqa: S101  # it was made just now
             best = outcomes.models.index(pipeline.baseline.strongest)
             test = split_outcomes(outcomes, seed=seed).test
             talks = conversations(outcomes, test, args.conversations, np.random.default_rng(seed))

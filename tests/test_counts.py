@@ -68,26 +68,6 @@ def test_a_short_text_is_read_once_and_a_long_one_twice(precision: str, runs: li
     assert sum(runs) == 1
 
 
-@needs_weights
-def test_a_query_that_leaves_early_is_not_read_by_the_contextual_model(runs: list[int]) -> None:
-    made = fit_pipeline(
-        make_table(),
-        make_encoder("minilm", window="head", threads=1),
-        router="mlp:epochs=2",
-        quality=0.2,
-        early_exit=HashingEncoder(),
-    )
-    assert made.early_exit is not None
-    made.early_exit.thresholds["budget_usd"] = 0.0  # type: ignore[index]
-    runs.clear()
-    assert made.decide(QUERY, **CONTROL).left_early
-    assert runs == [1]  # the graph of the first stage
-    made.early_exit.thresholds["budget_usd"] = None  # type: ignore[index]
-    runs.clear()
-    assert not made.decide(QUERY, **CONTROL).left_early
-    assert runs == [1, 1]  # the encoder, and the graph of the second stage
-
-
 def _peak(action: Callable[[], object]) -> int:
     """Bytes that Python and NumPy held at most during an action."""
     tracemalloc.start()

@@ -21,20 +21,13 @@ def _joined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pipeline_moves_along_it(tmp_path: Path) -> None:
     made = fit_pipeline(
-        make_table(),
-        HashingEncoder(),
-        router="knn:k=5",
-        quality=0.2,
-        policy="nearly",
-        early_exit=HashingEncoder(salt="cheap"),
+        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, policy="nearly"
     )
     assert (made.policy, made.calibration.setting) == ("nearly", "slack")
-    assert made.early_exit is not None
-    assert made.early_exit.thresholds.keys() == {"budget_usd", "lambda", "slack"}
     loaded = RoutingPipeline.load(made.save(tmp_path))
     rule, value = loaded.policy_for()
     assert isinstance(rule, NearlyBest)
-    assert rule.slack == value == made.calibration.operating_point(0.2).value
+    assert rule.slack == value == made.operating_point().value
     queries = make_table().texts
     assert loaded.decide_many(queries) == made.decide_many(queries)
     assert loaded.decide(queries[0], budget_usd=1.0).setting == "budget_usd"

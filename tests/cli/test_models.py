@@ -173,27 +173,3 @@ def test_a_model_that_cannot_join_is_refused(
     assert ran.code == 2
     assert message in ran.err
     assert (two / "pipeline.json").read_bytes() == before
-
-
-def test_queries_to_label_are_chosen(pipeline: Path, outcomes: Path, tmp_path: Path) -> None:
-    asked = ["--name", "new", "--queries", outcomes]
-    ran = invoke("models", "plan", pipeline, *asked, "--labels", "5")
-    assert ran.code == 0, ran.err
-    lines = [json.loads(line) for line in ran.out.splitlines()]
-    assert len(lines) == 5
-    assert {line["model"] for line in lines} == {"new"}
-    assert all(line["query"].endswith(f"query {line['query_id'][1:]}") for line in lines)
-    assert "5 of 60 queries" in ran.err
-    texts = tmp_path / "texts.jsonl"
-    texts.write_text('{"query": "easy one"}\n{"query": "hard one"}\n{"query": "easy one"}\n')
-    options = ["--name", "new", "--queries", texts, "--labels", "9", "--json"]
-    found = json.loads(invoke("models", "plan", pipeline, *options).out)
-    assert sorted(query["query_id"] for query in found["queries"]) == ["1", "2"]
-    assert found["predicted_cost_usd"] is None
-    ran = invoke("models", "plan", pipeline, *asked)
-    assert ran.code == 2
-    assert "say how much may be spent" in ran.err
-    spend = ["--spend", "1", "--input", "1", "--output", "1"]
-    ran = invoke("models", "plan", pipeline, *asked, *spend)
-    assert ran.code == 2
-    assert "are not known" in ran.err

@@ -11,7 +11,7 @@ LEVELS = ("easy", "medium", "hard")
 MODELS = {"small", "middle", "large"}
 DECISION = {
     *("model", "predicted_cost_usd", "setting", "value", "fits", "fallbacks", "scores"),
-    *("predicted_costs_usd", "left_early", "removed", "not_checked", "confidence", "far"),
+    *("predicted_costs_usd", "removed", "not_checked", "confidence", "far"),
 }
 
 

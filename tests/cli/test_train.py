@@ -1,7 +1,6 @@
 """`train`: what is saved, and what is said about it."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,21 +74,6 @@ def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -
     assert (named.code, "point estimate" in named.err) == (0, False)
 
 
-def test_a_cheap_encoder_may_decide_first(table: Path, tmp_path: Path) -> None:
-    options = ["--encoder", "toy", "--encoder-option", "salt=full", "--early-exit", "toy"]
-    options += ["--router", "knn:k=5", "--quality", "0.3", "--out", str(tmp_path)]
-    ran = invoke("train", table, *options)
-    assert ran.code == 0, ran.err
-    said = re.search(r"early exit: toy decides (\d+)% of the validation queries alone", ran.out)
-    assert said
-    description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))
-    assert description["encoder"]["settings"] == {"salt": "full"}
-    assert description["early_exit"]["encoder"]["settings"] == {"salt": ""}
-    assert round(100 * description["early_exit"]["share"]["lambda"]) == int(said[1])
-    decided = [invoke("route", tmp_path, f"easy task{i} query", "--json") for i in range(4)]
-    assert all(type(json.loads(ran.out)["left_early"]) is bool for ran in decided)
-
-
 def test_embeddings_made_before_are_taken_from_a_file(table: Path, tmp_path: Path) -> None:
     texts = make_table().texts
     np.save(tmp_path / "e.npy", HashingEncoder().encode(texts))
@@ -113,7 +97,6 @@ def test_embeddings_made_before_are_taken_from_a_file(table: Path, tmp_path: Pat
     [
         (["--encoder-option", "salt"], "'salt': expected KEY=VALUE"),
         (["--encoder-option", "colour=red"], "encoder 'toy' has no option 'colour'"),
-        (["--early-exit", "statik"], "did you mean 'static'"),
         (["--router", "oracle"], "oracle does not read the query"),
         (["--quality", "98"], "quality is 98.0: expected a share of the strongest"),
         (["--confidence", "0.3"], "confidence is 0.3: expected 0.5 to below 1"),

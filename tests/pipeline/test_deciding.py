@@ -33,20 +33,11 @@ CONTROLS = (
 )
 
 
-@pytest.fixture(scope="module", params=["none", "early exit"])
-def made(request: pytest.FixtureRequest) -> RoutingPipeline:
-    cheap = HashingEncoder(salt="cheap") if request.param == "early exit" else None
-    pipeline = fit_pipeline(
-        make_table(),
-        HashingEncoder(),
-        router="knn:k=5",
-        quality=0.2,
-        early_exit=cheap,
-        model_facts=FACTS,
+@pytest.fixture(scope="module")
+def made() -> RoutingPipeline:
+    return fit_pipeline(
+        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, model_facts=FACTS
     )
-    if pipeline.early_exit is not None:  # so that some leave and some do not
-        pipeline.early_exit.thresholds.update(budget_usd=0.15, **{"lambda": 0.1})  # type: ignore[attr-defined]
-    return pipeline
 
 
 NEEDS = st.builds(
@@ -124,9 +115,7 @@ class Counting(HashingEncoder):
 def test_all_are_encoded_in_one_batch(made: RoutingPipeline) -> None:
     encoder: Encoder = Counting()
     stage = dataclasses.replace(made.stage, encoder=encoder)
-    pipeline = RoutingPipeline(
-        stage=stage, models=MODELS, calibration=made.calibration, policy=made.policy
-    )
+    pipeline = dataclasses.replace(made, stage=stage)
     asks = [
         Ask(f"easy {row}", control=CONTROLS[row % 3], needs=Needs(exclude=frozenset({MODELS[row]})))
         for row in range(3)
@@ -151,19 +140,12 @@ def test_a_decision_says_who_was_removed_by_whom(made: RoutingPipeline) -> None:
 def test_embeddings_are_decided_under_constraints_too(made: RoutingPipeline) -> None:
     texts = make_table().texts
     needs = Needs(exclude=frozenset({"small"}))
-    alone = RoutingPipeline(
-        stage=made.stage,
-        models=MODELS,
-        calibration=made.calibration,
-        policy=made.policy,
-        model_facts=FACTS,
-    )
-    choices = alone.decide_many(embeddings=HashingEncoder().encode(texts), needs=needs, lambda_=9.0)
-    decisions = alone.decide_many(texts, needs=needs, lambda_=9.0)
+    choices = made.decide_many(embeddings=HashingEncoder().encode(texts), needs=needs, lambda_=9.0)
+    decisions = made.decide_many(texts, needs=needs, lambda_=9.0)
     assert [MODELS[column] for column in choices.chosen] == [d.model for d in decisions]
     assert choices.removed == decisions[0].removed == {"small": "excluded by name"}
     everyone = Needs(exclude=frozenset(MODELS))
-    none = alone.decide_many(embeddings=HashingEncoder().encode(texts[:2]), needs=everyone)
+    none = made.decide_many(embeddings=HashingEncoder().encode(texts[:2]), needs=everyone)
     assert none.chosen.tolist() == [-1, -1]
     assert np.isnan(none.predicted_cost_usd).all()
     assert not none.fits.any()
@@ -195,12 +177,10 @@ def test_facts_are_saved_with_the_pipeline(
 
 def test_a_calibration_belongs_to_its_policy(made: RoutingPipeline) -> None:
     with pytest.raises(ConfigError, match="policy budget moves along budget_usd, but its calib"):
-        RoutingPipeline(
-            stage=made.stage, models=MODELS, calibration=made.calibration, policy="budget"
-        )
+        dataclasses.replace(made, policy="budget")
 
 
-def test_a_stream_is_paced_by_the_numbers_of_the_stage_that_decides(made: RoutingPipeline) -> None:
+def test_a_stream_is_paced_by_the_numbers_of_the_stage(made: RoutingPipeline) -> None:
     texts = make_table().texts
     pacer, alone = made.pacer(0.002), made.pacer(0.002)
     assert pacer.state.log_lambda is not None  # from the calibration
@@ -215,9 +195,6 @@ def test_a_stream_is_paced_by_the_numbers_of_the_stage_that_decides(made: Routin
         assert again.columns.tolist() == paced.columns.tolist()
         assert decision.model == MODELS[paced.chosen]
         assert decision.predicted_cost_usd == paced.predicted_usd
-    assert {decision.left_early for decision, _ in decided} == (
-        {True, False} if made.early_exit else {False}
-    )
 
 
 def test_a_paced_stream_keeps_constraints_and_the_cap(made: RoutingPipeline) -> None:
@@ -250,8 +227,7 @@ def test_a_cap_on_predicted_costs_does_not_depend_on_how_many_are_decided_togeth
     together, alone = (made.pacer(0.003, cap_usd=0.05) for _ in range(2))
     decided = [decision for decision, _ in made.pace(asks, together, settled=True)]
     one_by_one = [made.pace([ask], alone, settled=True)[0][0] for ask in asks]
-    if made.early_exit is None:  # else the price before the block says which stage decides
-        assert decided == one_by_one
+    assert decided == one_by_one
     spent = sum(decision.predicted_cost_usd or 0.0 for decision in decided)
     assert spent == pytest.approx(together.state.spent_usd)
     assert together.state.held_usd == 0

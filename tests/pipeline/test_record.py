@@ -19,7 +19,6 @@ def test_all_queries_are_kept_up_to_a_limit() -> None:
 def record(**changes: np.ndarray) -> dict[str, np.ndarray]:
     made = ValidationRecord(
         embeddings=np.ones((4, 8), np.float32),
-        early=np.ones((4, 2), np.float32),
         performance=np.zeros((4, 3)),
         cost_usd=np.zeros((4, 3)),
         tokens=(np.ones((4, 3)), np.ones((4, 3))),
@@ -33,15 +32,6 @@ def test_a_record_is_restored() -> None:
     assert found is not None
     assert found.arrays().keys() == record().keys()
     assert found.estimated.tolist() == [False, False, True]
-    assert ValidationRecord.restore({}) is None
-
-
-def test_before_models_could_join_nothing_was_estimated() -> None:
-    arrays = record()
-    del arrays["estimated"]
-    found = ValidationRecord.restore(arrays)
-    assert found is not None
-    assert found.estimated.tolist() == [False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +40,6 @@ def test_before_models_could_join_nothing_was_estimated() -> None:
         ("cost_usd", (4, 2)),
         ("input_tokens", (3, 3)),
         ("embeddings", (5, 8)),
-        ("early", (3, 2)),
         ("estimated", (2,)),
     ],
 )

@@ -16,7 +16,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.scoring import LARGE_POOL, Scorer, decision_graph, export_decision
 from equirouter.routers import Router, make_router
 from equirouter.routers.base import DescriptionRouter
-from equirouter.routers.scale import LineScale, LogisticScale, Scale
+from equirouter.routers.scale import LogisticScale
 from equirouter.testing import make_toy
 
 MANY = 70  # models: more than one matrix per model is made for, with the widths below
@@ -216,13 +216,12 @@ def test_other_embeddings_and_rows_in_any_layout() -> None:
 @pytest.mark.parametrize(
     "scale",
     [
-        LineScale((0.5, 0.0, 0.2), (0.1, 0.0, -0.1), (0.3, 0.5, 0.6), 0.25, 0.65),
         LogisticScale((0.5, 0.0, -0.2), (1.0, 0.0, 0.3), centred=True, lowest=-1.0, highest=2.0),
         LogisticScale((0.5, 0.0, -0.2), (1.0, 0.0, 0.3), centred=False, lowest=0.0, highest=1.0),
     ],
 )
 def test_an_exported_decision_says_what_it_is_and_runs_elsewhere(
-    queries: np.ndarray, scale: Scale
+    queries: np.ndarray, scale: LogisticScale
 ) -> None:
     router, cost_model = fitted("equirouter")
     names = ["small", "middle", "large é"]

@@ -34,9 +34,6 @@ class NearlyBest(Policy):
     def rank(self, *given: Any, **named: Any) -> IntArray:
         return columns_by_value(*self._value(*_three(*given, **named)))
 
-    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
-        return self._value(scores, predicted_cost_usd, None)[0]
-
     def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int) -> FloatArray:  # noqa: ARG002
         return np.asarray(np.linspace(np.ptp(scores), 0.0, n), dtype=np.float64)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.routers.scale import LineScale, LogisticScale, fit_scale
+from equirouter.routers.scale import LogisticScale, fit_scale
 
 
 def logistic(x: np.ndarray) -> np.ndarray:
@@ -22,12 +22,6 @@ def test_a_curve_by_hand() -> None:
     np.testing.assert_allclose(
         centred.apply(np.array([[3.0, 1.0]])), [[0.88080, 0.26894]], rtol=1e-4
     )
-
-
-def test_a_line_by_hand() -> None:
-    # of the scores 9 and 5 the mean is 7: +2 and -2; 0.5 + 0.1 * (2 - 1), and 0.2 cut to 0.3
-    line = LineScale((0.1, 0.0), (1.0, 0.0), (0.5, 0.2), lowest=0.3, highest=1.0)
-    np.testing.assert_allclose(line.apply(np.array([[9.0, 5.0]])), [[0.6, 0.3]])
 
 
 def test_the_curves_that_made_the_outcomes_are_found() -> None:

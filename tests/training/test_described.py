@@ -1,4 +1,4 @@
-"""Descriptions on their way from the table to a router: bench, fit, early exit, a pipeline."""
+"""Descriptions on their way from the table to a router: bench, fit, a pipeline."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -104,11 +104,3 @@ def test_a_saved_pipeline_decides_and_reads_no_description(name: str, tmp_path: 
     decided = [again.decide(query, budget_usd=0.002) for query in queries]
     assert decided == [made.decide(query, budget_usd=0.002) for query in queries]
     assert set(encoder.texts) <= set(queries)
-
-
-def test_early_exit_describes_the_models_to_both_stages(told: list[Float32Array]) -> None:
-    cheap = HashingEncoder(salt="cheap")
-    fit_pipeline(TABLE, HashingEncoder(), router="mirt:epochs=1", early_exit=cheap, quality=0.5)
-    texts = ["a small one", "one between", "large"]
-    np.testing.assert_array_equal(told[0], HashingEncoder().encode(texts))
-    np.testing.assert_array_equal(told[1], cheap.encode(texts))

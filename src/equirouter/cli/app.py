@@ -48,7 +48,6 @@ app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 models.app.command("add")(newmodel.add)
-models.app.command("plan")(newmodel.plan)
 app.add_typer(models.app, name="models")
 
 

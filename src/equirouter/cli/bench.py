@@ -24,7 +24,6 @@ from equirouter.cli.common import (
     SplitOption,
     WeightsOption,
     WindowOption,
-    ZoneOption,
     make_text_encoder,
     open_dataset,
     open_given,
@@ -49,7 +48,6 @@ def bench(
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
     policy: PolicyOption = "budget",
-    zone: ZoneOption = False,
     split: SplitOption = SplitName.in_domain,
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
@@ -85,7 +83,6 @@ def bench(
             cache=EmbeddingCache(),
             routers=specs,
             policy=policy,
-            zone=zone,
             split=split.value,
             n_seeds=seeds,
             resamples=resamples,

@@ -43,7 +43,6 @@ __all__ = [
     "WeightsOption",
     "Window",
     "WindowOption",
-    "ZoneOption",
     "check_policy",
     "make_text_encoder",
     "open_dataset",
@@ -150,13 +149,6 @@ PolicyOption = Annotated[
         callback=check_policy,
         help="What turns scores and predicted costs into a choice: "
         f"{', '.join(POLICIES.builtin)}, or that of another package.",
-    ),
-]
-ZoneOption = Annotated[
-    bool,
-    typer.Option(
-        "--zone",
-        help="Of models that validation queries cannot tell from the best, take the cheapest.",
     ),
 ]
 RoutersOption = Annotated[

@@ -76,8 +76,8 @@ def _listed(row: dict[str, Any]) -> tuple[str, ...]:
     marks += ["price changed"] if row["price"] != row["trained_price"] else []
     return (
         row["model"],
-        "" if row["performance"] is None else f"{row['performance']:.4f}",
-        "" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}",
+        f"{row['performance']:.4f}",
+        f"{row['cost_usd']:.6f}",
         *(f"{price[side]:g}" if price else "?" for side in _SIDES),
         ", ".join(marks),
     )
@@ -279,7 +279,7 @@ def remove(
             }
         )
     elif not quiet:
-        if before.baseline and after.baseline and name == before.baseline.strongest:
+        if name == before.baseline.strongest:
             say(
                 f"{name} was the strongest model: a quality is now a share of what "
                 f"{after.baseline.strongest} does"

@@ -1,6 +1,5 @@
-"""`equirouter models add` and `models plan`: a model joins a trained pipeline."""
+"""`equirouter models add`: a model joins a trained pipeline."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.joining import Joined
 
-__all__ = ["add", "plan"]
+__all__ = ["add"]
 
 NewNameOption = Annotated[str, typer.Option(metavar="MODEL", help="The name of the new model.")]
 OutcomesOption = Annotated[
@@ -125,63 +124,3 @@ def _price(
     if table is not None:
         return read_price_table(table).price(name)
     return shipped_prices().price(name) if shipped else None
-
-
-def plan(
-    pipeline: DirArgument,
-    name: NewNameOption,
-    queries: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Queries to choose from: parquet, CSV or JSON lines with a `query`.",
-        ),
-    ],
-    spend: Annotated[
-        float | None,
-        typer.Option(metavar="USD", help="What all calls of the new model may cost together."),
-    ] = None,
-    labels: Annotated[
-        int | None, typer.Option(metavar="N", help="At most so many queries.")
-    ] = None,
-    input_: InputOption = None,
-    output: OutputOption = None,
-    table: TableOption = None,
-    shipped: ShippedOption = False,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of what is drawn at random.")] = 42,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Choose queries to label for a new model, as JSON lines in the order of their worth."""
-    from equirouter.data.reading.queries import read_queries
-    from equirouter.encoders.cache import EmbeddingCache, encode_cached
-    from equirouter.pipeline.pipeline import RoutingPipeline
-    from equirouter.training.labelling import label_plan
-
-    loaded = RoutingPipeline.load(pipeline)
-    price = _price(name, input_, output, table, shipped=shipped)
-    ids, texts = read_queries(queries)
-    with shown_progress(quiet=quiet) as progress:
-        encoder, cache = loaded.stage.encoder, EmbeddingCache()
-        embeddings = encode_cached(encoder, tuple(texts), cache=cache, progress=progress)
-    found = label_plan(loaded, embeddings, spend_usd=spend, n_labels=labels, price=price, seed=seed)
-    rows = found.rows.tolist()
-    costs = [None] * len(rows) if found.predicted_cost_usd is None else found.predicted_cost_usd
-    chosen = [
-        {
-            "query_id": ids[row],
-            "query": texts[row],
-            "model": name,
-            "predicted_cost_usd": None if cost is None else float(cost),
-        }
-        for row, cost in zip(rows, costs, strict=True)
-    ]
-    total = None if found.predicted_cost_usd is None else float(found.predicted_cost_usd.sum())
-    if as_json:
-        print_json({"model": name, "queries": chosen, "predicted_cost_usd": total})
-        return
-    for line in chosen:
-        typer.echo(json.dumps(line, ensure_ascii=False))
-    if not quiet:
-        bill = "" if total is None else f", about {total:.4g} USD"
-        say(f"{len(chosen)} of {len(texts)} queries{bill}")

@@ -23,7 +23,6 @@ from equirouter.cli.common import (
     SplitOption,
     WeightsOption,
     WindowOption,
-    ZoneOption,
     check_policy,
     make_text_encoder,
     open_dataset,
@@ -82,14 +81,6 @@ OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline
 RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
 ]
-EarlyExitOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="A cheaper encoder, such as static: a router on it is asked first, and decides where "
-        "it is sure.",
-    ),
-]
 WhenOption = Annotated[WhenNothing, typer.Option(help="When no model is within the budget.")]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
@@ -123,12 +114,10 @@ def train(
     encoder_option: EncoderSettingOption = None,
     embeddings: EmbeddingsOption = None,
     weights: WeightsOption = None,
-    early_exit: EarlyExitOption = None,
     policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = None,
     when_nothing_fits: WhenOption = WhenNothing.cheapest,
-    zone: ZoneOption = False,
     models: ModelsOption = None,
     ood: OodOption = OutOfDomain.policy,
     split: SplitOption = SplitName.in_domain,
@@ -150,7 +139,6 @@ def train(
         made = make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
-        cheaper = None if early_exit is None else make_text_encoder(early_exit, weights=weights)
         say_what_is_read(made, outcomes, quiet=quiet)
         with reserved_folder(out):  # a place where nothing can be written is said before the work
             pipeline = fit_pipeline(
@@ -162,12 +150,10 @@ def train(
                 quality=quality,
                 confidence=confidence,
                 when_nothing_fits=when_nothing_fits.value,
-                zone=zone,
                 ood=ood.value,
                 model_facts=_facts(models, outcomes),
                 split=split.value,
                 seed=seed,
-                early_exit=cheaper,
                 cache=EmbeddingCache(),
                 device=device.value,
                 progress=progress,
@@ -238,19 +224,10 @@ def _show(
                     "relative_performance": point.relative_performance,
                     "relative_cost": point.relative_cost,
                 },
-                "early_exit": None
-                if pipeline.early_exit is None
-                else dict(pipeline.early_exit.share),
                 "test_metrics": metrics,
             }
         )
         return
-    if pipeline.early_exit is not None:
-        share = pipeline.early_exit.share[pipeline.calibration.setting]
-        typer.echo(
-            f"early exit: {pipeline.early_exit.stage.encoder.name} decides {share:.0%} of the "
-            "validation queries alone"
-        )
     typer.echo(
         f"saved to {folder}\n"
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "

@@ -211,8 +211,7 @@ class CostPredictor(ABC):
         return arrays | {"mean_": self.mean_, "spread_": self.spread_, "lowest_": self.lowest_}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `state` gave, under these names or those of before schema 4."""
-        state = {name.replace("_usd_", "_"): array for name, array in state.items()}
+        """Take back what `state` gave."""
         prefix = "weights_."
         self.weights_ = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
         self.mean_, self.spread_ = state["mean_"], state["spread_"]

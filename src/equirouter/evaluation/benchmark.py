@@ -30,17 +30,14 @@ from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import Reliability, reliability, reliability_entry
 from equirouter.extras import require, versions
 from equirouter.output import atomic_write, make_folder
-from equirouter.policy import InZone, Policy
+from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
-from equirouter.routers.base import Router
 from equirouter.training.described import description_notes, embedded_descriptions
 from equirouter.training.protocol import (
-    Part,
     Prepared,
     calibration_for,
-    cross_fitted,
     embedded,
     fit_timed,
     prepare,
@@ -48,7 +45,6 @@ from equirouter.training.protocol import (
     scores_of,
     stream,
 )
-from equirouter.training.zone import zone_width
 
 __all__ = ["ANCHORS", "FIRST_SEED", "run_benchmark"]
 
@@ -68,7 +64,6 @@ class _Record:
     n_parameters: list[float] = field(default_factory=list)
     calibrated: list[Reliability] = field(default_factory=list)
     as_they_are: list[Reliability] = field(default_factory=list)
-    zones: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,6 @@ def run_benchmark(
     cache: EmbeddingCache | None = None,
     routers: Sequence[str] = ("factors", "equirouter", "mlp", "knn"),
     policy: str = "budget",
-    zone: bool = False,
     split: Literal["in-domain", "ood"] = "in-domain",
     n_seeds: int = 3,
     resamples: int = 1000,
@@ -105,15 +99,15 @@ def run_benchmark(
     """Measure routers and anchors under one protocol; returns what results.json holds.
 
     embeddings: (N, d) of the table's queries by encoder; made here, through cache, when not given.
-    routers: specs as make_router takes them. zone: each with an indifference zone (zone_width).
-    n_seeds: seeds 42, 43, ...; each makes its own split and its own training run. out: a folder for
-    results.json and decisions.parquet. on_scores: is given every router's and anchor's name, seed
-    and scores (n, K) on the test part, as the policy sees them. Intervals are 95 % from `resamples`
-    paired resamples of the test queries per seed, pooled over the seeds (docs/metrics.md).
+    routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...; each makes its own split
+    and its own training run. out: a folder for results.json and decisions.parquet. on_scores: is
+    given every router's and anchor's name, seed and scores (n, K) on the test part, as the policy
+    sees them. Intervals are 95 % from `resamples` paired resamples of the test queries per seed,
+    pooled over the seeds (docs/metrics.md).
     """
     require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
-    rule = _checked(policy, zone, specs)
+    rule = _checked(policy, specs)
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
     again = embeddings is None and encoder.learns  # what it learns depends on the split
@@ -131,13 +125,12 @@ def run_benchmark(
             facts.append(_Facts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
-                scores = _run(name, record, prepared, rule, made, resamples, device, log, zone)
+                scores = _run(name, record, prepared, rule, made, resamples, device, log)
                 if on_scores is not None:
                     on_scores(name, made.seed, scores)
         progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
         results = _results(outcomes, encoder, records, specs, splits, policy, embeddings, facts)
-        results["protocol"] |= {"resamples": resamples, "zone": zone}
-        results["zones"] = {name: records[name].zones for name in specs} if zone else None
+        results["protocol"]["resamples"] = resamples
         results["command"] = list(command)
         results["outcomes"]["notes"] = [*outcomes.notes, *description_notes(outcomes, specs)]
         _write(results, folder, log)
@@ -167,11 +160,9 @@ def _log(
     return decision_log(folder / "decisions.parquet", outcomes, rule.setting)
 
 
-def _checked(policy: str, zone: bool, specs: Sequence[str]) -> Policy:
+def _checked(policy: str, specs: Sequence[str]) -> Policy:
     """The policy; what cannot be measured is said before anything is fitted."""
     rule: Policy = POLICIES.load(policy)()
-    if zone:
-        InZone(rule, 0.0)
     for spec in specs:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
@@ -187,7 +178,6 @@ def _run(
     resamples: int,
     device: str,
     log: DecisionLog | None,
-    zone: bool,
 ) -> FloatArray:
     """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part."""
     router = make_router(name)
@@ -206,9 +196,6 @@ def _run(
             record.as_they_are.append(reliability(scores, test.performance))
         if rule.needs == "expected_performance":
             scores = estimate
-    if zone and not router.is_anchor:
-        rule = InZone(rule, _zone(router, prepared.validation, rule, split.seed))
-        record.zones.append(rule.width)
     costs = test.costs(router)
     points = rule.points(scores, costs, N_POINTS)
     chosen = rule.replay(scores, costs, points, test.cost_usd)
@@ -228,15 +215,6 @@ def _run(
     if log is not None:
         log.add(name, split.seed, test.rows, points, chosen)
     return scores
-
-
-def _zone(router: Router, validation: Part, rule: Policy, seed: int) -> float:
-    ranks = rule.needs == "ranking"
-    scores = (
-        scores_of(router, validation, None) if ranks else cross_fitted(router, validation, seed)
-    )
-    costs = validation.predicted_cost_usd
-    return zone_width(rule, scores, costs, validation.performance, validation.cost_usd)
 
 
 def _results(

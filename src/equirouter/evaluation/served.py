@@ -14,7 +14,7 @@ from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
 from equirouter.pipeline.deciding import strongest_first
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.stage import Stage
-from equirouter.policy import BudgetPolicy, InZone, Policy
+from equirouter.policy import BudgetPolicy, Policy
 from equirouter.progress import Progress, silent
 from equirouter.training.protocol import stream
 
@@ -62,15 +62,13 @@ def own_split(outcomes: Outcomes, pipeline: RoutingPipeline) -> Split | None:
 
 @dataclass(frozen=True, eq=False)
 class ServedQueries:
-    """Queries as the stages of a pipeline read them, ready to be decided under any policy.
+    """Queries as the encoder of a pipeline reads them, ready to be decided under any policy.
 
-    embeddings (n, d): of the full stage's encoder. early (n, d'): of the cheap stage's encoder,
-    None where the pipeline has none.
+    embeddings (n, d): by that encoder.
     """
 
     pipeline: RoutingPipeline
     embeddings: Float32Array
-    early: Float32Array | None
 
     @classmethod
     def read(
@@ -82,44 +80,31 @@ class ServedQueries:
         cache: EmbeddingCache | None = None,
         progress: Progress = silent,
     ) -> "ServedQueries":
-        """All queries of a table, encoded with the pipeline's encoders, through a cache.
+        """All queries of a table, encoded with the pipeline's encoder, through a cache.
 
-        embeddings: (N, d) by the full stage's encoder, when they were made before.
+        embeddings: (N, d) by that encoder, when they were made before.
         """
         if embeddings is None:
             embeddings = _encoded(pipeline.stage, outcomes, cache, progress)
-        early = None
-        if pipeline.early_exit is not None:
-            early = _encoded(pipeline.early_exit.stage, outcomes, cache, progress)
-        return cls(pipeline, embeddings, early)
+        return cls(pipeline, embeddings)
 
     def take(self, rows: IntArray) -> "ServedQueries":
-        """The same with these queries only."""
-        early = None if self.early is None else self.early[rows]
-        return ServedQueries(self.pipeline, self.embeddings[rows], early)
+        """These queries only."""
+        return ServedQueries(self.pipeline, self.embeddings[rows])
 
     @property
     def predicted_cost_usd(self) -> FloatArray:
-        """(n, K): what the full stage takes each call to cost."""
+        """(n, K): what the pipeline takes each call to cost."""
         _, costs = self.pipeline.stage.numbers(self.embeddings, BudgetPolicy())
         return costs.astype(np.float64)
 
     def choose(self, rule: Policy) -> IntArray:
-        """The pipeline's choice (n,) under a policy; the cheap stage decides where it is sure."""
-        chosen = self._chosen(self.pipeline.stage, self.embeddings, rule)
-        exit_ = self.pipeline.early_exit
-        threshold = None if exit_ is None else exit_.thresholds.get(rule.setting)
-        if exit_ is None or threshold is None or self.early is None:
-            return chosen
-        is_sure = rule.margin(*exit_.stage.numbers(self.early, rule)) >= threshold
-        return np.where(is_sure, self._chosen(exit_.stage, self.early, rule), chosen)
-
-    def _chosen(self, stage: Stage, embeddings: Float32Array, rule: Policy) -> IntArray:
-        """The choices of one stage; of far queries as the pipeline has it (OutOfDomain)."""
-        scores, costs = stage.numbers(embeddings, rule)
+        """The pipeline's choice (n,) under a policy; of far queries as it has it (OutOfDomain)."""
+        stage = self.pipeline.stage
+        scores, costs = stage.numbers(self.embeddings, rule)
         chosen = rule.choose(scores, costs)
-        if self.pipeline.by_strength is not None and stage.familiar is not None:
-            far = stage.familiar.far(embeddings)
+        if self.pipeline.by_strength is not None:
+            far = stage.familiar.far(self.embeddings)
             ranked = rule.rank(scores[far], costs[far])
             chosen[far] = strongest_first(ranked, self.pipeline.by_strength)[:, 0]
         return chosen
@@ -133,12 +118,7 @@ class ServedQueries:
         seed: int,
         resamples: int = 0,
     ) -> RouterSweep:
-        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy.
-
-        Where the pipeline has an indifference zone for the policy, the policy has it here too.
-        """
-        if self.pipeline.zones is not None:
-            rule = InZone(rule, self.pipeline.zones[rule.setting])
+        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
         scores, costs = self.pipeline.stage.numbers(self.embeddings, rule)
         points = rule.points(scores, costs, N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)

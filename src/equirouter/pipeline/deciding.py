@@ -5,7 +5,7 @@ a time. A query's decision is the same, whichever others stand beside it.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +18,7 @@ from equirouter.policy.pacer import Paced, Pacer
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
-    from equirouter.pipeline.stage import EarlyExit, Stage
+    from equirouter.pipeline.stage import Stage
 
 __all__ = [
     "Order",
@@ -54,17 +54,14 @@ def decide_orders(
     orders: Sequence[Order],
     models: tuple[str, ...],
     stage: "Stage",
-    early_exit: "EarlyExit | None" = None,
     by_strength: "IntArray | None" = None,
 ) -> list[Decision]:
     """A decision for each order, in their order.
 
     by_strength (K,): columns, the strongest model first; for a query that is far from the training
-    queries the models that the policy ranks are taken in this order. None: the policy's order. The
-    cheap stage is asked first, where there is one. Its margin is that between models which are
-    not removed, so a query with a single one left is always sure.
+    queries the models that the policy ranks are taken in this order. None: the policy's order.
     """
-    seen = _look(orders, models, stage, early_exit)
+    seen = _look(orders, stage)
     decisions: dict[int, Decision] = {}
     for rows in _by_policy(orders, range(len(orders))):
         policy = orders[rows[0]].policy
@@ -72,7 +69,7 @@ def decide_orders(
         costs = np.array([seen[row].costs for row in rows])
         ranked = policy.rank(scores, costs, _feasible(orders, rows, models))
         if by_strength is not None:
-            far = np.array([bool(seen[row].far) for row in rows])
+            far = np.array([seen[row].far for row in rows])
             ranked[far] = strongest_first(ranked[far], by_strength)
         for row, columns in zip(rows, ranked, strict=True):
             decisions[row] = _decision(orders[row], models, seen[row], columns)
@@ -112,7 +109,7 @@ def choose_embeddings(
     def choose(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
         feasible = np.broadcast_to(allowed, scores.shape) if removed else None
         columns = policy.choose(scores, costs, feasible)
-        if by_strength is not None and stage.familiar is not None:
+        if by_strength is not None:
             far = stage.familiar.far(np.asarray(embeddings[rows]))
             limits = None if feasible is None else feasible[far]
             ranked = policy.rank(scores[far], costs[far], limits)
@@ -139,7 +136,6 @@ def pace_orders(
     orders: Sequence[Order],
     models: tuple[str, ...],
     stage: "Stage",
-    early_exit: "EarlyExit | None",
     pacer: Pacer,
     most_usd: Sequence[Mapping[str, float] | None],
     *,
@@ -147,13 +143,10 @@ def pace_orders(
 ) -> list[tuple[Decision, Paced]]:
     """The same in turn, each at the price that the ones before it led to.
 
-    settled: each is settled as predicted before the next; else none is. Which stage decides is
-    found at the price before the first of them.
+    settled: each is settled as predicted before the next; else none is.
     """
     found = []
-    for order, seen, most in zip(
-        orders, _look(orders, models, stage, early_exit), most_usd, strict=True
-    ):
+    for order, seen, most in zip(orders, _look(orders, stage), most_usd, strict=True):
         allowed = feasible_row(models, order.removed)
         limits = None if most is None else np.array([most.get(m, math.inf) for m in models])
         paced = pacer.decide(seen.scores, seen.costs, allowed, limits)
@@ -174,92 +167,32 @@ class _Seen(NamedTuple):
 
     scores: "Float32Array"
     costs: "Float32Array"
-    estimates: "Float32Array | None"  # of performance (K,), where the stage can say how sure it is
-    far: bool | None
+    estimates: "Float32Array"  # of performance (K,)
+    far: bool
     stage: "Stage"
-    left_early: bool
 
 
-def _look(
-    orders: Sequence[Order],
-    models: tuple[str, ...],
-    stage: "Stage",
-    early_exit: "EarlyExit | None",
-) -> list[_Seen]:
-    """What the stage that decides makes of each query."""
+def _look(orders: Sequence[Order], stage: "Stage") -> list[_Seen]:
+    """What the stage makes of each query, all encoded in one batch."""
     from equirouter.encoders.base import check_images
 
     images = check_images([order.ask.image for order in orders], len(orders), encoder=stage.encoder)
-    seen: dict[int, _Seen] = {}
-    if early_exit is not None:
-        rows = _cheap_rows(orders, images, early_exit)
-        for group, found in _numbers(orders, rows, images, early_exit.stage, left_early=True):
-            policy = orders[group[0]].policy
-            threshold = early_exit.thresholds[policy.setting]
-            scores = np.array([one.scores for one in found])
-            costs = np.array([one.costs for one in found])
-            margin = policy.margin(scores, costs, _feasible(orders, group, models))
-            seen |= {
-                row: one
-                for row, one, sure in zip(group, found, margin.tolist(), strict=True)
-                if threshold is not None and sure >= threshold
-            }
-    rows = [row for row in range(len(orders)) if row not in seen]
-    for group, found in _numbers(orders, rows, images, stage, left_early=False):
-        seen |= zip(group, found, strict=True)
-    return list(map(seen.__getitem__, range(len(orders))))
-
-
-def _cheap_rows(
-    orders: Sequence[Order], images: Sequence[str | None], early_exit: "EarlyExit"
-) -> list[int]:
-    """Rows that the cheap stage may decide: not those that it sees nothing of."""
-    encoder = early_exit.stage.encoder
-    return [
-        row
-        for row, order in enumerate(orders)
-        if early_exit.thresholds.get(order.policy.setting) is not None
-        and (encoder.accepts_images or images[row] is None or order.ask.query.strip())
-    ]
-
-
-def _numbers(
-    orders: Sequence[Order],
-    rows: list[int],
-    images: Sequence[str | None],
-    stage: "Stage",
-    *,
-    left_early: bool,
-) -> "Iterator[tuple[list[int], list[_Seen]]]":
-    """What a stage makes of the rows of each policy, encoded in one batch."""
-    if not rows:
-        return
-    encoded = stage.encode([orders[row].ask.query for row in rows], [images[row] for row in rows])
+    if not orders:
+        return []
+    encoded = stage.encode([order.ask.query for order in orders], images)
     raw, costs = stage.scorer(encoded)
-    known: list[bool] | list[None] = [None] * len(rows)
-    if stage.familiar is not None:
-        known = stage.familiar.far(encoded).tolist()
-    for places in _by_policy(orders, rows):
-        policy = orders[rows[places[0]]].policy
-        scores = stage.scaled(raw[places], policy)
-        estimates = None
-        if stage.certainty is not None:
-            calibrated = policy.needs == "expected_performance"
-            estimates = scores if calibrated else stage.estimates(raw[places])
-        yield (
-            [rows[place] for place in places],
-            [
-                _Seen(
-                    scores[at],
-                    costs[place],
-                    None if estimates is None else estimates[at],
-                    known[place],
-                    stage,
-                    left_early,
-                )
-                for at, place in enumerate(places)
-            ],
-        )
+    far = stage.familiar.far(encoded).tolist()
+    seen: dict[int, _Seen] = {}
+    for rows in _by_policy(orders, range(len(orders))):
+        policy = orders[rows[0]].policy
+        scores = stage.scaled(raw[rows], policy)
+        calibrated = policy.needs == "expected_performance"
+        estimates = scores if calibrated else stage.estimates(raw[rows])
+        seen |= {
+            row: _Seen(scores[at], costs[row], estimates[at], far[row], stage)
+            for at, row in enumerate(rows)
+        }
+    return list(map(seen.__getitem__, range(len(orders))))
 
 
 def _by_policy(orders: Sequence[Order], rows: Sequence[int]) -> list[list[int]]:
@@ -292,15 +225,10 @@ def _decision(order: Order, models: tuple[str, ...], seen: _Seen, ranked: "IntAr
         fallbacks=tuple(models[column] for column in rest if column != NOTHING_FITS),
         scores=dict(zip(models, seen.scores.tolist(), strict=True)),
         predicted_costs_usd=dict(zip(models, seen.costs.tolist(), strict=True)),
-        left_early=seen.left_early,
         removed=dict(order.removed),
         not_checked=dict(order.not_checked),
-        confidence=None if nothing else _confidence(seen, chosen),
+        confidence=None
+        if nothing
+        else seen.stage.certainty.of_one(seen.estimates.tolist(), chosen),
         far=seen.far,
     )
-
-
-def _confidence(seen: _Seen, chosen: int) -> float | None:
-    if seen.stage.certainty is None or seen.estimates is None:
-        return None
-    return seen.stage.certainty.of_one(seen.estimates.tolist(), chosen)

@@ -40,13 +40,12 @@ class Decision:
     model: None when constraints removed all of them, or when_nothing_fits is "refuse" and nothing
     fits. fallbacks: what to try next, in order, all within the budget. setting, value: the
     operating point, for example budget_usd 0.002. fits: whether the model's predicted cost is
-    within the budget. left_early: whether the first, cheap stage was sure enough (see EarlyExit);
-    scores and costs are those of the stage that decided. removed: the models that a constraint
-    ruled out, each with the reason; neither model nor fallbacks are among them. not_checked: the
-    others of which something is not known that a constraint asks for, each with what. confidence:
-    the probability that no model's answer would have been better by more than 0.02 (Certainty).
-    far: whether the query is unlike all that the router was trained on (Familiarity); what follows
-    from that is the pipeline's `ood`. Both are None in pipelines of before schema 8.
+    within the budget. removed: the models that a constraint ruled out, each with the reason;
+    neither model nor fallbacks are among them. not_checked: the others of which something is not
+    known that a constraint asks for, each with what. confidence: the probability that no model's
+    answer would have been better by more than 0.02 (Certainty), None without a model. far: whether
+    the query is unlike all that the router was trained on (Familiarity); what follows from that is
+    the pipeline's `ood`.
     """
 
     model: str | None
@@ -57,11 +56,10 @@ class Decision:
     fallbacks: tuple[str, ...]
     scores: dict[str, float]
     predicted_costs_usd: dict[str, float]
-    left_early: bool = False
+    confidence: float | None
+    far: bool
     removed: dict[str, str] = field(default_factory=dict)
     not_checked: dict[str, str] = field(default_factory=dict)
-    confidence: float | None = None
-    far: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

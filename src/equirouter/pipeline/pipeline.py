@@ -20,7 +20,6 @@ from equirouter.pipeline.decision import Ask, Choices, Decision, OutOfDomain
 from equirouter.policy import (
     BudgetPolicy,
     Calibration,
-    InZone,
     OperatingPoint,
     Paced,
     Pacer,
@@ -44,13 +43,11 @@ if TYPE_CHECKING:
     from equirouter.arrays import Float32Array, IntArray
     from equirouter.encoders.base import Encoder
     from equirouter.pipeline.record import ValidationRecord
-    from equirouter.pipeline.stage import EarlyExit, Stage
+    from equirouter.pipeline.stage import Stage
 
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
 
-# 2: early exit, learning encoders. 3: calibrated scores, any policy. 4: model facts. 5: baseline
-# 6: prices that change, tokens, validation queries. 7: indifference zones. 8: certainty, far
-SCHEMA = 8
+SCHEMA = 1
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -64,6 +61,7 @@ class Provenance:
     test_metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RoutingPipeline:
     """Text in, model out.
 
@@ -72,60 +70,40 @@ class RoutingPipeline:
     operating points on validation data; ConfigError if they are another's. quality: the target that
     counts when a call names none. ood: what decides a query that is far from the training queries,
     see OutOfDomain. confidence: with which a quality is promised; None: see Calibration.surest.
-    early_exit: a cheap stage that is asked first. model_facts: by name, what constraints are
-    checked against; it may lack models. baseline: what it did when it was made; None is not known.
-    prices: of every model, or none; the cost models take them. record: validation queries, with
-    which it is calibrated again when its pool changes; None (in pipelines of before schema 6): it
-    cannot be. zones: by the setting of a policy how wide its indifference zone is (see InZone).
+    model_facts: by name, what constraints are checked against; it may lack models. baseline: what
+    it did when it was made. prices: of every model, or none; the cost model takes them. record:
+    validation queries, with which it is calibrated again when its pool changes.
     """
 
-    def __init__(
-        self,
-        *,
-        stage: "Stage",
-        models: Sequence[str],
-        calibration: Calibration,
-        early_exit: "EarlyExit | None" = None,
-        policy: str = "budget",
-        quality: float = 0.98,
-        confidence: float | None = None,
-        when_nothing_fits: WhenNothingFits = "cheapest",
-        ood: OutOfDomain = "policy",
-        provenance: Provenance | None = None,
-        model_facts: Mapping[str, ModelFacts] | None = None,
-        baseline: Baseline | None = None,
-        prices: Sequence[ModelPrice] = (),
-        record: "ValidationRecord | None" = None,
-        zones: Mapping[str, float] | None = None,
-    ) -> None:
-        self.stage = stage
-        self.models = tuple(models)
-        self.calibration = calibration
-        self.early_exit = early_exit
-        self.policy = policy
-        self.quality = quality
-        self.confidence = confidence
-        self.when_nothing_fits = when_nothing_fits
-        self.ood = ood
-        self.provenance = provenance or Provenance({}, {})
-        self.model_facts = dict(model_facts or {})
-        self.baseline = baseline
-        self.record = record
-        self.zones = None if zones is None else dict(zones)
+    stage: "Stage"
+    models: tuple[str, ...]
+    calibration: Calibration
+    baseline: Baseline
+    record: "ValidationRecord"
+    policy: str = "budget"
+    quality: float = 0.98
+    confidence: float | None = None
+    when_nothing_fits: WhenNothingFits = "cheapest"
+    ood: OutOfDomain = "policy"
+    provenance: Provenance = field(default_factory=lambda: Provenance({}, {}))
+    model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
+    prices: Sequence[ModelPrice] = ()
+
+    def __post_init__(self) -> None:
+        self.models = tuple(self.models)
+        self.prices = tuple(self.prices) or tuple(ModelPrice(model) for model in self.models)
         self.by_strength = self._strength_order()
-        self.prices = tuple(prices) or tuple(ModelPrice(model) for model in self.models)
         if tuple(price.model for price in self.prices) != self.models:
             raise ConfigError(
                 f"prices are of {[price.model for price in self.prices]}, and the models are "
                 f"{list(self.models)}: one price per model is expected, in this order"
             )
-        for each in (stage, *([] if early_exit is None else [early_exit.stage])):
-            each.cost_model.set_prices(self.prices)
-        kind: type[Policy] = POLICIES.load(policy)
-        if kind.setting != calibration.setting:
+        self.stage.cost_model.set_prices(self.prices)
+        kind: type[Policy] = POLICIES.load(self.policy)
+        if kind.setting != self.calibration.setting:
             raise ConfigError(
-                f"policy {policy} moves along {kind.setting}, but its calibration is one of "
-                f"{calibration.setting}: give the two of one policy"
+                f"policy {self.policy} moves along {kind.setting}, but its calibration is one of "
+                f"{self.calibration.setting}: give the two of one policy"
             )
         check_names(self.model_facts, self.models, what="model_facts")
 
@@ -156,7 +134,7 @@ class RoutingPipeline:
             if ask.control not in policies:
                 policies[ask.control] = self.policy_for(ask.control)
         orders = self._orders(asks, [policies[ask.control] for ask in asks])
-        return decide_orders(orders, self.models, self.stage, self.early_exit, self.by_strength)
+        return decide_orders(orders, self.models, self.stage, self.by_strength)
 
     def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
         """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
@@ -191,8 +169,8 @@ class RoutingPipeline:
             replace(order, setting="spend_usd")
             for order in self._orders(asks, [(policy, pacer.spend_usd)] * len(asks))
         ]
-        stages, limits = (self.stage, self.early_exit), most_usd or [None] * len(asks)
-        return pace_orders(orders, self.models, *stages, pacer, limits, settled=settled)
+        limits = most_usd or [None] * len(asks)
+        return pace_orders(orders, self.models, self.stage, pacer, limits, settled=settled)
 
     def _orders(self, asks: Sequence[Ask], policies: Sequence[tuple[Policy, float]]) -> list[Order]:
         constraints: dict[Needs | None, dict[str, str]] = {None: {}}
@@ -252,9 +230,9 @@ class RoutingPipeline:
 
         queries: texts. images: a path or None per text; beside one a text may be empty. embeddings:
         (N, d) of queries that were encoded before, by the pipeline's encoder; they may be
-        memory-mapped, and any number of them is decided in blocks. No stage is left out then. Give
-        texts or embeddings: texts give a list of Decision, embeddings Choices; a query's choice is
-        the same, whichever way and beside whichever others it is decided.
+        memory-mapped, and any number of them is decided in blocks. Give texts or embeddings: texts
+        give a list of Decision, embeddings Choices; a query's choice is the same, whichever way and
+        beside whichever others it is decided.
         needs: a model that violates one is neither chosen nor a fallback, whatever the policy.
         Raises ConfigError for a control that makes no sense, for an excluded model that the
         pipeline does not have, and for images where the encoder reads none; DataError for a query
@@ -283,14 +261,9 @@ class RoutingPipeline:
             return None
         if self.ood != "strongest":
             raise ConfigError(f"ood is {self.ood!r}: expected policy or strongest")
-        if self.record is None or self.stage.familiar is None:
-            raise ConfigError(
-                'ood="strongest" needs validation queries and the centres of the training queries, '
-                "which pipelines keep since schema 8: train again"
-            )
         order = np.argsort(-self.record.performance.mean(axis=0), kind="stable")
-        first = None if self.baseline is None else self.models.index(self.baseline.strongest)
-        return order if first is None else np.append(first, order[order != first])
+        first = self.models.index(self.baseline.strongest)
+        return np.append(first, order[order != first])
 
     def _not_checked(self, needs: Needs | None, removed: Mapping[str, str]) -> dict[str, str]:
         if needs is None:
@@ -302,12 +275,12 @@ class RoutingPipeline:
         """The policy that a control means, and its setting's value."""
         if control.budget_usd is not None:
             policy = BudgetPolicy(control.budget_usd, when_nothing_fits=self.when_nothing_fits)
-            return self._in_zone(policy), control.budget_usd
+            return policy, control.budget_usd
         if control.lambda_ is not None:
-            return self._in_zone(UtilityPolicy(control.lambda_)), control.lambda_
+            return UtilityPolicy(control.lambda_), control.lambda_
         point = self.operating_point(control)
         kind: type[Policy] = POLICIES.load(self.policy)
-        return self._in_zone(kind.at(point.value, self.when_nothing_fits)), point.value
+        return kind.at(point.value, self.when_nothing_fits), point.value
 
     def operating_point(self, control: Control = NO_CONTROL) -> OperatingPoint:
         """That of a quality or a performance, with the confidence that it is promised with.
@@ -320,9 +293,6 @@ class RoutingPipeline:
         confidence = self.confidence if control.confidence is None else control.confidence
         return self.calibration.operating_point(quality, confidence, performance=performance)
 
-    def _in_zone(self, policy: Policy) -> Policy:
-        return policy if self.zones is None else InZone(policy, self.zones[policy.setting])
-
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.
 
@@ -332,12 +302,8 @@ class RoutingPipeline:
         from safetensors.numpy import save
 
         arrays = self.stage.arrays()
-        if self.early_exit is not None:
-            first = self.early_exit.stage.arrays()
-            arrays |= {f"early_exit.{name}": array for name, array in first.items()}
-        if self.record is not None:
-            kept = self.record.arrays()
-            arrays |= {f"validation.{name}": array for name, array in kept.items()}
+        kept = self.record.arrays()
+        arrays |= {f"validation.{name}": array for name, array in kept.items()}
         weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
         folder = make_folder(folder)
         with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
@@ -363,17 +329,15 @@ class RoutingPipeline:
                 for price in self.prices
             ],
             **self.stage.description(),
-            "early_exit": None if self.early_exit is None else self.early_exit.description(),
             "policy": {
                 "name": self.policy,
                 "quality": self.quality,
                 "confidence": self.confidence,
                 "when_nothing_fits": self.when_nothing_fits,
-                "zones": self.zones,
                 "ood": self.ood,
                 "calibration": asdict(self.calibration),
             },
-            "baseline": None if self.baseline is None else asdict(self.baseline),
+            "baseline": asdict(self.baseline),
             "data": dict(self.provenance.data),
             "split": dict(self.provenance.split),
             "test_metrics": dict(self.provenance.test_metrics),

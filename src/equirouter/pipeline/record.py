@@ -24,14 +24,13 @@ MOST_CELLS = 2**21
 class ValidationRecord:
     """What is known of validation queries, without their texts.
 
-    embeddings (V, d): by the pipeline's encoder; early (V, d'): by that of its cheap stage, None
-    where there is none. performance, cost_usd (V, K): the truth, costs as they were paid. tokens:
-    input and output (V, K) each, or None where they are not known. estimated (K,): True for a model
-    that joined later, whose outcomes are not known but estimated from other queries.
+    embeddings (V, d): by the pipeline's encoder. performance, cost_usd (V, K): the truth, costs as
+    they were paid. tokens: input and output (V, K) each, or None where they are not known.
+    estimated (K,): True for a model that joined later, whose outcomes are not known but estimated
+    from other queries.
     """
 
     embeddings: "Float32Array"
-    early: "Float32Array | None"
     performance: "FloatArray"
     cost_usd: "FloatArray"
     tokens: "tuple[FloatArray, FloatArray] | None"
@@ -40,9 +39,8 @@ class ValidationRecord:
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All of it by name; `restore` takes it back."""
         given, said = self.tokens or (None, None)
-        named = {
+        named: dict[str, NDArray[Any] | None] = {
             "embeddings": self.embeddings,
-            "early": self.early,
             "performance": self.performance,
             "cost_usd": self.cost_usd,
             "input_tokens": given,
@@ -52,22 +50,17 @@ class ValidationRecord:
         return {name: array for name, array in named.items() if array is not None}
 
     @classmethod
-    def restore(cls, arrays: "Mapping[str, NDArray[Any]]") -> Self | None:
-        """From what `arrays` gave; None from nothing. Raises PipelineError if it does not fit."""
-        if not arrays:
-            return None
+    def restore(cls, arrays: "Mapping[str, NDArray[Any]]") -> Self:
+        """From what `arrays` gave. Raises PipelineError if it does not fit."""
         try:
             record = cls(
                 arrays["embeddings"],
-                arrays.get("early"),
                 arrays["performance"],
                 arrays["cost_usd"],
                 (arrays["input_tokens"], arrays["output_tokens"])
                 if "input_tokens" in arrays
                 else None,
-                arrays["estimated"]
-                if "estimated" in arrays
-                else np.zeros(arrays["performance"].shape[1], dtype=bool),
+                arrays["estimated"],
             )
         except KeyError as error:
             raise PipelineError(f"the validation queries lack the array {error}") from error
@@ -76,15 +69,14 @@ class ValidationRecord:
         tables = {name: shape for name, shape in shapes.items() if name not in _OTHERS}
         if (
             any(shape != (n, k) for shape in tables.values())
-            or any(len(arrays[name]) != n for name in _ENCODED if name in arrays)
+            or len(record.embeddings) != n
             or record.estimated.shape != (k,)
         ):
             raise PipelineError(f"the arrays of the validation queries do not agree: {shapes}")
         return record
 
 
-_ENCODED = ("embeddings", "early")
-_OTHERS = (*_ENCODED, "estimated")
+_OTHERS = ("embeddings", "estimated")
 
 
 def kept_rows(n_queries: int, n_models: int) -> "IntArray":

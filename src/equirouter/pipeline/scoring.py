@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnxruntime import InferenceSession
 
-    from equirouter.routers.scale import Scale
+    from equirouter.routers.scale import LogisticScale
 
 __all__ = ["Scorer", "UseOfBlock", "decision_graph", "export_decision"]
 
@@ -46,7 +46,7 @@ def decision_graph(
     router: Router,
     cost_model: CostPredictor,
     *,
-    scale: "Scale | None" = None,
+    scale: "LogisticScale | None" = None,
     priced: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -86,7 +86,7 @@ def export_decision(
     *,
     models: Sequence[str],
     encoder_fingerprint: str,
-    scale: "Scale | None" = None,
+    scale: "LogisticScale | None" = None,
 ) -> bytes:
     """The decision as an ONNX file for other programs: see decision_graph for inputs and outputs.
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from equirouter.policy import Certainty, Policy
     from equirouter.routers.base import Router
     from equirouter.routers.familiar import Familiarity
-    from equirouter.routers.scale import Scale
+    from equirouter.routers.scale import LogisticScale
 
-__all__ = ["EarlyExit", "Stage"]
+__all__ = ["Stage"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +27,19 @@ class Stage:
     """An encoder, and the router and cost model that were fitted on its embeddings.
 
     router_name: as registered. scale: makes scores into calibrated estimates of performance, for a
-    policy that needs them; None (in pipelines of before schema 3) where they are taken as they
-    are. scorer: router and cost model made ready to run, once. certainty: how sure a choice is;
-    familiar: which queries are unlike the training queries; None in pipelines of before schema 8.
+    policy that needs them; None where they are taken as they are. scorer: router and cost model
+    made ready to run, once. certainty: how sure a choice is. familiar: which queries are unlike the
+    training queries.
     """
 
     encoder: "Encoder"
     router: "Router"
     router_name: str
     cost_model: "CostPredictor"
-    scale: "Scale | None"
+    scale: "LogisticScale | None"
     scorer: Scorer
-    certainty: "Certainty | None" = None
-    familiar: "Familiarity | None" = None
+    certainty: "Certainty"
+    familiar: "Familiarity"
 
     def encode(
         self, queries: Sequence[str], images: Sequence[str | None] | None = None
@@ -77,7 +77,7 @@ class Stage:
             "cost": self.cost_model.state(),
             "encoder": self.encoder.state(),
             "scorer": self.scorer.state(),
-            "familiar": {} if self.familiar is None else {"centres": self.familiar.centres},
+            "familiar": {"centres": self.familiar.centres},
         }
         return {
             f"{part}.{name}": array
@@ -104,27 +104,6 @@ class Stage:
                 "settings": self.cost_model.settings,
             },
             "scale": None if self.scale is None else asdict(self.scale),
-            "certainty": None if self.certainty is None else asdict(self.certainty),
-            "familiar_within": None if self.familiar is None else self.familiar.threshold,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class EarlyExit:
-    """A cheap stage that is asked first, and how sure it must be for the other to be spared.
-
-    thresholds: by the policy's setting, the least margin (Policy.margin) at which its decision
-    stands, None for never. share: by setting, the share of validation queries that it decided, over
-    all operating points.
-    """
-
-    stage: Stage
-    thresholds: Mapping[str, float | None]
-    share: Mapping[str, float]
-
-    def description(self) -> dict[str, Any]:
-        """What it is made of, as JSON can hold it."""
-        return self.stage.description() | {
-            "thresholds": dict(self.thresholds),
-            "share": dict(self.share),
+            "certainty": asdict(self.certainty),
+            "familiar_within": self.familiar.threshold,
         }

@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     PositiveInt,
     ValidationError,
 )
@@ -29,18 +28,14 @@ from equirouter.pipeline.pipeline import (
 )
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
-from equirouter.pipeline.stage import EarlyExit, Stage
+from equirouter.pipeline.stage import Stage
 from equirouter.policy import Baseline, Calibration, Certainty
 from equirouter.policy.constraints import ModelFacts
 from equirouter.routers import make_router
 from equirouter.routers.familiar import Familiarity
-from equirouter.routers.scale import LineScale, Scale
+from equirouter.routers.scale import LogisticScale
 
 __all__ = ["restore_pipeline", "stored_prices"]
-
-
-PRICED = 6
-"""The first schema with prices that change."""
 
 
 def _price(given: object) -> Price:
@@ -67,14 +62,12 @@ class _Facts(_Part):
 class _Model(_Part):
     name: str
     price: Annotated[Price, BeforeValidator(_price)] | None
-    # since schema 6; before, the price was that of the outcomes
-    trained_price: Annotated[Price, BeforeValidator(_price)] | None = None
-    input_cost_share: float | None = None
-    facts: _Facts | None = None  # since schema 4
+    trained_price: Annotated[Price, BeforeValidator(_price)] | None
+    input_cost_share: float | None
+    facts: _Facts | None
 
-    def model_price(self, schema: int) -> ModelPrice:
-        trained = self.price if schema < PRICED else self.trained_price
-        return ModelPrice(self.name, trained, self.price, self.input_cost_share)
+    def model_price(self) -> ModelPrice:
+        return ModelPrice(self.name, self.trained_price, self.price, self.input_cost_share)
 
 
 class _Encoder(_Part):
@@ -91,42 +84,34 @@ class _Router(_Part):
 
 
 class _CostModel(_Part):
-    predicts: Literal["cost_usd", "tokens"] = "cost_usd"  # since schema 6
+    predicts: Literal["cost_usd", "tokens"]
     settings: dict[str, Any]
 
 
 class _Policy(_Part):
     name: str
     quality: float
-    confidence: float | None  # null since schema 8: as sure as can be
+    confidence: float | None
     when_nothing_fits: Literal["cheapest", "refuse"]
-    ood: Literal["policy", "strongest"] = "policy"  # since schema 8
+    ood: Literal["policy", "strongest"]
     calibration: Calibration
-    zones: dict[str, NonNegativeFloat] | None = None  # since schema 7
-    scale: LineScale | None = None  # here in schema 1, beside the router since
 
 
 class _Stage(_Part):
     encoder: _Encoder
     router: _Router
     cost_model: _CostModel
-    scale: Scale | None = None
-    certainty: Certainty | None = None  # since schema 8
-    familiar_within: float | None = None  # since schema 8
-
-
-class _EarlyExit(_Stage):
-    thresholds: dict[str, float | None]
-    share: dict[str, float]
+    scale: LogisticScale | None
+    certainty: Certainty
+    familiar_within: float
 
 
 class _Description(_Stage):
     schema_: int = Field(alias="schema")
     package_version: str
     models: list[_Model]
-    early_exit: _EarlyExit | None = None
     policy: _Policy
-    baseline: Baseline | None = None  # since schema 5
+    baseline: Baseline
     data: dict[str, Any]
     split: dict[str, Any]
     test_metrics: dict[str, Any]
@@ -144,30 +129,21 @@ def restore_pipeline(
     """Read a folder that RoutingPipeline.save wrote: see RoutingPipeline.load."""
     description = _read_description(folder)
     arrays = _read_weights(folder, description.weights_sha256)
-    first = description.early_exit
     return RoutingPipeline(
-        stage=_stage(folder, description, arrays, encoder, weights, description.policy.scale),
-        early_exit=None
-        if first is None
-        else EarlyExit(
-            _stage(folder, first, _part(arrays, "early_exit."), None, weights),
-            first.thresholds,
-            first.share,
-        ),
-        models=[model.name for model in description.models],
+        stage=_stage(folder, description, arrays, encoder, weights),
+        models=tuple(model.name for model in description.models),
         calibration=description.policy.calibration,
         policy=description.policy.name,
         quality=description.policy.quality,
         confidence=description.policy.confidence,
         when_nothing_fits=description.policy.when_nothing_fits,
-        zones=description.policy.zones,
         ood=description.policy.ood,
         provenance=Provenance(description.data, description.split, description.test_metrics),
         model_facts={
             model.name: model.facts.facts() for model in description.models if model.facts
         },
         baseline=description.baseline,
-        prices=[model.model_price(description.schema_) for model in description.models],
+        prices=[model.model_price() for model in description.models],
         record=ValidationRecord.restore(_part(arrays, "validation.")),
     )
 
@@ -187,7 +163,6 @@ def _stage(
     arrays: dict[str, Any],
     encoder: Encoder | None,
     weights: str | Path | None,
-    scale: Scale | None = None,
 ) -> Stage:
     """One stage from what is said of it and from its arrays, named without the stage's prefix."""
     said = stage.encoder
@@ -209,10 +184,8 @@ def _stage(
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
     kind = next(kind for kind in kinds if kind.predicts == stage.cost_model.predicts)
     cost_model = kind(**stage.cost_model.settings)
-    within, familiar = stage.familiar_within, None
     try:
-        if within is not None:
-            familiar = Familiarity(arrays["familiar.centres"], within)
+        familiar = Familiarity(arrays["familiar.centres"], stage.familiar_within)
         router.restore(_part(arrays, "router."))
         cost_model.restore(_part(arrays, "cost."))
     except KeyError as error:
@@ -222,7 +195,7 @@ def _stage(
         router=router,
         router_name=stage.router.name,
         cost_model=cost_model,
-        scale=stage.scale or scale,
+        scale=stage.scale,
         scorer=Scorer.restore(_part(arrays, "scorer."), router, cost_model),
         certainty=stage.certainty,
         familiar=familiar,
@@ -242,10 +215,10 @@ def _read_description(folder: Path) -> _Description:
     content = _read(path, folder)
     try:
         version = _Version.model_validate_json(content)
-        if version.schema_ > SCHEMA:
+        if version.schema_ != SCHEMA:
             raise PipelineError(
                 f"{path}: written by equirouter {version.package_version} in format "
-                f"{version.schema_}, and this one reads up to {SCHEMA}: "
+                f"{version.schema_}, and this one reads format {SCHEMA}: "
                 f"pip install 'equirouter>={version.package_version}'"
             )
         return _Description.model_validate_json(content)

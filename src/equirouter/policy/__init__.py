@@ -6,8 +6,8 @@ models by value and cost, budget.py the paper's per-query budget, utility.py per
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
 operating point that keeps a stated share of the strongest's performance. dual.py is the price of
 money along a stream, pacer.py decides one by it at a mean spend per query, pacing.py measures that.
-zone.py takes the cheapest of what is nearly best. certainty.py says how sure a choice is.
-baseline.py is what a pipeline did when it was made, for those who watch it in service.
+certainty.py says how sure a choice is. baseline.py is what a pipeline did when it was made, for
+those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
@@ -28,7 +28,6 @@ from equirouter.policy.quality import (
     check_quality,
 )
 from equirouter.policy.utility import UtilityPolicy
-from equirouter.policy.zone import InZone
 
 __all__ = [
     "ABILITIES",
@@ -39,7 +38,6 @@ __all__ = [
     "Calibration",
     "Certainty",
     "Control",
-    "InZone",
     "ModelFacts",
     "Needs",
     "OperatingPoint",

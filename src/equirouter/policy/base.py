@@ -69,26 +69,6 @@ class Policy(ABC):
         """Whether a call of such a predicted cost is within the policy's limit, same shape."""
         return np.ones(np.shape(predicted_cost_usd), dtype=bool)
 
-    @abstractmethod
-    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
-        """What the policy maximises among the models that it may choose, (N, K)."""
-
-    def margin(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,
-        feasible: BoolArray | None = None,
-    ) -> FloatArray:
-        """How far the objective of the chosen model is above the next one's, (N,), 0 or more.
-
-        inf where there is no other choice.
-        """
-        order = self.rank(scores, predicted_cost_usd, feasible)[:, :2]
-        value = np.take_along_axis(self.objective(scores, predicted_cost_usd), order, axis=1)
-        if order.shape[1] < 2:
-            return np.full(len(order), np.inf)
-        return np.where(order[:, 1] == NOTHING_FITS, np.inf, value[:, 0] - value[:, 1])
-
     def path(
         self,
         scores: RealArray,  # noqa: ARG002  # a policy that can go through all its settings reads it

@@ -90,14 +90,6 @@ class BudgetPolicy(Policy):
             cheapest = allowed[stuck] & (costs == costs.min(axis=1, keepdims=True))
             chosen[stuck] = best_column(scores[stuck], costs, cheapest)
 
-    def objective(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,  # noqa: ARG002  # what fits, fits
-    ) -> FloatArray:
-        """The scores."""
-        return np.asarray(scores, dtype=np.float64)
-
     def points(
         self,
         scores: RealArray,  # noqa: ARG002  # budgets depend on costs alone

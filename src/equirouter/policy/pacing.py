@@ -49,25 +49,10 @@ class PacingPolicy(Policy):
         predicted_cost_usd: RealArray,
         feasible: BoolArray | None = None,
     ) -> IntArray:
-        """What a pacer gives for each row in turn; see Policy.rank."""
-        return self._ranked(scores, predicted_cost_usd, feasible)[0]
-
-    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
-        """Performance less the price of the moment times cost, where every model may answer."""
-        return self._ranked(scores, predicted_cost_usd, None)[1]
-
-    def margin(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,
-        feasible: BoolArray | None = None,
-    ) -> FloatArray:
-        """See Policy.margin; 0 where the next model would be better and is too dear for now."""
-        ranked, value = self._ranked(scores, predicted_cost_usd, feasible)
-        if ranked.shape[1] < 2:
-            return np.full(len(ranked), np.inf)
-        first, second = np.take_along_axis(value, ranked[:, :2], axis=1).T
-        return np.where(ranked[:, 1] == NOTHING_FITS, np.inf, np.maximum(first - second, 0.0))
+        """The order of a pacer for each row in turn; see Policy.rank."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        stream = _Stream(scores, cost_usd, allowed, np.array([self.spend_usd]), cost_usd)
+        return order_of(scores - stream.lambdas * cost_usd, cost_usd, allowed, stream.near)
 
     def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int = 100) -> FloatArray:
         """Evenly spaced targets from what the cheapest models cost on average to what the best do.
@@ -96,15 +81,6 @@ class PacingPolicy(Policy):
         """The same where each call's cost (N, K) becomes known before the next query."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, None)
         return _Stream(scores, cost_usd, allowed, np.asarray(points), paid_usd).chosen
-
-    def _ranked(
-        self, scores: RealArray, predicted_cost_usd: RealArray, feasible: BoolArray | None
-    ) -> tuple[IntArray, FloatArray]:
-        """Columns (N, K) in the order of a pacer, and each model's value at its price (N, K)."""
-        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        seen = _Stream(scores, cost_usd, allowed, np.array([self.spend_usd]), cost_usd)
-        value = np.asarray(scores - seen.lambdas * cost_usd, dtype=np.float64)
-        return order_of(value, cost_usd, allowed, seen.near), value
 
 
 class _Stream:

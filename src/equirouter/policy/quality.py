@@ -42,8 +42,8 @@ class Calibration:
     strongest_performance: float
     strongest_variance: float
     strongest_cost_usd: float
-    lowest: float = 0.0  # pipelines of before schema 3 do not say
-    highest: float = 1.0
+    lowest: float
+    highest: float
 
     def operating_point(
         self,

@@ -37,7 +37,7 @@ class UtilityPolicy(Policy):
     ) -> IntArray:
         """The column of the highest utility, ties to the cheaper; see Policy.choose."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        return best_column(self.objective(scores, cost_usd), cost_usd, allowed)
+        return best_column(self._utility(scores, cost_usd), cost_usd, allowed)
 
     def rank(
         self,
@@ -47,12 +47,11 @@ class UtilityPolicy(Policy):
     ) -> IntArray:
         """Columns by utility, ties to the cheaper; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        return columns_by_value(self.objective(scores, cost_usd), cost_usd, allowed)
+        return columns_by_value(self._utility(scores, cost_usd), cost_usd, allowed)
 
-    def objective(self, scores: RealArray, predicted_cost_usd: RealArray) -> FloatArray:
-        """Performance less lambda times cost."""
-        cost_usd = np.asarray(predicted_cost_usd, dtype=np.float64)
-        return np.asarray(scores, dtype=np.float64) - self.lambda_ * cost_usd
+    def _utility(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
+        value: FloatArray = scores.astype(np.float64) - self.lambda_ * cost_usd.astype(np.float64)
+        return value
 
     def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> Path:
         """Every lambda at which a decision changes, and what changes there."""

@@ -187,7 +187,6 @@ def caption(results: Results, *, mark: str | None = "*") -> str:
     return (
         f"{dataset['name']}: {dataset['n_queries']:,} queries, {dataset['n_models']} models; "
         f"{protocol['split']} split{shares}; seeds {seeds}; policy {protocol['policy']}"
-        f"{', with an indifference zone' if protocol.get('zone') else ''}; "
         f"{counted_queries(results)}. Intervals: 95 %. {marked}"
         f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
         f"{strongest_model(results)}'s cost, strongest calls are {where}."

@@ -1,7 +1,7 @@
 """Scores made into calibrated estimates of performance, by what they meant on validation data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from equirouter.errors import DataError
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["LineScale", "LogisticScale", "Scale", "fit_scale"]
+__all__ = ["LogisticScale", "fit_scale"]
 
 PRIOR_QUERIES = 10.0
 """A model's curve is shrunk as if so many further queries had shown the curve of all models."""
@@ -71,44 +71,6 @@ class LogisticScale:
         x = _add_centred(graph, scores) if self.centred else scores
         share = graph.op("Sigmoid", graph.op("Add", graph.op("Mul", x, slope), intercept))
         return graph.op("Add", graph.op("Mul", share, span), lowest)
-
-
-@dataclass(frozen=True)
-class LineScale:
-    """One straight line per model: what pipelines of before schema 3 have, and keep.
-
-    slope (K,), not negative, centre and level (K,): performance is level + slope * (score - mean
-    score of the query - centre), cut to [lowest, highest].
-    """
-
-    slope: tuple[float, ...]
-    centre: tuple[float, ...]
-    level: tuple[float, ...]
-    lowest: float
-    highest: float
-
-    def apply(self, scores: RealArray) -> FloatArray:
-        """Expected performance (N, K) for scores (N, K)."""
-        offset = _centred(scores) - np.asarray(self.centre)
-        estimate = np.asarray(self.level) + np.asarray(self.slope) * offset
-        return np.asarray(np.clip(estimate, self.lowest, self.highest))
-
-    def add_to_graph(self, graph: "OnnxGraph", scores: str) -> str:
-        """Add the nodes that compute what `apply` does: scores (N, K) -> performance (N, K)."""
-        slope = np.asarray(self.slope)
-        level = np.asarray(self.level) - slope * np.asarray(self.centre)
-        ends = (self.lowest, self.highest)
-        slopes, levels, lowest, highest = (
-            graph.const(f"scale.{name}", np.asarray(value, dtype=np.float32))
-            for name, value in zip(
-                ("slope", "level", "lowest", "highest"), (slope, level, *ends), strict=True
-            )
-        )
-        line = graph.op("Add", graph.op("Mul", _add_centred(graph, scores), slopes), levels)
-        return graph.op("Clip", line, lowest, highest)
-
-
-Scale: TypeAlias = LogisticScale | LineScale
 
 
 def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> LogisticScale:

@@ -1,4 +1,4 @@
-"""What a pipeline promises, and does when it is made: from the validation part of its stages."""
+"""The promises and the baseline of a pipeline, from the validation part of its stage."""
 
 from collections.abc import Sequence
 
@@ -19,36 +19,35 @@ from equirouter.policy import (
     share_curve,
 )
 from equirouter.policy.control import POLICIES_ASKED_FOR
-from equirouter.training.stages import Stages
+from equirouter.registry import POLICIES
+from equirouter.training.fitted import FittedStage
 
 __all__ = ["calibrated", "record_of"]
 
 
 def calibrated(
-    stages: Stages, policy: str, models: Sequence[str], strongest: int
+    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
 ) -> tuple[Calibration, Baseline, tuple[str, ...]]:
     """The operating points of a policy, what the pipeline does now, and notes on it.
 
     policy: the registered name of the one that a quality moves along. strongest: a column.
     Raises DataError where no share of the strongest model can be promised.
     """
-    rule = stages.rule(policy)
-    calibration = _calibration(stages, rule, strongest)
-    baseline, notes = _baseline(stages, policy, models, strongest)
-    return calibration, baseline, (*stages.full.costs.notes, *notes)
+    calibration = _calibration(fitted, POLICIES.load(policy)(), strongest)
+    baseline, notes = _baseline(fitted, policy, models, strongest)
+    return calibration, baseline, (*fitted.costs.notes, *notes)
 
 
-def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
+def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
     """What the pipeline keeps of its validation part, to be calibrated again: see the class.
 
     tokens: of all queries of the table, (N, K) each, where they are known.
     """
-    part = stages.full.part("validation")
+    part = fitted.part("validation")
     kept = kept_rows(*part.performance.shape)
     rows = part.rows[kept]
     return ValidationRecord(
         embeddings=part.embeddings[kept],
-        early=None if stages.cheap is None else stages.cheap.part("validation").embeddings[kept],
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
         tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
@@ -56,9 +55,9 @@ def record_of(stages: Stages, tokens: Tokens | None) -> ValidationRecord:
     )
 
 
-def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
+def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
     """What each operating point did on the validation part, in shares of the strongest model."""
-    part = stages.full.part("validation")
+    part = fitted.part("validation")
     performance, cost_usd = (
         float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
     )
@@ -74,7 +73,7 @@ def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
             "queries, so no other model can save money at a share of its performance; give what "
             "its calls cost in cost_usd, or leave it out"
         )
-    chosen, points = stages.choices(rule, "validation")
+    chosen, points = fitted.choices(rule, "validation")
     return calibrate(
         chosen,
         points,
@@ -86,16 +85,16 @@ def _calibration(stages: Stages, rule: Policy, strongest: int) -> Calibration:
 
 
 def _baseline(
-    stages: Stages, policy: str, models: Sequence[str], strongest: int
+    fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
 ) -> tuple[Baseline, tuple[str, ...]]:
     """What the pipeline does now, at every setting that a call may name; and notes on it."""
     shares: dict[str, ShareCurve] = {}
     for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
-        rule = stages.rule(name)
-        chosen, points = stages.choices(rule, "validation")
+        rule: Policy = POLICIES.load(name)()
+        chosen, points = fitted.choices(rule, "validation")
         shares[rule.setting] = share_curve(chosen, points, strongest)
-    probes, notes = _probes(stages.full.stage)
-    n_queries = len(stages.full.part("validation").rows)
+    probes, notes = _probes(fitted.stage)
+    n_queries = len(fitted.part("validation").rows)
     return Baseline(models[strongest], n_queries, shares, probes), notes
 
 

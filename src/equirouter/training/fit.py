@@ -1,7 +1,6 @@
 """From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,8 +24,8 @@ from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.described import description_notes
+from equirouter.training.fitted import FittedStage, fit_stage
 from equirouter.training.protocol import Part, embedded, stream
-from equirouter.training.stages import Stages, fit_stage, join_stages
 
 __all__ = ["fit_pipeline"]
 
@@ -40,12 +39,10 @@ def fit_pipeline(
     quality: float = 0.98,
     confidence: float | None = None,
     when_nothing_fits: WhenNothingFits = "cheapest",
-    zone: bool = False,
     ood: OutOfDomain = "policy",
     split: Literal["in-domain", "ood"] = "in-domain",
     seed: int = 42,
     resamples: int = 1000,
-    early_exit: Encoder | None = None,
     embeddings: Float32Array | None = None,
     model_facts: Mapping[str, ModelFacts] | None = None,
     cache: EmbeddingCache | None = None,
@@ -56,27 +53,24 @@ def fit_pipeline(
 
     router: a spec for make_router. policy: a registered name, what a quality moves along; None is
     "utility" where the scores estimate performance, else "budget". quality: for calls that name
-    none. confidence: see Calibration. zone: see zone_width. early_exit: a cheaper encoder that is
-    asked first. embeddings: of encoder. ood, model_facts: see RoutingPipeline. Errors: of
-    make_router, split_outcomes and Calibration.operating_point.
+    none. confidence: see Calibration. embeddings (N, d): of the table's queries by encoder; made
+    here when not given. ood, model_facts: see RoutingPipeline. Errors: of make_router,
+    split_outcomes and Calibration.operating_point.
     """
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
-    read = partial(embedded, outcomes=outcomes, split=parts, cache=cache, progress=progress)
-    encoded = [(encoder, read(encoder) if embeddings is None else embeddings)]
-    encoded += [] if early_exit is None else [(early_exit, read(early_exit))]
+    if embeddings is None:
+        embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1)
-    fit = partial(fit_stage, outcomes, split=parts, router=router, device=device, cache=cache)
-    stages = join_stages([fit(*each) for each in encoded], kind, zone=zone)
+    fitted = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
     best = outcomes.take(parts.train).strongest
-    calibration, baseline, notes = calibrated(stages, kind, outcomes.models, best)
-    kept = _kept(stages, kind, calibration.operating_point(quality, confidence).value, best)
-    tested = _tested(stages, kind, outcomes.models, resamples, seed) | {"at_quality": kept}
+    calibration, baseline, notes = calibrated(fitted, kind, outcomes.models, best)
+    kept = _kept(fitted, kind, calibration.operating_point(quality, confidence).value, best)
+    tested = _tested(fitted, kind, outcomes.models, resamples, seed) | {"at_quality": kept}
     progress("fit", 1, 1)
     return RoutingPipeline(
-        stage=stages.full.stage,
-        early_exit=stages.early_exit,
+        stage=fitted.stage,
         models=outcomes.models,
         calibration=calibration,
         policy=kind,
@@ -85,11 +79,10 @@ def fit_pipeline(
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         provenance=_provenance(outcomes, parts, tested, router, notes),
-        model_facts=model_facts,
+        model_facts=model_facts or {},
         baseline=baseline,
-        prices=stages.full.costs.prices,
-        record=record_of(stages, outcomes.tokens),
-        zones=stages.zones,
+        prices=fitted.costs.prices,
+        record=record_of(fitted, outcomes.tokens),
     )
 
 
@@ -122,25 +115,25 @@ def _policy(router: Router, spec: str, policy: str | None) -> str:
 
 
 def _tested(
-    stages: Stages, policy: str, models: Sequence[str], resamples: int, seed: int
+    fitted: FittedStage, policy: str, models: Sequence[str], resamples: int, seed: int
 ) -> dict[str, Any]:
-    rule = stages.rule(policy)
-    chosen, _ = stages.choices(rule, "test")
-    part = stages.full.part("test")
+    rule: Policy = POLICIES.load(policy)()
+    chosen, _ = fitted.choices(rule, "test")
+    part = fitted.part("test")
     measured = measure(
         chosen,
         part.performance,
         part.cost_usd,
-        path=stages.path(rule, "test"),
+        path=fitted.path(rule, "test"),
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
     return metric_entries([measured], models)
 
 
-def _kept(stages: Stages, policy: str, point: float, strongest: int) -> dict[str, Any]:
-    chosen = stages.choices_at(stages.rule(policy), "test", np.array([point]))[:, 0]
-    return at_quality(chosen, stages.full.part("test"), strongest)
+def _kept(fitted: FittedStage, policy: str, point: float, strongest: int) -> dict[str, Any]:
+    chosen = fitted.choices_at(POLICIES.load(policy)(), "test", np.array([point]))[:, 0]
+    return at_quality(chosen, fitted.part("test"), strongest)
 
 
 def at_quality(chosen: IntArray, part: Part, strongest: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.model_price import counted, input_share, price_that_explains
 from equirouter.cost.price_table import shipped_prices
@@ -17,15 +17,11 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.stage import Stage
 from equirouter.progress import Progress, silent
-from equirouter.routers import Router
 from equirouter.routers.joining import LEAST_LABELS, Labelled
-from equirouter.routers.scale import LogisticScale
 from equirouter.training.pool import (
     Pool,
     at_prices,
     calibrated_again,
-    kept_record,
-    stages_of,
     strongest_of,
 )
 
@@ -65,9 +61,9 @@ def with_model(
     quality: the target for calls that name none, where another one is wanted.
     Raises ConfigError for a model that is there already or that the table does not have, for a
     router that cannot take one in, and where no price can be said but is needed; DataError for too
-    few outcomes; PipelineError without validation queries; MissingExtraError without onnx.
+    few outcomes; MissingExtraError without onnx.
     """
-    record = kept_record(pipeline)
+    record = pipeline.record
     if model in pipeline.models:
         raise ConfigError(
             f"the pipeline has {model!r} already; take it out first (models remove), or name "
@@ -76,31 +72,24 @@ def with_model(
     table = _labelled(outcomes, model, record, tokens=_learns_tokens(pipeline))
     own = _price(table, model, price, tokens=_learns_tokens(pipeline))
     prices = (*pipeline.prices, own)
-    stages, estimates, follows = [], [], []
-    for stage, unlabelled in zip(stages_of(pipeline), _seen(record), strict=False):
-        images = table.images if stage.encoder.accepts_images else None
-        seen = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
-        router, weights, estimate = _router(stage, seen, table.performance[:, 0], unlabelled)
-        cost_model = stage.cost_model.with_added(seen, _amounts(stage.cost_model, table))
-        stages.append(at_prices(stage, prices, router, cost_model))
-        estimates.append(estimate)
-        follows.append(weights)
-    after = _with_column(record, stages[0], estimates[0])
-    pool = Pool(prices, after, _strongest(pipeline, record, after))
+    stage = pipeline.stage
+    images = table.images if stage.encoder.accepts_images else None
+    embeddings = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
+    labelled = Labelled(embeddings, table.performance[:, 0], record.embeddings, stage.scale)
+    router, learned, estimates = stage.router.with_added(labelled)
+    cost_model = stage.cost_model.with_added(embeddings, _amounts(stage.cost_model, table))
+    grown = at_prices(stage, prices, router, cost_model)
+    after = _with_column(record, grown, estimates)
+    pool = Pool(prices, after, _strongest(pipeline, after))
     note = f"added {model} from {table.n_queries} labelled queries; its outcomes on the validation "
     note += "queries are estimates"
-    made = calibrated_again(pipeline, stages, pool, quality=quality, note=note)
-    shares = zip(pipeline.models, np.maximum(follows[0], 0.0).tolist(), strict=True)
+    made = calibrated_again(pipeline, grown, pool, quality=quality, note=note)
+    shares = zip(pipeline.models, np.maximum(learned.weights, 0.0).tolist(), strict=True)
     return Joined(made, table.n_queries, float(after.performance[:, -1].mean()), dict(shares))
 
 
 def _learns_tokens(pipeline: RoutingPipeline) -> bool:
     return pipeline.stage.cost_model.predicts == "tokens"
-
-
-def _seen(record: ValidationRecord) -> list[Float32Array]:
-    """The validation queries as the stages see them."""
-    return [each for each in (record.embeddings, record.early) if each is not None]
 
 
 def _labelled(
@@ -124,7 +113,7 @@ def _labelled(
     if known.sum() < LEAST_LABELS:
         raise DataError(
             f"{outcomes.name}: {int(known.sum())} queries have the whole outcome of {model!r}; at "
-            f"least {LEAST_LABELS} are needed, and 50 are a good start (models plan)"
+            f"least {LEAST_LABELS} are needed, and 50 are a good start"
         )
     table = table.take(known)
     low, high = float(record.performance.min()), float(record.performance.max())
@@ -158,15 +147,6 @@ def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) ->
     return ModelPrice(model, price, price)
 
 
-def _router(
-    stage: Stage, seen: Float32Array, labels: FloatArray, unlabelled: Float32Array
-) -> tuple[Router, FloatArray, FloatArray]:
-    scale = stage.scale if isinstance(stage.scale, LogisticScale) else None
-    labelled = Labelled(seen, labels, unlabelled, scale)
-    router, found, estimates = stage.router.with_added(labelled)
-    return router, found.weights, estimates
-
-
 def _amounts(cost_model: CostPredictor, table: Outcomes) -> FloatArray:
     """What the cost model learns of the labelled calls, (n, per_model)."""
     if cost_model.predicts == "cost_usd" or table.tokens is None:
@@ -198,8 +178,8 @@ def _with_column(
     )
 
 
-def _strongest(pipeline: RoutingPipeline, before: ValidationRecord, after: ValidationRecord) -> int:
+def _strongest(pipeline: RoutingPipeline, after: ValidationRecord) -> int:
     """The column of the strongest model: the one that was, or the new one if it is above."""
-    best, new = strongest_of(pipeline, before), after.performance.shape[1] - 1
+    best, new = strongest_of(pipeline), after.performance.shape[1] - 1
     mean: Sequence[float] = after.performance.mean(axis=0).tolist()
     return new if mean[new] > mean[best] else best

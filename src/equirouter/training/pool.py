@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.fit import FittedCosts
 from equirouter.cost.price_table import price_to
 from equirouter.cost.prices import Price, costs_usd
-from equirouter.errors import ConfigError, PipelineError
+from equirouter.errors import ConfigError
 from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
@@ -20,8 +20,8 @@ from equirouter.pipeline.stage import Stage
 from equirouter.policy.constraints import ModelFacts
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
+from equirouter.training.fitted import FittedStage, certainty_of
 from equirouter.training.protocol import Part, calibration_for, cross_fitted
-from equirouter.training.stages import FittedStage, certainty_of, join_stages
 
 __all__ = [
     "Pool",
@@ -31,10 +31,8 @@ __all__ = [
     "cost_factor",
     "costs_now",
     "described_models",
-    "kept_record",
     "model_column",
     "repriced",
-    "stages_of",
     "strongest_of",
     "without",
 ]
@@ -66,23 +64,23 @@ def repriced(
     pipeline learned from, where that is not known. quality: the target for calls that name none,
     where another one is wanted.
     Raises ConfigError for a model that the pipeline does not have, where a price does not say what
-    calls cost (ModelPrice.factor), and where the quality cannot be promised any more; PipelineError
-    without validation queries.
+    calls cost (ModelPrice.factor), and where the quality cannot be promised any more.
     """
-    record = kept_record(pipeline)
     found = list(pipeline.prices)
     for name, price in {**dict.fromkeys(was or {}), **prices}.items():
         column = model_column(pipeline, name)
         trained = (was or {}).get(name, found[column].trained)
         now = found[column].now if price is None else price
         found[column] = replace(found[column], trained=trained, now=now)
-    pool = Pool(tuple(found), record, strongest_of(pipeline, record))
-    stages = [
-        at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
-        for stage in stages_of(pipeline)
-    ]
+    pool = Pool(tuple(found), pipeline.record, strongest_of(pipeline))
+    stage = pipeline.stage
+    changed = at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
     return calibrated_again(
-        pipeline, stages, pool, quality=quality, note=f"prices changed: {', '.join(sorted(prices))}"
+        pipeline,
+        changed,
+        pool,
+        quality=quality,
+        note=f"prices changed: {', '.join(sorted(prices))}",
     )
 
 
@@ -93,61 +91,48 @@ def without(
 
     Raises ConfigError for a model that it does not have, for a router that cannot go on without one
     (Router.with_models), for the last two models, and where the quality cannot be promised any
-    more; PipelineError without validation queries; MissingExtraError without onnx.
+    more; MissingExtraError without onnx.
     """
-    record = kept_record(pipeline)
+    record = pipeline.record
     out = model_column(pipeline, model)
     if len(pipeline.models) == 2:
         raise ConfigError(f"without {model!r} there is one model left, and nothing to decide")
     columns = np.delete(np.arange(len(pipeline.models)), out)
     left = ValidationRecord(
         record.embeddings,
-        record.early,
         record.performance[:, columns],
         record.cost_usd[:, columns],
         None if record.tokens is None else _at(record.tokens, columns),
         record.estimated[columns],
     )
-    before = strongest_of(pipeline, record)
+    before = strongest_of(pipeline)
     strongest = int(np.flatnonzero(columns == before)[0]) if before != out else best_of(left)
     prices = tuple(pipeline.prices[column] for column in columns.tolist())
     pool = Pool(prices, left, strongest)
-    stages = [
-        at_prices(
-            stage,
-            prices,
-            stage.router.with_models(columns),
-            stage.cost_model.with_models(columns),
-        )
-        for stage in stages_of(pipeline)
-    ]
-    return calibrated_again(pipeline, stages, pool, quality=quality, note=f"without {model}")
+    stage = pipeline.stage
+    router, cost_model = stage.router.with_models(columns), stage.cost_model.with_models(columns)
+    changed = at_prices(stage, prices, router, cost_model)
+    return calibrated_again(pipeline, changed, pool, quality=quality, note=f"without {model}")
 
 
 def calibrated_again(
     pipeline: RoutingPipeline,
-    stages: Sequence[Stage],
+    stage: Stage,
     pool: Pool,
     *,
     quality: float | None,
     note: str,
 ) -> RoutingPipeline:
-    """A pipeline of these stages (the full one, and a cheap one if there is one) for a pool.
+    """A pipeline of this stage for a pool.
 
-    Scales, thresholds, operating points and baseline are found anew on the validation queries. What
+    Scale, operating points and baseline are found anew on the validation queries. What
     was measured on the test part was measured before, so it is left out. note: what has changed, to
     be kept.
     """
     seed = int(pipeline.provenance.split.get("seed", 0))
-    seen = (pool.record.embeddings, pool.record.early)
-    fitted = [
-        _fitted(stage, pool, embeddings, seed)
-        for stage, embeddings in zip(stages, seen, strict=False)
-        if embeddings is not None
-    ]
-    joined = join_stages(fitted, pipeline.policy, zone=pipeline.zones is not None)
+    fitted = _fitted(stage, pool, seed)
     models = tuple(price.model for price in pool.prices)
-    calibration, baseline, notes = calibrated(joined, pipeline.policy, models, pool.strongest)
+    calibration, baseline, notes = calibrated(fitted, pipeline.policy, models, pool.strongest)
     target = pipeline.quality if quality is None else quality
     try:
         calibration.operating_point(target, pipeline.confidence)
@@ -160,8 +145,7 @@ def calibrated_again(
         model: known for model, known in pipeline.model_facts.items() if model in models
     }
     return RoutingPipeline(
-        stage=joined.full.stage,
-        early_exit=joined.early_exit,
+        stage=fitted.stage,
         models=models,
         calibration=calibration,
         policy=pipeline.policy,
@@ -174,47 +158,42 @@ def calibrated_again(
         baseline=baseline,
         prices=pool.prices,
         record=pool.record,
-        zones=joined.zones,
     )
 
 
 def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
     """What is known of each model, as JSON can hold it.
 
-    performance and cost_usd: means on the validation queries, costs at the prices of now, None
-    without them; estimated: whether they are (ValidationRecord). strongest, cheapest: by these.
-    price, trained_price: see ModelPrice.
+    performance and cost_usd: means on the validation queries, costs at the prices of now;
+    estimated: whether they are (ValidationRecord). strongest, cheapest: by these. price,
+    trained_price: see ModelPrice.
     """
     record = pipeline.record
-    costs = None if record is None else costs_now(record, pipeline.prices).mean(axis=0)
-    strongest = None if record is None else strongest_of(pipeline, record)
-    rows = []
-    for column, price in enumerate(pipeline.prices):
-        rows.append(
-            {
-                "model": price.model,
-                "performance": None
-                if record is None
-                else float(record.performance[:, column].mean()),
-                "cost_usd": None if costs is None else float(costs[column]),
-                "estimated": record is not None and bool(record.estimated[column]),
-                "strongest": column == strongest,
-                "cheapest": costs is not None and column == int(costs.argmin()),
-                "price": None if price.now is None else price_to(price.now),
-                "trained_price": None if price.trained is None else price_to(price.trained),
-                "input_cost_share": price.input_share,
-            }
-        )
-    return rows
+    costs = costs_now(record, pipeline.prices).mean(axis=0)
+    strongest, cheapest = strongest_of(pipeline), int(costs.argmin())
+    return [
+        {
+            "model": price.model,
+            "performance": float(record.performance[:, column].mean()),
+            "cost_usd": float(costs[column]),
+            "estimated": bool(record.estimated[column]),
+            "strongest": column == strongest,
+            "cheapest": column == cheapest,
+            "price": None if price.now is None else price_to(price.now),
+            "trained_price": None if price.trained is None else price_to(price.trained),
+            "input_cost_share": price.input_share,
+        }
+        for column, price in enumerate(pipeline.prices)
+    ]
 
 
 def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, float]:
     """What a model's calls cost now, as a share of what they cost in training; from, to.
 
     On the validation queries where tokens are known, and exact then; else ModelPrice.factor and its
-    range. Raises ConfigError and PipelineError as `repriced`.
+    range. Raises ConfigError as `repriced`.
     """
-    column, record = model_column(pipeline, model), kept_record(pipeline)
+    column, record = model_column(pipeline, model), pipeline.record
     price = pipeline.prices[column]
     if record.tokens is None:
         return (price.factor(), *price.factor_range())
@@ -265,8 +244,9 @@ def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatAr
     return found
 
 
-def _fitted(stage: Stage, pool: Pool, embeddings: Float32Array, seed: int) -> FittedStage:
+def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
     """The stage on the validation queries, with its scale found anew."""
+    embeddings = pool.record.embeddings
     n = len(embeddings)
     nothing = np.zeros((n, 0), dtype=np.float32)
     part = Part(
@@ -301,26 +281,8 @@ def at_prices(
     return replace(stage, router=router, cost_model=cost_model, scorer=scorer)
 
 
-def stages_of(pipeline: RoutingPipeline) -> list[Stage]:
-    """The full stage, and the cheap one if there is one."""
-    first = pipeline.early_exit
-    return [pipeline.stage, *([] if first is None else [first.stage])]
-
-
-def kept_record(pipeline: RoutingPipeline) -> ValidationRecord:
-    """The validation queries of a pipeline. Raises PipelineError where it keeps none."""
-    if pipeline.record is None:
-        raise PipelineError(
-            "the pipeline keeps no validation queries, so its operating points cannot be found "
-            "anew after a change (it was saved before they were kept): train it again"
-        )
-    return pipeline.record
-
-
-def strongest_of(pipeline: RoutingPipeline, record: ValidationRecord) -> int:
+def strongest_of(pipeline: RoutingPipeline) -> int:
     """The column of the model that a quality is a share of."""
-    if pipeline.baseline is None:
-        return best_of(record)
     return model_column(pipeline, pipeline.baseline.strongest)
 
 

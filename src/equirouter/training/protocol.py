@@ -22,7 +22,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.routers.base import DescriptionRouter, Router, Validation
-from equirouter.routers.scale import LogisticScale, Scale, fit_scale
+from equirouter.routers.scale import LogisticScale, fit_scale
 
 __all__ = [
     "Part",
@@ -236,7 +236,7 @@ def cross_fitted(router: Router, validation: Part, seed: int) -> FloatArray:
     return found
 
 
-def scores_of(router: Router, part: Part, scale: Scale | None) -> FloatArray:
+def scores_of(router: Router, part: Part, scale: LogisticScale | None) -> FloatArray:
     """The scores (n, K) that the policy sees."""
     scores = router.predict(part.inputs(router)).astype(np.float64)
     return scores if scale is None else scale.apply(scores)

@@ -274,13 +274,12 @@ def test_the_strongest_of_those_served_is_found_and_said(
     settings = PipelineSettings(path=folder, ignored_models=frozenset({"large"}))
     one = Decider(settings, ["small", "middle"], CountedMetrics())
     assert one.loaded.strongest == "middle"
-    assert "says large, which is not served" in caplog.text
+    assert "strongest model, large, is not served" in caplog.text
 
 
 def test_the_expected_share_is_that_of_calibration(folder: Path) -> None:
     loaded = decider(folder).loaded
     baseline = loaded.pipeline.baseline
-    assert baseline is not None
     curve = baseline.strongest_share["lambda"]
     assert loaded.expected_share("lambda", curve.points[0]) == curve.share[0]
     assert loaded.expected_share("no such setting", 1.0) is None

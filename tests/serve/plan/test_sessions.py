@@ -131,6 +131,8 @@ def decision(setting: str = "lambda", value: float = 10.0, **numbers: tuple[floa
         fallbacks=tuple(rest),
         scores={name: score for name, (score, _) in numbers.items()},
         predicted_costs_usd={name: cost for name, (_, cost) in numbers.items()},
+        confidence=0.5,
+        far=False,
     )
 
 

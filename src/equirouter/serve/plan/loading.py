@@ -52,10 +52,7 @@ class LoadedPipeline:
 
     def expected_share(self, setting: str, value: float) -> float | None:
         """How often calibration saw the strongest model chosen there, None if that is not known."""
-        baseline = self.pipeline.baseline
-        if baseline is None or not self.is_whole:
-            return None
-        return baseline.expected_share(setting, value)
+        return self.pipeline.baseline.expected_share(setting, value) if self.is_whole else None
 
 
 def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str]) -> LoadedPipeline:
@@ -113,16 +110,15 @@ def try_out(pipeline: RoutingPipeline, path: Path) -> "Float32Array":
         )
     alone = [pipeline.stage.scorer(pipeline.stage.encode([query]))[0] for query in PROBES]
     _compare(scores, np.concatenate(alone), SAME, f"{path}: self-test: scores alone and in a batch")
-    baseline = pipeline.baseline
-    if baseline is not None and baseline.probes:
-        queries = [probe.query for probe in baseline.probes]
-        found, paid = pipeline.stage.scorer(pipeline.stage.encode(queries))
-        said = np.array([probe.scores for probe in baseline.probes])
-        cost = np.array([probe.predicted_cost_usd for probe in baseline.probes])
+    probes = pipeline.baseline.probes
+    if probes:
+        found, paid = pipeline.stage.scorer(pipeline.stage.encode([p.query for p in probes]))
+        said = np.array([probe.scores for probe in probes])
+        cost = np.array([probe.predicted_cost_usd for probe in probes])
         what = f"{path}: self-test: of the stored probes, "
         _compare(said, found, AS_WHEN_MADE, f"{what}scores now and when it was made")
         _compare(cost, paid, AS_WHEN_MADE, f"{what}predicted costs now and when it was made")
-    pipeline.decide_many(list(PROBES))  # with the early exit, at the default operating point
+    pipeline.decide_many(list(PROBES))  # at the default operating point
     return scores
 
 
@@ -163,17 +159,16 @@ def _strongest(
     pipeline: RoutingPipeline, served: list[str], scores: "Float32Array", path: Path
 ) -> str:
     """The strongest model that is served."""
-    baseline = pipeline.baseline
-    if baseline is not None and baseline.strongest in served:
-        return baseline.strongest
+    strongest = pipeline.baseline.strongest
+    if strongest in served:
+        return strongest
     mean = scores.mean(axis=0)
     found = max(served, key=lambda name: float(mean[pipeline.models.index(name)]))
-    why = "says none" if baseline is None else f"says {baseline.strongest}, which is not served"
     _LOG.warning(
-        "%s: as the strongest model it %s; %s has the highest mean score on the probes and is "
-        "taken for it",
+        "%s: its strongest model, %s, is not served; %s has the highest mean score on the probes "
+        "and is taken for it",
         path,
-        why,
+        strongest,
         found,
     )
     return found

@@ -1,0 +1,122 @@
+"""A stage of a pipeline, fitted on one split, and its choices on the parts held out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.cost.fit import FittedCosts
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
+from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.stage import Stage
+from equirouter.policy import Certainty, Path, Policy, UtilityPolicy, fit_certainty
+from equirouter.routers import make_router
+from equirouter.routers.familiar import fit_familiarity
+from equirouter.training.described import embedded_descriptions
+from equirouter.training.protocol import (
+    Part,
+    calibration_for,
+    cross_fitted,
+    fit_timed,
+    prepare,
+    scores_of,
+    stream,
+)
+
+__all__ = ["FittedStage", "certainty_of", "fit_stage"]
+
+N_POINTS = 100
+
+PartName = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedStage:
+    """A stage, and the queries that were held out of its training, as its encoder shows them.
+
+    parts: of the split; a pipeline that was loaded has no test part. costs: the cost model and
+    what it says of prices. held_out (V, K): estimates of performance on the validation part, see
+    cross_fitted.
+    """
+
+    stage: Stage
+    parts: Mapping[PartName, Part]
+    costs: FittedCosts
+    held_out: FloatArray
+
+    def part(self, name: PartName) -> Part:
+        """One part of the split."""
+        return self.parts[name]
+
+    def scores(self, rule: Policy, part: Part) -> FloatArray:
+        """The scores (n, K) that the policy sees; of validation queries as if they were new."""
+        if rule.needs == "ranking":
+            return scores_of(self.stage.router, part, None)
+        if part is self.parts["validation"]:
+            return self.held_out
+        return scores_of(self.stage.router, part, self.stage.scale)
+
+    def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
+        """The choices (n, T) on a part along a sweep, and its operating points (T,)."""
+        part = self.part(name)
+        points = rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
+        return self.choices_at(rule, name, points), points
+
+    def choices_at(self, rule: Policy, name: PartName, points: FloatArray) -> IntArray:
+        """The choices (n, T) on a part at the operating points (T,)."""
+        part = self.part(name)
+        return rule.sweep(self.scores(rule, part), part.predicted_cost_usd, points)
+
+    def path(self, rule: Policy, name: PartName) -> Path | None:
+        """Every change of a decision on a part."""
+        part = self.part(name)
+        return rule.path(self.scores(rule, part), part.predicted_cost_usd)
+
+
+def fit_stage(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    embeddings: Float32Array,
+    split: Split,
+    router: str,
+    *,
+    device: str,
+    cache: EmbeddingCache | None = None,
+) -> FittedStage:
+    """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d).
+
+    cache: for the embeddings of the models' descriptions, where the router reads them.
+    """
+    made = make_router(router)
+    if hasattr(made, "device"):
+        made.device = device
+    descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
+    prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
+    fit_timed(made, prepared, name=router, seed=split.seed)
+    parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
+    held_out = cross_fitted(made, prepared.validation, split.seed)
+    train, seen = prepared.train.embeddings, prepared.validation.embeddings
+    stage = Stage(
+        encoder=encoder,
+        router=made,
+        router_name=router.partition(":")[0],
+        cost_model=prepared.cost_model,
+        scale=calibration_for(made, prepared.validation),
+        scorer=Scorer.of(made, prepared.cost_model),
+        certainty=certainty_of(held_out, prepared.validation),
+        familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
+    )
+    return FittedStage(stage, parts, prepared.costs, held_out)
+
+
+def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
+    """How sure a stage's choices are, learned along lambda.
+
+    held_out (V, K): estimates of performance on the validation part, see cross_fitted.
+    """
+    rule, costs = UtilityPolicy(), validation.predicted_cost_usd
+    chosen = rule.sweep(held_out, costs, rule.points(held_out, costs, N_POINTS))
+    return fit_certainty(held_out, chosen, validation.performance)
