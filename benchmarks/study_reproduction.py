@@ -17,7 +17,6 @@ over the seeds that reach it. A difference is from the first row of its table, s
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,8 @@ from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.evaluation.benchmark import run_benchmark
+from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.results import RouterResults
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 WINDOWS = ("head", "tail", "head+tail")
@@ -49,18 +50,22 @@ METRICS = ("nAUC", "P_s", "RCI", "cost at 98 %", "RCI at 98 %", "cost at 95 %", 
 ANCHORS = ("random", "strongest", "task")
 
 
-def values_of(entry: Mapping[str, Any]) -> dict[str, list[float]]:
+def values_of(router: RouterResults) -> dict[str, list[float]]:
     """Metric -> one value per seed; NaN where an RCI has no operating point to be read at."""
-    costs, rcis = entry["cost_at_quality"]["per_seed"], entry["rci_at_quality"]["per_seed"]
-    columns = {
-        "nAUC": entry["nauc"]["per_seed"],
-        "P_s": entry["peak_score"]["per_seed"],
-        "RCI": entry["rci"]["per_seed"],
+    values = {
+        "nAUC": per_seed(router.nauc, np.nan),
+        "P_s": per_seed(router.peak_score, np.nan),
+        "RCI": per_seed(router.rci, np.nan),
     }
-    for quality, name in (("0.98", "98 %"), ("0.95", "95 %")):
-        columns[f"cost at {name}"] = [1.0 if c[quality] is None else c[quality] for c in costs]
-        columns[f"RCI at {name}"] = [np.nan if r[quality] is None else r[quality] for r in rcis]
-    return columns
+    for quality in (0.98, 0.95):
+        name = f"{100 * quality:.0f} %"
+        values[f"cost at {name}"] = per_seed(router.cost_at_quality[quality], 1.0)
+        values[f"RCI at {name}"] = per_seed(router.rci_at_quality[quality], np.nan)
+    return values
+
+
+def per_seed(estimate: Estimate, missing: float) -> list[float]:
+    return [missing if value is None else value for value in estimate.per_seed]
 
 
 def cell(values: Sequence[float]) -> str:
@@ -108,8 +113,8 @@ def ask(
         )
         mark = f", {window}" if len(windows) > 1 else ""
         if not rows:
-            rows |= {name: values_of(results["anchors"][name]) for name in ANCHORS}
-        rows |= {f"{name}{mark}": values_of(results["routers"][name]) for name in specs}
+            rows |= {name: values_of(results[name]) for name in ANCHORS}
+        rows |= {f"{name}{mark}": values_of(results[name]) for name in specs}
     if len(windows) > 1:  # a router's windows below each other, so that differences are its own
         return "\n\n".join(
             table(
@@ -134,9 +139,9 @@ def main() -> None:
         outcomes = load_dataset(dataset)
         for question in args.questions:
             for policy in args.policy:
-                answer = ask(question, outcomes, policy, args.seeds, args.out, cache)
+                found = ask(question, outcomes, policy, args.seeds, args.out, cache)
                 title = f"{question}: {outcomes.name}, {policy}, {args.seeds} seeds"
-                print(f"\n### {title}\n\n{answer}", flush=True)
+                print(f"\n### {title}\n\n{found}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import pytest
 
 from equirouter.errors import DataError
 from equirouter.evaluation import reliability
-from equirouter.evaluation.reliability import reliability_entry
 
 
 def test_the_figures_by_hand() -> None:
@@ -35,17 +34,6 @@ def test_estimates_that_are_true_have_next_to_no_error() -> None:
     found = reliability(estimate, (rng.random(estimate.shape) < estimate).astype(float))
     assert found.error < 0.015
     np.testing.assert_allclose(found.predicted, found.observed, atol=0.03)
-
-
-def test_an_entry_has_means_and_every_seed() -> None:
-    good = reliability(np.ones((10, 1)), np.ones((10, 1)))
-    bad = reliability(np.ones((10, 1)), np.zeros((10, 1)))
-    entry = reliability_entry([good, bad], None)
-    assert entry["calibration_error"]["mean"] == 0.5
-    assert entry["calibration_error"]["per_seed"] == [0.0, 1.0]
-    assert entry["uncalibrated_error"] is None
-    assert entry["observed"] == [0.5] * 10
-    assert reliability_entry([good], [bad])["uncalibrated_error"]["mean"] == 1.0
 
 
 @pytest.mark.parametrize("shape", [(0, 2), (3, 1)])

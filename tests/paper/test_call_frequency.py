@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from equirouter.evaluation.estimate import Estimate, Estimates
+from equirouter.evaluation.results import MeanCurve, Results, RouterResults
 from equirouter.paper import Context, Section, call_frequency
 from equirouter.paper.call_frequency import (
     _oracle_finding,
@@ -26,25 +29,26 @@ LONG = (
 )
 
 
-def curves(**shares: tuple[float, ...]) -> dict[str, Any]:
+def curves(**shares: tuple[float, ...]) -> dict[str, MeanCurve]:
     """Calls of large over the sweep; small gets the others."""
     return {
-        name.replace("_", ":"): {
-            "call_share": {"large": list(large), "small": [1 - share for share in large]}
-        }
+        name.replace("_", ":"): MeanCurve.model_construct(
+            call_share={"large": large, "small": tuple(1 - share for share in large)}
+        )
         for name, large in shares.items()
     }
 
 
-def made(found: dict[str, Any], cost_at_95: float | None = 0.5) -> dict[str, Any]:
+def made(swept: dict[str, MeanCurve], cost_at_95: float | None = 0.5) -> Results:
     """Results of one seed in which every router reaches 95 % at the same cost; None: never."""
-    figure = {"mean": {"0.95": cost_at_95}, "low": {"0.95": cost_at_95}}
-    costs = {**figure, "high": {"0.95": cost_at_95}, "per_seed": [{"0.95": cost_at_95}]}
-    return {
-        "outcomes": {"strongest": "large", "cheapest": "small"},
-        "curves": found,
-        "routers": {name: {"cost_at_quality": costs} for name in found if name != "oracle"},
-    }
+    cost = Estimate(mean=cost_at_95, low=cost_at_95, high=cost_at_95, per_seed=(cost_at_95,))
+    router = RouterResults.model_construct(cost_at_quality=Estimates({"0.95": cost}))
+    return Results.model_construct(
+        anchors={},
+        outcomes=SimpleNamespace(strongest="large", cheapest="small"),
+        curves=swept,
+        routers={name: router for name in swept if name != "oracle"},
+    )
 
 
 @pytest.mark.parametrize(

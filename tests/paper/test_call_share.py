@@ -13,7 +13,7 @@ def test_the_table_has_the_shares_of_the_benchmark(context: Context) -> None:
     section = strongest_share(context)
     rows = {row[0]: row[1:] for row in section.tables[0].rows}
     assert set(rows) == {"oracle", *ROUTERS}
-    shares = context.bench()["curves"]["knn:k=5"]["call_share"]["large"]
+    shares = context.bench().curves["knn:k=5"].call_share["large"]
     # 100 budgets: places 0 to 99, a quarter of the way is place 25 (24.75 rounded)
     assert rows["knn:k=5"] == tuple(shares[place] for place in (25, 50, 74, 99))
 

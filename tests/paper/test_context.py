@@ -14,7 +14,7 @@ from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 def test_the_benchmark_is_run_once(context: Context) -> None:
     results = context.bench()
-    assert list(results["routers"]) == list(ROUTERS)
+    assert list(results.routers) == list(ROUTERS)
     assert context.bench() is results
 
 

@@ -1,7 +1,5 @@
 """The verdict of fig5 on made results: who needs the least for which target."""
 
-from typing import Any
-
 import pytest
 
 from equirouter.errors import DataError
@@ -21,8 +19,7 @@ WORSE = costs(0.35, 0.45, 0.9, 0.95, 1.0)
 def finding(**routers: dict[str, Value]) -> tuple[str, str]:
     found = {name.replace("_", ":"): levels for name, levels in routers.items()}
     found_with_anchors = {**found, "oracle": costs(0.1, 0.1, 0.1, 0.1, 0.1)}
-    results: dict[str, Any] = {"routers": found}
-    return _finding(results, found_with_anchors)
+    return _finding(list(found), found_with_anchors)
 
 
 @pytest.mark.parametrize(

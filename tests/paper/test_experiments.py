@@ -178,6 +178,6 @@ def test_a_cost_model_that_is_exact_is_near_exact() -> None:
 def test_costs_of_targets_are_those_of_the_benchmark(context: Context) -> None:
     table = cost_for_targets(context).tables[0]
     rows = {row[0]: row for row in table.rows}
-    entry = context.bench()["routers"]["knn:k=5"]["cost_at_quality"]["mean"]["0.90"]
+    entry = context.bench()["knn:k=5"].cost_at_quality[0.90].mean
     cell = rows["knn:k=5"][1]
     assert getattr(cell, "value", cell) == entry

@@ -1,30 +1,47 @@
 """The verdict of table1 on made results: who leads, and what does not count as leading."""
 
+import copy
 from typing import Any
 
 import pytest
 
+from equirouter.evaluation import Results
 from equirouter.paper.main_table import _finding
+from tests.results_document import Document, build_document, made
 
 
-def entry(nauc: float, qnc: float | None, rci: float, cost_at_95: float | None = 0.5) -> Any:
+def entry(nauc: float, qnc: float | None, rci: float, cost_at_95: float | None = 0.5) -> Document:
     """One seed of a router; None was never reached."""
 
-    def one(value: Any) -> dict[str, Any]:
+    def figure(value: Any) -> Document:
         return {"mean": value, "low": value, "high": value, "per_seed": [value]}
 
-    costs = {"1.00": qnc, "0.98": cost_at_95, "0.95": cost_at_95}
+    costs = dict.fromkeys(("1.00", "0.99"), qnc) | dict.fromkeys(
+        ("0.98", "0.95", "0.90"), cost_at_95
+    )
     return {
-        "nauc": one(nauc),
-        "qnc": one(qnc),
-        "rci": one(rci),
-        "cost_at_quality": one(costs),
+        "nauc": figure(nauc),
+        "qnc": figure(qnc),
+        "rci": figure(rci),
+        "cost_at_quality": figure(costs),
     }
 
 
-def verdict(own: Any, rival: Any) -> tuple[str, str]:
-    routers = {"equirouter:paper": own, "knn": rival}
-    return _finding({"routers": routers, "outcomes": {"strongest": "large"}})
+def results_of(routers: dict[str, Document]) -> Results:
+    """Results with these routers and no others."""
+    document = copy.deepcopy(build_document())
+    for group in ("routers", "curves", "calibration", "paired"):
+        like = document[group].pop("knn")
+        for name in ("mlp", "equirouter"):
+            del document[group][name]
+        document[group] |= {name: copy.deepcopy(like) for name in routers}
+    for name, figures in routers.items():
+        document["routers"][name] |= figures
+    return made(document)
+
+
+def verdict(own: Document, rival: Document) -> tuple[str, str]:
+    return _finding(results_of({"equirouter:paper": own, "knn": rival}))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +52,7 @@ def verdict(own: Any, rival: Any) -> tuple[str, str]:
         (entry(0.6, 0.9, 0.7), entry(0.7, 0.8, 0.6), "not reproduced"),  # in none
     ],
 )
-def test_leading_in_all_some_or_none(own: Any, rival: Any, expected: str) -> None:
+def test_leading_in_all_some_or_none(own: Document, rival: Document, expected: str) -> None:
     assert verdict(own, rival)[0] == expected
 
 
@@ -48,8 +65,5 @@ def test_a_low_rci_below_the_quality_does_not_count() -> None:
 
 
 def test_without_a_rival_nothing_is_claimed() -> None:
-    results = {
-        "routers": {"equirouter:paper": entry(0.8, 0.7, 0.6)},
-        "outcomes": {"strongest": "large"},
-    }
+    results = results_of({"equirouter:paper": entry(0.8, 0.7, 0.6)})
     assert _finding(results)[0] == "not tested"

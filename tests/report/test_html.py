@@ -5,16 +5,14 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from equirouter.errors import DataError, MissingExtraError, OutputError
+from equirouter.errors import MissingExtraError, OutputError
+from equirouter.evaluation.metrics import COLUMNS
 from equirouter.report import colour_of, write_report
-from equirouter.report.results import COLUMNS
-from tests.report.conftest import miss
+from tests.results_document import Document, made, miss, rename
 
-Results = dict[str, Any]
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -58,14 +56,14 @@ class Page(HTMLParser):
         return next(row for row in self.rows if row[0] == name)
 
 
-def written(results: Results, folder: Path) -> tuple[str, Page]:
-    write_report(results, folder / "report.html")
+def written(document: Document, folder: Path) -> tuple[str, Page]:
+    write_report(made(document), folder / "report.html")
     text = (folder / "report.html").read_text("utf-8")
     return text, Page(text)
 
 
-def test_nothing_is_loaded_from_anywhere(results: Results, tmp_path: Path) -> None:
-    text, page = written(results, tmp_path)
+def test_nothing_is_loaded_from_anywhere(document: Document, tmp_path: Path) -> None:
+    text, page = written(document, tmp_path)
     assert page.links == ["data:,"]
     assert "default-src 'none'" in text
     own = text.replace(page.scripts[1], "")  # all but plotly's code, which names its licences
@@ -75,33 +73,33 @@ def test_nothing_is_loaded_from_anywhere(results: Results, tmp_path: Path) -> No
     assert text.count("plotly.js v") == 1
 
 
-def test_every_router_and_every_section_is_there(results: Results, tmp_path: Path) -> None:
-    _, page = written(results, tmp_path)
+def test_every_router_and_every_section_is_there(document: Document, tmp_path: Path) -> None:
+    _, page = written(document, tmp_path)
     names = [row[0] for row in page.rows]
-    for name in (*results["anchors"], *results["routers"], *results["outcomes"]["models"][1:-1]):
+    for name in (*document["anchors"], *document["routers"], *document["outcomes"]["models"][1:-1]):
         assert name in names
     for part in (
-        results["visibility"]["warning"],
+        document["visibility"]["warning"],
         "14 rows lack the outcome",
         "21,898 test queries measured",
         "95.7 %",
         "36,511 queries, 11 models, 86 tasks",
-        results["split_hashes"]["43"],
+        document["split_hashes"]["43"],
         "2.13.0",
-        results["command"],
+        " ".join(document["command"]),
         *(column.meaning for column in COLUMNS),
     ):
         assert part in page.text
 
 
-def test_the_table_has_intervals_marks_and_slashes(results: Results, tmp_path: Path) -> None:
+def test_the_table_has_intervals_marks_and_slashes(document: Document, tmp_path: Path) -> None:
     for name, value in (("mlp", 0.1), ("equirouter", 0.3), ("knn", 0.2)):
-        results["routers"][name]["nauc"] |= {
+        document["routers"][name]["nauc"] |= {
             "mean": value,
             "low": value - 0.01,
             "high": value + 0.1,
         }
-    _, page = written(results, tmp_path)
+    _, page = written(document, tmp_path)
     assert page.row("equirouter")[1] == "0.3000*[0.2900, 0.4000]"
     assert page.row("knn")[1] == "0.2000[0.1900, 0.3000]"
     assert page.row("mlp")[3] == "/"
@@ -113,55 +111,54 @@ def test_the_table_has_intervals_marks_and_slashes(results: Results, tmp_path: P
 
 
 def test_a_mean_over_some_seeds_shows_how_many_and_has_no_mark(
-    results: Results, tmp_path: Path
+    document: Document, tmp_path: Path
 ) -> None:
     for name, value in (("mlp", 0.3), ("equirouter", 0.2), ("knn", 0.1)):
-        results["routers"][name]["qnc"] |= {"mean": value, "low": None, "high": None}
-    results["routers"]["mlp"]["qnc"]["per_seed"] = [0.3, 0.3, 0.3]
-    miss(results["routers"]["knn"], "qnc")
-    _, page = written(results, tmp_path)
+        document["routers"][name]["qnc"] |= {"mean": value, "low": None, "high": None}
+    document["routers"]["mlp"]["qnc"]["per_seed"] = [0.3, 0.3, 0.3]
+    miss(document["routers"]["knn"], "qnc")
+    _, page = written(document, tmp_path)
     assert page.row("knn")[3] == "0.100 (2/3)"
     assert page.row("equirouter")[3] == "0.200*"
     assert "(2/3): reached in so many seeds; the mean is over those" in page.text
 
 
 def test_all_published_rows_stand_there_and_what_they_can_be_held_against(
-    results: Results, tmp_path: Path
+    document: Document, tmp_path: Path
 ) -> None:
-    _, page = written(results, tmp_path)
+    _, page = written(document, tmp_path)
     assert page.row("embedllm")[1:3] == ["0.7427", "–"]
     assert "Table 1, RouterBench." in page.text
     assert "part or a variant" not in page.text
-    results["dataset"]["name"] = "routerbench_slice"
-    _, page = written(results, tmp_path)
+    document["dataset"]["name"] = "routerbench_slice"
+    _, page = written(document, tmp_path)
     assert "routerbench_slice is a part or a variant of that benchmark" in page.text
 
 
-def test_the_charts_hold_the_curves(results: Results, tmp_path: Path) -> None:
-    _, page = written(results, tmp_path)
+def test_the_charts_hold_the_curves(document: Document, tmp_path: Path) -> None:
+    _, page = written(document, tmp_path)
     charts = json.loads(page.scripts[0])
-    assert {one["name"] for one in charts["series"]} == set(results["curves"])
+    assert {one["name"] for one in charts["series"]} == set(document["curves"])
     series = {one["name"]: one for one in charts["series"]}
-    assert series["knn"]["performance"] == pytest.approx(results["curves"]["knn"]["performance"])
+    assert series["knn"]["performance"] == pytest.approx(document["curves"]["knn"]["performance"])
     assert series["knn"]["colour"] == colour_of("knn")
     strongest = charts["strongest"]
     assert charts["models"][strongest]["name"] == "gpt-4-1106-preview"
     assert series["oracle"]["shares"][strongest] == pytest.approx(
-        results["curves"]["oracle"]["call_share"]["gpt-4-1106-preview"], rel=1e-5
+        document["curves"]["oracle"]["call_share"]["gpt-4-1106-preview"], rel=1e-5
     )
     # all models together are all of the calls, at every budget
     totals = [sum(point) for point in zip(*series["knn"]["shares"], strict=True)]
     assert totals == pytest.approx([1.0] * 100, abs=1e-4)
 
 
-def test_user_text_is_never_markup(results: Results, tmp_path: Path) -> None:
+def test_user_text_is_never_markup(document: Document, tmp_path: Path) -> None:
     attack = "</script><script>alert(1)</script>"
-    results["dataset"]["name"] = "<script>"
-    results["visibility"]["warning"] = attack
-    results["command"] = ["equirouter", "bench", attack]
-    for group in ("routers", "curves"):
-        results[group][attack] = results[group].pop("knn")
-    text, page = written(results, tmp_path)
+    document["dataset"]["name"] = "<script>"
+    document["visibility"]["warning"] = attack
+    document["command"] = ["equirouter", "bench", attack]
+    rename(document, "knn", attack)
+    text, page = written(document, tmp_path)
     assert len(page.scripts) == 3
     assert "alert(1)</script>" not in text
     assert "<title>&lt;script&gt;: measured routers</title>" in text
@@ -171,13 +168,13 @@ def test_user_text_is_never_markup(results: Results, tmp_path: Path) -> None:
     assert "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in names
 
 
-def test_differences_to_the_task_anchor_have_a_verdict(results: Results, tmp_path: Path) -> None:
-    results["paired"]["knn"] = {
+def test_differences_to_the_task_anchor_have_a_verdict(document: Document, tmp_path: Path) -> None:
+    document["paired"]["knn"] = {
         "nauc": {"mean": 0.02, "low": 0.01, "high": 0.03},
         "peak_score": {"mean": 0.0, "low": -0.01, "high": 0.01},
         "rci": {"mean": 0.05, "low": 0.04, "high": 0.06},  # lower is better
     }
-    _, page = written(results, tmp_path)
+    _, page = written(document, tmp_path)
     row = next(row for row in page.rows if row[0] == "knn" and row[1].startswith("+"))
     assert row[1:] == [
         "+0.0200[+0.0100, +0.0300]better",
@@ -187,33 +184,33 @@ def test_differences_to_the_task_anchor_have_a_verdict(results: Results, tmp_pat
 
 
 def test_what_the_encoder_says_of_itself_stands_above_the_figures(
-    results: Results, tmp_path: Path
+    document: Document, tmp_path: Path
 ) -> None:
-    results["protocol"]["encoder_notes"] = ["the image features have random weights (seed 3)"]
-    _, page = written(results, tmp_path)
+    document["protocol"]["encoder_notes"] = ["the image features have random weights (seed 3)"]
+    _, page = written(document, tmp_path)
     notes = page.text.partition("Before you read on")[2]
     assert "the image features have random weights (seed 3)" in notes.partition("RCI")[0]
     assert page.text.count("random weights") == 1
 
 
-def test_what_was_not_measured_is_left_out(results: Results, tmp_path: Path) -> None:
-    for key in ("cost_model", "visibility", "published", "command", "paired"):
-        results[key] = None
-    results["outcomes"]["notes"] = []
-    results["left_out"]["incomplete_test_queries"] = 0
-    _, page = written(results, tmp_path)
-    for heading in ("Before you read on", "published", "Make it again", "Against the task"):
+def test_what_was_not_measured_is_left_out(document: Document, tmp_path: Path) -> None:
+    document["published"], document["command"] = None, []
+    document["visibility"]["warning"] = None
+    document["outcomes"]["notes"] = []
+    document["left_out"]["incomplete_test_queries"] = 0
+    _, page = written(document, tmp_path)
+    for heading in ("Before you read on", "published", "Make it again"):
         assert heading not in page.text
 
 
-def test_the_same_results_give_the_same_page(results: Results, tmp_path: Path) -> None:
-    first, _ = written(results, tmp_path)
-    second, _ = written(results, tmp_path)
+def test_the_same_results_give_the_same_page(document: Document, tmp_path: Path) -> None:
+    first, _ = written(document, tmp_path)
+    second, _ = written(document, tmp_path)
     assert first == second
 
 
 def test_a_failed_write_keeps_the_old_page(
-    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text("old", "utf-8")
@@ -223,31 +220,15 @@ def test_a_failed_write_keeps_the_old_page(
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(results, path)
+        write_report(made(document), path)
     assert path.read_text("utf-8") == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_incomplete_results_are_refused_before_anything_is_written(
-    results: Results, tmp_path: Path
-) -> None:
-    del results["routers"]["mlp"]["qnc"]
-    with pytest.raises(DataError, match=r"routers\.mlp: qnc"):
-        write_report(results, tmp_path / "report.html")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_not_a_number_never_reaches_the_page(results: Results, tmp_path: Path) -> None:
-    results["curves"]["knn"]["performance"][3] = float("nan")
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(results, tmp_path / "report.html")
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("module", ["jinja2", "plotly.offline"])
 def test_without_the_extra_the_message_is_the_command(
-    module: str, results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: str, document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
-        write_report(results, tmp_path / "report.html")
+        write_report(made(document), tmp_path / "report.html")

@@ -1,18 +1,16 @@
 """The tables: rows, marks, intervals, widths."""
 
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
+from equirouter.evaluation.metrics import COLUMNS
 from equirouter.report import published_table, results_markdown, results_table
-from equirouter.report.results import COLUMNS
 from equirouter.report.tables import cells
-from tests.report.conftest import miss
+from tests.results_document import Document, made, miss, rename
 
-Results = dict[str, Any]
 NAUC, QNC = COLUMNS[0], COLUMNS[2]
 
 
@@ -26,17 +24,17 @@ def row_of(text: str, name: str) -> str:
     return next(line for line in text.splitlines() if line.split()[:1] == [name])
 
 
-def set_figure(entry: Results, metric: str, mean: object, low: object, high: object) -> None:
+def set_figure(entry: Document, metric: str, mean: object, low: object, high: object) -> None:
     entry[metric] = {"mean": mean, "low": low, "high": high, "per_seed": [mean]}
 
 
-def rows(results: Results) -> list[Results]:
-    return [*results["anchors"].values(), *results["routers"].values()]
+def rows(document: Document) -> list[Document]:
+    return [*document["anchors"].values(), *document["routers"].values()]
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_every_row_fits_and_no_figure_is_cut(width: int, results: Results) -> None:
-    text = printed(results_table(results, width=width), width)
+def test_every_row_fits_and_no_figure_is_cut(width: int, document: Document) -> None:
+    text = printed(results_table(made(document), width=width), width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     for name in ("oracle", "random", "strongest", "cheapest", "task", "equirouter", "mlp", "knn"):
@@ -44,69 +42,69 @@ def test_every_row_fits_and_no_figure_is_cut(width: int, results: Results) -> No
         assert len(row_of(text, name).split()) == 1 + len(COLUMNS)
 
 
-def test_80_columns_are_enough_when_no_interval_is_symmetric(results: Results) -> None:
-    for entry in rows(results):
+def test_80_columns_are_enough_when_no_interval_is_symmetric(document: Document) -> None:
+    for entry in rows(document):
         for metric in ("nauc", "peak_score", "qnc", "rci"):
             set_figure(entry, metric, 0.5, 0.4, 0.9)
-    text = printed(results_table(results, width=80), 80)
+    text = printed(results_table(made(document), width=80), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "[0.4000," in text
     assert "0.9000]" in text
 
 
-def test_anchors_come_first_then_routers_by_nauc(results: Results) -> None:
-    results["routers"]["knn"]["nauc"]["mean"] = 0.99
-    text = printed(results_table(results, width=120), 120)
+def test_anchors_come_first_then_routers_by_nauc(document: Document) -> None:
+    document["routers"]["knn"]["nauc"]["mean"] = 0.99
+    text = printed(results_table(made(document), width=120), 120)
     names = [line.split()[0] for line in text.splitlines() if len(line.split()) == 8]
     assert names[:5] == ["oracle", "random", "strongest", "cheapest", "task"]
     assert names[5] == "knn"
 
 
-def test_the_best_of_a_column_has_a_sign_that_needs_no_colour(results: Results) -> None:
+def test_the_best_of_a_column_has_a_sign_that_needs_no_colour(document: Document) -> None:
     for name, value in (("mlp", 0.1), ("equirouter", 0.3), ("knn", 0.2)):
-        set_figure(results["routers"][name], "nauc", value, value - 0.01, value + 0.01)
-        set_figure(results["routers"][name], "rci", value, value - 0.01, value + 0.01)
-    text = printed(results_table(results, width=120), 120)
+        set_figure(document["routers"][name], "nauc", value, value - 0.01, value + 0.01)
+        set_figure(document["routers"][name], "rci", value, value - 0.01, value + 0.01)
+    text = printed(results_table(made(document), width=120), 120)
     assert row_of(text, "equirouter").split()[1] == "0.3000*"
     assert row_of(text, "knn").split()[1] == "0.2000"
     assert row_of(text, "mlp").split()[4] == "0.100*"
     assert "*" not in row_of(text, "oracle")
 
 
-def test_what_is_never_reached_is_a_slash(results: Results) -> None:
-    text = printed(results_table(results, width=120), 120)
+def test_what_is_never_reached_is_a_slash(document: Document) -> None:
+    text = printed(results_table(made(document), width=120), 120)
     assert row_of(text, "mlp").split()[3] == "/"
 
 
-def lucky_knn(results: Results) -> None:
+def lucky_knn(document: Document) -> None:
     """knn reaches every quality most cheaply, but in 2 of 3 seeds only; no interval is short."""
-    for entry in rows(results):
+    for entry in rows(document):
         for metric in ("nauc", "peak_score", "rci", "qnc"):
             set_figure(entry, metric, 0.5, 0.4, 0.9)
-    set_figure(results["routers"]["knn"], "qnc", 0.1, 0.05, 0.3)
-    results["routers"]["knn"]["qnc"]["per_seed"] = [0.1, None, 0.1]
+    set_figure(document["routers"]["knn"], "qnc", 0.1, 0.05, 0.3)
+    document["routers"]["knn"]["qnc"]["per_seed"] = [0.1, None, 0.1]
     for quality in ("0.98", "0.95"):
-        results["routers"]["knn"]["cost_at_quality"]["mean"][quality] = 0.1
-        miss(results["routers"]["knn"], "cost_at_quality", quality=quality)
+        document["routers"]["knn"]["cost_at_quality"]["mean"][quality] = 0.1
+        miss(document["routers"]["knn"], "cost_at_quality", quality=quality)
 
 
-def test_a_mean_over_some_seeds_shows_how_many_and_has_no_mark(results: Results) -> None:
-    lucky_knn(results)
-    text = printed(results_table(results, width=120), 120)
+def test_a_mean_over_some_seeds_shows_how_many_and_has_no_mark(document: Document) -> None:
+    lucky_knn(document)
+    text = printed(results_table(made(document), width=120), 120)
     assert max(len(line) for line in text.splitlines()) <= 120
     assert row_of(text, "knn").split()[3:5] == ["0.100", "(2/3)"]
     assert row_of(text, "knn").count("0.100 (2/3) ") == 3
     assert row_of(text, "equirouter").split()[3] == "0.500*"
-    markdown = results_markdown(results)
+    markdown = results_markdown(made(document))
     assert "| 0.100 (2/3) [0.050, 0.300] |" in markdown
     for shown in (text, markdown):
         meaning = "(2/3): reached in so many seeds; the mean is over those"
         assert meaning in " ".join(shown.split())
 
 
-def test_in_80_columns_the_count_takes_a_line_of_its_own(results: Results) -> None:
-    lucky_knn(results)
-    text = printed(results_table(results, width=80), 80)
+def test_in_80_columns_the_count_takes_a_line_of_its_own(document: Document) -> None:
+    lucky_knn(document)
+    text = printed(results_table(made(document), width=80), 80)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
     assert len(row_of(text, "knn").split()) == 1 + len(COLUMNS)
@@ -115,53 +113,53 @@ def test_in_80_columns_the_count_takes_a_line_of_its_own(results: Results) -> No
     assert below.split().count("(2/3)") == 3
 
 
-def test_too_few_seeds_for_a_mean_are_still_counted(results: Results) -> None:
-    set_figure(results["routers"]["mlp"], "qnc", None, None, None)
-    results["routers"]["mlp"]["qnc"]["per_seed"] = [0.9, None, None]
-    assert cells(results, QNC)["mlp"] == ("/ (1/3)", "", False)
+def test_too_few_seeds_for_a_mean_are_still_counted(document: Document) -> None:
+    set_figure(document["routers"]["mlp"], "qnc", None, None, None)
+    document["routers"]["mlp"]["qnc"]["per_seed"] = [0.9, None, None]
+    assert cells(made(document), QNC)["mlp"] == ("/ (1/3)", "", False)
 
 
-def test_no_count_no_explanation_of_counts(results: Results) -> None:
-    assert "so many seeds" not in results_markdown(results)
+def test_no_count_no_explanation_of_counts(document: Document) -> None:
+    assert "so many seeds" not in results_markdown(made(document))
 
 
-def test_a_collapse_index_without_mark_is_explained(results: Results) -> None:
+def test_a_collapse_index_without_mark_is_explained(document: Document) -> None:
     for name, value in (("mlp", 0.2), ("equirouter", 0.3), ("knn", 0.1)):
-        set_figure(results["routers"][name], "rci", value, value, value)
+        set_figure(document["routers"][name], "rci", value, value, value)
     for name, reached in (("mlp", 0.5), ("equirouter", 0.5), ("knn", None)):
-        costs = results["routers"][name]["cost_at_quality"]
+        costs = document["routers"][name]["cost_at_quality"]
         for values in (costs["mean"], *costs["per_seed"]):
             values["0.95"] = reached
-    text = printed(results_table(results, width=120), 120)
+    text = printed(results_table(made(document), width=120), 120)
     assert row_of(text, "knn").split()[4] == "0.100"
     assert row_of(text, "mlp").split()[4] == "0.200*"
     assert "in RCI only of those that reach 95 %" in " ".join(text.split())
 
 
-def test_symmetric_intervals_are_short(results: Results) -> None:
-    for entry in rows(results):
+def test_symmetric_intervals_are_short(document: Document) -> None:
+    for entry in rows(document):
         set_figure(entry, "nauc", 0.8445, 0.8424, 0.8466)
     # (0.8466 - 0.8424) / 2 = 0.0021
-    assert cells(results, NAUC)["knn"] == ("0.8445", "±0.0021", True)
+    assert cells(made(document), NAUC)["knn"] == ("0.8445", "±0.0021", True)
 
 
-def test_one_lopsided_interval_makes_the_whole_column_spell_them_out(results: Results) -> None:
-    for entry in rows(results):
+def test_one_lopsided_interval_makes_the_whole_column_spell_them_out(document: Document) -> None:
+    for entry in rows(document):
         set_figure(entry, "nauc", 0.8445, 0.8424, 0.8466)
-    set_figure(results["routers"]["mlp"], "nauc", 0.8445, 0.8440, 0.8600)
-    assert cells(results, NAUC)["mlp"][1] == "[0.8440, 0.8600]"
-    assert cells(results, NAUC)["knn"][1] == "[0.8424, 0.8466]"
+    set_figure(document["routers"]["mlp"], "nauc", 0.8445, 0.8440, 0.8600)
+    assert cells(made(document), NAUC)["mlp"][1] == "[0.8440, 0.8600]"
+    assert cells(made(document), NAUC)["knn"][1] == "[0.8424, 0.8466]"
 
 
-def test_an_interval_may_be_known_where_the_value_is_not(results: Results) -> None:
-    set_figure(results["routers"]["mlp"], "qnc", None, 0.9, 1.1)
-    assert cells(results, QNC)["mlp"][:2] == ("/", "[0.900, 1.100]")
-    set_figure(results["routers"]["mlp"], "qnc", 1.0, 0.9, None)
-    assert cells(results, QNC)["mlp"][:2] == ("1.000", "[0.900, /]")
+def test_an_interval_may_be_known_where_the_value_is_not(document: Document) -> None:
+    set_figure(document["routers"]["mlp"], "qnc", None, 0.9, 1.1)
+    assert cells(made(document), QNC)["mlp"][:2] == ("/", "[0.900, 1.100]")
+    set_figure(document["routers"]["mlp"], "qnc", 1.0, 0.9, None)
+    assert cells(made(document), QNC)["mlp"][:2] == ("1.000", "[0.900, /]")
 
 
-def test_the_caption_says_what_was_measured(results: Results) -> None:
-    text = " ".join(printed(results_table(results, width=120), 120).split())
+def test_the_caption_says_what_was_measured(document: Document) -> None:
+    text = " ".join(printed(results_table(made(document), width=120), 120).split())
     for part in (
         "routerbench-5shot: 36,511 queries, 11 models",
         "in-domain split 3:1:6",
@@ -172,65 +170,64 @@ def test_the_caption_says_what_was_measured(results: Results) -> None:
         assert part in text
 
 
-def test_a_name_is_text_and_no_markup(results: Results) -> None:
-    for group in ("routers", "curves"):
-        results[group]["[red]x[/]"] = results[group].pop("knn")
-    assert "[red]x[/]" in printed(results_table(results, width=120), 120)
-    assert "| `[red]x[/]` |" in results_markdown(results)
+def test_a_name_is_text_and_no_markup(document: Document) -> None:
+    rename(document, "knn", "[red]x[/]")
+    assert "[red]x[/]" in printed(results_table(made(document), width=120), 120)
+    assert "| `[red]x[/]` |" in results_markdown(made(document))
 
 
-def test_published_values_stand_beside_ours(results: Results) -> None:
-    set_figure(results["routers"]["knn"], "nauc", 0.76, 0.75, 0.77)
-    table = published_table(results)
+def test_published_values_stand_beside_ours(document: Document) -> None:
+    set_figure(document["routers"]["knn"], "nauc", 0.76, 0.75, 0.77)
+    table = published_table(made(document))
     assert table is not None
     text = printed(table, 80)
     assert row_of(text, "knn").split()[1:3] == ["0.7541", "0.7600"]
     assert "Table 1, RouterBench. Not measured here: 1 more" in text
     # its QNC was never reached in the paper
     row = "| `embedllm` | 0.7427 | – | 0.8027 | – | / | – | 0.7869 | – |"
-    assert row in results_markdown(results)
+    assert row in results_markdown(made(document))
     assert "embedllm" not in text
 
 
 def test_no_second_table_in_the_terminal_when_no_published_router_was_measured(
-    results: Results,
+    document: Document,
 ) -> None:
-    del results["published"]["rows"]["knn"]
-    assert published_table(results) is None
-    assert "`embedllm`" in results_markdown(results)
+    del document["published"]["rows"]["knn"]
+    assert published_table(made(document)) is None
+    assert "`embedllm`" in results_markdown(made(document))
 
 
-def test_published_values_of_another_data_set_give_directions_only(results: Results) -> None:
+def test_published_values_of_another_data_set_give_directions_only(document: Document) -> None:
     line = "is a part or a variant of that benchmark, so levels do not compare"
     for name in ("routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"):
-        results["dataset"]["name"] = name
-        assert line not in results_markdown(results)
-    results["dataset"]["name"] = "routerbench_slice"
-    assert f"\n\nrouterbench_slice {line}, only directions.\n" in results_markdown(results)
-    table = published_table(results)
+        document["dataset"]["name"] = name
+        assert line not in results_markdown(made(document))
+    document["dataset"]["name"] = "routerbench_slice"
+    assert f"\n\nrouterbench_slice {line}, only directions.\n" in results_markdown(made(document))
+    table = published_table(made(document))
     assert table is not None
     assert f"routerbench_slice {line}" in " ".join(printed(table, 80).split())
 
 
-def test_a_count_of_seeds_stands_beside_our_published_value(results: Results) -> None:
-    set_figure(results["routers"]["knn"], "qnc", 0.9, None, None)
-    results["routers"]["knn"]["qnc"]["per_seed"] = [0.9, 0.9, None]
-    table = published_table(results)
+def test_a_count_of_seeds_stands_beside_our_published_value(document: Document) -> None:
+    set_figure(document["routers"]["knn"], "qnc", 0.9, None, None)
+    document["routers"]["knn"]["qnc"]["per_seed"] = [0.9, 0.9, None]
+    table = published_table(made(document))
     assert table is not None
     text = printed(table, 80)
     assert row_of(text, "knn").split()[5:7] == ["0.9381", "0.9000"]
     assert row_of(text, "(2/3)")  # on a line of its own, so that 80 columns are enough
-    assert "| 0.9381 | 0.9000 (2/3) |" in results_markdown(results)
+    assert "| 0.9381 | 0.9000 (2/3) |" in results_markdown(made(document))
 
 
-def test_nothing_published_no_second_table(results: Results) -> None:
-    results["published"] = None
-    assert published_table(results) is None
-    assert "paper" not in results_markdown(results)
+def test_nothing_published_no_second_table(document: Document) -> None:
+    document["published"] = None
+    assert published_table(made(document)) is None
+    assert "paper" not in results_markdown(made(document))
 
 
-def test_markdown_has_the_same_rows(results: Results) -> None:
-    lines = results_markdown(results).splitlines()
+def test_markdown_has_the_same_rows(document: Document) -> None:
+    lines = results_markdown(made(document)).splitlines()
     assert lines[0].count("|") == len(COLUMNS) + 2
     assert all(line.count("|") == lines[0].count("|") for line in lines[:10])
     assert [line.split("|")[1].strip() for line in lines[2:7]] == [
@@ -241,7 +238,7 @@ def test_markdown_has_the_same_rows(results: Results) -> None:
         "*task*",
     ]
     bold = [line for line in lines[2:10] if "**" in line.split("|")[2]]
-    value = max(results["routers"].values(), key=lambda entry: entry["nauc"]["mean"])
+    value = max(document["routers"].values(), key=lambda entry: entry["nauc"]["mean"])
     assert len(bold) == 1
     assert f"**{value['nauc']['mean']:.4f}**" in bold[0]
 
@@ -255,21 +252,20 @@ def test_markdown_has_the_same_rows(results: Results) -> None:
         ("a\\|b", "a\\\\\\|b"),
     ],
 )
-def test_routers_are_code_in_markdown(name: str, shown: str, results: Results) -> None:
-    for group in ("routers", "curves"):
-        results[group][name] = results[group].pop("knn")
-    assert f"\n| {shown} | " in results_markdown(results)
+def test_routers_are_code_in_markdown(name: str, shown: str, document: Document) -> None:
+    rename(document, "knn", name)
+    assert f"\n| {shown} | " in results_markdown(made(document))
 
 
-def test_an_underscore_is_escaped_only_where_it_could_mean_something(results: Results) -> None:
-    results["dataset"]["name"] = "_my_set__1_"
-    text = results_markdown(results)
+def test_an_underscore_is_escaped_only_where_it_could_mean_something(document: Document) -> None:
+    document["dataset"]["name"] = "_my_set__1_"
+    text = results_markdown(made(document))
     assert "| P_s ↑ |" in text
     assert "\\_my_set\\_\\_1\\_: 36,511" in text
 
 
-def test_a_name_cannot_break_the_markdown(results: Results) -> None:
-    results["dataset"]["name"] = "<script>|x"
-    text = results_markdown(results)
+def test_a_name_cannot_break_the_markdown(document: Document) -> None:
+    document["dataset"]["name"] = "<script>|x"
+    text = results_markdown(made(document))
     assert "&lt;script>\\|x" in text
     assert "<script>" not in text

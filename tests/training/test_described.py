@@ -10,6 +10,7 @@ import pytest
 
 from equirouter.arrays import Float32Array
 from equirouter.evaluation.benchmark import run_benchmark
+from equirouter.evaluation.results import Results
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.progress import Progress
 from equirouter.routers.networks.mirt import MIRTRouter
@@ -51,26 +52,24 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Float32Array]:
     return given
 
 
-def bench(routers: Sequence[str], encoder: HashingEncoder, **more: Any) -> dict[str, Any]:
+def bench(routers: Sequence[str], encoder: HashingEncoder, **more: Any) -> Results:
     return run_benchmark(TABLE, encoder, routers=routers, n_seeds=2, resamples=0, **more)
 
 
 def test_bench_reads_each_description_once_and_says_what_is_missing() -> None:
     encoder = Remembering()
     results = bench(SPECS, encoder)
-    assert set(results["routers"]) == set(SPECS)
+    assert set(results.routers) == set(SPECS)
     read = ("a small one", "one between", "large")
     assert [encoder.texts.count(text) for text in read] == [1, 1, 1]
-    assert any(
-        note.startswith("no description of 'large'") for note in results["outcomes"]["notes"]
-    )
+    assert any(note.startswith("no description of 'large'") for note in results.outcomes.notes)
 
 
 def test_others_read_no_description_and_nothing_is_said() -> None:
     encoder = Remembering()
     results = bench(["knn"], encoder)
     assert "a small one" not in encoder.texts
-    assert results["outcomes"]["notes"] == []
+    assert results.outcomes.notes == ()
     assert embedded_descriptions(encoder, TABLE, ["knn"]) is None
     assert description_notes(TABLE, ["knn"]) == ()
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,9 @@ from equirouter.cli.common import (
     say_what_is_read,
     shown_progress,
 )
+
+if TYPE_CHECKING:
+    from equirouter.evaluation.results import Results
 
 __all__ = ["bench"]
 
@@ -92,14 +95,14 @@ def bench(
             progress=progress,
         )
         report = write_all(results, folder)
-    if not quiet and results["visibility"]["warning"]:
-        say(f"warning: {results['visibility']['warning']}")
+    if not quiet and results.visibility.warning:
+        say(f"warning: {results.visibility.warning}")
     _show(results, folder, report, as_json=as_json)
 
 
-def _show(results: dict[str, Any], folder: Path, report: Path, *, as_json: bool) -> None:
+def _show(results: "Results", folder: Path, report: Path, *, as_json: bool) -> None:
     if as_json:
-        print_json(results)
+        print_json(results.to_json())
         return
     from rich.console import Console
 

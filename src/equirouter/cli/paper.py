@@ -31,7 +31,11 @@ from equirouter.cli.common import (
 from equirouter.registry import EXPERIMENTS
 
 if TYPE_CHECKING:
+    from equirouter.data.split import SplitKind
+    from equirouter.evaluation.results import Results
     from equirouter.paper import Context
+
+    Given = dict[SplitKind, Results]
 
 __all__ = ["paper"]
 
@@ -149,14 +153,14 @@ def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
     return write_paper(found, context, folder, command=["equirouter", *sys.argv[1:]])
 
 
-def _read(folders: list[Path]) -> dict[Any, dict[str, Any]]:
+def _read(folders: list[Path]) -> "Given":
     """Results by the kind of their split. Raises BadParameter for two of one kind."""
-    from equirouter.report import read_results
+    from equirouter.evaluation.results import read_results
 
-    given: dict[Any, dict[str, Any]] = {}
+    given: Given = {}
     for folder in folders:
         results = read_results(folder / "results.json")
-        kind = results["protocol"]["split"]
+        kind = results.protocol.split
         if kind in given:
             raise typer.BadParameter(
                 f"{folder}: these are the second results of the {kind} split; expected one of each",
@@ -166,19 +170,19 @@ def _read(folders: list[Path]) -> dict[Any, dict[str, Any]]:
     return given
 
 
-def _routers(routers: str | None, given: dict[Any, dict[str, Any]]) -> tuple[str, ...]:
+def _routers(routers: str | None, given: "Given") -> tuple[str, ...]:
     from equirouter.paper.routers import paper_routers
 
     if routers is not None:
         return tuple(router_specs(routers))
     for results in given.values():
-        return tuple(results["routers"])
+        return tuple(results.routers)
     return tuple(paper_routers())
 
 
-def _n_seeds(given: dict[Any, dict[str, Any]]) -> int:
+def _n_seeds(given: "Given") -> int:
     for results in given.values():
-        return len(results["protocol"]["seeds"])
+        return len(results.protocol.seeds)
     return 3
 
 

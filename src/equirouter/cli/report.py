@@ -16,7 +16,8 @@ def report(
     quiet: QuietOption = False,  # noqa: ARG001  # every command has it
 ) -> None:
     """Write the HTML report and the figures again from DIR/results.json."""
-    from equirouter.report import read_results, write_all
+    from equirouter.evaluation.results import read_results
+    from equirouter.report import write_all
 
     written = write_all(read_results(folder / "results.json"), folder)
     if as_json:

@@ -2,12 +2,14 @@
 
     benchmark.py    run_benchmark: fit on train, choose on validation, measure on test
     collapse.py     RCI (App. D), call shares
-    metrics.py      nAUC, P_s, QNC, cost at quality (App. A.3), on curves
+    metrics/        the metrics, a class each: nAUC, P_s, QNC, cost at quality, RCI, call share
     curve.py        from choices to the curve, the metrics and their bootstrap draws
     exact.py        the curve along a path: at every change of a decision
     bootstrap.py    paired resamples of queries, percentile intervals
     reliability.py  calibration of the estimates of performance
     aggregate.py    means and intervals over seeds
+    estimate.py     a figure with its interval
+    results.py      results.json: what is in it, written and read
     decisions.py    every choice with its outcome, as a table
     diagnostics.py  margins (Eq. 4) and ties of a table
     noise.py        the oracle with noise on its labels
@@ -29,19 +31,23 @@ from equirouter.evaluation.collapse import call_shares, collapse_scores, routing
 from equirouter.evaluation.costs import cost_errors
 from equirouter.evaluation.curve import Measurement, SweepOutcomes, measure, sweep_outcomes
 from equirouter.evaluation.diagnostics import margin_distribution, margins, need_of, tie_rate
-from equirouter.evaluation.metrics import cheapest_reaching, normalised_area, peak
+from equirouter.evaluation.metrics import COLUMNS, METRICS, Metric
 from equirouter.evaluation.noise import noise_sweep
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import Reliability, reliability
+from equirouter.evaluation.results import Results, read_results
 from equirouter.evaluation.tasks import collapse_by_task
 from equirouter.evaluation.winner import check_claim, win_shares
 
 __all__ = [
+    "COLUMNS",
+    "METRICS",
     "Measurement",
+    "Metric",
     "Reliability",
+    "Results",
     "SweepOutcomes",
     "call_shares",
-    "cheapest_reaching",
     "check_claim",
     "collapse_by_task",
     "collapse_scores",
@@ -52,11 +58,10 @@ __all__ = [
     "measure",
     "need_of",
     "noise_sweep",
-    "normalised_area",
-    "peak",
     "pooled_interval",
     "published_for",
     "reached_share",
+    "read_results",
     "reliability",
     "routing_collapse_index",
     "sweep_outcomes",

@@ -13,21 +13,12 @@ from equirouter.evaluation.bootstrap import resample_counts, weighted_means
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
 from equirouter.evaluation.collapse import CollapseVariant, call_shares, collapse_table, pick
 from equirouter.evaluation.exact import path_means, resample_points
-from equirouter.evaluation.metrics import (
-    QUALITY_LEVELS,
-    cheapest_reaching,
-    cost_share,
-    normalised_area,
-    peak,
-    pick_point,
-    strongest_model,
-)
+from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
 from equirouter.policy import Path
 
 __all__ = ["Curve", "Draws", "Measurement", "Point", "SweepOutcomes", "measure", "sweep_outcomes"]
 
 Point: TypeAlias = float | list[float] | dict[str, float | None] | None
-Draws: TypeAlias = FloatArray | dict[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,17 +134,17 @@ def measure(
         along = grid[:3] if path is None else path_means(path, tables, counts, points)
         return [*grid, *along]
 
-    found = means(np.ones((1, n_queries)))
+    plain = means(np.ones((1, n_queries)))
     draws: dict[str, Draws] = {}
     drawn = _resamples(counts, n_queries, resamples, rng)
     if drawn is not None:
         points = None if path is None else resample_points(path, cost_usd)
         blocks = [means(block, points) for block in drawn]
-        draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)])
+        draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)][2:])
     return Measurement(
-        point={name: _plain(value) for name, value in _metrics(found).items()},
+        point={name: _plain(value) for name, value in _metrics(plain[2:]).items()},
         draws=draws,
-        curve=Curve(found[0][0], found[1][0], found[2][0], call_shares(chosen, n_models)),
+        curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
 
 
@@ -182,37 +173,9 @@ def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:
 
 
 def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:
-    """Every metric in R (re)samples.
-
-    means: performance, cost and collapse per operating point, (R, T) each; performance, cost and
-    share of calls per model, (R, K) each; performance, cost and collapse along the curve that
-    levels are looked for on, (R, P) each.
-    """
-    grid_collapse, model_performance, model_cost_usd, call_share = means[2:6]
-    performance, cost_usd, collapse = means[6:]
-    strongest = strongest_model(model_performance, model_cost_usd)
-    target = pick_point(model_performance, strongest)
-    reference_usd = pick_point(model_cost_usd, strongest)
-    points = {
-        name: cheapest_reaching(cost_usd, performance, level * target)
-        for name, level in QUALITY_LEVELS.items()
-    }
-    cost_at_quality = {
-        name: cost_share(pick_point(cost_usd, point), reference_usd)
-        for name, point in points.items()
-    }
-    peak_score, peak_cost_usd = peak(cost_usd, performance)
-    return {
-        "nauc": normalised_area(cost_usd, performance),
-        "peak_score": peak_score,
-        "peak_cost_usd": peak_cost_usd,
-        "qnc": cost_at_quality["1.00"],
-        "rci": grid_collapse[:, -1],
-        "rci_mean": grid_collapse.mean(axis=-1),
-        "rci_at_quality": {name: pick_point(collapse, point) for name, point in points.items()},
-        "cost_at_quality": cost_at_quality,
-        "call_share": call_share,
-    }
+    """Every metric in R (re)samples. means: the fields of SweepMeans, in their order."""
+    known = SweepMeans(*means)
+    return {name: metric.values(known) for name, metric in METRICS.items()}
 
 
 def _plain(values: Draws) -> Point:

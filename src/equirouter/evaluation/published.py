@@ -32,15 +32,6 @@ class PublishedRow:
     peak_score: float
     rci: float
 
-    def metrics(self) -> dict[str, float | None]:
-        """The four figures under the names that results.json uses."""
-        return {
-            "nauc": self.nauc,
-            "qnc": self.qnc,
-            "peak_score": self.peak_score,
-            "rci": self.rci,
-        }
-
 
 @dataclass(frozen=True)
 class Published:

@@ -1,16 +1,13 @@
-"""How well estimates of performance are calibrated: what was predicted against what came."""
+"""How well estimates of performance are calibrated: predictions against outcomes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import DataError
-from equirouter.evaluation.aggregate import spread_entry
 
-__all__ = ["Reliability", "reliability", "reliability_entry"]
+__all__ = ["Reliability", "reliability"]
 
 N_BINS = 10
 
@@ -54,24 +51,6 @@ def reliability(estimate: FloatArray, performance: FloatArray) -> Reliability:
         predicted=predicted,
         observed=observed,
     )
-
-
-def reliability_entry(
-    calibrated: Sequence[Reliability], as_they_are: Sequence[Reliability] | None
-) -> dict[str, Any]:
-    """What results.json says of one router: means over the seeds, and each seed's value.
-
-    as_they_are: of the scores without calibration, where they estimate performance; else None.
-    """
-    return {
-        "calibration_error": spread_entry([found.error for found in calibrated]),
-        "squared_error": spread_entry([found.squared for found in calibrated]),
-        "uncalibrated_error": None
-        if as_they_are is None
-        else spread_entry([found.error for found in as_they_are]),
-        "predicted": np.mean([found.predicted for found in calibrated], axis=0).tolist(),
-        "observed": np.mean([found.observed for found in calibrated], axis=0).tolist(),
-    }
 
 
 def _bins(

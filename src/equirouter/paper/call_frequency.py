@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of, reaches_95
 from equirouter.report.canvas import FAINT, INK, draw_svg
-from equirouter.report.figures import share_axis
+from equirouter.report.figures import models_by_cost, share_axis
 from equirouter.report.letters import fitted, width_of
-from equirouter.report.results import Results, entries, strongest_model
 from equirouter.report.style import model_colours
 
 __all__ = ["at_the_largest_budget", "over_the_sweep"]
@@ -30,7 +30,7 @@ _SWATCH = 0.13  # inches before a name of the key
 def at_the_largest_budget(context: Context) -> Section:
     """fig2: the oracle's calls per model beside every router's, at the largest budget."""
     results = context.bench()
-    models = _by_cost(results)
+    models = models_by_cost(results)
     names = _names(results)
     shares = {name: [_share(results, name, model)[-1] for model in models] for name in names}
     verdict, finding = _oracle_finding(results)
@@ -47,7 +47,7 @@ def at_the_largest_budget(context: Context) -> Section:
                 ("router", *models),
                 tuple((name, *row) for name, row in shares.items()),
                 "Share of the queries that each model gets at the largest budget, models from the "
-                "cheapest to the dearest; means over the seeds.",
+                "cheapest to the most expensive; means over the seeds.",
             ),
         ),
         (_matrix(results, *_grouped(models, shares)),),
@@ -57,7 +57,7 @@ def at_the_largest_budget(context: Context) -> Section:
 def over_the_sweep(context: Context) -> Section:
     """figA6: the share of calls of every model over the sweep, a panel per router."""
     results = context.bench()
-    models, names = _by_cost(results), _names(results)
+    models, names = models_by_cost(results), _names(results)
     rows: list[tuple[Cell, ...]] = [
         (name, *(_mean(_share(results, name, model)) for model in models)) for name in names
     ]
@@ -75,26 +75,20 @@ def over_the_sweep(context: Context) -> Section:
                 ("router", *models),
                 tuple(rows),
                 "Share of the queries that each model gets, mean over the operating points of the "
-                "sweep and over the seeds; models from the cheapest to the dearest.",
+                "sweep and over the seeds; models from the cheapest to the most expensive.",
             ),
         ),
         (_panels(results, models, names),),
     )
 
 
-def _by_cost(results: Results) -> list[str]:
-    outcomes = results["outcomes"]
-    cost = dict(zip(outcomes["models"], outcomes["mean_cost_usd"], strict=True))
-    return sorted(cost, key=lambda model: (cost[model], model))
-
-
 def _names(results: Results) -> list[str]:
     """The oracle, then the routers from the highest nAUC to the lowest."""
-    return ["oracle", *(name for name, _, is_anchor in entries(results) if not is_anchor)]
+    return ["oracle", *(name for name, _, is_anchor in results.rows() if not is_anchor)]
 
 
-def _share(results: Results, name: str, model: str) -> list[float]:
-    return [float(share) for share in results["curves"][name]["call_share"][model]]
+def _share(results: Results, name: str, model: str) -> Sequence[float]:
+    return results.curves[name].call_share[model]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -102,15 +96,15 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _oracle_finding(results: Results) -> tuple[Verdict, str]:
-    strongest, cheapest = strongest_model(results), str(results["outcomes"]["cheapest"])
+    strongest, cheapest = results.strongest, results.outcomes.cheapest
     top, bottom = (_share(results, "oracle", model)[-1] for model in (strongest, cheapest))
     held = [top < HALF, bottom >= USED]
     verdict: Verdict = "partly reproduced"
     if all(held) or not any(held):
         verdict = "reproduced" if all(held) else "not reproduced"
-    others = [_share(results, name, strongest)[-1] for name in results["routers"]]
+    others = [_share(results, name, strongest)[-1] for name in results.routers]
     return verdict, (
-        "At the largest of its own budgets, which is the dearest call, the oracle sends "
+        "At the largest of its own budgets, which is the most expensive call, the oracle sends "
         f"{100 * top:.1f} % of the queries to {strongest}, the strongest model, "
         f"and {100 * bottom:.1f} % to {cheapest}, the cheapest one. The routers send "
         f"{100 * min(others):.1f} to {100 * max(others):.1f} % to {strongest}, "
@@ -119,8 +113,8 @@ def _oracle_finding(results: Results) -> tuple[Verdict, str]:
 
 
 def _sweep_finding(results: Results) -> tuple[Verdict, str]:
-    strongest = strongest_model(results)
-    means = {name: _mean(_share(results, name, strongest)) for name in results["routers"]}
+    strongest = results.strongest
+    means = {name: _mean(_share(results, name, strongest)) for name in results.routers}
     own = [name for name in means if is_equirouter(name)]
     others = [share for name, share in means.items() if not is_equirouter(name)]
     if not own or not others:
@@ -193,7 +187,7 @@ def _room(heads: Sequence[str], labels: Sequence[str]) -> tuple[float, float, fl
 def _matrix(
     results: Results, models: Sequence[str], shares: Mapping[str, Sequence[float]]
 ) -> Figure:
-    strongest = strongest_model(results)
+    strongest = results.strongest
     title = "Calls per model at the largest budget, % of queries"
     heads = _heads(models, _LONGEST)
     labels = [fitted(label_of(name), _LONGEST, _POINTS) for name in shares]
@@ -237,8 +231,8 @@ def _matrix(
         "fig2",
         draw_svg(paint, size, title=title, points=_POINTS),
         "A matrix of routers and models; each cell is the share of queries that the model gets.",
-        f"{title}. Models from the cheapest to the dearest, {strongest} is the strongest; the "
-        "first row is the oracle. An empty cell is a model that is never called.",
+        f"{title}. Models from the cheapest to the most expensive, {strongest} is the strongest; "
+        "the first row is the oracle. An empty cell is a model that is never called.",
     )
 
 
@@ -258,7 +252,7 @@ def _style(tick: Any, *, italic: bool = False, bold: bool = False) -> None:  # n
 
 
 def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Figure:
-    key, x_label = share_axis(results)
+    x_of, x_label = share_axis(results)
     colours = model_colours(len(models))
     title = "Calls per model over the sweep, % of queries"
     heads = _heads(models, _LONGEST_IN_KEY)
@@ -283,7 +277,7 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
             hspace=0.62,
         )
         for axes, name, label in zip(grid.flat, names, labels, strict=False):
-            x = results["curves"][name][key]
+            x = x_of(results.curves[name])
             shares = [[100 * share for share in _share(results, name, model)] for model in models]
             axes.stackplot(x, shares, colors=colours, linewidth=0)
             axes.set(xlim=(min(x), max(x)), ylim=(0, 100), yticks=(0, 50, 100))
@@ -296,14 +290,14 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
         middle = (left + right) / 2 / _WIDTH
         figure.text(middle, 0.06 / size[1], x_label, ha="center", va="bottom", color=INK)
         rows = list(zip(models, heads, colours, strict=True))
-        _key(figure, right + _EDGE, rows[::-1], strongest_model(results))
+        _key(figure, right + _EDGE, rows[::-1], results.strongest)
 
     return Figure(
         "figA6",
         draw_svg(paint, size, title=title, points=_POINTS),
         "A panel per router: stacked areas of the share of calls that each model gets.",
-        f"{title}. The cheapest model is at the bottom and dark, the dearest on top and light; the "
-        "strongest is in bold letters.",
+        f"{title}. The cheapest model is at the bottom and dark, the most expensive on top and "
+        "light; the strongest is in bold letters.",
     )
 
 
@@ -313,7 +307,7 @@ def _key(
     rows: Sequence[tuple[str, str, str]],
     strongest: str,
 ) -> None:
-    """The models in the order in which the areas lie, the dearest on top.
+    """The models in the order in which the areas lie, the most expensive on top.
 
     left: inches from the figure's edge. rows: model, what is written of it, colour, from the top.
     """

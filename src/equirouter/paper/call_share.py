@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.routers import is_equirouter, label_of
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 from equirouter.report.figures import share_axis, share_lines
-from equirouter.report.results import Results, strongest_model
 
 __all__ = ["strongest_share"]
 
@@ -22,7 +22,7 @@ _STOPS = (25, 50, 75, 100)  # % of the sweep
 def strongest_share(context: Context) -> Section:
     """fig1: the share of calls to the strongest model over the budget, of routers and oracle."""
     results = context.bench()
-    strongest = strongest_model(results)
+    strongest = results.strongest
     lines = _lines(results)
     shares = {line.name: [share / 100 for share in line.y] for line in lines}
     verdict, finding = _finding(shares, strongest)
@@ -41,12 +41,12 @@ def strongest_share(context: Context) -> Section:
 def _lines(results: Results) -> list[Line]:
     """Lines of the oracle and the routers; under a budget the oracle's is read at their budgets.
 
-    It knows what a call costs, so its own budgets go up to the dearest call of all; the routers'
+    It knows what a call costs, so its own budgets go up to the most expensive call; the routers'
     end at the largest cost that is predicted.
     """
     lines = {line.name: line for line in share_lines(results)}
-    oracle, routers = lines["oracle"], [lines[name] for name in results["routers"]]
-    if results["protocol"]["policy"] == "budget":
+    oracle, routers = lines["oracle"], [lines[name] for name in results.routers]
+    if results.protocol.policy == "budget":
         budgets = routers[0].x
         oracle = replace(oracle, x=budgets, y=np.interp(budgets, oracle.x, oracle.y).tolist())
     return [replace(line, label=label_of(line.name)) for line in (oracle, *routers)]

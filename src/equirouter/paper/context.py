@@ -1,8 +1,9 @@
-"""What experiments share: made once, when the first of them asks for it."""
+"""Shared by all experiments: made once, when the first of them asks for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from equirouter.arrays import Float32Array, FloatArray
@@ -12,10 +13,10 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
+from equirouter.evaluation.results import Results
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
-from equirouter.report.results import Results
 from equirouter.routers import make_router
 from equirouter.routers.base import Router
 from equirouter.training.described import embedded_descriptions
@@ -38,8 +39,8 @@ class Context:
     routers: specs as make_router takes them. policy, n_seeds, resamples, device: as run_benchmark
     takes them. budget_usd: what a call may cost where an experiment looks at one budget, None for
     no limit. given: embeddings (N, d) of the queries by encoder, when they were made before.
-    results: per kind of split what results.json of an earlier run holds, so that it is not run
-    again. out: where run_benchmark leaves results and decisions, None for nowhere.
+    results: those of an earlier run per kind of split, so that it is not run again. out: where
+    run_benchmark leaves results and decisions, None for nowhere.
     """
 
     outcomes: Outcomes
@@ -139,7 +140,7 @@ class Context:
         return self._scores[key]
 
     def bench(self, kind: SplitKind = "in-domain") -> Results:
-        """What results.json holds of a run of all routers and anchors: given, or run here once."""
+        """The results of all routers and anchors: given, or measured here once."""
         if kind not in self._benches:
             self._benches[kind] = run_benchmark(
                 self.outcomes,
@@ -172,21 +173,20 @@ class Context:
             "dataset.fingerprint": self.outcomes.fingerprint,
             "protocol.split": kind,
             "protocol.policy": self.policy,
-            "protocol.seeds": list(self.seeds),
+            "protocol.seeds": self.seeds,
             "protocol.encoder": self.encoder.name,
             "protocol.encoder_settings": self.encoder.settings,
         }
         for place, value in expected.items():
-            section, key = place.split(".")
-            found = results[section].get(key)
-            if found != value:
+            stored = attrgetter(place)(results)
+            if stored != value:
                 raise DataError(
-                    f"the given results have {place} {found!r}, expected {value!r}: name the data "
+                    f"the given results have {place} {stored!r}, expected {value!r}: name the data "
                     "set, encoder, policy and seeds that they were made with"
                 )
-        missing = [name for name in self.routers if name not in results["routers"]]
+        missing = [name for name in self.routers if name not in results.routers]
         if missing:
             raise DataError(
                 f"the given results have no router {missing[0]!r}: they hold "
-                f"{', '.join(results['routers'])}; leave --routers out to take those"
+                f"{', '.join(results.routers)}; leave --routers out to take those"
             )

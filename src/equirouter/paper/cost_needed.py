@@ -9,7 +9,6 @@ from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
-from equirouter.report.results import Column, Results, entries, strongest_model
 
 __all__ = ["cost_for_targets"]
 
@@ -20,17 +19,14 @@ Costs = Mapping[str, Mapping[str, Value]]
 def cost_for_targets(context: Context) -> Section:
     """fig5: cost, as a share of the strongest model's, at 90 to 100 % of its performance."""
     results = context.bench()
-    strongest = strongest_model(results)
+    strongest = results.strongest
     costs = {
-        name: {
-            level: value_of(entry, Column("", ("cost_at_quality", level), 3, -1, ""), strongest)
-            for level in LEVELS
-        }
-        for name, entry, is_anchor in entries(results)
+        name: {level: value_of(router.cost_at_quality[level]) for level in LEVELS}
+        for name, router, is_anchor in results.rows()
         if not is_anchor or name in ("oracle", "task")
     }
-    verdict, finding = _finding(results, costs)
-    rows: list[tuple[Cell, ...]] = [(name, *found.values()) for name, found in costs.items()]
+    verdict, finding = _finding(tuple(results.routers), costs)
+    rows: list[tuple[Cell, ...]] = [(name, *levels.values()) for name, levels in costs.items()]
     return Section(
         "fig5",
         "Cost needed for a performance target (Figure 5)",
@@ -52,9 +48,9 @@ def cost_for_targets(context: Context) -> Section:
     )
 
 
-def _finding(results: Results, costs: Costs) -> tuple[Verdict, str]:
-    own = [name for name in results["routers"] if is_equirouter(name)]
-    rivals = [name for name in results["routers"] if not is_equirouter(name)]
+def _finding(routers: Sequence[str], costs: Costs) -> tuple[Verdict, str]:
+    own = [name for name in routers if is_equirouter(name)]
+    rivals = [name for name in routers if not is_equirouter(name)]
     if not own or not rivals:
         return "not tested", "EquiRouter and at least one other router are needed to compare them."
     name = EQUIROUTER if EQUIROUTER in own else own[0]
@@ -76,9 +72,9 @@ def _difference(costs: Costs, name: str, rivals: Sequence[str], level: str) -> t
     A level that some seed missed counts as missed: the mean of the others would flatter.
     """
     reached = {
-        router: found[level].value
-        for router, found in costs.items()
-        if router in rivals and not found[level].note and found[level].value is not None
+        router: levels[level].value
+        for router, levels in costs.items()
+        if router in rivals and not levels[level].note and levels[level].value is not None
     }
     own = costs[name][level]
     best = min(reached, key=lambda router: reached[router] or 0.0) if reached else None
@@ -100,10 +96,10 @@ def _percent(level: str) -> str:
 
 def _figure(costs: Costs, strongest: str) -> Figure:
     lines = []
-    for name, found in costs.items():
+    for name, levels in costs.items():
         reached = [
             (float(place), 100 * value.value)
-            for place, value in enumerate(found.values())
+            for place, value in enumerate(levels.values())
             if value.value is not None and not value.note
         ]
         if reached:

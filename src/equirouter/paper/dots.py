@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from equirouter.evaluation.results import ANCHORS
 from equirouter.paper.routers import label_of
 from equirouter.report.canvas import FAINT, GRID, INK, draw_svg
-from equirouter.report.results import ANCHORS
 from equirouter.report.style import colour_of
 
 __all__ = ["Mark", "Panel", "dot_plot"]

@@ -1,8 +1,10 @@
 """table1 and tableA1: every router under one protocol, the published values beside them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.metrics import COLUMNS, STRONGEST, Column
+from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.dots import Mark, Panel, dot_plot
@@ -13,26 +15,20 @@ from equirouter.paper.routers import (
     is_equirouter,
     label_of,
     published_name,
-    reaches_95,
-)
-from equirouter.report.results import (
-    COLUMNS,
-    COST_AT_98,
-    Column,
-    Measured,
-    Results,
-    entries,
-    measured,
-    strongest_model,
 )
 from equirouter.report.tables import caption, published_notes
 
 __all__ = ["in_domain", "out_of_domain", "value_of"]
 
-_NAUC, _PEAK, _QNC, _RCI = COLUMNS[:4]
+_NAUC, _PEAK, _QNC, _RCI = (
+    next(column for column in COLUMNS if column.metric == name)
+    for name in ("nauc", "peak_score", "qnc", "rci")
+)
 _METRICS = (_NAUC, _QNC, _PEAK, _RCI)  # as the paper orders them
-_RCI_AT_98 = Column("RCI at\n98 %", ("rci_at_quality", "0.98"), 3, -1, "")
-_CALLS = COLUMNS[-1]
+_COST_AT_98, _CALLS = (
+    next(column for column in COLUMNS if column.key == key) for key in ("0.98", STRONGEST)
+)
+_RCI_AT_98 = Column("RCI at\n98 %", 3, "", key="0.98", metric="rci_at_quality", direction=-1)
 _CLAIMED = (_NAUC, _QNC, _RCI)  # in which EquiRouter is said to be the best
 _SHOWN_ANCHORS = ("random", "task")  # those whose values lie near the routers'
 
@@ -50,7 +46,7 @@ def in_domain(context: Context) -> Section:
 
 
 def out_of_domain(context: Context) -> Section:
-    """tableA1: the same where whole tasks are held out. Raises DataError below three tasks."""
+    """tableA1: the same, whole tasks held out. Raises DataError below three tasks."""
     return _section(
         context.bench("ood"),
         "tableA1",
@@ -63,25 +59,23 @@ def out_of_domain(context: Context) -> Section:
 def _section(results: Results, name: str, title: str, claim: str) -> Section:
     verdict, finding = _finding(results)
     tables = [_measured_table(results, name)]
-    if results["published"] is not None:
+    if results.published is not None:
         tables.append(_published_table(results, name))
     return Section(
         name, title, claim, verdict, finding, tuple(tables), (_figure(results, name, title),)
     )
 
 
-def value_of(entry: Mapping[str, Any], column: Column, strongest: str) -> Value:
-    """One figure of results.json as a cell, with its interval and count of seeds."""
-    found = measured(entry, column, strongest)
-    return Value(found.mean, found.low, found.high, found.count)
+def value_of(estimate: Estimate) -> Value:
+    """An estimate as a cell, with its interval and the count of seeds that reached it."""
+    return Value(estimate.mean, estimate.low, estimate.high, estimate.count)
 
 
 def _measured_table(results: Results, name: str) -> Table:
-    strongest = strongest_model(results)
-    columns = (*_METRICS, COST_AT_98, _RCI_AT_98, _CALLS)
+    columns = (*_METRICS, _COST_AT_98, _RCI_AT_98, _CALLS)
     rows: list[tuple[Cell, ...]] = [
-        (router, *(value_of(entry, column, strongest) for column in columns))
-        for router, entry, _ in entries(results)
+        (router, *(value_of(results.estimate(router, column)) for column in columns))
+        for router, _, _ in results.rows()
     ]
     heads = tuple(column.heading.replace("\n", " ") for column in columns)
     return Table(
@@ -94,15 +88,14 @@ def _measured_table(results: Results, name: str) -> Table:
 
 
 def _published_table(results: Results, name: str) -> Table:
-    strongest = strongest_model(results)
-    published = results["published"]["rows"]
-    named = {published_name(spec): entry for spec, entry in results["routers"].items()}
+    specs = {published_name(spec): spec for spec in results.routers}
     rows: list[tuple[Cell, ...]] = []
-    for router, theirs in published.items():
+    for router, theirs in results.published.rows.items() if results.published else ():
         cells: list[Cell] = [router]
         for column in _METRICS:
-            ours = value_of(named[router], column, strongest) if router in named else ""
-            cells += [theirs[column.path[0]], ours]
+            spec = specs.get(router)
+            ours = "" if spec is None else value_of(results.estimate(spec, column))
+            cells += [theirs[column.metric], ours]
         rows.append(tuple(cells))
     heads = [head for column in _METRICS for head in (f"{column.title} paper", "ours")]
     return Table(
@@ -116,8 +109,8 @@ def _published_table(results: Results, name: str) -> Table:
 
 def _finding(results: Results) -> tuple[Verdict, str]:
     """Whether EquiRouter leads where the paper says so, and what the ablations do."""
-    own = [name for name in results["routers"] if is_equirouter(name)]
-    rivals = [name for name in results["routers"] if not is_equirouter(name)]
+    own = [name for name in results.routers if is_equirouter(name)]
+    rivals = [name for name in results.routers if not is_equirouter(name)]
     if not own or not rivals:
         return "not tested", "EquiRouter and at least one other router are needed to compare them."
     name = EQUIROUTER if EQUIROUTER in own else own[0]
@@ -139,22 +132,18 @@ def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -
     A router that missed the value in some seed has none here. So has, in RCI, one that does not
     reach 95 % of the strongest model's mean performance: calling a cheap model always lowers RCI.
     """
-    strongest = strongest_model(results)
-    figures = {
-        router: measured(results["routers"][router], column, strongest)
-        for router in (name, *rivals)
-    }
+    figures = {router: results.estimate(router, column) for router in (name, *rivals)}
     values = {
         router: figure.everywhere * column.direction
         for router, figure in figures.items()
-        if figure.everywhere is not None and (column is not _RCI or reaches_95(results, router))
+        if figure.everywhere is not None and results.counts(router, column)
     }
     shown = f"{column.title} {_text(figures[name], column)}"
     others = {router: value for router, value in values.items() if router != name}
     best = max(others, key=others.__getitem__) if others else None
     if name not in values:
         why = "not reached in every seed"
-        if column is _RCI and figures[name].everywhere is not None:
+        if not results.counts(name, column) and figures[name].everywhere is not None:
             why = "below 95 % of the strongest model's performance, so it does not count"
         other = "" if best is None else f", best {best} {_text(figures[best], column)}"
         return False, f"{shown} ({why}{other})"
@@ -169,33 +158,32 @@ def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -
 
 
 def _ablations(results: Results, name: str) -> list[str]:
-    """What leaving out one part of EquiRouter does to QNC and RCI."""
+    """How QNC and RCI change when one part of EquiRouter is left out."""
     if name != EQUIROUTER:
         return []
-    strongest, sentences = strongest_model(results), []
+    sentences = []
     for what, spec in (
         ("the joint feature", WITHOUT_JOINT_FEATURE),
         ("the ranking loss", WITHOUT_RANKING_LOSS),
     ):
-        if spec not in results["routers"]:
+        if spec not in results.routers:
             continue
         changes = []
         for column in (_QNC, _RCI):
             before, after = (
-                _text(measured(results["routers"][each], column, strongest), column)
-                for each in (name, spec)
+                _text(results.estimate(router, column), column) for router in (name, spec)
             )
             changes.append(f"{column.title} from {before} to {after}")
         sentences.append(f"Without {what} {' and '.join(changes)}.")
     return sentences
 
 
-def _text(figure: Measured, column: Column) -> str:
+def _text(figure: Estimate, column: Column) -> str:
     mean = "/" if figure.mean is None else f"{figure.mean:.{column.digits}f}"
     return f"{mean} {figure.count}".rstrip()
 
 
-def _apart(one: Measured, other: Measured) -> bool:
+def _apart(one: Estimate, other: Estimate) -> bool:
     """Whether two intervals are known and do not overlap."""
     bounds = (one.low, one.high, other.low, other.high)
     if any(bound is None for bound in bounds):
@@ -205,22 +193,20 @@ def _apart(one: Measured, other: Measured) -> bool:
 
 
 def _figure(results: Results, name: str, title: str) -> Figure:
-    strongest = strongest_model(results)
-    rows = [
-        (router, entry)
-        for router, entry, is_anchor in entries(results)
+    names = [
+        router
+        for router, _, is_anchor in results.rows()
         if not is_anchor or router in _SHOWN_ANCHORS
     ]
-    published = (results["published"] or {"rows": {}})["rows"]
+    published = results.published.rows if results.published else {}
     panels = []
     for column in _METRICS:
         marks = []
-        for router, entry in rows:
-            theirs = published.get(published_name(router), {}).get(column.path[0])
-            found = value_of(entry, column, strongest)
-            marks.append(Mark(*found[:3], published=theirs, is_partly=bool(found.note)))
+        for router in names:
+            theirs = published.get(published_name(router) or "", {}).get(column.metric)
+            value = value_of(results.estimate(router, column))
+            marks.append(Mark(*value[:3], published=theirs, is_partly=bool(value.note)))
         panels.append(Panel(column.heading, tuple(marks)))
-    names = [router for router, _ in rows]
     known = "Open circles are the published values. " if published else ""
     return Figure(
         name,

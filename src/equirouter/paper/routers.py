@@ -1,10 +1,10 @@
-"""The routers of the paper's tables: which are measured, and what they are called in figures."""
+"""The routers of the paper's tables: which are measured, and their labels in figures."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from equirouter.evaluation.results import Results
 from equirouter.registry import ROUTERS
-from equirouter.report.results import COST_AT_95, Results, measured, strongest_model
 
 __all__ = [
     "EQUIROUTER",
@@ -71,5 +71,4 @@ def reaches_95(results: Results, router: str) -> bool:
     Of one that does not, few calls to the strongest model and a low RCI say nothing good: always
     calling a cheap model gives both.
     """
-    entry = results["routers"][router]
-    return measured(entry, COST_AT_95, strongest_model(results)).everywhere is not None
+    return results[router].cost_at_quality[0.95].everywhere is not None

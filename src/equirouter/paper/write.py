@@ -14,7 +14,7 @@ from equirouter.paper.base import Section, Value
 from equirouter.paper.context import Context
 from equirouter.paper.formats import as_csv, as_markdown, interval_text, value_text
 from equirouter.paper.run import Paper
-from equirouter.report.results import plain
+from equirouter.report.wording import plain
 
 __all__ = ["write_paper", "write_section"]
 

@@ -1,12 +1,11 @@
 """What was measured, made readable: terminal and Markdown tables, SVG figures, one HTML file.
 
-    results.py   reads and checks results.json; the columns that every table shows
     tables.py    results_table, published_table, results_markdown
     headline.py  the two sentences above everything else
     figures.py   write_figures: static SVG, drawn on canvas.py; letters.py: what text fits
     markdown.py  rows and safe text of Markdown tables
     diagnosis.py diagnosis_text, _markdown, _json: advice.py decides what to say about the figures,
-                 blocks.py makes text and Markdown of the same parts, wording.py words of numbers
+                 blocks.py makes text and Markdown of the same parts; wording.py words numbers
     html.py      write_report: one offline file, its series from charts.py
     reliability.py  the calibration of every router
     write.py     write_all, print_results: all of it in one call
@@ -19,14 +18,12 @@ from equirouter.report.diagnosis import diagnosis_json, diagnosis_markdown, diag
 from equirouter.report.figures import write_figures
 from equirouter.report.headline import headline
 from equirouter.report.html import write_report
-from equirouter.report.results import check_results, read_results
 from equirouter.report.style import colour_of, dash_of
 from equirouter.report.tables import published_table, results_markdown, results_table
 from equirouter.report.write import check_report_extra, print_results, write_all
 
 __all__ = [
     "check_report_extra",
-    "check_results",
     "colour_of",
     "dash_of",
     "diagnosis_json",
@@ -35,7 +32,6 @@ __all__ = [
     "headline",
     "print_results",
     "published_table",
-    "read_results",
     "results_markdown",
     "results_table",
     "write_all",

@@ -4,12 +4,26 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeAlias
 
 from equirouter.extras import require
 from equirouter.report.style import colour_of, dash_of, spread
 
-__all__ = ["DASHES", "FAINT", "GRID", "INK", "Line", "draw_lines", "draw_svg", "line_axes"]
+__all__ = [
+    "DASHES",
+    "FAINT",
+    "GRID",
+    "INK",
+    "Line",
+    "Paint",
+    "draw_figure",
+    "draw_lines",
+    "draw_svg",
+    "line_axes",
+]
+
+Paint: TypeAlias = Callable[[Any], None]
+"""Draws on a matplotlib Figure."""
 
 INK, FAINT, GRID = "#222222", "#6E6E6E", "#E6E6E6"
 DASHES: Mapping[str, Any] = {
@@ -60,24 +74,30 @@ class Line:
         return text if len(text) <= _ROOM else f"{text[: _ROOM - 1]}…"
 
 
-def draw_svg(
-    paint: Callable[[Any], None], size: tuple[float, float], *, title: str, points: float = 9.0
-) -> bytes:
-    """The SVG of a figure that paint draws on; the same drawing gives the same bytes.
+def draw_figure(paint: Paint, size: tuple[float, float], *, points: float = 9.0) -> Any:  # noqa: ANN401
+    """A matplotlib Figure that paint has drawn on.
 
-    paint: is given a matplotlib Figure. size: width and height in inches. title: in the metadata.
-    points: of the letters. Raises MissingExtraError without matplotlib.
+    size: width and height in inches. points: of the letters. Raises MissingExtraError without
+    matplotlib.
     """
     matplotlib = require("matplotlib", extra="report", purpose="draw figures")
-    figure_module = require("matplotlib.figure", extra="report", purpose="draw figures")
+    module = require("matplotlib.figure", extra="report", purpose="draw figures")
+    with matplotlib.rc_context(_STYLE | {"font.size": points}):
+        figure = module.Figure(figsize=size)
+        paint(figure)
+    return figure
+
+
+def draw_svg(paint: Paint, size: tuple[float, float], *, title: str, points: float = 9.0) -> bytes:
+    """The SVG of such a figure; the same drawing gives the same bytes. title: in the metadata."""
+    matplotlib = require("matplotlib", extra="report", purpose="draw figures")
     svg = require("matplotlib.backends.backend_svg", extra="report", purpose="draw figures")
     with matplotlib.rc_context(_STYLE | {"font.size": points}), warnings.catch_warnings():
         # A letter that the font lacks, as in a name with an emoji, is an empty box in the picture;
         # the name as it is stands in the file's comments and in the report beside it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        figure = figure_module.Figure(figsize=size)
+        figure = draw_figure(paint, size, points=points)
         svg.FigureCanvasSVG(figure)
-        paint(figure)
         stream = BytesIO()
         # without a date: the same results give the same bytes
         figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})

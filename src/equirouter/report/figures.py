@@ -1,14 +1,15 @@
 """Static figures of a bench run as SVG: the same bytes for the same results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from equirouter.evaluation.results import MeanCurve, Results
 from equirouter.output import atomic_write, make_folder
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
-from equirouter.report.results import Results, check_results, entries, strongest_model
+from equirouter.report.canvas import Line, Paint, draw_figure, draw_lines, draw_svg, line_axes
 
-__all__ = ["share_axis", "share_lines", "write_figures"]
+__all__ = ["cost_performance", "models_by_cost", "share_axis", "share_lines", "write_figures"]
 
 _SIZE = (6.4, 4.0)  # inches
 
@@ -18,71 +19,76 @@ def write_figures(results: Results, folder: str | Path) -> list[Path]:
 
     cost-performance: mean performance against mean cost in USD per query, one line per router and
     anchor over the sweep. call-share: share of queries sent to the strongest model against the
-    budget, as Fig. 1 of the paper. Returns the paths in that order. Raises DataError when results
-    lack something, OutputError when a file cannot be written, MissingExtraError without matplotlib.
+    budget, as Fig. 1 of the paper. Returns the paths in that order. Raises OutputError when a file
+    cannot be written, MissingExtraError without matplotlib.
     """
-    check_results(results)
     folder = make_folder(folder)
     written = []
     for name, draw in (("cost-performance.svg", _cost_performance), ("call-share.svg", _shares)):
         with atomic_write(folder / name, "wb") as stream:
-            stream.write(draw(results))
+            paint, title = draw(results)
+            stream.write(draw_svg(paint, _SIZE, title=title))
         written.append(folder / name)
     return written
 
 
-def share_axis(results: Results) -> tuple[str, str]:
-    """(key in the curves, label) of the horizontal axis of call shares.
+def models_by_cost(results: Results) -> list[str]:
+    """The models from the cheapest to the most expensive one."""
+    outcomes = results.outcomes
+    cost = dict(zip(outcomes.models, outcomes.mean_cost_usd, strict=True))
+    return sorted(outcomes.models, key=lambda model: cost[model])
+
+
+def share_axis(results: Results) -> tuple[Callable[[MeanCurve], Sequence[float]], str]:
+    """(what of a curve, label) is the horizontal axis of call shares.
 
     The budget, or, under a policy whose operating points are no budgets, the mean cost, which
     every policy has.
     """
-    if results["protocol"]["policy"] == "budget":
-        return "point", "budget, USD per query"
-    return "cost_usd", "mean cost, USD per query"
+    if results.protocol.policy == "budget":
+        return attrgetter("point"), "budget, USD per query"
+    return attrgetter("cost_usd"), "mean cost, USD per query"
 
 
 def share_lines(results: Results) -> list[Line]:
     """Per router and anchor the calls to the strongest model in % of queries over the sweep."""
-    strongest, (key, _) = strongest_model(results), share_axis(results)
+    x_of, _ = share_axis(results)
     return [
         Line(
             name,
-            curve[key],
-            [100.0 * share for share in curve["call_share"][strongest]],
+            x_of(results.curves[name]),
+            [100.0 * share for share in results.curves[name].call_share[results.strongest]],
             is_anchor,
         )
-        for name, curve, is_anchor in _curves(results)
+        for name, _, is_anchor in results.rows()
     ]
 
 
-def _cost_performance(results: Results) -> bytes:
+def cost_performance(results: Results) -> Any:  # noqa: ANN401  # a matplotlib Figure
+    """Mean performance against mean cost of every router and anchor, as a matplotlib Figure."""
+    return draw_figure(_cost_performance(results)[0], _SIZE)
+
+
+def _cost_performance(results: Results) -> tuple[Paint, str]:
+    curves = results.curves
     lines = [
-        Line(name, curve["cost_usd"], curve["performance"], is_anchor)
-        for name, curve, is_anchor in _curves(results)
+        Line(name, curves[name].cost_usd, curves[name].performance, is_anchor)
+        for name, _, is_anchor in results.rows()
     ]
-    return _draw(
-        lines, title="Mean performance for what is spent", x_label="mean cost, USD per query"
-    )
+    title = "Mean performance for what is spent"
+    return _painter(lines, title=title, x_label="mean cost, USD per query"), title
 
 
-def _shares(results: Results) -> bytes:
-    strongest = strongest_model(results)
-    return _draw(
-        share_lines(results),
-        title=f"Calls to the strongest model ({strongest}), % of queries",
-        x_label=share_axis(results)[1],
-    )
+def _shares(results: Results) -> tuple[Paint, str]:
+    title = f"Calls to the strongest model ({results.strongest}), % of queries"
+    x_label = share_axis(results)[1]
+    return _painter(share_lines(results), title=title, x_label=x_label), title
 
 
-def _curves(results: Results) -> list[tuple[str, Mapping[str, Any], bool]]:
-    return [(name, results["curves"][name], is_anchor) for name, _, is_anchor in entries(results)]
-
-
-def _draw(lines: Sequence[Line], *, title: str, x_label: str) -> bytes:
+def _painter(lines: Sequence[Line], *, title: str, x_label: str) -> Paint:
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes = line_axes(figure, [line.shown for line in lines], title=title)
         axes.set_xlabel(x_label)
         draw_lines(axes, lines)
 
-    return draw_svg(paint, _SIZE, title=title)
+    return paint

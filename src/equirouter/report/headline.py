@@ -1,13 +1,9 @@
 """The sentences above everything else: what was measured and what came out."""
 
-from equirouter.report.results import (
-    COST_AT_98,
-    Measured,
-    Results,
-    counted_queries,
-    measured,
-    strongest_model,
-)
+from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.results import Results
+from equirouter.report.tables import counted_queries
+from equirouter.report.wording import count
 
 __all__ = ["headline"]
 
@@ -18,16 +14,13 @@ def headline(results: Results) -> list[str]:
     Which router reaches 98 % of the strongest model's mean performance in every seed at the lowest
     cost, and whether its interval is clear of the `task` anchor's, which reads no query.
     """
-    dataset, strongest = results["dataset"], strongest_model(results)
-    names, seeds = list(results["routers"]), results["protocol"]["seeds"]
+    dataset, strongest = results.dataset, results.strongest
     what = (
-        f"{_count(len(names), 'router')} chose among {_count(dataset['n_models'], 'model')} for "
-        f"queries of {dataset['name']} ({dataset['n_queries']:,} queries, "
-        f"{_count(len(seeds), 'seed')}; {counted_queries(results)})."
+        f"{count(len(results.routers), 'router')} chose among {count(dataset.n_models, 'model')} "
+        f"for queries of {dataset.name} ({dataset.n_queries:,} queries, "
+        f"{count(len(results.protocol.seeds), 'seed')}; {counted_queries(results)})."
     )
-    costs = {
-        name: measured(entry, COST_AT_98, strongest) for name, entry in results["routers"].items()
-    }
+    costs = {name: router.cost_at_quality[0.98] for name, router in results.routers.items()}
     reached = {name: cost.everywhere for name, cost in costs.items() if cost.everywhere is not None}
     some_missed = any(cost.count for cost in costs.values())
     if not reached:
@@ -43,10 +36,10 @@ def headline(results: Results) -> list[str]:
     ]
 
 
-def _against_task(results: Results, cost: Measured) -> str:
-    if "task" not in results["anchors"]:
+def _against_task(results: Results, cost: Estimate) -> str:
+    if "task" not in results.anchors:
         return "The task anchor was not measured, so this does not show that queries are read."
-    task = measured(results["anchors"]["task"], COST_AT_98, strongest_model(results))
+    task = results.anchors["task"].cost_at_quality[0.98]
     who = "The task anchor, which knows a query's task and reads no text,"
     if task.count:
         return f"{who} gets there in {task.n_reached} of {task.n_seeds} seeds only."
@@ -62,7 +55,7 @@ def _against_task(results: Results, cost: Measured) -> str:
     return f"{needs}: the intervals overlap, so this is no proof that reading the queries pays."
 
 
-def _share(cost: Measured) -> str:
+def _share(cost: Estimate) -> str:
     """A cost as a percentage with its interval."""
 
     def percent(value: float) -> str:
@@ -73,7 +66,3 @@ def _share(cost: Measured) -> str:
     if cost.low is None or cost.high is None:
         return percent(cost.mean)
     return f"{percent(cost.mean)} (95 % interval {percent(cost.low)} to {percent(cost.high)})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

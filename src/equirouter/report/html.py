@@ -1,30 +1,32 @@
 """The report: one HTML file that needs nothing else, not even a network."""
 
 import shlex
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from equirouter.evaluation.estimate import Difference
+from equirouter.evaluation.metrics import COLUMNS, METRICS
+from equirouter.evaluation.metrics.base import Direction
+from equirouter.evaluation.results import Results
 from equirouter.extras import require
 from equirouter.output import atomic_write
 from equirouter.report.charts import chart_data
+from equirouter.report.figures import models_by_cost
 from equirouter.report.headline import headline
 from equirouter.report.reliability import SIDE, reliability_rows
-from equirouter.report.results import (
-    COLUMNS,
-    Results,
-    check_results,
+from equirouter.report.tables import (
+    PUBLISHED_COLUMNS,
+    caption,
+    cells,
     counted_queries,
-    entries,
-    measured,
-    plain,
-    strongest_model,
+    published_notes,
+    published_rows,
 )
-from equirouter.report.tables import caption, cells, published_notes, published_rows
+from equirouter.report.wording import plain
 
 __all__ = ["write_report"]
 
-_PAIRED = {"nauc": 1, "peak_score": 1, "rci": -1}  # the direction that is better
+_PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {
     "fit_seconds": "fit, s",
     "predict_us_per_query": "predict, µs per query",
@@ -36,10 +38,9 @@ def write_report(results: Results, path: str | Path) -> None:
     """Write results as one HTML page with tables, interactive curves and all that was stated.
 
     The page asks nothing of any server: scripts and styles are in it, and its own security policy
-    forbids requests. Raises DataError when results lack something, OutputError when path cannot be
-    written, MissingExtraError without jinja2 or plotly.
+    forbids requests. Raises OutputError when path cannot be written, MissingExtraError without
+    jinja2 or plotly.
     """
-    check_results(results)
     jinja2 = require("jinja2", extra="report", purpose="write the report")
     markupsafe = require("markupsafe", extra="report", purpose="write the report")
     plotly = require("plotly.offline", extra="report", purpose="write the report")
@@ -61,20 +62,19 @@ def write_report(results: Results, path: str | Path) -> None:
 
 def _context(results: Results) -> dict[str, Any]:
     """All that the template shows."""
-    command = results.get("command")
-    if command is not None and not isinstance(command, str):
-        command = shlex.join(command)
+    protocol = results.protocol.model_dump()
+    del protocol["encoder_notes"]  # among the warnings
     return {
-        "dataset": results["dataset"],
-        "outcomes": results["outcomes"],
-        "protocol": {k: v for k, v in results["protocol"].items() if k != "encoder_notes"},
+        "results": results,
+        "protocol": protocol,
         "headline": headline(results),
         "caption": caption(results),
         "columns": COLUMNS,
         "rows": _rows(results),
-        "published": results.get("published"),
-        "published_rows": published_rows(results) if results.get("published") else [],
-        "published_notes": published_notes(results) if results.get("published") else [],
+        "published_columns": PUBLISHED_COLUMNS,
+        "published_rows": published_rows(results),
+        "published_notes": published_notes(results),
+        "paired_columns": _PAIRED,
         "paired": _paired(results),
         "reliability": reliability_rows(results),
         "side": SIDE,
@@ -83,26 +83,21 @@ def _context(results: Results) -> dict[str, Any]:
         "models": _models(results),
         "warnings": _warnings(results),
         "counted": counted_queries(results),
-        "cost_model": results.get("cost_model"),
-        "visibility": results.get("visibility"),
-        "split_hashes": results.get("split_hashes") or {},
-        "versions": results.get("versions") or {},
-        "command": command,
+        "command": shlex.join(results.command),
         "charts": chart_data(results),
     }
 
 
 def _rows(results: Results) -> list[dict[str, Any]]:
     columns = [cells(results, column) for column in COLUMNS]
-    strongest = strongest_model(results)
     rows = []
-    for name, entry, is_anchor in entries(results):
+    for name, _, is_anchor in results.rows():
         shown = [
             {
                 "text": column[name][0],
                 "interval": column[name][1],
                 "best": column[name][2],
-                "value": measured(entry, definition, strongest).mean,
+                "value": results.estimate(name, definition).mean,
             }
             for definition, column in zip(COLUMNS, columns, strict=True)
         ]
@@ -111,22 +106,23 @@ def _rows(results: Results) -> list[dict[str, Any]]:
 
 
 def _paired(results: Results) -> list[tuple[str, list[dict[str, str]]]]:
-    """Per router its differences to the task anchor, each with a verdict in a word."""
-    paired = results.get("paired") or {}
-    rows = []
-    for name in (name for name, _, _ in entries(results) if name in paired):
-        found = paired[name]
-        rows.append((name, [_difference(found.get(key), sign) for key, sign in _PAIRED.items()]))
-    return rows
+    """Per router its differences from the task anchor, each with a verdict in a word."""
+    return [
+        (
+            name,
+            [_difference(results.paired[name][c.metric], c.direction) for c in _PAIRED],
+        )
+        for name, _, _ in results.rows()
+        if name in results.paired
+    ]
 
 
-def _difference(figure: Mapping[str, float | None] | None, sign: int) -> dict[str, str]:
-    values = [None] * 3 if figure is None else [figure[key] for key in ("mean", "low", "high")]
-    mean, low, high = values
-    if mean is None or low is None or high is None:
+def _difference(difference: Difference, direction: Direction) -> dict[str, str]:
+    mean, low, high = difference.mean, difference.low, difference.high
+    if low is None or high is None:
         return {"text": "–", "interval": "", "verdict": ""}
-    worst, kindest = sorted((sign * low, sign * high))
-    verdict = "better" if worst > 0 else "worse" if kindest < 0 else "no difference shown"
+    least, most = sorted((direction * low, direction * high))
+    verdict = "better" if least > 0 else "worse" if most < 0 else "no difference shown"
     return {
         "text": f"{mean:+.4f}",
         "interval": f"[{low:+.4f}, {high:+.4f}]",
@@ -135,12 +131,12 @@ def _difference(figure: Mapping[str, float | None] | None, sign: int) -> dict[st
 
 
 def _effort(results: Results) -> list[tuple[str, list[str]]]:
-    """Per router what fitting and predicting took, where it was measured."""
-    rows = []
-    for name, entry, is_anchor in entries(results):
-        if not is_anchor and all(key in entry for key in _EFFORT):
-            rows.append((name, [_amount(entry[key]["mean"]) for key in _EFFORT]))
-    return rows
+    """Per router what fitting and predicting took."""
+    return [
+        (name, [_amount(getattr(router, key).mean) for key in _EFFORT])
+        for name, router, is_anchor in results.rows()
+        if not is_anchor
+    ]
 
 
 def _amount(value: float | None) -> str:
@@ -150,38 +146,37 @@ def _amount(value: float | None) -> str:
 
 
 def _models(results: Results) -> list[dict[str, Any]]:
-    """The models from the cheapest to the dearest, with what is known of each."""
-    outcomes = results["outcomes"]
-    count = len(outcomes["models"])
-    errors = (results.get("cost_model") or {}).get("relative_error", {})
-    shares: Sequence[float | None] = outcomes.get("oracle_call_share") or [None] * count
-    models = [
-        {
+    """The models from the cheapest to the most expensive, with what is known of each."""
+    outcomes = results.outcomes
+    columns = zip(
+        outcomes.models,
+        outcomes.mean_performance,
+        outcomes.mean_cost_usd,
+        outcomes.oracle_call_share,
+        strict=True,
+    )
+    models = {
+        name: {
             "name": name,
-            "performance": outcomes["mean_performance"][index],
-            "cost": outcomes["mean_cost_usd"][index],
-            "oracle": shares[index],
-            "error": errors.get(name),
-            "strongest": name == outcomes["strongest"],
-            "cheapest": name == outcomes["cheapest"],
+            "performance": performance,
+            "cost": cost,
+            "oracle": share,
+            "error": results.cost_model.relative_error.get(name),
+            "strongest": name == outcomes.strongest,
+            "cheapest": name == outcomes.cheapest,
         }
-        for index, name in enumerate(outcomes["models"])
-    ]
-    return sorted(models, key=lambda model: float(model["cost"]))
+        for name, performance, cost, share in columns
+    }
+    return [models[name] for name in models_by_cost(results)]
 
 
 def _warnings(results: Results) -> list[str]:
     """What a reader must know before believing the figures."""
-    warnings = []
-    visibility = results.get("visibility")
-    if visibility is not None and visibility.get("warning"):
-        warnings.append(str(visibility["warning"]))
-    left_out = results["left_out"]["incomplete_test_queries"]
+    warnings = [] if results.visibility.warning is None else [results.visibility.warning]
+    left_out = results.left_out.incomplete_test_queries
     if left_out:
         warnings.append(
-            f"{left_out:,} of the test queries without the outcome of some model: left out of "
+            f"{left_out:,} of the test queries lack the outcome of some model and are left out of "
             "every measure."
         )
-    warnings.extend(str(note) for note in results["outcomes"].get("notes") or ())
-    warnings.extend(str(note) for note in results["protocol"].get("encoder_notes") or ())
-    return warnings
+    return [*warnings, *results.outcomes.notes, *results.protocol.encoder_notes]

@@ -1,8 +1,9 @@
 """The calibration of every router, as numbers and as a small picture each that needs no script."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from equirouter.report.results import Results, entries
+from equirouter.evaluation.results import Results
 
 __all__ = ["SIDE", "reliability_rows"]
 
@@ -14,26 +15,24 @@ def reliability_rows(results: Results) -> list[dict[str, Any]]:
     """Per router: name, error, uncalibrated error ("–" if there is none), squared error, points.
 
     points: of an SVG polyline in a box of SIDE by SIDE, predicted to the right, observed upwards.
-    Empty for results that were written before calibration was measured.
     """
-    found = results.get("calibration") or {}
     rows = []
-    for name in (name for name, _, _ in entries(results) if name in found):
-        entry = found[name]
-        before = entry["uncalibrated_error"]
+    for name in (name for name, _, is_anchor in results.rows() if not is_anchor):
+        calibration = results.calibration[name]
+        before = calibration.uncalibrated_error
         rows.append(
             {
                 "name": name,
-                "error": f"{entry['calibration_error']['mean']:.4f}",
-                "before": "–" if before is None else f"{before['mean']:.4f}",
-                "squared": f"{entry['squared_error']['mean']:.4f}",
-                "points": _points(entry["predicted"], entry["observed"]),
+                "error": f"{calibration.calibration_error.mean:.4f}",
+                "before": "–" if before is None else f"{before.mean:.4f}",
+                "squared": f"{calibration.squared_error.mean:.4f}",
+                "points": _points(calibration.predicted, calibration.observed),
             }
         )
     return rows
 
 
-def _points(predicted: list[float], observed: list[float]) -> str:
+def _points(predicted: Sequence[float], observed: Sequence[float]) -> str:
     low, high = min(0.0, *predicted, *observed), max(1.0, *predicted, *observed)
     place = [
         (SIDE * (x - low) / (high - low), SIDE * (high - y) / (high - low))

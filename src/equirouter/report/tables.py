@@ -1,29 +1,22 @@
 """Results as tables: for the terminal and as Markdown."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.metrics import COLUMNS, Column
+from equirouter.evaluation.published import PublishedRow
+from equirouter.evaluation.results import Results
 from equirouter.report import markdown
-from equirouter.report.results import (
-    COLUMNS,
-    Column,
-    Measured,
-    Results,
-    best,
-    counted_queries,
-    entries,
-    measured,
-    strongest_model,
-)
+from equirouter.report.wording import NEVER
 
 __all__ = [
+    "PUBLISHED_COLUMNS",
     "caption",
     "cells",
+    "counted_queries",
     "published_notes",
     "published_rows",
     "published_table",
@@ -31,11 +24,14 @@ __all__ = [
     "results_table",
 ]
 
-NEVER = "/"
 NOT_MEASURED = "–"
 _NAME_WIDTH = 12  # a longer name takes two lines instead of pushing the figures out
 _BREAKS = ((", ", ",\n "), (" (", "\n("))  # of intervals, and before counts of seeds
-_PUBLISHED = COLUMNS[:4]  # nAUC, P_s, QNC, RCI: what the paper's tables hold
+PUBLISHED_COLUMNS = tuple(
+    column for column in COLUMNS if column.metric in PublishedRow.__dataclass_fields__
+)
+"""What the paper's tables hold: nAUC, P_s, QNC and RCI."""
+
 _WHOLE_BENCHMARKS = {"routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"}
 
 
@@ -60,7 +56,7 @@ def _results_table(results: Results, n_breaks: int) -> Table:
     table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
     for column in COLUMNS:
         table.add_column(column.heading, no_wrap=True)
-    rows = entries(results)
+    rows = results.rows()
     columns = [cells(results, column) for column in COLUMNS]
     n_anchors = sum(is_anchor for _, _, is_anchor in rows)
     for index, (name, _, is_anchor) in enumerate(rows):
@@ -76,10 +72,8 @@ def published_table(results: Results) -> Table | None:
     None where nothing was published for this data set, or of none of these routers. The Markdown
     and the HTML page also hold the routers that were not measured here.
     """
-    if results.get("published") is None:
-        return None
     rows = published_rows(results)
-    here = {*results["anchors"], *results["routers"]}
+    here = {*results.anchors, *results.routers}
     shown = [(name, pairs) for name, pairs in rows if name in here]
     if not shown:
         return None
@@ -88,7 +82,7 @@ def published_table(results: Results) -> Table | None:
         notes[0] += f" Not measured here: {len(rows) - len(shown)} more."
     table = _rich_table("Beside the published values", "\n".join(notes))
     table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
-    for column in _PUBLISHED:
+    for column in PUBLISHED_COLUMNS:
         table.add_column(f"{column.title}\npaper", no_wrap=True)
         table.add_column("\nours", no_wrap=True)
     for name, pairs in shown:
@@ -102,13 +96,13 @@ def results_markdown(results: Results) -> str:
     """Both tables as Markdown, with the caption below; the best values are bold."""
     columns = [cells(results, column) for column in COLUMNS]
     lines = markdown.head(["router", *(column.heading for column in COLUMNS)])
-    for name, _, is_anchor in entries(results):
+    for name, _, is_anchor in results.rows():
         shown = f"*{markdown.escaped(name)}*" if is_anchor else markdown.code(name)
         lines.append(markdown.row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
     text = "\n".join(lines) + f"\n\n{markdown.escaped(caption(results, mark='Bold'))}\n"
-    if results.get("published") is None:
+    if results.published is None:
         return text
-    heads = [head for column in _PUBLISHED for head in (f"{column.title} paper", "ours")]
+    heads = [head for column in PUBLISHED_COLUMNS for head in (f"{column.title} paper", "ours")]
     lines = markdown.head(["router", *heads])
     lines += [
         markdown.row([markdown.code(name), *(part for pair in pairs for part in pair)])
@@ -125,10 +119,9 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
     width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached. A
     value that not every seed reached has their count behind it: "0.683 (3/5)".
     """
-    strongest = strongest_model(results)
-    figures = {name: measured(entry, column, strongest) for name, entry, _ in entries(results)}
+    figures = {name: results.estimate(name, column) for name, _, _ in results.rows()}
     symmetric = all(_is_symmetric(figure, column.digits) for figure in figures.values())
-    winners = best(results, column)
+    winners = results.best(column)
     return {
         name: (
             _value(figure, column.digits),
@@ -141,26 +134,25 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
 
 def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """Per published row its name and a pair (paper, ours) per metric, in the paper's 4 digits."""
-    ours: dict[str, Mapping[str, Any]] = {**results["anchors"], **results["routers"]}
-    strongest = strongest_model(results)
     rows = []
-    for name, values in results["published"]["rows"].items():
+    for name, values in results.published.rows.items() if results.published else ():
         pairs = []
-        for column in _PUBLISHED:
-            key = column.path[0]
+        for column in PUBLISHED_COLUMNS:
+            key, ours = column.metric, NOT_MEASURED
             theirs = _number(values[key], 4) if key in values else NOT_MEASURED
-            mine = NOT_MEASURED
-            if name in ours:
-                mine = _value(measured(ours[name], column, strongest), 4)
-            pairs.append((theirs, mine))
+            if name in results.routers or name in results.anchors:
+                ours = _value(results.estimate(name, column), 4)
+            pairs.append((theirs, ours))
         rows.append((name, pairs))
     return rows
 
 
 def published_notes(results: Results) -> list[str]:
     """Where the published values are from, and whether they are of this very data set."""
-    name, source = results["dataset"]["name"], results["published"]["source"]
-    notes = [f"Published: {source}."]
+    if results.published is None:
+        return []
+    name = results.dataset.name
+    notes = [f"Published: {results.published.source}."]
     if name not in _WHOLE_BENCHMARKS:
         notes.append(
             f"{name} is a part or a variant of that benchmark, so levels do not compare, only "
@@ -171,11 +163,10 @@ def published_notes(results: Results) -> list[str]:
 
 def caption(results: Results, *, mark: str | None = "*") -> str:
     """What the figures were measured on, and how to read them. mark: of the best; None: no mark."""
-    dataset, protocol = results["dataset"], results["protocol"]
-    seeds = ", ".join(str(seed) for seed in protocol["seeds"])
-    ratios = protocol.get("ratios")
-    shares = f" {':'.join(str(part) for part in ratios)}" if ratios else ""
-    where = "at the largest budget" if protocol["policy"] == "budget" else "at the last point"
+    dataset, protocol = results.dataset, results.protocol
+    seeds = ", ".join(str(seed) for seed in protocol.seeds)
+    ratios = ":".join(str(part) for part in protocol.ratios)
+    where = "at the largest budget" if protocol.policy == "budget" else "at the last point"
     marked = (
         ""
         if mark is None
@@ -185,19 +176,27 @@ def caption(results: Results, *, mark: str | None = "*") -> str:
         )
     )
     return (
-        f"{dataset['name']}: {dataset['n_queries']:,} queries, {dataset['n_models']} models; "
-        f"{protocol['split']} split{shares}; seeds {seeds}; policy {protocol['policy']}"
+        f"{dataset.name}: {dataset.n_queries:,} queries, {dataset.n_models} models; "
+        f"{protocol.split} split {ratios}; seeds {seeds}; policy {protocol.policy}; "
         f"{counted_queries(results)}. Intervals: 95 %. {marked}"
         f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
-        f"{strongest_model(results)}'s cost, strongest calls are {where}."
+        f"{results.strongest}'s cost, strongest calls are {where}."
+    )
+
+
+def counted_queries(results: Results) -> str:
+    """How many test queries were measured and how many were left out, in words."""
+    left_out = results.left_out
+    return (
+        f"{left_out.measured_test_queries:,} test queries measured, "
+        f"{left_out.incomplete_test_queries:,} left out as incomplete"
     )
 
 
 def _count_note(results: Results) -> str:
-    """What "(3/5)" means, where there is such a figure."""
-    strongest = strongest_model(results)
-    rows = [entry for _, entry, _ in entries(results)]
-    figures = [measured(entry, column, strongest) for column in COLUMNS for entry in rows]
+    """The meaning of "(3/5)", where there is such a figure."""
+    names = [name for name, _, _ in results.rows()]
+    figures = [results.estimate(name, column) for column in COLUMNS for name in names]
     example = next((figure.count for figure in figures if figure.count), None)
     if example is None:
         return ""
@@ -225,7 +224,7 @@ def _rich_cell(value: str, interval: str, is_best: bool, n_breaks: int) -> Text:
     return text
 
 
-def _value(figure: Measured, digits: int) -> str:
+def _value(figure: Estimate, digits: int) -> str:
     return f"{_number(figure.mean, digits)} {figure.count}".rstrip()
 
 
@@ -233,7 +232,7 @@ def _number(value: float | None, digits: int) -> str:
     return NEVER if value is None else f"{value:.{digits}f}"
 
 
-def _interval(figure: Measured, digits: int, symmetric: bool) -> str:
+def _interval(figure: Estimate, digits: int, symmetric: bool) -> str:
     low, high = figure.low, figure.high
     if low is None and high is None:
         return ""
@@ -243,7 +242,7 @@ def _interval(figure: Measured, digits: int, symmetric: bool) -> str:
     return f"[{_number(low, digits)}, {_number(high, digits)}]"
 
 
-def _is_symmetric(figure: Measured, digits: int) -> bool:
+def _is_symmetric(figure: Estimate, digits: int) -> bool:
     if figure.mean is None or (figure.low is None and figure.high is None):
         return True  # nothing is shown, so nothing is shown wrongly
     if figure.low is None or figure.high is None:

@@ -1,8 +1,10 @@
-"""Numbers of a diagnosis in words: shares, money and intervals, always the same way."""
+"""Numbers and values in words, always the same way."""
+
+from collections.abc import Mapping, Sequence
 
 from equirouter.evaluation.findings import Interval
 
-__all__ = ["count", "number", "percent", "signed", "usd"]
+__all__ = ["NEVER", "count", "number", "percent", "plain", "signed", "usd"]
 
 NEVER = "/"
 
@@ -31,3 +33,20 @@ def count(n: int, noun: str) -> str:
     """A number with its noun."""
     plural = "queries" if noun == "query" else f"{noun}s"
     return f"{n:,} {noun if n == 1 else plural}"
+
+
+def plain(value: object) -> str:
+    """Any value of results.json in words: lists joined, long ones shortened, None as "none"."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) > 12:
+            return f"{len(value)} values from {plain(value[0])} to {plain(value[-1])}"
+        return ", ".join(plain(item) for item in value)
+    return str(value)

@@ -1,13 +1,13 @@
-"""Everything that a run leaves to look at, in one call."""
+"""Everything that a run leaves to look at, written or printed in one call."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equirouter.evaluation.results import Results
 from equirouter.extras import require
 from equirouter.report.figures import write_figures
 from equirouter.report.headline import headline
 from equirouter.report.html import write_report
-from equirouter.report.results import Results
 from equirouter.report.tables import published_table, results_table
 
 if TYPE_CHECKING:

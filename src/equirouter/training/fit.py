@@ -11,7 +11,7 @@ from equirouter.data.split import Split, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
-from equirouter.evaluation.aggregate import metric_entries
+from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
 from equirouter.extras import require
 from equirouter.pipeline.decision import OutOfDomain
@@ -128,7 +128,7 @@ def _tested(
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
-    return metric_entries([measured], models)
+    return metrics_over_seeds([measured], models).model_dump(mode="json")
 
 
 def _kept(fitted: FittedStage, policy: str, point: float, strongest: int) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+"""nAUC by hand, and what it must not depend on."""
+
 from random import Random
 
 import numpy as np
@@ -6,14 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.metrics import (
-    cheapest_reaching,
-    cost_share,
-    normalised_area,
-    peak,
-    pick_point,
-    strongest_model,
-)
+from equirouter.evaluation.metrics.nauc import normalised_area
 
 COST = np.array([1.0, 2.0, 4.0])
 PERFORMANCE = np.array([0.4, 0.6, 0.8])
@@ -54,7 +49,6 @@ def test_rounding_of_costs_does_not_order_the_points() -> None:
     for cost in ([0.3, 0.1 + 0.2, 1.0], [0.1 + 0.2, 0.3, 1.0]):
         area = normalised_area(np.array(cost), np.array([0.6, 0.2, 0.8]))
         assert area == pytest.approx(0.7)
-        assert cheapest_reaching(np.array(cost), np.array([0.6, 0.6, 0.8]), 0.5) == 0
 
 
 points = st.lists(
@@ -81,49 +75,7 @@ def test_normalised_area_does_not_depend_on_the_currency(curve: FloatArray, rate
     assert normalised_area(rate * cost_usd, performance) == expected
 
 
-def test_peak_by_hand() -> None:
-    score, cost = peak(np.array([1.0, 5.0, 3.0, 4.0]), np.array([0.2, 0.9, 0.9, 0.5]))
-    assert (float(score), float(cost)) == (0.9, 3.0)  # 0.9 twice, at 5 and at 3
-
-
-def test_cheapest_reaching_by_hand() -> None:
-    cost = np.array([5.0, 1.0, 3.0])
-    performance = np.array([0.9, 0.5, 0.8])
-    assert cheapest_reaching(cost, performance, 0.7) == 2  # 0.9 at 5, 0.8 at 3
-    assert cheapest_reaching(cost, performance, 0.5) == 1
-    assert cheapest_reaching(cost, performance, 0.95) == -1
-
-
-def test_rounding_does_not_decide_whether_a_quality_is_reached() -> None:
-    short = np.array([0.3])
-    target = 0.1 + 0.2
-    assert short < target  # by 6e-17
-    assert cheapest_reaching(np.ones(1), short, target) == 0
-    assert cheapest_reaching(np.ones(1), short, target + 1e-9) == -1
-
-
 def test_curves_are_measured_row_by_row() -> None:
     cost = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]])
     performance = np.array([[0.5, 0.7], [0.5, 0.7], [0.1, 0.3]])
     np.testing.assert_allclose(normalised_area(cost, performance), [0.6, 0.6, 0.2])
-    score, at = peak(cost, performance)
-    assert (score.tolist(), at.tolist()) == ([0.7, 0.7, 0.3], [2.0, 1.0, 1.0])
-    target = np.array([0.5, 0.7, 0.4])
-    assert cheapest_reaching(cost, performance, target).tolist() == [0, 1, -1]
-
-
-def test_a_tie_for_the_strongest_goes_to_the_cheaper_model() -> None:
-    performance = np.array([[0.5, 0.8, 0.8], [0.9, 0.8, 0.8]])
-    cost_usd = np.array([[1.0, 3.0, 2.0], [9.0, 3.0, 2.0]])
-    assert strongest_model(performance, cost_usd).tolist() == [2, 0]
-
-
-def test_a_point_that_does_not_exist_is_nan() -> None:
-    values = np.array([[1.0, 2.0], [3.0, 4.0]])
-    found = pick_point(values, np.array([1, -1]))
-    np.testing.assert_array_equal(found, [2.0, np.nan])
-
-
-def test_a_share_of_nothing_is_nan() -> None:
-    shares = cost_share(np.array([1.0, 0.0, np.nan]), np.array([4.0, 0.0, 4.0]))
-    np.testing.assert_array_equal(shares, [0.25, np.nan, np.nan])

@@ -1,0 +1,84 @@
+"""The metrics of a router: one class each, with its formula, direction and source.
+
+    base.py             Metric, and the means that every metric is computed from
+    curves.py           functions on performance-cost curves that several of them use
+    nauc.py             NAUC
+    peak.py             PeakScore, PeakCost
+    qnc.py              QNC
+    cost_at_quality.py  CostAtQuality
+    rci.py              RCI, MeanRCI, RCIAtQuality
+    call_share.py       CallShare
+
+`RouterMetrics` lists them: a field is the name in results.json, and the metric that computes it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict
+
+from equirouter.evaluation.estimate import Estimate, Estimates
+from equirouter.evaluation.metrics.base import STRONGEST, Column, Draws, Metric, SweepMeans
+from equirouter.evaluation.metrics.call_share import CallShare
+from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
+from equirouter.evaluation.metrics.nauc import NAUC
+from equirouter.evaluation.metrics.peak import PeakCost, PeakScore
+from equirouter.evaluation.metrics.qnc import QNC
+from equirouter.evaluation.metrics.rci import RCI, MeanRCI, RCIAtQuality
+
+__all__ = [
+    "COLUMNS",
+    "METRICS",
+    "STRONGEST",
+    "Column",
+    "Draws",
+    "Metric",
+    "RouterMetrics",
+    "SweepMeans",
+]
+
+
+class RouterMetrics(BaseModel):
+    """Every metric of one router, over the seeds; each is documented by its class."""
+
+    model_config = ConfigDict(frozen=True)
+
+    nauc: Annotated[Estimate, NAUC()]
+    peak_score: Annotated[Estimate, PeakScore()]
+    peak_cost_usd: Annotated[Estimate, PeakCost()]
+    qnc: Annotated[Estimate, QNC()]
+    rci: Annotated[Estimate, RCI()]
+    rci_mean: Annotated[Estimate, MeanRCI()]
+    rci_at_quality: Annotated[Estimates, RCIAtQuality()]
+    cost_at_quality: Annotated[Estimates, CostAtQuality()]
+    call_share: Annotated[Estimates, CallShare()]
+
+    def estimate(self, column: Column, strongest: str) -> Estimate:
+        """The figure in a column of the tables. strongest: the name of the strongest model."""
+        figure: Estimate | Estimates = getattr(self, column.metric)
+        if isinstance(figure, Estimates):
+            return figure[(column.key or "").format(strongest=strongest)]
+        return figure
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        name: next(part for part in field.metadata if isinstance(part, Metric))
+        for name, field in RouterMetrics.model_fields.items()
+    }
+)
+"""Name in results.json -> metric."""
+
+COLUMNS = tuple(
+    replace(
+        column,
+        metric=name,
+        direction=metric.direction,
+        least_quality=metric.least_quality,
+    )
+    for name, metric in METRICS.items()
+    for column in metric.columns
+)
+"""The columns of every table of results, in order."""

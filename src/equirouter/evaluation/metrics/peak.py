@@ -1,0 +1,42 @@
+"""The peak of the performance-cost curve: its height, and what it costs."""
+
+from equirouter.arrays import FloatArray
+from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
+from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point
+
+__all__ = ["PeakCost", "PeakScore", "peak"]
+
+
+class PeakScore(Metric):
+    """P_s, the highest mean performance on the curve.
+
+    Unit and range of performance; higher is better. Source: paper, App. A.3.
+    """
+
+    direction = 1
+    is_paired = True
+    columns = (Column("P_s", 4, "The best mean performance anywhere on the curve."),)
+
+    def values(self, means: SweepMeans) -> FloatArray:
+        """Of the curve."""
+        return peak(means.cost_usd, means.performance)[0]
+
+
+class PeakCost(Metric):
+    """The lowest mean cost at which the peak occurs, in USD per query; lower is better."""
+
+    direction = -1
+
+    def values(self, means: SweepMeans) -> FloatArray:
+        """Of the curve."""
+        return peak(means.cost_usd, means.performance)[1]
+
+
+def peak(cost_usd: FloatArray, performance: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """P_s: the highest performance on the curve, and the lowest cost in USD at which it occurs.
+
+    cost_usd, performance: (..., T). Returns two arrays (...). Higher scores and lower costs are
+    better. Source: paper, App. A.3.
+    """
+    score = performance.max(axis=-1)
+    return score, pick_point(cost_usd, cheapest_reaching(cost_usd, performance, score))

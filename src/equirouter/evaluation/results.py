@@ -1,0 +1,369 @@
+"""results.json, the product of `bench`: its fields, written and read here and nowhere else."""
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from equirouter.data.outcomes import Description
+from equirouter.data.split import SplitKind
+from equirouter.errors import DataError, UnknownNameError
+from equirouter.evaluation.estimate import Difference, Estimate, Estimates, Number
+from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
+from equirouter.evaluation.metrics.curves import QUALITY_LEVELS
+from equirouter.extras import require
+from equirouter.output import atomic_write
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "ANCHORS",
+    "Calibration",
+    "CostModelErrors",
+    "DatasetFacts",
+    "LeftOut",
+    "MeanCurve",
+    "Protocol",
+    "PublishedFigures",
+    "Results",
+    "RouterResults",
+    "VisibilityFacts",
+    "read_results",
+]
+
+SCHEMA = 1
+ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
+MOST_LINES = 15
+"""Of a printed Results."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DatasetFacts(_Section):
+    """The table that was measured on."""
+
+    name: str
+    n_queries: int
+    n_models: int
+    models: tuple[str, ...]
+    fingerprint: str
+
+
+class Protocol(_Section):
+    """How it was measured."""
+
+    split: SplitKind
+    ratios: tuple[int | float, ...]
+    """Of the training, validation and test part."""
+    seeds: tuple[int, ...]
+    policy: str
+    budgets: int
+    """Number of operating points."""
+    encoder: str
+    window: str | None
+    encoder_settings: dict[str, Any]
+    encoder_fingerprint: str
+    encoder_notes: tuple[str, ...]
+    nauc: Literal["paper"]
+    resamples: int
+
+
+class RouterResults(RouterMetrics):
+    """Everything that was measured of one router or anchor."""
+
+    fit_seconds: Estimate
+    predict_us_per_query: Estimate
+    n_parameters: Estimate
+
+
+class MeanCurve(_Section):
+    """The performance-cost curve of a router: T operating points, means over the seeds."""
+
+    point: tuple[Number, ...]
+    """Budget in USD per query, or the value of the policy's setting."""
+    performance: tuple[Number, ...]
+    cost_usd: tuple[Number, ...]
+    rci: tuple[Number, ...]
+    call_share: dict[str, tuple[Number, ...]]
+    """Model -> share of the queries."""
+
+
+class Calibration(_Section):
+    """How well a router's estimates of performance are calibrated on the test part."""
+
+    calibration_error: Estimate
+    squared_error: Estimate
+    uncalibrated_error: Estimate | None
+    """None for a router whose scores only rank."""
+    predicted: tuple[Number, ...]
+    """The reliability curve: mean estimate per bin."""
+    observed: tuple[Number, ...]
+    """Mean performance per bin."""
+
+
+class VisibilityFacts(_Section):
+    """How many queries look like another one to the encoder."""
+
+    share: Number
+    n_duplicates: int
+    warning: str | None
+
+
+class CostModelErrors(_Section):
+    """Errors of the predicted costs on the test part."""
+
+    mse: Number
+    """USD squared."""
+    relative_error: dict[str, Number | None]
+    """Model -> mean absolute error as a share of its mean cost; None where calls are free."""
+
+
+class LeftOut(_Section):
+    """Test queries that lack an outcome and are not measured."""
+
+    incomplete_test_queries: int
+    """Of the first seed."""
+    measured_test_queries: int
+    per_seed: tuple[int, ...]
+
+
+class PublishedFigures(_Section):
+    """The paper's figures for this data set."""
+
+    source: str
+    rows: dict[str, dict[str, Number | None]]
+    """Router -> metric -> figure; None: never reached."""
+
+
+class Results(_Section):
+    """The product of a benchmark, as `run_benchmark` returns it and results.json holds it.
+
+    `results["knn"].cost_at_quality[0.95].mean` is a figure of a router,
+    `results.anchors["task"].nauc.per_seed` one of an anchor. docs/architecture.md has all fields.
+    """
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    command: tuple[str, ...]
+    dataset: DatasetFacts
+    protocol: Protocol
+    anchors: dict[str, RouterResults]
+    routers: dict[str, RouterResults]
+    paired: dict[str, dict[str, Difference]]
+    """Router -> metric -> router minus `task`."""
+    curves: dict[str, MeanCurve]
+    """Of routers and anchors."""
+    calibration: dict[str, Calibration]
+    """Of routers."""
+    outcomes: Description
+    visibility: VisibilityFacts
+    cost_model: CostModelErrors
+    left_out: LeftOut
+    split_hashes: dict[str, str]
+    """Seed -> hash of the split."""
+    versions: dict[str, str]
+    published: PublishedFigures | None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> "Results":
+        sections: dict[str, Mapping[str, object]]
+        sections = {"curves": self.curves, "calibration": self.calibration, "paired": self.paired}
+        keys = (set(QUALITY_LEVELS), set(self.outcomes.models))
+        for name, router, is_anchor in self.rows():
+            for section, known in sections.items():
+                if name not in known and not (is_anchor and section != "curves"):
+                    raise ValueError(f"{section}.{name} is missing")
+            for metric, figure in router:
+                if isinstance(figure, Estimates) and set(figure) not in keys:
+                    raise ValueError(
+                        f"{name}.{metric} is of {', '.join(figure)}: expected every quality, or "
+                        "every model"
+                    )
+        return self
+
+    def __getitem__(self, name: str) -> RouterResults:
+        """What was measured of a router or an anchor. Raises UnknownNameError."""
+        for group in (self.routers, self.anchors):
+            if name in group:
+                return group[name]
+        known = ", ".join((*self.routers, *self.anchors))
+        raise UnknownNameError(f"no router or anchor {name!r} in these results; known: {known}")
+
+    @property
+    def strongest(self) -> str:
+        """The model with the highest mean performance."""
+        return self.outcomes.strongest
+
+    def rows(self) -> list[tuple[str, RouterResults, bool]]:
+        """Every row of a table as (name, figures, whether it is an anchor).
+
+        The anchors come first, in a fixed order, then the routers from the highest nAUC to the
+        lowest; a tie goes by name.
+        """
+        known = [name for name in ANCHORS if name in self.anchors]
+        others = [name for name in self.anchors if name not in ANCHORS]
+
+        def by_nauc(item: tuple[str, RouterResults]) -> tuple[float, str]:
+            nauc = item[1].nauc.mean
+            return (float("inf") if nauc is None else -nauc, item[0])
+
+        routers = sorted(self.routers.items(), key=by_nauc)
+        return [(name, self.anchors[name], True) for name in [*known, *others]] + [
+            (name, router, False) for name, router in routers
+        ]
+
+    def estimate(self, name: str, column: Column) -> Estimate:
+        """The figure of a router or an anchor in a column of the tables."""
+        return self[name].estimate(column, self.strongest)
+
+    def best(self, column: Column) -> set[str]:
+        """The routers with the best value of a column; those that look equal in a table share it.
+
+        A router that missed the value in some seed is out, and so is one that does not reach the
+        column's least quality in every seed: always calling a cheap model lowers RCI.
+        """
+        if column.direction == 0:
+            return set()
+        values = {
+            name: round(value, column.digits) * column.direction
+            for name in self.routers
+            if (value := self.estimate(name, column).everywhere) is not None
+            and self.counts(name, column)
+        }
+        return {name for name, value in values.items() if value == max(values.values())}
+
+    def counts(self, name: str, column: Column) -> bool:
+        """Whether a router reaches the column's least quality, if it has one, in every seed."""
+        quality = column.least_quality
+        return quality is None or self[name].cost_at_quality[quality].everywhere is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of results.json, as JSON can hold it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def write(self, path: str | Path) -> None:
+        """Write results.json. Raises OutputError."""
+        with atomic_write(path) as stream:
+            stream.write(json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n")
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row per router or anchor, metric and key: mean, low, high and per_seed.
+
+        key: the quality or the model of a metric that has several values, else "". Raises
+        MissingExtraError without pandas.
+        """
+        pandas = require("pandas", extra="pandas", purpose="make a data frame")
+        records = [
+            {"router": name, "is_anchor": is_anchor, "metric": metric, "key": key}
+            | {part: getattr(figure, part) for part in ("mean", "low", "high", "per_seed")}
+            for name, router, is_anchor in self.rows()
+            for metric in type(router).model_fields
+            for key, figure in _figures(getattr(router, metric))
+        ]
+        return pandas.DataFrame.from_records(records)
+
+    def plot(self) -> "Figure":
+        """Mean performance against mean cost of every router and anchor, as a matplotlib figure.
+
+        Raises MissingExtraError without matplotlib.
+        """
+        from equirouter.report.figures import cost_performance
+
+        figure: Figure = cost_performance(self)
+        return figure
+
+    def __repr__(self) -> str:
+        rows = self._cells()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in rows
+        ]
+        if len(lines) > MOST_LINES - 1:
+            left = len(lines) - (MOST_LINES - 2)
+            lines = [*lines[: MOST_LINES - 2], f"and {left} more: see to_frame()"]
+        return "\n".join([self._title(), *lines])
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        head, *rows = (
+            [html.escape(cell) for cell in row] for row in [self._cells()[0], *self._cells()[1:]]
+        )
+        heads = "".join(f"<th>{cell}</th>" for cell in head)
+        body = "".join(
+            f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
+            for row in rows
+        )
+        title = html.escape(self._title())
+        return f"<p>{title}</p><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _title(self) -> str:
+        protocol, dataset = self.protocol, self.dataset
+        return (
+            f"Results on {dataset.name}: {dataset.n_queries:,} queries, {dataset.n_models} models, "
+            f"{protocol.split} split, {len(protocol.seeds)} seeds, policy {protocol.policy}"
+        )
+
+    def _cells(self) -> list[list[str]]:
+        """The means as text, the heads first."""
+        heads = ["", *(column.title.replace("\n", " ") for column in COLUMNS)]
+        rows = [
+            [name, *(self._mean(name, column) for column in COLUMNS)] for name, _, _ in self.rows()
+        ]
+        return [heads, *rows]
+
+    def _mean(self, name: str, column: Column) -> str:
+        mean = self.estimate(name, column).mean
+        return "/" if mean is None else f"{mean:.{column.digits}f}"
+
+
+def _figures(figure: Estimate | Estimates) -> Iterator[tuple[str, Estimate]]:
+    if isinstance(figure, Estimates):
+        yield from figure.items()
+    else:
+        yield "", figure
+
+
+def read_results(path: str | Path) -> Results:
+    """The contents of a results.json.
+
+    Raises DataError for a file that cannot be read, that is no results.json, or that another
+    version wrote: it names the file, the place in it and what was expected there.
+    """
+    path = Path(path)
+    try:
+        document = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file; `equirouter bench --out DIR` writes DIR/results.json"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON document can be read from it: {error}") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: holds a JSON {type(document).__name__}, expected an object")
+    if document.get("schema") != SCHEMA:
+        raise DataError(
+            f"{path}: schema is {document.get('schema')!r}, expected {SCHEMA}; run "
+            "`equirouter bench` again, or use the version of equirouter that wrote the file"
+        )
+    try:
+        return Results.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        raise DataError(
+            f"{path}: {f'{place}: ' if place else ''}{problem}; run `equirouter bench` again to "
+            "make a complete results.json"
+        ) from error
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON; what is not known is null")
