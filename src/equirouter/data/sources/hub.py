@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from equirouter.cachedir import cache_dir
 from equirouter.errors import DownloadError
@@ -22,7 +22,7 @@ __all__ = ["HubFile", "fetch", "is_fetched"]
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a data set or a model on the hub, at one commit.
+    """One file of a data set on the hub, at one commit.
 
     repo: "owner/name". commit: 40 hex digits, so that the file can never change. sha256: 64 hex
     digits of its content where they are known; else those of the first download are recorded in
@@ -35,7 +35,6 @@ class HubFile:
     commit: str
     size_mb: int | None = None
     sha256: str | None = None
-    kind: Literal["dataset", "model"] = "dataset"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{40}", self.commit):
@@ -44,8 +43,7 @@ class HubFile:
     @property
     def page(self) -> str:
         """Where a person can download it."""
-        place = "datasets/" if self.kind == "dataset" else ""
-        return f"https://huggingface.co/{place}{self.repo}/blob/{self.commit}/{self.filename}"
+        return f"https://huggingface.co/datasets/{self.repo}/blob/{self.commit}/{self.filename}"
 
 
 def is_fetched(file: HubFile) -> bool:
@@ -138,7 +136,7 @@ def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Prog
         path = hub.hf_hub_download(
             file.repo,
             file.filename,
-            repo_type=file.kind,
+            repo_type="dataset",
             revision=file.commit,
             cache_dir=folder,
             endpoint=endpoint or os.environ.get("HF_ENDPOINT"),
