@@ -1,10 +1,16 @@
 """The writer: bad entries, a full queue, and money that is never dropped."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from equirouter.errors import BusyError, StoreGoneError
+from equirouter.serve.money.store.books import OnSQLite
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import log
-from tests.serve.stores import ask, money, new_key, record, rows, with_store
+from equirouter.serve.money.store.tables import log, workers
+from tests.serve.stores import ask, ids, money, new_key, record, rows, with_store
 
 
 def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
@@ -53,3 +59,161 @@ def test_a_full_queue_drops_and_counts_log_entries_and_never_money(tmp_path: Pat
         assert len(await store.database.read(rows, log)) == 5
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, queue=5)
+
+
+def test_an_idle_writer_says_that_it_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.writer.BEAT_SECONDS", 0.005)
+
+    async def work(store: Store) -> None:
+        async with asyncio.timeout(10):
+            while (await store.database.read(rows, workers))[0]["beats"] < 3:
+                pass
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+def test_while_the_store_is_gone_entries_wait_and_then_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = OnSQLite.now
+    gone = [False]
+    tried = []
+
+    def failing(self: OnSQLite, work: Any) -> Any:
+        if gone[0]:
+            tried.append(1)
+            raise StoreGoneError("the disk is gone")
+        return now(self, work)
+
+    monkeypatch.setattr(OnSQLite, "now", failing)
+
+    async def work(store: Store) -> None:
+        key = await new_key(store)
+        (ticket,) = await ask(store, key, 1, 10)
+        await store.flush()
+        written = store.writer.written
+        assert (store.failing, store.queued) == (None, 0)
+        gone[0] = True
+        ticket.settle(7)
+        store.log(record("a"))
+        async with asyncio.timeout(10):
+            while len(tried) < 3:  # it tries again by itself
+                await asyncio.sleep(0)
+        store.log(record("b"))
+        assert store.failing == "the disk is gone"
+        assert store.queued == 2
+        gone[0] = False
+        async with asyncio.timeout(10):
+            while store.failing is not None or store.queued:
+                await asyncio.sleep(0)
+        assert store.writer.written == written + 2
+        assert await money(store, key) == (7, 0)
+        assert await store.database.read(ids) == ["a", "b"]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=1.0)
+
+
+def test_another_process_that_writes_for_long_counts_as_a_store_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = OnSQLite.now
+    busy = [False]
+
+    def often_busy(self: OnSQLite, work: Any) -> Any:
+        if busy[0]:
+            raise BusyError("database is locked")
+        return now(self, work)
+
+    monkeypatch.setattr(OnSQLite, "now", often_busy)
+
+    async def work(store: Store) -> None:
+        store.log(record("a"))
+        busy[0] = True
+        with monkeypatch.context() as patched:
+            patched.setattr("equirouter.serve.money.writer.BUSY_SECONDS", 0.0)
+            with pytest.raises(StoreGoneError, match="locked"):
+                await store.flush()
+        waits = asyncio.ensure_future(store.flush())  # for up to BUSY_SECONDS
+        await asyncio.sleep(0)
+        busy[0] = False
+        await waits
+        assert await store.database.read(ids) == ["a"]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
+@pytest.mark.parametrize("spoiled", ["record", "settlement"])
+def test_a_store_that_goes_while_entries_are_tried_one_by_one_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    transact = OnSQLite.transact
+    lost = [0]
+
+    async def lossy(self: OnSQLite, work: Any) -> Any:
+        result = await transact(self, work)
+        lost[0] -= 1
+        if lost[0] == 0:  # this one was written, and its answer is lost
+            raise StoreGoneError("the connection was lost")
+        return result
+
+    monkeypatch.setattr(OnSQLite, "transact", lossy)
+
+    async def work(store: Store) -> None:
+        key = await new_key(store)
+        tickets = await ask(store, key, 3, 10)
+        for ticket, cost in zip(tickets, (1, 20, 300), strict=True):
+            ticket.settle(2**80 if spoiled == "settlement" and cost == 1 else cost)
+        for name in "abc":
+            store.log(record(name, cost_nusd=2**80 if spoiled == "record" and name == "c" else 5))
+        lost[0] = 2
+        with pytest.raises(StoreGoneError):
+            await store.flush()
+        await store.flush()
+        if spoiled == "record":
+            assert await money(store, key) == (321, 0)
+            assert sorted(await store.database.read(ids)) == ["a", "b"]
+            assert store.dropped == 1
+        else:
+            assert await money(store, key) == (320, 10)
+            assert sorted(await store.database.read(ids)) == ["a", "b", "c"]
+            assert store.dropped == 0
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
+def test_a_flush_writes_what_waits_now_in_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = []
+    transact = OnSQLite.transact
+
+    async def counted(self: OnSQLite, work: Any) -> Any:
+        batches.append(1)
+        return await transact(self, work)
+
+    async def work(store: Store) -> None:
+        await store.flush()
+        monkeypatch.setattr(OnSQLite, "transact", counted)
+        await store.flush()
+        assert batches == []  # nothing waits
+        for i in range(70):
+            store.log(record(f"{i}"))
+        await store.flush()
+        assert len(batches) == 3  # 32 + 32 + 6
+        assert (store.queued, store.writer.written) == (0, 70)
+        assert len(await store.database.read(ids)) == 70
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
+def test_many_entries_are_written_before_their_time(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for i in range(32):
+            store.log(record(f"{i}"))
+        async with asyncio.timeout(10):
+            while store.writer.written < 32:
+                await asyncio.sleep(0)
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from equirouter.errors import BusyError, StoreGoneError
+from equirouter.errors import BusyError, ChangedError, StoreGoneError
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.store import Store
-from tests.serve.stores import agree, ask, ids, money, new_key, record, with_store
+from equirouter.serve.money.store.workers import entry
+from tests.serve.stores import agree, ask, ids, money, new_key, numbers, record, with_store
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -108,3 +109,44 @@ def test_another_writer_in_the_way_is_waited_for(
         assert await store.database.read(ids) == ["a"]
 
     with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(error: Exception) -> Callable[[Any], None]:
+        def work(run: Any) -> None:
+            run.change_all("enter", [entry() | {"id": 77}])
+            raise error
+
+        return work
+
+    async def work(store: Store) -> None:
+        books = store._books[0]
+        for error in (ValueError("a bug"), ChangedError(), sqlite3.IntegrityError("twice")):
+            with pytest.raises(type(error)):
+                await books.transact(fail(error))
+        for gone in (sqlite3.OperationalError("disk"), sqlite3.DatabaseError("malformed")):
+            with pytest.raises(StoreGoneError, match=str(gone)):
+                await books.transact(fail(gone))
+        assert await store.database.read(numbers) == [store.worker]
+        entered = entry() | {"id": 78}
+        await books.transact(lambda run: run.change_all("enter", [entered]))
+        assert await store.database.read(numbers) == [store.worker, 78]
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work, flush_ms=60_000.0)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_a_file_that_another_process_writes_to_is_busy(tmp_path: Path, durability: str) -> None:
+    async def work(store: Store) -> None:
+        other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        books = store._books[0]
+        assert books.is_here is (durability == "process")
+        with pytest.raises(BusyError):
+            await books.transact(lambda run: run.rows("worker", {"worker_": 1}))
+        other.execute("ROLLBACK")
+        other.close()
+        found = await books.transact(lambda run: run.rows("worker", {"worker_": store.worker}))
+        assert [tuple(row) for row in found] == [(store.worker,)]
+
+    with_store(f"sqlite:///{tmp_path}/store.db", work, durability=durability, flush_ms=60_000.0)

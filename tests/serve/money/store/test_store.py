@@ -1,5 +1,6 @@
 """The store as a whole: opened, closed, killed, and with its database gone for a while."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -151,3 +152,66 @@ def test_connections_that_were_cut_just_before_the_end_lose_nothing(
         assert await store.database.read(numbers) == [store.worker]  # the first one is struck
 
     with_store(url, look)
+
+
+def test_the_store_says_what_its_writer_says(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for _ in range(3):
+            store.log(record())
+        store.writer.failing = "the disk is full"
+        assert (store.queued, store.dropped, store.failing) == (2, 1, "the disk is full")
+        store.writer.failing = None
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, queue=2, flush_ms=60_000.0)
+
+
+def test_the_watch_looks_for_the_dead_every_few_seconds_and_tidies_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, int]] = []
+    errors = {5: StoreGoneError("gone"), 15: ValueError("a bug")}
+    seconds = 0
+
+    async def charge_dead(_: Store) -> int:
+        calls.append(("charge", seconds))
+        if seconds in errors:
+            raise errors[seconds]
+        return 0
+
+    async def tidy(_: Store) -> None:
+        calls.append(("tidy", seconds))
+
+    async def work(store: Store) -> None:
+        async def a_second(_: asyncio.Event, pause: float) -> bool:
+            nonlocal seconds
+            assert pause == 1.0
+            seconds += 1
+            store.writer.failing = "the writer says so" if 6 < seconds < 12 else None
+            return seconds > 21
+
+        with monkeypatch.context() as patched:
+            patched.setattr("equirouter.serve.money.store.store.happens", a_second)
+            patched.setattr("equirouter.serve.money.store.store._TIDY_SECONDS", 7)
+            patched.setattr(Store, "charge_dead", charge_dead)
+            patched.setattr(Store, "tidy", tidy)
+            await store._keep_watch()
+        assert calls == [  # not after 10 seconds, while the writer fails
+            *(("charge", 5), ("tidy", 7), ("tidy", 14), ("charge", 15), ("charge", 20)),
+            ("tidy", 21),
+        ]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+@pytest.mark.parametrize(("days", "left"), [(None, 2), (30, 1)])
+def test_entries_are_kept_as_long_as_is_set(tmp_path: Path, days: int | None, left: int) -> None:
+    now = 1_800_000_000.0
+
+    async def work(store: Store) -> None:
+        for age in (29, 31):
+            store.log(record(started_at=now - age * 86_400))
+        await store.flush()
+        await store.tidy()
+        assert len(await store.database.read(ids)) == left
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, lambda: now, retention_days=days)

@@ -61,7 +61,7 @@ def register(connection: sa.Connection) -> int:
 def entry() -> dict[str, object]:
     """What is entered of this process."""
     started = {"place": place(), "pid": os.getpid(), "started_at": int(time.time())}
-    return started | {"beats": 0, "batch": 0}
+    return started | {"beats": 0, "batch": 0, "gone_at": None}
 
 
 def forget_worker(connection: sa.Connection, worker: int) -> None:
