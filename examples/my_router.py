@@ -1,25 +1,26 @@
 """A router of your own in one file; `python examples/my_router.py` runs the contract on it.
 
-Installed with the entry point `my-router = "my_router:MyRouter"` in the group `equirouter.routers`,
-it is measured by `equirouter bench --routers my-router,my-router:strength=3,knn`.
+`equirouter bench --routers examples/my_router.py:MyRouter,knn` measures it as it is.
 """
 
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.routers.base import Router, ScoresAre, check_training
+from equirouter.routers.base import Router, check_training
 from equirouter.testing import check_router
 
 
+@dataclass(kw_only=True, eq=False)
 class MyRouter(Router):
     """Mean performance, plus strength times how the query leans towards what went well."""
 
-    scores_are: ScoresAre = "ranking"
-
-    def __init__(self, *, strength: float = 5.0) -> None:
-        self.strength = strength
+    scores_are = "ranking"
+    strength: PositiveFloat = 5.0
+    """How much the query counts against the mean."""
 
     def fit(
         self, embeddings: Float32Array, performance: FloatArray, cost_usd: FloatArray, **_: object

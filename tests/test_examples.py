@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.routers.make import make_router, router_class
+from equirouter.testing import check_router
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PRINTS = {"measure_your_own_table.py": "nAUC", "my_router.py": "MyRouter passes"}
 
@@ -26,8 +29,17 @@ def test_an_example_runs_and_prints_a_result(name: str) -> None:
     assert PRINTS[name] in done.stdout
 
 
-def test_the_router_of_your_own_has_under_40_lines() -> None:
-    assert len((EXAMPLES / "my_router.py").read_text("utf-8").splitlines()) < 40
+def test_the_router_of_your_own_has_at_most_40_lines() -> None:
+    assert len((EXAMPLES / "my_router.py").read_text("utf-8").splitlines()) <= 40
+
+
+def test_the_router_of_the_contributing_page_keeps_the_contract(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "CONTRIBUTING.md").read_text("utf-8")
+    code = page.partition('```python\n"""RidgeRouter')[2].partition("```")[0]
+    file = tmp_path / "ridge.py"
+    file.write_text(f'"""RidgeRouter{code}', "utf-8")
+    assert make_router(f"{file}:RidgeRouter:penalty=100").settings == {"penalty": 100}
+    assert check_router(router_class(f"{file}:RidgeRouter")) > 15
 
 
 def test_a_router_of_another_package_joins_by_an_entry_point(tmp_path: Path) -> None:

@@ -59,6 +59,11 @@ class Registry:
                 f"{type(error).__name__}: {error}; repair that package, or uninstall it"
             ) from error
 
+    def name_of(self, kind: type) -> str:
+        """The name that a class is registered under, or its own name where there is none."""
+        path = f"{kind.__module__}:{kind.__qualname__}"
+        return next((name for name, known in self._paths.items() if known == path), kind.__name__)
+
     def load_all(self) -> dict[str, Any]:
         """Name -> object, as in names(), without those of other packages that cannot be loaded.
 

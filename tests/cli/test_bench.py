@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import ROUTERS, BenchRun, bench_arguments
-from tests.cli.invoke import invoke, invoke_process
+from tests.cli.invoke import REPOSITORY, invoke, invoke_process
 
 ANCHORS = ["oracle", "random", "strongest", "cheapest", "task"]
 MODELS = ["small", "middle", "large"]
@@ -318,3 +318,18 @@ def test_a_process_prints_on_a_terminal_that_knows_no_arrows(table: Path, tmp_pa
     results = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert results["command"][:2] == ["equirouter", "bench"]
     assert results["routers"]["knn"]["nauc"]["low"] is None  # no resamples, no interval
+
+
+def test_a_router_in_a_file_is_measured_without_packaging(table: Path, tmp_path: Path) -> None:
+    own = f"{REPOSITORY / 'examples' / 'my_router.py'}:MyRouter:strength=3"
+    ran = invoke(*bench_arguments(table, tmp_path, (own, "knn:k=5")), "--json")
+    assert ran.code == 0, ran.err
+    routers = json.loads(ran.out)["routers"]
+    assert list(routers) == [own, "knn:k=5"]
+    assert 0 <= routers[own]["nauc"]["mean"] <= 1
+
+
+def test_a_setting_that_does_not_fit_is_refused_in_one_line(table: Path, tmp_path: Path) -> None:
+    ran = invoke(*bench_arguments(table, tmp_path, ("knn:k=abc",)))
+    assert ran.code == 2
+    assert ran.err == "error: knn: k is 'abc': expected a whole number, at least 1\n"

@@ -9,7 +9,7 @@ import pytest
 
 from equirouter.data.tables import write_table
 from equirouter.pipeline.pipeline import SCHEMA
-from tests.cli.invoke import invoke
+from tests.cli.invoke import REPOSITORY, invoke
 from tests.toys import HashingEncoder, make_table
 
 FILES = ["pipeline.json", "weights.safetensors"]
@@ -146,3 +146,12 @@ def test_tokens_that_explain_no_cost_are_remarked_on(tmp_path: Path) -> None:
     assert "note: tokens are not used: no price explains what the calls of 'small' cost" in ran.err
     described = json.loads((tmp_path / "out" / "pipeline.json").read_text("utf-8"))
     assert described["cost_model"]["predicts"] == "cost_usd"
+
+
+def test_a_router_in_a_file_is_refused_with_the_way_out(table: Path, tmp_path: Path) -> None:
+    own = f"{REPOSITORY / 'examples' / 'my_router.py'}:MyRouter"
+    options = ["--encoder", "toy", "--router", own, "--out", tmp_path / "pipeline"]
+    ran = invoke("train", table, *options)
+    assert ran.code == 2
+    assert "a saved pipeline could not load a router from a file; register the class" in ran.err
+    assert not (tmp_path / "pipeline").exists()

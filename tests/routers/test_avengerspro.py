@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import FloatArray
-from equirouter.errors import ConfigError
 from equirouter.routers import Router, make_router
 from equirouter.testing import make_toy
 
@@ -85,9 +84,3 @@ def test_the_original_learns_what_can_be_learned() -> None:
     picked = router.fit(*train, rng=np.random.default_rng(0)).predict(toy.embeddings[400:])
     got = toy.performance[400:][np.arange(200), picked.argmax(axis=1)].mean()
     assert got > toy.performance[400:].mean(axis=0).max() + 0.1
-
-
-@pytest.mark.parametrize("bad", ["n_clusters=0", "n_nearest=0", "sharpness=-1", "value=votes"])
-def test_settings_that_make_no_sense_are_refused(bad: str) -> None:
-    with pytest.raises(ConfigError):
-        fitted(f"avengerspro:{bad}")

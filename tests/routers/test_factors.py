@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
 from equirouter.routers import Router, make_router
 from equirouter.testing import make_toy
 
@@ -65,8 +64,3 @@ def test_a_pool_of_many_models_keeps_the_factors_of_most_variance() -> None:
 def test_constant_outcomes_are_their_mean() -> None:
     x = directions(40, 4, seed=6)
     assert fitted(x, np.ones((40, 3))).predict(x) == pytest.approx(np.ones((40, 3)), abs=1e-6)
-
-
-def test_a_pool_without_factors_is_refused() -> None:
-    with pytest.raises(ConfigError, match="max_factors is 0"):
-        fitted(directions(30, 4, seed=7), np.ones((30, 2)), "factors:max_factors=0")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
 from equirouter.routers import Router, Validation, make_router
 from equirouter.testing import make_toy
 
@@ -79,10 +78,3 @@ def test_one_query_or_equal_queries_give_the_mean(spec: str) -> None:
     equal = np.ones((4, 2), dtype=np.float32)
     performance = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     assert scores(fitted(equal, performance, spec), 1, 1) == pytest.approx([0.75, 1.0])
-
-
-@pytest.mark.parametrize("alpha", [-1.0, float("nan"), float("inf")])
-def test_a_penalty_that_makes_no_sense_is_refused(alpha: float) -> None:
-    router = make_router("linear", alpha=alpha)
-    with pytest.raises(ConfigError, match="expected 0 or more"):
-        router.fit(LINE, np.ones((3, 1)), np.ones((3, 1)), rng=np.random.default_rng(0))

@@ -2,29 +2,29 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pytest
+from pydantic import PositiveFloat
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.onnxgraph import OnnxGraph
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import Router, Validation, check_training
 from equirouter.testing import ROUTER_CHECKS, check_router
 from equirouter.testing.routers import RouterCheck
 
 
+@dataclass(kw_only=True, eq=False)
 class Good(Router):
     """Least squares per model, with the penalty as its only setting."""
 
     model_axes: ClassVar[dict[str, int]] = {"weights_": 1, "mean_": 0}
+    scores_are = "expected_performance"
 
-    def __init__(self, *, penalty: float = 1.0) -> None:
-        self.penalty = penalty
-
-    @property
-    def scores_are(self) -> ScoresAre:
-        return "expected_performance"
+    penalty: PositiveFloat = 1.0
+    """Of the squared weights."""
 
     def fit(
         self,
@@ -51,6 +51,13 @@ class Good(Router):
         return graph.affine("router", embeddings, self.weights_.T, self.mean_)
 
 
+class WithItsOwnInit(Good):
+    """A router need not be a dataclass."""
+
+    def __init__(self, *, penalty: float = 1.0) -> None:
+        self.penalty = penalty
+
+
 class ComputesInInit(Good):
     def __init__(self, *, penalty: float = 1.0) -> None:
         self.penalty = float(penalty)
@@ -65,6 +72,23 @@ class StoresMoreInInit(Good):
 class StoresAnother(Good):
     def __init__(self, *, penalty: float = 1.0) -> None:
         self.penalty = 1.0 if penalty else 0.0
+
+
+@dataclass(kw_only=True, eq=False)
+class StoresAnotherAfterInit(Good):
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.penalty = self.penalty / 2
+
+
+@dataclass(kw_only=True, eq=False)
+class ChecksNothing(Good):
+    def __post_init__(self) -> None:
+        """The settings are taken as they come."""
+
+
+class RefusedPreset(Good):
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"default": {}, "strong": {"penalty": -1.0}}
 
 
 class MisspeltPreset(Good):
@@ -161,7 +185,7 @@ class ChangesTheQueries(Good):
 
 class ForgetsItsMean(Good):
     def state(self) -> dict[str, Any]:
-        return {name: each for name, each in super().state().items() if name != "mean_"} | {
+        return {name: array for name, array in super().state().items() if name != "mean_"} | {
             "zero_": np.zeros(3, dtype=np.float32)
         }
 
@@ -192,7 +216,7 @@ class SettingIsAnObject(Good):
 
 class IsNeverUnfitted(Good):
     def state(self) -> dict[str, Any]:
-        return {name: each for name, each in vars(self).items() if name.endswith("_")}
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
 
 class PredictsWithTorch(Good):
@@ -276,6 +300,9 @@ BROKEN: list[tuple[Callable[[], Router], str]] = [
     (ComputesInInit, "init_only_stores_its_arguments"),
     (StoresMoreInInit, "init_only_stores_its_arguments"),
     (StoresAnother, "init_only_stores_its_arguments"),
+    (StoresAnotherAfterInit, "init_only_stores_its_arguments"),
+    (ChecksNothing, "a_setting_of_the_wrong_type_is_refused"),
+    (RefusedPreset, "presets_can_be_made"),
     (MisspeltPreset, "presets_can_be_made"),
     (NoDefaultPreset, "presets_can_be_made"),
     (ReturnsNothing, "fit_returns_self_and_predict_one_float32_score_per_model"),
@@ -312,15 +339,16 @@ BROKEN: list[tuple[Callable[[], Router], str]] = [
 
 
 @pytest.mark.parametrize("check", ROUTER_CHECKS)
-def test_a_router_that_keeps_the_contract_passes(check: RouterCheck) -> None:
-    check(Good)
+@pytest.mark.parametrize("kind", [Good, WithItsOwnInit])
+def test_a_router_that_keeps_the_contract_passes(kind: type[Router], check: RouterCheck) -> None:
+    check(kind)
 
 
 @pytest.mark.parametrize(("broken", "name"), BROKEN)
 def test_a_router_that_breaks_a_rule_fails_its_check(
     broken: Callable[[], Router], name: str
 ) -> None:
-    check = {each.__name__: each for each in ROUTER_CHECKS}[name]
+    check = {check.__name__: check for check in ROUTER_CHECKS}[name]
     with pytest.raises(AssertionError):
         check(broken)
 
@@ -335,6 +363,6 @@ def test_all_at_once() -> None:
         check_router(WrongDtype)
 
 
-def test_what_a_check_says_names_what_was_found() -> None:
+def test_a_failure_names_what_was_found_and_expected() -> None:
     with pytest.raises(AssertionError, match=r"\['double', 'penalty'\].*\['penalty'\]"):
         check_router(StoresMoreInInit)

@@ -19,6 +19,7 @@ from equirouter.cli import (
     paper,
     report,
     route,
+    routers,
     serve,
     train,
 )
@@ -45,6 +46,7 @@ app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
+app.add_typer(routers.app, name="routers")
 app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 models.app.command("add")(newmodel.add)

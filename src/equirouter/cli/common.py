@@ -155,7 +155,8 @@ RoutersOption = Annotated[
     str,
     typer.Option(
         metavar="A,B,...|all",
-        help="Routers as NAME[:PRESET][:key=value], separated by commas, or all.",
+        help="Routers as NAME[:PRESET][:key=value], separated by commas, or all (see `equirouter "
+        "routers list`); FILE.py:CLASS in the place of NAME is a router of your own.",
     ),
 ]
 ResamplesOption = Annotated[

@@ -31,8 +31,8 @@ from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.policy import Baseline, Calibration, Certainty
 from equirouter.policy.constraints import ModelFacts
-from equirouter.routers import make_router
 from equirouter.routers.familiar import Familiarity
+from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
 
 __all__ = ["restore_pipeline", "stored_prices"]
@@ -180,7 +180,7 @@ def _stage(
             f"{said.fingerprint}), but the encoder here has fingerprint {encoder.fingerprint}. "
             "Scores would be meaningless: use the same weights and settings, or train again"
         )
-    router = make_router(stage.router.name, **stage.router.settings)
+    router = registered_router(stage.router.name, stage.router.settings)
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
     kind = next(kind for kind in kinds if kind.predicts == stage.cost_model.predicts)
     cost_model = kind(**stage.cost_model.settings)

@@ -1,7 +1,7 @@
-"""The anchors: what every table needs beside the learned routers, under the same policy.
+"""The anchors: references for the learned routers in every table, under the same policy.
 
-They bound what can be had (oracle), show what needs no learning (random, strongest, cheapest), and
-what needs no reading of the query (task).
+The oracle is the upper bound; random, strongest and cheapest need no learning, and task needs no
+reading of the query.
 """
 
 from abc import abstractmethod
@@ -10,13 +10,13 @@ from typing import Self
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import Router, Validation, check_training
 
 __all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", "TaskRouter"]
 
 
 class _Constant(Router):
-    """The same scores for every query."""
+    """Scores that do not depend on the query."""
 
     is_anchor = True
 
@@ -46,10 +46,7 @@ class _Constant(Router):
 class StrongestRouter(_Constant):
     """Ranks models by mean training performance: always the strongest that the policy allows."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Means of observed performance."""
-        return "expected_performance"
+    scores_are = "expected_performance"
 
     def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
         return np.asarray(np.nanmean(performance, axis=0))
@@ -58,10 +55,7 @@ class StrongestRouter(_Constant):
 class CheapestRouter(_Constant):
     """Ranks models by mean training cost: always the one that is cheapest on average."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """An order only."""
-        return "ranking"
+    scores_are = "ranking"
 
     def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
         mean = np.nanmean(cost_usd, axis=0)
@@ -79,10 +73,7 @@ class RandomRouter(Router):
     is_anchor = True
     reads = "noise"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """An order only."""
-        return "ranking"
+    scores_are = "ranking"
 
     def fit(
         self,
@@ -122,10 +113,7 @@ class TaskRouter(Router):
     is_anchor = True
     reads = "tasks"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Means of observed performance."""
-        return "expected_performance"
+    scores_are = "expected_performance"
 
     def fit(
         self,
@@ -162,10 +150,7 @@ class OracleRouter(Router):
     is_anchor = True
     reads = "outcomes"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Performance itself."""
-        return "expected_performance"
+    scores_are = "expected_performance"
 
     def fit(
         self,
@@ -182,5 +167,5 @@ class OracleRouter(Router):
         return self
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
-        """What it is given, as float32."""
+        """Its input, as float32."""
         return embeddings.astype(np.float32)

@@ -1,13 +1,14 @@
 """AvengersProRouter: a model is as good as it was in the query's cluster (paper, App. A.2)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.errors import ConfigError
 from equirouter.routers.base import Router, ScoresAre, Validation, check_training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
@@ -19,15 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["AvengersProRouter"]
 
 
+@dataclass(kw_only=True, eq=False)
 class AvengersProRouter(Router):
     """KMeans on the training queries; a query is scored by the clusters nearest to it.
 
-    n_clusters: at most so many, and never more than distinct training queries: with fewer queries
-    than clusters each query is a cluster of its own. n_init, max_iter, algorithm: of scikit-learn's
-    KMeans. n_nearest: how many clusters score a query, weighted by softmax(-sharpness * distance).
-    value: what a cluster says of a model, its mean "performance", or its "reciprocal_rank" by that,
-    1 for the best, 1/2 for the next, ties to the lower mean cost. A model without a known outcome
-    in a cluster has its mean over the training part there.
+    A model without a known outcome in a cluster has its mean over the training part there.
 
     Presets: `default` is the paper's variant (App. A.2): the mean performance in the nearest of 200
     clusters by Euclidean distance. `original` is AvengersPro (Zhang et al. 2025): reciprocal ranks
@@ -52,24 +49,27 @@ class AvengersProRouter(Router):
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"values_": 1})
 
-    def __init__(
-        self,
-        *,
-        n_clusters: int = 200,
-        n_nearest: int = 1,
-        sharpness: float = 9.0,
-        value: Literal["performance", "reciprocal_rank"] = "performance",
-        n_init: int | Literal["auto"] = "auto",
-        max_iter: int = 1000,
-        algorithm: Literal["lloyd", "elkan"] = "elkan",
-    ) -> None:
-        self.n_clusters = n_clusters
-        self.n_nearest = n_nearest
-        self.sharpness = sharpness
-        self.value = value
-        self.n_init = n_init
-        self.max_iter = max_iter
-        self.algorithm = algorithm
+    n_clusters: PositiveInt = 200
+    """How many clusters there are at most; never more than distinct training queries."""
+
+    n_nearest: PositiveInt = 1
+    """How many clusters score a query, weighted by softmax(-sharpness * distance)."""
+
+    sharpness: NonNegativeFloat = 9.0
+    """How fast the weight of a cluster falls with its distance."""
+
+    value: Literal["performance", "reciprocal_rank"] = "performance"
+    """Worth of a model in a cluster: its mean performance, or its reciprocal_rank by that, 1 for
+    the best, 1/2 for the next, ties to the lower mean cost."""
+
+    n_init: PositiveInt | Literal["auto"] = "auto"
+    """Runs of KMeans, as scikit-learn has them."""
+
+    max_iter: PositiveInt = 1000
+    """Iterations of KMeans, at most."""
+
+    algorithm: Literal["lloyd", "elkan"] = "elkan"
+    """Algorithm of KMeans."""
 
     @property
     def scores_are(self) -> ScoresAre:
@@ -85,8 +85,7 @@ class AvengersProRouter(Router):
         validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
         rng: np.random.Generator,
     ) -> Self:
-        """Cluster the training queries and keep what each cluster says of each model."""
-        self._check()
+        """Cluster the training queries and keep the worth of each model in each cluster."""
         check_training(embeddings, performance, cost_usd)
         self.centroids_, labels = kmeans(
             embeddings,
@@ -103,7 +102,7 @@ class AvengersProRouter(Router):
         return self
 
     def with_models(self, columns: IntArray) -> Self:
-        """See Router.with_models; ranks are counted anew among the models that are left."""
+        """A router of some of the models; ranks are counted anew among those."""
         fewer = super().with_models(columns)
         if self.value == "reciprocal_rank":
             order = np.argsort(-fewer.values_, axis=1, kind="stable")
@@ -111,16 +110,16 @@ class AvengersProRouter(Router):
         return fewer
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: a value for every cluster."""
+        """One more model: a value for every cluster."""
         if self.scores_are == "ranking":
             return super().with_added(labelled)
-        seen, others = labelled.embeddings, labelled.unlabelled
-        found = fit_estimate(self.predict(seen), seen, labelled.performance)
-        made = self._appended({"values_": found.of(self.values_, self.centroids_)})
-        return made, found, made.predict(others)[:, -1].astype(np.float64)
+        queries, others = labelled.embeddings, labelled.unlabelled
+        estimate = fit_estimate(self.predict(queries), queries, labelled.performance)
+        made = self._appended({"values_": estimate.of(self.values_, self.centroids_)})
+        return made, estimate, made.predict(others)[:, -1].astype(np.float64)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
-        """What the nearest clusters say of each model (N, K)."""
+        """Worth of each model in the nearest clusters, (N, K)."""
         queries = np.asarray(embeddings, dtype=np.float32)
         distance = self._distance(queries)
         n_nearest = min(self.n_nearest, len(self.centroids_))
@@ -132,7 +131,7 @@ class AvengersProRouter(Router):
         return np.asarray(weighted.sum(axis=1), dtype=np.float32)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
-        """The values of the nearest cluster; None where several clusters score a query."""
+        """Add a look-up of the nearest cluster; None where several clusters score a query."""
         if min(self.n_nearest, len(self.centroids_)) > 1:
             return None
         # the distance orders centroids as their product with the query less half their squares does
@@ -150,12 +149,6 @@ class AvengersProRouter(Router):
         squared = squared_distance(queries, self.centroids_)
         squared += (queries * queries).sum(axis=1, keepdims=True)
         return np.asarray(np.sqrt(np.maximum(squared, 0)))
-
-    def _check(self) -> None:
-        if self.value not in ("performance", "reciprocal_rank"):
-            raise ConfigError(f"value {self.value!r}: expected performance or reciprocal_rank")
-        if self.n_nearest < 1 or self.sharpness < 0:
-            raise ConfigError("n_nearest: expected 1 or more; sharpness: expected 0 or more")
 
 
 def _reciprocal_rank(performance: FloatArray, cost_usd: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What a router is: scores for every model on every query, learned from outcomes."""
+"""The contract of a router: scores for every model on every query, learned from outcomes."""
 
 import inspect
 from abc import ABC, abstractmethod
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.routers.settings import check_settings
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -41,13 +42,15 @@ class Validation(NamedTuple):
 class Router(ABC):
     """Scores K models for a query from its embedding; a policy turns the scores into a choice.
 
-    A subclass follows three rules, which the conformance suite checks: `__init__` only stores its
-    keyword arguments under their own names; `fit` learns attributes that end in an underscore, each
-    a NumPy array or a dict of them; `predict` only reads. Saving and loading follow from that.
+    A subclass follows three rules, which the conformance suite checks. Its settings are the fields
+    of a dataclass, `@dataclass(kw_only=True, eq=False)`, whose types are checked when a router is
+    made; a router without settings needs no dataclass. `fit` learns attributes that end in an
+    underscore, each a NumPy array or a dict of them. `predict` only reads. Saving and loading
+    follow from that.
     """
 
     reads: ClassVar[Literal["embeddings", "tasks", "outcomes", "noise"]] = "embeddings"
-    """What `predict` is given: query embeddings; for anchors one-hot tasks, the truth, or noise."""
+    """Input of `predict`: query embeddings; for anchors one-hot tasks, the truth, or noise."""
 
     is_anchor: ClassVar[bool] = False
     """Anchors stand beside the routers in every table; a run measures them without being asked."""
@@ -58,6 +61,10 @@ class Router(ABC):
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({})
     """The axis along which learned arrays have the models, by their names in `state`; arrays that
     are not named have none. Empty: which models a router has cannot be changed after training."""
+
+    def __post_init__(self) -> None:
+        """Check the settings; raises ConfigError. A subclass that checks more calls this first."""
+        check_settings(type(self), vars(self))
 
     @property
     @abstractmethod
@@ -89,7 +96,7 @@ class Router(ABC):
         graph: "OnnxGraph",  # noqa: ARG002
         embeddings: str,  # noqa: ARG002
     ) -> str | None:
-        """Add the nodes that compute what `predict` does, up to rounding; for serving and export.
+        """Add nodes that compute the scores of `predict`, up to rounding; for serving and export.
 
         embeddings: the name of an input (N, d) float32. Returns the name of the scores (N, K), or
         None where a router has no such form; it is run by `predict` then.
@@ -126,19 +133,15 @@ class Router(ABC):
         Raises ConfigError for a router that cannot, DataError for too few labels.
         """
         del labelled
+        ranks = " whose scores only rank" if self.scores_are == "ranking" else ""
         raise ConfigError(
-            f"{type(self).__name__}{self._spec} cannot take in a model without training: train on "
+            f"{type(self).__name__}{ranks} cannot take in a model without training: train on "
             "a table with the new model's outcomes. Routers that can: factors, equirouter, linear, "
             "mlp, knn, svm, avengerspro"
         )
 
-    @property
-    def _spec(self) -> str:
-        """What of the settings a message names."""
-        return " whose scores only rank" if self.scores_are == "ranking" else ""
-
     def _appended(self, arrays: Mapping[str, npt.ArrayLike]) -> Self:
-        """The same with one more model; arrays: of that model, by the names of model_axes."""
+        """A copy with one more model; arrays: of that model, by the names of model_axes."""
         state = self.state()
         for name, axis in self.model_axes.items():
             if name not in state:
@@ -153,7 +156,7 @@ class Router(ABC):
         return sum(array.size for array in self.state().values())
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """All that `fit` learned, as arrays by name; `restore` takes it back."""
+        """The learned arrays by name; `restore` takes them back."""
         arrays: dict[str, NDArray[Any]] = {}
         for name, value in vars(self).items():
             if not name.endswith("_"):

@@ -1,14 +1,15 @@
 """FactorRouter: a few factors of the query, each with a loading per model, in closed form."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
+from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import Router, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ MOST_PASSES = 50
 SETTLED = 1e-4  # mean change of an estimate between two passes
 
 
+@dataclass(kw_only=True, eq=False)
 class FactorRouter(Router):
     """Performance of each model: its mean, plus loadings of the model times factors of the query.
 
@@ -33,7 +35,7 @@ class FactorRouter(Router):
     likely (the evidence), so a factor that the embedding says nothing about is shrunk to 0, and
     models that differ by chance alone are not told apart. So this is EquiRouter's family (a trunk
     for the query, an embedding per model, a head that all share) with a linear trunk and an inner
-    product for a head. max_factors: at most so many are kept, those of the largest variance.
+    product for a head.
 
     Cells that are not known take no part: the estimates in their place are made again until they
     settle, which is where the known cells alone are fitted best (expectation maximisation).
@@ -42,13 +44,10 @@ class FactorRouter(Router):
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"models_": 0, "level_": 0})
 
-    def __init__(self, *, max_factors: int = 32) -> None:
-        self.max_factors = max_factors
+    scores_are = "expected_performance"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Estimates of performance, not limited to its range."""
-        return "expected_performance"
+    max_factors: PositiveInt = 32
+    """How many factors are kept at most, those of the largest variance."""
 
     def fit(
         self,
@@ -59,9 +58,7 @@ class FactorRouter(Router):
         validation: Validation | None = None,  # noqa: ARG002  # the evidence needs none
         rng: np.random.Generator,  # noqa: ARG002  # nothing random
     ) -> Self:
-        """Solve for factors and loadings. Raises ConfigError for max_factors below 1."""
-        if self.max_factors < 1:
-            raise ConfigError(f"max_factors is {self.max_factors}: expected 1 or more")
+        """Solve for factors and loadings."""
         check_training(embeddings, performance, cost_usd)
         centre = embeddings.mean(axis=0, dtype=np.float64)
         x = embeddings - centre
@@ -75,31 +72,31 @@ class FactorRouter(Router):
         for _ in range(1 if known.all() else MOST_PASSES):
             filled = np.where(known, performance, estimate)
             noise = np.nanmean((performance - estimate) ** 2, axis=0) * (~known).sum(axis=0)
-            found = _solve(x, basis, values[kept], filled, noise, self.max_factors)
-            before, estimate = estimate, x @ found.trunk.T @ found.models.T + found.level
+            factors = _solve(x, basis, values[kept], filled, noise, self.max_factors)
+            before, estimate = estimate, x @ factors.trunk.T @ factors.models.T + factors.level
             if np.abs(estimate - before).mean() < SETTLED:
                 break
-        self.trunk_ = found.trunk.astype(np.float32)  # (r, d)
-        self.models_ = found.models.astype(np.float32)  # (K, r)
-        self.level_ = (found.level - found.models @ (found.trunk @ centre)).astype(np.float32)
+        self.trunk_ = factors.trunk.astype(np.float32)  # (r, d)
+        self.models_ = factors.models.astype(np.float32)  # (K, r)
+        self.level_ = (factors.level - factors.models @ (factors.trunk @ centre)).astype(np.float32)
         return self
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: loadings on the factors, and a factor of its own if it has one."""
-        seen, others = labelled.embeddings, labelled.unlabelled
-        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        """One more model: loadings on the factors, and a factor of its own if it has one."""
+        queries, others = labelled.embeddings, labelled.unlabelled
+        estimate = fit_estimate(self.predict(queries), queries, labelled.performance)
         made = self._appended(
             {
-                "models_": found.weights @ self.models_,
-                "level_": float(found.weights @ self.level_) + found.level,
+                "models_": estimate.weights @ self.models_,
+                "level_": float(estimate.weights @ self.level_) + estimate.level,
             }
         )
-        if found.coef.any():
+        if estimate.coef.any():
             own = np.zeros((len(made.models_), 1), dtype=np.float32)
             own[-1] = 1.0
             made.models_ = np.hstack([made.models_, own])
-            made.trunk_ = np.vstack([made.trunk_, found.coef.astype(np.float32)])
-        return made, found, found.of(self.predict(others), others)
+            made.trunk_ = np.vstack([made.trunk_, estimate.coef.astype(np.float32)])
+        return made, estimate, estimate.of(self.predict(others), others)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
@@ -107,7 +104,7 @@ class FactorRouter(Router):
         return np.asarray(factors @ self.models_.T + self.level_, dtype=np.float32)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The two products; see Router.add_to_graph."""
+        """Add the two products."""
         none = np.zeros(len(self.trunk_))
         factors = graph.affine("router.trunk", embeddings, self.trunk_, none)
         return graph.affine("router.models", factors, self.models_, self.level_)

@@ -1,15 +1,17 @@
 """KNNRouter: a model is as good as it was on the nearest training queries (paper, App. A.2)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.errors import ConfigError, DataError, PipelineError
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.errors import DataError, PipelineError
+from equirouter.routers.base import Router, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
@@ -18,31 +20,27 @@ __all__ = ["EXACT_UP_TO", "KNNRouter"]
 EXACT_UP_TO = 50_000
 """Training queries up to which index="auto" compares with all of them (benchmarks/scale.md)."""
 
-IndexKind = Literal["auto", "exact", "faiss"]
 
-
+@dataclass(kw_only=True, eq=False)
 class KNNRouter(Router):
     """Mean performance over the k nearest training queries by cosine similarity, unweighted.
 
-    k: number of neighbours; fewer training queries than k are all neighbours. A model without a
-    known outcome among the neighbours gets its mean over the training part. index: "exact" compares
-    a query with every training query, "faiss" with some groups of them that hold 99 % of its
-    neighbours; "auto" is exact up to EXACT_UP_TO training queries and "faiss" beyond. Only fit
-    needs faiss (extra `index`). Source: Stripelis et al. 2024; k = 50 in the paper, App. A.2.
+    A model without a known outcome among the neighbours gets its mean over the training part.
+    Source: Stripelis et al. 2024; k = 50 in the paper, App. A.2.
     """
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
         {"performance_": 1, "mean_performance_": 0}
     )
 
-    def __init__(self, *, k: int = 50, index: IndexKind = "auto") -> None:
-        self.k = k
-        self.index = index
+    scores_are = "expected_performance"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Means of observed performance."""
-        return "expected_performance"
+    k: PositiveInt = 50
+    """Number of neighbours; fewer training queries than this are all neighbours."""
+
+    index: Literal["auto", "exact", "faiss"] = "auto"
+    """exact compares a query with every training query, faiss with some groups of them that hold
+    99 % of its neighbours; auto is faiss beyond 50,000 training queries. Only fit needs faiss."""
 
     def fit(
         self,
@@ -55,14 +53,9 @@ class KNNRouter(Router):
     ) -> Self:
         """Keep the training queries; group them for an index, which is what rng is for.
 
-        Raises ConfigError for settings that make no sense, MissingExtraError for an index without
-        faiss: what is fitted does not depend on what happens to be installed.
+        Raises MissingExtraError for an index without faiss: the result does not depend on which
+        packages happen to be installed.
         """
-        if self.k < 1:
-            raise ConfigError(f"k is {self.k}: at least one neighbour is needed")
-        if self.index not in get_args(IndexKind):
-            known = ", ".join(map(repr, get_args(IndexKind)))
-            raise ConfigError(f"index is {self.index!r}: expected one of {known}")
         n, _, _ = check_training(embeddings, performance, cost_usd)
         self.mean_performance_ = np.nanmean(performance, axis=0).astype(np.float32)
         self.performance_ = performance.astype(np.float32)
@@ -77,16 +70,16 @@ class KNNRouter(Router):
         return self
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: an outcome for every training query, as it is estimated there.
+        """One more model: an outcome for every training query, as it is estimated there.
 
         Where an outcome of another model is not known, that model's mean stands for it.
         """
-        seen, others = unit_rows(labelled.embeddings), unit_rows(labelled.unlabelled)
-        found = fit_estimate(self.predict(seen), seen, labelled.performance)
+        queries, others = unit_rows(labelled.embeddings), unit_rows(labelled.unlabelled)
+        estimate = fit_estimate(self.predict(queries), queries, labelled.performance)
         known = np.where(np.isfinite(self.performance_), self.performance_, self.mean_performance_)
-        column = found.of(known, self.embeddings_)
+        column = estimate.of(known, self.embeddings_)
         made = self._appended({"performance_": column, "mean_performance_": column.mean()})
-        return made, found, made.predict(others)[:, -1].astype(np.float64)
+        return made, estimate, made.predict(others)[:, -1].astype(np.float64)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Mean performance (N, K) of the neighbours; a query's does not depend on the others.

@@ -1,20 +1,21 @@
 """LinearRouter: each model's performance as one ridge regression on the embedding."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from pydantic import NonNegativeFloat
 
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
-from equirouter.errors import ConfigError
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import Router, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["ALPHAS", "LinearRouter", "ridge"]
+__all__ = ["ALPHAS", "AffineRouter", "LinearRouter", "ridge"]
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """What `alpha=None` chooses from: embeddings have length 1, so this is from a little to a lot."""
@@ -22,12 +23,37 @@ ALPHAS = (0.1, 1.0, 10.0, 100.0)
 FALLBACK_ALPHA = 1.0
 
 
-class LinearRouter(Router):
+class AffineRouter(Router):
+    """A router whose scores are coef_ times the embedding, plus intercept_."""
+
+    coef_: Float32Array  # (K, d)
+    intercept_: Float32Array  # (K,)
+
+    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+        """One more model: a row of coefficients. Refused where scores only rank."""
+        if self.scores_are == "ranking":
+            return super().with_added(labelled)
+        queries, others = labelled.embeddings, labelled.unlabelled
+        estimate = fit_estimate(self.predict(queries), queries, labelled.performance)
+        row, level = estimate.row(self.coef_, self.intercept_)
+        penalty = np.nan  # that of linear, which is none of ALPHAS here
+        made = self._appended({"coef_": row, "intercept_": level, "alpha_": penalty})
+        return made, estimate, estimate.of(self.predict(others), others)
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """Scores (N, K), not limited to the range of performance."""
+        return np.asarray(embeddings @ self.coef_.T + self.intercept_, dtype=np.float32)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """Add the one product."""
+        return graph.affine("router.out", embeddings, self.coef_, self.intercept_)
+
+
+@dataclass(kw_only=True, eq=False)
+class LinearRouter(AffineRouter):
     """Performance of each model by ridge regression with an intercept, in closed form.
 
-    alpha: the L2 penalty on the weights, 0 or more; the intercept is free. None takes for each
-    model the one of ALPHAS with the smallest squared error on the validation part, and 1.0 without
-    validation outcomes of that model. Each model learns from the queries where it has an outcome.
+    Each model learns from the queries where it has an outcome.
 
     Presets: `default`; `original` is least squares without a penalty, with the shortest weights
     where several fit equally well, as in MMR-Bench (Ma et al. 2026). The paper names linear
@@ -43,13 +69,12 @@ class LinearRouter(Router):
         {"coef_": 0, "intercept_": 0, "alpha_": 0}
     )
 
-    def __init__(self, *, alpha: float | None = None) -> None:
-        self.alpha = alpha
+    scores_are = "expected_performance"
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Estimates of performance, not limited to its range."""
-        return "expected_performance"
+    alpha: NonNegativeFloat | None = None
+    """L2 penalty on the weights; the intercept is free. null takes for each model the one of 0.1,
+    1, 10 and 100 with the smallest squared error on the validation part, and 1 without validation
+    outcomes of that model."""
 
     def fit(
         self,
@@ -61,8 +86,6 @@ class LinearRouter(Router):
         rng: np.random.Generator,  # noqa: ARG002  # nothing random
     ) -> Self:
         """Solve for the weights; validation, if given, chooses alpha where it is None."""
-        if self.alpha is not None and not 0 <= self.alpha < np.inf:
-            raise ConfigError(f"alpha is {self.alpha}: expected 0 or more, or None to choose one")
         _, n_in, n_models = check_training(embeddings, performance, cost_usd)
         alphas = ALPHAS if self.alpha is None else (self.alpha,)
         coef = np.empty((len(alphas), n_models, n_in))
@@ -79,28 +102,6 @@ class LinearRouter(Router):
         self.intercept_ = intercept[chosen, models].astype(np.float32)  # (K,)
         self.alpha_ = np.asarray(alphas)[chosen]  # (K,)
         return self
-
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: a row of coefficients."""
-        seen, others = labelled.embeddings, labelled.unlabelled
-        found = fit_estimate(self.predict(seen), seen, labelled.performance)
-        row, level = found.row(self.coef_, self.intercept_)
-        made = self._appended(
-            {
-                "coef_": row,
-                "intercept_": level,
-                "alpha_": np.nan,  # its penalty is not one of ALPHAS
-            }
-        )
-        return made, found, found.of(self.predict(others), others)
-
-    def predict(self, embeddings: Float32Array) -> Float32Array:
-        """Predicted performance (N, K)."""
-        return np.asarray(embeddings @ self.coef_.T + self.intercept_, dtype=np.float32)
-
-    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The one product; see Router.add_to_graph."""
-        return graph.affine("router.out", embeddings, self.coef_, self.intercept_)
 
     @property
     def n_parameters(self) -> int:

@@ -18,11 +18,11 @@ class Toy(NamedTuple):
     cost_usd: FloatArray
 
     def first(self, n: int) -> "Toy":
-        """The same problem with its first n queries only."""
+        """Its first n queries."""
         return self._rows(slice(n))
 
     def after(self, n: int) -> "Toy":
-        """The same problem without its first n queries."""
+        """All but its first n queries."""
         return self._rows(slice(n, None))
 
     def _rows(self, rows: slice) -> "Toy":
@@ -32,7 +32,7 @@ class Toy(NamedTuple):
 def make_toy(n: int = 240, d: int = 6, k: int = 3, seed: int = 0, missing: float = 0.1) -> Toy:
     """A problem that can be learned: model j is right where the query leans its way.
 
-    Model k - 1 is dearest. A share of the cells is missing, but no column is empty.
+    Model k - 1 is the most expensive. A share of the cells is missing, but no column is empty.
     """
     rng = np.random.default_rng(seed)
     embeddings = rng.standard_normal((n, d)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What every router must do, check by check; see the docstring of the folder for how to run them.
+"""The contract of a router, check by check; the docstring of the folder says how to run them.
 
 A check takes a factory, a callable without arguments that makes an unfitted router, such as its
 class. They fit it on problems of at most 400 queries, 3 models and embeddings of width 6.
@@ -10,6 +10,8 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -41,31 +43,51 @@ def check_router(make: RouterFactory) -> int:
 
 
 def init_only_stores_its_arguments(make: RouterFactory) -> None:
-    """After `__init__` a router has its keyword arguments as attributes, and nothing else."""
+    """A new router has its settings as attributes, the very objects, and nothing else."""
     router = make()
-    arguments = inspect.signature(type(router)).parameters
+    kind, arguments = type(router), inspect.signature(type(router)).parameters
     expect(
         vars(router).keys() == arguments.keys(),
         f"after __init__ the attributes are {sorted(vars(router))}: "
         f"expected the keyword arguments {sorted(arguments)}",
     )
-    marks = {name: object() for name in arguments}  # computing with one of these would fail
+    given: dict[str, Any] = {name: object() for name in arguments}  # computing with one would fail
     try:
-        stored = vars(type(router)(**marks))
+        stored = vars(kind(**given))
+    except ConfigError:  # the router checks the types of its settings
+        given = router.settings
+        stored = vars(kind(**given))
     except Exception as error:  # whatever it computed
-        raise AssertionError(f"__init__ computes: {error}; it only stores, fit checks") from error
-    changed = [name for name, mark in marks.items() if stored.get(name) is not mark]
+        raise AssertionError(f"__init__ computes: {error}; it only stores, fit learns") from error
+    changed = [name for name, value in given.items() if stored.get(name) is not value]
     expect(not changed, f"__init__ stores another object than its argument: {changed}")
 
 
+def a_setting_of_the_wrong_type_is_refused(make: RouterFactory) -> None:
+    """Each field of a dataclass has a type, and a value of another one raises ConfigError.
+
+    A class with an `__init__` of its own is not asked to check.
+    """
+    kind, settings = type(make()), make().settings
+    for name in settings if _has_generated_init(kind) else ():
+        wrong = partial(kind, **(settings | {name: object()}))
+        expect_error(
+            wrong, ConfigError, name, f"the setting {name}, of a type that it does not take"
+        )
+
+
 def presets_can_be_made(make: RouterFactory) -> None:
-    """`presets` has "default", and each names keyword arguments that the router has."""
+    """`presets` has "default", and a router can be made from each."""
     kind = type(make())
     arguments = set(inspect.signature(kind).parameters)
     expect("default" in kind.presets, f"presets {sorted(kind.presets)}: expected a default")
     for name, preset in kind.presets.items():
         unknown = sorted(set(preset) - arguments)
         expect(not unknown, f"preset {name!r} sets {unknown}: the router has no such arguments")
+        try:
+            kind(**preset)
+        except ConfigError as error:
+            raise AssertionError(f"preset {name!r} has a value that is refused: {error}") from error
 
 
 def fit_returns_self_and_predict_one_float32_score_per_model(make: RouterFactory) -> None:
@@ -163,7 +185,7 @@ def saving_before_fitting_is_refused(make: RouterFactory) -> None:
 
 
 def predict_needs_no_torch(make: RouterFactory) -> None:
-    """Whoever serves a router need not have what trained it."""
+    """Serving a router does not take the packages that trained it."""
     toy = make_toy()
     router = _fit(make(), toy)
     again = type(router)(**router.settings).restore(router.state())
@@ -223,10 +245,10 @@ def the_graph_is_what_predict_does(make: RouterFactory) -> None:
     graph.rename(scores, "scores")
     model = graph.serialized("router", {"embeddings": ["n", x.shape[1]]}, {"scores": ["n", 3]})
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = session.run(["scores"], {"embeddings": x})[0]
+    computed = session.run(["scores"], {"embeddings": x})[0]
     expected = router.predict(x)
     tolerance = 1e-5 * max(1.0, float(np.abs(expected).max()))
-    expect_close(found, expected, tolerance, "scores of the graph and of predict")
+    expect_close(computed, expected, tolerance, "scores of the graph and of predict")
 
 
 def it_learns_what_can_be_learned(make: RouterFactory) -> None:
@@ -268,15 +290,16 @@ def fewer_models_score_as_before(make: RouterFactory) -> None:
         expect_error(lambda: router.with_models(columns), ConfigError, "train again", "no axes")
         return
     before = router.predict(x)
-    found = router.with_models(columns).predict(x)
+    fewer = router.with_models(columns).predict(x)
     expect_same_bits(router.predict(x), before, "with_models changed the router itself")
-    expect(found.shape == (len(x), 2), f"scores of two models are {found.shape}")
+    expect(fewer.shape == (len(x), 2), f"scores of two models are {fewer.shape}")
     if router.scores_are == "expected_performance":  # others may rank among all that are there
-        expect_close(found, before[:, columns], 1e-5, "scores of the models that are left")
+        expect_close(fewer, before[:, columns], 1e-5, "scores of the models that are left")
 
 
 ROUTER_CHECKS: tuple[RouterCheck, ...] = (
     init_only_stores_its_arguments,
+    a_setting_of_the_wrong_type_is_refused,
     presets_can_be_made,
     fit_returns_self_and_predict_one_float32_score_per_model,
     fit_changes_none_of_its_arguments,
@@ -298,7 +321,7 @@ ROUTER_CHECKS: tuple[RouterCheck, ...] = (
 
 
 def _inputs(router: Router, toy: Toy) -> Float32Array:
-    """What the router reads: embeddings, one-hot tasks, or the outcomes themselves."""
+    """Input of the router: embeddings, one-hot tasks, or the outcomes themselves."""
     if router.reads == "tasks":
         return np.eye(3, dtype=np.float32)[np.arange(len(toy.embeddings)) % 3]
     if router.reads == "outcomes":
@@ -316,7 +339,7 @@ def _fit(
 ) -> Router:
     """The one place where a check fits; the first queries validate, if asked for.
 
-    x: what to give in the place of what the router reads.
+    x: to give in place of the input that the router reads.
     """
     x, rows = _inputs(router, toy) if x is None else x, slice(N_VALIDATION)
     held_out = Validation(x[rows], toy.performance[rows], toy.cost_usd[rows])
@@ -349,6 +372,12 @@ def _without(module: str) -> Iterator[None]:
             del modules[module]
         else:
             modules[module] = before
+
+
+def _has_generated_init(kind: type) -> bool:
+    """Whether `__init__` is that of a dataclass."""
+    owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
+    return is_dataclass(owner) and "__dataclass_fields__" in vars(owner)
 
 
 def _copied(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -22,6 +22,7 @@ from equirouter.policy.constraints import ModelFacts, check_names
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
+from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.described import description_notes
 from equirouter.training.fitted import FittedStage, fit_stage
@@ -57,6 +58,7 @@ def fit_pipeline(
     here when not given. ood, model_facts: see RoutingPipeline. Errors: of make_router,
     split_outcomes and Calibration.operating_point.
     """
+    check_registered(router)
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)

@@ -129,20 +129,3 @@ def test_a_model_that_was_hardly_called_is_named() -> None:
     performance[0] = [np.nan, 1.0]
     with pytest.raises(DataError, match="model 1 was called on 1 of"):
         complete_logged(x, performance, cost_usd, clip=0.02, rng=np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ({"loss": "hinge"}, "softmax or classification"),
-        ({"temperature": 0.0}, "temperature"),
-        ({"trade_off": -1.0}, "trade_off"),
-        ({"hidden": 0}, "hidden"),
-        ({"clip": 0.0}, "clip"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(setting: dict[str, object], words: str) -> None:
-    x, performance, cost_usd, _ = log_of(60, seed=0)
-    router = CausalRouter(**setting)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match=words):
-        router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))

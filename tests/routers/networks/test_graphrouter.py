@@ -187,12 +187,3 @@ def test_without_descriptions_it_says_what_is_missing() -> None:
         nothing = np.full((3, 6), NAN, dtype=np.float32)
         with pytest.raises(DataError, match="description of model 0 is not finite"):
             fit_described(made, toy, nothing)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    ["graph=ring", "width=0", "masks=0", "visible=1", "original:patience=2", "epochs=0"],
-)
-def test_settings_that_make_no_sense_are_refused(bad: str) -> None:
-    with pytest.raises(ConfigError):
-        fit_described(make_router(f"graphrouter:{bad}"), make_toy())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import DataError
 from equirouter.routers import make_router
 from equirouter.routers.networks.mirt import MIRTRouter
 from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
@@ -79,9 +79,3 @@ def test_performance_beyond_0_to_1_is_refused() -> None:
     for name in ("mirt", "nirt"):
         with pytest.raises(DataError, match=f"0 to 10: {name} takes it for a probability"):
             fit_described(make_router(name), toy._replace(performance=10 * toy.performance))
-
-
-@pytest.mark.parametrize("bad", ["abilities=0", "warm_up=1", "neighbours=0", "epochs=0"])
-def test_settings_that_make_no_sense_are_refused(bad: str) -> None:
-    with pytest.raises(ConfigError):
-        fit_described(make_router(f"mirt:{bad}"), make_toy())

@@ -126,7 +126,7 @@ class _NodeNorm(nn.Module):
         return (nodes - mean) / torch.sqrt(variance + EPSILON) * self.weight + self.bias
 
 
-def edge_loss(network: WholeNet, batch: Sequence[Tensor], *, masks: int, visible: float) -> Tensor:
+def edge_loss(network: nn.Module, batch: Sequence[Tensor], *, masks: int, visible: float) -> Tensor:
     """Cross-entropy of the edges that are hidden, for `masks` random choices of visible ones.
 
     batch: queries (N, d), features (N, K, 3) and labels (N, K), 1 on the best model, NaN where the
@@ -137,7 +137,7 @@ def edge_loss(network: WholeNet, batch: Sequence[Tensor], *, masks: int, visible
     known = ~labels.isnan()
     shown = (torch.rand((masks, *labels.shape), device=labels.device) < visible) & known
     hidden = ~shown & known
-    logits = network(q, features, shown.to(q.dtype))
+    logits: Tensor = network(q, features, shown.to(q.dtype))
     each = functional.binary_cross_entropy_with_logits(
         logits, labels.nan_to_num().expand_as(logits), reduction="none"
     )

@@ -1,22 +1,17 @@
 """EmbedLLMRouter: queries and models share a space; their product says who answers right."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from pydantic import NonNegativeFloat, PositiveInt
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
-from equirouter.extras import require
-from equirouter.routers.base import (
-    Router,
-    ScoresAre,
-    Validation,
-    check_probabilities,
-    check_training,
-)
+from equirouter.arrays import Float32Array
+from equirouter.routers.base import Validation, check_probabilities
 from equirouter.routers.networks import forward
+from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -24,13 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["EmbedLLMRouter"]
 
 
-class EmbedLLMRouter(Router):
+@dataclass(kw_only=True, eq=False)
+class EmbedLLMRouter(NetworkRouter):
     """Probability of a right answer from a projected query times a learned model embedding.
 
-    width: of the shared space. noise: standard deviation of the noise on the embeddings during
-    training. classifier: how the product becomes a logit, see EmbedLLMNet. The loss is
-    cross-entropy with performance as the probability, so it must lie in [0, 1]. The rest as in
-    loop.Schedule.
+    The loss is cross-entropy with performance as the probability, so it must lie in [0, 1].
 
     Presets: `default` is the variant of the paper's authors: width 256, a bias per model, noise
     0.001 on queries and models; the schedule is the one of App. A.2. `original` is EmbedLLM
@@ -58,70 +51,29 @@ class EmbedLLMRouter(Router):
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
         {"weights_.models": 0, "weights_.bias": 0}
     )
+    scores_are = "expected_performance"
 
-    def __init__(
-        self,
-        *,
-        width: int = 256,
-        noise: float = 0.001,
-        classifier: bool = False,
-        epochs: int = 30,
-        batch_size: int = 2048,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        patience: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.width = width
-        self.noise = noise
-        self.classifier = classifier
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.device = device
+    width: PositiveInt = 256
+    """Width of the space that queries and models share."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Probabilities of a right answer."""
-        return "expected_performance"
+    noise: NonNegativeFloat = 0.001
+    """Standard deviation of the noise on the embeddings during training."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells of performance; validation stops early if patience is set."""
-        if self.width < 1 or self.noise < 0:
-            raise ConfigError("width: expected 1 or more; noise: expected 0 or more")
-        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
-        check_probabilities(performance, router="embedllm")
-        require("torch", extra="train", purpose="train a router")
-        from equirouter.routers.fitting import embedllm_net, loop, losses
+    classifier: bool = False
+    """Whether two linear maps that all models share make the product a logit; else it is the logit,
+    with a bias per model."""
 
-        schedule = loop.Schedule(
-            self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.patience
-        )
-        held_out = None if validation is None else (validation.embeddings, validation.performance)
-        with loop.seeded(rng):
-            network = embedllm_net.EmbedLLMNet(
+    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+        from equirouter.routers.fitting import embedllm_net, losses
+
+        check_probabilities(training.performance, router="embedllm")
+        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        return Task(
+            lambda: embedllm_net.EmbedLLMNet(
                 n_in, n_models, width=self.width, noise=self.noise, classifier=self.classifier
-            )
-            loop.train(
-                network,
-                lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
-                (embeddings, performance),
-                schedule,
-                device=self.device,
-                validation=held_out,
-            )
-        self.weights_ = loop.weights_of(network)
-        return self
+            ),
+            lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
+        )
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K), between 0 and 1."""
@@ -136,7 +88,7 @@ class EmbedLLMRouter(Router):
         return forward.sigmoid(logits)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The projection and the logits; see Router.add_to_graph."""
+        """Add the projection and the logits."""
         weights, models = self.weights_, self.weights_["models"]
         query = graph.affine(
             "router.query", embeddings, weights["query.weight"], weights["query.bias"]

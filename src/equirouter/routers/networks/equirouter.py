@@ -2,21 +2,23 @@
 
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
-from equirouter.extras import require
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import ScoresAre, Validation
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.networks.distil import distilled
 from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
 from equirouter.routers.networks.head import Head
+from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,22 +54,9 @@ MOST_DISTILLED = 1000  # queries on which a new model's embedding is fitted to i
 BLOCK_ROWS = 4096  # (rows, D) blocks of 2 MB: they stay in the processor's cache
 
 
-class EquiRouter(Router):
+@dataclass(kw_only=True, eq=False)
+class EquiRouter(NetworkRouter):
     """One score per query and model from a shared trunk, model embeddings and a shared head.
-
-    trunk: widths of the query trunk f, the last one is D. model_width: d_m, the width of the model
-    embeddings m_j. head_width: hidden width of the head g. joint_feature: Eq. 7; False is the
-    ablation of Table 1 that scores [z, e_j] instead. loss: "ranking" is Eq. 8, "mse" is the other
-    ablation, "ranking+mse" is mse + ranking_weight * ranking. tie_weight: how much a pair counts
-    that is ordered by cost alone; 1.0 is Eq. 8 as written, 0 ignores ties (docs/decisions.md tells
-    what 1.0 does). dropout in [0, 1). epochs, batch_size, learning_rate, weight_decay (the L2
-    penalty of section 4.3), patience: see Schedule. max_models_per_step: a training step scores all
-    models and compares all their pairs up to this number; of more models it draws so many at
-    random, whose loss is an unbiased estimate (losses.pairwise_ranking), so that a step's time and
-    memory do not grow with the number of pairs. first_stage: how many models of a pool predict
-    scores in full for a query, chosen by a dot product (firststage.FirstStage), the others get
-    estimates; 0: all, None: FIRST_STAGE_MODELS in pools of more than LARGE_POOL models, all in
-    others. device: auto, cpu or cuda, for fitting only.
 
     Presets: `paper` has the settings of App. A.2 and, where the paper is silent (D, d_m, the head,
     the L2 weight), the choices written here; `default` is what was best on validation data. The
@@ -89,42 +78,51 @@ class EquiRouter(Router):
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
 
-    def __init__(
-        self,
-        *,
-        trunk: Sequence[int] = (64, 64),
-        model_width: int = 32,
-        head_width: int = 32,
-        joint_feature: bool = True,
-        loss: Literal["ranking", "mse", "ranking+mse"] = "ranking",
-        ranking_weight: float = 1.0,
-        tie_weight: float = 0.01,
-        dropout: float = 0.2,
-        epochs: int = 60,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-5,
-        patience: int | None = 10,
-        max_models_per_step: int = 128,
-        first_stage: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.trunk = trunk
-        self.model_width = model_width
-        self.head_width = head_width
-        self.joint_feature = joint_feature
-        self.loss = loss
-        self.ranking_weight = ranking_weight
-        self.tie_weight = tie_weight
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.max_models_per_step = max_models_per_step
-        self.first_stage = first_stage
-        self.device = device
+    trunk: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64, 64)
+    """Widths of the layers of the query trunk f; the last one is D."""
+
+    model_width: PositiveInt = 32
+    """Width d_m of the model embeddings m_j."""
+
+    head_width: PositiveInt = 32
+    """Width of the hidden layer of the head g."""
+
+    joint_feature: bool = True
+    """Whether the head scores the joint feature of Eq. 7; false is the ablation of Table 1, which
+    scores [z, e_j]."""
+
+    loss: Literal["ranking", "mse", "ranking+mse"] = "ranking"
+    """ranking is Eq. 8; mse, the squared error, is the other ablation of Table 1; ranking+mse is
+    mse + ranking_weight * ranking."""
+
+    ranking_weight: NonNegativeFloat = 1.0
+    """Weight of the ranking loss in ranking+mse."""
+
+    tie_weight: NonNegativeFloat = 0.01
+    """How much a pair counts that is ordered by cost alone; 1.0 is Eq. 8 as written (what that
+    does: docs/decisions.md), 0 ignores ties."""
+
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the hidden units that a training step leaves out."""
+
+    epochs: PositiveInt = 60
+
+    batch_size: PositiveInt | None = 128
+
+    weight_decay: NonNegativeFloat = 1e-5
+    """The L2 penalty of section 4.3, as Adam applies it."""
+
+    patience: PositiveInt | None = 10
+
+    max_models_per_step: Annotated[int, Field(ge=2)] = 128
+    """Of more models than this, a training step draws this many at random. Their loss is an
+    unbiased estimate (losses.pairwise_ranking), so time and memory of a step do not grow with the
+    number of pairs."""
+
+    first_stage: Literal[0] | Annotated[int, Field(ge=2)] | None = None
+    """How many models of a pool are scored in full for a query, chosen by a dot product
+    (firststage.py); the others get estimates. 0 scores all; null scores 256 in pools of more than
+    1,000 models, and all in others."""
 
     @property
     def scores_are(self) -> ScoresAre:
@@ -140,17 +138,17 @@ class EquiRouter(Router):
         validation: Validation | None = None,
         rng: np.random.Generator,
     ) -> Self:
-        """Train on the known cells; validation, if given, stops the training early."""
-        self._check()
-        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
-        require("torch", extra="train", purpose="train a router")
-        from equirouter.routers.fitting import equirouter_net, loop
+        """Train on the known cells; the validation part stops it early if patience is set."""
+        super().fit(embeddings, performance, cost_usd, validation=validation, rng=rng)
+        self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
+        return self
 
-        schedule = loop.Schedule(
-            self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.patience
-        )
-        with loop.seeded(rng):
-            network = equirouter_net.EquiRouterNet(
+    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+        from equirouter.routers.fitting import equirouter_net
+
+        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        return Task(
+            lambda: equirouter_net.EquiRouterNet(
                 n_in,
                 n_models,
                 trunk=self.trunk,
@@ -158,19 +156,11 @@ class EquiRouter(Router):
                 head_width=self.head_width,
                 dropout=self.dropout,
                 joint_feature=self.joint_feature,
-            )
-            loop.train(
-                network,
-                self._loss_of,
-                _training_arrays(embeddings, performance, cost_usd),
-                schedule,
-                device=self.device,
-                validation=None if validation is None else _training_arrays(*validation),
-                validation_rows=self._validation_rows(n_models),
-            )
-        self.weights_ = loop.weights_of(network)
-        self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
-        return self
+            ),
+            self._loss_of,
+            _training_arrays,
+            validation_rows=self._validation_rows(n_models),
+        )
 
     def _fit_first_stage(
         self, embeddings: Float32Array, cost_usd: FloatArray
@@ -191,7 +181,7 @@ class EquiRouter(Router):
     def _validation_rows(self, n_models: int) -> int:
         """Validation queries at once: of a sample of models, more blocks see more models."""
         rows = max(1, VALIDATION_CELLS // min(n_models, self.max_models_per_step))
-        return rows if n_models <= self.max_models_per_step else min(rows, self.batch_size)
+        return rows if n_models <= self.max_models_per_step else min(rows, self.batch_size or rows)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Scores (N, K); they estimate performance unless the loss is "ranking" alone."""
@@ -219,7 +209,7 @@ class EquiRouter(Router):
         return out
 
     def with_models(self, columns: IntArray) -> Self:
-        """See Router.with_models; a first stage stays where it still leaves models out."""
+        """A router of some of the models; a first stage stays where it still leaves models out."""
         first = self.first_stage_
         fewer = super().with_models(columns)
         fewer.first_stage_ = {}
@@ -235,7 +225,7 @@ class EquiRouter(Router):
         return fewer
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: an embedding m_j, which gives the scores that are wanted of it.
+        """One more model: an embedding m_j, which gives the scores that are wanted of it.
 
         Where scores only rank, a score is wanted that the curve of all models together takes for
         the estimated performance. Raises ConfigError for a router with a first stage.
@@ -250,17 +240,17 @@ class EquiRouter(Router):
         z = self._encode(np.ascontiguousarray(queries, dtype=np.float32))
         scale = labelled.scale if self.scores_are == "ranking" else None
         others = scores if scale is None else scale.apply(scores)
-        found = fit_estimate(others[:n], z[:n], labelled.performance)
-        estimates = found.of(others, z)
+        estimate = fit_estimate(others[:n], z[:n], labelled.performance)
+        estimates = estimate.of(others, z)
         wanted = estimates if scale is None else scale.score_of(estimates, scores)
         learned = distilled(
             self.weights_,
             z[-MOST_DISTILLED:],
             wanted[-MOST_DISTILLED:],
-            found.weights @ self.weights_["models"],
+            estimate.weights @ self.weights_["models"],
             joint_feature=self.joint_feature,
         )
-        return self._appended({"weights_.models": learned}), found, estimates[n:]
+        return self._appended({"weights_.models": learned}), estimate, estimates[n:]
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` gave. Returns self."""
@@ -268,7 +258,7 @@ class EquiRouter(Router):
         return super().restore(state)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
-        """The trunk and the head; see Router.add_to_graph. None where a first stage chooses."""
+        """Add the trunk and the head; None where a first stage chooses models."""
         if self.first_stage_:
             return None
         x = embeddings
@@ -328,30 +318,11 @@ class EquiRouter(Router):
             return None
         return torch.randperm(n_models)[: self.max_models_per_step].sort().values
 
-    def _check(self) -> None:
-        if self.loss not in ("ranking", "mse", "ranking+mse"):
-            raise ConfigError(f"loss {self.loss!r}: expected ranking, mse or ranking+mse")
-        if not self.trunk or min(*self.trunk, self.model_width, self.head_width) < 1:
-            raise ConfigError("trunk, model_width and head_width: expected widths of at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout {self.dropout}: expected 0 to below 1")
-        if self.tie_weight < 0 or self.ranking_weight < 0:
-            raise ConfigError("tie_weight and ranking_weight: expected 0 or more")
-        if self.max_models_per_step < 2:
-            raise ConfigError(
-                f"max_models_per_step {self.max_models_per_step}: a pair needs at least 2"
-            )
-        if self.first_stage is not None and (self.first_stage < 0 or self.first_stage == 1):
-            raise ConfigError(
-                f"first_stage {self.first_stage}: expected 2 or more models, 0 for all, or none"
-            )
 
-
-def _training_arrays(
-    embeddings: Float32Array, performance: FloatArray, cost_usd: FloatArray
-) -> tuple[NDArray[np.generic], ...]:
-    """What a step needs of each query; the pairs are counted once here, over all its models."""
+def _training_arrays(part: Validation) -> tuple[NDArray[np.generic], ...]:
+    """Arrays for the loss, a row per query; the pairs are counted once here, over all models."""
     from equirouter.routers.fitting.losses import count_pairs
 
+    embeddings, performance, cost_usd = part
     n_known = performance.shape[1] - np.isnan(performance).sum(axis=1)
     return embeddings, performance, cost_usd, count_pairs(performance, cost_usd), n_known

@@ -1,25 +1,19 @@
 """MIRTRouter: item response theory with several abilities, read off what models and queries say."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
-from equirouter.extras import require
-from equirouter.routers.base import (
-    DescriptionRouter,
-    ScoresAre,
-    Validation,
-    check_descriptions,
-    check_probabilities,
-    check_training,
-)
+from equirouter.arrays import Float32Array
+from equirouter.routers.base import Validation, check_probabilities
 from equirouter.routers.neighbours import BLOCK_BYTES, nearest, unit_rows
 from equirouter.routers.networks import forward
+from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -27,16 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["MIRTRouter"]
 
 
-class MIRTRouter(DescriptionRouter):
+@dataclass(kw_only=True, eq=False)
+class MIRTRouter(DescribedNetworkRouter):
     """Probability sigmoid(alpha . theta_j - b) of a right answer of model j.
 
     theta_j is linear in the embedding of the model's description, alpha = softplus of a linear map
-    of the query's embedding, and the difficulty b is linear in it; no biases. abilities: the length
-    of theta and alpha. warm_up: share in [0, 1) of the mean of the `neighbours` nearest training
-    queries in the embedding that `predict` uses; above 0 the training embeddings are kept.
-    batch_size: in queries, at most a sixth of the training part (loop.enough_steps). The loss
-    is cross-entropy with performance as the probability, so it must lie in [0, 1]. The rest as in
-    loop.Schedule.
+    of the query's embedding, and the difficulty b is linear in it; no biases. A batch holds at most
+    a sixth of the training part (loop.enough_steps). The loss is cross-entropy with performance as
+    the probability, so it must lie in [0, 1].
 
     Presets: `default` is the variant of the paper's authors on the schedule of App. A.2 (30 epochs,
     batch 2048, Adam 1e-3), without the warm-up. Their toolbox steps once per batch and model, here
@@ -52,81 +44,43 @@ class MIRTRouter(DescriptionRouter):
     )
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    scores_are = "expected_performance"
 
-    def __init__(
+    abilities: PositiveInt = 25
+    """Length of theta and alpha."""
+
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the mean of the nearest training queries in the embedding that is scored; above 0
+    the training embeddings are kept."""
+
+    neighbours: PositiveInt = 5
+    """How many training queries the warm-up averages."""
+
+    def _task(
         self,
-        *,
-        abilities: int = 25,
-        warm_up: float = 0.0,
-        neighbours: int = 5,
-        epochs: int = 30,
-        batch_size: int = 2048,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        patience: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.abilities = abilities
-        self.warm_up = warm_up
-        self.neighbours = neighbours
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.device = device
+        training: Validation,
+        descriptions: Float32Array,
+        rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn beforehand
+    ) -> Task:
+        import torch
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Probabilities of a right answer."""
-        return "expected_performance"
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        descriptions: Float32Array | None = None,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells of performance; validation stops early if patience is set."""
-        if self.abilities < 1 or self.neighbours < 1 or not 0 <= self.warm_up < 1:
-            raise ConfigError(
-                f"abilities={self.abilities}, neighbours={self.neighbours}, warm_up={self.warm_up}:"
-                " expected 1 or more, 1 or more, and 0 to below 1"
-            )
-        n, width, n_models = check_training(embeddings, performance, cost_usd)
-        described = check_descriptions(descriptions, width, n_models, router="mirt")
-        check_probabilities(performance, router="mirt")
-        torch = require("torch", extra="train", purpose="train a router")
         from equirouter.routers.fitting import irt_nets, loop, losses
 
-        schedule = loop.Schedule(
-            self.epochs,
-            loop.enough_steps(self.batch_size, n),
-            self.learning_rate,
-            self.weight_decay,
-            self.patience,
-        )
-        held_out = None if validation is None else (validation.embeddings, validation.performance)
-        with loop.seeded(rng):
-            network = irt_nets.MIRTNet(torch.from_numpy(described), abilities=self.abilities)
-            loop.train(
-                network,
-                lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
-                (embeddings, performance),
-                schedule,
-                device=self.device,
-                validation=held_out,
-            )
-        self.weights_ = loop.weights_of(network)
-        self.weights_["models"] = described @ self.weights_.pop("ability.weight").T
+        check_probabilities(training.performance, router="mirt")
         self.training_: dict[str, NDArray[Any]] = {}
         if self.warm_up > 0:
-            self.training_["embeddings"] = unit_rows(embeddings)
-        return self
+            self.training_["embeddings"] = unit_rows(training.embeddings)
+
+        def keep(_: object, weights: dict[str, Float32Array]) -> dict[str, Float32Array]:
+            weights["models"] = descriptions @ weights.pop("ability.weight").T
+            return weights
+
+        return Task(
+            lambda: irt_nets.MIRTNet(torch.from_numpy(descriptions), abilities=self.abilities),
+            lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
+            batch_size=loop.enough_steps(self.batch_size, len(training.embeddings)),
+            keep=keep,
+        )
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K), between 0 and 1."""
@@ -157,7 +111,7 @@ class MIRTRouter(DescriptionRouter):
         return super().restore(state)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str | None:
-        """The same as ONNX nodes; None with a warm-up, which looks up training queries."""
+        """Add the nodes; None with a warm-up, which looks up training queries."""
         if self.training_:
             return None
         weights = self.weights_

@@ -1,16 +1,19 @@
 """MLPRouter: a two-layer network that predicts every model's performance (paper, App. A.2)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
+from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.extras import require
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import Validation
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.networks import forward
+from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -18,83 +21,46 @@ if TYPE_CHECKING:
 __all__ = ["MLPRouter", "fit_mlp", "hidden_units", "mlp_hidden"]
 
 
-class MLPRouter(Router):
+@dataclass(kw_only=True, eq=False)
+class MLPRouter(NetworkRouter):
     """Performance of each model by one linear, ReLU, linear network, squared error.
 
-    hidden: width of the hidden layer. The rest as in loop.Schedule; the defaults are those of
-    App. A.2 (30 epochs, batch 2048, Adam 1e-3). Source: Stripelis et al. 2024; Hari & Thomson 2023.
+    Source: Stripelis et al. 2024; Hari & Thomson 2023; the paper, App. A.2.
     """
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
         {"weights_.out.weight": 0, "weights_.out.bias": 0}
     )
+    scores_are = "expected_performance"
 
-    def __init__(
-        self,
-        *,
-        hidden: int = 256,
-        epochs: int = 30,
-        batch_size: int = 2048,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        patience: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.device = device
+    hidden: PositiveInt = 256
+    """Width of the hidden layer."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Estimates of performance, not limited to its range."""
-        return "expected_performance"
+    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+        from equirouter.routers.fitting import losses, mlp_net
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells of performance."""
-        check_training(embeddings, performance, cost_usd)
-        held_out = None if validation is None else (validation.embeddings, validation.performance)
-        self.weights_ = fit_mlp(
-            embeddings,
-            performance,
-            hidden=self.hidden,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            device=self.device,
-            validation=held_out,
-            rng=rng,
+        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        return Task(
+            lambda: mlp_net.MLP(n_in, self.hidden, n_models),
+            lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
         )
-        return self
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """See Router.with_added: a row of the output layer."""
-        seen, others = labelled.embeddings, labelled.unlabelled
-        hidden = hidden_units(self.weights_, seen)
-        found = fit_estimate(self.predict(seen), hidden, labelled.performance)
-        row, level = found.row(self.weights_["out.weight"], self.weights_["out.bias"])
+        """One more model: a row of the output layer."""
+        queries, others = labelled.embeddings, labelled.unlabelled
+        hidden = hidden_units(self.weights_, queries)
+        estimate = fit_estimate(self.predict(queries), hidden, labelled.performance)
+        row, level = estimate.row(self.weights_["out.weight"], self.weights_["out.bias"])
         made = self._appended({"weights_.out.weight": row, "weights_.out.bias": level})
-        return made, found, found.of(self.predict(others), hidden_units(self.weights_, others))
+        expected = estimate.of(self.predict(others), hidden_units(self.weights_, others))
+        return made, estimate, expected
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K)."""
         return forward.mlp(self.weights_, embeddings)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The two layers; see Router.add_to_graph."""
+        """Add the two layers."""
         hidden = mlp_hidden(self.weights_, graph, "router", embeddings)
         weight, bias = self.weights_["out.weight"], self.weights_["out.bias"]
         return graph.affine("router.out", hidden, weight, bias)

@@ -1,24 +1,18 @@
 """NIRTRouter: a monotone network on what a model can do less what a query requires."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
-from equirouter.extras import require
-from equirouter.routers.base import (
-    DescriptionRouter,
-    ScoresAre,
-    Validation,
-    check_descriptions,
-    check_probabilities,
-    check_training,
-)
+from equirouter.arrays import Float32Array
+from equirouter.routers.base import Validation, check_probabilities
 from equirouter.routers.clusters import kmeans, posterior_layer
 from equirouter.routers.networks import forward
+from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -28,16 +22,16 @@ __all__ = ["NIRTRouter"]
 STEEPEST = np.float32(9.0)  # of the discrimination, as in NIRTNet
 
 
-class NIRTRouter(DescriptionRouter):
+@dataclass(kw_only=True, eq=False)
+class NIRTRouter(DescribedNetworkRouter):
     """Probability of a right answer by the network of NeuralCD, with abilities read off texts.
 
     A model has abilities theta = sigmoid(affine(description)), a query requires k = sigmoid(affine
     (query)) and discriminates with e = 9 sigmoid(affine(query)). A network with weights that are
     not negative maps e r * (theta - k) to the logit, so more ability never lowers it; r says how
-    relevant each ability is to the query. abilities: their number. hidden: width of the network.
-    dropout: in training only. batch_size: in queries, at most a sixth of the training part
-    (loop.enough_steps). The loss is cross-entropy with performance as the probability, so it
-    must lie in [0, 1]. The rest as in loop.Schedule.
+    relevant each ability is to the query. A batch holds at most a sixth of the training part
+    (loop.enough_steps). The loss is cross-entropy with performance as the probability, so it must
+    lie in [0, 1].
 
     Presets: `default` is on the schedule of App. A.2 (30 epochs, batch 2048, Adam 1e-3); `original`
     is NIRT of IRT-Router (Song et al. 2025): 5 epochs, batches of 25 queries, which make its 512
@@ -56,99 +50,50 @@ class NIRTRouter(DescriptionRouter):
     )
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    scores_are = "expected_performance"
 
-    def __init__(
-        self,
-        *,
-        abilities: int = 25,
-        hidden: int = 512,
-        dropout: float = 0.5,
-        epochs: int = 30,
-        batch_size: int = 2048,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        patience: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.abilities = abilities
-        self.hidden = hidden
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.device = device
+    abilities: PositiveInt = 25
+    """How many abilities there are; no more than distinct training queries."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Probabilities of a right answer."""
-        return "expected_performance"
+    hidden: PositiveInt = 512
+    """Width of the network."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        descriptions: Float32Array | None = None,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Cluster the training queries, then train on the known cells of performance.
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the hidden units that a training step leaves out."""
 
-        Fewer distinct queries than `abilities` make as many abilities as there are queries.
-        """
-        if self.abilities < 1 or self.hidden < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"abilities={self.abilities}, hidden={self.hidden}, dropout={self.dropout}: "
-                "expected 1 or more, 1 or more, and 0 to below 1"
-            )
-        n, width, n_models = check_training(embeddings, performance, cost_usd)
-        described = check_descriptions(descriptions, width, n_models, router="nirt")
-        check_probabilities(performance, router="nirt")
-        torch = require("torch", extra="train", purpose="train a router")
+    def _task(
+        self, training: Validation, descriptions: Float32Array, rng: np.random.Generator
+    ) -> Task:
+        import torch
+
         from equirouter.routers.fitting import irt_nets, loop, losses
 
-        schedule = loop.Schedule(
-            self.epochs,
-            loop.enough_steps(self.batch_size, n),
-            self.learning_rate,
-            self.weight_decay,
-            self.patience,
-        )
-        centroids, labels = kmeans(embeddings, self.abilities, rng=rng)
-        weight, bias = posterior_layer(embeddings, centroids, labels)
+        check_probabilities(training.performance, router="nirt")
+        centroids, labels = kmeans(training.embeddings, self.abilities, rng=rng)
+        weight, bias = posterior_layer(training.embeddings, centroids, labels)
         self.weights_ = {"cluster.weight": weight, "cluster.bias": bias}
-        held_out = None
-        if validation is not None:
-            x = validation.embeddings
-            held_out = (x, validation.performance, self._relevance(x))
-        with loop.seeded(rng):
-            network = irt_nets.NIRTNet(
-                torch.from_numpy(described),
+        return Task(
+            lambda: irt_nets.NIRTNet(
+                torch.from_numpy(descriptions),
                 abilities=len(centroids),
                 hidden=self.hidden,
                 dropout=self.dropout,
-            )
-            loop.train(
-                network,
-                lambda net, batch: losses.cross_entropy(net(batch[0], batch[2]), batch[1]),
-                (embeddings, performance, self._relevance(embeddings)),
-                schedule,
-                device=self.device,
-                validation=held_out,
-            )
-        self._keep(loop.weights_of(network), described)
-        return self
+            ),
+            lambda net, batch: losses.cross_entropy(net(batch[0], batch[2]), batch[1]),
+            lambda part: (part.embeddings, part.performance, self._relevance(part.embeddings)),
+            batch_size=loop.enough_steps(self.batch_size, len(training.embeddings)),
+            keep=lambda _, learned: self._as_used(learned, descriptions),
+        )
 
-    def _keep(self, learned: dict[str, Float32Array], described: Float32Array) -> None:
-        """What predict needs: the models' abilities, and the weights as they are used."""
-        learned["models"] = forward.sigmoid(forward.linear(learned, "ability", described))
+    def _as_used(
+        self, learned: dict[str, Float32Array], descriptions: Float32Array
+    ) -> dict[str, Float32Array]:
+        """Weights for predict: the models' abilities, and the weights of the monotone network."""
+        learned["models"] = forward.sigmoid(forward.linear(learned, "ability", descriptions))
         del learned["ability.weight"], learned["ability.bias"]
         for name in ("hidden.weight", "out.weight"):
             learned[name] = np.abs(learned[name])
-        self.weights_ |= learned
+        return self.weights_ | learned
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Predicted performance (N, K), between 0 and 1."""
@@ -171,7 +116,7 @@ class NIRTRouter(DescriptionRouter):
         return forward.softmax(forward.linear(self.weights_, "cluster", x))
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The same as ONNX nodes: (N, d) -> (N, K)."""
+        """Add the nodes: (N, d) -> (N, K)."""
         weights, theta = self.weights_, self.weights_["models"]
 
         def affine(name: str, x: str) -> str:

@@ -1,16 +1,18 @@
 """RouterDCRouter: model embeddings learned by two contrastive losses on frozen query embeddings."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.errors import ConfigError
-from equirouter.extras import require
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.arrays import Float32Array
+from equirouter.routers.base import Validation
 from equirouter.routers.clusters import kmeans
+from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,15 +24,15 @@ __all__ = ["RouterDCRouter"]
 SLOW = np.float32(0.1)  # of RouterDCNet, which a process that only decides cannot import
 
 
-class RouterDCRouter(Router):
+@dataclass(kw_only=True, eq=False)
+class RouterDCRouter(NetworkRouter):
     """A model scores by the cosine between its learned embedding and the query's.
 
-    The first loss sets each of a query's n_top best models against its n_bottom worst, see
-    sample_llm_loss. With projection, a square matrix turns the queries, and a second loss, times
-    sample_weight, sets a query of the same cluster against n_negatives of other clusters, see
-    sample_sample_loss; without it that loss compares frozen embeddings, has nothing to learn and is
-    left out. temperature divides all cosines. n_clusters: of KMeans on the training queries. The
-    rest as in loop.Schedule; validation is judged by the first loss alone.
+    The first loss sets each of a query's best models against its worst, sample_llm_loss. With
+    projection, a square matrix turns the queries, and a second loss sets a query of the same
+    cluster against queries of other clusters, sample_sample_loss; without it that loss compares
+    frozen embeddings, has nothing to learn and is left out. Validation is judged by the first loss
+    alone.
 
     RouterDC (Chen et al. 2024) trains the encoder itself. Here it is frozen, and the matrix stands
     in for it; the clusters are made on the embeddings, without t-SNE; a negative must be worse than
@@ -62,80 +64,49 @@ class RouterDCRouter(Router):
     )
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    scores_are = "ranking"
 
-    def __init__(
-        self,
-        *,
-        projection: bool = False,
-        temperature: float = 0.07,
-        n_top: int = 5,
-        n_bottom: int = 5,
-        n_clusters: int = 20,
-        n_negatives: int = 30,
-        sample_weight: float = 1.0,
-        epochs: int = 30,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        patience: int | None = None,
-        device: str = "auto",
-    ) -> None:
-        self.projection = projection
-        self.temperature = temperature
-        self.n_top = n_top
-        self.n_bottom = n_bottom
-        self.n_clusters = n_clusters
-        self.n_negatives = n_negatives
-        self.sample_weight = sample_weight
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.device = device
+    projection: bool = False
+    """Whether a matrix turns the queries, and the second loss takes part."""
 
-    @property
-    def scores_are(self) -> ScoresAre:
-        """Cosines: the losses compare models, and no level is learned."""
-        return "ranking"
+    temperature: PositiveFloat = 0.07
+    """Divides all cosines."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells of performance; validation stops early if patience is set."""
-        self._check()
-        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
-        require("torch", extra="train", purpose="train a router")
-        from equirouter.routers.fitting import loop, routerdc_net
+    n_top: PositiveInt = 5
+    """How many of a query's best models are positives."""
 
-        schedule = loop.Schedule(
-            self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.patience
-        )
-        labels = np.zeros(len(embeddings), dtype=np.int64)
-        held_out = None
+    n_bottom: PositiveInt = 5
+    """How many of a query's worst models are negatives."""
+
+    n_clusters: PositiveInt = 20
+    """Clusters of training queries, by KMeans, for the second loss."""
+
+    n_negatives: PositiveInt = 30
+    """Queries of other clusters in the second loss."""
+
+    sample_weight: NonNegativeFloat = 1.0
+    """Weight of the second loss."""
+
+    batch_size: PositiveInt | None = 128
+
+    def _task(self, training: Validation, rng: np.random.Generator) -> Task:
+        from equirouter.routers.fitting import routerdc_net
+
+        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        labels = np.zeros(len(training.embeddings), dtype=np.int64)
         if self._has_second_loss:
-            _, labels = kmeans(embeddings, self.n_clusters, rng=rng)
-        if validation is not None:
-            unused = np.zeros(len(validation.embeddings))  # the second loss is for training only
-            held_out = (validation.embeddings, validation.performance, unused)
-        with loop.seeded(rng):
-            network = routerdc_net.RouterDCNet(n_in, n_models, projection=self.projection)
-            loop.train(
-                network,
-                self._loss_of,
-                (embeddings, performance, labels),
-                schedule,
-                device=self.device,
-                validation=held_out,
-            )
-        self.weights_ = loop.weights_of(network)
-        return self
+            _, labels = kmeans(training.embeddings, self.n_clusters, rng=rng)
+
+        def rows(part: Validation) -> tuple[NDArray[np.generic], ...]:
+            known = part is training  # the second loss is for training only
+            clusters = labels if known else np.zeros(len(part.embeddings))
+            return part.embeddings, part.performance, clusters
+
+        return Task(
+            lambda: routerdc_net.RouterDCNet(n_in, n_models, projection=self.projection),
+            self._loss_of,
+            rows,
+        )
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Cosines (N, K) divided by the temperature."""
@@ -146,7 +117,7 @@ class RouterDCRouter(Router):
         return np.asarray(cosine / np.float32(self.temperature))
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """The turn of the query and the cosines; see Router.add_to_graph."""
+        """Add the turn of the query and the cosines."""
         queries = embeddings
         if self.projection:
             turn = SLOW * self.weights_["turn"]
@@ -181,14 +152,6 @@ class RouterDCRouter(Router):
     def _has_second_loss(self) -> bool:
         """Without the matrix it compares queries by their frozen embeddings: nothing to learn."""
         return self.projection and self.sample_weight > 0
-
-    def _check(self) -> None:
-        if not self.temperature > 0:
-            raise ConfigError(f"temperature {self.temperature}: expected a number above 0")
-        if min(self.n_top, self.n_bottom, self.n_clusters, self.n_negatives) < 1:
-            raise ConfigError("n_top, n_bottom, n_clusters and n_negatives: expected 1 or more")
-        if self.sample_weight < 0:
-            raise ConfigError(f"sample_weight {self.sample_weight}: expected 0 or more")
 
 
 def _unit(rows: Float32Array) -> Float32Array:

@@ -1,0 +1,168 @@
+"""The template of the network routers: the settings of a training run, and `fit` itself."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.extras import require
+from equirouter.registry import ROUTERS
+from equirouter.routers.base import (
+    DescriptionRouter,
+    Router,
+    Validation,
+    check_descriptions,
+    check_training,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from equirouter.routers.fitting.loop import LossOfBatch
+
+__all__ = ["DescribedNetworkRouter", "NetworkRouter", "Task", "TrainedRouter"]
+
+Rows = Sequence[NDArray[np.generic]]
+Weights = dict[str, Float32Array]
+
+
+def _outcomes(part: Validation) -> Rows:
+    return part.embeddings, part.performance
+
+
+def _as_trained(network: "nn.Module", weights: Weights) -> Weights:
+    del network
+    return weights
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, and what is kept of it.
+
+    network: makes it; called once, with torch seeded. loss: of a network on a batch of rows. rows:
+    the arrays of a part of the data, each with a row per query. batch_size: in place of the
+    router's. validation_rows: how many rows of the validation part the loss gets at once; None: all
+    of them. keep: from the trained network and its weights to `weights_`.
+    """
+
+    network: "Callable[[], nn.Module]"
+    loss: "LossOfBatch"
+    rows: Callable[[Validation], Rows] = _outcomes
+    batch_size: int | None = None
+    validation_rows: int | None = None
+    keep: "Callable[[Any, Weights], Weights]" = _as_trained
+
+
+@dataclass(kw_only=True, eq=False)
+class TrainedRouter(Router):
+    """A router whose network is trained with torch in `fit` and run in NumPy in `predict`.
+
+    The defaults are the schedule of the paper (App. A.2).
+    """
+
+    epochs: PositiveInt = 30
+    """Passes over the training part, at most."""
+
+    batch_size: PositiveInt | None = 2048
+    """Queries per training step; null takes the whole training part."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """Step size of Adam."""
+
+    weight_decay: NonNegativeFloat = 0.0
+    """L2 penalty on the weights, as Adam applies it."""
+
+    patience: PositiveInt | None = None
+    """Stop after this many epochs without a lower validation loss and keep the best epoch's
+    weights; null runs all epochs and keeps the last."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto is a GPU where there is one."""
+
+    def _train(
+        self,
+        make_task: Callable[[], Task],
+        training: Validation,
+        validation: Validation | None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Train, and keep the weights."""
+        require("torch", extra="train", purpose="train a router")
+        from equirouter.routers.fitting import loop
+
+        task = make_task()
+        batch_size = task.batch_size or self.batch_size or len(training.embeddings)
+        schedule = loop.Schedule(
+            self.epochs, batch_size, self.learning_rate, self.weight_decay, self.patience
+        )
+        rows = task.rows(training)
+        held_out = None if validation is None else task.rows(validation)
+        with loop.seeded(rng):
+            network = task.network()
+            loop.train(
+                network,
+                task.loss,
+                rows,
+                schedule,
+                device=self.device,
+                validation=held_out,
+                validation_rows=task.validation_rows,
+            )
+        self.weights_ = task.keep(network, loop.weights_of(network))
+        return self
+
+
+@dataclass(kw_only=True, eq=False)
+class NetworkRouter(TrainedRouter):
+    """A network router that knows a model by its outcomes."""
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Train on the known cells; the validation part stops it early if patience is set."""
+        check_training(embeddings, performance, cost_usd)
+        training = Validation(embeddings, performance, cost_usd)
+        return self._train(lambda: self._task(training, rng), training, validation, rng)
+
+    @abstractmethod
+    def _task(self, training: Validation, rng: np.random.Generator) -> Task:
+        """The task of a training part; rng is for what is drawn before the training."""
+
+
+@dataclass(kw_only=True, eq=False)
+class DescribedNetworkRouter(TrainedRouter, DescriptionRouter):
+    """A network router that knows a model by a description of it."""
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        descriptions: Float32Array | None = None,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Train on the known cells; the validation part stops it early if patience is set."""
+        _, width, n_models = check_training(embeddings, performance, cost_usd)
+        name = ROUTERS.name_of(type(self))
+        described = check_descriptions(descriptions, width, n_models, router=name)
+        training = Validation(embeddings, performance, cost_usd)
+        return self._train(lambda: self._task(training, described, rng), training, validation, rng)
+
+    @abstractmethod
+    def _task(
+        self, training: Validation, descriptions: Float32Array, rng: np.random.Generator
+    ) -> Task:
+        """The task of a training part and descriptions (K, d)."""
