@@ -17,7 +17,7 @@ TAKES_IN = ("factors", "equirouter", "linear", "mlp", "knn", "svm", "avengerspro
 
 
 def made_up(n: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """What is said of three models (n, 3), and features (n, 5)."""
+    """Estimates for three models (n, 3), and features (n, 5)."""
     rng = np.random.default_rng(seed)
     return rng.uniform(0, 1, (n, 3)), rng.standard_normal((n, 5))
 

@@ -15,8 +15,8 @@ from equirouter.routers.base import Router, Validation, check_training
 __all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", "TaskRouter"]
 
 
-class _Constant(Router):
-    """Scores that do not depend on the query."""
+class _Anchor(Router):
+    """An anchor learns from the known outcomes of the training part, and draws nothing."""
 
     is_anchor = True
 
@@ -26,21 +26,28 @@ class _Constant(Router):
         performance: FloatArray,
         cost_usd: FloatArray,
         *,
-        validation: Validation | None = None,  # noqa: ARG002
-        rng: np.random.Generator,  # noqa: ARG002
+        validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
+        rng: np.random.Generator,  # noqa: ARG002  # nothing random
     ) -> Self:
-        """Learn one score per model."""
-        check_training(embeddings, performance, cost_usd)
-        self.scores_ = self._score(performance, cost_usd).astype(np.float32)
+        """Learn from the training part."""
+        x = np.nan_to_num(embeddings) if self.reads == "outcomes" else embeddings
+        check_training(x, performance, cost_usd)  # outcomes may have gaps, embeddings may not
+        self._learn(Validation(embeddings, performance, cost_usd))
         return self
+
+    @abstractmethod
+    def _learn(self, training: Validation) -> None:
+        """Set what `predict` reads."""
+
+
+class _Constant(_Anchor):
+    """Scores (K,) that do not depend on the query."""
+
+    scores_: Float32Array
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """The scores (K,), repeated for every query: (N, K)."""
         return np.tile(self.scores_, (len(embeddings), 1))
-
-    @abstractmethod
-    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:
-        """The score of each model (K,) from its training outcomes (N, K)."""
 
 
 class StrongestRouter(_Constant):
@@ -48,8 +55,8 @@ class StrongestRouter(_Constant):
 
     scores_are = "expected_performance"
 
-    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
-        return np.asarray(np.nanmean(performance, axis=0))
+    def _learn(self, training: Validation) -> None:
+        self.scores_ = np.nanmean(training.performance, axis=0).astype(np.float32)
 
 
 class CheapestRouter(_Constant):
@@ -57,9 +64,10 @@ class CheapestRouter(_Constant):
 
     scores_are = "ranking"
 
-    def _score(self, performance: FloatArray, cost_usd: FloatArray) -> FloatArray:  # noqa: ARG002
-        mean = np.nanmean(cost_usd, axis=0)
-        return -np.argsort(np.argsort(mean, kind="stable"), kind="stable").astype(np.float64)
+    def _learn(self, training: Validation) -> None:
+        mean = np.nanmean(training.cost_usd, axis=0)
+        rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
+        self.scores_ = -rank.astype(np.float32)
 
 
 class RandomRouter(Router):
@@ -103,36 +111,26 @@ class RandomRouter(Router):
         return np.asarray((mixed >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
 
 
-class TaskRouter(Router):
+class TaskRouter(_Anchor):
     """Mean training performance on the query's task; the text is not read.
 
     `fit` and `predict` take one-hot tasks (N, n_tasks) in the place of embeddings. A query of a
     task without training queries gets the means over all.
     """
 
-    is_anchor = True
     reads = "tasks"
 
     scores_are = "expected_performance"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002
-        rng: np.random.Generator,  # noqa: ARG002
-    ) -> Self:
-        """Average the known outcomes of each task."""
-        check_training(embeddings, performance, cost_usd)
+    def _learn(self, training: Validation) -> None:
+        performance = training.performance
         known = np.isfinite(performance)
-        count = embeddings.T.astype(np.float64) @ known
-        total = embeddings.T.astype(np.float64) @ np.where(known, performance, 0.0)
+        tasks = training.embeddings.T.astype(np.float64)
+        count = tasks @ known
+        total = tasks @ np.where(known, performance, 0.0)
         overall = np.nanmean(performance, axis=0)
         mean = np.where(count > 0, total / np.maximum(count, 1), overall)
         self.mean_performance_ = np.vstack([mean, overall]).astype(np.float32)
-        return self
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """The means (N, K) of each query's task."""
@@ -141,30 +139,18 @@ class TaskRouter(Router):
         return np.asarray(self.mean_performance_[task])
 
 
-class OracleRouter(Router):
+class OracleRouter(_Anchor):
     """The truth: `predict` is given performance (N, K) itself and returns it (Eq. 3).
 
     The evaluation gives it true costs too; nobody can serve it.
     """
 
-    is_anchor = True
     reads = "outcomes"
 
     scores_are = "expected_performance"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002
-        rng: np.random.Generator,  # noqa: ARG002
-    ) -> Self:
-        """Learn nothing but the number of models."""
-        check_training(np.nan_to_num(embeddings), performance, cost_usd)  # the truth has gaps
-        self.n_models_ = np.array(performance.shape[1])
-        return self
+    def _learn(self, training: Validation) -> None:
+        self.n_models_ = np.array(training.performance.shape[1])
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Its input, as float32."""

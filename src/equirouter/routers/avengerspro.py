@@ -1,9 +1,8 @@
 """AvengersProRouter: a model is as good as it was in the query's cluster (paper, App. A.2)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
@@ -32,7 +31,7 @@ class AvengersProRouter(Router):
     performance against cost; here it is by performance alone, as the policy weighs the cost.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {
             "default": {},
             "original": {
@@ -47,7 +46,7 @@ class AvengersProRouter(Router):
         }
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"values_": 1})
+    model_axes = MappingProxyType({"values_": 1})
 
     n_clusters: PositiveInt = 200
     """How many clusters there are at most; never more than distinct training queries."""

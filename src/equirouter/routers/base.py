@@ -53,7 +53,7 @@ class Router(ABC):
     """Input of `predict`: query embeddings; for anchors one-hot tasks, the truth, or noise."""
 
     is_anchor: ClassVar[bool] = False
-    """Anchors stand beside the routers in every table; a run measures them without being asked."""
+    """Anchors stand beside the routers in every table; a run always measures them."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     """Named sets of keyword arguments, written NAME:PRESET on the command line."""

@@ -1,9 +1,8 @@
 """FactorRouter: a few factors of the query, each with a loading per model, in closed form."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from pydantic import PositiveInt
@@ -42,7 +41,7 @@ class FactorRouter(Router):
     Source: Breiman and Friedman 1997 (shrinking rotated outcomes); MacKay 1992 (evidence).
     """
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"models_": 0, "level_": 0})
+    model_axes = MappingProxyType({"models_": 0, "level_": 0})
 
     scores_are = "expected_performance"
 

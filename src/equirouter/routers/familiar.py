@@ -12,7 +12,7 @@ __all__ = ["Familiarity", "fit_familiarity"]
 
 CENTRES = 64
 MOST_QUERIES = 20_000
-"""Training queries that the centres are found from: an even sample of more."""
+"""Training queries at most that the centres are computed from: an even sample of more."""
 
 USUAL = 0.99
 """The share of validation queries that are not far: what is marked among queries of the same kind
@@ -32,8 +32,8 @@ class Familiarity:
     def distance(self, embeddings: Float32Array) -> FloatArray:
         """To the nearest centre, (N,). One row at a time: its bits depend on no other row."""
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
-        found = [(self._lengths - 2 * (self.centres @ row)).min() + row @ row for row in rows]
-        return np.sqrt(np.maximum(np.array(found, dtype=np.float64), 0.0))
+        squares = [(self._lengths - 2 * (self.centres @ row)).min() + row @ row for row in rows]
+        return np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0.0))
 
     @cached_property
     def _lengths(self) -> Float32Array:
@@ -54,5 +54,5 @@ def fit_familiarity(
     """
     step = -(-len(training) // MOST_QUERIES)
     centres, _ = kmeans(training[::step], CENTRES, n_init=1, rng=rng)
-    found = Familiarity(centres, np.inf)
-    return Familiarity(centres, float(np.quantile(found.distance(validation), USUAL)))
+    distance = Familiarity(centres, np.inf).distance(validation)
+    return Familiarity(centres, float(np.quantile(distance, USUAL)))

@@ -48,11 +48,11 @@ class Estimate:
     level: float
 
     def of(self, predictions: RealArray, features: RealArray) -> FloatArray:
-        """(N,) of what is said of the other models (N, K), and of features (N, F)."""
+        """Estimates (N,) from those of the other models (N, K) and from features (N, F)."""
         return np.asarray(predictions @ self.weights + features @ self.coef + self.level)
 
     def row(self, coef: RealArray, level: RealArray) -> tuple[FloatArray, float]:
-        """The same as coefficients (F,) and a level, where the others have coef (K, F), level (K,).
+        """As coefficients (F,) and a level, where the others have coef (K, F) and level (K,).
 
         Their predictions are features @ coef.T + level.
         """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,7 @@ class KNNRouter(Router):
     Source: Stripelis et al. 2024; k = 50 in the paper, App. A.2.
     """
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"performance_": 1, "mean_performance_": 0}
-    )
+    model_axes = MappingProxyType({"performance_": 1, "mean_performance_": 0})
 
     scores_are = "expected_performance"
 

@@ -1,9 +1,9 @@
 """LinearRouter: each model's performance as one ridge regression on the embedding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import NonNegativeFloat
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ALPHAS", "AffineRouter", "LinearRouter", "ridge"]
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
-"""What `alpha=None` chooses from: embeddings have length 1, so this is from a little to a lot."""
+"""Choices of `alpha=None`: embeddings have length 1, so this is from a little to a lot."""
 
 FALLBACK_ALPHA = 1.0
 
@@ -61,13 +61,9 @@ class LinearRouter(AffineRouter):
     Source: Hoerl and Kennard 1970.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"default": {}, "original": {"alpha": 0.0}}
-    )
+    presets = MappingProxyType({"default": {}, "original": {"alpha": 0.0}})
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"coef_": 0, "intercept_": 0, "alpha_": 0}
-    )
+    model_axes = MappingProxyType({"coef_": 0, "intercept_": 0, "alpha_": 0})
 
     scores_are = "expected_performance"
 

@@ -1,8 +1,8 @@
 """Logs with one outcome per query: doubly robust estimates of what other models would have done.
 
 A log shows the outcome of the model that was called, and which one that was may depend on the
-query. The mean of what was seen then favours models that got the easy queries. A doubly robust
-estimate adds to a model's predicted outcome the error seen where it was called, divided by the
+query. The mean of the known outcomes then favours models that got the easy queries. A doubly robust
+estimate adds to a model's predicted outcome the error observed where it was called, divided by the
 chance that it was called: right on average if either the predictions or the chances are (Robins,
 Rotnitzky and Zhao 1994; Dudik, Langford and Li 2011).
 """
@@ -52,25 +52,25 @@ def complete_logged(
     chances = np.maximum(_chances(embeddings[logged], called, fold, performance.shape[1]), clip)
     filled = []
     for table in (performance, cost_usd):
-        seen = table[logged, called]
+        observed = table[logged, called]
         predicted = _predicted(embeddings, table, known, logged, fold)
         whole = table.copy()
-        whole[logged] = doubly_robust(predicted, seen, called, chances)
+        whole[logged] = doubly_robust(predicted, observed, called, chances)
         filled.append(whole)
     return filled[0], filled[1]
 
 
 def doubly_robust(
-    predicted: FloatArray, seen: FloatArray, called: IntArray, chances: FloatArray
+    predicted: FloatArray, observed: FloatArray, called: IntArray, chances: FloatArray
 ) -> FloatArray:
     """Predicted (n, K), and for the called model its error divided by the chance of the call.
 
-    seen (n,): the outcome of the model that was called; where it is NaN the prediction stands.
+    observed (n,): the outcome of the model that was called; where it is NaN the prediction stands.
     called (n,): its column. chances (n, K): of each model to be called.
     """
     rows = np.arange(len(called))
     estimate = predicted.copy()
-    error = (seen - predicted[rows, called]) / chances[rows, called]
+    error = (observed - predicted[rows, called]) / chances[rows, called]
     estimate[rows, called] += np.where(np.isfinite(error), error, 0.0)
     return estimate
 
@@ -109,7 +109,7 @@ def _chances(x: Float32Array, called: IntArray, fold: IntArray, n_models: int) -
 def _predicted(
     x: Float32Array, table: FloatArray, known: BoolArray, logged: IntArray, fold: IntArray
 ) -> FloatArray:
-    """(n, K): outcomes of the logged queries, by ridge regressions that have not seen them."""
+    """(n, K): outcomes of the logged queries, by ridge regressions on other queries."""
     predicted = np.empty((len(logged), table.shape[1]))
     for number in range(N_FOLDS):
         mine = logged[fold == number]

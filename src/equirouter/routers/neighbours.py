@@ -164,22 +164,22 @@ class InvertedFile:
         n_probes = int(self.probes[0])
         groups = nearest(queries, self.centres, n_probes)  # (B, probes)
         held = np.diff(self.starts)[groups].sum(axis=1)
-        found = np.empty((len(queries), k), dtype=np.int64)
+        places = np.empty((len(queries), k), dtype=np.int64)
         enough = np.flatnonzero(held >= k)
         if enough.size:
-            found[enough] = self._search_groups(queries[enough], groups[enough], k)
-        for one in np.flatnonzero(held < k):
-            query, place, _ = _proposals(queries[one : one + 1], self.points, k)
+            places[enough] = self._search_groups(queries[enough], groups[enough], k)
+        for row in np.flatnonzero(held < k):
+            query, place, _ = _proposals(queries[row : row + 1], self.points, k)
             number = self.numbers[place]
-            found[one] = _best(queries[one : one + 1], self.points, query, place, number, k)[0]
-        return found
+            places[row] = _best(queries[row : row + 1], self.points, query, place, number, k)[0]
+        return places
 
     def _search_groups(self, queries: Float32Array, groups: IntArray, k: int) -> IntArray:
         """The k nearest in the given groups (B, probes), which hold k rows or more."""
         order = np.argsort(groups, axis=None, kind="stable")
         asks, of_group = order // groups.shape[1], groups.ravel()[order]
         ends = np.flatnonzero(np.diff(of_group, append=-1)) + 1
-        found = []
+        proposals = []
         begin = 0
         for end in ends.tolist():  # group by group: one product for all queries that ask for it
             who, start = asks[begin:end], int(self.starts[of_group[begin]])
@@ -187,8 +187,8 @@ class InvertedFile:
             begin = end
             if start < stop:
                 query, row, similarity = _proposals(queries[who], self.points[start:stop], k)
-                found.append((who[query], row + start, similarity))
-        query, place, similarity = (np.concatenate(parts) for parts in zip(*found, strict=True))
+                proposals.append((who[query], row + start, similarity))
+        query, place, similarity = (np.concatenate(parts) for parts in zip(*proposals, strict=True))
         order = np.lexsort((-similarity, query))
         kth = np.searchsorted(query[order], np.arange(len(queries))) + k - 1
         least = similarity[order[kth]] - _rounding(queries.shape[1])
@@ -199,10 +199,10 @@ class InvertedFile:
     def _enough_probes(self, k: int, rng: np.random.Generator) -> int:
         """About the fewest groups that hold enough of the k nearest; all, if it must be."""
         n, n_groups = len(self.points), len(self.centres)
-        asked = rng.choice(n, min(n, _PROBES_MEASURED_ON), replace=False)
+        sample = rng.choice(n, min(n, _PROBES_MEASURED_ON), replace=False)
         k = min(k + 1, n)  # a row finds itself: that is not counted
         block = max(1, BLOCK_BYTES // (9 * n))
-        parts = [self.points[asked[i : i + block]] for i in range(0, len(asked), block)]
+        parts = [self.points[sample[i : i + block]] for i in range(0, len(sample), block)]
         truth = np.concatenate([nearest(part, self.points, k) for part in parts])
         probes = 1
         while probes * n < 4 * k * n_groups:  # groups that hold too few would be searched in vain
@@ -211,9 +211,9 @@ class InvertedFile:
             trial = type(self)(
                 self.points, self.centres, self.starts, self.numbers, np.array([probes])
             )
-            got = trial.search(self.points[asked], k)
-            hits = sum(np.isin(a, b).sum() for a, b in zip(truth, got, strict=True))
-            if hits - len(asked) >= TARGET_RECALL * len(asked) * (k - 1):
+            places = trial.search(self.points[sample], k)
+            hits = sum(np.isin(a, b).sum() for a, b in zip(truth, places, strict=True))
+            if hits - len(sample) >= TARGET_RECALL * len(sample) * (k - 1):
                 return probes
             probes += 1 + probes // 4
         return n_groups

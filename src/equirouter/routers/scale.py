@@ -86,9 +86,9 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
         raise DataError("no complete validation query to calibrate the scores on")
     lowest, highest = float(performance.min()), float(performance.max())
     share = (performance - lowest) / ((highest - lowest) or 1.0)  # (V, K) in [0, 1]
-    seen = _centred(scores) if centred else np.asarray(scores, dtype=np.float64)
-    middle, spread = float(seen.mean()), float(seen.std()) or 1.0
-    x = (seen - middle) / spread
+    raw = _centred(scores) if centred else np.asarray(scores, dtype=np.float64)
+    middle, spread = float(raw.mean()), float(raw.std()) or 1.0
+    x = (raw - middle) / spread
     weak = np.eye(2)[None] / PRIOR_QUERIES  # keeps the curve finite where all labels are equal
     pooled = _curves(x.reshape(-1, 1), share.reshape(-1, 1), np.zeros((1, 2)), weak)
     p = _sigmoid(pooled[0, 0] + pooled[0, 1] * x)
@@ -96,10 +96,10 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
     moments = [(weight * x**power).mean() for power in range(3)]
     information = np.array([[moments[0], moments[1]], [moments[1], moments[2]]])
     start = np.repeat(pooled, x.shape[1], axis=0)
-    found = _curves(x, share, start, PRIOR_QUERIES * information[None] + weak)
-    slope = found[:, 1] / spread
+    curves = _curves(x, share, start, PRIOR_QUERIES * information[None] + weak)
+    slope = curves[:, 1] / spread
     return LogisticScale(
-        intercept=tuple((found[:, 0] - slope * middle).tolist()),
+        intercept=tuple((curves[:, 0] - slope * middle).tolist()),
         slope=tuple(slope.tolist()),
         centred=centred,
         lowest=lowest,
@@ -115,31 +115,31 @@ def _curves(
     Newton's method on the logistic likelihood with a normal prior: mean (K, 2), precision
     (1, 2, 2). Where the slope comes out negative the intercept alone is fitted.
     """
-    found = _newton(x, share, prior, precision)
-    falls = found[:, 1] < 0
+    curves = _newton(x, share, prior, precision)
+    falls = curves[:, 1] < 0
     if falls.any():
         flat = prior[falls] * [1.0, 0.0]
-        found[falls] = _newton(np.zeros_like(x[:, falls]), share[:, falls], flat, precision)
-        found[falls, 1] = 0.0
-    return found
+        curves[falls] = _newton(np.zeros_like(x[:, falls]), share[:, falls], flat, precision)
+        curves[falls, 1] = 0.0
+    return curves
 
 
 def _newton(
     x: FloatArray, share: FloatArray, prior: FloatArray, precision: FloatArray
 ) -> FloatArray:
-    found = prior.copy()
+    curves = prior.copy()
     for _ in range(MOST_STEPS):
-        p = _sigmoid(found[:, 0] + found[:, 1] * x)
+        p = _sigmoid(curves[:, 0] + curves[:, 1] * x)
         residual, weight = p - share, p * (1 - p)
-        pull = (precision @ (found - prior)[:, :, None])[:, :, 0]
+        pull = (precision @ (curves - prior)[:, :, None])[:, :, 0]
         gradient = np.stack([residual.sum(axis=0), (residual * x).sum(axis=0)], axis=1) + pull
         parts = [(weight * x**power).sum(axis=0) for power in range(3)]
         curvature = np.moveaxis(np.array([[parts[0], parts[1]], [parts[1], parts[2]]]), 2, 0)
         step = np.linalg.solve(curvature + precision, gradient[:, :, None])[:, :, 0]
-        found -= np.clip(step, -1.0, 1.0)  # a whole step may overshoot where the curve is flat
+        curves -= np.clip(step, -1.0, 1.0)  # a whole step may overshoot where the curve is flat
         if np.abs(step).max() < ENOUGH:
             break
-    return found
+    return curves
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:

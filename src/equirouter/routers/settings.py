@@ -97,7 +97,7 @@ def check_settings(kind: type, settings: Mapping[str, Any]) -> None:
 
 @cache
 def _adapters(kind: type) -> Mapping[str, TypeAdapter[Any]]:
-    """What checks each field; empty for a class that is no dataclass."""
+    """A check for each field; none for a class that is no dataclass."""
     if not is_dataclass(kind):
         return {}
     hints = get_type_hints(kind, include_extras=True)

@@ -1,10 +1,9 @@
 """SVMRouter: one linear support vector machine per model (RouterBench)."""
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -33,11 +32,11 @@ class SVMRouter(AffineRouter):
     Source: Drucker et al. 1996; Fan et al. 2008 (LIBLINEAR).
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {"default": {}, "original": {"loss": "absolute", "epsilon": 0.0, "c": 1.0}}
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"coef_": 0, "intercept_": 0})
+    model_axes = MappingProxyType({"coef_": 0, "intercept_": 0})
 
     loss: Literal["squared", "absolute"] = "squared"
     """How an error beyond epsilon counts."""

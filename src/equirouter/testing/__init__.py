@@ -1,8 +1,9 @@
 """The contracts as checks, for pytest or without it: run them on a router of your own.
 
-    routers.py     ROUTER_CHECKS and check_router: the contract of a router, a function per rule
-    problems.py    small made-up problems, make_toy, that the checks and other tests fit on
-    expect.py      how a check fails
+    routers.py       ROUTER_CHECKS and check_router: the contract of a router, a function per rule
+    problems.py      small made-up problems, make_toy, that the checks and other tests fit on
+    expect.py        how a check fails
+    surroundings.py  missing packages, and generators of random numbers
 
 A check is a function of a factory; it returns None or raises AssertionError, which names what was
 found and what was expected. With pytest, each check a test of its own:

@@ -1,16 +1,24 @@
-"""How a check fails: an AssertionError that says what was found and what was expected.
+"""Failures of a check: an AssertionError that names what was found and what was expected.
 
 Not the statement `assert`, which `python -O` leaves out.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.errors import EquiRouterError
 
-__all__ = ["expect", "expect_close", "expect_error", "expect_same_bits"]
+__all__ = [
+    "copied",
+    "expect",
+    "expect_close",
+    "expect_error",
+    "expect_same_bits",
+    "expect_unchanged",
+]
 
 
 def expect(condition: bool, otherwise: str) -> None:
@@ -53,3 +61,17 @@ def expect_error(
             f"{what}: {type(error).__name__} ({error}), expected {kind.__name__}"
         ) from error
     raise AssertionError(f"{what}: no error, expected {kind.__name__}")
+
+
+def copied(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Copies of arrays, for expect_unchanged."""
+    return {name: np.array(array) for name, array in arrays.items()}
+
+
+def expect_unchanged(
+    after: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]], what: str
+) -> None:
+    """Raise AssertionError unless arrays have the names and the bits that they had before."""
+    expect(after.keys() == before.keys(), f"{what}: {sorted(after)} instead of {sorted(before)}")
+    for name, array in before.items():
+        expect_same_bits(np.asarray(after[name]), array, f"{what} {name!r}")

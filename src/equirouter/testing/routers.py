@@ -6,22 +6,26 @@ class. They fit it on problems of at most 400 queries, 3 models and embeddings o
 
 import inspect
 import json
-import random
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, EquiRouterError
 from equirouter.routers import Router, Validation
-from equirouter.testing.expect import expect, expect_close, expect_error, expect_same_bits
+from equirouter.testing.expect import (
+    copied,
+    expect,
+    expect_close,
+    expect_error,
+    expect_same_bits,
+    expect_unchanged,
+)
 from equirouter.testing.problems import Toy, fit_described, make_toy
+from equirouter.testing.surroundings import global_randomness, without
 
 __all__ = ["ROUTER_CHECKS", "RouterCheck", "RouterFactory", "check_router"]
 
@@ -66,7 +70,7 @@ def init_only_stores_its_arguments(make: RouterFactory) -> None:
 def a_setting_of_the_wrong_type_is_refused(make: RouterFactory) -> None:
     """Each field of a dataclass has a type, and a value of another one raises ConfigError.
 
-    A class with an `__init__` of its own is not asked to check.
+    A class with an `__init__` of its own need not check.
     """
     kind, settings = type(make()), make().settings
     for name in settings if _has_generated_init(kind) else ():
@@ -111,13 +115,13 @@ def fit_returns_self_and_predict_one_float32_score_per_model(make: RouterFactory
 def fit_changes_none_of_its_arguments(make: RouterFactory) -> None:
     """Embeddings, performance and cost_usd of both parts are as they were."""
     router, toy = make(), make_toy()
-    before = _copied(toy._asdict())
+    before = copied(toy._asdict())
     _fit(router, toy, validated=True)
-    _expect_unchanged(toy._asdict(), before, "fit changed its argument")
+    expect_unchanged(toy._asdict(), before, "fit changed its argument")
 
 
 def fit_twice_is_fit_once(make: RouterFactory) -> None:
-    """What an earlier fit learned leaves no trace."""
+    """An earlier fit leaves no trace."""
     router, toy = make(), make_toy()
     other = make_toy(n=90, seed=5)
     scores = _fit(_fit(router, other), toy).predict(_inputs(router, toy))
@@ -137,10 +141,10 @@ def the_same_seed_gives_the_same_bits(make: RouterFactory) -> None:
 def global_randomness_is_left_alone(make: RouterFactory) -> None:
     """The generators of numpy.random, random and torch are neither seeded nor drawn from."""
     toy = make_toy()
-    before = _global_randomness()
+    before = global_randomness()
     router = _fit(make(), toy)
     router.predict(_inputs(router, toy))
-    after = _global_randomness()
+    after = global_randomness()
     moved = [name for name, state in before.items() if after[name] != state]
     expect(not moved, f"fit or predict uses the global generator of {moved}: use rng")
 
@@ -150,10 +154,10 @@ def predict_changes_nothing(make: RouterFactory) -> None:
     toy = make_toy()
     router = _fit(make(), toy)
     x = _inputs(router, toy)
-    before = _copied(router.state() | {"the queries": x})
+    before = copied(router.state() | {"the queries": x})
     settings = dict(router.settings)
     scores = router.predict(x)
-    _expect_unchanged(router.state() | {"the queries": x}, before, "predict changed")
+    expect_unchanged(router.state() | {"the queries": x}, before, "predict changed")
     expect(router.settings == settings, "predict changed the settings")
     expect_same_bits(router.predict(x), scores, "a second predict")
 
@@ -189,7 +193,7 @@ def predict_needs_no_torch(make: RouterFactory) -> None:
     toy = make_toy()
     router = _fit(make(), toy)
     again = type(router)(**router.settings).restore(router.state())
-    with _without("torch"):
+    with without("torch"):
         try:
             again.predict(_inputs(again, toy))
         except ImportError as error:
@@ -254,7 +258,7 @@ def the_graph_is_what_predict_does(make: RouterFactory) -> None:
 def it_learns_what_can_be_learned(make: RouterFactory) -> None:
     """On unseen queries it picks better than the strongest model alone does, by 0.1 at least.
 
-    An anchor learns nothing of the queries, and is not asked to.
+    Anchors are left out: they learn nothing of the queries.
     """
     if make().is_anchor:
         return
@@ -337,7 +341,7 @@ def _fit(
     validated: bool = False,
     x: Float32Array | None = None,
 ) -> Router:
-    """The one place where a check fits; the first queries validate, if asked for.
+    """The only place where a check fits; validated: the first queries are the validation part.
 
     x: to give in place of the input that the router reads.
     """
@@ -352,54 +356,14 @@ def _fit(
 
 
 def _unseen(router: Router) -> tuple[Float32Array, Toy]:
-    """Scores of N_JUDGED queries that the router has not seen, and those queries."""
+    """Scores of N_JUDGED queries outside the training part, and those queries."""
     toy = make_toy(n=N_LEARNED + N_JUDGED, seed=1, missing=0.0)
     judged = toy.after(N_LEARNED)
     _fit(router, toy.first(N_LEARNED))
     return router.predict(judged.embeddings), judged
 
 
-@contextmanager
-def _without(module: str) -> Iterator[None]:
-    """Inside, importing the module fails as if it were not installed."""
-    modules = cast(dict[str, Any], sys.modules)
-    before = modules.get(module)
-    modules[module] = None
-    try:
-        yield
-    finally:
-        if before is None:
-            del modules[module]
-        else:
-            modules[module] = before
-
-
 def _has_generated_init(kind: type) -> bool:
     """Whether `__init__` is that of a dataclass."""
     owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
     return is_dataclass(owner) and "__dataclass_fields__" in vars(owner)
-
-
-def _copied(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {name: np.array(array) for name, array in arrays.items()}
-
-
-def _expect_unchanged(
-    after: dict[str, NDArray[Any]], before: dict[str, NDArray[Any]], what: str
-) -> None:
-    expect(after.keys() == before.keys(), f"{what}: {sorted(after)} instead of {sorted(before)}")
-    for name, array in before.items():
-        expect_same_bits(np.asarray(after[name]), array, f"{what} {name!r}")
-
-
-def _global_randomness() -> dict[str, bytes]:
-    """The states of the generators that nobody owns, as bytes."""
-    _, key, *rest = np.random.get_state()  # noqa: NPY002  # looked at, not used
-    states = {
-        "numpy.random": np.asarray(key).tobytes() + repr(rest).encode(),
-        "random": repr(random.getstate()).encode(),
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        states["torch"] = torch.get_rng_state().numpy().tobytes()
-    return states

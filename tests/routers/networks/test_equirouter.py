@@ -208,7 +208,7 @@ def staged() -> Router:
 
 
 def in_full(router: Router) -> Router:
-    """The same weights without a first stage."""
+    """A copy with the same weights and no first stage."""
     state = {name: array for name, array in router.state().items() if name.startswith("weights_")}
     return make_router("equirouter", first_stage=0).restore(state)
 

@@ -1,4 +1,4 @@
-"""What `fit` trains with: torch networks, their losses and the training loop.
+"""Training in torch: networks, their losses and the training loop.
 
     loop.py              minibatches, Adam, early stopping
     losses.py            squared error, cross-entropy and pairwise ranking with unknown outcomes

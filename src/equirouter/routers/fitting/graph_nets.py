@@ -117,9 +117,9 @@ class _NodeNorm(nn.Module):
         squares = [(nodes - mean).square().sum(1, keepdim=True) for nodes in (queries, models)]
         variance = (squares[0] + squares[1]) / n
         with torch.no_grad():
-            seen = variance.mean(dim=(0, 1)) * n / max(n - 1, 1)
+            unbiased = variance.mean(dim=(0, 1)) * n / max(n - 1, 1)
             self.mean.lerp_(mean.mean(dim=(0, 1)), MOMENTUM)
-            self.variance.lerp_(seen, MOMENTUM)
+            self.variance.lerp_(unbiased, MOMENTUM)
         return self._scaled(queries, mean, variance), self._scaled(models, mean, variance)
 
     def _scaled(self, nodes: Tensor, mean: Tensor, variance: Tensor) -> Tensor:

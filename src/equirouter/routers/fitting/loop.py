@@ -15,7 +15,7 @@ from equirouter.errors import ConfigError, FitError
 __all__ = ["Schedule", "enough_steps", "pick_device", "seeded", "train", "weights_of"]
 
 VALIDATION_SEED = 0  # any fixed number
-STEPS_PER_EPOCH = 6  # at the least, where enough_steps is asked
+STEPS_PER_EPOCH = 6  # at least, by enough_steps
 
 LossOfBatch = Callable[[nn.Module, Sequence[Tensor]], Tensor]
 

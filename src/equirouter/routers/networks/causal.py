@@ -1,9 +1,8 @@
 """CausalRouter: the choice with the least regret."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -44,13 +43,11 @@ class CausalRouter(NetworkRouter):
     that the router predicts performance with causal-style features, which none of these forms does.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {"default": {}, "original": {"loss": "classification", "epochs": 300}}
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"weights_.out.weight": 0, "weights_.out.bias": 0}
-    )
+    model_axes = MappingProxyType({"weights_.out.weight": 0, "weights_.out.bias": 0})
     scores_are = "ranking"
 
     loss: Literal["softmax", "classification"] = "softmax"
@@ -110,8 +107,7 @@ class CausalRouter(NetworkRouter):
         """Add the three layers."""
         x = embeddings
         for name in ("first", "second", "out"):
-            weight, bias = self.weights_[f"{name}.weight"], self.weights_[f"{name}.bias"]
-            x = graph.affine(f"router.{name}", x, weight, bias)
+            x = forward.add_linear(graph, self.weights_, name, x)
             if name != "out":
                 x = graph.op("Relu", x)
         return x

@@ -1,9 +1,8 @@
 """EmbedLLMRouter: queries and models share a space; their product says who answers right."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
@@ -33,7 +32,7 @@ class EmbedLLMRouter(NetworkRouter):
     its labels are 0 or 1 only.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {
             "default": {},
             "original": {
@@ -48,9 +47,7 @@ class EmbedLLMRouter(NetworkRouter):
         }
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"weights_.models": 0, "weights_.bias": 0}
-    )
+    model_axes = MappingProxyType({"weights_.models": 0, "weights_.bias": 0})
     scores_are = "expected_performance"
 
     width: PositiveInt = 256
@@ -90,9 +87,7 @@ class EmbedLLMRouter(NetworkRouter):
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
         """Add the projection and the logits."""
         weights, models = self.weights_, self.weights_["models"]
-        query = graph.affine(
-            "router.query", embeddings, weights["query.weight"], weights["query.bias"]
-        )
+        query = forward.add_linear(graph, weights, "query", embeddings)
         if self.classifier:
             wrong, right = weights["classifier.weight"]
             bias = weights["classifier.bias"][1] - weights["classifier.bias"][0]

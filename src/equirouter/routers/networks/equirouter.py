@@ -4,7 +4,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class EquiRouter(NetworkRouter):
     `without-ranking-loss` in loss="mse".
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {
             "default": {},
             "paper": PAPER,
@@ -76,7 +76,7 @@ class EquiRouter(NetworkRouter):
         }
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    model_axes = MappingProxyType({"weights_.models": 0})
 
     trunk: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64, 64)
     """Widths of the layers of the query trunk f; the last one is D."""
@@ -175,8 +175,8 @@ class EquiRouter(NetworkRouter):
     def _n_full(self, n_models: int) -> int:
         """How many models a query scores in full after a first stage; 0: all, there is none."""
         large = FIRST_STAGE_MODELS if n_models > LARGE_POOL else 0
-        wanted = large if self.first_stage is None else self.first_stage
-        return wanted if wanted < n_models else 0
+        n_full = large if self.first_stage is None else self.first_stage
+        return n_full if n_full < n_models else 0
 
     def _validation_rows(self, n_models: int) -> int:
         """Validation queries at once: of a sample of models, more blocks see more models."""
@@ -225,10 +225,10 @@ class EquiRouter(NetworkRouter):
         return fewer
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
-        """One more model: an embedding m_j, which gives the scores that are wanted of it.
+        """One more model: an embedding m_j, fitted to the scores that its estimates call for.
 
-        Where scores only rank, a score is wanted that the curve of all models together takes for
-        the estimated performance. Raises ConfigError for a router with a first stage.
+        Where scores only rank, the target is the score that the curve of all models together takes
+        for the estimated performance. Raises ConfigError for a router with a first stage.
         """
         if self.first_stage_:
             raise ConfigError(
@@ -242,11 +242,11 @@ class EquiRouter(NetworkRouter):
         others = scores if scale is None else scale.apply(scores)
         estimate = fit_estimate(others[:n], z[:n], labelled.performance)
         estimates = estimate.of(others, z)
-        wanted = estimates if scale is None else scale.score_of(estimates, scores)
+        targets = estimates if scale is None else scale.score_of(estimates, scores)
         learned = distilled(
             self.weights_,
             z[-MOST_DISTILLED:],
-            wanted[-MOST_DISTILLED:],
+            targets[-MOST_DISTILLED:],
             estimate.weights @ self.weights_["models"],
             joint_feature=self.joint_feature,
         )
@@ -274,7 +274,7 @@ class EquiRouter(NetworkRouter):
         return self._head().add_to_graph(graph, x)
 
     def _head(self) -> Head:
-        """What predict needs of each model; computed again when the weights are others."""
+        """The part of predict that depends on the models alone; made again for other weights."""
         arrays = list(self.weights_.values())
         of, known = vars(self).get("_known_head", ([], None))
         if known is not None and len(of) == len(arrays) and all(map(operator.is_, of, arrays)):

@@ -26,8 +26,8 @@ BLOCK_CELLS = 2**22  # scores held at once while fitting: 16 MB
 class FirstStage:
     """Estimated scores z . vector_j + level_j, and which models can still win by them.
 
-    vectors: (K, D). level: (K,). by_cost: (K,) columns from the cheapest model to the dearest, by
-    mean training cost.
+    vectors: (K, D). level: (K,). by_cost: (K,) columns from the cheapest model to the most
+    expensive, by mean training cost.
     """
 
     vectors: Float32Array
@@ -72,7 +72,7 @@ class FirstStage:
 
         A model wins under a budget when it has the highest score of all models within it. So what
         counts is its lead: its estimate less the highest estimate of all cheaper models. The n
-        highest estimates would be dear models, and leave nothing to choose under a small budget.
+        highest estimates would be expensive models, and leave no choice under a small budget.
         The cheapest model is always among the n.
         """
         in_order = estimates[self.by_cost]
@@ -86,8 +86,8 @@ class FirstStage:
         """Scores (K,): the full scores (n,) of columns (n,), and estimates of the others.
 
         Estimates are moved by their mean error on the columns, and cut to just below the best full
-        score among the models that are no dearer on average: what was not scored in full does not
-        win against what was.
+        score among the models that are no more expensive on average: a model that was not scored in
+        full does not win against one that was.
         """
         error = (scores - estimates[columns]).mean(dtype=np.float32)
         out: Float32Array = estimates + error

@@ -1,12 +1,17 @@
 """The forward pass of trained networks in NumPy, float32: deciding needs no torch."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equirouter.arrays import Float32Array
 
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
 __all__ = [
+    "add_linear",
     "gelu",
     "layer_norm",
     "linear",
@@ -27,6 +32,13 @@ _GELU_SCALE = np.float32(np.sqrt(2.0 / np.pi))
 def linear(weights: Weights, name: str, x: Float32Array) -> Float32Array:
     """The affine layer `name`, x @ W.T + b: (N, in) -> (N, out)."""
     return np.asarray(x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"])
+
+
+def add_linear(
+    graph: "OnnxGraph", weights: Weights, name: str, x: str, *, part: str = "router"
+) -> str:
+    """Add the affine layer `name` to a graph, as PART.NAME: (N, in) -> (N, out)."""
+    return graph.affine(f"{part}.{name}", x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
 def product(x: Float32Array, weight: Float32Array) -> Float32Array:

@@ -1,9 +1,8 @@
 """GraphRouter: queries and models as nodes of a graph, an outcome as an edge between them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -50,7 +49,7 @@ class GraphRouter(DescribedNetworkRouter):
     the edges and prediction all of them.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {
             "default": {},
             "original": {
@@ -64,7 +63,7 @@ class GraphRouter(DescribedNetworkRouter):
         }
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    model_axes = MappingProxyType({"weights_.models": 0})
 
     graph: Literal["star", "whole"] = "star"
     """A graph per query, or one of all training queries."""
@@ -182,8 +181,6 @@ class GraphRouter(DescribedNetworkRouter):
         weights = self.weights_
         if self.graph == "star":
             return add_star(graph, weights, embeddings)
-        query = graph.affine(
-            "router.query", embeddings, weights["query.weight"], weights["query.bias"]
-        )
+        query = forward.add_linear(graph, weights, "query", embeddings)
         product = graph.op("MatMul", query, graph.const("router.models", weights["models"].T))
         return graph.op("Sigmoid", product)

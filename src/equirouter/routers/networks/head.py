@@ -1,4 +1,4 @@
-"""What EquiRouter's head needs of each model, computed once; NumPy and ONNX share it."""
+"""EquiRouter's head with all that depends on the models alone computed once, in NumPy and ONNX."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -83,12 +83,12 @@ class Head:
         return np.asarray(hidden + self.constant[model])
 
     def _finish(self, hidden: Float32Array) -> Float32Array:
-        """What follows the first layer: (M, H) -> (M,)."""
+        """The layers after the first: (M, H) -> (M,)."""
         normal = layer_norm(self.weights, "head_norm", gelu(hidden))
         return linear(self.weights, "score", normal)[:, 0]
 
     def add_to_graph(self, graph: "OnnxGraph", z: str) -> str:
-        """The same as ONNX nodes: (N, D) -> (N, K)."""
+        """Add the nodes that compute scores: (N, D) -> (N, K)."""
         one_more = graph.op("Unsqueeze", z, graph.const("axis_1", np.array([1])))  # (N, 1, D)
         hidden = self._joint(graph, z, one_more) if self.joint_feature else self._plain(graph, z)
         hidden = graph.op("Gelu", hidden, approximate="tanh")  # (N K, H), as all below

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +39,11 @@ class MIRTRouter(DescribedNetworkRouter):
     with the price per token is left out: that is what a policy does.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {"default": {}, "original": {"warm_up": 0.3, "epochs": 9, "batch_size": 25}}
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    model_axes = MappingProxyType({"weights_.models": 0})
     scores_are = "expected_performance"
 
     abilities: PositiveInt = 25

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import PositiveInt
@@ -28,9 +28,7 @@ class MLPRouter(NetworkRouter):
     Source: Stripelis et al. 2024; Hari & Thomson 2023; the paper, App. A.2.
     """
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"weights_.out.weight": 0, "weights_.out.bias": 0}
-    )
+    model_axes = MappingProxyType({"weights_.out.weight": 0, "weights_.out.bias": 0})
     scores_are = "expected_performance"
 
     hidden: PositiveInt = 256
@@ -62,8 +60,7 @@ class MLPRouter(NetworkRouter):
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
         """Add the two layers."""
         hidden = mlp_hidden(self.weights_, graph, "router", embeddings)
-        weight, bias = self.weights_["out.weight"], self.weights_["out.bias"]
-        return graph.affine("router.out", hidden, weight, bias)
+        return forward.add_linear(graph, self.weights_, "out", hidden)
 
 
 def hidden_units(weights: Mapping[str, Float32Array], embeddings: Float32Array) -> Float32Array:
@@ -76,8 +73,7 @@ def mlp_hidden(
     weights: Mapping[str, Float32Array], graph: "OnnxGraph", name: str, embeddings: str
 ) -> str:
     """The first half of forward.mlp as ONNX nodes: (N, d) -> (N, hidden)."""
-    weight, bias = weights["hidden.weight"], weights["hidden.bias"]
-    return graph.op("Relu", graph.affine(f"{name}.hidden", embeddings, weight, bias))
+    return graph.op("Relu", forward.add_linear(graph, weights, "hidden", embeddings, part=name))
 
 
 def fit_mlp(

@@ -1,9 +1,9 @@
 """NIRTRouter: a monotone network on what a model can do less what a query requires."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -24,7 +24,7 @@ STEEPEST = np.float32(9.0)  # of the discrimination, as in NIRTNet
 
 @dataclass(kw_only=True, eq=False)
 class NIRTRouter(DescribedNetworkRouter):
-    """Probability of a right answer by the network of NeuralCD, with abilities read off texts.
+    """Probability of a right answer by the network of NeuralCD, with abilities read from texts.
 
     A model has abilities theta = sigmoid(affine(description)), a query requires k = sigmoid(affine
     (query)) and discriminates with e = 9 sigmoid(affine(query)). A network with weights that are
@@ -45,11 +45,9 @@ class NIRTRouter(DescribedNetworkRouter):
     comes from the cost model that all routers share.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
-        {"default": {}, "original": {"epochs": 5, "batch_size": 25}}
-    )
+    presets = MappingProxyType({"default": {}, "original": {"epochs": 5, "batch_size": 25}})
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    model_axes = MappingProxyType({"weights_.models": 0})
     scores_are = "expected_performance"
 
     abilities: PositiveInt = 25
@@ -118,12 +116,7 @@ class NIRTRouter(DescribedNetworkRouter):
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
         """Add the nodes: (N, d) -> (N, K)."""
         weights, theta = self.weights_, self.weights_["models"]
-
-        def affine(name: str, x: str) -> str:
-            return graph.affine(
-                f"router.{name}", x, weights[f"{name}.weight"], weights[f"{name}.bias"]
-            )
-
+        affine = partial(forward.add_linear, graph, weights)
         required = graph.op("Sigmoid", affine("required", embeddings))
         steepness = graph.op("Sigmoid", affine("discrimination", embeddings))
         relevance = graph.op("Softmax", affine("cluster", embeddings), axis=-1)

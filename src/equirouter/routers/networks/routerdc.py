@@ -1,9 +1,9 @@
 """RouterDCRouter: model embeddings learned by two contrastive losses on frozen query embeddings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class RouterDCRouter(NetworkRouter):
     0.725 and 0.724 on MMLU + GSM8K.
     """
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    presets = MappingProxyType(
         {
             "default": {},
             "original": {
@@ -63,7 +63,7 @@ class RouterDCRouter(NetworkRouter):
         }
     )
 
-    model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({"weights_.models": 0})
+    model_axes = MappingProxyType({"weights_.models": 0})
     scores_are = "ranking"
 
     projection: bool = False

@@ -49,7 +49,7 @@ def star_scores(weights: Weights, x: Float32Array) -> Float32Array:
 
 
 def add_star(graph: "OnnxGraph", weights: Weights, embeddings: str) -> str:
-    """The same as ONNX nodes: (N, d) -> (N, K)."""
+    """Add the nodes that compute star_scores: (N, d) -> (N, K)."""
     models, width = weights["models"], weights["models"].shape[1]
     axis = graph.const("axis_1", np.array([1]))
     nothing = np.zeros(width, dtype=np.float32)
@@ -78,5 +78,4 @@ def add_star(graph: "OnnxGraph", weights: Weights, embeddings: str) -> str:
     hidden = graph.op("MatMul", model, const("edge.model", of_model.T))
     hidden = graph.op("Relu", graph.op("Add", hidden, graph.op("Unsqueeze", query, axis)))
     pairs = graph.rows(hidden, width)
-    scores = graph.affine("router.out", pairs, weights["out.weight"], weights["out.bias"])
-    return graph.rows(scores, len(models))
+    return graph.rows(forward.add_linear(graph, weights, "out", pairs), len(models))

@@ -42,7 +42,7 @@ def _as_trained(network: "nn.Module", weights: Weights) -> Weights:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, and what is kept of it.
+    """A training task: the network, its data and loss, and the weights that are kept.
 
     network: makes it; called once, with torch seeded. loss: of a network on a batch of rows. rows:
     the arrays of a part of the data, each with a row per query. batch_size: in place of the
