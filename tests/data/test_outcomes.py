@@ -95,20 +95,20 @@ def test_nobody_can_change_a_table() -> None:
 
 
 def test_describe_by_hand() -> None:
-    found = make().describe()
-    assert (found.n_queries, found.n_models, found.n_tasks, found.n_complete) == (3, 2, 2, 2)
-    assert (found.missing_performance, found.missing_cost) == (1, 0)
+    table = make().describe()
+    assert (table.n_queries, table.n_models, table.n_tasks, table.n_complete) == (3, 2, 2, 2)
+    assert (table.missing_performance, table.missing_cost) == (1, 0)
     # Over the complete rows a and b: small (1 + 0) / 2, large (1 + 1) / 2.
-    assert found.mean_performance == (0.5, 1.0)
+    assert table.mean_performance == (0.5, 1.0)
     # Costs: small (0.1 + 0.2) / 2, large (0.5 + 0.7) / 2.
-    assert found.mean_cost_usd == pytest.approx((0.15, 0.6))
-    assert (found.strongest, found.cheapest) == ("large", "small")
-    assert found.tie_rate == 0.5  # a ties, b does not
+    assert table.mean_cost_usd == pytest.approx((0.15, 0.6))
+    assert (table.strongest, table.cheapest) == ("large", "small")
+    assert table.tie_rate == 0.5  # a ties, b does not
     # The oracle takes small on a (a tie, the cheaper: 0.1) and large on b (0.7).
-    assert found.oracle_performance == 1.0
-    assert found.oracle_cost_usd == pytest.approx((0.1 + 0.7) / 2)
-    assert found.oracle_call_share == (0.5, 0.5)
-    assert found.task_sizes == {"t": 2, "u": 1}
+    assert table.oracle_performance == 1.0
+    assert table.oracle_cost_usd == pytest.approx((0.1 + 0.7) / 2)
+    assert table.oracle_call_share == (0.5, 0.5)
+    assert table.task_sizes == {"t": 2, "u": 1}
 
 
 def test_describe_needs_a_complete_row() -> None:

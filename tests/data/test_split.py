@@ -51,8 +51,8 @@ def test_every_row_is_in_one_part_and_no_part_is_empty(
     assert all(len(part) > 0 for part in parts)
     assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
     if kind == "ood":
-        seen = [{tasks[row] for row in part} for part in parts]
-        assert sum(map(len, seen)) == len(set(tasks))
+        tasks_of_parts = [{tasks[row] for row in part} for part in parts]
+        assert sum(map(len, tasks_of_parts)) == len(set(tasks))
 
 
 def test_three_to_one_to_six() -> None:

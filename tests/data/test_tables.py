@@ -77,13 +77,13 @@ def test_round_trips_are_exact(table: Outcomes) -> None:
                 assert again.models == table.models
                 assert again.image_paths == table.image_paths
                 assert again.model_descriptions == table.model_descriptions
-                for one, other in (
+                for read, written in (
                     (again.performance, table.performance),
                     (again.cost_usd, table.cost_usd),
                 ):
-                    known = ~np.isnan(other)
-                    assert np.array_equal(known, ~np.isnan(one))
-                    assert one[known].tobytes() == other[known].tobytes()  # -0.0 is not 0.0
+                    known = ~np.isnan(written)
+                    assert np.array_equal(known, ~np.isnan(read))
+                    assert read[known].tobytes() == written[known].tobytes()  # -0.0 is not 0.0
                 assert again.equals(table)
                 assert again.notes == ()
 
@@ -311,8 +311,8 @@ def test_another_scale_must_be_stated(tmp_path: Path) -> None:
 
 
 def small_table(model: str = "a") -> Outcomes:
-    one = np.array([[1.0]])
-    return Outcomes(("q",), ("x",), ("t",), (model,), one, one)
+    ones = np.array([[1.0]])
+    return Outcomes(("q",), ("x",), ("t",), (model,), ones, ones)
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,8 @@ def test_text_that_is_not_utf8(tmp_path: Path, file: str, content: bytes, parts:
 
 def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
     broken = pa.array([b"x", b"\xff"], pa.binary()).view(pa.string())
-    one = pa.array([1.0, 1.0])
-    columns = {"query_id": pa.array(["q", "r"]), "query": broken, "a": one, "a|total_cost": one}
+    ones = pa.array([1.0, 1.0])
+    columns = {"query_id": pa.array(["q", "r"]), "query": broken, "a": ones, "a|total_cost": ones}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"data row 2, column 'query': byte 0 .* UTF-8"):
         read_table(tmp_path / "t.parquet")
@@ -130,8 +130,8 @@ def test_a_parquet_file_cut_short(tmp_path: Path) -> None:
 
 
 def test_parquet_columns_of_lists(tmp_path: Path) -> None:
-    one = pa.array([1.0])
-    columns = {"query_id": ["q"], "query": ["x"], "a": pa.array([[1.0]]), "a|total_cost": one}
+    column = pa.array([1.0])
+    columns = {"query_id": ["q"], "query": ["x"], "a": pa.array([[1.0]]), "a|total_cost": column}
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"column 'a' holds list<.*numbers are expected"):
         read_table(tmp_path / "t.parquet")

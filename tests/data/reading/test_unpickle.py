@@ -94,9 +94,9 @@ def test_strings_without_arrow(tmp_path: Path) -> None:
 def test_numpy_scalars_and_missing_values_in_cells(tmp_path: Path) -> None:
     cells = [np.float64(0.1), np.int64(3), np.bool_(True), pd.NA, None, "x"]
     table = pd.DataFrame({"a": pd.Series(cells, dtype=object)})
-    found = read_pickle_table(dump(tmp_path / "t.pkl", table))["a"]
-    assert found == [0.1, 3, True, None, None, "x"]
-    assert [type(cell) for cell in found[:3]] == [float, int, bool]
+    column = read_pickle_table(dump(tmp_path / "t.pkl", table))["a"]
+    assert column == [0.1, 3, True, None, None, "x"]
+    assert [type(cell) for cell in column[:3]] == [float, int, bool]
 
 
 def test_names_of_older_versions(tmp_path: Path) -> None:
@@ -343,9 +343,9 @@ def test_nested_values_and_arrays(protocol: int) -> None:
         "left out": np.zeros((1, 1, 1)),
     }
     stream = io.BytesIO(pickle.dumps(content, protocol))
-    found = read_pickle_values(stream, "here", without=("left out",))
-    assert found.pop("numbers").tolist() == [[0, 1.5], [2, 3]]
-    assert found == {
+    values = read_pickle_values(stream, "here", without=("left out",))
+    assert values.pop("numbers").tolist() == [[0, 1.5], [2, 3]]
+    assert values == {
         "texts": ["x \u00e9", "", "yy"],
         "table": [["a", "b"], ["c", "d"]],
         "deep": {3: [["a", 2.5, None, True]]},
@@ -366,10 +366,10 @@ def test_a_list_named_many_times_is_read_once() -> None:
     bomb: list[Any] = ["x"]
     for _ in range(40):
         bomb = [bomb] * 10
-    found = read_pickle_values(io.BytesIO(pickle.dumps(bomb)), "here")
-    while len(found) == 10:
-        found = found[3]
-    assert found == ["x"]
+    values = read_pickle_values(io.BytesIO(pickle.dumps(bomb)), "here")
+    while len(values) == 10:
+        values = values[3]
+    assert values == ["x"]
 
 
 @pytest.mark.parametrize("put", [b"r" + (1 << 20).to_bytes(4, "little"), b"p1048576\n", b"q\x05"])

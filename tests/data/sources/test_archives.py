@@ -29,8 +29,8 @@ def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
     for name in ("a/1.json", "b/2.json", "b/3.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    found = list(members(tmp_path, ".json", lambda parts: parts[0] == "b"))
-    assert [(member.parts, member.content) for member in found] == [(("b", "2.json"), b"b/2.json")]
+    read = list(members(tmp_path, ".json", lambda parts: parts[0] == "b"))
+    assert [(member.parts, member.content) for member in read] == [(("b", "2.json"), b"b/2.json")]
     packed = tar(tmp_path / "x.tgz", ("a/1.json", b"1"), ("b/2.json", b"2"), ("b/l.json", None))
     assert [m.content for m in members(packed, ".json", lambda parts: parts[0] == "b")] == [b"2"]
 

@@ -37,22 +37,22 @@ class Hub:
 
             def answer(self, body: bytes) -> None:
                 hub.requests.append(f"{self.command} {self.path}")
-                found = self.path == f"/datasets/owner/set/resolve/{COMMIT}/table.pkl"
+                is_the_file = self.path == f"/datasets/owner/set/resolve/{COMMIT}/table.pkl"
                 asked = self.headers.get("Range")
-                if found and body and asked is not None:
+                if is_the_file and body and asked is not None:
                     hub.ranges.append(asked)
                     first = int(asked.removeprefix("bytes=").split("-")[0])
                     self.send_response(206)
                     self.send_header("Content-Range", f"bytes {first}-/{len(CONTENT)}")
                     body = body[first:]
                 else:
-                    self.send_response(hub.status if found else 404)
-                if not found:
+                    self.send_response(hub.status if is_the_file else 404)
+                if not is_the_file:
                     body = b""
                     self.send_header("X-Error-Code", "EntryNotFound")
                 self.send_header("X-Repo-Commit", COMMIT)
                 self.send_header("ETag", f'"{SHA256}"')
-                self.send_header("Content-Length", str(len(body or CONTENT) if found else 0))
+                self.send_header("Content-Length", str(len(body or CONTENT) if is_the_file else 0))
                 self.end_headers()
                 if body and hub.cut_next:  # the connection breaks half way
                     hub.cut_next = False
@@ -97,10 +97,10 @@ def test_the_first_use_downloads_and_the_second_asks_nobody(hub: Hub) -> None:
 def test_the_digest_of_the_first_download_is_recorded(hub: Hub, tmp_path: Path) -> None:
     fetch(FILE, endpoint=hub.endpoint)
     (record,) = (tmp_path / "cache").rglob("lock.json")
-    found = json.loads(record.read_text("utf-8"))
-    assert found["sha256"] == SHA256
-    assert found["commit"] == COMMIT
-    assert found["repo"] == "owner/set"
+    entry = json.loads(record.read_text("utf-8"))
+    assert entry["sha256"] == SHA256
+    assert entry["commit"] == COMMIT
+    assert entry["repo"] == "owner/set"
 
 
 def test_a_changed_file_in_the_cache_is_found_out(hub: Hub) -> None:

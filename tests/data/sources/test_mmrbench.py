@@ -114,9 +114,9 @@ def test_whole_tasks_are_held_out(tmp_path: Path) -> None:
 
 
 def test_the_papers_figures_belong_to_it() -> None:
-    found = published_for(MMRBench.name)
-    assert found is not None
-    assert "MMR-Bench" in found.source
+    published = published_for(MMRBench.name)
+    assert published is not None
+    assert "MMR-Bench" in published.source
 
 
 def test_what_is_wrong_in_the_columns(bench: Path) -> None:

@@ -122,8 +122,10 @@ def test_without_a_network_the_way_out_is_said(
 
 
 def test_a_name_or_a_path(tmp_path: Path) -> None:
-    one = np.array([[0.5], [7.0]])
-    table = Outcomes(("a", "b"), ("x", "y"), ("t", "t"), ("m",), one, one, performance_range=(0, 9))
+    numbers = np.array([[0.5], [7.0]])
+    table = Outcomes(
+        ("a", "b"), ("x", "y"), ("t", "t"), ("m",), numbers, numbers, performance_range=(0, 9)
+    )
     write_table(table, tmp_path / "mine.csv")
     assert load_dataset(tmp_path / "mine.csv", performance_range=(0, 9)).equals(table)
     assert load_dataset("simulated").name == "simulated"

@@ -96,10 +96,10 @@ def test_benchmarks_and_groups_are_settings(router_dataset: Path) -> None:
     table = load_dataset(f"routereval:data=new:path={router_dataset}")
     assert (table.models, set(table.tasks)) == (("new/model-3b", "new/model-9b"), {"mmlu_pro"})
     assert table.name == "routereval-new"
-    one = RouterEval(data="mmlu").load(router_dataset)
-    assert set(one.tasks) == {"mmlu"}
+    table = RouterEval(data="mmlu").load(router_dataset)
+    assert set(table.tasks) == {"mmlu"}
     alone = RouterEval().load(router_dataset / "mmlu_router_dataset.pkl")
-    assert np.array_equal(alone.performance, one.performance)
+    assert np.array_equal(alone.performance, table.performance)
 
 
 def test_the_zip_of_the_hub_is_read_as_it_is(router_dataset: Path, tmp_path: Path) -> None:
