@@ -1,7 +1,8 @@
 """Routers: scores for every model on every query.
 
     base.py         Router, the contract; DescriptionRouter, of routers that read what models are
-    make.py         a router from what a user types
+    make.py         a router from a name or a file, a preset and settings
+    settings.py     types and meanings of settings, checked when a router is made
     factors.py      factors of the query and loadings of the models, in closed form
     linear.py       ridge regression; svm.py support vector regression
     knn.py          the nearest training queries; neighbours.py finds them

@@ -3,6 +3,7 @@
     mlp.py           a network with one hidden layer
     equirouter.py    the paper's router; head.py scores the models, firststage.py picks the models
                      of a large pool that are scored in full, distil.py embeds a new model
+    template.py      settings of a training run, and fit; a Task says what is trained
     embedllm.py      a product of query and model embeddings
     routerdc.py      model embeddings by contrast
     graphrouter.py   message passing; stargraph.py is its forward pass
