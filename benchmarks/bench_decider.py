@@ -19,7 +19,7 @@ from statistics import median
 
 from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.settings import PipelineSettings
 
 WORDS = (
@@ -64,7 +64,7 @@ def busy(seconds: float) -> None:
 
 
 async def load(
-    decider: Decider, queries: Iterator[str], clients: int, loop_seconds: float
+    decider: DecisionThread, queries: Iterator[str], clients: int, loop_seconds: float
 ) -> tuple[float, float, float]:
     """Decisions per second, milliseconds per decision (median), processor milliseconds."""
     left, taken = DECISIONS[clients], []
@@ -86,7 +86,7 @@ async def load(
 
 
 async def measured(
-    deciders: dict[int, tuple[Decider, Sizes]], kind: str, rounds: int, loop_seconds: float
+    deciders: dict[int, tuple[DecisionThread, Sizes]], kind: str, rounds: int, loop_seconds: float
 ) -> None:
     rng = random.Random(0)  # noqa: S311
     queries = texts(kind, rng)
@@ -115,7 +115,7 @@ async def run(folder: Path, sizes: Sequence[int], args: argparse.Namespace) -> N
     for size in sizes:
         settings = PipelineSettings(path=folder, batch_size=size, threads=args.threads)
         counted = Sizes()
-        deciders[size] = Decider(settings, models, counted), counted
+        deciders[size] = DecisionThread(settings, models, counted), counted
     first = deciders[sizes[0]][0].loaded
     print(
         f"{folder}: {first.decision_ms:.3f} ms alone, on the loop up to {first.quick_characters} "

@@ -35,12 +35,12 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import PROFILES, Simulated
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
+from equirouter.serve.charging import model_prices
 from equirouter.serve.chat import chat_request
-from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
-from equirouter.serve.records import Control, RequestRecord
+from equirouter.serve.records import RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.usage import model_prices
 from equirouter.training.fit import fit_pipeline
 
 SCOPES = ("last_user", "conversation", "first_user")
@@ -183,7 +183,7 @@ async def routed(
             "sessions": {"switch_cost": rule},
         }
     )
-    decider = Decider(settings.pipeline, list(settings.models), NoMetrics())
+    decider = DecisionThread(settings.pipeline, list(settings.models), NoMetrics())
     planner = RoutingPlanner(settings, model_prices(settings), lambda _: None, decider, NoMetrics())
     served = []
     for number, talk in enumerate(talks):
@@ -204,7 +204,7 @@ class Asked:
     ) -> None:
         self._planner = planner
         self._settings = settings
-        self._control = Control(quality=quality, session=session)
+        self._control = RequestControl(quality=quality, session=session)
         self._messages: list[dict[str, Any]] = []
         self._row_before: int | None = None
 

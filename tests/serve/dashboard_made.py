@@ -12,19 +12,20 @@ from aiohttp import web
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.reporting import Logged
+from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports
-from tests.serve.traffic_made import POOL, STRONGEST, State
+from tests.serve.traffic_made import POOL, STRONGEST
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CALM = {
-    "auto": State(500, 0.196, 0.18, evidence=0.02),
-    "budget up to 0.002": State(241, 0.05, 0.04),
-    "quality 0.98": State(31, 0.35, 0.42),
-    "lambda up to 50": State(120, 0.1, None),
+    "auto": CollapseState(500, 0.196, 0.18, evidence=0.02),
+    "budget up to 0.002": CollapseState(241, 0.05, 0.04),
+    "quality 0.98": CollapseState(31, 0.35, 0.42),
+    "lambda up to 50": CollapseState(120, 0.1, None),
 }
-COLLAPSED = CALM | {"auto": State(500, 0.682, 0.18, is_alarm=True, evidence=1.0)}
+COLLAPSED = CALM | {"auto": CollapseState(500, 0.682, 0.18, is_alarm=True, evidence=1.0)}
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Made:
     """What is shown, and may be changed while it is. key: what /admin asks for."""
 
     entries: Sequence[Logged] = ()
-    collapse: Mapping[str, State] = field(default_factory=lambda: CALM)
+    collapse: Mapping[str, CollapseState] = field(default_factory=lambda: CALM)
     alarms: frozenset[str] = frozenset()
     breakers: Mapping[str, str] = field(
         default_factory=lambda: dict.fromkeys(

@@ -13,8 +13,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from equirouter.serve.reporting import Logged
+from equirouter.serve.watch.collapse_alarm import CollapseState
 from tests.serve.dashboard_made import Made, served
-from tests.serve.traffic_made import ASKED, STRONGEST, State, made_traffic
+from tests.serve.traffic_made import ASKED, STRONGEST, made_traffic
 
 WIDTH, HEIGHT, COLOURS, WINDOW = 1280, 1934, 96, 500
 SEED = 37  # one whose last but one decision shows most: under a budget, with models ruled out
@@ -41,7 +42,7 @@ def main(out: Path) -> None:
     Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS).save(out, optimize=True)
 
 
-def _state(traffic: list[Logged], class_: str) -> State:
+def _state(traffic: list[Logged], class_: str) -> CollapseState:
     """What the alarm would say of a class: all of its requests stand for the calibration."""
     plans = [one.record.plan for one in traffic]
     firsts = [
@@ -50,7 +51,7 @@ def _state(traffic: list[Logged], class_: str) -> State:
         if plan is not None and plan.class_ == class_
     ]
     last = firsts[-WINDOW:]
-    return State(len(last), sum(last) / len(last), sum(firsts) / len(firsts), evidence=0.02)
+    return CollapseState(len(last), sum(last) / len(last), sum(firsts) / len(firsts), evidence=0.02)
 
 
 if __name__ == "__main__":

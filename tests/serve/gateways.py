@@ -10,11 +10,19 @@ import aiohttp
 from aiohttp import web
 
 from equirouter.errors import GatewayError
-from equirouter.serve.call.pool import Pool
+from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.http.app import Gateway, make_app
-from equirouter.serve.records import Candidate, Control, Key, Plan, RequestRecord, UserFeedback
+from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.web_app import make_app
+from equirouter.serve.records import (
+    Candidate,
+    Key,
+    Plan,
+    RequestControl,
+    RequestRecord,
+    UserFeedback,
+)
 from equirouter.serve.settings import GatewaySettings
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
 
@@ -26,14 +34,14 @@ class RankedPlanner:
 
     strongest: str | None = None
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ModelPool) -> None:
         self.pool = pool
         self.order: list[tuple[str, int]] = []
         self.removed: dict[str, str] = {}
-        self.asked: list[tuple[ChatRequest, Control, Key | None]] = []
+        self.asked: list[tuple[ChatRequest, RequestControl, Key | None]] = []
         self.over: list[RequestRecord] = []
 
-    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+    async def plan(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         self.asked.append((chat, control, key))
         if not chat.is_virtual:
             if chat.model not in self.pool.routes:
@@ -203,7 +211,7 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
     """A gateway and its provider, both on free ports of 127.0.0.1."""
     async with fake_upstream() as upstream, open_session() as session:
         settings = settings_for(upstream.url, **sections)
-        pool = Pool(settings, session)
+        pool = ModelPool(settings, session)
         planner, admission, log = RankedPlanner(pool), OpenAdmission(), Remembered()
         gateway = Gateway(
             settings,

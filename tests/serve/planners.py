@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from equirouter.serve.charging import model_prices
 from equirouter.serve.chat import chat_request
-from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.planner import RoutingPlanner
-from equirouter.serve.records import Control, Key, Plan, RequestRecord
+from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.usage import model_prices
 from tests.serve.pipelines import CountedMetrics
 
 AUTO = "equirouter/auto"
@@ -53,7 +53,7 @@ class Planned:
         self.decider = (
             None
             if folder is None
-            else Decider(self.settings.pipeline, list(self.settings.models), self.metrics)
+            else DecisionThread(self.settings.pipeline, list(self.settings.models), self.metrics)
         )
         prices = model_prices(self.settings)
         self.planner = RoutingPlanner(
@@ -69,7 +69,7 @@ class Planned:
     def plan(
         self,
         text: str = "easy task1 query",
-        control: Control = Control(),  # noqa: B008  # frozen
+        control: RequestControl = RequestControl(),  # noqa: B008  # frozen
         *,
         key: Key | None = None,
         endpoint: Any = "chat.completions",

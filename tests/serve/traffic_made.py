@@ -1,7 +1,7 @@
 """A day of made traffic, to look at the dashboard with and to test it in a browser."""
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from equirouter.serve.plan.feasible import OVER_BUDGET
 from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
@@ -23,17 +23,6 @@ ASKED = (
     ("equirouter/budget-0.002", "budget_usd", 0.002, "budget up to 0.002"),
     ("equirouter/quality-0.98", "lambda", 12.0, "quality 0.98"),
 )
-
-
-@dataclass(frozen=True)
-class State:
-    """The collapse alarm of one class."""
-
-    decisions: int
-    share: float
-    expected: float | None
-    is_alarm: bool = False
-    evidence: float = 0.0
 
 
 def made_traffic(now: float, *, hours: float = 24.0, n: int = 1500, seed: int = 7) -> list[Logged]:

@@ -64,7 +64,7 @@ def serve(
 def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:
     """Serve; what several workers count is added up in a folder that ends with them."""
     if settings.server.workers == 1:
-        from equirouter.serve.run.workers import run_workers
+        from equirouter.serve.run.supervisor import run_workers
 
         run_workers(settings, ready)
         return
@@ -74,7 +74,7 @@ def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:
 
     with TemporaryDirectory(prefix="equirouter-") as folder:
         share_metrics(folder)
-        from equirouter.serve.run.workers import run_workers
+        from equirouter.serve.run.supervisor import run_workers
 
         run_workers(settings, ready)
 

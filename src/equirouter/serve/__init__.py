@@ -1,5 +1,6 @@
 """The gateway: an OpenAI-compatible endpoint that routes, over aiohttp.
 
+charging.py    usage -> tokens -> nano-USD; the upper bound of a call
 settings.py    gateway.toml, checked; secrets by the name of a variable or file only
 complaints.py  what is wrong with it, in words
 records.py     what the parts hand to each other: keys, plans, attempts, a request's record
@@ -7,7 +8,6 @@ refusals.py    what is answered when a request cannot be served: which HTTP stat
 parts.py       what the gateway expects of planner, admission, log, metrics and events
 chat.py        what is read of a body: messages, limits, what a model must be able to do
 scope.py       which part of a conversation is routed on
-usage.py       usage -> tokens -> nano-USD; the upper bound of a call
 reporting.py   the questions of the dashboard to the store
 money/         keys, limits, the ledger, the store and its log
 call/          providers: upstreams, attempts, streams, translation

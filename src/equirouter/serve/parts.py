@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.records import Control, Key, Plan, RequestRecord, UserFeedback
+from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, UserFeedback
 
 __all__ = [
-    "Admission",
     "Availability",
     "Events",
     "FeedbackBook",
-    "Metrics",
+    "Gatekeeper",
     "Planner",
     "RequestLog",
-    "Ticket",
+    "RequestMetrics",
+    "Reservation",
 ]
 
 
@@ -33,7 +33,7 @@ class Planner(Protocol):
     def strongest(self) -> str | None:
         """The pipeline's strongest model, what savings are measured against; None without one."""
 
-    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+    async def plan(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         """The ranked candidates. Raises GatewayError for a model that is not there or allowed."""
 
     def finished(self, record: RequestRecord) -> None:
@@ -46,7 +46,7 @@ class Planner(Protocol):
         """
 
 
-class Ticket(Protocol):
+class Reservation(Protocol):
     """Money that is reserved for one request; exactly one of settle and release is called."""
 
     async def extend(self, nusd: int) -> bool:
@@ -59,7 +59,7 @@ class Ticket(Protocol):
         """The request cost nothing. Never blocks."""
 
 
-class Admission(Protocol):
+class Gatekeeper(Protocol):
     """Keys, limits and budgets."""
 
     async def has_keys(self) -> bool:
@@ -73,7 +73,7 @@ class Admission(Protocol):
 
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
-    ) -> Ticket:
+    ) -> Reservation:
         """Reserve what the call may cost at most. Raises GatewayError 429 when it is refused."""
 
 
@@ -91,7 +91,7 @@ class RequestLog(Protocol):
         """Keep a finished request. Never blocks."""
 
 
-class Metrics(Protocol):
+class RequestMetrics(Protocol):
     """Counters and histograms."""
 
     def observe(self, record: RequestRecord) -> None:

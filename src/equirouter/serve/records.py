@@ -16,11 +16,11 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "Candidate",
-    "Control",
     "DecidedBy",
     "Endpoint",
     "Key",
     "Plan",
+    "RequestControl",
     "RequestRecord",
     "Tokens",
     "UserFeedback",
@@ -49,7 +49,7 @@ def usd(amount_nusd: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class RequestControl:
     """What a request asks of the router, at most one of the first three; none: the default.
 
     budget_usd: most that this call may cost. quality: share of the strongest model's performance.

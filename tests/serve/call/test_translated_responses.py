@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from equirouter.serve.http.responses import responses_request
-from equirouter.serve.records import Control
+from equirouter.serve.records import RequestControl
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled
 from tests.serve.gateways import Running, running
@@ -397,7 +397,7 @@ def test_a_model_that_would_have_to_ignore_a_field_is_removed(
     async def removed(model: str) -> dict[str, str]:
         body = {"model": model, "input": "Hi", **more}
         chat = responses_request(body, planned.settings.limits)
-        return dict((await planned.planner.plan(chat, Control(), None)).removed)
+        return dict((await planned.planner.plan(chat, RequestControl(), None)).removed)
 
     assert asyncio.run(removed("small")) == {}  # its upstream is given the request as it is
     found = asyncio.run(removed("large"))

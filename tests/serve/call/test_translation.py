@@ -13,9 +13,9 @@ from equirouter.errors import GatewayError, NoChatError
 from equirouter.serve.call.translation.answer import as_response, response_usage
 from equirouter.serve.call.translation.request import as_chat
 from equirouter.serve.call.translation.stream import ResponseStream
+from equirouter.serve.charging import reported
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.settings import LimitSettings
-from equirouter.serve.usage import reported
 from tests.serve import fake_upstream as fake
 
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}}

@@ -7,13 +7,13 @@ import pytest
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import chat_request
 from equirouter.serve.http.controls import read_control
-from equirouter.serve.records import Control
+from equirouter.serve.records import RequestControl
 from equirouter.serve.settings import LimitSettings
 
 
 def control(
     model: str = "equirouter/auto", headers: dict[str, str] | None = None, **body: Any
-) -> Control:
+) -> RequestControl:
     messages = [{"role": "user", "content": "Hi"}]
     chat = chat_request({"model": model, "messages": messages, **body}, LimitSettings())
     found = read_control(chat, headers or {})
@@ -24,38 +24,44 @@ def control(
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (control(), Control()),
-        (control("some-model"), Control()),
-        (control("equirouter/quality-0.98"), Control(quality=0.98)),
-        (control("equirouter/budget-0.002"), Control(budget_usd=0.002)),
-        (control("equirouter/budget-1e-4"), Control(budget_usd=1e-4)),
-        (control("equirouter/lambda-0"), Control(lambda_=0.0)),
-        (control(equirouter={}), Control()),
-        (control(equirouter={"budget_usd": 1}), Control(budget_usd=1.0)),
-        (control(equirouter={"lambda": 50, "session": "s"}), Control(lambda_=50, session="s")),
+        (control(), RequestControl()),
+        (control("some-model"), RequestControl()),
+        (control("equirouter/quality-0.98"), RequestControl(quality=0.98)),
+        (control("equirouter/budget-0.002"), RequestControl(budget_usd=0.002)),
+        (control("equirouter/budget-1e-4"), RequestControl(budget_usd=1e-4)),
+        (control("equirouter/lambda-0"), RequestControl(lambda_=0.0)),
+        (control(equirouter={}), RequestControl()),
+        (control(equirouter={"budget_usd": 1}), RequestControl(budget_usd=1.0)),
+        (
+            control(equirouter={"lambda": 50, "session": "s"}),
+            RequestControl(lambda_=50, session="s"),
+        ),
         (
             control(equirouter={"exclude": ["a", "b"]}),
-            Control(exclude=frozenset({"a", "b"})),
+            RequestControl(exclude=frozenset({"a", "b"})),
         ),
-        (control(headers={"x-equirouter-quality": "0.9"}), Control(quality=0.9)),
-        (control(headers={"x-equirouter-budget-usd": " 0.5"}), Control(budget_usd=0.5)),
-        (control(headers={"x-equirouter-exclude": "a, b"}), Control(exclude=frozenset("ab"))),
-        (control(headers={"x-equirouter-session": "s"}), Control(session="s")),
+        (control(headers={"x-equirouter-quality": "0.9"}), RequestControl(quality=0.9)),
+        (control(headers={"x-equirouter-budget-usd": " 0.5"}), RequestControl(budget_usd=0.5)),
+        (
+            control(headers={"x-equirouter-exclude": "a, b"}),
+            RequestControl(exclude=frozenset("ab")),
+        ),
+        (control(headers={"x-equirouter-session": "s"}), RequestControl(session="s")),
         (
             control(
                 "equirouter/quality-0.9",
                 {"x-equirouter-quality": "0.90"},
                 equirouter={"quality": 0.9},
             ),
-            Control(quality=0.9),
+            RequestControl(quality=0.9),
         ),
         (
             control("some-model", equirouter={"budget_usd": 0.1, "session": "s"}),
-            Control(budget_usd=0.1, session="s"),
+            RequestControl(budget_usd=0.1, session="s"),
         ),
     ],
 )
-def test_a_control_is_read_from_each_place(found: Control, expected: Control) -> None:
+def test_a_control_is_read_from_each_place(found: RequestControl, expected: RequestControl) -> None:
     assert found == expected
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError
 from equirouter.policy import ModelFacts
-from equirouter.serve.records import Control, Key
+from equirouter.serve.records import Key, RequestControl
 from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
 from tests.serve.planners import Planned, order, uppers
 
@@ -38,10 +38,10 @@ def said(role: str, content: Any = "text", **more: Any) -> dict[str, Any]:
 
 
 def test_the_plan_is_the_decision_of_the_pipeline(planned: Planned) -> None:
-    controls: tuple[tuple[Control, dict[str, Any]], ...] = (
-        (Control(), {}),
-        (Control(lambda_=50.0), {"lambda_": 50.0}),
-        (Control(quality=0.5), {"quality": 0.5}),
+    controls: tuple[tuple[RequestControl, dict[str, Any]], ...] = (
+        (RequestControl(), {}),
+        (RequestControl(lambda_=50.0), {"lambda_": 50.0}),
+        (RequestControl(quality=0.5), {"quality": 0.5}),
     )
     for control, asked in controls:
         plan = planned.plan("hard task2 query", control)
@@ -73,16 +73,28 @@ def test_a_named_model_has_a_plan_of_its_own(planned: Planned) -> None:
 @pytest.mark.parametrize(
     ("body", "control", "key", "status", "says"),
     [
-        ({"model": "huge"}, Control(), None, 404, "no model 'huge'; the models are small, middle"),
-        ({"model": "auto"}, Control(), None, 404, "equirouter/auto decides"),
-        ({"model": "large"}, Control(), Key("k", "k", models=frozenset({"small"})), 403, "large"),
-        ({}, Control(exclude=frozenset({"larg"})), None, 400, "exclude: no model larg"),
+        (
+            {"model": "huge"},
+            RequestControl(),
+            None,
+            404,
+            "no model 'huge'; the models are small, middle",
+        ),
+        ({"model": "auto"}, RequestControl(), None, 404, "equirouter/auto decides"),
+        (
+            {"model": "large"},
+            RequestControl(),
+            Key("k", "k", models=frozenset({"small"})),
+            403,
+            "large",
+        ),
+        ({}, RequestControl(exclude=frozenset({"larg"})), None, 400, "exclude: no model larg"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(
     planned: Planned,
     body: dict[str, Any],
-    control: Control,
+    control: RequestControl,
     key: Key | None,
     status: int,
     says: str,
@@ -95,7 +107,7 @@ def test_what_cannot_be_followed_is_refused(
 def test_a_quality_that_cannot_be_promised_is_refused(tmp_path: Path) -> None:
     planned = Planned(save_pipeline(tmp_path, confidence=0.95))
     with pytest.raises(GatewayError, match="cannot be promised with confidence") as refused:
-        planned.plan(control=Control(quality=1.0))
+        planned.plan(control=RequestControl(quality=1.0))
     assert (refused.value.status, planned.metrics.failures) == (400, 0)
 
 
@@ -168,7 +180,7 @@ def test_regions_keys_exclusion_and_health_remove_too(folder: Path) -> None:
     )
     assert planned.plan().removed == {"large": "region: us, allowed eu"}
     assert planned.plan(key=key).removed["small"] == "the key may not use it"
-    assert order(planned.plan(control=Control(exclude=frozenset({"small"})))) == ["middle"]
+    assert order(planned.plan(control=RequestControl(exclude=frozenset({"small"})))) == ["middle"]
     planned.down["middle"] = "unavailable: circuit open"
     plan = planned.plan(key=key)
     assert order(plan) == []
@@ -182,19 +194,19 @@ def test_regions_without_a_region_of_an_upstream_are_refused(folder: Path) -> No
 
 def test_the_budget_is_held_by_what_a_call_can_cost_at_most(planned: Planned) -> None:
     """A thousand tokens of answer: large may cost 0.01 USD and more, middle 0.001, small 0.0001."""
-    plan = planned.plan("hard task1 query", Control(budget_usd=0.002))
+    plan = planned.plan("hard task1 query", RequestControl(budget_usd=0.002))
     assert set(plan.removed) == {"large"}
     assert plan.removed["large"].startswith("budget: it may cost up to 0.0102")
     assert plan.removed["large"].endswith("0.002 allowed")
     assert set(order(plan)) <= {"small", "middle"}
     assert (plan.setting, plan.value, plan.fits) == ("budget_usd", 0.002, True)
     # with a limit on the answer the dearest fits as well
-    short = planned.plan("hard task1 query", Control(budget_usd=0.02), max_tokens=100)
+    short = planned.plan("hard task1 query", RequestControl(budget_usd=0.02), max_tokens=100)
     assert short.removed == {}
 
 
 def test_when_nothing_fits_the_cheapest_answers_and_it_is_said(planned: Planned) -> None:
-    plan = planned.plan("hard task1 query", Control(budget_usd=1e-6))
+    plan = planned.plan("hard task1 query", RequestControl(budget_usd=1e-6))
     assert order(plan) == ["small"]
     assert not plan.fits
     assert set(plan.removed) == {"middle", "large"}
@@ -204,14 +216,14 @@ def test_when_nothing_fits_the_cheapest_answers_and_it_is_said(planned: Planned)
 
 def test_when_nothing_fits_and_the_rule_is_to_refuse_nobody_answers(folder: Path) -> None:
     planned = Planned(folder, pipeline={"when_nothing_fits": "refuse"})
-    plan = planned.plan(control=Control(budget_usd=1e-6))
+    plan = planned.plan(control=RequestControl(budget_usd=1e-6))
     assert order(plan) == []
     assert all(reason.startswith("budget: ") for reason in plan.removed.values())
     assert set(plan.removed) == {"small", "middle", "large"}
 
 
 def test_a_named_model_over_the_budget_does_not_answer(planned: Planned) -> None:
-    plan = planned.plan(model="large", control=Control(budget_usd=0.002))
+    plan = planned.plan(model="large", control=RequestControl(budget_usd=0.002))
     assert order(plan) == []
     assert plan.removed["large"].startswith("budget: it may cost up to")
 
@@ -242,7 +254,7 @@ def test_no_candidate_is_ever_over_a_budget_that_some_model_is_within(
     planned: Planned, text: str, budget: float, limit: int | None, n: int
 ) -> None:
     body: dict[str, Any] = {} if limit is None else {"max_tokens": limit}
-    plan = planned.plan(text, Control(budget_usd=budget), n=n, **body)
+    plan = planned.plan(text, RequestControl(budget_usd=budget), n=n, **body)
     over = [name for name, upper in uppers(plan).items() if upper > budget * 1e9 + 1]
     assert not over if plan.fits else order(plan) == ["small"] == over
 
@@ -322,11 +334,11 @@ def test_a_router_that_fails_is_counted_said_and_replaced_by_the_rule(
         assert refused.value.status == 503
         assert "Retry-After" in refused.value.headers
     else:
-        plan = planned.plan(control=Control(exclude=frozenset({"middle"})))
+        plan = planned.plan(control=RequestControl(exclude=frozenset({"middle"})))
         assert plan.decided_by == "router_failure"
         assert order(plan)[0] == first
         assert set(order(plan)) == {"small", "large"}  # never what a constraint removed
-        over = planned.plan(control=Control(budget_usd=0.002))
+        over = planned.plan(control=RequestControl(budget_usd=0.002))
         assert set(order(over)) == {"small", "middle"}
         assert order(over)[0] == ("middle" if rule == "strongest" else "small")
     assert planned.metrics.failures == (1 if first is None else 2)
@@ -365,7 +377,7 @@ def sessions(folder: Path, **settings: Any) -> Planned:
 
 def test_a_conversation_stays_where_a_switch_would_lose_the_cache(folder: Path) -> None:
     """At lambda 30 a hard query is worth the dear model; 10,000 tokens later it is not."""
-    control = Control(lambda_=30.0)
+    control = RequestControl(lambda_=30.0)
 
     def talk(words: int) -> list[dict[str, Any]]:
         return [
@@ -401,9 +413,9 @@ def test_who_answered_is_remembered_not_who_was_chosen(folder: Path) -> None:
     assert order(planned.plan(messages=TALK))[0] == order(first)[1]
     other_key = planned.plan(messages=TALK, key=Key("k", "k"))
     assert other_key.decided_by == "policy"
-    named = planned.plan("anything", Control(session="mine"))
+    named = planned.plan("anything", RequestControl(session="mine"))
     planned.served(named, "middle")
-    assert order(planned.plan("other words", Control(session="mine")))[0] == "middle"
+    assert order(planned.plan("other words", RequestControl(session="mine")))[0] == "middle"
 
 
 def test_in_a_tool_loop_the_model_is_kept_unless_it_may_not_answer(folder: Path) -> None:
@@ -418,7 +430,9 @@ def test_in_a_tool_loop_the_model_is_kept_unless_it_may_not_answer(folder: Path)
     planned.down["large"] = "unavailable: circuit open"
     assert "large" not in order(planned.plan(messages=loop))
     planned.down.clear()
-    assert "large" not in order(planned.plan(control=Control(budget_usd=0.002), messages=loop))
+    assert "large" not in order(
+        planned.plan(control=RequestControl(budget_usd=0.002), messages=loop)
+    )
 
 
 def test_collapse_is_watched_where_all_models_could_be_chosen(
@@ -426,7 +440,7 @@ def test_collapse_is_watched_where_all_models_could_be_chosen(
 ) -> None:
     planned = Planned(folder, collapse={"minimum": 20, "false_alarm_every": 1000})
     # lambda 30 buys the dear model for what is hard, a third of what calibration saw
-    control = Control(lambda_=30.0)
+    control = RequestControl(lambda_=30.0)
     expected = planned.loaded.expected_share("lambda", 30.0)
     plan = planned.plan("hard task3 query", control)
     assert (plan.class_, plan.expected_share) == ("lambda up to 50", expected)
@@ -442,7 +456,7 @@ def test_collapse_is_watched_where_all_models_could_be_chosen(
     assert planned.metrics.collapses["lambda up to 50"][2] is True
     assert "routing collapse, class lambda up to 50, alarm: large got 100 %" in caplog.text
     # where a constraint removed a model, calibration says nothing
-    less = planned.plan(control=Control(lambda_=30.0, exclude=frozenset({"small"})))
+    less = planned.plan(control=RequestControl(lambda_=30.0, exclude=frozenset({"small"})))
     assert (less.class_, less.expected_share) == ("lambda up to 50", None)
 
 
@@ -455,7 +469,7 @@ def test_after_a_reload_the_new_pipeline_plans(folder: Path, tmp_path: Path) -> 
     import asyncio
 
     planned = Planned(folder, collapse={"minimum": 20, "false_alarm_every": 1000})
-    old = planned.plan("hard task3 query", Control(lambda_=30.0))
+    old = planned.plan("hard task3 query", RequestControl(lambda_=30.0))
     for _ in range(60):
         planned.served(old)
     assert planned.metrics.collapses["lambda up to 50"][2] is True

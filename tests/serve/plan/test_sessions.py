@@ -15,10 +15,10 @@ from equirouter.serve.plan.sessions import (
     stays,
     switch_cost_usd,
 )
-from equirouter.serve.records import Control, Key
+from equirouter.serve.records import Key, RequestControl
 from equirouter.serve.settings import SessionSettings
 
-NO_CONTROL = Control()
+NO_CONTROL = RequestControl()
 
 
 def said(role: str, content: Any = "text", **more: Any) -> dict[str, Any]:
@@ -51,18 +51,18 @@ def test_a_conversation_is_known_by_its_beginning() -> None:
 
 def test_a_session_that_is_named_counts_before_the_beginning() -> None:
     sessions = Sessions(SessionSettings())
-    one = sessions.id_of(FIRST, Control(session="one"), None)
-    assert sessions.id_of([said("user", "Other")], Control(session="one"), None) == one
-    assert sessions.id_of(FIRST, Control(session="two"), None) != one
+    one = sessions.id_of(FIRST, RequestControl(session="one"), None)
+    assert sessions.id_of([said("user", "Other")], RequestControl(session="one"), None) == one
+    assert sessions.id_of(FIRST, RequestControl(session="two"), None) != one
     assert sessions.id_of(FIRST, NO_CONTROL, None) != one
 
 
 def test_what_is_switched_off_remembers_nothing() -> None:
     off = Sessions(SessionSettings(enabled=False))
-    assert off.id_of(FIRST, Control(session="one"), None) is None
+    assert off.id_of(FIRST, RequestControl(session="one"), None) is None
     named_only = Sessions(SessionSettings(detect=False))
     assert named_only.id_of(FIRST, NO_CONTROL, None) is None
-    assert named_only.id_of(FIRST, Control(session="one"), None) is not None
+    assert named_only.id_of(FIRST, RequestControl(session="one"), None) is not None
     assert off.model(None) is None
 
 

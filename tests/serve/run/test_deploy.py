@@ -16,7 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from equirouter import __version__
 from equirouter.serve.settings import GatewaySettings, read_settings
-from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.prometheus import Metrics
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 CHART = DEPLOY / "helm" / "equirouter"

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import orjson
 
 from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
-from equirouter.serve.call.pool import Pool, Route
+from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.sse import error_in, first_error
 from equirouter.serve.call.upstream import Answer, retry_after
-from equirouter.serve.parts import Ticket
+from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
 from equirouter.serve.settings import RetrySettings
 
@@ -68,9 +68,9 @@ _Fetched: TypeAlias = tuple[Answer, bytes, dict[str, Any]]
 
 async def walk(
     plan: Plan,
-    pool: Pool,
+    pool: ModelPool,
     call: Call,
-    ticket: Ticket,
+    ticket: Reservation,
     attempts: list[Attempt],
     retries: RetrySettings,
 ) -> Served:

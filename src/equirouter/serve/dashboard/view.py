@@ -4,16 +4,16 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
 from equirouter.serve.reporting import Percentiles, Reports
 from equirouter.serve.settings import CollapseSettings
+from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
 
-__all__ = ["PERIODS", "CollapseState", "View", "summary"]
+__all__ = ["PERIODS", "View", "summary"]
 
 PERIODS: Mapping[str, tuple[int, int]] = {
     "1h": (3600, 60),
@@ -22,30 +22,6 @@ PERIODS: Mapping[str, tuple[int, int]] = {
     "30d": (30 * 24 * 3600, 12 * 3600),
 }
 """Name -> length and step in seconds; between 48 and 60 steps."""
-
-
-class CollapseState(Protocol):
-    """The strongest model's share of recent decisions of a class, and what was expected of it."""
-
-    @property
-    def decisions(self) -> int:
-        """Decisions that are looked at."""
-
-    @property
-    def share(self) -> float:
-        """Share of them that chose the strongest model."""
-
-    @property
-    def expected(self) -> float | None:
-        """That share in the calibration, None where it does not say."""
-
-    @property
-    def is_alarm(self) -> bool:
-        """Whether routing has collapsed."""
-
-    @property
-    def evidence(self) -> float:
-        """How near the alarm is, from 0 to 1."""
 
 
 @dataclass(frozen=True)

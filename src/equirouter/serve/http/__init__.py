@@ -3,16 +3,17 @@
 access.py      who may look at the gateway itself
 admin.py       state of the gateway, a new pipeline
 adminkeys.py   keys over HTTP
-app.py         the gateway and the web application around it
 body.py        a body read under limits, and written again where something in it changes
 controls.py    what a request asks of the router: by model name, in its body, by headers
 embeddings.py  a request for embeddings
 endpoints.py   what is behind each path
 exchange.py    one request on its way: planned, paid for, answered, logged
 explain.py     a plan as the document of /v1/route
+gateway.py     the parts in one object, which every handler is given
 local.py       what is answered without keys: programs of this machine only
 openapi.py     what is behind each path, as an OpenAPI document
 responses.py   a request of the Responses API, read as a chat
+web_app.py     which handler answers which path
 """
 
 __all__: list[str] = []

@@ -1,20 +1,16 @@
 """Who may look at the gateway itself: /admin and /metrics."""
 
-from typing import TYPE_CHECKING
-
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.local import check_local, is_loopback
 from equirouter.serve.money.admission import admin_only
-
-if TYPE_CHECKING:
-    from equirouter.serve.http.app import Gateway
 
 __all__ = ["admin", "metrics_reader"]
 
 
-async def admin(gateway: "Gateway", request: web.Request) -> None:
+async def admin(gateway: Gateway, request: web.Request) -> None:
     """Let an administrator's key in, and without any keys whoever is on this machine.
 
     Raises GatewayError 401 or 403.
@@ -34,7 +30,7 @@ async def admin(gateway: "Gateway", request: web.Request) -> None:
         )
 
 
-async def metrics_reader(gateway: "Gateway", request: web.Request) -> None:
+async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
     """Let in who may read the metrics: this machine, an administrator, or all where that is set."""
     if not (gateway.settings.telemetry.metrics_open or _is_here(request)):
         await admin(gateway, request)

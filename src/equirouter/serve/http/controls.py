@@ -6,7 +6,7 @@ from typing import Any
 
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import VIRTUAL, ChatRequest
-from equirouter.serve.records import Control
+from equirouter.serve.records import RequestControl
 from equirouter.serve.refusals import wrong_field
 
 __all__ = ["CONTROL_HEADERS", "LONGEST_SESSION", "VIRTUAL_MODELS", "read_control"]
@@ -32,11 +32,11 @@ _ALLOWED = (
     "allowed are budget_usd (USD, above 0, at most 1e9), quality (above 0, at most 1) and lambda "
     "(from 0 to 1e12), at most one of them; exclude (names of models) and session (a text)"
 )
-_NO_CONTROL = Control()
+_NO_CONTROL = RequestControl()
 LONGEST_SESSION = 256
 
 
-def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> Control:
+def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestControl:
     """The control of a request; takes `equirouter` out of its body.
 
     Raises GatewayError 400 for one that is wrong or contradicts another, with what is allowed.
@@ -66,7 +66,7 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> Control:
             "one model, and only budget_usd, exclude and session say something about that",
             param=points[0],
         )
-    return Control(
+    return RequestControl(
         budget_usd=found.get("budget_usd"),
         quality=found.get("quality"),
         lambda_=found.get("lambda"),

@@ -3,11 +3,11 @@
 from typing import Any
 
 from equirouter.errors import GatewayError
-from equirouter.serve.call.pool import Pool
+from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.charging import upper_nusd
 from equirouter.serve.chat import ChatRequest, checked_model
-from equirouter.serve.records import Candidate, Control, Key, Plan, nusd
+from equirouter.serve.records import Candidate, Key, Plan, RequestControl, nusd
 from equirouter.serve.refusals import wrong_field
-from equirouter.serve.usage import upper_nusd
 
 __all__ = ["embedding_plan", "embedding_request"]
 
@@ -22,7 +22,9 @@ def embedding_request(body: object) -> ChatRequest:
     return ChatRequest(body, checked_model(body), [], endpoint="embeddings")
 
 
-def embedding_plan(chat: ChatRequest, control: Control, key: Key | None, pool: Pool) -> Plan:
+def embedding_plan(
+    chat: ChatRequest, control: RequestControl, key: Key | None, pool: ModelPool
+) -> Plan:
     """The one model that is named, and what the call can cost at most.
 
     Raises GatewayError 404 for a model that makes no embeddings, 403 for one that the key may not

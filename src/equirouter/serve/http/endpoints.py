@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import orjson
 from aiohttp import web
@@ -17,6 +17,7 @@ from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.embeddings import embedding_plan, embedding_request
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.explain import route_document
+from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.local import check_local
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.responses import responses_request
@@ -24,9 +25,6 @@ from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, RequestRecord
 from equirouter.serve.refusals import answer_to
 from equirouter.serve.settings import LimitSettings
-
-if TYPE_CHECKING:
-    from equirouter.serve.http.app import Gateway
 
 __all__ = [
     "Handler",
@@ -50,10 +48,10 @@ __all__ = [
 
 _LOG = logging.getLogger("equirouter.serve")
 
-Handler: TypeAlias = Callable[["Gateway", web.Request], Awaitable[web.StreamResponse]]
+Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamResponse]]
 
 
-async def authorized(gateway: "Gateway", request: web.Request) -> Key | None:
+async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
     """Who asks, None where no keys are needed and the request comes from this machine.
 
     Raises GatewayError 401 or 403.
@@ -64,18 +62,18 @@ async def authorized(gateway: "Gateway", request: web.Request) -> Key | None:
     return key
 
 
-async def chat_completions(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def chat_completions(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions."""
     return await _answered(gateway, request, chat_request)
 
 
-async def responses(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def responses(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/responses."""
     return await _answered(gateway, request, responses_request)
 
 
 async def _answered(
-    gateway: "Gateway",
+    gateway: Gateway,
     request: web.Request,
     read: Callable[[object, LimitSettings], ChatRequest],
 ) -> web.StreamResponse:
@@ -86,7 +84,7 @@ async def _answered(
     return await Exchange(gateway, request, chat, control, key).answered()
 
 
-async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/embeddings."""
     key = await authorized(gateway, request)
     document = await read_body(request, gateway.settings.limits)
@@ -96,7 +94,7 @@ async def embeddings(gateway: "Gateway", request: web.Request) -> web.StreamResp
     return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
 
 
-async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/route: the decision on a chat completion, without a call."""
     began, start = time.time(), time.perf_counter()
     key = await authorized(gateway, request)
@@ -123,7 +121,7 @@ async def route(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
     return json_response(route_document(plan))
 
 
-async def feedback(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def feedback(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/feedback: what a user says of an answer."""
     key = await authorized(gateway, request)
     document = await read_body(request, gateway.settings.limits)
@@ -133,7 +131,7 @@ async def feedback(gateway: "Gateway", request: web.Request) -> web.StreamRespon
     return json_response({"request_id": said.request_id, "model": model, "score": said.score})
 
 
-async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
     key = await authorized(gateway, request)
     allowed = None if key is None else key.models
@@ -151,14 +149,14 @@ async def models(gateway: "Gateway", request: web.Request) -> web.StreamResponse
     return json_response({"object": "list", "data": data})
 
 
-async def metrics(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def metrics(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /metrics: Prometheus' text."""
     await metrics_reader(gateway, request)
     text, content_type = await asyncio.to_thread(gateway.metrics.render)  # it reads files
     return web.Response(body=text, headers={"Content-Type": content_type})
 
 
-async def openapi(gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+async def openapi(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /openapi.json: without a key too, but then without the names of the pool."""
     try:
         await authorized(gateway, request)
@@ -168,12 +166,12 @@ async def openapi(gateway: "Gateway", request: web.Request) -> web.StreamRespons
     return json_response(openapi_document([*VIRTUAL_MODELS[:1], *names]))
 
 
-async def healthz(_gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+async def healthz(_gateway: Gateway, _request: web.Request) -> web.StreamResponse:
     """GET /healthz: the process answers."""
     return json_response({"status": "ok"})
 
 
-async def readyz(gateway: "Gateway", _request: web.Request) -> web.StreamResponse:
+async def readyz(gateway: Gateway, _request: web.Request) -> web.StreamResponse:
     """GET /readyz: whether new requests are welcome."""
     if gateway.is_draining:
         return json_response({"status": "draining"}, status=503)
@@ -193,7 +191,7 @@ def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
 def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
     """What is answered where nothing is. known: path -> methods."""
 
-    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
         methods = known.get(request.path)
         if methods is None:
             raise GatewayError(
@@ -229,12 +227,12 @@ def error_response(error: GatewayError) -> web.Response:
 
 
 def of_part(
-    gateway: "Gateway", route: web.RouteDef
+    gateway: Gateway, route: web.RouteDef
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A part's own handler; what is under /admin is for administrators."""
     is_admin = route.path.startswith("/admin")
 
-    async def handler(_gateway: "Gateway", request: web.Request) -> web.StreamResponse:
+    async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
         if is_admin:
             await admin(gateway, request)
         found: web.StreamResponse = await route.handler(request)
@@ -244,7 +242,7 @@ def of_part(
 
 
 def guarded(
-    gateway: "Gateway", handler: Handler
+    gateway: Gateway, handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A handler for the web application, whose errors are answers."""
 

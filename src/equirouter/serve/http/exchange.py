@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
@@ -11,16 +10,14 @@ from aiohttp import web
 from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, Served, walk
-from equirouter.serve.call.pool import Route
+from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.relay import Relay, answer_text
+from equirouter.serve.charging import cost_nusd, reported
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.body import outgoing
-from equirouter.serve.parts import Ticket
-from equirouter.serve.records import Attempt, Control, Key, Plan, RequestRecord, Tokens, usd
-from equirouter.serve.usage import cost_nusd, reported
-
-if TYPE_CHECKING:
-    from equirouter.serve.http.app import Gateway
+from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.parts import Reservation
+from equirouter.serve.records import Attempt, Key, Plan, RequestControl, RequestRecord, Tokens, usd
 
 __all__ = ["Exchange", "request_id"]
 
@@ -43,10 +40,10 @@ class Exchange:
 
     def __init__(
         self,
-        gateway: "Gateway",
+        gateway: Gateway,
         request: web.Request,
         chat: ChatRequest,
-        control: Control,
+        control: RequestControl,
         key: Key | None,
         *,
         plan: Plan | None = None,
@@ -127,7 +124,7 @@ class Exchange:
             detail={"removed": dict(plan.removed)},
         )
 
-    async def _served(self, plan: Plan, ticket: Ticket) -> web.StreamResponse:
+    async def _served(self, plan: Plan, ticket: Reservation) -> web.StreamResponse:
         chat, gateway = self._chat, self._gateway
         call = Call(
             PATHS[chat.endpoint],

@@ -4,7 +4,7 @@ from typing import Any
 
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import ChatRequest, checked_model, counted, flagged
-from equirouter.serve.plan.tokens import strings
+from equirouter.serve.plan.prompt_tokens import strings
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 

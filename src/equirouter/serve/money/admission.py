@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.money.keys import any_keys, find_key, hash_of
@@ -19,11 +19,12 @@ from equirouter.serve.money.ledger import Ledger, Settlement
 from equirouter.serve.money.limits import Refusal, first_day
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.store import Store
+from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Key, usd
 from equirouter.serve.refusals import store_unreachable
 from equirouter.serve.settings import KeySettings
 
-__all__ = ["KEY_SECONDS", "Admission", "AnyTicket", "admin_only"]
+__all__ = ["KEY_SECONDS", "Admission", "admin_only"]
 
 T = TypeVar("T")
 
@@ -31,19 +32,6 @@ KEY_SECONDS = 3.0
 """How long a key that was looked up is believed."""
 
 _MOST_KEYS = 10_000  # looked up and remembered, those that nobody has included
-
-
-class AnyTicket(Protocol):
-    """Money that is reserved for one request; exactly one of settle and release is called."""
-
-    async def extend(self, nusd: int) -> bool:
-        """Reserve nusd in all; False: that is not possible."""
-
-    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
-        """The request cost so much, and came to so many tokens. Never blocks."""
-
-    def release(self) -> None:
-        """The request cost nothing. Never blocks."""
 
 
 class Admission:
@@ -115,7 +103,7 @@ class Admission:
 
     async def admit(
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
-    ) -> AnyTicket:
+    ) -> Reservation:
         """Reserve what a call may cost at most, and count it in the key's rate.
 
         Raises GatewayError: 429 when that is above a limit, 401 for a key that was revoked, 503
@@ -180,7 +168,7 @@ class _KnownKeys:
         return found if until > self._clock() else await self._once("", self._find_any)
 
     async def _once(self, name: str, ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-        """Ask; whoever asks the same meanwhile waits for the same answer."""
+        """Claim; whoever asks the same meanwhile waits for the same answer."""
         asked = self._asked.get(name)
         if asked is None:
             asked = self._asked[name] = asyncio.ensure_future(ask(name))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["Account", "Ask", "Refusal", "Window", "decide", "first_day", "last_day", "roll"]
+__all__ = ["Account", "Claim", "RateWindow", "Refusal", "decide", "first_day", "last_day", "roll"]
 
 _MINUTE, _DAY = 60, 86_400
 _MOST_DAYS_AHEAD = 62
@@ -22,7 +22,7 @@ _MOST_AHEAD = 60  # minutes; the clocks of the gateway's machines differ by less
 
 
 @dataclass(slots=True)
-class Window:
+class RateWindow:
     """Requests and tokens in the minute since `minute` (Unix minutes), and in the one before."""
 
     minute: int = 0
@@ -49,7 +49,7 @@ class Account:
     day: int | None = None
     spent_nusd: int = 0
     reserved_nusd: int = 0
-    window: Window | None = None
+    window: RateWindow | None = None
     granted: int = 0
     added_nusd: int = 0
 
@@ -60,7 +60,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Ask:
+class Claim:
     """Somebody who wants amount_nusd, for a request of at most so many tokens.
 
     of: None for a new request; for more money for a running one, the period and day of the account
@@ -84,7 +84,7 @@ class Refusal:
 
 
 def decide(
-    accounts: Mapping[str, Account], asks: Sequence[Ask], now: float
+    accounts: Mapping[str, Account], asks: Sequence[Claim], now: float
 ) -> list[Refusal | None]:
     """Grant what fits, in the order of asking; None is granted. Changes the accounts.
 
@@ -93,7 +93,7 @@ def decide(
     for account in accounts.values():
         _open_period(account, now)
         if account.is_limited:
-            account.window = roll(account.window or Window(), now)
+            account.window = roll(account.window or RateWindow(), now)
     return [_one(accounts.get(ask.key_id), ask, now) for ask in asks]
 
 
@@ -114,7 +114,7 @@ def last_day(now: float) -> int:
     return int(now // _DAY) + _MOST_DAYS_AHEAD
 
 
-def roll(window: Window, now: float) -> Window:
+def roll(window: RateWindow, now: float) -> RateWindow:
     """The window at a later time; at an earlier one it stays as it is.
 
     One that lies far ahead is of a clock that was wrong: it is now's, with what it has counted, as
@@ -126,8 +126,8 @@ def roll(window: Window, now: float) -> Window:
     if minute <= window.minute:
         return window
     if minute == window.minute + 1:
-        return Window(minute, 0, 0, window.requests, window.tokens)
-    return Window(minute)
+        return RateWindow(minute, 0, 0, window.requests, window.tokens)
+    return RateWindow(minute)
 
 
 def _open_period(account: Account, now: float) -> None:
@@ -136,7 +136,7 @@ def _open_period(account: Account, now: float) -> None:
         account.day, account.spent_nusd, account.reserved_nusd = day, 0, 0
 
 
-def _one(account: Account | None, ask: Ask, now: float) -> Refusal | None:
+def _one(account: Account | None, ask: Claim, now: float) -> Refusal | None:
     if account is None:
         return Refusal("unknown")
     if account.revoked:
@@ -157,7 +157,7 @@ def _one(account: Account | None, ask: Ask, now: float) -> Refusal | None:
     return None
 
 
-def _budget(account: Account, ask: Ask, now: float) -> Refusal | None:
+def _budget(account: Account, ask: Claim, now: float) -> Refusal | None:
     budget = account.budget_nusd
     if budget is None:
         return None
@@ -181,7 +181,7 @@ def _next_day(account: Account) -> int:
     return first_day("month", (day + 32) * _DAY)
 
 
-def _rate(account: Account, ask: Ask, now: float) -> Refusal | None:
+def _rate(account: Account, ask: Claim, now: float) -> Refusal | None:
     window = account.window
     if window is None:
         return None
@@ -198,12 +198,12 @@ def _rate(account: Account, ask: Ask, now: float) -> Refusal | None:
     return None
 
 
-def _passed(window: Window, now: float) -> float:
+def _passed(window: RateWindow, now: float) -> float:
     """Which part of the window's minute is over, from 0 to 1; 0 while the clock is behind it."""
     return min(1.0, max(0.0, now / _MINUTE - window.minute))
 
 
-def _wait(window: Window, now: float, room: int, used: int, last: int) -> float:
+def _wait(window: RateWindow, now: float, room: int, used: int, last: int) -> float:
     """Seconds until used + last as it fades is at most room."""
     if used <= room:  # within this minute: last * (1 - passed) <= room - used
         at = window.minute + 1.0 - (room - used) / last

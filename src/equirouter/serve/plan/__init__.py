@@ -1,13 +1,13 @@
 """Plans: who may answer a request, best first.
 
-decider.py   decisions beside the event loop, in batches that never wait; a new pipeline
-feasible.py  who may answer at all, and what a call can cost at most
-loading.py   a pipeline read, tried out and measured
-pacing.py    the lambda that a mean spend comes to, on what requests have cost
-planner.py   who may answer a request, best first
-ranking.py   from a decision to candidates
-sessions.py  which model a conversation stays with, and what a switch costs
-tokens.py    how many tokens a prompt will have, rather too many
+decision_thread.py  decisions beside the event loop, in batches that never wait; a new pipeline
+feasible.py         who may answer at all, and what a call can cost at most
+loading.py          a pipeline read, tried out and measured
+planner.py          who may answer a request, best first
+prompt_tokens.py    how many tokens a prompt will have, rather too many
+ranking.py          from a decision to candidates
+sessions.py         which model a conversation stays with, and what a switch costs
+spend_target.py     the lambda that a mean spend comes to, on what requests have cost
 """
 
 __all__: list[str] = []

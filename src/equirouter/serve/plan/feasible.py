@@ -8,12 +8,12 @@ from equirouter.cost.prices import Price
 from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
 from equirouter.serve.call.translation import as_chat
+from equirouter.serve.charging import max_rates
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
-from equirouter.serve.plan.tokens import LIKELY, PromptTokens
-from equirouter.serve.records import Control, Key, nusd
+from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
+from equirouter.serve.records import Key, RequestControl, nusd
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.usage import max_rates
 
 __all__ = ["OVER_BUDGET", "Bound", "Feasible"]
 
@@ -101,7 +101,7 @@ class Feasible:
         models: Iterable[str],
         bounds: Mapping[str, Bound],
         chat: ChatRequest,
-        control: Control,
+        control: RequestControl,
         key: Key | None,
     ) -> dict[str, str]:
         """The models that may not answer, each with the reason; the budget is looked at last."""

@@ -10,21 +10,20 @@ from typing import Protocol
 from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
-from equirouter.policy import BudgetPolicy, UtilityPolicy
-from equirouter.policy import Control as PolicyControl
+from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
-from equirouter.serve.plan.decider import Decider, DecisionMetrics
+from equirouter.serve.plan.decision_thread import DecisionMetrics, DecisionThread
 from equirouter.serve.plan.feasible import OVER_BUDGET, Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
-from equirouter.serve.plan.pacing import Pace
+from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.plan.ranking import Circumstances, ranked_plan
 from equirouter.serve.plan.sessions import Sessions
-from equirouter.serve.plan.tokens import prompt_tokens
-from equirouter.serve.records import Candidate, Control, DecidedBy, Key, Plan, RequestRecord
+from equirouter.serve.plan.spend_target import SpendTarget
+from equirouter.serve.records import Candidate, DecidedBy, Key, Plan, RequestControl, RequestRecord
 from equirouter.serve.scope import read_scope
 from equirouter.serve.settings import GatewaySettings
-from equirouter.serve.watch.collapse import CollapseWatch
+from equirouter.serve.watch.collapse_alarm import CollapseWatch
 
 __all__ = ["PlanMetrics", "RoutingPlanner"]
 
@@ -35,7 +34,7 @@ TELL_EVERY = 20  # decisions of a class, between two looks at its gauges
 
 
 class PlanMetrics(DecisionMetrics, Protocol):
-    """What is counted of plans; serve/watch/metrics.py has it."""
+    """What is counted of plans; serve/watch/prometheus.py has it."""
 
     def router_failed(self) -> None:
         """A decision could not be made."""
@@ -60,7 +59,7 @@ class RoutingPlanner:
         settings: GatewaySettings,
         prices: Mapping[str, Price],
         available: Availability,
-        decider: Decider | None,
+        decider: DecisionThread | None,
         metrics: PlanMetrics,
         *,
         sessions: Sessions | None = None,
@@ -75,8 +74,8 @@ class RoutingPlanner:
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, str] = {}
-        self._controls: dict[Control, PolicyControl] = {}
-        self._pace: Pace | None = None
+        self._controls: dict[RequestControl, Control] = {}
+        self._pace: SpendTarget | None = None
         self._observed = 0
         if decider is not None:
             self._learn(decider.loaded)
@@ -86,7 +85,7 @@ class RoutingPlanner:
         """The pipeline's strongest model that is served; None without a pipeline."""
         return None if self._decider is None else self._decider.loaded.strongest
 
-    async def plan(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+    async def plan(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         """The ranked candidates; none where no model may answer, and removed says why.
 
         Raises GatewayError: 404 for a model that is not there, 403 for one that the key may not
@@ -181,7 +180,7 @@ class RoutingPlanner:
         self._controls.clear()
         spend_usd = self._settings.pipeline.spend_usd
         if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
-            self._pace = Pace(spend_usd, loaded.pipeline)
+            self._pace = SpendTarget(spend_usd, loaded.pipeline)
         self._feasible.learn(loaded.pipeline.model_facts)
         for class_, state in self.collapse.states().items():
             if state.is_alarm:  # it was about the pipeline that decided until now
@@ -190,7 +189,7 @@ class RoutingPlanner:
                 )
         self.collapse.reset()
 
-    def _named(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+    def _named(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         """The plan of a request that names its model: that one, under the same constraints."""
         name = chat.model
         if name not in self._settings.models:
@@ -217,7 +216,7 @@ class RoutingPlanner:
             max_output_tokens=bound.output,
         )
 
-    async def _routed(self, chat: ChatRequest, control: Control, key: Key | None) -> Plan:
+    async def _routed(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         decider = self._decider
         if decider is None:
             raise GatewayError(
@@ -251,29 +250,29 @@ class RoutingPlanner:
         del removed[min(dear, key=lambda name: bounds[name].nusd)]
         return True
 
-    def _asked(self, control: Control, loaded: LoadedPipeline) -> PolicyControl:
+    def _asked(self, control: RequestControl, loaded: LoadedPipeline) -> Control:
         """The control as the pipeline understands it, a quality already at its operating point."""
-        point = Control(control.budget_usd, control.quality, control.lambda_)
+        point = RequestControl(control.budget_usd, control.quality, control.lambda_)
         pace = self._pace_of(control)
         if pace is not None:
-            return PolicyControl(lambda_=pace.lambda_)
+            return Control(lambda_=pace.lambda_)
         asked = self._controls.get(point)
         if asked is None:
-            asked = PolicyControl(point.budget_usd, point.quality, None, point.lambda_)
+            asked = Control(point.budget_usd, point.quality, None, point.lambda_)
             try:
                 policy, value = loaded.pipeline.policy_for(asked)
             except ConfigError as error:
                 raise GatewayError(400, str(error), param="quality") from error
             if type(policy) is BudgetPolicy:
-                asked = PolicyControl(budget_usd=policy.budget_usd)
+                asked = Control(budget_usd=policy.budget_usd)
             elif type(policy) is UtilityPolicy:
-                asked = PolicyControl(lambda_=value)
+                asked = Control(lambda_=value)
             if len(self._controls) >= MOST_CONTROLS:
                 self._controls.clear()
             self._controls[point] = asked
         return asked
 
-    def _pace_of(self, control: Control) -> Pace | None:
+    def _pace_of(self, control: RequestControl) -> SpendTarget | None:
         """What sets the price of a request that sets no operating point, where there is a spend."""
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
@@ -281,9 +280,9 @@ class RoutingPlanner:
     async def _decided(
         self,
         chat: ChatRequest,
-        control: Control,
+        control: RequestControl,
         key: Key | None,
-        asked: PolicyControl,
+        asked: Control,
         bounds: Mapping[str, Bound],
         removed: dict[str, str],
         *,

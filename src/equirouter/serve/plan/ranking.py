@@ -8,10 +8,10 @@ from equirouter.pipeline.decision import Decision
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.feasible import OVER_BUDGET, Bound
 from equirouter.serve.plan.loading import LoadedPipeline
+from equirouter.serve.plan.prompt_tokens import message_tokens
 from equirouter.serve.plan.sessions import history, is_tool_loop, stays, switch_cost_usd
-from equirouter.serve.plan.tokens import message_tokens
-from equirouter.serve.records import Candidate, Control, DecidedBy, Plan
-from equirouter.serve.watch.collapse import collapse_class
+from equirouter.serve.records import Candidate, DecidedBy, Plan, RequestControl
+from equirouter.serve.watch.collapse_alarm import collapse_class
 
 __all__ = ["Circumstances", "ranked_plan"]
 
@@ -25,7 +25,7 @@ class Circumstances:
     """
 
     chat: ChatRequest
-    control: Control
+    control: RequestControl
     bounds: Mapping[str, Bound]
     removed: Mapping[str, str]
     fits: bool

@@ -16,7 +16,7 @@ import orjson
 
 from equirouter.cost.prices import Price
 from equirouter.pipeline.decision import Decision
-from equirouter.serve.records import Control, Key
+from equirouter.serve.records import Key, RequestControl
 from equirouter.serve.settings import SessionSettings
 
 __all__ = ["Sessions", "history", "is_tool_loop", "stays", "switch_cost_usd"]
@@ -51,7 +51,7 @@ class Sessions:
         return len(self._kept)
 
     def id_of(
-        self, messages: Sequence[Mapping[str, Any]], control: Control, key: Key | None
+        self, messages: Sequence[Mapping[str, Any]], control: RequestControl, key: Key | None
     ) -> str | None:
         """Under what a conversation is remembered, None if it is not.
 

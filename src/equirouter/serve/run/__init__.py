@@ -1,9 +1,9 @@
 """Processes: the parts put together, started, watched and drained.
 
-assembly.py  its parts put together from the settings
-checking.py  the settings tried without serving
-server.py    one process that serves; drains on SIGTERM
-workers.py   several of them on one port, and the one that looks after them
+assembly.py    the parts put together from the settings
+checking.py    the settings tried without serving
+server.py      one process that serves; drains on SIGTERM
+supervisor.py  several of them on one port, and the one that looks after them
 """
 
 __all__: list[str] = []

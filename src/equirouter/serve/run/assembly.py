@@ -13,24 +13,24 @@ from aiohttp import web
 from equirouter import __version__
 from equirouter.cost.prices import Price
 from equirouter.errors import StoreGoneError
-from equirouter.serve.call.pool import Pool
+from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.http.admin import admin_routes
 from equirouter.serve.http.adminkeys import key_routes
-from equirouter.serve.http.app import Gateway
+from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.keys import any_keys
 from equirouter.serve.money.store.migrate import migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, open_database
-from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.events import Hub
-from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
 __all__ = ["Parts", "has_keys", "open_gateway", "open_parts"]
@@ -69,8 +69,8 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 class Parts:
     """What of a gateway keeps nothing: it decides, calls and counts."""
 
-    pool: Pool
-    decider: Decider | None
+    pool: ModelPool
+    decider: DecisionThread | None
     planner: RoutingPlanner
     metrics: Metrics
     tracer: Tracer | None
@@ -86,7 +86,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
     )
     tracer = Tracer.from_settings(settings)
     async with open_session() as session:
-        pool = Pool(settings, session, told=metrics.breaker)
+        pool = ModelPool(settings, session, told=metrics.breaker)
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
@@ -94,13 +94,13 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         yield Parts(pool, decider, planner, metrics, tracer)
 
 
-def _decider(settings: GatewaySettings, metrics: Metrics) -> Decider | None:
+def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | None:
     if settings.pipeline.path is None:
         return None
-    return Decider(settings.pipeline, tuple(settings.models), metrics)
+    return DecisionThread(settings.pipeline, tuple(settings.models), metrics)
 
 
-def _compare_prices(prices: Mapping[str, Price], decider: Decider | None) -> None:
+def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None) -> None:
     """Say where calls are paid at another price than the one by which they are decided."""
     if decider is None:
         return
@@ -118,7 +118,7 @@ def _compare_prices(prices: Mapping[str, Price], decider: Decider | None) -> Non
 
 def _routes(
     settings: GatewaySettings,
-    pool: Pool,
+    pool: ModelPool,
     store: Store,
     hub: Hub,
     admission: Admission,

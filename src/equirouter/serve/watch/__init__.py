@@ -1,11 +1,11 @@
 """Watching: metrics, logs, traces, events and the collapse alarm.
 
-collapse.py  the alarm for routing collapse
-events.py    new log entries for those who look at the dashboard
-logs.py      lines on stderr, as JSON or text, without texts and secrets
-metrics.py   Prometheus metrics
-sharing.py   metrics of several workers added up
-tracing.py   OpenTelemetry spans of a request that is over
+collapse_alarm.py  the alarm for routing collapse
+events.py          new log entries for those who look at the dashboard
+logs.py            lines on stderr, as JSON or text, without texts and secrets
+prometheus.py      Prometheus metrics
+sharing.py         metrics of several workers added up
+tracing.py         OpenTelemetry spans of a request that is over
 """
 
 __all__: list[str] = []

@@ -1,13 +1,13 @@
 """The Responses API for upstreams that have chat completions only: there and back.
 
-request.py   a request of the Responses API as a chat completion, or what it has no place for
-building.py  an answer as it grows: deltas of a chat completion in, events of a response out
-answer.py    a whole chat completion as a response; usage
-stream.py    a stream of chunks as a stream of a response's events
-upstream.py  an upstream that is asked for a response and is called for a chat completion
+request.py      a request of the Responses API as a chat completion, or what it has no place for
+building.py     an answer as it grows: deltas of a chat completion in, events of a response out
+answer.py       a whole chat completion as a response; usage
+stream.py       a stream of chunks as a stream of a response's events
+translating.py  an upstream that is asked for a response and is called for a chat completion
 """
 
 from equirouter.serve.call.translation.request import as_chat
-from equirouter.serve.call.translation.upstream import TranslatingUpstream
+from equirouter.serve.call.translation.translating import TranslatingUpstream
 
 __all__ = ["TranslatingUpstream", "as_chat"]

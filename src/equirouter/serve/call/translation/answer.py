@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from equirouter.serve.call.translation.building import Building
-from equirouter.serve.usage import reported
+from equirouter.serve.charging import reported
 
 __all__ = ["as_response", "begun", "response_usage"]
 

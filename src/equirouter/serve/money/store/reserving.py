@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from equirouter.errors import ChangedError
-from equirouter.serve.money.limits import Account, Ask, Refusal, Window, decide, last_day
+from equirouter.serve.money.limits import Account, Claim, RateWindow, Refusal, decide, last_day
 from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.tables import OPEN
 
@@ -13,7 +13,7 @@ __all__ = ["Grant", "reserve"]
 
 
 @dataclass(slots=True)
-class Grant(Ask):
+class Grant(Claim):
     """An ask with what is written of it; n: the reservation's number with its worker.
 
     account: the period and day of the account that it was granted from. minute: of the key's rate.
@@ -60,7 +60,7 @@ def _account(row: Sequence[Any]) -> Account:
         day,
         spent or 0,
         reserved or 0,
-        None if minute is None else Window(minute, *used),
+        None if minute is None else RateWindow(minute, *used),
     )
 
 

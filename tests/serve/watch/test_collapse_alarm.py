@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from equirouter.serve.records import Control
+from equirouter.serve.records import RequestControl
 from equirouter.serve.settings import CollapseSettings
-from equirouter.serve.watch.collapse import MOST_CLASSES, CollapseWatch, collapse_class
+from equirouter.serve.watch.collapse_alarm import MOST_CLASSES, CollapseWatch, collapse_class
 
 
 def alarm_after(
@@ -126,18 +126,18 @@ def test_classes_are_apart_and_bounded_and_forgotten_at_a_reset() -> None:
 @pytest.mark.parametrize(
     ("control", "name"),
     [
-        (Control(), "auto"),
-        (Control(session="s", exclude=frozenset({"a"})), "auto"),
-        (Control(quality=0.98), "quality 0.98"),
-        (Control(quality=0.987), "quality 0.98"),
-        (Control(quality=1.0), "quality 1"),
-        (Control(budget_usd=0.002), "budget up to 0.002"),
-        (Control(budget_usd=0.0021), "budget up to 0.005"),
-        (Control(budget_usd=0.007), "budget up to 0.01"),
-        (Control(budget_usd=3), "budget up to 5"),
-        (Control(lambda_=20), "lambda up to 20"),
-        (Control(lambda_=0.0), "lambda up to 0"),
+        (RequestControl(), "auto"),
+        (RequestControl(session="s", exclude=frozenset({"a"})), "auto"),
+        (RequestControl(quality=0.98), "quality 0.98"),
+        (RequestControl(quality=0.987), "quality 0.98"),
+        (RequestControl(quality=1.0), "quality 1"),
+        (RequestControl(budget_usd=0.002), "budget up to 0.002"),
+        (RequestControl(budget_usd=0.0021), "budget up to 0.005"),
+        (RequestControl(budget_usd=0.007), "budget up to 0.01"),
+        (RequestControl(budget_usd=3), "budget up to 5"),
+        (RequestControl(lambda_=20), "lambda up to 20"),
+        (RequestControl(lambda_=0.0), "lambda up to 0"),
     ],
 )
-def test_what_is_asked_for_has_a_class(control: Control, name: str) -> None:
+def test_what_is_asked_for_has_a_class(control: RequestControl, name: str) -> None:
     assert collapse_class(control) == name

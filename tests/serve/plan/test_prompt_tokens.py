@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equirouter.errors import EquiRouterError
 from equirouter.serve.chat import chat_request
-from equirouter.serve.plan.tokens import (
+from equirouter.serve.plan.prompt_tokens import (
     PER_MESSAGE,
     PER_REQUEST,
     message_tokens,

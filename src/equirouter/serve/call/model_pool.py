@@ -10,10 +10,10 @@ from equirouter.cost.prices import Price
 from equirouter.serve.call.breaker import CircuitState, Guard
 from equirouter.serve.call.translation import TranslatingUpstream
 from equirouter.serve.call.upstream import HttpUpstream, Upstream
+from equirouter.serve.charging import model_prices
 from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSettings
-from equirouter.serve.usage import model_prices
 
-__all__ = ["Pool", "Route"]
+__all__ = ["ModelPool", "Route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Route:
     price: Price
 
 
-class Pool:
+class ModelPool:
     """All models of the pool. told: hears of every change of an upstream's circuit.
 
     Raises ConfigError for a key or a price that is not there.

@@ -1,34 +1,28 @@
-"""The gateway: its parts put together, and the web application around them."""
+"""The gateway: its parts in one object, which every handler is given."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from equirouter.serve.call.pool import Pool
-from equirouter.serve.http import endpoints
-from equirouter.serve.parts import Admission, Events, FeedbackBook, Metrics, Planner, RequestLog
+from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.parts import (
+    Events,
+    FeedbackBook,
+    Gatekeeper,
+    Planner,
+    RequestLog,
+    RequestMetrics,
+)
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.logs import LOGGER, log_request
 from equirouter.serve.watch.tracing import Tracer
 
-__all__ = ["Gateway", "make_app"]
-
-ROUTES: tuple[tuple[str, str, endpoints.Handler], ...] = (
-    ("POST", "/v1/chat/completions", endpoints.chat_completions),
-    ("POST", "/v1/responses", endpoints.responses),
-    ("POST", "/v1/embeddings", endpoints.embeddings),
-    ("POST", "/v1/route", endpoints.route),
-    ("POST", "/v1/feedback", endpoints.feedback),
-    ("GET", "/v1/models", endpoints.models),
-    ("GET", "/openapi.json", endpoints.openapi),
-    ("GET", "/healthz", endpoints.healthz),
-    ("GET", "/readyz", endpoints.readyz),
-)
+__all__ = ["Gateway"]
 
 
 class Gateway:
-    """What answers requests, made of its parts.
+    """All that answers requests, made of its parts.
 
     routes: of parts that have pages of their own; under /admin they are for administrators.
     """
@@ -37,12 +31,12 @@ class Gateway:
         self,
         settings: GatewaySettings,
         *,
-        pool: Pool,
+        pool: ModelPool,
         planner: Planner,
-        admission: Admission,
+        admission: Gatekeeper,
         log: RequestLog,
         feedback: FeedbackBook,
-        metrics: Metrics,
+        metrics: RequestMetrics,
         events: Events,
         tracer: Tracer | None = None,
         routes: Sequence[web.RouteDef] = (),
@@ -78,20 +72,3 @@ class Gateway:
                 self.tracer.record(record, headers)
             except Exception:  # as above
                 LOGGER.exception("the trace of a request failed")
-
-
-def make_app(gateway: Gateway) -> web.Application:
-    """The web application of a gateway."""
-    app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
-    for method, path, handler in ROUTES:
-        app.router.add_route(method, path, endpoints.guarded(gateway, handler))
-    app.on_shutdown.append(lambda _app: gateway.events.close())  # else they would never end
-    if gateway.settings.telemetry.metrics:
-        app.router.add_get("/metrics", endpoints.guarded(gateway, endpoints.metrics))
-    for route in gateway.routes:
-        app.router.add_route(route.method, route.path, endpoints.of_part(gateway, route))
-    known: dict[str, list[str]] = {}
-    for resource in app.router.resources():
-        known[resource.canonical] = sorted(route.method for route in resource)
-    app.router.add_route("*", "/{path:.*}", endpoints.guarded(gateway, endpoints.unknown(known)))
-    return app

@@ -13,7 +13,7 @@ from equirouter.errors import DataError, PipelineError
 from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control
-from equirouter.serve.plan.decider import Decider
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.settings import PipelineSettings
 from tests.serve.pipelines import (
     LONG,
@@ -32,8 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pipeline(tmp_path_factory.mktemp("pipeline"))
 
 
-def decider(folder: Path, metrics: CountedMetrics | None = None, **settings: Any) -> Decider:
-    return Decider(PipelineSettings(path=folder, **settings), MODELS, metrics or CountedMetrics())
+def decider(folder: Path, metrics: CountedMetrics | None = None, **settings: Any) -> DecisionThread:
+    return DecisionThread(
+        PipelineSettings(path=folder, **settings), MODELS, metrics or CountedMetrics()
+    )
 
 
 async def stopped() -> None:
@@ -256,14 +258,14 @@ def test_scores_that_are_not_finite_are_found_by_the_self_test(
 def test_models_that_are_not_served_must_be_named(folder: Path) -> None:
     settings = PipelineSettings(path=folder)
     with pytest.raises(PipelineError, match=r"does not have: middle.*ignored_models"):
-        Decider(settings, ["small", "large"], CountedMetrics())
+        DecisionThread(settings, ["small", "large"], CountedMetrics())
     settings = PipelineSettings(path=folder, ignored_models=frozenset({"middle"}))
-    one = Decider(settings, ["small", "large", "extra"], CountedMetrics())
+    one = DecisionThread(settings, ["small", "large", "extra"], CountedMetrics())
     assert one.loaded.strongest == "large"
     assert one.loaded.expected_share("lambda", 1.0) is None  # of a pool that is not this one
     none = PipelineSettings(path=folder, ignored_models=frozenset(MODELS))
     with pytest.raises(PipelineError, match="all are ignored"):
-        Decider(none, ["extra"], CountedMetrics())
+        DecisionThread(none, ["extra"], CountedMetrics())
 
 
 def test_the_strongest_of_those_served_is_found_and_said(
@@ -272,7 +274,7 @@ def test_the_strongest_of_those_served_is_found_and_said(
     assert decider(folder).loaded.strongest == "large"
     assert not caplog.records
     settings = PipelineSettings(path=folder, ignored_models=frozenset({"large"}))
-    one = Decider(settings, ["small", "middle"], CountedMetrics())
+    one = DecisionThread(settings, ["small", "middle"], CountedMetrics())
     assert one.loaded.strongest == "middle"
     assert "strongest model, large, is not served" in caplog.text
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from equirouter.serve.records import Attempt, RequestRecord
-from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.prometheus import Metrics
 from tests.serve.records_made import MODELS, made_record
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -154,7 +154,7 @@ WORKER = """
 import os, sys
 from equirouter.serve.watch.sharing import share_metrics
 share_metrics(sys.argv[1])
-from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.prometheus import Metrics
 from tests.serve.records_made import MODELS, made_record
 metrics = Metrics(models=MODELS, upstreams=("east", "west"))
 metrics.observe(made_record())
@@ -170,7 +170,7 @@ from equirouter.serve.watch.sharing import share_metrics, worker_is_gone
 share_metrics(sys.argv[1])
 for pid in sys.argv[2:]:
     worker_is_gone(int(pid))
-from equirouter.serve.watch.metrics import Metrics
+from equirouter.serve.watch.prometheus import Metrics
 sys.stdout.buffer.write(Metrics(models=(), upstreams=()).render()[0])
 """
 

@@ -22,13 +22,13 @@ from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
 from equirouter.serve.scope import decoded_image
 from equirouter.serve.settings import PipelineSettings
 
-__all__ = ["Decided", "Decider", "DecisionMetrics"]
+__all__ = ["Decided", "DecisionMetrics", "DecisionThread"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
 
 class DecisionMetrics(Protocol):
-    """What is counted of decisions; serve/watch/metrics.py has it."""
+    """What is counted of decisions; serve/watch/prometheus.py has it."""
 
     def queued(self, depth: int) -> None:
         """So many queries wait."""
@@ -57,7 +57,7 @@ class _Job:
     future: "asyncio.Future[Decided]"
 
 
-class Decider:
+class DecisionThread:
     """Answers asks with decisions of the pipeline that is loaded now.
 
     served: the models of the pool. It belongs to the event loop of its first decision. Raises

@@ -9,10 +9,10 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy.pacer import Paced, Pacer
 from equirouter.serve.records import usd
 
-__all__ = ["Pace"]
+__all__ = ["SpendTarget"]
 
 
-class Pace:
+class SpendTarget:
     """Decides requests by a Pacer, whose calls end in any order and later than others begin.
 
     It belongs to one event loop. spend_usd: USD per request, on average. pipeline: says at which

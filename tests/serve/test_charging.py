@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from equirouter.cost.prices import Price, Tier
 from equirouter.errors import ConfigError
+from equirouter.serve.charging import cost_nusd, model_price, reported, upper_nusd
 from equirouter.serve.records import Tokens
 from equirouter.serve.settings import ModelSettings
-from equirouter.serve.usage import cost_nusd, model_price, reported, upper_nusd
 
 PRICE = Price(1.0, 2.0, cached_input_usd_per_mtok=0.1, cache_write_usd_per_mtok=1.25)
 

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from equirouter.serve.dashboard.why import why
-from equirouter.serve.records import Control, Plan, RequestRecord, nusd
+from equirouter.serve.records import Plan, RequestControl, RequestRecord, nusd
 from tests.serve.pipelines import registered, save_pipeline
 from tests.serve.planners import AUTO, Planned, order, settings_of
 
@@ -115,17 +115,21 @@ def test_a_plan_says_the_price_and_the_spend(folder: Path) -> None:
 
 def test_only_calls_that_leave_the_choice_to_it_are_counted(folder: Path) -> None:
     planned = paced(folder)
-    for control in (Control(budget_usd=0.01), Control(quality=0.5), Control(lambda_=50.0)):
+    for control in (
+        RequestControl(budget_usd=0.01),
+        RequestControl(quality=0.5),
+        RequestControl(lambda_=50.0),
+    ):
         plan = planned.plan("hard task2 query", control)
         assert (plan.spend_usd, plan.paced) == (None, None)
         finish(planned, plan, 1.0)
-    assert planned.plan("hard task2 query", Control(lambda_=50.0)).value == 50.0
+    assert planned.plan("hard task2 query", RequestControl(lambda_=50.0)).value == 50.0
     finish(planned, planned.plan(model="large"), 1.0)
     assert document(planned)["requests"] == 0
 
     looked = planned.plan("hard task2 query", endpoint="route")
     assert (looked.spend_usd, document(planned)["requests"]) == (SPEND_USD, 0)
-    plan = planned.plan("hard task2 query", Control(exclude=frozenset({"large"})))
+    plan = planned.plan("hard task2 query", RequestControl(exclude=frozenset({"large"})))
     assert "large" not in order(plan)
     finish(planned, plan, 0.005)
     assert document(planned) | {"lambda": 0} == {

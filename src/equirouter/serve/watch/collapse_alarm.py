@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from equirouter.serve.records import Control
+from equirouter.serve.records import RequestControl
 from equirouter.serve.settings import CollapseSettings
 
 __all__ = ["CollapseState", "CollapseWatch", "collapse_class"]
@@ -41,8 +41,8 @@ class CollapseState:
     decisions: int
     share: float
     expected: float | None
-    is_alarm: bool
-    evidence: float
+    is_alarm: bool = False
+    evidence: float = 0.0
 
 
 class CollapseWatch:
@@ -153,7 +153,7 @@ class _Class:
         return excess <= self._settings.tolerance
 
 
-def collapse_class(control: Control) -> str:
+def collapse_class(control: RequestControl) -> str:
     """The class of what a request asks for: its kind, and about how much.
 
     Budgets and lambdas are classed by the next of 1, 2, 5, 10, ... above; qualities by hundredths.
