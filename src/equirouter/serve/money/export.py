@@ -38,9 +38,8 @@ class Exported:
 
 @dataclass(slots=True)
 class _Mean:
-    """Sums of what is known of a query and a model."""
+    """What is known of a query and a model, by request."""
 
-    n: int = 0
     scores: list[float] = field(default_factory=list)
     costs_nusd: list[int] = field(default_factory=list)
     tokens: list[tuple[int, int]] = field(default_factory=list)
@@ -126,7 +125,6 @@ def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
 
 
 def _add(cell: _Mean, row: Mapping[str, Any]) -> None:
-    cell.n += 1
     if row["score"] is not None:
         cell.scores.append(row["score"])
     if row["cost_nusd"] is not None:

@@ -1,6 +1,7 @@
 """The store's reports are those of the same requests in memory."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from equirouter.serve.money.store.reports import Spending, StoreReports
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import feedback
 from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
-from equirouter.serve.reporting import Logged
+from equirouter.serve.reporting import Logged, ModelFeedback, Percentiles
 from tests.serve.reports_made import MadeReports
 from tests.serve.stores import record, with_store
 
@@ -160,3 +161,54 @@ def test_spending_per_key_model_and_day(store_url: str) -> None:
         assert await found.spending(since, until, []) == [Spending(4, 4321, 4321, 16_000)]
 
     with_store(store_url, work)
+
+
+def test_a_period_holds_its_first_instant_and_not_its_last(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for i in range(4):
+            store.log(record(f"{i}", started_at=NOW + i, total_ms=i + 1.0, plan=None))
+        await store.flush()
+        given = [
+            {"request_id": f"{i}", "at_us": (NOW + i) * 10**6, "given_at_us": 0, "score": i / 4}
+            | {"model": None if i == 2 else "small"}
+            for i in range(4)
+        ]
+        await store.database.write(lambda c: c.execute(sa.insert(feedback), given))
+        reports = StoreReports(store.database)
+        upstream = (await reports.latencies(NOW + 1, NOW + 3))["upstream"]
+        assert upstream == Percentiles(2, 3.0, 3.0, 3.0)  # of 2 and 3 ms
+        assert await reports.feedback(NOW + 1, NOW + 3) == [
+            ModelFeedback("", 1, 0.5),
+            ModelFeedback("small", 1, 0.25),
+        ]
+        (newest,) = await reports.recent(1)
+        page = await reports.recent(9, before=newest.number, after=newest.number - 3)
+        assert [logged.record.request_id for logged in page] == ["2", "1"]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+def test_percentiles_by_hand() -> None:
+    assert module._percentiles([]) == Percentiles(0)
+    assert module._percentiles([5.0]) == Percentiles(1, 5.0, 5.0, 5.0)
+    hundred = [float(n) for n in range(100, 0, -1)]
+    assert module._percentiles(hundred) == Percentiles(100, 51.0, 96.0, 100.0)
+
+
+def test_sums_begin_with_the_step_that_the_period_begins_in(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for back in (90, 61, 60, 30, 0):
+            store.log(record(started_at=float(NOW - back)))
+        await store.flush()
+        reports = StoreReports(store.database)
+        for since, until, requests in (
+            (NOW - 60, NOW, 2),
+            (NOW - 61, NOW, 4),
+            (NOW - 60, NOW + 1, 3),
+            (NOW - 60, NOW - 60 + 3 * 3600, 3),  # three hours, by minutes
+            (NOW - 60, NOW - 59 + 3 * 3600, 5),  # more, by half hours
+        ):
+            assert (await reports.totals(since, until)).requests == requests
+            assert sum((await reports.statuses(since, until)).values()) == requests
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
