@@ -1,4 +1,4 @@
-"""Who may call: keys, rates and budgets, as answers of the gateway.
+"""Admission of requests: keys, rates and budgets, as answers of the gateway.
 
 A key is looked up in the store at most every few seconds, and its limits are read again, with the
 money, when a call is admitted. So a revoked key is refused at once where calls are admitted, and
@@ -29,9 +29,9 @@ __all__ = ["KEY_SECONDS", "Admission", "admin_only"]
 T = TypeVar("T")
 
 KEY_SECONDS = 3.0
-"""How long a key that was looked up is believed."""
+"""How long a looked-up key stays valid."""
 
-_MOST_KEYS = 10_000  # looked up and remembered, those that nobody has included
+_MOST_KEYS = 10_000  # remembered, unknown ones included
 
 
 class Admission:
@@ -54,7 +54,7 @@ class Admission:
         self.unreserved = 0
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
-        """Who asks, by `Authorization: Bearer`, `x-api-key` or `api-key`; None: no keys are needed.
+        """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; None: no keys are needed.
 
         Raises GatewayError: 401 for a key that is missing, wrong or revoked, 503 when the store
         cannot be asked about one that this worker does not know.
@@ -90,12 +90,12 @@ class Admission:
     def check_rate(self, key: Key | None) -> None:
         """Refuse a key that `admit` refused for its requests, until there is room for one again.
 
-        Raises GatewayError 429. It costs next to nothing: whoever goes on asking gets no decision.
+        Raises GatewayError 429. It costs next to nothing: such a key gets no decision.
         """
-        found = None if key is None else self._full.get(key.id)
-        if key is None or found is None:
+        refused = None if key is None else self._full.get(key.id)
+        if key is None or refused is None:
             return
-        refusal, until = found
+        refusal, until = refused
         left = until - self._clock()
         if left > 0:
             raise _refused(replace(refusal, retry_after=left), 0, 0)
@@ -141,7 +141,7 @@ def admin_only(key: Key | None) -> None:
 
 
 class _KnownKeys:
-    """What was asked about keys, believed for KEY_SECONDS."""
+    """A cache of looked-up keys, valid for KEY_SECONDS."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
@@ -164,41 +164,41 @@ class _KnownKeys:
 
     async def any(self) -> bool:
         """Whether the store has a key that is not revoked."""
-        found, until = self._any
-        return found if until > self._clock() else await self._once("", self._find_any)
+        has_any, until = self._any
+        return has_any if until > self._clock() else await self._once("", self._find_any)
 
     async def _once(self, name: str, ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
-        """Claim; whoever asks the same meanwhile waits for the same answer."""
+        """Ask; other callers with the same question wait for the same answer."""
         asked = self._asked.get(name)
         if asked is None:
             asked = self._asked[name] = asyncio.ensure_future(ask(name))
             asked.add_done_callback(lambda _: self._asked.pop(name, None))
-        found: T = await asyncio.shield(asked)
-        return found
+        answer: T = await asyncio.shield(asked)
+        return answer
 
     def forget(self) -> None:
-        """Believe nothing that was looked up."""
+        """Drop all that was looked up."""
         self._keys.clear()
         self._any = (self._any[0], -math.inf)
 
     async def _find(self, hash_: str) -> Key | None:
-        found = await self._database.read(find_key, hash_)
+        stored = await self._database.read(find_key, hash_)
         key = None
-        if found is not None and hmac.compare_digest(found[0], hash_):
-            key = found[1]
+        if stored is not None and hmac.compare_digest(stored[0], hash_):
+            key = stored[1]
         if len(self._keys) >= _MOST_KEYS:
             self._keys.clear()
         self._keys[hash_] = (key, self._clock() + KEY_SECONDS)
         return key
 
     async def _find_any(self, _: str) -> bool:
-        found = await self._database.read(any_keys)
-        self._any = (found, self._clock() + KEY_SECONDS)
-        return found
+        has_any = await self._database.read(any_keys)
+        self._any = (has_any, self._clock() + KEY_SECONDS)
+        return has_any
 
 
 class _Free:
-    """A call that nobody pays for: no keys are configured."""
+    """A call without a budget: no keys are configured."""
 
     async def extend(self, nusd: int) -> bool:  # noqa: ARG002
         return True

@@ -38,7 +38,7 @@ class Exported:
 
 @dataclass(slots=True)
 class _Mean:
-    """What is known of a query and a model, by request."""
+    """The known values of a query and a model, a value per request."""
 
     scores: list[float] = field(default_factory=list)
     costs_nusd: list[int] = field(default_factory=list)
@@ -56,7 +56,7 @@ def export_log(
 ) -> Exported:
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
-    What several requests say of one text and one model is averaged. performance: the feedback, NaN
+    Several requests of one text and one model are averaged. performance: the feedback, NaN
     where there is none; cost_usd: what the calls cost. unrated: also texts without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.

@@ -1,4 +1,4 @@
-"""What users say of answers: a score or a thumb, by the id of the request."""
+"""Users' feedback on answers: a score or a thumb, by the id of the request."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ _WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not y
 
 
 def read_feedback(document: object) -> UserFeedback:
-    """What a client sent: {"request_id", "score" or "thumbs", "comment"}.
+    """Read a client's JSON: {"request_id", "score" or "thumbs", "comment"}.
 
     Raises GatewayError 400 that names the field.
     """
@@ -35,7 +35,7 @@ def read_feedback(document: object) -> UserFeedback:
         raise _wrong(str(unknown[0]), f"nothing but {', '.join(_FIELDS)}")
     request_id = document.get("request_id")
     if not isinstance(request_id, str) or not request_id:
-        raise _wrong("request_id", "what x-equirouter-request-id said")
+        raise _wrong("request_id", "the value of the header x-equirouter-request-id")
     comment = document.get("comment")
     if comment is not None and not (isinstance(comment, str) and len(comment) <= _LONGEST_COMMENT):
         raise _wrong("comment", f"a text of at most {_LONGEST_COMMENT} characters")
@@ -47,10 +47,10 @@ def _score(document: Mapping[str, Any]) -> float:
     if (score is None) == (thumbs is None):
         raise _wrong("score", "either score, a number from 0 to 1, or thumbs")
     if thumbs is not None:
-        found = _THUMBS.get(thumbs) if isinstance(thumbs, str) else None
-        if found is None:
+        value = _THUMBS.get(thumbs) if isinstance(thumbs, str) else None
+        if value is None:
             raise _wrong("thumbs", '"up" or "down"')
-        return found
+        return value
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise _wrong("score", "a number from 0 to 1")
     return float(score)
@@ -66,17 +66,17 @@ class Feedback:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def give(self, key: Key | None, said: UserFeedback) -> str:
-        """Keep what was said, in place of what was said before; the model that had answered.
+    async def give(self, key: Key | None, feedback: UserFeedback) -> str:
+        """Keep feedback, in place of earlier feedback; returns the model that had answered.
 
         Raises GatewayError: 404 for a request that is not in the log, or of another key, unless an
-        administrator asks; 409 for one that nobody answered; 503 when the store cannot be asked.
+        administrator asks; 409 for one that no model answered; 503 when the store cannot be asked.
         """
         try:
             for wait in _WAITS:
                 await asyncio.sleep(wait)
                 await self._store.flush()
-                model = await self._store.database.write(_keep, key, said)
+                model = await self._store.database.write(_keep, key, feedback)
                 if model is not None:
                     break
         except StoreGoneError as error:
@@ -84,7 +84,7 @@ class Feedback:
         if model is None:
             raise GatewayError(
                 404,
-                f"no request {said.request_id!r} of this key is in the log",
+                f"no request {feedback.request_id!r} of this key is in the log",
                 code="request_not_found",
                 param="request_id",
             )
@@ -95,11 +95,11 @@ class Feedback:
         return model
 
 
-def _keep(connection: sa.Connection, key: Key | None, said: UserFeedback) -> str | None:
-    """The model that answered, "" if none did; None for no such request."""
+def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> str | None:
+    """Returns the model that answered, "" if none did; None for no such request."""
     row = connection.execute(
         sa.select(log.c.at_us, log.c.key_id, log.c.served_model).where(
-            log.c.request_id == clean(said.request_id)
+            log.c.request_id == clean(given.request_id)
         )
     ).first()
     if row is None or not (key is None or key.is_admin or row.key_id == key.id):
@@ -108,13 +108,13 @@ def _keep(connection: sa.Connection, key: Key | None, said: UserFeedback) -> str
         return ""
     insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     written = insert(feedback).values(
-        request_id=said.request_id,
+        request_id=given.request_id,
         at_us=row.at_us,
         given_at_us=round(time.time() * 1e6),
         key_id=row.key_id,
         model=row.served_model,
-        score=said.score,
-        comment=clean(said.comment),
+        score=given.score,
+        comment=clean(given.comment),
     )
     names = ("given_at_us", "score", "comment")
     connection.execute(

@@ -1,6 +1,6 @@
-"""Keys of the gateway: made, listed, changed and revoked; what each spent.
+"""Keys of the gateway: made, listed, revoked, and their spending.
 
-A key is 256 random bits, so its SHA-256 is all that must be kept: nobody can try so many, and the
+A key is 256 random bits, so its SHA-256 is all that must be kept: nobody can try that many, and the
 slow hashes that passwords need would cost every request. It is shown once, when it is made.
 """
 
@@ -39,7 +39,7 @@ PREFIX = "eq-"
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What a key spent in a period. day: its first, in days since 1970-01-01 UTC."""
+    """Spending of a key in a period. day: its first, in days since 1970-01-01 UTC."""
 
     period: Literal["day", "month"]
     day: int
@@ -59,7 +59,7 @@ class StoredKey:
 
 
 def hash_of(secret: str) -> str:
-    """What is kept of a key: its SHA-256 in hex."""
+    """The SHA-256 of a key in hex: the key itself is not kept."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -74,7 +74,7 @@ def create_key(
     budget_nusd: int | None = None,
     period: Literal["day", "month"] = "month",
 ) -> tuple[str, Key]:
-    """Make a key; the secret, which is not kept, and what it may.
+    """Make a key. Returns the secret, which is not kept, and the key with its limits.
 
     Raises ConfigError for a limit that is not above 0, or a period that is neither day nor month.
     """
@@ -128,8 +128,8 @@ def find_key(connection: sa.Connection, hash_: str) -> tuple[str, Key] | None:
     row = connection.execute(
         sa.select(keys).where(keys.c.hash == hash_, keys.c.revoked_at.is_(None))
     ).mappings()
-    found = row.first()
-    return None if found is None else (found["hash"], _key(found))
+    stored = row.first()
+    return None if stored is None else (stored["hash"], _key(stored))
 
 
 def any_keys(connection: sa.Connection) -> bool:
@@ -145,20 +145,20 @@ def find_named(connection: sa.Connection, id_: str, *, revoked: bool = True) -> 
 
     revoked: whether it may be one that was revoked.
     """
-    found = [
-        one
-        for one in list_keys(connection)
-        if id_ in (one.key.id, one.key.name) and (revoked or one.revoked_at is None)
+    named = [
+        stored
+        for stored in list_keys(connection)
+        if id_ in (stored.key.id, stored.key.name) and (revoked or stored.revoked_at is None)
     ]
-    if not found:
+    if not named:
         also = "" if revoked else ", or it is revoked"
         raise UnknownNameError(
             f"no key has the id or the name {id_!r}{also}: see equirouter keys list"
         )
-    if len(found) > 1:
-        ids = ", ".join(one.key.id for one in found)
-        raise UnknownNameError(f"{len(found)} keys have the name {id_!r}: name one of {ids}")
-    return found[0]
+    if len(named) > 1:
+        ids = ", ".join(stored.key.id for stored in named)
+        raise UnknownNameError(f"{len(named)} keys have the name {id_!r}: name one of {ids}")
+    return named[0]
 
 
 def revoke_key(connection: sa.Connection, id_: str) -> StoredKey:
@@ -171,7 +171,7 @@ def revoke_key(connection: sa.Connection, id_: str) -> StoredKey:
 
 
 def spend_of(connection: sa.Connection, key_id: str) -> list[Spend]:
-    """What a key spent in each of its periods, the latest first."""
+    """Spending of a key in each of its periods, the latest first."""
     c = accounts.c
     rows = connection.execute(
         sa.select(c.period, c.day, c.spent_nusd, c.reserved_nusd)
@@ -186,9 +186,11 @@ def _stored(connection: sa.Connection, row: Any, now: float) -> StoredKey:  # no
     running = first_day(key.period, now)
     last = last_day(now)
     spends = [
-        one for one in spend_of(connection, key.id) if one.period == key.period and one.day <= last
+        spend
+        for spend in spend_of(connection, key.id)
+        if spend.period == key.period and running <= spend.day <= last
     ]
-    spend = spends[0] if spends and spends[0].day >= running else None
+    spend = spends[0] if spends else None
     return StoredKey(key, row["shown"], row["created_at"], row["revoked_at"], spend)
 
 

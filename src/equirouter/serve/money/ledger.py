@@ -1,7 +1,7 @@
 """Money of running requests: reserved before the call, settled after it.
 
-All that wait for a reservation when the gateway comes to it go into one transaction; a lone one
-goes at once. Where transactions run on the event loop (books.py) a group is what came in during one
+All requests that wait for a reservation go into one transaction; a lone one goes at once. Where
+transactions run on the event loop (books.py) a group is what came in during one
 turn of the loop, else what came in during the transaction before.
 """
 
@@ -28,10 +28,10 @@ _LARGEST_GROUP = 256
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of a request that cost so much; what was reserved for it, the store knows.
+    """The end of a request: its cost. The store knows how much was reserved for it.
 
     n: number of the reservation; None where none was made, as the store could not be asked.
-    unused: tokens of the key's rate that it turned out not to need, granted in that minute.
+    unused: tokens of the key's rate, granted in that minute, that it did not need.
     """
 
     n: int | None
@@ -69,7 +69,7 @@ class Ticket:
         return await self._ledger.extend(self, nusd - self.amount_nusd)
 
     def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
-        """The request cost so much, and came to so many tokens. Never blocks."""
+        """End it with its cost, and the tokens it came to. Never blocks."""
         if self._end is None:
             self._end = (cost_nusd, tokens)
             if not self._busy:
@@ -80,7 +80,7 @@ class Ticket:
         self.settle(0, tokens=0)
 
     def extended(self, added_nusd: int) -> None:
-        """The ledger is done with reserving more: so much was added."""
+        """Called by the ledger when an extension is done: added_nusd may be 0."""
         self._busy = False
         self.amount_nusd += added_nusd
         if self._end is not None:
@@ -94,7 +94,7 @@ class Ticket:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Somebody who waits for money, until the loop's time says it is too late."""
+    """A request that waits for money, until the deadline in the loop's time."""
 
     grant: Grant
     future: "asyncio.Future[Ticket | Refusal]"
@@ -160,9 +160,9 @@ class Ledger:
 
     async def close(self) -> None:
         """Refuse those that still wait, and finish the group that runs."""
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            self._answer(one, StoreGoneError("the gateway is stopping"))
+        waiters, self._waiting = self._waiting, []
+        for waiter in waiters:
+            self._answer(waiter, StoreGoneError("the gateway is stopping"))
         if self._task is not None:
             await self._task
 
@@ -177,24 +177,24 @@ class Ledger:
         if not self._scheduled:
             self._scheduled = True
             if self._open == 0 and self._books.is_here:
-                self._here()  # a lone request: there is nobody to go with
+                self._here()  # a lone request need not wait for a group
             else:
-                # Whoever else is ready in this turn of the loop comes first, into the same group.
+                # Others that are ready in this turn of the loop join the same group.
                 self._loop.call_soon(self._begin)
         try:
             return await future
         except asyncio.CancelledError:
-            # Whoever hung up just when the answer was there never hears of it.
+            # A client that hung up just when the answer came never hears of it.
             if ticket is None and future.done() and not future.cancelled():
                 self._take_back(future)
             raise
 
     def _take_back(self, answered: "asyncio.Future[Ticket | Refusal]") -> None:
-        """End a ticket that nobody took."""
+        """End a ticket that was not taken."""
         if answered.exception() is None:
-            found = answered.result()
-            if isinstance(found, Ticket):
-                found.release()
+            ticket = answered.result()
+            if isinstance(ticket, Ticket):
+                ticket.release()
 
     def _begin(self) -> None:
         if self._books.is_here:
@@ -227,7 +227,7 @@ class Ledger:
             self._loop.call_soon(self._here)
 
     async def _beside(self) -> None:
-        """Run groups one after the other until nobody waits."""
+        """Run groups one after the other until no request waits."""
         while group := self._group():
             try:
                 verdicts = await self._books.transact(self._work(group))
@@ -235,9 +235,9 @@ class Ledger:
                 self._waiting = group + self._waiting
                 await asyncio.sleep(_RETRY_SECONDS)
             except Exception as error:
-                for one in group:
-                    if one.ticket is None:  # the answer may be lost, and not the money
-                        self._give_back(one.grant, 0, 0)
+                for waiter in group:
+                    if waiter.ticket is None:  # the answer may be lost, and not the money
+                        self._give_back(waiter.grant, 0, 0)
                 gone = error if isinstance(error, StoreGoneError) else _broken(error)
                 self._answer_all(group, [gone] * len(group))
             else:
@@ -245,11 +245,11 @@ class Ledger:
         self._task, self._scheduled = None, False
 
     def _work(self, group: Sequence[_Waiting]) -> Callable[[Runner], list[Refusal | None]]:
-        grants = [one.grant for one in group]
+        grants = [waiter.grant for waiter in group]
         return lambda run: reserve(run, self._worker, grants, self._clock())
 
     def _group(self) -> list[_Waiting]:
-        """Those that go next, without who hung up or waited too long."""
+        """The next group, without those that hung up or waited too long."""
         group: list[_Waiting] = []
         now = self._loop.time()
         while self._waiting and not group:
@@ -257,41 +257,41 @@ class Ledger:
                 self._waiting[:_LARGEST_GROUP],
                 self._waiting[_LARGEST_GROUP:],
             )
-            for one in taken:
-                over = one.ticket.is_over if one.ticket else one.future.cancelled()
+            for waiter in taken:
+                over = waiter.ticket.is_over if waiter.ticket else waiter.future.cancelled()
                 if over:
-                    self._answer(one, Refusal("budget"))
-                elif now > one.deadline:
-                    self._answer(one, StoreGoneError("the database is locked"))
+                    self._answer(waiter, Refusal("budget"))
+                elif now > waiter.deadline:
+                    self._answer(waiter, StoreGoneError("the database is locked"))
                 else:
-                    group.append(one)
+                    group.append(waiter)
         return group
 
     def _answer_all(self, group: Sequence[_Waiting], answers: Sequence[Answer]) -> None:
-        for one, answer in zip(group, answers, strict=True):
-            self._answer(one, answer)
+        for waiter, answer in zip(group, answers, strict=True):
+            self._answer(waiter, answer)
 
-    def _answer(self, one: _Waiting, answer: Answer) -> None:
+    def _answer(self, waiter: _Waiting, answer: Answer) -> None:
         granted = answer is None
-        ticket = one.ticket
+        ticket = waiter.ticket
         if ticket is not None:
-            ticket.extended(one.grant.amount_nusd if granted else 0)
+            ticket.extended(waiter.grant.amount_nusd if granted else 0)
         elif granted:
             self._open += 1
-            ticket = Ticket(self, one.grant)
-            if one.future.cancelled():
+            ticket = Ticket(self, waiter.grant)
+            if waiter.future.cancelled():
                 ticket.release()
-        if one.future.done():
+        if waiter.future.done():
             return
         if isinstance(answer, StoreGoneError):
-            one.future.set_exception(StoreGoneError(*answer.args))  # each has its own traceback
+            waiter.future.set_exception(StoreGoneError(*answer.args))  # each has its own traceback
         elif answer is not None:
-            one.future.set_result(answer)
+            waiter.future.set_result(answer)
         elif ticket is not None:
-            one.future.set_result(ticket)
+            waiter.future.set_result(ticket)
 
 
 def _broken(error: Exception) -> StoreGoneError:
-    """An error that is no database's: those that wait must not wait for ever."""
+    """A bug in the transaction: those that wait get an error, not silence."""
     _log.error("a group of reservations failed", exc_info=error)
     return StoreGoneError(f"{type(error).__name__}: {error}")

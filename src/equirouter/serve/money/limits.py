@@ -1,4 +1,4 @@
-"""Who of those that wait may go: budgets and rates of keys, decided on what the store knows.
+"""Budgets and rates of keys: which requests are granted, decided on what the store knows.
 
 Pure functions: the state goes in, is changed, and is written back by whoever holds its lock. So
 limits are exact over all workers.
@@ -61,10 +61,10 @@ class Account:
 
 @dataclass(slots=True)
 class Claim:
-    """Somebody who wants amount_nusd, for a request of at most so many tokens.
+    """A request for amount_nusd and at most so many tokens.
 
     of: None for a new request; for more money for a running one, the period and day of the account
-    that it was granted from. It is refused more once that period is over.
+    that it was granted from; it gets no more once that period is over.
     """
 
     key_id: str
@@ -75,7 +75,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why not. retry_after: seconds until it may work, None where waiting is no help."""
+    """A reason. retry_after: seconds until it may work, None where waiting does not help."""
 
     reason: Literal["unknown", "revoked", "requests", "tokens", "budget"]
     limit: int | None = None
@@ -84,7 +84,7 @@ class Refusal:
 
 
 def decide(
-    accounts: Mapping[str, Account], asks: Sequence[Claim], now: float
+    accounts: Mapping[str, Account], claims: Sequence[Claim], now: float
 ) -> list[Refusal | None]:
     """Grant what fits, in the order of asking; None is granted. Changes the accounts.
 
@@ -94,7 +94,7 @@ def decide(
         _open_period(account, now)
         if account.is_limited:
             account.window = roll(account.window or RateWindow(), now)
-    return [_one(accounts.get(ask.key_id), ask, now) for ask in asks]
+    return [_refusal(accounts.get(claim.key_id), claim, now) for claim in claims]
 
 
 def first_day(period: Literal["day", "month"], now: float) -> int:
@@ -136,37 +136,37 @@ def _open_period(account: Account, now: float) -> None:
         account.day, account.spent_nusd, account.reserved_nusd = day, 0, 0
 
 
-def _one(account: Account | None, ask: Claim, now: float) -> Refusal | None:
+def _refusal(account: Account | None, claim: Claim, now: float) -> Refusal | None:
     if account is None:
         return Refusal("unknown")
     if account.revoked:
         return Refusal("revoked")
-    if ask.of is not None and ask.of != (account.period, account.day):
+    if claim.of is not None and claim.of != (account.period, account.day):
         return Refusal("budget")
-    refusal = _rate(account, ask, now) if ask.of is None else None
+    refusal = _rate(account, claim, now) if claim.of is None else None
     if refusal is None:
-        refusal = _budget(account, ask, now)
+        refusal = _budget(account, claim, now)
     if refusal is not None:
         return refusal
-    account.reserved_nusd += ask.amount_nusd
-    account.added_nusd += ask.amount_nusd
+    account.reserved_nusd += claim.amount_nusd
+    account.added_nusd += claim.amount_nusd
     account.granted += 1
-    if account.window is not None and ask.of is None:
+    if account.window is not None and claim.of is None:
         account.window.requests += 1
-        account.window.tokens += ask.tokens
+        account.window.tokens += claim.tokens
     return None
 
 
-def _budget(account: Account, ask: Claim, now: float) -> Refusal | None:
+def _budget(account: Account, claim: Claim, now: float) -> Refusal | None:
     budget = account.budget_nusd
     if budget is None:
         return None
     left = budget - account.spent_nusd - account.reserved_nusd
-    if ask.amount_nusd <= left:
+    if claim.amount_nusd <= left:
         return None
-    if ask.amount_nusd <= budget - account.spent_nusd and ask.amount_nusd > 0:
+    if claim.amount_nusd <= budget - account.spent_nusd and claim.amount_nusd > 0:
         wait = 1.0  # what is reserved now may be given back when its request is over
-    elif ask.amount_nusd <= budget:
+    elif claim.amount_nusd <= budget:
         wait = max(1.0, _next_day(account) * _DAY - now)
     else:
         wait = None
@@ -181,13 +181,13 @@ def _next_day(account: Account) -> int:
     return first_day("month", (day + 32) * _DAY)
 
 
-def _rate(account: Account, ask: Claim, now: float) -> Refusal | None:
+def _rate(account: Account, claim: Claim, now: float) -> Refusal | None:
     window = account.window
     if window is None:
         return None
     for reason, limit, need, used, last in (
         ("requests", account.requests_per_minute, 1, window.requests, window.last_requests),
-        ("tokens", account.tokens_per_minute, ask.tokens, window.tokens, window.last_tokens),
+        ("tokens", account.tokens_per_minute, claim.tokens, window.tokens, window.last_tokens),
     ):
         if limit is None:
             continue

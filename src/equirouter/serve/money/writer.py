@@ -1,6 +1,6 @@
 """Writes settlements and the log behind the requests, in batches.
 
-What a request leaves waits at most flush_ms; a batch is one transaction, and where these run on the
+A finished request waits at most flush_ms; a batch is one transaction, and where these run on the
 event loop (books.py) it is small, so that no request waits long for it. While the database is gone
 the batch is tried again, settlements wait without a limit, as they are money, and log entries in a
 queue that has one: what does not fit is dropped and counted.
@@ -124,7 +124,7 @@ class Writer:
             self._many.clear()
             try:
                 await self.flush()
-            except Exception as error:  # whatever it is: who does not go on writes nothing more
+            except Exception as error:  # whatever it is, the loop must go on
                 if self.failing is None:
                     is_gone = isinstance(error, StoreGoneError)
                     _log.warning(
@@ -189,17 +189,17 @@ class Writer:
                     _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
 
     async def _money(self, batch: Batch) -> None:
-        """The settlements of a batch: together, else those of them that can be written."""
+        """Write the settlements of a batch: together, or else one by one."""
         try:
             await self._once(Batch(batch.number, batch.settlements))
         except (StoreGoneError, asyncio.CancelledError):
             raise
         except Exception:  # one of them is at fault: the others must not suffer
             while batch.settlements:
-                one = batch.settlements[-1]
+                settlement = batch.settlements[-1]
                 batch.number = self._number = self._number + 1
                 try:
-                    await self._once(Batch(batch.number, [one]))
+                    await self._once(Batch(batch.number, [settlement]))
                 except (StoreGoneError, asyncio.CancelledError):
                     batch.number = self._number = self._number + 1  # the rest is not written yet
                     raise
@@ -207,7 +207,7 @@ class Writer:
                     _log.error(
                         "a call of key %s cannot be settled (%s): what was reserved for it stays "
                         "reserved until this worker ends",
-                        one.key_id,
+                        settlement.key_id,
                         type(error).__name__,
                     )
                 batch.settlements.pop()

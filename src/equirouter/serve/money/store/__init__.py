@@ -8,11 +8,11 @@ versions/       the steps of that, by Alembic
 books.py        short transactions on a connection of their own
 statements.py   their statements, made once
 reserving.py    reservations of money, a group per transaction
-batches.py      what is written behind the requests: settlements, log, sums per hour
+batches.py      settlements, log and sums, written behind the requests
 bulk.py         adding to counters in rows that may not be there
 rows.py         a finished request as rows of the tables beside the log
-workers.py      who is alive; what becomes of a dead worker's reservations
-reports.py      what the dashboard asks: sums, latencies, single decisions
+workers.py      which workers are alive; the reservations of dead ones
+reports.py      queries of the dashboard: sums, latencies, single decisions
 upkeep.py       SQLite's log emptied, what is too old deleted
 store.py        Store: all of it behind one object
 """

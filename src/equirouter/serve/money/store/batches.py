@@ -1,4 +1,4 @@
-"""What is written behind the requests: settlements and the log, a batch per transaction.
+"""Batches, written behind the requests: settlements and the log, one transaction each.
 
 A batch is written once even if the answer to its commit was lost: its number goes with it.
 """
@@ -84,20 +84,20 @@ def _settled(
     """End reservations; what that adds to accounts, and which tokens of which minute are free."""
     money: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])  # spent, reserved
     unused: dict[tuple[str, int], int] = defaultdict(int)
-    numbers = [one.n for one in settlements if one.n is not None]
-    there = _taken(run, worker, numbers) if numbers else {}
-    for one in settlements:
-        if one.unused and one.minute:
-            unused[one.key_id, one.minute] += one.unused
-        if one.n is None:
-            money[one.key_id, *one.account][0] += one.cost_nusd
+    numbers = [settlement.n for settlement in settlements if settlement.n is not None]
+    taken = _taken(run, worker, numbers) if numbers else {}
+    for settlement in settlements:
+        if settlement.unused and settlement.minute:
+            unused[settlement.key_id, settlement.minute] += settlement.unused
+        if settlement.n is None:
+            money[settlement.key_id, *settlement.account][0] += settlement.cost_nusd
             continue
-        found = there.pop(one.n, None)
-        if found is None:
+        reservation = taken.pop(settlement.n, None)
+        if reservation is None:
             continue  # it is settled, or was never made
-        key_id, period, day, amount, state = found
+        key_id, period, day, amount, state = reservation
         account = money[key_id, period, day]
-        account[0] += one.cost_nusd
+        account[0] += settlement.cost_nusd
         if state == OPEN:
             account[1] -= amount
         else:  # this worker was taken for dead: what was charged in full is put right

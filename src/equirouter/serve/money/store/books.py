@@ -92,7 +92,7 @@ class OnSQLite:
         return self._thread is None
 
     async def transact(self, work: Callable[[Runner], T]) -> T:
-        """See Books; after a StoreGoneError nothing was written."""
+        """Run work as Books says; after a StoreGoneError nothing was written."""
         if self._thread is None:
             return self.now(work)
         running = asyncio.get_running_loop().run_in_executor(self._thread, self.now, work)
@@ -157,7 +157,7 @@ class OnPostgreSQL:
         self._statements = statements("postgresql")
 
     async def transact(self, work: Callable[[Runner], T]) -> T:
-        """See Books."""
+        """Run work as Books says."""
         for _ in range(_TRIES):
             try:
                 with said_gone():

@@ -92,7 +92,7 @@ COLUMNS = (
     LogColumn("n_attempts", SmallInteger(), lambda record: len(record.attempts), required=True),
     LogColumn("status", SmallInteger(), "status", required=True),
     LogColumn("error", Text(), "error"),
-    # null, or "charged in full" for a request whose worker died, written by whoever found it
+    # null, or "charged in full" for a request whose worker died
     LogColumn("note", String(32), lambda _: None),
     LogColumn("input_tokens", BigInteger(), "tokens.input"),
     LogColumn("output_tokens", BigInteger(), "tokens.output"),

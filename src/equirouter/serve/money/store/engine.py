@@ -159,8 +159,8 @@ def said_gone() -> Iterator[None]:
         yield
     except (DBAPIError, OSError, TimeoutError, sa.exc.TimeoutError, sqlite3.Error) as error:
         if isinstance(error, sa.exc.TimeoutError) or is_gone(error):
-            said = str(getattr(error, "orig", None) or error)
-            raise StoreGoneError(said or "no answer in time") from error
+            message = str(getattr(error, "orig", None) or error)
+            raise StoreGoneError(message or "no answer in time") from error
         raise
 
 

@@ -85,17 +85,17 @@ def _script() -> Any:  # noqa: ANN401  # Alembic's
     return ScriptDirectory(str(Path(__file__).parent), version_locations=[str(_VERSIONS)])
 
 
-def _check_known(found: str | None) -> None:
+def _check_known(version: str | None) -> None:
     """Refuse the tables of a newer version."""
-    if found in (None, HEAD):
+    if version in (None, HEAD):
         return
     from alembic.util.exc import CommandError
 
     try:
-        _script().get_revision(found)
+        _script().get_revision(version)
     except CommandError as error:
         raise ConfigError(
-            f"the store's tables are of version {found}, which this equirouter does not know: it "
+            f"the store's tables are of version {version}, which this equirouter does not know: it "
             f"knows up to {HEAD}. Install the version that wrote them, or name another store.url"
         ) from error
 

@@ -1,4 +1,4 @@
-"""What the dashboard and reports ask of the store: see Reports in reporting.py.
+"""Reports over the store, for the dashboard: the protocol Reports of reporting.py.
 
 Sums come from tables that the writer keeps, so they cost the same for a thousand requests as for a
 billion; a period of up to three hours is read in whole minutes, a longer one in half hours. Only
@@ -41,7 +41,7 @@ By: TypeAlias = Literal["key", "model", "day"]
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What was spent; key_id, model: "" for none, None when not told apart. day: since 1970."""
+    """Sums of spending. key_id, model: "" for none, None when not told apart. day: since 1970."""
 
     requests: int
     cost_nusd: int
@@ -60,15 +60,15 @@ class StoreReports:
 
     async def totals(self, since: float, until: float) -> Totals:
         """Sums of a period."""
-        found = await self._database.read(_slices, since, until, until - since)
-        return _totals([row for rows in found.values() for row in rows])
+        slices = await self._database.read(_slices, since, until, until - since)
+        return _totals([row for rows in slices.values() for row in rows])
 
     async def slices(self, since: float, until: float, seconds: float) -> Sequence[Slice]:
         """The period in steps, oldest first, those without requests too."""
-        found = await self._database.read(_slices, since, until, seconds)
+        by_number = await self._database.read(_slices, since, until, seconds)
         made = []
         for i in range(math.ceil((until - since) / seconds)):
-            rows = found.get(i, [])
+            rows = by_number.get(i, [])
             calls: dict[str, int] = defaultdict(int)
             for row in rows:
                 if row["model"]:
@@ -82,24 +82,24 @@ class StoreReports:
 
     async def calls(self, since: float, until: float) -> Sequence[Calls]:
         """Calls of upstreams by how they ended."""
-        found = await self._database.read(_counts, "call", since, until)
+        counted = await self._database.read(_counts, "call", since, until)
         made = []
-        for name, n in found.items():
+        for name, n in counted.items():
             upstream, model, outcome = orjson.loads(name)
             made.append(Calls(upstream, model, outcome, n))
-        return sorted(made, key=lambda one: (one.upstream, one.model, one.outcome))
+        return sorted(made, key=lambda calls: (calls.upstream, calls.model, calls.outcome))
 
     async def statuses(self, since: float, until: float) -> Mapping[int, int]:
         """Requests per HTTP status."""
-        found = await self._database.read(_counts, "status", since, until)
-        return {int(name): n for name, n in found.items()}
+        counted = await self._database.read(_counts, "status", since, until)
+        return {int(name): n for name, n in counted.items()}
 
     async def feedback(self, since: float, until: float) -> Sequence[ModelFeedback]:
         """Of requests that started in the period."""
         return await self._database.read(_feedback, since, until)
 
     async def spending(self, since: float, until: float, by: Sequence[By]) -> Sequence[Spending]:
-        """What was spent in a period of half hours, per key, model and day, as far as asked."""
+        """Spending in a period of half hours, per key, model and day, as far as asked."""
         return await self._database.read(_spending, since, until, by)
 
     async def recent(
@@ -110,7 +110,7 @@ class StoreReports:
 
     async def one(self, request_id: str) -> Logged | None:
         """The request of that id."""
-        return await self._database.read(_one, clean(request_id))
+        return await self._database.read(_by_id, clean(request_id))
 
 
 def _period(table: sa.Table, since: float, until: float) -> sa.ColumnElement[bool]:
@@ -128,13 +128,13 @@ def _slices(
     whole = max(1, round(seconds))
     number = ((c.start - start) // whole).label("number")
     added = [sa.func.sum(c[name]).label(name) for name in _SUMMED]
-    found = connection.execute(
+    summed = connection.execute(
         sa.select(number, c.model, c.decided_by, *added)
         .where(_period(sums, since, until))
         .group_by("number", c.model, c.decided_by)
     ).mappings()
     rows: dict[int, list[sa.RowMapping]] = defaultdict(list)
-    for row in found:
+    for row in summed:
         rows[max(0, int(row["number"]))].append(row)
     return rows
 
@@ -169,12 +169,12 @@ def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
 
 
 def _counts(connection: sa.Connection, kind: str, since: float, until: float) -> dict[str, int]:
-    found = connection.execute(
+    summed = connection.execute(
         sa.select(counts.c.name, sa.func.sum(counts.c.n))
         .where(_period(counts, since, until), counts.c.kind == kind)
         .group_by(counts.c.name)
     )
-    return {name: int(n) for name, n in found}
+    return {name: int(n) for name, n in summed}
 
 
 def _latencies(
@@ -289,7 +289,7 @@ def _recent(
     return [logged_of(dict(row)) for row in connection.execute(wanted).mappings()]
 
 
-def _one(connection: sa.Connection, request_id: str | None) -> Logged | None:
+def _by_id(connection: sa.Connection, request_id: str | None) -> Logged | None:
     row = (
         connection.execute(_joined().where(log.c.request_id == request_id)).mappings().one_or_none()
     )

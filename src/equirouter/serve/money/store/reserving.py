@@ -34,17 +34,17 @@ def reserve(run: Runner, worker: int, grants: Sequence[Grant], now: float) -> li
     ids = sorted({grant.key_id for grant in grants})
     run.lock(ids)
     asked_of = {"ids": run.listed(ids), "last_day": last_day(now)}
-    found = {row[0]: _account(row) for row in run.rows("read", asked_of)}
-    before = {key_id: account.day for key_id, account in found.items()}
+    accounts = {row[0]: _account(row) for row in run.rows("read", asked_of)}
+    before = {key_id: account.day for key_id, account in accounts.items()}
     refused = {i for i, grant in enumerate(grants) if grant.of and not _is_open(run, worker, grant)}
     asked = [grant for i, grant in enumerate(grants) if i not in refused]
-    decided = iter(decide(found, asked, now))
+    decided = iter(decide(accounts, asked, now))
     verdicts = [Refusal("budget") if i in refused else next(decided) for i in range(len(grants))]
     for key_id in ids:
-        if key_id in found and found[key_id].granted:
-            _write_account(run, found[key_id], is_new=found[key_id].day != before[key_id])
+        if key_id in accounts and accounts[key_id].granted:
+            _write_account(run, accounts[key_id], is_new=accounts[key_id].day != before[key_id])
     granted = [grant for grant, no in zip(grants, verdicts, strict=True) if no is None]
-    _write_reservations(run, worker, granted, found, int(now))
+    _write_reservations(run, worker, granted, accounts, int(now))
     return verdicts
 
 
@@ -92,11 +92,11 @@ def _write_account(run: Runner, account: Account, *, is_new: bool) -> None:
 
 
 def _write_reservations(
-    run: Runner, worker: int, granted: Sequence[Grant], found: Mapping[str, Account], now: int
+    run: Runner, worker: int, granted: Sequence[Grant], accounts: Mapping[str, Account], now: int
 ) -> None:
     new = []
     for grant in granted:
-        account = found[grant.key_id]
+        account = accounts[grant.key_id]
         if grant.of is not None:
             run.change("extend", {"worker_": worker, "n_": grant.n, "added": grant.amount_nusd})
             continue

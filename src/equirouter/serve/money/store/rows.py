@@ -37,7 +37,7 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
 
 @dataclass(slots=True)
 class Added:
-    """What a batch adds to the tables sums and counts, by the keys of their rows."""
+    """Additions of a batch to the tables sums and counts, by the keys of their rows."""
 
     sums: dict[Place, list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0] * len(SUMS))
@@ -48,7 +48,7 @@ class Added:
 
 
 def added_by(records: Iterable[RequestRecord]) -> Added:
-    """What requests add."""
+    """The additions of some requests."""
     added = Added()
     for record in records:
         plan, at = record.plan, int(record.started_at)
@@ -60,8 +60,8 @@ def added_by(records: Iterable[RequestRecord]) -> Added:
         values = _counted(record)
         names = [("status", str(record.status))]
         names += [
-            ("call", orjson.dumps((one.upstream, one.model, one.outcome)).decode())
-            for one in record.attempts
+            ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
+            for attempt in record.attempts
         ]
         for step in STEPS:
             start = at - at % step
@@ -79,7 +79,7 @@ def _counted(record: RequestRecord) -> Sequence[int]:
     return (
         1,
         int(record.status >= 400),
-        int(len({one.model for one in record.attempts}) > 1),
+        int(len({attempt.model for attempt in record.attempts}) > 1),
         int(tokens is not None and tokens.estimated),
         cost or 0,
         int(compared),

@@ -30,12 +30,12 @@ def statements(dialect: str) -> dict[str, sa.Executable]:
 def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
     on_sqlite = dialect == "sqlite"
     insert: Any = sqlite.insert if on_sqlite else postgresql.insert
-    one = sa.and_(
+    running = sa.and_(
         reservations.c.worker == sa.bindparam("worker_"),
         reservations.c.n == sa.bindparam("n_"),
         reservations.c.state == sa.literal_column(str(OPEN)),
     )
-    is_open = sa.select(reservations.c.amount_nusd).where(one)
+    is_open = sa.select(reservations.c.amount_nusd).where(running)
     window = insert(windows)
     among = _among(keys.c.id, sa.bindparam("ids", type_=_list_of(sa.Text(), dialect)), dialect)
     return {
@@ -55,7 +55,7 @@ def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
             set_={c.name: window.excluded[c.name] for c in windows.c if c.name != "key_id"},
         ),
         "extend": sa.update(reservations)
-        .where(one)
+        .where(running)
         .values(amount_nusd=reservations.c.amount_nusd + sa.bindparam("added")),
         "reserve": insert(reservations),
     }

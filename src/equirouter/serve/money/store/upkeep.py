@@ -1,4 +1,4 @@
-"""What a store needs from time to time: SQLite's log emptied, what is too old deleted."""
+"""Upkeep of the store: SQLite's log is emptied, old entries are deleted."""
 
 import sqlite3
 import time
@@ -32,7 +32,7 @@ _MINUTES_KEPT_DAYS = 3
 async def checkpoint(database: Database) -> None:
     """Copy SQLite's write-ahead log into the database file, in a thread, when it has grown.
 
-    Reservations make no checkpoints (books.py), and one that somebody writes during cannot empty
+    Reservations make no checkpoints (books.py), and one during which others write cannot empty
     the log: beyond 64 MiB writers wait until it is done, some milliseconds. On PostgreSQL nothing.
     """
     path = database.path

@@ -1,4 +1,4 @@
-"""Who is alive; what becomes of the reservations of a worker that died.
+"""Which workers are alive, and the reservations of those that died.
 
 A worker counts up `beats` while it lives. It is dead when its process is gone, where that can be
 seen from here, and else when its beats stood still for DEAD_SECONDS of another worker's own clock,
@@ -59,7 +59,7 @@ def register(connection: sa.Connection) -> int:
 
 
 def entry() -> dict[str, object]:
-    """What is entered of this process."""
+    """The row of this process."""
     started = {"place": place(), "pid": os.getpid(), "started_at": int(time.time())}
     return started | {"beats": 0, "batch": 0, "gone_at": None}
 
@@ -75,8 +75,8 @@ def place() -> str:
     parts = [platform.node()]
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         try:
-            found = Path(path)
-            parts.append(str(found.readlink()) if found.is_symlink() else found.read_text().strip())
+            link = Path(path)
+            parts.append(str(link.readlink()) if link.is_symlink() else link.read_text().strip())
         except OSError:
             continue
     return " ".join(parts)
@@ -98,24 +98,24 @@ class Watch:
             sa.select(c.id, c.place, c.pid, c.beats).where(c.id != self._worker)
         ).fetchall()
         if now - self._looked > DEAD_SECONDS / 2:
-            self._seen = {}  # who could not look may not conclude that nothing moved
+            self._seen = {}  # a watch that could not look must not conclude that nothing moved
         self._looked = now
         dead = set()
-        seen = {}
+        beating = {}
         for number, where, pid, beats in others:
             before = self._seen.get(number)
-            seen[number] = since = before if before and before[0] == beats else (beats, now)
+            beating[number] = since = before if before and before[0] == beats else (beats, now)
             is_near = where == self._place
             is_still = now - since[1] >= (_NEAR_SECONDS if is_near else DEAD_SECONDS)
             if is_still or (is_near and not _runs(pid)):
                 dead.add(number)
-        self._seen = seen
+        self._seen = beating
         owing = set(
             connection.execute(
                 sa.select(reservations.c.worker).where(reservations.c.state == OPEN).distinct()
             ).scalars()
         )
-        struck = owing - set(seen) - {self._worker}  # those that have no entry
+        struck = owing - set(beating) - {self._worker}  # those that have no entry
         return sorted((owing & dead) | struck)
 
 
@@ -167,7 +167,7 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
 def charged_sums(
     at: int, key_id: str | None, amount_nusd: int, sign: int = 1
 ) -> dict[Place, list[int]]:
-    """What a request that was charged in full adds to the table sums; sign -1 takes it back."""
+    """The sums of a request that was charged in full; sign -1 takes them back."""
     row = dict.fromkeys(SUMS, 0) | {
         "requests": sign,
         "errors": sign,
