@@ -14,7 +14,7 @@ __all__ = ["Grant", "reserve"]
 
 @dataclass(slots=True)
 class Grant(Claim):
-    """An ask with what is written of it; n: the reservation's number with its worker.
+    """A claim with what is written of it; n: the reservation's number with its worker.
 
     account: the period and day of the account that it was granted from. minute: of the key's rate.
     """
