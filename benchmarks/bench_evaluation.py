@@ -14,7 +14,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.collapse import call_shares, collapse_table
+from equirouter.evaluation.collapse_score import call_shares, collapse_table
 from equirouter.evaluation.curve import measure, sweep_outcomes
 
 REPEATS = 5

@@ -23,7 +23,7 @@ from equirouter.data import Outcomes, read_table, split_outcomes, write_table
 from equirouter.encoders import EmbeddingCache, Encoder, encode_cached
 from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.decisions import decision_log
+from equirouter.evaluation.decision_log import decision_log
 from equirouter.policy import BudgetPolicy
 from equirouter.progress import Progress
 from equirouter.routers import make_router

@@ -31,7 +31,7 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.evaluation.bootstrap import resample_counts
-from equirouter.evaluation.collapse import collapse_table
+from equirouter.evaluation.collapse_score import collapse_table
 from equirouter.evaluation.curve import Draws, Point, measure
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import make_router

@@ -24,7 +24,7 @@ from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.evaluation.benchmark import run_benchmark
-from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.results import RouterResults
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
@@ -64,7 +64,7 @@ def values_of(router: RouterResults) -> dict[str, list[float]]:
     return values
 
 
-def per_seed(estimate: Estimate, missing: float) -> list[float]:
+def per_seed(estimate: Measured, missing: float) -> list[float]:
     return [missing if value is None else value for value in estimate.per_seed]
 
 

@@ -150,7 +150,7 @@ EXPERIMENTS = Registry(
     {
         "table1": "equirouter.paper.main_table:in_domain",
         "tableA1": "equirouter.paper.main_table:out_of_domain",
-        "fig1": "equirouter.paper.call_share:strongest_share",
+        "fig1": "equirouter.paper.strongest_calls:strongest_share",
         "fig2": "equirouter.paper.call_frequency:at_the_largest_budget",
         "fig3-margin": "equirouter.paper.margins:on_routerbench",
         "fig3-noise": "equirouter.paper.oracle_noise:noisy_oracle",
@@ -162,6 +162,6 @@ EXPERIMENTS = Registry(
         "figA5": "equirouter.paper.true_costs:routing_with_true_costs",
         "figA6": "equirouter.paper.call_frequency:over_the_sweep",
         "complexity": "equirouter.paper.complexity:size_and_speed",
-        "b4": "equirouter.paper.winner:maximum_mean_winner",
+        "b4": "equirouter.paper.maximum_mean:maximum_mean_winner",
     },
 )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import (
     BLOCK_BYTES,
@@ -8,9 +9,15 @@ from equirouter.evaluation.bootstrap import (
     pooled_interval,
     reached_share,
     resample_counts,
-    resampled_means,
     weighted_means,
 )
+
+
+def resampled_means(
+    values: FloatArray, resamples: int, rng: np.random.Generator, block: int | None = None
+) -> FloatArray:
+    blocks = resample_counts(len(values), resamples, rng, block)
+    return np.concatenate([weighted_means(counts, values) for counts in blocks])
 
 
 def test_every_resample_draws_as_many_queries_as_there_are() -> None:

@@ -79,5 +79,5 @@ def test_fewer_points_move_the_metrics_by_next_to_nothing(monkeypatch: pytest.Mo
     some = exact.path_means(path, [performance, cost], ones, points)
     every = exact.path_means(path, [performance, cost], ones)
     for level in (0.6, 0.65, 0.7):
-        dearer = min(some[1][some[0] >= level]) / min(every[1][every[0] >= level])
-        assert 0.9999 < dearer < 1.01
+        cost_ratio = min(some[1][some[0] >= level]) / min(every[1][every[0] >= level])
+        assert 0.9999 < cost_ratio < 1.01

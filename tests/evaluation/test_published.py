@@ -1,6 +1,7 @@
 import pytest
 
-from equirouter.evaluation.published import Split, published_for
+from equirouter.data.split import SplitKind
+from equirouter.evaluation.published import published_for
 from equirouter.registry import ROUTERS
 
 
@@ -30,7 +31,7 @@ def test_other_data_sets_have_no_published_figures() -> None:
 
 @pytest.mark.parametrize("dataset", ["routerbench-5shot", "RouterBench", "mmrbench"])
 @pytest.mark.parametrize("split", ["in-domain", "ood"])
-def test_equirouter_leads_in_nauc_and_rci_in_every_table(dataset: str, split: Split) -> None:
+def test_equirouter_leads_in_nauc_and_rci_in_every_table(dataset: str, split: SplitKind) -> None:
     """What the paper says of its tables; a slip in typing them in would show here."""
     published = published_for(dataset, split)
     assert published is not None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equirouter.evaluation.estimate import Estimate, Estimates
+from equirouter.evaluation.measured import Measured, MeasuredByKey
 from equirouter.evaluation.results import MeanCurve, Results, RouterResults
 from equirouter.paper import Context, Section, call_frequency
 from equirouter.paper.call_frequency import (
@@ -25,7 +25,7 @@ LONG = (
     "someone/base-8B-preference-optimised-and-merged-several-times-v0.2-2024-06",
     "one/chat",
     "other/chat",
-    "the-dearest-model-of-them-all-with-thinking-and-tools-2024-11-20-preview",
+    "the-costliest-model-of-them-all-with-thinking-and-tools-2024-11-20-preview",
 )
 
 
@@ -41,8 +41,8 @@ def curves(**shares: tuple[float, ...]) -> dict[str, MeanCurve]:
 
 def made(swept: dict[str, MeanCurve], cost_at_95: float | None = 0.5) -> Results:
     """Results of one seed in which every router reaches 95 % at the same cost; None: never."""
-    cost = Estimate(mean=cost_at_95, low=cost_at_95, high=cost_at_95, per_seed=(cost_at_95,))
-    router = RouterResults.model_construct(cost_at_quality=Estimates({"0.95": cost}))
+    cost = Measured(mean=cost_at_95, low=cost_at_95, high=cost_at_95, per_seed=(cost_at_95,))
+    router = RouterResults.model_construct(cost_at_quality=MeasuredByKey({"0.95": cost}))
     return Results.model_construct(
         anchors={},
         outcomes=SimpleNamespace(strongest="large", cheapest="small"),

@@ -14,11 +14,11 @@ from equirouter.paper.cost_model import _finding as cost_finding
 from equirouter.paper.cost_needed import cost_for_targets
 from equirouter.paper.in_sample import _finding as in_sample_finding
 from equirouter.paper.margins import _finding as margin_finding
+from equirouter.paper.maximum_mean import _finding as winner_finding
+from equirouter.paper.maximum_mean import _noisy_weakest
 from equirouter.paper.oracle_noise import _finding as noise_finding
 from equirouter.paper.true_costs import Pair, Routed
 from equirouter.paper.true_costs import _finding as true_cost_finding
-from equirouter.paper.winner import _finding as winner_finding
-from equirouter.paper.winner import _noisy_weakest
 from equirouter.registry import EXPERIMENTS
 from equirouter.routers import make_router
 from tests.toys import HashingEncoder, make_table

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from equirouter.evaluation.findings import Diagnosis, TrainedHere
+from equirouter.evaluation.diagnosis.contents import Diagnosis, TrainedHere
 from equirouter.report.advice import _in_sample
 
 

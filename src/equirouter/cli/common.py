@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command says things."""
+"""Options that several commands share, progress bars and output."""
 
 import json
 import re
@@ -30,6 +30,7 @@ __all__ = [
     "EmbeddingsOption",
     "EncoderOption",
     "EncoderSettingOption",
+    "EncoderWindow",
     "JsonOption",
     "PerformanceRangeOption",
     "PolicyOption",
@@ -41,7 +42,6 @@ __all__ = [
     "SplitName",
     "SplitOption",
     "WeightsOption",
-    "Window",
     "WindowOption",
     "check_policy",
     "make_text_encoder",
@@ -59,7 +59,7 @@ __all__ = [
 SHOW_AFTER_SECONDS = 2.0
 
 
-class Window(StrEnum):
+class EncoderWindow(StrEnum):
     """Which tokens of a long query the encoder reads."""
 
     head = "head"
@@ -108,7 +108,7 @@ WeightsOption = Annotated[
     ),
 ]
 WindowOption = Annotated[
-    Window | None,
+    EncoderWindow | None,
     typer.Option(help="Which tokens of a long query are read; default: the encoder's own."),
 ]
 PrecisionOption = Annotated[
@@ -201,7 +201,7 @@ def router_specs(routers: str) -> list[str]:
 def open_dataset(
     name: str, performance_range: tuple[float, float], *, quiet: bool, progress: Progress
 ) -> "Outcomes":
-    """Load a data set and say what its reader had to decide."""
+    """Load a data set and print the notes of its reader."""
     from equirouter.data import load_dataset
 
     outcomes = load_dataset(name, performance_range=performance_range, progress=progress)
@@ -211,13 +211,13 @@ def open_dataset(
 
 
 def say_notes(outcomes: "Outcomes") -> None:
-    """What the reader of a table had to decide, a line each on stderr."""
+    """Decisions made while reading a table, a line each on stderr."""
     for note in outcomes.notes:
         say(f"note: {note}")
 
 
 def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: bool) -> None:
-    """Say what a user must know of the models' descriptions, if one of the routers reads them."""
+    """Print notes on the models' descriptions, if one of the routers reads them."""
     from equirouter.training.described import description_notes
 
     if not quiet:
@@ -228,7 +228,7 @@ def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: b
 def make_text_encoder(
     name: str,
     *,
-    window: Window | None = None,
+    window: EncoderWindow | None = None,
     precision: Precision | None = None,
     weights: str | Path | None = None,
     settings: list[str] | None = None,
@@ -254,7 +254,7 @@ def make_text_encoder(
 
 
 def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -> None:
-    """What the encoder does not see, or sees by chance only, before anything is measured."""
+    """Notes on queries that the encoder does not see whole, before anything is measured."""
     from equirouter.training.protocol import reading_notes
 
     if not quiet:

@@ -31,7 +31,7 @@ from equirouter.cli.common import (
 
 if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
-    from equirouter.evaluation.findings import Diagnosis
+    from equirouter.evaluation.diagnosis.contents import Diagnosis
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = ["diagnose"]
@@ -85,7 +85,7 @@ def diagnose(
 ) -> None:
     """Say why routing on a data set collapses, and what to do: a text for a bug report."""
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.diagnosis import diagnose as run_diagnosis
+    from equirouter.evaluation.diagnosis.run import diagnose as run_diagnosis
     from equirouter.output import reserved_folder
 
     specs = router_specs(routers)
@@ -94,7 +94,7 @@ def diagnose(
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-        found = run_diagnosis(
+        diagnosis = run_diagnosis(
             outcomes,
             made,
             embeddings=open_given(embeddings, outcomes, made),
@@ -108,18 +108,18 @@ def diagnose(
             device=device.value,
             progress=progress,
         )
-    _show(found, folder, as_json=as_json, quiet=quiet)
+    _show(diagnosis, folder, as_json=as_json, quiet=quiet)
 
 
-def _show(found: "Diagnosis", folder: Path | None, *, as_json: bool, quiet: bool) -> None:
-    from equirouter.report.diagnosis import diagnosis_json, diagnosis_text
+def _show(diagnosis: "Diagnosis", folder: Path | None, *, as_json: bool, quiet: bool) -> None:
+    from equirouter.report.sections import diagnosis_json, diagnosis_text
 
     if folder is not None:
-        _write(found, folder)
+        _write(diagnosis, folder)
     if as_json:
-        print_json(diagnosis_json(found))
+        print_json(diagnosis_json(diagnosis))
     else:
-        typer.echo(diagnosis_text(found), nl=False)
+        typer.echo(diagnosis_text(diagnosis), nl=False)
     if folder is not None and not quiet:
         say(f"written: {folder / 'diagnosis.md'}")
 
@@ -140,13 +140,13 @@ def _opened(
     return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made
 
 
-def _write(found: "Diagnosis", folder: Path) -> None:
+def _write(diagnosis: "Diagnosis", folder: Path) -> None:
     import json
 
     from equirouter.output import atomic_write
-    from equirouter.report.diagnosis import diagnosis_json, diagnosis_markdown
+    from equirouter.report.sections import diagnosis_json, diagnosis_markdown
 
     with atomic_write(folder / "diagnosis.json") as stream:
-        stream.write(json.dumps(diagnosis_json(found), indent=1, allow_nan=False) + "\n")
+        stream.write(json.dumps(diagnosis_json(diagnosis), indent=1, allow_nan=False) + "\n")
     with atomic_write(folder / "diagnosis.md") as stream:
-        stream.write(diagnosis_markdown(found))
+        stream.write(diagnosis_markdown(diagnosis))

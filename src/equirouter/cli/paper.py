@@ -143,7 +143,7 @@ def paper(
 
 
 def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
-    """What paper.json holds, and where the report is."""
+    """The document of paper.json, and the path of the report."""
     from equirouter.paper import run_experiments, write_paper, write_section
 
     folder = context.out or Path()

@@ -1,4 +1,4 @@
-"""From what was measured on each seed to the estimates of results.json."""
+"""From a measurement per seed to the figures of results.json."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,17 +9,17 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.bootstrap import ENOUGH, pooled_interval
 from equirouter.evaluation.curve import Draws, Measurement, Point
-from equirouter.evaluation.estimate import Difference, Estimate, Estimates
+from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey
 from equirouter.evaluation.metrics import METRICS, RouterMetrics
 from equirouter.evaluation.reliability import Reliability
-from equirouter.evaluation.results import Calibration, MeanCurve, RouterResults
+from equirouter.evaluation.results import CalibrationResults, MeanCurve, RouterResults
 
 __all__ = ["SeedRecords", "differences", "metrics_over_seeds"]
 
 
 @dataclass(eq=False)
 class SeedRecords:
-    """What was measured of one router or anchor, an entry per seed."""
+    """Measurements of one router or anchor, an entry per seed."""
 
     measurements: list[Measurement] = field(default_factory=list)
     points: list[FloatArray] = field(default_factory=list)
@@ -53,10 +53,10 @@ class SeedRecords:
             call_share={model: share[:, column].tolist() for column, model in enumerate(models)},
         )
 
-    def calibration(self) -> Calibration:
+    def calibration(self) -> CalibrationResults:
         """Means over the seeds of the calibration on the test part."""
         seeds = self.calibrated
-        return Calibration(
+        return CalibrationResults(
             calibration_error=_spread([seed.error for seed in seeds]),
             squared_error=_spread([seed.squared for seed in seeds]),
             uncalibrated_error=_spread([seed.error for seed in self.uncalibrated])
@@ -95,9 +95,9 @@ def differences(
     return result
 
 
-def _spread(values: Sequence[float]) -> Estimate:
+def _spread(values: Sequence[float]) -> Measured:
     """A figure without resamples, such as seconds: low and high are the extremes over seeds."""
-    return Estimate(
+    return Measured(
         mean=float(np.mean(values)),
         low=float(min(values)),
         high=float(max(values)),
@@ -114,12 +114,12 @@ def _by_key(values: Point | Draws, models: Sequence[str]) -> Any:  # noqa: ANN40
     return values
 
 
-def _estimate(points: Sequence[Any], draws: Sequence[Any]) -> Estimate | Estimates:
+def _estimate(points: Sequence[Any], draws: Sequence[Any]) -> Measured | MeasuredByKey:
     """points: a value per seed, or a map of values. draws: their resamples, None without any."""
     if not isinstance(points[0], Mapping):
         return _of_values(points, [draw for draw in draws if draw is not None])
     known = [draw for draw in draws if draw is not None]
-    return Estimates(
+    return MeasuredByKey(
         {
             key: _of_values([point[key] for point in points], [draw[key] for draw in known])
             for key in points[0]
@@ -127,11 +127,11 @@ def _estimate(points: Sequence[Any], draws: Sequence[Any]) -> Estimate | Estimat
     )
 
 
-def _of_values(values: Sequence[float | None], draws: Sequence[FloatArray]) -> Estimate:
+def _of_values(values: Sequence[float | None], draws: Sequence[FloatArray]) -> Measured:
     reached = [value for value in values if value is not None]
     low, high = (pooled_interval(draws) if draws else None) or (None, None)
     enough = len(reached) / len(values) >= ENOUGH
-    return Estimate(
+    return Measured(
         mean=float(np.mean(reached)) if enough else None,
         low=low,
         high=high,

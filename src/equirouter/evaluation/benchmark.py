@@ -19,8 +19,7 @@ from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import SeedRecords, differences
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.decisions import DecisionLog, decision_log
-from equirouter.evaluation.metrics import METRICS
+from equirouter.evaluation.decision_log import DecisionLog, decision_log
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import reliability
 from equirouter.evaluation.results import (
@@ -29,7 +28,6 @@ from equirouter.evaluation.results import (
     DatasetFacts,
     LeftOut,
     Protocol,
-    PublishedFigures,
     Results,
     VisibilityFacts,
 )
@@ -208,7 +206,7 @@ def _results(
     embeddings: Float32Array,
     command: tuple[str, ...],
 ) -> Results:
-    """What was recorded of anchors and routers, and beside them, as results."""
+    """Results from the records of anchors and routers and the facts of each split."""
     models, specs = outcomes.models, [name for name in records if name not in ANCHORS]
     figures = {name: record.router_results(models) for name, record in records.items()}
     reference = records["task"].measurements
@@ -238,7 +236,7 @@ def _results(
         ),
         split_hashes={str(split.seed): split.hash for split in splits},
         versions=versions(),
-        published=_published(outcomes.name, protocol.split),
+        published=published_for(outcomes.name, protocol.split),
     )
 
 
@@ -280,14 +278,3 @@ def _cost_model(facts: Sequence[_SplitFacts], models: Sequence[str]) -> CostMode
             for model, error in zip(models, relative, strict=True)
         },
     )
-
-
-def _published(name: str, split: SplitKind) -> PublishedFigures | None:
-    published = published_for(name, split)
-    if published is None:
-        return None
-    rows = {
-        router: {metric: getattr(row, metric) for metric in METRICS if hasattr(row, metric)}
-        for router, row in published.rows.items()
-    }
-    return PublishedFigures(source=published.source, rows=rows)

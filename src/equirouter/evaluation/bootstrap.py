@@ -13,7 +13,6 @@ __all__ = [
     "pooled_interval",
     "reached_share",
     "resample_counts",
-    "resampled_means",
     "weighted_means",
 ]
 
@@ -56,22 +55,6 @@ def weighted_means(counts: FloatArray, values: FloatArray) -> FloatArray:
     plain means.
     """
     return np.asarray(counts @ values / counts.shape[1])
-
-
-def resampled_means(
-    values: FloatArray, resamples: int, rng: np.random.Generator, block: int | None = None
-) -> FloatArray:
-    """The mean of every column in every resample of the queries.
-
-    values: (N, C). Returns (resamples, C). Memory beyond that is one block of counts, (block, N).
-    Errors: see resample_counts.
-    """
-    means = np.empty((resamples, values.shape[1]))
-    start = 0
-    for counts in resample_counts(len(values), resamples, rng, block):
-        means[start : start + len(counts)] = weighted_means(counts, values)
-        start += len(counts)
-    return means
 
 
 def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float] | None:

@@ -1,4 +1,4 @@
-"""What every measure asks of its arrays, checked once and said in one voice."""
+"""Checks of the arrays that are measured."""
 
 import numpy as np
 from numpy.typing import ArrayLike

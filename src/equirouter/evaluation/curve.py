@@ -11,7 +11,7 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
-from equirouter.evaluation.collapse import CollapseVariant, call_shares, collapse_table, pick
+from equirouter.evaluation.collapse_score import CollapseVariant, call_shares, collapse_table, pick
 from equirouter.evaluation.exact import path_means, resample_points
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
 from equirouter.policy import Path
@@ -23,7 +23,7 @@ Point: TypeAlias = float | list[float] | dict[str, float | None] | None
 
 @dataclass(frozen=True, eq=False)
 class SweepOutcomes:
-    """What the chosen model scored, cost and wasted, per query and operating point.
+    """Performance, cost and collapse score of the chosen model, per query and operating point.
 
     performance, cost_usd (USD), collapse (in [0, 1], App. D): (N, T) each.
     """

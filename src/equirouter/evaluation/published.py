@@ -5,11 +5,10 @@ Routers" (arXiv preprint), Table 1 (in-domain split) and Table A1 (out-of-domain
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
-__all__ = ["Published", "PublishedRow", "Split", "published_for"]
+from equirouter.data.split import SplitKind
 
-Split: TypeAlias = Literal["in-domain", "ood"]
+__all__ = ["Published", "PublishedRow", "published_for"]
 
 PAPER = (
     'Lai and Ye, "When Routing Collapses: On the Degenerate Convergence of LLM Routers" '
@@ -21,12 +20,11 @@ PAPER = (
 class PublishedRow:
     """One router on one benchmark, as printed.
 
-    title: the paper's name of the router. nauc, peak_score: higher is better. qnc: cost at the
+    nauc, peak_score: higher is better. qnc: cost at the
     strongest model's performance, as a share of its cost, None for "/" (never reached); rci, in
     [0, 1]: lower is better for both.
     """
 
-    title: str
     nauc: float
     qnc: float | None
     peak_score: float
@@ -45,7 +43,7 @@ class Published:
     rows: dict[str, PublishedRow]
 
 
-def published_for(dataset_name: str, split: Split = "in-domain") -> Published | None:
+def published_for(dataset_name: str, split: SplitKind = "in-domain") -> Published | None:
     """The paper's figures for a data set, or None if it was not measured there.
 
     dataset_name: a name that starts with "routerbench" or "mmr-bench", in any case, with or without
@@ -60,7 +58,7 @@ def published_for(dataset_name: str, split: Split = "in-domain") -> Published | 
 
 
 def _table(*rows: tuple[str, float, float | None, float, float]) -> dict[str, PublishedRow]:
-    return {_NAMES[row[0]]: PublishedRow(*row) for row in rows}
+    return {_NAMES[row[0]]: PublishedRow(*row[1:]) for row in rows}
 
 
 _NAMES = {
@@ -130,7 +128,7 @@ _MMRBENCH_OOD = _table(
     ("EquiRouter", 0.6701, 0.9847, 0.7363, 0.7249),
 )
 
-_BENCHMARKS: dict[str, tuple[str, dict[Split, dict[str, PublishedRow]]]] = {
+_BENCHMARKS: dict[str, tuple[str, dict[SplitKind, dict[str, PublishedRow]]]] = {
     "routerbench": ("RouterBench", {"in-domain": _ROUTERBENCH, "ood": _ROUTERBENCH_OOD}),
     "mmrbench": ("MMR-Bench", {"in-domain": _MMRBENCH, "ood": _MMRBENCH_OOD}),
 }

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from equirouter.data.outcomes import Description
 from equirouter.data.split import SplitKind
 from equirouter.errors import DataError, UnknownNameError
-from equirouter.evaluation.estimate import Difference, Estimate, Estimates, Number
+from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey, Number
 from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
 from equirouter.evaluation.metrics.curves import QUALITY_LEVELS
+from equirouter.evaluation.published import Published
 from equirouter.extras import require
 from equirouter.output import atomic_write
 
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANCHORS",
-    "Calibration",
+    "CalibrationResults",
     "CostModelErrors",
     "DatasetFacts",
     "LeftOut",
     "MeanCurve",
     "Protocol",
-    "PublishedFigures",
     "Results",
     "RouterResults",
     "VisibilityFacts",
@@ -42,11 +42,11 @@ MOST_LINES = 15
 """Of a printed Results."""
 
 
-class _Section(BaseModel):
+class _Facts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class DatasetFacts(_Section):
+class DatasetFacts(_Facts):
     """The table that was measured on."""
 
     name: str
@@ -56,7 +56,7 @@ class DatasetFacts(_Section):
     fingerprint: str
 
 
-class Protocol(_Section):
+class Protocol(_Facts):
     """How it was measured."""
 
     split: SplitKind
@@ -78,12 +78,12 @@ class Protocol(_Section):
 class RouterResults(RouterMetrics):
     """Everything that was measured of one router or anchor."""
 
-    fit_seconds: Estimate
-    predict_us_per_query: Estimate
-    n_parameters: Estimate
+    fit_seconds: Measured
+    predict_us_per_query: Measured
+    n_parameters: Measured
 
 
-class MeanCurve(_Section):
+class MeanCurve(_Facts):
     """The performance-cost curve of a router: T operating points, means over the seeds."""
 
     point: tuple[Number, ...]
@@ -95,12 +95,12 @@ class MeanCurve(_Section):
     """Model -> share of the queries."""
 
 
-class Calibration(_Section):
+class CalibrationResults(_Facts):
     """How well a router's estimates of performance are calibrated on the test part."""
 
-    calibration_error: Estimate
-    squared_error: Estimate
-    uncalibrated_error: Estimate | None
+    calibration_error: Measured
+    squared_error: Measured
+    uncalibrated_error: Measured | None
     """None for a router whose scores only rank."""
     predicted: tuple[Number, ...]
     """The reliability curve: mean estimate per bin."""
@@ -108,7 +108,7 @@ class Calibration(_Section):
     """Mean performance per bin."""
 
 
-class VisibilityFacts(_Section):
+class VisibilityFacts(_Facts):
     """How many queries look like another one to the encoder."""
 
     share: Number
@@ -116,7 +116,7 @@ class VisibilityFacts(_Section):
     warning: str | None
 
 
-class CostModelErrors(_Section):
+class CostModelErrors(_Facts):
     """Errors of the predicted costs on the test part."""
 
     mse: Number
@@ -125,7 +125,7 @@ class CostModelErrors(_Section):
     """Model -> mean absolute error as a share of its mean cost; None where calls are free."""
 
 
-class LeftOut(_Section):
+class LeftOut(_Facts):
     """Test queries that lack an outcome and are not measured."""
 
     incomplete_test_queries: int
@@ -134,15 +134,7 @@ class LeftOut(_Section):
     per_seed: tuple[int, ...]
 
 
-class PublishedFigures(_Section):
-    """The paper's figures for this data set."""
-
-    source: str
-    rows: dict[str, dict[str, Number | None]]
-    """Router -> metric -> figure; None: never reached."""
-
-
-class Results(_Section):
+class Results(_Facts):
     """The product of a benchmark, as `run_benchmark` returns it and results.json holds it.
 
     `results["knn"].cost_at_quality[0.95].mean` is a figure of a router,
@@ -159,7 +151,7 @@ class Results(_Section):
     """Router -> metric -> router minus `task`."""
     curves: dict[str, MeanCurve]
     """Of routers and anchors."""
-    calibration: dict[str, Calibration]
+    calibration: dict[str, CalibrationResults]
     """Of routers."""
     outcomes: Description
     visibility: VisibilityFacts
@@ -168,7 +160,8 @@ class Results(_Section):
     split_hashes: dict[str, str]
     """Seed -> hash of the split."""
     versions: dict[str, str]
-    published: PublishedFigures | None
+    published: Published | None
+    """The paper's figures for this data set."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> "Results":
@@ -180,7 +173,7 @@ class Results(_Section):
                 if name not in known and not (is_anchor and section != "curves"):
                     raise ValueError(f"{section}.{name} is missing")
             for metric, figure in router:
-                if isinstance(figure, Estimates) and set(figure) not in keys:
+                if isinstance(figure, MeasuredByKey) and set(figure) not in keys:
                     raise ValueError(
                         f"{name}.{metric} is of {', '.join(figure)}: expected every quality, or "
                         "every model"
@@ -188,7 +181,7 @@ class Results(_Section):
         return self
 
     def __getitem__(self, name: str) -> RouterResults:
-        """What was measured of a router or an anchor. Raises UnknownNameError."""
+        """All figures of a router or an anchor. Raises UnknownNameError."""
         for group in (self.routers, self.anchors):
             if name in group:
                 return group[name]
@@ -218,9 +211,9 @@ class Results(_Section):
             (name, router, False) for name, router in routers
         ]
 
-    def estimate(self, name: str, column: Column) -> Estimate:
+    def measured(self, name: str, column: Column) -> Measured:
         """The figure of a router or an anchor in a column of the tables."""
-        return self[name].estimate(column, self.strongest)
+        return self[name].measured(column, self.strongest)
 
     def best(self, column: Column) -> set[str]:
         """The routers with the best value of a column; those that look equal in a table share it.
@@ -233,7 +226,7 @@ class Results(_Section):
         values = {
             name: round(value, column.digits) * column.direction
             for name in self.routers
-            if (value := self.estimate(name, column).everywhere) is not None
+            if (value := self.measured(name, column).everywhere) is not None
             and self.counts(name, column)
         }
         return {name for name, value in values.items() if value == max(values.values())}
@@ -320,12 +313,12 @@ class Results(_Section):
         return [heads, *rows]
 
     def _mean(self, name: str, column: Column) -> str:
-        mean = self.estimate(name, column).mean
+        mean = self.measured(name, column).mean
         return "/" if mean is None else f"{mean:.{column.digits}f}"
 
 
-def _figures(figure: Estimate | Estimates) -> Iterator[tuple[str, Estimate]]:
-    if isinstance(figure, Estimates):
+def _figures(figure: Measured | MeasuredByKey) -> Iterator[tuple[str, Measured]]:
+    if isinstance(figure, MeasuredByKey):
         yield from figure.items()
     else:
         yield "", figure

@@ -1,4 +1,4 @@
-"""One fitted router over a sweep of operating points: what it chose, and what that was worth."""
+"""One fitted router over a sweep of operating points: its choices, measured."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ N_POINTS = 100
 
 @dataclass(frozen=True, eq=False)
 class RouterSweep:
-    """What a router chose on n queries at T operating points.
+    """The choices of a router on n queries at T operating points, and their measurement.
 
     points (T,): budgets in USD, or lambdas, from the least to the largest spending. chosen (n, T):
     columns. measurement: its metrics and curve.

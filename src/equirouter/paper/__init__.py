@@ -6,10 +6,10 @@
     write.py      write_paper, write_section: CSV, Markdown, SVG, paper.json and one HTML report
     formats.py    cells and tables as text
     routers.py    which routers the paper has, and what figures call them
-    call_share.py fig1; call_frequency.py fig2, figA6; cost_needed.py fig5
+    strongest_calls.py fig1; call_frequency.py fig2, figA6; cost_needed.py fig5
     main_table.py table1, tableA1; dots.py draws them
     margins.py    fig3-margin, figA2, figA3; oracle_noise.py fig3-noise; in_sample.py figA1
-    cost_model.py figA4; true_costs.py figA5; winner.py b4; complexity.py complexity
+    cost_model.py figA4; true_costs.py figA5; maximum_mean.py b4; complexity.py complexity
 
 An experiment is a function from a Context to a Section, listed in `registry.EXPERIMENTS`. Nothing
 here computes a metric: `evaluation` measures. What each one shows: docs/paper.md.

@@ -1,4 +1,4 @@
-"""What an experiment returns: a section with its tables and figures."""
+"""Section: the result of an experiment, with its tables and figures."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias

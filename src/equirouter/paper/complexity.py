@@ -28,7 +28,7 @@ LINEAR = 1.2  # the exponent of K up to which time counts as linear
 
 @dataclass(frozen=True)
 class Cost:
-    """What a router is and takes: numbers held, bytes, fit in s, prediction of one query in us."""
+    """Size and speed of a router: parameters, bytes, fit in s, prediction of one query in us."""
 
     n_parameters: int
     n_bytes: int

@@ -133,8 +133,8 @@ def _figure(errors: CostErrors, models: Sequence[str]) -> Figure:
         draw_svg(paint, (7.0, _EDGES + _ROW * len(models)), title=title, points=7.0),
         "Two rows of dots, one per model: the root mean squared error of its predicted cost in "
         "USD, and its mean absolute error in % of its mean cost.",
-        "Models from the cheapest below to the dearest above. Left: small in USD where calls are "
-        "cheap. Right: the same predictions beside what the calls cost; 0 is exact.",
+        "Models from the cheapest below to the most expensive above. Left: small in USD where "
+        "calls are cheap. Right: the same predictions beside what the calls cost; 0 is exact.",
     )
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.evaluation.insample import prepare_in_sample
+from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.sweeps import RouterSweep, fit_router, sweep_router
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
-from equirouter.paper.call_share import SATURATED
 from equirouter.paper.context import Context
 from equirouter.paper.routers import label_of
+from equirouter.paper.strongest_calls import SATURATED
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 from equirouter.training.described import embedded_descriptions
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.metrics import COLUMNS, STRONGEST, Column
 from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
@@ -66,7 +66,7 @@ def _section(results: Results, name: str, title: str, claim: str) -> Section:
     )
 
 
-def value_of(estimate: Estimate) -> Value:
+def value_of(estimate: Measured) -> Value:
     """An estimate as a cell, with its interval and the count of seeds that reached it."""
     return Value(estimate.mean, estimate.low, estimate.high, estimate.count)
 
@@ -74,7 +74,7 @@ def value_of(estimate: Estimate) -> Value:
 def _measured_table(results: Results, name: str) -> Table:
     columns = (*_METRICS, _COST_AT_98, _RCI_AT_98, _CALLS)
     rows: list[tuple[Cell, ...]] = [
-        (router, *(value_of(results.estimate(router, column)) for column in columns))
+        (router, *(value_of(results.measured(router, column)) for column in columns))
         for router, _, _ in results.rows()
     ]
     heads = tuple(column.heading.replace("\n", " ") for column in columns)
@@ -94,8 +94,8 @@ def _published_table(results: Results, name: str) -> Table:
         cells: list[Cell] = [router]
         for column in _METRICS:
             spec = specs.get(router)
-            ours = "" if spec is None else value_of(results.estimate(spec, column))
-            cells += [theirs[column.metric], ours]
+            ours = "" if spec is None else value_of(results.measured(spec, column))
+            cells += [getattr(theirs, column.metric), ours]
         rows.append(tuple(cells))
     heads = [head for column in _METRICS for head in (f"{column.title} paper", "ours")]
     return Table(
@@ -132,7 +132,7 @@ def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -
     A router that missed the value in some seed has none here. So has, in RCI, one that does not
     reach 95 % of the strongest model's mean performance: calling a cheap model always lowers RCI.
     """
-    figures = {router: results.estimate(router, column) for router in (name, *rivals)}
+    figures = {router: results.measured(router, column) for router in (name, *rivals)}
     values = {
         router: figure.everywhere * column.direction
         for router, figure in figures.items()
@@ -171,19 +171,19 @@ def _ablations(results: Results, name: str) -> list[str]:
         changes = []
         for column in (_QNC, _RCI):
             before, after = (
-                _text(results.estimate(router, column), column) for router in (name, spec)
+                _text(results.measured(router, column), column) for router in (name, spec)
             )
             changes.append(f"{column.title} from {before} to {after}")
         sentences.append(f"Without {what} {' and '.join(changes)}.")
     return sentences
 
 
-def _text(figure: Estimate, column: Column) -> str:
+def _text(figure: Measured, column: Column) -> str:
     mean = "/" if figure.mean is None else f"{figure.mean:.{column.digits}f}"
     return f"{mean} {figure.count}".rstrip()
 
 
-def _apart(one: Estimate, other: Estimate) -> bool:
+def _apart(one: Measured, other: Measured) -> bool:
     """Whether two intervals are known and do not overlap."""
     bounds = (one.low, one.high, other.low, other.high)
     if any(bound is None for bound in bounds):
@@ -203,8 +203,8 @@ def _figure(results: Results, name: str, title: str) -> Figure:
     for column in _METRICS:
         marks = []
         for router in names:
-            theirs = published.get(published_name(router) or "", {}).get(column.metric)
-            value = value_of(results.estimate(router, column))
+            theirs = getattr(published.get(published_name(router) or ""), column.metric, None)
+            value = value_of(results.measured(router, column))
             marks.append(Mark(*value[:3], published=theirs, is_partly=bool(value.note)))
         panels.append(Panel(column.heading, tuple(marks)))
     known = "Open circles are the published values. " if published else ""

@@ -6,7 +6,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation import noise_sweep
-from equirouter.evaluation.noise import NoiseSweep
+from equirouter.evaluation.diagnosis.noise import NoiseSweep
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import FAINT, GRID, INK, draw_svg

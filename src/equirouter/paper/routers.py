@@ -49,7 +49,7 @@ def is_equirouter(spec: str) -> bool:
 
 
 def label_of(spec: str) -> str:
-    """What a router is called in a figure, where its whole spec would be too long."""
+    """The label of a router in a figure, where its whole spec would be too long."""
     return _LABELS.get(spec, spec)
 
 

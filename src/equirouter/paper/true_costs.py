@@ -11,9 +11,9 @@ from equirouter.errors import DataError
 from equirouter.evaluation import measure
 from equirouter.evaluation.metrics.curves import strongest_model
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
-from equirouter.paper.call_share import SATURATED
 from equirouter.paper.context import Context
 from equirouter.paper.routers import is_equirouter, label_of
+from equirouter.paper.strongest_calls import SATURATED
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 from equirouter.report.style import colour_of
 

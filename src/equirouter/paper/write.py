@@ -1,4 +1,4 @@
-"""What a run of experiments leaves: tables and figures as files, all numbers, one HTML page."""
+"""Files of a run of experiments: tables, figures, paper.json and one HTML page."""
 
 import base64
 import json

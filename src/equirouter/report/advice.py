@@ -1,9 +1,9 @@
-"""What to do about what a diagnosis found, in plain words: each rule is about certain figures."""
+"""Advice on a diagnosis: each rule looks at certain figures."""
 
 import math
 from collections.abc import Callable
 
-from equirouter.evaluation.findings import Diagnosis, Interval, RouterFinding, TrainedHere
+from equirouter.evaluation.diagnosis.contents import Diagnosis, Interval, RouterFinding, TrainedHere
 from equirouter.report.wording import count, number, percent, signed, usd
 
 __all__ = ["advice"]
@@ -25,37 +25,37 @@ WIDE = 0.01
 differ by less."""
 
 
-def advice(found: Diagnosis) -> list[str]:
-    """One or two sentences per rule that applies: what was found, and what to do."""
-    return [said for rule in _RULES if (said := rule(found)) is not None]
+def advice(diagnosis: Diagnosis) -> list[str]:
+    """One or two sentences per rule that applies: the figures, and what to do."""
+    return [sentence for rule in _RULES if (sentence := rule(diagnosis)) is not None]
 
 
-def _visibility(found: Diagnosis) -> str | None:
-    return found.visibility.warning
+def _visibility(diagnosis: Diagnosis) -> str | None:
+    return diagnosis.visibility.warning
 
 
-def _incomplete(found: Diagnosis) -> str | None:
-    missing = found.setup.n_queries - found.setup.n_complete
-    if missing <= 0.05 * found.setup.n_queries:
+def _incomplete(diagnosis: Diagnosis) -> str | None:
+    missing = diagnosis.setup.n_queries - diagnosis.setup.n_complete
+    if missing <= 0.05 * diagnosis.setup.n_queries:
         return None
     return (
-        f"{count(missing, 'query')} of {found.setup.n_queries:,} lack an outcome and are not "
+        f"{count(missing, 'query')} of {diagnosis.setup.n_queries:,} lack an outcome and are not "
         "measured: run the models that are missing there, or the figures speak of the others only."
     )
 
 
-def _promise(found: Diagnosis) -> str | None:
-    own = found.own
+def _promise(diagnosis: Diagnosis) -> str | None:
+    own = diagnosis.own
     if own is None:
         return None
     if own.relative_performance is None:
         return "The pipeline refused every query of the test part: its budget fits no model here."
-    noise = 2 * found.setup.standard_error
+    noise = 2 * diagnosis.setup.standard_error
     if own.relative_performance >= own.quality - noise:
         return None
     cause = (
         "train with more validation queries or a higher --confidence"
-        if found.setup.trained_here
+        if diagnosis.setup.trained_here
         else "it was trained on another table: train it on this one"
     )
     return (
@@ -64,11 +64,11 @@ def _promise(found: Diagnosis) -> str | None:
     )
 
 
-def _collapse(found: Diagnosis) -> str | None:
-    oracle = _anchor(found, "oracle").strongest_share
+def _collapse(diagnosis: Diagnosis) -> str | None:
+    oracle = _anchor(diagnosis, "oracle").strongest_share
     collapsed = [
         router
-        for router in found.routers
+        for router in diagnosis.routers
         if router.strongest_share >= COLLAPSED and oracle < COLLAPSED / 2
     ]
     if not collapsed:
@@ -78,20 +78,20 @@ def _collapse(found: Diagnosis) -> str | None:
         for router in collapsed
     )
     return (
-        f"Collapse: at the largest budget {names} call {found.table.strongest} for at least "
+        f"Collapse: at the largest budget {names} call {diagnosis.table.strongest} for at least "
         f"{100 * COLLAPSED:.0f} % of the queries, the oracle for {percent(oracle)}. Budgets above "
         "that buy hardly a choice: set a lower one, or a quality target, which stays where choices "
         "are made."
     )
 
 
-def _in_sample(found: Diagnosis) -> str | None:
-    held_out = [each for each in found.in_sample if each.held_out_share >= 0.5]
+def _in_sample(diagnosis: Diagnosis) -> str | None:
+    held_out = [each for each in diagnosis.in_sample if each.held_out_share >= 0.5]
     if not held_out:
         return None
     less = [e for e in held_out if e.in_sample_share < SAME_COLLAPSE * e.held_out_share]
     as_much = ", ".join(_both_shares(each) for each in held_out if each not in less)
-    strongest = found.table.strongest
+    strongest = diagnosis.table.strongest
     if not less:
         return (
             f"On the very queries they were fitted on, routers call {strongest} as "
@@ -111,11 +111,11 @@ def _both_shares(each: TrainedHere) -> str:
     return f"{each.name} {here} (unseen queries {unseen})"
 
 
-def _task(found: Diagnosis) -> str | None:
-    if found.setup.n_tasks < 2:
+def _task(diagnosis: Diagnosis) -> str | None:
+    if diagnosis.setup.n_tasks < 2:
         return None
-    best = max(found.routers, key=lambda router: router.nauc)
-    paying = [router for router in found.routers if _pays(router)]
+    best = max(diagnosis.routers, key=lambda router: router.nauc)
+    paying = [router for router in diagnosis.routers if _pays(router)]
     if paying:
         names = ", ".join(
             f"{router.name} (nAUC {signed(router.nauc_minus_task)}, cost at 98 % quality "
@@ -139,15 +139,16 @@ def _pays(router: RouterFinding) -> bool:
     return higher or cheaper
 
 
-def _small(found: Diagnosis) -> str | None:
-    widths = [_half_width(router.nauc_minus_task) for router in found.routers]
+def _small(diagnosis: Diagnosis) -> str | None:
+    widths = [_half_width(router.nauc_minus_task) for router in diagnosis.routers]
     known = [width for width in widths if width is not None]
     if not known or min(known) <= WIDE:
         return None
-    rows = found.setup.n_queries * (min(known) / WIDE) ** 2
+    rows = diagnosis.setup.n_queries * (min(known) / WIDE) ** 2
     return (
-        f"The test part is small: {count(found.setup.test_queries, 'query')} tell differences in "
-        f"nAUC of more than {min(known):.3f} only. For {WIDE:g} some {rows:,.0f} rows are needed."
+        f"The test part is small: with {count(diagnosis.setup.test_queries, 'query')} only "
+        f"differences in nAUC above {min(known):.3f} can be told. For {WIDE:g} about {rows:,.0f} "
+        "rows are needed."
     )
 
 
@@ -155,22 +156,22 @@ def _half_width(interval: Interval) -> float | None:
     return None if interval is None else (interval[1] - interval[0]) / 2
 
 
-def _ties(found: Diagnosis) -> str | None:
-    rate = found.table.margins[0.0]
+def _ties(diagnosis: Diagnosis) -> str | None:
+    rate = diagnosis.table.margins[0.0]
     if rate < MANY_TIES:
         return None
     return (
         f"On {percent(rate)} of the queries the two best models score the same, so most choices "
         "decide what is paid and not what is got: compare routers by the cost at a quality, not by "
-        f"nAUC or RCI alone. {_policy(found)}"
+        f"nAUC or RCI alone. {_policy(diagnosis)}"
     )
 
 
-def _policy(found: Diagnosis) -> str:
+def _policy(diagnosis: Diagnosis) -> str:
     """Which policy needs less for 98 %, by the router for which the two differ in its favour."""
     both = [
         (router.utility_cost_at_98, router.budget_cost_at_98, router.name)
-        for router in found.routers
+        for router in diagnosis.routers
         if router.utility_cost_at_98 is not None and router.budget_cost_at_98 is not None
     ]
     if not both:
@@ -187,8 +188,8 @@ def _policy(found: Diagnosis) -> str:
     return f"The policy matters little here: {costs}."
 
 
-def _rarely_needed(found: Diagnosis) -> str | None:
-    table = found.table
+def _rarely_needed(diagnosis: Diagnosis) -> str | None:
+    table = diagnosis.table
     if table.need.alone >= RARELY_NEEDED:
         return None
     return (
@@ -199,10 +200,10 @@ def _rarely_needed(found: Diagnosis) -> str | None:
     )
 
 
-def _costs(found: Diagnosis) -> str | None:
+def _costs(diagnosis: Diagnosis) -> str | None:
     wrong = [
         f"{model.name} ({percent(model.cost_error)})"
-        for model in found.models
+        for model in diagnosis.models
         if model.cost_error is not None and model.cost_error > LARGE_COST_ERROR
     ]
     if not wrong:
@@ -213,10 +214,10 @@ def _costs(found: Diagnosis) -> str | None:
     )
 
 
-def _tasks(found: Diagnosis) -> str | None:
+def _tasks(diagnosis: Diagnosis) -> str | None:
     worse = [
         task
-        for task in found.tasks
+        for task in diagnosis.tasks
         if task.performance < task.strongest_performance - 2 * _error(task.n_queries)
     ]
     if not worse:
@@ -227,29 +228,31 @@ def _tasks(found: Diagnosis) -> str | None:
     )
     more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
     return (
-        f"{found.tasks_of} scores clearly less than {found.table.strongest} on {names}{more}: a "
-        "higher quality target, or more training rows of such queries, would help there."
+        f"{diagnosis.tasks_of} scores clearly less than {diagnosis.table.strongest} on "
+        f"{names}{more}: a higher quality target, or more training rows of such queries, would "
+        "help there."
     )
 
 
-def _wrong_strongest(found: Diagnosis) -> str | None:
+def _wrong_strongest(diagnosis: Diagnosis) -> str | None:
     blind = [
         task
-        for task in found.tasks
+        for task in diagnosis.tasks
         if task.strongest_share > 0.5
         and task.best_performance > task.strongest_performance + 2 * _error(task.n_queries)
     ]
     if not blind:
         return None
     names = ", ".join(
-        f"{task.task} ({found.models[task.best_model].name} {number(task.best_performance)}, "
-        f"{found.table.strongest} {number(task.strongest_performance)})"
+        f"{task.task} ({diagnosis.models[task.best_model].name} {number(task.best_performance)}, "
+        f"{diagnosis.table.strongest} {number(task.strongest_performance)})"
         for task in blind[:5]
     )
     more = f" and {len(blind) - 5} more" if len(blind) > 5 else ""
     return (
-        f"{found.tasks_of} sends most of these tasks to {found.table.strongest} although another "
-        f"model is better on them: {names}{more}. Check these outcomes, then route by task there."
+        f"{diagnosis.tasks_of} sends most of these tasks to {diagnosis.table.strongest} although "
+        f"another model is better on them: {names}{more}. Check these outcomes, then route by task "
+        "there."
     )
 
 
@@ -257,8 +260,8 @@ def _error(n_queries: int) -> float:
     return 0.5 / math.sqrt(n_queries)  # the largest standard error of a mean within [0, 1]
 
 
-def _anchor(found: Diagnosis, name: str) -> RouterFinding:
-    return next(anchor for anchor in found.anchors if anchor.name == name)
+def _anchor(diagnosis: Diagnosis, name: str) -> RouterFinding:
+    return next(anchor for anchor in diagnosis.anchors if anchor.name == name)
 
 
 _RULES: tuple[Callable[[Diagnosis], str | None], ...] = (

@@ -64,7 +64,7 @@ def as_text(blocks: Sequence[Block]) -> str:
 
 
 def as_markdown(blocks: Sequence[Block]) -> str:
-    """The same as Markdown; names of models and tasks make no markup."""
+    """Markdown; names of models and tasks make no markup."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
 
 

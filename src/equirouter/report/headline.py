@@ -1,6 +1,6 @@
-"""The sentences above everything else: what was measured and what came out."""
+"""The sentences above everything else: the setting and the main result."""
 
-from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.results import Results
 from equirouter.report.tables import counted_queries
 from equirouter.report.wording import count
@@ -9,7 +9,7 @@ __all__ = ["headline"]
 
 
 def headline(results: Results) -> list[str]:
-    """What was measured and what came out, in plain sentences.
+    """The setting and the main result in two or three sentences.
 
     Which router reaches 98 % of the strongest model's mean performance in every seed at the lowest
     cost, and whether its interval is clear of the `task` anchor's, which reads no query.
@@ -36,7 +36,7 @@ def headline(results: Results) -> list[str]:
     ]
 
 
-def _against_task(results: Results, cost: Estimate) -> str:
+def _against_task(results: Results, cost: Measured) -> str:
     if "task" not in results.anchors:
         return "The task anchor was not measured, so this does not show that queries are read."
     task = results.anchors["task"].cost_at_quality[0.98]
@@ -55,7 +55,7 @@ def _against_task(results: Results, cost: Estimate) -> str:
     return f"{needs}: the intervals overlap, so this is no proof that reading the queries pays."
 
 
-def _share(cost: Estimate) -> str:
+def _share(cost: Measured) -> str:
     """A cost as a percentage with its interval."""
 
     def percent(value: float) -> str:

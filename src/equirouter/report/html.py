@@ -4,16 +4,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from equirouter.evaluation.estimate import Difference
+from equirouter.evaluation.measured import Difference
 from equirouter.evaluation.metrics import COLUMNS, METRICS
 from equirouter.evaluation.metrics.base import Direction
 from equirouter.evaluation.results import Results
 from equirouter.extras import require
 from equirouter.output import atomic_write
-from equirouter.report.charts import chart_data
+from equirouter.report.charts import SIDE, chart_data, reliability_rows
 from equirouter.report.figures import models_by_cost
 from equirouter.report.headline import headline
-from equirouter.report.reliability import SIDE, reliability_rows
 from equirouter.report.tables import (
     PUBLISHED_COLUMNS,
     caption,
@@ -97,7 +96,7 @@ def _rows(results: Results) -> list[dict[str, Any]]:
                 "text": column[name][0],
                 "interval": column[name][1],
                 "best": column[name][2],
-                "value": results.estimate(name, definition).mean,
+                "value": results.measured(name, definition).mean,
             }
             for definition, column in zip(COLUMNS, columns, strict=True)
         ]
@@ -171,7 +170,7 @@ def _models(results: Results) -> list[dict[str, Any]]:
 
 
 def _warnings(results: Results) -> list[str]:
-    """What a reader must know before believing the figures."""
+    """Facts to know before believing the figures."""
     warnings = [] if results.visibility.warning is None else [results.visibility.warning]
     left_out = results.left_out.incomplete_test_queries
     if left_out:

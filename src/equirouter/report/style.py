@@ -73,7 +73,7 @@ def _mixed(left: Sequence[int], right: Sequence[int], share: float) -> str:
 
 
 def model_colours(n_models: int) -> list[str]:
-    """One colour per model, given in the order of their cost: dark is cheap, light is dear."""
+    """One colour per model, given in the order of their cost: dark is cheap, light is expensive."""
     colours = []
     for index in range(n_models):
         place = 2.0 * index / max(n_models - 1, 1)

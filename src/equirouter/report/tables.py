@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from equirouter.evaluation.estimate import Estimate
+from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import Results
@@ -30,7 +30,7 @@ _BREAKS = ((", ", ",\n "), (" (", "\n("))  # of intervals, and before counts of 
 PUBLISHED_COLUMNS = tuple(
     column for column in COLUMNS if column.metric in PublishedRow.__dataclass_fields__
 )
-"""What the paper's tables hold: nAUC, P_s, QNC and RCI."""
+"""The columns of the paper's tables: nAUC, P_s, QNC and RCI."""
 
 _WHOLE_BENCHMARKS = {"routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"}
 
@@ -119,7 +119,7 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
     width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached. A
     value that not every seed reached has their count behind it: "0.683 (3/5)".
     """
-    figures = {name: results.estimate(name, column) for name, _, _ in results.rows()}
+    figures = {name: results.measured(name, column) for name, _, _ in results.rows()}
     symmetric = all(_is_symmetric(figure, column.digits) for figure in figures.values())
     winners = results.best(column)
     return {
@@ -135,13 +135,12 @@ def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
 def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """Per published row its name and a pair (paper, ours) per metric, in the paper's 4 digits."""
     rows = []
-    for name, values in results.published.rows.items() if results.published else ():
+    for name, row in results.published.rows.items() if results.published else ():
         pairs = []
         for column in PUBLISHED_COLUMNS:
-            key, ours = column.metric, NOT_MEASURED
-            theirs = _number(values[key], 4) if key in values else NOT_MEASURED
+            ours, theirs = NOT_MEASURED, _number(getattr(row, column.metric), 4)
             if name in results.routers or name in results.anchors:
-                ours = _value(results.estimate(name, column), 4)
+                ours = _value(results.measured(name, column), 4)
             pairs.append((theirs, ours))
         rows.append((name, pairs))
     return rows
@@ -162,7 +161,7 @@ def published_notes(results: Results) -> list[str]:
 
 
 def caption(results: Results, *, mark: str | None = "*") -> str:
-    """What the figures were measured on, and how to read them. mark: of the best; None: no mark."""
+    """Data set, protocol and how to read the figures. mark: of the best; None: no mark."""
     dataset, protocol = results.dataset, results.protocol
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
     ratios = ":".join(str(part) for part in protocol.ratios)
@@ -196,7 +195,7 @@ def counted_queries(results: Results) -> str:
 def _count_note(results: Results) -> str:
     """The meaning of "(3/5)", where there is such a figure."""
     names = [name for name, _, _ in results.rows()]
-    figures = [results.estimate(name, column) for column in COLUMNS for name in names]
+    figures = [results.measured(name, column) for column in COLUMNS for name in names]
     example = next((figure.count for figure in figures if figure.count), None)
     if example is None:
         return ""
@@ -224,7 +223,7 @@ def _rich_cell(value: str, interval: str, is_best: bool, n_breaks: int) -> Text:
     return text
 
 
-def _value(figure: Estimate, digits: int) -> str:
+def _value(figure: Measured, digits: int) -> str:
     return f"{_number(figure.mean, digits)} {figure.count}".rstrip()
 
 
@@ -232,7 +231,7 @@ def _number(value: float | None, digits: int) -> str:
     return NEVER if value is None else f"{value:.{digits}f}"
 
 
-def _interval(figure: Estimate, digits: int, symmetric: bool) -> str:
+def _interval(figure: Measured, digits: int, symmetric: bool) -> str:
     low, high = figure.low, figure.high
     if low is None and high is None:
         return ""
@@ -242,7 +241,7 @@ def _interval(figure: Estimate, digits: int, symmetric: bool) -> str:
     return f"[{_number(low, digits)}, {_number(high, digits)}]"
 
 
-def _is_symmetric(figure: Estimate, digits: int) -> bool:
+def _is_symmetric(figure: Measured, digits: int) -> bool:
     if figure.mean is None or (figure.low is None and figure.high is None):
         return True  # nothing is shown, so nothing is shown wrongly
     if figure.low is None or figure.high is None:

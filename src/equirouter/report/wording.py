@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from equirouter.evaluation.findings import Interval
+from equirouter.evaluation.diagnosis.contents import Interval
 
 __all__ = ["NEVER", "count", "number", "percent", "plain", "signed", "usd"]
 

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict
 
-from equirouter.evaluation.estimate import Estimate, Estimates
+from equirouter.evaluation.measured import Measured, MeasuredByKey
 from equirouter.evaluation.metrics.base import STRONGEST, Column, Draws, Metric, SweepMeans
 from equirouter.evaluation.metrics.call_share import CallShare
 from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
@@ -45,20 +45,20 @@ class RouterMetrics(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    nauc: Annotated[Estimate, NAUC()]
-    peak_score: Annotated[Estimate, PeakScore()]
-    peak_cost_usd: Annotated[Estimate, PeakCost()]
-    qnc: Annotated[Estimate, QNC()]
-    rci: Annotated[Estimate, RCI()]
-    rci_mean: Annotated[Estimate, MeanRCI()]
-    rci_at_quality: Annotated[Estimates, RCIAtQuality()]
-    cost_at_quality: Annotated[Estimates, CostAtQuality()]
-    call_share: Annotated[Estimates, CallShare()]
+    nauc: Annotated[Measured, NAUC()]
+    peak_score: Annotated[Measured, PeakScore()]
+    peak_cost_usd: Annotated[Measured, PeakCost()]
+    qnc: Annotated[Measured, QNC()]
+    rci: Annotated[Measured, RCI()]
+    rci_mean: Annotated[Measured, MeanRCI()]
+    rci_at_quality: Annotated[MeasuredByKey, RCIAtQuality()]
+    cost_at_quality: Annotated[MeasuredByKey, CostAtQuality()]
+    call_share: Annotated[MeasuredByKey, CallShare()]
 
-    def estimate(self, column: Column, strongest: str) -> Estimate:
+    def measured(self, column: Column, strongest: str) -> Measured:
         """The figure in a column of the tables. strongest: the name of the strongest model."""
-        figure: Estimate | Estimates = getattr(self, column.metric)
-        if isinstance(figure, Estimates):
+        figure: Measured | MeasuredByKey = getattr(self, column.metric)
+        if isinstance(figure, MeasuredByKey):
             return figure[(column.key or "").format(strongest=strongest)]
         return figure
 

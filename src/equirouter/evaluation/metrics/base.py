@@ -1,4 +1,4 @@
-"""What every metric of a router is given, and what it says of itself."""
+"""Metric: the figures that every metric is computed from, and the facts it declares."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -10,11 +10,11 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.evaluation.bootstrap import interval
-from equirouter.evaluation.collapse import call_shares, collapse_table, pick
-from equirouter.evaluation.findings import Interval, OwnDecisions, RouterFinding, Setup
+from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
+from equirouter.evaluation.diagnosis.contents import Interval, OwnDecisions, RouterFinding, Setup
+from equirouter.evaluation.diagnosis.per_task import reached_from
 from equirouter.evaluation.served import ServedQueries, own_split
 from equirouter.evaluation.sweeps import RouterSweep
-from equirouter.evaluation.tasks import reached_from
 from equirouter.extras import versions
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS
@@ -62,7 +62,7 @@ def _difference(draws: FloatArray | None, reference: FloatArray | None) -> Inter
 
 
 def own_decisions(served: ServedQueries, test: Part, outcomes: Outcomes) -> OwnDecisions:
-    """What a pipeline does on the test part when it is given no control."""
+    """A pipeline's decisions on the test part under its stored policy."""
     pipeline = served.pipeline
     rule, value = pipeline.policy_for()
     chosen = served.choose(rule)
@@ -103,7 +103,7 @@ def setup(
     pipeline: RoutingPipeline | None,
     pipeline_name: str | None,
 ) -> Setup:
-    """What was looked at."""
+    """The table, encoder, split and pipeline of a diagnosis."""
     strongest = prepared.test.performance[:, outcomes.strongest]
     return Setup(
         versions=versions() | {"system": f"{platform.system()} {platform.machine()}"},

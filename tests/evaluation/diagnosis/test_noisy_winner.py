@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.errors import ConfigError
-from equirouter.evaluation.winner import WinShares, check_claim, win_shares
+from equirouter.evaluation.diagnosis.noisy_winner import WinShares, check_claim, win_shares
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,11 @@ def collapse_table(
     order = np.argsort(cost_usd, axis=1)
     by_cost = np.take_along_axis(cost_usd, order, axis=1)
     place = np.broadcast_to(np.arange(by_cost.shape[1]), by_cost.shape)
-    is_dearer = np.ones(by_cost.shape, dtype=bool)  # than the one before it
-    is_dearer[:, 1:] = by_cost[:, 1:] > by_cost[:, :-1]
-    start = np.maximum.accumulate(np.where(is_dearer, place, 0), axis=1)  # of models as dear
+    costs_more = np.ones(by_cost.shape, dtype=bool)  # than the one before it
+    costs_more[:, 1:] = by_cost[:, 1:] > by_cost[:, :-1]
+    start = np.maximum.accumulate(
+        np.where(costs_more, place, 0), axis=1
+    )  # of models that cost as much
     n_best = np.zeros((len(best), best.shape[1] + 1))  # among the first 0, 1, ... by cost
     np.cumsum(np.take_along_axis(best, order, axis=1), axis=1, out=n_best[:, 1:])
     cheaper = np.empty(cost_usd.shape)  # X_n had j been chosen
@@ -106,7 +108,7 @@ def call_shares(chosen: ArrayLike, n_models: int) -> FloatArray:
 
 
 def pick(chosen: IntArray, *tables: FloatArray) -> list[FloatArray]:
-    """What each (N, K) table holds for the choices (N,) or (N, T), in chosen's shape."""
+    """The cells of each (N, K) table at the choices (N,) or (N, T), in chosen's shape."""
     n_queries, n_models = tables[0].shape
     first = np.arange(n_queries) * n_models
     cells = chosen + (first if chosen.ndim == 1 else first[:, None])

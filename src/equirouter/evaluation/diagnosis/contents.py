@@ -1,12 +1,12 @@
-"""What a diagnosis holds: plain figures, ready to be printed or written as JSON."""
+"""The fields of a Diagnosis: plain figures, ready to be printed or written as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from equirouter.encoders.visibility import Visibility
-from equirouter.evaluation.diagnostics import Need
-from equirouter.evaluation.tasks import TaskCollapse
+from equirouter.evaluation.diagnosis.per_task import TaskCollapse
+from equirouter.evaluation.diagnosis.ties import Need
 
 __all__ = [
     "Diagnosis",
@@ -25,7 +25,7 @@ Interval: TypeAlias = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Setup:
-    """What was looked at, so that somebody else can look at the same.
+    """The table, encoder and split that were used, so that a diagnosis can be repeated.
 
     name, fingerprint: of the data set. encoder: name; window None where the encoder has none.
     test_queries: measured ones, with every outcome known. standard_error: of the
@@ -117,7 +117,7 @@ class TrainedHere:
 
 @dataclass(frozen=True)
 class OwnDecisions:
-    """What a pipeline does with no control given: its stored quality target.
+    """A pipeline's decisions under its stored quality target.
 
     setting, value: the operating point. performance, rci: means over the queries it decided, None
     when there are none. relative_*: as shares of always calling the strongest model, None where
@@ -138,7 +138,7 @@ class OwnDecisions:
 
 @dataclass(frozen=True)
 class TableFinding:
-    """What the outcomes alone say, over the complete queries.
+    """Facts of the outcomes alone, over the complete queries.
 
     margins: threshold -> share of queries whose margin (Eq. 4) is at most that; at 0 it is the tie
     rate. all_alike: share of queries on which every model scores the same. need: of the strongest

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.diagnostics import margin_distribution, margins, need_of, tie_rate
+from equirouter.evaluation.diagnosis.ties import margin_distribution, margins, need_of, tie_rate
 
 PERFORMANCE = np.array([[0.8, 0.5, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.5]])
 COST_USD = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0, 4.0, 1.0]])

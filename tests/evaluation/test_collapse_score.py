@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.collapse import (
+from equirouter.evaluation.collapse_score import (
     CollapseVariant,
     call_shares,
     collapse_scores,
@@ -74,7 +74,7 @@ def test_models_of_equal_cost_are_not_cheaper() -> None:
 
 
 def test_costs_are_compared_within_the_query() -> None:
-    # column 0 is cheap on the first query and dear on the second, where column 1 matches it
+    # column 0 is cheap on the first query and expensive on the second, where column 1 matches it
     cost_usd = [[1.0, 2.0], [2.0, 1.0]]
     assert collapse_scores(np.ones((2, 2)), cost_usd, [0, 0]).tolist() == [0.0, 1.0]
 

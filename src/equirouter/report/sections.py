@@ -1,9 +1,9 @@
-"""A diagnosis as a text that says by itself what was looked at: for a terminal or a bug report."""
+"""A diagnosis as a text for a terminal or a bug report."""
 
 from dataclasses import asdict
 from typing import Any
 
-from equirouter.evaluation.findings import Diagnosis
+from equirouter.evaluation.diagnosis.contents import Diagnosis
 from equirouter.report.advice import advice
 from equirouter.report.blocks import (
     Block,
@@ -22,48 +22,48 @@ __all__ = ["diagnosis_json", "diagnosis_markdown", "diagnosis_text"]
 MOST_TASKS = 15
 
 
-def diagnosis_text(found: Diagnosis) -> str:
+def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Plain text; it holds names of models and tasks and no query."""
-    return as_text(_blocks(found))
+    return as_text(_blocks(diagnosis))
 
 
-def diagnosis_markdown(found: Diagnosis) -> str:
-    """The same as Markdown."""
-    return as_markdown(_blocks(found))
+def diagnosis_markdown(diagnosis: Diagnosis) -> str:
+    """Markdown, with the names of models and tasks escaped."""
+    return as_markdown(_blocks(diagnosis))
 
 
-def diagnosis_json(found: Diagnosis) -> dict[str, Any]:
+def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """All figures, and the advice, as JSON can hold them."""
-    document = asdict(found)
+    document = asdict(diagnosis)
     document["table"]["margins"] = {
-        f"{level:g}": share for level, share in found.table.margins.items()
+        f"{level:g}": share for level, share in diagnosis.table.margins.items()
     }
     for router in (*document["routers"], *document["anchors"]):
         router["share_at"] = [
             {"budget_usd": budget, "strongest_share": share}
             for budget, share in router["share_at"].items()
         ]
-    return {"schema": 1, **document, "advice": advice(found)}
+    return {"schema": 1, **document, "advice": advice(diagnosis)}
 
 
-def _blocks(found: Diagnosis) -> list[Block]:
+def _blocks(diagnosis: Diagnosis) -> list[Block]:
     return [
-        Heading(f"Diagnosis of {found.setup.name}", level=1),
-        _facts(found),
-        *_outcomes(found),
-        *_encoder(found),
-        *_noise(found),
-        *_routers(found),
-        *_in_sample(found),
-        *_own(found),
-        *_tasks(found),
+        Heading(f"Diagnosis of {diagnosis.setup.name}", level=1),
+        _facts(diagnosis),
+        *_outcomes(diagnosis),
+        *_encoder(diagnosis),
+        *_noise(diagnosis),
+        *_routers(diagnosis),
+        *_in_sample(diagnosis),
+        *_own(diagnosis),
+        *_tasks(diagnosis),
         Heading("What to do"),
-        Items(tuple(advice(found)) or ("Nothing here asks for a change.",)),
+        Items(tuple(advice(diagnosis)) or ("Nothing needs to change.",)),
     ]
 
 
-def _facts(found: Diagnosis) -> Block:
-    setup = found.setup
+def _facts(diagnosis: Diagnosis) -> Block:
+    setup = diagnosis.setup
     window = "" if setup.window is None else f", window {setup.window}"
     pairs = [
         ("versions", ", ".join(f"{name} {version}" for name, version in setup.versions.items())),
@@ -91,8 +91,8 @@ def _facts(found: Diagnosis) -> Block:
     return Facts(tuple(pairs))
 
 
-def _outcomes(found: Diagnosis) -> list[Block]:
-    table = found.table
+def _outcomes(diagnosis: Diagnosis) -> list[Block]:
+    table = diagnosis.table
     levels = ", ".join(
         f"{percent(share)} at most {level:g}" for level, share in table.margins.items()
     )
@@ -104,7 +104,7 @@ def _outcomes(found: Diagnosis) -> list[Block]:
             percent(model.oracle_share),
             percent(model.cost_error),
         )
-        for model in sorted(found.models, key=lambda model: -model.performance)
+        for model in sorted(diagnosis.models, key=lambda model: -model.performance)
     )
     return [
         Heading("Outcomes: ties, margins, and what the oracle calls"),
@@ -125,8 +125,8 @@ def _outcomes(found: Diagnosis) -> list[Block]:
     ]
 
 
-def _encoder(found: Diagnosis) -> list[Block]:
-    visible = found.visibility
+def _encoder(diagnosis: Diagnosis) -> list[Block]:
+    visible = diagnosis.visibility
     return [
         Heading("What the encoder sees"),
         Paragraph(
@@ -136,8 +136,8 @@ def _encoder(found: Diagnosis) -> list[Block]:
     ]
 
 
-def _noise(found: Diagnosis) -> list[Block]:
-    top = max(found.noise, key=lambda each: each.strongest_share)
+def _noise(diagnosis: Diagnosis) -> list[Block]:
+    top = max(diagnosis.noise, key=lambda each: each.strongest_share)
     rows = tuple(
         (
             f"{each.sigma:g}",
@@ -145,20 +145,20 @@ def _noise(found: Diagnosis) -> list[Block]:
             number(each.performance),
             number(each.rci),
         )
-        for each in found.noise
+        for each in diagnosis.noise
     )
     return [
         Heading("The oracle with noise on its labels"),
         Rows(("sigma", "calls to strongest", "performance", "RCI"), rows),
         Paragraph(
-            f"Noise takes the oracle's calls to {found.table.strongest} from "
-            f"{percent(found.noise[0].strongest_share)} to {percent(top.strongest_share)} at most; "
-            f"by chance alone it would be {percent(1 / found.setup.n_models)}."
+            f"Noise takes the oracle's calls to {diagnosis.table.strongest} from "
+            f"{percent(diagnosis.noise[0].strongest_share)} to {percent(top.strongest_share)} at "
+            f"most; by chance alone it would be {percent(1 / diagnosis.setup.n_models)}."
         ),
     ]
 
 
-def _routers(found: Diagnosis) -> list[Block]:
+def _routers(diagnosis: Diagnosis) -> list[Block]:
     rows = tuple(
         (
             router.name,
@@ -171,7 +171,7 @@ def _routers(found: Diagnosis) -> list[Block]:
             percent(router.utility_cost_at_98),
             signed(router.nauc_minus_task),
         )
-        for router in (*found.anchors, *found.routers)
+        for router in (*diagnosis.anchors, *diagnosis.routers)
     )
     heads = (
         "router",
@@ -196,7 +196,7 @@ def _routers(found: Diagnosis) -> list[Block]:
     ]
 
 
-def _in_sample(found: Diagnosis) -> list[Block]:
+def _in_sample(diagnosis: Diagnosis) -> list[Block]:
     rows = tuple(
         (
             each.name,
@@ -205,7 +205,7 @@ def _in_sample(found: Diagnosis) -> list[Block]:
             number(each.in_sample_nauc),
             number(each.held_out_nauc),
         )
-        for each in found.in_sample
+        for each in diagnosis.in_sample
     )
     heads = ("router", "strongest, in-sample", "held out", "nAUC, in-sample", "held out")
     return [
@@ -215,8 +215,8 @@ def _in_sample(found: Diagnosis) -> list[Block]:
     ]
 
 
-def _own(found: Diagnosis) -> list[Block]:
-    own = found.own
+def _own(diagnosis: Diagnosis) -> list[Block]:
+    own = diagnosis.own
     if own is None:
         return []
     shares = sorted(own.call_share.items(), key=lambda item: -item[1])
@@ -233,9 +233,9 @@ def _own(found: Diagnosis) -> list[Block]:
     ]
 
 
-def _tasks(found: Diagnosis) -> list[Block]:
-    shown = found.tasks[:MOST_TASKS]
-    where = "at its own operating point" if found.own is not None else "at the largest budget"
+def _tasks(diagnosis: Diagnosis) -> list[Block]:
+    shown = diagnosis.tasks[:MOST_TASKS]
+    where = "at its own operating point" if diagnosis.own is not None else "at the largest budget"
     rows = tuple(
         (
             task.task,
@@ -261,10 +261,10 @@ def _tasks(found: Diagnosis) -> list[Block]:
         "best's",
         "oracle's",
     )
-    left = len(found.tasks) - len(shown)
+    left = len(diagnosis.tasks) - len(shown)
     more = f" The {left} smallest tasks are left out; --json has them." if left else ""
     return [
-        Heading(f"Tasks: {found.tasks_of} {where}"),
+        Heading(f"Tasks: {diagnosis.tasks_of} {where}"),
         Rows(heads, rows),
         Paragraph(
             "strongest, oracle: share of the calls that go to the strongest model, by the router "

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.evaluation.tasks import collapse_by_task, reached_from
+from equirouter.evaluation.diagnosis.per_task import collapse_by_task, reached_from
 
-# the dear model 1 is the strongest of all; on task b it is worse than model 0
+# the expensive model 1 is the strongest of all; on task b it is worse than model 0
 PERFORMANCE = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
 COST_USD = np.tile([1.0, 2.0], (4, 1))
 TASKS = ("a", "a", "a", "b")

@@ -1,4 +1,4 @@
-"""What an oracle does whose labels are noisy: how little error is enough to change decisions."""
+"""The oracle with noise on its labels: how little error is enough to change decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
 from equirouter.evaluation.checks import checked_outcomes
-from equirouter.evaluation.collapse import call_shares, collapse_table, pick
+from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 from equirouter.policy import BudgetPolicy
 from equirouter.progress import Progress, silent
 

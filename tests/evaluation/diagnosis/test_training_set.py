@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from equirouter.evaluation.insample import prepare_in_sample
+from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.sweeps import fit_router, sweep_router
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from tests.toys import HashingEncoder, make_table

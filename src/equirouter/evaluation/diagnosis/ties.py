@@ -1,4 +1,4 @@
-"""What a table of outcomes says about routing on it, before any router is fitted."""
+"""Margins and ties of a table of outcomes, before any router is fitted."""
 
 from dataclasses import dataclass
 

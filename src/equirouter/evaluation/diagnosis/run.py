@@ -1,4 +1,4 @@
-"""Why routing on a data set collapses, or a pipeline does: all figures of `diagnose`."""
+"""diagnose: all figures on why routing on a data set collapses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,25 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
 from equirouter.evaluation.costs import cost_errors
-from equirouter.evaluation.diagnostics import MARGIN_LEVELS, margin_distribution, need_of
-from equirouter.evaluation.findings import (
+from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
     ModelFinding,
     NoiseFinding,
     TableFinding,
     TrainedHere,
 )
-from equirouter.evaluation.insample import prepare_in_sample
-from equirouter.evaluation.noise import noise_sweep
-from equirouter.evaluation.routerfindings import BothPolicies, own_decisions, router_finding, setup
+from equirouter.evaluation.diagnosis.noise import noise_sweep
+from equirouter.evaluation.diagnosis.per_router import (
+    BothPolicies,
+    own_decisions,
+    router_finding,
+    setup,
+)
+from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_task
+from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
+from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.served import ServedQueries, for_pipeline, own_split
 from equirouter.evaluation.sweeps import fit_router, sweep_router
-from equirouter.evaluation.tasks import TaskCollapse, collapse_by_task
 from equirouter.extras import require
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
@@ -51,7 +56,7 @@ STEPS = 6
 
 @dataclass(frozen=True, eq=False)
 class _Case:
-    """What is diagnosed: a split table as an encoder shows it, and the pipeline's test queries."""
+    """A split table as an encoder shows it, and the pipeline's test queries."""
 
     outcomes: Outcomes
     embeddings: Float32Array
@@ -213,7 +218,7 @@ def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[Train
 
 
 def _table(outcomes: Outcomes) -> TableFinding:
-    """What the outcomes alone say, over the complete queries."""
+    """Facts of the outcomes alone, over the complete queries."""
     complete, strongest = outcomes.take(outcomes.is_complete), outcomes.strongest
     performance, cost_usd = complete.performance, complete.cost_usd
     table = outcomes.describe()

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.noise import noise_sweep
+from equirouter.evaluation.diagnosis.noise import noise_sweep
 
-# Two models tie on the first query, the dearer one is better on the second.
+# Two models tie on the first query, the more expensive one is better on the second.
 PERFORMANCE = np.array([[1.0, 1.0], [0.0, 1.0]])
 COST_USD = np.array([[1.0, 2.0], [1.0, 2.0]])
 
@@ -21,7 +21,7 @@ def test_without_noise_it_is_the_oracle() -> None:
 
 
 def test_a_little_noise_breaks_ties_like_a_coin_and_loses_nothing() -> None:
-    # 400 copies of the tie: half of the calls go to the dearer model, each with RCI 1
+    # 400 copies of the tie: half of the calls go to the more expensive model, each with RCI 1
     found = noise_sweep(
         np.ones((400, 2)),
         np.tile([1.0, 2.0], (400, 1)),

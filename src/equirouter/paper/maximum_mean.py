@@ -8,7 +8,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation import check_claim, win_shares
-from equirouter.evaluation.winner import ClaimCheck
+from equirouter.evaluation.diagnosis.noisy_winner import ClaimCheck
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes

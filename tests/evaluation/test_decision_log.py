@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from equirouter.evaluation import decisions
-from equirouter.evaluation.decisions import decision_log
+from equirouter.evaluation.decision_log import decision_log
 from tests.toys import make_table
 
 TABLE = make_table(n=30)
@@ -28,7 +27,7 @@ def written(path: Path) -> pa.Table:
 def test_a_row_per_router_seed_point_and_query(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decisions, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("equirouter.evaluation.decision_log.ROWS_AT_ONCE", at_once)
     found = written(tmp_path / "decisions.parquet").to_pylist()
     expected = [
         {

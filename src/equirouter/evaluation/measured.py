@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Difference", "Estimate", "Estimates", "Number"]
+__all__ = ["Difference", "Measured", "MeasuredByKey", "Number"]
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -28,7 +28,7 @@ class Difference(BaseModel):
     high: Number | None
 
 
-class Estimate(BaseModel):
+class Measured(BaseModel):
     """A figure over the seeds, with its 95 % interval.
 
     A seed that never reached a quality has no value. The mean is then over the others, and None
@@ -71,7 +71,7 @@ class Estimate(BaseModel):
         return document
 
 
-class Estimates(RootModel[dict[str, Estimate]]):
+class MeasuredByKey(RootModel[dict[str, Measured]]):
     """An estimate per quality or per model.
 
     `estimates[0.95]` and `estimates["0.95"]` are the same. In JSON each of mean, low, high and
@@ -80,7 +80,7 @@ class Estimates(RootModel[dict[str, Estimate]]):
 
     model_config = ConfigDict(frozen=True)
 
-    def __getitem__(self, key: str | float) -> Estimate:
+    def __getitem__(self, key: str | float) -> Measured:
         return self.root[key if isinstance(key, str) else f"{key:.2f}"]
 
     def __iter__(self) -> Iterator[str]:  # type: ignore[override]  # as pydantic advises
@@ -89,14 +89,14 @@ class Estimates(RootModel[dict[str, Estimate]]):
     def __len__(self) -> int:
         return len(self.root)
 
-    def items(self) -> Iterator[tuple[str, Estimate]]:
+    def items(self) -> Iterator[tuple[str, Measured]]:
         """Pairs of key and estimate."""
         yield from self.root.items()
 
     @model_validator(mode="before")
     @classmethod
     def _by_key(cls, given: Any) -> Any:  # noqa: ANN401  # whatever stands in the file
-        if not isinstance(given, Mapping) or any(isinstance(v, Estimate) for v in given.values()):
+        if not isinstance(given, Mapping) or any(isinstance(v, Measured) for v in given.values()):
             return given
         try:
             return {
