@@ -1,6 +1,7 @@
 """The tables: rows, marks, intervals, widths."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -58,6 +59,17 @@ def test_anchors_come_first_then_routers_by_nauc(document: Document) -> None:
     names = [line.split()[0] for line in text.splitlines() if len(line.split()) == 8]
     assert names[:5] == ["oracle", "random", "strongest", "cheapest", "task"]
     assert names[5] == "knn"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_an_empty_line_sets_the_anchors_apart_from_the_routers(
+    width: int, document: Document
+) -> None:
+    text = printed(results_table(made(document), width=width), width)
+    body = re.split(r"─ *\n", text)[1]
+    groups = [part.splitlines() for part in re.split(r"\n +\n", body)]
+    names = [{line.split()[0] for line in group if line[1:2].strip()} for group in groups]
+    assert names[:2] == [set(document["anchors"]), set(document["routers"])]
 
 
 def test_the_best_of_a_column_has_a_sign_that_needs_no_colour(document: Document) -> None:
