@@ -41,7 +41,6 @@ TEXTS = [
 # beside the default options of each, those that change how it is used
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in ENCODERS.names()),
-    ("minilm", {"window": "windows"}),
     ("minilm", {"window": "dedup"}),
     ("minilm", {"precision": "int8"}),
     ("minilm", {"window": "dedup", "precision": "int8"}),

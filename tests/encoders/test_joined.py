@@ -27,8 +27,8 @@ def test_both_halves_at_equal_weight(folder: Path) -> None:
 
 
 def test_options_go_to_their_part() -> None:
-    joined = StaticMiniLMEncoder(dimension=12, window="windows", threads=3, max_windows=5)
-    expected = {"dimension": 12, "window": "windows", "max_windows": 5, "precision": "fp32"}
+    joined = StaticMiniLMEncoder(dimension=12, window="tail", threads=3)
+    expected = {"dimension": 12, "window": "tail", "precision": "fp32"}
     assert joined.settings == expected
     static, minilm = joined.parts["static"], joined.parts["minilm"]
     assert isinstance(static, StaticEncoder)

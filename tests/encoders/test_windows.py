@@ -1,22 +1,17 @@
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.encoders.windows import (
-    DEFAULT_MAX_WINDOWS,
     DEFAULT_WINDOW,
     MAX_PIECES,
-    OVERLAP,
     WINDOWS,
     Pieces,
     Tokenize,
-    check_max_windows,
     check_window,
     head_pieces,
-    spread_pieces,
     tail_pieces,
     window_pieces,
 )
@@ -117,8 +112,7 @@ def test_of_200_000_characters_few_are_tokenised(
         return tokenize(part)
 
     windows = window_pieces(text, check_window(window), counting)
-    # doubling the slice, up to three times what one window needs; "windows" looks twice
-    assert n_read < 10_000 + 5_000 * (DEFAULT_MAX_WINDOWS if window == "windows" else 0)
+    assert n_read < 10_000  # doubling the slice, up to three times what one window needs
     assert all(0 < len(pieces) <= MAX_PIECES for pieces in windows)
 
 
@@ -137,83 +131,7 @@ def test_windows_of_254_pieces_are_one_and_of_255_two(tokenize: Tokenize) -> Non
     assert tail == tuple(tokenize("go")) * 254
 
 
-def numbered(n: int) -> str:
-    return "".join(f"{i} " for i in range(n))
-
-
-def read_numbers(part: str) -> list[int]:
-    return [int(word) for word in part.split()]
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.integers(1, 3_200))
-def test_windows_cover_all_of_a_text(n: int) -> None:
-    # with as many windows as it takes: 1 up to 254 pieces, then one more for every 190
-    windows = spread_pieces(numbered(n), read_numbers, 20)
-    assert len(windows) == 1 + -(-max(n - MAX_PIECES, 0) // (MAX_PIECES - OVERLAP))
-    assert sorted({piece for window in windows for piece in window}) == list(range(n))
-    assert {len(window) for window in windows} == {min(n, MAX_PIECES)}
-    for earlier, later in pairwise(windows):
-        assert OVERLAP <= earlier[-1] + 1 - later[0] < MAX_PIECES
-    gaps = [later[0] - earlier[0] for earlier, later in pairwise(windows)]
-    assert max(gaps, default=0) - min(gaps, default=0) <= 1
-
-
-def test_max_windows_bounds_what_is_read() -> None:
-    assert DEFAULT_MAX_WINDOWS == 16
-    # 254 + 15 x 190 = 3104: the windows begin at 0, 190, ..., 2850
-    windows = spread_pieces(numbered(3104), read_numbers, 16)
-    assert [window[0] for window in windows] == [190 * i for i in range(16)]
-    windows = spread_pieces(numbered(3105), read_numbers, 16)
-    assert len(windows) == 16
-    windows = spread_pieces(numbered(5000), read_numbers, 16)
-    assert len({piece for window in windows for piece in window}) <= 16 * 254
-
-
-@pytest.mark.parametrize("max_windows", [2, 3, 16])
-def test_a_text_too_long_to_cover_is_read_from_head_to_tail(max_windows: int) -> None:
-    text = "".join(f"{i:05d} " for i in range(20_000))
-    windows = spread_pieces(text, read_numbers, max_windows)
-    assert len(windows) == max_windows
-    assert windows[0] == tuple(range(254))
-    assert windows[-1] == tuple(range(20_000 - 254, 20_000))
-    # each but the last starts a part of 20,000 / max_windows words, to the next whole word
-    starts = [window[0] for window in windows[:-1]]
-    expected = [20_000 * i / max_windows for i in range(max_windows - 1)]
-    assert all(0 <= start - place <= 1 for start, place in zip(starts, expected, strict=True))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(RUNS, min_size=1, max_size=60).map("".join), st.integers(2, 5))
-def test_windows_are_pieces_of_the_text_in_order(
-    tokenize: Tokenize, text: str, max_windows: int
-) -> None:
-    windows = spread_pieces(text, tokenize, max_windows)
-    assert 1 <= len(windows) <= max_windows
-    assert windows[0] == head_pieces(text, tokenize)
-    assert windows[-1] == tail_pieces(text, tokenize)
-
-
-def test_a_part_without_pieces_is_left_out(tokenize: Tokenize) -> None:
-    # of four parts, the second and the third begin in a word that ends with the text
-    text = "one two " * 500 + "x" * 100_000
-    whole = tuple(tokenize(text))
-    assert len(whole) == 1001
-    assert spread_pieces(text, tokenize, 4) == [whole[:254], whole[-254:]]
-
-
 def test_an_unknown_window_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no window named 'middle': one of head, tail, head\+"):
         check_window("middle")
     assert check_window(DEFAULT_WINDOW) == DEFAULT_WINDOW
-
-
-def test_max_windows_is_for_windows() -> None:
-    assert check_max_windows("windows", None) == 16
-    assert check_max_windows("windows", 2) == 2
-    assert check_max_windows("head", None) is None
-    for wrong in (1, 0, 2.5, "3"):
-        with pytest.raises(ConfigError, match=r"max_windows=.*: a whole number of 2 or more"):
-            check_max_windows("windows", wrong)
-    with pytest.raises(ConfigError, match="max_windows=4 is for the window 'windows', not for 'h"):
-        check_max_windows("head", 4)

@@ -65,7 +65,6 @@ class EncoderWindow(StrEnum):
     head = "head"
     tail = "tail"
     head_tail = "head+tail"
-    windows = "windows"
     dedup = "dedup"
 
 

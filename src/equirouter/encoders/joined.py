@@ -100,8 +100,8 @@ class JoinedEncoder(Encoder):
 class StaticMiniLMEncoder(JoinedEncoder):
     """`static` and `minilm` side by side: the whole text by its words, and a part of it in context.
 
-    dimension: of the static half. window, max_windows, precision: of the contextual half. weights,
-    threads: of both. See StaticEncoder and MiniLMEncoder; errors are theirs.
+    dimension: of the static half. window, precision: of the contextual half. weights, threads: of
+    both. See StaticEncoder and MiniLMEncoder; errors are theirs.
     """
 
     name = "static+minilm"
@@ -113,7 +113,6 @@ class StaticMiniLMEncoder(JoinedEncoder):
         window: str = DEFAULT_WINDOW,
         weights: Path | None = None,
         threads: int | None = None,
-        max_windows: int | None = None,
         precision: str = "fp32",
     ) -> None:
         super().__init__(
@@ -123,7 +122,6 @@ class StaticMiniLMEncoder(JoinedEncoder):
                     window=window,
                     weights=weights,
                     threads=threads,
-                    max_windows=max_windows,
                     precision=precision,
                 ),
             }

@@ -15,23 +15,20 @@ from typing import Literal, TypeAlias, get_args
 from equirouter.errors import ConfigError
 
 __all__ = [
-    "DEFAULT_MAX_WINDOWS",
     "DEFAULT_WINDOW",
     "MAX_TOKENS",
     "WINDOWS",
     "Pieces",
     "Tokenize",
     "Window",
-    "check_max_windows",
     "check_window",
     "head_pieces",
-    "spread_pieces",
     "tail_pieces",
     "text_parts",
     "window_pieces",
 ]
 
-Window: TypeAlias = Literal["head", "tail", "head+tail", "windows", "dedup"]
+Window: TypeAlias = Literal["head", "tail", "head+tail", "dedup"]
 Pieces: TypeAlias = tuple[int, ...]
 Tokenize: TypeAlias = Callable[[str], list[int]]
 
@@ -41,11 +38,6 @@ DEFAULT_WINDOW: Window = "head+tail"
 MAX_TOKENS = 256
 """Tokens that all-MiniLM-L6-v2 was trained to read, its two special ones included."""
 MAX_PIECES = MAX_TOKENS - 2
-
-OVERLAP = 64
-"""Pieces that two neighbouring windows have in common at least: a few sentences."""
-DEFAULT_MAX_WINDOWS = 16
-"""Windows of one text at most: 3,104 pieces, some 14,000 characters of English, are all read."""
 
 _FIRST_SLICE = 1536
 """Characters tried first per window: English needs about 1,150 for 254 pieces; doubled if few."""
@@ -81,36 +73,12 @@ def check_window(window: str) -> Window:
     raise ConfigError(f"no window named {window!r}: one of {', '.join(WINDOWS)} is expected")
 
 
-def check_max_windows(window: Window, max_windows: object) -> int | None:
-    """How many windows of a text are read at most: for "windows" a number, else None.
-
-    Raises ConfigError for what is no number of 2 or more, and beside a window without use for it.
-    """
-    if window != "windows":
-        if max_windows is not None:
-            raise ConfigError(
-                f"max_windows={max_windows} is for the window 'windows', not for {window!r}"
-            )
-        return None
-    if max_windows is None:
-        return DEFAULT_MAX_WINDOWS
-    if not isinstance(max_windows, int) or max_windows < 2:
-        raise ConfigError(
-            f"max_windows={max_windows!r}: a whole number of 2 or more is expected (head and tail)"
-        )
-    return max_windows
-
-
-def window_pieces(
-    text: str, window: Window, tokenize: Tokenize, max_windows: int = DEFAULT_MAX_WINDOWS
-) -> list[Pieces]:
+def window_pieces(text: str, window: Window, tokenize: Tokenize) -> list[Pieces]:
     """The windows of a text, MAX_PIECES pieces at most in each.
 
-    One for head and tail; two for head+tail, the same twice if the text fits into one; 1 to
-    max_windows for windows, see spread_pieces. dedup is head of what SharedPrefixes.drop left.
+    One for head and tail; two for head+tail, the same twice if the text fits into one. dedup is
+    head of what SharedPrefixes.drop left.
     """
-    if window == "windows":
-        return spread_pieces(text, tokenize, max_windows)
     cuts = {
         "head": [head_pieces],
         "tail": [tail_pieces],
@@ -118,31 +86,6 @@ def window_pieces(
         "dedup": [head_pieces],
     }
     return [cut(text, tokenize) for cut in cuts[window]]
-
-
-def spread_pieces(text: str, tokenize: Tokenize, max_windows: int) -> list[Pieces]:
-    """As few full windows as cover the text, from its first piece to its last, evenly spread.
-
-    Neighbours have OVERLAP pieces in common or more. A text that fits into one window has one.
-    A text that max_windows (2 or more) cannot cover is not read whole: it is divided into as many
-    parts of as many characters; the beginning of each part is read, and the end of the last.
-    """
-    step = MAX_PIECES - OVERLAP
-    covered = MAX_PIECES + (max_windows - 1) * step
-    pieces = head_pieces(text, tokenize, covered + 1)
-    if len(pieces) > covered:
-        return _sampled_windows(text, tokenize, max_windows)
-    left = max(len(pieces) - MAX_PIECES, 0)
-    gaps = -(-left // step)  # rounded up
-    starts = [left * i // gaps for i in range(gaps + 1)] if gaps else [0]
-    return [pieces[start : start + MAX_PIECES] for start in starts]
-
-
-def _sampled_windows(text: str, tokenize: Tokenize, n: int) -> list[Pieces]:
-    starts = [0, *(_after_boundary(text, len(text) * i // n) for i in range(1, n - 1))]
-    windows = [head_pieces(text[start:], tokenize) for start in starts]
-    # a part that is all of one run, or of what the tokenizer drops, has no piece
-    return [window for window in (*windows, tail_pieces(text, tokenize)) if window]
 
 
 def head_pieces(text: str, tokenize: Tokenize, limit: int = MAX_PIECES) -> Pieces:

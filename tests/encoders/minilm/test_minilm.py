@@ -66,42 +66,6 @@ def test_windows_read_their_end_of_a_long_text(model_folder: Path) -> None:
     assert len({head.fingerprint, tail.fingerprint, both.fingerprint}) == 3
 
 
-def test_windows_are_the_mean_over_the_whole_text(model_folder: Path, head: MiniLMEncoder) -> None:
-    # "go" and "stop" are one piece each: 440 pieces are two windows, from 0 and from 186
-    text = "go " * 200 + "stop " * 240
-    windows = MiniLMEncoder(window="windows", weights=model_folder)
-    parts = head.encode(["go " * 200 + "stop " * 54, "go " * 14 + "stop " * 240])
-    mean = parts.sum(axis=0) / np.linalg.norm(parts.sum(axis=0))
-    np.testing.assert_allclose(windows.encode([text]), [mean], atol=1e-6)
-    short = "go " * 254
-    np.testing.assert_array_equal(windows.encode([short]), head.encode([short]))
-    assert windows.dimension == 384
-
-
-def test_the_bound_of_windows_is_part_of_what_an_embedding_is(model_folder: Path) -> None:
-    text = "cats and dogs " * 300 + "tax law " * 300  # 1,500 pieces: 8 windows
-    made = {
-        bound: MiniLMEncoder(window="windows", max_windows=bound, weights=model_folder)
-        for bound in (None, 16, 2)
-    }
-    assert (
-        made[None].settings
-        == made[16].settings
-        == {
-            "window": "windows",
-            "max_windows": 16,
-            "precision": "fp32",
-        }
-    )
-    assert made[None].fingerprint == made[16].fingerprint != made[2].fingerprint
-    both = MiniLMEncoder(window="head+tail", weights=model_folder).encode([text])
-    ends = both[0, :384] + both[0, 384:]
-    np.testing.assert_allclose(made[2].encode([text])[0], ends / np.linalg.norm(ends), atol=1e-6)
-    assert np.abs(made[2].encode([text]) - made[16].encode([text])).max() > 1e-3
-    with pytest.raises(ConfigError, match="max_windows=3 is for the window 'windows'"):
-        MiniLMEncoder(window="head", max_windows=3)
-
-
 def test_dedup_reads_what_is_behind_a_shared_prefix(
     model_folder: Path, head: MiniLMEncoder
 ) -> None:

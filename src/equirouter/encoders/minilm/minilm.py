@@ -25,12 +25,10 @@ from equirouter.encoders.minilm.weights import Weights, find_weights
 from equirouter.encoders.minilm.wordpieces import load_tokenizer
 from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
 from equirouter.encoders.windows import (
-    DEFAULT_MAX_WINDOWS,
     DEFAULT_WINDOW,
     MAX_TOKENS,
     Pieces,
     Window,
-    check_max_windows,
     check_window,
     window_pieces,
 )
@@ -53,17 +51,15 @@ class MiniLMEncoder(Encoder):
     """all-MiniLM-L6-v2: mean over the tokens of the last layer, at length 1, of 256 tokens or more.
 
     window: "head" reads the first 256 tokens of a query, as the paper's set-up does (Section 5.1),
-    "tail" the last 256. "head+tail" reads both and gives d = 768, all others d = 384. "windows" is
-    the mean over overlapping windows from the first token to the last, at length 1, each counting
-    the same; max_windows, 2 or more (16 if None), bounds their number, see spread_pieces. "dedup"
-    drops the prefix that many training texts share and reads the first 256 tokens of the rest: fit
-    finds the prefixes (find_prefixes). A query that fits into one window is read once.
+    "tail" the last 256. "head+tail" reads both and gives d = 768, all others d = 384. "dedup" drops
+    the prefix that many training texts share and reads the first 256 tokens of the rest: fit finds
+    the prefixes (find_prefixes). A query that fits into one window is read once.
     precision: "fp32", or "int8", which is up to twice as fast and less exact; fit measures on
     training texts what its numbers must reach (quantise.py).
     weights: a folder with the model, see find_weights; None takes the installed package, else the
     hub. threads: of one run, 1 or more; None takes one per physical core. Nothing is loaded before
-    the first encode or fingerprint. Raises ConfigError for an unknown window or precision, fewer
-    threads than 1, and for max_windows below 2 or beside another window.
+    the first encode or fingerprint. Raises ConfigError for an unknown window or precision, and for
+    fewer threads than 1.
     Source: Reimers and Gurevych 2019; Wang et al. 2020 (MiniLM).
     """
 
@@ -75,13 +71,11 @@ class MiniLMEncoder(Encoder):
         window: str = DEFAULT_WINDOW,
         weights: Path | None = None,
         threads: int | None = None,
-        max_windows: int | None = None,
         precision: str = "fp32",
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads={threads}: at least 1 is needed, None takes every core")
         self.window: Window = check_window(window)
-        self.max_windows = check_max_windows(self.window, max_windows)
         self.precision = _check_precision(precision)
         self.weights = weights
         self.threads = threads
@@ -90,8 +84,7 @@ class MiniLMEncoder(Encoder):
     @property
     def settings(self) -> dict[str, Any]:
         """Window and precision; where the weights lie and how many threads run is no part of it."""
-        bound = {} if self.max_windows is None else {"max_windows": self.max_windows}
-        return {"window": self.window, **bound, "precision": self.precision}
+        return {"window": self.window, "precision": self.precision}
 
     @property
     def learns(self) -> bool:
@@ -188,8 +181,6 @@ class MiniLMEncoder(Encoder):
                     for window in self._windows(text)
                 ]
         vectors = self._embed_windows(list(row_of_window), progress)  # (M, 384)
-        if self.window == "windows":
-            return np.stack([_mean(vectors[rows_of_text[text]]) for text in texts])
         rows = np.array([rows_of_text[text] for text in texts])  # (N, windows per text)
         joined: Float32Array = vectors[rows].reshape(len(texts), self.dimension)
         joined /= np.sqrt(np.float32(rows.shape[1]))  # each part has length 1
@@ -197,8 +188,7 @@ class MiniLMEncoder(Encoder):
 
     def _windows(self, text: str) -> list[Pieces]:
         read = self._prefixes.drop(text) if self._drops else text
-        limit = self.max_windows or DEFAULT_MAX_WINDOWS
-        return window_pieces(read, self.window, self._pieces, limit)
+        return window_pieces(read, self.window, self._pieces)
 
     def _embed_windows(self, windows: list[Pieces], progress: Progress) -> Float32Array:
         def done(n: int) -> None:
@@ -269,13 +259,6 @@ def _check_precision(precision: str) -> Precision:
         if precision == known:
             return known
     raise ConfigError(f"no precision {precision!r}: one of {', '.join(PRECISIONS)} is expected")
-
-
-def _mean(vectors: Float32Array) -> Float32Array:
-    """(n, 384) windows of one text to their mean (384,) of length 1; one window is taken as is."""
-    total = vectors.sum(axis=0)
-    length = np.linalg.norm(total) if len(vectors) > 1 else 1.0
-    return np.asarray(total / length, dtype=np.float32)
 
 
 def _token_id(tokenizer: "Tokenizer", token: str) -> int:
