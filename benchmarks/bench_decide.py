@@ -1,14 +1,15 @@
 """Deciding without the encoder: scores, predicted costs and policy, for one query and for many.
 
-    python benchmarks/bench_decide.py [one] [many] [--threads 2] [--queries 1000000] [--preset NAME]
+    python benchmarks/bench_decide.py [one] [many] [walk] [--threads 2] [--queries 1000000]
 
 `one`: medians in microseconds for one query at K = 11, 100, 1,000 and 8,500 models: the scorer (one
 ONNX graph), the policy's full order, both; beside them the same router and cost model in NumPy
 (`predict`) and in torch, which scores as the paper writes it, with the concatenation of Eq. 7, and
 as this package trains it. `many`: RoutingPipeline.decide_many on embeddings in memory and in a
 memory-mapped file, K = 11, and NumPy and torch in blocks of 4,096 on a tenth of them; the memory is
-what the process holds beside the mapped file and the embeddings themselves (RssAnon). Weights are
-random: no figure here depends on what was learned.
+what the process holds beside the mapped file and the embeddings themselves (RssAnon). `walk`: CPU
+time per query of all that is neither encoder nor scorer, where the two return what they are given;
+K = 11. Weights are random: no figure here depends on what was learned.
 """
 
 import argparse
@@ -26,13 +27,13 @@ from equirouter.arrays import Float32Array
 from equirouter.cost import CostModel
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.scoring import Scorer
-from equirouter.pipeline.stage import Stage
+from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import BudgetPolicy, Certainty
 from equirouter.routers import Router, make_router
-from equirouter.routers.familiar import Familiarity
 from equirouter.routers.fitting.equirouter_net import EquiRouterNet
 from equirouter.routers.fitting.loop import weights_of
 from equirouter.routers.fitting.mlp_net import MLP
+from equirouter.routers.scale import LogisticScale
 
 WIDTH = 384
 BUDGET_USD = 0.004
@@ -88,16 +89,18 @@ class Parts:
         return np.asarray(amounts.numpy())
 
 
-def median_us(call: Callable[[], object], seconds: float) -> float:
+def median_us(
+    call: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Median time of a call in microseconds, over some seconds of calls, after a few unmeasured."""
     for _ in range(3):
         call()
     times: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times) * 1e6
 
 
@@ -128,23 +131,8 @@ def one(preset: str, threads: int, seconds: float) -> None:
 
 def many(preset: str, threads: int, n_queries: int) -> None:
     parts = Parts(preset, 11)
-    stage = Stage(
-        encoder=cast(Any, FixedWidth()),
-        router=parts.router,
-        router_name="equirouter",
-        cost_model=parts.cost_model,
-        scale=None,
-        scorer=Scorer.of(parts.router, parts.cost_model, threads=threads),
-        certainty=Certainty(0.0, 1.0, -1.0, 0.0, 1.0),
-        familiar=Familiarity(unit(64), np.inf),
-    )
-    pipeline = RoutingPipeline(
-        stage=stage,
-        models=tuple(f"model{j}" for j in range(11)),
-        calibration=cast(Any, BudgetPolicy),  # only its setting is asked for
-        baseline=cast(Any, None),
-        record=cast(Any, None),
-    )
+    scorer = Scorer.of(parts.router, parts.cost_model, threads=threads)
+    pipeline = pipeline_of(parts, FixedWidth(), scorer)
     x = unit(n_queries)
     print("\n| path | queries | seconds | queries/s | memory beside the input, MB |")
     print("|---|---|---|---|---|")
@@ -174,6 +162,50 @@ def many(preset: str, threads: int, n_queries: int) -> None:
         row(name, len(tenth), blocks)
 
 
+def pipeline_of(parts: Parts, encoder: object, scorer: object) -> RoutingPipeline:
+    """A pipeline of 11 models of which no part was learned."""
+    stage = Stage(
+        encoder=cast(Any, encoder),
+        router=parts.router,
+        router_name="equirouter",
+        cost_model=parts.cost_model,
+        scale=LogisticScale((0.0,) * 11, (1.0,) * 11, centred=False, lowest=0.0, highest=1.0),
+        scorer=cast(Any, scorer),
+        certainty=Certainty(0.0, 1.0, -1.0, 0.0, 1.0),
+        familiar=Familiarity(unit(64), np.inf),
+    )
+    return RoutingPipeline(
+        stage=stage,
+        models=tuple(f"model{j}" for j in range(11)),
+        calibration=cast(Any, BudgetPolicy),  # only its setting is asked for
+        baseline=cast(Any, None),
+        record=cast(Any, None),
+    )
+
+
+def walk(seconds: float) -> None:
+    print("\n| queries | control | CPU microseconds per query |")
+    print("|---|---|---|")
+    rng = np.random.default_rng(0)
+    for n_queries in (1000, 1):
+        numbers = rng.random((2, n_queries, 11), np.float32)
+        scorer = Given((numbers[0], numbers[1] * 0.01))
+        pipeline = pipeline_of(Parts("", 11), Given(unit(n_queries)), scorer)
+        texts = [f"query {number}" for number in range(n_queries)]
+        controls: dict[str, Any] = {"budget_usd": BUDGET_USD, "lambda_": 10.0}
+        for name, value in controls.items():
+
+            def decide(
+                texts: list[str] = texts,
+                control: dict[str, Any] = {name: value},  # noqa: B006
+                pipeline: RoutingPipeline = pipeline,
+            ) -> object:
+                return pipeline.decide_many(texts, **control)
+
+            per_query = median_us(decide, seconds, time.process_time) / n_queries
+            print(f"| {n_queries:,} | {name} | {per_query:.2f} |", flush=True)
+
+
 def row(name: str, n_queries: int, call: Callable[[], object], repeats: int = 3) -> None:
     """Print one row: the median of some calls, and how far the memory rose in them."""
     before, most, times = anonymous_mb(), 0.0, []
@@ -201,6 +233,23 @@ def unit(n: int) -> Float32Array:
     return x
 
 
+class Given:
+    """Stands where an encoder or a scorer would, and returns always the same."""
+
+    name = "none"
+    dimension = WIDTH
+    accepts_images = False
+
+    def __init__(self, result: object) -> None:
+        self.result = result
+
+    def encode(self, *_: object) -> object:
+        """What it was given."""
+        return self.result
+
+    __call__ = encode
+
+
 class FixedWidth:
     """Stands where an encoder would: only its width is asked for."""
 
@@ -212,7 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="*", choices=["one", "many", []], default=[])
+    parser.add_argument("what", nargs="*", choices=["one", "many", "walk", []], default=[])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--queries", type=int, default=1_000_000)
     parser.add_argument("--preset", default="")
@@ -224,6 +273,8 @@ def main() -> None:
         one(args.preset, args.threads, args.seconds)
     if "many" in args.what or not args.what:
         many(args.preset, args.threads, args.queries)
+    if "walk" in args.what or not args.what:
+        walk(args.seconds)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.pipeline.pipeline import SCHEMA
+from equirouter.pipeline.stored import SCHEMA
 from tests.cli.conftest import BenchRun, bench_arguments
 from tests.cli.invoke import REPOSITORY, Ran, invoke, invoke_process
 from tests.toys import HashingEncoder

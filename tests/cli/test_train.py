@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.data.tables import write_table
-from equirouter.pipeline.pipeline import SCHEMA
+from equirouter.pipeline.stored import SCHEMA
 from tests.cli.invoke import REPOSITORY, invoke
 from tests.toys import HashingEncoder, make_table
 

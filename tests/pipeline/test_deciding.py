@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equirouter.encoders.base import Encoder
 from equirouter.errors import ConfigError, DataError
-from equirouter.pipeline.pipeline import Ask, RoutingPipeline
+from equirouter.pipeline import Ask, RoutingPipeline
 from equirouter.policy import ABILITIES, Control, ModelFacts, Needs
 from equirouter.registry import ENCODERS
 from equirouter.training.fit import fit_pipeline

@@ -195,7 +195,7 @@ def test_an_encoder_of_another_name_is_refused_by_its_name(folder: Path) -> None
     class Named(HashingEncoder):
         name = "named"
 
-    with pytest.raises(PipelineError, match="encoder toy, and named is to show it the queries"):
+    with pytest.raises(PipelineError, match="with encoder toy, and named was given"):
         RoutingPipeline.load(folder, encoder=Named())
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
-from equirouter.policy.base import Policy, check_inputs
-from equirouter.policy.order import best_column, columns_by_value
+from equirouter.policy.base import Policy
+from equirouter.policy.order import best_column, check_inputs, columns_by_value
 
 __all__ = ["NearlyBest"]
 

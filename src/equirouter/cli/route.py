@@ -3,8 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -287,7 +286,12 @@ def _refuse(constant: str) -> None:
 def _as_json(decision: "Decision") -> dict[str, Any]:
     """The decision's fields; JSON has no infinity, so the value is null where nothing limits."""
     value = decision.value if math.isfinite(decision.value) else None
-    return asdict(decision) | {"value": value}
+    by_model = {
+        name: dict(numbers)
+        for name, numbers in decision._asdict().items()
+        if isinstance(numbers, Mapping)
+    }
+    return decision._asdict() | by_model | {"value": value}
 
 
 def _in_words(decision: "Decision") -> str:

@@ -1,6 +1,7 @@
 """A saved pipeline on a data set: its own decisions, beside which routers can be measured."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,10 +12,9 @@ from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.sweeps import N_POINTS, RouterSweep
-from equirouter.pipeline.deciding import strongest_first
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.pipeline.stage import Stage
-from equirouter.policy import BudgetPolicy, Policy
+from equirouter.pipeline.stage import Seen, Stage
+from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.training.protocol import stream
 
@@ -92,22 +92,18 @@ class ServedQueries:
         """These queries only."""
         return ServedQueries(self.pipeline, self.embeddings[rows])
 
+    @cached_property
+    def _seen(self) -> Seen:
+        return self.pipeline.stage.look_at(self.embeddings)
+
     @property
     def predicted_cost_usd(self) -> FloatArray:
         """(n, K): what the pipeline takes each call to cost."""
-        _, costs = self.pipeline.stage.numbers(self.embeddings, BudgetPolicy())
-        return costs.astype(np.float64)
+        return self._seen.costs.astype(np.float64)
 
     def choose(self, rule: Policy) -> IntArray:
         """The pipeline's choice (n,) under a policy; of far queries as it has it (OutOfDomain)."""
-        stage = self.pipeline.stage
-        scores, costs = stage.numbers(self.embeddings, rule)
-        chosen = rule.choose(scores, costs)
-        if self.pipeline.by_strength is not None:
-            far = stage.familiar.far(self.embeddings)
-            ranked = rule.rank(scores[far], costs[far])
-            chosen[far] = strongest_first(ranked, self.pipeline.by_strength)[:, 0]
-        return chosen
+        return self.pipeline.walk.columns(self._seen, rule, first_only=True)[:, 0]
 
     def sweep(
         self,
@@ -119,8 +115,7 @@ class ServedQueries:
         resamples: int = 0,
     ) -> RouterSweep:
         """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
-        scores, costs = self.pipeline.stage.numbers(self.embeddings, rule)
-        points = rule.points(scores, costs, N_POINTS)
+        points = rule.points(self._seen.scores_for(rule.needs), self._seen.costs, N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
         rng = stream(seed, "bootstrap")
         measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)

@@ -2,7 +2,8 @@
 
 pipeline.py  RoutingPipeline: decide, save, load
 decision.py  a question to a pipeline, and its answer
-deciding.py  many queries together, each under its own policy and constraints
+parts.py     what a pipeline is made of
+walk.py      from scores and predicted costs to decisions, in arrays
 stage.py     encoder, router and cost model, from texts to scores and predicted costs
 scoring.py   router and cost model as one ONNX graph, run for one query and for a million
 record.py    the validation queries that a pipeline keeps
@@ -10,6 +11,7 @@ stored.py    the saved form, checked field by field
 """
 
 from equirouter.pipeline.decision import Ask, Choices, Decision
-from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
+from equirouter.pipeline.parts import Provenance
+from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]

@@ -1,8 +1,8 @@
 """A question to a pipeline, and its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from equirouter.policy.constraints import Needs
 from equirouter.policy.control import NO_CONTROL, Control
@@ -10,7 +10,7 @@ from equirouter.policy.control import NO_CONTROL, Control
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
 
-__all__ = ["Ask", "Choices", "Decision", "OutOfDomain"]
+__all__ = ["Ask", "ByModel", "Choices", "Decision", "OutOfDomain"]
 
 OutOfDomain = Literal["policy", "strongest"]
 """What decides a query that is far from the training queries: the policy as ever, or the mean
@@ -33,33 +33,59 @@ class Ask:
     removed: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Which model answers a query, and why.
+class ByModel(Mapping[str, float]):
+    """One number per model, read like a dict: a view of a row, which is made when it is asked for.
 
-    model: None when constraints removed all of them, or when_nothing_fits is "refuse" and nothing
-    fits. fallbacks: what to try next, in order, all within the budget. setting, value: the
-    operating point, for example budget_usd 0.002. fits: whether the model's predicted cost is
-    within the budget. removed: the models that a constraint ruled out, each with the reason;
-    neither model nor fallbacks are among them. not_checked: the others of which something is not
-    known that a constraint asks for, each with what. confidence: the probability that no model's
-    answer would have been better by more than 0.02 (Certainty), None without a model. far: whether
-    the query is unlike all that the router was trained on (Familiarity); what follows from that is
-    the pipeline's `ood`.
+    column: by the name of a model, its column in table (N, K).
     """
 
+    __slots__ = ("_column", "_row", "_table")
+
+    def __init__(self, column: Mapping[str, int], table: "Float32Array", row: int) -> None:
+        self._column = column
+        self._table = table
+        self._row = row
+
+    def __getitem__(self, model: str) -> float:
+        return float(self._table[self._row, self._column[model]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._column)
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+class Decision(NamedTuple):
+    """Which model answers a query, and why."""
+
     model: str | None
+    """None when constraints removed all of them, or nothing fits and that is refused."""
     predicted_cost_usd: float | None
+    """Of a call of the model."""
     setting: str
+    """What the operating point is called, such as budget_usd."""
     value: float
+    """The operating point."""
     fits: bool
+    """Whether the predicted cost is within the budget."""
     fallbacks: tuple[str, ...]
-    scores: dict[str, float]
-    predicted_costs_usd: dict[str, float]
+    """What to try next, in order, all within the budget."""
+    scores: Mapping[str, float]
+    """By model, as the policy used them."""
+    predicted_costs_usd: Mapping[str, float]
+    """By model."""
     confidence: float | None
+    """The probability that no model's answer would be better by more than 0.02 (Certainty)."""
     far: bool
-    removed: dict[str, str] = field(default_factory=dict)
-    not_checked: dict[str, str] = field(default_factory=dict)
+    """Whether the query is unlike all that the router was trained on (Familiarity)."""
+    removed: Mapping[str, str] = {}  # a NamedTuple takes no default factory
+    """Models that a constraint ruled out, each with the reason; they are no fallbacks."""
+    not_checked: Mapping[str, str] = {}
+    """Other models of which something is not known that a constraint asks for, each with what."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,5 +103,5 @@ class Choices:
     fits: "BoolArray"
     setting: str
     value: float
-    removed: dict[str, str] = field(default_factory=dict)
-    not_checked: dict[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
+    not_checked: Mapping[str, str] = field(default_factory=dict)

@@ -1,111 +1,44 @@
 """A routing pipeline: encoder, router, cost model and policy together; it decides, saves, loads."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from equirouter import __version__
-from equirouter.cost.model_price import ModelPrice
-from equirouter.cost.price_table import price_to
 from equirouter.errors import ConfigError
-from equirouter.output import atomic_write, make_folder
-from equirouter.pipeline.deciding import Order, choose_embeddings, decide_orders, pace_orders
-from equirouter.pipeline.decision import Ask, Choices, Decision, OutOfDomain
+from equirouter.pipeline.decision import Ask, Choices, Decision
+from equirouter.pipeline.parts import PipelineParts
+from equirouter.pipeline.stored import read_pipeline, write_pipeline
+from equirouter.pipeline.walk import Limits, Point, Walk
 from equirouter.policy import (
     BudgetPolicy,
-    Calibration,
     OperatingPoint,
     Paced,
+    PacedStream,
     Pacer,
     Policy,
     UtilityPolicy,
 )
-from equirouter.policy.base import WhenNothingFits
-from equirouter.policy.baseline import Baseline
-from equirouter.policy.constraints import (
-    ModelFacts,
-    Needs,
-    check_names,
-    facts_to,
-    not_checked,
-    removed_by,
-)
+from equirouter.policy.constraints import Needs, check_names, not_checked, removed_by
 from equirouter.policy.control import NO_CONTROL, Control
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
-    from equirouter.arrays import Float32Array, IntArray
+    from equirouter.arrays import Float32Array, FloatArray, IntArray
     from equirouter.encoders.base import Encoder
-    from equirouter.pipeline.record import ValidationRecord
-    from equirouter.pipeline.stage import Stage
 
-__all__ = ["Ask", "Choices", "Decision", "Provenance", "RoutingPipeline"]
-
-SCHEMA = 1
-DESCRIPTION_FILE = "pipeline.json"
-WEIGHTS_FILE = "weights.safetensors"
+__all__ = ["RoutingPipeline"]
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a pipeline comes from: data set, split and its metrics on the test part."""
-
-    data: Mapping[str, Any]
-    split: Mapping[str, Any]
-    test_metrics: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class RoutingPipeline:
-    """Text in, model out.
-
-    stage: encoder, router and cost model. models: names in the order of the router's columns.
-    policy: the registered name of the one that `quality` moves along. calibration: that policy's
-    operating points on validation data; ConfigError if they are another's. quality: the target that
-    counts when a call names none. ood: what decides a query that is far from the training queries,
-    see OutOfDomain. confidence: with which a quality is promised; None: see Calibration.surest.
-    model_facts: by name, what constraints are checked against; it may lack models. baseline: what
-    it did when it was made. prices: of every model, or none; the cost model takes them. record:
-    validation queries, with which it is calibrated again when its pool changes.
-    """
-
-    stage: "Stage"
-    models: tuple[str, ...]
-    calibration: Calibration
-    baseline: Baseline
-    record: "ValidationRecord"
-    policy: str = "budget"
-    quality: float = 0.98
-    confidence: float | None = None
-    when_nothing_fits: WhenNothingFits = "cheapest"
-    ood: OutOfDomain = "policy"
-    provenance: Provenance = field(default_factory=lambda: Provenance({}, {}))
-    model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)
-    prices: Sequence[ModelPrice] = ()
+class RoutingPipeline(PipelineParts):
+    """Text in, model out: see PipelineParts for what it is made of."""
 
     def __post_init__(self) -> None:
-        self.models = tuple(self.models)
-        self.prices = tuple(self.prices) or tuple(ModelPrice(model) for model in self.models)
-        self.by_strength = self._strength_order()
-        if tuple(price.model for price in self.prices) != self.models:
-            raise ConfigError(
-                f"prices are of {[price.model for price in self.prices]}, and the models are "
-                f"{list(self.models)}: one price per model is expected, in this order"
-            )
-        self.stage.cost_model.set_prices(self.prices)
-        kind: type[Policy] = POLICIES.load(self.policy)
-        if kind.setting != self.calibration.setting:
-            raise ConfigError(
-                f"policy {self.policy} moves along {kind.setting}, but its calibration is one of "
-                f"{self.calibration.setting}: give the two of one policy"
-            )
-        check_names(self.model_facts, self.models, what="model_facts")
+        super().__post_init__()
+        self.walk = Walk(self.stage, self.models, self._by_strength())
 
     def decide(
         self,
@@ -121,7 +54,8 @@ class RoutingPipeline:
     ) -> Decision:
         """Decide one query, with the path of its image if it has one: see decide_many."""
         control = Control(budget_usd, quality, performance, lambda_, confidence)
-        return self.decide_each([Ask(query, image, control, needs)])[0]
+        images = None if image is None else [image]
+        return self._decided([query], images, [self._point(control)], [self._limits(needs)])[0]
 
     def decide_each(self, asks: Sequence[Ask]) -> list[Decision]:
         """Decide queries that differ in control and constraints, all encoded in one batch.
@@ -129,12 +63,13 @@ class RoutingPipeline:
         A query's decision is the same, whichever others stand beside it. Errors: those of
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
-        policies: dict[Control, tuple[Policy, float]] = {}
-        for ask in asks:
-            if ask.control not in policies:
-                policies[ask.control] = self.policy_for(ask.control)
-        orders = self._orders(asks, [policies[ask.control] for ask in asks])
-        return decide_orders(orders, self.models, self.stage, self.by_strength)
+        points = {ask.control: self._point(ask.control) for ask in asks}
+        return self._decided(
+            [ask.query for ask in asks],
+            [ask.image for ask in asks],
+            [points[ask.control] for ask in asks],
+            self._limits_of(asks),
+        )
 
     def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
         """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
@@ -164,27 +99,19 @@ class RoutingPipeline:
         for ask in asks:
             if ask.control != NO_CONTROL:
                 raise ConfigError(f"the pacer decides by its spend, so {ask.control} has no place")
-        policy = UtilityPolicy(pacer.lambda_)
-        orders = [
-            replace(order, setting="spend_usd")
-            for order in self._orders(asks, [(policy, pacer.spend_usd)] * len(asks))
-        ]
-        limits = most_usd or [None] * len(asks)
-        return pace_orders(orders, self.models, self.stage, pacer, limits, settled=settled)
-
-    def _orders(self, asks: Sequence[Ask], policies: Sequence[tuple[Policy, float]]) -> list[Order]:
-        constraints: dict[Needs | None, dict[str, str]] = {None: {}}
-        orders = []
-        for ask, policy in zip(asks, policies, strict=True):
-            if ask.needs is not None and ask.needs not in constraints:
-                constraints[ask.needs] = removed_by(ask.needs, self.models, self.model_facts)
-            removed = constraints[ask.needs]
-            if ask.removed:
-                check_names(ask.removed, self.models, what="removed")
-                removed = {**ask.removed, **removed}
-            unknown = self._not_checked(ask.needs, removed)
-            orders.append(Order(ask, *policy, removed, unknown))
-        return orders
+        stream = PacedStream(pacer, self._most_usd(most_usd, len(asks)), settled=settled)
+        decisions = self._decided(
+            [ask.query for ask in asks],
+            [ask.image for ask in asks],
+            [Point(stream, "spend_usd", pacer.spend_usd)] * len(asks),
+            self._limits_of(asks),
+        )
+        reason = f"cap: {pacer.cap_usd:g} USD in all has too little left"
+        capped = []
+        for decision, paced in zip(decisions, stream.paced, strict=True):
+            over = {self.models[column]: reason for column in np.flatnonzero(paced.over_cap)}
+            capped.append((decision._replace(removed={**decision.removed, **over}), paced))
+        return capped
 
     @overload
     def decide_many(
@@ -243,33 +170,72 @@ class RoutingPipeline:
             raise ConfigError("decide_many takes either queries or embeddings=")
         if embeddings is not None and images is not None:
             raise ConfigError("decide_many takes images beside queries, not beside embeddings=")
+        point, limits = self._point(control), self._limits(needs)
         if embeddings is not None:
-            order = self._orders([Ask("", None, control, needs)], [self.policy_for(control)])[0]
-            return choose_embeddings(embeddings, order, self.models, self.stage, self.by_strength)
-        from equirouter.encoders.base import check_images
-
-        self.policy_for(control)  # a wrong control is said of no queries too
+            return self.walk.choose(embeddings, point, limits)
         texts = list(queries or ())
-        paths = check_images(images, len(texts), encoder=self.stage.encoder)
-        return self.decide_each(
-            [Ask(text, path, control, needs) for text, path in zip(texts, paths, strict=True)]
-        )
+        return self._decided(texts, images, [point] * len(texts), [limits] * len(texts))
 
-    def _strength_order(self) -> "IntArray | None":
+    def _decided(
+        self,
+        texts: Sequence[str],
+        images: Sequence[str | None] | None,
+        points: Sequence[Point],
+        limits: Sequence[Limits],
+    ) -> list[Decision]:
+        if not texts and not images:
+            return []
+        return self.walk.decide(self.stage.look(texts, images), points, limits)
+
+    def _point(self, control: Control) -> Point:
+        policy, value = self.policy_for(control)
+        return Point(policy, policy.setting, value)
+
+    def _limits_of(self, asks: Sequence[Ask]) -> list[Limits]:
+        """One per ask; asks with the same constraints share one."""
+        known: dict[tuple[object, ...], Limits] = {}
+        limits = []
+        for ask in asks:
+            key = (ask.needs, *ask.removed.items())
+            if key not in known:
+                known[key] = self._limits(ask.needs, ask.removed)
+            limits.append(known[key])
+        return limits
+
+    def _limits(self, needs: Needs | None, removed: Mapping[str, str] | None = None) -> Limits:
+        """The constraints of a query against what is known of the models."""
+        if needs is None and not removed:
+            return self._no_limits
+        reasons = dict(removed or {})
+        check_names(reasons, self.models, what="removed")
+        unknown: dict[str, str] = {}
+        if needs is not None:
+            reasons |= removed_by(needs, self.models, self.model_facts)
+            left = [model for model in self.models if model not in reasons]
+            unknown = not_checked(needs, left, self.model_facts)
+        allowed = np.array([model not in reasons for model in self.models], dtype=bool)
+        return Limits(reasons, unknown, allowed)
+
+    @cached_property
+    def _no_limits(self) -> Limits:
+        return Limits({}, {}, np.ones(len(self.models), dtype=bool))
+
+    def _most_usd(
+        self, most_usd: Sequence[Mapping[str, float] | None] | None, n_queries: int
+    ) -> "list[FloatArray | None]":
+        """What a call of each model can cost at most, (K,) per query."""
+        return [
+            None if most is None else np.array([most.get(model, math.inf) for model in self.models])
+            for most in most_usd or [None] * n_queries
+        ]
+
+    def _by_strength(self) -> "IntArray | None":
         """Columns of the models, the strongest first, where far queries are to go by that."""
         if self.ood == "policy":
             return None
-        if self.ood != "strongest":
-            raise ConfigError(f"ood is {self.ood!r}: expected policy or strongest")
         order = np.argsort(-self.record.performance.mean(axis=0), kind="stable")
         first = self.models.index(self.baseline.strongest)
         return np.append(first, order[order != first])
-
-    def _not_checked(self, needs: Needs | None, removed: Mapping[str, str]) -> dict[str, str]:
-        if needs is None:
-            return {}
-        left = [model for model in self.models if model not in removed]
-        return not_checked(needs, left, self.model_facts)
 
     def policy_for(self, control: Control = NO_CONTROL) -> tuple[Policy, float]:
         """The policy that a control means, and its setting's value."""
@@ -299,50 +265,7 @@ class RoutingPipeline:
         A pipeline that is there already is replaced only when the new one is completely written.
         Raises OutputError.
         """
-        from safetensors.numpy import save
-
-        arrays = self.stage.arrays()
-        kept = self.record.arrays()
-        arrays |= {f"validation.{name}": array for name, array in kept.items()}
-        weights = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        folder = make_folder(folder)
-        with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
-            binary.write(weights)
-            binary.flush()  # a full disk is known of before the description is replaced
-            with atomic_write(folder / DESCRIPTION_FILE) as text:
-                description = self._description(hashlib.sha256(weights).hexdigest())
-                text.write(json.dumps(description, indent=2, allow_nan=False) + "\n")
-        return folder
-
-    def _description(self, weights_sha256: str) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "package_version": __version__,
-            "models": [
-                {
-                    "name": price.model,
-                    "price": None if price.now is None else price_to(price.now),
-                    "trained_price": None if price.trained is None else price_to(price.trained),
-                    "input_cost_share": price.input_share,
-                    "facts": facts_to(self.model_facts.get(price.model)),
-                }
-                for price in self.prices
-            ],
-            **self.stage.description(),
-            "policy": {
-                "name": self.policy,
-                "quality": self.quality,
-                "confidence": self.confidence,
-                "when_nothing_fits": self.when_nothing_fits,
-                "ood": self.ood,
-                "calibration": asdict(self.calibration),
-            },
-            "baseline": asdict(self.baseline),
-            "data": dict(self.provenance.data),
-            "split": dict(self.provenance.split),
-            "test_metrics": dict(self.provenance.test_metrics),
-            "weights_sha256": weights_sha256,
-        }
+        return write_pipeline(self, folder)
 
     @classmethod
     def load(
@@ -356,9 +279,7 @@ class RoutingPipeline:
 
         encoder: to be used in place of the one that the folder names; it must have the same
         fingerprint. weights: a folder with the encoder's weights.
-        Raises PipelineError when the folder is not a pipeline, is damaged, is newer than this
-        package, or belongs to another encoder.
+        Raises PipelineError when the folder is not a pipeline, is damaged, is of another format
+        than this package's, or belongs to another encoder.
         """
-        from equirouter.pipeline.stored import restore_pipeline
-
-        return restore_pipeline(Path(folder), encoder, weights)
+        return cls(**vars(read_pipeline(Path(folder), encoder, weights)))

@@ -1,109 +1,114 @@
 """One stage of a pipeline: from the text of a query to scores and predicted costs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equirouter.pipeline.scoring import Scorer, UseOfBlock
+from equirouter.pipeline.scoring import Scorer
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from equirouter.arrays import Float32Array
+    from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
     from equirouter.cost import CostPredictor
     from equirouter.encoders.base import Encoder
-    from equirouter.policy import Certainty, Policy
-    from equirouter.routers.base import Router
-    from equirouter.routers.familiar import Familiarity
+    from equirouter.policy import Certainty
+    from equirouter.routers.base import Router, ScoresAre
     from equirouter.routers.scale import LogisticScale
 
-__all__ = ["Stage"]
+__all__ = ["Familiarity", "Seen", "Stage"]
+
+
+@dataclass(frozen=True, eq=False)
+class Familiarity:
+    """Centres of the training queries, and how far from all of them is far.
+
+    centres (M, d). threshold: a Euclidean distance.
+    """
+
+    centres: "Float32Array"
+    threshold: float
+
+    def distance(self, embeddings: "Float32Array") -> "FloatArray":
+        """To the nearest centre, (N,). Each row is a product of its own: no other changes it."""
+        rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        products = np.matmul(self.centres, rows[:, :, None])[:, :, 0]  # (N, M)
+        squared = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
+        nearest = (self._lengths - 2 * products).min(axis=1) + squared
+        distance: FloatArray = np.sqrt(np.maximum(nearest.astype(np.float64), 0.0))
+        return distance
+
+    @cached_property
+    def _lengths(self) -> "Float32Array":
+        """Squared lengths of the centres, (M,)."""
+        return np.asarray((self.centres * self.centres).sum(axis=1))
+
+    def far(self, embeddings: "Float32Array") -> "BoolArray":
+        """Whether queries (N, d) are farther from the training queries than is usual, (N,)."""
+        return np.asarray(self.distance(embeddings) > self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """An encoder, and the router and cost model that were fitted on its embeddings.
-
-    router_name: as registered. scale: makes scores into calibrated estimates of performance, for a
-    policy that needs them; None where they are taken as they are. scorer: router and cost model
-    made ready to run, once. certainty: how sure a choice is. familiar: which queries are unlike the
-    training queries.
-    """
+    """An encoder, and the router and cost model that were fitted on its embeddings."""
 
     encoder: "Encoder"
     router: "Router"
     router_name: str
+    """As registered."""
     cost_model: "CostPredictor"
     scale: "LogisticScale | None"
+    """Makes scores into calibrated estimates of performance; None where they are taken as such."""
     scorer: Scorer
+    """Router and cost model made ready to run, once."""
     certainty: "Certainty"
-    familiar: "Familiarity"
+    """How sure a choice is."""
+    familiar: Familiarity
+    """Which queries are unlike the training queries."""
 
-    def encode(
-        self, queries: Sequence[str], images: Sequence[str | None] | None = None
-    ) -> "Float32Array":
-        """(N, d): what the router reads of the queries, and of their images if it reads any."""
-        return self.encoder.encode(queries, images if self.encoder.accepts_images else None)
+    def look(self, queries: Sequence[str], images: Sequence[str | None] | None = None) -> "Seen":
+        """Encode and score N queries, and their images if there are any. Errors: Encoder.encode."""
+        embeddings = self.encoder.encode(queries, images)
+        return Seen(self, embeddings, *self.scorer(embeddings))
 
-    def numbers(
-        self, embeddings: "Float32Array", policy: "Policy"
-    ) -> "tuple[Float32Array, Float32Array]":
-        """Scores fit for the policy, and predicted costs in USD, (N, K) each."""
-        scores, costs = self.scorer(embeddings)
-        return self.scaled(scores, policy), costs
+    def look_at(self, embeddings: "Float32Array") -> "Seen":
+        """Score queries that were encoded before, (N, d)."""
+        return Seen(self, embeddings, *self.scorer(embeddings))
 
-    def each(self, embeddings: "Float32Array", policy: "Policy", use: UseOfBlock) -> None:
-        """The same numbers block by block, however many embeddings: see Scorer.each."""
+    def each(self, embeddings: "Float32Array", use: "Callable[[slice, Seen], None]") -> None:
+        """Score embeddings (N, d), however many, block by block: see Scorer.each."""
 
-        def use_scaled(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
-            use(rows, self.scaled(scores, policy), costs)
+        def use_block(rows: slice, scores: "Float32Array", costs: "Float32Array") -> None:
+            use(rows, Seen(self, np.asarray(embeddings[rows]), scores, costs))
 
-        self.scorer.each(embeddings, use_scaled)
+        self.scorer.each(embeddings, use_block)
 
-    def scaled(self, scores: "Float32Array", policy: "Policy") -> "Float32Array":
-        """The router's scores as the policy needs them."""
-        return self.estimates(scores) if policy.needs == "expected_performance" else scores
 
-    def estimates(self, scores: "Float32Array") -> "Float32Array":
-        """The router's scores as calibrated estimates of performance."""
-        return scores if self.scale is None else self.scale.apply(scores).astype(np.float32)
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a stage makes of N queries: raw scores and predicted costs in USD, (N, K) each."""
 
-    def arrays(self) -> "dict[str, NDArray[Any]]":
-        """All that was learned, by name."""
-        parts: dict[str, Mapping[str, NDArray[Any]]] = {
-            "router": self.router.state(),
-            "cost": self.cost_model.state(),
-            "encoder": self.encoder.state(),
-            "scorer": self.scorer.state(),
-            "familiar": {"centres": self.familiar.centres},
-        }
-        return {
-            f"{part}.{name}": array
-            for part, named in parts.items()
-            for name, array in named.items()
-        }
+    stage: Stage
+    embeddings: "Float32Array"
+    scores: "Float32Array"
+    costs: "Float32Array"
 
-    def description(self) -> dict[str, Any]:
-        """What it is made of, as JSON can hold it."""
-        return {
-            "encoder": {
-                "name": self.encoder.name,
-                "settings": self.encoder.settings,
-                "fingerprint": self.encoder.fingerprint,
-                "dimension": self.encoder.dimension,
-            },
-            "router": {
-                "name": self.router_name,
-                "settings": self.router.settings,
-                "scores_are": self.router.scores_are,
-            },
-            "cost_model": {
-                "predicts": self.cost_model.predicts,
-                "settings": self.cost_model.settings,
-            },
-            "scale": None if self.scale is None else asdict(self.scale),
-            "certainty": asdict(self.certainty),
-            "familiar_within": self.familiar.threshold,
-        }
+    @cached_property
+    def estimates(self) -> "Float32Array":
+        """Calibrated estimates of performance (N, K)."""
+        scale = self.stage.scale
+        return self.scores if scale is None else scale.apply(self.scores).astype(np.float32)
+
+    @cached_property
+    def far(self) -> "BoolArray":
+        """Which queries are unlike the training queries, (N,)."""
+        return self.stage.familiar.far(self.embeddings)
+
+    def scores_for(self, needs: "ScoresAre") -> "Float32Array":
+        """Scores (N, K) as a policy needs them."""
+        return self.estimates if needs == "expected_performance" else self.scores
+
+    def take(self, rows: "IntArray") -> "Seen":
+        """These queries only."""
+        return Seen(self.stage, self.embeddings[rows], self.scores[rows], self.costs[rows])

@@ -1,70 +1,81 @@
-"""The saved form of a pipeline: pipeline.json is checked field by field, the weights by digest."""
+"""The saved form of a pipeline: pipeline.json is checked field by field, the weights by digest.
+
+Each model below says a part of pipeline.json once, to be written and to be read.
+"""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveInt,
+    PlainSerializer,
     ValidationError,
 )
 
+from equirouter import __version__
 from equirouter.cost import CostModel, CostPredictor, ModelPrice, TokenCostModel
-from equirouter.cost.price_table import price_from
+from equirouter.cost.price_table import price_from, price_to
 from equirouter.cost.prices import Price
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.errors import PipelineError
-from equirouter.pipeline.pipeline import (
-    DESCRIPTION_FILE,
-    SCHEMA,
-    WEIGHTS_FILE,
-    Provenance,
-    RoutingPipeline,
-)
+from equirouter.output import atomic_write, make_folder
+from equirouter.pipeline.decision import OutOfDomain
+from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
-from equirouter.pipeline.stage import Stage
+from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Baseline, Calibration, Certainty
-from equirouter.policy.constraints import ModelFacts
-from equirouter.routers.familiar import Familiarity
+from equirouter.policy.base import WhenNothingFits
+from equirouter.policy.constraints import ModelFacts, facts_to
+from equirouter.routers.base import ScoresAre
 from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
 
-__all__ = ["restore_pipeline", "stored_prices"]
+__all__ = ["DESCRIPTION_FILE", "SCHEMA", "read_pipeline", "stored_prices", "write_pipeline"]
+
+SCHEMA = 1
+DESCRIPTION_FILE = "pipeline.json"
+WEIGHTS_FILE = "weights.safetensors"
 
 
 def _price(given: object) -> Price:
+    if isinstance(given, Price):
+        return given
     return price_from(given, "the price")  # a ConfigError is a ValueError, as pydantic wants it
+
+
+_StoredPrice = Annotated[Price, BeforeValidator(_price), PlainSerializer(price_to)]
+_StoredFacts = Annotated[ModelFacts, PlainSerializer(facts_to)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Facts(_Part):
-    context_tokens: PositiveInt | None
-    abilities: list[Literal["vision", "tools", "json"]] | None
-    regions: Annotated[list[str], Field(min_length=1)] | None
-
-    def facts(self) -> ModelFacts:
-        return ModelFacts(
-            self.context_tokens,
-            None if self.abilities is None else frozenset(self.abilities),
-            None if self.regions is None else frozenset(self.regions),
-        )
-
-
 class _Model(_Part):
     name: str
-    price: Annotated[Price, BeforeValidator(_price)] | None
-    trained_price: Annotated[Price, BeforeValidator(_price)] | None
+    price: _StoredPrice | None
+    trained_price: _StoredPrice | None
     input_cost_share: float | None
-    facts: _Facts | None
+    facts: _StoredFacts | None
+
+    @classmethod
+    def of(cls, price: ModelPrice, facts: ModelFacts | None) -> Self:
+        return cls(
+            name=price.model,
+            price=price.now,
+            trained_price=price.trained,
+            input_cost_share=price.input_share,
+            facts=facts,
+        )
 
     def model_price(self) -> ModelPrice:
         return ModelPrice(self.name, self.trained_price, self.price, self.input_cost_share)
@@ -80,7 +91,7 @@ class _Encoder(_Part):
 class _Router(_Part):
     name: str
     settings: dict[str, Any]
-    scores_are: Literal["expected_performance", "ranking"]
+    scores_are: ScoresAre
 
 
 class _CostModel(_Part):
@@ -92,24 +103,21 @@ class _Policy(_Part):
     name: str
     quality: float
     confidence: float | None
-    when_nothing_fits: Literal["cheapest", "refuse"]
-    ood: Literal["policy", "strongest"]
+    when_nothing_fits: WhenNothingFits
+    ood: OutOfDomain
     calibration: Calibration
 
 
-class _Stage(_Part):
+class _Description(_Part):
+    schema_: int = Field(alias="schema")
+    package_version: str
+    models: list[_Model]
     encoder: _Encoder
     router: _Router
     cost_model: _CostModel
     scale: LogisticScale | None
     certainty: Certainty
     familiar_within: float
-
-
-class _Description(_Stage):
-    schema_: int = Field(alias="schema")
-    package_version: str
-    models: list[_Model]
     policy: _Policy
     baseline: Baseline
     data: dict[str, Any]
@@ -117,35 +125,92 @@ class _Description(_Stage):
     test_metrics: dict[str, Any]
     weights_sha256: str
 
+    @classmethod
+    def of(cls, parts: PipelineParts, weights_sha256: str) -> Self:
+        stage, encoder = parts.stage, parts.stage.encoder
+        return cls(
+            schema=SCHEMA,
+            package_version=__version__,
+            models=[_Model.of(price, parts.model_facts.get(price.model)) for price in parts.prices],
+            encoder=_Encoder(
+                name=encoder.name,
+                settings=encoder.settings,
+                fingerprint=encoder.fingerprint,
+                dimension=encoder.dimension,
+            ),
+            router=_Router(
+                name=stage.router_name,
+                settings=stage.router.settings,
+                scores_are=stage.router.scores_are,
+            ),
+            cost_model=_CostModel(
+                predicts=stage.cost_model.predicts, settings=stage.cost_model.settings
+            ),
+            scale=stage.scale,
+            certainty=stage.certainty,
+            familiar_within=stage.familiar.threshold,
+            policy=_Policy(
+                name=parts.policy,
+                quality=parts.quality,
+                confidence=parts.confidence,
+                when_nothing_fits=parts.when_nothing_fits,
+                ood=parts.ood,
+                calibration=parts.calibration,
+            ),
+            baseline=parts.baseline,
+            data=dict(parts.provenance.data),
+            split=dict(parts.provenance.split),
+            test_metrics=dict(parts.provenance.test_metrics),
+            weights_sha256=weights_sha256,
+        )
+
+    def parts(self, stage: Stage, record: ValidationRecord) -> PipelineParts:
+        return PipelineParts(
+            stage=stage,
+            models=tuple(model.name for model in self.models),
+            calibration=self.policy.calibration,
+            baseline=self.baseline,
+            record=record,
+            policy=self.policy.name,
+            quality=self.policy.quality,
+            confidence=self.policy.confidence,
+            when_nothing_fits=self.policy.when_nothing_fits,
+            ood=self.policy.ood,
+            provenance=Provenance(self.data, self.split, self.test_metrics),
+            model_facts={model.name: model.facts for model in self.models if model.facts},
+            prices=[model.model_price() for model in self.models],
+        )
+
 
 class _Version(BaseModel):
     schema_: int = Field(alias="schema")
     package_version: str
 
 
-def restore_pipeline(
+def write_pipeline(parts: PipelineParts, folder: str | Path) -> Path:
+    """Write the parts of a pipeline into a folder: see RoutingPipeline.save."""
+    from safetensors.numpy import save
+
+    weights = save({name: np.asarray(a, order="C") for name, a in _arrays(parts).items()})
+    folder = make_folder(folder)
+    with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
+        binary.write(weights)
+        binary.flush()  # a full disk is known of before the description is replaced
+        with atomic_write(folder / DESCRIPTION_FILE) as text:
+            description = _Description.of(parts, hashlib.sha256(weights).hexdigest())
+            document = description.model_dump(by_alias=True)
+            text.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    return folder
+
+
+def read_pipeline(
     folder: Path, encoder: Encoder | None, weights: str | Path | None
-) -> RoutingPipeline:
-    """Read a folder that RoutingPipeline.save wrote: see RoutingPipeline.load."""
+) -> PipelineParts:
+    """Read a folder that write_pipeline wrote: see RoutingPipeline.load."""
     description = _read_description(folder)
     arrays = _read_weights(folder, description.weights_sha256)
-    return RoutingPipeline(
-        stage=_stage(folder, description, arrays, encoder, weights),
-        models=tuple(model.name for model in description.models),
-        calibration=description.policy.calibration,
-        policy=description.policy.name,
-        quality=description.policy.quality,
-        confidence=description.policy.confidence,
-        when_nothing_fits=description.policy.when_nothing_fits,
-        ood=description.policy.ood,
-        provenance=Provenance(description.data, description.split, description.test_metrics),
-        model_facts={
-            model.name: model.facts.facts() for model in description.models if model.facts
-        },
-        baseline=description.baseline,
-        prices=[model.model_price() for model in description.models],
-        record=ValidationRecord.restore(_part(arrays, "validation.")),
-    )
+    stage = _stage(folder, description, arrays, encoder, weights)
+    return description.parts(stage, ValidationRecord.restore(_part(arrays, "validation.")))
 
 
 def stored_prices(folder: Path) -> dict[str, Price]:
@@ -157,35 +222,35 @@ def stored_prices(folder: Path) -> dict[str, Price]:
     return {model.name: model.price for model in models if model.price is not None}
 
 
+def _arrays(parts: PipelineParts) -> dict[str, Any]:
+    """All that was learned, and the validation queries, by name."""
+    stage = parts.stage
+    named: dict[str, Mapping[str, Any]] = {
+        "router": stage.router.state(),
+        "cost": stage.cost_model.state(),
+        "encoder": stage.encoder.state(),
+        "scorer": stage.scorer.state(),
+        "familiar": {"centres": stage.familiar.centres},
+        "validation": parts.record.arrays(),
+    }
+    return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}
+
+
 def _stage(
     folder: Path,
-    stage: _Stage,
+    description: _Description,
     arrays: dict[str, Any],
     encoder: Encoder | None,
     weights: str | Path | None,
 ) -> Stage:
-    """One stage from what is said of it and from its arrays, named without the stage's prefix."""
-    said = stage.encoder
-    if encoder is None:
-        encoder = make_encoder(said.name, **_options(said, weights))
-    if encoder.name != said.name:
-        raise PipelineError(
-            f"{folder}: trained with encoder {said.name}, and {encoder.name} is to show it the "
-            "queries: leave the encoder to the pipeline, or train again"
-        )
-    encoder.restore(_part(arrays, "encoder."))
-    if encoder.fingerprint != said.fingerprint:
-        raise PipelineError(
-            f"{folder}: trained with encoder {said.name} {said.settings} (fingerprint "
-            f"{said.fingerprint}), but the encoder here has fingerprint {encoder.fingerprint}. "
-            "Scores would be meaningless: use the same weights and settings, or train again"
-        )
-    router = registered_router(stage.router.name, stage.router.settings)
+    """The stage, from its description and its arrays."""
+    router = registered_router(description.router.name, description.router.settings)
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
-    kind = next(kind for kind in kinds if kind.predicts == stage.cost_model.predicts)
-    cost_model = kind(**stage.cost_model.settings)
+    kind = next(kind for kind in kinds if kind.predicts == description.cost_model.predicts)
+    cost_model = kind(**description.cost_model.settings)
+    encoder = _encoder(folder, description.encoder, _part(arrays, "encoder."), encoder, weights)
     try:
-        familiar = Familiarity(arrays["familiar.centres"], stage.familiar_within)
+        familiar = Familiarity(arrays["familiar.centres"], description.familiar_within)
         router.restore(_part(arrays, "router."))
         cost_model.restore(_part(arrays, "cost."))
     except KeyError as error:
@@ -193,13 +258,38 @@ def _stage(
     return Stage(
         encoder=encoder,
         router=router,
-        router_name=stage.router.name,
+        router_name=description.router.name,
         cost_model=cost_model,
-        scale=stage.scale,
+        scale=description.scale,
         scorer=Scorer.restore(_part(arrays, "scorer."), router, cost_model),
-        certainty=stage.certainty,
+        certainty=description.certainty,
         familiar=familiar,
     )
+
+
+def _encoder(
+    folder: Path,
+    known: _Encoder,
+    arrays: dict[str, Any],
+    encoder: Encoder | None,
+    weights: str | Path | None,
+) -> Encoder:
+    """The encoder of the description, or the one given in its place; another one is refused."""
+    if encoder is None:
+        encoder = make_encoder(known.name, **_options(known, weights))
+    if encoder.name != known.name:
+        raise PipelineError(
+            f"{folder}: trained with encoder {known.name}, and {encoder.name} was given: leave "
+            "the encoder to the pipeline, or train again"
+        )
+    encoder.restore(arrays)
+    if encoder.fingerprint != known.fingerprint:
+        raise PipelineError(
+            f"{folder}: trained with encoder {known.name} {known.settings} (fingerprint "
+            f"{known.fingerprint}), but the encoder here has fingerprint {encoder.fingerprint}. "
+            "Scores would be meaningless: use the same weights and settings, or train again"
+        )
+    return encoder
 
 
 def _options(encoder: _Encoder, weights: str | Path | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from equirouter.policy.certainty import Certainty, fit_certainty
 from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
 from equirouter.policy.control import Control
 from equirouter.policy.modelfile import read_model_facts
-from equirouter.policy.pacer import Paced, Pacer, PacingState
+from equirouter.policy.pacer import Paced, PacedStream, Pacer, PacingState
 from equirouter.policy.pacing import PacingPolicy
 from equirouter.policy.path import Path, utility_path
 from equirouter.policy.quality import (
@@ -42,6 +42,7 @@ __all__ = [
     "Needs",
     "OperatingPoint",
     "Paced",
+    "PacedStream",
     "Pacer",
     "PacingPolicy",
     "PacingState",

@@ -6,12 +6,12 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError
 from equirouter.policy.order import NOTHING_FITS
 from equirouter.policy.path import Path
 from equirouter.routers.base import ScoresAre
 
-__all__ = ["NOTHING_FITS", "Policy", "WhenNothingFits", "check_inputs", "check_when_nothing_fits"]
+__all__ = ["NOTHING_FITS", "Policy", "WhenNothingFits", "check_when_nothing_fits"]
 
 WhenNothingFits = Literal["cheapest", "refuse"]
 
@@ -99,34 +99,6 @@ class Policy(ABC):
     ) -> IntArray:
         """The sweep as it would have gone: what each call cost (N, K) is known before the next."""
         return self.sweep(scores, predicted_cost_usd, points)
-
-
-def check_inputs(
-    scores: RealArray, predicted_cost_usd: RealArray, feasible: BoolArray | None
-) -> tuple[RealArray, RealArray, BoolArray]:
-    """The arrays as floats, 32 bits wide where they were, and bool; all (N, K) with K > 0.
-
-    Raises DataError unless they agree and are finite.
-    """
-    scores, cost_usd = _floats(scores), _floats(predicted_cost_usd)
-    allowed = np.ones(scores.shape, dtype=bool) if feasible is None else np.asarray(feasible)
-    if scores.ndim != 2 or cost_usd.shape != scores.shape or allowed.shape != scores.shape:
-        raise DataError(
-            f"scores {scores.shape}, predicted_cost_usd {cost_usd.shape} and feasible "
-            f"{allowed.shape} must all be (n_queries, n_models)"
-        )
-    if not (_is_finite(scores) and _is_finite(cost_usd)):
-        raise DataError("scores and predicted_cost_usd must be finite numbers")
-    return scores, cost_usd, allowed
-
-
-def _is_finite(array: RealArray) -> bool:
-    return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # faster than all()
-
-
-def _floats(array: RealArray) -> RealArray:
-    array = np.asarray(array)
-    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def check_when_nothing_fits(value: str) -> WhenNothingFits:

@@ -10,10 +10,9 @@ from equirouter.errors import ConfigError
 from equirouter.policy.base import (
     Policy,
     WhenNothingFits,
-    check_inputs,
     check_when_nothing_fits,
 )
-from equirouter.policy.order import NOTHING_FITS, best_column, columns_by_value
+from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, columns_by_value
 
 __all__ = ["BudgetPolicy"]
 

@@ -1,7 +1,5 @@
 """How sure a choice is: the chance that no other model would have answered clearly better."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,20 +35,11 @@ class Certainty:
 
     def of(self, estimates: RealArray, chosen: IntArray) -> FloatArray:
         """The probability (N,) for calibrated estimates (N, K) and choices (N,), NaN for none."""
-        x = _features(estimates, chosen, self.lowest, self.highest)
-        z = self.intercept + x @ np.array([self.own, self.best])
-        return np.asarray(np.where(chosen == NOTHING_FITS, np.nan, 1.0 / (1.0 + np.exp(-z))))
-
-    def of_one(self, estimates: Sequence[float], chosen: int) -> float:
-        """The same for one query that has a choice, in plain Python, which is faster for it."""
-        own, best = self._odds(estimates[chosen]), self._odds(max(estimates))
-        z = self.intercept + self.own * own + self.best * best
-        return 1.0 / (1.0 + math.exp(-max(z, -700.0)))  # beyond that exp is no number
-
-    def _odds(self, estimate: float) -> float:
-        share = (estimate - self.lowest) / ((self.highest - self.lowest) or 1.0)
-        share = min(max(share, MARGIN), 1 - MARGIN)
-        return math.log(share / (1 - share))
+        own, best = _log_odds(estimates, chosen, self.lowest, self.highest)
+        z = self.intercept + self.own * own + self.best * best  # no product: bits as if alone
+        probability = 1.0 / (1.0 + np.exp(-np.maximum(z, -700.0)))  # beyond that exp overflows
+        probability[chosen == NOTHING_FITS] = np.nan
+        return np.asarray(probability)
 
 
 def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArray) -> Certainty:
@@ -63,9 +52,8 @@ def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArr
         raise DataError("no decision on a complete validation query to learn the certainty from")
     lowest, highest = float(performance.min()), float(performance.max())
     n_points = chosen.shape[1]
-    x = np.concatenate(
-        [_features(estimates, column, lowest, highest) for column in chosen.T]
-    )  # (T V, 2)
+    pairs = [_log_odds(estimates, column, lowest, highest) for column in chosen.T]
+    x = np.concatenate([np.column_stack(pair) for pair in pairs])  # (T V, 2)
     got = np.concatenate([performance[np.arange(len(chosen)), column] for column in chosen.T])
     good = got >= np.tile(performance.max(axis=1), n_points) - WITHIN
     design = np.column_stack([np.ones(len(x)), x])
@@ -83,10 +71,14 @@ def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArr
     return Certainty(intercept, own, best, lowest, highest)
 
 
-def _features(estimates: RealArray, chosen: IntArray, lowest: float, highest: float) -> FloatArray:
-    """(N, 2): log-odds of the chosen model's estimate and of the highest."""
-    share = (np.asarray(estimates, dtype=np.float64) - lowest) / ((highest - lowest) or 1.0)
-    share = np.clip(share, MARGIN, 1 - MARGIN)
+def _log_odds(
+    estimates: RealArray, chosen: IntArray, lowest: float, highest: float
+) -> tuple[FloatArray, FloatArray]:
+    """Of the chosen model's estimate and of the highest, (N,) each."""
+    pair = np.empty((2, len(estimates)))
+    pair[0] = estimates[np.arange(len(estimates)), chosen]
+    pair[1] = estimates.max(axis=1)
+    share = (pair - lowest) / ((highest - lowest) or 1.0)
+    share = np.minimum(np.maximum(share, MARGIN), 1 - MARGIN)  # np.clip is slower
     odds = np.log(share / (1 - share))
-    own = odds[np.arange(len(odds)), np.maximum(chosen, 0)]
-    return np.column_stack([own, odds.max(axis=1)])
+    return odds[0], odds[1]

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, RealArray
-from equirouter.policy.order import SMALL_POOL
 
 __all__ = ["CARRY", "Dual", "slope_range", "within_carry"]
 
@@ -31,6 +30,9 @@ MARGIN = 1.0
 """How far beneath that range log lambda may go."""
 
 TINY = 1e-300
+
+SMALL_POOL = 64
+"""Of so few models the slopes are found in plain Python: a tenth of a paced decision less."""
 
 
 class Dual:
@@ -139,7 +141,7 @@ def slope_range(
 def _of_one_query(
     scores: list[float], costs: list[float], allowed: list[bool]
 ) -> tuple[float, float]:
-    """The same in plain Python, which a few numbers are too few for NumPy to beat."""
+    """As slope_range, in plain Python, which a few numbers are too few for NumPy to beat."""
     pairs = [pair for *pair, may in zip(scores, costs, allowed, strict=True) if may]
     top, dear = max(pairs, key=lambda pair: (pair[0], -pair[1]))
     base, cheap = min(pairs, key=lambda pair: (pair[1], -pair[0]))

@@ -1,17 +1,46 @@
-"""The best column of every row, and all columns from the best down: what policies are made of."""
+"""Checked inputs, the best column of every row, and all columns from the best down."""
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, IntArray, RealArray
+from equirouter.errors import DataError
 
-__all__ = ["NOTHING_FITS", "best_column", "columns_by_value"]
+__all__ = ["NOTHING_FITS", "best_column", "check_inputs", "columns_by_value"]
 
 NOTHING_FITS = -1
 """What stands for a query that no model may answer, and after the last model in an order."""
 
-MANY_COLUMNS = 256
+MANY_COLUMNS = 2048
+"""From so many models on two sorts of one row are faster than lexsort: 0.2 ms, not 0.9, at 8,500,
+where scores and costs take 4.4 ms; at 1,000 they are slower."""
 
-SMALL_POOL = 64
+
+def check_inputs(
+    scores: RealArray, predicted_cost_usd: RealArray, feasible: BoolArray | None
+) -> tuple[RealArray, RealArray, BoolArray]:
+    """The arrays as floats, 32 bits wide where they were, and bool; all (N, K) with K > 0.
+
+    Raises DataError unless they agree and are finite.
+    """
+    scores, cost_usd = _floats(scores), _floats(predicted_cost_usd)
+    allowed = np.ones(scores.shape, dtype=bool) if feasible is None else np.asarray(feasible)
+    if scores.ndim != 2 or cost_usd.shape != scores.shape or allowed.shape != scores.shape:
+        raise DataError(
+            f"scores {scores.shape}, predicted_cost_usd {cost_usd.shape} and feasible "
+            f"{allowed.shape} must all be (n_queries, n_models)"
+        )
+    if not (_is_finite(scores) and _is_finite(cost_usd)):
+        raise DataError("scores and predicted_cost_usd must be finite numbers")
+    return scores, cost_usd, allowed
+
+
+def _is_finite(array: RealArray) -> bool:
+    return bool(np.count_nonzero(np.isfinite(array)) == array.size)  # faster than all()
+
+
+def _floats(array: RealArray) -> RealArray:
+    array = np.asarray(array)
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
 
 
 def best_column(value: RealArray, cost_usd: RealArray, fits: BoolArray) -> IntArray:
@@ -32,14 +61,9 @@ def columns_by_value(value: RealArray, cost_usd: RealArray, fits: BoolArray) -> 
 
     value and cost_usd are finite, as check_inputs sees to.
     """
-    if len(value) == 1 and value.size <= SMALL_POOL:
-        return _of_one_query(value[0].tolist(), cost_usd[0].tolist(), fits[0].tolist())
     falling = np.where(fits, -value, np.inf)  # what does not fit comes last
     order = _sorted(falling, cost_usd)
-    if len(fits) == 1:
-        order[0, np.count_nonzero(fits) :] = NOTHING_FITS
-    else:
-        order[np.arange(fits.shape[1]) >= fits.sum(axis=1)[:, None]] = NOTHING_FITS
+    order[np.arange(fits.shape[1]) >= fits.sum(axis=1)[:, None]] = NOTHING_FITS
     return order
 
 
@@ -51,7 +75,7 @@ def _sorted(falling: RealArray, cost_usd: RealArray) -> IntArray:
 
 
 def _sorted_row(falling: RealArray, cost_usd: RealArray) -> IntArray:
-    """The same for one row (K,) by an unstable sort, which is several times faster than lexsort.
+    """Columns of one row (K,) by an unstable sort.
 
     Columns whose first key is not unique are put into order afterwards, in the places they have.
     """
@@ -63,11 +87,3 @@ def _sorted_row(falling: RealArray, cost_usd: RealArray) -> IntArray:
     columns = np.sort(order[places])
     order[places] = columns[np.lexsort((cost_usd[columns], falling[columns]))]
     return order
-
-
-def _of_one_query(value: list[float], cost_usd: list[float], fits: list[bool]) -> IntArray:
-    """The same in plain Python, which a few numbers are too few for NumPy to beat."""
-    columns = [column for column, allowed in enumerate(fits) if allowed]
-    columns.sort(key=lambda column: (-value[column], cost_usd[column]))
-    columns += [NOTHING_FITS] * (len(fits) - len(columns))
-    return np.array([columns], dtype=np.int64)

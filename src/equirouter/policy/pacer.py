@@ -10,17 +10,18 @@ beyond a bound.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import check_inputs
 from equirouter.policy.dual import CARRY, Dual, slope_range, within_carry
-from equirouter.policy.order import NOTHING_FITS, columns_by_value
+from equirouter.policy.order import NOTHING_FITS, check_inputs, columns_by_value
+from equirouter.routers.base import ScoresAre
 
-__all__ = ["Paced", "Pacer", "PacingState", "order_of"]
+__all__ = ["Paced", "PacedStream", "Pacer", "PacingState", "order_of"]
 
 
 @dataclass(frozen=True)
@@ -200,6 +201,54 @@ class Pacer:
         if paced.chosen != NOTHING_FITS:
             self._spent_usd = max(self._spent_usd - paced.predicted_usd, 0.0)
             self._dual.undo(np.array([paced.predicted_usd]), paced.moved)
+
+
+class PacedStream:
+    """The next queries of a pacer's stream, ranked one after the other as a policy ranks them.
+
+    most_usd: per query what a call of each model can cost at most (K,), see Pacer.decide. settled:
+    each call is settled as predicted before the next is decided; else none is. paced: the pacer's
+    decisions, once the queries are ranked.
+    """
+
+    needs: ScoresAre = "expected_performance"
+    in_order = True
+
+    def __init__(
+        self, pacer: Pacer, most_usd: Sequence[RealArray | None], *, settled: bool
+    ) -> None:
+        self._pacer = pacer
+        self._most_usd = most_usd
+        self._settled = settled
+        self.paced: list[Paced] = []
+
+    def choose(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """The first column of `rank`, (N,)."""
+        return self.rank(scores, predicted_cost_usd, feasible)[:, 0]
+
+    def rank(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """The columns (N, K) as Policy.rank gives them; each query moves the price of the next."""
+        allowed = np.ones(scores.shape, dtype=bool) if feasible is None else feasible
+        for row, most in enumerate(self._most_usd):
+            paced = self._pacer.decide(scores[row], predicted_cost_usd[row], allowed[row], most)
+            if self._settled:
+                self._pacer.settle(paced)
+            self.paced.append(paced)
+        return np.stack([paced.columns for paced in self.paced])
+
+    def within(self, predicted_cost_usd: RealArray) -> BoolArray:
+        """True: no single call is limited."""
+        return np.ones(np.shape(predicted_cost_usd), dtype=bool)
 
 
 def order_of(

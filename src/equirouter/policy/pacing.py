@@ -6,9 +6,9 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import Policy, check_inputs
+from equirouter.policy.base import Policy
 from equirouter.policy.dual import Dual, slope_range, within_carry
-from equirouter.policy.order import NOTHING_FITS, best_column
+from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs
 from equirouter.policy.pacer import order_of
 from equirouter.policy.utility import UtilityPolicy
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import Policy, check_inputs
-from equirouter.policy.order import best_column, columns_by_value
+from equirouter.policy.base import Policy
+from equirouter.policy.order import best_column, check_inputs, columns_by_value
 from equirouter.policy.path import Path, utility_path
 
 __all__ = ["UtilityPolicy"]

@@ -12,7 +12,6 @@
     logged.py       completes logs with one outcome per query
     joining.py      a new model, from few outcomes and the models that are there
     scale.py        scores made into expected performance
-    familiar.py     which queries are unlike all that a router was trained on
 
 Importing this loads no torch.
 """

@@ -1,6 +1,7 @@
 """Scores made into calibrated estimates of performance, by what they meant on validation data."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,8 +42,13 @@ class LogisticScale:
     def apply(self, scores: RealArray) -> FloatArray:
         """Expected performance (N, K) for scores (N, K)."""
         x = _centred(scores) if self.centred else np.asarray(scores, dtype=np.float64)
-        share = _sigmoid(np.asarray(self.intercept) + np.asarray(self.slope) * x)
+        intercept, slope = self._lines
+        share = _sigmoid(intercept + slope * x)
         return np.asarray(self.lowest + (self.highest - self.lowest) * share)
+
+    @cached_property
+    def _lines(self) -> tuple[FloatArray, FloatArray]:
+        return np.asarray(self.intercept), np.asarray(self.slope)
 
     def score_of(self, performance: FloatArray, scores: RealArray) -> FloatArray:
         """The scores (N,) that a further model needs for an expected performance (N,).
@@ -143,7 +149,8 @@ def _newton(
 
 
 def _sigmoid(x: FloatArray) -> FloatArray:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -LARGEST, LARGEST))))
+    inside = np.minimum(np.maximum(x, -LARGEST), LARGEST)  # np.clip is slower
+    return np.asarray(1.0 / (1.0 + np.exp(-inside)))
 
 
 def _centred(scores: RealArray) -> FloatArray:

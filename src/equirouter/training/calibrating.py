@@ -101,8 +101,8 @@ def _baseline(
 def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
     """What the stage says of PROBES; none where its encoder cannot be asked now, and a note."""
     try:
-        scores, costs = stage.scorer(stage.encode(PROBES))
+        seen = stage.look(PROBES)
     except EquiRouterError as error:
         return (), (f"kept without probes, as the encoder could not be asked: {error}",)
-    rows = zip(PROBES, scores.tolist(), costs.tolist(), strict=True)
+    rows = zip(PROBES, seen.scores.tolist(), seen.costs.tolist(), strict=True)
     return tuple(Probe(query, tuple(said), tuple(cost)) for query, said, cost in rows), ()

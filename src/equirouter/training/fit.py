@@ -14,8 +14,8 @@ from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
 from equirouter.extras import require
+from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
-from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
 from equirouter.policy import Policy, check_confidence, check_quality
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, check_names

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.fit import FittedCosts
 from equirouter.data.outcomes import Outcomes
@@ -11,10 +13,10 @@ from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.pipeline.scoring import Scorer
-from equirouter.pipeline.stage import Stage
+from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Certainty, Path, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
-from equirouter.routers.familiar import fit_familiarity
+from equirouter.routers.clusters import kmeans
 from equirouter.training.described import embedded_descriptions
 from equirouter.training.protocol import (
     Part,
@@ -26,9 +28,17 @@ from equirouter.training.protocol import (
     stream,
 )
 
-__all__ = ["FittedStage", "certainty_of", "fit_stage"]
+__all__ = ["FittedStage", "certainty_of", "fit_familiarity", "fit_stage"]
 
 N_POINTS = 100
+
+CENTRES = 64
+MOST_QUERIES = 20_000
+"""Training queries that the centres are found from: an even sample of more."""
+
+USUAL = 0.99
+"""The share of validation queries that are not far: what is marked among queries of the same kind
+is 1 in 100, so that a mark means something."""
 
 PartName = Literal["validation", "test"]
 
@@ -120,3 +130,16 @@ def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
     rule, costs = UtilityPolicy(), validation.predicted_cost_usd
     chosen = rule.sweep(held_out, costs, rule.points(held_out, costs, N_POINTS))
     return fit_certainty(held_out, chosen, validation.performance)
+
+
+def fit_familiarity(
+    training: Float32Array, validation: Float32Array, rng: np.random.Generator
+) -> Familiarity:
+    """From embeddings of the training part (n, d), and of the validation part for the threshold.
+
+    Needs the extra `train`.
+    """
+    step = -(-len(training) // MOST_QUERIES)
+    centres, _ = kmeans(training[::step], CENTRES, n_init=1, rng=rng)
+    found = Familiarity(centres, np.inf)
+    return Familiarity(centres, float(np.quantile(found.distance(validation), USUAL)))

@@ -13,11 +13,10 @@ from equirouter.cost.fit import FittedCosts
 from equirouter.cost.price_table import price_to
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import ConfigError
-from equirouter.pipeline.pipeline import Provenance, RoutingPipeline
+from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
-from equirouter.policy.constraints import ModelFacts
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
 from equirouter.training.fitted import FittedStage, certainty_of
@@ -141,18 +140,13 @@ def calibrated_again(
             f"{error}. After this change ({note}) calls that name no target could not be decided: "
             "give --quality, a target that can be promised"
         ) from error
-    facts: dict[str, ModelFacts] = {
-        model: known for model, known in pipeline.model_facts.items() if model in models
-    }
-    return RoutingPipeline(
+    facts = {model: known for model, known in pipeline.model_facts.items() if model in models}
+    return replace(
+        pipeline,
         stage=fitted.stage,
         models=models,
         calibration=calibration,
-        policy=pipeline.policy,
         quality=target,
-        confidence=pipeline.confidence,
-        when_nothing_fits=pipeline.when_nothing_fits,
-        ood=pipeline.ood,
         provenance=_changed(pipeline.provenance, (note, *notes)),
         model_facts=facts,
         baseline=baseline,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equirouter.errors import PipelineError
-from equirouter.pipeline.pipeline import DESCRIPTION_FILE, RoutingPipeline
+from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.stored import DESCRIPTION_FILE
 from equirouter.policy import PROBES
 from equirouter.serve.settings import PipelineSettings
 
@@ -98,7 +99,8 @@ def try_out(pipeline: RoutingPipeline, path: Path) -> "Float32Array":
     others and, where the folder holds probes, those that it had when the pipeline was made. The
     default operating point exists. Raises PipelineError.
     """
-    scores, costs = pipeline.stage.scorer(pipeline.stage.encode(PROBES))
+    tried = pipeline.stage.look(PROBES)
+    scores, costs = tried.scores, tried.costs
     shape = (len(PROBES), len(pipeline.models))
     if scores.shape != shape or costs.shape != shape:
         raise PipelineError(
@@ -108,16 +110,16 @@ def try_out(pipeline: RoutingPipeline, path: Path) -> "Float32Array":
         raise PipelineError(
             f"{path}: self-test: scores or predicted costs that are not finite, or costs below 0"
         )
-    alone = [pipeline.stage.scorer(pipeline.stage.encode([query]))[0] for query in PROBES]
+    alone = [pipeline.stage.look([query]).scores for query in PROBES]
     _compare(scores, np.concatenate(alone), SAME, f"{path}: self-test: scores alone and in a batch")
     probes = pipeline.baseline.probes
     if probes:
-        found, paid = pipeline.stage.scorer(pipeline.stage.encode([p.query for p in probes]))
+        seen = pipeline.stage.look([probe.query for probe in probes])
         said = np.array([probe.scores for probe in probes])
         cost = np.array([probe.predicted_cost_usd for probe in probes])
         what = f"{path}: self-test: of the stored probes, "
-        _compare(said, found, AS_WHEN_MADE, f"{what}scores now and when it was made")
-        _compare(cost, paid, AS_WHEN_MADE, f"{what}predicted costs now and when it was made")
+        _compare(said, seen.scores, AS_WHEN_MADE, f"{what}scores now and when it was made")
+        _compare(cost, seen.costs, AS_WHEN_MADE, f"{what}predicted costs now and when it was made")
     pipeline.decide_many(list(PROBES))  # at the default operating point
     return scores
 

@@ -1,7 +1,5 @@
 """A mean spend per request: the price of money rises and falls with what requests have cost."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from equirouter.pipeline.decision import Decision
@@ -61,8 +59,7 @@ class SpendTarget:
         )
         ranked = [models[column] for column in paced.columns.tolist() if column >= 0]
         first = ranked[0] if ranked else None
-        chosen = replace(
-            decision,
+        chosen = decision._replace(
             model=first,
             fallbacks=tuple(ranked[1:]),
             predicted_cost_usd=None if first is None else decision.predicted_costs_usd[first],

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array
-from equirouter.routers.familiar import Familiarity, fit_familiarity
+from equirouter.pipeline.stage import Familiarity
+from equirouter.training.fitted import fit_familiarity
 
 
 def around(centre: int, n: int, seed: int) -> Float32Array:

@@ -1,0 +1,199 @@
+"""The walk from what a stage makes of queries to the decisions on them, in arrays.
+
+The queries of one operating point are put in order by one call of its rule. A query's decision is
+the same, whichever others stand beside it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equirouter.errors import DataError
+from equirouter.pipeline.decision import ByModel, Choices, Decision
+from equirouter.policy.order import NOTHING_FITS
+
+if TYPE_CHECKING:
+    from equirouter.arrays import BoolArray, IntArray
+    from equirouter.pipeline.stage import Seen, Stage
+    from equirouter.policy import PacedStream, Policy
+
+__all__ = ["Limits", "Point", "Walk"]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """An operating point: a policy, or the stream of a pacer, and how a decision names it."""
+
+    rule: "Policy | PacedStream"
+    setting: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Which models constraints rule out, each with the reason, and what could not be checked.
+
+    allowed (K,): False for the removed models.
+    """
+
+    removed: Mapping[str, str]
+    not_checked: Mapping[str, str]
+    allowed: "BoolArray"
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Decides queries that a stage has looked at.
+
+    models: names in the order of the columns. by_strength (K,): columns, the strongest model first;
+    the models that a policy ranks for a far query are taken in this order. None: in the policy's.
+    """
+
+    stage: "Stage"
+    models: tuple[str, ...]
+    by_strength: "IntArray | None"
+
+    def decide(
+        self, seen: "Seen", points: Sequence[Point], limits: Sequence[Limits]
+    ) -> list[Decision]:
+        """A decision for each of N queries, with its operating point and limits."""
+        groups = _by_identity(points)
+        if len(groups) == 1:
+            return self._decisions(seen, points[0], limits)
+        decisions: dict[int, Decision] = {}
+        for rows in groups:
+            own = [limits[row] for row in rows]
+            part = self._decisions(seen.take(np.array(rows)), points[rows[0]], own)
+            decisions |= zip(rows, part, strict=True)
+        return [decisions[row] for row in range(len(points))]
+
+    def choose(self, embeddings: "np.ndarray", point: Point, limits: Limits) -> Choices:
+        """The choices on embeddings (N, d), however many, at one operating point.
+
+        Raises DataError for another width than the encoder's.
+        """
+        width = self.stage.encoder.dimension
+        if embeddings.ndim != 2 or embeddings.shape[1] != width:
+            raise DataError(
+                f"embeddings have the shape {embeddings.shape}: expected (n_queries, {width}), as "
+                f"the encoder {self.stage.encoder.name} makes them"
+            )
+        chosen = np.empty(len(embeddings), dtype=np.int64)
+        paid = np.empty(len(embeddings), dtype=np.float32)
+
+        def use(rows: slice, seen: "Seen") -> None:
+            feasible = _feasible([limits] * len(seen.scores))
+            columns = self.columns(seen, point.rule, feasible, first_only=True)[:, 0]
+            chosen[rows] = columns
+            paid[rows] = seen.costs[np.arange(len(columns)), columns]
+
+        self.stage.each(embeddings, use)
+        refused = chosen == NOTHING_FITS
+        paid[refused] = np.nan
+        return Choices(
+            models=self.models,
+            chosen=chosen,
+            predicted_cost_usd=paid,
+            fits=~refused & point.rule.within(paid),
+            setting=point.setting,
+            value=point.value,
+            removed=limits.removed,
+            not_checked=limits.not_checked,
+        )
+
+    def columns(
+        self,
+        seen: "Seen",
+        rule: "Policy | PacedStream",
+        feasible: "BoolArray | None" = None,
+        *,
+        first_only: bool = False,
+    ) -> "IntArray":
+        """The models in the order of a rule, (N, K), as Policy.rank gives them.
+
+        feasible: see Policy.rank. first_only: the first column alone, (N, 1), which takes no sort.
+        """
+        scores, costs = seen.scores_for(rule.needs), seen.costs
+        if first_only:
+            ranked = rule.choose(scores, costs, feasible)[:, None]
+        else:
+            ranked = rule.rank(scores, costs, feasible)
+        if self.by_strength is not None and not rule.in_order and seen.far.any():
+            far = seen.far
+            own = None if feasible is None else feasible[far]
+            by_policy = rule.rank(scores[far], costs[far], own)
+            ranked[far] = _strongest_first(by_policy, self.by_strength)[:, : ranked.shape[1]]
+        return ranked
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {model: column for column, model in enumerate(self.models)}
+
+    @cached_property
+    def _names(self) -> "np.ndarray":
+        """Names by column; the last, which NOTHING_FITS stands for, is None."""
+        return np.array([*self.models, None], dtype=object)
+
+    def _decisions(self, seen: "Seen", point: Point, limits: Sequence[Limits]) -> list[Decision]:
+        """Decisions at one operating point."""
+        ranked = self.columns(seen, point.rule, _feasible(limits))
+        chosen = ranked[:, 0]
+        paid = seen.costs[np.arange(len(chosen)), chosen]
+        fits = (chosen != NOTHING_FITS) & point.rule.within(paid)
+        confidence = self.stage.certainty.of(seen.estimates, chosen)
+        n_ranked = np.count_nonzero(ranked != NOTHING_FITS, axis=1).tolist()
+        names = self._names[ranked].tolist()
+        models = [row[0] for row in names]
+        scores = seen.scores_for(point.rule.needs)
+        return list(
+            map(
+                Decision,
+                models,
+                _unless_refused(models, paid.tolist()),
+                repeat(point.setting),
+                repeat(point.value),
+                fits.tolist(),
+                [tuple(row[1:n]) for row, n in zip(names, n_ranked, strict=True)],
+                map(ByModel, repeat(self._column), repeat(scores), range(len(ranked))),
+                map(ByModel, repeat(self._column), repeat(seen.costs), range(len(ranked))),
+                _unless_refused(models, confidence.tolist()),
+                seen.far.tolist(),
+                [limit.removed for limit in limits],
+                [limit.not_checked for limit in limits],
+            )
+        )
+
+
+def _by_identity(points: Sequence[Point]) -> list[list[int]]:
+    """Rows, a list for each operating point."""
+    groups: dict[int, list[int]] = {}
+    for row, point in enumerate(points):
+        groups.setdefault(id(point), []).append(row)
+    return list(groups.values())
+
+
+def _unless_refused(models: list[str | None], values: list[float]) -> list[float | None]:
+    """The values, None where no model was chosen."""
+    return [None if model is None else value for model, value in zip(models, values, strict=True)]
+
+
+def _strongest_first(ranked: "IntArray", by_strength: "IntArray") -> "IntArray":
+    """The columns of each row (n, K) in the order of by_strength (K,), NOTHING_FITS last."""
+    place = np.empty_like(by_strength)
+    place[by_strength] = np.arange(len(by_strength))
+    key = np.where(ranked == NOTHING_FITS, len(place), place[ranked])
+    return np.take_along_axis(ranked, np.argsort(key, axis=1, kind="stable"), axis=1)
+
+
+def _feasible(limits: Sequence[Limits]) -> "BoolArray | None":
+    """(N, K): False where a model is removed; None where none is."""
+    distinct = {id(limit): limit for limit in limits}
+    if not any(limit.removed for limit in distinct.values()):
+        return None
+    place = {key: at for at, key in enumerate(distinct)}
+    table = np.stack([limit.allowed for limit in distinct.values()])
+    return np.asarray(table[[place[id(limit)] for limit in limits]])
