@@ -208,6 +208,30 @@ def test_a_flush_writes_what_waits_now_in_batches(
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
 
 
+def test_a_flush_ends_although_more_comes_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transact = OnSQLite.transact
+    batches = []
+
+    async def work(store: Store) -> None:
+        async def with_more(self: OnSQLite, work: Any) -> Any:
+            batches.append(1)
+            if len(batches) < 50:
+                for _ in range(5):
+                    store.log(record())
+            return await transact(self, work)
+
+        for _ in range(40):
+            store.log(record())
+        monkeypatch.setattr(OnSQLite, "transact", with_more)
+        await store.flush()
+        assert len(batches) == 2  # of 32 and 13: the 40 that waited are written
+        monkeypatch.setattr(OnSQLite, "transact", transact)
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
 def test_many_entries_are_written_before_their_time(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for i in range(32):
