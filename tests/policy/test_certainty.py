@@ -8,9 +8,9 @@ from equirouter.policy import NOTHING_FITS, Certainty, fit_certainty
 
 
 def test_the_probability_by_hand() -> None:
-    # range 0 to 2: shares 1/2 and 3/4, log-odds 0 and log 3; the first model is chosen
-    certainty = Certainty(intercept=0.0, own=2.0, best=1.0, lowest=0.0, highest=2.0)
-    estimates = np.array([[1.0, 1.5], [1.0, 1.5]])
+    # range 1 to 3: shares 1/2 and 3/4, log-odds 0 and log 3; the first model is chosen
+    certainty = Certainty(intercept=0.0, own=2.0, best=1.0, lowest=1.0, highest=3.0)
+    estimates = np.array([[2.0, 2.5], [2.0, 2.5]])
     found = certainty.of(estimates, np.array([0, 1]))
     assert found.tolist() == pytest.approx([3 / 4, 27 / 28])
     assert np.isnan(certainty.of(estimates[:1], np.array([NOTHING_FITS]))[0])

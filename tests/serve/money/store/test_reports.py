@@ -159,6 +159,10 @@ def test_spending_per_key_model_and_day(store_url: str) -> None:
             Spending(1, 1, 1, 4000, day=day, model="small"),
         ]
         assert await found.spending(since, until, []) == [Spending(4, 4321, 4321, 16_000)]
+        today = [Spending(2, 21, 21, 8000)]
+        assert await found.spending(day * 86_400, until, []) == today
+        assert await found.spending(day * 86_400 + 1799, until, []) == today  # its half hour
+        assert await found.spending(since, day * 86_400, []) == [Spending(2, 4300, 4300, 8000)]
 
     with_store(store_url, work)
 
