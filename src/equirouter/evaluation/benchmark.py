@@ -211,15 +211,10 @@ def _results(
     figures = {name: record.router_results(models) for name, record in records.items()}
     reference = records["task"].measurements
     notes = (*outcomes.notes, *description_notes(outcomes, specs))
+    visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     return Results(
         command=command,
-        dataset=DatasetFacts(
-            name=outcomes.name,
-            n_queries=outcomes.n_queries,
-            n_models=outcomes.n_models,
-            models=models,
-            fingerprint=outcomes.fingerprint,
-        ),
+        dataset=DatasetFacts.model_validate(outcomes, from_attributes=True),
         protocol=protocol,
         anchors={name: figures[name] for name in ANCHORS},
         routers={name: figures[name] for name in specs},
@@ -227,7 +222,7 @@ def _results(
         curves={name: record.curve(models) for name, record in records.items()},
         calibration={name: records[name].calibration() for name in specs},
         outcomes=replace(outcomes.describe(), notes=notes),
-        visibility=_visibility(outcomes, embeddings),
+        visibility=VisibilityFacts.model_validate(visibility, from_attributes=True),
         cost_model=_cost_model(facts, models),
         left_out=LeftOut(
             incomplete_test_queries=facts[0].n_incomplete,
@@ -256,15 +251,6 @@ def _protocol(
         encoder_notes=tuple(reading_notes(encoder, outcomes)),
         nauc="paper",
         resamples=resamples,
-    )
-
-
-def _visibility(outcomes: Outcomes, embeddings: Float32Array) -> VisibilityFacts:
-    visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
-    return VisibilityFacts(
-        share=visibility.share,
-        n_duplicates=visibility.n_duplicates,
-        warning=visibility.warning,
     )
 
 

@@ -5,6 +5,7 @@
     run.py        run_experiments: one section per name, and why another one could not be made
     write.py      write_paper, write_section: CSV, Markdown, SVG, paper.json and one HTML report
     formats.py    cells and tables as text
+    lines.py      figures of lines; dots.py: rows of dots
     routers.py    which routers the paper has, and what figures call them
     strongest_calls.py fig1; call_frequency.py fig2, figA6; cost_needed.py fig5
     main_table.py table1, tableA1; dots.py draws them

@@ -12,9 +12,10 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
+from equirouter.paper.lines import line_figure
 from equirouter.paper.routers import label_of
 from equirouter.registry import ROUTERS
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line
 from equirouter.routers import Router
 from equirouter.testing.problems import fit_described, make_toy
 
@@ -131,22 +132,22 @@ def _figure(found: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Figure:
         for name, costs in found.items()
     ]
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel("number of models")
+    def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes.set_xticks([np.log10(k) for k in MODELS], [str(k) for k in MODELS])
         low = int(np.floor(min(min(line.y) for line in lines)))
         high = int(np.ceil(max(max(line.y) for line in lines)))
         axes.set_ylim(low, high)
         powers = range(low, high + 1)
         axes.set_yticks(powers, [f"{10.0**power:g}" for power in powers])
-        draw_lines(axes, lines)
 
-    return Figure(
+    return line_figure(
         "complexity",
-        draw_svg(paint, (3.5, 3.3), title=title, points=7.0),
+        lines,
         "Lines of the time of one prediction over the number of models, one per router, both axes "
         "logarithmic.",
         "Both axes are logarithmic: a line that rises by one decade per decade is linear in the "
         "number of models.",
+        title=title,
+        x_label="number of models",
+        prepare=prepare,
     )

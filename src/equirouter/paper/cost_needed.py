@@ -6,9 +6,10 @@ from typing import Any
 from equirouter.errors import DataError
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
+from equirouter.paper.lines import line_figure
 from equirouter.paper.main_table import value_of
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line
 
 __all__ = ["cost_for_targets"]
 
@@ -114,19 +115,20 @@ def _figure(costs: Costs, strongest: str) -> Figure:
     missing = [label_of(name) for name in costs if name not in {line.name for line in lines}]
     title = f"Cost needed, % of {strongest}'s"
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel(f"performance target, % of {strongest}'s")
+    def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes.set_xticks(range(len(LEVELS)), [_percent(level) for level in LEVELS])
         highest = max((value for line in lines for value in line.y), default=100.0)
         axes.set_ylim(0, 1.05 * highest)
-        draw_lines(axes, lines)
 
     never = f" Not drawn, as they do not reach 90 % in every seed: {', '.join(missing)}."
-    return Figure(
+    return line_figure(
         "fig5",
-        draw_svg(paint, (3.5, 3.5), title=title, points=7.0),
+        lines,
         "Lines of the cost needed over the performance target, one per router.",
         "Lower is better. A line ends at the highest target that the router reaches in every seed."
         + (never if missing else ""),
+        title=title,
+        x_label=f"performance target, % of {strongest}'s",
+        height=3.5,
+        prepare=prepare,
     )

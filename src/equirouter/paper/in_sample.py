@@ -1,7 +1,6 @@
 """figA1: fitted and measured on the same queries: collapse without a generalisation gap."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,17 +8,16 @@ from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.sweeps import RouterSweep, fit_router, sweep_router
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
+from equirouter.paper.lines import line_figure, stop_heads, values_at_stops
 from equirouter.paper.routers import label_of
 from equirouter.paper.strongest_calls import SATURATED
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line
 from equirouter.training.described import embedded_descriptions
 
 __all__ = ["training_set_evaluation"]
 
 ROUTERS = ("mlp", "graphrouter", "avengerspro")
 """Those of Figure A1; the oracle stands beside them."""
-
-_STOPS = (25, 50, 75, 100)  # % of the sweep
 
 
 def training_set_evaluation(context: Context) -> Section:
@@ -72,20 +70,15 @@ def _table(sweeps: Mapping[str, RouterSweep], strongest: int, cheapest: int) -> 
     for name, sweep in sweeps.items():
         for what, column in (("strongest", strongest), ("cheapest", cheapest)):
             share = sweep.share_of(column)
-            at = [float(share[_place(stop, len(share))]) for stop in _STOPS]
+            at = values_at_stops(share.tolist())
             rows.append((name, what, *at, sweep.metric("peak_score"), sweep.metric("nauc")))
-    heads = [f"{stop} % of the sweep" for stop in _STOPS]
     return Table(
         "figA1",
-        ("router", "calls to the", *heads, "P_s", "nAUC"),
+        ("router", "calls to the", *stop_heads(), "P_s", "nAUC"),
         tuple(rows),
         "Share of the queries sent to the strongest and to the cheapest model at four places of "
         "the sweep, with the peak score and nAUC; fitted and measured on all complete queries.",
     )
-
-
-def _place(stop: int, n_points: int) -> int:
-    return round(stop / 100 * (n_points - 1))
 
 
 def _figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: str) -> Figure:
@@ -101,18 +94,15 @@ def _figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: str) -> Fig
         for router, sweep in sweeps.items()
     ]
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel("place in the sweep of budgets, %")
-        axes.set_ylim(-2, 102)
-        draw_lines(axes, lines)
-
-    return Figure(
+    return line_figure(
         "figA1",
-        draw_svg(paint, (3.5, 2.6), title=title, points=7.0),
+        lines,
         f"Lines of the share of calls to {name} over the budget, for three routers and the oracle.",
         "Fitted and measured on the same queries. A router far above the oracle collapses although "
         "it has seen every answer.",
+        title=title,
+        x_label="place in the sweep of budgets, %",
+        height=2.6,
     )
 
 

@@ -11,7 +11,8 @@ from equirouter.evaluation import check_claim, win_shares
 from equirouter.evaluation.diagnosis.noisy_winner import ClaimCheck
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.paper.lines import line_figure
+from equirouter.report.canvas import Line
 from equirouter.training.protocol import stream
 
 __all__ = ["maximum_mean_winner"]
@@ -171,18 +172,19 @@ def _figure(noisy: NoisyWeakest) -> Figure:
         )
     ]
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
+    def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes.set_xscale("log", base=2)
         axes.set_xticks(RATIOS, [str(ratio) for ratio in RATIOS])
-        axes.set_xlabel("noise of the weakest model, times that of the others")
-        draw_lines(axes, lines)
 
-    return Figure(
+    return line_figure(
         "b4",
-        draw_svg(paint, (3.5, 2.6), title=title, points=7.0),
+        lines,
         f"Two lines over the noise of the weakest model: how often {noisy.strongest}, the "
         f"strongest, and {noisy.weakest}, the weakest, have the highest score.",
         "At the left all models have the same noise, and the strongest leads. Where the lines "
         "cross, the claim no longer holds: the weakest model wins more often.",
+        title=title,
+        x_label="noise of the weakest model, times that of the others",
+        height=2.6,
+        prepare=prepare,
     )

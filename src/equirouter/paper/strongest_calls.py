@@ -2,21 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
+from equirouter.paper.lines import line_figure, stop_heads, values_at_stops
 from equirouter.paper.routers import is_equirouter, label_of
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line
 from equirouter.report.figures import share_axis, share_lines
 
 __all__ = ["strongest_share"]
 
 SATURATED = 0.9  # "near 100 %": at least nine calls in ten
-_STOPS = (25, 50, 75, 100)  # % of the sweep
 
 
 def strongest_share(context: Context) -> Section:
@@ -80,37 +79,28 @@ def _finding(shares: Mapping[str, Sequence[float]], strongest: str) -> tuple[Ver
 
 def _table(shares: Mapping[str, Sequence[float]], strongest: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (name, *(values[_at(stop, len(values))] for stop in _STOPS))
+        (name, *values_at_stops(values))
         for name, values in sorted(shares.items(), key=lambda item: (item[1][-1], item[0]))
     ]
-    heads = tuple(f"{stop} % of the sweep" for stop in _STOPS)
     return Table(
         "fig1",
-        ("router", *heads),
+        ("router", *stop_heads()),
         tuple(rows),
         f"Share of the queries sent to {strongest} at four places of the sweep from the smallest "
         "to the largest budget; means over the seeds.",
     )
 
 
-def _at(stop: int, n_points: int) -> int:
-    return round(stop / 100 * (n_points - 1))
-
-
 def _figure(lines: Sequence[Line], strongest: str, x_label: str) -> Figure:
     title = f"Calls to {strongest}, % of queries"
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel(x_label)
-        axes.set_ylim(-2, 102)
-        draw_lines(axes, lines)
-
-    return Figure(
+    return line_figure(
         "fig1",
-        draw_svg(paint, (3.5, 3.3), title=title, points=7.0),
+        lines,
         f"Lines of the share of calls to {strongest} over the budget, one per router and one for "
         "the oracle.",
         "A router that climbs to the top while the oracle stays low calls the strongest model for "
         "queries that a cheaper one answers as well.",
+        title=title,
+        x_label=x_label,
     )

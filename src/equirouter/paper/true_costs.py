@@ -12,9 +12,10 @@ from equirouter.evaluation import measure
 from equirouter.evaluation.metrics.curves import strongest_model
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
+from equirouter.paper.lines import line_figure
 from equirouter.paper.routers import is_equirouter, label_of
 from equirouter.paper.strongest_calls import SATURATED
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line
 from equirouter.report.style import colour_of
 
 __all__ = ["routing_with_true_costs"]
@@ -174,18 +175,18 @@ def _figure(pairs: Mapping[str, Pair], points: FloatArray, strongest: str) -> Fi
         for name, pair in pairs.items()
     ]
 
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel("budget, USD per query (thin: predicted costs)")
+    def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes.set_ylim(-2, 102)
         for name, pair in pairs.items():
             axes.plot(points, 100 * pair.predicted.share, color=colour_of(name), linewidth=0.6)
-        draw_lines(axes, lines)
 
-    return Figure(
+    return line_figure(
         "figA5",
-        draw_svg(paint, (3.5, 3.3), title=title, points=7.0),
+        lines,
         f"Two lines per router of the share of calls to {strongest} over the budget: thick with "
         "true costs, thin with predicted ones.",
         "Where the thick line lies on the thin one of the same colour, true costs change nothing.",
+        title=title,
+        x_label="budget, USD per query (thin: predicted costs)",
+        prepare=prepare,
     )

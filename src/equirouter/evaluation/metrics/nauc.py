@@ -12,7 +12,10 @@ __all__ = ["NAUC", "normalised_area"]
 class NAUC(Metric):
     """The mean height of the performance-cost curve over the costs it spans.
 
-    Unit and range of performance; higher is better. Source: paper, App. A.3.
+    Points are ordered by cost, those whose costs are equal but for rounding by performance, and
+    joined by straight lines; their area is divided by the largest minus the smallest cost. Unit and
+    range of performance; higher is better. A curve whose points all share one cost has no width:
+    its nAUC is the mean of its performance. Source: paper, App. A.3.
     """
 
     direction = 1
@@ -32,15 +35,7 @@ class NAUC(Metric):
 
 
 def normalised_area(cost_usd: FloatArray, performance: FloatArray) -> FloatArray:
-    """nAUC: the mean height of the performance-cost curve over the costs it spans.
-
-    cost_usd, performance: (..., T), means over queries per operating point. Points are ordered by
-    cost, those whose costs are equal but for rounding by performance, and joined by straight lines;
-    their area is divided by the largest minus the smallest cost. Returns (...), within the range of
-    performance; higher is better. A curve whose points all share one cost has no width: its nAUC is
-    the mean of its performance, which is the performance where all points are one. Source: paper,
-    App. A.3.
-    """
+    """The nAUC (...) of curves (..., T)."""
     order = np.argsort(cost_usd, axis=-1)
     x = np.take_along_axis(cost_usd, order, axis=-1)
     costs_more = np.diff(x, axis=-1, prepend=x[..., :1]) > ROUNDING * x[..., -1:]

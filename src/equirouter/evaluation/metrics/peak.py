@@ -33,10 +33,6 @@ class PeakCost(Metric):
 
 
 def peak(cost_usd: FloatArray, performance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """P_s: the highest performance on the curve, and the lowest cost in USD at which it occurs.
-
-    cost_usd, performance: (..., T). Returns two arrays (...). Higher scores and lower costs are
-    better. Source: paper, App. A.3.
-    """
+    """The height of the peak of curves (..., T), and the lowest cost at which it occurs: (...)."""
     score = performance.max(axis=-1)
     return score, pick_point(cost_usd, cheapest_reaching(cost_usd, performance, score))
