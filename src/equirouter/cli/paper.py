@@ -147,10 +147,10 @@ def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
     from equirouter.paper import run_experiments, write_paper, write_section
 
     folder = context.out or Path()
-    found = run_experiments(
+    made = run_experiments(
         names, context, on_section=lambda section: write_section(section, folder)
     )
-    return write_paper(found, context, folder, command=["equirouter", *sys.argv[1:]])
+    return write_paper(made, context, folder, command=["equirouter", *sys.argv[1:]])
 
 
 def _read(folders: list[Path]) -> "Given":

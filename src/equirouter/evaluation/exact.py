@@ -39,16 +39,16 @@ def path_means(
     made = np.append(0, path.ends())  # changes made at each point
     if points is not None:
         made = made[points]
-    found = [np.empty((len(counts), len(made))) for _ in tables]
+    per_table = [np.empty((len(counts), len(made))) for _ in tables]
     at_once = max(1, CELLS_AT_ONCE // max(len(path.query), 1))
     for first in range(0, len(counts), at_once):
         rows = slice(first, first + at_once)
         block = counts[rows]
         drawn = block.take(path.query, axis=1)  # (r, S)
-        for into, table in zip(found, tables, strict=True):
+        for into, table in zip(per_table, tables, strict=True):
             at_start = table[np.arange(len(path.start)), path.start]
             into[rows, 0] = block @ at_start
             if len(made) > 1:
                 steps = drawn * path.steps(table)
                 into[rows, 1:] = np.add.reduceat(steps, made[:-1], axis=1)
-    return [np.cumsum(sums, axis=1) / counts.shape[1] for sums in found]
+    return [np.cumsum(sums, axis=1) / counts.shape[1] for sums in per_table]

@@ -40,8 +40,8 @@ class RouterSweep:
 
     def draws(self, name: str) -> FloatArray | None:
         """The bootstrap draws (R,) of such a metric; None without resamples."""
-        found = self.measurement.draws.get(name)
-        return None if found is None or isinstance(found, dict) else found
+        draws = self.measurement.draws.get(name)
+        return None if draws is None or isinstance(draws, dict) else draws
 
     def cost_at(self, quality: str) -> float | None:
         """The least cost at a quality such as "0.98", as a share of the strongest model's.
@@ -53,8 +53,8 @@ class RouterSweep:
 
     def cost_draws(self, quality: str) -> FloatArray | None:
         """Its bootstrap draws (R,), NaN where a resample never reaches it; None without any."""
-        found = self.measurement.draws.get("cost_at_quality")
-        return found[quality] if isinstance(found, dict) else None
+        draws = self.measurement.draws.get("cost_at_quality")
+        return draws[quality] if isinstance(draws, dict) else None
 
 
 def fit_router(spec: str, prepared: Prepared, *, seed: int, device: str = "auto") -> Router:

@@ -41,13 +41,13 @@ def size_and_speed(context: Context) -> Section:
     """complexity: parameters, bytes, fit and prediction time on made-up outcomes."""
     names = [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
     shapes = [(k, WIDTH) for k in MODELS] + [(POOL, d) for d in WIDTHS if d != WIDTH]
-    found: dict[str, dict[tuple[int, int], Cost]] = {name: {} for name in names}
+    costs_of: dict[str, dict[tuple[int, int], Cost]] = {name: {} for name in names}
     for step, (k, d) in enumerate(shapes):
         context.progress("complexity", step, len(shapes))
         for name in names:
-            found[name][(k, d)] = measured(context.make_router(name), k, d)
+            costs_of[name][(k, d)] = measured(context.make_router(name), k, d)
     context.progress("complexity", len(shapes), len(shapes))
-    verdict, finding = _finding(found["equirouter"])
+    verdict, finding = _finding(costs_of["equirouter"])
     return Section(
         "complexity",
         "Size and speed against the number of models (App. F)",
@@ -55,8 +55,8 @@ def size_and_speed(context: Context) -> Section:
         "number of models K, and memory of O(K d_m) beside the shared network (App. F).",
         verdict,
         finding,
-        (_table(found),),
-        (_figure(found),),
+        (_table(costs_of),),
+        (_figure(costs_of),),
     )
 
 
@@ -102,10 +102,10 @@ def _finding(costs: Mapping[tuple[int, int], Cost]) -> tuple[Verdict, str]:
     )
 
 
-def _table(found: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Table:
+def _table(costs_of: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (name, k, d, cost.n_parameters, cost.n_bytes, cost.fit_seconds, cost.predict_us)
-        for name, costs in found.items()
+        for name, costs in costs_of.items()
         for (k, d), cost in costs.items()
     ]
     heads = ("models K", "width d", "parameters", "bytes", "fit s", "predict us per query")
@@ -120,7 +120,7 @@ def _table(found: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Table:
     )
 
 
-def _figure(found: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Figure:
+def _figure(costs_of: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Figure:
     title = "Prediction of one query, us"
     lines = [
         Line(
@@ -129,7 +129,7 @@ def _figure(found: Mapping[str, Mapping[tuple[int, int], Cost]]) -> Figure:
             [float(np.log10(costs[(k, WIDTH)].predict_us)) for k in MODELS],
             label=label_of(name),
         )
-        for name, costs in found.items()
+        for name, costs in costs_of.items()
     ]
 
     def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object

@@ -70,29 +70,29 @@ def _section(
 ) -> Section:
     outcomes = context.outcomes
     complete = outcomes.take(outcomes.is_complete)
-    found = margin_distribution(complete.performance, complete.cost_usd, context.budget_usd)
-    verdict, finding = _finding(found, level, published, outcomes.name, home)
+    distribution = margin_distribution(complete.performance, complete.cost_usd, context.budget_usd)
+    verdict, finding = _finding(distribution, level, published, outcomes.name, home)
     return Section(
         name,
         title,
         claim,
         verdict,
         finding,
-        (_table(name, found),),
-        (_figure(name, found),),
+        (_table(name, distribution),),
+        (_figure(name, distribution),),
     )
 
 
 def _finding(
-    found: MarginDistribution, level: float, published: float, dataset: str, home: str
+    distribution: MarginDistribution, level: float, published: float, dataset: str, home: str
 ) -> tuple[Verdict, str]:
     """Small margins prevail where at least half of the queries are within the claim's level."""
-    share = found.share_within(level)
+    share = distribution.share_within(level)
     is_home = dataset.lower().startswith(home)
     text = (
-        f"Of {len(found.margins):,} complete queries{_within(found)} {100 * found.tie_rate:.1f} % "
-        f"are exact ties and {100 * found.share_within(NEAR_TIE):.1f} % have a margin of at most "
-        f"{NEAR_TIE}."
+        f"Of {len(distribution.margins):,} complete queries{_within(distribution)} "
+        f"{100 * distribution.tie_rate:.1f} % are exact ties and "
+        f"{100 * distribution.share_within(NEAR_TIE):.1f} % have a margin of at most {NEAR_TIE}."
     )
     if not is_home:
         text += f" This is {dataset}, not the paper's data set: its figure is no target here."
@@ -100,30 +100,30 @@ def _finding(
     return ("reproduced" if prevails else "not reproduced"), text
 
 
-def _within(found: MarginDistribution) -> str:
-    if found.budget_usd is None:
+def _within(distribution: MarginDistribution) -> str:
+    if distribution.budget_usd is None:
         return ""
-    return f" on which two models fit a budget of {found.budget_usd:g} USD"
+    return f" on which two models fit a budget of {distribution.budget_usd:g} USD"
 
 
-def _table(name: str, found: MarginDistribution) -> Table:
+def _table(name: str, distribution: MarginDistribution) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (f"at most {level:g}", found.share_within(level)) for level in MARGIN_LEVELS
+        (f"at most {level:g}", distribution.share_within(level)) for level in MARGIN_LEVELS
     ]
-    rows += [("mean margin", float(found.margins.mean()))]
+    rows += [("mean margin", float(distribution.margins.mean()))]
     return Table(
         name,
         ("margin", "share of queries"),
         tuple(rows),
         "Best minus second-best performance of a query among the models that fit (Eq. 4), over the "
-        f"complete queries{_within(found)}.",
+        f"complete queries{_within(distribution)}.",
     )
 
 
-def _figure(name: str, found: MarginDistribution) -> Figure:
+def _figure(name: str, distribution: MarginDistribution) -> Figure:
     title = "Queries with a margin of at most x, %"
-    levels = np.linspace(0, float(found.margins[-1]) or 1.0, _STEPS)
-    shares = [100 * found.share_within(level) for level in levels.tolist()]
+    levels = np.linspace(0, float(distribution.margins[-1]) or 1.0, _STEPS)
+    shares = [100 * distribution.share_within(level) for level in levels.tolist()]
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes = figure.subplots()

@@ -23,7 +23,7 @@ def noisy_oracle(context: Context) -> Section:
     """fig3-noise: calls to the strongest, performance and RCI of the oracle against sigma."""
     outcomes = context.outcomes
     complete = outcomes.take(outcomes.is_complete)
-    found = noise_sweep(
+    sweep = noise_sweep(
         complete.performance,
         complete.cost_usd,
         draws=DRAWS,
@@ -32,8 +32,8 @@ def noisy_oracle(context: Context) -> Section:
         progress=context.progress,
     )
     column, name = outcomes.strongest, outcomes.models[outcomes.strongest]
-    share = found.call_share[:, :, column]
-    verdict, finding = _finding(found, share, name, outcomes.n_models)
+    share = sweep.call_share[:, :, column]
+    verdict, finding = _finding(sweep, share, name, outcomes.n_models)
     return Section(
         "fig3-noise",
         "The oracle with noisy labels (Figure 3, right)",
@@ -41,51 +41,51 @@ def noisy_oracle(context: Context) -> Section:
         "and more on the strongest model, and its performance falls (Figure 3, right).",
         verdict,
         finding,
-        (_table(found, share, name),),
-        (_figure(found, share),),
+        (_table(sweep, share, name),),
+        (_figure(sweep, share),),
     )
 
 
 def _finding(
-    found: NoiseSweep, share: FloatArray, strongest: str, n_models: int
+    sweep: NoiseSweep, share: FloatArray, strongest: str, n_models: int
 ) -> tuple[Verdict, str]:
     """Concentration: half of the calls at some sigma, and half as many again as chance gives."""
-    means, rci = share.mean(axis=1), found.rci.mean(axis=1)
-    performance = found.performance.mean(axis=1)
+    means, rci = share.mean(axis=1), sweep.rci.mean(axis=1)
+    performance = sweep.performance.mean(axis=1)
     top = int(means.argmax())
     verdict: Verdict = "partly reproduced"
     if means[top] >= max(CONCENTRATED, 1.5 / n_models):
         verdict = "reproduced"
     elif means[top] <= 2 / n_models:
         verdict = "not reproduced"
-    first = int(np.flatnonzero(found.sigmas > 0)[0])
+    first = int(np.flatnonzero(sweep.sigmas > 0)[0])
     return verdict, (
         f"Without noise the oracle sends {100 * means[0]:.1f} % to {strongest}; with it at most "
-        f"{100 * means[top]:.1f} % (sigma {found.sigmas[top]:g}), where chance is "
+        f"{100 * means[top]:.1f} % (sigma {sweep.sigmas[top]:g}), where chance is "
         f"{100 / n_models:.1f} %. RCI is {rci[0]:.3f} without noise and {rci[first]:.3f} at sigma "
-        f"{found.sigmas[first]:g}, because any noise breaks ties at random and not by cost; "
+        f"{sweep.sigmas[first]:g}, because any noise breaks ties at random and not by cost; "
         f"performance goes from {performance[0]:.3f} to {performance[-1]:.3f} at sigma "
-        f"{found.sigmas[-1]:g}."
+        f"{sweep.sigmas[-1]:g}."
     )
 
 
-def _table(found: NoiseSweep, share: FloatArray, strongest: str) -> Table:
+def _table(sweep: NoiseSweep, share: FloatArray, strongest: str) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (f"{sigma:g}", _value(share[row]), _value(found.performance[row]), _value(found.rci[row]))
-        for row, sigma in enumerate(found.sigmas.tolist())
+        (f"{sigma:g}", _value(share[row]), _value(sweep.performance[row]), _value(sweep.rci[row]))
+        for row, sigma in enumerate(sweep.sigmas.tolist())
     ]
     return Table(
         "fig3-noise",
         ("sigma", f"calls to {strongest}", "performance", "RCI"),
         tuple(rows),
-        f"The oracle of Eq. 3, {_limit(found)}, decides on performance + N(0, sigma squared) "
+        f"The oracle of Eq. 3, {_limit(sweep)}, decides on performance + N(0, sigma squared) "
         f"and is measured on the true outcomes; means over {DRAWS} draws of the noise and 95 % of "
         "them, on the same queries.",
     )
 
 
-def _limit(found: NoiseSweep) -> str:
-    limit = found.budget_usd
+def _limit(sweep: NoiseSweep) -> str:
+    limit = sweep.budget_usd
     return "without a budget" if limit is None else f"with a budget of {limit:g} USD"
 
 
@@ -94,13 +94,13 @@ def _value(draws: FloatArray) -> Value:
     return Value(float(draws.mean()), float(low), float(high))
 
 
-def _figure(found: NoiseSweep, share: FloatArray) -> Figure:
+def _figure(sweep: NoiseSweep, share: FloatArray) -> Figure:
     title = "The oracle with noise on its labels"
-    places = np.arange(len(found.sigmas))
+    places = np.arange(len(sweep.sigmas))
     lines = (
         ("calls to the strongest", share, _VERMILLION),
-        ("performance", found.performance, _BLUE),
-        ("RCI", found.rci, _GREEN),
+        ("performance", sweep.performance, _BLUE),
+        ("RCI", sweep.rci, _GREEN),
     )
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
@@ -118,8 +118,8 @@ def _figure(found: NoiseSweep, share: FloatArray) -> Figure:
                 va="center",
                 color=INK,
             )
-        axes.axhline(1 / found.call_share.shape[2], color=FAINT, linewidth=0.7, linestyle=":")
-        axes.set_xticks(places, [f"{sigma:g}" for sigma in found.sigmas.tolist()], rotation=45)
+        axes.axhline(1 / sweep.call_share.shape[2], color=FAINT, linewidth=0.7, linestyle=":")
+        axes.set_xticks(places, [f"{sigma:g}" for sigma in sweep.sigmas.tolist()], rotation=45)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("sigma of the noise (dotted: chance, 1 / number of models)")
         axes.set_title(title, loc="left", fontsize=7.7, color=INK)

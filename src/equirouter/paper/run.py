@@ -35,10 +35,10 @@ def experiments(names: Sequence[str]) -> dict[str, Experiment]:
 
     Raises UnknownNameError with the nearest name.
     """
-    found: dict[str, Experiment] = {}
+    chosen: dict[str, Experiment] = {}
     for name in names:
-        found |= EXPERIMENTS.load_all() if name == "all" else {name: EXPERIMENTS.load(name)}
-    return found
+        chosen |= EXPERIMENTS.load_all() if name == "all" else {name: EXPERIMENTS.load(name)}
+    return chosen
 
 
 def run_experiments(

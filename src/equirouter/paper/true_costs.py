@@ -85,7 +85,7 @@ def _strongest(context: Context) -> int:
 
 def _pairs(context: Context, strongest: int) -> tuple[dict[str, Pair], FloatArray]:
     """Per router its two results, and the budgets (T,); all of them means over the seeds."""
-    found: dict[str, list[tuple[Routed, Routed]]] = {name: [] for name in context.routers}
+    pairs_per_seed: dict[str, list[tuple[Routed, Routed]]] = {name: [] for name in context.routers}
     budgets = []
     for seed in context.seeds:  # the parts of one seed only are kept at a time
         part = context.prepared(seed).test
@@ -99,11 +99,11 @@ def _pairs(context: Context, strongest: int) -> tuple[dict[str, Pair], FloatArra
                 share = measured.curve.call_share[:, strongest]
                 nauc, rci = (float(measured.point[key]) for key in ("nauc", "rci_mean"))  # type: ignore[arg-type]
                 routed.append(Routed(share, nauc, rci))
-            found[name].append((routed[0], routed[1]))
+            pairs_per_seed[name].append((routed[0], routed[1]))
         budgets.append(points)
     pairs = {
         name: Pair(_mean([first for first, _ in both]), _mean([second for _, second in both]))
-        for name, both in found.items()
+        for name, both in pairs_per_seed.items()
     }
     return pairs, np.mean(budgets, axis=0)
 

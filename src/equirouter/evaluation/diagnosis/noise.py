@@ -61,7 +61,7 @@ def noise_sweep(
         raise ConfigError(f"{draws} draws of the noise: at least one is needed")
     rule = BudgetPolicy() if budget_usd is None else BudgetPolicy(budget_usd)
     collapse = collapse_table(performance, cost_usd)
-    found = NoiseSweep(
+    sweep = NoiseSweep(
         scales,
         np.empty((len(scales), draws)),
         np.empty((len(scales), draws)),
@@ -74,8 +74,8 @@ def noise_sweep(
         for row, sigma in enumerate(scales):
             chosen = rule.choose(performance + sigma * noise, cost_usd)
             scored, collapsed = pick(chosen, performance, collapse)
-            found.performance[row, draw] = scored.mean()
-            found.rci[row, draw] = collapsed.mean()
-            found.call_share[row, draw] = call_shares(chosen, performance.shape[1])
+            sweep.performance[row, draw] = scored.mean()
+            sweep.rci[row, draw] = collapsed.mean()
+            sweep.call_share[row, draw] = call_shares(chosen, performance.shape[1])
     progress("noise", draws, draws)
-    return found
+    return sweep

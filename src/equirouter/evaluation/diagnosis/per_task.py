@@ -61,11 +61,11 @@ def collapse_by_task(
     scored, collapsed = pick(columns, performance, collapse_table(performance, cost_usd))
     names = np.asarray(tasks, dtype=object)
     rows_of = {task: np.flatnonzero(names == task) for task in sorted(set(tasks))}
-    found = []
+    collapses = []
     for task, rows in sorted(rows_of.items(), key=lambda item: -len(item[1])):
         means = performance[rows].mean(axis=0)
         best = strongest if means[strongest] == means.max() else int(means.argmax())
-        found.append(
+        collapses.append(
             TaskCollapse(
                 task=task,
                 n_queries=len(rows),
@@ -79,7 +79,7 @@ def collapse_by_task(
                 oracle_performance=float(performance[rows].max(axis=1).mean()),
             )
         )
-    return found
+    return collapses
 
 
 def reached_from(points: FloatArray, share: FloatArray, level: float) -> float | None:

@@ -118,7 +118,7 @@ def diagnose(
         for name, sweeps in measured.items()
     }
     served = case.served
-    found = Diagnosis(
+    diagnosis = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
         table=_table(case.outcomes),
         models=_models(case),
@@ -132,7 +132,7 @@ def diagnose(
         tasks=_tasks(case, measured[tasks_of]),
     )
     progress("diagnose", STEPS, STEPS)
-    return found
+    return diagnosis
 
 
 def _prepared(
@@ -174,7 +174,7 @@ def _prepared(
 def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
     """Every router and anchor on the test part under both policies, by the same costs."""
     seed, test = case.split.seed, case.prepared.test
-    found = {}
+    measured = {}
     for name in names:
         router = fit_router(name, case.prepared, seed=seed, device=case.device)
         costs = test.cost_usd if router.reads == "outcomes" else case.costs
@@ -184,7 +184,7 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
             )
             for rule in (BudgetPolicy(), UtilityPolicy())
         )
-        found[name] = BothPolicies(budget, utility)
+        measured[name] = BothPolicies(budget, utility)
     if case.served is not None:
         budget, utility = (
             case.served.sweep(
@@ -192,20 +192,20 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
             )
             for rule in (BudgetPolicy(), UtilityPolicy())
         )
-        found[PIPELINE] = BothPolicies(budget, utility)
-    return found
+        measured[PIPELINE] = BothPolicies(budget, utility)
+    return measured
 
 
 def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[TrainedHere, ...]:
     """The routers of IN_SAMPLE fitted and measured on everything, beside the test part."""
     seed, strongest = case.split.seed, case.outcomes.strongest
     everything = prepare_in_sample(case.outcomes, case.embeddings, seed=seed, device=case.device)
-    found = []
+    rows = []
     for name in IN_SAMPLE:
         router = fit_router(name, everything, seed=seed, device=case.device)
         seen = sweep_router(router, everything, BudgetPolicy(), seed=seed)
         held_out = measured[name].budget
-        found.append(
+        rows.append(
             TrainedHere(
                 name=name,
                 in_sample_share=float(seen.share_of(strongest)[-1]),
@@ -214,7 +214,7 @@ def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[Train
                 held_out_nauc=held_out.metric("nauc"),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def _table(outcomes: Outcomes) -> TableFinding:
@@ -254,15 +254,15 @@ def _models(case: _Case) -> tuple[ModelFinding, ...]:
 
 def _noise(case: _Case) -> tuple[NoiseFinding, ...]:
     complete = case.outcomes.take(case.outcomes.is_complete)
-    found = noise_sweep(
+    sweep = noise_sweep(
         complete.performance,
         complete.cost_usd,
         sigmas=NOISE,
         draws=NOISE_DRAWS,
         rng=stream(case.split.seed, "oracle noise"),
     )
-    share = found.call_share[:, :, case.outcomes.strongest]
-    means = (each.mean(axis=1).tolist() for each in (share, found.performance, found.rci))
+    share = sweep.call_share[:, :, case.outcomes.strongest]
+    means = (each.mean(axis=1).tolist() for each in (share, sweep.performance, sweep.rci))
     return tuple(NoiseFinding(*row) for row in zip(NOISE, *means, strict=True))
 
 

@@ -97,15 +97,15 @@ def margin_distribution(
 
     Raises DataError when no query has two models that fit, and what margins raises.
     """
-    found = margins(performance, cost_usd, budget_usd)
-    known = np.sort(found[~np.isnan(found)])
+    all_margins = margins(performance, cost_usd, budget_usd)
+    known = np.sort(all_margins[~np.isnan(all_margins)])
     if not known.size:
         lowest = np.sort(np.asarray(cost_usd, dtype=np.float64), axis=1)[:, 1:2].min(initial=np.inf)
         raise DataError(
             f"no query has two models within the budget of {budget_usd} USD, so there is no margin "
             f"to measure: two models fit somewhere from {lowest:.6g} USD on"
         )
-    return MarginDistribution(known, len(found), budget_usd)
+    return MarginDistribution(known, len(all_margins), budget_usd)
 
 
 @dataclass(frozen=True)
