@@ -42,6 +42,27 @@ def test_equirouter_leads_in_nauc_and_rci_in_every_table(dataset: str, split: Sp
     assert min(reached, key=lambda name: reached[name]) == "equirouter"
 
 
+@pytest.mark.parametrize(
+    ("dataset", "split", "nauc", "qnc", "peak_score", "rci"),
+    [
+        ("routerbench", "in-domain", 8.2335, 7.5314, 8.8405, 8.3856),
+        ("routerbench", "ood", 6.6862, 5.9456, 7.2795, 6.5746),
+        ("mmrbench", "in-domain", 7.5794, 8.8153, 8.151, 8.2276),
+        ("mmrbench", "ood", 5.7718, 0.9847, 6.3383, 7.038),
+    ],
+)
+def test_the_columns_add_up_to_those_of_the_paper(
+    dataset: str, split: SplitKind, nauc: float, qnc: float, peak_score: float, rci: float
+) -> None:
+    published = published_for(dataset, split)
+    assert published is not None
+    rows = published.rows.values()
+    assert sum(row.nauc for row in rows) == pytest.approx(nauc)
+    assert sum(row.qnc or 0.0 for row in rows) == pytest.approx(qnc)
+    assert sum(row.peak_score for row in rows) == pytest.approx(peak_score)
+    assert sum(row.rci for row in rows) == pytest.approx(rci)
+
+
 def test_routers_of_this_package_carry_its_names() -> None:
     published = published_for("routerbench")
     assert published is not None

@@ -1,0 +1,56 @@
+"""A router over a sweep: shares, metrics and their draws."""
+
+import numpy as np
+import pytest
+
+from equirouter.data.split import split_outcomes
+from equirouter.evaluation.curve import measure
+from equirouter.evaluation.sweeps import N_POINTS, RouterSweep, fit_router, sweep_router
+from equirouter.policy import BudgetPolicy
+from equirouter.training.protocol import prepare
+from tests.toys import HashingEncoder, make_table
+
+PERFORMANCE = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+COST_USD = np.array([[1.0, 4.0]] * 4)
+CHOSEN = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
+
+
+def sweep(resamples: int = 0) -> RouterSweep:
+    rng = np.random.default_rng(0)
+    measured = measure(CHOSEN, PERFORMANCE, COST_USD, resamples=resamples, rng=rng)
+    return RouterSweep(np.array([1.0, 2.0, 4.0]), CHOSEN, measured)
+
+
+def test_shares_and_metrics_by_hand() -> None:
+    made = sweep()
+    assert made.share_of(1).tolist() == [0.0, 0.25, 0.5]
+    assert made.metric("peak_score") == 1.0
+    # the strongest has 0.75 at cost 4; the second point has it at 1.75
+    assert made.cost_at("1.00") == 1.75 / 4
+    with pytest.raises(AssertionError, match="cost_at_quality is no single number"):
+        made.metric("cost_at_quality")
+
+
+def test_draws_are_those_of_the_measurement() -> None:
+    made = sweep(resamples=20)
+    draws, costs = made.draws("nauc"), made.cost_draws("0.95")
+    assert draws is not None
+    assert draws.shape == (20,)
+    assert costs is not None
+    assert costs.shape == (20,)
+    assert made.draws("cost_at_quality") is None  # a map, and no single metric
+    assert (sweep().draws("nauc"), sweep().cost_draws("0.95")) == (None, None)
+
+
+def test_the_oracle_at_given_points_and_at_those_of_the_policy() -> None:
+    table, encoder = make_table(), HashingEncoder()
+    embeddings = encoder.encode(table.texts)
+    prepared = prepare(table, embeddings, split_outcomes(table, seed=42))
+    oracle = fit_router("oracle", prepared, seed=42)
+    points = np.array([0.0005, 1.0])
+    made = sweep_router(oracle, prepared, BudgetPolicy(), seed=42, points=points)
+    # small costs about 0.0001 and is all that fits a budget of 0.0005
+    assert made.share_of(0)[0] == 1.0
+    best = prepared.test.performance.max(axis=1).mean()
+    assert made.measurement.curve.performance[1] == pytest.approx(best)
+    assert len(sweep_router(oracle, prepared, BudgetPolicy(), seed=42).points) == N_POINTS
