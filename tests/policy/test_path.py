@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from equirouter.arrays import FloatArray
-from equirouter.policy import Path, UtilityPolicy, utility_path
+from equirouter.policy import DecisionPath, UtilityPolicy, utility_path
 
 # eighths and halves: their differences and quotients are exact enough that ties are ties
 few = st.sampled_from([-0.5, 0.0, 0.125, 0.25, 0.5, 0.75, 1.0])
@@ -20,7 +20,7 @@ def tables(n: int = 6, k: int = 5) -> st.SearchStrategy[tuple[FloatArray, FloatA
     )
 
 
-def choices(path: Path, point: int) -> list[int]:
+def choices(path: DecisionPath, point: int) -> list[int]:
     """The choices at an operating point: the changes made one after the other."""
     chosen = path.start.copy()
     n_made = 0 if point == 0 else path.ends()[point - 1]

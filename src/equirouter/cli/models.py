@@ -90,14 +90,16 @@ InputOption = Annotated[float | None, _usd("Per million tokens of the prompt.", 
 OutputOption = Annotated[float | None, _usd("Per million tokens of the answer.")]
 CachedOption = Annotated[float | None, _usd("Of the prompt, read from a cache.")]
 WriteOption = Annotated[float | None, _usd("Of the prompt, written to a cache.")]
-LongWriteOption = Annotated[float | None, _usd("The same, kept for longer.")]
+LongWriteOption = Annotated[float | None, _usd("Of the prompt, written to a cache for longer.")]
 ReasoningOption = Annotated[float | None, _usd("Of the answer, not shown.")]
 AudioInputOption = Annotated[float | None, _usd("Of the prompt, sound.")]
 AudioOutputOption = Annotated[float | None, _usd("Of the answer, sound.")]
 WasInputOption = Annotated[
     float | None, _usd("What the prompt cost in the outcomes, where that is not known.")
 ]
-WasOutputOption = Annotated[float | None, _usd("The same of the answer.")]
+WasOutputOption = Annotated[
+    float | None, _usd("What the answer cost in the outcomes, where that is not known.")
+]
 PricedOption = Annotated[
     str | None,
     typer.Option(
@@ -244,7 +246,7 @@ def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> di
 
 
 def said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
-    """What a change does to the operating point of the quality that counts by default."""
+    """Describe how a change moves the operating point of the default quality."""
     setting = after.calibration.setting
     old, new = _operating_points(before, after).values()
     return (

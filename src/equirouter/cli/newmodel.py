@@ -110,7 +110,7 @@ def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> No
 def _price(
     name: str, input_: float | None, output: float | None, table: Path | None, *, shipped: bool
 ) -> "Price | None":
-    """What the new model costs, if it is said."""
+    """The price of the new model, None where the options give none."""
     from equirouter.cost.price_table import read_price_table, shipped_prices
     from equirouter.cost.prices import Price
     from equirouter.errors import ConfigError

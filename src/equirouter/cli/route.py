@@ -269,7 +269,7 @@ def _read_lines() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _found(line: object) -> str:
-    """What stands where an object with the text of a query belongs."""
+    """Describe what was found in place of an object with the text of a query."""
     if not isinstance(line, dict):
         kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
         return f"the line is {kinds.get(type(line), 'a number')}"

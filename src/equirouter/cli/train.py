@@ -43,14 +43,14 @@ __all__ = ["train"]
 
 
 class WhenNothing(StrEnum):
-    """What to do with a query for which no model is within the budget."""
+    """How a query is decided for which no model is within the budget."""
 
     cheapest = "cheapest"
     refuse = "refuse"
 
 
 class OutOfDomain(StrEnum):
-    """What decides a query that is far from the training queries."""
+    """How a query is decided that is far from the training queries."""
 
     policy = "policy"
     strongest = "strongest"
@@ -173,14 +173,14 @@ def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | Non
 
 
 def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
-    """What a file says of the models; nothing without one."""
+    """The facts about the models in a file; none without a file."""
     from equirouter.policy import read_model_facts
 
     return {} if models is None else dict(read_model_facts(models, outcomes.models))
 
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
-    """What was noted while it was made; what is known of the table has been said."""
+    """Print the notes of the training; those on the table have been printed before."""
     from equirouter.training.described import description_notes
 
     known = {*outcomes.notes, *description_notes(outcomes, [router])}
@@ -240,7 +240,7 @@ def _show(
 
 
 def _kept(found: Mapping[str, Any]) -> str:
-    """What the operating point came to on the test part."""
+    """Quality and cost of the operating point on the test part."""
     if found["performance"] is None or found["cost"] is None:
         return ""
     spread = "" if found["interval"] is None else " ({:.3f} to {:.3f})".format(*found["interval"])

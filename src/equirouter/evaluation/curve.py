@@ -14,7 +14,7 @@ from equirouter.evaluation.checks import checked_chosen, checked_outcomes
 from equirouter.evaluation.collapse_score import CollapseVariant, call_shares, collapse_table, pick
 from equirouter.evaluation.exact import path_means, resample_points
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
-from equirouter.policy import Path
+from equirouter.policy import DecisionPath
 
 __all__ = ["Curve", "Draws", "Measurement", "Point", "SweepOutcomes", "measure", "sweep_outcomes"]
 
@@ -92,7 +92,7 @@ def measure(
     performance: ArrayLike,
     cost_usd: ArrayLike,
     *,
-    path: Path | None = None,
+    path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
     counts: FloatArray | None = None,

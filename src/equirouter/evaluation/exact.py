@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.policy import Path
+from equirouter.policy import DecisionPath
 
 __all__ = ["MOST_POINTS", "path_means", "resample_points"]
 
@@ -20,7 +20,7 @@ CELLS_AT_ONCE = 2**22
 """Numbers of one temporary array: 32 MiB."""
 
 
-def resample_points(path: Path, cost_usd: FloatArray) -> IntArray:
+def resample_points(path: DecisionPath, cost_usd: FloatArray) -> IntArray:
     """The operating points that resamples are measured at: all, or MOST_POINTS spread along it."""
     n_points = len(path.ends()) + 1
     if n_points <= MOST_POINTS:
@@ -29,7 +29,10 @@ def resample_points(path: Path, cost_usd: FloatArray) -> IntArray:
 
 
 def path_means(
-    path: Path, tables: Sequence[FloatArray], counts: FloatArray, points: IntArray | None = None
+    path: DecisionPath,
+    tables: Sequence[FloatArray],
+    counts: FloatArray,
+    points: IntArray | None = None,
 ) -> list[FloatArray]:
     """For each table (N, K) its mean over queries at the path's operating points, (R, P) each.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "ByModel", "Choices", "Decision", "OutOfDomain"]
 
 OutOfDomain = Literal["policy", "strongest"]
-"""What decides a query that is far from the training queries: the policy as ever, or the mean
+"""How a query far from the training queries is decided: by the policy as ever, or by the mean
 performance of the models, the strongest first, within the limits of the policy."""
 
 
@@ -67,13 +67,13 @@ class Decision(NamedTuple):
     predicted_cost_usd: float | None
     """Of a call of the model."""
     setting: str
-    """What the operating point is called, such as budget_usd."""
+    """The name of the operating point, such as budget_usd."""
     value: float
     """The operating point."""
     fits: bool
     """Whether the predicted cost is within the budget."""
     fallbacks: tuple[str, ...]
-    """What to try next, in order, all within the budget."""
+    """Models to try next, in order, all within the budget."""
     scores: Mapping[str, float]
     """By model, as the policy used them."""
     predicted_costs_usd: Mapping[str, float]

@@ -38,7 +38,7 @@ class PipelineParts:
     calibration: Calibration
     """The operating points of `policy` on validation data."""
     baseline: Baseline
-    """What the pipeline did when it was made."""
+    """The behaviour of the pipeline when it was made."""
     record: ValidationRecord
     """Validation queries, to calibrate the pipeline again when its pool changes."""
     policy: str = "budget"
@@ -48,9 +48,9 @@ class PipelineParts:
     confidence: float | None = None
     """With which a quality is promised; None is the highest that can be, see Calibration.surest."""
     when_nothing_fits: WhenNothingFits = "cheapest"
-    """What a budget does that no model fits."""
+    """Whether a budget that no model fits takes the cheapest model or none."""
     ood: OutOfDomain = "policy"
-    """What decides a query that is far from the training queries."""
+    """How a query that is far from the training queries is decided."""
     provenance: Provenance = field(default_factory=Provenance)
     """Data set, split and test metrics."""
     model_facts: Mapping[str, ModelFacts] = field(default_factory=dict)

@@ -223,7 +223,7 @@ class RoutingPipeline(PipelineParts):
     def _most_usd(
         self, most_usd: Sequence[Mapping[str, float] | None] | None, n_queries: int
     ) -> "list[FloatArray | None]":
-        """What a call of each model can cost at most, (K,) per query."""
+        """The most that a call of each model can cost, (K,) per query."""
         return [
             None if most is None else np.array([most.get(model, math.inf) for model in self.models])
             for most in most_usd or [None] * n_queries

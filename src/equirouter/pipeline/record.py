@@ -22,7 +22,7 @@ MOST_CELLS = 2**21
 
 @dataclass(frozen=True, eq=False)
 class ValidationRecord:
-    """What is known of validation queries, without their texts.
+    """Validation queries and their outcomes, without the texts.
 
     embeddings (V, d): by the pipeline's encoder. performance, cost_usd (V, K): the truth, costs as
     they were paid. tokens: input and output (V, K) each, or None where they are not known.

@@ -87,7 +87,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What a stage makes of N queries: raw scores and predicted costs in USD, (N, K) each."""
+    """N queries as a stage reads them: raw scores and predicted costs in USD, (N, K) each."""
 
     stage: Stage
     embeddings: "Float32Array"

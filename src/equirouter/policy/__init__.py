@@ -5,9 +5,9 @@ them, which modelfile.py reads; control.py is what a caller asks for. order.py h
 models by value and cost, budget.py the paper's per-query budget, utility.py performance minus
 priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
 operating point that keeps a stated share of the strongest's performance. dual.py is the price of
-money along a stream, pacer.py decides one by it at a mean spend per query, pacing.py measures that.
-certainty.py says how sure a choice is. baseline.py is what a pipeline did when it was made, for
-those who watch it in service.
+money along a stream, pacer.py decides one by it at a mean spend per query, pacing_policy.py is the
+same as a policy, for measurements. certainty.py says how sure a choice is. baseline.py holds the
+behaviour of a pipeline when it was made, for those who watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Policy
@@ -18,8 +18,8 @@ from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_chec
 from equirouter.policy.control import Control
 from equirouter.policy.modelfile import read_model_facts
 from equirouter.policy.pacer import Paced, PacedStream, Pacer, PacingState
-from equirouter.policy.pacing import PacingPolicy
-from equirouter.policy.path import Path, utility_path
+from equirouter.policy.pacing_policy import PacingPolicy
+from equirouter.policy.path import DecisionPath, utility_path
 from equirouter.policy.quality import (
     Calibration,
     OperatingPoint,
@@ -38,6 +38,7 @@ __all__ = [
     "Calibration",
     "Certainty",
     "Control",
+    "DecisionPath",
     "ModelFacts",
     "Needs",
     "OperatingPoint",
@@ -46,7 +47,6 @@ __all__ = [
     "Pacer",
     "PacingPolicy",
     "PacingState",
-    "Path",
     "Policy",
     "Probe",
     "ShareCurve",

@@ -1,4 +1,4 @@
-"""What a policy is: the one place where scores and predicted costs become a choice."""
+"""The contract of a policy, the one place where scores and predicted costs become a choice."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, Self
@@ -8,7 +8,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.order import NOTHING_FITS
-from equirouter.policy.path import Path
+from equirouter.policy.path import DecisionPath
 from equirouter.routers.base import ScoresAre
 
 __all__ = ["NOTHING_FITS", "Policy", "WhenNothingFits", "check_when_nothing_fits"]
@@ -26,7 +26,7 @@ class Policy(ABC):
     """Scores that only rank will do, unless this says "expected_performance"."""
 
     setting: ClassVar[str]
-    """What an operating point is called in results, with its unit: budget_usd, lambda."""
+    """The name of an operating point in results, with its unit: budget_usd, lambda."""
 
     in_order: ClassVar[bool] = False
     """Whether a choice depends on those before it. Then queries are a stream, in their order, and
@@ -73,7 +73,7 @@ class Policy(ABC):
         self,
         scores: RealArray,  # noqa: ARG002  # a policy that can go through all its settings reads it
         predicted_cost_usd: RealArray,  # noqa: ARG002
-    ) -> Path | None:
+    ) -> DecisionPath | None:
         """Every setting at which a decision changes; None where a sweep of points is all there is.
 
         The metrics of a router are read from it where there is one.

@@ -1,4 +1,4 @@
-"""What a pipeline did when it was made: what its decisions in service are held against."""
+"""The behaviour of a pipeline when it was made, to which its decisions in service are compared."""
 
 from bisect import bisect_left
 from collections.abc import Mapping

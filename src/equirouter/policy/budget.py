@@ -112,7 +112,7 @@ class BudgetPolicy(Policy):
         sorted_costs = np.take_along_axis(cost_usd, by_cost, axis=1)
         best = np.maximum.accumulate(sorted_scores, axis=1)
         rises = np.ones(best.shape, dtype=bool)
-        rises[:, 1:] = best[:, 1:] > best[:, :-1]  # an equal score later is a dearer model: no
+        rises[:, 1:] = best[:, 1:] > best[:, :-1]  # an equal score later costs more: no
         place = np.maximum.accumulate(np.where(rises, np.arange(best.shape[1]), 0), axis=1)
         best_column = np.take_along_axis(by_cost, place, axis=1)  # (N, K)
         limits = points.astype(cost_usd.dtype)  # in the costs' precision, as in choose

@@ -1,7 +1,7 @@
 """Constraints: which models may answer a query at all, before any policy chooses.
 
-What is not known of a model never removes it: a table of facts that nobody filled in must not stop
-all traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise.
+A model is never removed for a fact that is missing: a table that nobody filled in must not stop all
+traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ ABILITIES = ("vision", "tools", "json")
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a model; None is "not known".
+    """The known facts about a model; None is "not known".
 
     context_tokens: of query and answer together. abilities: those of ABILITIES that it has, an
     empty set for none of them. regions: where the data of a call may be processed or stored, all of
@@ -50,7 +50,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a query asks of a model; the default asks nothing.
+    """The requirements of a query on a model; the default requires nothing.
 
     exclude: names of models. context_tokens: that the model must hold, answer included. abilities:
     that it must have. regions: the only ones that the data may go to; None is anywhere, an empty
@@ -113,7 +113,7 @@ def removed_by(
 def not_checked(
     needs: Needs, models: Iterable[str], facts: Mapping[str, ModelFacts]
 ) -> dict[str, str]:
-    """What of the needs could not be checked, in words, for each of these models: not known."""
+    """The needs that could not be checked, by model: those of which the fact is missing."""
     found = {}
     for model in models:
         known = facts.get(model, ModelFacts())

@@ -1,4 +1,4 @@
-"""What a caller asks of a decision: one of four controls."""
+"""The controls of a caller over a decision: at most one of four."""
 
 from dataclasses import dataclass
 

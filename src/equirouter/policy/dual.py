@@ -143,12 +143,12 @@ def _of_one_query(
 ) -> tuple[float, float]:
     """As slope_range, in plain Python, which a few numbers are too few for NumPy to beat."""
     pairs = [pair for *pair, may in zip(scores, costs, allowed, strict=True) if may]
-    top, dear = max(pairs, key=lambda pair: (pair[0], -pair[1]))
+    top, top_cost = max(pairs, key=lambda pair: (pair[0], -pair[1]))
     base, cheap = min(pairs, key=lambda pair: (pair[1], -pair[0]))
     low, high = math.inf, 0.0
     for score, cost in pairs:
-        if score < top and cost < dear:
-            low = min(low, (top - score) / (dear - cost))
+        if score < top and cost < top_cost:
+            low = min(low, (top - score) / (top_cost - cost))
         if score > base and cost > cheap:
             slope = (score - base) / (cost - cheap)
             high = max(high, slope if slope < math.inf else 0.0)

@@ -21,7 +21,7 @@ FIELDS = ("context_tokens", "abilities", "regions")
 
 
 def read_model_facts(path: str | Path, models: Sequence[str]) -> dict[str, ModelFacts]:
-    """What a file says of some of these models, by name; a field that is left out is not known.
+    """Read the facts about some of these models, by name; a field that is left out is not known.
 
     Raises DataError for a file that cannot be read or is neither TOML nor JSON, ConfigError for
     a name that none of the models has, an unknown field, or a value that makes no sense.

@@ -108,7 +108,7 @@ class Pacer:
 
     @property
     def state(self) -> PacingState:
-        """What it remembers now."""
+        """All that it remembers now."""
         log_lambda, lowest, highest = (
             value if math.isfinite(value) else None
             for value in (float(self._dual.log_lambda[0]), self._dual.lowest, self._dual.highest)
@@ -130,7 +130,7 @@ class Pacer:
 
     @property
     def left_usd(self) -> float:
-        """What the cap leaves for calls that are not decided yet."""
+        """USD that the cap leaves for calls that are not decided yet."""
         return self.cap_usd - self._spent_usd - self._held_usd
 
     def decide(
@@ -195,7 +195,7 @@ class Pacer:
         """Take a decision back instead of settling it: the query was not answered.
 
         It does not count then, neither as one more query nor as one that cost nothing: many of
-        those would make the others dearer than the target.
+        those would let the others cost more than the target.
         """
         self._held_usd = max(self._held_usd - paced.held_usd, 0.0)
         if paced.chosen != NOTHING_FITS:

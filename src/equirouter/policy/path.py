@@ -10,7 +10,7 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 
-__all__ = ["Path", "utility_path"]
+__all__ = ["DecisionPath", "utility_path"]
 
 TINY = float(np.finfo(np.float64).tiny)
 STEEPEST = float(np.finfo(np.float64).max) / 4
@@ -18,7 +18,7 @@ STEEPEST = float(np.finfo(np.float64).max) / 4
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class DecisionPath:
     """All choices on N queries as lambda falls from infinity to 0: a start and S changes.
 
     start (N,): the columns where cost alone decides. Change s moves query[s] from column before[s]
@@ -83,7 +83,9 @@ class Path:
         return np.concatenate([[2.0 * values[0]], between, [0.0]])
 
 
-def utility_path(scores: RealArray, cost_usd: RealArray, feasible: BoolArray | None = None) -> Path:
+def utility_path(
+    scores: RealArray, cost_usd: RealArray, feasible: BoolArray | None = None
+) -> DecisionPath:
     """The path of scores (N, K), estimates of performance, and costs in USD (N, K), all finite.
 
     feasible (N, K): False where a model is never chosen; every query needs one that may be.
@@ -111,7 +113,7 @@ def utility_path(scores: RealArray, cost_usd: RealArray, feasible: BoolArray | N
     )
     falls = np.concatenate([change[3] for change in changes])
     order = np.argsort(-falls, kind="stable")  # a query's corners stay in order: slopes fall
-    return Path(start, query[order], before[order], after[order], falls[order])
+    return DecisionPath(start, query[order], before[order], after[order], falls[order])
 
 
 def _cheapest(value: FloatArray, cost: FloatArray) -> IntArray:
@@ -121,7 +123,7 @@ def _cheapest(value: FloatArray, cost: FloatArray) -> IntArray:
 
 
 def _steepest(value: FloatArray, cost: FloatArray, at: IntArray) -> tuple[FloatArray, IntArray]:
-    """The steepest ascent (n,) from the columns `at` to a dearer one, and that column; else 0."""
+    """The steepest ascent (n,) from columns `at` to more expensive ones, and these; else 0."""
     row = np.arange(len(at))
     rise = value - value[row, at][:, None]
     run = cost - cost[row, at][:, None]

@@ -24,7 +24,7 @@ DEFAULT_CONFIDENCES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55)
 
 @dataclass(frozen=True)
 class Calibration:
-    """What each operating point of a policy did on V validation queries, from the dearest down.
+    """The operating points of a policy on V validation queries, the most expensive first.
 
     setting: the policy's name for a point (budget_usd or lambda). points (T,), performance (T,) and
     cost_usd (T,): means per point. variance, covariance (T,): of a query's performance at the
@@ -57,10 +57,12 @@ class Calibration:
         quality: share in (0, 1] of the strongest model's performance. performance: a mean
         performance as such. confidence: that the mean over queries like these reaches the target,
         by a one-sided bound on paired differences (see _bounds); 0.5 compares the means as they
-        are, None is as sure as can be (see surest). Points are tried from the dearest down and the
-        search ends at the first that fails, so that trying many costs no confidence (fixed-sequence
-        testing, as in Angelopoulos et al. 2021, "Learn then Test", section 2.3).
-        Raises ConfigError when not even the dearest point passes; it says what can be promised.
+        are, None takes the highest that can be promised (see surest). Points are tried from the
+        most expensive down and the search ends at the first that fails, so that trying many costs
+        no confidence (fixed-sequence testing, as in Angelopoulos et al. 2021, "Learn then Test",
+        section 2.3).
+        Raises ConfigError when not even the most expensive point passes; the message says which
+        target can be promised.
         """
         asked = quality, confidence, performance
         found = self._found.get(asked)
@@ -120,29 +122,27 @@ class Calibration:
         return min(known)[1] if known and self.setting == "lambda" else None
 
     def _passes(self, target: "_Target", confidence: float) -> bool:
-        """Whether the dearest point does; no other can be promised if it cannot."""
+        """Whether the most expensive point reaches it; if not, no point can be promised."""
         return bool(self._bounds(target, confidence)[0] >= 0)
 
     def _refusal(self, target: "_Target", confidence: float) -> str:
-        if self._passes(target, 0.5):
-            sure = _largest(lambda c: self._passes(target, c), 0.5, SUREST)
-            instead = f"this target can be promised with confidence {_down_to(sure, 3):g}"
-        else:
-            instead = "this target is out of reach of the router's dearest operating point"
         if target.share:
             level = self.largest_quality(confidence)
-            instead += f", and with confidence {confidence:g} a quality of {_down_to(level, 4):g}"
+            largest = f"a quality of {_down_to(level, 4):g}"
         else:
             top = max(self.performance[0], 0.0)
             level = _largest(lambda a: self._passes(_Target(0.0, a), confidence), 0.0, top)
-            instead += (
-                f", and with confidence {confidence:g} a performance of {_down_to(level, 4):g}"
-            )
+            largest = f"a performance of {_down_to(level, 4):g}"
+        way_out = f"with confidence {confidence:g} ask for {largest} at most"
+        if self._passes(target, 0.5):
+            sure = _largest(lambda c: self._passes(target, c), 0.5, SUREST)
+            way_out += f", or ask for {target} with confidence {_down_to(sure, 3):g}"
         return (
             f"{target} cannot be promised with confidence {confidence:g} from {self.n_queries} "
-            f"validation queries: the dearest operating point reached {self.performance[0]:.4f}, "
-            f"{self.performance[0] / self.strongest_performance:.4f} of the strongest model's "
-            f"performance; {instead}. Use a lower target or confidence, or train on more outcomes"
+            f"validation queries: the most expensive operating point has a mean performance of "
+            f"{self.performance[0]:.4f}, "
+            f"{self.performance[0] / self.strongest_performance:.4f} of the strongest model's; "
+            f"{way_out}. More outcomes to train on allow more"
         )
 
     def _bounds(self, target: "_Target", confidence: float) -> FloatArray:

@@ -8,7 +8,7 @@ from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.base import Policy
 from equirouter.policy.order import best_column, check_inputs, columns_by_value
-from equirouter.policy.path import Path, utility_path
+from equirouter.policy.path import DecisionPath, utility_path
 
 __all__ = ["UtilityPolicy"]
 
@@ -53,13 +53,13 @@ class UtilityPolicy(Policy):
         value: FloatArray = scores.astype(np.float64) - self.lambda_ * cost_usd.astype(np.float64)
         return value
 
-    def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> Path:
+    def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> DecisionPath:
         """Every lambda at which a decision changes, and what changes there."""
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
         return utility_path(scores, cost_usd)
 
     def points(self, scores: RealArray, predicted_cost_usd: RealArray, n: int = 100) -> FloatArray:
-        """N lambdas of the path, falling to 0, evenly spaced along it: see Path.spread."""
+        """N lambdas of the path, falling to 0, evenly spaced along it: see DecisionPath.spread."""
         path = self.path(scores, predicted_cost_usd)
         return path.lambdas()[path.spread(predicted_cost_usd, n)]
 

@@ -14,7 +14,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
-from equirouter.policy import Certainty, Path, Policy, UtilityPolicy, fit_certainty
+from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
 from equirouter.routers.clusters import kmeans
 from equirouter.training.described import embedded_descriptions
@@ -80,7 +80,7 @@ class FittedStage:
         part = self.part(name)
         return rule.sweep(self.scores(rule, part), part.predicted_cost_usd, points)
 
-    def path(self, rule: Policy, name: PartName) -> Path | None:
+    def path(self, rule: Policy, name: PartName) -> DecisionPath | None:
         """Every change of a decision on a part."""
         part = self.part(name)
         return rule.path(self.scores(rule, part), part.predicted_cost_usd)

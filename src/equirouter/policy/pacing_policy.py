@@ -78,7 +78,7 @@ class PacingPolicy(Policy):
         points: FloatArray,
         paid_usd: RealArray,
     ) -> IntArray:
-        """The same where each call's cost (N, K) becomes known before the next query."""
+        """Chosen columns (N, T), where each call's cost (N, K) is known before the next query."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, None)
         return _Stream(scores, cost_usd, allowed, np.asarray(points), paid_usd).chosen
 
