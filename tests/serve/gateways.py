@@ -19,6 +19,7 @@ from equirouter.serve.records import (
     Candidate,
     Key,
     Plan,
+    Removal,
     RequestControl,
     RequestRecord,
     UserFeedback,
@@ -37,7 +38,7 @@ class RankedPlanner:
     def __init__(self, pool: ModelPool) -> None:
         self.pool = pool
         self.order: list[tuple[str, int]] = []
-        self.removed: dict[str, str] = {}
+        self.removed: dict[str, Removal] = {}
         self.asked: list[tuple[ChatRequest, RequestControl, Key | None]] = []
         self.over: list[RequestRecord] = []
 

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
-from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens
 
 MODELS = ("small", "medium", "large")
 
 
 def made_plan(
-    *, chosen: str = "small", budget_usd: float = 0.002, removed: Mapping[str, str] | None = None
+    *,
+    chosen: str = "small",
+    budget_usd: float = 0.002,
+    removed: Mapping[str, Removal] | None = None,
 ) -> Plan:
     """A plan of the policy: the models in order, the chosen one first."""
     scores = {"small": 0.61, "medium": 0.72, "large": 0.83}

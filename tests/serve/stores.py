@@ -12,7 +12,7 @@ from equirouter.serve.money.keys import create_key, list_keys
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import accounts, log, sums, workers
-from equirouter.serve.records import Attempt, Candidate, Key, Plan, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Candidate, Key, Plan, Removal, RequestRecord, Tokens
 from equirouter.serve.settings import StoreSettings
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def record(request_id: str | None = None, **changes: Any) -> RequestRecord:
             "policy",
             "quality",
             0.98,
-            removed={"blind": "vision"},
+            removed={"blind": Removal("abilities", "vision")},
             scores={"small": 0.7, "large": 0.9},
             predicted_costs_usd={"small": 2e-7, "large": 4e-6},
             prompt_tokens=20,

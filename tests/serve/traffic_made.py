@@ -3,8 +3,7 @@
 import random
 from dataclasses import replace
 
-from equirouter.serve.plan.feasible import OVER_BUDGET
-from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens
 from equirouter.serve.reporting import Logged
 
 POOL = ("llama-3-8b", "mixtral-8x7b", "gpt-4o-mini", "claude-sonnet-4", "gpt-5")  # cheapest first
@@ -82,11 +81,16 @@ def _plan(rng: random.Random, tokens: Tokens, setting: str, value: float, is_lat
     costs = {model: nusd(model, tokens.input, answer) / 1e9 for model in POOL}
     estimated = int(tokens.input * rng.uniform(1.15, 1.5)) + 16
     most = {model: nusd(model, estimated, MAX_OUTPUT) for model in POOL}
-    removed = {"llama-3-8b": "tools"} if rng.random() < 0.2 else {}
+    removed = (
+        {"llama-3-8b": Removal("abilities", "abilities: no tools")} if rng.random() < 0.2 else {}
+    )
     if setting == "budget_usd":
         removed |= {
-            model: f"{OVER_BUDGET}it may cost up to {most[model] / 1e9:g} USD ({estimated} tokens "
-            f"of prompt, {MAX_OUTPUT} of answer), {value:g} allowed"
+            model: Removal(
+                "budget",
+                f"budget: it may cost up to {most[model] / 1e9:g} USD ({estimated} tokens "
+                f"of prompt, {MAX_OUTPUT} of answer), {value:g} allowed",
+            )
             for model in POOL
             if most[model] > value * 1e9
         }

@@ -23,7 +23,7 @@ class Availability(Protocol):
     """Whether a model of the pool can be called now: the health of its upstream."""
 
     def __call__(self, model: str) -> str | None:
-        """None if it can; else why not, a text that begins with "unavailable"."""
+        """None if it can; else why not."""
 
 
 class Planner(Protocol):

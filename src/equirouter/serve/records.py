@@ -20,6 +20,7 @@ __all__ = [
     "Endpoint",
     "Key",
     "Plan",
+    "Removal",
     "RequestControl",
     "RequestRecord",
     "Tokens",
@@ -35,6 +36,9 @@ Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "ro
 DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure", "unreadable"]
 AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
+]
+RemovalKind: TypeAlias = Literal[
+    "key", "request", "model", "region", "abilities", "context", "upstream", "unavailable", "budget"
 ]
 
 
@@ -97,11 +101,19 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Removal:
+    """Why a model may not answer a request. kind: which constraint; text: the reason in words."""
+
+    kind: RemovalKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Who may answer a request, best first, and why; empty candidates: nobody, see removed.
 
     setting, value: the operating point ("budget_usd", 0.002), None for a named model. removed:
-    model -> the constraint that removed it. prompt_tokens: counted here, an estimate of what the
+    model -> why it may not answer. prompt_tokens: counted here, an estimate of what the
     provider will count. confidence: probability that the first candidate is within 0.02 of the
     best, None where it is not known. far: whether the query is unlike all that the router was
     trained on, None where that is not known. fits: whether the first candidate is within the budget
@@ -115,7 +127,7 @@ class Plan:
     decided_by: DecidedBy
     setting: str | None = None
     value: float | None = None
-    removed: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, Removal] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     predicted_costs_usd: Mapping[str, float] = field(default_factory=dict)
     prompt_tokens: int = 0

@@ -397,7 +397,8 @@ def test_a_model_that_would_have_to_ignore_a_field_is_removed(
     async def removed(model: str) -> dict[str, str]:
         body = {"model": model, "input": "Hi", **more}
         chat = responses_request(body, planned.settings.limits)
-        return dict((await planned.planner.plan(chat, RequestControl(), None)).removed)
+        plan = await planned.planner.plan(chat, RequestControl(), None)
+        return {name: removal.text for name, removal in plan.removed.items()}
 
     assert asyncio.run(removed("small")) == {}  # its upstream is given the request as it is
     found = asyncio.run(removed("large"))

@@ -15,7 +15,7 @@ from equirouter.report.style import model_colours
 from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.handlers import CONTENT_SECURITY_POLICY
 from equirouter.serve.dashboard.why import why
-from equirouter.serve.records import Attempt, Plan, RequestRecord
+from equirouter.serve.records import Attempt, Plan, Removal, RequestRecord
 from equirouter.serve.reporting import Logged
 from tests.serve.dashboard_made import Made
 from tests.serve.records_made import made_plan, made_record
@@ -119,7 +119,7 @@ def test_a_wrong_page_is_refused(query: str) -> None:
 
 def test_one_decision_has_every_model_that_was_weighed() -> None:
     record = made_record()
-    record.plan = made_plan(removed={"large": "vision"})
+    record.plan = made_plan(removed={"large": Removal("abilities", "vision")})
 
     async def asking(client: Client) -> None:
         found = await document(await client.get("/admin/decisions/req-1"))
@@ -241,7 +241,9 @@ def test_why_says_what_happened() -> None:
     ]
     nobody = made_record(served=None)
     assert why(nobody)[-1] == "Nobody answered: the client got status 504."
-    empty = Plan(candidates=(), decided_by="policy", removed={"small": "vision"})
+    empty = Plan(
+        candidates=(), decided_by="policy", removed={"small": Removal("abilities", "vision")}
+    )
     nobody.plan = empty
     assert "No model may answer" in why(nobody)[0]
     assert "status 400" in why(RequestRecord("r", 0.0, "route", "x", status=400))[0]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from equirouter.serve.plan.feasible import OVER_BUDGET
 from equirouter.serve.reporting import Logged
 from tests.serve.dashboard_made import COLLAPSED, Made, served
 from tests.serve.records_made import made_record
@@ -26,11 +25,11 @@ pytestmark = pytest.mark.skipif(
 TIMEOUT_MS = 20_000
 TRAFFIC = made_traffic(time.time(), hours=20, n=120)
 BUDGET, TOO_DEAR = next(
-    (one.record.request_id, reason)
+    (one.record.request_id, removal.text)
     for one in TRAFFIC
     if one.record.plan is not None
-    for reason in one.record.plan.removed.values()
-    if reason.startswith(OVER_BUDGET)
+    for removal in one.record.plan.removed.values()
+    if removal.kind == "budget"
 )
 
 

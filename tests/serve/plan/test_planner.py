@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError
 from equirouter.policy import ModelFacts
-from equirouter.serve.records import Key, RequestControl
+from equirouter.serve.records import Key, Removal, RequestControl
 from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
 from tests.serve.planners import Planned, order, uppers
 
@@ -160,7 +160,7 @@ def test_constraints_remove_models_with_the_reason(
     planned = constrained(folder)
     plan = planned.plan(**body)
     assert set(plan.removed) == set(removed)
-    assert all(plan.removed[name].startswith(reason) for name, reason in removed.items())
+    assert all(plan.removed[name].text.startswith(reason) for name, reason in removed.items())
     assert not set(order(plan)) & set(removed)
     for name in removed:  # a request that names the model meets the same constraint
         alone = planned.plan(model=name, **body)
@@ -178,13 +178,13 @@ def test_regions_keys_exclusion_and_health_remove_too(folder: Path) -> None:
         models={"small": {"upstream": "here"}, "middle": {"upstream": "here"}},
         limits={"regions": ["eu"]},
     )
-    assert planned.plan().removed == {"large": "region: us, allowed eu"}
-    assert planned.plan(key=key).removed["small"] == "the key may not use it"
+    assert planned.plan().removed == {"large": Removal("region", "region: us, allowed eu")}
+    assert planned.plan(key=key).removed["small"].text == "the key may not use it"
     assert order(planned.plan(control=RequestControl(exclude=frozenset({"small"})))) == ["middle"]
-    planned.down["middle"] = "unavailable: circuit open"
+    planned.down["middle"] = "circuit open"
     plan = planned.plan(key=key)
     assert order(plan) == []
-    assert plan.removed["middle"] == "unavailable: circuit open"
+    assert plan.removed["middle"] == Removal("unavailable", "unavailable: circuit open")
 
 
 def test_regions_without_a_region_of_an_upstream_are_refused(folder: Path) -> None:
@@ -196,8 +196,8 @@ def test_the_budget_is_held_by_what_a_call_can_cost_at_most(planned: Planned) ->
     """A thousand tokens of answer: large may cost 0.01 USD and more, middle 0.001, small 0.0001."""
     plan = planned.plan("hard task1 query", RequestControl(budget_usd=0.002))
     assert set(plan.removed) == {"large"}
-    assert plan.removed["large"].startswith("budget: it may cost up to 0.0102")
-    assert plan.removed["large"].endswith("0.002 allowed")
+    assert plan.removed["large"].text.startswith("budget: it may cost up to 0.0102")
+    assert plan.removed["large"].text.endswith("0.002 allowed")
     assert set(order(plan)) <= {"small", "middle"}
     assert (plan.setting, plan.value, plan.fits) == ("budget_usd", 0.002, True)
     # with a limit on the answer the dearest fits as well
@@ -218,14 +218,14 @@ def test_when_nothing_fits_and_the_rule_is_to_refuse_nobody_answers(folder: Path
     planned = Planned(folder, pipeline={"when_nothing_fits": "refuse"})
     plan = planned.plan(control=RequestControl(budget_usd=1e-6))
     assert order(plan) == []
-    assert all(reason.startswith("budget: ") for reason in plan.removed.values())
+    assert all(removal.kind == "budget" for removal in plan.removed.values())
     assert set(plan.removed) == {"small", "middle", "large"}
 
 
 def test_a_named_model_over_the_budget_does_not_answer(planned: Planned) -> None:
     plan = planned.plan(model="large", control=RequestControl(budget_usd=0.002))
     assert order(plan) == []
-    assert plan.removed["large"].startswith("budget: it may cost up to")
+    assert plan.removed["large"].text.startswith("budget: it may cost up to")
 
 
 def test_an_operating_point_that_nobody_fits_says_so(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_an_operating_point_that_nobody_fits_says_so(tmp_path: Path) -> None:
     plan = planned.plan("hard task1 query")
     assert order(plan) == []
     assert set(plan.removed) == {"small", "middle", "large"}
-    assert all("expected to cost" in reason for reason in plan.removed.values())
+    assert all("expected to cost" in removal.text for removal in plan.removed.values())
     # the other rule lets the cheapest answer
     assert order(Planned(tmp_path).plan("hard task1 query")) == ["small"]
 
@@ -427,7 +427,7 @@ def test_in_a_tool_loop_the_model_is_kept_unless_it_may_not_answer(folder: Path)
     assert (kept.decided_by, order(kept)[0]) == ("session", "large")
     after = [*loop, said("assistant", "done"), said("user", "easy task1 query")]
     assert planned.plan(messages=after).decided_by == "policy"
-    planned.down["large"] = "unavailable: circuit open"
+    planned.down["large"] = "circuit open"
     assert "large" not in order(planned.plan(messages=loop))
     planned.down.clear()
     assert "large" not in order(

@@ -67,9 +67,8 @@ class ModelPool:
         }
 
     def available(self, model: str) -> str | None:
-        """None if a model can be called now, else why not: "unavailable: ..."."""
-        reason = self.routes[model].guard.why_not()
-        return None if reason is None else f"unavailable: {reason}"
+        """None if a model can be called now, else why not."""
+        return self.routes[model].guard.why_not()
 
 
 def _upstream(

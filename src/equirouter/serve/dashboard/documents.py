@@ -133,7 +133,7 @@ def _models(plan: Plan, record: RequestRecord) -> list[Document]:
             "score": scores.get(model),
             "predicted_cost_usd": costs.get(model),
             "upper_usd": _usd(upper.get(model)),
-            "removed": plan.removed.get(model),
+            "removed": plan.removed[model].text if model in plan.removed else None,
             "served": model == record.served_model,
         }
         for model in order

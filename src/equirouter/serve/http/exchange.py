@@ -113,15 +113,16 @@ class Exchange:
         self.record.plan = plan
         if plan.candidates:
             return plan
-        is_down = any(reason.startswith("unavailable") for reason in plan.removed.values())
+        is_down = any(removal.kind == "unavailable" for removal in plan.removed.values())
+        removed = {model: removal.text for model, removal in plan.removed.items()}
         raise GatewayError(
             503 if is_down else 400,
             "no model may answer this request: "
-            + "; ".join(f"{model}: {reason}" for model, reason in plan.removed.items()),
+            + "; ".join(f"{model}: {reason}" for model, reason in removed.items()),
             type_="upstream_error" if is_down else "invalid_request_error",
             code="no_feasible_model",
             headers={"Retry-After": "5"} if is_down else None,
-            detail={"removed": dict(plan.removed)},
+            detail={"removed": removed},
         )
 
     async def _served(self, plan: Plan, ticket: Reservation) -> web.StreamResponse:

@@ -30,7 +30,7 @@ def route_document(plan: Plan) -> dict[str, Any]:
             }
             for candidate in plan.candidates
         ],
-        "removed": dict(plan.removed),
+        "removed": {model: removal.text for model, removal in plan.removed.items()},
         "setting": plan.setting,
         "value": plan.value,
         "spend_usd": plan.spend_usd,

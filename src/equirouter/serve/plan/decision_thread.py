@@ -60,7 +60,7 @@ class _Job:
 class DecisionThread:
     """Answers asks with decisions of the pipeline that is loaded now.
 
-    served: the models of the pool. It belongs to the event loop of its first decision. Raises
+    served: the models of the pool. Those who wait at the same time share one event loop. Raises
     PipelineError as load_pipeline; `reload` takes another pipeline, `close` ends the thread.
     """
 
@@ -75,7 +75,6 @@ class DecisionThread:
         self._loaded = load_pipeline(settings, settings.path, served)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._reloading = asyncio.Lock()
 
     @property
@@ -99,10 +98,9 @@ class DecisionThread:
         loaded = self._loaded
         if image is None and len(ask.query) <= loaded.quick_characters:
             return Decided(loaded.pipeline.decide_each([ask])[0], loaded, 1)
-        loop = asyncio.get_running_loop()
         if self._thread is None:
-            self._start(loop)
-        future: asyncio.Future[Decided] = loop.create_future()
+            self._start()
+        future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         self._queue.put(_Job(loaded, ask, image, future))
         return await future
 
@@ -132,8 +130,7 @@ class DecisionThread:
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._work, name="equirouter-decide", daemon=True)
         self._thread.start()
 
@@ -182,8 +179,8 @@ class DecisionThread:
         return [Decided(decision, loaded, len(jobs)) for decision in found]
 
     def _tell(self, jobs: Sequence[_Job], answers: Sequence[Decided | Exception]) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
+        loop = jobs[0].future.get_loop()
+        if not loop.is_closed():
             loop.call_soon_threadsafe(self._deliver, jobs, answers)
 
     def _deliver(self, jobs: Sequence[_Job], answers: Sequence[Decided | Exception]) -> None:

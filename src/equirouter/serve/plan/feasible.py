@@ -12,13 +12,10 @@ from equirouter.serve.charging import max_rates
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
 from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
-from equirouter.serve.records import Key, RequestControl, nusd
+from equirouter.serve.records import Key, Removal, RequestControl, nusd
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["OVER_BUDGET", "Bound", "Feasible"]
-
-OVER_BUDGET = "budget: "
-"""How the reason of a model begins that only costs too much."""
+__all__ = ["Bound", "Feasible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Bound:
 class _Model:
     """rates: by whether the prompt is written to a cache, and whether there is sound.
 
-    context: tokens, None if not known. abilities: the same.
+    context: in tokens. context, abilities: None if not known. always: why it never answers a chat.
     """
 
     rates: Mapping[tuple[bool, bool], Sequence[tuple[int, float, float]]]
@@ -42,7 +39,7 @@ class _Model:
     per_image: int
     context: int | None
     abilities: frozenset[str] | None
-    always: str | None  # why it may never answer a chat
+    always: Removal | None
 
 
 class Feasible:
@@ -80,7 +77,7 @@ class Feasible:
         """
         asked, n, text, images = chat.max_output_tokens, chat.n, tokens.text, tokens.images
         kind = (tokens.caches, "audio" in chat.needs)
-        found = {}
+        bounds = {}
         for model in models:
             known = self._models[model]
             prompt = text + images * known.per_image
@@ -93,8 +90,8 @@ class Feasible:
                 if prompt >= later[0]:
                     row = later
             cost_usd = (prompt * row[1] + output * n * row[2]) / 1e6
-            found[model] = Bound(prompt, output * n, nusd(cost_usd))
-        return found
+            bounds[model] = Bound(prompt, output * n, nusd(cost_usd))
+        return bounds
 
     def removed(
         self,
@@ -103,27 +100,31 @@ class Feasible:
         chat: ChatRequest,
         control: RequestControl,
         key: Key | None,
-    ) -> dict[str, str]:
+    ) -> dict[str, Removal]:
         """The models that may not answer, each with the reason; the budget is looked at last."""
         allowed = None if key is None else key.models
         fixed = self._fixed(chat.needs, allowed, control.exclude)
         if chat.endpoint == "responses" and self._translated:
             fixed = self._beyond_chat(chat) | fixed
         limit = None if control.budget_usd is None else nusd(control.budget_usd)
-        found = {}
+        removed = {}
         for model in models:
             bound = bounds[model]
-            reason = (
+            removal = (
                 fixed.get(model)
                 or self._too_long(model, bound, chat)
-                or self._available(model)
-                or _too_dear(bound, limit)
+                or self._unavailable(model)
+                or _too_expensive(bound, limit)
             )
-            if reason is not None:
-                found[model] = reason
-        return found
+            if removal is not None:
+                removed[model] = removal
+        return removed
 
-    def _too_long(self, model: str, bound: Bound, chat: ChatRequest) -> str | None:
+    def _unavailable(self, model: str) -> Removal | None:
+        reason = self._available(model)
+        return None if reason is None else Removal("unavailable", f"unavailable: {reason}")
+
+    def _too_long(self, model: str, bound: Bound, chat: ChatRequest) -> Removal | None:
         context = self._models[model].context
         if context is None:
             return None
@@ -131,15 +132,15 @@ class Feasible:
         needed = int(bound.prompt * LIKELY) + (chat.max_output_tokens or 1)
         if needed <= context:
             return None
-        return f"context: some {needed} tokens needed, {context} at most"
+        return Removal("context", f"context: some {needed} tokens needed, {context} at most")
 
-    def _beyond_chat(self, chat: ChatRequest) -> dict[str, str]:
+    def _beyond_chat(self, chat: ChatRequest) -> dict[str, Removal]:
         """The models that this cannot be translated for, where it is more than a chat can say."""
         try:
             as_chat(chat.body)
         except NoChatError as error:
-            reason = f"its upstream has no /v1/responses, and {error}"
-            return dict.fromkeys(self._translated, reason)
+            removal = Removal("upstream", f"its upstream has no /v1/responses, and {error}")
+            return dict.fromkeys(self._translated, removal)
         return {}
 
     def _uncached(
@@ -147,20 +148,21 @@ class Feasible:
         needs: frozenset[str],
         allowed: frozenset[str] | None,
         exclude: frozenset[str],
-    ) -> dict[str, str]:
+    ) -> dict[str, Removal]:
         """Reasons that depend on no more than these, which are the same in many requests."""
-        found = {}
+        removed = {}
         for name, model in self._models.items():
             missing = needs - model.abilities if model.abilities is not None else ()
             if allowed is not None and name not in allowed:
-                found[name] = "the key may not use it"
+                removed[name] = Removal("key", "the key may not use it")
             elif name in exclude:
-                found[name] = "excluded by the request"
+                removed[name] = Removal("request", "excluded by the request")
             elif model.always is not None:
-                found[name] = model.always
+                removed[name] = model.always
             elif missing:
-                found[name] = f"abilities: no {', no '.join(sorted(missing))}"
-        return found
+                lacking = ", no ".join(sorted(missing))
+                removed[name] = Removal("abilities", f"abilities: no {lacking}")
+        return removed
 
     def _model(self, name: str, facts: ModelFacts | None) -> _Model:
         settings = self._settings.models[name]
@@ -169,9 +171,10 @@ class Feasible:
         given, regions = settings.abilities, self._settings.limits.regions
         always = None
         if settings.kind == "embedding":
-            always = "it makes embeddings"
+            always = Removal("model", "it makes embeddings")
         elif regions is not None and upstream.region not in regions:
-            always = f"region: {upstream.region}, allowed {', '.join(sorted(regions)) or 'none'}"
+            allowed = ", ".join(sorted(regions)) or "none"
+            always = Removal("region", f"region: {upstream.region}, allowed {allowed}")
         price = self._prices[name]
         return _Model(
             rates={
@@ -187,10 +190,11 @@ class Feasible:
         )
 
 
-def _too_dear(bound: Bound, limit: int | None) -> str | None:
+def _too_expensive(bound: Bound, limit: int | None) -> Removal | None:
     if limit is None or bound.nusd <= limit:
         return None
-    return (
-        f"{OVER_BUDGET}it may cost up to {bound.nusd / 1e9:g} USD ({bound.prompt} tokens of prompt "
-        f"and {bound.output} of answer), {limit / 1e9:g} allowed"
+    return Removal(
+        "budget",
+        f"budget: it may cost up to {bound.nusd / 1e9:g} USD ({bound.prompt} tokens of prompt "
+        f"and {bound.output} of answer), {limit / 1e9:g} allowed",
     )

@@ -14,13 +14,21 @@ from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.parts import Availability
 from equirouter.serve.plan.decision_thread import DecisionMetrics, DecisionThread
-from equirouter.serve.plan.feasible import OVER_BUDGET, Bound, Feasible
+from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.plan.ranking import Circumstances, ranked_plan
 from equirouter.serve.plan.sessions import Sessions
 from equirouter.serve.plan.spend_target import SpendTarget
-from equirouter.serve.records import Candidate, DecidedBy, Key, Plan, RequestControl, RequestRecord
+from equirouter.serve.records import (
+    Candidate,
+    DecidedBy,
+    Key,
+    Plan,
+    Removal,
+    RequestControl,
+    RequestRecord,
+)
 from equirouter.serve.scope import read_scope
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
@@ -73,7 +81,7 @@ class RoutingPlanner:
         self.collapse = CollapseWatch(settings.collapse)
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
-        self._not_served: dict[str, str] = {}
+        self._not_served: dict[str, Removal] = {}
         self._controls: dict[RequestControl, Control] = {}
         self._pace: SpendTarget | None = None
         self._observed = 0
@@ -175,7 +183,9 @@ class RoutingPlanner:
         self._loaded = loaded
         self._models = tuple(name for name in loaded.pipeline.models if name in pool)
         self._not_served = {
-            name: "not in the pool" for name in loaded.pipeline.models if name not in pool
+            name: Removal("model", "not in the pool")
+            for name in loaded.pipeline.models
+            if name not in pool
         }
         self._controls.clear()
         spend_usd = self._settings.pipeline.spend_usd
@@ -236,7 +246,7 @@ class RoutingPlanner:
         removed |= self._not_served
         return await self._decided(chat, control, key, asked, bounds, removed, fits=fits)
 
-    def _spare_cheapest(self, removed: dict[str, str], bounds: Mapping[str, Bound]) -> bool:
+    def _spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
         """Where only the budget is in the way, let the cheapest model answer if the rule says so.
 
         Takes it out of removed; returns whether there is one.
@@ -244,10 +254,10 @@ class RoutingPlanner:
         assert self._loaded is not None  # noqa: S101  # a pipeline decides
         if self._loaded.pipeline.when_nothing_fits == "refuse":
             return False
-        dear = [name for name, reason in removed.items() if reason.startswith(OVER_BUDGET)]
-        if not dear:
+        over = [name for name, removal in removed.items() if removal.kind == "budget"]
+        if not over:
             return False
-        del removed[min(dear, key=lambda name: bounds[name].nusd)]
+        del removed[min(over, key=lambda name: bounds[name].nusd)]
         return True
 
     def _asked(self, control: RequestControl, loaded: LoadedPipeline) -> Control:
@@ -284,7 +294,7 @@ class RoutingPlanner:
         key: Key | None,
         asked: Control,
         bounds: Mapping[str, Bound],
-        removed: dict[str, str],
+        removed: dict[str, Removal],
         *,
         fits: bool,
     ) -> Plan:
@@ -296,9 +306,10 @@ class RoutingPlanner:
         pipeline = self._settings.pipeline
         reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
         image = reading.image if self._reads_images() else None
+        reasons = {name: removal.text for name, removal in removed.items()}
         try:
             decided = await self._decider.decide(
-                Ask(reading.text, control=asked, removed=removed), image
+                Ask(reading.text, control=asked, removed=reasons), image
             )
         except UnreadableError:  # the client's doing, which must set off no alarm
             return self._unread(left, bounds, removed, fits=fits)
@@ -326,7 +337,7 @@ class RoutingPlanner:
         error: Exception,
         left: Sequence[str],
         bounds: Mapping[str, Bound],
-        removed: Mapping[str, str],
+        removed: Mapping[str, Removal],
         *,
         fits: bool,
     ) -> Plan:
@@ -351,7 +362,7 @@ class RoutingPlanner:
         self,
         left: Sequence[str],
         bounds: Mapping[str, Bound],
-        removed: Mapping[str, str],
+        removed: Mapping[str, Removal],
         *,
         fits: bool,
     ) -> Plan:
@@ -370,14 +381,14 @@ class RoutingPlanner:
         decided_by: DecidedBy,
         left: Sequence[str],
         bounds: Mapping[str, Bound],
-        removed: Mapping[str, str],
+        removed: Mapping[str, Removal],
         *,
         fits: bool,
     ) -> Plan:
         """Who answers without a decision, by pipeline.on_router_failure."""
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
         if self._settings.pipeline.on_router_failure == "strongest":
-            by_cost.reverse()  # the dearer, the stronger, for want of a router
+            by_cost.reverse()  # without a router, the more expensive is taken for the stronger
             by_cost.sort(key=lambda name: name != self.strongest)
         first = bounds[by_cost[0]]
         return Plan(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from equirouter.cost.prices import Price
 from equirouter.pipeline.decision import Decision
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.plan.feasible import OVER_BUDGET, Bound
+from equirouter.serve.plan.feasible import Bound
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import message_tokens
 from equirouter.serve.plan.sessions import history, is_tool_loop, stays, switch_cost_usd
-from equirouter.serve.records import Candidate, DecidedBy, Plan, RequestControl
+from equirouter.serve.records import Candidate, DecidedBy, Plan, Removal, RequestControl
 from equirouter.serve.watch.collapse_alarm import collapse_class
 
 __all__ = ["Circumstances", "ranked_plan"]
@@ -27,7 +27,7 @@ class Circumstances:
     chat: ChatRequest
     control: RequestControl
     bounds: Mapping[str, Bound]
-    removed: Mapping[str, str]
+    removed: Mapping[str, Removal]
     fits: bool
     session: str | None
 
@@ -98,13 +98,18 @@ def _candidate(name: str, bounds: Mapping[str, Bound], decision: Decision) -> Ca
     )
 
 
-def _removed(request: Circumstances, decision: Decision, ranked: list[str]) -> Mapping[str, str]:
+def _removed(
+    request: Circumstances, decision: Decision, ranked: list[str]
+) -> Mapping[str, Removal]:
     """Those that constraints removed, and those that the policy left out for what they may cost."""
     if len(ranked) + len(request.removed) == len(decision.scores):
         return request.removed
     return {**request.removed} | {
-        name: f"{OVER_BUDGET}it is expected to cost {cost:g} USD, and {decision.setting} is "
-        f"{decision.value:g}"
+        name: Removal(
+            "budget",
+            f"budget: it is expected to cost {cost:g} USD, and {decision.setting} is "
+            f"{decision.value:g}",
+        )
         for name, cost in decision.predicted_costs_usd.items()
         if name not in request.removed and name not in ranked
     }

@@ -194,7 +194,9 @@ def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
     found: dict[str, AttributeValue | None] = {
         "equirouter.decided_by": plan.decided_by,
         "equirouter.candidates": [one.model for one in plan.candidates],
-        "equirouter.removed": [f"{model}: {why}" for model, why in plan.removed.items()],
+        "equirouter.removed": [
+            f"{model}: {removal.text}" for model, removal in plan.removed.items()
+        ],
         "equirouter.setting": plan.setting,
         "equirouter.value": plan.value,
         "equirouter.confidence": plan.confidence,

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Column, Float, SmallInteger, String, Text
 from sqlalchemy.types import TypeEngine
 
-from equirouter.serve.records import Attempt, Candidate, Plan, RequestRecord, Tokens, nusd
+from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens, nusd
 
 __all__ = ["COLUMNS", "LogColumn", "clean", "log_row", "record_of"]
 
@@ -153,6 +153,7 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
         document = orjson.loads(row["plan"])
         candidates = tuple(Candidate(*values) for values in document["candidates"])
         others = {name: document[name] for name in _PLAN_FIELDS if name in document}
+        others["removed"] = {name: Removal(**why) for name, why in document["removed"].items()}
         plan = Plan(candidates, **parts["plan"], **others)
     return RequestRecord(
         **parts[""],
