@@ -4,6 +4,7 @@ attempts.py     one candidate after the other until the first byte of an answer 
 breaker.py      circuit breaker, calls at once and calls per minute of an upstream
 litellm_sdk.py  calls through LiteLLM's SDK, for providers with an API of their own
 model_pool.py   the models of the pool: upstream, price, whether it can be called now
+quirks.py       how providers differ from OpenAI's API, an entry each
 relay.py        a stream from an upstream to a client
 sse.py          server-sent events on their way through: usage, errors, the model's name
 upstream.py     one call of a provider over aiohttp

@@ -77,7 +77,7 @@ def _upstream(
     upstream = _called(settings, session)
     if settings.responses:
         return upstream
-    return TranslatingUpstream(upstream, stream_usage=settings.stream_usage, most_bytes=most_bytes)
+    return TranslatingUpstream(upstream, settings, most_bytes=most_bytes)
 
 
 def _called(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:

@@ -12,6 +12,7 @@ from yarl import URL
 
 from equirouter import __version__
 from equirouter.errors import UpstreamError
+from equirouter.serve.call.quirks import authorization
 from equirouter.serve.settings import UpstreamSettings
 
 __all__ = ["Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
@@ -64,7 +65,7 @@ class HttpUpstream:
         self._query = f"?{urlencode(settings.query)}" if settings.query else ""
         self._urls: dict[str, URL] = {}
         self._secret = settings.secret() or ""
-        self._headers = {**settings.headers, **_authorization(settings, self._secret)}
+        self._headers = {**settings.headers, **authorization(settings, self._secret)}
         self._timeout = aiohttp.ClientTimeout(
             total=settings.total_seconds, sock_connect=settings.connect_seconds
         )
@@ -158,11 +159,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
     except (ValueError, TypeError, OverflowError):
         return None
-
-
-def _authorization(settings: UpstreamSettings, secret: str) -> dict[str, str]:
-    if not secret or settings.auth == "none":
-        return {}
-    if settings.auth == "api-key":
-        return {"api-key": secret}
-    return {"Authorization": f"Bearer {secret}"}

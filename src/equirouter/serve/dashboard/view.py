@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
-from equirouter.serve.reporting import Percentiles, Reports
+from equirouter.serve.reporting import Reports
 from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
@@ -71,10 +71,8 @@ async def _summary(view: View, period: str, now: float) -> Document:
     length, step = PERIODS[period]
     until = (now // step + 1) * step  # whole steps, so that a bar keeps its requests as time goes
     since = until - length
-    reports = view.reports
-    slices = await reports.slices(since, until, step)
-    feedback = await reports.feedback(since, until)
-    seen = {model for part in slices for model in part.calls} - set(view.models)
+    slices = await view.reports.slices(since, until, step)
+    gone = {model for part in slices for model in part.calls} - set(view.models)
     return {
         "now": now,
         "period": period,
@@ -84,32 +82,33 @@ async def _summary(view: View, period: str, now: float) -> Document:
         "models": [
             {"name": model, "colour": colour} for model, colour in colours_of(view.models).items()
         ]
-        + [{"name": model, "colour": OTHER} for model in sorted(seen)],
+        + [{"name": model, "colour": OTHER} for model in sorted(gone)],
         "strongest": view.strongest(),
-        "totals": totals_document(await reports.totals(since, until)),
         "slices": [slice_document(part) for part in slices],
-        "latency": {
-            phase: _percentiles(found)
-            for phase, found in (await reports.latencies(since, until)).items()
-        },
-        "collapse": await _collapses(view),
-        "upstreams": await _upstreams(view, since, until),
-        "statuses": {
-            str(status): count
-            for status, count in sorted((await reports.statuses(since, until)).items())
-        },
-        "feedback": [
-            {"model": one.model, "count": one.count, "mean": one.mean} for one in feedback
-        ],
         "status": dict(view.status()),
+        **{name: await panel(view, since, until) for name, panel in PANELS.items()},
     }
 
 
-def _percentiles(found: Percentiles) -> Document:
-    return {"count": found.count, "p50": found.p50, "p95": found.p95, "p99": found.p99}
+async def _totals(view: View, since: float, until: float) -> Document:
+    return totals_document(await view.reports.totals(since, until))
 
 
-async def _collapses(view: View) -> list[Document]:
+async def _latency(view: View, since: float, until: float) -> Document:
+    latencies = await view.reports.latencies(since, until)
+    return {phase: asdict(percentiles) for phase, percentiles in latencies.items()}
+
+
+async def _statuses(view: View, since: float, until: float) -> Document:
+    statuses = await view.reports.statuses(since, until)
+    return {str(status): count for status, count in sorted(statuses.items())}
+
+
+async def _feedback(view: View, since: float, until: float) -> list[Document]:
+    return [asdict(model) for model in await view.reports.feedback(since, until)]
+
+
+async def _collapses(view: View, _since: float, _until: float) -> list[Document]:
     alarms = await asyncio.to_thread(view.alarms)
     states = view.collapse()
     return [
@@ -137,11 +136,22 @@ def _collapse(view: View, class_: str, state: CollapseState | None, *, is_alarm:
 
 async def _upstreams(view: View, since: float, until: float) -> list[Document]:
     outcomes: dict[str, dict[str, int]] = {name: {} for name in view.breakers()}
-    for one in await view.reports.calls(since, until):
-        of_upstream = outcomes.setdefault(one.upstream, {})
-        of_upstream[one.outcome] = of_upstream.get(one.outcome, 0) + one.count
+    for calls in await view.reports.calls(since, until):
+        of_upstream = outcomes.setdefault(calls.upstream, {})
+        of_upstream[calls.outcome] = of_upstream.get(calls.outcome, 0) + calls.count
     states = view.breakers()
     return [
-        {"name": name, "state": states.get(name), "outcomes": found}
-        for name, found in sorted(outcomes.items())
+        {"name": name, "state": states.get(name), "outcomes": counts}
+        for name, counts in sorted(outcomes.items())
     ]
+
+
+PANELS: Mapping[str, Callable[[View, float, float], Awaitable[object]]] = {
+    "totals": _totals,
+    "latency": _latency,
+    "collapse": _collapses,
+    "upstreams": _upstreams,
+    "statuses": _statuses,
+    "feedback": _feedback,
+}
+"""Name in the summary -> its data for a period; static/panels.js draws it."""

@@ -54,16 +54,13 @@ async def _received(request: web.Request, seconds: float) -> bytes:
         ) from None
 
 
-def outgoing(body: dict[str, Any], model: str, *, add_usage: bool) -> bytes:
+def outgoing(body: dict[str, Any], model: str) -> bytes:
     """What an upstream is sent of a body, whose model it calls by another name.
 
     Never the client's own bytes: where a name stands in them twice, an upstream might go by the
-    other one, and answer what was not checked. add_usage: ask for the usage of a stream.
+    other one, and answer what was not checked.
     """
-    changed = {**body, "model": model}
-    if add_usage:
-        changed["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-    return orjson.dumps(changed)
+    return orjson.dumps({**body, "model": model})
 
 
 def _check_depth(document: Any, most: int) -> None:  # noqa: ANN401  # any JSON

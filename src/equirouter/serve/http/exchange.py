@@ -11,6 +11,7 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
+from equirouter.serve.call.quirks import asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text
 from equirouter.serve.charging import cost_nusd, reported
 from equirouter.serve.chat import ChatRequest
@@ -148,14 +149,11 @@ class Exchange:
             served.close()
 
     def _body_for(self, route: Route) -> bytes:
-        chat = self._chat
-        self._adds_usage = (
-            chat.stream
-            and not chat.include_usage
-            and chat.endpoint == "chat.completions"
-            and route.upstream_settings.stream_usage
-        )
-        return outgoing(chat.body, route.upstream_model, add_usage=self._adds_usage)
+        body = self._chat.body
+        if self._chat.endpoint == "chat.completions":
+            body = chat_body(body, route.upstream_settings)
+            self._adds_usage = asks_for_usage(body) and not self._chat.include_usage
+        return outgoing(body, route.upstream_model)
 
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
@@ -169,7 +167,7 @@ class Exchange:
             record.answer = answer_text(document)
         body = served.body
         if self._gateway.settings.server.answer_model == "pool" and "model" in document:
-            body = outgoing(document, served.route.model, add_usage=False)
+            body = outgoing(document, served.route.model)
         record.status = 200
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)

@@ -6,11 +6,13 @@ from typing import Any
 import orjson
 
 from equirouter.errors import GatewayError, NoChatError, UpstreamError
+from equirouter.serve.call.quirks import chat_body
 from equirouter.serve.call.sse import error_in
 from equirouter.serve.call.translation.answer import as_response
 from equirouter.serve.call.translation.request import as_chat
 from equirouter.serve.call.translation.stream import ResponseStream
 from equirouter.serve.call.upstream import Answer, Upstream
+from equirouter.serve.settings import UpstreamSettings
 
 __all__ = ["TranslatingUpstream"]
 
@@ -19,13 +21,12 @@ class TranslatingUpstream:
     """The Responses API in front of an upstream that has chat completions only.
 
     What it gives back are the bytes that an upstream with /responses would have sent, so nothing
-    after it knows the difference. stream_usage: whether to ask for the usage of streams.
-    most_bytes: of an answer.
+    after it knows the difference. settings: of the upstream. most_bytes: of an answer.
     """
 
-    def __init__(self, upstream: Upstream, *, stream_usage: bool, most_bytes: int) -> None:
+    def __init__(self, upstream: Upstream, settings: UpstreamSettings, *, most_bytes: int) -> None:
         self._upstream = upstream
-        self._stream_usage = stream_usage
+        self._settings = settings
         self._most_bytes = most_bytes
 
     def post(self, path: str, body: bytes) -> Coroutine[Any, Any, Answer]:
@@ -42,8 +43,7 @@ class TranslatingUpstream:
             said = GatewayError(400, str(error), param=error.field).body()
             raise UpstreamError("status", str(error), status=400, body=orjson.dumps(said)) from None
         is_stream = "stream" in chat
-        if is_stream and self._stream_usage:
-            chat["stream_options"] = {"include_usage": True}
+        chat = chat_body(chat, self._settings)
         answer = await self._upstream.post("/chat/completions", orjson.dumps(chat))
         if answer.status != 200:
             return answer

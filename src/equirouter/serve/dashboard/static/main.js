@@ -4,7 +4,7 @@ import { forgetKey, get, hasKey, keepKey, listen, Refused } from "./api.js";
 import { shareChart, spendChart } from "./charts.js";
 import { Decisions, detail } from "./decisions.js";
 import { el, show } from "./dom.js";
-import * as panels from "./panels.js";
+import { PANELS, alarms, figures, footer } from "./panels.js";
 
 const OTHER = "#909090";
 const EVERY_MS = 10000;
@@ -32,13 +32,10 @@ function remember(id) {
 function draw() {
   const { data } = state;
   if (!data) return;
-  panels.alarms(data);
-  panels.figures(data);
-  panels.collapse(data);
-  panels.latency(data);
-  panels.upstreams(data);
-  panels.feedback(data, colours);
-  panels.footer(data);
+  alarms(data);
+  figures(data);
+  for (const panel of PANELS) panel.draw(data, colours);
+  footer(data);
   charts();
 }
 
@@ -184,6 +181,8 @@ function begin() {
 
 // --- start
 
+document.getElementById("recent").before(...PANELS.map(({ id, title }) =>
+  el("section", {}, el("h2", {}, title), el("div", { id }))));
 document.getElementById("periods").addEventListener("change", (event) => {
   state.period = event.target.value;
   remember(null);

@@ -75,7 +75,7 @@ function warning() {
     svg("path", { class: "sign-mark", d: "M10 7v4.5M10 14v.4" }));
 }
 
-export function collapse(data) {
+function collapse(data) {
   if (!data.collapse.length) {
     show("collapse", empty("Nothing was routed since the gateway started."));
     return;
@@ -110,7 +110,7 @@ function badge(one) {
 
 const PHASES = [["decision", "Decision"], ["first_byte", "First byte"], ["upstream", "Upstream"]];
 
-export function latency(data) {
+function latency(data) {
   const known = PHASES.filter(([phase]) => data.latency[phase]?.count);
   if (!known.length) {
     show("latency", empty("No answers in this period."));
@@ -148,7 +148,7 @@ const FAILURES = { status: "errors", connect: "not reached", timeout: "time-outs
 const STATES = { closed: ["●", "closed", "good"], "half-open": ["◐", "half open", ""],
   open: ["○", "open", "bad"] };
 
-export function upstreams(data) {
+function upstreams(data) {
   const statuses = Object.entries(data.statuses);
   if (!data.upstreams.length && !statuses.length) {
     show("upstreams", empty("No calls in this period."));
@@ -173,7 +173,7 @@ export function upstreams(data) {
       : empty("None."));
 }
 
-export function feedback(data, colours) {
+function feedback(data, colours) {
   if (!data.feedback.length) {
     show("feedback", empty("No feedback in this period. Clients send it to "),
       el("code", {}, "POST /v1/feedback"));
@@ -204,3 +204,11 @@ export function footer(data) {
 }
 
 const empty = (text) => el("span", { class: "muted" }, text);
+
+// The panels below the charts, in their order. What each draws is in the summary: see view.py.
+export const PANELS = [
+  { id: "collapse", title: "Collapse now", draw: collapse },
+  { id: "latency", title: "Latency", draw: latency },
+  { id: "upstreams", title: "Upstreams and errors", draw: upstreams },
+  { id: "feedback", title: "Quality from feedback", draw: feedback },
+];
