@@ -8,7 +8,7 @@ import pytest
 
 from equirouter.serve.money.keys import hash_of
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.settings import read_settings
+from equirouter.serve.settings_file import read_settings
 from tests.cli.invoke import invoke
 from tests.serve.stores import ask
 

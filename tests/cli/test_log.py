@@ -14,7 +14,7 @@ from equirouter.data.tables import read_table
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import RequestRecord, Tokens, UserFeedback, nusd
-from equirouter.serve.settings import read_settings
+from equirouter.serve.settings_file import read_settings
 from tests.cli.invoke import invoke
 from tests.serve.stores import record
 from tests.toys import make_table

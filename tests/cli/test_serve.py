@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.serve.settings import read_settings
+from equirouter.serve.settings_file import read_settings
 from tests.cli.invoke import invoke
 
 SETTINGS = """

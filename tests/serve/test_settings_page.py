@@ -67,3 +67,4 @@ def test_settings_and_defaults_are_those_of_the_classes(heading: str) -> None:
         name: written(field) for name, field in fields.items()
     }
     assert all(text.strip() for _, text in on_page.values())
+    assert [name for name, field in fields.items() if not field.description] == []

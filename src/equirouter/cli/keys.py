@@ -176,7 +176,7 @@ def with_store(
     from equirouter.errors import ConfigError, StoreGoneError
     from equirouter.serve.money.store.migrate import migrate
     from equirouter.serve.money.store.store import open_database
-    from equirouter.serve.settings import read_settings
+    from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)
 

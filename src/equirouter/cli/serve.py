@@ -38,7 +38,7 @@ def serve(
     from equirouter.extras import require
 
     require("aiohttp", extra="serve", purpose="serve")
-    from equirouter.serve.settings import read_settings
+    from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)
     if check:

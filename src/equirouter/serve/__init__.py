@@ -1,24 +1,25 @@
 """The gateway: an OpenAI-compatible endpoint that routes, over aiohttp.
 
-charging.py    usage -> tokens -> nano-USD; the upper bound of a call
-settings.py    gateway.toml, checked; secrets by the name of a variable or file only
-complaints.py  what is wrong with it, in words
-records.py     what the parts hand to each other: keys, plans, attempts, a request's record
-refusals.py    what is answered when a request cannot be served: which HTTP status an error has
-parts.py       what the gateway expects of planner, admission, log, metrics and events
-chat.py        what is read of a body: messages, limits, what a model must be able to do
-scope.py       which part of a conversation is routed on
-reporting.py   the questions of the dashboard to the store
-money/         keys, limits, the ledger, the store and its log
-call/          providers: upstreams, attempts, streams, translation
-watch/         metrics, logs, traces, events and the collapse alarm
-plan/          who may answer a request, best first
-dashboard/     the page that shows all this, and the data behind it
-http/          endpoints, bodies, access, and one request on its way
-run/           the parts put together, started, watched and drained
+charging.py       usage -> tokens -> nano-USD; the upper bound of a call
+chat.py           what is read of a body: messages, limits, what a model must be able to do
+parts.py          what the gateway expects of planner, admission, log, metrics and events
+records.py        what the parts hand to each other: keys, plans, attempts, a request's record
+refusals.py       the answer to a request that cannot be served, and its HTTP status
+reporting.py      the questions of the dashboard to the store
+scope.py          which part of a conversation is routed on
+settings.py       every setting, checked; secrets by the name of a variable or file only
+settings_file.py  gateway.toml read, its errors in words
+money/            keys, limits, the ledger, the store and its log
+call/             providers: upstreams, attempts, streams, translation
+watch/            metrics, logs, traces, events and the collapse alarm
+plan/             who may answer a request, best first
+dashboard/        the page that shows all this, and the data behind it
+http/             endpoints, bodies, access, and one request on its way
+run/              the parts put together, started, watched and drained
 """
 
 from equirouter.errors import GatewayError
-from equirouter.serve.settings import GatewaySettings, read_settings
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.settings_file import read_settings
 
 __all__ = ["GatewayError", "GatewaySettings", "read_settings"]

@@ -1,16 +1,14 @@
-"""gateway.toml: every setting of the gateway, checked. Secrets are named here, never written."""
+"""Every setting of gateway.toml, checked. Secrets are named here, never written."""
 
 import ipaddress
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from equirouter.errors import ConfigError
-from equirouter.serve.complaints import in_words
 
 __all__ = [
     "CollapseSettings",
@@ -26,7 +24,6 @@ __all__ = [
     "StoreSettings",
     "TelemetrySettings",
     "UpstreamSettings",
-    "read_settings",
 ]
 
 Positive = Annotated[float, Field(gt=0)]
@@ -34,81 +31,91 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ServerSettings(_Section):
-    """Where the gateway listens.
-
-    workers: processes that share the port. shutdown_seconds: how long running requests may go on
-    after SIGTERM. answer_model: what answers give as their model: the upstream's own words, or the
-    name in the pool.
-    """
+    """Where and how the gateway listens."""
 
     host: str = "127.0.0.1"
+    """Address to listen on; without keys the gateway serves this machine only."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
     workers: Count = 1
+    """Processes that share the port; budgets, rates and metrics are exact over all of them."""
     shutdown_seconds: Positive = 30.0
+    """How long running requests may go on after SIGTERM."""
     answer_model: Literal["upstream", "pool"] = "upstream"
+    """Which model answers name: the upstream's own word, or with "pool" the name in the pool."""
 
 
 class PipelineSettings(_Section):
-    """Which pipeline decides, and on what.
-
-    path: a folder from `equirouter train`; None routes nothing: only named models are served.
-    weights: folder of the encoder's weights. scope: which part of a conversation is read.
-    window_turns: with scope "conversation", the last so many messages. on_router_failure: who
-    answers when no decision can be made. when_nothing_fits: what happens when no model is within
-    the budget; None is the pipeline's own rule. batch_size: most queries that are decided together.
-    threads: of one run of the encoder; None is the encoder's own choice. ignored_models: models of
-    the pipeline that are not served; any other that the pool lacks is an error. spend_usd: what
-    requests to equirouter/auto that set nothing of their own are to cost on average, in USD; None
-    leaves them to the pipeline's own operating point.
-    """
+    """Which pipeline decides, and which part of a conversation it reads."""
 
     path: Path | None = None
+    """Folder from equirouter train; without one only requests that name a model are served."""
     weights: Path | None = None
+    """Folder with the encoder's weights; none: the installed package, or what the pipeline
+    carries."""
     scope: Literal["last_user", "conversation", "first_user"] = "last_user"
+    """Which part of a conversation is routed on."""
     window_turns: Count = 8
+    """How many of the last messages "conversation" reads."""
     on_router_failure: Literal["strongest", "cheapest", "refuse"] = "strongest"
+    """Which model answers when no decision can be made."""
     when_nothing_fits: Literal["cheapest", "refuse"] | None = None
+    """What happens when no model is within the budget; none: the pipeline's own rule."""
     batch_size: Count = 16
+    """Most queries that are decided together; none waits for a batch to fill."""
     threads: Count | None = None
+    """Threads of one run of the encoder; none: the encoder's own choice."""
     ignored_models: frozenset[str] = frozenset()
+    """Models of the pipeline that are not served; any other that is missing in the pool is an
+    error."""
     spend_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Mean cost in USD of requests to equirouter/auto that set no operating point; none: the
+    pipeline's own operating point."""
 
 
 class UpstreamSettings(_Section):
-    """An OpenAI-compatible provider.
-
-    base_url: with the version, such as https://api.openai.com/v1. api_key_env, api_key_file: where
-    its key is. auth: how it is sent: as a bearer token, or as Azure's api-key header. headers:
-    further ones, without secrets. kind "litellm" calls the provider through LiteLLM's SDK. regions:
-    where data may be processed. responses, embeddings: whether it has these endpoints.
-    max_concurrency, requests_per_minute: None for no limit. breaker_failures: failures in a row
-    that open the circuit, for breaker_seconds. first_byte_seconds: until a stream begins; what is
-    not streamed begins when it is complete, and has total_seconds. stream_usage: whether it can be
-    asked for the usage of a stream (stream_options.include_usage).
-    """
+    """An OpenAI-compatible provider."""
 
     base_url: str = ""
+    """With the version, such as https://api.openai.com/v1; needed unless kind is "litellm"."""
     kind: Literal["openai", "litellm"] = "openai"
+    """How it is called: by OpenAI's API, or through LiteLLM's SDK."""
     api_key_env: str | None = None
+    """Environment variable that holds the provider's key."""
     api_key_file: Path | None = None
+    """File that holds the provider's key."""
     auth: Literal["bearer", "api-key", "none"] = "bearer"
+    """How the key is sent: as a bearer token, or in Azure's "api-key" header."""
     headers: dict[str, str] = {}
+    """Further headers, without secrets."""
     query: dict[str, str] = {}
+    """Further query parameters, such as Azure's api-version."""
     region: str | None = None
+    """Where data are processed, under a name of your choice."""
     responses: bool = False
+    """Whether it has /responses; if not, such requests are translated to chat completions."""
     embeddings: bool = True
+    """Whether it has /embeddings."""
     stream_usage: bool = True
+    """Whether it can be asked for the usage of a stream (stream_options.include_usage)."""
     max_concurrency: Count | None = None
+    """Most calls at once; none: no limit."""
     requests_per_minute: Count | None = None
+    """Most calls in a minute; none: no limit."""
     connect_seconds: Positive = 5.0
+    """Longest time to connect."""
     first_byte_seconds: Positive = 60.0
+    """Longest time until a stream begins."""
     total_seconds: Positive = 600.0
+    """Longest time for the whole answer; an answer in one piece begins when it is complete."""
     breaker_failures: Count = 5
+    """Failures in a row that open the circuit."""
     breaker_seconds: Positive = 10.0
+    """How long the circuit stays open before one call is let through to try."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -146,147 +153,161 @@ class UpstreamSettings(_Section):
 
 
 class PriceSettings(_Section):
-    """USD per million tokens; None: as input or output."""
+    """USD per million tokens; what is left out costs as input or output."""
 
     input: Annotated[float, Field(ge=0)]
+    """Tokens of the prompt."""
     output: Annotated[float, Field(ge=0)]
+    """Tokens of the answer."""
     cached_input: Annotated[float, Field(ge=0)] | None = None
+    """Tokens read from the provider's cache."""
     cache_write: Annotated[float, Field(ge=0)] | None = None
+    """Tokens written to the provider's cache."""
     reasoning: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of reasoning in the answer."""
     audio_input: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of sound in the prompt."""
     audio_output: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of sound in the answer."""
 
 
 class ModelSettings(_Section):
-    """A model of the pool, under the name by which the pipeline knows it.
-
-    upstream: who serves it. upstream_model: its name there, None for the same name. price: None is
-    the pipeline's, else that of the package's table. context_tokens: prompt and answer together.
-    max_output_tokens: what an answer can have at most where the request does not say; it bounds
-    the cost. image_tokens: what one image counts at most. abilities: None: not known, nothing is
-    ruled out. kind "embedding" is for /v1/embeddings only.
-    """
+    """A model of the pool, under the name by which the pipeline knows it."""
 
     upstream: str
+    """Which upstream serves it."""
     upstream_model: str | None = None
+    """Its name at the upstream; none: the same name."""
     kind: Literal["chat", "embedding"] = "chat"
+    """Models of kind "embedding" serve /v1/embeddings only."""
     price: PriceSettings | None = None
+    """None: the pipeline's price, else the one of the package's table."""
     context_tokens: Count | None = None
+    """Prompt and answer together; none: not known."""
     max_output_tokens: Count = 4096
+    """Longest answer where the request does not say; bounds the reserved cost."""
     image_tokens: Count = 1600
+    """Most tokens that one image counts."""
     abilities: frozenset[Literal["vision", "tools", "json", "audio"]] | None = None
+    """Of "vision", "tools", "json", "audio"; none: not known."""
 
 
 class RetrySettings(_Section):
-    """What happens before the first byte. max_attempts: calls of upstreams for one request.
-
-    same_model: how many of them may go to the model that just failed (429 and 5xx with a short
-    Retry-After). backoff_seconds: first pause, doubled each time, with jitter; max_wait_seconds:
-    longest pause, and longest Retry-After that is waited for.
-    """
+    """How often a request is tried again before the first byte of its answer."""
 
     max_attempts: Count = 3
+    """Calls of upstreams for one request."""
     same_model: Count = 2
+    """How many of them may go to the same model, where no other is left."""
     backoff_seconds: Positive = 0.25
+    """First pause, doubled each time, with jitter."""
     max_wait_seconds: Positive = 5.0
+    """Longest pause, and longest Retry-After respected."""
 
 
 class SessionSettings(_Section):
-    """Conversations stay with a model where a switch would cost more than it brings.
-
-    detect: a request without a session belongs to the one with the same first messages.
-    switch_cost: "cache" counts the provider's prompt cache: what the cached part of the prompt
-    would cost uncached with the new model.
-    """
+    """Conversations stay with a model where a switch would cost more than it brings."""
 
     enabled: bool = True
+    """Whether a conversation stays with its model where a switch would cost more than it brings."""
     detect: bool = True
+    """Whether requests without a session are grouped by their first messages."""
     switch_cost: Literal["cache", "none", "always-stay"] = "cache"
+    """What a switch costs: "cache" counts what the provider's prompt cache saves; "none" routes
+    every message again, "always-stay" only the first."""
     ttl_seconds: Positive = 3600.0
+    """How long a session is remembered."""
     max_sessions: Count = 100_000
+    """How many are remembered, in each worker."""
 
 
 class LimitSettings(_Section):
-    """Limits on what a client may send, and on what an upstream may answer (max_answer_bytes).
-
-    regions: where data may go, by the regions of the upstreams, each of which must then say its
-    own; models elsewhere are never called. None for anywhere. body_seconds: within which a body
-    must have arrived. max_json_values: in a body, by its commas and brackets, counted before it is
-    parsed: very many small values take seconds.
-    """
+    """Limits on what a client may send and on what an upstream may answer."""
 
     regions: frozenset[str] | None = None
+    """Allowed regions of upstreams; every upstream must then state its region; none: any."""
     max_body_bytes: Count = 20 * 1024 * 1024
+    """Longest body of a request."""
     body_seconds: Positive = 120.0
+    """Longest time for a body to arrive."""
     max_header_bytes: Count = 16 * 1024
+    """Longest line of a header."""
     max_messages: Count = 2048
+    """Most messages of a conversation."""
     max_json_depth: Count = 64
+    """How deep a body may be nested."""
     max_json_values: Count = 500_000
+    """Most values in a body, counted by its commas and brackets before it is parsed: very many
+    small values take seconds."""
     max_answer_bytes: Count = 64 * 1024 * 1024
+    """Longest answer of an upstream."""
 
 
 class KeySettings(_Section):
-    """required: whether a request needs a key of the gateway. None: as soon as the store has one.
-
-    fail: what happens while the store cannot be asked: "closed" answers 503.
-    """
+    """Whether requests need a key of the gateway."""
 
     required: bool | None = None
+    """Whether a request needs a key; none: once there is one."""
     fail: Literal["closed", "open"] = "closed"
+    """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 
 
 class StoreSettings(_Section):
-    """Where keys, money and the decision log are kept.
-
-    url: sqlite:///FILE or postgresql://HOST/DB; url_env: the variable that holds it, with its
-    password. flush_ms: how long log entries may wait; queue: most that may wait before they are
-    dropped and counted. retention_days: None keeps all. durability: what money that is reserved
-    outlives on SQLite: a killed "process", or a loss of "power", which waits for the disk before
-    every group of calls; PostgreSQL is as durable as it is configured.
-    """
+    """Where keys, money and the decision log are kept."""
 
     url: str = "sqlite:///equirouter-gateway.db"
+    """sqlite:///FILE or postgresql://HOST/DATABASE."""
     url_env: str | None = None
+    """Environment variable that holds the URL, with its password."""
     flush_ms: Positive = 100.0
+    """How long log entries may wait to be written together."""
     queue: Count = 10_000
+    """Most that may wait; further ones are dropped and counted."""
     retention_days: Count | None = None
+    """How long the log is kept; none: for good."""
     durability: Literal["process", "power"] = "process"
+    """What reservations survive on SQLite: a killed process, or with "power" a loss of power, which
+    waits for the disk."""
 
 
 class LogSettings(_Section):
-    """level, format: of stderr. log_texts: whether prompts and answers are kept."""
+    """The lines on stderr, and which texts are kept."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that are written: "debug" has every request, "info" those that a fallback
+    answered, "warning" failures."""
     format: Literal["text", "json"] = "json"
+    """Form of the lines."""
     log_texts: bool = False
+    """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
 
 
 class CollapseSettings(_Section):
-    """The alarm for routing collapse: the strongest model's share against what was expected.
-
-    window: decisions whose share is shown; minimum: fewer raise no alarm. tolerance: how far the
-    share may be above the expected one. false_alarm_every: while it is not, so many decisions of a
-    class pass, on average at least, before one alarm.
-    """
+    """The alarm for routing collapse: the strongest model's share against the expected one."""
 
     window: Count = 500
+    """Decisions of a class whose share is shown."""
     minimum: Count = 50
+    """Decisions below which no alarm is raised."""
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """How far the strongest model's share may exceed the expected one."""
     false_alarm_every: Count = 100_000
+    """Mean number of decisions of a class before a false alarm, at least."""
 
 
 class TelemetrySettings(_Section):
-    """What can be looked at. otel: traces, set by the OTEL_* variables.
-
-    metrics, dashboard: whether they are served. metrics_open: whether /metrics may be read without
-    the admin key from another machine. metrics_by_key: whether the ids of keys are a label.
-    """
+    """What can be watched from outside."""
 
     metrics: bool = True
+    """Whether /metrics is served."""
     metrics_open: bool = False
+    """Whether other machines may read the metrics without an admin key."""
     metrics_by_key: bool = False
+    """Whether the ids of keys are a label of the metrics."""
     dashboard: bool = True
+    """Whether /dashboard and its data are served."""
     otel: bool = False
+    """Whether traces are sent, to where the OTEL_* variables say."""
 
 
 class GatewaySettings(_Section):
@@ -340,55 +361,3 @@ class GatewaySettings(_Section):
             return ipaddress.ip_address(self.server.host).is_loopback
         except ValueError:
             return False
-
-
-def read_settings(path: str | Path) -> GatewaySettings:
-    """Read gateway.toml; paths in it are relative to its folder.
-
-    Raises ConfigError, which names the setting, what was found and what was expected.
-    """
-    path = Path(path)
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
-    try:
-        settings = GatewaySettings.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {in_words(GatewaySettings, error)}") from error
-    return _absolute(settings, path.parent)
-
-
-def _absolute(settings: GatewaySettings, folder: Path) -> GatewaySettings:
-    """The same settings with paths that do not depend on where the process was started."""
-    pipeline = settings.pipeline
-    upstreams = {
-        name: one
-        if one.api_key_file is None
-        else one.model_copy(update={"api_key_file": folder / one.api_key_file})
-        for name, one in settings.upstreams.items()
-    }
-    return settings.model_copy(
-        update={
-            "pipeline": pipeline.model_copy(
-                update={
-                    "path": None if pipeline.path is None else folder / pipeline.path,
-                    "weights": None if pipeline.weights is None else folder / pipeline.weights,
-                }
-            ),
-            "upstreams": upstreams,
-            "store": settings.store.model_copy(
-                update={"url": _absolute_url(settings.store.url, folder)}
-            ),
-        }
-    )
-
-
-def _absolute_url(url: str, folder: Path) -> str:
-    """The same URL, the file of a SQLite database relative to the folder."""
-    kind, slashes, path = url.partition(":///")
-    if not (slashes and kind == "sqlite" and path) or Path(path).is_absolute():
-        return url
-    return f"{kind}:///{(folder / path).absolute()}"

@@ -15,7 +15,8 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.metrics import MetricWrapperBase
 
 from equirouter import __version__
-from equirouter.serve.settings import GatewaySettings, read_settings
+from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.settings_file import read_settings
 from equirouter.serve.watch.prometheus import Metrics
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

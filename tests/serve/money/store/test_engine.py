@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.money.store.engine import Database, Durability, is_gone, said_gone
-from equirouter.serve.settings import read_settings
+from equirouter.serve.settings_file import read_settings
 from tests.serve.stores import with_store
 
 

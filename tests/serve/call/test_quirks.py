@@ -1,0 +1,49 @@
+"""What differs between providers: bodies and headers as each takes them."""
+
+from typing import Any
+
+import pytest
+
+from equirouter.serve.call.quirks import asks_for_usage, authorization, chat_body
+from equirouter.serve.settings import UpstreamSettings
+
+URL = "https://there.example/v1"
+
+
+@pytest.mark.parametrize(
+    ("body", "stream_usage", "options"),
+    [
+        ({"stream": True}, True, {"include_usage": True}),
+        ({"stream": True}, False, None),
+        ({"stream": False}, True, None),
+        (
+            {"stream": True, "stream_options": {"other": 1}},
+            True,
+            {"other": 1, "include_usage": True},
+        ),
+        # the client's own wish is passed on
+        (
+            {"stream": True, "stream_options": {"include_usage": True}},
+            False,
+            {"include_usage": True},
+        ),
+    ],
+)
+def test_streams_are_asked_for_their_usage(
+    body: dict[str, Any], stream_usage: bool, options: dict[str, Any] | None
+) -> None:
+    before = {**body}
+    sent = chat_body(body, UpstreamSettings(base_url=URL, stream_usage=stream_usage))
+    assert sent.get("stream_options") == options
+    assert asks_for_usage(sent) == bool(options and options.get("include_usage"))
+    assert body == before  # it is read again for the next candidate
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers"),
+    [("bearer", {"Authorization": "Bearer sk-1"}), ("api-key", {"api-key": "sk-1"}), ("none", {})],
+)
+def test_the_key_is_sent_as_the_provider_takes_it(auth: Any, headers: dict[str, str]) -> None:
+    settings = UpstreamSettings(base_url=URL, auth=auth)
+    assert authorization(settings, "sk-1") == headers
+    assert authorization(settings, "") == {}
