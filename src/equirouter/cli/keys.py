@@ -32,7 +32,7 @@ ConfigArgument = Annotated[
 
 
 class Period(StrEnum):
-    """What a budget is for."""
+    """The time that a budget is for."""
 
     day = "day"
     month = "month"
@@ -72,7 +72,7 @@ def create(
         raise typer.BadParameter(
             f"{budget_usd:g}: expected an amount above 0", param_hint="--budget-usd"
         )
-    allowed = None if models is None else [one.strip() for one in models.split(",") if one.strip()]
+    allowed = None if models is None else _names(models)
 
     def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[str, Any]:
         unknown = sorted(set(allowed or ()) - set(settings.models))
@@ -106,14 +106,14 @@ def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOptio
     """List the keys with their limits and what each spent in the running period."""
     from equirouter.serve.money.keys import list_keys
 
-    found = with_store(config, lambda connection, _: list_keys(connection), writes=False)
+    stored = with_store(config, lambda connection, _: list_keys(connection), writes=False)
     if as_json:
-        print_json([_stored(one) for one in found])
+        print_json([_stored(key) for key in stored])
         return
-    if not found and not quiet:
+    if not stored and not quiet:
         say("no keys: the gateway answers programs of its own machine only")
-    for one in found:
-        typer.echo(_line(one))
+    for key in stored:
+        typer.echo(_line(key))
 
 
 @app.command()
@@ -126,11 +126,11 @@ def revoke(
     """Revoke a key: calls with it are refused at once, by every worker."""
     from equirouter.serve.money.keys import revoke_key
 
-    found = with_store(config, lambda connection, _: revoke_key(connection, key), writes=True)
+    stored = with_store(config, lambda connection, _: revoke_key(connection, key), writes=True)
     if as_json:
-        print_json(_stored(found))
+        print_json(_stored(stored))
     elif not quiet:
-        typer.echo(f"{found.key.id} ({found.key.name}) is revoked")
+        typer.echo(f"{stored.key.id} ({stored.key.name}) is revoked")
 
 
 @app.command("show-spend")
@@ -149,10 +149,10 @@ def show_spend(
         writes=False,
     )
     if as_json:
-        print_json([_spend(one) for one in spends])
+        print_json([_spend(spend) for spend in spends])
         return
-    for one in spends:
-        shown = _spend(one)
+    for spend in spends:
+        shown = _spend(spend)
         typer.echo(
             f"{shown['period']:5} {shown['since']}  {shown['spent_usd']:14.6f} USD spent  "
             f"{shown['reserved_usd']:14.6f} reserved"
@@ -203,13 +203,13 @@ def _described(key: Any) -> dict[str, Any]:  # noqa: ANN401  # a Key
     return shown
 
 
-def _stored(one: "StoredKey") -> dict[str, Any]:
+def _stored(stored: "StoredKey") -> dict[str, Any]:
     return {
-        **_described(one.key),
-        "begins_with": one.shown,
-        "created": _time(one.created_at),
-        "revoked": None if one.revoked_at is None else _time(one.revoked_at),
-        "spend": None if one.spend is None else _spend(one.spend),
+        **_described(stored.key),
+        "begins_with": stored.shown,
+        "created": _time(stored.created_at),
+        "revoked": None if stored.revoked_at is None else _time(stored.revoked_at),
+        "spend": None if stored.spend is None else _spend(stored.spend),
     }
 
 
@@ -224,16 +224,20 @@ def _spend(spend: "Spend") -> dict[str, Any]:
     }
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _line(one: "StoredKey") -> str:
+def _line(stored: "StoredKey") -> str:
     """A key on one line: id, first characters, name, limits, spend."""
-    shown, key = _stored(one), one.key
+    shown, key = _stored(stored), stored.key
     spent = 0.0 if shown["spend"] is None else shown["spend"]["spent_usd"]
     of = "" if shown["budget_usd"] is None else f" of {shown['budget_usd']:g}"
-    parts = [f"{key.id}  {one.shown}...  {key.name}  {spent:.6f}{of} USD this {key.period}"]
+    parts = [f"{key.id}  {stored.shown}...  {key.name}  {spent:.6f}{of} USD this {key.period}"]
     if key.requests_per_minute is not None:
         parts.append(f"{key.requests_per_minute} requests/min")
     if key.tokens_per_minute is not None:
@@ -242,6 +246,6 @@ def _line(one: "StoredKey") -> str:
         parts.append("models: " + ", ".join(shown["models"]))
     if key.is_admin:
         parts.append("admin")
-    if one.revoked_at is not None:
+    if stored.revoked_at is not None:
         parts.append(f"revoked {shown['revoked']}")
     return "  ".join(parts)

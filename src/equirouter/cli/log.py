@@ -68,7 +68,7 @@ def export(
 
     begin = _seconds(since, "--since")
     end = _seconds(until, "--until")
-    found = with_store(
+    exported = with_store(
         config,
         lambda connection, settings: export_log(
             connection,
@@ -80,41 +80,41 @@ def export(
         ),
         writes=False,
     )
-    write_table(found.table, out)
+    write_table(exported.table, out)
     if as_json:
-        print_json({"written": str(out), **_counts(found)})
+        print_json({"written": str(out), **_counts(exported)})
     elif not quiet:
-        _tell(found, out, unrated=unrated)
+        _tell(exported, out, unrated=unrated)
 
 
-def _counts(found: "Exported") -> dict[str, int]:
+def _counts(exported: "Exported") -> dict[str, int]:
     return {
-        "n_queries": found.table.n_queries,
-        "n_models": found.table.n_models,
-        "n_complete": found.complete,
-        "requests": found.used,
-        "rated": found.rated,
-        "unrated": found.unrated,
-        "without_text": found.without_text,
+        "n_queries": exported.table.n_queries,
+        "n_models": exported.table.n_models,
+        "n_complete": exported.complete,
+        "requests": exported.used,
+        "rated": exported.rated,
+        "unrated": exported.unrated,
+        "without_text": exported.without_text,
     }
 
 
-def _tell(found: "Exported", out: Path, *, unrated: bool) -> None:
-    """What was written, and what was left out and why."""
+def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
+    """Say what was written, and what was left out and why."""
     typer.echo(
-        f"{out}: {number_of(found.table.n_queries, 'query', 'queries')}, "
-        f"{number_of(found.table.n_models, 'model')}, from {number_of(found.used, 'request')}"
+        f"{out}: {number_of(exported.table.n_queries, 'query', 'queries')}, "
+        f"{number_of(exported.table.n_models, 'model')}, from {number_of(exported.used, 'request')}"
     )
-    if found.without_text:
-        left_out = number_of(found.without_text, "request was", "requests were")
+    if exported.without_text:
+        left_out = number_of(exported.without_text, "request was", "requests were")
         say(f"note: {left_out} left out: logged without texts")
-    if found.unrated and not unrated:
-        left_out = number_of(found.unrated, "request was", "requests were")
+    if exported.unrated and not unrated:
+        left_out = number_of(exported.unrated, "request was", "requests were")
         say(f"note: {left_out} left out: nobody gave feedback")
-    if found.complete < TRAIN_NEEDS:
+    if exported.complete < TRAIN_NEEDS:
         say(
-            f"note: {number_of(found.complete, 'query has', 'queries have')} an outcome of every "
-            f"model; training needs {TRAIN_NEEDS} of them. Send some queries to "
+            f"note: {number_of(exported.complete, 'query has', 'queries have')} an outcome of "
+            f"every model; training needs {TRAIN_NEEDS} of them. Send some queries to "
             "each model by its name, and rate them"
         )
 
@@ -124,9 +124,9 @@ def _seconds(date: str | None, option: str) -> float | None:
     if date is None:
         return None
     try:
-        found = datetime.fromisoformat(date)
+        moment = datetime.fromisoformat(date)
     except ValueError as error:
         raise typer.BadParameter(
             f"{date!r}: expected a date such as 2027-01-31, or 2027-01-31T12:00", param_hint=option
         ) from error
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -44,9 +44,9 @@ def serve(
     if check:
         from equirouter.serve.run.checking import check_settings
 
-        found = check_settings(settings)
+        report = check_settings(settings)
         if as_json:
-            print_json(found)
+            print_json(report)
         elif not quiet:
             count = number_of(len(settings.models), "model is ready", "models are ready")
             typer.echo(f"{config}: {count} to be served")

@@ -1,4 +1,4 @@
-"""What a call cost: from the usage that the provider reports, in whole nano-USD."""
+"""The cost of a call: from the usage that the provider reports, in whole nano-USD."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,7 +36,7 @@ def model_prices(settings: GatewaySettings) -> dict[str, Price]:
 
 
 def model_price(name: str, model: ModelSettings, predicted: Price | None = None) -> Price:
-    """What a model costs.
+    """The price of a model.
 
     As the settings say; else as its costs are predicted, which is the price in the pipeline; else
     by its name in the package's table.
@@ -55,14 +55,14 @@ def model_price(name: str, model: ModelSettings, predicted: Price | None = None)
     if predicted is not None:
         return predicted
     table = shipped_prices()
-    found = table.get(model.upstream_model or name) or table.get(name)
-    if found is None:
+    price = table.get(model.upstream_model or name) or table.get(name)
+    if price is None:
         raise ConfigError(
             f"models.{name}: no price is set, and neither the pipeline nor the package's table of "
             f"{table.as_of} has one for that name. Set price = {{ input = USD, output = USD }} per "
             "million tokens; 0 where the calls are free"
         )
-    return found
+    return price
 
 
 def tokens_of(report: Mapping[str, Any]) -> Tokens:
@@ -111,14 +111,14 @@ def cost_nusd(price: Price, tokens: Tokens) -> int:
 
 def _simple(report: Mapping[str, Any]) -> Tokens | None:
     """A report of nothing but two numbers that add up, which most are; None for any other."""
-    given, said = report.get("prompt_tokens"), report.get("completion_tokens")
-    if type(given) is not int or type(said) is not int or given < 0 or said < 0:
+    given, answered = report.get("prompt_tokens"), report.get("completion_tokens")
+    if type(given) is not int or type(answered) is not int or given < 0 or answered < 0:
         return None
-    if report.get("total_tokens") != given + said or any(
+    if report.get("total_tokens") != given + answered or any(
         value for name, value in report.items() if name not in _TOTALS
     ):
         return None
-    return Tokens(given, said)
+    return Tokens(given, answered)
 
 
 _TOTALS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
@@ -137,7 +137,7 @@ def _is_plain(tokens: Tokens) -> bool:
 def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
     """The most that so many tokens can cost, whatever kind of tokens they are."""
     reached = max_rates(price, caches=True, audio=True)
-    _, of_input, of_output = next(one for one in reversed(reached) if prompt_tokens >= one[0])
+    _, of_input, of_output = next(row for row in reversed(reached) if prompt_tokens >= row[0])
     return nusd((prompt_tokens * of_input + output_tokens * of_output) / 1e6)
 
 

@@ -1,6 +1,7 @@
-"""What is read of a request's body: enough to decide, to bound the cost and to refuse nonsense.
+"""The body of a chat completion as far as the gateway reads it.
 
-Everything else in the body is the upstream's business and is passed on as it came.
+That is enough to decide, to bound the cost and to refuse nonsense. Everything else in the body is
+the upstream's business and is passed on as it came.
 """
 
 from collections.abc import Iterator
@@ -106,7 +107,7 @@ def checked_model(body: dict[str, Any]) -> str:
 
 
 def _kinds(message: object, place: str) -> Iterator[str]:
-    """What a message consists of beside text; checks its form."""
+    """The kinds of content of a message beside text; checks its form."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise wrong_field(place, message, 'an object with a "role"')
     content = message.get("content")

@@ -1,4 +1,4 @@
-"""What the gateway expects of its parts: each is a constructor argument of Gateway."""
+"""Protocols of the gateway's parts: each is a constructor argument of Gateway."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ class Availability(Protocol):
 
 
 class Planner(Protocol):
-    """Who may answer a request, best first."""
+    """Ranks the models that may answer a request."""
 
     @property
     def strongest(self) -> str | None:
@@ -50,7 +50,7 @@ class Reservation(Protocol):
     """Money that is reserved for one request; exactly one of settle and release is called."""
 
     async def extend(self, nusd: int) -> bool:
-        """Reserve so much in all before a dearer model is tried; False: the budget is too small."""
+        """Reserve so much in all before a more expensive model is tried; False: over budget."""
 
     def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
         """The request cost so much and used so many tokens, None: not known. Never blocks."""
@@ -66,7 +66,7 @@ class Gatekeeper(Protocol):
         """Whether requests need a key; without any the gateway answers this machine only."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
-        """Who asks; None where no keys are configured. Raises GatewayError 401."""
+        """The key of a request; None where no keys are configured. Raises GatewayError 401."""
 
     def check_rate(self, key: Key | None) -> None:
         """Before a decision is made for a key that has no room in its rate: GatewayError 429."""
@@ -78,9 +78,9 @@ class Gatekeeper(Protocol):
 
 
 class FeedbackBook(Protocol):
-    """What users say of answers."""
+    """Feedback of users on answers."""
 
-    async def give(self, key: Key | None, said: UserFeedback) -> str:
+    async def give(self, key: Key | None, feedback: UserFeedback) -> str:
         """Keep it; returns the model that had answered. Raises GatewayError 404, 409, 503."""
 
 

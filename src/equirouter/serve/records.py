@@ -1,4 +1,4 @@
-"""What the parts of the gateway hand to each other.
+"""The records that the parts of the gateway hand to each other.
 
 Money is an integer number of nano-USD (1e-9 USD): a token at 0.2 USD per million is 200 of them, so
 sums are exact. USD as a float is for predictions and for people.
@@ -54,7 +54,7 @@ def usd(amount_nusd: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RequestControl:
-    """What a request asks of the router, at most one of the first three; none: the default.
+    """The wishes of a request to the router: at most one of the first three, else the default.
 
     budget_usd: most that this call may cost. quality: share of the strongest model's performance.
     lambda_: performance that one USD must buy. exclude: models of the pool that must not be used.
@@ -70,7 +70,7 @@ class RequestControl:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Who asks, and what they may.
+    """A key of the gateway and its limits.
 
     models: names of the pool that the key may use, None for all. budget_nusd: per `period`, None
     for no limit.
@@ -110,7 +110,7 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Who may answer a request, best first, and why; empty candidates: nobody, see removed.
+    """The models that may answer a request, best first, and why; removed has those that may not.
 
     setting, value: the operating point ("budget_usd", 0.002), None for a named model. removed:
     model -> why it may not answer. prompt_tokens: counted here, an estimate of what the
@@ -163,7 +163,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a provider counted. cached_input, cache_write and audio_input are parts of input."""
+    """Tokens that a provider counted. input includes cached_input, cache_write and audio_input."""
 
     input: int
     output: int

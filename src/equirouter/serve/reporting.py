@@ -1,4 +1,4 @@
-"""What the dashboard asks of the store: sums, times and single decisions of a period.
+"""The questions of the dashboard to the store: sums, times and single decisions of a period.
 
 Times are Unix seconds, a period is since <= started_at < until. Money is in nano-USD.
 """

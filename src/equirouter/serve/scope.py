@@ -1,4 +1,4 @@
-"""What of a conversation the router reads: the text of a scope, and the image beside it."""
+"""The part of a conversation that the router reads: text and image of a scope."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ def read_scope(
     picture at an address is not fetched.
     """
     if scope == "conversation":
-        said = [message for message in messages if message.get("role") in ("user", "assistant")]
-        readings = [_reading(message) for message in said[-window_turns:]]
+        turns = [message for message in messages if message.get("role") in ("user", "assistant")]
+        readings = [_reading(message) for message in turns[-window_turns:]]
         images = [reading.image for reading in readings if reading.image is not None]
         text = "\n\n".join(reading.text for reading in readings if reading.text)
         return Reading(text, images[-1] if images else None)

@@ -143,13 +143,13 @@ class UpstreamSettings(_Section):
                 ) from error
         if self.api_key_env is None:
             return None
-        found = os.environ.get(self.api_key_env, "").strip()
-        if not found:
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
             raise ConfigError(
                 f"the environment variable {self.api_key_env} is not set; it should hold the key "
                 f"for {self.base_url or 'the provider'}"
             )
-        return found
+        return key
 
 
 class PriceSettings(_Section):
@@ -296,7 +296,7 @@ class CollapseSettings(_Section):
 
 
 class TelemetrySettings(_Section):
-    """What can be watched from outside."""
+    """Metrics, dashboard and traces."""
 
     metrics: bool = True
     """Whether /metrics is served."""

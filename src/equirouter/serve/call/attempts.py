@@ -1,4 +1,4 @@
-"""Who answers a request: one candidate after the other until the first byte of an answer is there.
+"""Attempts: one candidate after the other until the first byte of an answer is there.
 
 A failure goes to the next candidate at once. The last one that is left is called again after a
 pause, where another call may go better. Nobody is called who costs more than could be reserved.
@@ -31,7 +31,7 @@ _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is sent: path of the endpoint, the body for a route, whether a stream is wanted."""
+    """A call to make: path of the endpoint, the body for a route, whether a stream is wanted."""
 
     path: str
     body_for: Callable[[Route], bytes]

@@ -1,4 +1,4 @@
-"""What stands before an upstream: a circuit breaker, a limit on calls at once, one per minute."""
+"""The guard before an upstream: a circuit breaker, a limit on calls at once, one per minute."""
 
 import asyncio
 import time
@@ -90,7 +90,7 @@ class Guard:
             self._slots.release()
 
     def judge(self, is_healthy: bool | None) -> None:
-        """What the call says about the upstream; None: nothing, the client hung up."""
+        """Count a call for the circuit; None: it says nothing, the client hung up."""
         was_probe, self._probing_until = self._probing_until is not None, None
         if is_healthy:
             self._failures = 0

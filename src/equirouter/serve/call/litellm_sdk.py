@@ -73,12 +73,12 @@ class LiteLLMUpstream:
             return _unknown(foreign)
         request = {**given, **self._options}
         try:
-            found = await call(**request)
+            answer = await call(**request)
         except Exception as error:  # the SDK's own, and those of every provider's library
             return _refusal(error, self._options.get("api_key") or "")
         if request.get("stream"):
-            return LiteLLMAnswer(200, stream=_events(found, path))
-        return LiteLLMAnswer(200, body=_json(found))
+            return LiteLLMAnswer(200, stream=_events(answer, path))
+        return LiteLLMAnswer(200, body=_json(answer))
 
 
 class LiteLLMAnswer:
@@ -99,13 +99,13 @@ class LiteLLMAnswer:
         self._stream = stream
 
     async def read(self, most_bytes: int) -> bytes:
-        """See Answer."""
+        """The whole body, as Answer.read."""
         if len(self._body) > most_bytes:
             raise UpstreamError("broken", f"an answer of more than {most_bytes} bytes")
         return self._body
 
     async def chunk(self) -> bytes:
-        """See Answer."""
+        """The next bytes, as Answer.chunk."""
         if self._stream is None:
             body, self._body = self._body, b""
             return body
@@ -117,7 +117,7 @@ class LiteLLMAnswer:
             raise _failure(error) from error
 
     def close(self) -> None:
-        """See Answer."""
+        """Give the connection back, as Answer.close."""
         stream, self._stream = self._stream, None
         if stream is not None and hasattr(stream, "aclose"):
             closing = asyncio.ensure_future(stream.aclose())
@@ -153,26 +153,26 @@ async def _events(chunks: Any, path: str) -> AsyncIterator[bytes]:  # noqa: ANN4
             await close()
 
 
-def _json(found: Any) -> bytes:  # noqa: ANN401  # one of the SDK's many classes
-    document = found if isinstance(found, dict) else found.model_dump(mode="json")
+def _json(answer: Any) -> bytes:  # noqa: ANN401  # one of the SDK's many classes
+    document = answer if isinstance(answer, dict) else answer.model_dump(mode="json")
     return orjson.dumps(document)
 
 
 def _unknown(fields: list[str]) -> LiteLLMAnswer:
     """The answer to a request with fields that are not passed to the SDK."""
-    shown = ", ".join(one[:40] for one in fields[:5])
-    said = {
+    shown = ", ".join(field[:40] for field in fields[:5])
+    details = {
         "message": f"{shown}: this model is called through LiteLLM, which is given the fields of "
         "OpenAI's API only; leave them out",
         "type": "invalid_request_error",
         "param": fields[0][:40],
         "code": "unknown_field",
     }
-    return LiteLLMAnswer(400, body=orjson.dumps({"error": said}))
+    return LiteLLMAnswer(400, body=orjson.dumps({"error": details}))
 
 
 def _refusal(error: Exception, secret: str) -> LiteLLMAnswer:
-    """What an exception says, as the answer that the provider gave; raises where it gave none.
+    """An exception as the answer that the provider gave; raises where it gave none.
 
     secret: what it must not say.
     """
@@ -185,10 +185,10 @@ def _refusal(error: Exception, secret: str) -> LiteLLMAnswer:
     if name == "ContextWindowExceededError":
         code = "context_length_exceeded"
     message = str(error).replace(secret, "***") if secret else str(error)
-    said = {"message": message, "type": name, "param": None, "code": code}
+    details = {"message": message, "type": name, "param": None, "code": code}
     return LiteLLMAnswer(
         status,
-        body=orjson.dumps({"error": said}, default=str),
+        body=orjson.dumps({"error": details}, default=str),
         headers=getattr(response, "headers", None),
     )
 

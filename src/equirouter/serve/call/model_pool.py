@@ -46,11 +46,13 @@ class ModelPool:
         prices = model_prices(settings)
         self.regions = settings.limits.regions
         self.guards = {
-            name: Guard(one, told=partial(told, name)) for name, one in settings.upstreams.items()
+            name: Guard(upstream, told=partial(told, name))
+            for name, upstream in settings.upstreams.items()
         }
         most_bytes = settings.limits.max_answer_bytes
         upstreams = {
-            name: _upstream(one, session, most_bytes) for name, one in settings.upstreams.items()
+            name: _upstream(upstream, session, most_bytes)
+            for name, upstream in settings.upstreams.items()
         }
         self.routes = {
             name: Route(

@@ -111,24 +111,24 @@ class Relay:
 
 def answer_text(document: dict[str, Any]) -> str:
     """All that an answer says, of every choice, with the arguments of its tool calls."""
-    said: list[str] = []
+    texts: list[str] = []
     for choice in _list(document.get("choices")):
         message = choice.get("message") if isinstance(choice, dict) else None
         if isinstance(message, dict):
-            said.extend(_of_message(message))
+            texts.extend(_of_message(message))
     for item in _list(document.get("output")):  # of the Responses API
         if isinstance(item, dict):
-            said.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")
-            said.extend(
+            texts.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")
+            texts.extend(
                 part["text"]
                 for part in _list(item.get("content"))
                 if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
-    return "".join(said)
+    return "".join(texts)
 
 
 def _of_message(message: dict[str, Any]) -> list[str]:
-    said = [
+    texts = [
         message[name]
         for name in ("reasoning_content", "content", "refusal")
         if isinstance(message.get(name), str)
@@ -136,12 +136,12 @@ def _of_message(message: dict[str, Any]) -> list[str]:
     for call in _list(message.get("tool_calls")):
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            said.append(function["arguments"])
-    return said
+            texts.append(function["arguments"])
+    return texts
 
 
-def _list(found: object) -> list[Any]:
-    return found if isinstance(found, list) else []
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _error(message: str) -> GatewayError:

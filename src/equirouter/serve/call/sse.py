@@ -87,7 +87,7 @@ class StreamReader:
         return self._passed(events)
 
     def rest(self) -> bytes:
-        """What is held at the end of a stream whose last event had no empty line after it."""
+        """The events held at the end of a stream whose last event had no empty line after it."""
         self._check_length()
         held = b"".join(self._held)
         self._held.clear()
@@ -105,8 +105,8 @@ class StreamReader:
             raise ValueError(f"an event of more than {self._most_bytes} bytes")
 
     def _passed(self, events: bytes) -> bytes:
-        for found in self._find_text(events):
-            self.output_bytes += found.end(1) - found.start(1)
+        for match in self._find_text(events):
+            self.output_bytes += match.end(1) - match.start(1)
         if self._keep_text:
             self._collect(events)
         # searches for plain bytes first: they take a tenth of the time of an expression
@@ -125,12 +125,12 @@ class StreamReader:
     def _read(self, events: bytes) -> bytes:
         """Take usage and error from the events that have one."""
         kept, end = [], 0
-        for found in _TOLD.finditer(events):
-            if found.start() < end:
+        for match in _TOLD.finditer(events):
+            if match.start() < end:
                 continue  # within the event that was just read
-            start = _last_boundary(events[: found.start()])
+            start = _last_boundary(events[: match.start()])
             kept.append(events[end:start])
-            end = _first_boundary(events, found.end())
+            end = _first_boundary(events, match.end())
             document = _document(events[start:end])
             if document is None or not (self._noted(document) and self._drop_usage):
                 kept.append(events[start:end])
@@ -198,9 +198,9 @@ def first_error(events: bytes) -> object:
 def each_event(events: bytes) -> Iterator[bytes]:
     """The events, each with the empty line after it; all bytes are in one of them."""
     start = 0
-    for found in _BOUNDARY.finditer(events):
-        yield events[start : found.end()]
-        start = found.end()
+    for match in _BOUNDARY.finditer(events):
+        yield events[start : match.end()]
+        start = match.end()
     if start < len(events):
         yield events[start:]
 
@@ -214,10 +214,10 @@ def event_data(event: bytes) -> bytes | None:
 def _document(event: bytes) -> dict[str, Any] | None:
     """The JSON object of an event's data, None if it has none."""
     try:
-        found = orjson.loads(event_data(event) or b"")
+        document = orjson.loads(event_data(event) or b"")
     except orjson.JSONDecodeError:
         return None
-    return found if isinstance(found, dict) else None
+    return document if isinstance(document, dict) else None
 
 
 def _last_boundary(data: bytes) -> int:
@@ -231,17 +231,17 @@ def _last_boundary(data: bytes) -> int:
 
 def _first_boundary(data: bytes, start: int) -> int:
     """Where the event ends that goes on at start."""
-    found = [
+    ends = [
         at + len(end)
         for end in (b"\n\n", b"\r\n\r\n", b"\r\r")
         if (at := data.find(end, start)) >= 0
     ]
-    return min(found, default=len(data))
+    return min(ends, default=len(data))
 
 
 def _escaped(model: str) -> bytes:
     return orjson.dumps(model)[1:-1].replace(b"\\", b"\\\\")
 
 
-def _list(found: object) -> list[Any]:
-    return found if isinstance(found, list) else []
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

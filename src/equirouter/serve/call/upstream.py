@@ -19,7 +19,7 @@ __all__ = ["Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
 
 
 class Answer(Protocol):
-    """What an upstream answers: its head, and the body when it is asked for."""
+    """An answer of an upstream: its head, and the body when it is asked for."""
 
     status: int
     content_type: str
@@ -95,7 +95,7 @@ class HttpAnswer:
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self, most_bytes: int) -> bytes:
-        """See Answer."""
+        """The whole body, as Answer.read."""
         body = await self._whole(most_bytes)
         if self.status == 200 or not self._secret:
             return body
@@ -118,14 +118,14 @@ class HttpAnswer:
         return b"".join(parts)
 
     async def chunk(self) -> bytes:
-        """See Answer."""
+        """The next bytes, as Answer.chunk."""
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError, EOFError) as error:
             raise failure(error) from error
 
     def close(self) -> None:
-        """See Answer."""
+        """Give the connection back, as Answer.close."""
         if self._response.content.at_eof():
             self._response.release()
         else:
@@ -133,7 +133,7 @@ class HttpAnswer:
 
 
 def failure(error: Exception) -> UpstreamError:
-    """What an exception of aiohttp means."""
+    """An exception of aiohttp as a failed call."""
     name = type(error).__name__
     if isinstance(error, TimeoutError):
         return UpstreamError("timeout", name)

@@ -12,8 +12,8 @@ OTHER = "#909090"
 
 
 def colours_of(models: Sequence[str]) -> dict[str, str]:
-    """Model -> #RRGGBB; models: the cheapest first, which is dark, to the dearest, light."""
-    found = {}
+    """Model -> #RRGGBB; models: the cheapest first, which is dark, to the most expensive, light."""
+    colours = {}
     for index, model in enumerate(models):
         place = 2.0 * index / max(len(models) - 1, 1)
         left = min(int(place), 1)
@@ -21,5 +21,5 @@ def colours_of(models: Sequence[str]) -> dict[str, str]:
             round(a + (place - left) * (b - a))
             for a, b in zip(_RAMP[left], _RAMP[left + 1], strict=True)
         )
-        found[model] = "#" + "".join(f"{channel:02X}" for channel in channels)
-    return found
+        colours[model] = "#" + "".join(f"{channel:02X}" for channel in channels)
+    return colours

@@ -39,9 +39,9 @@ def slice_document(part: Slice) -> Document:
     return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
 
 
-def rows(found: Sequence[Logged]) -> list[Document]:
+def rows(entries: Sequence[Logged]) -> list[Document]:
     """A line of the table each."""
-    return [row(one) for one in found]
+    return [row(entry) for entry in entries]
 
 
 def row(logged: Logged) -> Document:
@@ -115,12 +115,16 @@ def _fields(record: RequestRecord) -> Document:
 
 def _models(plan: Plan, record: RequestRecord) -> list[Document]:
     """Every model that was thought of: those that could answer in their order, then the others."""
-    upper = {one.model: one.upper_nusd for one in plan.candidates}
-    scores = {one.model: one.score for one in plan.candidates if one.score is not None}
+    upper = {candidate.model: candidate.upper_nusd for candidate in plan.candidates}
+    scores = {
+        candidate.model: candidate.score
+        for candidate in plan.candidates
+        if candidate.score is not None
+    }
     costs = {
-        one.model: one.predicted_cost_usd
-        for one in plan.candidates
-        if one.predicted_cost_usd is not None
+        candidate.model: candidate.predicted_cost_usd
+        for candidate in plan.candidates
+        if candidate.predicted_cost_usd is not None
     }
     scores = {**plan.scores, **scores}
     costs = {**plan.predicted_costs_usd, **costs}

@@ -47,18 +47,18 @@ def dashboard_routes(view: View) -> list[web.RouteDef]:
         if limit > _MOST_ROWS:
             raise GatewayError(400, f"limit is {limit}: at most {_MOST_ROWS}", param="limit")
         before = _whole(request, "before")
-        found = await view.reports.recent(limit, before=before)
-        is_all = len(found) < limit
-        return _json({"decisions": rows(found), "before": None if is_all else found[-1].number})
+        entries = await view.reports.recent(limit, before=before)
+        is_all = len(entries) < limit
+        return _json({"decisions": rows(entries), "before": None if is_all else entries[-1].number})
 
     async def get_decision(request: web.Request) -> web.StreamResponse:
         request_id = request.match_info["request_id"]
-        found = await view.reports.one(request_id)
-        if found is None:
+        entry = await view.reports.one(request_id)
+        if entry is None:
             raise GatewayError(
                 404, "no request of that id is in the log", code="not_found", param="request_id"
             )
-        return _json(full(found))
+        return _json(full(entry))
 
     async def get_events(request: web.Request) -> web.StreamResponse:
         return await _events(view, request)
@@ -93,7 +93,7 @@ def _whole(request: web.Request, name: str) -> int | None:
 @cache
 def _names() -> tuple[str, ...]:
     folder = files(__package__) / "static"
-    return tuple(sorted(one.name for one in folder.iterdir() if one.name != "index.html"))
+    return tuple(sorted(file.name for file in folder.iterdir() if file.name != "index.html"))
 
 
 def _file(name: str) -> Handler:
@@ -136,10 +136,10 @@ async def _events(view: View, request: web.Request) -> web.StreamResponse:
             if not done:
                 await response.write(b": alive\n\n")  # also how a client that left is noticed
                 continue
-            found = news.result()
-            if found is None:
+            entries = news.result()
+            if entries is None:
                 break
-            await response.write(_event(found))
+            await response.write(_event(entries))
             news = asyncio.ensure_future(anext(feed, None))
     except ConnectionResetError:
         pass  # the page was closed

@@ -1,4 +1,4 @@
-"""What the dashboard looks at: the store, and the state of this process."""
+"""The data of the dashboard: from the store, and the state of this process."""
 
 import asyncio
 import time

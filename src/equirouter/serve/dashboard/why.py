@@ -15,7 +15,7 @@ _OUTCOMES = {
 
 
 def why(record: RequestRecord) -> list[str]:
-    """What decided, what was asked for, and what happened then; a sentence each."""
+    """A sentence each on what decided, what was asked for, and what happened then."""
     plan = record.plan
     if plan is None:
         return [f"No decision was made: the request was answered with status {record.status}."]
@@ -77,13 +77,13 @@ def _calibrated(plan: Plan) -> str:
 
 
 def _happened(record: RequestRecord, first: str) -> list[str]:
-    said = []
+    sentences = []
     for attempt in record.attempts:
         if attempt.outcome != "ok":
             status = f" {attempt.status}" if attempt.status else ""
-            said.append(f"{attempt.model} {_OUTCOMES[attempt.outcome]}{status}.")
+            sentences.append(f"{attempt.model} {_OUTCOMES[attempt.outcome]}{status}.")
     if record.served_model is None:
-        said.append(f"Nobody answered: the client got status {record.status}.")
+        sentences.append(f"Nobody answered: the client got status {record.status}.")
     elif record.served_model != first:
-        said.append(f"{record.served_model}, a fallback within the budget, answered.")
-    return said
+        sentences.append(f"{record.served_model}, a fallback within the budget, answered.")
+    return sentences

@@ -1,4 +1,4 @@
-"""Who may look at the gateway itself: /admin and /metrics."""
+"""Access to the gateway itself: /admin and /metrics."""
 
 from aiohttp import web
 

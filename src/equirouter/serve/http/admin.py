@@ -1,4 +1,4 @@
-"""What administrators ask for: the state of the gateway, and a new pipeline."""
+"""Routes for administrators: the state of the gateway, and a new pipeline."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

@@ -34,8 +34,8 @@ def key_routes(
     """
 
     async def get_keys(_request: web.Request) -> web.StreamResponse:
-        found = await database.read(list_keys)
-        return json_response({"keys": [_stored(one) for one in found]})
+        keys = await database.read(list_keys)
+        return json_response({"keys": [_stored(stored) for stored in keys]})
 
     async def post_key(request: web.Request) -> web.StreamResponse:
         body = await read_body(request, limits)
@@ -103,13 +103,13 @@ def _described(key: Key) -> dict[str, Any]:
     return {**shown, "budget_usd": None if budget is None else usd(budget)}
 
 
-def _stored(one: StoredKey) -> dict[str, Any]:
-    spend = one.spend
+def _stored(stored: StoredKey) -> dict[str, Any]:
+    spend = stored.spend
     return {
-        **_described(one.key),
-        "shown": one.shown,
-        "created_at": one.created_at,
-        "revoked_at": one.revoked_at,
+        **_described(stored.key),
+        "shown": stored.shown,
+        "created_at": stored.created_at,
+        "revoked_at": stored.revoked_at,
         "spent_usd": 0.0 if spend is None else usd(spend.spent_nusd),
         "reserved_usd": 0.0 if spend is None else usd(spend.reserved_nusd),
     }

@@ -55,7 +55,7 @@ async def _received(request: web.Request, seconds: float) -> bytes:
 
 
 def outgoing(body: dict[str, Any], model: str) -> bytes:
-    """What an upstream is sent of a body, whose model it calls by another name.
+    """The bytes that an upstream is sent, with its own name for the model.
 
     Never the client's own bytes: where a name stands in them twice, an upstream might go by the
     other one, and answer what was not checked.

@@ -1,4 +1,4 @@
-"""What a request asks of the router: by the virtual model's name, in its body, or by headers."""
+"""The wishes of a request to the router: by virtual model, in its body, or by headers."""
 
 import math
 from collections.abc import Mapping
@@ -41,22 +41,22 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestContro
 
     Raises GatewayError 400 for one that is wrong or contradicts another, with what is allowed.
     """
-    found: dict[str, Any] = {}
+    controls: dict[str, Any] = {}
     if chat.is_virtual and chat.model != VIRTUAL_MODELS[0]:
-        _add(found, *_of_name(chat.model), place=f"model {chat.model!r}")
+        _add(controls, *_of_name(chat.model), place=f"model {chat.model!r}")
     given = chat.body.pop("equirouter", None)
     if given is not None:
         if not isinstance(given, dict):
             raise _wrong("equirouter", given, "an object")
         for name, value in given.items():
-            _add(found, name, _checked(name, value, f"equirouter.{name}"), place="equirouter")
+            _add(controls, name, _checked(name, value, f"equirouter.{name}"), place="equirouter")
     for header, name in CONTROL_HEADERS.items():
         text = headers.get(header)
         if text is not None:
-            _add(found, name, _checked(name, _of_text(name, text, header), header), place=header)
-    if not found:
+            _add(controls, name, _checked(name, _of_text(name, text, header), header), place=header)
+    if not controls:
         return _NO_CONTROL
-    points = [name for name in _MOST if name in found]
+    points = [name for name in _MOST if name in controls]
     if len(points) > 1:
         raise GatewayError(400, f"{' and '.join(points)} exclude each other: {_ALLOWED}")
     if not chat.is_virtual and points and points[0] != "budget_usd":
@@ -67,11 +67,11 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestContro
             param=points[0],
         )
     return RequestControl(
-        budget_usd=found.get("budget_usd"),
-        quality=found.get("quality"),
-        lambda_=found.get("lambda"),
-        exclude=found.get("exclude", frozenset()),
-        session=found.get("session"),
+        budget_usd=controls.get("budget_usd"),
+        quality=controls.get("quality"),
+        lambda_=controls.get("lambda"),
+        exclude=controls.get("exclude", frozenset()),
+        session=controls.get("session"),
     )
 
 
@@ -94,7 +94,7 @@ def _of_name(model: str) -> tuple[str, object]:
 
 def _of_text(name: str, text: str, header: str) -> object:
     if name == "exclude":
-        return [one.strip() for one in text.split(",") if one.strip()]
+        return [model.strip() for model in text.split(",") if model.strip()]
     if name == "session":
         return text
     try:
@@ -114,7 +114,7 @@ def _checked(name: str, value: object, place: str) -> float | str | frozenset[st
             raise _wrong(place, value, "a number in the range of this control")
         return number
     if name == "exclude":
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise _wrong(place, value, "a list of names of models")
         return frozenset(value)
     if name == "session":
@@ -124,16 +124,16 @@ def _checked(name: str, value: object, place: str) -> float | str | frozenset[st
     raise _wrong(place, value, "no such control")
 
 
-def _add(found: dict[str, Any], name: str, value: object, *, place: str) -> None:
+def _add(controls: dict[str, Any], name: str, value: object, *, place: str) -> None:
     """Add a control; the same one twice must say the same."""
-    if name in found and found[name] != value:
+    if name in controls and controls[name] != value:
         raise GatewayError(
             400,
-            f"{place}: {name} is {value!r} here and {found[name]!r} elsewhere in the request",
+            f"{place}: {name} is {value!r} here and {controls[name]!r} elsewhere in the request",
             param=name,
         )
-    found[name] = value
+    controls[name] = value
 
 
-def _wrong(place: str, found: object, expected: str) -> GatewayError:
-    return wrong_field(place, found, f"{expected}: {_ALLOWED}")
+def _wrong(place: str, value: object, expected: str) -> GatewayError:
+    return wrong_field(place, value, f"{expected}: {_ALLOWED}")

@@ -32,7 +32,9 @@ def embedding_plan(
     """
     route = pool.routes.get(chat.model)
     if route is None or route.settings.kind != "embedding":
-        known = [one.model for one in pool.routes.values() if one.settings.kind == "embedding"]
+        known = [
+            other.model for other in pool.routes.values() if other.settings.kind == "embedding"
+        ]
         raise GatewayError(
             404,
             f"model {chat.model!r} makes no embeddings here; those that do: "
@@ -70,14 +72,14 @@ def _most_tokens(given: Any) -> int:  # noqa: ANN401  # any JSON
         return len(given.encode("utf-8", "surrogatepass")) + 2
     if not isinstance(given, list) or not given:
         raise wrong_field("input", given, _EXPECTED)
-    if all(isinstance(one, str) for one in given):
-        return sum(len(one.encode("utf-8", "surrogatepass")) + 2 for one in given)
-    if all(_is_token(one) for one in given):
+    if all(isinstance(item, str) for item in given):
+        return sum(len(item.encode("utf-8", "surrogatepass")) + 2 for item in given)
+    if all(_is_token(item) for item in given):
         return len(given)
-    if all(isinstance(one, list) and all(_is_token(token) for token in one) for one in given):
-        return sum(len(one) for one in given)
+    if all(isinstance(item, list) and all(_is_token(token) for token in item) for item in given):
+        return sum(len(item) for item in given)
     raise wrong_field("input", given, _EXPECTED)
 
 
-def _is_token(found: object) -> bool:
-    return isinstance(found, int) and not isinstance(found, bool) and found >= 0
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,4 +1,4 @@
-"""What is behind each path: who asks is checked first, then what is asked."""
+"""A handler per path: it checks the key first, then the request."""
 
 import asyncio
 import logging
@@ -52,7 +52,7 @@ Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamRespon
 
 
 async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
-    """Who asks, None where no keys are needed and the request comes from this machine.
+    """The key of a request, None where none is needed and the request comes from this machine.
 
     Raises GatewayError 401 or 403.
     """
@@ -125,10 +125,10 @@ async def feedback(gateway: Gateway, request: web.Request) -> web.StreamResponse
     """POST /v1/feedback: what a user says of an answer."""
     key = await authorized(gateway, request)
     document = await read_body(request, gateway.settings.limits)
-    said = read_feedback(document)
-    model = await gateway.feedback.give(key, said)
-    gateway.metrics.feedback(model, said.score)
-    return json_response({"request_id": said.request_id, "model": model, "score": said.score})
+    given = read_feedback(document)
+    model = await gateway.feedback.give(key, given)
+    gateway.metrics.feedback(model, given.score)
+    return json_response({"request_id": given.request_id, "model": model, "score": given.score})
 
 
 async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -189,7 +189,7 @@ def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
 
 
 def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
-    """What is answered where nothing is. known: path -> methods."""
+    """The handler of all other paths. known: path -> methods."""
 
     async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
         methods = known.get(request.path)
@@ -235,8 +235,8 @@ def of_part(
     async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
         if is_admin:
             await admin(gateway, request)
-        found: web.StreamResponse = await route.handler(request)
-        return found
+        response: web.StreamResponse = await route.handler(request)
+        return response
 
     return guarded(gateway, handler)
 

@@ -160,8 +160,8 @@ class Exchange:
         record, document = self.record, served.document
         tokens = reported(document.get("usage"))
         if tokens is None:
-            said = estimated_tokens(answer_text(document))
-            tokens = Tokens(plan.prompt_tokens, said, estimated=True)
+            output = estimated_tokens(answer_text(document))
+            tokens = Tokens(plan.prompt_tokens, output, estimated=True)
         self._charged(served.route, tokens)
         if self._gateway.settings.log.log_texts:
             record.answer = answer_text(document)
@@ -231,12 +231,12 @@ class Exchange:
         failed = [attempt for attempt in record.attempts if attempt.outcome != "ok"]
         if failed:
             headers["x-equirouter-failed"] = "; ".join(
-                f"{_safe(one.model)}: {one.status or one.outcome}" for one in failed
+                f"{_safe(attempt.model)}: {attempt.status or attempt.outcome}" for attempt in failed
             )
         return headers
 
     def _refusal(self, nobody: NoAnswerError) -> GatewayError:
-        """What the client gets when no upstream answered."""
+        """The answer to the client when no upstream answered."""
         record, last = self.record, nobody.last
         assert record.plan is not None  # noqa: S101  # set before anybody is called
         headers = self._common_headers(record.plan)
@@ -248,14 +248,14 @@ class Exchange:
         return GatewayError(
             status,
             "no upstream answered: "
-            + "; ".join(f"{one.model}: {_why(one)}" for one in record.attempts),
+            + "; ".join(f"{attempt.model}: {_why(attempt)}" for attempt in record.attempts),
             type_="upstream_error",
             code="upstream_timeout" if status == 504 else "upstream_failed",
             headers=headers,
             detail={
                 "attempts": [
-                    {"model": one.model, "outcome": one.outcome, "status": one.status}
-                    for one in record.attempts
+                    {"model": attempt.model, "outcome": attempt.outcome, "status": attempt.status}
+                    for attempt in record.attempts
                 ]
             },
         )

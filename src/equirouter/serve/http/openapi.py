@@ -148,10 +148,10 @@ def _post(
 
 
 def _get(summary: str, answer: str, *statuses: str) -> Schema:
-    found = _responses(answer, statuses[1:] or ("400", "401", "403", "500", "503"))
-    if answer == "Status" and "503" in found:
-        found["503"] = {**found["200"], "description": "It is going to stop."}
-    return {"summary": summary, "responses": found}
+    responses = _responses(answer, statuses[1:] or ("400", "401", "403", "500", "503"))
+    if answer == "Status" and "503" in responses:
+        responses["503"] = {**responses["200"], "description": "It is going to stop."}
+    return {"summary": summary, "responses": responses}
 
 
 def _responses(
@@ -173,8 +173,8 @@ def _ref(name: str) -> Schema:
 
 
 def _object(required: tuple[str, ...], *, closed: bool = False, **fields: Schema) -> Schema:
-    found: Schema = {"type": "object", "required": list(required), "properties": fields}
-    return {**found, "additionalProperties": False} if closed else found
+    schema: Schema = {"type": "object", "required": list(required), "properties": fields}
+    return {**schema, "additionalProperties": False} if closed else schema
 
 
 def _or_null(schema: Schema) -> Schema:

@@ -100,10 +100,10 @@ def _message(item: dict[str, Any], place: str, kinds: set[str]) -> dict[str, Any
     return {"role": "tool" if is_output else "item", "content": parts} if parts else None
 
 
-def _counted(found: dict[str, Any], kinds: set[str]) -> list[dict[str, Any]]:
-    """What is not routed on, as parts that are counted: it is paid for like all that is said."""
+def _counted(document: dict[str, Any], kinds: set[str]) -> list[dict[str, Any]]:
+    """Parts that are counted and not routed on: they are paid for like all others."""
     parts: list[dict[str, Any]] = []
-    for name, value in found.items():
+    for name, value in document.items():
         for text in strings(value):
             if text.startswith("data:image/"):
                 kinds.add("vision")

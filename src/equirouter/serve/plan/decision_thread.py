@@ -28,7 +28,7 @@ _LOG = logging.getLogger("equirouter.serve")
 
 
 class DecisionMetrics(Protocol):
-    """What is counted of decisions; serve/watch/prometheus.py has it."""
+    """Counters of decisions, as in serve/watch/prometheus.py."""
 
     def queued(self, depth: int) -> None:
         """So many queries wait."""
@@ -171,12 +171,12 @@ class DecisionThread:
     def _decided(self, jobs: Sequence[_Job]) -> list[Decided]:
         loaded = jobs[0].loaded
         if all(job.image is None for job in jobs):
-            found = loaded.pipeline.decide_each([job.ask for job in jobs])
+            decisions = loaded.pipeline.decide_each([job.ask for job in jobs])
         else:
             with TemporaryDirectory(prefix="equirouter-") as folder:
                 asks = [_with_file(job, Path(folder) / str(n)) for n, job in enumerate(jobs)]
-                found = loaded.pipeline.decide_each(asks)
-        return [Decided(decision, loaded, len(jobs)) for decision in found]
+                decisions = loaded.pipeline.decide_each(asks)
+        return [Decided(decision, loaded, len(jobs)) for decision in decisions]
 
     def _tell(self, jobs: Sequence[_Job], answers: Sequence[Decided | Exception]) -> None:
         loop = jobs[0].future.get_loop()

@@ -1,4 +1,4 @@
-"""Who may answer a request at all, and what a call can cost at most."""
+"""The models that may answer a request at all, and what a call can cost at most."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = ["Bound", "Feasible"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a call of one model may have and cost: prompt and answer in tokens, nano-USD."""
+    """The most that a call of one model may have and cost: tokens of both kinds, nano-USD."""
 
     prompt: int
     output: int

@@ -114,26 +114,27 @@ def try_out(pipeline: RoutingPipeline, path: Path) -> "Float32Array":
     _compare(scores, np.concatenate(alone), SAME, f"{path}: self-test: scores alone and in a batch")
     probes = pipeline.baseline.probes
     if probes:
-        seen = pipeline.stage.look([probe.query for probe in probes])
-        said = np.array([probe.scores for probe in probes])
-        cost = np.array([probe.predicted_cost_usd for probe in probes])
+        now = pipeline.stage.look([probe.query for probe in probes])
+        scores_then = np.array([probe.scores for probe in probes])
+        costs_then = np.array([probe.predicted_cost_usd for probe in probes])
         what = f"{path}: self-test: of the stored probes, "
-        _compare(said, seen.scores, AS_WHEN_MADE, f"{what}scores now and when it was made")
-        _compare(cost, seen.costs, AS_WHEN_MADE, f"{what}predicted costs now and when it was made")
+        _compare(scores_then, now.scores, AS_WHEN_MADE, f"{what}scores now and when it was made")
+        what += "predicted costs now and when it was made"
+        _compare(costs_then, now.costs, AS_WHEN_MADE, what)
     pipeline.decide_many(list(PROBES))  # at the default operating point
     return scores
 
 
 def _compare(
     expected: "np.ndarray[tuple[int, ...], np.dtype[np.floating]]",
-    found: "np.ndarray[tuple[int, ...], np.dtype[np.floating]]",
+    actual: "np.ndarray[tuple[int, ...], np.dtype[np.floating]]",
     share: float,
     what: str,
 ) -> None:
-    if expected.shape != found.shape:
-        raise PipelineError(f"{what} have the shapes {expected.shape} and {found.shape}")
+    if expected.shape != actual.shape:
+        raise PipelineError(f"{what} have the shapes {expected.shape} and {actual.shape}")
     allowed = share * float(np.ptp(expected)) + 1e-6 * float(np.abs(expected).max())
-    apart = float(np.abs(expected - found).max())
+    apart = float(np.abs(expected - actual).max())
     if not apart <= allowed:
         raise PipelineError(f"{what} differ by {apart:g}; {allowed:g} is allowed")
 
@@ -165,12 +166,12 @@ def _strongest(
     if strongest in served:
         return strongest
     mean = scores.mean(axis=0)
-    found = max(served, key=lambda name: float(mean[pipeline.models.index(name)]))
+    best = max(served, key=lambda name: float(mean[pipeline.models.index(name)]))
     _LOG.warning(
         "%s: its strongest model, %s, is not served; %s has the highest mean score on the probes "
         "and is taken for it",
         path,
         strongest,
-        found,
+        best,
     )
-    return found
+    return best

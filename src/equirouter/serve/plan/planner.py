@@ -1,4 +1,4 @@
-"""Who may answer a request, best first: constraints, then the router, then the session."""
+"""Plans: constraints, then the router, then the session."""
 
 import logging
 import time
@@ -42,7 +42,7 @@ TELL_EVERY = 20  # decisions of a class, between two looks at its gauges
 
 
 class PlanMetrics(DecisionMetrics, Protocol):
-    """What is counted of plans; serve/watch/prometheus.py has it."""
+    """Counters of plans, as in serve/watch/prometheus.py."""
 
     def router_failed(self) -> None:
         """A decision could not be made."""
@@ -283,7 +283,7 @@ class RoutingPlanner:
         return asked
 
     def _pace_of(self, control: RequestControl) -> SpendTarget | None:
-        """What sets the price of a request that sets no operating point, where there is a spend."""
+        """The spend target of a request that sets no operating point, None without one."""
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
 
@@ -385,7 +385,7 @@ class RoutingPlanner:
         *,
         fits: bool,
     ) -> Plan:
-        """Who answers without a decision, by pipeline.on_router_failure."""
+        """The plan without a decision, by pipeline.on_router_failure."""
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
         if self._settings.pipeline.on_router_failure == "strongest":
             by_cost.reverse()  # without a router, the more expensive is taken for the stronger

@@ -26,7 +26,7 @@ PER_MESSAGE = 5
 PER_REQUEST = 16
 """What begins the answer, and the words that a provider puts around definitions of tools."""
 AUDIO_CHARACTERS_PER_TOKEN = 128
-"""Of base64: 32 tokens a second, as the dearest provider counts, at 32 kbit/s."""
+"""Of base64: 32 tokens a second, as the most expensive provider counts, at 32 kbit/s."""
 FILE_CHARACTERS_PER_TOKEN = 16
 """Of base64, for documents: a page of a scanned PDF has some 50 kB and 2,000 tokens."""
 
@@ -87,15 +87,15 @@ def text_tokens(text: str) -> int:
     data = text.encode("utf-8", "surrogatepass")
     if len(data) <= _FEW:  # a call of NumPy takes as long
         return int(sum([_WEIGHT_OF[byte] for byte in data])) + 1 if data else 0
-    found = np.frombuffer(data, dtype=np.uint8)
-    # bincount and not _WEIGHTS[found].sum(): no array of 8 bytes for each byte of a long text
-    return int(np.bincount(found, minlength=256) @ _WEIGHTS) + 1
+    counted = np.frombuffer(data, dtype=np.uint8)
+    # bincount and not _WEIGHTS[counted].sum(): no array of 8 bytes for each byte of a long text
+    return int(np.bincount(counted, minlength=256) @ _WEIGHTS) + 1
 
 
 def prompt_tokens(chat: ChatRequest) -> PromptTokens:
     """Of the whole request: messages, tools, the schema of the answer, sound and pictures."""
     body = chat.body
-    found = message_tokens(chat.messages)
+    counted = message_tokens(chat.messages)
     defined = [
         orjson.dumps(body[name]).decode()
         for name in ("tools", "functions", "response_format", "text")
@@ -103,9 +103,9 @@ def prompt_tokens(chat: ChatRequest) -> PromptTokens:
     ]
     text = "".join(defined)
     return PromptTokens(
-        found.text + text_tokens(text) + PER_REQUEST,
-        found.images,
-        found.caches or _CACHES in body or _CACHES in text,
+        counted.text + text_tokens(text) + PER_REQUEST,
+        counted.images,
+        counted.caches or _CACHES in body or _CACHES in text,
     )
 
 
@@ -150,7 +150,7 @@ def _of_data(part: Mapping[str, Any], kind: str) -> int:
 
 
 def _beside_content(message: Mapping[str, Any]) -> Iterator[str]:
-    """What else a message says: calls of tools, its name, a refusal, reasoning sent back."""
+    """The other texts of a message: calls of tools, its name, a refusal, reasoning sent back."""
     for name, value in message.items():
         if name not in ("role", "content"):
             yield from strings(value)

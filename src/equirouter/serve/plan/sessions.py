@@ -72,9 +72,9 @@ class Sessions:
         return digest.hexdigest()
 
     def model(self, id_: str | None) -> str | None:
-        """Who answered last, None if that is not known or too long ago."""
-        found = None if id_ is None else self._kept.get(id_)
-        return found.model if found is not None and self._clock() < found.until else None
+        """The model that answered last, None if that is not known or too long ago."""
+        session = None if id_ is None else self._kept.get(id_)
+        return session.model if session is not None and self._clock() < session.until else None
 
     def note(self, id_: str, model: str) -> None:
         """A model has answered."""
@@ -113,7 +113,7 @@ def history(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]
 
 
 def switch_cost_usd(known_tokens: int, old: Price, new: Price) -> float:
-    """What a switch costs: the history read anew by one model, not from the other's cache.
+    """The cost of a switch in USD: the history read anew by one model, not from the other's cache.
 
     known_tokens: of the history. 0 or more: a model that reads it anew for less costs nothing to
     switch to. Where a provider has no cached price, its cache saves nothing.

@@ -44,7 +44,7 @@ class SpendTarget:
         }
 
     def choose(self, decision: Decision, *, is_call: bool) -> tuple[Decision, Paced]:
-        """The same decision at the price of this moment, and what `over` takes.
+        """A decision again at the price of this moment, and what `over` takes.
 
         is_call: False for a question alone: nothing is counted, nothing is to be settled. Other
         requests may have moved the price since the decision was asked for; its confidence is of the

@@ -67,7 +67,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What of a gateway keeps nothing: it decides, calls and counts."""
+    """The parts of a gateway that keep nothing: they decide, call and count."""
 
     pool: ModelPool
     decider: DecisionThread | None

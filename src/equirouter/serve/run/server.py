@@ -128,7 +128,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def _quiet_logger() -> logging.Logger:
-    """What aiohttp's server logs to: without what anybody could fill the log with.
+    """The logger of aiohttp's server: without what anybody could fill the log with.
 
     Bytes that are no HTTP are answered with a 400; that says enough.
     """

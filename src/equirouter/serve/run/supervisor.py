@@ -37,7 +37,7 @@ def run_workers(settings: GatewaySettings, ready: Callable[[str], None]) -> None
     ready: called with the address when every worker answers requests. Raises EquiRouterError
     where they cannot start.
     """
-    secrets = [found for one in settings.upstreams.values() if (found := one.secret())]
+    secrets = [secret for upstream in settings.upstreams.values() if (secret := upstream.secret())]
     set_up_logging(settings.log, secrets=secrets)
     settings = _safe(settings)
     _take_files()
@@ -69,7 +69,7 @@ def _take_files() -> None:
 
 
 def _safe(settings: GatewaySettings) -> GatewaySettings:
-    """The same settings, so that nobody else can use a gateway that has no keys.
+    """Settings with which nobody else can use a gateway that has no keys.
 
     Where there are keys they stay needed, even if the last one is revoked while it runs.
     """
@@ -129,10 +129,10 @@ class _Parent:
         self._started[pid] = time.monotonic()
         return read_end
 
-    def _handle(self, found: "signal.struct_siginfo | None") -> None:
-        if found is not None and found.si_signo == signal.SIGHUP:
+    def _handle(self, info: "signal.struct_siginfo | None") -> None:
+        if info is not None and info.si_signo == signal.SIGHUP:
             self._tell(signal.SIGHUP)
-        elif found is not None and found.si_signo != signal.SIGCHLD:
+        elif info is not None and info.si_signo != signal.SIGCHLD:
             self._stop()
         if self._deadline is not None and time.monotonic() > self._deadline:
             self._tell(signal.SIGKILL)

@@ -68,7 +68,7 @@ class CollapseWatch:
 
     def states(self) -> Mapping[str, CollapseState]:
         """Of every class."""
-        return {name: one.state() for name, one in self._classes.items()}
+        return {name: watched.state() for name, watched in self._classes.items()}
 
     def reset(self) -> None:
         """Forget all: another pipeline decides."""
@@ -77,10 +77,10 @@ class CollapseWatch:
     def _class(self, name: str) -> "_Class":
         if name not in self._classes and len(self._classes) >= MOST_CLASSES:
             name = OTHER
-        found = self._classes.get(name)
-        if found is None:
-            found = self._classes[name] = _Class(self._settings)
-        return found
+        watched = self._classes.get(name)
+        if watched is None:
+            watched = self._classes[name] = _Class(self._settings)
+        return watched
 
 
 class _Class:

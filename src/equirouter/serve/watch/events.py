@@ -91,15 +91,15 @@ class Hub:
         is_broken = False
         while True:
             try:
-                found = await self._new(last)
+                entries = await self._new(last)
             except Exception:  # whatever it is, the audience must hear of it and reading go on
                 LOGGER.exception("the dashboard cannot read the store")
                 is_broken = True
                 self._tell(Unreadable())
             else:
-                if (found and last is not None) or is_broken:
-                    self._tell(found)
-                last = found[0].number if found else (last or 0)
+                if (entries and last is not None) or is_broken:
+                    self._tell(entries)
+                last = entries[0].number if entries else (last or 0)
                 is_broken = False
             await asyncio.sleep(self._pause)
             with suppress(TimeoutError):

@@ -37,7 +37,7 @@ def set_up_logging(
     """
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
     form = _Json if settings.format == "json" else _Text
-    handler.setFormatter(form([one for one in secrets if one]))
+    handler.setFormatter(form([secret for secret in secrets if secret]))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # of libraries, only what may be wrong
@@ -88,22 +88,22 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
 
 
 class _Form(logging.Formatter, ABC):
-    """What both forms share: the fields of a line, and secrets that are taken out."""
+    """The part that both forms share: the fields of a line, and secrets that are taken out."""
 
     def __init__(self, secrets: list[str]) -> None:
         super().__init__()
         self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
 
     def format(self, record: logging.LogRecord) -> str:
-        said = self._safe(self._said(record))
+        message = self._safe(self._said(record))
         exception = self.formatException(record.exc_info) if record.exc_info else None
-        return self._line(record, said, None if exception is None else self._safe(exception))
+        return self._line(record, message, None if exception is None else self._safe(exception))
 
     def _said(self, record: logging.LogRecord) -> str:
         return record.getMessage()
 
     @abstractmethod
-    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
         """The whole of a line, or of lines."""
 
     def _safe(self, text: str) -> str:
@@ -113,12 +113,12 @@ class _Form(logging.Formatter, ABC):
 
 
 class _Json(_Form):
-    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
         document: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": said,
+            "message": message,
         }
         document |= getattr(record, "fields", {})
         if exception is not None:
@@ -127,12 +127,12 @@ class _Json(_Form):
 
 
 class _Text(_Form):
-    def _line(self, record: logging.LogRecord, said: str, exception: str | None) -> str:
+    def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         shown = "".join(
             f" {name}={value!r}"  # repr: what a client sent cannot begin a new line
             for name, value in getattr(record, "fields", {}).items()
             if value is not None
         )
-        line = f"{time} {record.levelname.lower():7} {said}{self._safe(shown)}"
+        line = f"{time} {record.levelname.lower():7} {message}{self._safe(shown)}"
         return line if exception is None else f"{line}\n{exception}"

@@ -160,21 +160,21 @@ class Tracer:
     def _server(self, attempt: Attempt) -> dict[str, "AttributeValue"]:
         upstream = self._settings.upstreams.get(attempt.upstream)
         url = "" if upstream is None else upstream.base_url
-        found: dict[str, AttributeValue] = {
+        attributes: dict[str, AttributeValue] = {
             "gen_ai.provider.name": provider_of(url, attempt.upstream),
             "equirouter.upstream": attempt.upstream,
         }
         parts = urlsplit(url)
         if parts.hostname:
-            found["server.address"] = parts.hostname
-            found["server.port"] = parts.port or (443 if parts.scheme == "https" else 80)
+            attributes["server.address"] = parts.hostname
+            attributes["server.port"] = parts.port or (443 if parts.scheme == "https" else 80)
         if attempt.status is not None:
-            found["http.response.status_code"] = attempt.status
-        return found
+            attributes["http.response.status_code"] = attempt.status
+        return attributes
 
 
 def _of_request(record: RequestRecord, route: str) -> dict[str, "AttributeValue"]:
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         "http.request.method": "POST",
         "http.route": route,
         "http.response.status_code": record.status,
@@ -186,14 +186,14 @@ def _of_request(record: RequestRecord, route: str) -> dict[str, "AttributeValue"
         "equirouter.cost_usd": None if record.cost_nusd is None else usd(record.cost_nusd),
         "gen_ai.conversation.id": record.session,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
     first = plan.candidates[0] if plan.candidates else None
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         "equirouter.decided_by": plan.decided_by,
-        "equirouter.candidates": [one.model for one in plan.candidates],
+        "equirouter.candidates": [candidate.model for candidate in plan.candidates],
         "equirouter.removed": [
             f"{model}: {removal.text}" for model, removal in plan.removed.items()
         ],
@@ -204,22 +204,22 @@ def _of_plan(plan: Plan) -> dict[str, "AttributeValue"]:
         "equirouter.predicted_cost_usd": None if first is None else first.predicted_cost_usd,
         "equirouter.score": None if first is None else first.score,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _of_answer(record: RequestRecord, attempt: Attempt) -> dict[str, "AttributeValue"]:
-    found: dict[str, AttributeValue] = {"gen_ai.request.stream": record.stream}
+    attributes: dict[str, AttributeValue] = {"gen_ai.request.stream": record.stream}
     if record.stream:
-        found["gen_ai.response.time_to_first_chunk"] = attempt.ms / 1000
+        attributes["gen_ai.response.time_to_first_chunk"] = attempt.ms / 1000
     tokens = record.tokens
     if tokens is not None:
-        found["gen_ai.usage.input_tokens"] = tokens.input
-        found["gen_ai.usage.output_tokens"] = tokens.output
-        found["gen_ai.usage.cache_read.input_tokens"] = tokens.cached_input
-        found["gen_ai.usage.cache_creation.input_tokens"] = tokens.cache_write
-        found["gen_ai.usage.reasoning.output_tokens"] = tokens.reasoning
-        found["equirouter.usage_estimated"] = tokens.estimated
-    return found
+        attributes["gen_ai.usage.input_tokens"] = tokens.input
+        attributes["gen_ai.usage.output_tokens"] = tokens.output
+        attributes["gen_ai.usage.cache_read.input_tokens"] = tokens.cached_input
+        attributes["gen_ai.usage.cache_creation.input_tokens"] = tokens.cache_write
+        attributes["gen_ai.usage.reasoning.output_tokens"] = tokens.reasoning
+        attributes["equirouter.usage_estimated"] = tokens.estimated
+    return attributes
 
 
 def _failed(span: "Span", kind: str) -> None:

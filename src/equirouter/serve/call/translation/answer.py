@@ -31,10 +31,10 @@ def as_response(
 
 
 def begun(
-    request: Mapping[str, Any], said: Mapping[str, Any], model: str, number: str = ""
+    request: Mapping[str, Any], document: Mapping[str, Any], model: str, number: str = ""
 ) -> Building:
     """An answer that begins with that completion, or that chunk of one."""
-    named, created = said.get("model"), said.get("created")
+    named, created = document.get("model"), document.get("created")
     return Building(
         request,
         number=number or uuid4().hex,

@@ -46,10 +46,10 @@ class _Part:
     annotations: list[_Object] = field(default_factory=list)
 
     def document(self) -> _Object:
-        found: _Object = {"type": self.kind, _PARTS[self.kind][0]: "".join(self.pieces)}
+        fields: _Object = {"type": self.kind, _PARTS[self.kind][0]: "".join(self.pieces)}
         if self.kind == "output_text":
-            found |= {"annotations": list(self.annotations), "logprobs": []}
-        return found
+            fields |= {"annotations": list(self.annotations), "logprobs": []}
+        return fields
 
 
 @dataclass(slots=True)
@@ -66,14 +66,14 @@ class _Item:
     status: str = "in_progress"
 
     def document(self) -> _Object:
-        found: _Object = {"id": self.id, "type": self.kind, "status": self.status}
+        fields: _Object = {"id": self.id, "type": self.kind, "status": self.status}
         if self.kind == "function_call":
             arguments = "".join(self.arguments)
-            return found | {"call_id": self.call_id, "name": self.name, "arguments": arguments}
+            return fields | {"call_id": self.call_id, "name": self.name, "arguments": arguments}
         content = [part.document() for part in self.parts]
         if self.kind == "message":
-            return found | {"role": "assistant", "content": content}
-        return found | {"summary": [], "content": content}
+            return fields | {"role": "assistant", "content": content}
+        return fields | {"summary": [], "content": content}
 
 
 class Building:
@@ -102,20 +102,20 @@ class Building:
         events, self._events = self._events, []
         return events
 
-    def add(self, said: Mapping[str, Any]) -> None:
+    def add(self, delta: Mapping[str, Any]) -> None:
         """Go on with a delta, or a whole message. Raises ValueError for what cannot be read."""
         for name in ("reasoning_content", "reasoning"):
-            if isinstance(said.get(name), str) and said[name]:
-                self._say("reasoning_text", said[name])
+            if isinstance(delta.get(name), str) and delta[name]:
+                self._say("reasoning_text", delta[name])
                 break
-        for kind, text in _texts(said.get("content")):
+        for kind, text in _texts(delta.get("content")):
             self._say(kind, text)
-        for citation in _citations(said.get("annotations")):
+        for citation in _citations(delta.get("annotations")):
             self._cite(citation)
-        refusal = said.get("refusal")
+        refusal = delta.get("refusal")
         if isinstance(refusal, str) and refusal:
             self._say("refusal", refusal)
-        calls = said.get("tool_calls")
+        calls = delta.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
             raise ValueError("tool_calls that are no list")
         for call in calls or []:
@@ -251,8 +251,8 @@ class Building:
             return
         part = item.parts[-1].document()
         field_, stem = _PARTS[part["type"]][:2]
-        said = {field_: part[field_], **_logprobs(part["type"])}
-        self._tell(f"{stem}.done", item, in_part=True, **said)
+        content = {field_: part[field_], **_logprobs(part["type"])}
+        self._tell(f"{stem}.done", item, in_part=True, **content)
         self._tell("response.content_part.done", item, in_part=True, part=part)
 
     def _end_open(self, status: str) -> None:
@@ -290,29 +290,29 @@ def _logprobs(kind: str) -> _Object:
 
 def _citations(annotations: object) -> list[_Object]:
     """Citations of pages, in which a chat completion has one level more."""
-    found = []
-    for one in annotations if isinstance(annotations, list) else []:
-        cited = one.get("url_citation") if isinstance(one, dict) else None
+    citations = []
+    for annotation in annotations if isinstance(annotations, list) else []:
+        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
         if isinstance(cited, dict):
-            found.append({"type": "url_citation", **cited})
-    return found
+            citations.append({"type": "url_citation", **cited})
+    return citations
 
 
 def _texts(content: object) -> list[tuple[str, str]]:
-    """What a message's content says, each text with the kind of part it is in a response."""
+    """The texts of a message's content, each text with the kind of part it is in a response."""
     if content is None or isinstance(content, str):
         return [("output_text", content)] if content else []
     if not isinstance(content, list):
         raise ValueError("content that is neither a text nor parts")
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
-            found.append(("output_text", part["text"]))
+            pairs.append(("output_text", part["text"]))
         elif kind == "thinking":  # as some providers mark reasoning
             inner = part.get("thinking")
             texts = _texts(inner)
-            found += [("reasoning_text", text) for _, text in texts]
+            pairs += [("reasoning_text", text) for _, text in texts]
         else:
             raise ValueError(f"content of type {str(kind)[:60]}")
-    return [(kind, text) for kind, text in found if text]
+    return [(kind, text) for kind, text in pairs if text]

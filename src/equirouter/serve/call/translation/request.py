@@ -78,35 +78,35 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
 
 
 def _only(
-    found: Mapping[str, Any],
+    document: Mapping[str, Any],
     taken: Iterable[str],
     neutral: Mapping[str, tuple[object, ...]] | None = None,
     place: str = "",
 ) -> None:
     """Refuse every other field that is not null. neutral: values that ask for nothing."""
-    for name, value in found.items():
+    for name, value in document.items():
         if value is None or name in taken or value in (neutral or {}).get(name, ()):
             continue
         raise NoChatError(f"{place}{name[:60]}")
 
 
-def _object(found: object, place: str) -> _Object:
+def _object(value: object, place: str) -> _Object:
     """An object, {} where it is absent."""
-    if found is None:
+    if value is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise NoChatError(f"{place} of this form")
-    return found
+    return value
 
 
-def _text_of(found: object, place: str) -> str:
-    if not isinstance(found, str):
+def _text_of(value: object, place: str) -> str:
+    if not isinstance(value, str):
         raise NoChatError(f"{place} of this form")
-    return found
+    return value
 
 
-def _of_type(place: str, found: object) -> NoChatError:
-    return NoChatError(f"{place} of type {str(found)[:60]}")
+def _of_type(place: str, value: object) -> NoChatError:
+    return NoChatError(f"{place} of type {str(value)[:60]}")
 
 
 def _tools(request: Mapping[str, Any]) -> _Object:
@@ -126,24 +126,24 @@ def _tools(request: Mapping[str, Any]) -> _Object:
         if choice in (None, "auto", "none"):
             return {}
         raise NoChatError("tool_choice without tools")
-    found: _Object = {"tools": tools}
+    chat: _Object = {"tools": tools}
     if choice is not None:
-        found["tool_choice"] = choice
+        chat["tool_choice"] = choice
     if request.get("parallel_tool_calls") is not None:
-        found["parallel_tool_calls"] = request["parallel_tool_calls"]
-    return found
+        chat["parallel_tool_calls"] = request["parallel_tool_calls"]
+    return chat
 
 
 def _tool(tool: object, place: str) -> _Object:
-    found = _object(tool, place)
-    if found.get("type") != "function":
-        raise _of_type(place, found.get("type"))
-    _only(found, _OF_TOOLS, _OF_TOOLS_NEUTRAL, f"{place}.")
-    _text_of(found.get("name"), f"{place}.name")
+    given = _object(tool, place)
+    if given.get("type") != "function":
+        raise _of_type(place, given.get("type"))
+    _only(given, _OF_TOOLS, _OF_TOOLS_NEUTRAL, f"{place}.")
+    _text_of(given.get("name"), f"{place}.name")
     function = {
-        name: found[name]
+        name: given[name]
         for name in ("name", "description", "parameters", "strict")
-        if found.get(name) is not None
+        if given.get(name) is not None
     }
     return {"type": "function", "function": function}
 
@@ -167,12 +167,12 @@ def _chosen(choice: _Object, names: list[str]) -> tuple[object, list[str]]:
     allowed = []
     for number, tool in enumerate(tools):
         place = f"tool_choice.tools[{number}]"
-        found = _object(tool, place)
-        if found.get("type") != "function":
-            raise _of_type(place, found.get("type"))
-        if found.get("name") not in names:
+        named = _object(tool, place)
+        if named.get("type") != "function":
+            raise _of_type(place, named.get("type"))
+        if named.get("name") not in names:
             raise NoChatError(f"{place} that is not among tools")
-        allowed.append(found["name"])
+        allowed.append(named["name"])
     return mode, allowed
 
 
@@ -180,21 +180,21 @@ def _text(given: object) -> _Object:
     """response_format and verbosity."""
     text = _object(given, "text")
     _only(text, {"format", "verbosity"}, place="text.")
-    found: _Object = {}
+    chat: _Object = {}
     if text.get("verbosity") is not None:
-        found["verbosity"] = text["verbosity"]
+        chat["verbosity"] = text["verbosity"]
     form = _object(text.get("format"), "text.format")
     kind = form.get("type", "text")
     if kind == "json_object":
-        found["response_format"] = {"type": "json_object"}
+        chat["response_format"] = {"type": "json_object"}
     elif kind == "json_schema":
         _only(form, {"type", "name", "schema", "description", "strict"}, place="text.format.")
         schema = {name: value for name, value in form.items() if name != "type"}
         schema = {name: value for name, value in schema.items() if value is not None}
-        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+        chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind != "text":
         raise _of_type("text.format", kind)
-    return found
+    return chat
 
 
 def _messages(request: Mapping[str, Any]) -> list[_Object]:
@@ -260,14 +260,14 @@ def _add_call(messages: list[_Object], item: _Object, place: str) -> None:
     calls.append({"id": call_id, "type": "function", "function": function})
 
 
-def _content(found: object, place: str, *, texts_only: bool) -> str | list[_Object]:
-    if isinstance(found, str):
-        return found
-    if not isinstance(found, list):
+def _content(value: object, place: str, *, texts_only: bool) -> str | list[_Object]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
         raise NoChatError(f"{place} of this form")
     parts = [
         _part(_object(part, f"{place}[{number}]"), f"{place}[{number}]", texts_only=texts_only)
-        for number, part in enumerate(found)
+        for number, part in enumerate(value)
     ]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return str(parts[0]["text"])

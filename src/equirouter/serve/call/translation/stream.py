@@ -41,7 +41,7 @@ class ResponseStream:
 
     @property
     def has_begun(self) -> bool:
-        """See above."""
+        """Whether the client was told of a response."""
         return self._answer is not None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -156,10 +156,10 @@ class ResponseStream:
 
 
 def _reason(error: object) -> tuple[str, str]:
-    """What an upstream's error says, and its code among those that a response may fail with."""
-    found = error if isinstance(error, dict) else {"message": error}
-    message = found.get("message")
-    said = message if isinstance(message, str) and message else "the upstream failed"
-    kinds = f"{found.get('code')} {found.get('type')} {found.get('status')}"
+    """The message of an upstream's error, and its code among those of failed responses."""
+    details = error if isinstance(error, dict) else {"message": error}
+    message = details.get("message")
+    text = message if isinstance(message, str) and message else "the upstream failed"
+    kinds = f"{details.get('code')} {details.get('type')} {details.get('status')}"
     is_limit = "429" in kinds or "rate_limit" in kinds
-    return said, "rate_limit_exceeded" if is_limit else "server_error"
+    return text, "rate_limit_exceeded" if is_limit else "server_error"

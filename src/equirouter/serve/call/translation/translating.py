@@ -40,8 +40,10 @@ class TranslatingUpstream:
         try:
             chat = as_chat(request)
         except NoChatError as error:  # such a request is not routed to this upstream
-            said = GatewayError(400, str(error), param=error.field).body()
-            raise UpstreamError("status", str(error), status=400, body=orjson.dumps(said)) from None
+            refusal = GatewayError(400, str(error), param=error.field).body()
+            raise UpstreamError(
+                "status", str(error), status=400, body=orjson.dumps(refusal)
+            ) from None
         is_stream = "stream" in chat
         chat = chat_body(chat, self._settings)
         answer = await self._upstream.post("/chat/completions", orjson.dumps(chat))
@@ -66,7 +68,7 @@ class _Document:
         self.headers = answer.headers
 
     async def read(self, most_bytes: int) -> bytes:
-        """See Answer."""
+        """The whole body, as Answer.read."""
         body = await self._answer.read(most_bytes)
         try:
             completion = orjson.loads(body)
@@ -81,11 +83,11 @@ class _Document:
         return orjson.dumps(response)
 
     async def chunk(self) -> bytes:
-        """See Answer."""
+        """The next bytes, as Answer.chunk."""
         return await self._answer.chunk()
 
     def close(self) -> None:
-        """See Answer."""
+        """Give the connection back, as Answer.close."""
         self._answer.close()
 
 
@@ -102,11 +104,11 @@ class _Stream:
         self.headers = answer.headers
 
     async def read(self, most_bytes: int) -> bytes:
-        """See Answer."""
+        """The whole body, as Answer.read."""
         return await self._answer.read(most_bytes)
 
     async def chunk(self) -> bytes:
-        """See Answer.
+        """The next bytes, as Answer.chunk.
 
         A stream that breaks ends with an event that says so, and then raises. One that breaks
         before anything was told raises at once, and another model may answer.
@@ -124,7 +126,7 @@ class _Stream:
         return told
 
     async def _next(self) -> bytes:
-        """What the next bytes of the upstream come to, if anything; notes how it broke."""
+        """The events that the next bytes of the upstream come to; notes how it broke."""
         stream = self._stream
         try:
             chunk = await self._answer.chunk()
@@ -146,5 +148,5 @@ class _Stream:
         return b""
 
     def close(self) -> None:
-        """See Answer."""
+        """Give the connection back, as Answer.close."""
         self._answer.close()
