@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -244,7 +244,10 @@ class RoutingPlanner:
         removed = self._feasible.removed(self._models, bounds, chat, control, key)
         fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
         removed |= self._not_served
-        return await self._decided(chat, control, key, asked, bounds, removed, fits=fits)
+        session = self._sessions.id_of(chat.messages, control, key)
+        return await self._decided(
+            Circumstances(chat, control, bounds, removed, fits, session), asked
+        )
 
     def _spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
         """Where only the budget is in the way, let the cheapest model answer if the rule says so.
@@ -287,21 +290,11 @@ class RoutingPlanner:
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
 
-    async def _decided(
-        self,
-        chat: ChatRequest,
-        control: RequestControl,
-        key: Key | None,
-        asked: Control,
-        bounds: Mapping[str, Bound],
-        removed: dict[str, Removal],
-        *,
-        fits: bool,
-    ) -> Plan:
+    async def _decided(self, request: Circumstances, asked: Control) -> Plan:
         """The plan among the models that are left, by the router or by the rule of its failure."""
         assert self._decider is not None  # noqa: S101  # a pipeline decides
-        left = [name for name in self._models if name not in removed]
-        if not left:
+        chat, removed = request.chat, request.removed
+        if all(name in removed for name in self._models):
             return Plan((), "policy", removed=removed)
         pipeline = self._settings.pipeline
         reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
@@ -312,18 +305,17 @@ class RoutingPlanner:
                 Ask(reading.text, control=asked, removed=reasons), image
             )
         except UnreadableError:  # the client's doing, which must set off no alarm
-            return self._unread(left, bounds, removed, fits=fits)
+            return self._unread(request)
         except Exception as error:  # whatever fails there, requests go on being answered
-            return self._without_router(error, left, bounds, removed, fits=fits)
-        decision, paced, pace = decided.decision, None, self._pace_of(control)
+            return self._without_router(error, request)
+        decision, paced, pace = decided.decision, None, self._pace_of(request.control)
         if pace is not None:
             decision, paced = pace.choose(decision, is_call=chat.endpoint != "route")
-        session = self._sessions.id_of(chat.messages, control, key)
         plan = ranked_plan(
-            Circumstances(chat, control, bounds, removed, fits, session),
+            request,
             decision,
             decided.loaded,
-            last=self._sessions.model(session),
+            last=self._sessions.model(request.session),
             prices=self._prices,
             rule=self._settings.sessions.switch_cost,
         )
@@ -332,15 +324,7 @@ class RoutingPlanner:
     def _reads_images(self) -> bool:
         return self._loaded is not None and self._loaded.pipeline.stage.encoder.accepts_images
 
-    def _without_router(
-        self,
-        error: Exception,
-        left: Sequence[str],
-        bounds: Mapping[str, Bound],
-        removed: Mapping[str, Removal],
-        *,
-        fits: bool,
-    ) -> Plan:
+    def _without_router(self, error: Exception, request: Circumstances) -> Plan:
         """The router failed: who answers then, by pipeline.on_router_failure."""
         rule = self._settings.pipeline.on_router_failure
         self._metrics.router_failed()
@@ -356,16 +340,9 @@ class RoutingPlanner:
                 code="router_failed",
                 headers={"Retry-After": "5"},
             ) from error
-        return self._by_rule("router_failure", left, bounds, removed, fits=fits)
+        return self._by_rule("router_failure", request)
 
-    def _unread(
-        self,
-        left: Sequence[str],
-        bounds: Mapping[str, Bound],
-        removed: Mapping[str, Removal],
-        *,
-        fits: bool,
-    ) -> Plan:
+    def _unread(self, request: Circumstances) -> Plan:
         """The router has nothing to read: the same rule, without an alarm."""
         if self._settings.pipeline.on_router_failure == "refuse":
             raise GatewayError(
@@ -374,18 +351,12 @@ class RoutingPlanner:
                 code="unreadable",
                 param="messages",
             )
-        return self._by_rule("unreadable", left, bounds, removed, fits=fits)
+        return self._by_rule("unreadable", request)
 
-    def _by_rule(
-        self,
-        decided_by: DecidedBy,
-        left: Sequence[str],
-        bounds: Mapping[str, Bound],
-        removed: Mapping[str, Removal],
-        *,
-        fits: bool,
-    ) -> Plan:
+    def _by_rule(self, decided_by: DecidedBy, request: Circumstances) -> Plan:
         """The plan without a decision, by pipeline.on_router_failure."""
+        bounds = request.bounds
+        left = [name for name in self._models if name not in request.removed]
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
         if self._settings.pipeline.on_router_failure == "strongest":
             by_cost.reverse()  # without a router, the more expensive is taken for the stronger
@@ -394,9 +365,9 @@ class RoutingPlanner:
         return Plan(
             tuple(Candidate(name, bounds[name].nusd) for name in by_cost),
             decided_by,
-            removed=removed,
+            removed=request.removed,
             prompt_tokens=first.prompt,
             max_output_tokens=first.output,
             pipeline=None if self._loaded is None else self._loaded.id,
-            fits=fits,
+            fits=request.fits,
         )
