@@ -25,6 +25,7 @@ def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
         logged = await store.database.read(rows, log)
         assert sorted(row["request_id"] for row in logged) == ["also good", "good"]
         assert store.dropped == 1
+        assert store.writer.written == 2
 
     with_store(store_url, work)
 
@@ -75,7 +76,7 @@ def test_an_idle_writer_says_that_it_is_alive(
 
 
 def test_while_the_store_is_gone_entries_wait_and_then_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = OnSQLite.now
     gone = [False]
@@ -103,6 +104,7 @@ def test_while_the_store_is_gone_entries_wait_and_then_are_written(
                 await asyncio.sleep(0)
         store.log(record("b"))
         assert store.failing == "the disk is gone"
+        assert caplog.text.count("the store cannot be written") == 1  # not at every try
         assert store.queued == 2
         gone[0] = False
         async with asyncio.timeout(10):
