@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.diagnosis.ties import margin_distribution, margins, need_of, tie_rate
+from equirouter.evaluation.diagnosis.ties import (
+    MARGIN_LEVELS,
+    margin_distribution,
+    margins,
+    need_of,
+    tie_rate,
+)
 
 PERFORMANCE = np.array([[0.8, 0.5, 1.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.5]])
 COST_USD = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0, 4.0, 1.0]])
@@ -76,3 +82,10 @@ def test_need_by_hand() -> None:
     assert (first.alone, first.matched, first.beaten) == pytest.approx((0.0, 1 / 3, 2 / 3))
     with pytest.raises(DataError, match="model 3 is no column"):
         need_of(3, PERFORMANCE, COST_USD)
+
+
+def test_the_levels_are_those_of_the_paper() -> None:
+    # margins 0, 0.001, 0.01 and 0.05: each level takes in one query more
+    performance = np.array([[1.0, 1.0], [1.0, 0.999], [1.0, 0.99], [1.0, 0.95]])
+    distribution = margin_distribution(performance, np.ones((4, 2)))
+    assert [distribution.share_within(level) for level in MARGIN_LEVELS] == [0.25, 0.5, 0.75, 1.0]
