@@ -89,3 +89,9 @@ def test_settings_without_sense_are_refused(
 def test_an_unknown_outcome_is_refused() -> None:
     with pytest.raises(DataError, match="every outcome"):
         noise_sweep([[np.nan, 1.0]], [[1.0, 1.0]], rng=np.random.default_rng(0))
+
+
+def test_by_default_the_first_sigma_is_no_noise_and_each_is_larger_than_the_last() -> None:
+    sweep = noise_sweep(PERFORMANCE, COST_USD, draws=1, rng=np.random.default_rng(0))
+    assert sweep.sigmas[0] == 0.0
+    assert (np.diff(sweep.sigmas) > 0).all()
