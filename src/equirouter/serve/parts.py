@@ -8,7 +8,6 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, UserFeedback
 
 __all__ = [
-    "Availability",
     "Events",
     "FeedbackBook",
     "Gatekeeper",
@@ -17,13 +16,6 @@ __all__ = [
     "RequestMetrics",
     "Reservation",
 ]
-
-
-class Availability(Protocol):
-    """Whether a model of the pool can be called now: the health of its upstream."""
-
-    def __call__(self, model: str) -> str | None:
-        """None if it can; else why not."""
 
 
 class Planner(Protocol):

@@ -79,13 +79,8 @@ def full(logged: Logged) -> Document:
         "why": why(record),
         "models": [] if plan is None else _models(plan, record),
         "attempt_list": [
-            {
-                "model": attempt.model,
-                "upstream": attempt.upstream,
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "ms": attempt.ms,
-                "error": attempt.error,
+            asdict(attempt)
+            | {
                 "started_ms": None
                 if attempt.started_at is None
                 else (attempt.started_at - record.started_at) * 1000,

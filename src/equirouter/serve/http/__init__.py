@@ -1,8 +1,7 @@
 """HTTP: endpoints, bodies, access, and one request on its way.
 
-access.py      who may look at the gateway itself
-admin.py       state of the gateway, a new pipeline
-adminkeys.py   keys over HTTP
+access.py      who may send requests, and who may look at the gateway itself
+admin.py       state of the gateway, a new pipeline, keys
 body.py        a body read under limits, and written again where something in it changes
 controls.py    what a request asks of the router: by model name, in its body, by headers
 embeddings.py  a request for embeddings
@@ -10,7 +9,6 @@ endpoints.py   what is behind each path
 exchange.py    one request on its way: planned, paid for, answered, logged
 explain.py     a plan as the document of /v1/route
 gateway.py     the parts in one object, which every handler is given
-local.py       what is answered without keys: programs of this machine only
 openapi.py     what is behind each path, as an OpenAPI document
 responses.py   a request of the Responses API, read as a chat
 web_app.py     which handler answers which path

@@ -11,24 +11,22 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
-from equirouter.serve.http.access import admin, metrics_reader
+from equirouter.serve.http.access import admin, authorized, metrics_reader
 from equirouter.serve.http.body import read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.embeddings import embedding_plan, embedding_request
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.explain import route_document
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.local import check_local
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.money.feedback import read_feedback
-from equirouter.serve.records import Key, RequestRecord
+from equirouter.serve.records import RequestRecord
 from equirouter.serve.refusals import answer_to
 from equirouter.serve.settings import LimitSettings
 
 __all__ = [
     "Handler",
-    "authorized",
     "chat_completions",
     "embeddings",
     "error_response",
@@ -49,17 +47,6 @@ __all__ = [
 _LOG = logging.getLogger("equirouter.serve")
 
 Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamResponse]]
-
-
-async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
-    """The key of a request, None where none is needed and the request comes from this machine.
-
-    Raises GatewayError 401 or 403.
-    """
-    key = await gateway.admission.authenticate(request.headers)
-    if key is None:
-        check_local(request, is_local=gateway.settings.is_local)
-    return key
 
 
 async def chat_completions(gateway: Gateway, request: web.Request) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """The models that may answer a request at all, and what a call can cost at most."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +10,6 @@ from equirouter.policy import ModelFacts
 from equirouter.serve.call.translation import as_chat
 from equirouter.serve.charging import max_rates
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.parts import Availability
 from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
 from equirouter.serve.records import Key, Removal, RequestControl, nusd
 from equirouter.serve.settings import GatewaySettings
@@ -45,11 +44,15 @@ class _Model:
 class Feasible:
     """Checks the models of the pool against what a request needs and what its key may do.
 
-    available: see Availability. What is not known of a model never rules it out.
+    available: None if a model can be called now, else why not. What is not known of a model never
+    rules it out.
     """
 
     def __init__(
-        self, settings: GatewaySettings, prices: Mapping[str, Price], available: Availability
+        self,
+        settings: GatewaySettings,
+        prices: Mapping[str, Price],
+        available: Callable[[str], str | None],
     ) -> None:
         self._settings = settings
         self._prices = prices

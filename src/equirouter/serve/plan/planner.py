@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,6 @@ from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.parts import Availability
 from equirouter.serve.plan.decision_thread import DecisionMetrics, DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
@@ -66,7 +65,7 @@ class RoutingPlanner:
         self,
         settings: GatewaySettings,
         prices: Mapping[str, Price],
-        available: Availability,
+        available: Callable[[str], str | None],
         decider: DecisionThread | None,
         metrics: PlanMetrics,
         *,

@@ -16,8 +16,7 @@ from equirouter.errors import StoreGoneError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
-from equirouter.serve.http.admin import admin_routes
-from equirouter.serve.http.adminkeys import key_routes
+from equirouter.serve.http.admin import admin_routes, key_routes
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.feedback import Feedback

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.serve.http.local import is_loopback
+from equirouter.serve.http.access import is_loopback
 from equirouter.serve.records import Key
 from tests.serve.assembled import assembled
 from tests.serve.gateways import running
