@@ -33,7 +33,7 @@ from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
-from equirouter.training.fit import fit_pipeline
+from equirouter.evaluation.train import train
 
 GATEWAY, PROVIDER = 19300, 19301
 WARM_UP = 200
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--at", type=float, nargs="+", default=[0.1, 0.3, 0.5, 0.7, 0.9])
     args = parser.parse_args()
     outcomes = load_dataset(args.dataset)
-    pipeline = fit_pipeline(outcomes, make_encoder("static"), policy="utility", resamples=0)
+    pipeline = train(outcomes, make_encoder("static"), policy="utility", resamples=0)
     test = split_outcomes(outcomes, seed=42).test
     test = test[outcomes.is_complete[test]]
     rng = np.random.default_rng(0)

@@ -37,7 +37,8 @@ from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.routers.scale import fit_scale
 from equirouter.training.described import embedded_descriptions
-from equirouter.training.protocol import Part, Prepared, fit_timed, prepare, stream
+from equirouter.training.fit_router import fit_router
+from equirouter.training.protocol import Part, Prepared, prepare, stream
 
 DEFAULT = "factors"
 PAPER = "equirouter:paper"
@@ -105,10 +106,8 @@ class Job:
         if file.exists():
             return dict(np.load(file))
         prepared = prepared_split(self.dataset, self.seed, self.window)
-        router = make_router(self.spec)
-        if hasattr(router, "device"):
-            router.device = "cpu"
-        seconds = fit_timed(router, prepared, name=self.spec, seed=self.seed)
+        fitted = fit_router(self.spec, prepared, seed=self.seed, device="cpu")
+        router, seconds = fitted.router, fitted.fit_seconds
         parts = {"validation": prepared.validation, "test": prepared.test}
         scores = {
             name: router.predict(part.inputs(router)).astype(np.float64)
@@ -189,8 +188,7 @@ def pooled(dataset: str, seeds: Sequence[int], size: str, out: Path) -> dict[str
     parts = []
     for seed in seeds:
         prepared = prepared_split(dataset, seed, "head+tail", RATIOS[size])
-        router = make_router(DEFAULT)
-        fit_timed(router, prepared, name=DEFAULT, seed=seed)
+        router = fit_router(DEFAULT, prepared, seed=seed).router
         held, test = prepared.validation, prepared.test
         seen = router.predict(held.embeddings).astype(np.float64)
         scale = fit_scale(seen, held.performance, centred=False)

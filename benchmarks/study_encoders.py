@@ -28,12 +28,12 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.curve import measure
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, Validation, make_router
+from equirouter.training.fit_router import calibration_for
 from equirouter.training.protocol import (
     Part,
     Prepared,
     embedded,
     prepare,
-    scale_for,
     scores_of,
     stream,
 )
@@ -91,7 +91,7 @@ def fitted(spec: str, prepared: Prepared, seed: int) -> Router:
 
 def figures(router: Router, prepared: Prepared, part: Part, policy: str) -> list[float]:
     rule = POLICIES.load(policy)()
-    scale = scale_for(router, prepared.validation, rule)
+    scale = None if rule.needs == "ranking" else calibration_for(router, prepared.validation)
     scores = scores_of(router, part, scale)
     points = rule.points(scores, part.predicted_cost_usd, 100)
     chosen = rule.sweep(scores, part.predicted_cost_usd, points)

@@ -3,7 +3,7 @@
     python benchmarks/study_new_models.py DATASET [--routers factors equirouter ...] [--seeds 5]
         [--encoder minilm] [--labels 50 100 200 500]
 
-Leave one model out: a pipeline is trained without it (evaluation.fit.fit_pipeline) and takes it in
+Leave one model out: a pipeline is trained without it (evaluation.train.train) and takes it in
 again from labelled queries of the training part (evaluation.joining.with_model). On the test part
 that is held against the pipeline without the model, against the model added with nothing but its
 mean performance and cost, and against training all of it with every label. Prints Markdown.
@@ -26,10 +26,10 @@ from equirouter.encoders import EmbeddingCache, Encoder, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import UtilityPolicy
 from equirouter.progress import Progress
-from equirouter.training.fit import fit_pipeline
 from equirouter.training.joining import with_model
 
 FIRST_SEED = 11
@@ -87,7 +87,7 @@ class Case:
     split: Split
 
     def fit(self, router: str, models: Sequence[str]) -> RoutingPipeline:
-        return fit_pipeline(
+        return train(
             self.table.with_models(models),
             self.encoder,
             router=router,

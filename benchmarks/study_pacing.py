@@ -23,9 +23,9 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
-from equirouter.evaluation.sweeps import fit_router
 from equirouter.policy import BudgetPolicy, PacingPolicy, UtilityPolicy, utility_path
-from equirouter.training.protocol import Part, cross_fitted, prepare, scale_for, scores_of, stream
+from equirouter.training.fit_router import cross_fitted, fit_router
+from equirouter.training.protocol import Part, prepare, stream
 
 SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 
@@ -74,9 +74,8 @@ def fitted(outcomes: Outcomes, routers: list[str], seed: int) -> list[Case]:
     cases = []
     for spec in routers:
         router = fit_router(spec, prepared, seed=seed)
-        scale = scale_for(router, prepared.validation, UtilityPolicy())
-        held_out = cross_fitted(router, prepared.validation, seed)
-        scores = scores_of(router, prepared.test, scale)
+        held_out = cross_fitted(router.router, prepared.validation, seed)
+        scores = router.scores(prepared.test, UtilityPolicy())
         cases.append(Case(scores, prepared.test, held_out, prepared.validation))
     return cases
 

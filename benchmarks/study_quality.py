@@ -3,7 +3,7 @@
     python benchmarks/study_quality.py DATASET [...] [--routers factors mlp knn] [--seeds 5]
         [--qualities 0.95 0.98] [--confidences default 0.5 0.8 0.9]
 
-Pipelines from evaluation.fit.fit_pipeline, one per router and seed; the operating point that
+Pipelines from evaluation.train.train, one per router and seed; the operating point that
 validation gives for a quality and a confidence is applied to the test part. Prints Markdown: of the
 pipelines that promise the quality, how many kept it there, the lowest share of the strongest
 model's performance, and the mean cost as a share of its cost. A pipeline that cannot promise it
@@ -20,7 +20,7 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.errors import UserError
-from equirouter.training.fit import fit_pipeline
+from equirouter.evaluation.train import train
 
 EASY = 0.5  # a quality that every pipeline reaches: fitting must not refuse
 
@@ -67,7 +67,7 @@ def measured(
     embeddings = encode_cached(encoder, outcomes.texts, cache=EmbeddingCache())
     results: list[list[tuple[float, float]]] = [[] for _ in cells]
     for router, seed in product(routers, range(42, 42 + n_seeds)):
-        pipeline = fit_pipeline(
+        pipeline = train(
             outcomes, encoder, router=router, quality=EASY, seed=seed, embeddings=embeddings
         )
         test = split_outcomes(outcomes, seed=seed).test

@@ -23,7 +23,7 @@ import numpy as np
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
-from equirouter.evaluation.benchmark import run_benchmark
+from equirouter.evaluation.benchmark import benchmark
 from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.results import RouterResults
 
@@ -101,7 +101,7 @@ def ask(
     windows, specs = QUESTIONS[question]
     rows: dict[str, dict[str, list[float]]] = {}
     for window in windows:
-        results = run_benchmark(
+        results = benchmark(
             outcomes,
             make_encoder("minilm", window=window),
             cache=cache,

@@ -35,13 +35,13 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import PROFILES, Simulated
 from equirouter.data.split import split_outcomes
 from equirouter.encoders import make_encoder
+from equirouter.evaluation.train import train
 from equirouter.serve.charging import model_prices
 from equirouter.serve.chat import chat_request
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
-from equirouter.training.fit import fit_pipeline
 
 SCOPES = ("last_user", "conversation", "first_user")
 RULES = ("none", "cache", "always-stay")
@@ -110,7 +110,7 @@ def main() -> None:
     for seed in range(42, 42 + args.seeds):
         with TemporaryDirectory() as folder:
             encoder = make_encoder("static")
-            pipeline = fit_pipeline(outcomes, encoder, router="mlp", seed=seed)
+            pipeline = train(outcomes, encoder, router="mlp", seed=seed)
             pipeline.save(folder)
             best = outcomes.models.index(pipeline.baseline.strongest)
             test = split_outcomes(outcomes, seed=seed).test

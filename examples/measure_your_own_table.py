@@ -6,7 +6,7 @@ you have graded; here a small one is made up.
 
 import numpy as np
 
-from equirouter import Outcomes, make_encoder, run_benchmark
+from equirouter import Outcomes, benchmark, make_encoder
 from equirouter.report import results_markdown
 
 
@@ -31,7 +31,7 @@ def make_table(n_queries: int = 400) -> Outcomes:
 
 def main() -> None:
     """Print the results as a Markdown table."""
-    results = run_benchmark(
+    results = benchmark(
         make_table(),
         make_encoder("minilm"),
         routers=["knn:k=10", "mlp"],

@@ -15,8 +15,8 @@ import onnxruntime
 import pytest
 
 from equirouter.encoders import make_encoder
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 CONTROL: dict[str, Any] = {"budget_usd": 0.005}
@@ -29,7 +29,7 @@ needs_weights = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def pipeline() -> RoutingPipeline:
-    return fit_pipeline(make_table(), HashingEncoder(), router="equirouter:epochs=2", quality=0.2)
+    return train(make_table(), HashingEncoder(), router="equirouter:epochs=2", quality=0.2)
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS, POLICIES
-from equirouter.training.fit import fit_pipeline
 from tests.cli.invoke import invoke
 from tests.policy.thirdparty import NearlyBest
 from tests.toys import HashingEncoder, make_table
@@ -20,9 +20,7 @@ def _joined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pipeline_moves_along_it(tmp_path: Path) -> None:
-    made = fit_pipeline(
-        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, policy="nearly"
-    )
+    made = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, policy="nearly")
     assert (made.policy, made.calibration.setting) == ("nearly", "slack")
     loaded = RoutingPipeline.load(made.save(tmp_path))
     rule, value = loaded.policy_for()
@@ -53,9 +51,7 @@ def test_the_command_line_takes_it(tmp_path: Path) -> None:
 def test_without_its_package_a_pipeline_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = fit_pipeline(
-        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, policy="nearly"
-    )
+    made = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, policy="nearly")
     folder = made.save(tmp_path)
     monkeypatch.delitem(POLICIES._paths, "nearly")
     ran = invoke("route", folder, "easy query")

@@ -10,30 +10,50 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "train": "equirouter.evaluation.train",
+    "benchmark": "equirouter.evaluation.benchmark",
+    "Results": "equirouter.evaluation.results",
+    "RoutingPipeline": "equirouter.pipeline.pipeline",
+    "Decision": "equirouter.pipeline.decision",
     "Ask": "equirouter.pipeline.decision",
     "Control": "equirouter.policy.control",
-    "ModelFacts": "equirouter.policy.constraints",
     "Needs": "equirouter.policy.constraints",
+    "ModelFacts": "equirouter.policy.constraints",
     "Outcomes": "equirouter.data.outcomes",
-    "RoutingPipeline": "equirouter.pipeline.pipeline",
+    "as_outcomes": "equirouter.data",
+    "load_dataset": "equirouter.data",
     "read_table": "equirouter.data.tables",
     "write_table": "equirouter.data.tables",
-    "load_dataset": "equirouter.data",
     "make_encoder": "equirouter.encoders",
     "make_router": "equirouter.routers",
-    "run_benchmark": "equirouter.evaluation.benchmark",
+    "EquiRouterError": "equirouter.errors",
+    "UserError": "equirouter.errors",
+    "ConfigError": "equirouter.errors",
+    "DataError": "equirouter.errors",
+    "PipelineError": "equirouter.errors",
+    "MissingExtraError": "equirouter.errors",
 }
 
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:
+    from equirouter.data import as_outcomes as as_outcomes
     from equirouter.data import load_dataset as load_dataset
     from equirouter.data.outcomes import Outcomes as Outcomes
     from equirouter.data.tables import read_table as read_table
     from equirouter.data.tables import write_table as write_table
     from equirouter.encoders import make_encoder as make_encoder
-    from equirouter.evaluation.benchmark import run_benchmark as run_benchmark
+    from equirouter.errors import ConfigError as ConfigError
+    from equirouter.errors import DataError as DataError
+    from equirouter.errors import EquiRouterError as EquiRouterError
+    from equirouter.errors import MissingExtraError as MissingExtraError
+    from equirouter.errors import PipelineError as PipelineError
+    from equirouter.errors import UserError as UserError
+    from equirouter.evaluation.benchmark import benchmark as benchmark
+    from equirouter.evaluation.results import Results as Results
+    from equirouter.evaluation.train import train as train
     from equirouter.pipeline.decision import Ask as Ask
+    from equirouter.pipeline.decision import Decision as Decision
     from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline
     from equirouter.policy.constraints import ModelFacts as ModelFacts
     from equirouter.policy.constraints import Needs as Needs

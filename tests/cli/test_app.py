@@ -59,7 +59,7 @@ def test_a_failure_that_the_caller_cannot_fix_is_exit_code_1(
     def fail(*_: object, **__: object) -> None:
         raise FitError("the training loss is nan in epoch 1")
 
-    monkeypatch.setattr("equirouter.training.fit.fit_pipeline", fail)
+    monkeypatch.setattr("equirouter.evaluation.train.train", fail)
     ran = invoke("train", table, "--encoder", "toy", "--out", tmp_path, "--json")
     assert ran.code == 1
     assert json.loads(ran.out)["error"]["type"] == "FitError"

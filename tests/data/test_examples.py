@@ -2,6 +2,7 @@
 
 import doctest
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +10,9 @@ MODULES = ("load", "outcomes", "split", "tables", "sources.make")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of(module: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_examples_of(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     loaded = import_module(f"equirouter.data.{module}")
-    names = {"folder": tmp_path_factory.mktemp("examples")}
-    result = doctest.testmod(loaded, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)
+    result = doctest.testmod(loaded, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.attempted > 0
     assert result.failed == 0

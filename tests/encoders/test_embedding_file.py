@@ -13,8 +13,8 @@ from equirouter.data import split_outcomes
 from equirouter.encoders import embedding_file
 from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.errors import DataError
-from equirouter.routers import make_router
-from equirouter.training.protocol import fit_timed, prepare
+from equirouter.training.fit_router import fit_router
+from equirouter.training.protocol import prepare
 from tests.toys import HashingEncoder, make_table
 
 
@@ -99,8 +99,7 @@ def test_parts_are_made_from_a_file_as_from_an_array(tmp_path: Path) -> None:
     scores = []
     for given in (rows, mapped):
         prepared = prepare(table, given, split, cost_model=CostModel(epochs=1))
-        router = make_router("knn")
-        fit_timed(router, prepared, name="knn", seed=0)
+        router = fit_router("knn", prepared, seed=0).router
         scores.append(router.predict(given))
         np.testing.assert_array_equal(prepared.test.embeddings, rows[prepared.test.rows])
     assert scores[0].tobytes() == scores[1].tobytes()

@@ -7,7 +7,8 @@ import pytest
 
 from equirouter.errors import DataError
 from equirouter.paper import Context
-from equirouter.training.protocol import fit_timed, scores_of
+from equirouter.training.fit_router import fit_router
+from equirouter.training.protocol import scores_of
 from tests.paper.conftest import ROUTERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
@@ -29,8 +30,7 @@ def test_the_parts_are_those_of_the_seed(context: Context) -> None:
     for seed in context.seeds:
         prepared = context.prepared(seed)
         assert set(prepared.test.rows) <= set(context.split(seed).test)
-        router = context.make_router("knn:k=5")
-        fit_timed(router, prepared, name="knn:k=5", seed=seed)
+        router = fit_router("knn:k=5", prepared, seed=seed).router
         expected = scores_of(router, prepared.test, None)
         np.testing.assert_array_equal(context.scores("knn:k=5", seed), expected)
 

@@ -9,10 +9,10 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.evaluation.served import ServedQueries
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.policy.constraints import Needs
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 NEAR, FAR = "easy task1 query 7", "entirely other words here"
@@ -21,7 +21,7 @@ NEAR, FAR = "easy task1 query 7", "entirely other words here"
 @pytest.fixture(scope="module")
 def careful() -> RoutingPipeline:
     table = make_table(n=300)
-    return fit_pipeline(table, HashingEncoder(), quality=0.5, ood="strongest")
+    return train(table, HashingEncoder(), quality=0.5, ood="strongest")
 
 
 def test_a_far_query_is_marked_and_goes_to_the_strongest_model(careful: RoutingPipeline) -> None:
@@ -56,7 +56,7 @@ def test_texts_and_embeddings_are_decided_alike(careful: RoutingPipeline) -> Non
 
 
 def test_a_diagnosis_measures_what_the_pipeline_decides() -> None:
-    made = fit_pipeline(make_table(n=300), HashingEncoder(), quality=0.5, ood="strongest")
+    made = train(make_table(n=300), HashingEncoder(), quality=0.5, ood="strongest")
     other = make_table(n=60, seed=4, incomplete=0)
     texts = tuple(f"{FAR} {row}" if row % 2 else text for row, text in enumerate(other.texts))
     served = ServedQueries.read(made, replace(other, texts=texts))
@@ -77,7 +77,7 @@ def test_a_diagnosis_measures_what_the_pipeline_decides() -> None:
 
 
 def test_the_policy_decides_far_queries_unless_told_otherwise() -> None:
-    plain = fit_pipeline(make_table(n=300), HashingEncoder(), quality=0.5)
+    plain = train(make_table(n=300), HashingEncoder(), quality=0.5)
     assert plain.ood == "policy"
     decision = plain.decide(FAR, lambda_=1e6)
     assert (decision.far, decision.model) == (True, "small")
@@ -105,4 +105,4 @@ def test_a_decision_says_how_sure_it_is(careful: RoutingPipeline) -> None:
 
 def test_an_unknown_rule_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected policy or strongest"):
-        fit_pipeline(make_table(), HashingEncoder(), quality=0.5, ood="cheapest")  # type: ignore[arg-type]
+        train(make_table(), HashingEncoder(), quality=0.5, ood="cheapest")  # type: ignore[arg-type]

@@ -12,9 +12,9 @@ import pytest
 
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")
@@ -29,7 +29,7 @@ CONTROLS: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module", params=["equirouter:epochs=2", "mlp:epochs=2", "knn:k=5"])
 def made(request: pytest.FixtureRequest) -> RoutingPipeline:
-    return fit_pipeline(make_table(), HashingEncoder(), router=request.param, quality=0.2)
+    return train(make_table(), HashingEncoder(), router=request.param, quality=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,8 @@ def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder
 
 
 def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) -> None:
-    plain = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
-    sure = fit_pipeline(
-        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99
-    )
+    plain = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
+    sure = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, confidence=0.99)
     loaded = RoutingPipeline.load(sure.save(tmp_path), encoder=HashingEncoder())
     assert (plain.confidence, loaded.confidence) == (None, 0.99)
     decision = loaded.decide(QUERIES[0], quality=0.6)
@@ -93,7 +91,7 @@ def test_a_pipeline_whose_encoder_cannot_be_asked_has_no_probes() -> None:
             raise DataError("the endpoint is down")
 
     table = make_table()
-    made = fit_pipeline(
+    made = train(
         table,
         Closed(),
         router="knn:k=5",
@@ -157,7 +155,7 @@ def test_a_share_of_nothing_is_not_promised() -> None:
         (nothing, "mean performance of 0 on the 12"),
     ):
         with pytest.raises(DataError, match=words):
-            fit_pipeline(wrong, HashingEncoder(), router="linear", quality=0.2, resamples=0)
+            train(wrong, HashingEncoder(), router="linear", quality=0.2, resamples=0)
 
 
 def test_no_query_gives_no_decision(made: RoutingPipeline) -> None:
@@ -169,7 +167,7 @@ def test_a_calibrated_budget_of_zero_takes_what_costs_nothing() -> None:
     costs = np.array(table.cost_usd)
     costs *= np.array([0.0, 0.01, 1.0])  # the grid of budgets has one point below 0.00001 USD: 0
     free = dataclasses.replace(table, cost_usd=costs)
-    made = fit_pipeline(free, HashingEncoder(), router="knn:k=5", policy="budget", quality=0.01)
+    made = train(free, HashingEncoder(), router="knn:k=5", policy="budget", quality=0.01)
     decision = made.decide("easy task1 query")
     assert (decision.model, decision.fits) == ("small", True)
     assert decision.value < 1e-12
@@ -215,7 +213,7 @@ def test_many_embeddings_are_decided_as_each_query_alone(made: RoutingPipeline) 
 
 
 def test_embeddings_are_refused_where_nothing_fits_and_that_is_asked() -> None:
-    made = fit_pipeline(
+    made = train(
         make_table(),
         HashingEncoder(),
         router="mlp:epochs=2",
@@ -248,7 +246,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("known")
 def test_what_an_encoder_learned_is_saved_with_the_pipeline(tmp_path: Path) -> None:
     encoder = LearningEncoder()
-    made = fit_pipeline(make_table(), encoder, router="knn:k=5", quality=0.2)
+    made = train(make_table(), encoder, router="knn:k=5", quality=0.2)
     assert len(encoder.seen) == round(0.3 * 120)  # the training part and nothing else
     loaded = RoutingPipeline.load(made.save(tmp_path))
     assert loaded.stage.encoder.fingerprint == encoder.fingerprint

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from equirouter.encoders.base import Encoder
 from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask, RoutingPipeline
 from equirouter.policy import ABILITIES, Control, ModelFacts, Needs
 from equirouter.registry import ENCODERS
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 MODELS = make_table().models
@@ -35,9 +35,7 @@ CONTROLS = (
 
 @pytest.fixture(scope="module")
 def made() -> RoutingPipeline:
-    return fit_pipeline(
-        make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, model_facts=FACTS
-    )
+    return train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, model_facts=FACTS)
 
 
 NEEDS = st.builds(
@@ -157,7 +155,7 @@ def test_names_that_no_model_has_are_refused(made: RoutingPipeline) -> None:
     with pytest.raises(ConfigError, match="removed: no model named 'gone'"):
         made.decide_each([Ask("x", removed={"gone": "down"})])
     with pytest.raises(ConfigError, match="model_facts: no model named 'tiny'"):
-        fit_pipeline(make_table(), HashingEncoder(), model_facts={"tiny": ModelFacts()})
+        train(make_table(), HashingEncoder(), model_facts={"tiny": ModelFacts()})
 
 
 def test_images_are_one_per_query(made: RoutingPipeline) -> None:

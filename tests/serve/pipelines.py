@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import pytest
 
 from equirouter.arrays import Float32Array
+from equirouter.evaluation.train import train
 from equirouter.progress import Progress
 from equirouter.registry import ENCODERS
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, make_table
 
 MODELS = ("small", "middle", "large")
@@ -68,10 +68,10 @@ def registered() -> Iterator[None]:
 
 
 def save_pipeline(folder: Path, **options: Any) -> Path:
-    """A pipeline on the models of MODELS; options of fit_pipeline."""
+    """A pipeline on the models of MODELS; options of train."""
     GatedEncoder.gate.set()
     settings: dict[str, Any] = {"router": "knn:k=5", "quality": 0.2, "policy": "utility"} | options
-    return fit_pipeline(make_table(), GatedEncoder(), **settings).save(folder)
+    return train(make_table(), GatedEncoder(), **settings).save(folder)
 
 
 class CountedMetrics:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array
-from equirouter.evaluation.benchmark import run_benchmark
+from equirouter.evaluation.benchmark import benchmark
 from equirouter.evaluation.results import Results
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.progress import Progress
 from equirouter.routers.networks.mirt import MIRTRouter
 from equirouter.training.described import description_notes, embedded_descriptions
-from equirouter.training.fit import fit_pipeline
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 pytest.importorskip("torch", reason="the extra train is not installed")
@@ -53,7 +53,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Float32Array]:
 
 
 def bench(routers: Sequence[str], encoder: HashingEncoder, **more: Any) -> Results:
-    return run_benchmark(TABLE, encoder, routers=routers, n_seeds=2, resamples=0, **more)
+    return benchmark(TABLE, encoder, routers=routers, n_seeds=2, resamples=0, **more)
 
 
 def test_bench_reads_each_description_once_and_says_what_is_missing() -> None:
@@ -94,7 +94,7 @@ def test_they_are_made_beside_embeddings_that_were_given(told: list[Float32Array
 @pytest.mark.parametrize("name", ["graphrouter", "mirt", "nirt", "mirt:original"])
 def test_a_saved_pipeline_decides_and_reads_no_description(name: str, tmp_path: Path) -> None:
     encoder = Remembering()
-    made = fit_pipeline(TABLE, encoder, router=f"{name}:epochs=2", quality=0.5)
+    made = train(TABLE, encoder, router=f"{name}:epochs=2", quality=0.5)
     assert made.provenance.data["notes"][0].startswith("no description of 'large'")
     made.save(tmp_path)
     encoder.texts.clear()

@@ -9,8 +9,8 @@ import pytest
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.training.fit import fit_pipeline
 from equirouter.training.joining import with_model
 from equirouter.training.pool import described_models, repriced, without
 from tests.toys import HashingEncoder, make_table
@@ -33,7 +33,7 @@ def table(*, tokens: bool, seed: int = 0) -> Outcomes:
 
 def fit(*, tokens: bool, router: str = "factors") -> RoutingPipeline:
     """A pipeline of `small` and `large`."""
-    return fit_pipeline(
+    return train(
         table(tokens=tokens).with_models(["small", "large"]),
         HashingEncoder(),
         router=router,
@@ -109,7 +109,7 @@ def test_a_model_that_joined_can_get_cheaper_and_leave(tokens: RoutingPipeline) 
 
 
 def test_a_model_above_the_strongest_is_the_strongest() -> None:
-    made = fit_pipeline(
+    made = train(
         table(tokens=False).with_models(["small", "middle"]),
         HashingEncoder(),
         router="factors",

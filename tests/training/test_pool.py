@@ -10,8 +10,8 @@ import pytest
 from equirouter.cost.prices import Price, Tier, costs_usd
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError
+from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.training.fit import fit_pipeline
 from equirouter.training.pool import cost_factor, costs_now, repriced, without
 from tests.toys import HashingEncoder, make_table
 
@@ -33,12 +33,12 @@ def with_tokens() -> Outcomes:
 @pytest.fixture(scope="module", params=["costs", "tokens"])
 def made(request: pytest.FixtureRequest) -> RoutingPipeline:
     table = make_table(200, incomplete=0) if request.param == "costs" else with_tokens()
-    return fit_pipeline(table, HashingEncoder(), router="knn:k=5", quality=0.5)
+    return train(table, HashingEncoder(), router="knn:k=5", quality=0.5)
 
 
 @pytest.fixture(scope="module")
 def tokens() -> RoutingPipeline:
-    return fit_pipeline(with_tokens(), HashingEncoder(), router="knn:k=5", quality=0.5)
+    return train(with_tokens(), HashingEncoder(), router="knn:k=5", quality=0.5)
 
 
 def known(pipeline: RoutingPipeline) -> RoutingPipeline:
@@ -133,7 +133,7 @@ def test_calls_of_unknown_tokens_become_dearer_as_the_others_of_the_model() -> N
     table = with_tokens()
     given, said = np.array(table.input_tokens), np.array(table.output_tokens)
     given[::4, 2] = said[::4, 2] = np.nan
-    made = fit_pipeline(
+    made = train(
         replace(table, input_tokens=given, output_tokens=said),
         HashingEncoder(),
         router="knn:k=5",
@@ -154,7 +154,7 @@ def test_calls_of_unknown_tokens_become_dearer_as_the_others_of_the_model() -> N
 
 
 def test_without_tokens_two_ratios_are_refused() -> None:
-    costs = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
+    costs = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
     with pytest.raises(ConfigError, match=r"'large'.*is not known.*--was-input"):
         repriced(costs, {"large": Price(1.0, 2.0)})
     with pytest.raises(ConfigError, match=r"different factors \(0.5 and 1\)"):
@@ -168,7 +168,7 @@ def test_where_the_price_is_published_the_share_of_the_input_is_estimated() -> N
         make_table(incomplete=0),
         models=("mistralai/mistral-7b-chat", "mistralai/mixtral-8x7b-chat", "gpt-4-1106-preview"),
     )
-    made = fit_pipeline(table, HashingEncoder(), router="knn:k=5", quality=0.2)
+    made = train(table, HashingEncoder(), router="knn:k=5", quality=0.2)
     tokens = np.array([-(-len(text) // 4) for text in table.texts])
     price = made.prices[2]
     assert price.now == Price(10.0, 30.0)
@@ -199,7 +199,7 @@ def test_saved_prices_stay(made: RoutingPipeline, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("router", ["equirouter:epochs=2", "mlp:epochs=2", "knn:k=5", "linear"])
 def test_without_a_model_the_others_score_as_before(router: str, tmp_path: Path) -> None:
-    made = fit_pipeline(with_tokens(), HashingEncoder(), router=router, quality=0.3)
+    made = train(with_tokens(), HashingEncoder(), router=router, quality=0.3)
     left = without(made, "middle")
     assert left.models == ("small", "large")
     for before, after in zip(
@@ -227,7 +227,7 @@ def test_without_the_strongest_another_is(made: RoutingPipeline) -> None:
 
 
 def test_a_quality_that_is_out_of_reach_now_needs_another() -> None:
-    made = fit_pipeline(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
+    made = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
     made.quality, made.confidence = 1.0, 0.999  # more than a few queries can promise
     with pytest.raises(ConfigError, match=r"cannot be promised.*without large.*give --quality"):
         without(made, "large")

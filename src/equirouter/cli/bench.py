@@ -66,7 +66,7 @@ def bench(
 ) -> None:
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.benchmark import run_benchmark
+    from equirouter.evaluation.benchmark import benchmark
     from equirouter.report import check_report_extra, write_all
 
     check_report_extra()
@@ -79,7 +79,7 @@ def bench(
         )
         say_what_is_read(made, outcomes, quiet=quiet)
         folder = out or Path("runs") / f"{outcomes.name}-{split.value}"
-        results = run_benchmark(
+        results = benchmark(
             outcomes,
             made,
             embeddings=open_given(embeddings, outcomes, made),

@@ -129,8 +129,8 @@ def train(
 ) -> None:
     """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
     from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.train import train as fit_and_measure
     from equirouter.output import reserved_folder
-    from equirouter.training.fit import fit_pipeline
 
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
@@ -141,7 +141,7 @@ def train(
         )
         say_what_is_read(made, outcomes, quiet=quiet)
         with reserved_folder(out):  # a place where nothing can be written is said before the work
-            pipeline = fit_pipeline(
+            pipeline = fit_and_measure(
                 outcomes,
                 made,
                 embeddings=open_given(embeddings, outcomes, made),
@@ -162,14 +162,11 @@ def train(
 
 
 def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | None:
-    """int8, where there is a choice: it routes as well (benchmarks/encoders.md), and is faster.
+    """The precision to serve with, where there is a choice; a file of embeddings has none."""
+    from equirouter.evaluation.train import serving_options
 
-    Embeddings of a file are as they are.
-    """
-    from equirouter.encoders import encoder_options
-
-    chooses = embeddings is None and "precision" in encoder_options(encoder)
-    return Precision.int8 if chooses else None
+    name = None if embeddings is not None else serving_options(encoder).get("precision")
+    return None if name is None else Precision(name)
 
 
 def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":

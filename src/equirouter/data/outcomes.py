@@ -134,7 +134,7 @@ class Outcomes:
         """
         from equirouter.data.reading.layouts import to_long
 
-        require("pandas", extra="pandas", purpose="make a data frame")
+        require("pandas", extra="report", purpose="make a data frame")
         return to_long(self).to_pandas()
 
     def __len__(self) -> int:

@@ -37,9 +37,8 @@ def read_table(
     lines the line of the file) and column.
 
     >>> from equirouter.data import load_dataset
-    >>> path = folder / "outcomes.parquet"
-    >>> write_table(load_dataset("simulated:n_queries=80"), path)
-    >>> read_table(path).n_models
+    >>> write_table(load_dataset("simulated:n_queries=80"), "outcomes.parquet")
+    >>> read_table("outcomes.parquet").n_models
     11
     """
     check_range(*performance_range)
@@ -71,7 +70,7 @@ def write_table(
     ConfigError for another layout, OutputError when the system refuses.
 
     >>> from equirouter.data import load_dataset
-    >>> write_table(load_dataset("simulated:n_queries=80"), folder / "wide.csv", layout="wide")
+    >>> write_table(load_dataset("simulated:n_queries=80"), "wide.csv", layout="wide")
     """
     path = Path(path)
     write = _WRITERS.get(path.suffix.lower())

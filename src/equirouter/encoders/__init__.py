@@ -48,6 +48,9 @@ def make_encoder(name: str, **options: object) -> Encoder:
     """The encoder registered under a name, with its own options, for example window="tail".
 
     Raises UnknownNameError for the name, ConfigError for an option that the encoder does not have.
+
+    >>> make_encoder("minilm", window="tail").window
+    'tail'
     """
     kind = ENCODERS.load(name)
     allowed = encoder_options(name)

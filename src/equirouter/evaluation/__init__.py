@@ -1,6 +1,7 @@
 """Measuring: what a router's choices scored, cost and wasted.
 
-    benchmark.py       run_benchmark: fit on train, choose on validation, measure on test
+    benchmark.py       benchmark: fit on train, choose on validation, measure on test
+    train.py           train: one pipeline, fitted and measured on the test part
     results.py         results.json: its fields, written and read; measured.py: its leaves
     aggregate.py       from a measurement per seed to results
     metrics/           a class per metric

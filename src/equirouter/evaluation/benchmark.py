@@ -1,6 +1,6 @@
 """The main job: fit on the training part, choose on validation, measure on the test part."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +11,10 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.cost import CostError
+from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
+from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
@@ -38,18 +40,17 @@ from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.training.described import description_notes, embedded_descriptions
+from equirouter.training.fit_router import fit_router
 from equirouter.training.protocol import (
     Prepared,
-    calibration_for,
     embedded,
-    fit_timed,
     prepare,
     reading_notes,
     scores_of,
     stream,
 )
 
-__all__ = ["FIRST_SEED", "run_benchmark"]
+__all__ = ["FIRST_SEED", "benchmark"]
 
 FIRST_SEED = 42  # the paper's, App. A.1; further seeds count on from it
 N_POINTS = 100
@@ -67,9 +68,9 @@ class _SplitFacts(NamedTuple):
         return cls(prepared.cost_error, prepared.n_incomplete_test, len(prepared.test.rows))
 
 
-def run_benchmark(
-    outcomes: Outcomes,
-    encoder: Encoder,
+def benchmark(
+    table: object,
+    encoder: Encoder | str = "minilm",
     *,
     embeddings: Float32Array | None = None,
     cache: EmbeddingCache | None = None,
@@ -84,32 +85,35 @@ def run_benchmark(
     on_scores: Callable[[str, int, FloatArray], object] | None = None,
     progress: Progress = silent,
 ) -> Results:
-    """Measure routers and anchors under one protocol; returns what results.json holds.
+    """Measure routers and anchors under one protocol; returns the contents of results.json.
 
-    embeddings: (N, d) of the table's queries by encoder; made here, through cache, when not given.
-    routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...; each makes its own split
-    and its own training run. out: a folder for results.json and decisions.parquet. on_scores: is
-    given every router's and anchor's name, seed and scores (n, K) on the test part, as the policy
-    sees them. Intervals are 95 % from `resamples` paired resamples of the test queries per seed,
-    pooled over the seeds (docs/metrics.md).
+    table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
+    one, or its name. embeddings: (N, d) of the table's queries by encoder; made here, through
+    cache, when not given. routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...;
+    each makes its own split and its own training run. out: a folder for results.json and
+    decisions.parquet. on_scores: is given every router's and anchor's name, seed and scores (n, K)
+    on the test part, as the policy sees them. Intervals are 95 % from `resamples` paired resamples
+    of the test queries per seed, pooled over the seeds (docs/metrics.md).
+
+    >>> from equirouter import benchmark
+    >>> results = benchmark("simulated:n_queries=300", "static", routers=["knn"], n_seeds=1)
+    >>> results["knn"].nauc.mean < results.anchors["oracle"].nauc.mean
+    True
     """
+    outcomes = as_outcomes(table)
+    if isinstance(encoder, str):
+        encoder = make_encoder(encoder)
     require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
     rule = _checked(policy, specs)
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
-    again = embeddings is None and encoder.learns  # what it learns depends on the split
-    if embeddings is None:
-        embeddings = embedded(encoder, outcomes, splits[0], cache=cache, progress=progress)
-    descriptions = embedded_descriptions(encoder, outcomes, specs, cache=cache)
     records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
     with _log(folder, outcomes, rule) as log:
         facts: list[_SplitFacts] = []
-        for index, made in enumerate(splits):
-            if again and index:
-                embeddings = embedded(encoder, outcomes, made, cache=cache, progress=progress)
-                descriptions = embedded_descriptions(encoder, outcomes, specs, cache=cache)
-            prepared = prepare(outcomes, embeddings, made, descriptions=descriptions, device=device)
+        encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
+        for index, (made, rows, descriptions) in enumerate(encoded):
+            prepared = prepare(outcomes, rows, made, descriptions=descriptions, device=device)
             facts.append(_SplitFacts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
@@ -118,11 +122,31 @@ def run_benchmark(
                     on_scores(name, made.seed, scores)
         progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
         protocol = _protocol(outcomes, encoder, splits, policy, resamples)
-        results = _results(outcomes, protocol, records, splits, facts, embeddings, tuple(command))
+        results = _results(outcomes, protocol, records, splits, facts, rows, tuple(command))
         if folder is not None and log is not None:
             log.finish()  # all of it is on disk: neither file is replaced if the other cannot be
             results.write(folder / "results.json")
     return results
+
+
+def _encoded(
+    outcomes: Outcomes,
+    encoder: Encoder,
+    splits: Sequence[Split],
+    specs: Sequence[str],
+    embeddings: Float32Array | None,
+    cache: EmbeddingCache | None,
+    progress: Progress,
+) -> Iterator[tuple[Split, Float32Array, Float32Array | None]]:
+    """Every split with the embeddings (N, d) of the queries and (K, d) of the descriptions."""
+    again = embeddings is None and encoder.learns  # the embeddings depend on the split
+    descriptions: Float32Array | None = None
+    for index, split in enumerate(splits):
+        if embeddings is None or (again and index):
+            embeddings = embedded(encoder, outcomes, split, cache=cache, progress=progress)
+        if again or not index:
+            descriptions = embedded_descriptions(encoder, outcomes, specs, cache=cache)
+        yield split, embeddings, descriptions
 
 
 def _splits(outcomes: Outcomes, kind: SplitKind, n_seeds: int) -> list[Split]:
@@ -160,12 +184,9 @@ def _run(
     log: DecisionLog | None,
 ) -> FloatArray:
     """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part."""
-    router = make_router(name)
-    if hasattr(router, "device"):
-        router.device = device
-    test = prepared.test
-    record.fit_seconds.append(fit_timed(router, prepared, name=name, seed=split.seed))
-    scale = calibration_for(router, prepared.validation)
+    fitted = fit_router(name, prepared, seed=split.seed, device=device)
+    router, scale, test = fitted.router, fitted.scale, prepared.test
+    record.fit_seconds.append(fitted.fit_seconds)
     start = perf_counter()
     scores = scores_of(router, test, None)
     record.predict_us.append((perf_counter() - start) / len(scores) * 1e6)

@@ -135,7 +135,7 @@ class LeftOut(_Facts):
 
 
 class Results(_Facts):
-    """The product of a benchmark, as `run_benchmark` returns it and results.json holds it.
+    """The product of a benchmark, as `benchmark` returns it and results.json holds it.
 
     `results["knn"].cost_at_quality[0.95].mean` is a figure of a router,
     `results.anchors["task"].nauc.per_seed` one of an anchor. docs/architecture.md has all fields.

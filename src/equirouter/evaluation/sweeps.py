@@ -7,10 +7,10 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.policy import Policy
-from equirouter.routers import Router, make_router
-from equirouter.training.protocol import Part, Prepared, fit_timed, scale_for, scores_of, stream
+from equirouter.training.fit_router import FittedRouter
+from equirouter.training.protocol import Part, Prepared, stream
 
-__all__ = ["N_POINTS", "RouterSweep", "fit_router", "sweep_router"]
+__all__ = ["N_POINTS", "RouterSweep", "sweep_router"]
 
 N_POINTS = 100
 
@@ -57,17 +57,8 @@ class RouterSweep:
         return draws[quality] if isinstance(draws, dict) else None
 
 
-def fit_router(spec: str, prepared: Prepared, *, seed: int, device: str = "auto") -> Router:
-    """A router fitted on the training part as `bench` fits it; spec as make_router takes it."""
-    router = make_router(spec)
-    if hasattr(router, "device"):
-        router.device = device
-    fit_timed(router, prepared, name=spec, seed=seed)
-    return router
-
-
 def sweep_router(
-    router: Router,
+    fitted: FittedRouter,
     prepared: Prepared,
     rule: Policy,
     *,
@@ -83,8 +74,8 @@ def sweep_router(
     one seed gives every router the same resamples, so that their draws are paired.
     """
     part: Part = prepared.test
-    scores = scores_of(router, part, scale_for(router, prepared.validation, rule))
-    costs = part.costs(router) if cost_usd is None else cost_usd
+    scores = fitted.scores(part, rule)
+    costs = part.costs(fitted.router) if cost_usd is None else cost_usd
     if points is None:
         points = rule.points(scores, costs, N_POINTS)
     chosen = rule.replay(scores, costs, points, part.cost_usd)

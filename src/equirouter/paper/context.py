@@ -12,7 +12,7 @@ from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.benchmark import FIRST_SEED, run_benchmark
+from equirouter.evaluation.benchmark import FIRST_SEED, benchmark
 from equirouter.evaluation.results import Results
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
@@ -20,14 +20,8 @@ from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.routers.base import Router
 from equirouter.training.described import embedded_descriptions
-from equirouter.training.protocol import (
-    Prepared,
-    embedded,
-    fit_timed,
-    prepare,
-    scale_for,
-    scores_of,
-)
+from equirouter.training.fit_router import fit_router
+from equirouter.training.protocol import Prepared, embedded, prepare
 
 __all__ = ["Context"]
 
@@ -36,11 +30,11 @@ __all__ = ["Context"]
 class Context:
     """A data set, the protocol of a run, and what was computed under it so far.
 
-    routers: specs as make_router takes them. policy, n_seeds, resamples, device: as run_benchmark
+    routers: specs as make_router takes them. policy, n_seeds, resamples, device: as benchmark
     takes them. budget_usd: what a call may cost where an experiment looks at one budget, None for
     no limit. given: embeddings (N, d) of the queries by encoder, when they were made before.
     results: those of an earlier run per kind of split, so that it is not run again. out: where
-    run_benchmark leaves results and decisions, None for nowhere.
+    benchmark leaves results and decisions, None for nowhere.
     """
 
     outcomes: Outcomes
@@ -133,16 +127,15 @@ class Context:
         """
         key = (spec, seed, kind)
         if key not in self._scores:
-            prepared, router = self.prepared(seed, kind), self.make_router(spec)
-            fit_timed(router, prepared, name=spec, seed=seed)
-            scale = scale_for(router, prepared.validation, self.rule)
-            self._scores[key] = scores_of(router, prepared.test, scale)
+            prepared = self.prepared(seed, kind)
+            fitted = fit_router(spec, prepared, seed=seed, device=self.device)
+            self._scores[key] = fitted.scores(prepared.test, self.rule)
         return self._scores[key]
 
     def bench(self, kind: SplitKind = "in-domain") -> Results:
         """The results of all routers and anchors: given, or measured here once."""
         if kind not in self._benches:
-            self._benches[kind] = run_benchmark(
+            self._benches[kind] = benchmark(
                 self.outcomes,
                 self.encoder,
                 embeddings=self._known_embeddings(kind),
@@ -162,7 +155,7 @@ class Context:
         return self._benches[kind]
 
     def _known_embeddings(self, kind: SplitKind) -> Float32Array | None:
-        """Embeddings for run_benchmark, which makes those of an encoder that learns by itself."""
+        """Embeddings for benchmark, which makes those of an encoder that learns by itself."""
         if self.encoder.learns and self.given is None:
             return None
         return self.embeddings(self.split(FIRST_SEED, kind))

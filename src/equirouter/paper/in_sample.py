@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
-from equirouter.evaluation.sweeps import RouterSweep, fit_router, sweep_router
+from equirouter.evaluation.sweeps import RouterSweep, sweep_router
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.lines import line_figure, stop_heads, values_at_stops
@@ -13,6 +13,7 @@ from equirouter.paper.routers import label_of
 from equirouter.paper.strongest_calls import SATURATED
 from equirouter.report.canvas import Line
 from equirouter.training.described import embedded_descriptions
+from equirouter.training.fit_router import fit_router
 
 __all__ = ["training_set_evaluation"]
 
@@ -30,8 +31,8 @@ def training_set_evaluation(context: Context) -> Section:
     )
     sweeps = {}
     for name in ("oracle", *ROUTERS):
-        router = fit_router(name, prepared, seed=seed, device=context.device)
-        sweeps[name] = sweep_router(router, prepared, context.rule, seed=seed)
+        fitted = fit_router(name, prepared, seed=seed, device=context.device)
+        sweeps[name] = sweep_router(fitted, prepared, context.rule, seed=seed)
     strongest, cheapest = outcomes.strongest, outcomes.cheapest
     verdict, finding = _finding(
         {name: float(sweep.share_of(strongest)[-1]) for name, sweep in sweeps.items()},

@@ -22,6 +22,9 @@ def make_router(spec: str, **settings: Any) -> Router:  # noqa: ANN401
     settings as key=value with JSON values, each optional. settings: keyword arguments that count
     more than the spec's. Raises UnknownNameError or ConfigError, which name the part that is wrong
     and the known ones. Whoever names a file runs it, so a spec must not come from data.
+
+    >>> make_router("knn:k=5").settings["k"]
+    5
     """
     name, *rest = _parts(spec)
     kind = router_class(name)

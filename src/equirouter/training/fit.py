@@ -1,18 +1,13 @@
-"""From an outcomes table to one saved pipeline: fit, calibrate on validation, measure on test."""
+"""From an outcomes table to one pipeline: fit on train, calibrate on validation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
 
-import numpy as np
-
-from equirouter.arrays import Float32Array, IntArray
+from equirouter.arrays import Float32Array
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.split import Split, split_outcomes
+from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
-from equirouter.evaluation.aggregate import metrics_over_seeds
-from equirouter.evaluation.curve import measure
 from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
@@ -26,7 +21,7 @@ from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.described import description_notes
 from equirouter.training.fitted import FittedStage, fit_stage
-from equirouter.training.protocol import Part, embedded, stream
+from equirouter.training.protocol import embedded
 
 __all__ = ["fit_pipeline"]
 
@@ -41,16 +36,15 @@ def fit_pipeline(
     confidence: float | None = None,
     when_nothing_fits: WhenNothingFits = "cheapest",
     ood: OutOfDomain = "policy",
-    split: Literal["in-domain", "ood"] = "in-domain",
+    split: SplitKind = "in-domain",
     seed: int = 42,
-    resamples: int = 1000,
     embeddings: Float32Array | None = None,
     model_facts: Mapping[str, ModelFacts] | None = None,
     cache: EmbeddingCache | None = None,
     device: str = "auto",
     progress: Progress = silent,
-) -> RoutingPipeline:
-    """Fit one pipeline and measure it on the test part.
+) -> tuple[RoutingPipeline, FittedStage]:
+    """Fit one pipeline; returns it, and its stage with the parts that were held out.
 
     router: a spec for make_router. policy: a registered name, what a quality moves along; None is
     "utility" where the scores estimate performance, else "budget". quality: for calls that name
@@ -68,10 +62,9 @@ def fit_pipeline(
     fitted = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
     best = outcomes.take(parts.train).strongest
     calibration, baseline, notes = calibrated(fitted, kind, outcomes.models, best)
-    kept = _kept(fitted, kind, calibration.operating_point(quality, confidence).value, best)
-    tested = _tested(fitted, kind, outcomes.models, resamples, seed) | {"at_quality": kept}
+    calibration.operating_point(quality, confidence)  # a quality that cannot be promised raises
     progress("fit", 1, 1)
-    return RoutingPipeline(
+    pipeline = RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,
         calibration=calibration,
@@ -80,12 +73,13 @@ def fit_pipeline(
         confidence=confidence,
         when_nothing_fits=when_nothing_fits,
         ood=ood,
-        provenance=_provenance(outcomes, parts, tested, router, notes),
+        provenance=_provenance(outcomes, parts, router, notes),
         model_facts=model_facts or {},
         baseline=baseline,
         prices=fitted.costs.prices,
         record=record_of(fitted, outcomes.tokens),
     )
+    return pipeline, fitted
 
 
 def _check(
@@ -116,51 +110,9 @@ def _policy(router: Router, spec: str, policy: str | None) -> str:
     return kind
 
 
-def _tested(
-    fitted: FittedStage, policy: str, models: Sequence[str], resamples: int, seed: int
-) -> dict[str, Any]:
-    rule: Policy = POLICIES.load(policy)()
-    chosen, _ = fitted.choices(rule, "test")
-    part = fitted.part("test")
-    measured = measure(
-        chosen,
-        part.performance,
-        part.cost_usd,
-        path=fitted.path(rule, "test"),
-        resamples=resamples,
-        rng=stream(seed, "bootstrap"),
-    )
-    return metrics_over_seeds([measured], models).model_dump(mode="json")
-
-
-def _kept(fitted: FittedStage, policy: str, point: float, strongest: int) -> dict[str, Any]:
-    chosen = fitted.choices_at(POLICIES.load(policy)(), "test", np.array([point]))[:, 0]
-    return at_quality(chosen, fitted.part("test"), strongest)
-
-
-def at_quality(chosen: IntArray, part: Part, strongest: int) -> dict[str, Any]:
-    """What choices (N,) on a part came to, as shares of always choosing the strongest model.
-
-    `interval`: of the performance, 95 %, by the normal approximation of a ratio of paired means
-    (the delta method); None where it cannot be told from this part.
-    """
-    row = np.arange(len(chosen))
-    answered, best = part.performance[row, chosen], part.performance[:, strongest]
-    found: dict[str, Any] = {"n_queries": len(row), "performance": None, "interval": None}
-    if best.mean() > 0:
-        share = float(answered.mean() / best.mean())
-        found["performance"] = share
-        if len(row) > 1:
-            half = 1.96 * (answered - share * best).std(ddof=1) / len(row) ** 0.5 / best.mean()
-            found["interval"] = [share - float(half), share + float(half)]
-    paid, most = part.cost_usd[row, chosen].mean(), part.cost_usd[:, strongest].mean()
-    return found | {"cost": float(paid / most) if most > 0 else None}
-
-
 def _provenance(
     outcomes: Outcomes,
     split: Split,
-    test_metrics: dict[str, Any],
     router: str,
     notes: tuple[str, ...],
 ) -> Provenance:
@@ -177,5 +129,4 @@ def _provenance(
             "ratios": list(split.ratios),
             "hash": split.hash,
         },
-        test_metrics=test_metrics,
     )

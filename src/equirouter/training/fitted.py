@@ -15,18 +15,10 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
-from equirouter.routers import make_router
 from equirouter.routers.clusters import kmeans
 from equirouter.training.described import embedded_descriptions
-from equirouter.training.protocol import (
-    Part,
-    calibration_for,
-    cross_fitted,
-    fit_timed,
-    prepare,
-    scores_of,
-    stream,
-)
+from equirouter.training.fit_router import cross_fitted, fit_router
+from equirouter.training.protocol import Part, prepare, scores_of, stream
 
 __all__ = ["FittedStage", "certainty_of", "fit_familiarity", "fit_stage"]
 
@@ -100,22 +92,19 @@ def fit_stage(
 
     cache: for the embeddings of the models' descriptions, where the router reads them.
     """
-    made = make_router(router)
-    if hasattr(made, "device"):
-        made.device = device
     descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
     prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
-    fit_timed(made, prepared, name=router, seed=split.seed)
+    fitted = fit_router(router, prepared, seed=split.seed, device=device)
     parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
-    held_out = cross_fitted(made, prepared.validation, split.seed)
+    held_out = cross_fitted(fitted.router, prepared.validation, split.seed)
     train, seen = prepared.train.embeddings, prepared.validation.embeddings
     stage = Stage(
         encoder=encoder,
-        router=made,
+        router=fitted.router,
         router_name=router.partition(":")[0],
         cost_model=prepared.cost_model,
-        scale=calibration_for(made, prepared.validation),
-        scorer=Scorer.of(made, prepared.cost_model),
+        scale=fitted.scale,
+        scorer=Scorer.of(fitted.router, prepared.cost_model),
         certainty=certainty_of(held_out, prepared.validation),
         familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
     )

@@ -19,8 +19,9 @@ from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
+from equirouter.training.fit_router import calibration_for, cross_fitted
 from equirouter.training.fitted import FittedStage, certainty_of
-from equirouter.training.protocol import Part, calibration_for, cross_fitted
+from equirouter.training.protocol import Part
 
 __all__ = [
     "Pool",

@@ -7,7 +7,6 @@ two routers is a difference in scores.
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 
@@ -19,26 +18,20 @@ from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError
-from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
-from equirouter.routers.base import DescriptionRouter, Router, Validation
-from equirouter.routers.scale import LogisticScale, fit_scale
+from equirouter.routers.base import Router
+from equirouter.routers.scale import LogisticScale
 
 __all__ = [
     "Part",
     "Prepared",
-    "calibration_for",
-    "cross_fitted",
     "embedded",
-    "fit_timed",
     "prepare",
     "reading_notes",
-    "scale_for",
     "scores_of",
     "stream",
 ]
 
-FOLDS = 5
 NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
 
@@ -183,57 +176,6 @@ def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
         f"{n_images} of {outcomes.n_queries} queries have an image, which the encoder "
         f"{encoder.name} does not read: this is the text alone (--encoder vision reads both)",
     )
-
-
-def fit_timed(router: Router, prepared: Prepared, *, name: str, seed: int) -> float:
-    """Fit a router on the training part; returns the seconds it took."""
-    train, held_out = prepared.train, prepared.validation
-    outcomes = (train.inputs(router), train.performance, train.cost_usd)
-    validation = Validation(held_out.inputs(router), held_out.performance, held_out.cost_usd)
-    rng = stream(seed, name)
-    start = perf_counter()
-    if isinstance(router, DescriptionRouter):
-        described = prepared.descriptions
-        router.fit(*outcomes, descriptions=described, validation=validation, rng=rng)
-    else:
-        router.fit(*outcomes, validation=validation, rng=rng)
-    return perf_counter() - start
-
-
-def calibration_for(router: Router, validation: Part) -> LogisticScale | None:
-    """What makes a router's scores calibrated estimates of performance, from the validation part.
-
-    None for an anchor, whose scores are taken as they are, an order to follow.
-    """
-    if router.is_anchor:
-        return None
-    scores = scores_of(router, validation, None)
-    return fit_scale(scores, validation.performance, centred=router.scores_are == "ranking")
-
-
-def scale_for(router: Router, validation: Part, rule: Policy) -> LogisticScale | None:
-    """What makes a router's scores fit for a policy; None where they are as they stand."""
-    return None if rule.needs == "ranking" else calibration_for(router, validation)
-
-
-def cross_fitted(router: Router, validation: Part, seed: int) -> FloatArray:
-    """Calibrated estimates (V, K) of the validation part, none from a query's own outcome.
-
-    Each fifth of the queries is calibrated on the other four, so that operating points chosen on
-    these estimates do not profit from what the calibration learned by heart. A part of fewer than
-    ten queries is calibrated as a whole.
-    """
-    scores = scores_of(router, validation, None)
-    centred = router.scores_are == "ranking"
-    if len(scores) < 2 * FOLDS:
-        return fit_scale(scores, validation.performance, centred=centred).apply(scores)
-    fold = stream(seed, "calibration").permutation(len(scores)) % FOLDS
-    found = np.empty_like(scores)
-    for number in range(FOLDS):
-        out = fold == number
-        scale = fit_scale(scores[~out], validation.performance[~out], centred=centred)
-        found[out] = scale.apply(scores[out])
-    return found
 
 
 def scores_of(router: Router, part: Part, scale: LogisticScale | None) -> FloatArray:

@@ -13,8 +13,8 @@ from equirouter.data.sources.simulated_multimodal import TASKS, SimulatedMultimo
 from equirouter.errors import ConfigError
 from equirouter.evaluation.curve import measure
 from equirouter.policy import UtilityPolicy
-from equirouter.routers import make_router
-from equirouter.training.protocol import fit_timed, prepare, scale_for, scores_of
+from equirouter.training.fit_router import fit_router
+from equirouter.training.protocol import prepare
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,8 @@ def gains(seed: int, folder: Path) -> dict[str, float]:
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         prepared = prepare(table, rows.astype(np.float32), split_outcomes(table))
         for name in ("linear", "task") if reads == "both" else ("linear",):
-            router, rule, test = make_router(name), UtilityPolicy(), prepared.test
-            fit_timed(router, prepared, name=name, seed=42)
-            scores = scores_of(router, test, scale_for(router, prepared.validation, rule))
+            rule, test = UtilityPolicy(), prepared.test
+            scores = fit_router(name, prepared, seed=42).scores(test, rule)
             costs = test.predicted_cost_usd
             chosen = rule.sweep(scores, costs, rule.points(scores, costs, 100))
             point = measure(chosen, test.performance, test.cost_usd, resamples=0).point

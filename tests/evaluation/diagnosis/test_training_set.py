@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
-from equirouter.evaluation.sweeps import fit_router, sweep_router
+from equirouter.evaluation.sweeps import sweep_router
 from equirouter.policy import BudgetPolicy, UtilityPolicy
+from equirouter.training.fit_router import fit_router
 from tests.toys import HashingEncoder, make_table
 
 pytest.importorskip("torch")

@@ -6,3 +6,5 @@ columns.py      RawTable: the names of columns, cells as texts and numbers
 queries.py      which query each row belongs to
 layouts.py      wide and long columns -> Outcomes, and back to Arrow
 """
+
+__all__: list[str] = []

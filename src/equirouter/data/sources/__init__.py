@@ -2,9 +2,12 @@
 
 base.py         Dataset: a name that gives a table
 make.py         NAME[:key=value ...] -> Dataset
-routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py
-one benchmark each
+routerbench.py, mmrbench.py, mixinstruct.py, llmrouterbench.py, routereval.py: a benchmark each
+simulated.py    the embedded simulation; simulated_texts.py: its templates
+simulated_multimodal.py  the same with pictures
 descriptions.py descriptions of RouterBench's models
 hub.py          fetch: pinned downloads
 archives.py     files in a folder, a tar or a zip
 """
+
+__all__: list[str] = []

@@ -33,13 +33,14 @@ from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_t
 from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
 from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.served import ServedQueries, for_pipeline, own_split
-from equirouter.evaluation.sweeps import fit_router, sweep_router
+from equirouter.evaluation.sweeps import sweep_router
 from equirouter.extras import require
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
 from equirouter.training.described import embedded_descriptions
+from equirouter.training.fit_router import fit_router
 from equirouter.training.protocol import Prepared, embedded, prepare, stream
 
 __all__ = ["IN_SAMPLE", "PIPELINE", "diagnose"]
@@ -176,11 +177,11 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
     seed, test = case.split.seed, case.prepared.test
     measured = {}
     for name in names:
-        router = fit_router(name, case.prepared, seed=seed, device=case.device)
-        costs = test.cost_usd if router.reads == "outcomes" else case.costs
+        fitted = fit_router(name, case.prepared, seed=seed, device=case.device)
+        costs = test.cost_usd if fitted.router.reads == "outcomes" else case.costs
         budget, utility = (
             sweep_router(
-                router, case.prepared, rule, seed=seed, cost_usd=costs, resamples=case.resamples
+                fitted, case.prepared, rule, seed=seed, cost_usd=costs, resamples=case.resamples
             )
             for rule in (BudgetPolicy(), UtilityPolicy())
         )
@@ -202,8 +203,8 @@ def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[Train
     everything = prepare_in_sample(case.outcomes, case.embeddings, seed=seed, device=case.device)
     rows = []
     for name in IN_SAMPLE:
-        router = fit_router(name, everything, seed=seed, device=case.device)
-        seen = sweep_router(router, everything, BudgetPolicy(), seed=seed)
+        fitted = fit_router(name, everything, seed=seed, device=case.device)
+        seen = sweep_router(fitted, everything, BudgetPolicy(), seed=seed)
         held_out = measured[name].budget
         rows.append(
             TrainedHere(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equirouter.data.split import split_outcomes
-from equirouter.training.fit import at_quality, fit_pipeline
+from equirouter.evaluation.train import share_of_strongest, train
 from equirouter.training.protocol import Part
 from tests.toys import HashingEncoder, make_table
 
@@ -22,13 +22,13 @@ def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
 def test_choices_are_held_against_the_strongest_by_hand() -> None:
     seen = part([[0, 1], [1, 1], [1, 1], [1, 0]], [[1, 10], [1, 10], [1, 10], [1, 10]])
     # answered 1, 1, 1, 0 where the strongest has 1, 1, 1, 0; then the first model for the last
-    assert at_quality(np.array([1, 1, 1, 1]), seen, 1) == {
+    assert share_of_strongest(np.array([1, 1, 1, 1]), seen, 1) == {
         "n_queries": 4,
         "performance": 1.0,
         "interval": [1.0, 1.0],
         "cost": 1.0,
     }
-    found = at_quality(np.array([0, 1, 0, 1]), seen, 1)
+    found = share_of_strongest(np.array([0, 1, 0, 1]), seen, 1)
     # 0, 1, 1, 0 of 1, 1, 1, 0: two thirds; differences from 2/3 of it -2/3, 1/3, 1/3, 0
     assert (found["performance"], found["cost"]) == (pytest.approx(2 / 3), pytest.approx(22 / 40))
     half = 1.96 * np.std([-2 / 3, 1 / 3, 1 / 3, 0], ddof=1) / 2 / 0.75
@@ -36,9 +36,9 @@ def test_choices_are_held_against_the_strongest_by_hand() -> None:
 
 
 def test_what_cannot_be_compared_is_none() -> None:
-    found = at_quality(np.array([0, 0]), part([[1, 0], [1, 0]], [[0, 0], [0, 0]]), 1)
+    found = share_of_strongest(np.array([0, 0]), part([[1, 0], [1, 0]], [[0, 0], [0, 0]]), 1)
     assert found == {"n_queries": 2, "performance": None, "interval": None, "cost": None}
-    assert at_quality(np.array([0]), part([[1, 1]], [[1, 2]]), 1)["interval"] is None
+    assert share_of_strongest(np.array([0]), part([[1, 1]], [[1, 2]]), 1)["interval"] is None
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_what_cannot_be_compared_is_none() -> None:
 )
 def test_it_is_what_the_pipeline_decides_on_the_test_part(options: dict[str, Any]) -> None:
     table = make_table(300)
-    made = fit_pipeline(table, HashingEncoder(), quality=0.6, **options)
+    made = train(table, HashingEncoder(), quality=0.6, **options)
     rows = split_outcomes(table).test
     rows = rows[table.is_complete[rows]]
     decisions = made.decide_many([table.texts[row] for row in rows])
