@@ -2,21 +2,13 @@
 
 A folder per encoder fingerprint holds shards: files that are written once, whole, and never changed
 (so two processes need no lock, a network folder will do, and the least recently used can be deleted
-as files). A shard is
-
-    8 bytes   "EQEMB001"
-    8 bytes   n rows and d numbers per row, two little-endian uint32
-    n x 32    SHA-256 of what was encoded
-    n x 4     CRC-32 of key and embedding, little-endian uint32
-    n x 4d    embeddings, little-endian float32
-
-A row whose checksum does not match is as good as absent, and so is a shard of the wrong size.
+as files). A shard is a safetensors file with `keys`, (n, 32) uint8, the SHA-256 of what was
+encoded, and `embeddings`, (n, d) float32. It is named by the SHA-256 of its content: one that is not
+what its name says is as good as absent.
 """
 
 import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,10 +26,6 @@ __all__ = ["EmbeddingCache", "encode_cached"]
 MAX_BYTES = 2 * 1024**3
 ROWS_PER_SHARD = 1024
 """Texts encoded between two writes; an interrupted run keeps those written."""
-
-_MAGIC = b"EQEMB001"
-_HEADER = struct.Struct("<8sII")
-_KEY_BYTES, _CRC_BYTES = 32, 4
 
 
 class EmbeddingCache:
@@ -61,7 +49,7 @@ class EmbeddingCache:
         """Copy the embeddings that are there and undamaged into their rows of out (N, d) float32.
 
         rows: key -> row of out. Returns (N,), True for the rows that were written. Beyond out, the
-        memory is that of one shard; shards without a wanted key are read as far as their keys.
+        memory is that of one shard; of shards without a wanted key only the keys are read.
         """
         written = np.zeros(len(out), dtype=bool)
         left = len(rows)
@@ -79,8 +67,12 @@ class EmbeddingCache:
 
         Raises OutputError when the folder cannot be written.
         """
-        content = _pack(keys, embeddings)
-        name = f"{hashlib.sha256(content).hexdigest()[:32]}.shard"
+        from safetensors.numpy import save
+
+        key_bytes = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1)
+        table = np.ascontiguousarray(embeddings, dtype=np.float32)
+        content = save({"keys": key_bytes, "embeddings": table})
+        name = f"{_name_of(content)}.shard"
         write_kept(self._home(fingerprint) / name, content)
         self._until_look -= len(content)
         if self._until_look < 0:
@@ -167,64 +159,37 @@ def _key(text: str, image: str | None) -> bytes:
 def _read_shard(
     path: Path, rows: Mapping[bytes, int], out: Float32Array, written: BoolArray
 ) -> int:
-    """Copy the undamaged embeddings of wanted keys into out and mark them; how many there were.
+    """Copy the embeddings of wanted keys into out and mark them; how many there were.
 
-    A shard that is gone, not whole, or of another width has none.
+    A shard that is gone, damaged, or of another width has none.
     """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
     try:
-        with path.open("rb") as stream:
-            head = stream.read(_HEADER.size)
-            if len(head) < _HEADER.size:
-                return 0
-            magic, n_rows, dimension = _HEADER.unpack(head)
-            size = _HEADER.size + n_rows * (_KEY_BYTES + _CRC_BYTES + 4 * dimension)
-            if (magic, size, dimension) != (
-                _MAGIC,
-                os.fstat(stream.fileno()).st_size,
-                out.shape[1],
-            ):
-                return 0
-            keys = stream.read(n_rows * _KEY_BYTES)
-            wanted = _wanted(keys, rows, written)
-            content = stream.read() if wanted else b""
-    except FileNotFoundError:  # another process made room
+        with safe_open(path, framework="numpy") as shard:
+            keys = shard.get_tensor("keys")
+        place_of: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
+        for place, key in enumerate(keys):
+            row = rows.get(key.tobytes())
+            if row is not None and not written[row]:
+                place_of[row] = place
+        content = path.read_bytes() if place_of else b""
+    except (FileNotFoundError, SafetensorError):  # another process made room; or it is damaged
         return 0
-    if len(content) < size - _HEADER.size - len(keys):
+    if not place_of or _name_of(content) != path.stem:
         return 0
-    crcs = np.frombuffer(content, "<u4", n_rows).tolist()
-    table = np.frombuffer(content, "<f4", offset=n_rows * _CRC_BYTES).reshape(n_rows, dimension)
-    whole = [(i, row) for i, row in wanted if _crc(_key_at(keys, i), table[i]) == crcs[i]]
-    if not whole:
+    table = load(content)["embeddings"]
+    if table.shape[1] != out.shape[1]:
         return 0
-    places, targets = map(list, zip(*whole, strict=True))
-    out[targets] = table[places]
+    targets = list(place_of)
+    out[targets] = table[list(place_of.values())]
     written[targets] = True
-    return len(whole)
+    return len(targets)
 
 
-def _wanted(keys: bytes, rows: Mapping[bytes, int], written: BoolArray) -> list[tuple[int, int]]:
-    """(place in the shard, row of the result) of the wanted keys that are not written yet."""
-    place_of: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
-    for place in range(len(keys) // _KEY_BYTES):
-        row = rows.get(_key_at(keys, place))
-        if row is not None and not written[row]:
-            place_of[row] = place
-    return [(place, row) for row, place in place_of.items()]
-
-
-def _key_at(keys: bytes, place: int) -> bytes:
-    return keys[place * _KEY_BYTES : (place + 1) * _KEY_BYTES]
-
-
-def _pack(keys: Sequence[bytes], embeddings: Float32Array) -> bytes:
-    table = np.ascontiguousarray(embeddings, dtype="<f4")
-    crcs = np.array([_crc(key, row) for key, row in zip(keys, table, strict=True)], dtype="<u4")
-    header = _HEADER.pack(_MAGIC, *table.shape)
-    return header + b"".join(keys) + crcs.tobytes() + table.tobytes()
-
-
-def _crc(key: bytes, row: Float32Array) -> int:
-    return zlib.crc32(row.data, zlib.crc32(key))
+def _name_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _mark_used(path: Path) -> None:
