@@ -6,9 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,7 +29,6 @@ __all__ = [
     "EmbeddingsOption",
     "EncoderOption",
     "EncoderSettingOption",
-    "EncoderWindow",
     "JsonOption",
     "PerformanceRangeOption",
     "PolicyOption",
@@ -59,36 +57,10 @@ __all__ = [
 SHOW_AFTER_SECONDS = 2.0
 
 
-class EncoderWindow(StrEnum):
-    """Which tokens of a long query the encoder reads."""
-
-    head = "head"
-    tail = "tail"
-    head_tail = "head+tail"
-    dedup = "dedup"
-
-
-class Precision(StrEnum):
-    """How exactly the encoder computes."""
-
-    fp32 = "fp32"
-    int8 = "int8"
-
-
-class SplitName(StrEnum):
-    """How queries are divided into train, validation and test."""
-
-    in_domain = "in-domain"
-    ood = "ood"
-
-
-class Device(StrEnum):
-    """Where routers are fitted."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
+Window = Literal["head", "tail", "head+tail", "dedup"]
+Precision = Literal["fp32", "int8"]
+SplitName = Literal["in-domain", "ood"]
+Device = Literal["auto", "cpu", "cuda"]
 
 DatasetArgument = Annotated[
     str,
@@ -107,7 +79,7 @@ WeightsOption = Annotated[
     ),
 ]
 WindowOption = Annotated[
-    EncoderWindow | None,
+    Window | None,
     typer.Option(help="Which tokens of a long query are read; default: the encoder's own."),
 ]
 PrecisionOption = Annotated[
@@ -227,7 +199,7 @@ def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: b
 def make_text_encoder(
     name: str,
     *,
-    window: EncoderWindow | None = None,
+    window: Window | None = None,
     precision: Precision | None = None,
     weights: str | Path | None = None,
     settings: list[str] | None = None,
@@ -244,9 +216,9 @@ def make_text_encoder(
             )
         options[key] = _value(value)
     if window is not None:
-        options["window"] = window.value
+        options["window"] = window
     if precision is not None:
-        options["precision"] = precision.value
+        options["precision"] = precision
     if weights is not None:
         options["weights"] = Path(weights)
     return make_encoder(name, **options)

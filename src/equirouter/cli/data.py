@@ -1,22 +1,12 @@
 """`equirouter data`: data sets in, one outcomes table out."""
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from equirouter.cli.common import (
-    DatasetArgument,
-    JsonOption,
-    PerformanceRangeOption,
-    QuietOption,
-    open_dataset,
-    print_json,
-    say_notes,
-    shown_progress,
-)
+from equirouter.cli import common
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
@@ -30,21 +20,14 @@ app = typer.Typer(
 )
 
 
-class Layout(StrEnum):
-    """The two forms of an outcomes table."""
-
-    long = "long"
-    wide = "wide"
-
-
 @app.command("list")
-def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+def list_(as_json: common.JsonOption = False, quiet: common.QuietOption = False) -> None:  # noqa: ARG001
     """List the data sets that have a name."""
     from equirouter.registry import DATASETS
 
     found = {name: kind().description for name, kind in DATASETS.load_all().items()}
     if as_json:
-        print_json([{"name": name, "description": text} for name, text in found.items()])
+        common.print_json([{"name": name, "description": text} for name, text in found.items()])
         return
     width = max(map(len, found))
     for name, text in found.items():
@@ -59,54 +42,54 @@ def fetch(
             metavar="NAME", help="A name from `equirouter data list`, as NAME[:key=value]."
         ),
     ],
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Download a data set into the cache, check it, and say what it holds."""
     from equirouter.data.sources.make import load_named
 
-    with shown_progress(quiet=quiet) as progress:
+    with common.shown_progress(quiet=quiet) as progress:
         outcomes = load_named(name, progress=progress)
     if not (quiet or as_json):
-        say_notes(outcomes)
+        common.say_notes(outcomes)
     _show(outcomes.describe(), as_json=as_json)
 
 
 @app.command()
 def convert(
-    dataset: DatasetArgument,
+    dataset: common.DatasetArgument,
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="A .parquet, .csv or .jsonl file to write.")
     ],
     layout: Annotated[
-        Layout, typer.Option(help="One row per query and model, or one per query.")
-    ] = Layout.long,
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+        Literal["long", "wide"], typer.Option(help="One row per query and model, or one per query.")
+    ] = "long",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Write a data set as an outcomes table in another format or layout."""
     from equirouter.data.tables import write_table
 
-    with shown_progress(quiet=quiet) as progress:
-        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-    write_table(outcomes, target, layout=layout.value)
+    with common.shown_progress(quiet=quiet) as progress:
+        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+    write_table(outcomes, target, layout=layout)
     if as_json:
-        print_json({"written": str(target), "layout": layout.value})
+        common.print_json({"written": str(target), "layout": layout})
     elif not quiet:
         typer.echo(f"{target}: {_sized(outcomes)}")
 
 
 @app.command()
 def describe(
-    dataset: DatasetArgument = "simulated",
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    dataset: common.DatasetArgument = "simulated",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Say what a data set holds: sizes, missing cells, models, ties and the oracle."""
-    with shown_progress(quiet=quiet) as progress:
-        outcomes = open_dataset(
+    with common.shown_progress(quiet=quiet) as progress:
+        outcomes = common.open_dataset(
             dataset, performance_range, quiet=quiet or as_json, progress=progress
         )
     _show(outcomes.describe(), as_json=as_json)
@@ -119,7 +102,7 @@ def _sized(table: "Outcomes | Description") -> str:
 
 def _show(description: "Description", *, as_json: bool) -> None:
     if as_json:
-        print_json(asdict(description))
+        common.print_json(asdict(description))
         return
     width = max(map(len, description.models))
     lines = [

@@ -6,28 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import (
-    DatasetArgument,
-    Device,
-    DeviceOption,
-    EmbeddingsOption,
-    EncoderSettingOption,
-    JsonOption,
-    PerformanceRangeOption,
-    PrecisionOption,
-    QuietOption,
-    SplitName,
-    SplitOption,
-    WeightsOption,
-    WindowOption,
-    make_text_encoder,
-    open_dataset,
-    open_given,
-    print_json,
-    router_specs,
-    say,
-    shown_progress,
-)
+from equirouter.cli import common
 
 if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
@@ -65,47 +44,47 @@ OutOption = Annotated[
 
 
 def diagnose(
-    dataset: DatasetArgument,
+    dataset: common.DatasetArgument,
     pipeline: PipelineOption = None,
     routers: DiagnosedRoutersOption = "equirouter",
     encoder: OwnEncoderOption = None,
-    window: WindowOption = None,
-    precision: PrecisionOption = None,
-    encoder_option: EncoderSettingOption = None,
-    embeddings: EmbeddingsOption = None,
-    weights: WeightsOption = None,
-    split: SplitOption = SplitName.in_domain,
+    window: common.WindowOption = None,
+    precision: common.PrecisionOption = None,
+    encoder_option: common.EncoderSettingOption = None,
+    embeddings: common.EmbeddingsOption = None,
+    weights: common.WeightsOption = None,
+    split: common.SplitOption = "in-domain",
     seed: SeedOption = 42,
     resamples: FewResamplesOption = 500,
     out: OutOption = None,
-    device: DeviceOption = Device.auto,
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    device: common.DeviceOption = "auto",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Say why routing on a data set collapses, and what to do: a text for a bug report."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.diagnosis.run import diagnose as run_diagnosis
     from equirouter.output import reserved_folder
 
-    specs = router_specs(routers)
+    specs = common.router_specs(routers)
     reserved = nullcontext() if out is None else reserved_folder(out)
-    with reserved as folder, shown_progress(quiet=quiet) as progress:
+    with reserved as folder, common.shown_progress(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
-        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         diagnosis = run_diagnosis(
             outcomes,
             made,
-            embeddings=open_given(embeddings, outcomes, made),
+            embeddings=common.open_given(embeddings, outcomes, made),
             pipeline=loaded,
             pipeline_name=None if pipeline is None else pipeline.resolve().name,
             routers=specs,
-            split=split.value,
+            split=split,
             seed=seed,
             resamples=resamples,
             cache=EmbeddingCache(),
-            device=device.value,
+            device=device,
             progress=progress,
         )
     _show(diagnosis, folder, as_json=as_json, quiet=quiet)
@@ -117,11 +96,11 @@ def _show(diagnosis: "Diagnosis", folder: Path | None, *, as_json: bool, quiet: 
     if folder is not None:
         _write(diagnosis, folder)
     if as_json:
-        print_json(diagnosis_json(diagnosis))
+        common.print_json(diagnosis_json(diagnosis))
     else:
         typer.echo(diagnosis_text(diagnosis), nl=False)
     if folder is not None and not quiet:
-        say(f"written: {folder / 'diagnosis.md'}")
+        common.say(f"written: {folder / 'diagnosis.md'}")
 
 
 def _opened(
@@ -129,14 +108,14 @@ def _opened(
 ) -> "tuple[RoutingPipeline | None, Encoder]":
     """The pipeline, if one is given, and the encoder that shows the queries: its own, or another.
 
-    asked: the options of make_text_encoder beside name and weights.
+    asked: the options of common.make_text_encoder beside name and weights.
     """
     from equirouter.pipeline.pipeline import RoutingPipeline
 
     if folder is not None and encoder is None and not any(asked.values()):
         loaded = RoutingPipeline.load(folder, weights=weights)
         return loaded, loaded.stage.encoder
-    made = make_text_encoder(encoder or "minilm", weights=weights, **asked)
+    made = common.make_text_encoder(encoder or "minilm", weights=weights, **asked)
     return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -31,13 +30,6 @@ ConfigArgument = Annotated[
 ]
 
 
-class Period(StrEnum):
-    """The time that a budget is for."""
-
-    day = "day"
-    month = "month"
-
-
 @app.command()
 def create(
     config: ConfigArgument,
@@ -50,8 +42,9 @@ def create(
         float | None, typer.Option(metavar="USD", help="Most that it may spend in a period.")
     ] = None,
     period: Annotated[
-        Period, typer.Option(help="The budget's period, in UTC: it begins again with each.")
-    ] = Period.month,
+        Literal["day", "month"],
+        typer.Option(help="The budget's period, in UTC: it begins again with each."),
+    ] = "month",
     requests_per_minute: Annotated[
         int | None, typer.Option(metavar="N", help="Most requests in any minute.")
     ] = None,
@@ -89,7 +82,7 @@ def create(
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
             budget_nusd=None if budget_usd is None else nusd(budget_usd),
-            period=period.value,
+            period=period,
         )
 
     secret, key = with_store(config, work, writes=True)

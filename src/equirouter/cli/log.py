@@ -1,9 +1,8 @@
 """`equirouter log`: what the gateway logged."""
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Use what the gateway logged.", rich_markup_mode=None)
-
-TRAIN_NEEDS = 20  # complete queries; evaluation/checks.py says so when there are fewer
-
-
-class ScopeName(StrEnum):
-    """Which part of a conversation is the query."""
-
-    last_user = "last_user"
-    conversation = "conversation"
-    first_user = "first_user"
 
 
 @app.callback()
@@ -48,7 +37,7 @@ def export(
         str | None, typer.Option(metavar="DATE", help="Requests before then, in UTC.")
     ] = None,
     scope: Annotated[
-        ScopeName | None,
+        Literal["last_user", "conversation", "first_user"] | None,
         typer.Option(help="What of a conversation is the query; default: as the gateway routes."),
     ] = None,
     unrated: Annotated[
@@ -74,7 +63,7 @@ def export(
             connection,
             since=0.0 if begin is None else begin,
             until=2.0**40 if end is None else end,
-            scope=settings.pipeline.scope if scope is None else scope.value,
+            scope=settings.pipeline.scope if scope is None else scope,
             window_turns=settings.pipeline.window_turns,
             unrated=unrated,
         ),
@@ -101,6 +90,8 @@ def _counts(exported: "Exported") -> dict[str, int]:
 
 def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     """Say what was written, and what was left out and why."""
+    from equirouter.data.split import MINIMUM_COMPLETE
+
     typer.echo(
         f"{out}: {number_of(exported.table.n_queries, 'query', 'queries')}, "
         f"{number_of(exported.table.n_models, 'model')}, from {number_of(exported.used, 'request')}"
@@ -111,10 +102,10 @@ def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     if exported.unrated and not unrated:
         left_out = number_of(exported.unrated, "request was", "requests were")
         say(f"note: {left_out} left out: nobody gave feedback")
-    if exported.complete < TRAIN_NEEDS:
+    if exported.complete < MINIMUM_COMPLETE:
         say(
             f"note: {number_of(exported.complete, 'query has', 'queries have')} an outcome of "
-            f"every model; training needs {TRAIN_NEEDS} of them. Send some queries to "
+            f"every model; training needs {MINIMUM_COMPLETE} of them. Send some queries to "
             "each model by its name, and rate them"
         )
 

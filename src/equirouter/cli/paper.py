@@ -6,28 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import (
-    Device,
-    DeviceOption,
-    EmbeddingsOption,
-    EncoderOption,
-    EncoderSettingOption,
-    JsonOption,
-    PerformanceRangeOption,
-    PolicyOption,
-    PrecisionOption,
-    QuietOption,
-    ResamplesOption,
-    WeightsOption,
-    WindowOption,
-    make_text_encoder,
-    open_dataset,
-    open_given,
-    print_json,
-    router_specs,
-    say,
-    shown_progress,
-)
+from equirouter.cli import common
 from equirouter.registry import EXPERIMENTS
 
 if TYPE_CHECKING:
@@ -92,21 +71,21 @@ def paper(
     dataset: DatasetOption = "simulated",
     routers: PaperRoutersOption = None,
     results: ResultsOption = None,
-    encoder: EncoderOption = "minilm",
-    window: WindowOption = None,
-    precision: PrecisionOption = None,
-    encoder_option: EncoderSettingOption = None,
-    embeddings: EmbeddingsOption = None,
-    weights: WeightsOption = None,
-    policy: PolicyOption = "budget",
+    encoder: common.EncoderOption = "minilm",
+    window: common.WindowOption = None,
+    precision: common.PrecisionOption = None,
+    encoder_option: common.EncoderSettingOption = None,
+    embeddings: common.EmbeddingsOption = None,
+    weights: common.WeightsOption = None,
+    policy: common.PolicyOption = "budget",
     budget: BudgetOption = None,
     seeds: SeedsOption = None,
-    resamples: ResamplesOption = 1000,
+    resamples: common.ResamplesOption = 1000,
     out: OutOption = None,
-    device: DeviceOption = Device.auto,
-    performance_range: PerformanceRangeOption = (0.0, 1.0),
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    device: common.DeviceOption = "auto",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
 ) -> None:
     """Make the paper's tables and figures from a data set, and say which claims come out."""
     from equirouter.encoders.cache import EmbeddingCache
@@ -118,9 +97,9 @@ def paper(
     check_report_extra()
     experiments(names)  # a wrong name is said now, and not after the encoding
     given = _read(results or [])
-    with shown_progress(quiet=quiet) as progress:
-        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-        made = make_text_encoder(
+    with common.shown_progress(quiet=quiet) as progress:
+        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        made = common.make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
         context = Context(
@@ -131,8 +110,8 @@ def paper(
             n_seeds=seeds or _n_seeds(given),
             budget_usd=budget,
             resamples=resamples,
-            device=device.value,
-            given=open_given(embeddings, outcomes, made),
+            device=device,
+            given=common.open_given(embeddings, outcomes, made),
             cache=EmbeddingCache(),
             results=given,
             out=make_folder(out or Path("runs") / f"paper-{outcomes.name}"),
@@ -174,7 +153,7 @@ def _routers(routers: str | None, given: "Given") -> tuple[str, ...]:
     from equirouter.paper.routers import paper_routers
 
     if routers is not None:
-        return tuple(router_specs(routers))
+        return tuple(common.router_specs(routers))
     for results in given.values():
         return tuple(results.routers)
     return tuple(paper_routers())
@@ -188,9 +167,9 @@ def _n_seeds(given: "Given") -> int:
 
 def _show(document: dict[str, Any], report: Path, *, as_json: bool) -> None:
     for each in document["not_run"]:
-        say(f"not run: {each['name']}: {each['reason']}")
+        common.say(f"not run: {each['name']}: {each['reason']}")
     if as_json:
-        print_json(document)
+        common.print_json(document)
         return
     for section in document["sections"]:
         typer.echo(f"{section['name']}: {section['verdict']}. {section['finding']}")

@@ -1,15 +1,13 @@
 """`equirouter train`: one pipeline, fitted and saved."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from equirouter.cli.common import (
     DatasetArgument,
-    Device,
     DeviceOption,
     EmbeddingsOption,
     EncoderOption,
@@ -19,7 +17,6 @@ from equirouter.cli.common import (
     Precision,
     PrecisionOption,
     QuietOption,
-    SplitName,
     SplitOption,
     WeightsOption,
     WindowOption,
@@ -42,20 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-class WhenNothing(StrEnum):
-    """How a query is decided for which no model is within the budget."""
-
-    cheapest = "cheapest"
-    refuse = "refuse"
-
-
-class OutOfDomain(StrEnum):
-    """How a query is decided that is far from the training queries."""
-
-    policy = "policy"
-    strongest = "strongest"
-
-
 QualityOption = Annotated[
     float,
     typer.Option(
@@ -72,7 +55,7 @@ ConfidenceOption = Annotated[
 ]
 
 OodOption = Annotated[
-    OutOfDomain,
+    Literal["policy", "strongest"],
     typer.Option(
         help="Queries unlike all training queries: by the policy, or to the strongest model."
     ),
@@ -81,7 +64,9 @@ OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline
 RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
 ]
-WhenOption = Annotated[WhenNothing, typer.Option(help="When no model is within the budget.")]
+WhenOption = Annotated[
+    Literal["cheapest", "refuse"], typer.Option(help="When no model is within the budget.")
+]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
 ]
@@ -117,12 +102,12 @@ def train(
     policy: PolicyChoice = None,
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = None,
-    when_nothing_fits: WhenOption = WhenNothing.cheapest,
+    when_nothing_fits: WhenOption = "cheapest",
     models: ModelsOption = None,
-    ood: OodOption = OutOfDomain.policy,
-    split: SplitOption = SplitName.in_domain,
+    ood: OodOption = "policy",
+    split: SplitOption = "in-domain",
     seed: SeedOption = 42,
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -149,13 +134,13 @@ def train(
                 policy=policy,
                 quality=quality,
                 confidence=confidence,
-                when_nothing_fits=when_nothing_fits.value,
-                ood=ood.value,
+                when_nothing_fits=when_nothing_fits,
+                ood=ood,
                 model_facts=_facts(models, outcomes),
-                split=split.value,
+                split=split,
                 seed=seed,
                 cache=EmbeddingCache(),
-                device=device.value,
+                device=device,
                 progress=progress,
             )
     _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
@@ -165,8 +150,7 @@ def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | Non
     """The precision to serve with, where there is a choice; a file of embeddings has none."""
     from equirouter.evaluation.train import serving_options
 
-    name = None if embeddings is not None else serving_options(encoder).get("precision")
-    return None if name is None else Precision(name)
+    return None if embeddings is not None else serving_options(encoder).get("precision")
 
 
 def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
