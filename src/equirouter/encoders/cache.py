@@ -3,8 +3,8 @@
 A folder per encoder fingerprint holds shards: files that are written once, whole, and never changed
 (so two processes need no lock, a network folder will do, and the least recently used can be deleted
 as files). A shard is a safetensors file with `keys`, (n, 32) uint8, the SHA-256 of what was
-encoded, and `embeddings`, (n, d) float32. It is named by the SHA-256 of its content: one that is not
-what its name says is as good as absent.
+encoded, and `embeddings`, (n, d) float32. It is named by the SHA-256 of its content: one that is
+not what its name says is as good as absent.
 """
 
 import hashlib
