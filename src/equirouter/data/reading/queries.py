@@ -1,35 +1,15 @@
 """The queries of an outcomes file: which rows belong to which, and what they say of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from equirouter.arrays import IntArray
 from equirouter.data.reading.columns import ID, IMAGE, TASK, TEXT, RawTable, join_prompt_lists
-from equirouter.data.reading.files import read_file
 from equirouter.errors import DataError
 from equirouter.words import number_of
 
-__all__ = ["Queries", "first_repeat", "queries_of", "read_queries", "where", "with_suffixes"]
-
-
-def read_queries(path: Path) -> tuple[list[str], list[str]]:
-    """The names and texts of the queries in a file, parquet, CSV or JSON lines, one row each.
-
-    A column `query` (or `prompt`) has the texts; without `query_id` (or `sample_id`) a query is
-    named by its number. A text that comes again is the same query and is left out. Other columns
-    are not read. Raises DataError.
-    """
-    raw = read_file(path)
-    codes, texts = raw.codes(raw.need(TEXT, "the text of the query"))
-    _, first = np.unique(codes, return_index=True)
-    rows = np.sort(first).tolist()
-    column = raw.find(ID)
-    if column is None:
-        return [str(row + 1) for row in rows], [texts[codes[row]] for row in rows]
-    id_codes, ids = raw.codes(column)
-    return [ids[id_codes[row]] for row in rows], [texts[codes[row]] for row in rows]
+__all__ = ["Queries", "first_repeat", "queries_of", "where", "with_suffixes"]
 
 
 @dataclass(frozen=True)

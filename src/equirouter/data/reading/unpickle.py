@@ -12,7 +12,8 @@ import pickle
 import pickletools
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -89,19 +90,13 @@ def read_pickle_table(path: str | Path) -> dict[str, Column]:
     with the name of what it asked for, and when it is damaged or holds something else than a table.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            _check_memo(stream)
-            return _frame_columns(_Unpickler(stream, str(path)).load())
-    except DataError:
-        raise
-    except _UnexpectedError as error:
-        raise DataError(
-            f"{path}: the pickle holds {error}; a pandas DataFrame of strings and numbers is "
-            "expected: write the table as parquet, which holds more"
-        ) from error
-    except _DAMAGED as error:
-        raise DataError(f"{path}: this is not a whole pickle of a table: {error}") from error
+    advice = (
+        "a pandas DataFrame of strings and numbers is expected: write the table as parquet, which "
+        "holds more"
+    )
+    with path.open("rb") as stream, _explained(str(path), " of a table", advice):
+        _check_memo(stream)
+        return _frame_columns(_Unpickler(stream, str(path)).load())
 
 
 def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[object] = ()) -> Any:  # noqa: ANN401
@@ -112,21 +107,26 @@ def read_pickle_values(stream: IO[bytes], place: str, *, without: Container[obje
     without: keys of the outermost dict that are left out, whatever is in them.
     Raises DataError when the pickle asks for anything else, and when it is damaged.
     """
-    try:
+    advice = "dicts, lists, texts, numbers and numpy arrays are expected"
+    with _explained(place, "", advice):
         _check_memo(stream)
         value = _Unpickler(stream, place).load()
         if isinstance(value, dict):
             value = {key: value for key, value in value.items() if key not in without}
         return _plain_value(value, {})
+
+
+@contextmanager
+def _explained(place: str, of: str, advice: str) -> Iterator[None]:
+    """Inside, what is wrong with a pickle becomes a DataError."""
+    try:
+        yield
     except DataError:
         raise
     except _UnexpectedError as error:
-        raise DataError(
-            f"{place}: the pickle holds {error}; dicts, lists, texts, numbers and numpy arrays are "
-            "expected"
-        ) from error
+        raise DataError(f"{place}: the pickle holds {error}; {advice}") from error
     except _DAMAGED as error:
-        raise DataError(f"{place}: this is not a whole pickle: {error}") from error
+        raise DataError(f"{place}: this is not a whole pickle{of}: {error}") from error
 
 
 def _check_memo(stream: IO[bytes]) -> None:

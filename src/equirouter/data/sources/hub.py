@@ -1,12 +1,10 @@
 """Files of the Hugging Face hub, fetched once, at a fixed commit, and checked ever after."""
 
 import hashlib
-import inspect
 import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from equirouter.extras import require
 from equirouter.output import atomic_write, make_folder
 from equirouter.progress import Progress, silent
 
-__all__ = ["HubFile", "fetch", "is_fetched"]
+__all__ = ["HubFile", "fetch"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,6 @@ class HubFile:
     def page(self) -> str:
         """Where a person can download it."""
         return f"https://huggingface.co/datasets/{self.repo}/blob/{self.commit}/{self.filename}"
-
-
-def is_fetched(file: HubFile) -> bool:
-    """Whether the file is in the cache, so that fetch needs no network."""
-    return _cached(file) is not None
 
 
 def fetch(
@@ -140,7 +133,7 @@ def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Prog
             revision=file.commit,
             cache_dir=folder,
             endpoint=endpoint or os.environ.get("HF_ENDPOINT"),
-            **_bar(hub.hf_hub_download, f"download {file.filename}", progress),
+            tqdm_class=_bar(f"download {file.filename}", progress),
         )
     except (errors.HfHubHTTPError, OSError, RuntimeError, *_transport_errors()) as error:
         reason = error.__cause__ or error
@@ -158,13 +151,8 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return tuple(library.HTTPError for library in loaded)
 
 
-def _bar(download: Callable[..., Any], stage: str, progress: Progress) -> dict[str, Any]:
-    """Makes huggingface_hub report progress instead of drawing its own bar.
-
-    Its older versions cannot: they draw.
-    """
-    if "tqdm_class" not in inspect.signature(download).parameters:
-        return {}
+def _bar(stage: str, progress: Progress) -> type:
+    """Makes huggingface_hub report progress instead of drawing its own bar."""
     tqdm: Any = require("tqdm", extra="hub", purpose="download files").tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -175,7 +163,7 @@ def _bar(download: Callable[..., Any], stage: str, progress: Progress) -> dict[s
             self.n += n
             progress(stage, int(self.n), int(self.total or 0))
 
-    return {"tqdm_class": Bar}
+    return Bar
 
 
 def _sha256(path: Path, progress: Progress) -> str:
