@@ -17,7 +17,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, Float32Array
 from equirouter.cachedir import cache_dir
 from equirouter.encoders.base import Encoder, check_images, check_texts, share
-from equirouter.encoders.kept import write_kept
+from equirouter.encoders.kept import newest_first, write_kept
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 
@@ -83,13 +83,7 @@ class EmbeddingCache:
 
     def _shards(self, folder: Path) -> list[Path]:
         """Shards below a folder, those used last first."""
-        aged = []
-        for path in folder.rglob("*.shard"):
-            try:
-                aged.append((path.stat().st_mtime_ns, path))
-            except FileNotFoundError:  # another process made room
-                continue
-        return [path for _, path in sorted(aged, reverse=True)]
+        return newest_first(folder.rglob("*.shard"))
 
     def _delete_oldest(self) -> None:
         total = kept = 0

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from equirouter.cachedir import cache_dir
 from equirouter.errors import OutputError
 from equirouter.output import atomic_write, make_folder
 
-__all__ = ["digest_of", "forget_oldest", "kept_file", "kept_path", "write_kept"]
+__all__ = ["digest_of", "forget_oldest", "kept_file", "kept_path", "newest_first", "write_kept"]
 
 
 def kept_path(kind: str, name: str) -> Path:
@@ -77,13 +78,14 @@ def _read_note(note: Path) -> dict[str, object]:
 
 def forget_oldest(kind: str, pattern: str, n_kept: int) -> None:
     """Delete all files of that kind whose names fit the pattern but the n_kept newest."""
-    times = {path: _written(path) for path in kept_path(kind, "").glob(pattern)}
-    for path in sorted(times, key=lambda path: times[path], reverse=True)[n_kept:]:
+    for path in newest_first(kept_path(kind, "").glob(pattern))[n_kept:]:
         path.unlink(missing_ok=True)  # another process may have been quicker
 
 
-def _written(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:  # deleted meanwhile by another process
-        return 0
+def newest_first(paths: Iterable[Path]) -> list[Path]:
+    """The files by the time they were changed, without those that another process deletes."""
+    times = {}
+    for path in paths:
+        with suppress(FileNotFoundError):
+            times[path] = path.stat().st_mtime_ns
+    return sorted(times, key=lambda path: (times[path], path), reverse=True)

@@ -26,6 +26,7 @@ from equirouter.cost.prices import (
     size_of,
 )
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.archives import Member, Parts, members
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.data.sources.make import check_choice
@@ -262,8 +263,12 @@ def _outcomes(name: str, path: Path, results: _Results) -> Outcomes:
             f"{path}: no query has the score of every model ({', '.join(models)}), so they cannot "
             "be compared; choose another pool, or leave models out of the folder"
         )
+    # where models disagree about the text of an index, #2, #3 behind it
+    ids, _ = with_suffixes(
+        [f"{dataset}/{split}/{index}" for dataset, split, index, _ in rows], "id"
+    )
     return Outcomes(
-        query_ids=_ids(rows),
+        query_ids=tuple(ids),
         texts=tuple(query[3] for query in rows),
         tasks=tuple(query[0] for query in rows),
         models=tuple(models),
@@ -272,17 +277,6 @@ def _outcomes(name: str, path: Path, results: _Results) -> Outcomes:
         name=name,
         notes=_notes(results, performance),
     )
-
-
-def _ids(rows: dict[tuple[str, str, int, str], int]) -> tuple[str, ...]:
-    """BENCHMARK/SPLIT/INDEX; where models disagree about the text of an index, #2, #3 behind it."""
-    times: dict[str, int] = {}
-    ids = []
-    for dataset, split, index, _ in rows:
-        name = f"{dataset}/{split}/{index}"
-        times[name] = times.get(name, 0) + 1
-        ids.append(name if times[name] == 1 else f"{name}#{times[name]}")
-    return tuple(ids)
 
 
 def _notes(results: _Results, performance: np.ndarray[Any, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from equirouter.data.sources.base import Dataset
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS
+from equirouter.words import number_of
 
-__all__ = ["check_choice", "load_named", "make_dataset"]
+__all__ = ["check_choice", "load_named", "make_dataset", "with_note_on_missing"]
 
 _NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
 
@@ -53,6 +55,14 @@ def load_named(spec: str, *, progress: Progress = silent) -> Outcomes:
     """The table of a registered data set. Raises what make_dataset and Dataset.load raise."""
     dataset, path = make_dataset(spec)
     return dataset.load(path, progress=progress)
+
+
+def with_note_on_missing(outcomes: Outcomes) -> Outcomes:
+    """The table with a note on how many queries lack outcomes, if one does."""
+    missing = int((~outcomes.is_complete).sum())
+    lacking = number_of(missing, "query lacks", "queries lack")
+    note = f"{lacking} outcomes of some models; measures leave them out"
+    return replace(outcomes, notes=(*outcomes.notes, note)) if missing else outcomes
 
 
 def check_choice(setting: str, value: object, known: tuple[str, ...]) -> str:

@@ -21,9 +21,9 @@ from equirouter.data.reading.columns import RawTable
 from equirouter.data.reading.files import read_file
 from equirouter.data.sources.archives import unpack_tar
 from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import with_note_on_missing
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
-from equirouter.words import number_of
 
 __all__ = ["MMRBench"]
 
@@ -118,10 +118,7 @@ class MMRBench:
             name=self.name,
             notes=("costs are taken as USD per call: the benchmark says that they are normalised",),
         )
-        missing = int((~outcomes.is_complete).sum())
-        lacking = number_of(missing, "query lacks", "queries lack")
-        note = f"{lacking} outcomes of some models; measures leave them out"
-        return replace(outcomes, notes=(*outcomes.notes, note)) if missing else outcomes
+        return with_note_on_missing(outcomes)
 
 
 def _find_table(path: Path) -> Path:

@@ -4,15 +4,14 @@ Source: Hu et al., "RouterBench: A Benchmark for Multi-LLM Routing System", 2024
 data at https://huggingface.co/datasets/withmartian/routerbench.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.hub import HubFile, fetch
+from equirouter.data.sources.make import with_note_on_missing
 from equirouter.data.tables import read_table
 from equirouter.progress import Progress, silent
-from equirouter.words import number_of
 
 __all__ = ["RouterBench0Shot", "RouterBench5Shot", "RouterBenchRaw"]
 
@@ -45,10 +44,7 @@ class _RouterBench:
         progress(f"read {path.name}", 0, 1)
         outcomes = read_table(path, name=self.name)
         progress(f"read {path.name}", 1, 1)
-        missing = int((~outcomes.is_complete).sum())
-        lacking = number_of(missing, "query lacks", "queries lack")
-        note = f"{lacking} outcomes of some models; measures leave them out"
-        return replace(outcomes, notes=(*outcomes.notes, note)) if missing else outcomes
+        return with_note_on_missing(outcomes)
 
 
 class RouterBench5Shot(_RouterBench):
