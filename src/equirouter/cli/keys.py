@@ -28,6 +28,10 @@ app = typer.Typer(
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings.")
 ]
+PeriodOption = Annotated[
+    Literal["day", "month"],
+    typer.Option(help="The budget's period, in UTC: it begins again with each."),
+]
 
 
 @app.command()
@@ -41,10 +45,7 @@ def create(
     budget_usd: Annotated[
         float | None, typer.Option(metavar="USD", help="Most that it may spend in a period.")
     ] = None,
-    period: Annotated[
-        Literal["day", "month"],
-        typer.Option(help="The budget's period, in UTC: it begins again with each."),
-    ] = "month",
+    period: PeriodOption = "month",
     requests_per_minute: Annotated[
         int | None, typer.Option(metavar="N", help="Most requests in any minute.")
     ] = None,
