@@ -200,7 +200,7 @@ def make_text_encoder(
     name: str,
     *,
     window: Window | None = None,
-    precision: Precision | None = None,
+    precision: str | None = None,
     weights: str | Path | None = None,
     settings: list[str] | None = None,
 ) -> "Encoder":

@@ -14,7 +14,6 @@ from equirouter.cli.common import (
     EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
-    Precision,
     PrecisionOption,
     QuietOption,
     SplitOption,
@@ -120,9 +119,12 @@ def train(
     with shown_progress(quiet=quiet) as progress:
         outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
-        precision = precision or _serving_precision(encoder, embeddings)
         made = make_text_encoder(
-            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+            encoder,
+            window=window,
+            precision=precision or _serving_precision(encoder, embeddings),
+            weights=weights,
+            settings=encoder_option,
         )
         say_what_is_read(made, outcomes, quiet=quiet)
         with reserved_folder(out):  # a place where nothing can be written is said before the work
@@ -146,7 +148,7 @@ def train(
     _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
 
 
-def _serving_precision(encoder: str, embeddings: Path | None) -> Precision | None:
+def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:
     """The precision to serve with, where there is a choice; a file of embeddings has none."""
     from equirouter.evaluation.train import serving_options
 
