@@ -76,3 +76,9 @@ def test_settings_without_sense_are_refused(
 ) -> None:
     with pytest.raises(ConfigError):
         win_shares(means, sigmas, draws=draws, rng=np.random.default_rng(0))
+
+
+def test_draws_in_several_blocks_are_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("equirouter.evaluation.diagnosis.noisy_winner._BLOCK_CELLS", 8)
+    shares = win_shares([0.5, 0.4], 0.1, draws=10, rng=np.random.default_rng(0))  # blocks of 4
+    assert shares.share.sum() == pytest.approx(1.0)

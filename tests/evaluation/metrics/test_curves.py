@@ -33,9 +33,9 @@ def test_a_tie_for_the_strongest_goes_to_the_cheaper_model() -> None:
 
 
 def test_a_point_that_does_not_exist_is_nan() -> None:
-    values = np.array([[1.0, 2.0], [3.0, 4.0]])
-    found = pick_point(values, np.array([1, -1]))
-    np.testing.assert_array_equal(found, [2.0, np.nan])
+    values = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    found = pick_point(values, np.array([1, -1, 0]))
+    np.testing.assert_array_equal(found, [2.0, np.nan, 5.0])
 
 
 def test_a_share_of_nothing_is_nan() -> None:
