@@ -1,32 +1,73 @@
 """Migrations: the tables of a database are those that the code uses."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
+from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.store import migrate as migrations
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.migrate import HEAD, differences, migrate
+from equirouter.serve.money.store.migrate import HEAD, migrate
 from tests.serve.stores import with_store
 
 
-def test_the_migrations_make_the_tables_that_the_code_uses(store_url: str) -> None:
-    async def work() -> tuple[list[Any], str]:
+def version_of(connection: sa.Connection) -> str:
+    version: str = connection.execute(
+        sa.text("SELECT version_num FROM alembic_version")
+    ).scalar_one()
+    return version
+
+
+def test_a_new_database_has_the_newest_version(store_url: str) -> None:
+    async def work() -> str:
         database = Database(store_url)
         await migrate(database)
         await migrate(database)
-        found = await database.read(differences)
-        version = await database.read(
-            lambda connection: connection.execute(
-                sa.text("SELECT version_num FROM alembic_version")
-            ).scalar_one()
-        )
+        version = await database.read(version_of)
         await database.close()
-        return found, version
+        return version
 
-    assert asyncio.run(work()) == ([], HEAD)
+    assert asyncio.run(work()) == HEAD
+
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade() -> None:
+    op.add_column("keys", sa.Column("colour", sa.Text(), nullable=True))
+"""
+
+
+def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (migrations._VERSIONS / "v0001_initial.py").read_text("utf-8")
+    (tmp_path / "v0001_initial.py").write_text(first, "utf-8")
+    (tmp_path / "v0002_colour.py").write_text(LATER, "utf-8")
+
+    def colours(connection: sa.Connection) -> list[Any]:
+        return list(connection.execute(sa.text("SELECT name, colour FROM keys")))
+
+    async def work() -> tuple[str, list[Any]]:
+        database = Database(store_url)
+        await migrate(database)
+        await database.write(create_key, "first")
+        monkeypatch.setattr(migrations, "_VERSIONS", tmp_path)
+        monkeypatch.setattr(migrations, "HEAD", "0002")
+        await migrate(database)
+        version, rows = await database.read(version_of), await database.read(colours)
+        await database.close()
+        return version, rows
+
+    assert asyncio.run(work()) == ("0002", [("first", None)])
 
 
 def test_workers_that_start_together_migrate_once(store_url: str) -> None:

@@ -8,15 +8,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.money.keys import list_keys
 from equirouter.serve.money.store.store import Store, open_database
-from equirouter.serve.money.store.tables import log, workers
+from equirouter.serve.money.store.tables import (
+    CHARGED,
+    OPEN,
+    counts,
+    feedback,
+    log,
+    reservations,
+    sums,
+    texts,
+    workers,
+)
+from equirouter.serve.money.store.workers import entry, forget_dead
 from equirouter.serve.settings import StoreSettings
 from tests.serve import databases
 from tests.serve.databases import Server
-from tests.serve.stores import agree, ask, ids, money, new_key, numbers, record, rows, with_store
+from tests.serve.stores import (
+    agree,
+    ask,
+    ids,
+    money,
+    new_key,
+    numbers,
+    record,
+    rows,
+    summed,
+    with_store,
+)
 
 
 def test_the_url_may_be_in_a_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -215,3 +238,129 @@ def test_entries_are_kept_as_long_as_is_set(tmp_path: Path, days: int | None, le
         assert len(await store.database.read(ids)) == left
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, lambda: now, retention_days=days)
+
+
+NOW = 1_800_000_000.0
+
+
+def test_what_is_too_old_is_deleted_and_its_sums_stay(store_url: str) -> None:
+    now = 1_800_000_000.0
+
+    async def work(store: Store) -> None:
+        for days, name in ((31, "old"), (29, "young")):
+            for i in range(700 if name == "old" else 2):
+                store.log(record(f"{name}{i}", started_at=now - days * 86_400, prompt="x"))
+        await store.flush()
+        await store.tidy()
+        left = await store.database.read(rows, log)
+        assert {row["request_id"] for row in left} == {"young0", "young1"}
+        assert len(await store.database.read(rows, texts)) == 2
+        assert await summed(store, "requests") == 702
+
+    with_store(store_url, work, lambda: now, retention_days=30)
+
+
+def test_sqlites_log_does_not_grow_for_ever(tmp_path: Path) -> None:
+    wal = tmp_path / "x.db-wal"
+
+    async def work(store: Store) -> None:
+        for _ in range(20):
+            store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        assert wal.stat().st_size > 4 * 2**20
+        await store.database.checkpoint()
+        size = wal.stat().st_size
+        for _ in range(10):
+            store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        assert wal.stat().st_size == size  # it began at the front again
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+def test_sums_of_single_minutes_are_deleted_after_three_days(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for days in (3.0, 2.999):
+            store.log(record(started_at=NOW - days * 86_400 - 60))
+        await store.flush()
+        await store.tidy()
+        for table in (sums, counts):
+            left = [(row["step"], row["start"]) for row in await store.database.read(rows, table)]
+            assert len({place for place in left if place[0] == 60}) == 1
+            assert min(start for step, start in left if step == 60) >= NOW - 3 * 86_400
+            assert len({place for place in left if place[0] == 1800}) == 2
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, lambda: NOW)
+
+
+def test_a_day_after_its_death_a_worker_is_forgotten_unless_it_owes(tmp_path: Path) -> None:
+    day = 86_400
+
+    def made(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(workers))
+        for id_, gone_at in ((1, None), (2, NOW - day - 1), (3, NOW - day), (4, NOW - day - 1)):
+            entered = {**entry(), "id": id_, "gone_at": gone_at}
+            connection.execute(sa.insert(workers).values(entered))
+        reservation = {"request_id": "r", "key_id": "k", "period": "day", "day": 1}
+        for worker, state, at in (
+            (2, CHARGED, NOW - day - 1),
+            (3, CHARGED, NOW - day),
+            (4, OPEN, NOW - day - 1),
+        ):
+            values = {"worker": worker, "n": 1, "amount_nusd": 1, "reserved_at": at, "state": state}
+            connection.execute(sa.insert(reservations).values({**reservation, **values}))
+
+    async def work(store: Store) -> None:
+        await store.database.write(made)
+        await store.database.write(forget_dead, NOW)
+        assert await store.database.read(numbers) == [1, 3, 4]
+        left = await store.database.read(rows, reservations)
+        assert [row["worker"] for row in left] == [3, 4]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
+def test_only_what_is_older_than_asked_is_deleted(tmp_path: Path) -> None:
+    async def work(store: Store) -> None:
+        for days in (10.0, 9.999):
+            store.log(record(f"{days}", started_at=NOW - days * 86_400 - 1, prompt="x"))
+        await store.flush()
+        await store.database.write(
+            lambda c: c.execute(
+                sa.insert(feedback),
+                [
+                    {"request_id": f"{n}", "at_us": int((NOW - n * 86_400) * 1e6) - 1}
+                    | {"given_at_us": 0, "score": 1.0}
+                    for n in (10, 9)
+                ],
+            )
+        )
+        await store.tidy()
+        assert await store.database.read(ids) == ["9.999"]
+        assert [row["request_id"] for row in await store.database.read(rows, texts)] == ["9.999"]
+        assert [row["request_id"] for row in await store.database.read(rows, feedback)] == ["9"]
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, lambda: NOW, retention_days=10)
+
+
+def test_a_small_log_of_sqlite_is_left_alone_and_a_huge_one_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = tmp_path / "x.db-wal"
+
+    async def work(store: Store) -> None:
+        store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        size = wal.stat().st_size
+        await store.database.checkpoint()
+        store.log(record(prompt="x" * 300_000))
+        await store.flush()
+        assert wal.stat().st_size > size  # nothing was copied
+        monkeypatch.setattr("equirouter.serve.money.store.engine._WAL_BYTES", 0)
+        await store.database.checkpoint()
+        assert wal.stat().st_size > 0
+        monkeypatch.setattr("equirouter.serve.money.store.engine._WAL_FRAMES", 0)
+        await store.database.checkpoint()
+        assert wal.stat().st_size == 0
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)

@@ -6,15 +6,12 @@ tables.py       the tables
 migrate.py      brings a database to this version, one worker at a time
 versions/       the steps of that, by Alembic
 books.py        short transactions on a connection of their own
-statements.py   their statements, made once
+statements.py   their statements, made once; adding to counters
 reserving.py    reservations of money, a group per transaction
 batches.py      settlements, log and sums, written behind the requests
-bulk.py         adding to counters in rows that may not be there
-rows.py         a finished request as rows of the tables beside the log
 workers.py      which workers are alive; the reservations of dead ones
 reports.py      queries of the dashboard: sums, latencies, single decisions
-upkeep.py       SQLite's log emptied, what is too old deleted
-store.py        Store: all of it behind one object
+store.py        Store: all of it behind one object; what is too old deleted
 """
 
 __all__: list[str] = []

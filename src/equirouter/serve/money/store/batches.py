@@ -3,21 +3,23 @@
 A batch is written once even if the answer to its commit was lost: its number goes with it.
 """
 
+import operator
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from equirouter.serve.money.ledger import Settlement
 from equirouter.serve.money.store.books import Runner
-from equirouter.serve.money.store.bulk import summed
-from equirouter.serve.money.store.columns import log_row
-from equirouter.serve.money.store.rows import Added, added_by, text_row
-from equirouter.serve.money.store.tables import OPEN, accounts, counts, sums
+from equirouter.serve.money.store.columns import clean, log_row
+from equirouter.serve.money.store.statements import summed
+from equirouter.serve.money.store.tables import OPEN, STEPS, SUMS, Place, accounts, counts, sums
 from equirouter.serve.money.store.workers import charged_sums, entry
 from equirouter.serve.records import RequestRecord
 
-__all__ = ["Batch", "write_batch"]
+__all__ = ["Batch", "added_by", "text_row", "write_batch"]
 
 
 @dataclass(slots=True)
@@ -38,6 +40,18 @@ class Batch:
                 added_by(self.records),
             )
         return self._rows
+
+
+@dataclass(slots=True)
+class Added:
+    """Additions of a batch to the tables sums and counts, by the keys of their rows."""
+
+    sums: dict[Place, list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0] * len(SUMS))
+    )
+    counts: dict[tuple[int, int, str, str], list[int]] = field(
+        default_factory=lambda: defaultdict(lambda: [0])
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +135,58 @@ def _forget(run: Runner, request_id: str) -> None:
     for at_us, key_id, cost_nusd in run.rows("charged", {"request_id_": request_id}):
         run.change("forget", {"request_id_": request_id})
         run.change_all("sum", summed(sums, charged_sums(at_us // 1_000_000, key_id, cost_nusd, -1)))
+
+
+def text_row(record: RequestRecord) -> dict[str, Any] | None:
+    """The row of the table texts, None where the record has no texts."""
+    if record.prompt is None and record.answer is None:
+        return None
+    return {
+        "request_id": clean(record.request_id),
+        "at_us": round(record.started_at * 1e6),
+        "prompt": clean(record.prompt),
+        "answer": clean(record.answer),
+    }
+
+
+def added_by(records: Iterable[RequestRecord]) -> Added:
+    """The additions of some requests."""
+    added = Added()
+    for record in records:
+        plan, at = record.plan, int(record.started_at)
+        who = (
+            record.key_id or "",
+            record.served_model or "",
+            "" if plan is None else plan.decided_by,
+        )
+        values = _counted(record)
+        names = [("status", str(record.status))]
+        names += [
+            ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
+            for attempt in record.attempts
+        ]
+        for step in STEPS:
+            start = at - at % step
+            row = added.sums[step, start, *who]
+            row[:] = map(operator.add, row, values)
+            for kind, name in names:
+                added.counts[step, start, kind, name][0] += 1
+    return added
+
+
+def _counted(record: RequestRecord) -> Sequence[int]:
+    """The values of SUMS."""
+    cost, strongest, tokens = record.cost_nusd, record.strongest_nusd, record.tokens
+    compared = cost is not None and strongest is not None
+    return (
+        1,
+        int(record.status >= 400),
+        int(len({attempt.model for attempt in record.attempts}) > 1),
+        int(tokens is not None and tokens.estimated),
+        cost or 0,
+        int(compared),
+        (cost or 0) if compared else 0,
+        (strongest or 0) if compared else 0,
+        0 if tokens is None else tokens.input,
+        0 if tokens is None else tokens.output,
+    )

@@ -22,7 +22,7 @@ from equirouter.errors import BusyError, ChangedError, StoreGoneError
 from equirouter.serve.money.store.engine import BUSY_SECONDS, Database, said_gone
 from equirouter.serve.money.store.statements import statements
 
-__all__ = ["Books", "OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
+__all__ = ["OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
 
 T = TypeVar("T")
 _TRIES = 5  # a transaction begins again so often when another one was in its way
@@ -47,19 +47,6 @@ class Runner(Protocol):
         """A list as the value of a parameter."""
 
 
-class Books(Protocol):
-    """Runs transactions."""
-
-    async def transact(self, work: Callable[[Runner], T]) -> T:
-        """Run work in a transaction, commit it, and return what it returns.
-
-        Raises BusyError, and then nothing was written; StoreGoneError, and then that is not known.
-        """
-
-    async def close(self) -> None:
-        """Close the connection."""
-
-
 def open_books(database: Database) -> "OnSQLite | OnPostgreSQL":
     """Books of a database."""
     return OnSQLite(database) if database.dialect == "sqlite" else OnPostgreSQL(database)
@@ -68,7 +55,7 @@ def open_books(database: Database) -> "OnSQLite | OnPostgreSQL":
 class OnSQLite:
     """Books in SQLite. The connection never waits for a lock: that would stop the event loop.
 
-    It makes no checkpoints either, as these wait for the disk: upkeep.py does.
+    It makes no checkpoints either, as these wait for the disk: Database.checkpoint does.
     """
 
     def __init__(self, database: Database) -> None:
@@ -92,7 +79,10 @@ class OnSQLite:
         return self._thread is None
 
     async def transact(self, work: Callable[[Runner], T]) -> T:
-        """Run work as Books says; after a StoreGoneError nothing was written."""
+        """Run work in a transaction, commit it, and return what it returns.
+
+        Raises BusyError or StoreGoneError, and then nothing was written.
+        """
         if self._thread is None:
             return self.now(work)
         running = asyncio.get_running_loop().run_in_executor(self._thread, self.now, work)
@@ -157,7 +147,10 @@ class OnPostgreSQL:
         self._statements = statements("postgresql")
 
     async def transact(self, work: Callable[[Runner], T]) -> T:
-        """Run work as Books says."""
+        """Run work in a transaction, commit it, and return what it returns.
+
+        Raises StoreGoneError, and then it is not known whether it was written.
+        """
         for _ in range(_TRIES):
             try:
                 with said_gone():

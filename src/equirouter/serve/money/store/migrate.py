@@ -1,4 +1,7 @@
-"""Brings a database to the version that this package needs, one worker at a time."""
+"""Brings a database to the version that this package needs, one worker at a time.
+
+A new database gets the tables of tables.py; the steps in versions/ bring older tables to the same.
+"""
 
 import os
 import sqlite3
@@ -11,7 +14,7 @@ from equirouter.errors import ConfigError
 from equirouter.serve.money.store.engine import Database, said_gone
 from equirouter.serve.money.store.tables import metadata
 
-__all__ = ["HEAD", "check_store", "differences", "migrate"]
+__all__ = ["HEAD", "check_store", "migrate"]
 
 _VERSIONS = Path(__file__).parent / "versions"
 HEAD = max(path.stem[1:5] for path in _VERSIONS.glob("v*.py"))
@@ -72,11 +75,21 @@ def _found(connection: sa.Connection) -> str | None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+
     if connection.dialect.name == "postgresql":  # SQLite's transaction has the lock already
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    script = _script()
-    _check_known(_found(connection))
-    _environment(connection, script).run_migrations()
+    version, script = _found(connection), _script()
+    _check_known(version)
+    steps = {"fn": lambda current, _: script._upgrade_revs(HEAD, current)}
+    context = MigrationContext.configure(connection, opts=steps)
+    if version is None:
+        metadata.create_all(connection)
+        context.stamp(script, HEAD)
+    else:
+        with Operations.context(context):
+            context.run_migrations()
 
 
 def _script() -> Any:  # noqa: ANN401  # Alembic's
@@ -98,24 +111,3 @@ def _check_known(version: str | None) -> None:
             f"the store's tables are of version {version}, which this equirouter does not know: it "
             f"knows up to {HEAD}. Install the version that wrote them, or name another store.url"
         ) from error
-
-
-def _environment(connection: sa.Connection, script: Any) -> Any:  # noqa: ANN401  # Alembic's
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-
-    def steps(revision: Any, _: object) -> Any:  # noqa: ANN401
-        return script._upgrade_revs(HEAD, revision)
-
-    environment = EnvironmentContext(Config(), script, fn=steps)
-    environment.configure(connection=connection, target_metadata=metadata)
-    return environment
-
-
-def differences(connection: sa.Connection) -> list[Any]:
-    """How the tables of a database differ from tables.py; empty when they agree."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
-    return list(compare_metadata(context, metadata))

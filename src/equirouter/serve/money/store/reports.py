@@ -17,8 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from equirouter.serve.money.store.columns import clean, record_of
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.rows import STEPS
-from equirouter.serve.money.store.tables import counts, feedback, log, sums, texts
+from equirouter.serve.money.store.tables import STEPS, counts, feedback, log, sums, texts
 from equirouter.serve.reporting import (
     Calls,
     Logged,

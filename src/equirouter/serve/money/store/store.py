@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+import sqlalchemy as sa
+
 from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.store.books import open_books
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import migrate
-from equirouter.serve.money.store.upkeep import checkpoint, delete_minutes, delete_old, forget_dead
+from equirouter.serve.money.store.tables import STEPS, counts, feedback, log, sums, texts
 from equirouter.serve.money.store.workers import (
     BEAT_SECONDS,
     Watch,
     charge_dead,
+    forget_dead,
     forget_worker,
     register,
 )
@@ -28,6 +31,9 @@ __all__ = ["Store", "open_database"]
 
 _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600
+_ROWS_AT_ONCE = 500  # others wait for the lock meanwhile
+_DAY = 86_400
+_MINUTES_KEPT_DAYS = 3
 
 
 def open_database(settings: StoreSettings) -> Database:
@@ -131,7 +137,7 @@ class Store:
         while not await happens(self._stop, 1.0):
             second += 1
             try:
-                await checkpoint(self.database)
+                await self.database.checkpoint()
                 if second % BEAT_SECONDS == 0 and self.failing is None:
                     await self.charge_dead()
                 if second % _TIDY_SECONDS == 0:
@@ -142,11 +148,17 @@ class Store:
                 _log.exception("looking after the store failed")
 
     async def tidy(self) -> None:
-        """Delete what is older than retention_days, and what is left of dead workers."""
+        """Delete what is older than retention_days, and what is left of dead workers.
+
+        The sums of half hours stay: they are small, and hold what was spent.
+        """
         await self.database.write(forget_dead, self._clock())
-        await self.database.write(delete_minutes, self._clock())
+        await self.database.write(_delete_minutes, self._clock())
         if self._days is not None:
-            await delete_old(self.database, self._days, now=self._clock())
+            before_us = round((self._clock() - self._days * _DAY) * 1e6)
+            for table in (texts, feedback, log):
+                while await self.database.write(_delete_some, table, before_us):
+                    pass
 
     async def close(self) -> None:
         """Write all that waits, and close. Raises StoreGoneError if that is not possible."""
@@ -171,3 +183,17 @@ class Store:
     async def _close_books(self) -> None:
         for books in self._books:
             await books.close()
+
+
+def _delete_some(connection: sa.Connection, table: sa.Table, before_us: int) -> int:
+    (key,) = table.primary_key.columns
+    some = sa.select(key).where(table.c.at_us < before_us).order_by(table.c.at_us)
+    gone = connection.execute(sa.delete(table).where(key.in_(some.limit(_ROWS_AT_ONCE))))
+    return gone.rowcount
+
+
+def _delete_minutes(connection: sa.Connection, now: float) -> None:
+    """Delete the sums of single minutes after some days; those of half hours stay."""
+    old = int(now) - _MINUTES_KEPT_DAYS * _DAY
+    for table in (sums, counts):
+        connection.execute(sa.delete(table).where(table.c.step == min(STEPS), table.c.start < old))

@@ -1,5 +1,7 @@
 """The tables of the store. Money is whole nano-USD, `day` counts days since 1970-01-01 in UTC."""
 
+from typing import TypeAlias
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,6 +21,9 @@ from equirouter.serve.money.store.columns import COLUMNS
 __all__ = [
     "CHARGED",
     "OPEN",
+    "STEPS",
+    "SUMS",
+    "Place",
     "accounts",
     "counts",
     "feedback",
@@ -190,6 +195,14 @@ sums = Table(
     _number("output_tokens"),
     sqlite_with_rowid=False,
 )
+
+SUMS = tuple(column.name for column in sums.c if column.name not in sums.primary_key.columns)
+
+STEPS = (60, 1800)
+"""Seconds over which the log is summed up."""
+
+Place: TypeAlias = tuple[int, int, str, str, str]
+"""The key of a row of the table sums: step, start, key_id, model, decided_by."""
 
 # Counts over the same steps. kind: "status", with the HTTP status as its name, or "call", with
 # upstream, model and outcome as a JSON list.

@@ -20,12 +20,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.money.store.bulk import add_up
 from equirouter.serve.money.store.columns import log_row
-from equirouter.serve.money.store.rows import STEPS, SUMS, Place
+from equirouter.serve.money.store.statements import add_up
 from equirouter.serve.money.store.tables import (
     CHARGED,
     OPEN,
+    STEPS,
+    SUMS,
+    Place,
     accounts,
     log,
     reservations,
@@ -42,6 +44,7 @@ __all__ = [
     "charge_dead",
     "charged_sums",
     "entry",
+    "forget_dead",
     "forget_worker",
     "register",
 ]
@@ -50,6 +53,7 @@ BEAT_SECONDS = 5
 DEAD_SECONDS = 30
 _NEAR_SECONDS = 300  # of one whose process id is in use here: by it, or by another by now
 CHARGED_IN_FULL = "charged in full"
+_DAY = 86_400
 
 
 def register(connection: sa.Connection) -> int:
@@ -162,6 +166,15 @@ def charge_dead(connection: sa.Connection, dead: Iterable[int], now: float) -> i
         .values(gone_at=int(now))
     )
     return len(taken)
+
+
+def forget_dead(connection: sa.Connection, now: float) -> None:
+    """Strike workers that died more than a day ago, and what was charged for them."""
+    long_ago = int(now) - _DAY
+    c = reservations.c
+    connection.execute(sa.delete(reservations).where(c.state == CHARGED, c.reserved_at < long_ago))
+    owes = sa.exists().where(c.worker == workers.c.id, c.state == OPEN)
+    connection.execute(sa.delete(workers).where(workers.c.gone_at < long_ago, ~owes))
 
 
 def charged_sums(
