@@ -1,6 +1,8 @@
-"""Every public function has an example in its docstring, and the examples are right."""
+"""Docstrings: every public function has a right example, and none begins with an empty word."""
 
+import ast
 import doctest
+import re
 from inspect import isfunction
 from pathlib import Path
 
@@ -22,3 +24,21 @@ def test_the_example_of_a_public_function_is_right(
     results = doctest.DocTestRunner().run(example)
     assert results.attempted == len(example.examples)
     assert not results.failed
+
+
+EMPTY = re.compile(r"(What|The same|See)\b")
+ODD = re.compile(r"\bdear(er|est)?\b", re.IGNORECASE)
+SOURCE = Path(equirouter.__file__).parent
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.stem)
+def test_a_docstring_begins_with_its_subject_and_words_are_plain(path: Path) -> None:
+    text = path.read_text("utf-8")
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    docstrings = [
+        ast.get_docstring(node) or ""
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, kinds)
+    ]
+    assert [words.splitlines()[0] for words in docstrings if EMPTY.match(words)] == []
+    assert not ODD.search(text), "say expensive, most expensive"

@@ -31,7 +31,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
 
 
 def versions() -> dict[str, str]:
-    """What results were made with: this package, Python, and the packages that compute.
+    """Versions of this package, Python, and the packages that compute.
 
     One that is not installed is left out: it took no part.
     """

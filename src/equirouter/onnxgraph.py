@@ -53,7 +53,7 @@ class OnnxGraph:
         return self.op("LayerNormalization", x, scale, shift, axis=-1, epsilon=epsilon)
 
     def rows(self, x: str, width: int) -> str:
-        """The same numbers in rows of that width."""
+        """Reshape an array into rows of that width."""
         return self.op("Reshape", x, self.const(f"rows_{width}", np.array([-1, width])))
 
     def rename(self, output: str, name: str) -> None:

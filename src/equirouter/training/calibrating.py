@@ -39,7 +39,7 @@ def calibrated(
 
 
 def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
-    """What the pipeline keeps of its validation part, to be calibrated again: see the class.
+    """The validation queries that the pipeline keeps for later calibrations.
 
     tokens: of all queries of the table, (N, K) each, where they are known.
     """
@@ -56,7 +56,7 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
 
 
 def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
-    """What each operating point did on the validation part, in shares of the strongest model."""
+    """Every operating point on the validation part, as shares of the strongest model."""
     part = fitted.part("validation")
     performance, cost_usd = (
         float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
@@ -87,7 +87,7 @@ def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibrati
 def _baseline(
     fitted: FittedStage, policy: str, models: Sequence[str], strongest: int
 ) -> tuple[Baseline, tuple[str, ...]]:
-    """What the pipeline does now, at every setting that a call may name; and notes on it."""
+    """Call shares of the new pipeline at every setting that a call may name, and notes."""
     shares: dict[str, ShareCurve] = {}
     for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
         rule: Policy = POLICIES.load(name)()
@@ -99,7 +99,7 @@ def _baseline(
 
 
 def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
-    """What the stage says of PROBES; none where its encoder cannot be asked now, and a note."""
+    """Scores and costs of PROBES; none, and a note, where the encoder cannot be asked now."""
     try:
         seen = stage.look(PROBES)
     except EquiRouterError as error:

@@ -14,7 +14,7 @@ __all__ = ["description_notes", "embedded_descriptions"]
 
 
 def description_notes(outcomes: Outcomes, routers: Sequence[str]) -> tuple[str, ...]:
-    """What a user must know of the descriptions that these routers, given as specs, will read.
+    """Caveats about the model descriptions that these routers (specs) will read.
 
     Empty when none of them reads any, or every model is described.
     """

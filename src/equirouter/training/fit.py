@@ -88,7 +88,7 @@ def _check(
     confidence: float | None,
     model_facts: Mapping[str, ModelFacts] | None,
 ) -> None:
-    """What would be wrong after the training as well is said before it."""
+    """Refuse settings that would fail after the training before it starts."""
     check_quality(quality)
     if confidence is not None:
         check_confidence(confidence)

@@ -148,7 +148,7 @@ def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) ->
 
 
 def _amounts(cost_model: CostPredictor, table: Outcomes) -> FloatArray:
-    """What the cost model learns of the labelled calls, (n, per_model)."""
+    """Amounts (n, per_model) of the labelled calls that the cost model learns."""
     if cost_model.predicts == "cost_usd" or table.tokens is None:
         return table.cost_usd
     return np.hstack(table.tokens)

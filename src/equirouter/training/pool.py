@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Pool:
-    """What a changed pool is made of.
+    """A pool after a change: prices, validation queries, strongest model.
 
     prices: a ModelPrice per model, in the order of the columns of all else. record: the validation
     queries with the outcomes of these models, costs as they were paid. strongest: a column.
@@ -157,7 +157,7 @@ def calibrated_again(
 
 
 def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
-    """What is known of each model, as JSON can hold it.
+    """Facts about each model, ready for JSON.
 
     performance and cost_usd: means on the validation queries, costs at the prices of now;
     estimated: whether they are (ValidationRecord). strongest, cheapest: by these. price,
@@ -183,7 +183,7 @@ def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:
 
 
 def cost_factor(pipeline: RoutingPipeline, model: str) -> tuple[float, float, float]:
-    """What a model's calls cost now, as a share of what they cost in training; from, to.
+    """The cost of a model's calls now, as a share of their cost in training, with its range.
 
     On the validation queries where tokens are known, and exact then; else ModelPrice.factor and its
     range. Raises ConfigError as `repriced`.
@@ -213,10 +213,10 @@ def _at(tokens: tuple[FloatArray, FloatArray], columns: IntArray) -> tuple[Float
 
 
 def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatArray:
-    """What the calls of the record would cost at the prices of now, USD (V, K).
+    """Costs (V, K) in USD of the calls of the record at current prices.
 
     Where tokens are known, what was paid less what the tokens cost then, plus what they cost now.
-    Calls of unknown tokens become dearer by what those of the same model do whose tokens are known;
+    Calls of unknown tokens change by the factor of the calls of the same model whose tokens are known;
     where there is none of these, and without tokens, by the factor of the price.
     """
     found = record.cost_usd.copy()

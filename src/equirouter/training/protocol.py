@@ -52,7 +52,7 @@ class Part:
     predicted_cost_usd: FloatArray
 
     def inputs(self, router: Router) -> Float32Array:
-        """What this router reads of the part."""
+        """The part of the data that this router reads."""
         if router.reads == "tasks":
             return self.tasks
         if router.reads == "noise":
@@ -62,7 +62,7 @@ class Part:
         return self.embeddings
 
     def costs(self, router: Router) -> FloatArray:
-        """What this router takes a call to cost: the truth for the oracle, else predictions."""
+        """Costs that this router decides by: true ones for the oracle, else predictions."""
         return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
 
 
@@ -83,7 +83,7 @@ class Prepared:
 
     @property
     def cost_model(self) -> CostPredictor:
-        """What predicted the costs of all parts."""
+        """The cost model that predicted the costs of all parts."""
         return self.costs.model
 
 
@@ -167,7 +167,7 @@ def embedded(
 
 
 def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
-    """What must be known of figures made with this encoder on this table, in words."""
+    """Caveats about figures made with this encoder on this table."""
     if outcomes.image_paths is None or encoder.accepts_images:
         return encoder.notes
     n_images = sum(path is not None for path in outcomes.image_paths)
