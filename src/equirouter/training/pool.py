@@ -216,8 +216,8 @@ def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatAr
     """Costs (V, K) in USD of the calls of the record at current prices.
 
     Where tokens are known, what was paid less what the tokens cost then, plus what they cost now.
-    Calls of unknown tokens change by the factor of the calls of the same model whose tokens are known;
-    where there is none of these, and without tokens, by the factor of the price.
+    Calls of unknown tokens change by the factor of the same model's calls of known tokens; where
+    there are none, and without tokens, by the factor of the price.
     """
     found = record.cost_usd.copy()
     for column, price in enumerate(prices):
