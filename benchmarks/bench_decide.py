@@ -32,7 +32,7 @@ from equirouter.policy import BudgetPolicy, Certainty
 from equirouter.routers import Router, make_router
 from equirouter.routers.fitting.equirouter_net import EquiRouterNet
 from equirouter.routers.fitting.loop import weights_of
-from equirouter.routers.fitting.mlp_net import MLP
+from equirouter.routers.fitting.networks import MLP
 from equirouter.routers.scale import LogisticScale
 
 WIDTH = 384

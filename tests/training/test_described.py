@@ -14,7 +14,7 @@ from equirouter.evaluation.results import Results
 from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.progress import Progress
-from equirouter.routers.networks.mirt import MIRTRouter
+from equirouter.routers.networks.irt import MIRTRouter
 from equirouter.training.described import description_notes, embedded_descriptions
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 

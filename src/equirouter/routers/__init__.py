@@ -4,12 +4,11 @@
     make.py         a router from a name or a file, a preset and settings
     settings.py     types and meanings of settings, checked when a router is made
     factors.py      factors of the query and loadings of the models, in closed form
-    linear.py       ridge regression; svm.py support vector regression
+    linear.py       ridge and support vector regression
     knn.py          the nearest training queries; neighbours.py finds them
     avengerspro.py  clusters of training queries; clusters.py makes them
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
     networks/       routers that learn the weights of a network; fitting/ trains them, with torch
-    logged.py       completes logs with one outcome per query
     joining.py      a new model, from few outcomes and the models that are there
     scale.py        scores made into expected performance
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.routers.logged import complete_logged, doubly_robust
-from equirouter.routers.networks.causal import CausalRouter
+from equirouter.routers.networks.causal import CausalRouter, complete_logged, doubly_robust
 from equirouter.testing.problems import make_toy
 
 torch = pytest.importorskip("torch")
-from equirouter.routers.fitting import causal_net  # noqa: E402  # it imports torch
+from equirouter.routers.fitting import networks  # noqa: E402  # it imports torch
 
 NAN = float("nan")
 
@@ -20,7 +19,7 @@ def test_the_regret_of_a_softmax_choice_by_hand() -> None:
     # softmax of (ln 3, 0) is (3/4, 1/4), and 0.9 is best: 1/4 of the time 0.9 - 0.5 is lost
     logits = torch.tensor([[math.log(3.0), 0.0]])
     utility = torch.tensor([[0.9, 0.5]])
-    assert float(causal_net.regret_of(logits, utility)) == pytest.approx(0.25 * 0.4)
+    assert float(networks.regret_of(logits, utility)) == pytest.approx(0.25 * 0.4)
 
 
 def test_a_model_whose_outcome_is_not_known_is_not_there() -> None:
@@ -28,14 +27,14 @@ def test_a_model_whose_outcome_is_not_known_is_not_there() -> None:
     # knows nothing and does not count
     logits = torch.tensor([[0.0, 0.0, 5.0], [1.0, 2.0, 3.0]])
     utility = torch.tensor([[1.0, 0.0, NAN], [NAN, NAN, NAN]])
-    assert float(causal_net.regret_of(logits, utility)) == pytest.approx(0.5)
+    assert float(networks.regret_of(logits, utility)) == pytest.approx(0.5)
 
 
 def test_classification_is_the_cross_entropy_to_the_best() -> None:
     # -ln softmax(ln 3, 0)[0] = -ln(3/4)
     logits = torch.tensor([[math.log(3.0), 0.0]])
     utility = torch.tensor([[0.9, 0.5]])
-    found = causal_net.regret_of(logits, utility, as_classes=True)
+    found = networks.regret_of(logits, utility, as_classes=True)
     assert float(found) == pytest.approx(-math.log(0.75))
 
 

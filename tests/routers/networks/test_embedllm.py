@@ -9,7 +9,7 @@ from equirouter.routers.networks.embedllm import EmbedLLMRouter
 from equirouter.testing import make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.embedllm_net import EmbedLLMNet  # noqa: E402
+from equirouter.routers.fitting.networks import EmbedLLMNet  # noqa: E402
 
 NAN = float("nan")
 FORMS = ["embedllm", "embedllm:original"]

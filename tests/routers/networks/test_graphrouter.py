@@ -6,14 +6,12 @@ import pytest
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError
 from equirouter.routers import make_router
-from equirouter.routers.networks.graphrouter import GraphRouter
-from equirouter.routers.networks.mirt import MIRTRouter
-from equirouter.routers.networks.nirt import NIRTRouter
-from equirouter.routers.networks.stargraph import star_scores
+from equirouter.routers.networks.graphrouter import GraphRouter, star_scores
+from equirouter.routers.networks.irt import MIRTRouter, NIRTRouter
 from equirouter.testing.problems import fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.graph_nets import StarNet, WholeNet, edge_loss  # noqa: E402
+from equirouter.routers.fitting.networks import StarNet, WholeNet, edge_loss  # noqa: E402
 
 NAN = float("nan")
 

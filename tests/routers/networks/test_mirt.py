@@ -5,11 +5,11 @@ import pytest
 
 from equirouter.errors import DataError
 from equirouter.routers import make_router
-from equirouter.routers.networks.mirt import MIRTRouter
+from equirouter.routers.networks.irt import MIRTRouter
 from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.irt_nets import MIRTNet  # noqa: E402
+from equirouter.routers.fitting.networks import MIRTNet  # noqa: E402
 
 
 def by_hand(**settings: float) -> MIRTRouter:

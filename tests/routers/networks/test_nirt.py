@@ -6,11 +6,11 @@ import pytest
 from equirouter.routers import make_router
 from equirouter.routers.clusters import posterior_layer
 from equirouter.routers.networks.forward import softmax
-from equirouter.routers.networks.nirt import NIRTRouter
+from equirouter.routers.networks.irt import NIRTRouter
 from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.irt_nets import NIRTNet  # noqa: E402
+from equirouter.routers.fitting.networks import NIRTNet  # noqa: E402
 
 
 def made_of(network: NIRTNet, d: int = 6) -> NIRTRouter:

@@ -9,7 +9,7 @@ from equirouter.routers import Validation, make_router
 from equirouter.testing import make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.routerdc_net import (  # noqa: E402
+from equirouter.routers.fitting.networks import (  # noqa: E402
     RouterDCNet,
     sample_llm_loss,
     sample_sample_loss,

@@ -2,13 +2,13 @@
 
     mlp.py           a network with one hidden layer
     equirouter.py    the paper's router; head.py scores the models, firststage.py picks the models
-                     of a large pool that are scored in full, distil.py embeds a new model
+                     of a large pool that are scored in full
     template.py      settings of a training run, and fit; a Task says what is trained
     embedllm.py      a product of query and model embeddings
     routerdc.py      model embeddings by contrast
-    graphrouter.py   message passing; stargraph.py is its forward pass
-    mirt.py, nirt.py item response theory, with abilities read from descriptions of the models
-    causal.py        the choice with the least regret
+    graphrouter.py   message passing
+    irt.py           item response theory, with abilities read from descriptions of the models
+    causal.py        the choice with the least regret, also from logs with one outcome per query
     forward.py       layers in NumPy
 
 Importing this loads no torch.

@@ -61,12 +61,12 @@ class EmbedLLMRouter(NetworkRouter):
     with a bias per model."""
 
     def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
-        from equirouter.routers.fitting import embedllm_net, losses
+        from equirouter.routers.fitting import losses, networks
 
         check_probabilities(training.performance, router="embedllm")
         n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
         return Task(
-            lambda: embedllm_net.EmbedLLMNet(
+            lambda: networks.EmbedLLMNet(
                 n_in, n_models, width=self.width, noise=self.noise, classifier=self.classifier
             ),
             lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),

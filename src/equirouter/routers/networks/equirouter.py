@@ -14,10 +14,9 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import ScoresAre, Validation
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
-from equirouter.routers.networks.distil import distilled
 from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
-from equirouter.routers.networks.head import Head
+from equirouter.routers.networks.head import Head, distilled
 from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ __all__ = [
 Weights = Mapping[str, Float32Array]
 LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
 _ROWS_AT_ONCE = 4096  # what is made per pair of query and model is dropped after so many queries
+FROM_QUERY, FROM_SELF = 0.5**0.5, 0.5  # what a model in a star hears, see graphrouter.star_scores
 _GELU_SCALE = np.float32(np.sqrt(2.0 / np.pi))
 
 
@@ -81,7 +82,7 @@ def layer_norm(weights: Weights, name: str, x: Float32Array) -> Float32Array:
 
 
 def mlp(weights: Weights, x: Float32Array) -> Float32Array:
-    """The two-layer ReLU network of mlp_net.MLP: (N, d) -> (N, K)."""
+    """The two-layer ReLU network of fitting.networks.MLP: (N, d) -> (N, K)."""
     hidden = np.maximum(linear(weights, "hidden", x.astype(np.float32, copy=False)), 0.0)
     return linear(weights, "out", hidden)
 

@@ -1,5 +1,13 @@
-"""GraphRouter: queries and models as nodes of a graph, an outcome as an edge between them."""
+"""GraphRouter: queries and models as nodes of a graph, an outcome as an edge between them.
 
+A star has a query in the middle and edges from it to every model. A graph convolution (Kipf and
+Welling 2017) with self loops sends along an edge from i to j the vector of i divided by
+sqrt(d_i d_j), d being the number of edges that arrive at a node, its own loop included. So a query
+has d = 1 and hears only itself; a model has d = 2 and hears the query with 1 / sqrt(2) and itself
+with 1 / 2.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,13 +19,12 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import ScoresAre, Validation
 from equirouter.routers.networks import forward
-from equirouter.routers.networks.stargraph import add_star, star_scores
 from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["GraphRouter"]
+__all__ = ["GraphRouter", "star_scores"]
 
 PAIRS_AT_ONCE = 2**16
 """Pairs of query and model in a batch of stars, at most: 64 MB for each layer of 256."""
@@ -29,7 +36,7 @@ SAME_UTILITY = 1e-8  # utilities that differ by less are the same, as in LLMRout
 class GraphRouter(DescribedNetworkRouter):
     """Message passing between a query and the models, known by their descriptions.
 
-    A star is a graph per query, of the query and the K models (stargraph.py); it predicts
+    A star is a graph per query, of the query and the K models; it predicts
     performance with a squared error. The whole graph is one of all training queries and models,
     whose edges carry utility, cost and performance; half of the edges predict the others, with
     cross-entropy, which model has the highest utility, performance_weight * performance -
@@ -110,7 +117,7 @@ class GraphRouter(DescribedNetworkRouter):
     def _star_task(self, training: Validation, descriptions: Float32Array) -> Task:
         import torch
 
-        from equirouter.routers.fitting import graph_nets, loop, losses
+        from equirouter.routers.fitting import loop, losses, networks
 
         n_queries, n_models = training.performance.shape
         most = max(1, PAIRS_AT_ONCE // n_models)
@@ -120,7 +127,7 @@ class GraphRouter(DescribedNetworkRouter):
             return weights
 
         return Task(
-            lambda: graph_nets.StarNet(torch.from_numpy(descriptions), width=self.width),
+            lambda: networks.StarNet(torch.from_numpy(descriptions), width=self.width),
             lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
             batch_size=loop.enough_steps(min(self.batch_size or most, most), n_queries),
             validation_rows=most,
@@ -130,13 +137,13 @@ class GraphRouter(DescribedNetworkRouter):
     def _whole_task(self, training: Validation, descriptions: Float32Array) -> Task:
         import torch
 
-        from equirouter.routers.fitting import graph_nets
+        from equirouter.routers.fitting import networks
 
         features, labels = self._edges(training.performance, training.cost_usd)
         masks, visible = self.masks, self.visible
 
         def keep(
-            network: "graph_nets.WholeNet", weights: dict[str, Float32Array]
+            network: "networks.WholeNet", weights: dict[str, Float32Array]
         ) -> dict[str, Float32Array]:
             arrays = (training.embeddings, features, np.isfinite(labels)[None])
             with torch.no_grad():
@@ -147,8 +154,8 @@ class GraphRouter(DescribedNetworkRouter):
             return kept | {"models": np.asarray(models.numpy(), dtype=np.float32)}
 
         return Task(
-            lambda: graph_nets.WholeNet(torch.from_numpy(descriptions), width=self.width),
-            lambda net, batch: graph_nets.edge_loss(net, batch, masks=masks, visible=visible),
+            lambda: networks.WholeNet(torch.from_numpy(descriptions), width=self.width),
+            lambda net, batch: networks.edge_loss(net, batch, masks=masks, visible=visible),
             lambda _: (training.embeddings, features, labels),
             keep=keep,
         )
@@ -184,3 +191,62 @@ class GraphRouter(DescribedNetworkRouter):
         query = forward.add_linear(graph, weights, "query", embeddings)
         product = graph.op("MatMul", query, graph.const("router.models", weights["models"].T))
         return graph.op("Sigmoid", product)
+
+
+_FROM_QUERY, _FROM_SELF = np.float32(forward.FROM_QUERY), np.float32(forward.FROM_SELF)
+
+
+def star_scores(weights: Mapping[str, Float32Array], x: Float32Array) -> Float32Array:
+    """Scores (N, K) of queries (N, d): two convolutions, and a network on both ends of each edge.
+
+    weights: those of networks.StarNet, with "models" (K, width), the descriptions times the
+    first layer's weight, in place of the descriptions.
+    """
+    models, first, second = weights["models"], weights["first.bias"], weights["second.weight"]
+    sent = x @ weights["first.weight"].T  # (N, width)
+    again = np.maximum(sent + first, 0) @ second.T
+    of_query, of_model = np.split(weights["edge.weight"], 2, axis=1)
+    query = np.maximum(again + weights["second.bias"], 0) @ of_query.T + weights["edge.bias"]
+    around = _FROM_SELF * models + first  # (K, width)
+
+    def score(rows: int | slice, which: int | slice) -> Float32Array:
+        model = np.maximum(_FROM_QUERY * sent[rows] + around[which], 0)
+        heard = _FROM_QUERY * again[rows] + _FROM_SELF * (model @ second.T)
+        model = np.maximum(heard + weights["second.bias"], 0)
+        hidden = np.maximum(query[rows] + model @ of_model.T, 0)
+        return forward.linear(weights, "out", hidden)[:, 0]
+
+    return forward.over_pairs(score, len(x), len(models))
+
+
+def add_star(graph: "OnnxGraph", weights: Mapping[str, Float32Array], embeddings: str) -> str:
+    """Add the nodes that compute star_scores: (N, d) -> (N, K)."""
+    models, width = weights["models"], weights["models"].shape[1]
+    axis = graph.const("axis_1", np.array([1]))
+    nothing = np.zeros(width, dtype=np.float32)
+
+    def const(name: str, values: Float32Array) -> str:
+        return graph.const(f"router.{name}", values)
+
+    def to_models(sent: str) -> str:
+        spread = graph.op("Unsqueeze", sent, axis)  # (N, 1, width)
+        return graph.op("Mul", spread, const("from_query", np.array(_FROM_QUERY)))
+
+    def add(x: str, name: str, values: Float32Array) -> str:
+        return graph.op("Add", x, const(name, values))
+
+    sent = graph.affine("router.first", embeddings, weights["first.weight"], nothing)
+    around = _FROM_SELF * models + weights["first.bias"]
+    model = graph.op("Relu", add(to_models(sent), "around", around))  # (N, K, width)
+    query = graph.op("Relu", add(sent, "first.offset", weights["first.bias"]))
+    again = graph.affine("router.second", query, weights["second.weight"], nothing)
+    own = const("second.own", _FROM_SELF * weights["second.weight"].T)
+    heard = graph.op("Add", graph.op("MatMul", model, own), to_models(again))
+    model = graph.op("Relu", add(heard, "second.offset", weights["second.bias"]))
+    query = graph.op("Relu", add(again, "second.offset", weights["second.bias"]))
+    of_query, of_model = np.split(weights["edge.weight"], 2, axis=1)
+    query = graph.affine("router.edge", query, of_query, weights["edge.bias"])
+    hidden = graph.op("MatMul", model, const("edge.model", of_model.T))
+    hidden = graph.op("Relu", graph.op("Add", hidden, graph.op("Unsqueeze", query, axis)))
+    pairs = graph.rows(hidden, width)
+    return graph.rows(forward.add_linear(graph, weights, "out", pairs), len(models))

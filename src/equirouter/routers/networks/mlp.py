@@ -35,11 +35,11 @@ class MLPRouter(NetworkRouter):
     """Width of the hidden layer."""
 
     def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
-        from equirouter.routers.fitting import losses, mlp_net
+        from equirouter.routers.fitting import losses, networks
 
         n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
         return Task(
-            lambda: mlp_net.MLP(n_in, self.hidden, n_models),
+            lambda: networks.MLP(n_in, self.hidden, n_models),
             lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
         )
 
@@ -90,15 +90,15 @@ def fit_mlp(
     validation: tuple[Float32Array, FloatArray] | None,
     rng: np.random.Generator,
 ) -> dict[str, Float32Array]:
-    """Train mlp_net.MLP from embeddings (N, d) to target (N, K), NaN = not known.
+    """Train networks.MLP from embeddings (N, d) to target (N, K), NaN = not known.
 
     Returns the weights that forward.mlp takes. Needs the extra `train`.
     """
     require("torch", extra="train", purpose="train a router or a cost model")
-    from equirouter.routers.fitting import loop, losses, mlp_net
+    from equirouter.routers.fitting import loop, losses, networks
 
     with loop.seeded(rng):
-        network = mlp_net.MLP(embeddings.shape[1], hidden, target.shape[1])
+        network = networks.MLP(embeddings.shape[1], hidden, target.shape[1])
         loop.train(
             network,
             lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),

@@ -90,7 +90,7 @@ class RouterDCRouter(NetworkRouter):
     batch_size: PositiveInt | None = 128
 
     def _task(self, training: Validation, rng: np.random.Generator) -> Task:
-        from equirouter.routers.fitting import routerdc_net
+        from equirouter.routers.fitting import networks
 
         n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
         labels = np.zeros(len(training.embeddings), dtype=np.int64)
@@ -103,7 +103,7 @@ class RouterDCRouter(NetworkRouter):
             return part.embeddings, part.performance, clusters
 
         return Task(
-            lambda: routerdc_net.RouterDCNet(n_in, n_models, projection=self.projection),
+            lambda: networks.RouterDCNet(n_in, n_models, projection=self.projection),
             self._loss_of,
             rows,
         )
@@ -131,7 +131,7 @@ class RouterDCRouter(NetworkRouter):
         return graph.op("Div", product, graph.op("Max", length, least))
 
     def _loss_of(self, network: "nn.Module", batch: "Sequence[Tensor]") -> "Tensor":
-        from equirouter.routers.fitting.routerdc_net import sample_llm_loss, sample_sample_loss
+        from equirouter.routers.fitting.networks import sample_llm_loss, sample_sample_loss
 
         embeddings, performance, cluster = batch
         cosine, turned = network(embeddings)
