@@ -212,7 +212,7 @@ PIPELINES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a description that was cut": (cut_description, "pipeline.json: the document: Invalid JSON"),
     "a newer format": (
         make_newer,
-        f"in format {SCHEMA + 1}, and this one reads up to {SCHEMA}: pip install",
+        f"in format {SCHEMA + 1}, and this one reads format {SCHEMA}: pip install",
     ),
     "a field of another type": (change("models", "a"), "pipeline.json: models: Input should be"),
     "a field too many": (change("comment", "hello"), "pipeline.json: comment: Extra inputs"),
