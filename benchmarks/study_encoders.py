@@ -41,7 +41,6 @@ from equirouter.training.protocol import (
 ENCODERS = (
     "minilm:window=head+tail",
     "minilm:window=head+tail:precision=int8",
-    "minilm:window=dedup",
     "static",
     "static+minilm:window=head+tail",
 )
@@ -58,10 +57,8 @@ _known: dict[tuple[str, str, str], Float32Array] = {}
 
 
 def embeddings_by(spec: str, outcomes: Outcomes, split: Split) -> Float32Array:
-    """Prefixes are found on every split's training part, the ranges of int8 on the first one's."""
+    """The ranges of int8 are those of the first split's training part."""
     encoder = make(spec)
-    if "dedup" in spec:
-        return embedded(encoder, outcomes, split, cache=EmbeddingCache())
     key = (spec, outcomes.name, split.kind)
     if spec.startswith("static+"):  # what the encoder does, from parts that are there
         parts = [

@@ -41,10 +41,8 @@ TEXTS = [
 # beside the default options of each, those that change how it is used
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in ENCODERS.names()),
-    ("minilm", {"window": "dedup"}),
     ("minilm", {"precision": "int8"}),
-    ("minilm", {"window": "dedup", "precision": "int8"}),
-    ("static+minilm", {"window": "dedup"}),
+    ("minilm", {"window": "tail", "precision": "int8"}),
 ]
 # 12 texts that begin as TEXTS[3] does, with 580 of its characters
 TRAINING_TEXTS = [f"{TEXTS[3][:580]}Number {i}?" for i in range(12)]

@@ -48,22 +48,15 @@ def test_the_fingerprint_changes_with_either_part(folder: Path) -> None:
     assert len(set(made)) == 3
 
 
-def test_what_a_part_learns_is_kept(folder: Path) -> None:
-    shared = "the cat sat. " * 30
-    training = [f"{shared}a {i}" for i in range(12)]
-    joined = StaticMiniLMEncoder(dimension=12, window="dedup", weights=folder)
-    assert joined.learns
+def test_every_part_learns_from_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not StaticMiniLMEncoder().learns
-    joined.fit(training)
-    state = joined.state()
-    assert {name.split(".")[0] for name in state} == {"static", "minilm"}
-    texts = [f"{shared}iced", "dogs"]
-    other = StaticMiniLMEncoder(dimension=12, window="dedup", weights=folder).restore(state)
-    assert other.fingerprint == joined.fingerprint
-    np.testing.assert_array_equal(other.encode(texts), joined.encode(texts))
-    # the contextual half reads what is left, the static one all
-    plain = MiniLMEncoder(window="head", weights=folder).encode(["iced"])
-    np.testing.assert_allclose(joined.encode(texts[:1])[:, 12:] * np.sqrt(2), plain, atol=1e-6)
+    joined = StaticMiniLMEncoder(precision="int8")
+    assert joined.learns
+    fitted: list[list[str]] = []
+    for part in joined.parts.values():
+        monkeypatch.setattr(part, "fit", fitted.append)
+    assert joined.fit(TEXTS) is joined
+    assert fitted == [TEXTS, TEXTS]
 
 
 def test_arrays_of_no_part_are_refused(folder: Path) -> None:

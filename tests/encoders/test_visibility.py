@@ -24,7 +24,7 @@ def test_share_by_hand() -> None:
     assert visibility.share == 5 / 8
     assert visibility.warning is not None
     assert "5 of 8 queries (62%)" in visibility.warning
-    assert "--window dedup" in visibility.warning
+    assert "--window tail" in visibility.warning
 
 
 def test_rows_of_two_batches_are_still_the_same() -> None:

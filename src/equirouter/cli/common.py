@@ -57,7 +57,7 @@ __all__ = [
 SHOW_AFTER_SECONDS = 2.0
 
 
-Window = Literal["head", "tail", "head+tail", "dedup"]
+Window = Literal["head", "tail", "head+tail"]
 Precision = Literal["fp32", "int8"]
 SplitName = Literal["in-domain", "ood"]
 Device = Literal["auto", "cpu", "cuda"]

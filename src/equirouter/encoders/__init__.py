@@ -9,7 +9,6 @@
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
     checks.py      checks of options and vectors that encoders share
     windows.py     which tokens of a long query are read
-    prefix.py      the beginnings that many texts share, found on training texts and dropped
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
     embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
     visibility.py  duplicate_share: how many queries look alike afterwards

@@ -46,7 +46,7 @@ class Visibility:
             f"{self.n_duplicates} of {self.n_queries} queries ({self.share:.0%}) have the same "
             "embedding as a query with another text: the encoder does not see what tells them "
             "apart, so a router can only learn their kind. Prompts that begin alike, as few-shot "
-            "prompts do, need --window head+tail or --window dedup"
+            "prompts do, need --window head+tail or --window tail"
         )
 
 

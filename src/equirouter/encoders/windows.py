@@ -28,7 +28,7 @@ __all__ = [
     "window_pieces",
 ]
 
-Window: TypeAlias = Literal["head", "tail", "head+tail", "dedup"]
+Window: TypeAlias = Literal["head", "tail", "head+tail"]
 Pieces: TypeAlias = tuple[int, ...]
 Tokenize: TypeAlias = Callable[[str], list[int]]
 
@@ -76,14 +76,12 @@ def check_window(window: str) -> Window:
 def window_pieces(text: str, window: Window, tokenize: Tokenize) -> list[Pieces]:
     """The windows of a text, MAX_PIECES pieces at most in each.
 
-    One for head and tail; two for head+tail, the same twice if the text fits into one. dedup is
-    head of what SharedPrefixes.drop left.
+    One for head and tail; two for head+tail, the same twice if the text fits into one.
     """
     cuts = {
         "head": [head_pieces],
         "tail": [tail_pieces],
         "head+tail": [head_pieces, tail_pieces],
-        "dedup": [head_pieces],
     }
     return [cut(text, tokenize) for cut in cuts[window]]
 

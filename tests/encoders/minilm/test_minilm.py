@@ -66,31 +66,6 @@ def test_windows_read_their_end_of_a_long_text(model_folder: Path) -> None:
     assert len({head.fingerprint, tail.fingerprint, both.fingerprint}) == 3
 
 
-def test_dedup_reads_what_is_behind_a_shared_prefix(
-    model_folder: Path, head: MiniLMEncoder
-) -> None:
-    shots = "Question: what is one and one?\nAnswer: two.\n\n" * 40  # more than a window
-    rests = [f"Question: what is {i} and one?\nAnswer:" for i in range(20)]
-    dedup = MiniLMEncoder(window="dedup", weights=model_folder).fit([shots + r for r in rests])
-    np.testing.assert_array_equal(
-        dedup.encode([shots + "Why?", shots, "Why?"]), head.encode(["Why?", shots, "Why?"])
-    )
-    assert len(np.unique(head.encode([shots + rest for rest in rests[:3]]), axis=0)) == 1
-    assert len(np.unique(dedup.encode([shots + rest for rest in rests[:3]]), axis=0)) == 3
-    assert (dedup.dimension, dedup.settings) == (384, {"window": "dedup", "precision": "fp32"})
-
-
-def test_the_fingerprint_is_of_the_prefixes_found(model_folder: Path) -> None:
-    texts = [f"{'A system prompt. ' * 20}Number {i}" for i in range(20)]
-    first, again, other = (
-        MiniLMEncoder(window="dedup", weights=model_folder).fit(some)
-        for some in (texts, texts[::-1], ["one", "two"])
-    )
-    assert first.fingerprint == again.fingerprint != other.fingerprint
-    before = first.fingerprint
-    assert first.fit(["one", "two"]).fingerprint == other.fingerprint != before
-
-
 def test_equal_windows_are_encoded_once(model_folder: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     both = MiniLMEncoder(window="head+tail", weights=model_folder)

@@ -23,7 +23,6 @@ from equirouter.encoders.minilm.quantise import (
 from equirouter.encoders.minilm.sessions import WindowSession
 from equirouter.encoders.minilm.weights import Weights, find_weights
 from equirouter.encoders.minilm.wordpieces import load_tokenizer
-from equirouter.encoders.prefix import SharedPrefixes, find_prefixes
 from equirouter.encoders.windows import (
     DEFAULT_WINDOW,
     MAX_TOKENS,
@@ -51,9 +50,8 @@ class MiniLMEncoder(Encoder):
     """all-MiniLM-L6-v2: mean over the tokens of the last layer, at length 1, of 256 tokens or more.
 
     window: "head" reads the first 256 tokens of a query, as the paper's set-up does (Section 5.1),
-    "tail" the last 256. "head+tail" reads both and gives d = 768, all others d = 384. "dedup" drops
-    the prefix that many training texts share and reads the first 256 tokens of the rest: fit finds
-    the prefixes (find_prefixes). A query that fits into one window is read once.
+    "tail" the last 256. "head+tail" reads both and gives d = 768, the others d = 384. A query
+    that fits into one window is read once.
     precision: "fp32", or "int8", which is up to twice as fast and less exact; fit measures on
     training texts what its numbers must reach (quantise.py).
     weights: a folder with the model, see find_weights; None takes the installed package, else the
@@ -88,25 +86,18 @@ class MiniLMEncoder(Encoder):
 
     @property
     def learns(self) -> bool:
-        """Whether there is something to learn: prefixes for "dedup", ranges for "int8"."""
-        return self._drops or self.precision == "int8"
-
-    @property
-    def _drops(self) -> bool:
-        return self.window == "dedup"
+        """Whether there is something to learn: the ranges for "int8"."""
+        return self.precision == "int8"
 
     def fit(self, texts: Sequence[str]) -> Self:
-        """Find the prefixes that many of the texts share, if the window drops them; returns self.
+        """For int8, measure the ranges of the activations on the texts; returns self.
 
-        For int8, also measure the ranges of the activations on up to MOST_CALIBRATION_TEXTS of
-        them. Raises DataError for an empty or invalid text or, with int8, for no text at all, and
-        ConfigError for int8 with weights that are an ONNX file.
+        MOST_CALIBRATION_TEXTS of them are read at most. Raises DataError for an empty or invalid
+        text and for no text at all, and ConfigError for weights that are an ONNX file.
         """
-        texts = check_texts(texts) if self.learns else ()
-        if self._drops:
-            self.prefixes_ = find_prefixes(texts)
-        if self.precision == "int8":
-            self.ranges_ = calibrate(self._files, self._typical_windows(texts), self.threads)
+        if self.learns:
+            typical = self._typical_windows(check_texts(texts))
+            self.ranges_ = calibrate(self._files, typical, self.threads)
             self._opened = None
         return self
 
@@ -120,20 +111,15 @@ class MiniLMEncoder(Encoder):
         return [self._with_ends(pieces) for pieces in windows]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Learned arrays: those of SharedPrefixes.state and ActivationRanges.state."""
-        prefixes = self._prefixes.state() if self._drops else {}
-        ranges = self._ranges.state() if self.precision == "int8" else {}
-        return {**prefixes, **ranges}
+        """Learned arrays: those of ActivationRanges.state, for int8."""
+        return self._ranges.state() if self.learns else {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` gave. Raises PipelineError for what is not its state."""
         rest = dict(state)
-        ranges = rest.pop(ActivationRanges.STATE, None) if self.precision == "int8" else None
-        if self._drops:
-            self.prefixes_ = SharedPrefixes.restore(rest)
-        else:
-            super().restore(rest)
-        if self.precision == "int8":
+        ranges = rest.pop(ActivationRanges.STATE, None) if self.learns else None
+        super().restore(rest)
+        if self.learns:
             self.ranges_ = ActivationRanges.restore(ranges)
             self._opened = None
         return self
@@ -157,8 +143,6 @@ class MiniLMEncoder(Encoder):
             "max_tokens": MAX_TOKENS,
             **self.settings,
         }
-        if self._drops:
-            parts["prefixes"] = self._prefixes.texts
         if self.precision == "int8":
             parts |= {"ranges": self._ranges.digest, "quantise": QUANTISE_VERSION}
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -187,8 +171,7 @@ class MiniLMEncoder(Encoder):
         return joined
 
     def _windows(self, text: str) -> list[Pieces]:
-        read = self._prefixes.drop(text) if self._drops else text
-        return window_pieces(read, self.window, self._pieces)
+        return window_pieces(text, self.window, self._pieces)
 
     def _embed_windows(self, windows: list[Pieces], progress: Progress) -> Float32Array:
         def done(n: int) -> None:
@@ -202,15 +185,6 @@ class MiniLMEncoder(Encoder):
     def _pieces(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
-
-    @property
-    def _prefixes(self) -> SharedPrefixes:
-        if not hasattr(self, "prefixes_"):
-            raise ConfigError(
-                f"encoder {self.name} with the window {self.window!r} has learned no prefixes yet: "
-                "call fit with the training texts first, or choose another window"
-            )
-        return self.prefixes_
 
     @property
     def _ranges(self) -> ActivationRanges:
