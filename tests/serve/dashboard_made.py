@@ -11,7 +11,7 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
-from equirouter.serve.reporting import Logged
+from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from equirouter.serve.reporting import Logged
+from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from tests.serve.dashboard_made import Made, served
 from tests.serve.traffic_made import ASKED, STRONGEST, made_traffic

@@ -3,16 +3,17 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from equirouter.serve.records import RequestRecord
-from equirouter.serve.reporting import (
+from equirouter.serve.money.store.reports import (
     Calls,
     Logged,
     ModelFeedback,
     Percentiles,
     Phase,
     Slice,
+    StoreReports,
     Totals,
 )
+from equirouter.serve.records import RequestRecord
 
 
 def _percentile(values: list[float], share: float) -> float:
@@ -26,7 +27,7 @@ def _percentiles(values: list[float]) -> Percentiles:
     return Percentiles(len(values), *(_percentile(values, share) for share in (0.5, 0.95, 0.99)))
 
 
-class MadeReports:
+class MadeReports(StoreReports):
     """Reports over a list of entries, oldest first."""
 
     def __init__(self, entries: Sequence[Logged]) -> None:

@@ -3,8 +3,8 @@
 import random
 from dataclasses import replace
 
+from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens
-from equirouter.serve.reporting import Logged
 
 POOL = ("llama-3-8b", "mixtral-8x7b", "gpt-4o-mini", "claude-sonnet-4", "gpt-5")  # cheapest first
 STRONGEST = "gpt-5"

@@ -1,5 +1,6 @@
 """`equirouter serve`: the gateway."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,7 @@ def serve(
 
     settings = read_settings(config)
     if check:
-        from equirouter.serve.run.checking import check_settings
+        from equirouter.serve.run.assembly import check_settings
 
         report = check_settings(settings)
         if as_json:
@@ -70,10 +71,9 @@ def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:
         return
     from tempfile import TemporaryDirectory
 
-    from equirouter.serve.watch.sharing import share_metrics
-
     with TemporaryDirectory(prefix="equirouter-") as folder:
-        share_metrics(folder)
+        # prometheus_client reads it when it is imported
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         from equirouter.serve.run.supervisor import run_workers
 
         run_workers(settings, ready)

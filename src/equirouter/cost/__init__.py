@@ -1,8 +1,7 @@
 """Cost: what a call will cost, predicted from the query.
 
-base.py         CostPredictor: from embeddings to amounts, and by prices to USD; CostError
-predictor.py    CostModel: the amounts are costs as they were paid
-tokens.py       TokenCostModel: the amounts are tokens
+predictor.py    CostPredictor: from embeddings to amounts, and by prices to USD; CostError;
+                CostModel: the amounts are costs as they were paid; TokenCostModel: tokens
 model_price.py  ModelPrice: the price of a model in the outcomes, and its price now
 fit.py          fit_costs: which of the two a table gets
 prices.py       Price, cost_usd, and the prices of published outcomes
@@ -10,9 +9,7 @@ price_table.py  tables of prices: the shipped one (price_table.toml), or a user'
 usage.py        the tokens of a call, and how providers report them
 """
 
-from equirouter.cost.base import CostError, CostPredictor
 from equirouter.cost.model_price import ModelPrice
-from equirouter.cost.predictor import CostModel
-from equirouter.cost.tokens import TokenCostModel
+from equirouter.cost.predictor import CostError, CostModel, CostPredictor, TokenCostModel
 
 __all__ = ["CostError", "CostModel", "CostPredictor", "ModelPrice", "TokenCostModel"]

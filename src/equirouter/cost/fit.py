@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from equirouter.arrays import Float32Array, IntArray
-from equirouter.cost.base import CostPredictor
 from equirouter.cost.model_price import ModelPrice, counted, input_share, price_that_explains
-from equirouter.cost.predictor import CostModel
+from equirouter.cost.predictor import CostModel, CostPredictor, TokenCostModel, Tokens
 from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import price_of
-from equirouter.cost.tokens import TokenCostModel, Tokens
 from equirouter.data.outcomes import Outcomes
 
 __all__ = ["FittedCosts", "fit_costs"]

@@ -1,14 +1,207 @@
-"""CostModel: predicts the cost of each model's answer to a query (paper, App. C.1)."""
+"""Cost models: a small network on the embedding, and prices that may change (paper, App. C.1).
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+CostModel learns the costs of calls as they were paid, TokenCostModel learns tokens.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, FloatArray, RealArray
-from equirouter.cost.base import CostPredictor
+from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.model_price import ModelPrice
-from equirouter.routers.base import check_training
+from equirouter.cost.prices import Price, costs_usd
+from equirouter.errors import DataError, PipelineError
+from equirouter.routers.base import Learned, check_training
+from equirouter.routers.joining import fit_estimate
+from equirouter.routers.networks import forward
+from equirouter.routers.networks.mlp import fit_mlp, hidden_units, mlp_hidden
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["CostError", "CostModel", "CostPredictor", "TokenCostModel", "Tokens"]
+
+
+@dataclass(frozen=True)
+class CostError:
+    """How far predicted costs are from true ones; 0 is exact.
+
+    mse: USD squared, mean over all cells. relative: per model, mean absolute error as a share of
+    the model's mean cost, NaN for a model whose calls cost nothing.
+    """
+
+    mse: float
+    relative: tuple[float, ...]
+
+
+@dataclass(kw_only=True, eq=False)
+class CostPredictor(Learned, ABC):
+    """A two-layer ReLU network from embeddings to amounts, which prices make into USD.
+
+    The amounts (N, A) are standardised per column with training statistics; an amount is never
+    below the lowest that was seen in training, so never negative. They do not depend on prices.
+    hidden, epochs, batch_size, learning_rate, patience, device: as for MLPRouter; the schedule is
+    the routers' (App. C.1), the hidden width H is open there.
+    """
+
+    predicts: ClassVar[Literal["cost_usd", "tokens"]]
+    """The unit of the amounts."""
+
+    per_model: ClassVar[int]
+    """Amounts of each model: A is K times this."""
+
+    output: ClassVar[str]
+    """The name of the amounts in a graph."""
+
+    hidden: int = 64
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    patience: int | None = None
+    device: str = "auto"
+
+    @property
+    def n_models(self) -> int:
+        """K."""
+        return len(self.mean_) // self.per_model
+
+    @property
+    def width(self) -> int:
+        """d: how wide the embeddings are."""
+        return int(self.weights_["hidden.weight"].shape[1])
+
+    @abstractmethod
+    def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
+        """Take the prices (K of them) of which `usd` makes costs. Returns self.
+
+        Raises ConfigError where a model's price does not say what its calls cost now.
+        """
+
+    @abstractmethod
+    def usd(self, amounts: RealArray) -> RealArray:
+        """Costs (N, K) of amounts (N, A), each row by itself."""
+
+    @abstractmethod
+    def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
+        """Add the nodes that compute what `usd` does; returns the name of the costs."""
+
+    def with_models(self, columns: IntArray) -> Self:
+        """One of these of its models only, columns (M,), in this order; prices are set anew."""
+        at = np.concatenate([columns + side * self.n_models for side in range(self.per_model)])
+        made = type(self)(**self.settings)
+        made.weights_ = self.weights_ | {
+            name: np.ascontiguousarray(self.weights_[name][at])
+            for name in ("out.weight", "out.bias")
+        }
+        made.mean_, made.spread_ = self.mean_[at], self.spread_[at]
+        made.lowest_ = self.lowest_[at]
+        return made
+
+    def with_added(self, embeddings: Float32Array, amounts: FloatArray) -> Self:
+        """One with a further model, as its last, from the amounts of some calls of it.
+
+        embeddings (n, d), amounts (n, per_model), no NaN. Only the model's own rows of the output
+        layer are learned, as far as possible from those of similar models; prices are set anew.
+        Raises DataError for too few calls.
+        """
+        hidden = hidden_units(self.weights_, embeddings)
+        others = forward.mlp(self.weights_, embeddings)
+        k = self.n_models
+        made = type(self)(**self.settings)
+        made.weights_ = dict(self.weights_)
+        rows, levels = self.weights_["out.weight"], self.weights_["out.bias"]
+        mean, spread = amounts.mean(axis=0), amounts.std(axis=0)
+        ends = [k * (side + 1) for side in range(self.per_model)]
+        new_rows, new_levels = [], []
+        for side, end in enumerate(ends):
+            own = slice(end - k, end)
+            labels = (amounts[:, side] - mean[side]) / (spread[side] or 1.0)
+            estimate = fit_estimate(others[:, own], hidden, labels, scaled=True)
+            row, level = estimate.row(rows[own], levels[own])
+            new_rows.append(row)
+            new_levels.append(level)
+        made.weights_["out.weight"] = np.insert(rows, ends, np.array(new_rows), axis=0)
+        made.weights_["out.bias"] = np.insert(levels, ends, np.array(new_levels))
+        made.mean_ = np.insert(self.mean_, ends, mean)
+        made.spread_ = np.insert(self.spread_, ends, spread)
+        made.lowest_ = np.insert(self.lowest_, ends, amounts.min(axis=0))
+        return made
+
+    def _learn(
+        self,
+        embeddings: Float32Array,
+        amounts: FloatArray,
+        validation: tuple[Float32Array, FloatArray] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        """From embeddings (N, d) and amounts (N, A), NaN = not known."""
+        self.mean_ = np.nanmean(amounts, axis=0)
+        self.spread_ = np.nanstd(amounts, axis=0)  # 0 for a constant amount: exact then
+        self.lowest_ = np.nanmin(amounts, axis=0)
+        held_out = None
+        if validation is not None:
+            held_out = (validation[0], self._standardised(validation[1]))
+        self.weights_ = fit_mlp(
+            embeddings,
+            self._standardised(amounts),
+            hidden=self.hidden,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=0.0,
+            patience=self.patience,
+            device=self.device,
+            validation=held_out,
+            rng=rng,
+        )
+
+    def _standardised(self, amounts: FloatArray) -> FloatArray:
+        scale = np.where(self.spread_ > 0, self.spread_, 1.0)
+        return np.asarray((amounts - self.mean_) / scale)
+
+    def amounts(self, embeddings: Float32Array) -> FloatArray:
+        """Predicted amounts (N, A), not negative."""
+        standardised = forward.mlp(self.weights_, embeddings).astype(np.float64)
+        return np.asarray(np.maximum(standardised * self.spread_ + self.mean_, self.lowest_))
+
+    def predict(self, embeddings: Float32Array) -> FloatArray:
+        """Predicted cost_usd (N, K), not negative."""
+        return self.usd(self.amounts(embeddings)).astype(np.float64, copy=False)
+
+    def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
+        """Add the nodes that compute what `amounts` does, up to rounding to float32.
+
+        embeddings: the name of an input (N, d) float32. Returns the name of the amounts (N, A). The
+        standardisation is part of the second layer.
+        """
+        hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
+        weight = self.weights_["out.weight"] * self.spread_[:, None]
+        bias = self.weights_["out.bias"] * self.spread_ + self.mean_
+        lowest = graph.const("cost.lowest", self.lowest_.astype(np.float32))
+        return graph.op("Max", graph.affine("cost.out", hidden, weight, bias), lowest)
+
+    def error(self, embeddings: Float32Array, cost_usd: FloatArray) -> CostError:
+        """Compare with true cost_usd (N, K) over the known cells."""
+        difference = self.predict(embeddings) - cost_usd
+        if np.isnan(difference).all(axis=0).any():
+            raise DataError("a model has no known cost among the queries to compare with")
+        mean_usd = np.nanmean(cost_usd, axis=0)
+        is_paid = mean_usd > 0
+        missed = np.nanmean(np.abs(difference), axis=0) / np.where(is_paid, mean_usd, 1.0)
+        relative = np.where(is_paid, missed, np.nan)
+        return CostError(float(np.nanmean(difference**2)), tuple(relative.tolist()))
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave. Raises PipelineError for arrays that do not fit together."""
+        super().restore(state)
+        if not len(self.mean_) == len(self.spread_) == len(self.lowest_):
+            raise PipelineError("the arrays of the cost model do not fit together: train again")
+        return self
+
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -43,7 +236,7 @@ class CostModel(CostPredictor):
         return self
 
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
-        """The factors of these prices; see CostPredictor.set_prices."""
+        """Take the factor of each of these prices. Raises as CostPredictor says."""
         factors = np.array([price.factor() for price in prices])
         self._factors = None if (factors == 1.0).all() else factors
         return self
@@ -58,3 +251,84 @@ class CostModel(CostPredictor):
             return amounts
         factors = graph.const("cost.factors", self._factors.astype(np.float32))
         return graph.op("Mul", amounts, factors)
+
+
+if TYPE_CHECKING:
+    from equirouter.onnxgraph import OnnxGraph
+
+__all__ = ["TokenCostModel", "Tokens"]
+
+Tokens = tuple[FloatArray, FloatArray]
+"""Input and output tokens of calls, (N, K) each, NaN = not known."""
+
+
+class TokenCostModel(CostPredictor):
+    """Learns tokens and multiplies by prices; see CostPredictor for the settings.
+
+    A price's tiers count. Its prices of cached, reasoning and audio tokens do not: how many of a
+    call's tokens are such is not predicted, so all have the input or the output price.
+    """
+
+    predicts: ClassVar[Literal["cost_usd", "tokens"]] = "tokens"
+    per_model: ClassVar[int] = 2
+    output: ClassVar[str] = "predicted_tokens"
+
+    _prices: tuple[Price, ...]
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        tokens: Tokens,
+        *,
+        validation: tuple[Float32Array, Tokens] | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn from embeddings (N, d) and tokens; prices are given apart. Returns self."""
+        for side in tokens:
+            check_training(embeddings, side, side)
+        held_out = None if validation is None else (validation[0], np.hstack(validation[1]))
+        self._learn(embeddings, np.hstack(tokens), held_out, rng)
+        return self
+
+    def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
+        """Take the prices as they are now. Raises as CostPredictor says."""
+        if len(prices) != self.n_models:
+            raise DataError(f"{len(prices)} prices for {self.n_models} models")
+        self._prices = tuple(price.known() for price in prices)
+        self._per_mtok = np.array(
+            [[price.input_usd_per_mtok, price.output_usd_per_mtok] for price in self._prices]
+        ).T  # (2, K)
+        return self
+
+    def usd(self, amounts: RealArray) -> RealArray:
+        """Tokens (N, 2 K), input and then output, times prices."""
+        read, written = np.hsplit(np.asarray(amounts, dtype=np.float64), 2)
+        costs = (read * self._per_mtok[0] + written * self._per_mtok[1]) / 1e6
+        for column, price in enumerate(self._prices):
+            if price.tiers:
+                costs[:, column] = costs_usd(price, read[:, column], written[:, column])
+        return np.asarray(costs)
+
+    def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
+        """Add tokens times prices; returns the name of the costs."""
+        k = self.n_models
+        read, written = (
+            graph.op("Gather", amounts, graph.const(f"cost.{side}", columns), axis=1)
+            for side, columns in (("input", np.arange(k)), ("output", np.arange(k, 2 * k)))
+        )
+        costs = self._at(graph, "cost.price", self._per_mtok, read, written)
+        limits = sorted({tier.above_input_tokens for p in self._prices for tier in p.tiers})
+        for limit in limits:
+            at = [price.at(limit + 1) for price in self._prices]
+            table = np.array([[p.input_usd_per_mtok, p.output_usd_per_mtok] for p in at]).T
+            above = self._at(graph, f"cost.price_above_{limit}", table, read, written)
+            is_above = graph.op("Greater", read, graph.const(f"limit_{limit}", np.float32(limit)))
+            costs = graph.op("Where", is_above, above, costs)
+        return costs
+
+    def _at(self, graph: "OnnxGraph", name: str, per_mtok: FloatArray, *tokens: str) -> str:
+        usd = [
+            graph.op("Mul", used, graph.const(f"{name}.{side}", (row / 1e6).astype(np.float32)))
+            for side, used, row in zip(("input", "output"), tokens, per_mtok, strict=True)
+        ]
+        return graph.op("Add", *usd)

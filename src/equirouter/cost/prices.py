@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLAGSHIP_PRICES",
-    "FLAGSHIP_PRICES_DATE",
-    "FLAGSHIP_PRICES_SOURCE",
     "PRICES",
-    "PRICES_DATE",
-    "PRICES_SOURCE",
     "Price",
     "Tier",
     "Usage",
@@ -38,11 +34,6 @@ __all__ = [
     "price_of_size",
     "size_of",
 ]
-
-PRICES_SOURCE = "RouterBench, arXiv:2403.12031"
-PRICES_DATE = "2024-03"
-FLAGSHIP_PRICES_SOURCE = "LLMRouterBench, arXiv:2601.07206, its README"
-FLAGSHIP_PRICES_DATE = "2025-11"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DescriptionRouter",
+    "Learned",
     "Router",
     "ScoresAre",
     "Validation",
@@ -39,7 +40,46 @@ class Validation(NamedTuple):
     cost_usd: FloatArray
 
 
-class Router(ABC):
+class Learned:
+    """What has settings, the keyword arguments that make it, and learns arrays.
+
+    A learned attribute ends in an underscore and is a NumPy array or a dict of them. Saving and
+    loading follow from that.
+    """
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make an equal, unfitted one."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """The learned arrays by name; `restore` takes them back."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, value in vars(self).items():
+            if not name.endswith("_"):
+                continue
+            if isinstance(value, dict):
+                arrays |= {f"{name}.{key}": array for key, array in value.items()}
+            else:
+                arrays[name] = value
+        if not arrays:
+            raise DataError(f"{type(self).__name__} is not fitted: call fit first")
+        return arrays
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `state` gave, on one with the same settings. Returns self."""
+        for name, array in state.items():
+            attribute, _, key = name.partition(".")
+            if not attribute.endswith("_"):
+                raise PipelineError(f"{type(self).__name__} has no learned array {name!r}")
+            if key:
+                vars(self).setdefault(attribute, {})[key] = array
+            else:
+                setattr(self, attribute, array)
+        return self
+
+
+class Router(Learned, ABC):
     """Scores K models for a query from its embedding; a policy turns the scores into a choice.
 
     A subclass follows three rules, which the conformance suite checks. Its settings are the fields
@@ -103,11 +143,6 @@ class Router(ABC):
         """
         return None
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The keyword arguments that make an equal, unfitted router."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
-
     def with_models(self, columns: IntArray) -> Self:
         """A router of these of its models only, columns (M,), in this order; nothing is trained.
 
@@ -154,32 +189,6 @@ class Router(ABC):
     def n_parameters(self) -> int:
         """How many numbers the fitted router holds."""
         return sum(array.size for array in self.state().values())
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """The learned arrays by name; `restore` takes them back."""
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, value in vars(self).items():
-            if not name.endswith("_"):
-                continue
-            if isinstance(value, dict):
-                arrays |= {f"{name}.{key}": array for key, array in value.items()}
-            else:
-                arrays[name] = value
-        if not arrays:
-            raise DataError(f"{type(self).__name__} is not fitted: call fit first")
-        return arrays
-
-    def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `state` gave, on a router with the same settings. Returns self."""
-        for name, array in state.items():
-            attribute, _, key = name.partition(".")
-            if not attribute.endswith("_"):
-                raise PipelineError(f"{type(self).__name__} has no learned array {name!r}")
-            if key:
-                vars(self).setdefault(attribute, {})[key] = array
-            else:
-                setattr(self, attribute, array)
-        return self
 
 
 class DescriptionRouter(Router):

@@ -5,7 +5,6 @@ chat.py           what is read of a body: messages, limits, what a model must be
 parts.py          what the gateway expects of planner, admission, log, metrics and events
 records.py        what the parts hand to each other: keys, plans, attempts, a request's record
 refusals.py       the answer to a request that cannot be served, and its HTTP status
-reporting.py      the questions of the dashboard to the store
 scope.py          which part of a conversation is routed on
 settings.py       every setting, checked; secrets by the name of a variable or file only
 settings_file.py  gateway.toml read, its errors in words

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equirouter.cost.tokens import Tokens
+from equirouter.cost.predictor import Tokens
 from equirouter.errors import DataError, EquiRouterError
 from equirouter.pipeline.record import ValidationRecord, kept_rows
 from equirouter.pipeline.stage import Stage

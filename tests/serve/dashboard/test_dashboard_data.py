@@ -12,11 +12,11 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from equirouter.report.style import model_colours
-from equirouter.serve.dashboard.colours import OTHER, colours_of
+from equirouter.serve.dashboard.documents import why
 from equirouter.serve.dashboard.handlers import CONTENT_SECURITY_POLICY
-from equirouter.serve.dashboard.why import why
+from equirouter.serve.dashboard.view import OTHER, colours_of
+from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.records import Attempt, Plan, Removal, RequestRecord
-from equirouter.serve.reporting import Logged
 from tests.serve.dashboard_made import Made
 from tests.serve.records_made import made_plan, made_record
 from tests.serve.traffic_made import made_traffic

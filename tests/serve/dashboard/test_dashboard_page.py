@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from equirouter.serve.reporting import Logged
+from equirouter.serve.money.store.reports import Logged
 from tests.serve.dashboard_made import COLLAPSED, Made, served
 from tests.serve.records_made import made_record
 from tests.serve.traffic_made import made_traffic

@@ -6,10 +6,9 @@ import pytest
 
 from equirouter.errors import GatewayError
 from equirouter.serve.money.feedback import Feedback, read_feedback
-from equirouter.serve.money.store.reports import StoreReports
+from equirouter.serve.money.store.reports import ModelFeedback, StoreReports
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, UserFeedback
-from equirouter.serve.reporting import ModelFeedback
 from tests.serve.stores import record, with_store
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from equirouter.serve.dashboard.why import why
+from equirouter.serve.dashboard.documents import why
 from equirouter.serve.records import Plan, RequestControl, RequestRecord, nusd
 from tests.serve.pipelines import registered, save_pipeline
 from tests.serve.planners import AUTO, Planned, order, settings_of

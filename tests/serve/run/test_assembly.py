@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from equirouter.serve.run.assembly import check_settings
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.gateways import PRICE
+from tests.serve.pipelines import registered, save_pipeline
+from tests.serve.planners import settings_of
+
+__all__ = ["registered"]  # a fixture
 
 BODY = {"model": "a", "messages": [{"role": "user", "content": "Hi"}]}
 COST_USD = 0.00004  # of every answer of the fake provider: see test_completions.py
@@ -249,3 +254,10 @@ def test_the_live_feed_ends_when_the_gateway_stops(tmp_path: Path) -> None:
             await stopping
 
     asyncio.run(run())
+
+
+def test_the_pipeline_that_would_decide_is_named(tmp_path: Path) -> None:
+    store = {"url": f"sqlite:///{tmp_path}/gateway.db"}
+    folder = save_pipeline(tmp_path / "pipeline")
+    assert check_settings(settings_of(folder, store=store))["pipeline"] == str(folder)
+    assert check_settings(settings_of(None, store=store))["pipeline"] is None

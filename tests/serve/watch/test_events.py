@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from equirouter.serve.reporting import Logged, Reports
+from equirouter.serve.money.store.reports import Logged, StoreReports
 from equirouter.serve.watch.events import Hub, Unreadable
 from tests.serve.records_made import made_record
 from tests.serve.reports_made import MadeReports
@@ -29,7 +29,7 @@ class Log(MadeReports):
         return await super().recent(limit, before=before, after=after)
 
 
-def hub_of(reports: Reports, poll_seconds: float = 60.0) -> Hub:
+def hub_of(reports: StoreReports, poll_seconds: float = 60.0) -> Hub:
     return Hub(reports, pause_seconds=0.0, poll_seconds=poll_seconds, limit=2)
 
 

@@ -152,8 +152,7 @@ def test_promtool_finds_nothing() -> None:
 
 WORKER = """
 import os, sys
-from equirouter.serve.watch.sharing import share_metrics
-share_metrics(sys.argv[1])
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
 from equirouter.serve.watch.prometheus import Metrics
 from tests.serve.records_made import MODELS, made_record
 metrics = Metrics(models=MODELS, upstreams=("east", "west"))
@@ -165,12 +164,11 @@ print(os.getpid(), *metrics.alarms(), flush=True)
 sys.stdin.readline()
 """
 READER = """
-import sys
-from equirouter.serve.watch.sharing import share_metrics, worker_is_gone
-share_metrics(sys.argv[1])
+import os, sys
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+from equirouter.serve.watch.prometheus import Metrics, worker_is_gone
 for pid in sys.argv[2:]:
     worker_is_gone(int(pid))
-from equirouter.serve.watch.prometheus import Metrics
 sys.stdout.buffer.write(Metrics(models=(), upstreams=()).render()[0])
 """
 
@@ -205,10 +203,3 @@ def test_several_workers_are_added_up(tmp_path: Path) -> None:
     finally:
         for worker in workers:
             worker.communicate(b"\n")
-
-
-def test_too_late_to_share(tmp_path: Path) -> None:
-    from equirouter.serve.watch.sharing import share_metrics
-
-    with pytest.raises(RuntimeError, match="too late"):
-        share_metrics(tmp_path)

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from equirouter.errors import GatewayError
-from equirouter.serve.dashboard.colours import OTHER, colours_of
 from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
-from equirouter.serve.reporting import Reports
+from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
 
-__all__ = ["PERIODS", "View", "summary"]
+__all__ = ["OTHER", "PERIODS", "View", "colours_of", "summary"]
 
 PERIODS: Mapping[str, tuple[int, int]] = {
     "1h": (3600, 60),
@@ -34,7 +33,7 @@ class View:
     version and pipeline, by name.
     """
 
-    reports: Reports
+    reports: StoreReports
     hub: Hub
     models: Sequence[str]
     strongest: Callable[[], str | None] = lambda: None
@@ -155,3 +154,24 @@ PANELS: Mapping[str, Callable[[View, float, float], Awaitable[object]]] = {
     "feedback": _feedback,
 }
 """Name in the summary -> its data for a period; static/panels.js draws it."""
+
+
+# cividis from dark to light, cut at both ends: neither may vanish in a light or a dark page. The
+# ramp of equirouter.report.style, which a gateway need not have.
+_RAMP = ((0x2B, 0x46, 0x7C), (0x7C, 0x7B, 0x78), (0xE8, 0xD2, 0x55))
+OTHER = "#909090"
+"""Models that are in the log and no longer in the pool."""
+
+
+def colours_of(models: Sequence[str]) -> dict[str, str]:
+    """Model -> #RRGGBB; models: the cheapest first, which is dark, to the most expensive, light."""
+    colours = {}
+    for index, model in enumerate(models):
+        place = 2.0 * index / max(len(models) - 1, 1)
+        left = min(int(place), 1)
+        channels = (
+            round(a + (place - left) * (b - a))
+            for a, b in zip(_RAMP[left], _RAMP[left + 1], strict=True)
+        )
+        colours[model] = "#" + "".join(f"{channel:02X}" for channel in channels)
+    return colours

@@ -1,5 +1,6 @@
 """The parts of the gateway put together from the settings, and taken apart again."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -7,12 +8,13 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
 from equirouter import __version__
 from equirouter.cost.prices import Price
-from equirouter.errors import StoreGoneError
+from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
@@ -21,7 +23,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.keys import any_keys
-from equirouter.serve.money.store.migrate import migrate
+from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, open_database
 from equirouter.serve.plan.decision_thread import DecisionThread
@@ -32,7 +34,7 @@ from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
-__all__ = ["Parts", "has_keys", "open_gateway", "open_parts"]
+__all__ = ["Parts", "check_settings", "has_keys", "open_gateway", "open_parts"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -204,3 +206,37 @@ async def has_keys(settings: GatewaySettings) -> bool:
         return await database.read(any_keys)
     finally:
         await database.close()
+
+
+def check_settings(settings: GatewaySettings) -> dict[str, Any]:
+    """Put together what decides and calls, and look at the store; returns what would be served.
+
+    Nothing is changed: the store is neither made nor brought up to date. Raises UserError that
+    names the setting which cannot be followed.
+    """
+
+    async def opened() -> dict[str, Any]:
+        async with open_parts(settings) as parts:
+            database = open_database(settings.store)
+            try:
+                await check_store(database)
+            except StoreGoneError as error:
+                raise ConfigError(
+                    f"the store {database.shown} cannot be opened: {error}"
+                ) from error
+            finally:
+                await database.close()
+            return {
+                "models": {
+                    route.model: {
+                        "upstream": route.upstream_name,
+                        "input_usd_per_mtok": route.price.input_usd_per_mtok,
+                        "output_usd_per_mtok": route.price.output_usd_per_mtok,
+                    }
+                    for route in parts.pool.routes.values()
+                },
+                "pipeline": None if settings.pipeline.path is None else str(settings.pipeline.path),
+                "is_local": settings.is_local,
+            }
+
+    return asyncio.run(opened())

@@ -20,7 +20,7 @@ from equirouter.serve.run.assembly import has_keys
 from equirouter.serve.run.server import SIGNALS, bind, run_server
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.logs import set_up_logging
-from equirouter.serve.watch.sharing import worker_is_gone
+from equirouter.serve.watch.prometheus import worker_is_gone
 
 __all__ = ["run_workers"]
 

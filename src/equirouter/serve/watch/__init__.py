@@ -3,8 +3,7 @@
 collapse_alarm.py  the alarm for routing collapse
 events.py          new log entries for those who look at the dashboard
 logs.py            lines on stderr, as JSON or text, without texts and secrets
-prometheus.py      Prometheus metrics
-sharing.py         metrics of several workers added up
+prometheus.py      Prometheus metrics, those of several workers added up
 tracing.py         OpenTelemetry spans of a request that is over
 """
 

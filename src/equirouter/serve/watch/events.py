@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
+from equirouter.serve.money.store.reports import Logged, StoreReports
 from equirouter.serve.records import RequestRecord
-from equirouter.serve.reporting import Logged, Reports
 from equirouter.serve.watch.logs import LOGGER
 
 __all__ = ["Hub", "News", "Unreadable"]
@@ -33,7 +33,7 @@ class Hub:
 
     def __init__(
         self,
-        reports: Reports,
+        reports: StoreReports,
         *,
         pause_seconds: float = 0.5,
         poll_seconds: float = 2.0,

@@ -2,8 +2,12 @@
 
 Labels are bounded: names of the pool and of upstreams, fixed words, HTTP statuses. A model that is
 not of the pool, or nobody, is "none". Keys are a label only where by_key asks for them.
+
+Any worker may be asked for the metrics, so where PROMETHEUS_MULTIPROC_DIR names a folder before
+prometheus_client is imported, all count in files there, and the one that is asked adds them up.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
@@ -19,9 +23,8 @@ from prometheus_client import (
 
 from equirouter import __version__
 from equirouter.serve.records import RequestRecord, usd
-from equirouter.serve.watch.sharing import are_shared
 
-__all__ = ["BREAKER_STATES", "BreakerState", "Metrics"]
+__all__ = ["BREAKER_STATES", "BreakerState", "Metrics", "worker_is_gone"]
 
 BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
 BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
@@ -203,7 +206,7 @@ class Metrics:
 
     def _all(self) -> CollectorRegistry:
         """The metrics of all workers."""
-        if not are_shared():
+        if not _are_shared():
             return self.registry
         from prometheus_client import multiprocess
 
@@ -242,3 +245,15 @@ def _series(name: str, kind: str) -> tuple[str, ...]:
     if kind == "histogram":
         return (f"{name}_bucket", f"{name}_count", f"{name}_sum")
     return (name,)
+
+
+def _are_shared() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def worker_is_gone(pid: int) -> None:
+    """Forget the state of a worker that ended; what it has counted stays."""
+    if _are_shared():
+        from prometheus_client import multiprocess
+
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

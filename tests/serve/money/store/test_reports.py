@@ -9,11 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.serve.money.store import reports as module
-from equirouter.serve.money.store.reports import Spending, StoreReports
+from equirouter.serve.money.store.reports import (
+    Logged,
+    ModelFeedback,
+    Percentiles,
+    Spending,
+    StoreReports,
+)
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.money.store.tables import feedback
 from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
-from equirouter.serve.reporting import Logged, ModelFeedback, Percentiles
 from tests.serve.reports_made import MadeReports
 from tests.serve.stores import record, with_store
 

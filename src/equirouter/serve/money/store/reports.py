@@ -1,4 +1,6 @@
-"""Reports over the store, for the dashboard: the protocol Reports of reporting.py.
+"""Reports over the store, for the dashboard: sums, times and single decisions of a period.
+
+Times are Unix seconds, a period is since <= started_at < until. Money is in nano-USD.
 
 Sums come from tables that the writer keeps, so they cost the same for a thousand requests as for a
 billion; a period of up to three hours is read in whole minutes, a longer one in half hours. Only
@@ -18,17 +20,20 @@ from sqlalchemy.dialects import postgresql
 from equirouter.serve.money.store.columns import clean, record_of
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.tables import STEPS, counts, feedback, log, sums, texts
-from equirouter.serve.reporting import (
-    Calls,
-    Logged,
-    ModelFeedback,
-    Percentiles,
-    Phase,
-    Slice,
-    Totals,
-)
+from equirouter.serve.records import AttemptOutcome, RequestRecord
 
-__all__ = ["Spending", "StoreReports", "logged_of"]
+__all__ = [
+    "Calls",
+    "Logged",
+    "ModelFeedback",
+    "Percentiles",
+    "Phase",
+    "Slice",
+    "Spending",
+    "StoreReports",
+    "Totals",
+    "logged_of",
+]
 
 _FINE, _COARSE = STEPS
 _FINE_UP_TO = 3 * 3600
@@ -36,6 +41,79 @@ _SAMPLE = 10_000
 _DAY = 86_400
 
 By: TypeAlias = Literal["key", "model", "day"]
+
+
+Phase: TypeAlias = Literal["decision", "first_byte", "upstream"]
+"""decision: the plan, of requests that were routed; first_byte: until the answer's first byte;
+upstream: total less decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a period.
+
+    errors: answered with a status of 400 or more. routed: decided by policy or session. cost_nusd:
+    of all. strongest_nusd: what the strongest model would have cost, over the requests where that
+    and the cost are known; compared_nusd: what those did cost. estimated: their tokens were counted
+    here. fallbacks: more than one model was called.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    routed: int = 0
+    cost_nusd: int = 0
+    strongest_nusd: int = 0
+    compared_nusd: int = 0
+    estimated: int = 0
+    fallbacks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Totals of one step of time. calls: answered requests per model; start: Unix seconds."""
+
+    start: float
+    totals: Totals
+    calls: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Milliseconds; None without requests. count: how many they are over."""
+
+    count: int
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How many calls of an upstream for a model ended in one way."""
+
+    upstream: str
+    model: str
+    outcome: AttemptOutcome
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFeedback:
+    """Feedback on a model's answers. mean: of the scores, in [0, 1]."""
+
+    model: str
+    count: int
+    mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A request as it is in the log. number: rises with the time of writing."""
+
+    number: int
+    record: RequestRecord
+    score: float | None = None
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
