@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.web_app import make_app
 from equirouter.serve.run.assembly import open_gateway
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
 from tests.serve.gateways import settings_for

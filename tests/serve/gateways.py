@@ -13,8 +13,8 @@ from equirouter.errors import GatewayError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.web_app import make_app
 from equirouter.serve.records import (
     Candidate,
     Key,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.serve.http.endpoints import ROUTES
 from equirouter.serve.http.openapi import openapi_document
-from equirouter.serve.http.web_app import ROUTES
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled
 from tests.serve.run.test_server import config, serving

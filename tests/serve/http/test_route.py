@@ -14,7 +14,7 @@ from aiohttp import web
 from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.serve.http.web_app import make_app
+from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.run.assembly import open_gateway
 from tests.serve.fake_upstream import error, fake_upstream
 from tests.serve.pipelines import registered, save_pipeline

@@ -5,13 +5,11 @@ admin.py       state of the gateway, a new pipeline, keys
 body.py        a body read under limits, and written again where something in it changes
 controls.py    what a request asks of the router: by model name, in its body, by headers
 embeddings.py  a request for embeddings
-endpoints.py   what is behind each path
+endpoints.py   the web application: what is behind each path
 exchange.py    one request on its way: planned, paid for, answered, logged
-explain.py     a plan as the document of /v1/route
 gateway.py     the parts in one object, which every handler is given
 openapi.py     what is behind each path, as an OpenAPI document
 responses.py   a request of the Responses API, read as a chat
-web_app.py     which handler answers which path
 """
 
 __all__: list[str] = []

@@ -1,10 +1,10 @@
-"""A handler per path: it checks the key first, then the request."""
+"""The web application around a gateway: a handler per path, which checks the key first."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 from aiohttp import web
@@ -16,37 +16,20 @@ from equirouter.serve.http.body import read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.embeddings import embedding_plan, embedding_request
 from equirouter.serve.http.exchange import Exchange, request_id
-from equirouter.serve.http.explain import route_document
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.money.feedback import read_feedback
-from equirouter.serve.records import RequestRecord
+from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
 from equirouter.serve.refusals import answer_to
 from equirouter.serve.settings import LimitSettings
 
-__all__ = [
-    "Handler",
-    "chat_completions",
-    "embeddings",
-    "error_response",
-    "feedback",
-    "guarded",
-    "healthz",
-    "json_response",
-    "metrics",
-    "models",
-    "of_part",
-    "openapi",
-    "readyz",
-    "responses",
-    "route",
-    "unknown",
-]
+__all__ = ["ROUTES", "json_response", "make_app"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
 Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamResponse]]
+_ReadBody: TypeAlias = Callable[[object, LimitSettings], ChatRequest]
 
 
 async def chat_completions(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -59,35 +42,34 @@ async def responses(gateway: Gateway, request: web.Request) -> web.StreamRespons
     return await _answered(gateway, request, responses_request)
 
 
-async def _answered(
-    gateway: Gateway,
-    request: web.Request,
-    read: Callable[[object, LimitSettings], ChatRequest],
-) -> web.StreamResponse:
-    key = await authorized(gateway, request)
-    document = await read_body(request, gateway.settings.limits)
-    chat = read(document, gateway.settings.limits)
-    control = read_control(chat, request.headers)
+async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """POST /v1/embeddings."""
+    key, chat, control = await _read(gateway, request, lambda body, _: embedding_request(body))
+    plan = embedding_plan(chat, control, key, gateway.pool)
+    return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
+
+
+async def _answered(gateway: Gateway, request: web.Request, read: _ReadBody) -> web.StreamResponse:
+    key, chat, control = await _read(gateway, request, read)
     return await Exchange(gateway, request, chat, control, key).answered()
 
 
-async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
-    """POST /v1/embeddings."""
+async def _read(
+    gateway: Gateway, request: web.Request, read: _ReadBody
+) -> tuple[Key | None, ChatRequest, RequestControl]:
+    """Key, body and control of a request."""
     key = await authorized(gateway, request)
-    document = await read_body(request, gateway.settings.limits)
-    chat = embedding_request(document)
-    control = read_control(chat, request.headers)
-    plan = embedding_plan(chat, control, key, gateway.pool)
-    return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
+    limits = gateway.settings.limits
+    chat = read(await read_body(request, limits), limits)
+    return key, chat, read_control(chat, request.headers)
 
 
 async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/route: the decision on a chat completion, without a call."""
     began, start = time.time(), time.perf_counter()
-    key = await authorized(gateway, request)
-    document = await read_body(request, gateway.settings.limits)
-    chat = chat_request(document, gateway.settings.limits, "route")
-    control = read_control(chat, request.headers)
+    key, chat, control = await _read(
+        gateway, request, lambda body, limits: chat_request(body, limits, "route")
+    )
     identity = request_id()
     if key is not None and key.requests_per_minute is not None:
         ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
@@ -105,7 +87,47 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
         total_ms=(time.perf_counter() - start) * 1000.0,
     )
     gateway.finished(record, request.headers)
-    return json_response(route_document(plan))
+    return json_response(_route_document(plan))
+
+
+def _route_document(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON can hold it.
+
+    model: who would be called first, null where nobody may answer. ranking: all candidates in the
+    order in which they would be tried; predicted_cost_usd is the mean that was chosen by,
+    upper_cost_usd the most that a call can cost, which the budget is held by. spend_usd: the mean
+    spend that has set the lambda, null where the lambda is not set so. removed: by model,
+    the constraint in words. scores, predicted_costs_usd: of all models, null where no router was
+    asked.
+    """
+    return {
+        "object": "equirouter.route",
+        "model": plan.candidates[0].model if plan.candidates else None,
+        "decided_by": plan.decided_by,
+        "ranking": [
+            {
+                "model": candidate.model,
+                "score": candidate.score,
+                "predicted_cost_usd": candidate.predicted_cost_usd,
+                "upper_cost_usd": usd(candidate.upper_nusd),
+            }
+            for candidate in plan.candidates
+        ],
+        "removed": {model: removal.text for model, removal in plan.removed.items()},
+        "setting": plan.setting,
+        "value": plan.value,
+        "spend_usd": plan.spend_usd,
+        "fits": plan.fits,
+        "confidence": plan.confidence,
+        "far": plan.far,
+        "scores": dict(plan.scores) or None,
+        "predicted_costs_usd": dict(plan.predicted_costs_usd) or None,
+        "prompt_tokens": plan.prompt_tokens,
+        "max_output_tokens": plan.max_output_tokens,
+        "expected_strongest_share": plan.expected_share,
+        "pipeline": plan.pipeline,
+        "decision_ms": round(plan.decision_ms, 3),
+    }
 
 
 async def feedback(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -175,7 +197,7 @@ def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
     return "/openapi.json says what there is"
 
 
-def unknown(known: Mapping[str, Sequence[str]]) -> Handler:
+def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
     """The handler of all other paths. known: path -> methods."""
 
     async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -201,7 +223,7 @@ def json_response(document: object, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
 
 
-def error_response(error: GatewayError) -> web.Response:
+def _error_response(error: GatewayError) -> web.Response:
     """An error as an answer, in OpenAI's form."""
     if isinstance(error, PassedOnError):
         headers = {**error.headers, "Content-Type": error.content_type}
@@ -213,7 +235,7 @@ def error_response(error: GatewayError) -> web.Response:
     )
 
 
-def of_part(
+def _of_part(
     gateway: Gateway, route: web.RouteDef
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A part's own handler; what is under /admin is for administrators."""
@@ -225,10 +247,10 @@ def of_part(
         response: web.StreamResponse = await route.handler(request)
         return response
 
-    return guarded(gateway, handler)
+    return _guarded(gateway, handler)
 
 
-def guarded(
+def _guarded(
     gateway: Gateway, handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     """A handler for the web application, whose errors are answers."""
@@ -248,6 +270,36 @@ def guarded(
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
-            return error_response(answer)
+            return _error_response(answer)
 
     return answer
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("POST", "/v1/chat/completions", chat_completions),
+    ("POST", "/v1/responses", responses),
+    ("POST", "/v1/embeddings", embeddings),
+    ("POST", "/v1/route", route),
+    ("POST", "/v1/feedback", feedback),
+    ("GET", "/v1/models", models),
+    ("GET", "/openapi.json", openapi),
+    ("GET", "/healthz", healthz),
+    ("GET", "/readyz", readyz),
+)
+
+
+def make_app(gateway: Gateway) -> web.Application:
+    """The web application of a gateway."""
+    app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
+    for method, path, handler in ROUTES:
+        app.router.add_route(method, path, _guarded(gateway, handler))
+    app.on_shutdown.append(lambda _app: gateway.events.close())  # else they would never end
+    if gateway.settings.telemetry.metrics:
+        app.router.add_get("/metrics", _guarded(gateway, metrics))
+    for route in gateway.routes:
+        app.router.add_route(route.method, route.path, _of_part(gateway, route))
+    known: dict[str, list[str]] = {}
+    for resource in app.router.resources():
+        known[resource.canonical] = sorted(route.method for route in resource)
+    app.router.add_route("*", "/{path:.*}", _guarded(gateway, _unknown(known)))
+    return app

@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from equirouter.errors import OutputError, UserError
+from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.http.web_app import make_app
 from equirouter.serve.run.assembly import open_gateway
 from equirouter.serve.settings import GatewaySettings
 
