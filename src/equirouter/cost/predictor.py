@@ -15,10 +15,10 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import DataError, PipelineError
-from equirouter.routers.base import Learned, check_training
+from equirouter.routers.base import Learned, Validation, check_training
 from equirouter.routers.joining import fit_estimate
 from equirouter.routers.networks import forward
-from equirouter.routers.networks.mlp import fit_mlp, hidden_units, mlp_hidden
+from equirouter.routers.networks.mlp import MLPRouter, hidden_units, mlp_hidden
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -144,20 +144,12 @@ class CostPredictor(Learned, ABC):
         self.lowest_ = np.nanmin(amounts, axis=0)
         held_out = None
         if validation is not None:
-            held_out = (validation[0], self._standardised(validation[1]))
-        self.weights_ = fit_mlp(
-            embeddings,
-            self._standardised(amounts),
-            hidden=self.hidden,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=0.0,
-            patience=self.patience,
-            device=self.device,
-            validation=held_out,
-            rng=rng,
-        )
+            expected = self._standardised(validation[1])
+            held_out = Validation(validation[0], expected, expected)
+        target = self._standardised(amounts)
+        network = MLPRouter(**self.settings)
+        network.fit(embeddings, target, target, validation=held_out, rng=rng)
+        self.weights_ = network.weights_
 
     def _standardised(self, amounts: FloatArray) -> FloatArray:
         scale = np.where(self.spread_ > 0, self.spread_, 1.0)

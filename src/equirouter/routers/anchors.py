@@ -4,40 +4,18 @@ The oracle is the upper bound; random, strongest and cheapest need no learning, 
 reading of the query.
 """
 
-from abc import abstractmethod
-from typing import Self
-
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray
-from equirouter.routers.base import Router, Validation, check_training
+from equirouter.arrays import Float32Array
+from equirouter.routers.base import CheckedRouter, Training
 
 __all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", "TaskRouter"]
 
 
-class _Anchor(Router):
-    """An anchor learns from the known outcomes of the training part, and draws nothing."""
+class _Anchor(CheckedRouter):
+    """An anchor stands beside the routers in every table."""
 
     is_anchor = True
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
-        rng: np.random.Generator,  # noqa: ARG002  # nothing random
-    ) -> Self:
-        """Learn from the training part."""
-        x = np.nan_to_num(embeddings) if self.reads == "outcomes" else embeddings
-        check_training(x, performance, cost_usd)  # outcomes may have gaps, embeddings may not
-        self._learn(Validation(embeddings, performance, cost_usd))
-        return self
-
-    @abstractmethod
-    def _learn(self, training: Validation) -> None:
-        """Set what `predict` reads."""
 
 
 class _Constant(_Anchor):
@@ -55,8 +33,8 @@ class StrongestRouter(_Constant):
 
     scores_are = "expected_performance"
 
-    def _learn(self, training: Validation) -> None:
-        self.scores_ = np.nanmean(training.performance, axis=0).astype(np.float32)
+    def _learn(self, training: Training) -> None:
+        self.scores_ = np.nanmean(training.outcomes.performance, axis=0).astype(np.float32)
 
 
 class CheapestRouter(_Constant):
@@ -64,13 +42,13 @@ class CheapestRouter(_Constant):
 
     scores_are = "ranking"
 
-    def _learn(self, training: Validation) -> None:
-        mean = np.nanmean(training.cost_usd, axis=0)
+    def _learn(self, training: Training) -> None:
+        mean = np.nanmean(training.outcomes.cost_usd, axis=0)
         rank = np.argsort(np.argsort(mean, kind="stable"), kind="stable")
         self.scores_ = -rank.astype(np.float32)
 
 
-class RandomRouter(Router):
+class RandomRouter(_Anchor):
     """A random order of the models for every query.
 
     `predict` is given a row of random numbers per query in the place of its embedding, so that
@@ -78,26 +56,16 @@ class RandomRouter(Router):
     and the model. A query decided alone and in a batch gets the same order.
     """
 
-    is_anchor = True
     reads = "noise"
 
     scores_are = "ranking"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002
-        rng: np.random.Generator,
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Draw the constants of the hash."""
-        _, width, n_models = check_training(embeddings, performance, cost_usd)
-        draws = rng.integers(2**63, size=width + n_models, dtype=np.int64)
+        width, n_models = training.outcomes.embeddings.shape[1], training.outcomes.cost_usd.shape[1]
+        draws = training.rng.integers(2**63, size=width + n_models, dtype=np.int64)
         self.multipliers_ = draws[:width] * 2 + 1  # odd: no bit of the input is lost
         self.offsets_ = draws[width:]
-        return self
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Uniform numbers (N, K) in [0, 1)."""
@@ -122,10 +90,10 @@ class TaskRouter(_Anchor):
 
     scores_are = "expected_performance"
 
-    def _learn(self, training: Validation) -> None:
-        performance = training.performance
+    def _learn(self, training: Training) -> None:
+        performance = training.outcomes.performance
         known = np.isfinite(performance)
-        tasks = training.embeddings.T.astype(np.float64)
+        tasks = training.outcomes.embeddings.T.astype(np.float64)
         count = tasks @ known
         total = tasks @ np.where(known, performance, 0.0)
         overall = np.nanmean(performance, axis=0)
@@ -149,8 +117,8 @@ class OracleRouter(_Anchor):
 
     scores_are = "expected_performance"
 
-    def _learn(self, training: Validation) -> None:
-        self.n_models_ = np.array(training.performance.shape[1])
+    def _learn(self, training: Training) -> None:
+        self.n_models_ = np.array(training.outcomes.performance.shape[1])
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
         """Its input, as float32."""

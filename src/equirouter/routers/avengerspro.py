@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import CheckedRouter, ScoresAre, Training
 from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.networks.forward import product
@@ -20,7 +20,7 @@ __all__ = ["AvengersProRouter"]
 
 
 @dataclass(kw_only=True, eq=False)
-class AvengersProRouter(Router):
+class AvengersProRouter(CheckedRouter):
     """KMeans on the training queries; a query is scored by the clusters nearest to it.
 
     A model without a known outcome in a cluster has its mean over the training part there.
@@ -75,30 +75,21 @@ class AvengersProRouter(Router):
         """Means of observed performance, or means of reciprocal ranks."""
         return "expected_performance" if self.value == "performance" else "ranking"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
-        rng: np.random.Generator,
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Cluster the training queries and keep the worth of each model in each cluster."""
-        check_training(embeddings, performance, cost_usd)
+        embeddings, performance, cost_usd = training.outcomes
         self.centroids_, labels = kmeans(
             embeddings,
             self.n_clusters,
             n_init=self.n_init,
             max_iter=self.max_iter,
             algorithm=self.algorithm,
-            rng=rng,
+            rng=training.rng,
         )
         values = cluster_means(performance, labels, len(self.centroids_))
         if self.value == "reciprocal_rank":
             values = _reciprocal_rank(values, cluster_means(cost_usd, labels, len(values)))
         self.values_ = values.astype(np.float32)  # (C, K)
-        return self
 
     def with_models(self, columns: IntArray) -> Self:
         """A router of some of the models; ranks are counted anew among those."""

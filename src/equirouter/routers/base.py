@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from equirouter.routers.joining import Estimate, Labelled
 
 __all__ = [
+    "CheckedRouter",
     "DescriptionRouter",
     "Learned",
     "Router",
     "ScoresAre",
+    "Training",
     "Validation",
     "check_descriptions",
     "check_probabilities",
@@ -33,11 +35,21 @@ ScoresAre = Literal["expected_performance", "ranking"]
 
 
 class Validation(NamedTuple):
-    """The validation part, for early stopping: embeddings (V, d), performance and cost (V, K)."""
+    """A part of the data: embeddings (V, d), performance and cost_usd (V, K), NaN = not known."""
 
     embeddings: Float32Array
     performance: FloatArray
     cost_usd: FloatArray
+
+
+class Training(NamedTuple):
+    """The arguments of a router's `fit`, once they are checked."""
+
+    outcomes: Validation
+    validation: Validation | None
+    rng: np.random.Generator
+    descriptions: Float32Array = np.empty((0, 0), dtype=np.float32)
+    """Of the models (K, d), where the router reads any."""
 
 
 class Learned:
@@ -189,6 +201,31 @@ class Router(Learned, ABC):
     def n_parameters(self) -> int:
         """How many numbers the fitted router holds."""
         return sum(array.size for array in self.state().values())
+
+
+class CheckedRouter(Router):
+    """A router whose `fit` checks the training part and leaves the learning to `_learn`."""
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn from the known cells of the training part. Errors: see Router.fit."""
+        outcomes = Validation(embeddings, performance, cost_usd)
+        # where a router reads outcomes, these may have gaps; embeddings may not
+        x = np.nan_to_num(embeddings) if self.reads == "outcomes" else embeddings
+        check_training(x, performance, cost_usd)
+        self._learn(Training(outcomes, validation, rng))
+        return self
+
+    @abstractmethod
+    def _learn(self, training: Training) -> None:
+        """Set the learned attributes."""
 
 
 class DescriptionRouter(Router):

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.routers.base import Router, Validation, check_training
+from equirouter.routers.base import CheckedRouter, Training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SETTLED = 1e-4  # mean change of an estimate between two passes
 
 
 @dataclass(kw_only=True, eq=False)
-class FactorRouter(Router):
+class FactorRouter(CheckedRouter):
     """Performance of each model: its mean, plus loadings of the model times factors of the query.
 
     The factors are the principal components of the outcomes: what all models share (how hard a
@@ -48,17 +48,9 @@ class FactorRouter(Router):
     max_factors: PositiveInt = 32
     """How many factors are kept at most, those of the largest variance."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002  # the evidence needs none
-        rng: np.random.Generator,  # noqa: ARG002  # nothing random
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Solve for factors and loadings."""
-        check_training(embeddings, performance, cost_usd)
+        embeddings, performance, _ = training.outcomes
         centre = embeddings.mean(axis=0, dtype=np.float64)
         x = embeddings - centre
         values, vectors = np.linalg.eigh(x.T @ x)
@@ -78,7 +70,6 @@ class FactorRouter(Router):
         self.trunk_ = factors.trunk.astype(np.float32)  # (r, d)
         self.models_ = factors.models.astype(np.float32)  # (K, r)
         self.level_ = (factors.level - factors.models @ (factors.trunk @ centre)).astype(np.float32)
-        return self
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
         """One more model: loadings on the factors, and a factor of its own if it has one."""

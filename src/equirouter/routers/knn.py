@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import DataError, PipelineError
-from equirouter.routers.base import Router, Validation, check_training
+from equirouter.routers.base import CheckedRouter, Training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
@@ -22,7 +22,7 @@ EXACT_UP_TO = 50_000
 
 
 @dataclass(kw_only=True, eq=False)
-class KNNRouter(Router):
+class KNNRouter(CheckedRouter):
     """Mean performance over the k nearest training queries by cosine similarity, unweighted.
 
     A model without a known outcome among the neighbours gets its mean over the training part.
@@ -40,32 +40,24 @@ class KNNRouter(Router):
     """exact compares a query with every training query, faiss with some groups of them that hold
     99 % of its neighbours; auto is faiss beyond 50,000 training queries. Only fit needs faiss."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
-        rng: np.random.Generator,
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Keep the training queries; group them for an index, which is what rng is for.
 
         Raises MissingExtraError for an index without faiss: the result does not depend on which
         packages happen to be installed.
         """
-        n, _, _ = check_training(embeddings, performance, cost_usd)
+        embeddings, performance, _ = training.outcomes
+        n = len(embeddings)
         self.mean_performance_ = np.nanmean(performance, axis=0).astype(np.float32)
         self.performance_ = performance.astype(np.float32)
         self.index_: dict[str, NDArray[Any]] = {}
         if self.index == "faiss" or (self.index == "auto" and n > EXACT_UP_TO):
-            made = InvertedFile.build(embeddings, min(self.k, n), rng)
+            made = InvertedFile.build(embeddings, min(self.k, n), training.rng)
             self.embeddings_ = made.points
             self.performance_ = self.performance_[made.numbers]
             self.index_ = made.state()
         else:
             self.embeddings_ = _unit_copy(embeddings)
-        return self
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
         """One more model: an outcome for every training query, as it is estimated there.

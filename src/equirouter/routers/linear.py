@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import FitError
 from equirouter.extras import require
-from equirouter.routers.base import Router, ScoresAre, Validation, check_training
+from equirouter.routers.base import CheckedRouter, ScoresAre, Training, Validation
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ALPHAS = (0.1, 1.0, 10.0, 100.0)
 FALLBACK_ALPHA = 1.0
 
 
-class AffineRouter(Router):
+class AffineRouter(CheckedRouter):
     """A router whose scores are coef_ times the embedding, plus intercept_."""
 
     coef_: Float32Array  # (K, d)
@@ -75,17 +75,10 @@ class LinearRouter(AffineRouter):
     1, 10 and 100 with the smallest squared error on the validation part, and 1 without validation
     outcomes of that model."""
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,  # noqa: ARG002  # nothing random
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Solve for the weights; validation, if given, chooses alpha where it is None."""
-        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
+        embeddings, performance, _ = training.outcomes
+        n_in, n_models = embeddings.shape[1], performance.shape[1]
         alphas = ALPHAS if self.alpha is None else (self.alpha,)
         coef = np.empty((len(alphas), n_models, n_in))
         intercept = np.empty((len(alphas), n_models))
@@ -95,12 +88,11 @@ class LinearRouter(AffineRouter):
             models = np.flatnonzero(pattern_of == number)
             targets = performance[np.ix_(rows, models)]
             coef[:, models], intercept[:, models] = ridge(embeddings[rows], targets, alphas)
-        chosen = self._choose(alphas, coef, intercept, validation)
+        chosen = self._choose(alphas, coef, intercept, training.validation)
         models = np.arange(n_models)
         self.coef_ = coef[chosen, models].astype(np.float32)  # (K, d)
         self.intercept_ = intercept[chosen, models].astype(np.float32)  # (K,)
         self.alpha_ = np.asarray(alphas)[chosen]  # (K,)
-        return self
 
     @property
     def n_parameters(self) -> int:
@@ -192,17 +184,10 @@ class SVMRouter(AffineRouter):
         """Squared errors lead to expected performance, give or take epsilon; absolute ones not."""
         return "expected_performance" if self.loss == "squared" else "ranking"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,  # noqa: ARG002  # nothing to stop early
-        rng: np.random.Generator,
-    ) -> Self:
+    def _learn(self, training: Training) -> None:
         """Fit the machines one by one. Raises FitError when one does not converge."""
-        _, n_in, n_models = check_training(embeddings, performance, cost_usd)
+        embeddings, performance, _ = training.outcomes
+        n_in, n_models = embeddings.shape[1], performance.shape[1]
         kind = "squared_epsilon_insensitive" if self.loss == "squared" else "epsilon_insensitive"
         svm = require("sklearn.svm", extra="train", purpose="fit support vector machines")
         self.coef_ = np.empty((n_models, n_in), dtype=np.float32)
@@ -215,7 +200,7 @@ class SVMRouter(AffineRouter):
                 C=self.c,
                 dual=self.loss == "absolute",  # the primal problem, where it is smooth, is faster
                 max_iter=self.max_iter,
-                random_state=int(rng.integers(2**31)),
+                random_state=int(training.rng.integers(2**31)),
             )
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Liblinear failed")  # an error below
@@ -227,4 +212,3 @@ class SVMRouter(AffineRouter):
                 )
             self.coef_[model] = machine.coef_
             self.intercept_[model] = machine.intercept_[0]
-        return self

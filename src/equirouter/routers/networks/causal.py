@@ -17,7 +17,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.extras import require
-from equirouter.routers.base import Validation
+from equirouter.routers.base import Training, Validation
 from equirouter.routers.linear import ridge
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
@@ -76,11 +76,12 @@ class CausalRouter(NetworkRouter):
     clip: Annotated[float, Field(gt=0, le=1)] = 0.02
     """Of a log, chances of a call below this count as this: less variance, more bias."""
 
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:
+    def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import loop, networks
 
-        performance, cost_usd = complete_logged(*training, clip=self.clip, rng=rng)
-        if performance is not training.performance and self.patience is not None:
+        outcomes = training.outcomes
+        performance, cost_usd = complete_logged(*outcomes, clip=self.clip, rng=training.rng)
+        if performance is not outcomes.performance and self.patience is not None:
             raise ConfigError(
                 "patience needs validation outcomes of several models per query, and this is a log "
                 "with one: leave patience out"
@@ -88,12 +89,12 @@ class CausalRouter(NetworkRouter):
         spread = _spread(cost_usd)
 
         def rows(part: Validation) -> tuple[Float32Array, FloatArray]:
-            outcomes = (performance, cost_usd) if part is training else part[1:]
-            return part.embeddings, self._utility(*outcomes, spread)
+            known = (performance, cost_usd) if part is outcomes else part[1:]
+            return part.embeddings, self._utility(*known, spread)
 
         return Task(
             lambda: networks.CausalNet(
-                training.embeddings.shape[1], self.hidden, performance.shape[1]
+                outcomes.embeddings.shape[1], self.hidden, performance.shape[1]
             ),
             lambda net, batch: networks.regret_of(
                 net(batch[0]) / self.temperature,

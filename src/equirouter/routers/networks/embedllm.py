@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array
-from equirouter.routers.base import Validation, check_probabilities
+from equirouter.routers.base import Training, check_probabilities
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
 
@@ -60,11 +60,12 @@ class EmbedLLMRouter(NetworkRouter):
     """Whether two linear maps that all models share make the product a logit; else it is the logit,
     with a bias per model."""
 
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+    def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import losses, networks
 
-        check_probabilities(training.performance, router="embedllm")
-        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        check_probabilities(training.outcomes.performance, router="embedllm")
+        part = training.outcomes
+        n_in, n_models = part.embeddings.shape[1], part.performance.shape[1]
         return Task(
             lambda: networks.EmbedLLMNet(
                 n_in, n_models, width=self.width, noise=self.noise, classifier=self.classifier

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
-from equirouter.routers.base import ScoresAre, Validation
+from equirouter.routers.base import ScoresAre, Training, Validation
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
@@ -128,24 +128,17 @@ class EquiRouter(NetworkRouter):
         """A ranking loss alone leaves the scale of the scores open; a squared error fixes it."""
         return "ranking" if self.loss == "ranking" else "expected_performance"
 
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells; the validation part stops it early if patience is set."""
-        super().fit(embeddings, performance, cost_usd, validation=validation, rng=rng)
+    def _learn(self, training: Training) -> None:
+        """Train, then fit the first stage."""
+        super()._learn(training)
+        embeddings, _, cost_usd = training.outcomes
         self.first_stage_: dict[str, NDArray[Any]] = self._fit_first_stage(embeddings, cost_usd)
-        return self
 
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+    def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import equirouter_net
 
-        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        part = training.outcomes
+        n_in, n_models = part.embeddings.shape[1], part.performance.shape[1]
         return Task(
             lambda: equirouter_net.EquiRouterNet(
                 n_in,

@@ -17,7 +17,7 @@ from pydantic import Field, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError
-from equirouter.routers.base import ScoresAre, Validation
+from equirouter.routers.base import ScoresAre, Training, Validation
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 
@@ -104,15 +104,10 @@ class GraphRouter(DescribedNetworkRouter):
         """Of stars estimates of performance; of the whole graph, how likely a model is the best."""
         return "expected_performance" if self.graph == "star" else "ranking"
 
-    def _task(
-        self,
-        training: Validation,
-        descriptions: Float32Array,
-        rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn beforehand
-    ) -> Task:
+    def _task(self, training: Training) -> Task:
         if self.graph == "star":
-            return self._star_task(training, descriptions)
-        return self._whole_task(training, descriptions)
+            return self._star_task(training.outcomes, training.descriptions)
+        return self._whole_task(training.outcomes, training.descriptions)
 
     def _star_task(self, training: Validation, descriptions: Float32Array) -> Task:
         import torch

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
 from equirouter.arrays import Float32Array
-from equirouter.routers.base import Validation, check_probabilities
+from equirouter.routers.base import Training, check_probabilities
 from equirouter.routers.clusters import kmeans, posterior_layer
 from equirouter.routers.neighbours import BLOCK_BYTES, nearest, unit_rows
 from equirouter.routers.networks import forward
@@ -58,20 +58,16 @@ class MIRTRouter(DescribedNetworkRouter):
     neighbours: PositiveInt = 5
     """How many training queries the warm-up averages."""
 
-    def _task(
-        self,
-        training: Validation,
-        descriptions: Float32Array,
-        rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn beforehand
-    ) -> Task:
+    def _task(self, training: Training) -> Task:
         import torch
 
         from equirouter.routers.fitting import loop, losses, networks
 
-        check_probabilities(training.performance, router="mirt")
+        outcomes, descriptions = training.outcomes, training.descriptions
+        check_probabilities(outcomes.performance, router="mirt")
         self.training_: dict[str, NDArray[Any]] = {}
         if self.warm_up > 0:
-            self.training_["embeddings"] = unit_rows(training.embeddings)
+            self.training_["embeddings"] = unit_rows(outcomes.embeddings)
 
         def keep(_: object, weights: dict[str, Float32Array]) -> dict[str, Float32Array]:
             weights["models"] = descriptions @ weights.pop("ability.weight").T
@@ -80,7 +76,7 @@ class MIRTRouter(DescribedNetworkRouter):
         return Task(
             lambda: networks.MIRTNet(torch.from_numpy(descriptions), abilities=self.abilities),
             lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
-            batch_size=loop.enough_steps(self.batch_size, len(training.embeddings)),
+            batch_size=loop.enough_steps(self.batch_size, len(outcomes.embeddings)),
             keep=keep,
         )
 
@@ -171,16 +167,15 @@ class NIRTRouter(DescribedNetworkRouter):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Share of the hidden units that a training step leaves out."""
 
-    def _task(
-        self, training: Validation, descriptions: Float32Array, rng: np.random.Generator
-    ) -> Task:
+    def _task(self, training: Training) -> Task:
         import torch
 
         from equirouter.routers.fitting import loop, losses, networks
 
-        check_probabilities(training.performance, router="nirt")
-        centroids, labels = kmeans(training.embeddings, self.abilities, rng=rng)
-        weight, bias = posterior_layer(training.embeddings, centroids, labels)
+        outcomes, descriptions = training.outcomes, training.descriptions
+        check_probabilities(outcomes.performance, router="nirt")
+        centroids, labels = kmeans(outcomes.embeddings, self.abilities, rng=training.rng)
+        weight, bias = posterior_layer(outcomes.embeddings, centroids, labels)
         self.weights_ = {"cluster.weight": weight, "cluster.bias": bias}
         return Task(
             lambda: networks.NIRTNet(
@@ -191,7 +186,7 @@ class NIRTRouter(DescribedNetworkRouter):
             ),
             lambda net, batch: losses.cross_entropy(net(batch[0], batch[2]), batch[1]),
             lambda part: (part.embeddings, part.performance, self._relevance(part.embeddings)),
-            batch_size=loop.enough_steps(self.batch_size, len(training.embeddings)),
+            batch_size=loop.enough_steps(self.batch_size, len(outcomes.embeddings)),
             keep=lambda _, learned: self._as_used(learned, descriptions),
         )
 

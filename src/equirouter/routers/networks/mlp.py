@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.extras import require
-from equirouter.routers.base import Validation
+from equirouter.routers.base import Training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
@@ -18,7 +17,7 @@ from equirouter.routers.networks.template import NetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["MLPRouter", "fit_mlp", "hidden_units", "mlp_hidden"]
+__all__ = ["MLPRouter", "hidden_units", "mlp_hidden"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,10 +33,11 @@ class MLPRouter(NetworkRouter):
     hidden: PositiveInt = 256
     """Width of the hidden layer."""
 
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:  # noqa: ARG002
+    def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import losses, networks
 
-        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
+        part = training.outcomes
+        n_in, n_models = part.embeddings.shape[1], part.performance.shape[1]
         return Task(
             lambda: networks.MLP(n_in, self.hidden, n_models),
             lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
@@ -74,37 +74,3 @@ def mlp_hidden(
 ) -> str:
     """The first half of forward.mlp as ONNX nodes: (N, d) -> (N, hidden)."""
     return graph.op("Relu", forward.add_linear(graph, weights, "hidden", embeddings, part=name))
-
-
-def fit_mlp(
-    embeddings: Float32Array,
-    target: FloatArray,
-    *,
-    hidden: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    patience: int | None,
-    device: str,
-    validation: tuple[Float32Array, FloatArray] | None,
-    rng: np.random.Generator,
-) -> dict[str, Float32Array]:
-    """Train networks.MLP from embeddings (N, d) to target (N, K), NaN = not known.
-
-    Returns the weights that forward.mlp takes. Needs the extra `train`.
-    """
-    require("torch", extra="train", purpose="train a router or a cost model")
-    from equirouter.routers.fitting import loop, losses, networks
-
-    with loop.seeded(rng):
-        network = networks.MLP(embeddings.shape[1], hidden, target.shape[1])
-        loop.train(
-            network,
-            lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
-            (embeddings, target),
-            loop.Schedule(epochs, batch_size, learning_rate, weight_decay, patience),
-            device=device,
-            validation=validation,
-        )
-    return loop.weights_of(network)

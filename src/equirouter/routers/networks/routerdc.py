@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from equirouter.arrays import Float32Array
-from equirouter.routers.base import Validation
+from equirouter.routers.base import Training, Validation
 from equirouter.routers.clusters import kmeans
 from equirouter.routers.networks.template import NetworkRouter, Task
 
@@ -89,16 +89,17 @@ class RouterDCRouter(NetworkRouter):
 
     batch_size: PositiveInt | None = 128
 
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:
+    def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import networks
 
-        n_in, n_models = training.embeddings.shape[1], training.performance.shape[1]
-        labels = np.zeros(len(training.embeddings), dtype=np.int64)
+        outcomes = training.outcomes
+        n_in, n_models = outcomes.embeddings.shape[1], outcomes.performance.shape[1]
+        labels = np.zeros(len(outcomes.embeddings), dtype=np.int64)
         if self._has_second_loss:
-            _, labels = kmeans(training.embeddings, self.n_clusters, rng=rng)
+            _, labels = kmeans(outcomes.embeddings, self.n_clusters, rng=training.rng)
 
         def rows(part: Validation) -> tuple[NDArray[np.generic], ...]:
-            known = part is training  # the second loss is for training only
+            known = part is outcomes  # the second loss is for training only
             clusters = labels if known else np.zeros(len(part.embeddings))
             return part.embeddings, part.performance, clusters
 

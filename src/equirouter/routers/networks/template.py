@@ -13,8 +13,9 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.extras import require
 from equirouter.registry import ROUTERS
 from equirouter.routers.base import (
+    CheckedRouter,
     DescriptionRouter,
-    Router,
+    Training,
     Validation,
     check_descriptions,
     check_training,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from equirouter.routers.fitting.loop import LossOfBatch
 
-__all__ = ["DescribedNetworkRouter", "NetworkRouter", "Task", "TrainedRouter"]
+__all__ = ["DescribedNetworkRouter", "NetworkRouter", "Task"]
 
 Rows = Sequence[NDArray[np.generic]]
 Weights = dict[str, Float32Array]
@@ -59,7 +60,7 @@ class Task:
 
 
 @dataclass(kw_only=True, eq=False)
-class TrainedRouter(Router):
+class NetworkRouter(CheckedRouter):
     """A router whose network is trained with torch in `fit` and run in NumPy in `predict`.
 
     The defaults are the schedule of the paper (App. A.2).
@@ -84,25 +85,19 @@ class TrainedRouter(Router):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto is a GPU where there is one."""
 
-    def _train(
-        self,
-        make_task: Callable[[], Task],
-        training: Validation,
-        validation: Validation | None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train, and keep the weights."""
+    def _learn(self, training: Training) -> None:
+        """Train on the known cells; the validation part stops it early if patience is set."""
         require("torch", extra="train", purpose="train a router")
         from equirouter.routers.fitting import loop
 
-        task = make_task()
-        batch_size = task.batch_size or self.batch_size or len(training.embeddings)
+        task, validation = self._task(training), training.validation
+        batch_size = task.batch_size or self.batch_size or len(training.outcomes.embeddings)
         schedule = loop.Schedule(
             self.epochs, batch_size, self.learning_rate, self.weight_decay, self.patience
         )
-        rows = task.rows(training)
+        rows = task.rows(training.outcomes)
         held_out = None if validation is None else task.rows(validation)
-        with loop.seeded(rng):
+        with loop.seeded(training.rng):
             network = task.network()
             loop.train(
                 network,
@@ -114,34 +109,14 @@ class TrainedRouter(Router):
                 validation_rows=task.validation_rows,
             )
         self.weights_ = task.keep(network, loop.weights_of(network))
-        return self
-
-
-@dataclass(kw_only=True, eq=False)
-class NetworkRouter(TrainedRouter):
-    """A network router that knows a model by its outcomes."""
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        validation: Validation | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Train on the known cells; the validation part stops it early if patience is set."""
-        check_training(embeddings, performance, cost_usd)
-        training = Validation(embeddings, performance, cost_usd)
-        return self._train(lambda: self._task(training, rng), training, validation, rng)
 
     @abstractmethod
-    def _task(self, training: Validation, rng: np.random.Generator) -> Task:
-        """The task of a training part; rng is for what is drawn before the training."""
+    def _task(self, training: Training) -> Task:
+        """The task of a training part; its rng is for what is drawn before the training."""
 
 
 @dataclass(kw_only=True, eq=False)
-class DescribedNetworkRouter(TrainedRouter, DescriptionRouter):
+class DescribedNetworkRouter(NetworkRouter, DescriptionRouter):
     """A network router that knows a model by a description of it."""
 
     def fit(
@@ -154,15 +129,10 @@ class DescribedNetworkRouter(TrainedRouter, DescriptionRouter):
         validation: Validation | None = None,
         rng: np.random.Generator,
     ) -> Self:
-        """Train on the known cells; the validation part stops it early if patience is set."""
+        """Train on the known cells and the descriptions. Errors: see DescriptionRouter.fit."""
         _, width, n_models = check_training(embeddings, performance, cost_usd)
         name = ROUTERS.name_of(type(self))
         described = check_descriptions(descriptions, width, n_models, router=name)
-        training = Validation(embeddings, performance, cost_usd)
-        return self._train(lambda: self._task(training, described, rng), training, validation, rng)
-
-    @abstractmethod
-    def _task(
-        self, training: Validation, descriptions: Float32Array, rng: np.random.Generator
-    ) -> Task:
-        """The task of a training part and descriptions (K, d)."""
+        outcomes = Validation(embeddings, performance, cost_usd)
+        self._learn(Training(outcomes, validation, rng, described))
+        return self
