@@ -77,7 +77,7 @@ async def reservations(store: Store, key: Key, clients: int, n: int) -> str:
                 raise TypeError(f"refused: {ticket}")
             await asyncio.sleep(0)
             ticket.settle(900, tokens=120)
-            store.log(made_record(time.perf_counter_ns(), time.time(), key.id))
+            store.writer.log(made_record(time.perf_counter_ns(), time.time(), key.id))
 
     begun, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client() for _ in range(clients)))
@@ -86,7 +86,7 @@ async def reservations(store: Store, key: Key, clients: int, n: int) -> str:
     p50, p99 = waits[len(waits) // 2] * 1e3, waits[int(0.99 * len(waits))] * 1e3
     return (
         f"| {clients} | {n / took:,.0f} | {p50:.3f} | {p99:.2f} | {cpu / n * 1e6:.0f} | "
-        f"{store.dropped} |"
+        f"{store.writer.dropped} |"
     )
 
 
@@ -129,15 +129,15 @@ async def run(url: str, rows: int) -> None:
     print("|---|---|---|---|---|---|")
     for clients, n in ((1, 4000), (16, 8000), (64, 16_000)):
         print(await reservations(store, key, clients, n), flush=True)
-        await store.flush()
+        await store.writer.flush()
     keys = [key.id, *(f"key_{i}" for i in range(9))]
     now = time.time() // 1800 * 1800
     begun = time.perf_counter()
     for start in range(0, rows, 5000):
         for i in range(start, min(start + 5000, rows)):
             at = now - 30 * DAY * (1 - i / rows)
-            store.log(made_record(i, at, keys[i % 10]))
-        await store.flush()
+            store.writer.log(made_record(i, at, keys[i % 10]))
+        await store.writer.flush()
     print(f"\n{rows:,} log entries over 30 days in {time.perf_counter() - begun:.0f} s\n")
     print("| question | median of 5, ms |\n|---|---|")
     for name, took in (await questions(store, now)).items():

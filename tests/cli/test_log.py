@@ -45,10 +45,10 @@ def keep(config: Path, requests: Iterable[tuple[RequestRecord, float | None]]) -
         store = await Store.open(read_settings(config).store)
         said = []
         for one, score in requests:
-            store.log(one)
+            store.writer.log(one)
             if score is not None:
                 said.append(UserFeedback(one.request_id, score))
-        await store.flush()
+        await store.writer.flush()
         for words in said:
             await Feedback(store).give(None, words)
         await store.close()

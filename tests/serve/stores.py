@@ -43,7 +43,7 @@ async def new_key(store: Store, **limits: Any) -> Key:
 
 async def money(store: Store, key: Key) -> tuple[int, int]:
     """What a key has spent, and reserved, in its running period."""
-    await store.flush()
+    await store.writer.flush()
     for stored in await store.database.read(list_keys):
         if stored.key.id == key.id:
             spend = stored.spend

@@ -37,10 +37,6 @@ class ModelPrice:
             raise ConfigError(f"model {self.model!r} has no price; state one")
         return self.now
 
-    def changed(self, now: Price) -> "ModelPrice":
-        """A copy with another price now."""
-        return replace(self, now=now)
-
     def factor(self) -> float:
         """The cost of a call now, as a share of its cost in the outcomes; 1 is no change.
 

@@ -112,7 +112,7 @@ def test_a_budget_says_what_is_left_and_when_to_come_back(store_url: str) -> Non
         assert waits.headers == {"Retry-After": "1"}  # the first may give back what it has
         assert waits.detail == {"budget_usd": 0.001, "left_usd": 0.0004, "upper_usd": 0.0006}
         first.settle(600_000)
-        await store.flush()
+        await store.writer.flush()
         tomorrow = await refusal(admission.admit(key, 600_000, tokens=1, request_id="c"))
         assert 1 <= int(tomorrow.headers["Retry-After"]) <= 86_400
         never = await refusal(admission.admit(key, 1_000_001, tokens=1, request_id="d"))
@@ -284,7 +284,7 @@ def test_a_refusal_says_how_much_is_left(tmp_path: Path) -> None:
         )
         admission.check_rate(key)  # neither is a refusal of the number of requests
         first.settle(2_000_000)  # more than the budget
-        await store.flush()
+        await store.writer.flush()
         nothing = await refusal(admission.admit(key, 1, tokens=1, request_id="e"))
         assert nothing.detail["left_usd"] == 0
 

@@ -29,8 +29,8 @@ async def exported(
     store: Store, requests: Sequence[tuple[RequestRecord, float | None]], **options: Any
 ) -> Exported:
     for request, _ in requests:
-        store.log(request)
-    await store.flush()
+        store.writer.log(request)
+    await store.writer.flush()
     for request, score in requests:
         if score is not None:
             await Feedback(store).give(None, UserFeedback(request.request_id, score))

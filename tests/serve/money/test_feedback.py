@@ -52,10 +52,10 @@ def test_what_may_not_be_sent(document: Any, field: str | None) -> None:
 def test_the_last_word_counts(store_url: str) -> None:
     async def work(store: Store) -> None:
         given = Feedback(store)
-        store.log(record("a"))  # not yet written
+        store.writer.log(record("a"))  # not yet written
         assert await given.give(None, UserFeedback("a", 0.0, "no\0!")) == "small"
         assert await given.give(None, UserFeedback("a", 0.75)) == "small"
-        store.log(record("b", served_model="large"))
+        store.writer.log(record("b", served_model="large"))
         await given.give(None, UserFeedback("b", 1.0))
         found = StoreReports(store.database)
         start = record().started_at
@@ -77,8 +77,8 @@ def test_feedback_is_on_ones_own_answered_requests(
 
     async def work(store: Store) -> None:
         given = Feedback(store)
-        store.log(record("hers", key_id="key_her"))
-        store.log(record("nobody", key_id="key_her", served_model=None, status=502))
+        store.writer.log(record("hers", key_id="key_her"))
+        store.writer.log(record("nobody", key_id="key_her", served_model=None, status=502))
         her, him = Key("key_her", "she"), Key("key_him", "he")
         admin = Key("key_admin", "admin", is_admin=True)
         for key, request_id, status in (

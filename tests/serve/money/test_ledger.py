@@ -77,7 +77,7 @@ def test_more_is_reserved_before_a_more_expensive_model(store_url: str) -> None:
         ticket.release()
         assert not await ticket.extend(50)
         assert await money(store, key) == (45, 0)
-        assert store.ledger.open_tickets == 0
+        assert store.ledger._open == 0
 
     with_store(store_url, work)
 
@@ -145,7 +145,7 @@ def test_a_transaction_that_fails_reserves_nothing_and_the_next_one_goes_through
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (running,) = await ask(store, key, 1, 10)
-        await store.flush()
+        await store.writer.flush()
         fails[0] = True
         answers = await asyncio.gather(
             *(store.ledger.reserve(key.id, 10) for _ in range(3)), return_exceptions=True
@@ -154,7 +154,7 @@ def test_a_transaction_that_fails_reserves_nothing_and_the_next_one_goes_through
         assert len({id(answer) for answer in answers}) == 3  # each with its own traceback
         assert not await running.extend(20)
         fails[0] = False
-        assert (running.amount_nusd, store.ledger.open_tickets) == (10, 1)
+        assert (running.amount_nusd, store.ledger._open) == (10, 1)
         assert await running.extend(20)
         assert len(await ask(store, key, 9)) == 8
         assert await money(store, key) == (0, 100)
@@ -190,7 +190,7 @@ def test_while_another_process_writes_asks_wait_until_it_is_too_late(
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (running,) = await ask(store, key, 1)
-        await store.flush()
+        await store.writer.flush()
         with monkeypatch.context() as patched:
             patched.setattr(OnSQLite, "now", busy)
             patched.setattr("equirouter.serve.money.ledger.BUSY_SECONDS", 0.01)
@@ -211,7 +211,7 @@ def test_while_another_process_writes_asks_wait_until_it_is_too_late(
             assert not await more
         assert isinstance(ticket, Ticket)
         assert await money(store, key) == (4, 20)
-        assert store.ledger.open_tickets == 1
+        assert store.ledger._open == 1
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, durability=durability)
 
@@ -239,9 +239,9 @@ def test_who_hangs_up_while_waiting_leaves_nothing_reserved(store_url: str) -> N
         waiting.cancel()
         assert len(await ask(store, key, 10)) >= 9
         await asyncio.gather(waiting, return_exceptions=True)
-        await store.flush()
+        await store.writer.flush()
         spent, reserved = await money(store, key)
-        assert (spent, reserved) == (0, 10 * store.ledger.open_tickets)
+        assert (spent, reserved) == (0, 10 * store.ledger._open)
 
     with_store(store_url, work)
 
@@ -260,7 +260,7 @@ def test_who_hangs_up_as_the_answer_comes_leaves_nothing_reserved(store_url: str
                 assert isinstance(found, Ticket)
                 found.release()
         await ask(store, key, 1, 10)  # after it, all before it are answered
-        assert store.ledger.open_tickets == 2
+        assert store.ledger._open == 2
         running.release()
         assert await money(store, key) == (0, 10)
 
@@ -294,7 +294,7 @@ def test_tokens_that_were_not_needed_are_free_again(
         assert isinstance(full, Refusal)
         assert (full.reason, full.limit, full.left) == ("tokens", 1000, 100)
         first.settle(0, tokens=used)
-        await store.flush()
+        await store.writer.flush()
         too_many = await store.ledger.reserve(key.id, 0, tokens=left + 1, request_id="3")
         assert isinstance(too_many, Refusal)
         assert too_many.left == left

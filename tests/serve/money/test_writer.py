@@ -18,13 +18,13 @@ def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
         key = await new_key(store, budget_nusd=100)
         (ticket,) = await ask(store, key, 1)
         ticket.settle(5)
-        store.log(record("good"))
-        store.log(record("bad", status="not a number", cost_nusd=2**80))
-        store.log(record("also good"))
+        store.writer.log(record("good"))
+        store.writer.log(record("bad", status="not a number", cost_nusd=2**80))
+        store.writer.log(record("also good"))
         assert await money(store, key) == (5, 0)
         logged = await store.database.read(rows, log)
         assert sorted(row["request_id"] for row in logged) == ["also good", "good"]
-        assert store.dropped == 1
+        assert store.writer.dropped == 1
         assert store.writer.written == 2
 
     with_store(store_url, work)
@@ -36,10 +36,10 @@ def test_a_settlement_that_cannot_be_written_costs_no_other(store_url: str) -> N
         bad, good, later = await ask(store, key, 3)
         bad.settle(2**80)
         good.settle(5)
-        store.log(record("logged"))
+        store.writer.log(record("logged"))
         assert await money(store, key) == (5, 20)
         later.settle(6)
-        store.log(record("logged later"))
+        store.writer.log(record("logged later"))
         assert await money(store, key) == (11, 10)  # the bad one stays reserved
         logged = await store.database.read(rows, log)
         assert [row["request_id"] for row in logged] == ["logged", "logged later"]
@@ -54,8 +54,8 @@ def test_a_full_queue_drops_and_counts_log_entries_and_never_money(tmp_path: Pat
         for ticket in tickets:
             ticket.settle(3)
         for _ in range(8):
-            store.log(record())
-        assert store.dropped == 3
+            store.writer.log(record())
+        assert store.writer.dropped == 3
         assert await money(store, key) == (60, 0)
         assert len(await store.database.read(rows, log)) == 5
 
@@ -93,22 +93,22 @@ def test_while_the_store_is_gone_entries_wait_and_then_are_written(
     async def work(store: Store) -> None:
         key = await new_key(store)
         (ticket,) = await ask(store, key, 1, 10)
-        await store.flush()
+        await store.writer.flush()
         written = store.writer.written
-        assert (store.failing, store.queued) == (None, 0)
+        assert (store.writer.failing, store.writer.queued) == (None, 0)
         gone[0] = True
         ticket.settle(7)
-        store.log(record("a"))
+        store.writer.log(record("a"))
         async with asyncio.timeout(10):
             while len(tried) < 3:  # it tries again by itself
                 await asyncio.sleep(0)
-        store.log(record("b"))
-        assert store.failing == "the disk is gone"
+        store.writer.log(record("b"))
+        assert store.writer.failing == "the disk is gone"
         assert caplog.text.count("the store cannot be written") == 1  # not at every try
-        assert store.queued == 2
+        assert store.writer.queued == 2
         gone[0] = False
         async with asyncio.timeout(10):
-            while store.failing is not None or store.queued:
+            while store.writer.failing is not None or store.writer.queued:
                 await asyncio.sleep(0)
         assert store.writer.written == written + 2
         assert await money(store, key) == (7, 0)
@@ -131,13 +131,13 @@ def test_another_process_that_writes_for_long_counts_as_a_store_that_is_gone(
     monkeypatch.setattr(OnSQLite, "now", often_busy)
 
     async def work(store: Store) -> None:
-        store.log(record("a"))
+        store.writer.log(record("a"))
         busy[0] = True
         with monkeypatch.context() as patched:
             patched.setattr("equirouter.serve.money.writer.BUSY_SECONDS", 0.0)
             with pytest.raises(StoreGoneError, match="locked"):
-                await store.flush()
-        waits = asyncio.ensure_future(store.flush())  # for up to BUSY_SECONDS
+                await store.writer.flush()
+        waits = asyncio.ensure_future(store.writer.flush())  # for up to BUSY_SECONDS
         await asyncio.sleep(0)
         busy[0] = False
         await waits
@@ -168,19 +168,21 @@ def test_a_store_that_goes_while_entries_are_tried_one_by_one_loses_none(
         for ticket, cost in zip(tickets, (1, 20, 300), strict=True):
             ticket.settle(2**80 if spoiled == "settlement" and cost == 1 else cost)
         for name in "abc":
-            store.log(record(name, cost_nusd=2**80 if spoiled == "record" and name == "c" else 5))
+            store.writer.log(
+                record(name, cost_nusd=2**80 if spoiled == "record" and name == "c" else 5)
+            )
         lost[0] = 2
         with pytest.raises(StoreGoneError):
-            await store.flush()
-        await store.flush()
+            await store.writer.flush()
+        await store.writer.flush()
         if spoiled == "record":
             assert await money(store, key) == (321, 0)
             assert sorted(await store.database.read(ids)) == ["a", "b"]
-            assert store.dropped == 1
+            assert store.writer.dropped == 1
         else:
             assert await money(store, key) == (320, 10)
             assert sorted(await store.database.read(ids)) == ["a", "b", "c"]
-            assert store.dropped == 0
+            assert store.writer.dropped == 0
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
 
@@ -196,15 +198,15 @@ def test_a_flush_writes_what_waits_now_in_batches(
         return await transact(self, work)
 
     async def work(store: Store) -> None:
-        await store.flush()
+        await store.writer.flush()
         monkeypatch.setattr(OnSQLite, "transact", counted)
-        await store.flush()
+        await store.writer.flush()
         assert batches == []  # nothing waits
         for i in range(70):
-            store.log(record(f"{i}"))
-        await store.flush()
+            store.writer.log(record(f"{i}"))
+        await store.writer.flush()
         assert len(batches) == 3  # 32 + 32 + 6
-        assert (store.queued, store.writer.written) == (0, 70)
+        assert (store.writer.queued, store.writer.written) == (0, 70)
         assert len(await store.database.read(ids)) == 70
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
@@ -221,13 +223,13 @@ def test_a_flush_ends_although_more_comes_all_the_time(
             batches.append(1)
             if len(batches) < 50:
                 for _ in range(5):
-                    store.log(record())
+                    store.writer.log(record())
             return await transact(self, work)
 
         for _ in range(40):
-            store.log(record())
+            store.writer.log(record())
         monkeypatch.setattr(OnSQLite, "transact", with_more)
-        await store.flush()
+        await store.writer.flush()
         assert len(batches) == 2  # of 32 and 13: the 40 that waited are written
         monkeypatch.setattr(OnSQLite, "transact", transact)
 
@@ -237,7 +239,7 @@ def test_a_flush_ends_although_more_comes_all_the_time(
 def test_many_entries_are_written_before_their_time(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for i in range(32):
-            store.log(record(f"{i}"))
+            store.writer.log(record(f"{i}"))
         async with asyncio.timeout(10):
             while store.writer.written < 32:
                 await asyncio.sleep(0)

@@ -75,7 +75,7 @@ class Feedback:
         try:
             for wait in _WAITS:
                 await asyncio.sleep(wait)
-                await self._store.flush()
+                await self._store.writer.flush()
                 model = await self._store.database.write(_keep, key, feedback)
                 if model is not None:
                     break

@@ -125,13 +125,8 @@ class Ledger:
         self._waiting: list[_Waiting] = []
         self._scheduled = False
         self._n = 0
-        self._open = 0
+        self._open = 0  # reservations that have not ended
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def open_tickets(self) -> int:
-        """Reservations of this worker that have not ended."""
-        return self._open
 
     async def reserve(
         self, key_id: str, amount_nusd: int, *, tokens: int = 0, request_id: str = ""

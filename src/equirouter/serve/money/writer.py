@@ -172,21 +172,17 @@ class Writer:
         await self._money(batch)
         dropped = 0
         while batch.records:
-            record = batch.records.pop()
-            batch.number = self._number = self._number + 1
-            try:
-                await self._once(Batch(batch.number, [], [record]))
+            record = batch.records[-1]
+            error = await self._alone(batch, Batch(0, [], [record]))
+            batch.records.pop()
+            if error is None:
                 self.written += 1
-            except (StoreGoneError, asyncio.CancelledError):
-                batch.records.append(record)
-                batch.number = self._number = self._number + 1  # the rest is not written yet
-                raise
-            except Exception as error:
-                dropped += 1
-                self.dropped += 1
-                if dropped == 1:  # one is enough to see why: there may be thousands
-                    kind = type(error).__name__
-                    _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
+                continue
+            dropped += 1
+            self.dropped += 1
+            if dropped == 1:  # one is enough to see why: there may be thousands
+                kind = type(error).__name__
+                _log.warning("dropped the log entry of request %s: %s", record.request_id, kind)
 
     async def _money(self, batch: Batch) -> None:
         """Write the settlements of a batch: together, or else one by one."""
@@ -197,13 +193,8 @@ class Writer:
         except Exception:  # one of them is at fault: the others must not suffer
             while batch.settlements:
                 settlement = batch.settlements[-1]
-                batch.number = self._number = self._number + 1
-                try:
-                    await self._once(Batch(batch.number, [settlement]))
-                except (StoreGoneError, asyncio.CancelledError):
-                    batch.number = self._number = self._number + 1  # the rest is not written yet
-                    raise
-                except Exception as error:
+                error = await self._alone(batch, Batch(0, [settlement]))
+                if error is not None:
                     _log.error(
                         "a call of key %s cannot be settled (%s): what was reserved for it stays "
                         "reserved until this worker ends",
@@ -212,6 +203,18 @@ class Writer:
                     )
                 batch.settlements.pop()
         batch.settlements = []
+
+    async def _alone(self, batch: Batch, part: Batch) -> Exception | None:
+        """Write a part of a batch under a number of its own; why it cannot be written, or None."""
+        part.number = batch.number = self._number = self._number + 1
+        try:
+            await self._once(part)
+        except (StoreGoneError, asyncio.CancelledError):
+            batch.number = self._number = self._number + 1  # the rest is not written yet
+            raise
+        except Exception as error:
+            return error
+        return None
 
     async def _once(self, batch: Batch) -> None:
         batch.prepare()

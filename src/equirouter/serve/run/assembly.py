@@ -26,6 +26,7 @@ from equirouter.serve.money.keys import any_keys
 from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, open_database
+from equirouter.serve.money.writer import Writer
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestRecord
@@ -53,7 +54,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 pool=pool,
                 planner=planner,
                 admission=admission,
-                log=_CountedLog(store, metrics),
+                log=_CountedLog(store.writer, metrics),
                 feedback=Feedback(store),
                 metrics=metrics,
                 events=hub,
@@ -134,9 +135,9 @@ def _routes(
             "version": __version__,
             "started_at": started,
             "workers": settings.server.workers,
-            "log_queued": store.queued,
-            "log_dropped": store.dropped,
-            "store_failing": store.failing,
+            "log_queued": store.writer.queued,
+            "log_dropped": store.writer.dropped,
+            "store_failing": store.writer.failing,
             "pipeline": planner.status(),
         }
 
@@ -173,14 +174,14 @@ def _dearness(price: Price) -> float:
 class _CountedLog:
     """The store's log; what it has no room for is counted."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
-        self._store = store
+    def __init__(self, writer: Writer, metrics: Metrics) -> None:
+        self._writer = writer
         self._metrics = metrics
         self._dropped = 0
 
     def log(self, record: RequestRecord) -> None:
-        self._store.log(record)
-        dropped = self._store.dropped
+        self._writer.log(record)
+        dropped = self._writer.dropped
         if dropped != self._dropped:
             self._metrics.log_dropped(dropped - self._dropped)
             self._dropped = dropped

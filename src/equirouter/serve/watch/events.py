@@ -47,11 +47,6 @@ class Hub:
         self._listeners: set[asyncio.Queue[News | None]] = set()
         self._reader: asyncio.Task[None] | None = None
 
-    @property
-    def listeners(self) -> int:
-        """How many are listening."""
-        return len(self._listeners)
-
     def publish(self, record: RequestRecord) -> None:  # noqa: ARG002
         """Say that there will be a new entry. Never blocks."""
         if self._listeners:

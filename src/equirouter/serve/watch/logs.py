@@ -95,12 +95,9 @@ class _Form(logging.Formatter, ABC):
         self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
 
     def format(self, record: logging.LogRecord) -> str:
-        message = self._safe(self._said(record))
+        message = self._safe(record.getMessage())
         exception = self.formatException(record.exc_info) if record.exc_info else None
         return self._line(record, message, None if exception is None else self._safe(exception))
-
-    def _said(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
 
     @abstractmethod
     def _line(self, record: logging.LogRecord, message: str, exception: str | None) -> str:

@@ -30,9 +30,9 @@ def books(store: Store) -> OnSQLite | OnPostgreSQL:
 
 def test_a_request_is_logged_and_added_up(store_url: str) -> None:
     async def work(store: Store) -> None:
-        store.log(record("a", prompt="what\0?", answer="thät"))
-        store.log(record("b", served_model=None, cost_nusd=None, status=502, error="nobody"))
-        await store.flush()
+        store.writer.log(record("a", prompt="what\0?", answer="thät"))
+        store.writer.log(record("b", served_model=None, cost_nusd=None, status=502, error="nobody"))
+        await store.writer.flush()
         logged = await store.database.read(rows, log)
         assert [row["request_id"] for row in logged] == ["a", "b"]
         first = logged[0]
@@ -91,7 +91,7 @@ def test_a_worker_that_was_struck_off_enters_again(store_url: str) -> None:
         (ticket,) = await ask(store, key, 1, 10)
         await store.database.write(lambda c: c.execute(sa.delete(workers)))
         ticket.settle(7)
-        store.log(record("a"))
+        store.writer.log(record("a"))
         assert await money(store, key) == (7, 0)
         assert await store.database.read(ids) == ["a"]
         (entered,) = await store.database.read(rows, workers)
@@ -143,7 +143,7 @@ def test_unused_tokens_are_given_back_to_their_minute(
         now[0] += 60.0 * minutes
         assert isinstance(await store.ledger.reserve(key.id, 0, tokens=0), Ticket)
         first.settle(0, tokens=60)
-        await store.flush()
+        await store.writer.flush()
         (window,) = await store.database.read(rows, windows)
         assert (window["tokens"], window["last_tokens"]) == expected
 

@@ -19,15 +19,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (before,) = await ask(store, key, 1)
-        await store.flush()
+        await store.writer.flush()
         driver: sqlite3.Connection = store._books[0]._driver  # type: ignore[union-attr]
         pages = driver.execute("PRAGMA page_count").fetchone()[0]
         driver.execute(f"PRAGMA max_page_count = {pages}")
         before.settle(4)
         big = "x" * 100_000
-        store.log(record("during", prompt=big))
+        store.writer.log(record("during", prompt=big))
         with pytest.raises(StoreGoneError, match="full"):
-            await store.flush()
+            await store.writer.flush()
         # What needs no further page still goes through; what does is refused and takes nothing.
         through = 0
         try:
@@ -42,7 +42,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         driver.execute("PRAGMA max_page_count = 1000000")
         assert await money(store, key) == (4, 0)
         assert await store.database.read(ids) == ["during"]
-        assert store.dropped == 0
+        assert store.writer.dropped == 0
 
     with_store(f"sqlite:///{tmp_path}/store.db", work, flush_ms=60_000.0)
 
@@ -70,10 +70,10 @@ def test_a_commit_whose_answer_is_lost_counts_once(
         key = await new_key(store, budget_nusd=100)
         (ticket,) = await ask(store, key, 1)
         ticket.settle(7)
-        store.log(record("once", key_id=key.id, cost_nusd=7))
+        store.writer.log(record("once", key_id=key.id, cost_nusd=7))
         losing[0] = True
         with pytest.raises(StoreGoneError):
-            await store.flush()
+            await store.writer.flush()
         assert await money(store, key) == (7, 0)
         assert await store.database.read(ids) == ["once"]
         assert await store.database.read(agree) == (7, 7)
@@ -104,8 +104,8 @@ def test_another_writer_in_the_way_is_waited_for(
         key = await new_key(store, budget_nusd=100)
         assert len(await ask(store, key, 20)) == 10
         busy[0] = 3
-        store.log(record("a"))
-        await store.flush()
+        store.writer.log(record("a"))
+        await store.writer.flush()
         assert await store.database.read(ids) == ["a"]
 
     with_store(f"sqlite:///{tmp_path}/store.db", work)

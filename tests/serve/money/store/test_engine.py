@@ -55,7 +55,7 @@ def test_a_new_file_to_which_another_worker_writes_is_waited_for(
 )
 def test_a_store_that_cannot_be_opened_says_why(url: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        with_store(url, lambda store: store.flush())
+        with_store(url, lambda store: store.writer.flush())
 
 
 def test_a_sqlite_file_lies_beside_the_settings(tmp_path: Path) -> None:

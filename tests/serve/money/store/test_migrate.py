@@ -86,4 +86,4 @@ def test_tables_of_a_newer_version_are_refused(store_url: str) -> None:
 
     with_store(store_url, lambda store: store.database.write(newer))
     with pytest.raises(ConfigError, match=r"version 9999.*knows up to"):
-        with_store(store_url, lambda store: store.flush())
+        with_store(store_url, lambda store: store.writer.flush())

@@ -13,7 +13,6 @@ from equirouter.serve.money.store.reports import (
     Logged,
     ModelFeedback,
     Percentiles,
-    Spending,
     StoreReports,
 )
 from equirouter.serve.money.store.store import Store
@@ -66,8 +65,8 @@ def test_sums_and_times_of_a_period(store_url: str, length: int, step: int) -> N
 
     async def work(store: Store) -> None:
         for one in records:
-            store.log(one)
-        await store.flush()
+            store.writer.log(one)
+        await store.writer.flush()
         found = StoreReports(store.database)
         since, until = NOW - length, NOW
         assert await found.totals(since, until) == await made.totals(since, until)
@@ -89,8 +88,8 @@ def test_latencies_of_many_requests_are_sampled(
 
     async def work(store: Store) -> None:
         for i in range(1000):
-            store.log(record(started_at=NOW - 1000.0 + i, total_ms=float(i), plan=None))
-        await store.flush()
+            store.writer.log(record(started_at=NOW - 1000.0 + i, total_ms=float(i), plan=None))
+        await store.writer.flush()
         found = (await StoreReports(store.database).latencies(NOW - 1000, NOW))["upstream"]
         assert found.count == 50
         assert found.p50 == pytest.approx(500, abs=20)
@@ -120,8 +119,8 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
 
     async def work(store: Store) -> None:
         for one in records:
-            store.log(one)
-        await store.flush()
+            store.writer.log(one)
+        await store.writer.flush()
         said = {"request_id": records[3].request_id, "at_us": 0, "given_at_us": 0,
                 "score": 0.5, "comment": "meh"}  # fmt: skip
         await store.database.write(lambda c: c.execute(sa.insert(feedback), [said]))
@@ -139,44 +138,11 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
     with_store(store_url, work)
 
 
-def test_spending_per_key_model_and_day(store_url: str) -> None:
-    day = NOW // 86_400
-
-    async def work(store: Store) -> None:
-        for back, key, model, cost in (
-            (0, "a", "small", 1),
-            (0, "a", "large", 20),
-            (1, "a", "small", 300),
-            (1, "b", "small", 4000),
-        ):
-            at = float((day - back) * 86_400)
-            store.log(record(started_at=at, key_id=key, served_model=model, cost_nusd=cost))
-        await store.flush()
-        found = StoreReports(store.database)
-        since, until = (day - 1) * 86_400, (day + 1) * 86_400
-        assert await found.spending(since, until, ["key"]) == [
-            Spending(3, 321, 321, 12_000, key_id="a"),
-            Spending(1, 4000, 4000, 4000, key_id="b"),
-        ]
-        assert await found.spending(since, until, ["day", "model"]) == [
-            Spending(2, 4300, 4300, 8000, day=day - 1, model="small"),
-            Spending(1, 20, 20, 4000, day=day, model="large"),
-            Spending(1, 1, 1, 4000, day=day, model="small"),
-        ]
-        assert await found.spending(since, until, []) == [Spending(4, 4321, 4321, 16_000)]
-        today = [Spending(2, 21, 21, 8000)]
-        assert await found.spending(day * 86_400, until, []) == today
-        assert await found.spending(day * 86_400 + 1799, until, []) == today  # its half hour
-        assert await found.spending(since, day * 86_400, []) == [Spending(2, 4300, 4300, 8000)]
-
-    with_store(store_url, work)
-
-
 def test_a_period_holds_its_first_instant_and_not_its_last(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for i in range(4):
-            store.log(record(f"{i}", started_at=NOW + i, total_ms=i + 1.0, plan=None))
-        await store.flush()
+            store.writer.log(record(f"{i}", started_at=NOW + i, total_ms=i + 1.0, plan=None))
+        await store.writer.flush()
         given = [
             {"request_id": f"{i}", "at_us": (NOW + i) * 10**6, "given_at_us": 0, "score": i / 4}
             | {"model": None if i == 2 else "small"}
@@ -207,8 +173,8 @@ def test_percentiles_by_hand() -> None:
 def test_sums_begin_with_the_step_that_the_period_begins_in(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for back in (90, 61, 60, 30, 0):
-            store.log(record(started_at=float(NOW - back)))
-        await store.flush()
+            store.writer.log(record(started_at=float(NOW - back)))
+        await store.writer.flush()
         reports = StoreReports(store.database)
         for since, until, requests in (
             (NOW - 60, NOW, 2),

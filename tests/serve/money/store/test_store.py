@@ -57,7 +57,7 @@ def test_all_is_written_when_the_store_is_closed(store_url: str) -> None:
         (ticket,) = await ask(store, key, 1)
         ticket.settle(9)
         for _ in range(3000):
-            store.log(record())
+            store.writer.log(record())
         return key
 
     key = with_store(store_url, leave, flush_ms=60_000.0)
@@ -79,12 +79,12 @@ def test_a_database_that_is_gone_for_a_while(postgresql: Server) -> None:
         postgresql.stop()
         try:
             before.settle(4)
-            store.log(record("during"))
+            store.writer.log(record("during"))
             with pytest.raises(StoreGoneError):
                 await store.ledger.reserve(key.id, 10, request_id="x")
             with pytest.raises(StoreGoneError):
-                await store.flush()
-            assert store.queued == 1
+                await store.writer.flush()
+            assert store.writer.queued == 1
         finally:
             postgresql.start()
         assert len(await ask(store, key, 20)) == 9
@@ -109,7 +109,7 @@ async def main(url, key_id):
             ticket = await store.ledger.reserve(key_id, 10, request_id=request_id)
             await asyncio.sleep(0.002)
             ticket.settle(7)
-            store.log(record(request_id, key_id=key_id, cost_nusd=7, started_at=time.time()))
+            store.writer.log(record(request_id, key_id=key_id, cost_nusd=7, started_at=time.time()))
             print(request_id, 'done', flush=True)
     await asyncio.gather(*(client(name) for name in "abcdefgh"))
 
@@ -152,8 +152,8 @@ def test_connections_that_were_cut_just_before_the_end_lose_nothing(
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (ticket,) = await ask(store, key, 1)
-        store.log(record("before"))
-        await store.flush()
+        store.writer.log(record("before"))
+        await store.writer.flush()
         other = await asyncpg.connect(url)
         try:
             await other.execute(
@@ -163,7 +163,7 @@ def test_connections_that_were_cut_just_before_the_end_lose_nothing(
         finally:
             await other.close()
         ticket.settle(4)
-        store.log(record("after"))
+        store.writer.log(record("after"))
 
     with_store(url, work)
 
@@ -180,9 +180,10 @@ def test_connections_that_were_cut_just_before_the_end_lose_nothing(
 def test_the_store_says_what_its_writer_says(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for _ in range(3):
-            store.log(record())
+            store.writer.log(record())
         store.writer.failing = "the disk is full"
-        assert (store.queued, store.dropped, store.failing) == (2, 1, "the disk is full")
+        writer = store.writer
+        assert (writer.queued, writer.dropped, writer.failing) == (2, 1, "the disk is full")
         store.writer.failing = None
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, queue=2, flush_ms=60_000.0)
@@ -232,8 +233,8 @@ def test_entries_are_kept_as_long_as_is_set(tmp_path: Path, days: int | None, le
 
     async def work(store: Store) -> None:
         for age in (29, 31):
-            store.log(record(started_at=now - age * 86_400))
-        await store.flush()
+            store.writer.log(record(started_at=now - age * 86_400))
+        await store.writer.flush()
         await store.tidy()
         assert len(await store.database.read(ids)) == left
 
@@ -249,8 +250,8 @@ def test_what_is_too_old_is_deleted_and_its_sums_stay(store_url: str) -> None:
     async def work(store: Store) -> None:
         for days, name in ((31, "old"), (29, "young")):
             for i in range(700 if name == "old" else 2):
-                store.log(record(f"{name}{i}", started_at=now - days * 86_400, prompt="x"))
-        await store.flush()
+                store.writer.log(record(f"{name}{i}", started_at=now - days * 86_400, prompt="x"))
+        await store.writer.flush()
         await store.tidy()
         left = await store.database.read(rows, log)
         assert {row["request_id"] for row in left} == {"young0", "young1"}
@@ -265,14 +266,14 @@ def test_sqlites_log_does_not_grow_for_ever(tmp_path: Path) -> None:
 
     async def work(store: Store) -> None:
         for _ in range(20):
-            store.log(record(prompt="x" * 300_000))
-        await store.flush()
+            store.writer.log(record(prompt="x" * 300_000))
+        await store.writer.flush()
         assert wal.stat().st_size > 4 * 2**20
         await store.database.checkpoint()
         size = wal.stat().st_size
         for _ in range(10):
-            store.log(record(prompt="x" * 300_000))
-        await store.flush()
+            store.writer.log(record(prompt="x" * 300_000))
+        await store.writer.flush()
         assert wal.stat().st_size == size  # it began at the front again
 
     with_store(f"sqlite:///{tmp_path}/x.db", work)
@@ -281,8 +282,8 @@ def test_sqlites_log_does_not_grow_for_ever(tmp_path: Path) -> None:
 def test_sums_of_single_minutes_are_deleted_after_three_days(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for days in (3.0, 2.999):
-            store.log(record(started_at=NOW - days * 86_400 - 60))
-        await store.flush()
+            store.writer.log(record(started_at=NOW - days * 86_400 - 60))
+        await store.writer.flush()
         await store.tidy()
         for table in (sums, counts):
             left = [(row["step"], row["start"]) for row in await store.database.read(rows, table)]
@@ -323,8 +324,8 @@ def test_a_day_after_its_death_a_worker_is_forgotten_unless_it_owes(tmp_path: Pa
 def test_only_what_is_older_than_asked_is_deleted(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         for days in (10.0, 9.999):
-            store.log(record(f"{days}", started_at=NOW - days * 86_400 - 1, prompt="x"))
-        await store.flush()
+            store.writer.log(record(f"{days}", started_at=NOW - days * 86_400 - 1, prompt="x"))
+        await store.writer.flush()
         await store.database.write(
             lambda c: c.execute(
                 sa.insert(feedback),
@@ -349,12 +350,12 @@ def test_a_small_log_of_sqlite_is_left_alone_and_a_huge_one_is_cut(
     wal = tmp_path / "x.db-wal"
 
     async def work(store: Store) -> None:
-        store.log(record(prompt="x" * 300_000))
-        await store.flush()
+        store.writer.log(record(prompt="x" * 300_000))
+        await store.writer.flush()
         size = wal.stat().st_size
         await store.database.checkpoint()
-        store.log(record(prompt="x" * 300_000))
-        await store.flush()
+        store.writer.log(record(prompt="x" * 300_000))
+        await store.writer.flush()
         assert wal.stat().st_size > size  # nothing was copied
         monkeypatch.setattr("equirouter.serve.money.store.engine._WAL_BYTES", 0)
         await store.database.checkpoint()

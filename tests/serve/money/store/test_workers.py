@@ -33,7 +33,7 @@ def _reserve_and_die(url: str, key_id: str) -> None:
     async def work(store: Store) -> None:
         for ticket in (await ask(store, Key(key_id, "test"), 3))[:1]:
             ticket.settle(4)
-        await store.flush()
+        await store.writer.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
     with_store(url, work)
@@ -80,7 +80,7 @@ def test_a_worker_that_was_taken_for_dead_puts_its_charges_right(store_url: str)
         assert await other.database.write(charge_dead, [store.worker], 0.0) == 2
         assert await money(other, key) == (60, 0)
         first.settle(7)
-        store.log(record(first.grant.request_id, key_id=key.id, cost_nusd=7))
+        store.writer.log(record(first.grant.request_id, key_id=key.id, cost_nusd=7))
         second.release()
         assert await money(store, key) == (7, 0)
         logged = await store.database.read(rows, log)
@@ -186,7 +186,7 @@ def test_a_worker_that_owes_nothing_is_struck_off(tmp_path: Path) -> None:
         await store.database.write(forget_worker, store.worker)
         assert await store.database.read(numbers) == [store.worker]
         ticket.release()
-        await store.flush()
+        await store.writer.flush()
         other = await store.database.write(register)
         await store.database.write(forget_worker, store.worker)
         assert await store.database.read(numbers) == [other]

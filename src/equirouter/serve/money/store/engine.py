@@ -41,7 +41,7 @@ _WAL_FRAMES = 16 * 1024  # pages of 4 KiB: beyond 64 MiB writers are stopped to 
 
 
 class Database:
-    """A database, opened. Make it with `Database.open`, and close it.
+    """A database, not yet connected; close it when it is done with.
 
     durability: what a reservation on SQLite outlives: "process", a killed gateway, or "power", a
     machine that loses its power; that costs waiting for the disk before each group of calls.

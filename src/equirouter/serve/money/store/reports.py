@@ -29,7 +29,6 @@ __all__ = [
     "Percentiles",
     "Phase",
     "Slice",
-    "Spending",
     "StoreReports",
     "Totals",
     "logged_of",
@@ -38,10 +37,6 @@ __all__ = [
 _FINE, _COARSE = STEPS
 _FINE_UP_TO = 3 * 3600
 _SAMPLE = 10_000
-_DAY = 86_400
-
-By: TypeAlias = Literal["key", "model", "day"]
-
 
 Phase: TypeAlias = Literal["decision", "first_byte", "upstream"]
 """decision: the plan, of requests that were routed; first_byte: until the answer's first byte;
@@ -116,19 +111,6 @@ class Logged:
     comment: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """Sums of spending. key_id, model: "" for none, None when not told apart. day: since 1970."""
-
-    requests: int
-    cost_nusd: int
-    compared_nusd: int
-    strongest_nusd: int
-    key_id: str | None = None
-    model: str | None = None
-    day: int | None = None
-
-
 class StoreReports:
     """Reports over a database."""
 
@@ -174,10 +156,6 @@ class StoreReports:
     async def feedback(self, since: float, until: float) -> Sequence[ModelFeedback]:
         """Of requests that started in the period."""
         return await self._database.read(_feedback, since, until)
-
-    async def spending(self, since: float, until: float, by: Sequence[By]) -> Sequence[Spending]:
-        """Spending in a period of half hours, per key, model and day, as far as asked."""
-        return await self._database.read(_spending, since, until, by)
 
     async def recent(
         self, limit: int, *, before: int | None = None, after: int | None = None
@@ -309,40 +287,6 @@ def _feedback(connection: sa.Connection, since: float, until: float) -> list[Mod
         .order_by(c.model)
     )
     return [ModelFeedback(model or "", n, float(mean)) for model, n, mean in rows]
-
-
-def _spending(
-    connection: sa.Connection, since: float, until: float, by: Sequence[By]
-) -> list[Spending]:
-    c = sums.c
-    day = (c.start - c.start % _DAY).label("day")
-    columns: dict[By, Any] = {"key": c.key_id, "model": c.model, "day": day}
-    chosen = [columns[name] for name in by]
-    names = ("requests", "cost_nusd", "compared_cost_nusd", "compared_strongest_nusd")
-    first = math.floor(since / _COARSE) * _COARSE
-    rows = connection.execute(
-        sa.select(*chosen, *(sa.func.sum(c[name]) for name in names))
-        .where(c.step == _COARSE, c.start >= first, c.start < until)
-        .group_by(*chosen)
-        .order_by(*chosen)
-    )
-    made = []
-    for row in rows:
-        told: dict[str, Any] = dict(zip(by, row, strict=False))
-        at = told.get("day")
-        requests, cost, compared, strongest = (int(value or 0) for value in row[len(by) :])
-        made.append(
-            Spending(
-                requests,
-                cost,
-                compared,
-                strongest,
-                key_id=told.get("key"),
-                model=told.get("model"),
-                day=None if at is None else int(at) // _DAY,
-            )
-        )
-    return made
 
 
 def _joined() -> sa.Select[Any]:

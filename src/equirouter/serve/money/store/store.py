@@ -24,7 +24,6 @@ from equirouter.serve.money.store.workers import (
     register,
 )
 from equirouter.serve.money.writer import Writer, happens
-from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import StoreSettings
 
 __all__ = ["Store", "open_database"]
@@ -99,29 +98,6 @@ class Store:
         store._watching = asyncio.get_running_loop().create_task(store._keep_watch())
         return store
 
-    def log(self, record: RequestRecord) -> None:
-        """Keep a finished request. Never blocks; what does not fit is dropped and counted."""
-        self.writer.log(record)
-
-    @property
-    def dropped(self) -> int:
-        """Log entries that were dropped since the start."""
-        return self.writer.dropped
-
-    @property
-    def queued(self) -> int:
-        """Log entries that wait to be written."""
-        return self.writer.queued
-
-    @property
-    def failing(self) -> str | None:
-        """Why the last batch could not be written, None where it was."""
-        return self.writer.failing
-
-    async def flush(self) -> None:
-        """Write all that waits now. Raises StoreGoneError."""
-        await self.writer.flush()
-
     async def charge_dead(self) -> int:
         """Charge in full what dead workers had reserved; for how many requests."""
         dead = await self.database.read(self._watch.dead, time.monotonic())
@@ -138,7 +114,7 @@ class Store:
             second += 1
             try:
                 await self.database.checkpoint()
-                if second % BEAT_SECONDS == 0 and self.failing is None:
+                if second % BEAT_SECONDS == 0 and self.writer.failing is None:
                     await self.charge_dead()
                 if second % _TIDY_SECONDS == 0:
                     await self.tidy()
