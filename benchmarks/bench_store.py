@@ -107,11 +107,6 @@ async def questions(store: Store, now: float) -> dict[str, float]:
             await timed(f"totals, {name}", reports.totals(since, now), runs)
             await timed(f"calls of upstreams, {name}", reports.calls(since, now), runs)
             await timed(f"latencies, {name}", reports.latencies(since, now), runs)
-        await timed(
-            "spending per key, model and day, 30 d",
-            reports.spending(now - 30 * DAY, now, ["key", "model", "day"]),
-            runs,
-        )
         await timed("50 newest requests", reports.recent(50), runs)
         await timed("50 requests before number 500,000", reports.recent(50, before=500_000), runs)
         await timed("one request by its id", reports.one(f"req_{12345:024x}"), runs)
