@@ -14,8 +14,8 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.collapse_score import call_shares, collapse_table
-from equirouter.evaluation.curve import measure, sweep_outcomes
+from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
+from equirouter.evaluation.curve import measure
 
 REPEATS = 5
 
@@ -44,13 +44,15 @@ def main() -> None:
         for _ in resample_counts(args.queries, args.resamples, np.random.default_rng(0)):
             pass
 
-    sweep = sweep_outcomes(chosen, performance, cost_usd)
-    values = np.concatenate((sweep.performance, sweep.cost_usd, sweep.collapse), axis=1)
+    def sweep_outcomes() -> list[FloatArray]:
+        return pick(chosen, performance, cost_usd, collapse_table(performance, cost_usd))
+
+    values = np.concatenate(sweep_outcomes(), axis=1)
     counts = next(resample_counts(args.queries, 250, np.random.default_rng(0)))
     report("all metrics, no intervals", lambda: measure(chosen, performance, cost_usd, resamples=0))
     report(f"all metrics, {args.resamples:,} resamples", with_intervals)
     report("  collapse table (N, K)", lambda: collapse_table(performance, cost_usd))
-    report("  table and three gathers", lambda: sweep_outcomes(chosen, performance, cost_usd))
+    report("  table and three gathers", sweep_outcomes)
     report("  call shares (T, K)", lambda: call_shares(chosen, args.models))
     report(f"  drawing {args.resamples:,} resamples", draw_only)
     report(

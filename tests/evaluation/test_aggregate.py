@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation import reliability
 from equirouter.evaluation.aggregate import SeedRecords, differences, metrics_over_seeds
 from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.reliability import reliability
 
 MODELS = ("small", "large")
 COST_USD = np.array([[1.0, 4.0]] * 4)

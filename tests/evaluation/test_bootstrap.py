@@ -7,7 +7,6 @@ from equirouter.evaluation.bootstrap import (
     BLOCK_BYTES,
     interval,
     pooled_interval,
-    reached_share,
     resample_counts,
     weighted_means,
 )
@@ -81,13 +80,11 @@ def test_resampled_means_are_the_means_of_the_drawn_queries(block: int | None) -
 def test_interval_by_hand() -> None:
     # 0, 1, ..., 100: the 2.5th and the 97.5th percentile
     assert interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
-    assert interval(np.arange(101.0), level=0.5) == pytest.approx((25.0, 75.0))
 
 
-def test_draws_without_a_value_are_left_out_and_counted() -> None:
+def test_draws_without_a_value_are_left_out() -> None:
     draws = np.concatenate([np.arange(101.0), np.full(99, np.nan)])
     assert interval(draws) == pytest.approx((2.5, 97.5))
-    assert reached_share(draws) == pytest.approx(101 / 200)
 
 
 def test_no_interval_when_fewer_than_half_of_the_draws_have_a_value() -> None:
@@ -96,13 +93,6 @@ def test_no_interval_when_fewer_than_half_of_the_draws_have_a_value() -> None:
     assert interval(np.append(half, np.nan)) is None
     assert interval(np.full(3, np.nan)) is None
     assert interval(np.empty(0)) is None
-    assert reached_share(np.empty(0)) is None
-
-
-@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
-def test_a_level_that_is_no_share_is_refused(level: float) -> None:
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        interval(np.arange(5.0), level)
 
 
 def test_pooling_covers_the_seeds() -> None:

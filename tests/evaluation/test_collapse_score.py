@@ -5,15 +5,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.collapse_score import (
-    CollapseVariant,
-    call_shares,
-    collapse_scores,
-    routing_collapse_index,
-)
+from equirouter.errors import DataError
+from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 
 COSTS = [1.0, 2.0, 3.0]  # c_A < c_B < c_C, as in the examples of App. D
 
@@ -31,6 +27,10 @@ TABLE = np.array(
 COST_USD = np.tile(COSTS, (6, 1))
 
 
+def collapse_scores(performance: ArrayLike, cost_usd: ArrayLike, chosen: ArrayLike) -> FloatArray:
+    return pick(np.asarray(chosen), collapse_table(performance, cost_usd))[0]
+
+
 def test_example_1_of_the_paper_a_missed_cheaper_equivalent() -> None:
     # all three are right, C is chosen: S = {A, B}, X = 2, K = 2 -> 2/2
     assert collapse_scores([[1.0, 1.0, 1.0]], [COSTS], [2]).tolist() == [1.0]
@@ -41,12 +41,9 @@ def test_example_2_of_the_paper_dominated_by_a_cheaper_better_model() -> None:
     assert collapse_scores([[0.0, 1.0, 0.0]], [COSTS], [2]).tolist() == [1.0]
 
 
-@pytest.mark.parametrize("variant", ["paper", "orbit"])
-def test_always_the_cheapest_by_hand(variant: CollapseVariant) -> None:
+def test_always_the_cheapest_by_hand() -> None:
     # nothing is cheaper than A, so 0 where A is among the best (rows 0, 3, 5) and 1 elsewhere
-    scores = collapse_scores(TABLE, COST_USD, [0] * 6, variant=variant)
-    assert scores.tolist() == [0, 1, 1, 0, 1, 0]
-    assert routing_collapse_index(TABLE, COST_USD, [0] * 6, variant=variant) == 3 / 6
+    assert collapse_scores(TABLE, COST_USD, [0] * 6).tolist() == [0, 1, 1, 0, 1, 0]
 
 
 def test_always_the_strongest_by_hand() -> None:
@@ -54,18 +51,10 @@ def test_always_the_strongest_by_hand() -> None:
     # row 0 both, row 1 C is not best, row 2 B, row 3 both (0 >= 0), row 4 none, row 5 A
     scores = collapse_scores(TABLE, COST_USD, [2] * 6)
     assert scores.tolist() == [2 / 2, 1, 1 / 2, 2 / 2, 0 / 2, 1 / 2]
-    assert routing_collapse_index(TABLE, COST_USD, [2] * 6) == pytest.approx(4 / 6)
 
 
-def test_always_the_strongest_in_the_0_1_variant() -> None:
-    # one cheaper match is enough: rows 2 and 5 count fully, row 4 has none
-    scores = collapse_scores(TABLE, COST_USD, [2] * 6, variant="orbit")
-    assert scores.tolist() == [1, 1, 1, 1, 0, 1]
-
-
-@pytest.mark.parametrize("variant", ["paper", "orbit"])
-def test_the_oracle_by_hand(variant: CollapseVariant) -> None:
-    assert routing_collapse_index(TABLE, COST_USD, [0, 1, 1, 0, 2, 0], variant=variant) == 0.0
+def test_the_oracle_by_hand() -> None:
+    assert not collapse_scores(TABLE, COST_USD, [0, 1, 1, 0, 2, 0]).any()
 
 
 def test_models_of_equal_cost_are_not_cheaper() -> None:
@@ -86,11 +75,6 @@ def test_several_operating_points_are_scored_column_by_column() -> None:
     for point in range(3):
         expected = collapse_scores(TABLE, COST_USD, chosen[:, point])
         np.testing.assert_array_equal(scores[:, point], expected)
-
-
-def test_an_unknown_variant_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"'strict'.*'paper', 'orbit'"):
-        collapse_scores(TABLE, COST_USD, [0] * 6, variant="strict")  # type: ignore[arg-type]
 
 
 @st.composite
@@ -120,8 +104,6 @@ def test_scores_follow_the_definition_query_by_query(
     scores = collapse_scores(performance, cost_usd, chosen)
     assert scores.tolist() == expected
     assert ((scores >= 0) & (scores <= 1)).all()
-    orbit = collapse_scores(performance, cost_usd, chosen, variant="orbit")
-    np.testing.assert_array_equal(orbit, np.ceil(scores))  # any missed model counts fully
 
 
 @given(tables())
@@ -131,8 +113,7 @@ def test_the_oracle_without_a_budget_never_collapses(
     performance, cost_usd, _ = case
     best = performance == performance.max(axis=1, keepdims=True)
     oracle = np.where(best, cost_usd, np.inf).argmin(axis=1)  # Eq. 3
-    assert routing_collapse_index(performance, cost_usd, oracle) == 0.0
-    assert routing_collapse_index(performance, cost_usd, oracle, variant="orbit") == 0.0
+    assert not collapse_scores(performance, cost_usd, oracle).any()
 
 
 def test_call_shares_by_hand() -> None:
@@ -150,7 +131,7 @@ def test_call_shares_refuse_a_model_that_is_not_there() -> None:
 
 
 def test_single_models_on_real_outcomes(shared_data: Path) -> None:
-    """Always-GPT-4 collapses by either definition; a cheap model's low RCI hides its errors."""
+    """Always-GPT-4 collapses; a cheap model's low RCI hides its errors."""
     table = pq.read_table(shared_data / "routerbench_slice.parquet")
     models = [name.removesuffix("|total_cost") for name in table.column_names if "|total" in name]
     performance = _columns(table, models)
@@ -158,13 +139,12 @@ def test_single_models_on_real_outcomes(shared_data: Path) -> None:
     complete = np.isfinite(performance).all(axis=1)
     performance, cost_usd = performance[complete], cost_usd[complete]
 
-    def rci(model: str, variant: CollapseVariant) -> float:
+    def rci(model: str) -> float:
         chosen = np.full(len(performance), models.index(model))
-        return round(routing_collapse_index(performance, cost_usd, chosen, variant=variant), 2)
+        return round(float(collapse_scores(performance, cost_usd, chosen).mean()), 2)
 
-    assert rci("gpt-4-1106-preview", "paper") == 0.74
-    assert rci("gpt-4-1106-preview", "orbit") == 0.99
-    assert rci("mistralai/mistral-7b-chat", "paper") == 0.40
+    assert rci("gpt-4-1106-preview") == 0.74
+    assert rci("mistralai/mistral-7b-chat") == 0.40
     assert performance[:, models.index("mistralai/mistral-7b-chat")].mean() < 0.6
 
 

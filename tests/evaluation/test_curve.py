@@ -4,19 +4,12 @@ import pytest
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resample_counts
-from equirouter.evaluation.curve import Draws, Measurement, Point, measure, sweep_outcomes
+from equirouter.evaluation.curve import Draws, Measurement, Point, measure
 
 # two models: 0 costs 1 and is right on the first and last query, 1 costs 4 and is right on the rest
 PERFORMANCE = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
 COST_USD = np.array([[1.0, 4.0]] * 4)
 CHOSEN = np.array([[0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]])  # three budgets
-
-
-def test_the_outcomes_of_a_sweep_by_hand() -> None:
-    sweep = sweep_outcomes(CHOSEN, PERFORMANCE, COST_USD)
-    assert sweep.performance.tolist() == [[1, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]]
-    assert sweep.cost_usd.tolist() == [[1, 1, 1], [1, 4, 4], [1, 1, 4], [1, 1, 1]]
-    assert sweep.collapse.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]]
 
 
 def test_the_curve_by_hand() -> None:
@@ -167,13 +160,6 @@ def test_the_same_seed_gives_the_same_bits(random_sweep: Sweep) -> None:
     assert first.tobytes() == second.tobytes()
 
 
-def test_the_0_1_variant_reaches_the_metrics() -> None:
-    # two models are cheaper than the chosen one, one of them as good: 1/2, or 1 in the variant
-    args = (np.array([[2]]), np.array([[0.0, 1.0, 1.0]]), np.array([[1.0, 2.0, 3.0]]))
-    assert measure(*args, resamples=0).point["rci"] == 0.5
-    assert measure(*args, resamples=0, variant="orbit").point["rci"] == 1.0
-
-
 def test_without_resamples_there_are_no_draws() -> None:
     assert measure(CHOSEN, PERFORMANCE, COST_USD, resamples=0).draws == {}
 
@@ -186,18 +172,3 @@ def test_resamples_need_a_generator() -> None:
 def test_a_sweep_needs_its_second_axis() -> None:
     with pytest.raises(DataError, match=r"pass chosen\[:, None\]"):
         measure(CHOSEN[:, 0], PERFORMANCE, COST_USD, resamples=0)
-
-
-def test_counts_of_a_split_are_its_resamples_whatever_they_sum_to(
-    random_sweep: Sweep,
-) -> None:
-    chosen, performance, cost_usd = random_sweep
-    n = len(performance)
-    counts = np.random.default_rng(3).poisson(1.0, size=(7, n)).astype(np.float64)
-    draws = measure(chosen, performance, cost_usd, counts=counts).draws
-    for row, weight in enumerate(counts.astype(int)):
-        again = np.repeat(np.arange(n), weight)
-        one = measure(chosen[again], performance[again], cost_usd[again], resamples=0).point
-        assert np.asarray(draws["nauc"])[row] == pytest.approx(one["nauc"])
-    with pytest.raises(DataError, match="rows with a sum above 0"):
-        measure(chosen, performance, cost_usd, counts=counts[:, 1:])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.evaluation import reliability
+from equirouter.evaluation.reliability import reliability
 
 
 def test_the_figures_by_hand() -> None:

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from equirouter.errors import DataError, MissingExtraError, UnknownNameError
-from equirouter.evaluation import COLUMNS, read_results
+from equirouter.evaluation.metrics import COLUMNS
+from equirouter.evaluation.results import read_results
 from tests.results_document import Document, made, miss
 
 NAUC, QNC, RCI, AT_98, CALLS = COLUMNS[0], COLUMNS[2], COLUMNS[3], COLUMNS[4], COLUMNS[6]

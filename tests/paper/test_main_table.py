@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.evaluation import Results
+from equirouter.evaluation.results import Results
 from equirouter.paper.main_table import _finding
 from tests.results_document import Document, build_document, made
 

@@ -11,7 +11,6 @@ __all__ = [
     "ENOUGH",
     "interval",
     "pooled_interval",
-    "reached_share",
     "resample_counts",
     "weighted_means",
 ]
@@ -22,6 +21,9 @@ machine the threads of a product wait for each other, which costs per product, n
 
 ENOUGH = 0.5
 """The share of draws that must have a value before an interval is given."""
+
+
+TAIL = (1.0 - 0.95) / 2.0
 
 
 def resample_counts(
@@ -57,32 +59,21 @@ def weighted_means(counts: FloatArray, values: FloatArray) -> FloatArray:
     return np.asarray(counts @ values / counts.shape[1])
 
 
-def interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float] | None:
-    """The percentile interval (low, high) of bootstrap draws.
+def interval(draws: FloatArray) -> tuple[float, float] | None:
+    """The 95 % percentile interval (low, high) of bootstrap draws.
 
     draws: (R,), NaN where a metric has no value in a resample (a quality that is never reached).
     Such draws are left out, so the interval is one given that the quality is reached; when fewer
-    than half of the draws have a value, or there are none, the answer is None. Say reached_share
-    beside it. Raises ConfigError for a level that is not between 0 and 1.
+    than half of the draws have a value, or there are none, the answer is None.
     """
-    if not 0.0 < level < 1.0:
-        raise ConfigError(f"an interval of level {level:g}: expected a share between 0 and 1")
-    share = reached_share(draws)
-    if share is None or share < ENOUGH:
+    known = draws[~np.isnan(draws)]
+    if not draws.size or len(known) / len(draws) < ENOUGH:
         return None
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(draws[~np.isnan(draws)], [tail, 1.0 - tail])
+    low, high = np.quantile(known, [TAIL, 1.0 - TAIL])
     return float(low), float(high)
 
 
-def reached_share(draws: FloatArray) -> float | None:
-    """The share of draws (R,) that have a value, in [0, 1]; None when there are no draws."""
-    return float(1.0 - np.isnan(draws).mean()) if draws.size else None
-
-
-def pooled_interval(
-    draws_per_seed: Sequence[FloatArray], level: float = 0.95
-) -> tuple[float, float] | None:
+def pooled_interval(draws_per_seed: Sequence[FloatArray]) -> tuple[float, float] | None:
     """One interval from the draws of several seeds, thrown together.
 
     draws_per_seed: one (R,) array per seed. The pool varies with the sampled queries and with the
@@ -92,4 +83,4 @@ def pooled_interval(
     """
     if not draws_per_seed:
         raise DataError("no draws to pool: at least one seed is needed")
-    return interval(np.concatenate(list(draws_per_seed)), level)
+    return interval(np.concatenate(list(draws_per_seed)))

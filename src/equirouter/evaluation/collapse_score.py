@@ -1,42 +1,24 @@
 """Routing collapse: how often a choice is beaten, or matched by models that cost less."""
 
-from typing import Literal, TypeAlias, get_args
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.errors import ConfigError
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
 
-__all__ = [
-    "CollapseVariant",
-    "call_shares",
-    "collapse_scores",
-    "collapse_table",
-    "pick",
-    "routing_collapse_index",
-]
-
-CollapseVariant: TypeAlias = Literal["paper", "orbit"]
+__all__ = ["call_shares", "collapse_table", "pick"]
 
 
-def collapse_table(
-    performance: ArrayLike, cost_usd: ArrayLike, *, variant: CollapseVariant = "paper"
-) -> FloatArray:
+def collapse_table(performance: ArrayLike, cost_usd: ArrayLike) -> FloatArray:
     """The collapse score of every possible choice: what choosing model j on query n would score.
 
     performance, cost_usd: (N, K), no NaN; higher performance is better, costs in USD.
     Returns (N, K) in [0, 1]; 0 is the choice that Eq. 3 makes without a budget, larger is worse.
-    "paper": 1 where j is not among the best models of the query; else the share of the strictly
-    cheaper models that are among them, and 0 where nothing is cheaper. "orbit": 1 wherever that
-    share is above 0, the 0/1 variant of the ORBIT toolbox, never below the paper's.
-    Raises DataError for arrays of other shapes or with missing outcomes, ConfigError for an unknown
-    variant. Source: paper, App. D.2.
+    It is 1 where j is not among the best models of the query; else the share of the strictly
+    cheaper models that are among them, and 0 where nothing is cheaper. RCI is the mean over the
+    choices made; read it beside performance and cost, as always calling a cheap model lowers it.
+    Raises DataError for arrays of other shapes or with missing outcomes. Source: paper, App. D.2.
     """
-    if variant not in get_args(CollapseVariant):
-        known = ", ".join(repr(name) for name in get_args(CollapseVariant))
-        raise ConfigError(f"no variant {variant!r} of the collapse score: expected one of {known}")
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     best = performance == performance.max(axis=1, keepdims=True)
     order = np.argsort(cost_usd, axis=1)
@@ -53,44 +35,7 @@ def collapse_table(
     np.put_along_axis(cheaper, order, start, axis=1)
     matching = np.empty(cost_usd.shape)  # K_n had j been chosen, right where j is among the best
     np.put_along_axis(matching, order, np.take_along_axis(n_best, start, axis=1), axis=1)
-    if variant == "orbit":
-        missed = (matching > 0).astype(np.float64)
-    else:
-        missed = matching / np.maximum(cheaper, 1.0)
-    return np.where(best, missed, 1.0)
-
-
-def collapse_scores(
-    performance: ArrayLike,
-    cost_usd: ArrayLike,
-    chosen: ArrayLike,
-    *,
-    variant: CollapseVariant = "paper",
-) -> FloatArray:
-    """The collapse score s_n of each choice.
-
-    performance, cost_usd: (N, K). chosen: (N,) columns, or (N, T) with one column per operating
-    point. Returns float64 in chosen's shape, in [0, 1]; 0 is best. Variants, errors and source: see
-    collapse_table; also DataError for a choice that is no column.
-    """
-    table = collapse_table(performance, cost_usd, variant=variant)
-    return pick(checked_chosen(chosen, *table.shape), table)[0]
-
-
-def routing_collapse_index(
-    performance: ArrayLike,
-    cost_usd: ArrayLike,
-    chosen: ArrayLike,
-    *,
-    variant: CollapseVariant = "paper",
-) -> float:
-    """RCI, the mean collapse score over queries (and operating points, if chosen is (N, T)).
-
-    Returns a float in [0, 1]; lower is less collapse, the oracle has 0. Read it beside performance
-    and cost: always choosing the cheapest model has a low RCI and low performance. Arguments,
-    errors, source: see collapse_scores.
-    """
-    return float(collapse_scores(performance, cost_usd, chosen, variant=variant).mean())
+    return np.where(best, matching / np.maximum(cheaper, 1.0), 1.0)
 
 
 def call_shares(chosen: ArrayLike, n_models: int) -> FloatArray:

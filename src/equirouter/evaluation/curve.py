@@ -1,6 +1,6 @@
 """From choices at many operating points to the curve, its metrics and their bootstrap draws."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,26 +11,14 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
 from equirouter.evaluation.checks import checked_chosen, checked_outcomes
-from equirouter.evaluation.collapse_score import CollapseVariant, call_shares, collapse_table, pick
+from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 from equirouter.evaluation.exact import path_means, resample_points
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
 from equirouter.policy import DecisionPath
 
-__all__ = ["Curve", "Draws", "Measurement", "Point", "SweepOutcomes", "measure", "sweep_outcomes"]
+__all__ = ["Curve", "Draws", "Measurement", "Point", "measure"]
 
 Point: TypeAlias = float | list[float] | dict[str, float | None] | None
-
-
-@dataclass(frozen=True, eq=False)
-class SweepOutcomes:
-    """Performance, cost and collapse score of the chosen model, per query and operating point.
-
-    performance, cost_usd (USD), collapse (in [0, 1], App. D): (N, T) each.
-    """
-
-    performance: FloatArray
-    cost_usd: FloatArray
-    collapse: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,28 +53,6 @@ class Measurement:
     curve: Curve
 
 
-def sweep_outcomes(
-    chosen: ArrayLike,
-    performance: ArrayLike,
-    cost_usd: ArrayLike,
-    *,
-    variant: CollapseVariant = "paper",
-) -> SweepOutcomes:
-    """Look up the outcome of every choice.
-
-    chosen: (N, T) columns, one column per operating point. performance, cost_usd: (N, K), no NaN.
-    variant: see collapse_table. Raises DataError for other shapes, missing outcomes, or a choice
-    that is no column; ConfigError for an unknown variant.
-    """
-    performance, cost_usd = checked_outcomes(performance, cost_usd)
-    columns = _checked_sweep(chosen, performance)
-    return SweepOutcomes(
-        *pick(
-            columns, performance, cost_usd, collapse_table(performance, cost_usd, variant=variant)
-        )
-    )
-
-
 def measure(
     chosen: ArrayLike,
     performance: ArrayLike,
@@ -95,8 +61,6 @@ def measure(
     path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
-    counts: FloatArray | None = None,
-    variant: CollapseVariant = "paper",
 ) -> Measurement:
     """All metrics of a sweep, with bootstrap draws over queries.
 
@@ -105,13 +69,10 @@ def measure(
     at_quality are then read from all its points, in the resamples from at most MOST_POINTS of
     them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a
     cost. rng: where the resamples come from; a new generator of one seed for every router makes
-    their draws paired. counts (R, N): these resamples and no others, each row how often each query
-    counts, with any sum above 0; so the test parts of several splits can share them. variant: see
-    collapse_table. Errors: see sweep_outcomes; ConfigError for resamples without rng, DataError for
-    counts of another number of queries.
-    Source: paper, App. A.3 and D.
+    their draws paired. Raises DataError for other shapes, missing outcomes, or a choice that is no
+    column; ConfigError for resamples without rng. Source: paper, App. A.3 and D.
     """
-    if resamples and rng is None and counts is None:
+    if resamples and rng is None:
         raise ConfigError(
             f"{resamples} resamples need a random generator: pass rng, or resamples=0"
         )
@@ -123,7 +84,7 @@ def measure(
     # One matrix, so one product per block of resamples; made in place: it is the largest thing here
     values = np.zeros((n_queries, ends[-1]))
     parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) three times, (N, K) three times
-    tables = (performance, cost_usd, collapse_table(performance, cost_usd, variant=variant))
+    tables = (performance, cost_usd, collapse_table(performance, cost_usd))
     for part, table in zip(parts[:3], tables, strict=True):
         part[:] = pick(columns, table)[0]
     parts[3][:], parts[4][:] = performance, cost_usd
@@ -136,9 +97,9 @@ def measure(
 
     plain = means(np.ones((1, n_queries)))
     draws: dict[str, Draws] = {}
-    drawn = _resamples(counts, n_queries, resamples, rng)
-    if drawn is not None:
+    if resamples and rng is not None:
         points = None if path is None else resample_points(path, cost_usd)
+        drawn = resample_counts(n_queries, resamples, rng)
         blocks = [means(block, points) for block in drawn]
         draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)][2:])
     return Measurement(
@@ -146,19 +107,6 @@ def measure(
         draws=draws,
         curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
-
-
-def _resamples(
-    counts: FloatArray | None, n_queries: int, resamples: int, rng: np.random.Generator | None
-) -> Iterable[FloatArray] | None:
-    """Blocks (r, N) of counts that sum to N; None for no resamples."""
-    if counts is None:
-        return resample_counts(n_queries, resamples, rng) if rng is not None and resamples else None
-    if counts.ndim != 2 or counts.shape[1] != n_queries or not (counts.sum(axis=1) > 0).all():
-        raise DataError(
-            f"counts have shape {counts.shape}: expected (R, {n_queries}), rows with a sum above 0"
-        )
-    return [counts * (n_queries / counts.sum(axis=1, keepdims=True))]
 
 
 def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:

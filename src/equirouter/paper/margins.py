@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.evaluation import margin_distribution
-from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, MarginDistribution
+from equirouter.evaluation.diagnosis.ties import (
+    MARGIN_LEVELS,
+    MarginDistribution,
+    margin_distribution,
+)
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import GRID, INK, draw_svg

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation import noise_sweep
-from equirouter.evaluation.diagnosis.noise import NoiseSweep
+from equirouter.evaluation.diagnosis.noise import NoiseSweep, noise_sweep
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import FAINT, GRID, INK, draw_svg

@@ -8,7 +8,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import DataError
-from equirouter.evaluation import measure
+from equirouter.evaluation.curve import measure
 from equirouter.evaluation.metrics.curves import strongest_model
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context

@@ -16,7 +16,6 @@ __all__ = [
     "margin_distribution",
     "margins",
     "need_of",
-    "tie_rate",
 ]
 
 MARGIN_LEVELS = (0.0, 1e-3, 1e-2, 5e-2)
@@ -48,23 +47,6 @@ def margins(
     result = np.full(n_queries, np.nan)
     np.subtract(top[:, 1], top[:, 0], out=result, where=np.isfinite(top[:, 0]))
     return result
-
-
-def tie_rate(
-    performance: ArrayLike,
-    cost_usd: ArrayLike,
-    budget_usd: float | None = None,
-    *,
-    tolerance: float = 0.0,
-) -> float | None:
-    """The share of queries whose margin is at most tolerance, of those that have a margin.
-
-    Returns a share in [0, 1]; None when no query has two models that fit. Arguments, errors,
-    source: see margins.
-    """
-    known = margins(performance, cost_usd, budget_usd)
-    known = known[~np.isnan(known)]
-    return float((known <= tolerance).mean()) if known.size else None
 
 
 @dataclass(frozen=True, eq=False)
