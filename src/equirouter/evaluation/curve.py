@@ -1,6 +1,6 @@
 """From choices at many operating points to the curve, its metrics and their bootstrap draws."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -61,6 +61,7 @@ def measure(
     path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
+    counts: FloatArray | None = None,
 ) -> Measurement:
     """All metrics of a sweep, with bootstrap draws over queries.
 
@@ -69,10 +70,12 @@ def measure(
     at_quality are then read from all its points, in the resamples from at most MOST_POINTS of
     them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a
     cost. rng: where the resamples come from; a new generator of one seed for every router makes
-    their draws paired. Raises DataError for other shapes, missing outcomes, or a choice that is no
-    column; ConfigError for resamples without rng. Source: paper, App. A.3 and D.
+    their draws paired. counts (R, N): these resamples and no others, each row how often each query
+    counts, with any sum above 0; so the test parts of several splits can share them. Raises
+    DataError for other shapes, missing outcomes, or a choice that is no column; ConfigError for
+    resamples without rng. Source: paper, App. A.3 and D.
     """
-    if resamples and rng is None:
+    if resamples and rng is None and counts is None:
         raise ConfigError(
             f"{resamples} resamples need a random generator: pass rng, or resamples=0"
         )
@@ -97,9 +100,9 @@ def measure(
 
     plain = means(np.ones((1, n_queries)))
     draws: dict[str, Draws] = {}
-    if resamples and rng is not None:
+    drawn = _resamples(counts, n_queries, resamples, rng)
+    if drawn is not None:
         points = None if path is None else resample_points(path, cost_usd)
-        drawn = resample_counts(n_queries, resamples, rng)
         blocks = [means(block, points) for block in drawn]
         draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)][2:])
     return Measurement(
@@ -107,6 +110,19 @@ def measure(
         draws=draws,
         curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
+
+
+def _resamples(
+    counts: FloatArray | None, n_queries: int, resamples: int, rng: np.random.Generator | None
+) -> Iterable[FloatArray] | None:
+    """Blocks (r, N) of counts that sum to N; None for no resamples."""
+    if counts is None:
+        return resample_counts(n_queries, resamples, rng) if rng is not None and resamples else None
+    if counts.ndim != 2 or counts.shape[1] != n_queries or not (counts.sum(axis=1) > 0).all():
+        raise DataError(
+            f"counts have shape {counts.shape}: expected (R, {n_queries}), rows with a sum above 0"
+        )
+    return [counts * (n_queries / counts.sum(axis=1, keepdims=True))]
 
 
 def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:
