@@ -36,9 +36,8 @@ from equirouter.evaluation.curve import Draws, Point, measure
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.routers.scale import fit_scale
-from equirouter.training.described import embedded_descriptions
-from equirouter.training.fit_router import fit_router
-from equirouter.training.protocol import Part, Prepared, prepare, stream
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import Part, Prepared, embedded_descriptions, prepare, stream
 
 DEFAULT = "factors"
 PAPER = "equirouter:paper"

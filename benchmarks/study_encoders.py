@@ -28,7 +28,7 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.curve import measure
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, Validation, make_router
-from equirouter.training.fit_router import calibration_for
+from equirouter.training.fitted import calibration_for
 from equirouter.training.protocol import (
     Part,
     Prepared,

@@ -24,7 +24,7 @@ from equirouter.data.split import split_outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
 from equirouter.policy import BudgetPolicy, PacingPolicy, UtilityPolicy, utility_path
-from equirouter.training.fit_router import cross_fitted, fit_router
+from equirouter.training.fitted import cross_fitted, fit_router
 from equirouter.training.protocol import Part, prepare, stream
 
 SHARES = np.array([0.1, 0.3, 0.5, 0.7, 0.9])

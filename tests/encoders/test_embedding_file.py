@@ -13,7 +13,7 @@ from equirouter.data import split_outcomes
 from equirouter.encoders import embedding_file
 from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.errors import DataError
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import prepare
 from tests.toys import HashingEncoder, make_table
 

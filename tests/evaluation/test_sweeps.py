@@ -7,7 +7,7 @@ from equirouter.data.split import split_outcomes
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.sweeps import N_POINTS, RouterSweep, sweep_router
 from equirouter.policy import BudgetPolicy
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import prepare
 from tests.toys import HashingEncoder, make_table
 

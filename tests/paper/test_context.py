@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.errors import DataError
 from equirouter.paper import Context
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import scores_of
 from tests.paper.conftest import ROUTERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table

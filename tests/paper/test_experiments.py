@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.diagnosis.noise import noise_sweep
-from equirouter.evaluation.diagnosis.noisy_winner import check_claim
+from equirouter.evaluation.diagnosis.noise import check_claim, noise_sweep
 from equirouter.evaluation.diagnosis.ties import margin_distribution
 from equirouter.paper import Context, Section
 from equirouter.paper import complexity as complexity_module
@@ -167,7 +166,7 @@ def test_true_costs_need_the_budget_policy(context: Context) -> None:
 
 
 def test_a_cost_model_that_is_exact_is_near_exact() -> None:
-    from equirouter.evaluation.costs import cost_errors
+    from equirouter.evaluation.reliability import cost_errors
 
     cost_usd = np.array([[0.001, 0.002], [0.003, 0.004]])
     assert cost_finding(cost_errors(cost_usd, cost_usd), ("a", "b"))[0] == "reproduced"

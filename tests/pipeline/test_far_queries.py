@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError
-from equirouter.evaluation.served import ServedQueries
+from equirouter.evaluation.sweeps import ServedQueries
 from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import BudgetPolicy, UtilityPolicy

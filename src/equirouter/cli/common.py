@@ -189,7 +189,7 @@ def say_notes(outcomes: "Outcomes") -> None:
 
 def remark_on_descriptions(outcomes: "Outcomes", routers: list[str], *, quiet: bool) -> None:
     """Print notes on the models' descriptions, if one of the routers reads them."""
-    from equirouter.training.described import description_notes
+    from equirouter.training.protocol import description_notes
 
     if not quiet:
         for note in description_notes(outcomes, routers):

@@ -164,7 +164,7 @@ def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]"
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
     """Print the notes of the training; those on the table have been printed before."""
-    from equirouter.training.described import description_notes
+    from equirouter.training.protocol import description_notes
 
     known = {*outcomes.notes, *description_notes(outcomes, [router])}
     for note in pipeline.provenance.data["notes"]:

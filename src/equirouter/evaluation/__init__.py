@@ -6,16 +6,12 @@
     aggregate.py       from a measurement per seed to results
     metrics/           a class per metric
     curve.py           from choices to the curve, the metrics and their bootstrap draws
-    exact.py           the curve along a path: at every change of a decision
     collapse_score.py  the collapse score of a choice (App. D), call shares
     bootstrap.py       paired resamples of queries, percentile intervals
-    reliability.py     calibration of the estimates of performance
-    costs.py           errors of predicted costs, in USD and relative
+    reliability.py     calibration of the estimates of performance, errors of predicted costs
     decision_log.py    decisions.parquet: every choice with its outcome
-    sweeps.py          one fitted router over a sweep of operating points
-    served.py          a saved pipeline's decisions on a table
+    sweeps.py          a fitted router, or a saved pipeline, over a sweep of operating points
     published.py       the paper's Table 1 and Table A1
-    checks.py          the checks of all arrays to measure
     diagnosis/         why routing collapses, or pays, on a table
 
 Formulas, directions and traps: docs/metrics.md.

@@ -39,11 +39,12 @@ from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
-from equirouter.training.described import description_notes, embedded_descriptions
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import (
     Prepared,
+    description_notes,
     embedded,
+    embedded_descriptions,
     prepare,
     reading_notes,
     scores_of,

@@ -8,22 +8,27 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, IntArray
 from equirouter.data import as_outcomes
-from equirouter.data.split import SplitKind
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
+from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
-from equirouter.pipeline import RoutingPipeline
+from equirouter.extras import require
+from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
-from equirouter.policy import Policy
+from equirouter.policy import Policy, check_confidence, check_quality
 from equirouter.policy.base import WhenNothingFits
-from equirouter.policy.constraints import ModelFacts
+from equirouter.policy.constraints import ModelFacts, check_names
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
-from equirouter.training.fit import fit_pipeline
-from equirouter.training.fitted import FittedStage
-from equirouter.training.protocol import Part, stream
+from equirouter.routers import Router, make_router
+from equirouter.routers.make import check_registered
+from equirouter.training.calibrating import calibrated, record_of
+from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.protocol import Part, description_notes, embedded, stream
 
 __all__ = ["serving_options", "share_of_strongest", "train"]
 
@@ -50,9 +55,13 @@ def train(
     """Fit one pipeline on a table of outcomes, and measure it on the test part.
 
     table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
-    one, or its name; by name it is the one to serve with, in int8 where it has that. The rest as
-    fit_pipeline. resamples: of the test queries, for the intervals of `test_metrics`.
-    Errors: of as_outcomes and fit_pipeline.
+    one, or its name; by name it is the one to serve with, in int8 where it has that. router: a spec
+    for make_router. policy: a registered name, what a quality moves along; None is "utility" where
+    the scores estimate performance, else "budget". quality: for calls that name none. confidence:
+    see Calibration. resamples: of the test queries, for the intervals of `test_metrics`. embeddings
+    (N, d): of the table's queries by encoder; made here when not given. ood, model_facts: see
+    RoutingPipeline. Errors: of as_outcomes, make_router, split_outcomes and
+    Calibration.operating_point.
 
     >>> from equirouter import train
     >>> pipeline = train("simulated:n_queries=300", "static", resamples=0)
@@ -62,26 +71,51 @@ def train(
     outcomes = as_outcomes(table)
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))
-    pipeline, fitted = fit_pipeline(
-        outcomes,
-        encoder,
-        router=router,
+    check_registered(router)
+    _check(outcomes, quality, confidence, model_facts)
+    kind = _policy(make_router(router), router, policy)
+    parts = split_outcomes(outcomes, kind=split, seed=seed)
+    if embeddings is None:
+        embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
+    progress("fit", 0, 1)
+    fitted = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
+    pipeline = _pipeline(outcomes, fitted, parts, router, kind, quality, confidence)
+    progress("fit", 1, 1)
+    metrics = _test_metrics(pipeline, fitted, resamples, seed)
+    return replace(
+        pipeline,
+        when_nothing_fits=when_nothing_fits,
+        ood=ood,
+        model_facts=model_facts or {},
+        provenance=replace(pipeline.provenance, test_metrics=metrics),
+    )
+
+
+def _pipeline(
+    outcomes: Outcomes,
+    fitted: FittedStage,
+    split: Split,
+    router: str,
+    policy: str,
+    quality: float,
+    confidence: float | None,
+) -> RoutingPipeline:
+    """The fitted stage with its promises. Raises ConfigError for a quality that is none."""
+    best = outcomes.take(split.train).strongest
+    calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, best)
+    calibration.operating_point(quality, confidence)
+    return RoutingPipeline(
+        stage=fitted.stage,
+        models=outcomes.models,
+        calibration=calibration,
         policy=policy,
         quality=quality,
         confidence=confidence,
-        when_nothing_fits=when_nothing_fits,
-        ood=ood,
-        split=split,
-        seed=seed,
-        embeddings=embeddings,
-        model_facts=model_facts,
-        cache=cache,
-        device=device,
-        progress=progress,
+        provenance=_provenance(outcomes, split, router, notes),
+        baseline=baseline,
+        prices=fitted.costs.prices,
+        record=record_of(fitted, outcomes.tokens),
     )
-    metrics = _test_metrics(pipeline, fitted, resamples, seed)
-    pipeline.provenance = replace(pipeline.provenance, test_metrics=metrics)
-    return pipeline
 
 
 def serving_options(encoder: str) -> dict[str, str]:
@@ -133,3 +167,53 @@ def share_of_strongest(chosen: IntArray, part: Part, strongest: int) -> dict[str
         "interval": interval,
         "cost": float(paid / most) if most > 0 else None,
     }
+
+
+def _check(
+    outcomes: Outcomes,
+    quality: float,
+    confidence: float | None,
+    model_facts: Mapping[str, ModelFacts] | None,
+) -> None:
+    """Refuse settings that would fail after the training before it starts."""
+    check_quality(quality)
+    if confidence is not None:
+        check_confidence(confidence)
+    check_names(model_facts or {}, outcomes.models, what="model_facts")
+    require("torch", extra="train", purpose="fit routers and cost models")
+
+
+def _policy(router: Router, spec: str, policy: str | None) -> str:
+    """The policy that a quality target moves along: the one asked for, or the router's best."""
+    if router.reads != "embeddings":
+        raise ConfigError(f"{spec} does not read the query, so it cannot be served")
+    kind = policy or ("utility" if router.scores_are == "expected_performance" else "budget")
+    rule: Policy = POLICIES.load(kind)()
+    if rule.in_order:
+        raise ConfigError(
+            f"policy {kind} decides a stream of queries, each after those before it, so a quality "
+            "cannot be found along it; leave --policy out and give the pipeline's decisions to it"
+        )
+    return kind
+
+
+def _provenance(
+    outcomes: Outcomes,
+    split: Split,
+    router: str,
+    notes: tuple[str, ...],
+) -> Provenance:
+    return Provenance(
+        data={
+            "name": outcomes.name,
+            "fingerprint": outcomes.fingerprint,
+            "n_queries": outcomes.n_queries,
+            "notes": [*outcomes.notes, *description_notes(outcomes, [router]), *notes],
+        },
+        split={
+            "kind": split.kind,
+            "seed": split.seed,
+            "ratios": list(split.ratios),
+            "hash": split.hash,
+        },
+    )

@@ -19,9 +19,8 @@ from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.routers.base import Router
-from equirouter.training.described import embedded_descriptions
-from equirouter.training.fit_router import fit_router
-from equirouter.training.protocol import Prepared, embedded, prepare
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import Prepared, embedded, embedded_descriptions, prepare
 
 __all__ = ["Context"]
 

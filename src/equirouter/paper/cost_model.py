@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.costs import CostErrors, cost_errors
+from equirouter.evaluation.reliability import CostErrors, cost_errors
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import GRID, INK, draw_svg

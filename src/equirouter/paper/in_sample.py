@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
 from equirouter.evaluation.sweeps import RouterSweep, sweep_router
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
@@ -12,8 +11,8 @@ from equirouter.paper.lines import line_figure, stop_heads, values_at_stops
 from equirouter.paper.routers import label_of
 from equirouter.paper.strongest_calls import SATURATED
 from equirouter.report.canvas import Line
-from equirouter.training.described import embedded_descriptions
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import embedded_descriptions, prepare_in_sample
 
 __all__ = ["training_set_evaluation"]
 

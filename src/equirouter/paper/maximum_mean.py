@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.diagnosis.noisy_winner import ClaimCheck, check_claim, win_shares
+from equirouter.evaluation.diagnosis.noise import ClaimCheck, check_claim, win_shares
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.lines import line_figure

@@ -19,8 +19,7 @@ from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
-from equirouter.training.fit_router import calibration_for, cross_fitted
-from equirouter.training.fitted import FittedStage, certainty_of
+from equirouter.training.fitted import FittedStage, calibration_for, certainty_of, cross_fitted
 from equirouter.training.protocol import Part
 
 __all__ = [

@@ -14,19 +14,24 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostError, CostModel, CostPredictor
 from equirouter.cost.fit import FittedCosts, fit_costs
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
-from equirouter.routers.base import Router
+from equirouter.routers import make_router
+from equirouter.routers.base import DescriptionRouter, Router
 from equirouter.routers.scale import LogisticScale
 
 __all__ = [
     "Part",
     "Prepared",
+    "description_notes",
     "embedded",
+    "embedded_descriptions",
     "prepare",
+    "prepare_in_sample",
     "reading_notes",
     "scores_of",
     "stream",
@@ -196,3 +201,52 @@ def _one_hot(tasks: Sequence[str]) -> Float32Array:
     hot = np.zeros((len(tasks), len(number)), dtype=np.float32)
     hot[np.arange(len(tasks)), [number[task] for task in tasks]] = 1.0
     return hot
+
+
+def description_notes(outcomes: Outcomes, routers: Sequence[str]) -> tuple[str, ...]:
+    """Caveats about the model descriptions that these routers (specs) will read.
+
+    Empty when none of them reads any, or every model is described.
+    """
+    return model_texts(outcomes)[1] if _read(routers) else ()
+
+
+def embedded_descriptions(
+    encoder: Encoder,
+    outcomes: Outcomes,
+    routers: Sequence[str] | None,
+    *,
+    cache: EmbeddingCache | None = None,
+) -> Float32Array | None:
+    """Embeddings (K, d) of the models' descriptions; None when none of these routers reads them.
+
+    encoder: that of the queries; one that learns has learned from the training part before.
+    routers: specs; None for any router.
+    """
+    if routers is not None and not _read(routers):
+        return None
+    return encode_cached(encoder, model_texts(outcomes)[0], cache=cache)
+
+
+def _read(routers: Sequence[str]) -> bool:
+    return any(isinstance(make_router(spec), DescriptionRouter) for spec in routers)
+
+
+def prepare_in_sample(
+    outcomes: Outcomes,
+    embeddings: Float32Array,
+    *,
+    descriptions: Float32Array | None = None,
+    seed: int = 42,
+    device: str = "auto",
+) -> Prepared:
+    """A table made ready so that training, validation and test part are all of its queries.
+
+    embeddings: (N, d) of all queries. descriptions: as in prepare. Whatever is fitted on it is
+    measured on what it saw, the cost model too: no difference between training and test can explain
+    what it then does. Queries with a missing outcome train with the cells they have and are not
+    measured. Errors: those of prepare.
+    """
+    rows = np.arange(outcomes.n_queries, dtype=np.int64)
+    same = Split("in-domain", seed, (1, 1, 1), rows, rows, rows, outcomes.query_ids)
+    return prepare(outcomes, embeddings, same, descriptions=descriptions, device=device)

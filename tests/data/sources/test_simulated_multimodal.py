@@ -13,7 +13,7 @@ from equirouter.data.sources.simulated_multimodal import TASKS, SimulatedMultimo
 from equirouter.errors import ConfigError
 from equirouter.evaluation.curve import measure
 from equirouter.policy import UtilityPolicy
-from equirouter.training.fit_router import fit_router
+from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import prepare
 
 

@@ -5,9 +5,7 @@ contents.py      the fields of a Diagnosis
 per_router.py    a router's collapse over the budgets, a pipeline's own decisions
 per_task.py      on which tasks, and from which budget on, a router collapses
 ties.py          margins (Eq. 4) and ties of a table
-noise.py         the oracle with noise on its labels
-training_set.py  fitting and measuring on the same queries (App. B.1)
-noisy_winner.py  the maximum-mean-winner claim (Eq. 11) by simulation
+noise.py         the oracle with noise on its labels; the maximum-mean-winner claim (Eq. 11)
 """
 
 __all__: list[str] = []

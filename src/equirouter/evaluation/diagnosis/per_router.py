@@ -13,8 +13,7 @@ from equirouter.evaluation.bootstrap import interval
 from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 from equirouter.evaluation.diagnosis.contents import Interval, OwnDecisions, RouterFinding, Setup
 from equirouter.evaluation.diagnosis.per_task import reached_from
-from equirouter.evaluation.served import ServedQueries, own_split
-from equirouter.evaluation.sweeps import RouterSweep
+from equirouter.evaluation.sweeps import RouterSweep, ServedQueries, own_split
 from equirouter.extras import versions
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS

@@ -8,8 +8,12 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import DataError
-from equirouter.evaluation.checks import checked_chosen, checked_outcomes
-from equirouter.evaluation.collapse_score import collapse_table, pick
+from equirouter.evaluation.collapse_score import (
+    checked_chosen,
+    checked_outcomes,
+    collapse_table,
+    pick,
+)
 from equirouter.policy import BudgetPolicy
 
 __all__ = ["TaskCollapse", "collapse_by_task", "reached_from"]

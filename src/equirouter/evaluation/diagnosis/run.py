@@ -14,7 +14,6 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
-from equirouter.evaluation.costs import cost_errors
 from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
     ModelFinding,
@@ -31,17 +30,22 @@ from equirouter.evaluation.diagnosis.per_router import (
 )
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_task
 from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
-from equirouter.evaluation.diagnosis.training_set import prepare_in_sample
-from equirouter.evaluation.served import ServedQueries, for_pipeline, own_split
-from equirouter.evaluation.sweeps import sweep_router
+from equirouter.evaluation.reliability import cost_errors
+from equirouter.evaluation.sweeps import ServedQueries, for_pipeline, own_split, sweep_router
 from equirouter.extras import require
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
-from equirouter.training.described import embedded_descriptions
-from equirouter.training.fit_router import fit_router
-from equirouter.training.protocol import Prepared, embedded, prepare, stream
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import (
+    Prepared,
+    embedded,
+    embedded_descriptions,
+    prepare,
+    prepare_in_sample,
+    stream,
+)
 
 __all__ = ["IN_SAMPLE", "PIPELINE", "diagnose"]
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.checks import checked_outcomes
+from equirouter.evaluation.collapse_score import checked_outcomes
 
 __all__ = [
     "MARGIN_LEVELS",
