@@ -7,7 +7,7 @@ you have graded; here a small one is made up.
 import numpy as np
 
 from equirouter import Outcomes, benchmark, make_encoder
-from equirouter.report import results_markdown
+from equirouter.report.tables import results_markdown
 
 
 def make_table(n_queries: int = 400) -> Outcomes:

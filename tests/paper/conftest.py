@@ -2,7 +2,7 @@
 
 import pytest
 
-from equirouter.paper import Context
+from equirouter.paper.context import Context
 from tests.toys import HashingEncoder, make_table
 
 ROUTERS = ("equirouter:epochs=2", "mlp:epochs=2", "knn:k=5")

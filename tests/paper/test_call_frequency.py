@@ -11,13 +11,15 @@ import pytest
 
 from equirouter.evaluation.measured import Measured, MeasuredByKey
 from equirouter.evaluation.results import MeanCurve, Results, RouterResults
-from equirouter.paper import Context, Section, call_frequency
+from equirouter.paper import call_frequency
+from equirouter.paper.base import Section
 from equirouter.paper.call_frequency import (
     _oracle_finding,
     _sweep_finding,
     at_the_largest_budget,
     over_the_sweep,
 )
+from equirouter.paper.context import Context
 from tests.toys import HashingEncoder, make_table
 
 LONG = (

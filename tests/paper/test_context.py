@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.paper import Context
+from equirouter.paper.context import Context
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import scores_of
 from tests.paper.conftest import ROUTERS

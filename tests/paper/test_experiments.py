@@ -8,18 +8,19 @@ import pytest
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.diagnosis.noise import check_claim, noise_sweep
 from equirouter.evaluation.diagnosis.ties import margin_distribution
-from equirouter.paper import Context, Section
 from equirouter.paper import complexity as complexity_module
+from equirouter.paper.base import Section
 from equirouter.paper.complexity import Cost, measured
+from equirouter.paper.context import Context
+from equirouter.paper.cost_model import Pair, Routed
 from equirouter.paper.cost_model import _finding as cost_finding
+from equirouter.paper.cost_model import _finding as true_cost_finding
 from equirouter.paper.cost_needed import cost_for_targets
-from equirouter.paper.in_sample import _finding as in_sample_finding
 from equirouter.paper.margins import _finding as margin_finding
-from equirouter.paper.maximum_mean import _finding as winner_finding
-from equirouter.paper.maximum_mean import _noisy_weakest
 from equirouter.paper.oracle_noise import _finding as noise_finding
-from equirouter.paper.true_costs import Pair, Routed
-from equirouter.paper.true_costs import _finding as true_cost_finding
+from equirouter.paper.oracle_noise import _finding as winner_finding
+from equirouter.paper.oracle_noise import _noisy_weakest
+from equirouter.paper.strongest_calls import _finding as in_sample_finding
 from equirouter.registry import EXPERIMENTS
 from equirouter.routers import make_router
 from tests.toys import HashingEncoder, make_table

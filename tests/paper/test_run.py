@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from equirouter.errors import DataError, OutputError, UnknownNameError
-from equirouter.paper import Context, Figure, Section, Table, run_experiments, write_paper
-from equirouter.paper.run import experiments
+from equirouter.paper.base import Cell, Figure, Section, Table, Value
+from equirouter.paper.context import Context
+from equirouter.paper.run import (
+    as_csv,
+    as_markdown,
+    experiments,
+    run_experiments,
+    value_text,
+    write_paper,
+)
 from equirouter.registry import EXPERIMENTS
 
 
@@ -78,3 +86,43 @@ def test_a_folder_that_cannot_be_written_is_named(context: Context, tmp_path: Pa
     place.write_text("here already", "utf-8")
     with pytest.raises(OutputError, match="file"):
         write_paper(run_experiments(["easy"], context), context, place)
+
+
+TABLE = Table(
+    "t",
+    ("router", "nAUC", "QNC", "n"),
+    (("knn|x", Value(0.75, 0.7, 0.8), None, 3), ("mlp", Value(None, note="(0/2)"), 1.25, 12345)),
+    "Made up.",
+)
+
+
+def test_csv_has_three_columns_for_an_interval_and_every_digit() -> None:
+    assert as_csv(TABLE).splitlines() == [
+        "router,nAUC,nAUC low,nAUC high,QNC,n",
+        "knn|x,0.75,0.7,0.8,,3",
+        "mlp,,,,1.25,12345",
+    ]
+
+
+def test_markdown_shows_intervals_and_what_was_never_reached() -> None:
+    lines = as_markdown(TABLE).splitlines()
+    assert lines[2] == "| `knn\\|x` | 0.7500 \\[0.7000, 0.8000\\] | / | 3 |"
+    assert lines[3] == "| `mlp` | / (0/2) | 1.250 | 12,345 |"
+    assert lines[-1] == "Made up."
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (0.0, "0.0000"),
+        (0.05, "0.0500"),
+        (0.00123456, "0.00123"),
+        (-0.5, "-0.5000"),
+        (12.3456, "12.35"),
+        (1234.5, "1,234"),  # half to even
+        (None, "/"),
+        ("", ""),
+    ],
+)
+def test_numbers_have_four_digits(cell: Cell, text: str) -> None:
+    assert value_text(cell) == text

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from equirouter.paper import Context
+from equirouter.paper.context import Context
 from equirouter.paper.strongest_calls import _finding, strongest_share
 from tests.paper.conftest import ROUTERS
 

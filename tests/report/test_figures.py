@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from equirouter.errors import MissingExtraError, OutputError
-from equirouter.report import colour_of, write_figures
-from equirouter.report.figures import share_axis
+from equirouter.report.canvas import colour_of
+from equirouter.report.figures import share_axis, write_figures
 from tests.results_document import Document, made, rename
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from equirouter.errors import MissingExtraError, OutputError
 from equirouter.evaluation.metrics import COLUMNS
-from equirouter.report import colour_of, write_report
+from equirouter.report.canvas import colour_of
+from equirouter.report.html import write_report
 from tests.results_document import Document, made, miss, rename
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -40,7 +40,7 @@ def bench(
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.benchmark import benchmark
-    from equirouter.report import check_report_extra, write_all
+    from equirouter.report.html import check_report_extra, write_all
 
     check_report_extra()
     specs = common.router_specs(routers)
@@ -79,7 +79,7 @@ def _show(results: "Results", folder: Path, report: Path, *, as_json: bool) -> N
         return
     from rich.console import Console
 
-    from equirouter.report import print_results
+    from equirouter.report.tables import print_results
 
     print_results(results, Console())
     typer.echo(f"results: {folder / 'results.json'}\nreport:  {report}")

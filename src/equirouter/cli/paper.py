@@ -12,7 +12,7 @@ from equirouter.registry import EXPERIMENTS
 if TYPE_CHECKING:
     from equirouter.data.split import SplitKind
     from equirouter.evaluation.results import Results
-    from equirouter.paper import Context
+    from equirouter.paper.context import Context
 
     Given = dict[SplitKind, Results]
 
@@ -90,9 +90,9 @@ def paper(
     """Make the paper's tables and figures from a data set, and say which claims come out."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.output import make_folder
-    from equirouter.paper import Context
+    from equirouter.paper.context import Context
     from equirouter.paper.run import experiments
-    from equirouter.report import check_report_extra
+    from equirouter.report.html import check_report_extra
 
     check_report_extra()
     experiments(names)  # a wrong name is said now, and not after the encoding
@@ -123,7 +123,7 @@ def paper(
 
 def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
     """The document of paper.json, and the path of the report."""
-    from equirouter.paper import run_experiments, write_paper, write_section
+    from equirouter.paper.run import run_experiments, write_paper, write_section
 
     folder = context.out or Path()
     made = run_experiments(

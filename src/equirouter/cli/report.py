@@ -17,7 +17,7 @@ def report(
 ) -> None:
     """Write the HTML report and the figures again from DIR/results.json."""
     from equirouter.evaluation.results import read_results
-    from equirouter.report import write_all
+    from equirouter.report.html import write_all
 
     written = write_all(read_results(folder / "results.json"), folder)
     if as_json:

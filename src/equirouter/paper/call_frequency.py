@@ -10,10 +10,8 @@ from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of, reaches_95
-from equirouter.report.canvas import FAINT, INK, draw_svg
+from equirouter.report.canvas import FAINT, INK, draw_svg, fitted, model_colours, width_of
 from equirouter.report.figures import models_by_cost, share_axis
-from equirouter.report.letters import fitted, width_of
-from equirouter.report.style import model_colours
 
 __all__ = ["at_the_largest_budget", "over_the_sweep"]
 

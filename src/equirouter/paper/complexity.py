@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import Float32Array
-from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_figure
 from equirouter.paper.context import Context
-from equirouter.paper.lines import line_figure
 from equirouter.paper.routers import label_of
 from equirouter.registry import ROUTERS
 from equirouter.report.canvas import Line

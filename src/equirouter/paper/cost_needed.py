@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equirouter.errors import DataError
-from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
+from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
 from equirouter.paper.context import Context
-from equirouter.paper.lines import line_figure
 from equirouter.paper.main_table import value_of
 from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of
 from equirouter.report.canvas import Line

@@ -1,6 +1,8 @@
-"""The report: one HTML file that needs nothing else, not even a network."""
+"""The report: one HTML file that needs nothing else, not even a network, with its charts."""
 
+import html
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,27 @@ from equirouter.evaluation.metrics.base import Direction
 from equirouter.evaluation.results import Results
 from equirouter.extras import require
 from equirouter.output import atomic_write
-from equirouter.report.charts import SIDE, chart_data, reliability_rows
-from equirouter.report.figures import models_by_cost
-from equirouter.report.headline import headline
+from equirouter.report.canvas import colour_of, dash_of, model_colours
+from equirouter.report.figures import models_by_cost, share_axis, write_figures
 from equirouter.report.tables import (
     PUBLISHED_COLUMNS,
     caption,
     cells,
     counted_queries,
+    headline,
     published_notes,
     published_rows,
 )
 from equirouter.report.wording import plain
 
-__all__ = ["write_report"]
+__all__ = [
+    "SIDE",
+    "chart_data",
+    "check_report_extra",
+    "reliability_rows",
+    "write_all",
+    "write_report",
+]
 
 _PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {
@@ -179,3 +188,92 @@ def _warnings(results: Results) -> list[str]:
             "every measure."
         )
     return [*warnings, *results.outcomes.notes, *results.protocol.encoder_notes]
+
+
+SIDE = 120
+"""Width and height of a picture; both axes run over the range of the performances shown."""
+
+
+def chart_data(results: Results) -> dict[str, Any]:
+    """The data that report.js draws.
+
+    "series": per router and anchor its curve and look; "models": names and colours from the
+    cheapest to the most expensive, as the stacked areas are laid; "share": axis of the call shares.
+    Names are escaped for plotly, which reads a subset of HTML in every text.
+    """
+    models = models_by_cost(results)
+    x_of, label = share_axis(results)
+    series = []
+    for name, _, is_anchor in results.rows():
+        curve = results.curves[name]
+        series.append(
+            {
+                "name": html.escape(name, quote=False),
+                "anchor": is_anchor,
+                "colour": colour_of(name),
+                "dash": dash_of(name),
+                "cost": _short(curve.cost_usd),
+                "performance": _short(curve.performance),
+                "x": _short(x_of(curve)),
+                "shares": [_short(curve.call_share[model]) for model in models],
+            }
+        )
+    return {
+        "series": series,
+        "models": [
+            {"name": html.escape(model, quote=False), "colour": colour}
+            for model, colour in zip(models, model_colours(len(models)), strict=True)
+        ],
+        "strongest": models.index(results.strongest),
+        "shareLabel": label,
+    }
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    """Six digits: more cannot be seen and would double the size of the page."""
+    return [float(f"{value:.6g}") for value in values]
+
+
+def reliability_rows(results: Results) -> list[dict[str, Any]]:
+    """Per router: name, error, uncalibrated error ("–" if there is none), squared error, points.
+
+    points: of an SVG polyline in a box of SIDE by SIDE, predicted to the right, observed upwards.
+    """
+    rows = []
+    for name in (name for name, _, is_anchor in results.rows() if not is_anchor):
+        calibration = results.calibration[name]
+        before = calibration.uncalibrated_error
+        rows.append(
+            {
+                "name": name,
+                "error": f"{calibration.calibration_error.mean:.4f}",
+                "before": "–" if before is None else f"{before.mean:.4f}",
+                "squared": f"{calibration.squared_error.mean:.4f}",
+                "points": _points(calibration.predicted, calibration.observed),
+            }
+        )
+    return rows
+
+
+def _points(predicted: Sequence[float], observed: Sequence[float]) -> str:
+    low, high = min(0.0, *predicted, *observed), max(1.0, *predicted, *observed)
+    place = [
+        (SIDE * (x - low) / (high - low), SIDE * (high - y) / (high - low))
+        for x, y in zip(predicted, observed, strict=True)
+    ]
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
+
+
+def check_report_extra() -> None:
+    """Raise MissingExtraError, before hours of work, when a report could not be written."""
+    for module in ("plotly", "jinja2", "matplotlib"):
+        require(module, extra="report", purpose="write the report")
+
+
+def write_all(results: Results, folder: str | Path) -> Path:
+    """Write figures/*.svg and report.html into a run's folder; returns the report's path."""
+    folder = Path(folder)
+    write_figures(results, folder / "figures")
+    report = folder / "report.html"
+    write_report(results, report)
+    return report

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from equirouter.report.style import model_colours
+from equirouter.report.canvas import model_colours
 from equirouter.serve.dashboard.documents import why
 from equirouter.serve.dashboard.handlers import CONTENT_SECURITY_POLICY
 from equirouter.serve.dashboard.view import OTHER, colours_of

@@ -157,7 +157,7 @@ PANELS: Mapping[str, Callable[[View, float, float], Awaitable[object]]] = {
 
 
 # cividis from dark to light, cut at both ends: neither may vanish in a light or a dark page. The
-# ramp of equirouter.report.style, which a gateway need not have.
+# ramp of equirouter.report.canvas, which a gateway need not have.
 _RAMP = ((0x2B, 0x46, 0x7C), (0x7C, 0x7B, 0x78), (0xE8, 0xD2, 0x55))
 OTHER = "#909090"
 """Models that are in the log and no longer in the pool."""
