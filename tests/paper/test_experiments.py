@@ -14,13 +14,13 @@ from equirouter.paper.complexity import Cost, measured
 from equirouter.paper.context import Context
 from equirouter.paper.cost_model import Pair, Routed
 from equirouter.paper.cost_model import _finding as cost_finding
-from equirouter.paper.cost_model import _finding as true_cost_finding
+from equirouter.paper.cost_model import _routing_finding as true_cost_finding
 from equirouter.paper.cost_needed import cost_for_targets
 from equirouter.paper.margins import _finding as margin_finding
 from equirouter.paper.oracle_noise import _finding as noise_finding
-from equirouter.paper.oracle_noise import _finding as winner_finding
 from equirouter.paper.oracle_noise import _noisy_weakest
-from equirouter.paper.strongest_calls import _finding as in_sample_finding
+from equirouter.paper.oracle_noise import _winner_finding as winner_finding
+from equirouter.paper.strongest_calls import _in_sample_finding as in_sample_finding
 from equirouter.registry import EXPERIMENTS
 from equirouter.routers import make_router
 from tests.toys import HashingEncoder, make_table
