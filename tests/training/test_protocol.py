@@ -17,7 +17,8 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress
 from equirouter.routers.networks.irt import MIRTRouter
-from equirouter.training.protocol import description_notes, embedded_descriptions
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import description_notes, embedded_descriptions, prepare_in_sample
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 pytest.importorskip("torch", reason="the extra train is not installed")
