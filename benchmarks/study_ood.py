@@ -53,7 +53,7 @@ def figures(outcomes: Outcomes, embeddings: Float32Array, split: Split) -> list[
         lambda_ = calibration.operating_point(QUALITY, 0.5).value
     except ConfigError:
         lambda_ = 0.0  # validation does not reach it: the best there is
-    stage, part = fitted.stage, fitted.part("test")
+    stage, part = fitted.stage, fitted.parts["test"]
     certainty, familiar = stage.certainty, stage.familiar
     rule = UtilityPolicy(lambda_)
     estimates = fitted.scores(rule, part)

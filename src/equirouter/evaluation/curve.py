@@ -24,16 +24,7 @@ from equirouter.evaluation.collapse_score import (
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
 from equirouter.policy import DecisionPath
 
-__all__ = [
-    "MOST_POINTS",
-    "Curve",
-    "Draws",
-    "Measurement",
-    "Point",
-    "measure",
-    "path_means",
-    "resample_points",
-]
+__all__ = ["Draws", "Measurement", "Point", "measure"]
 
 Point: TypeAlias = float | list[float] | dict[str, float | None] | None
 

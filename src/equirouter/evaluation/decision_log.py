@@ -1,12 +1,11 @@
 """decisions.parquet: every choice of a run, so that anybody can compute the metrics again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
@@ -46,29 +45,14 @@ class DecisionLog:
             "chosen_model": pa.array(list(self.outcomes.models)),
         }
         at_once = max(1, ROWS_AT_ONCE // n)
+        dictionary = pa.DictionaryArray.from_arrays
         for first in range(0, n_points, at_once):
             part = np.arange(first, min(first + at_once, n_points), dtype=np.int32)
-            self._write(names, seed, rows, part, points, chosen[:, part])
-
-    def _write(
-        self,
-        names: Mapping[str, Any],
-        seed: int,
-        rows: IntArray,
-        part: NDArray[np.int32],
-        points: FloatArray,
-        chosen: IntArray,
-    ) -> None:
-        """Some of the operating points: part (t,), chosen (n, t). names: values by column."""
-        import pyarrow as pa
-
-        columns = chosen.T.ravel()  # point by point: long runs of equal values compress well
-        queries = np.tile(np.arange(len(rows), dtype=np.int32), len(part))
-        repeated = np.tile(rows, len(part))
-        point = np.repeat(part, len(rows))
-        dictionary = pa.DictionaryArray.from_arrays
-        table = pa.Table.from_arrays(
-            [
+            columns = chosen[:, part].T.ravel()  # point by point: long runs compress well
+            queries = np.tile(np.arange(n, dtype=np.int32), len(part))
+            repeated = np.tile(rows, len(part))
+            point = np.repeat(part, n)
+            arrays = [
                 dictionary(pa.array(np.zeros(len(columns), np.int32)), names["router"]),
                 pa.array(np.full(len(columns), seed, np.int64)),
                 pa.array(point),
@@ -77,10 +61,8 @@ class DecisionLog:
                 dictionary(pa.array(columns.astype(np.int32)), names["chosen_model"]),
                 pa.array(self.outcomes.performance[repeated, columns]),
                 pa.array(self.outcomes.cost_usd[repeated, columns]),
-            ],
-            schema=_schema(self.setting),
-        )
-        self.writer.write_table(table)
+            ]
+            self.writer.write_table(pa.Table.from_arrays(arrays, schema=_schema(self.setting)))
 
     def finish(self) -> None:
         """Write what is still to be written, so that a full disk is known of now."""

@@ -1,8 +1,8 @@
 """The paper's own figures, so that they can stand beside measured ones.
 
 Source: Guannan Lai and Han-Jia Ye, "When Routing Collapses: On the Degenerate Convergence of LLM
-Routers" (arXiv preprint), Table 1 (in-domain split) and Table A1 (out-of-domain split); published.csv
-has the numbers.
+Routers" (arXiv preprint), Table 1 (in-domain split) and Table A1 (out-of-domain split). The
+numbers are in published.csv.
 """
 
 import csv

@@ -12,7 +12,7 @@ from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.pipeline.stage import Seen, Stage
+from equirouter.pipeline.stage import Seen
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.training.fitted import FittedRouter
@@ -157,7 +157,11 @@ class ServedQueries:
         embeddings: (N, d) by that encoder, when they were made before.
         """
         if embeddings is None:
-            embeddings = _encoded(pipeline.stage, outcomes, cache, progress)
+            encoder = pipeline.stage.encoder  # of text: it reads the texts alone
+            images = outcomes.images if encoder.accepts_images else None
+            embeddings = encode_cached(
+                encoder, outcomes.texts, images, cache=cache, progress=progress
+            )
         return cls(pipeline, embeddings)
 
     def take(self, rows: IntArray) -> "ServedQueries":
@@ -192,11 +196,3 @@ class ServedQueries:
         rng = stream(seed, "bootstrap")
         measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)
         return RouterSweep(points, chosen, measured)
-
-
-def _encoded(
-    stage: Stage, outcomes: Outcomes, cache: EmbeddingCache | None, progress: Progress
-) -> Float32Array:
-    """All queries as the stage's encoder reads them: an encoder of text reads the texts alone."""
-    images = outcomes.images if stage.encoder.accepts_images else None
-    return encode_cached(stage.encoder, outcomes.texts, images, cache=cache, progress=progress)

@@ -128,7 +128,7 @@ def _test_metrics(
 ) -> dict[str, Any]:
     """Every metric on the test part, and what the operating point of its quality came to there."""
     rule: Policy = POLICIES.load(pipeline.policy)()
-    part = fitted.part("test")
+    part = fitted.parts["test"]
     chosen, _ = fitted.choices(rule, "test")
     measured = measure(
         chosen,

@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 
 __all__ = [
-    "STOPS",
     "Cell",
     "Figure",
     "Section",

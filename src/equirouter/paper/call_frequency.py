@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from equirouter.evaluation.results import Results
@@ -57,7 +57,7 @@ def over_the_sweep(context: Context) -> Section:
     results = context.bench()
     models, names = models_by_cost(results), _names(results)
     rows: list[tuple[Cell, ...]] = [
-        (name, *(_mean(_share(results, name, model)) for model in models)) for name in names
+        (name, *(fmean(_share(results, name, model)) for model in models)) for name in names
     ]
     verdict, finding = _sweep_finding(results)
     return Section(
@@ -89,10 +89,6 @@ def _share(results: Results, name: str, model: str) -> Sequence[float]:
     return results.curves[name].call_share[model]
 
 
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
 def _oracle_finding(results: Results) -> tuple[Verdict, str]:
     strongest, cheapest = results.strongest, results.outcomes.cheapest
     top, bottom = (_share(results, "oracle", model)[-1] for model in (strongest, cheapest))
@@ -112,7 +108,7 @@ def _oracle_finding(results: Results) -> tuple[Verdict, str]:
 
 def _sweep_finding(results: Results) -> tuple[Verdict, str]:
     strongest = results.strongest
-    means = {name: _mean(_share(results, name, strongest)) for name in results.routers}
+    means = {name: fmean(_share(results, name, strongest)) for name in results.routers}
     own = [name for name in means if is_equirouter(name)]
     others = [share for name, share in means.items() if not is_equirouter(name)]
     if not own or not others:
@@ -309,24 +305,19 @@ def _key(
 
     left: inches from the figure's edge. rows: model, what is written of it, colour, from the top.
     """
+    from matplotlib.patches import Rectangle
+
     width, height = figure.get_size_inches()
     step = min(0.15, (height - 0.6) / len(rows))
     n_apart = max(1, math.ceil(0.11 / step))  # of many models some go without a name
     for place, (model, head, colour) in enumerate(rows):
         y = 1 - (0.3 + place * step) / height
-        box = (left / width, y - step / 2 / height, 0.1 / width, step / height)
-        figure.patches.append(_rectangle(figure, box, colour))
+        low, place_of = y - step / 2 / height, figure.transFigure
+        box = Rectangle((left / width, low), 0.1 / width, step / height, transform=place_of)
+        box.set(color=colour, linewidth=0)
+        figure.patches.append(box)
         if place % n_apart == 0 or model == strongest:
             weight = "bold" if model == strongest else "normal"
             x = (left + _SWATCH) / width
             text = figure.text(x, y, head, va="center", color=INK, fontweight=weight)
             text.set_parse_math(False)
-
-
-def _rectangle(figure: Any, box: Sequence[float], colour: str) -> Any:  # noqa: ANN401
-    from matplotlib.patches import Rectangle
-
-    left, low, width, height = box
-    return Rectangle(
-        (left, low), width, height, color=colour, linewidth=0, transform=figure.transFigure
-    )

@@ -84,21 +84,9 @@ def _finding(errors: CostErrors, models: Sequence[str]) -> tuple[Verdict, str]:
 
 
 def _table(errors: CostErrors, models: Sequence[str]) -> Table:
+    columns = (errors.mean_usd, errors.mse, errors.mae_usd, errors.relative, errors.unexplained)
     rows: list[tuple[Cell, ...]] = [
-        (
-            model,
-            *(
-                _cell(values[column])
-                for values in (
-                    errors.mean_usd,
-                    errors.mse,
-                    errors.mae_usd,
-                    errors.relative,
-                    errors.unexplained,
-                )
-            ),
-        )
-        for column, model in enumerate(models)
+        (model, *map(_cell, values)) for model, *values in zip(models, *columns, strict=True)
     ]
     overall = (errors.mean_usd.mean(), errors.overall_mse, errors.mae_usd.mean())
     rows.append(("all models", *map(_cell, overall), _cell(_overall_relative(errors)), ""))
@@ -183,11 +171,15 @@ class Pair:
     true: Routed
 
     @property
+    def largest_gap(self) -> float:
+        """The largest difference in calls to the strongest model at STOPS."""
+        return float(np.abs(self.true.share - self.predicted.share)[list(STOPS)].max())
+
+    @property
     def is_same(self) -> bool:
         """Whether no difference is larger than those that count as none."""
-        gap = np.abs(self.true.share - self.predicted.share)[list(STOPS)].max()
         return bool(
-            gap <= SAME_SHARE
+            self.largest_gap <= SAME_SHARE
             and abs(self.true.rci - self.predicted.rci) <= SAME_RCI
             and abs(self.true.nauc - self.predicted.nauc) <= SAME_NAUC
         )
@@ -270,11 +262,11 @@ def _routing_finding(pairs: Mapping[str, Pair], strongest: str) -> tuple[Verdict
     verdict: Verdict = "partly reproduced" if is_same or persists else "not reproduced"
     if is_same and persists:
         verdict = "reproduced"
-    widest = max(pairs, key=lambda name: _largest_gap(pairs[name]))
+    widest = max(pairs, key=lambda name: pairs[name].largest_gap)
     rci = max(pairs, key=lambda name: abs(pairs[name].true.rci - pairs[name].predicted.rci))
     text = (
         f"{len(same)} of {len(pairs)} routers route nearly the same with true costs. The largest "
-        f"difference in calls to {strongest} is {100 * _largest_gap(pairs[widest]):.1f} points "
+        f"difference in calls to {strongest} is {100 * pairs[widest].largest_gap:.1f} points "
         f"({label_of(widest)}), that in RCI "
         f"{pairs[rci].true.rci - pairs[rci].predicted.rci:+.4f} ({label_of(rci)}). "
     )
@@ -285,10 +277,6 @@ def _routing_finding(pairs: Mapping[str, Pair], strongest: str) -> tuple[Verdict
         f"{100 * SATURATED:.0f} % there at the largest budget with predicted costs, {len(still)} "
         "do so with true ones."
     )
-
-
-def _largest_gap(pair: Pair) -> float:
-    return float(np.abs(pair.true.share - pair.predicted.share)[list(STOPS)].max())
 
 
 def _routing_table(pairs: Mapping[str, Pair], strongest: str) -> Table:

@@ -1,6 +1,6 @@
 """table1 and tableA1: every router under one protocol, the published values beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from equirouter.paper.routers import (
 from equirouter.report.canvas import FAINT, GRID, INK, colour_of, draw_svg
 from equirouter.report.tables import caption, published_notes
 
-__all__ = ["Mark", "Panel", "dot_plot", "in_domain", "out_of_domain", "value_of"]
+__all__ = ["in_domain", "out_of_domain", "value_of"]
 
 _NAUC, _PEAK, _QNC, _RCI = (
     next(column for column in COLUMNS if column.metric == name)
@@ -201,18 +201,18 @@ def _figure(results: Results, name: str, title: str) -> Figure:
         if not is_anchor or router in _SHOWN_ANCHORS
     ]
     published = results.published.rows if results.published else {}
-    panels = []
+    panels = {}
     for column in _METRICS:
         marks = []
         for router in names:
             theirs = getattr(published.get(published_name(router) or ""), column.metric, None)
             value = value_of(results.measured(router, column))
-            marks.append(Mark(*value[:3], published=theirs, is_partly=bool(value.note)))
-        panels.append(Panel(column.heading, tuple(marks)))
+            marks.append(_Mark(*value[:3], published=theirs, is_partly=bool(value.note)))
+        panels[column.heading] = marks
     known = "Open circles are the published values. " if published else ""
     return Figure(
         name,
-        dot_plot(names, panels, title=title),
+        _dot_plot(names, panels, title=title),
         "Dots with intervals: a row per router, a panel each for nAUC, QNC, P_s and RCI.",
         "Dots are means over the seeds, bars 95 % intervals, “/” a quality that was not reached, "
         "faint one that not every seed reached. "
@@ -224,7 +224,7 @@ _WIDTH, _ROW, _LABELS, _EDGES = 7.0, 0.155, 1.3, (0.3, 0.36)  # inches
 
 
 @dataclass(frozen=True)
-class Mark:
+class _Mark:
     """One dot: a value with its interval, and another value that it is held against.
 
     is_partly: not every seed has a value; the dot is faint.
@@ -237,25 +237,18 @@ class Mark:
     is_partly: bool = False
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One measure: its heading and a mark per row."""
-
-    heading: str
-    marks: tuple[Mark, ...]
-
-
-def dot_plot(names: Sequence[str], panels: Sequence[Panel], *, title: str) -> bytes:
+def _dot_plot(names: Sequence[str], panels: Mapping[str, Sequence[_Mark]], *, title: str) -> bytes:
     """SVG of 7 inches: a row per name from the top, a panel per measure, each on its own scale.
 
-    names: routers or anchors, in their colours. A value that is None is drawn as "/".
+    names: routers or anchors, in their colours. panels: heading -> a mark per row. A value
+    that is None is drawn as "/".
     """
     above, below = _EDGES
     height = above + below + _ROW * len(names)
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         room = (_WIDTH - _LABELS - 0.1) / len(panels)
-        for index, panel in enumerate(panels):
+        for index, (heading, marks) in enumerate(panels.items()):
             left = _LABELS + index * room
             axes = figure.add_axes(
                 (
@@ -265,22 +258,22 @@ def dot_plot(names: Sequence[str], panels: Sequence[Panel], *, title: str) -> by
                     1 - (above + below) / height,
                 )
             )
-            _paint_panel(axes, names, panel)
+            _paint_panel(axes, names, marks)
+            axes.set_title(heading, loc="left", fontsize=8, color=INK)
             if index == 0:
                 _name_rows(axes, names)
 
     return draw_svg(paint, (_WIDTH, height), title=title, points=7.0)
 
 
-def _paint_panel(axes: Any, names: Sequence[str], panel: Panel) -> None:  # noqa: ANN401
-    axes.set_title(panel.heading, loc="left", fontsize=8, color=INK)
+def _paint_panel(axes: Any, names: Sequence[str], marks: Sequence[_Mark]) -> None:  # noqa: ANN401
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.locator_params(axis="x", nbins=4)
-    for row, (name, mark) in enumerate(zip(names, panel.marks, strict=True)):
+    for row, (name, mark) in enumerate(zip(names, marks, strict=True)):
         axes.axhline(row, color=GRID, linewidth=0.5, zorder=0)
         colour = colour_of(name)
         look = {"color": colour, "alpha": 0.35 if mark.is_partly else 1.0}

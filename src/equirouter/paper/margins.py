@@ -1,5 +1,6 @@
 """fig3-margin, figA2, figA3: how far the best model is ahead of the second-best (Eq. 4)."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,53 +21,12 @@ _BLUE = "#0072B2"
 _STEPS = 201
 
 
-def on_routerbench(context: Context) -> Section:
-    """fig3-margin: 94.90 % of RouterBench's queries are ties."""
-    return _section(
-        context,
-        "fig3-margin",
-        "Margin between the best two models (Figure 3, middle)",
-        "Under a large budget 94.90 % of RouterBench's queries are exact ties between the best two "
-        "models, and no more have a margin of up to 0.05 (Figure 3, middle).",
-        level=0.0,
-        published=0.949,
-        home="routerbench",
-    )
-
-
-def on_mmr_bench(context: Context) -> Section:
-    """figA2: the vast majority of MMR-Bench's queries are ties."""
-    return _section(
-        context,
-        "figA2",
-        "Margin between the best two models (Figure A2)",
-        "On MMR-Bench the vast majority of queries are exact ties between the best two models "
-        "(Figure A2; no figure is given, more than half counts here).",
-        level=0.0,
-        published=0.5,
-        home="mmr",
-    )
-
-
-def on_mixinstruct(context: Context) -> Section:
-    """figA3: 80 % of MixInstruct's queries have a margin of at most 0.05."""
-    return _section(
-        context,
-        "figA3",
-        "Margin between the best two models (Figure A3)",
-        "On MixInstruct about 80 % of the queries have a margin of at most 0.05 (Figure A3).",
-        level=NEAR_TIE,
-        published=0.8,
-        home="mixinstruct",
-    )
-
-
 def _section(
     context: Context,
-    name: str,
-    title: str,
-    claim: str,
     *,
+    name: str,
+    figure: str,
+    claim: str,
     level: float,
     published: float,
     home: str,
@@ -75,15 +35,40 @@ def _section(
     complete = outcomes.take(outcomes.is_complete)
     distribution = margin_distribution(complete.performance, complete.cost_usd, context.budget_usd)
     verdict, finding = _finding(distribution, level, published, outcomes.name, home)
-    return Section(
-        name,
-        title,
-        claim,
-        verdict,
-        finding,
-        (_table(name, distribution),),
-        (_figure(name, distribution),),
-    )
+    title = f"Margin between the best two models ({figure})"
+    table, picture = _table(name, distribution), _figure(name, distribution)
+    return Section(name, title, claim, verdict, finding, (table,), (picture,))
+
+
+on_routerbench = partial(
+    _section,
+    name="fig3-margin",
+    figure="Figure 3, middle",
+    claim="Under a large budget 94.90 % of RouterBench's queries are exact ties between the best "
+    "two models, and no more have a margin of up to 0.05 (Figure 3, middle).",
+    level=0.0,
+    published=0.949,
+    home="routerbench",
+)
+on_mmr_bench = partial(
+    _section,
+    name="figA2",
+    figure="Figure A2",
+    claim="On MMR-Bench the vast majority of queries are exact ties between the best two models "
+    "(Figure A2; no figure is given, more than half counts here).",
+    level=0.0,
+    published=0.5,
+    home="mmr",
+)
+on_mixinstruct = partial(
+    _section,
+    name="figA3",
+    figure="Figure A3",
+    claim="On MixInstruct about 80 % of the queries have a margin of at most 0.05 (Figure A3).",
+    level=NEAR_TIE,
+    published=0.8,
+    home="mixinstruct",
+)
 
 
 def _finding(

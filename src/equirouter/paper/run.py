@@ -18,20 +18,9 @@ from equirouter.paper.base import Cell, Section, Table, Value
 from equirouter.paper.context import Context
 from equirouter.registry import EXPERIMENTS
 from equirouter.report import markdown
-from equirouter.report.wording import plain
+from equirouter.report.wording import NEVER, plain
 
-__all__ = [
-    "NotRun",
-    "Paper",
-    "as_csv",
-    "as_markdown",
-    "experiments",
-    "interval_text",
-    "run_experiments",
-    "value_text",
-    "write_paper",
-    "write_section",
-]
+__all__ = ["NotRun", "Paper", "experiments", "run_experiments", "write_paper", "write_section"]
 
 Experiment: TypeAlias = Callable[[Context], Section]
 
@@ -188,20 +177,13 @@ def _page(paper: Paper, document: dict[str, Any]) -> str:
         "data_uri": _data_uri,
     }
     text: str = environment.get_template("paper.html.j2").render(
-        paper=paper, command=shlex.join(document["command"]), **_facts(document)
+        document, paper=paper, command=shlex.join(document["command"])
     )
     return text
 
 
-def _facts(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: document[key] for key in ("dataset", "protocol", "versions")}
-
-
 def _data_uri(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')}"
-
-
-NEVER = "/"
 
 
 def as_csv(table: Table) -> str:

@@ -1,7 +1,7 @@
 """Advice on a diagnosis: each rule looks at certain figures."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from equirouter.evaluation.diagnosis.contents import Diagnosis, Interval, RouterFinding, TrainedHere
 from equirouter.report.wording import count, number, percent, signed, usd
@@ -222,14 +222,13 @@ def _tasks(diagnosis: Diagnosis) -> str | None:
     ]
     if not worse:
         return None
-    names = ", ".join(
+    names = _first_five(
         f"{task.task} ({number(task.performance)} against {number(task.strongest_performance)})"
-        for task in worse[:5]
+        for task in worse
     )
-    more = f" and {len(worse) - 5} more" if len(worse) > 5 else ""
     return (
         f"{diagnosis.tasks_of} scores clearly less than {diagnosis.table.strongest} on "
-        f"{names}{more}: a higher quality target, or more training rows of such queries, would "
+        f"{names}: a higher quality target, or more training rows of such queries, would "
         "help there."
     )
 
@@ -243,17 +242,22 @@ def _wrong_strongest(diagnosis: Diagnosis) -> str | None:
     ]
     if not blind:
         return None
-    names = ", ".join(
+    names = _first_five(
         f"{task.task} ({diagnosis.models[task.best_model].name} {number(task.best_performance)}, "
         f"{diagnosis.table.strongest} {number(task.strongest_performance)})"
-        for task in blind[:5]
+        for task in blind
     )
-    more = f" and {len(blind) - 5} more" if len(blind) > 5 else ""
     return (
         f"{diagnosis.tasks_of} sends most of these tasks to {diagnosis.table.strongest} although "
-        f"another model is better on them: {names}{more}. Check these outcomes, then route by task "
+        f"another model is better on them: {names}. Check these outcomes, then route by task "
         "there."
     )
+
+
+def _first_five(texts: Iterable[str]) -> str:
+    known = list(texts)
+    more = f" and {len(known) - 5} more" if len(known) > 5 else ""
+    return ", ".join(known[:5]) + more
 
 
 def _error(n_queries: int) -> float:

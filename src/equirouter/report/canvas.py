@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 from equirouter.extras import require
 
 __all__ = [
-    "DASHES",
     "FAINT",
     "GRID",
     "INK",
@@ -28,7 +27,6 @@ __all__ = [
     "fitted",
     "line_axes",
     "model_colours",
-    "spread",
     "width_of",
 ]
 

@@ -25,14 +25,7 @@ from equirouter.report.tables import (
 )
 from equirouter.report.wording import plain
 
-__all__ = [
-    "SIDE",
-    "chart_data",
-    "check_report_extra",
-    "reliability_rows",
-    "write_all",
-    "write_report",
-]
+__all__ = ["check_report_extra", "write_all", "write_report"]
 
 _PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {

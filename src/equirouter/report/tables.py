@@ -10,7 +10,7 @@ from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import Results
 from equirouter.report import markdown
-from equirouter.report.wording import NEVER, count
+from equirouter.report.wording import NEVER, count, percent
 
 __all__ = [
     "PUBLISHED_COLUMNS",
@@ -305,13 +305,7 @@ def _against_task(results: Results, cost: Measured) -> str:
 
 def _share(cost: Measured) -> str:
     """A cost as a percentage with its interval."""
-
-    def percent(value: float) -> str:
-        return f"{100 * value:.1f} %"
-
-    if cost.mean is None:
-        return "/"
-    if cost.low is None or cost.high is None:
+    if cost.mean is None or cost.low is None or cost.high is None:
         return percent(cost.mean)
     return f"{percent(cost.mean)} (95 % interval {percent(cost.low)} to {percent(cost.high)})"
 

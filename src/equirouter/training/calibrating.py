@@ -43,7 +43,7 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
 
     tokens: of all queries of the table, (N, K) each, where they are known.
     """
-    part = fitted.part("validation")
+    part = fitted.parts["validation"]
     kept = kept_rows(*part.performance.shape)
     rows = part.rows[kept]
     return ValidationRecord(
@@ -57,7 +57,7 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
 
 def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
     """Every operating point on the validation part, as shares of the strongest model."""
-    part = fitted.part("validation")
+    part = fitted.parts["validation"]
     performance, cost_usd = (
         float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
     )
@@ -94,7 +94,7 @@ def _baseline(
         chosen, points = fitted.choices(rule, "validation")
         shares[rule.setting] = share_curve(chosen, points, strongest)
     probes, notes = _probes(fitted.stage)
-    n_queries = len(fitted.part("validation").rows)
+    n_queries = len(fitted.parts["validation"].rows)
     return Baseline(models[strongest], n_queries, shares, probes), notes
 
 

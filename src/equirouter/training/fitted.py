@@ -68,10 +68,6 @@ class FittedStage:
     costs: FittedCosts
     held_out: FloatArray
 
-    def part(self, name: PartName) -> Part:
-        """One part of the split."""
-        return self.parts[name]
-
     def scores(self, rule: Policy, part: Part) -> FloatArray:
         """The scores (n, K) that the policy sees; of validation queries as if they were new."""
         if rule.needs == "ranking":
@@ -82,18 +78,18 @@ class FittedStage:
 
     def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
         """The choices (n, T) on a part along a sweep, and its operating points (T,)."""
-        part = self.part(name)
+        part = self.parts[name]
         points = rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
         return self.choices_at(rule, name, points), points
 
     def choices_at(self, rule: Policy, name: PartName, points: FloatArray) -> IntArray:
         """The choices (n, T) on a part at the operating points (T,)."""
-        part = self.part(name)
+        part = self.parts[name]
         return rule.sweep(self.scores(rule, part), part.predicted_cost_usd, points)
 
     def path(self, rule: Policy, name: PartName) -> DecisionPath | None:
         """Every change of a decision on a part."""
-        part = self.part(name)
+        part = self.parts[name]
         return rule.path(self.scores(rule, part), part.predicted_cost_usd)
 
 

@@ -69,10 +69,10 @@ def with_model(
             f"the pipeline has {model!r} already; take it out first (models remove), or name "
             "another"
         )
-    table = _labelled(outcomes, model, record, tokens=_learns_tokens(pipeline))
-    own = _price(table, model, price, tokens=_learns_tokens(pipeline))
-    prices = (*pipeline.prices, own)
     stage = pipeline.stage
+    tokens = stage.cost_model.predicts == "tokens"
+    table = _labelled(outcomes, model, record, tokens=tokens)
+    prices = (*pipeline.prices, _price(table, model, price, tokens=tokens))
     images = table.images if stage.encoder.accepts_images else None
     embeddings = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
     labelled = Labelled(embeddings, table.performance[:, 0], record.embeddings, stage.scale)
@@ -86,10 +86,6 @@ def with_model(
     made = calibrated_again(pipeline, grown, pool, quality=quality, note=note)
     shares = zip(pipeline.models, np.maximum(learned.weights, 0.0).tolist(), strict=True)
     return Joined(made, table.n_queries, float(after.performance[:, -1].mean()), dict(shares))
-
-
-def _learns_tokens(pipeline: RoutingPipeline) -> bool:
-    return pipeline.stage.cost_model.predicts == "tokens"
 
 
 def _labelled(

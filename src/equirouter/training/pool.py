@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import FloatArray, IntArray
+from equirouter.arrays import FloatArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.fit import FittedCosts
 from equirouter.cost.price_table import price_to
@@ -25,7 +25,6 @@ from equirouter.training.protocol import Part
 __all__ = [
     "Pool",
     "at_prices",
-    "best_of",
     "calibrated_again",
     "cost_factor",
     "costs_now",
@@ -97,11 +96,12 @@ def without(
     if len(pipeline.models) == 2:
         raise ConfigError(f"without {model!r} there is one model left, and nothing to decide")
     columns = np.delete(np.arange(len(pipeline.models)), out)
+    tokens = record.tokens
     left = ValidationRecord(
         record.embeddings,
         record.performance[:, columns],
         record.cost_usd[:, columns],
-        None if record.tokens is None else _at(record.tokens, columns),
+        None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
         record.estimated[columns],
     )
     before = strongest_of(pipeline)
@@ -204,11 +204,6 @@ def model_column(pipeline: RoutingPipeline, model: str) -> int:
             f"the pipeline has no model {model!r}; its models are {', '.join(pipeline.models)}"
         )
     return pipeline.models.index(model)
-
-
-def _at(tokens: tuple[FloatArray, FloatArray], columns: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Both arrays at these columns."""
-    return tokens[0][:, columns], tokens[1][:, columns]
 
 
 def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatArray:

@@ -47,7 +47,7 @@ from equirouter.training.protocol import (
     stream,
 )
 
-__all__ = ["IN_SAMPLE", "PIPELINE", "diagnose"]
+__all__ = ["diagnose"]
 
 IN_SAMPLE = ("mlp", "knn")
 """Fitted within seconds, and two ways of reading a query that have little in common."""

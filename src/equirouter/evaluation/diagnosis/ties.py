@@ -53,12 +53,11 @@ def margins(
 class MarginDistribution:
     """How far the best model is ahead of the second-best, over queries (Eq. 4).
 
-    margins (n,): ascending, of the queries on which at least two models fit the budget. n_queries:
-    of all queries. budget_usd: USD per query, None for no limit.
+    margins (n,): ascending, of the queries on which at least two models fit the budget.
+    budget_usd: USD per query, None for no limit.
     """
 
     margins: FloatArray
-    n_queries: int
     budget_usd: float | None
 
     @property
@@ -87,7 +86,7 @@ def margin_distribution(
             f"no query has two models within the budget of {budget_usd} USD, so there is no margin "
             f"to measure: two models fit somewhere from {lowest:.6g} USD on"
         )
-    return MarginDistribution(known, len(all_margins), budget_usd)
+    return MarginDistribution(known, budget_usd)
 
 
 @dataclass(frozen=True)
