@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from equirouter.data import Outcomes, as_outcomes, load_dataset, write_table
-from equirouter.data.reading.layouts import to_long, to_wide
+from equirouter.data import as_outcomes, load_dataset, write_table
+from equirouter.data.reading.arrow import to_long, to_wide
 from equirouter.errors import DataError, UnknownNameError
 from tests.toys import make_table
 
@@ -68,7 +68,7 @@ def test_a_row_index_and_categories_of_pandas_do_no_harm() -> None:
     frame = outcomes.to_pandas()
     frame.index += 7
     frame["model"] = frame["model"].astype("category")
-    assert Outcomes.from_table(frame).equals(outcomes)
+    assert as_outcomes(frame).equals(outcomes)
 
 
 def test_a_name_a_path_and_a_table_itself(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Outcomes tables: what they are, how they are read, written, fetched and split.
 
-    outcomes.py     Outcomes, the table, and its Description; checks.py: its checks when it is made;
-                    show.py: its short forms as text and HTML
+    outcomes.py     Outcomes, the table, and its Description; cells.py: its columns; checks.py: its
+                    checks when it is made; show.py: its short forms as text and HTML
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     split.py        split_outcomes -> Split: train, validation and test part

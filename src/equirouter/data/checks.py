@@ -1,20 +1,17 @@
 """Checks of an outcomes table when it is made."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray
+from equirouter.data.cells import OutcomeCells
 from equirouter.errors import DataError
-
-if TYPE_CHECKING:
-    from equirouter.data.outcomes import Outcomes
 
 __all__ = ["check", "check_range"]
 
 
-def check(table: "Outcomes") -> None:
+def check(table: OutcomeCells) -> None:
     """Raise DataError for the first thing that is not as the class promises."""
     n, k = len(table.query_ids), len(table.models)
     if n == 0:
@@ -56,7 +53,7 @@ def _check_unique(name: str, what: str, place: str, values: Sequence[object]) ->
         index_of[value] = index
 
 
-def _check_texts(table: "Outcomes") -> None:
+def _check_texts(table: OutcomeCells) -> None:
     images = table.image_paths
     cells: Iterable[tuple[object, object]] = zip(table.texts, table.tasks, strict=True)
     for row, (text, task) in enumerate(cells):
@@ -72,7 +69,7 @@ def _check_texts(table: "Outcomes") -> None:
         _check_unicode(_place(table, row), "task", task)
 
 
-def _check_descriptions(table: "Outcomes") -> None:
+def _check_descriptions(table: OutcomeCells) -> None:
     given = table.model_descriptions
     if given is None:
         return
@@ -97,7 +94,7 @@ def _check_unicode(place: str, what: str, text: str) -> None:
         raise DataError(f"{place}: the {what} is not valid Unicode: {error.reason}") from error
 
 
-def _place(table: "Outcomes", row: int) -> str:
+def _place(table: OutcomeCells, row: int) -> str:
     return f"{table.name}: query {table.query_ids[row]!r} (row {row})"
 
 
@@ -110,7 +107,7 @@ def check_range(low: float, high: float) -> None:
         )
 
 
-def _check_numbers(table: "Outcomes") -> None:
+def _check_numbers(table: OutcomeCells) -> None:
     low, high = table.performance_range
     check_range(low, high)
     performance, cost_usd = table.performance, table.cost_usd
@@ -145,7 +142,7 @@ def _check_numbers(table: "Outcomes") -> None:
 
 
 def _raise_at(
-    table: "Outcomes", wrong: BoolArray, values: FloatArray, column: str, expected: str
+    table: OutcomeCells, wrong: BoolArray, values: FloatArray, column: str, expected: str
 ) -> None:
     if wrong.any():
         row, model = (int(index) for index in np.argwhere(wrong)[0])

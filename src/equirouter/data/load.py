@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+from equirouter.data.checks import check_range
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.files import read_frame
+from equirouter.data.reading.layouts import from_columns
 from equirouter.data.sources.make import load_named
 from equirouter.data.tables import read_table
 from equirouter.errors import UnknownNameError
@@ -16,15 +19,19 @@ __all__ = ["as_outcomes", "load_dataset"]
 def as_outcomes(
     table: object,
     *,
+    name: str = "table",
     performance_range: tuple[float, float] = (0.0, 1.0),
     progress: Progress = silent,
 ) -> Outcomes:
     """An outcomes table from what a caller has.
 
     table: an Outcomes, which is returned as it is; the name of a data set or the path of a file, as
-    load_dataset takes them; or a pandas, polars or pyarrow table, as Outcomes.from_table takes
-    them. performance_range: the worst and the best performance in a file or such a table.
-    Raises what load_dataset and Outcomes.from_table raise.
+    load_dataset takes them; or a pandas, polars or pyarrow table, or a mapping of column -> cells,
+    wide or long, with the columns of an outcomes file (docs/data-format.md). Tables in memory are
+    read through the Arrow PyCapsule interface, `__arrow_c_stream__`, so no library is needed.
+    name: of such a table, for messages and results. performance_range: the worst and the best
+    performance in a file or such a table.
+    Raises the errors of load_dataset; DataError that names row (counted from 1) and column.
 
     >>> as_outcomes({"query": ["2 + 2?"], "query_id": ["a"], "m": [1.0], "m|total_cost": [0.01]})
     Outcomes 'table': 1 query, 1 model, 1 task
@@ -37,7 +44,8 @@ def as_outcomes(
         return table
     if isinstance(table, str | Path):
         return load_dataset(table, performance_range=performance_range, progress=progress)
-    return Outcomes.from_table(table, performance_range=performance_range)
+    check_range(*performance_range)
+    return from_columns(read_frame(table, name), name=name, performance_range=performance_range)
 
 
 def load_dataset(

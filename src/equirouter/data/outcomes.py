@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
 from equirouter.data.show import table_html, table_text
 from equirouter.errors import DataError
@@ -21,7 +21,7 @@ ROUNDING = 1e-12  # relative
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Outcomes:
+class Outcomes(OutcomeCells):
     """N queries, K models, and the outcome of each pair; immutable and checked when it is made.
 
     NaN in an array means "not known" and stays so. Raises DataError that names the row and the
@@ -39,35 +39,6 @@ class Outcomes:
     (2, 'large', ("Prove Fermat's last theorem.",))
     """
 
-    query_ids: tuple[str, ...]
-    """(N,), unique."""
-    texts: tuple[str, ...]
-    """(N,); one may be empty where there is an image."""
-    tasks: tuple[str, ...]
-    """(N,)."""
-    models: tuple[str, ...]
-    """(K,), unique."""
-    performance: FloatArray
-    """(N, K), within performance_range; higher is better."""
-    cost_usd: FloatArray
-    """(N, K), USD of one call, not negative."""
-    image_paths: tuple[str | None, ...] | None = None
-    """(N,), for multimodal data; relative ones start at image_root."""
-    name: str = "outcomes"
-    """For messages and results."""
-    performance_range: tuple[float, float] = (0.0, 1.0)
-    """The worst and the best performance."""
-    model_descriptions: tuple[str | None, ...] | None = None
-    """(K,), for routers that read what models are; None if none is described."""
-    input_tokens: FloatArray | None = None
-    """(N, K), what the calls used; output_tokens is given with it or not at all."""
-    output_tokens: FloatArray | None = None
-    """(N, K), tokens of the answers, reasoning included."""
-    notes: tuple[str, ...] = field(default=(), compare=False)
-    """Remarks for the user on how a file was read."""
-    image_root: Path | None = field(default=None, compare=False)
-    """The folder of the images on this machine, and so no part of the fingerprint."""
-
     def __post_init__(self) -> None:
         for name in ("query_ids", "texts", "tasks", "models"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -83,43 +54,6 @@ class Outcomes:
             object.__setattr__(self, name, array)
         check(self)
 
-    @property
-    def array_names(self) -> tuple[str, ...]:
-        """The names of the (N, K) arrays that there are."""
-        tokens = ("input_tokens", "output_tokens")
-        return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
-
-    @property
-    def tokens(self) -> tuple[FloatArray, FloatArray] | None:
-        """Input and output tokens, (N, K) each, where the table has them."""
-        if self.input_tokens is None or self.output_tokens is None:
-            return None
-        return self.input_tokens, self.output_tokens
-
-    @classmethod
-    def from_table(
-        cls,
-        table: object,
-        *,
-        name: str = "table",
-        performance_range: tuple[float, float] = (0.0, 1.0),
-    ) -> "Outcomes":
-        """The outcomes in a pandas, polars or pyarrow table, or in a mapping of column -> cells.
-
-        table: wide or long, with the columns of an outcomes file (docs/data-format.md); it is read
-        through the Arrow PyCapsule interface, `__arrow_c_stream__`, so neither library is needed.
-        name: for messages and results. performance_range: the worst and the best performance.
-        Raises DataError that names row (counted from 1) and column.
-
-        >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
-        >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
-        >>> table.models, float(table.performance[0, 0])
-        (('small',), 1.0)
-        """
-        from equirouter.data.tables import from_table
-
-        return from_table(table, name=name, performance_range=performance_range)
-
     def to_pandas(self) -> Any:  # noqa: ANN401
         """The long form as a pandas DataFrame: one row per query and model, N * K rows.
 
@@ -127,12 +61,13 @@ class Outcomes:
         of image_path, model_description, input_tokens and output_tokens; not known is NaN.
         Raises MissingExtraError without pandas.
 
+        >>> from equirouter import as_outcomes
         >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
-        >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
+        >>> table = as_outcomes({**columns, "small": [1.0], "small|total_cost": [0.001]})
         >>> table.to_pandas()[["model", "performance"]].values.tolist()
         [['small', 1.0]]
         """
-        from equirouter.data.reading.layouts import to_long
+        from equirouter.data.reading.arrow import to_long
 
         require("pandas", extra="report", purpose="make a data frame")
         return to_long(self).to_pandas()
@@ -145,30 +80,6 @@ class Outcomes:
 
     def _repr_html_(self) -> str:
         return table_html(self)
-
-    @property
-    def n_queries(self) -> int:
-        """N."""
-        return len(self.query_ids)
-
-    @property
-    def n_models(self) -> int:
-        """K."""
-        return len(self.models)
-
-    @property
-    def images(self) -> tuple[str | None, ...] | None:
-        """The paths to open, one or None per query; None when the table has no images."""
-        if self.image_paths is None or self.image_root is None:
-            return self.image_paths
-        root = self.image_root
-        return tuple(None if path is None else str(root / path) for path in self.image_paths)
-
-    @cached_property
-    def is_complete(self) -> BoolArray:
-        """(N,): True where performance and cost of every model are known."""
-        known = np.isfinite(self.performance) & np.isfinite(self.cost_usd)
-        return np.asarray(known.all(axis=1))
 
     @cached_property
     def strongest(self) -> int:
@@ -235,14 +146,6 @@ class Outcomes:
         """Sizes, missing cells, per-model means, ties and the oracle: see Description."""
         return _describe(self)
 
-    def means(self) -> tuple[FloatArray, FloatArray]:
-        """Mean performance and cost_usd, (K,) each, over complete rows where there are any.
-
-        Without one they are over each model's own rows, and do not compare.
-        """
-        rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
-        return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
-
 
 def _first(means: FloatArray, then: FloatArray) -> int:
     """The column of the lowest mean; of means that are equal but for rounding, the lowest `then`.
@@ -258,8 +161,9 @@ def _first(means: FloatArray, then: FloatArray) -> int:
 class Description:
     """An outcomes table in plain numbers; the figures use complete rows only.
 
+    >>> from equirouter import as_outcomes
     >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
-    >>> table = Outcomes.from_table({**columns, "small": [1.0], "small|total_cost": [0.001]})
+    >>> table = as_outcomes({**columns, "small": [1.0], "small|total_cost": [0.001]})
     >>> table.describe().oracle_cost_usd
     0.001
     """

@@ -1,12 +1,11 @@
 """An outcomes table as a few lines of text, and as HTML for notebooks."""
 
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from equirouter.data.outcomes import Outcomes
+from equirouter.data.cells import OutcomeCells
 
 __all__ = ["table_html", "table_text"]
 
@@ -24,7 +23,7 @@ class _Shown(NamedTuple):
     remarks: list[str]
 
 
-def table_text(table: "Outcomes") -> str:
+def table_text(table: OutcomeCells) -> str:
     """At most 15 lines: sizes, models, tasks, missing outcomes and notes."""
     shown = _shown(table)
     head = ("model", "performance", "cost_usd")
@@ -36,7 +35,7 @@ def table_text(table: "Outcomes") -> str:
     return "\n".join([shown.title, *rows, *(f"  {remark}" for remark in shown.remarks)])
 
 
-def table_html(table: "Outcomes") -> str:
+def table_html(table: OutcomeCells) -> str:
     """An HTML table of them; names and notes are escaped."""
     shown = _shown(table)
     rows = "".join(
@@ -50,7 +49,7 @@ def table_html(table: "Outcomes") -> str:
     )
 
 
-def _shown(table: "Outcomes") -> _Shown:
+def _shown(table: OutcomeCells) -> _Shown:
     performance, cost_usd = table.means()
     order = np.argsort(-performance, kind="stable")[:_MOST_MODELS].tolist()
     models = [

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from equirouter.data.checks import check_range
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.reading.files import read_file, read_frame
-from equirouter.data.reading.layouts import from_columns, to_long, to_wide
+from equirouter.data.reading.arrow import to_long, to_wide
+from equirouter.data.reading.files import read_file
+from equirouter.data.reading.layouts import from_columns
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 
-__all__ = ["from_table", "read_table", "write_table"]
+__all__ = ["read_table", "write_table"]
 
 
 def read_table(
@@ -47,14 +48,6 @@ def read_table(
         read_file(path), name=name or path.stem, performance_range=performance_range
     )
     return table if table.image_paths is None else replace(table, image_root=path.absolute().parent)
-
-
-def from_table(
-    table: object, *, name: str = "table", performance_range: tuple[float, float] = (0.0, 1.0)
-) -> Outcomes:
-    """The outcomes in a table in memory: Outcomes.from_table."""
-    check_range(*performance_range)
-    return from_columns(read_frame(table, name), name=name, performance_range=performance_range)
 
 
 def write_table(

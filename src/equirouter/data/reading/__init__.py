@@ -4,7 +4,8 @@ files.py        read_file: the columns of a file of any format
 unpickle.py     pickled tables and arrays, read without running them
 columns.py      RawTable: the names of columns, cells as texts and numbers
 queries.py      which query each row belongs to
-layouts.py      wide and long columns -> Outcomes, and back to Arrow
+layouts.py      wide and long columns -> Outcomes
+arrow.py        an outcomes table -> wide and long Arrow columns
 """
 
 __all__: list[str] = []

@@ -1,7 +1,6 @@
 """The two layouts of an outcomes table, wide and long, from raw columns and to Arrow tables."""
 
 import numpy as np
-import pyarrow as pa
 
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
@@ -18,16 +17,14 @@ from equirouter.data.reading.columns import (
     OUTPUT_SUFFIX,
     OUTPUT_TOKENS,
     PERFORMANCE,
-    RESERVED,
     TASK,
     TEXT,
     RawTable,
-    is_ignored,
 )
 from equirouter.data.reading.queries import Queries, first_repeat, queries_of, where
 from equirouter.errors import DataError
 
-__all__ = ["from_columns", "to_long", "to_wide"]
+__all__ = ["from_columns"]
 
 _TOKEN_ENDS = (INPUT_SUFFIX, OUTPUT_SUFFIX)
 
@@ -45,73 +42,6 @@ def from_columns(
     if model is not None and has_outcomes and not is_wide:
         return _from_long(raw, model, name, performance_range)
     return _from_wide(raw, name, performance_range)
-
-
-def to_long(outcomes: Outcomes) -> pa.Table:
-    """One row per query and model, query by query; an unknown outcome is null."""
-    n, k = outcomes.n_queries, outcomes.n_models
-    of_query = pa.array(np.repeat(np.arange(n), k))
-    columns = {column: cells.take(of_query) for column, cells in _query_columns(outcomes).items()}
-    image = columns.pop("image_path", None)
-    columns["model"] = _texts(outcomes.models).take(pa.array(np.tile(np.arange(k), n)))
-    columns["performance"] = pa.array(outcomes.performance.ravel(), from_pandas=True)
-    columns["cost_usd"] = pa.array(outcomes.cost_usd.ravel(), from_pandas=True)
-    for column, tokens in _tokens(outcomes, INPUT_TOKENS[0], OUTPUT_TOKENS[0]):
-        columns[column] = pa.array(tokens.ravel(), from_pandas=True)
-    if image is not None:
-        columns["image_path"] = image
-    if outcomes.model_descriptions is not None:
-        described = _texts(outcomes.model_descriptions)
-        columns[DESCRIPTION[0]] = described.take(pa.array(np.tile(np.arange(k), n)))
-    return pa.table(columns)
-
-
-def to_wide(outcomes: Outcomes) -> pa.Table:
-    """One row per query, with MODEL and MODEL|total_cost; an unknown outcome is null.
-
-    A model that is described has a column MODEL|description too, and where tokens are known there
-    are MODEL|input_tokens and MODEL|output_tokens.
-    Raises DataError for a model whose name another column of the table has.
-    """
-    suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    for model in outcomes.models:
-        if model in RESERVED or model.endswith(suffixes) or is_ignored(model):
-            raise DataError(
-                f"{outcomes.name}: model {model!r} cannot be a column of a wide table, the name "
-                "has another meaning there; write layout='long'"
-            )
-    columns = _query_columns(outcomes)
-    arrays = [("", outcomes.performance), (COST_SUFFIX, outcomes.cost_usd)]
-    arrays += _tokens(outcomes, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    for suffix, array in arrays:
-        for j, model in enumerate(outcomes.models):
-            columns[model + suffix] = pa.array(array[:, j], from_pandas=True)
-    described = outcomes.model_descriptions or ()
-    for model, text in zip(outcomes.models, described, strict=False):
-        if text is not None:
-            columns[model + DESCRIPTION_SUFFIX] = _texts((text,) * outcomes.n_queries)
-    return pa.table(columns)
-
-
-def _query_columns(outcomes: Outcomes) -> dict[str, pa.Array]:
-    columns = {
-        "query_id": _texts(outcomes.query_ids),
-        "query": _texts(outcomes.texts),
-        "task": _texts(outcomes.tasks),
-    }
-    if outcomes.image_paths is not None:
-        columns["image_path"] = _texts(outcomes.image_paths)
-    return columns
-
-
-def _tokens(outcomes: Outcomes, of_input: str, of_output: str) -> list[tuple[str, FloatArray]]:
-    """The tokens that are known, each array beside the name that it has in the file."""
-    named = ((of_input, outcomes.input_tokens), (of_output, outcomes.output_tokens))
-    return [(name, tokens) for name, tokens in named if tokens is not None]
-
-
-def _texts(values: tuple[str | None, ...]) -> pa.Array:
-    return pa.array(values, pa.large_string())
 
 
 def _from_wide(raw: RawTable, name: str, performance_range: tuple[float, float]) -> Outcomes:

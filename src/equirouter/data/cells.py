@@ -1,0 +1,90 @@
+"""The cells of an outcomes table: its columns and their sizes, without checks."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from equirouter.arrays import BoolArray, FloatArray
+
+__all__ = ["OutcomeCells"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OutcomeCells:
+    """N queries, K models, and the outcome of each pair; Outcomes checks them."""
+
+    query_ids: tuple[str, ...]
+    """(N,), unique."""
+    texts: tuple[str, ...]
+    """(N,); one may be empty where there is an image."""
+    tasks: tuple[str, ...]
+    """(N,)."""
+    models: tuple[str, ...]
+    """(K,), unique."""
+    performance: FloatArray
+    """(N, K), within performance_range; higher is better."""
+    cost_usd: FloatArray
+    """(N, K), USD of one call, not negative."""
+    image_paths: tuple[str | None, ...] | None = None
+    """(N,), for multimodal data; relative ones start at image_root."""
+    name: str = "outcomes"
+    """For messages and results."""
+    performance_range: tuple[float, float] = (0.0, 1.0)
+    """The worst and the best performance."""
+    model_descriptions: tuple[str | None, ...] | None = None
+    """(K,), for routers that read what models are; None if none is described."""
+    input_tokens: FloatArray | None = None
+    """(N, K), what the calls used; output_tokens is given with it or not at all."""
+    output_tokens: FloatArray | None = None
+    """(N, K), tokens of the answers, reasoning included."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """Remarks for the user on how a file was read."""
+    image_root: Path | None = field(default=None, compare=False)
+    """The folder of the images on this machine, and so no part of the fingerprint."""
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """The names of the (N, K) arrays that there are."""
+        tokens = ("input_tokens", "output_tokens")
+        return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
+
+    @property
+    def tokens(self) -> tuple[FloatArray, FloatArray] | None:
+        """Input and output tokens, (N, K) each, where the table has them."""
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens, self.output_tokens
+
+    @property
+    def n_queries(self) -> int:
+        """N."""
+        return len(self.query_ids)
+
+    @property
+    def n_models(self) -> int:
+        """K."""
+        return len(self.models)
+
+    @property
+    def images(self) -> tuple[str | None, ...] | None:
+        """The paths to open, one or None per query; None when the table has no images."""
+        if self.image_paths is None or self.image_root is None:
+            return self.image_paths
+        root = self.image_root
+        return tuple(None if path is None else str(root / path) for path in self.image_paths)
+
+    @cached_property
+    def is_complete(self) -> BoolArray:
+        """(N,): True where performance and cost of every model are known."""
+        known = np.isfinite(self.performance) & np.isfinite(self.cost_usd)
+        return np.asarray(known.all(axis=1))
+
+    def means(self) -> tuple[FloatArray, FloatArray]:
+        """Mean performance and cost_usd, (K,) each, over complete rows where there are any.
+
+        Without one they are over each model's own rows, and do not compare.
+        """
+        rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
+        return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
