@@ -5,7 +5,6 @@ from equirouter.report.blocks import (
     Facts,
     Heading,
     Items,
-    Paragraph,
     Rows,
     as_markdown,
     as_text,
@@ -16,7 +15,7 @@ BLOCKS: list[Block] = [
     Facts((("name", "toy"), ("encoder", "minilm"))),
     Heading("Table"),
     Rows(("model", "cost"), (("a", "0.5"), ("bcd", "12"))),
-    Paragraph("One sentence."),
+    "One sentence.",
     Items(("first", "second")),
 ]
 

@@ -64,10 +64,6 @@ class _SplitFacts(NamedTuple):
     n_incomplete: int
     n_measured: int
 
-    @classmethod
-    def of(cls, prepared: Prepared) -> "_SplitFacts":
-        return cls(prepared.cost_error, prepared.n_incomplete_test, len(prepared.test.rows))
-
 
 def benchmark(
     table: object,
@@ -115,7 +111,8 @@ def benchmark(
         encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
         for index, (made, rows, descriptions) in enumerate(encoded):
             prepared = prepare(outcomes, rows, made, descriptions=descriptions, device=device)
-            facts.append(_SplitFacts.of(prepared))
+            n_left, n_measured = prepared.n_incomplete_test, len(prepared.test.rows)
+            facts.append(_SplitFacts(prepared.cost_error, n_left, n_measured))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
                 scores = _run(name, record, prepared, rule, made, resamples, device, log)

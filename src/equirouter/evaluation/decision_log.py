@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,20 +18,14 @@ ROWS_AT_ONCE = 2**20
 """Rows of the file that are made before they are written, some 60 bytes each."""
 
 
+@dataclass(frozen=True, eq=False)
 class DecisionLog:
     """Writes one row per router, seed, operating point and test query."""
 
-    def __init__(
-        self,
-        writer: Any,  # noqa: ANN401  # pyarrow is not typed
-        stream: IO[bytes],
-        outcomes: Outcomes,
-        setting: str,
-    ) -> None:
-        self.writer = writer
-        self.stream = stream
-        self.outcomes = outcomes
-        self.setting = setting
+    writer: Any
+    stream: IO[bytes]
+    outcomes: Outcomes
+    setting: str
 
     def add(
         self, router: str, seed: int, rows: IntArray, points: FloatArray, chosen: IntArray

@@ -286,9 +286,7 @@ class Results(_Facts):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        head, *rows = (
-            [html.escape(cell) for cell in row] for row in [self._cells()[0], *self._cells()[1:]]
-        )
+        head, *rows = ([html.escape(cell) for cell in row] for row in self._cells())
         heads = "".join(f"<th>{cell}</th>" for cell in head)
         body = "".join(
             f"<tr><th>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"

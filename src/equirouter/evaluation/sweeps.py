@@ -164,10 +164,6 @@ class ServedQueries:
             )
         return cls(pipeline, embeddings)
 
-    def take(self, rows: IntArray) -> "ServedQueries":
-        """These queries only."""
-        return ServedQueries(self.pipeline, self.embeddings[rows])
-
     @cached_property
     def _seen(self) -> Seen:
         return self.pipeline.stage.look_at(self.embeddings)

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 
 __all__ = [
+    "STOP_HEADS",
     "Cell",
     "Figure",
     "Section",
@@ -14,7 +15,6 @@ __all__ = [
     "Value",
     "Verdict",
     "line_figure",
-    "stop_heads",
     "values_at_stops",
 ]
 
@@ -86,9 +86,8 @@ STOPS = (25, 50, 75, 100)
 """Places of a sweep that tables show, in %."""
 
 
-def stop_heads() -> tuple[str, ...]:
-    """The heads of their columns."""
-    return tuple(f"{stop} % of the sweep" for stop in STOPS)
+STOP_HEADS = tuple(f"{stop} % of the sweep" for stop in STOPS)
+"""The heads of their columns."""
 
 
 def values_at_stops(values: Sequence[float]) -> list[float]:

@@ -190,10 +190,14 @@ def _matrix(
     size = (_WIDTH, above + tall + _EDGE)
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        from matplotlib.colors import LinearSegmentedColormap
+
+        colours = ["#F4F6F8", "#56B4E9", "#0072B2", "#00395A"]
+        shades = LinearSegmentedColormap.from_list("shares", colours)
         box = (left / _WIDTH, _EDGE / size[1], width / _WIDTH, tall / size[1])
         axes = figure.add_axes(box)
         values = [[100 * share for share in row] for row in shares.values()]
-        axes.imshow(values, aspect="auto", cmap=_shades(), vmin=0, vmax=100)
+        axes.imshow(values, aspect="auto", cmap=shades, vmin=0, vmax=100)
         for row, cells in enumerate(values):
             for column, value in enumerate(cells):
                 text = "" if value == 0 else "<1" if value < 1 else f"{value:.0f}"
@@ -228,12 +232,6 @@ def _matrix(
         f"{title}. Models from the cheapest to the most expensive, {strongest} is the strongest; "
         "the first row is the oracle. An empty cell is a model that is never called.",
     )
-
-
-def _shades() -> Any:  # noqa: ANN401  # a matplotlib object
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("shares", ["#F4F6F8", "#56B4E9", "#0072B2", "#00395A"])
 
 
 def _style(tick: Any, *, italic: bool = False, bold: bool = False) -> None:  # noqa: ANN401

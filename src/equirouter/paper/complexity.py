@@ -1,6 +1,6 @@
 """complexity: size and speed of every router against number of models and width (App. F)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -81,18 +81,13 @@ def measured(router: Router, k: int, d: int) -> Cost:
     return Cost(router.n_parameters, n_bytes, fit_seconds, median(times) / N_PREDICTED * 1e6)
 
 
-def _exponent(models: Sequence[int], values: Sequence[float]) -> float:
-    """The slope of log(value) over log(K) by least squares."""
-    return float(np.polyfit(np.log(models), np.log(values), 1)[0])
-
-
 def _finding(costs: Mapping[tuple[int, int], Cost]) -> tuple[Verdict, str]:
     """Linear where time grows no faster than K ** LINEAR and each model adds the same numbers."""
     times = [costs[(k, WIDTH)].predict_us for k in MODELS]
     sizes = [costs[(k, WIDTH)].n_parameters for k in MODELS]
     steps = pairwise(zip(MODELS, sizes, strict=True))
     per_model = {(after - before) / (more - few) for (few, before), (more, after) in steps}
-    exponent = _exponent(MODELS, times)
+    exponent = float(np.polyfit(np.log(MODELS), np.log(times), 1)[0])  # the slope
     is_linear = exponent <= LINEAR and len(per_model) == 1
     return ("reproduced" if is_linear else "not reproduced"), (
         f"equirouter's time for one query goes with K to the power {exponent:.2f}: from "

@@ -187,11 +187,9 @@ def _text(figure: Measured, column: Column) -> str:
 
 def _apart(one: Measured, other: Measured) -> bool:
     """Whether two intervals are known and do not overlap."""
-    bounds = (one.low, one.high, other.low, other.high)
-    if any(bound is None for bound in bounds):
+    if one.low is None or one.high is None or other.low is None or other.high is None:
         return False
-    low, high, other_low, other_high = (float(bound) for bound in bounds if bound is not None)
-    return high < other_low or low > other_high
+    return one.high < other.low or one.low > other.high
 
 
 def _figure(results: Results, name: str, title: str) -> Figure:

@@ -81,19 +81,16 @@ def _table(sweep: NoiseSweep, share: FloatArray, strongest: str) -> Table:
         (f"{sigma:g}", _value(share[row]), _value(sweep.performance[row]), _value(sweep.rci[row]))
         for row, sigma in enumerate(sweep.sigmas.tolist())
     ]
+    budget = sweep.budget_usd
+    limit = "without a budget" if budget is None else f"with a budget of {budget:g} USD"
     return Table(
         "fig3-noise",
         ("sigma", f"calls to {strongest}", "performance", "RCI"),
         tuple(rows),
-        f"The oracle of Eq. 3, {_limit(sweep)}, decides on performance + N(0, sigma squared) "
+        f"The oracle of Eq. 3, {limit}, decides on performance + N(0, sigma squared) "
         f"and is measured on the true outcomes; means over {DRAWS} draws of the noise and 95 % of "
         "them, on the same queries.",
     )
-
-
-def _limit(sweep: NoiseSweep) -> str:
-    limit = sweep.budget_usd
-    return "without a budget" if limit is None else f"with a budget of {limit:g} USD"
 
 
 def _value(draws: FloatArray) -> Value:

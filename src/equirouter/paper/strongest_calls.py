@@ -8,13 +8,13 @@ import numpy as np
 from equirouter.evaluation.results import Results
 from equirouter.evaluation.sweeps import RouterSweep, sweep_router
 from equirouter.paper.base import (
+    STOP_HEADS,
     Cell,
     Figure,
     Section,
     Table,
     Verdict,
     line_figure,
-    stop_heads,
     values_at_stops,
 )
 from equirouter.paper.context import Context
@@ -95,7 +95,7 @@ def _table(shares: Mapping[str, Sequence[float]], strongest: str) -> Table:
     ]
     return Table(
         "fig1",
-        ("router", *stop_heads()),
+        ("router", *STOP_HEADS),
         tuple(rows),
         f"Share of the queries sent to {strongest} at four places of the sweep from the smallest "
         "to the largest budget; means over the seeds.",
@@ -175,7 +175,7 @@ def _in_sample_table(sweeps: Mapping[str, RouterSweep], strongest: int, cheapest
             rows.append((name, what, *at, sweep.metric("peak_score"), sweep.metric("nauc")))
     return Table(
         "figA1",
-        ("router", "calls to the", *stop_heads(), "P_s", "nAUC"),
+        ("router", "calls to the", *STOP_HEADS, "P_s", "nAUC"),
         tuple(rows),
         "Share of the queries sent to the strongest and to the cheapest model at four places of "
         "the sweep, with the peak score and nAUC; fitted and measured on all complete queries.",
@@ -187,7 +187,7 @@ def _in_sample_figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: s
     lines = [
         Line(
             router,
-            _sweep_percent(len(sweep.points)),
+            (100 * np.linspace(0, 1, len(sweep.points))).tolist(),
             (100 * sweep.share_of(strongest)).tolist(),
             is_anchor=router == "oracle",
             label=label_of(router),
@@ -205,8 +205,3 @@ def _in_sample_figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: s
         x_label="place in the sweep of budgets, %",
         height=2.6,
     )
-
-
-def _sweep_percent(n_points: int) -> Sequence[float]:
-    percent: list[float] = (100 * np.linspace(0, 1, n_points)).tolist()
-    return percent

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from equirouter.report import markdown
 
-__all__ = ["Block", "Facts", "Heading", "Items", "Paragraph", "Rows", "as_markdown", "as_text"]
+__all__ = ["Block", "Facts", "Heading", "Items", "Rows", "as_markdown", "as_text"]
 
 WIDTH = 100
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -19,13 +19,6 @@ class Heading:
 
     text: str
     level: int = 2
-
-
-@dataclass(frozen=True)
-class Paragraph:
-    """Sentences."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,8 @@ class Rows:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block: TypeAlias = Heading | Paragraph | Items | Facts | Rows
+Block: TypeAlias = str | Heading | Items | Facts | Rows
+"""A paragraph is a text."""
 
 
 def as_text(blocks: Sequence[Block]) -> str:
@@ -72,8 +66,8 @@ def _text(block: Block) -> list[str]:
     if isinstance(block, Heading):
         rule = "=" if block.level == 1 else "-"
         return [block.text, rule * len(block.text)]
-    if isinstance(block, Paragraph):
-        return _wrapped(block.text, "")
+    if isinstance(block, str):
+        return _wrapped(block, "")
     if isinstance(block, Items):
         return [
             line
@@ -112,8 +106,8 @@ def _wrapped(text: str, first: str) -> list[str]:
 def _markdown(block: Block) -> str:
     if isinstance(block, Heading):
         return f"{'#' * block.level} {markdown.escaped(block.text)}"
-    if isinstance(block, Paragraph):
-        return markdown.escaped(block.text)
+    if isinstance(block, str):
+        return markdown.escaped(block)
     if isinstance(block, Items):
         return "\n".join(
             f"{number}. {markdown.escaped(text)}" for number, text in enumerate(block.texts, 1)

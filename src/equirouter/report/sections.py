@@ -10,7 +10,6 @@ from equirouter.report.blocks import (
     Facts,
     Heading,
     Items,
-    Paragraph,
     Rows,
     as_markdown,
     as_text,
@@ -108,16 +107,16 @@ def _outcomes(diagnosis: Diagnosis) -> list[Block]:
     )
     return [
         Heading("Outcomes: ties, margins, and what the oracle calls"),
-        Paragraph(
+        (
             f"Margin of the best model over the second-best (Eq. 4), share of queries: {levels}. "
             f"All models score the same on {percent(table.all_alike)}."
         ),
-        Paragraph(
+        (
             f"{table.strongest}, the strongest model, is the only best one on "
             f"{percent(table.need.alone)} of the queries, one of several on "
             f"{percent(table.need.matched)}, and beaten on {percent(table.need.beaten)}."
         ),
-        Paragraph(
+        (
             f"The oracle scores {number(table.oracle_performance)} at "
             f"{percent(table.oracle_relative_cost)} of the strongest model's cost."
         ),
@@ -129,7 +128,7 @@ def _encoder(diagnosis: Diagnosis) -> list[Block]:
     visible = diagnosis.visibility
     return [
         Heading("What the encoder sees"),
-        Paragraph(
+        (
             f"{visible.n_duplicates:,} of {count(visible.n_queries, 'query')} "
             f"({percent(visible.share)}) have the embedding of a query with another text."
         ),
@@ -150,7 +149,7 @@ def _noise(diagnosis: Diagnosis) -> list[Block]:
     return [
         Heading("The oracle with noise on its labels"),
         Rows(("sigma", "calls to strongest", "performance", "RCI"), rows),
-        Paragraph(
+        (
             f"Noise takes the oracle's calls to {diagnosis.table.strongest} from "
             f"{percent(diagnosis.noise[0].strongest_share)} to {percent(top.strongest_share)} at "
             f"most; by chance alone it would be {percent(1 / diagnosis.setup.n_models)}."
@@ -187,7 +186,7 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
     return [
         Heading("Where routers collapse"),
         Rows(heads, rows),
-        Paragraph(
+        (
             "calls: share of the queries sent to the strongest model at the largest budget; "
             "50 % from, 90 % from: the budget in USD from which on it stays above that. 98 %: cost "
             "at 98 % of the strongest model's performance as a share of its cost, by policy, / for "
@@ -211,7 +210,7 @@ def _in_sample(diagnosis: Diagnosis) -> list[Block]:
     return [
         Heading("Fitted and measured on the same queries"),
         Rows(heads, rows),
-        Paragraph("Calls to the strongest model at the largest budget, and nAUC."),
+        "Calls to the strongest model at the largest budget, and nAUC.",
     ]
 
 
@@ -224,7 +223,7 @@ def _own(diagnosis: Diagnosis) -> list[Block]:
     refused = "" if not own.refused else f" {count(own.refused, 'query')} were refused."
     return [
         Heading("The pipeline's own decisions"),
-        Paragraph(
+        (
             f"{own.router}, quality {own.quality:g} by {own.setting} {own.value:.6g}: performance "
             f"{number(own.performance)}, {percent(own.relative_performance)} of the strongest "
             f"model's, at {percent(own.relative_cost)} of its cost; RCI {number(own.rci)}. Calls: "
@@ -266,7 +265,7 @@ def _tasks(diagnosis: Diagnosis) -> list[Block]:
     return [
         Heading(f"Tasks: {diagnosis.tasks_of} {where}"),
         Rows(heads, rows),
-        Paragraph(
+        (
             "strongest, oracle: share of the calls that go to the strongest model, by the router "
             f"and by the oracle; best: the model of the highest mean on the task.{more}"
         ),

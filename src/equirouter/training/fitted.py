@@ -171,26 +171,19 @@ class FittedRouter:
         return scores_of(self.router, part, None if rule.needs == "ranking" else self.scale)
 
 
-def fit_router(
-    router: str | Router,
-    prepared: Prepared,
-    *,
-    seed: int,
-    name: str | None = None,
-    device: str = "auto",
-) -> FittedRouter:
+def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "auto") -> FittedRouter:
     """Fit a router on the training part of a split; `bench` and `train` both fit with this.
 
-    router: a spec as make_router takes it, or an unfitted router. name: of its random numbers; the
-    spec when not given. The same seed and name give the same router, bit for bit.
+    router: a spec as make_router takes it. The same seed and spec give the same router, bit for
+    bit.
     """
-    made = make_router(router) if isinstance(router, str) else router
+    made = make_router(router)
     if hasattr(made, "device"):
         made.device = device
     train, held_out = prepared.train, prepared.validation
     outcomes = (train.inputs(made), train.performance, train.cost_usd)
     validation = Validation(held_out.inputs(made), held_out.performance, held_out.cost_usd)
-    rng = stream(seed, name or (router if isinstance(router, str) else type(made).__name__))
+    rng = stream(seed, router)
     start = perf_counter()
     if isinstance(made, DescriptionRouter):
         texts = prepared.descriptions

@@ -105,7 +105,9 @@ def without(
         record.estimated[columns],
     )
     before = strongest_of(pipeline)
-    strongest = int(np.flatnonzero(columns == before)[0]) if before != out else best_of(left)
+    # if it was the strongest: the highest mean performance, of equal ones the cheaper
+    ranked = np.lexsort((left.cost_usd.mean(axis=0), -left.performance.mean(axis=0)))
+    strongest = int(ranked[0] if before == out else np.flatnonzero(columns == before)[0])
     prices = tuple(pipeline.prices[column] for column in columns.tolist())
     pool = Pool(prices, left, strongest)
     stage = pipeline.stage
@@ -273,12 +275,6 @@ def at_prices(
 def strongest_of(pipeline: RoutingPipeline) -> int:
     """The column of the model that a quality is a share of."""
     return model_column(pipeline, pipeline.baseline.strongest)
-
-
-def best_of(record: ValidationRecord) -> int:
-    """Highest mean performance on the validation queries; of equal ones the cheaper."""
-    order = np.lexsort((record.cost_usd.mean(axis=0), -record.performance.mean(axis=0)))
-    return int(order[0])
 
 
 def _changed(before: Provenance, notes: tuple[str, ...]) -> Provenance:

@@ -172,7 +172,7 @@ def _prepared(
     progress("diagnose", 0, STEPS)
     prepared = prepare(outcomes, embeddings, parts, descriptions=described, device=device)
     if served is not None:
-        served = served.take(prepared.test.rows)
+        served = ServedQueries(served.pipeline, embeddings[prepared.test.rows])
     return _Case(outcomes, embeddings, parts, prepared, served, device, resamples)
 
 
