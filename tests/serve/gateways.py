@@ -15,6 +15,7 @@ from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -25,7 +26,10 @@ from equirouter.serve.records import (
     UserFeedback,
 )
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.events import Hub
+from equirouter.serve.watch.prometheus import Metrics
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
+from tests.serve.reports_made import MadeReports
 
 PRICE = {"input": 1.0, "output": 2.0}  # USD per million: 1,000 and 2,000 nano-USD a token
 
@@ -118,41 +122,14 @@ class OpenAdmission:
         return self.tickets[-1]
 
 
-class Remembered:
-    """A log, metrics and events that keep the records."""
-
-    def __init__(self) -> None:
-        self.records: list[RequestRecord] = []
-        self.running = 0
-        self.scores: list[tuple[str, float]] = []
-
-    def log(self, record: RequestRecord) -> None:
-        self.records.append(record)
-
-    def observe(self, record: RequestRecord) -> None:
-        self.records.append(record)
-
-    async def close(self) -> None:
-        pass
-
-    def in_flight(self, change: int) -> None:
-        self.running += change
-
-    def feedback(self, model: str, score: float) -> None:
-        self.scores.append((model, score))
-
-    def render(self) -> tuple[bytes, str]:
-        return b"", "text/plain"
-
-    def publish(self, record: RequestRecord) -> None:
-        self.records.append(record)
-
-
-class Thanks:
+class Thanks(Feedback):
     """Takes feedback on anything."""
 
-    async def give(self, key: Key | None, said: UserFeedback) -> str:
-        del key, said
+    def __init__(self) -> None:
+        pass
+
+    async def give(self, key: Key | None, feedback: UserFeedback) -> str:
+        del key, feedback
         return "a"
 
 
@@ -165,13 +142,13 @@ class Running:
     gateway: Gateway
     planner: RankedPlanner
     admission: OpenAdmission
-    log: Remembered
+    log: list[RequestRecord]
     http: aiohttp.ClientSession
 
     @property
     def record(self) -> RequestRecord:
         """Of the last request that is over."""
-        return self.log.records[-1]
+        return self.log[-1]
 
     async def chat(
         self, model: str = "a", *, headers: Mapping[str, str] | None = None, **body: Any
@@ -213,16 +190,17 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
     async with fake_upstream() as upstream, open_session() as session:
         settings = settings_for(upstream.url, **sections)
         pool = ModelPool(settings, session)
-        planner, admission, log = RankedPlanner(pool), OpenAdmission(), Remembered()
+        planner, admission = RankedPlanner(pool), OpenAdmission()
+        log: list[RequestRecord] = []
         gateway = Gateway(
             settings,
             pool=pool,
             planner=planner,
             admission=admission,
-            log=log,
+            log=log.append,
             feedback=Thanks(),
-            metrics=Remembered(),
-            events=Remembered(),
+            metrics=Metrics(models=settings.models, upstreams=settings.upstreams),
+            events=Hub(MadeReports([])),
         )
         runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()

@@ -1,7 +1,6 @@
 """`equirouter keys`: who may use the gateway, and for how much."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -88,7 +87,7 @@ def create(
 
     secret, key = with_store(config, work, writes=True)
     if as_json:
-        print_json({"key": secret, **_described(key)})
+        print_json({"key": secret, **key.described()})
         return
     if not quiet:
         say(f"{key.id}: keep this key, it is not stored and cannot be shown again")
@@ -167,39 +166,23 @@ def with_store(
 
     for module in ("sqlalchemy", "orjson"):
         require(module, extra="serve", purpose="open the gateway's store")
-    from equirouter.errors import ConfigError, StoreGoneError
     from equirouter.serve.money.store.migrate import migrate
-    from equirouter.serve.money.store.store import open_database
+    from equirouter.serve.money.store.store import connected
     from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)
 
     async def run() -> T:
-        database = open_database(settings.store)
-        try:
+        async with connected(settings.store) as database:
             await migrate(database)
             return await (database.write if writes else database.read)(work, settings)
-        except StoreGoneError as error:
-            raise ConfigError(f"the store {database.shown} cannot be opened: {error}") from error
-        finally:
-            await database.close()
 
     return asyncio.run(run())
 
 
-def _described(key: Any) -> dict[str, Any]:  # noqa: ANN401  # a Key
-    from equirouter.serve.records import usd
-
-    shown = asdict(key)
-    shown["models"] = None if key.models is None else sorted(key.models)
-    budget = shown.pop("budget_nusd")
-    shown["budget_usd"] = None if budget is None else usd(budget)
-    return shown
-
-
 def _stored(stored: "StoredKey") -> dict[str, Any]:
     return {
-        **_described(stored.key),
+        **stored.key.described(),
         "begins_with": stored.shown,
         "created": _time(stored.created_at),
         "revoked": None if stored.revoked_at is None else _time(stored.revoked_at),

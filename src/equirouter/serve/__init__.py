@@ -1,11 +1,10 @@
 """The gateway: an OpenAI-compatible endpoint that routes, over aiohttp.
 
 charging.py       usage -> tokens -> nano-USD; the upper bound of a call
-chat.py           what is read of a body: messages, limits, what a model must be able to do
-parts.py          what the gateway expects of planner, admission, log, metrics and events
+chat.py           what is read of a body: messages, limits, abilities, what is routed on
+parts.py          what the gateway expects of planner and admission
 records.py        what the parts hand to each other: keys, plans, attempts, a request's record
 refusals.py       the answer to a request that cannot be served, and its HTTP status
-scope.py          which part of a conversation is routed on
 settings.py       every setting, checked; secrets by the name of a variable or file only
 settings_file.py  gateway.toml read, its errors in words
 money/            keys, limits, the ledger, the store and its log

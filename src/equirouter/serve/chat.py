@@ -1,12 +1,12 @@
-"""The body of a chat completion as far as the gateway reads it.
+"""The body of a chat completion as far as the gateway reads it, and what of it is routed on.
 
 That is enough to decide, to bound the cost and to refuse nonsense. Everything else in the body is
 the upstream's business and is passed on as it came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from equirouter.serve.records import Endpoint
 from equirouter.serve.refusals import wrong_field
@@ -16,10 +16,14 @@ __all__ = [
     "MOST_CHOICES",
     "VIRTUAL",
     "ChatRequest",
+    "Reading",
+    "Scope",
     "chat_request",
     "checked_model",
     "counted",
+    "decoded_image",
     "flagged",
+    "read_scope",
 ]
 
 VIRTUAL = "equirouter/"
@@ -156,3 +160,77 @@ def flagged(body: dict[str, Any], name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise wrong_field(name, value, "true or false")
     return bool(value)
+
+
+Scope: TypeAlias = Literal["last_user", "conversation", "first_user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """text: empty where the scope has none. image: the last one in it, as a data URL."""
+
+    text: str
+    image: str | None = None
+
+
+def read_scope(
+    messages: Sequence[Mapping[str, Any]], scope: Scope, window_turns: int = 8
+) -> Reading:
+    """The part of a conversation that is routed on.
+
+    "last_user" is the last user message that says or shows something, "first_user" the first one,
+    "conversation" the last window_turns messages of user and assistant, oldest first, an empty line
+    between them. Instructions (system, developer) and answers of tools are never read: they are the
+    same in many requests, or not what is asked. Only images that are in the request itself count: a
+    picture at an address is not fetched.
+    """
+    if scope == "conversation":
+        turns = [message for message in messages if message.get("role") in ("user", "assistant")]
+        readings = [_reading(message) for message in turns[-window_turns:]]
+        images = [reading.image for reading in readings if reading.image is not None]
+        text = "\n\n".join(reading.text for reading in readings if reading.text)
+        return Reading(text, images[-1] if images else None)
+    for message in reversed(messages) if scope == "last_user" else messages:
+        if message.get("role") == "user":
+            reading = _reading(message)
+            if reading.text or reading.image is not None:
+                return reading
+    return Reading("")
+
+
+def decoded_image(data_url: str) -> bytes | None:
+    """The bytes of an image in a data URL, None if it is not base64."""
+    import binascii
+    from base64 import b64decode
+
+    head, comma, data = data_url.partition(",")
+    if not comma or not head.endswith(";base64"):
+        return None
+    try:
+        return b64decode(data, validate=True)
+    except binascii.Error:
+        return None
+
+
+def _reading(message: Mapping[str, Any]) -> Reading:
+    content = message.get("content")
+    if isinstance(content, str):
+        return Reading(content if content.strip() else "")
+    if not content:
+        return Reading("")
+    text = "\n".join(_texts(content))
+    images = [url for part in content if (url := _data_url(part)) is not None]
+    return Reading(text if text.strip() else "", images[-1] if images else None)
+
+
+def _texts(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for part in content:
+        text = part.get("text")
+        if isinstance(text, str):
+            yield text
+
+
+def _data_url(part: Mapping[str, Any]) -> str | None:
+    inner = part.get("image_url")
+    url = inner.get("url") if isinstance(inner, dict) else inner
+    return url if isinstance(url, str) and url.startswith("data:") else None

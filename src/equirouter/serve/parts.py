@@ -5,15 +5,11 @@ from pathlib import Path
 from typing import Protocol
 
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, UserFeedback
+from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
 __all__ = [
-    "Events",
-    "FeedbackBook",
     "Gatekeeper",
     "Planner",
-    "RequestLog",
-    "RequestMetrics",
     "Reservation",
 ]
 
@@ -67,43 +63,3 @@ class Gatekeeper(Protocol):
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> Reservation:
         """Reserve what the call may cost at most. Raises GatewayError 429 when it is refused."""
-
-
-class FeedbackBook(Protocol):
-    """Feedback of users on answers."""
-
-    async def give(self, key: Key | None, feedback: UserFeedback) -> str:
-        """Keep it; returns the model that had answered. Raises GatewayError 404, 409, 503."""
-
-
-class RequestLog(Protocol):
-    """The decision log."""
-
-    def log(self, record: RequestRecord) -> None:
-        """Keep a finished request. Never blocks."""
-
-
-class RequestMetrics(Protocol):
-    """Counters and histograms."""
-
-    def observe(self, record: RequestRecord) -> None:
-        """Count a finished request. Never blocks."""
-
-    def in_flight(self, change: int) -> None:
-        """One request more (1) or fewer (-1) is being served."""
-
-    def feedback(self, model: str, score: float) -> None:
-        """Count feedback in [0, 1] on an answer of a model."""
-
-    def render(self) -> tuple[bytes, str]:
-        """The metrics as text, and its content type."""
-
-
-class Events(Protocol):
-    """The live feed of the dashboard."""
-
-    def publish(self, record: RequestRecord) -> None:
-        """Tell the listeners of a finished request. Never blocks."""
-
-    async def close(self) -> None:
-        """End every listener's feed: the process is going to stop."""

@@ -6,8 +6,8 @@ sums are exact. USD as a float is for predictions and for people.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from equirouter.policy.pacer import Paced
@@ -84,6 +84,13 @@ class Key:
     tokens_per_minute: int | None = None
     budget_nusd: int | None = None
     period: Literal["day", "month"] = "month"
+
+    def described(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, the budget in USD."""
+        document = asdict(self)
+        document["models"] = None if self.models is None else sorted(self.models)
+        budget = document.pop("budget_nusd")
+        return {**document, "budget_usd": None if budget is None else usd(budget)}
 
 
 @dataclass(frozen=True, slots=True)

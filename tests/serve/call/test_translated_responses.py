@@ -343,7 +343,7 @@ def test_a_client_that_hangs_up_ends_the_call_and_pays_for_what_came() -> None:
             response.close()
             await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
             async with asyncio.timeout(10):
-                while not here.log.records:
+                while not here.log:
                     await asyncio.sleep(0)
             assert here.record.status == 499
             assert here.admission.tickets[0].ended == [("settled", 24_000)]

@@ -142,7 +142,7 @@ def test_a_client_that_hangs_up_cancels_the_upstream_call() -> None:
             await sent.wait()
             response.close()
             await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
-            while not here.log.records:
+            while not here.log:
                 await asyncio.sleep(0)
             assert here.record.status == 499
             # "Hello" was generated: 5 bytes are 2 tokens
@@ -160,7 +160,7 @@ def test_a_client_that_hangs_up_before_an_answer_pays_nothing() -> None:
                 await asyncio.sleep(0)
             waiting.cancel()
             await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
-            while not here.log.records:
+            while not here.log:
                 await asyncio.sleep(0)
             assert here.admission.tickets[0].ended == [("released", 0)]
             assert [one.outcome for one in here.record.attempts] == ["cancelled"]

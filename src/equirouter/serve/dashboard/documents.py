@@ -1,12 +1,11 @@
 """The JSON documents of the dashboard, from what the store gives. Money is in USD there."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from equirouter.serve.money.store.reports import Logged, Slice, Totals
 from equirouter.serve.records import Plan, RequestRecord, usd
 
-__all__ = ["full", "row", "rows", "slice_document", "totals_document", "why"]
+__all__ = ["full", "row", "slice_document", "totals_document", "why"]
 
 Document = dict[str, object]
 
@@ -36,11 +35,6 @@ def totals_document(totals: Totals) -> Document:
 def slice_document(part: Slice) -> Document:
     """Sums of one step of time and the calls of each model in it."""
     return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
-
-
-def rows(entries: Sequence[Logged]) -> list[Document]:
-    """A line of the table each."""
-    return [row(entry) for entry in entries]
 
 
 def row(logged: Logged) -> Document:

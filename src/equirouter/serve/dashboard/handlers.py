@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 
 from equirouter.errors import GatewayError
-from equirouter.serve.dashboard.documents import full, rows
+from equirouter.serve.dashboard.documents import full, row
 from equirouter.serve.dashboard.view import View, summary
 from equirouter.serve.watch.events import News, Unreadable
 
@@ -49,7 +49,12 @@ def dashboard_routes(view: View) -> list[web.RouteDef]:
         before = _whole(request, "before")
         entries = await view.reports.recent(limit, before=before)
         is_all = len(entries) < limit
-        return _json({"decisions": rows(entries), "before": None if is_all else entries[-1].number})
+        return _json(
+            {
+                "decisions": [row(entry) for entry in entries],
+                "before": None if is_all else entries[-1].number,
+            }
+        )
 
     async def get_decision(request: web.Request) -> web.StreamResponse:
         request_id = request.match_info["request_id"]
@@ -153,4 +158,4 @@ async def _events(view: View, request: web.Request) -> web.StreamResponse:
 def _event(news: News) -> bytes:
     if isinstance(news, Unreadable):
         return b"event: unreadable\ndata: {}\n\n"
-    return b"event: decisions\ndata: " + orjson.dumps(rows(news)) + b"\n\n"
+    return b"event: decisions\ndata: " + orjson.dumps([row(entry) for entry in news]) + b"\n\n"

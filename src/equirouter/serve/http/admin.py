@@ -1,7 +1,6 @@
 """Routes for administrators: the state of the gateway, a new pipeline, keys."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -11,7 +10,7 @@ from equirouter.serve.http.body import read_body
 from equirouter.serve.http.endpoints import json_response
 from equirouter.serve.money.keys import StoredKey, create_key, list_keys, revoke_key
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.records import Key, nusd, usd
+from equirouter.serve.records import nusd, usd
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
@@ -65,7 +64,7 @@ def key_routes(
         name, asked = _asked(body, models)
         secret, key = await database.write(create_key, name, **asked)
         changed()
-        return json_response({"key": secret, **_described(key)}, status=201)
+        return json_response({"key": secret, **key.described()}, status=201)
 
     async def delete_key(request: web.Request) -> web.StreamResponse:
         revoked = await database.write(revoke_key, request.match_info["key"])
@@ -119,17 +118,10 @@ def _models(body: dict[str, Any], pool: Collection[str]) -> list[str] | None:
     return models
 
 
-def _described(key: Key) -> dict[str, Any]:
-    shown = asdict(key)
-    shown["models"] = None if key.models is None else sorted(key.models)
-    budget = shown.pop("budget_nusd")
-    return {**shown, "budget_usd": None if budget is None else usd(budget)}
-
-
 def _stored(stored: StoredKey) -> dict[str, Any]:
     spend = stored.spend
     return {
-        **_described(stored.key),
+        **stored.key.described(),
         "shown": stored.shown,
         "created_at": stored.created_at,
         "revoked_at": stored.revoked_at,

@@ -5,17 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from equirouter.serve.call.model_pool import ModelPool
-from equirouter.serve.parts import (
-    Events,
-    FeedbackBook,
-    Gatekeeper,
-    Planner,
-    RequestLog,
-    RequestMetrics,
-)
+from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.parts import Gatekeeper, Planner
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.logs import LOGGER, log_request
+from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
 __all__ = ["Gateway"]
@@ -24,7 +20,8 @@ __all__ = ["Gateway"]
 class Gateway:
     """All that answers requests, made of its parts.
 
-    routes: of parts that have pages of their own; under /admin they are for administrators.
+    log: keeps a finished request, and never blocks. routes: of parts that have pages of their own;
+    under /admin they are for administrators.
     """
 
     def __init__(
@@ -34,10 +31,10 @@ class Gateway:
         pool: ModelPool,
         planner: Planner,
         admission: Gatekeeper,
-        log: RequestLog,
-        feedback: FeedbackBook,
-        metrics: RequestMetrics,
-        events: Events,
+        log: Callable[[RequestRecord], None],
+        feedback: Feedback,
+        metrics: Metrics,
+        events: Hub,
         tracer: Tracer | None = None,
         routes: Sequence[web.RouteDef] = (),
     ) -> None:
@@ -45,7 +42,6 @@ class Gateway:
         self.pool = pool
         self.planner = planner
         self.admission = admission
-        self.log = log
         self.feedback = feedback
         self.metrics = metrics
         self.events = events
@@ -54,7 +50,7 @@ class Gateway:
         self.is_draining = False
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,
-            log.log,
+            log,
             metrics.observe,
             events.publish,
             log_request,

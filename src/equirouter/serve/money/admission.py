@@ -111,7 +111,7 @@ class Admission:
         `unreserved`, and is charged when the store is back.
         """
         if key is None:
-            return _Free()
+            return _Unreserved()
         try:
             answer = await self._ledger.reserve(
                 key.id, upper_nusd, tokens=tokens, request_id=request_id
@@ -120,7 +120,7 @@ class Admission:
             if not self._fails_open:
                 raise store_unreachable() from error
             self.unreserved += 1
-            return _Unreserved(self._settle, key)
+            return _Unreserved(key, self._settle)
         if isinstance(answer, Refusal):
             if answer.reason == "requests" and answer.retry_after is not None:
                 self._full[key.id] = (answer, self._clock() + answer.retry_after)
@@ -197,32 +197,24 @@ class _KnownKeys:
         return has_any
 
 
-class _Free:
-    """A call without a budget: no keys are configured."""
-
-    async def extend(self, nusd: int) -> bool:  # noqa: ARG002
-        return True
-
-    def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
-
-
 class _Unreserved:
-    """A call that went on although the store could not be asked; it is charged when it is over."""
+    """A call without a reservation: it goes on whatever it costs.
 
-    def __init__(self, settle: Callable[[Settlement], None], key: Key) -> None:
-        self._settle: Callable[[Settlement], None] | None = settle
-        self._key = key
+    settle: where it is charged when it is over, as the store could not be asked before; None for a
+    call without a key, which is charged nowhere.
+    """
+
+    def __init__(
+        self, key: Key | None = None, settle: Callable[[Settlement], None] | None = None
+    ) -> None:
+        self._key, self._settle = key, settle
 
     async def extend(self, nusd: int) -> bool:  # noqa: ARG002
         return True
 
     def settle(self, cost_nusd: int, *, tokens: int | None = None) -> None:  # noqa: ARG002
         settle, self._settle = self._settle, None
-        if settle is not None and cost_nusd:
+        if settle is not None and self._key is not None and cost_nusd:
             account = (self._key.period, first_day(self._key.period, time.time()))
             settle(Settlement(None, self._key.id, account, cost_nusd))
 

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
+from equirouter.serve.chat import Scope, read_scope
 from equirouter.serve.money.store.tables import feedback, log, texts
 from equirouter.serve.records import usd
-from equirouter.serve.scope import Scope, read_scope
 
 __all__ = ["Exported", "export_log"]
 

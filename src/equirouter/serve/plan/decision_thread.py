@@ -18,8 +18,8 @@ from typing import Protocol
 
 from equirouter.errors import PipelineError, UnreadableError
 from equirouter.pipeline.decision import Ask, Decision
+from equirouter.serve.chat import decoded_image
 from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
-from equirouter.serve.scope import decoded_image
 from equirouter.serve.settings import PipelineSettings
 
 __all__ = ["Decided", "DecisionMetrics", "DecisionThread"]

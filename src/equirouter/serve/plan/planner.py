@@ -11,7 +11,7 @@ from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
-from equirouter.serve.chat import ChatRequest
+from equirouter.serve.chat import ChatRequest, read_scope
 from equirouter.serve.plan.decision_thread import DecisionMetrics, DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
@@ -28,7 +28,6 @@ from equirouter.serve.records import (
     RequestControl,
     RequestRecord,
 )
-from equirouter.serve.scope import read_scope
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
 

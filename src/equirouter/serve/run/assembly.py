@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from equirouter import __version__
 from equirouter.cost.prices import Price
-from equirouter.errors import ConfigError, StoreGoneError
+from equirouter.errors import StoreGoneError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
@@ -25,7 +25,7 @@ from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.keys import any_keys
 from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
-from equirouter.serve.money.store.store import Store, open_database
+from equirouter.serve.money.store.store import Store, connected
 from equirouter.serve.money.writer import Writer
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
@@ -44,27 +44,26 @@ _LOG = logging.getLogger("equirouter.serve")
 async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     """A gateway that is ready to serve. Raises UserError for settings that cannot be followed."""
     async with open_parts(settings) as parts:
-        pool, planner, metrics, tracer = parts.pool, parts.planner, parts.metrics, parts.tracer
         store = await Store.open(settings.store)
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
         try:
             yield Gateway(
                 settings,
-                pool=pool,
-                planner=planner,
+                pool=parts.pool,
+                planner=parts.planner,
                 admission=admission,
-                log=_CountedLog(store.writer, metrics),
+                log=_counted(store.writer, parts.metrics),
                 feedback=Feedback(store),
-                metrics=metrics,
+                metrics=parts.metrics,
                 events=hub,
-                tracer=tracer,
-                routes=_routes(settings, pool, store, hub, admission, planner, metrics),
+                tracer=parts.tracer,
+                routes=_routes(settings, parts, store, hub, admission),
             )
         finally:
             if parts.decider is not None:
                 await parts.decider.close()
-            await _close(store, tracer)
+            await _close(store, parts.tracer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +118,10 @@ def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None)
 
 
 def _routes(
-    settings: GatewaySettings,
-    pool: ModelPool,
-    store: Store,
-    hub: Hub,
-    admission: Admission,
-    planner: RoutingPlanner,
-    metrics: Metrics,
+    settings: GatewaySettings, parts: Parts, store: Store, hub: Hub, admission: Admission
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
+    pool, planner = parts.pool, parts.planner
     started = time.time()
 
     def status() -> dict[str, object]:
@@ -158,7 +152,7 @@ def _routes(
             models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
             strongest=lambda: planner.strongest,
             collapse=planner.collapse.states,
-            alarms=metrics.alarms,
+            alarms=parts.metrics.alarms,
             collapse_settings=settings.collapse,
             breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
             status=status,
@@ -171,20 +165,18 @@ def _dearness(price: Price) -> float:
     return price.input_usd_per_mtok + price.output_usd_per_mtok
 
 
-class _CountedLog:
+def _counted(writer: Writer, metrics: Metrics) -> Callable[[RequestRecord], None]:
     """The store's log; what it has no room for is counted."""
+    dropped = 0
 
-    def __init__(self, writer: Writer, metrics: Metrics) -> None:
-        self._writer = writer
-        self._metrics = metrics
-        self._dropped = 0
+    def log(record: RequestRecord) -> None:
+        nonlocal dropped
+        writer.log(record)
+        if writer.dropped != dropped:
+            metrics.log_dropped(writer.dropped - dropped)
+            dropped = writer.dropped
 
-    def log(self, record: RequestRecord) -> None:
-        self._writer.log(record)
-        dropped = self._writer.dropped
-        if dropped != self._dropped:
-            self._metrics.log_dropped(dropped - self._dropped)
-            self._dropped = dropped
+    return log
 
 
 async def _close(store: Store, tracer: Tracer | None) -> None:
@@ -201,12 +193,9 @@ async def has_keys(settings: GatewaySettings) -> bool:
     """Whether the store has a key. Raises ConfigError where it cannot be opened."""
     if settings.keys.required is not None:
         return settings.keys.required
-    database = open_database(settings.store)
-    try:
+    async with connected(settings.store) as database:
         await migrate(database)
         return await database.read(any_keys)
-    finally:
-        await database.close()
 
 
 def check_settings(settings: GatewaySettings) -> dict[str, Any]:
@@ -217,16 +206,8 @@ def check_settings(settings: GatewaySettings) -> dict[str, Any]:
     """
 
     async def opened() -> dict[str, Any]:
-        async with open_parts(settings) as parts:
-            database = open_database(settings.store)
-            try:
-                await check_store(database)
-            except StoreGoneError as error:
-                raise ConfigError(
-                    f"the store {database.shown} cannot be opened: {error}"
-                ) from error
-            finally:
-                await database.close()
+        async with open_parts(settings) as parts, connected(settings.store) as database:
+            await check_store(database)
             return {
                 "models": {
                     route.model: {

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Self
 
 import sqlalchemy as sa
@@ -26,7 +27,7 @@ from equirouter.serve.money.store.workers import (
 from equirouter.serve.money.writer import Writer, happens
 from equirouter.serve.settings import StoreSettings
 
-__all__ = ["Store", "open_database"]
+__all__ = ["Store", "connected", "open_database"]
 
 _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600
@@ -46,6 +47,21 @@ def open_database(settings: StoreSettings) -> Database:
                 "it holds the store's URL, such as postgresql://USER:PASSWORD@HOST/DATABASE"
             )
     return Database(url, durability=settings.durability)
+
+
+@asynccontextmanager
+async def connected(settings: StoreSettings) -> AsyncIterator[Database]:
+    """The database that the settings name, closed afterwards.
+
+    Raises ConfigError where it cannot be opened.
+    """
+    database = open_database(settings)
+    try:
+        yield database
+    except StoreGoneError as error:
+        raise ConfigError(f"the store {database.shown} cannot be opened: {error}") from error
+    finally:
+        await database.close()
 
 
 class Store:
