@@ -16,7 +16,7 @@ _PUBLIC = {
     "RoutingPipeline": "equirouter.pipeline.pipeline",
     "Decision": "equirouter.pipeline.decision",
     "Ask": "equirouter.pipeline.decision",
-    "Control": "equirouter.policy.control",
+    "Control": "equirouter.policy.base",
     "Needs": "equirouter.policy.constraints",
     "ModelFacts": "equirouter.policy.constraints",
     "Outcomes": "equirouter.data.outcomes",
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from equirouter.pipeline.decision import Ask as Ask
     from equirouter.pipeline.decision import Decision as Decision
     from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline
+    from equirouter.policy.base import Control as Control
     from equirouter.policy.constraints import ModelFacts as ModelFacts
     from equirouter.policy.constraints import Needs as Needs
-    from equirouter.policy.control import Control as Control
     from equirouter.routers import make_router as make_router
 
 

@@ -1,4 +1,4 @@
-"""Writing files so that a failure never leaves a damaged file where a good one was."""
+"""Files that are written whole or not at all, and the folder for what can be made again."""
 
 import os
 import tempfile
@@ -9,7 +9,7 @@ from typing import IO, Any, Literal
 
 from equirouter.errors import OutputError
 
-__all__ = ["atomic_write", "make_folder", "reserved_folder"]
+__all__ = ["atomic_write", "cache_dir", "make_folder", "reserved_folder"]
 
 
 @contextmanager
@@ -74,6 +74,19 @@ def reserved_folder(path: str | Path) -> Iterator[Path]:
             for one in new:
                 one.rmdir()
         raise
+
+
+def cache_dir() -> Path:
+    """The folder for files that can be made or fetched again; it may not exist yet.
+
+    EQUIROUTER_CACHE_DIR names another place than the user's cache folder of the system.
+    """
+    named = os.environ.get("EQUIROUTER_CACHE_DIR")
+    if named:
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("equirouter"))
 
 
 def _umask() -> int:

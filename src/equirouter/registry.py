@@ -140,7 +140,7 @@ POLICIES = Registry(
     {
         "budget": "equirouter.policy.budget:BudgetPolicy",
         "utility": "equirouter.policy.utility:UtilityPolicy",
-        "pacing": "equirouter.policy.pacing_policy:PacingPolicy",
+        "pacing": "equirouter.policy.pacer:PacingPolicy",
     },
 )
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from equirouter.errors import ConfigError
-from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
+from equirouter.routers.avengerspro import cluster_means, squared_distance
+from equirouter.routers.neighbours import kmeans
 
 pytest.importorskip("sklearn", reason="the extra train is not installed")
 NAN = float("nan")

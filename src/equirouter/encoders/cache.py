@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from equirouter.arrays import BoolArray, Float32Array
-from equirouter.cachedir import cache_dir
 from equirouter.encoders.base import Encoder, check_images, check_texts, share
 from equirouter.encoders.kept import newest_first, write_kept
 from equirouter.errors import ConfigError, DataError
+from equirouter.output import cache_dir
 from equirouter.progress import Progress, silent
 
 __all__ = ["EmbeddingCache", "encode_cached"]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from equirouter.cachedir import cache_dir
 from equirouter.errors import OutputError
-from equirouter.output import atomic_write, make_folder
+from equirouter.output import atomic_write, cache_dir, make_folder
 
 __all__ = ["digest_of", "forget_oldest", "kept_file", "kept_path", "newest_first", "write_kept"]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from equirouter.policy.base import NO_CONTROL, Control
 from equirouter.policy.constraints import Needs
-from equirouter.policy.control import NO_CONTROL, Control
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray

@@ -22,8 +22,8 @@ from equirouter.policy import (
     Policy,
     UtilityPolicy,
 )
+from equirouter.policy.base import NO_CONTROL, Control
 from equirouter.policy.constraints import Needs, check_names, not_checked, removed_by
-from equirouter.policy.control import NO_CONTROL, Control
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:

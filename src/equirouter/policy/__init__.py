@@ -1,24 +1,27 @@
 """Policies: the only place where scores and predicted costs become a choice.
 
-base.py is the contract. constraints.py rules models out before any policy, by what is known of
-them, which modelfile.py reads; control.py is what a caller asks for. order.py has the order of the
-models by value and cost, budget.py the paper's per-query budget, utility.py performance minus
-priced cost, path.py every lambda at which one of its decisions changes, quality.py finds the
-operating point that keeps a stated share of the strongest's performance. dual.py is the price of
-money along a stream, pacer.py decides one by it at a mean spend per query, pacing_policy.py is the
-same as a policy, for measurements. certainty.py says how sure a choice is. baseline.py holds the
+base.py is the contract, and what a caller may ask for. constraints.py rules models out before any
+policy, by what is known of them. order.py has the order of the models by value and cost, budget.py
+the paper's per-query budget, utility.py performance minus priced cost, path.py every lambda at
+which one of its decisions changes, quality.py finds the operating point that keeps a stated share
+of the strongest's performance. dual.py is the price of money along a stream, pacer.py decides one
+by it at a mean spend per query. certainty.py says how sure a choice is. baseline.py holds the
 behaviour of a pipeline when it was made, for those who watch it in service.
 """
 
-from equirouter.policy.base import NOTHING_FITS, Policy
+from equirouter.policy.base import NOTHING_FITS, Control, Policy
 from equirouter.policy.baseline import PROBES, Baseline, Probe, ShareCurve, share_curve
 from equirouter.policy.budget import BudgetPolicy
 from equirouter.policy.certainty import Certainty, fit_certainty
-from equirouter.policy.constraints import ABILITIES, ModelFacts, Needs, not_checked, removed_by
-from equirouter.policy.control import Control
-from equirouter.policy.modelfile import read_model_facts
-from equirouter.policy.pacer import Paced, PacedStream, Pacer, PacingState
-from equirouter.policy.pacing_policy import PacingPolicy
+from equirouter.policy.constraints import (
+    ABILITIES,
+    ModelFacts,
+    Needs,
+    not_checked,
+    read_model_facts,
+    removed_by,
+)
+from equirouter.policy.pacer import Paced, PacedStream, Pacer, PacingPolicy, PacingState
 from equirouter.policy.path import DecisionPath, utility_path
 from equirouter.policy.quality import (
     Calibration,

@@ -1,15 +1,24 @@
 """Constraints: which models may answer a query at all, before any policy chooses.
 
 A model is never removed for a fact that is missing: a table that nobody filled in must not stop all
-traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise.
+traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise. Facts
+about models are read from a file, TOML or JSON, with a table per model:
+
+["gpt-4-1106-preview"]
+context_tokens = 128000
+abilities = ["tools", "json"]
+regions = ["us"]
 """
 
+import json
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 
 __all__ = [
     "ABILITIES",
@@ -18,6 +27,7 @@ __all__ = [
     "check_names",
     "facts_to",
     "not_checked",
+    "read_model_facts",
     "removed_by",
 ]
 
@@ -182,3 +192,48 @@ def _names(what: str, given: Iterable[object]) -> frozenset[str]:
 def _check_tokens(given: object) -> None:
     if given is not None and (not isinstance(given, int) or given is True or given < 1):
         raise ConfigError(f"context_tokens is {given!r}: expected a whole number of 1 or more")
+
+
+FIELDS = ("context_tokens", "abilities", "regions")
+
+
+def read_model_facts(path: str | Path, models: Sequence[str]) -> dict[str, ModelFacts]:
+    """Read the facts about some of these models, by name; a field that is left out is not known.
+
+    Raises DataError for a file that cannot be read or is neither TOML nor JSON, ConfigError for
+    a name that none of the models has, an unknown field, or a value that makes no sense.
+    """
+    path = Path(path)
+    document = _document(path)
+    check_names(document, models, what=str(path))
+    return {model: _facts(f"{path}: {model}", table) for model, table in document.items()}
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    is_json = path.suffix.lower() == ".json"
+    try:
+        document = json.loads(text) if is_json else tomllib.loads(text)
+    except ValueError as error:  # of either parser
+        raise DataError(f"{path}: not {'JSON' if is_json else 'TOML'}: {error}") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected a table per model, found {type(document).__name__}")
+    return document
+
+
+def _facts(place: str, table: object) -> ModelFacts:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{place}: expected a table of {', '.join(FIELDS)}, found {table!r}")
+    unknown = sorted(set(table) - set(FIELDS))
+    if unknown:
+        raise ConfigError(f"{place}: no field {unknown[0]!r}; expected {', '.join(FIELDS)}")
+    for name in ("abilities", "regions"):
+        if not isinstance(table.get(name, []), list):
+            raise ConfigError(f"{place}: {name} is {table[name]!r}; expected a list of names")
+    try:
+        return ModelFacts(**table)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error

@@ -5,8 +5,9 @@
     settings.py     types and meanings of settings, checked when a router is made
     factors.py      factors of the query and loadings of the models, in closed form
     linear.py       ridge and support vector regression
-    knn.py          the nearest training queries; neighbours.py finds them
-    avengerspro.py  clusters of training queries; clusters.py makes them
+    knn.py          the nearest training queries
+    avengerspro.py  clusters of training queries
+    neighbours.py   finds the nearest rows, and groups of like rows
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
     networks/       routers that learn the weights of a network; fitting/ trains them, with torch
     joining.py      a new model, from few outcomes and the models that are there

@@ -9,14 +9,14 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training
-from equirouter.routers.clusters import cluster_means, kmeans, squared_distance
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.forward import product
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["AvengersProRouter"]
+__all__ = ["AvengersProRouter", "cluster_means", "squared_distance"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -146,3 +146,22 @@ def _reciprocal_rank(performance: FloatArray, cost_usd: FloatArray) -> FloatArra
     order = np.lexsort((cost_usd, -performance), axis=1)  # the last key sorts first
     rank = np.argsort(order, axis=1) + 1
     return np.asarray(1.0 / rank)
+
+
+def squared_distance(rows: Float32Array, centroids: Float32Array) -> Float32Array:
+    """Squared Euclidean distances (N, C), less each row's own squared length."""
+    return np.asarray((centroids * centroids).sum(axis=1) - 2 * (rows @ centroids.T))
+
+
+def cluster_means(table: FloatArray, labels: IntArray, n_clusters: int) -> FloatArray:
+    """Mean (C, K) over the known cells of table (N, K) in each cluster.
+
+    A model without a known cell in a cluster has its mean over the whole table there.
+    """
+    known = np.isfinite(table)
+    count = np.zeros((n_clusters, table.shape[1]))
+    total = np.zeros_like(count)
+    np.add.at(count, labels, known)
+    np.add.at(total, labels, np.where(known, table, 0.0))
+    overall = np.nanmean(table, axis=0)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), overall))

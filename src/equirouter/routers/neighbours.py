@@ -3,19 +3,22 @@
 A matrix product is not the same to the last bit for one query and for many, so it only proposes:
 every row that could be among the k nearest whatever its rounding was. These few are compared by
 sums whose order is fixed, and equal ones by their row number.
+
+KMeans groups like rows.
 """
 
+import warnings
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, IntArray
-from equirouter.errors import PipelineError
+from equirouter.errors import ConfigError, PipelineError
 from equirouter.extras import require
 
-__all__ = ["BLOCK_BYTES", "InvertedFile", "nearest", "unit_rows"]
+__all__ = ["BLOCK_BYTES", "InvertedFile", "kmeans", "nearest", "unit_rows"]
 
 BLOCK_BYTES = 128 * 2**20
 """Memory for the similarities of one block of queries."""
@@ -231,3 +234,40 @@ def _centres(rows: Float32Array, n_groups: int) -> Float32Array:
     )
     kmeans.train(rows, init_centroids=rows[:: len(rows) // n_groups][:n_groups].copy())
     return unit_rows(kmeans.centroids)
+
+
+def kmeans(
+    rows: Float32Array,
+    n_clusters: int,
+    *,
+    n_init: int | Literal["auto"] = "auto",
+    max_iter: int = 300,
+    algorithm: Literal["lloyd", "elkan"] = "lloyd",
+    rng: np.random.Generator,
+) -> tuple[Float32Array, IntArray]:
+    """Centroids (C, d) of rows (N, d), and each row's cluster (N,), by scikit-learn's KMeans.
+
+    C is n_clusters, or less: there are never more clusters than distinct rows, and none is empty.
+    n_init, max_iter, algorithm: as KMeans has them. One thread, so that the sums are added in one
+    order and the same rng gives the same centroids, bit for bit. Needs the extra `train`; raises
+    ConfigError for fewer than 1 cluster.
+    """
+    if n_clusters < 1:
+        raise ConfigError(f"{n_clusters} clusters: at least 1 is needed")
+    cluster = require("sklearn.cluster", extra="train", purpose="cluster queries")
+    threads = require("threadpoolctl", extra="train", purpose="cluster queries")
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    n_clusters = min(n_clusters, len({row.tobytes() for row in rows}))
+    model = cluster.KMeans(
+        n_clusters=n_clusters,
+        n_init=n_init,
+        max_iter=max_iter,
+        algorithm=algorithm if n_clusters > 1 else "lloyd",  # elkan compares centroids
+        random_state=int(rng.integers(2**31)),
+    )
+    with warnings.catch_warnings(), threads.threadpool_limits(limits=1):
+        # Rows that differ in their last bits only can leave a cluster empty: it is dropped below.
+        warnings.filterwarnings("ignore", message="Number of distinct clusters")
+        model.fit(rows)
+    used, labels = np.unique(model.labels_, return_inverse=True)
+    return model.cluster_centers_[used].astype(np.float32), labels.astype(np.int64)

@@ -18,7 +18,7 @@ from equirouter.policy import (
     calibrate,
     share_curve,
 )
-from equirouter.policy.control import POLICIES_ASKED_FOR
+from equirouter.policy.base import POLICIES_ASKED_FOR
 from equirouter.registry import POLICIES
 from equirouter.training.fitted import FittedStage
 

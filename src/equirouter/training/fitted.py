@@ -19,7 +19,7 @@ from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, Router, Validation
-from equirouter.routers.clusters import kmeans
+from equirouter.routers.neighbours import kmeans
 from equirouter.routers.scale import LogisticScale, fit_scale
 from equirouter.training.protocol import (
     Part,

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from equirouter.routers import make_router
-from equirouter.routers.clusters import posterior_layer
 from equirouter.routers.networks.forward import softmax
-from equirouter.routers.networks.irt import NIRTRouter
+from equirouter.routers.networks.irt import NIRTRouter, posterior_layer
 from equirouter.testing.problems import Toy, fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equirouter.cachedir import cache_dir
 from equirouter.errors import DownloadError
 from equirouter.extras import require
-from equirouter.output import atomic_write, make_folder
+from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress, silent
 
 __all__ = ["HubFile", "fetch"]

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.cachedir import cache_dir
 from equirouter.cost.prices import Price
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import Simulated, answer_costs, drawn_outcomes
 from equirouter.data.sources.simulated_texts import standardised
 from equirouter.extras import require
-from equirouter.output import atomic_write, make_folder
+from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress
 
 __all__ = ["SimulatedMultimodal"]

@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, IntArray
 from equirouter.routers.base import Training, check_probabilities
-from equirouter.routers.clusters import kmeans, posterior_layer
-from equirouter.routers.neighbours import BLOCK_BYTES, nearest, unit_rows
+from equirouter.routers.neighbours import BLOCK_BYTES, kmeans, nearest, unit_rows
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["MIRTRouter", "NIRTRouter"]
+__all__ = ["MIRTRouter", "NIRTRouter", "posterior_layer"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -148,7 +147,7 @@ class NIRTRouter(DescribedNetworkRouter):
     Deviation, in both: in the sources a language model names the abilities that some queries of
     each cluster need, out of a list of 25, and r is the softmax of those marks. Here no language
     model is asked: an ability belongs to a cluster of training queries (KMeans, `abilities`
-    clusters), and r is the query's posterior over the clusters (clusters.posterior_layer), which
+    clusters), and r is the query's posterior over the clusters (posterior_layer), which
     needs no softmax, as it sums to 1. Dropout is off in `predict`; the original left it on. Cost
     comes from the cost model that all routers share.
     """
@@ -236,3 +235,19 @@ class NIRTRouter(DescribedNetworkRouter):
         pairs = graph.rows(weighted, theta.shape[1])  # (N K, abilities)
         logits = affine("out", graph.op("Tanh", affine("hidden", pairs)))
         return graph.op("Sigmoid", graph.rows(logits, len(theta)))
+
+
+def posterior_layer(
+    rows: Float32Array, centroids: Float32Array, labels: IntArray
+) -> tuple[Float32Array, Float32Array]:
+    """Weight (C, d) and bias (C,) of p(cluster | row) = softmax(row @ weight.T + bias).
+
+    The clusters are taken for round Gaussians of one variance, that of the rows (N, d) around their
+    own centroids (C, d); each is as likely beforehand as its share of the rows.
+    """
+    spread = rows.astype(np.float64) - centroids[labels]
+    variance = max(float(np.mean(spread * spread)), 1e-8)  # a row may be its own centroid
+    share = np.bincount(labels, minlength=len(centroids)) / len(rows)
+    centres = centroids.astype(np.float64)
+    bias = np.log(share) - (centres * centres).sum(axis=1) / (2 * variance)
+    return (centres / variance).astype(np.float32), bias.astype(np.float32)

@@ -11,7 +11,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from equirouter.arrays import Float32Array
 from equirouter.routers.base import Training, Validation
-from equirouter.routers.clusters import kmeans
+from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
