@@ -91,14 +91,6 @@ def read_price_table(path: str | Path) -> PriceTable:
     )
 
 
-def price_from(given: object, place: str) -> Price:
-    """A price from the fields that a file has of it; place: where, for messages.
-
-    Raises ConfigError for a field that is not known, missing or no number.
-    """
-    return _price(given, place, (*_AMOUNTS, _TIERS))
-
-
 def price_to(price: Price) -> dict[str, Any]:
     """The fields that price_from takes, those that say something, as JSON can hold them."""
     document: dict[str, Any] = {
@@ -111,7 +103,12 @@ def price_to(price: Price) -> dict[str, Any]:
     return document
 
 
-def _price(given: object, place: str, known: tuple[str, ...]) -> Price:
+def price_from(given: object, place: str, known: tuple[str, ...] = (*_AMOUNTS, _TIERS)) -> Price:
+    """A price from the fields that a file has of it; place: where, for messages.
+
+    known: the fields that there may be. Raises ConfigError for a field that is not known, missing
+    or no number.
+    """
     if not isinstance(given, Mapping):
         raise ConfigError(f"{place}: found {given!r}; expected a table with {', '.join(_NEEDED)}")
     unknown = [name for name in given if name not in known]
@@ -143,7 +140,7 @@ def _tier(given: object, place: str) -> Tier:
     limit = given[_LIMIT]
     if isinstance(limit, bool) or not isinstance(limit, int) or limit <= 0:
         raise ConfigError(f"{place}: {_LIMIT} is {limit!r}; expected a number of tokens above 0")
-    return Tier(limit, _price({k: v for k, v in given.items() if k != _LIMIT}, place, _AMOUNTS))
+    return Tier(limit, price_from({k: v for k, v in given.items() if k != _LIMIT}, place, _AMOUNTS))
 
 
 def _amount(value: object, place: str) -> float:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from equirouter.errors import ConfigError
 
@@ -28,6 +35,14 @@ __all__ = [
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    """A path relative to the folder of the file that is read."""
+    return path if info.context is None else info.context / path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside)]
 
 
 class _Section(BaseModel):
@@ -52,9 +67,9 @@ class ServerSettings(_Section):
 class PipelineSettings(_Section):
     """Which pipeline decides, and which part of a conversation it reads."""
 
-    path: Path | None = None
+    path: FilePath | None = None
     """Folder from equirouter train; without one only requests that name a model are served."""
-    weights: Path | None = None
+    weights: FilePath | None = None
     """Folder with the encoder's weights; none: the installed package, or what the pipeline
     carries."""
     scope: Literal["last_user", "conversation", "first_user"] = "last_user"
@@ -86,7 +101,7 @@ class UpstreamSettings(_Section):
     """How it is called: by OpenAI's API, or through LiteLLM's SDK."""
     api_key_env: str | None = None
     """Environment variable that holds the provider's key."""
-    api_key_file: Path | None = None
+    api_key_file: FilePath | None = None
     """File that holds the provider's key."""
     auth: Literal["bearer", "api-key", "none"] = "bearer"
     """How the key is sent: as a bearer token, or in Azure's "api-key" header."""

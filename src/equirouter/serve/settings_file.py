@@ -27,36 +27,12 @@ def read_settings(path: str | Path) -> GatewaySettings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     try:
-        settings = GatewaySettings.model_validate(document)
+        settings = GatewaySettings.model_validate(document, context=path.parent)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise ConfigError(f"{path}: {'; '.join(map(_in_words, details))}") from error
-    return _absolute(settings, path.parent)
-
-
-def _absolute(settings: GatewaySettings, folder: Path) -> GatewaySettings:
-    """Settings with paths that do not depend on where the process was started."""
-    pipeline = settings.pipeline
-    upstreams = {
-        name: upstream
-        if upstream.api_key_file is None
-        else upstream.model_copy(update={"api_key_file": folder / upstream.api_key_file})
-        for name, upstream in settings.upstreams.items()
-    }
-    return settings.model_copy(
-        update={
-            "pipeline": pipeline.model_copy(
-                update={
-                    "path": None if pipeline.path is None else folder / pipeline.path,
-                    "weights": None if pipeline.weights is None else folder / pipeline.weights,
-                }
-            ),
-            "upstreams": upstreams,
-            "store": settings.store.model_copy(
-                update={"url": _absolute_url(settings.store.url, folder)}
-            ),
-        }
-    )
+    url = _absolute_url(settings.store.url, path.parent)
+    return settings.model_copy(update={"store": settings.store.model_copy(update={"url": url})})
 
 
 def _absolute_url(url: str, folder: Path) -> str:

@@ -51,7 +51,6 @@ class Admission:
         self._full: dict[str, tuple[Refusal, float]] = {}  # keys without room in their rate
         self._required = settings.required
         self._fails_open = settings.fail == "open"
-        self.unreserved = 0
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key | None:
         """The key in `Authorization: Bearer`, `x-api-key` or `api-key`; None: no keys are needed.
@@ -107,8 +106,8 @@ class Admission:
         """Reserve what a call may cost at most, and count it in the key's rate.
 
         Raises GatewayError: 429 when that is above a limit, 401 for a key that was revoked, 503
-        when the store cannot be asked; with `fail = "open"` the call then goes on, is counted in
-        `unreserved`, and is charged when the store is back.
+        when the store cannot be asked; with `fail = "open"` the call then goes on, and is charged
+        when the store is back.
         """
         if key is None:
             return _Unreserved()
@@ -119,7 +118,6 @@ class Admission:
         except StoreGoneError as error:
             if not self._fails_open:
                 raise store_unreachable() from error
-            self.unreserved += 1
             return _Unreserved(key, self._settle)
         if isinstance(answer, Refusal):
             if answer.reason == "requests" and answer.retry_after is not None:

@@ -214,14 +214,6 @@ class Metrics:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return registry
 
-    def names(self) -> frozenset[str]:
-        """The names of all series, as PromQL has them."""
-        return frozenset(
-            sample
-            for metric in self.registry.collect()
-            for sample in _series(metric.name, metric.type)
-        )
-
     def _known(self, model: str | None) -> str:
         return model if model is not None and model in self._models else NOBODY
 
@@ -237,14 +229,6 @@ class Metrics:
             child = histogram.labels(*labels) if labels else histogram
             self._histograms[histogram, labels] = child
         child.observe(ms / 1000)
-
-
-def _series(name: str, kind: str) -> tuple[str, ...]:
-    if kind == "counter":
-        return (f"{name}_total",)
-    if kind == "histogram":
-        return (f"{name}_bucket", f"{name}_count", f"{name}_sum")
-    return (name,)
 
 
 def _are_shared() -> bool:

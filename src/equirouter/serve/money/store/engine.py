@@ -106,15 +106,14 @@ class Database:
             with said_gone():
                 async with self._async.connect() as connection, connection.begin():
                     return await connection.run_sync(work)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.run_now, writes, work)
 
-    def run_now(self, writes: bool, work: Callable[[sa.Connection], T]) -> T:
-        """Run work in a transaction, here and now; SQLite only."""
-        with said_gone(), self.engine.connect() as connection:
-            connection = connection.execution_options(writes=writes)
-            with connection.begin():
-                return work(connection)
+        def run() -> T:
+            with said_gone(), self.engine.connect() as connection:
+                connection = connection.execution_options(writes=writes)
+                with connection.begin():
+                    return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
     async def checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into the database file, in a thread, when it has grown.
