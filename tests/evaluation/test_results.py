@@ -157,7 +157,7 @@ def test_without_pandas_the_message_is_the_command(
     document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[pandas\]"):
+    with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
         made(document).to_frame()
 
 
