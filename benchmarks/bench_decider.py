@@ -21,6 +21,7 @@ from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.settings import PipelineSettings
+from equirouter.serve.watch.prometheus import Metrics
 
 WORDS = (
     "river",
@@ -37,18 +38,16 @@ WORDS = (
 DECISIONS = {1: 60, 64: 512}
 
 
-class Sizes:
+class Sizes(Metrics):
     """Remembers how many queries were decided together."""
 
     def __init__(self) -> None:
+        super().__init__(models=(), upstreams=())
         self.counts: list[int] = []
 
-    def queued(self, depth: int) -> None: ...
-
     def batched(self, size: int) -> None:
+        """Note a size."""
         self.counts.append(size)
-
-    def reloaded(self, *, taken: bool) -> None: ...
 
 
 def texts(kind: str, rng: random.Random) -> Iterator[str]:

@@ -42,6 +42,7 @@ from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.prometheus import Metrics
 
 SCOPES = ("last_user", "conversation", "first_user")
 RULES = ("none", "cache", "always-stay")
@@ -60,21 +61,12 @@ FILLER = (
 )
 
 
-class NoMetrics:
-    """The planner counts for nobody here."""
-
-    def queued(self, depth: int) -> None: ...
-
-    def batched(self, size: int) -> None: ...
-
-    def reloaded(self, *, taken: bool) -> None: ...
+class NoFailures(Metrics):
+    """Metrics of a planner whose router must not fail."""
 
     def router_failed(self) -> None:
+        """Stop: the figures would be those of the rule for failures."""
         raise RuntimeError("the router failed: the figures would be those of the rule for that")
-
-    def collapse(
-        self, class_: str, *, share: float, expected: float | None, alarm: bool
-    ) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -183,8 +175,9 @@ async def routed(
             "sessions": {"switch_cost": rule},
         }
     )
-    decider = DecisionThread(settings.pipeline, list(settings.models), NoMetrics())
-    planner = RoutingPlanner(settings, model_prices(settings), lambda _: None, decider, NoMetrics())
+    metrics = NoFailures(models=(), upstreams=())
+    decider = DecisionThread(settings.pipeline, list(settings.models), metrics)
+    planner = RoutingPlanner(settings, model_prices(settings), lambda _: None, decider, metrics)
     served = []
     for number, talk in enumerate(talks):
         ask = Asked(planner, settings, f"{number}", quality)

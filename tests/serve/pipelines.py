@@ -12,6 +12,7 @@ from equirouter.arrays import Float32Array
 from equirouter.evaluation.train import train
 from equirouter.progress import Progress
 from equirouter.registry import ENCODERS
+from equirouter.serve.watch.prometheus import Metrics
 from tests.toys import HashingEncoder, make_table
 
 MODELS = ("small", "middle", "large")
@@ -74,10 +75,11 @@ def save_pipeline(folder: Path, **options: Any) -> Path:
     return train(make_table(), GatedEncoder(), **settings).save(folder)
 
 
-class CountedMetrics:
+class CountedMetrics(Metrics):
     """Remembers what was counted."""
 
     def __init__(self) -> None:
+        super().__init__(models=(), upstreams=())
         self.batches: list[int] = []
         self.depths: list[int] = []
         self.reloads: list[bool] = []

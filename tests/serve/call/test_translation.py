@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError, NoChatError
-from equirouter.serve.call.translation.answer import as_response, response_usage
+from equirouter.serve.call.translation.building import as_response, response_usage
 from equirouter.serve.call.translation.request import as_chat
-from equirouter.serve.call.translation.stream import ResponseStream
+from equirouter.serve.call.translation.translating import ResponseStream
 from equirouter.serve.charging import reported
 from equirouter.serve.http.responses import responses_request
 from equirouter.serve.settings import LimitSettings

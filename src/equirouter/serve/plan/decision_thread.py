@@ -14,30 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
-from typing import Protocol
 
 from equirouter.errors import PipelineError, UnreadableError
 from equirouter.pipeline.decision import Ask, Decision
 from equirouter.serve.chat import decoded_image
 from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
 from equirouter.serve.settings import PipelineSettings
+from equirouter.serve.watch.prometheus import Metrics
 
-__all__ = ["Decided", "DecisionMetrics", "DecisionThread"]
+__all__ = ["Decided", "DecisionThread"]
 
 _LOG = logging.getLogger("equirouter.serve")
-
-
-class DecisionMetrics(Protocol):
-    """Counters of decisions, as in serve/watch/prometheus.py."""
-
-    def queued(self, depth: int) -> None:
-        """So many queries wait."""
-
-    def batched(self, size: int) -> None:
-        """So many queries were decided together."""
-
-    def reloaded(self, *, taken: bool) -> None:
-        """A new pipeline was taken, or refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +51,7 @@ class DecisionThread:
     PipelineError as load_pipeline; `reload` takes another pipeline, `close` ends the thread.
     """
 
-    def __init__(
-        self, settings: PipelineSettings, served: Sequence[str], metrics: DecisionMetrics
-    ) -> None:
+    def __init__(self, settings: PipelineSettings, served: Sequence[str], metrics: Metrics) -> None:
         if settings.path is None:
             raise PipelineError("pipeline.path is not set: there is nothing to decide with")
         self._settings = settings

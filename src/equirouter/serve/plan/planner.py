@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Protocol
 
 from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.serve.chat import ChatRequest, read_scope
-from equirouter.serve.plan.decision_thread import DecisionMetrics, DecisionThread
+from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
@@ -21,7 +20,6 @@ from equirouter.serve.plan.sessions import Sessions
 from equirouter.serve.plan.spend_target import SpendTarget
 from equirouter.serve.records import (
     Candidate,
-    DecidedBy,
     Key,
     Plan,
     Removal,
@@ -30,23 +28,13 @@ from equirouter.serve.records import (
 )
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
+from equirouter.serve.watch.prometheus import Metrics
 
-__all__ = ["PlanMetrics", "RoutingPlanner"]
+__all__ = ["RoutingPlanner"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
-MOST_CONTROLS = 1024  # whose operating points are remembered
 TELL_EVERY = 20  # decisions of a class, between two looks at its gauges
-
-
-class PlanMetrics(DecisionMetrics, Protocol):
-    """Counters of plans, as in serve/watch/prometheus.py."""
-
-    def router_failed(self) -> None:
-        """A decision could not be made."""
-
-    def collapse(self, class_: str, *, share: float, expected: float | None, alarm: bool) -> None:
-        """The state of the collapse alarm for a class."""
 
 
 class RoutingPlanner:
@@ -66,7 +54,7 @@ class RoutingPlanner:
         prices: Mapping[str, Price],
         available: Callable[[str], str | None],
         decider: DecisionThread | None,
-        metrics: PlanMetrics,
+        metrics: Metrics,
         *,
         sessions: Sessions | None = None,
     ) -> None:
@@ -80,7 +68,6 @@ class RoutingPlanner:
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, Removal] = {}
-        self._controls: dict[RequestControl, Control] = {}
         self._pace: SpendTarget | None = None
         self._observed = 0
         if decider is not None:
@@ -185,7 +172,6 @@ class RoutingPlanner:
             for name in loaded.pipeline.models
             if name not in pool
         }
-        self._controls.clear()
         spend_usd = self._settings.pipeline.spend_usd
         if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
             self._pace = SpendTarget(spend_usd, loaded.pipeline)
@@ -263,25 +249,17 @@ class RoutingPlanner:
 
     def _asked(self, control: RequestControl, loaded: LoadedPipeline) -> Control:
         """The control as the pipeline understands it, a quality already at its operating point."""
-        point = RequestControl(control.budget_usd, control.quality, control.lambda_)
         pace = self._pace_of(control)
         if pace is not None:
             return Control(lambda_=pace.lambda_)
-        asked = self._controls.get(point)
-        if asked is None:
-            asked = Control(point.budget_usd, point.quality, None, point.lambda_)
-            try:
-                policy, value = loaded.pipeline.policy_for(asked)
-            except ConfigError as error:
-                raise GatewayError(400, str(error), param="quality") from error
-            if type(policy) is BudgetPolicy:
-                asked = Control(budget_usd=policy.budget_usd)
-            elif type(policy) is UtilityPolicy:
-                asked = Control(lambda_=value)
-            if len(self._controls) >= MOST_CONTROLS:
-                self._controls.clear()
-            self._controls[point] = asked
-        return asked
+        asked = Control(control.budget_usd, control.quality, None, control.lambda_)
+        try:
+            policy, value = loaded.pipeline.policy_for(asked)
+        except ConfigError as error:
+            raise GatewayError(400, str(error), param="quality") from error
+        if type(policy) is BudgetPolicy:
+            return Control(budget_usd=policy.budget_usd)
+        return Control(lambda_=value) if type(policy) is UtilityPolicy else asked
 
     def _pace_of(self, control: RequestControl) -> SpendTarget | None:
         """The spend target of a request that sets no operating point, None without one."""
@@ -302,8 +280,6 @@ class RoutingPlanner:
             decided = await self._decider.decide(
                 Ask(reading.text, control=asked, removed=reasons), image
             )
-        except UnreadableError:  # the client's doing, which must set off no alarm
-            return self._unread(request)
         except Exception as error:  # whatever fails there, requests go on being answered
             return self._without_router(error, request)
         decision, paced, pace = decided.decision, None, self._pace_of(request.control)
@@ -323,49 +299,50 @@ class RoutingPlanner:
         return self._loaded is not None and self._loaded.pipeline.stage.encoder.accepts_images
 
     def _without_router(self, error: Exception, request: Circumstances) -> Plan:
-        """The router failed: who answers then, by pipeline.on_router_failure."""
+        """The plan without a decision, by pipeline.on_router_failure.
+
+        A request that cannot be read is the client's doing, and sets off no alarm.
+        """
         rule = self._settings.pipeline.on_router_failure
-        self._metrics.router_failed()
-        _LOG.warning(
-            "the router failed, on_router_failure is %r: %s: %s", rule, type(error).__name__, error
-        )
+        is_unread = isinstance(error, UnreadableError)
+        if not is_unread:
+            self._metrics.router_failed()
+            name = type(error).__name__
+            _LOG.warning("the router failed, on_router_failure is %r: %s: %s", rule, name, error)
         if rule == "refuse":
-            raise GatewayError(
-                503,
-                "the router failed, and this gateway then refuses to choose: name a model, or try "
-                "again later",
-                type_="server_error",
-                code="router_failed",
-                headers={"Retry-After": "5"},
-            ) from error
-        return self._by_rule("router_failure", request)
-
-    def _unread(self, request: Circumstances) -> Plan:
-        """The router has nothing to read: the same rule, without an alarm."""
-        if self._settings.pipeline.on_router_failure == "refuse":
-            raise GatewayError(
-                400,
-                "the request has no text, or image in itself, to choose a model by: name one",
-                code="unreadable",
-                param="messages",
-            )
-        return self._by_rule("unreadable", request)
-
-    def _by_rule(self, decided_by: DecidedBy, request: Circumstances) -> Plan:
-        """The plan without a decision, by pipeline.on_router_failure."""
+            raise _refused(is_unread=is_unread) from error
         bounds = request.bounds
         left = [name for name in self._models if name not in request.removed]
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
-        if self._settings.pipeline.on_router_failure == "strongest":
+        if rule == "strongest":
             by_cost.reverse()  # without a router, the more expensive is taken for the stronger
             by_cost.sort(key=lambda name: name != self.strongest)
         first = bounds[by_cost[0]]
         return Plan(
             tuple(Candidate(name, bounds[name].nusd) for name in by_cost),
-            decided_by,
+            "unreadable" if is_unread else "router_failure",
             removed=request.removed,
             prompt_tokens=first.prompt,
             max_output_tokens=first.output,
             pipeline=None if self._loaded is None else self._loaded.id,
             fits=request.fits,
         )
+
+
+def _refused(*, is_unread: bool) -> GatewayError:
+    """The answer where the router cannot choose, and the settings say to refuse."""
+    if is_unread:
+        return GatewayError(
+            400,
+            "the request has no text, or image in itself, to choose a model by: name one",
+            code="unreadable",
+            param="messages",
+        )
+    return GatewayError(
+        503,
+        "the router failed, and this gateway then refuses to choose: name a model, or try "
+        "again later",
+        type_="server_error",
+        code="router_failed",
+        headers={"Retry-After": "5"},
+    )

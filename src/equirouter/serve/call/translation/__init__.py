@@ -1,9 +1,7 @@
 """The Responses API for upstreams that have chat completions only: there and back.
 
 request.py      a request of the Responses API as a chat completion, or what it has no place for
-building.py     an answer as it grows: deltas of a chat completion in, events of a response out
-answer.py       a whole chat completion as a response; usage
-stream.py       a stream of chunks as a stream of a response's events
+building.py     an answer as it grows, or a whole one: a chat completion in, a response out
 translating.py  an upstream that is asked for a response and is called for a chat completion
 """
 
