@@ -156,39 +156,30 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
 
 
 async def _fetch(route: Route, call: Call) -> _Fetched:
-    if call.stream:
-        return await _begin(route, call)
-    # a document begins when all of it is generated: its time is that of the whole call
-    answer = await route.upstream.post(call.path, call.body_for(route))
-    try:
-        if answer.status != 200:
-            raise await _refusal(answer)
-        body = await answer.read(call.most_bytes)
-        return answer, body, _document(body)
-    except BaseException:
-        answer.close()
-        raise
+    """A stream up to its first bytes, which must come in time; a document to its end.
 
-
-async def _begin(route: Route, call: Call) -> _Fetched:
-    """A stream up to its first bytes."""
+    A document begins when all of it is generated: its time is that of the whole call.
+    """
     answer: Answer | None = None
     body = b""
-    seconds = route.upstream_settings.first_byte_seconds
+    seconds = route.upstream_settings.first_byte_seconds if call.stream else None
     try:
         async with asyncio.timeout(seconds):
             answer = await route.upstream.post(call.path, call.body_for(route))
-            if answer.status == 200:
+            if answer.status == 200 and call.stream:
                 body = await answer.chunk()
         if answer.status != 200:
             raise await _refusal(answer)
-        _check_stream(answer, body)
-        return answer, body, {}
-    except TimeoutError:
-        _close(answer)
-        raise UpstreamError("timeout", f"no first byte within {seconds} s") from None
-    except BaseException:
-        _close(answer)
+        if call.stream:
+            _check_stream(answer, body)
+            return answer, body, {}
+        body = await answer.read(call.most_bytes)
+        return answer, body, _document(body)
+    except BaseException as error:
+        if answer is not None:
+            answer.close()
+        if call.stream and isinstance(error, TimeoutError):
+            raise UpstreamError("timeout", f"no first byte within {seconds} s") from None
         raise
 
 
@@ -285,8 +276,3 @@ def _note(
     ms = (time.monotonic() - start) * 1000.0 if start else 0.0
     began = time.time() - ms / 1000.0
     return Attempt(route.model, route.upstream_name, outcome, status, ms, error, began)
-
-
-def _close(answer: Answer | None) -> None:
-    if answer is not None:
-        answer.close()

@@ -76,15 +76,12 @@ class ModelPool:
 def _upstream(
     settings: UpstreamSettings, session: aiohttp.ClientSession, most_bytes: int
 ) -> Upstream:
-    upstream = _called(settings, session)
-    if settings.responses:
-        return upstream
-    return TranslatingUpstream(upstream, settings, most_bytes=most_bytes)
-
-
-def _called(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
     if settings.kind == "litellm":
         from equirouter.serve.call.litellm_sdk import LiteLLMUpstream
 
-        return LiteLLMUpstream(settings)
-    return HttpUpstream(settings, session)
+        upstream: Upstream = LiteLLMUpstream(settings)
+    else:
+        upstream = HttpUpstream(settings, session)
+    if settings.responses:
+        return upstream
+    return TranslatingUpstream(upstream, settings, most_bytes=most_bytes)

@@ -2,7 +2,7 @@
 
 access.py      who may send requests, and who may look at the gateway itself
 admin.py       state of the gateway, a new pipeline, keys
-body.py        a body read under limits, and written again where something in it changes
+body.py        JSON bodies: read under limits, and written
 controls.py    what a request asks of the router: by model name, in its body, by headers
 embeddings.py  a request for embeddings
 endpoints.py   the web application: what is behind each path

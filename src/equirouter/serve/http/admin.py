@@ -1,26 +1,25 @@
 """Routes for administrators: the state of the gateway, a new pipeline, keys."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equirouter.errors import GatewayError, UserError
-from equirouter.serve.http.body import read_body
-from equirouter.serve.http.endpoints import json_response
+from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.money.keys import StoredKey, create_key, list_keys, revoke_key
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["Document", "admin_routes", "key_routes"]
+__all__ = ["Document", "NewKey", "admin_routes", "key_routes"]
 
 Document = Mapping[str, object]
-T = TypeVar("T")
-_LIMITS = ("requests_per_minute", "tokens_per_minute")
-_FIELDS = ("name", "is_admin", "models", "budget_usd", "period", *_LIMITS)
-LONGEST_NAME = 200
+_Limit: TypeAlias = Annotated[
+    Annotated[int, Field(gt=0, lt=2**62)] | None, Field(description="a whole number above 0")
+]
 
 
 def admin_routes(
@@ -78,44 +77,39 @@ def key_routes(
     ]
 
 
-def _asked(body: object, models: Collection[str]) -> tuple[str, dict[str, Any]]:
-    """Name and limits of the key that is asked for."""
+class NewKey(BaseModel):
+    """The body of POST /admin/keys; each description says what is expected."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(min_length=1, max_length=200, description="a text of 1 to 200 characters")
+    is_admin: bool = Field(False, description="true or false")
+    models: list[str] | None = Field(None, description="a list of models of the pool")
+    budget_usd: Annotated[float, Field(gt=0, lt=1e9)] | None = Field(
+        None, description="an amount above 0"
+    )
+    period: Literal["day", "month"] | None = Field(None, description="day or month")
+    requests_per_minute: _Limit = None
+    tokens_per_minute: _Limit = None
+
+
+def _asked(body: object, pool: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """Name and limits of the key that is asked for. Raises GatewayError 400 for a wrong field."""
     if not isinstance(body, dict):
         raise wrong_field(None, body, "a JSON object")
-    unknown = sorted(set(body) - set(_FIELDS))
-    if unknown:
-        raise wrong_field(unknown[0], body[unknown[0]], f"one of {', '.join(_FIELDS)}")
-    name = body.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise wrong_field("name", name, f"a text of 1 to {LONGEST_NAME} characters")
-    is_admin = body.get("is_admin", False)
-    if not isinstance(is_admin, bool):
-        raise wrong_field("is_admin", is_admin, "true or false")
-    asked: dict[str, Any] = {"is_admin": is_admin, "models": _models(body, models)}
-    if body.get("period") is not None:
-        asked["period"] = body["period"]
-    for limit in _LIMITS:
-        value = body.get(limit)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise wrong_field(limit, value, "a whole number above 0")
-        asked[limit] = value
-    budget = body.get("budget_usd")
-    if budget is not None:
-        if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < 1e9:
-            raise wrong_field("budget_usd", budget, "an amount above 0")
-        asked["budget_nusd"] = nusd(budget)
-    return name, asked
-
-
-def _models(body: dict[str, Any], pool: Collection[str]) -> list[str] | None:
-    models = body.get("models")
-    if models is None:
-        return None
-    if not isinstance(models, list) or not all(
-        isinstance(name, str) and name in pool for name in models
-    ):
-        raise wrong_field("models", models, f"a list of models of the pool: {', '.join(pool)}")
-    return models
+    expected = {name: field.description for name, field in NewKey.model_fields.items()}
+    expected["models"] = f"a list of models of the pool: {', '.join(pool)}"
+    try:
+        asked = NewKey.model_validate(body).model_dump(exclude_none=True)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        known = f"one of {', '.join(expected)}"
+        raise wrong_field(name, body.get(name), expected.get(name) or known) from None
+    if not set(asked.get("models", ())) <= set(pool):
+        raise wrong_field("models", body["models"], str(expected["models"]))
+    if "budget_usd" in asked:
+        asked["budget_nusd"] = nusd(asked.pop("budget_usd"))
+    return asked.pop("name"), asked
 
 
 def _stored(stored: StoredKey) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["outgoing", "read_body"]
+__all__ = ["json_response", "outgoing", "read_body"]
 
 
 async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
@@ -61,6 +61,11 @@ def outgoing(body: dict[str, Any], model: str) -> bytes:
     other one, and answer what was not checked.
     """
     return orjson.dumps({**body, "model": model})
+
+
+def json_response(document: object, status: int = 200) -> web.Response:
+    """A JSON document as an answer."""
+    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
 
 
 def _check_depth(document: Any, most: int) -> None:  # noqa: ANN401  # any JSON

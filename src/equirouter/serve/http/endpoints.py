@@ -12,7 +12,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.access import admin, authorized, metrics_reader
-from equirouter.serve.http.body import read_body
+from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.embeddings import embedding_plan, embedding_request
 from equirouter.serve.http.exchange import Exchange, request_id
@@ -24,7 +24,7 @@ from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, u
 from equirouter.serve.refusals import answer_to
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["ROUTES", "json_response", "make_app"]
+__all__ = ["ROUTES", "make_app"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -216,11 +216,6 @@ def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
         )
 
     return handler
-
-
-def json_response(document: object, status: int = 200) -> web.Response:
-    """A JSON document as an answer."""
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
 
 
 def _error_response(error: GatewayError) -> web.Response:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from equirouter import __version__
 from equirouter.serve.chat import MOST_CHOICES
+from equirouter.serve.http.admin import NewKey
 from equirouter.serve.http.controls import CONTROL_HEADERS, LONGEST_SESSION
 from equirouter.serve.records import DecidedBy
 
@@ -159,17 +160,7 @@ def _requests(models: Sequence[str]) -> Schema:
             thumbs={"enum": ["up", "down"]},
             comment=_or_null({"type": "string", "maxLength": 4000}),
         ),
-        "NewKey": _object(
-            "name",
-            closed=True,
-            name={**_SHORT_TEXT, "maxLength": 200},
-            is_admin=_FLAG,
-            models=_or_null(_list(_TEXT)),
-            budget_usd=_or_null({"type": "number", "exclusiveMinimum": 0}),
-            period={"enum": ["day", "month", None]},
-            requests_per_minute=_or_null(_COUNT),
-            tokens_per_minute=_or_null(_COUNT),
-        ),
+        "NewKey": NewKey.model_json_schema(),
     }
 
 

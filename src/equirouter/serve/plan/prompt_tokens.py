@@ -8,7 +8,7 @@ chosen on five tokenizers (cl100k, o200k, Claude's published one, DeepSeek's, Mi
 English prose comes out 1.3 to 1.5 times too high, where a bound by bytes is 4 times too high.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,9 +127,10 @@ def message_tokens(messages: Sequence[Mapping[str, Any]]) -> PromptTokens:
                 elif kind in _DATA:
                     more += _of_data(part, kind)
                 else:
-                    texts.extend(_each(value for name, value in part.items() if name != "type"))
+                    texts.extend(_without(part, "type"))
         if len(message) > 2:
-            texts.extend(_beside_content(message))
+            # calls of tools, its name, a refusal, reasoning sent back
+            texts.extend(_without(message, "role", "content"))
             caches = caches or _CACHES in message
     text = text_tokens("".join(texts)) + more + PER_MESSAGE * len(messages)
     return PromptTokens(text, images, caches)
@@ -149,25 +150,17 @@ def _of_data(part: Mapping[str, Any], kind: str) -> int:
     return -(-len(data) // per_token) if isinstance(data, str) else 0
 
 
-def _beside_content(message: Mapping[str, Any]) -> Iterator[str]:
-    """The other texts of a message: calls of tools, its name, a refusal, reasoning sent back."""
-    for name, value in message.items():
-        if name not in ("role", "content"):
-            yield from strings(value)
-
-
 def strings(value: object) -> Iterator[str]:
     """All strings in a value of JSON, and its numbers as text."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        yield from _each(value.values())
-    elif isinstance(value, list):
-        yield from _each(value)
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from strings(inner)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
 
 
-def _each(values: Iterable[object]) -> Iterator[str]:
-    for value in values:
-        yield from strings(value)
+def _without(document: Mapping[str, Any], *names: str) -> Iterator[str]:
+    """The strings of an object's other fields."""
+    return strings({name: value for name, value in document.items() if name not in names})

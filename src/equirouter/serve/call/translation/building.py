@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from equirouter.serve.charging import reported
 
-__all__ = ["Building", "as_response", "begun", "response_usage"]
+__all__ = ["Building", "as_response", "response_usage"]
 
 _Object = dict[str, Any]
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -83,18 +83,20 @@ class _Item:
 class Building:
     """One answer. Events come without their number in the stream, which the stream knows.
 
-    request: of the Responses API; much of it is said again in the answer. number: what the ids of
-    the response and its items are made of. size: characters that were said.
+    request: of the Responses API; much of it is said again in the answer. first: the completion, or
+    its first chunk. model: its name where that says none. number: what the ids of the response and
+    its items are made of, "" draws one. size: characters that were said.
     """
 
     def __init__(
-        self, request: Mapping[str, Any], *, number: str, model: str, created_at: int
+        self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str, number: str = ""
     ) -> None:
+        named, created = first.get("model"), first.get("created")
         self.size = 0
         self._request = request
-        self._number = number
-        self._model = model
-        self._created_at = created_at
+        self._number = number or uuid4().hex
+        self._model = named if isinstance(named, str) and named else model
+        self._created_at = created if type(created) is int and created > 0 else int(time.time())
         self._items: list[_Item] = []
         self._open: _Item | None = None  # the message or reasoning that goes on
         self._calls: list[tuple[object, _Item]] = []  # with the index that the provider gave each
@@ -241,13 +243,7 @@ class Building:
             call_id = f"call_{number}"
         item = _Item(kind, f"{_PREFIXES[kind]}_{number}", place, call_id=call_id, name=name)
         self._items.append(item)
-        self._events.append(
-            {
-                "type": "response.output_item.added",
-                "output_index": place,
-                "item": item.document(),
-            }
-        )
+        self._tell_item("added", item)
         return item
 
     def _end_part(self, item: _Item) -> None:
@@ -273,13 +269,11 @@ class Building:
 
     def _end(self, item: _Item, status: str) -> None:
         item.status = status
-        self._events.append(
-            {
-                "type": "response.output_item.done",
-                "output_index": item.place,
-                "item": item.document(),
-            }
-        )
+        self._tell_item("done", item)
+
+    def _tell_item(self, change: str, item: _Item) -> None:
+        kind = f"response.output_item.{change}"
+        self._events.append({"type": kind, "output_index": item.place, "item": item.document()})
 
     def _tell(self, kind: str, item: _Item, *, in_part: bool = False, **more: object) -> None:
         event: _Object = {"type": kind, "item_id": item.id, "output_index": item.place}
@@ -335,23 +329,10 @@ def as_response(
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise ValueError("no choice with a message")
-    answer = begun(request, completion, model, number)
+    answer = Building(request, completion, model=model, number=number)
     answer.add(message)
     answer.close(choice.get("finish_reason"))
     return answer.response(answer.status, usage=response_usage(completion.get("usage")))
-
-
-def begun(
-    request: Mapping[str, Any], document: Mapping[str, Any], model: str, number: str = ""
-) -> Building:
-    """An answer that begins with that completion, or that chunk of one."""
-    named, created = document.get("model"), document.get("created")
-    return Building(
-        request,
-        number=number or uuid4().hex,
-        model=named if isinstance(named, str) and named else model,
-        created_at=created if type(created) is int and created > 0 else int(time.time()),
-    )
 
 
 def response_usage(report: object) -> dict[str, Any] | None:

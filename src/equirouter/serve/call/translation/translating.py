@@ -11,7 +11,6 @@ from equirouter.serve.call.sse import StreamReader, each_event, error_in, event_
 from equirouter.serve.call.translation.building import (
     Building,
     as_response,
-    begun,
     response_usage,
 )
 from equirouter.serve.call.translation.request import as_chat
@@ -119,7 +118,7 @@ class ResponseStream:
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
         told = b""
         if self._answer is None:
-            self._answer = begun(self._request, chunk, self._model, self._number)
+            self._answer = Building(self._request, chunk, model=self._model, number=self._number)
             for kind in ("response.created", "response.in_progress"):
                 response = self._answer.response("in_progress")
                 told += self._told({"type": kind, "response": response})
