@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.serve.http.responses import responses_request
+from equirouter.serve.http.requests import responses_request
 from equirouter.serve.records import RequestControl
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled

@@ -14,7 +14,7 @@ from equirouter.serve.call.translation.building import as_response, response_usa
 from equirouter.serve.call.translation.request import as_chat
 from equirouter.serve.call.translation.translating import ResponseStream
 from equirouter.serve.charging import reported
-from equirouter.serve.http.responses import responses_request
+from equirouter.serve.http.requests import responses_request
 from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from equirouter.errors import UpstreamError
+from equirouter.errors import GatewayError, UpstreamError
 from equirouter.extras import require
 from equirouter.serve.settings import UpstreamSettings
 
@@ -161,14 +161,14 @@ def _json(answer: Any) -> bytes:  # noqa: ANN401  # one of the SDK's many classe
 def _unknown(fields: list[str]) -> LiteLLMAnswer:
     """The answer to a request with fields that are not passed to the SDK."""
     shown = ", ".join(field[:40] for field in fields[:5])
-    details = {
-        "message": f"{shown}: this model is called through LiteLLM, which is given the fields of "
+    refusal = GatewayError(
+        400,
+        f"{shown}: this model is called through LiteLLM, which is given the fields of "
         "OpenAI's API only; leave them out",
-        "type": "invalid_request_error",
-        "param": fields[0][:40],
-        "code": "unknown_field",
-    }
-    return LiteLLMAnswer(400, body=orjson.dumps({"error": details}))
+        param=fields[0][:40],
+        code="unknown_field",
+    )
+    return LiteLLMAnswer(400, body=orjson.dumps(refusal.body()))
 
 
 def _refusal(error: Exception, secret: str) -> LiteLLMAnswer:

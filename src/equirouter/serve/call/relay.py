@@ -81,7 +81,8 @@ class Relay:
         if self.error is not None:
             self._served.close(is_healthy=False)
             if self.reader.error is None:  # else the client has the upstream's own words
-                await response.write(error_event(_error(self.error).body()))
+                error = GatewayError(502, self.error, type_="upstream_error", code="stream_broken")
+                await response.write(error_event(error.body()))
         await response.write_eof()
 
     def _gave_up(self) -> ConnectionResetError:
@@ -142,7 +143,3 @@ def _of_message(message: dict[str, Any]) -> list[str]:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _error(message: str) -> GatewayError:
-    return GatewayError(502, message, type_="upstream_error", code="stream_broken")

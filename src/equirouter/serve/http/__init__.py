@@ -4,12 +4,11 @@ access.py      who may send requests, and who may look at the gateway itself
 admin.py       state of the gateway, a new pipeline, keys
 body.py        JSON bodies: read under limits, and written
 controls.py    what a request asks of the router: by model name, in its body, by headers
-embeddings.py  a request for embeddings
 endpoints.py   the web application: what is behind each path
 exchange.py    one request on its way: planned, paid for, answered, logged
 gateway.py     the parts in one object, which every handler is given
 openapi.py     what is behind each path, as an OpenAPI document
-responses.py   a request of the Responses API, read as a chat
+requests.py    requests of the Responses API and for embeddings
 """
 
 __all__: list[str] = []

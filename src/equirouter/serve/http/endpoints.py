@@ -14,11 +14,10 @@ from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.access import admin, authorized, metrics_reader
 from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
-from equirouter.serve.http.embeddings import embedding_plan, embedding_request
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.openapi import openapi_document
-from equirouter.serve.http.responses import responses_request
+from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
 from equirouter.serve.refusals import answer_to

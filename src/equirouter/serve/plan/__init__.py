@@ -5,8 +5,7 @@ feasible.py         who may answer at all, and what a call can cost at most
 loading.py          a pipeline read, tried out and measured
 planner.py          who may answer a request, best first
 prompt_tokens.py    how many tokens a prompt will have, rather too many
-ranking.py          from a decision to candidates
-sessions.py         which model a conversation stays with, and what a switch costs
+sessions.py         from a decision to candidates; which model a conversation stays with
 spend_target.py     the lambda that a mean spend comes to, on what requests have cost
 """
 

@@ -10,14 +10,14 @@ from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
+from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest, read_scope
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
-from equirouter.serve.plan.ranking import Circumstances, ranked_plan
-from equirouter.serve.plan.sessions import Sessions
-from equirouter.serve.plan.spend_target import SpendTarget
+from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
+from equirouter.serve.plan.spend_target import paced_decision, pacing_document, request_over
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -68,7 +68,7 @@ class RoutingPlanner:
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, Removal] = {}
-        self._pace: SpendTarget | None = None
+        self._pace: Pacer | None = None
         self._observed = 0
         if decider is not None:
             self._learn(decider.loaded)
@@ -112,7 +112,7 @@ class RoutingPlanner:
             "quick_characters": loaded.quick_characters,
             "decision_ms": round(loaded.decision_ms, 3),
             "waiting": self._decider.waiting,
-            "pacing": None if self._pace is None else self._pace.document(),
+            "pacing": None if self._pace is None else pacing_document(self._pace),
             "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
         }
 
@@ -132,7 +132,7 @@ class RoutingPlanner:
         if plan is None or record.endpoint == "route":
             return
         if plan.paced is not None and self._pace is not None:
-            self._pace.over(plan.paced, record.cost_nusd)
+            request_over(self._pace, plan.paced, record.cost_nusd)
         if plan.session is not None and record.served_model is not None:
             self._sessions.note(plan.session, record.served_model)
         loaded = self._loaded
@@ -174,7 +174,7 @@ class RoutingPlanner:
         }
         spend_usd = self._settings.pipeline.spend_usd
         if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
-            self._pace = SpendTarget(spend_usd, loaded.pipeline)
+            self._pace = loaded.pipeline.pacer(spend_usd)
         self._feasible.learn(loaded.pipeline.model_facts)
         for class_, state in self.collapse.states().items():
             if state.is_alarm:  # it was about the pipeline that decided until now
@@ -261,7 +261,7 @@ class RoutingPlanner:
             return Control(budget_usd=policy.budget_usd)
         return Control(lambda_=value) if type(policy) is UtilityPolicy else asked
 
-    def _pace_of(self, control: RequestControl) -> SpendTarget | None:
+    def _pace_of(self, control: RequestControl) -> Pacer | None:
         """The spend target of a request that sets no operating point, None without one."""
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
@@ -284,7 +284,7 @@ class RoutingPlanner:
             return self._without_router(error, request)
         decision, paced, pace = decided.decision, None, self._pace_of(request.control)
         if pace is not None:
-            decision, paced = pace.choose(decision, is_call=chat.endpoint != "route")
+            decision, paced = paced_decision(pace, decision, is_call=chat.endpoint != "route")
         plan = ranked_plan(
             request,
             decision,

@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import ChatRequest, read_scope
-from equirouter.serve.http.responses import responses_request
+from equirouter.serve.http.requests import responses_request
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake
