@@ -25,7 +25,7 @@ from equirouter.policy import UtilityPolicy
 from equirouter.routers import Router, Validation, make_router, scale
 from equirouter.training.protocol import Part, Prepared, prepare, stream
 
-ROUTERS = "equirouter,equirouter:loss=ranking+mse,mlp,knn,linear,routerdc"
+ROUTERS = "equirouter,mlp,knn,linear,routerdc"
 FOLDS = 5
 BINS = 10
 LEVELS = ("0.98", "0.95", "0.90")

@@ -40,7 +40,6 @@ def candidates() -> Iterator[tuple[str, str]]:
     for tie in (0.0, 0.02, 0.05, 0.2, 1.0):
         yield "loss", f"equirouter:tie_weight={tie}"
     yield "loss", "equirouter:loss=mse"
-    yield "loss", "equirouter:loss=ranking+mse"
     for trunk, head in (("[32]", 16), ("[128,64]", 64), ("[256,128]", 128)):
         yield "width", f"equirouter:trunk={trunk}:head_width={head}"
     yield "regularisation", "equirouter:dropout=0.0"

@@ -23,7 +23,7 @@ MANY = 70  # models: more than one matrix per model is made for, with the widths
 NETWORKS = {
     **{
         f"equirouter:loss={loss}:joint_feature={joint}": 3
-        for loss in ("ranking", "mse", "ranking+mse")
+        for loss in ("ranking", "mse")
         for joint in ("true", "false")
     },
     "equirouter:trunk=[13,7]:head_width=5:model_width=3": 3,  # no width is a multiple of 8

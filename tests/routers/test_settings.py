@@ -50,7 +50,7 @@ REFUSED = [
     ("equirouter:dropout=1", "equirouter: dropout is 1", SHARE),
     ("equirouter:joint_feature=1", "equirouter: joint_feature is 1", "true or false"),
     ("equirouter:tie_weight=-1", "equirouter: tie_weight is -1", AT_LEAST_0),
-    ("equirouter:loss=mae", "equirouter: loss is 'mae'", "ranking, mse or ranking+mse"),
+    ("equirouter:loss=mae", "equirouter: loss is 'mae'", "ranking or mse"),
     (
         "equirouter:max_models_per_step=1",
         "equirouter: max_models_per_step is 1",
@@ -66,7 +66,6 @@ REFUSED = [
     ("routerdc:n_top=0", "routerdc: n_top is 0", COUNT),
     ("graphrouter:graph=ring", "graphrouter: graph is 'ring'", "star or whole"),
     ("graphrouter:visible=1", "graphrouter: visible is 1", "a number, above 0 and below 1"),
-    ("graphrouter:cost_weight=x", "graphrouter: cost_weight is 'x'", "a number"),
     (
         "graphrouter:original:patience=2",
         "graphrouter: patience is 2",
@@ -74,7 +73,6 @@ REFUSED = [
     ),
     ("mirt:warm_up=1", "mirt: warm_up is 1", SHARE),
     ("nirt:abilities=0", "nirt: abilities is 0", COUNT),
-    ("causal:trade_off=-1", "causal: trade_off is -1", AT_LEAST_0),
     ("causal:clip=0", "causal: clip is 0", "a number, above 0 and at most 1"),
 ]
 

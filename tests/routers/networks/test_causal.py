@@ -38,16 +38,6 @@ def test_classification_is_the_cross_entropy_to_the_best() -> None:
     assert float(found) == pytest.approx(-math.log(0.75))
 
 
-def test_a_trade_off_makes_it_prefer_the_cheap() -> None:
-    toy = make_toy(n=400, missing=0.0)  # model 2 costs three times what model 0 costs
-    mean = {}
-    for trade_off in (0.0, 5.0):  # 5: the dearest would have to be five right answers better
-        router = CausalRouter(epochs=30, hidden=32, trade_off=trade_off)
-        router.fit(*toy, rng=np.random.default_rng(0))
-        mean[trade_off] = router.predict(toy.embeddings).argmax(axis=1).mean()
-    assert mean[5.0] < 0.1 < 0.5 < mean[0.0]
-
-
 def test_a_doubly_robust_estimate_by_hand() -> None:
     # called model 1, predicted 0.4, seen 1.0, chance 0.5: 0.4 + (1.0 - 0.4) / 0.5 = 1.6
     found = doubly_robust(

@@ -137,13 +137,13 @@ def test_nodes_are_normalised_as_one_batch() -> None:
 
 
 def test_the_labels_are_the_models_of_the_highest_utility() -> None:
-    router = GraphRouter(graph="whole", cost_weight=0.5)
+    router = GraphRouter(graph="whole")
     performance = np.array([[1.0, 1.0, 0.0], [1.0, NAN, 0.6]])
     cost_usd = np.array([[1.0, 1.0, 1.0], [5.0, 2.0, 3.0]])
     features, labels = router._edges(performance, cost_usd)
-    # costs scaled from 1..5 to 0..1: 0, 0, 0; 1, -, 0.5. Utilities: 1, 1, 0; 1 - 0.5, -, 0.6 - 0.25
+    # costs scaled from 1..5 to 0..1: 0, 0, 0; 1, -, 0.5. The utility is the performance
     np.testing.assert_allclose(features[0, :, 0], [1.0, 1.0, 0.0])
-    np.testing.assert_allclose(features[1, [0, 2]], [[0.5, 1.0, 1.0], [0.35, 0.5, 0.6]], rtol=1e-6)
+    np.testing.assert_allclose(features[1, [0, 2]], [[1.0, 1.0, 1.0], [0.6, 0.5, 0.6]], rtol=1e-6)
     np.testing.assert_array_equal(labels, [[1.0, 1.0, 0.0], [1.0, NAN, 0.0]])
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
@@ -33,11 +33,10 @@ TIE = 1e-6
 
 @dataclass(kw_only=True, eq=False)
 class CausalRouter(NetworkRouter):
-    """A network whose softmax choice has the least expected regret.
+    """A network whose softmax choice has the least expected regret in performance.
 
-    The utility of a model is performance - trade_off * cost_usd / spread, where spread is the
-    median over training queries of the cost of the most expensive less that of the cheapest model.
-    A batch holds at most a sixth of the training part (loop.enough_steps).
+    Cost is left to the policy. A batch holds at most a sixth of the training part
+    (loop.enough_steps).
 
     Logged data: where every training query knows one outcome at most, that of the model that
     answered it, all get doubly robust estimates of every model's outcome (complete_logged).
@@ -65,10 +64,6 @@ class CausalRouter(NetworkRouter):
 
     temperature: PositiveFloat = 1.0
     """Divides the logits in the loss."""
-
-    trade_off: NonNegativeFloat = 0.0
-    """Performance that the spread in cost must buy; at 0 performance alone counts, and cost is left
-    to the policy."""
 
     hidden: PositiveInt = 256
     """Width of the second hidden layer; the first is twice as wide."""
@@ -122,13 +117,11 @@ class CausalRouter(NetworkRouter):
         return x
 
     def _utility(self, performance: FloatArray, cost_usd: FloatArray, spread: float) -> FloatArray:
-        """(N, K), NaN where performance is not known, or cost is not and counts."""
+        """(N, K), NaN where performance is not known."""
         if self.loss == "classification":  # so little cost that it decides between equals only
             tie_break = np.nan_to_num(cost_usd) / spread * TIE
             performance = performance - tie_break
-        if self.trade_off == 0:
-            return performance
-        return performance - self.trade_off * cost_usd / spread
+        return performance
 
 
 def _spread(cost_usd: FloatArray) -> float:

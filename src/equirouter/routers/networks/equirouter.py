@@ -90,12 +90,8 @@ class EquiRouter(NetworkRouter):
     """Whether the head scores the joint feature of Eq. 7; false is the ablation of Table 1, which
     scores [z, e_j]."""
 
-    loss: Literal["ranking", "mse", "ranking+mse"] = "ranking"
-    """ranking is Eq. 8; mse, the squared error, is the other ablation of Table 1; ranking+mse is
-    mse + ranking_weight * ranking."""
-
-    ranking_weight: NonNegativeFloat = 1.0
-    """Weight of the ranking loss in ranking+mse."""
+    loss: Literal["ranking", "mse"] = "ranking"
+    """ranking is Eq. 8; mse, the squared error, is the other ablation of Table 1."""
 
     tie_weight: NonNegativeFloat = 0.01
     """How much a pair counts that is ordered by cost alone; 1.0 is Eq. 8 as written (what that
@@ -294,13 +290,9 @@ class EquiRouter(NetworkRouter):
         scores = network(embeddings, columns)
         if self.loss == "mse":
             return losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
-        ranking = losses.pairwise_ranking(
+        return losses.pairwise_ranking(
             scores, performance, cost_usd, self.tie_weight, n_pairs=n_pairs, n_models=n_models
         )
-        if self.loss == "ranking":
-            return ranking
-        error = losses.masked_mse(scores, performance, n_known=n_known, n_models=n_models)
-        return error + self.ranking_weight * ranking
 
     def _sampled(self, n_models: int) -> "Tensor | None":
         """The columns of one step in rising order, from torch's generator; None: all."""

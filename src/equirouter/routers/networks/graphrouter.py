@@ -36,13 +36,12 @@ SAME_UTILITY = 1e-8  # utilities that differ by less are the same, as in LLMRout
 class GraphRouter(DescribedNetworkRouter):
     """Message passing between a query and the models, known by their descriptions.
 
-    A star is a graph per query, of the query and the K models; it predicts
-    performance with a squared error. The whole graph is one of all training queries and models,
-    whose edges carry utility, cost and performance; half of the edges predict the others, with
-    cross-entropy, which model has the highest utility, performance_weight * performance -
-    cost_weight * cost, the cost scaled to 0 to 1 over the training part; its scores only rank. A
-    batch of stars has at most a sixth of the training part (loop.enough_steps) and PAIRS_AT_ONCE
-    pairs of a query and a model.
+    A star is a graph per query, of the query and the K models; it predicts performance with a
+    squared error. The whole graph is one of all training queries and models, whose edges carry
+    utility, which is the performance, cost scaled to 0 to 1, and performance; half of the edges
+    predict the others, with cross-entropy, which model has the highest utility; its scores only
+    rank. A batch of stars has at most a sixth of the training part (loop.enough_steps) and
+    PAIRS_AT_ONCE pairs of a query and a model.
 
     Presets: `default` is the form of the paper's authors, on the schedule of App. A.2 (30 epochs,
     batch 2048, Adam 1e-3): a star, two layers of 256. Theirs predicts cost at the same edge; here
@@ -83,12 +82,6 @@ class GraphRouter(DescribedNetworkRouter):
 
     visible: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Of the whole graph: the probability that an edge is visible."""
-
-    performance_weight: float = 1.0
-    """Of the whole graph: how much performance counts in the utility."""
-
-    cost_weight: float = 0.0
-    """Of the whole graph: how much cost counts in the utility."""
 
     def __post_init__(self) -> None:
         """Check the settings; the whole graph has no validation loss to stop by."""
@@ -162,8 +155,7 @@ class GraphRouter(DescribedNetworkRouter):
         known = np.isfinite(performance) & np.isfinite(cost_usd)
         low, high = np.nanmin(cost_usd), np.nanmax(cost_usd)
         cost = (cost_usd - low) / max(high - low, np.finfo(np.float64).tiny)
-        utility = self.performance_weight * performance - self.cost_weight * cost
-        utility = np.where(known, utility, -np.inf)
+        utility = np.where(known, performance, -np.inf)  # the policy weighs the cost
         best = utility.max(axis=1, keepdims=True)
         labels = np.where(known, utility >= best - SAME_UTILITY, np.nan)
         features = np.stack([utility, cost, performance], axis=2)
