@@ -53,7 +53,7 @@ class Training(NamedTuple):
 
 
 class Learned:
-    """What has settings, the keyword arguments that make it, and learns arrays.
+    """An object of settings, the keyword arguments that make it, and of learned arrays.
 
     A learned attribute ends in an underscore and is a NumPy array or a dict of them. Saving and
     loading follow from that.
