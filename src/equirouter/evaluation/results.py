@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from equirouter.report.canvas import Line
+
 __all__ = [
     "ANCHORS",
     "CalibrationResults",
@@ -266,10 +268,26 @@ class Results(_Facts):
 
         Raises MissingExtraError without matplotlib.
         """
-        from equirouter.report.figures import cost_performance
+        from equirouter.report.canvas import (
+            COST_LABEL,
+            FIGURE_SIZE,
+            PERFORMANCE_TITLE,
+            draw_figure,
+            line_painter,
+        )
 
-        figure: Figure = cost_performance(self)
+        paint = line_painter(self.performance_lines(), PERFORMANCE_TITLE, COST_LABEL)
+        figure: Figure = draw_figure(paint, FIGURE_SIZE)
         return figure
+
+    def performance_lines(self) -> "list[Line]":
+        """Mean performance against mean cost in USD of every router and anchor, over the sweep."""
+        from equirouter.report.canvas import Line
+
+        return [
+            Line(name, self.curves[name].cost_usd, self.curves[name].performance, is_anchor)
+            for name, _, is_anchor in self.rows()
+        ]
 
     def __repr__(self) -> str:
         rows = self._cells()

@@ -14,9 +14,12 @@ from typing import Any, TypeAlias
 from equirouter.extras import require
 
 __all__ = [
+    "COST_LABEL",
     "FAINT",
+    "FIGURE_SIZE",
     "GRID",
     "INK",
+    "PERFORMANCE_TITLE",
     "Line",
     "Paint",
     "colour_of",
@@ -26,9 +29,14 @@ __all__ = [
     "draw_svg",
     "fitted",
     "line_axes",
+    "line_painter",
     "model_colours",
     "width_of",
 ]
+
+FIGURE_SIZE = (6.4, 4.0)  # inches
+PERFORMANCE_TITLE = "Mean performance for what is spent"
+COST_LABEL = "mean cost, USD per query"
 
 Paint: TypeAlias = Callable[[Any], None]
 """Draws on a matplotlib Figure."""
@@ -110,6 +118,17 @@ def draw_svg(paint: Paint, size: tuple[float, float], *, title: str, points: flo
         # without a date: the same results give the same bytes
         figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})
     return stream.getvalue()
+
+
+def line_painter(lines: Sequence[Line], title: str, x_label: str) -> Paint:
+    """A painter of lines over one horizontal axis, each labelled at its end."""
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        axes = line_axes(figure, [line.shown for line in lines], title=title)
+        axes.set_xlabel(x_label)
+        draw_lines(axes, lines)
+
+    return paint
 
 
 def line_axes(figure: Any, labels: Sequence[str], *, title: str) -> Any:  # noqa: ANN401

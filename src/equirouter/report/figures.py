@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from equirouter.evaluation.results import MeanCurve, Results
 from equirouter.output import atomic_write, make_folder
-from equirouter.report.canvas import Line, Paint, draw_figure, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import (
+    COST_LABEL,
+    FIGURE_SIZE,
+    PERFORMANCE_TITLE,
+    Line,
+    Paint,
+    draw_svg,
+    line_painter,
+)
 
-__all__ = ["cost_performance", "models_by_cost", "share_axis", "share_lines", "write_figures"]
-
-_SIZE = (6.4, 4.0)  # inches
+__all__ = ["models_by_cost", "share_axis", "share_lines", "write_figures"]
 
 
 def write_figures(results: Results, folder: str | Path) -> list[Path]:
@@ -27,7 +32,7 @@ def write_figures(results: Results, folder: str | Path) -> list[Path]:
     for name, draw in (("cost-performance.svg", _cost_performance), ("call-share.svg", _shares)):
         with atomic_write(folder / name, "wb") as stream:
             paint, title = draw(results)
-            stream.write(draw_svg(paint, _SIZE, title=title))
+            stream.write(draw_svg(paint, FIGURE_SIZE, title=title))
         written.append(folder / name)
     return written
 
@@ -47,7 +52,7 @@ def share_axis(results: Results) -> tuple[Callable[[MeanCurve], Sequence[float]]
     """
     if results.protocol.policy == "budget":
         return attrgetter("point"), "budget, USD per query"
-    return attrgetter("cost_usd"), "mean cost, USD per query"
+    return attrgetter("cost_usd"), COST_LABEL
 
 
 def share_lines(results: Results) -> list[Line]:
@@ -64,31 +69,13 @@ def share_lines(results: Results) -> list[Line]:
     ]
 
 
-def cost_performance(results: Results) -> Any:  # noqa: ANN401  # a matplotlib Figure
-    """Mean performance against mean cost of every router and anchor, as a matplotlib Figure."""
-    return draw_figure(_cost_performance(results)[0], _SIZE)
-
-
 def _cost_performance(results: Results) -> tuple[Paint, str]:
-    curves = results.curves
-    lines = [
-        Line(name, curves[name].cost_usd, curves[name].performance, is_anchor)
-        for name, _, is_anchor in results.rows()
-    ]
-    title = "Mean performance for what is spent"
-    return _painter(lines, title=title, x_label="mean cost, USD per query"), title
+    return line_painter(
+        results.performance_lines(), PERFORMANCE_TITLE, COST_LABEL
+    ), PERFORMANCE_TITLE
 
 
 def _shares(results: Results) -> tuple[Paint, str]:
     title = f"Calls to the strongest model ({results.strongest}), % of queries"
     x_label = share_axis(results)[1]
-    return _painter(share_lines(results), title=title, x_label=x_label), title
-
-
-def _painter(lines: Sequence[Line], *, title: str, x_label: str) -> Paint:
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel(x_label)
-        draw_lines(axes, lines)
-
-    return paint
+    return line_painter(share_lines(results), title, x_label), title
