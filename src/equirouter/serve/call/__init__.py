@@ -1,9 +1,8 @@
 """Calls of providers: which upstream, attempts, streams, translation.
 
 attempts.py     one candidate after the other until the first byte of an answer is there
-breaker.py      circuit breaker, calls at once and calls per minute of an upstream
 litellm_sdk.py  calls through LiteLLM's SDK, for providers with an API of their own
-model_pool.py   the models of the pool: upstream, price, whether it can be called now
+model_pool.py   the models of the pool: upstream, price, guard against calls in vain
 quirks.py       how providers differ from OpenAI's API, an entry each
 relay.py        a stream from an upstream to a client
 sse.py          server-sent events on their way through: usage, errors, the model's name

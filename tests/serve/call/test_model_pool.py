@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from equirouter.errors import NotCalledError
-from equirouter.serve.call.breaker import Guard
+from equirouter.serve.call.model_pool import Guard
 from equirouter.serve.settings import UpstreamSettings
 
 
