@@ -23,7 +23,6 @@ from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSe
 
 __all__ = ["CircuitState", "Guard", "ModelPool", "Route"]
 
-
 CircuitState: TypeAlias = Literal["closed", "open", "half-open"]
 
 WINDOW_SECONDS = 60.0

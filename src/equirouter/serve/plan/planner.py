@@ -274,7 +274,8 @@ class RoutingPlanner:
             return Plan((), "policy", removed=removed)
         pipeline = self._settings.pipeline
         reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
-        image = reading.image if self._reads_images() else None
+        encoder = self._decider.loaded.pipeline.stage.encoder
+        image = reading.image if encoder.accepts_images else None
         reasons = {name: removal.text for name, removal in removed.items()}
         try:
             decided = await self._decider.decide(
@@ -294,9 +295,6 @@ class RoutingPlanner:
             rule=self._settings.sessions.switch_cost,
         )
         return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
-
-    def _reads_images(self) -> bool:
-        return self._loaded is not None and self._loaded.pipeline.stage.encoder.accepts_images
 
     def _without_router(self, error: Exception, request: Circumstances) -> Plan:
         """The plan without a decision, by pipeline.on_router_failure.

@@ -187,6 +187,7 @@ def ranked_plan(
     answer.
     """
     ranked = [] if decision.model is None else [decision.model, *decision.fallbacks]
+    costs = decision.predicted_costs_usd
     decided_by: DecidedBy = "policy"
     if last in ranked[1:] and _stays(request.chat, decision, last, prices, rule):
         ranked.remove(last)
@@ -195,13 +196,16 @@ def ranked_plan(
     first = request.bounds[ranked[0]] if ranked else Bound(0, 0, 0)
     is_choice = bool(ranked) and decided_by == "policy" and request.fits
     return Plan(
-        tuple(_candidate(name, request.bounds, decision) for name in ranked),
+        tuple(
+            Candidate(name, request.bounds[name].nusd, decision.scores[name], costs[name])
+            for name in ranked
+        ),
         decided_by,
         setting=decision.setting,
         value=decision.value,
         removed=_removed(request, decision, ranked),
         scores=decision.scores,
-        predicted_costs_usd=decision.predicted_costs_usd,
+        predicted_costs_usd=costs,
         prompt_tokens=first.prompt,
         max_output_tokens=first.output,
         # of the model that was decided for, not of the session's
@@ -229,12 +233,6 @@ def _stays(
         return switch_cost_usd(known, prices[last], prices[new])
 
     return stays(decision, last, switch_usd, rule)
-
-
-def _candidate(name: str, bounds: Mapping[str, Bound], decision: Decision) -> Candidate:
-    return Candidate(
-        name, bounds[name].nusd, decision.scores[name], decision.predicted_costs_usd[name]
-    )
 
 
 def _removed(
