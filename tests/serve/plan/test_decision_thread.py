@@ -43,6 +43,13 @@ async def stopped() -> None:
     assert await asyncio.to_thread(GatedEncoder.has_stopped.wait, 30)
 
 
+@pytest.fixture
+def any_time_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy this machine is, decisions on texts of the measured lengths count as quick."""
+    monkeypatch.setattr("equirouter.serve.plan.loading.QUICK_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("any_time_is_quick")
 def test_a_quick_pipeline_decides_on_the_loop_and_a_long_query_beside_it(folder: Path) -> None:
     async def run() -> None:
         metrics = CountedMetrics()
@@ -153,6 +160,7 @@ def test_closing_decides_what_waits(folder: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.usefixtures("any_time_is_quick")
 def test_a_new_pipeline_takes_over_while_the_old_one_decides(folder: Path, tmp_path: Path) -> None:
     async def run() -> None:
         metrics = CountedMetrics()
