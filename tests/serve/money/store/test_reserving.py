@@ -46,6 +46,18 @@ def test_a_clock_that_jumps_refills_nothing(store_url: str) -> None:
     with_store(store_url, work, lambda: now[0])
 
 
+def test_a_new_key_may_reserve_its_whole_budget_and_not_one_more(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        more = Grant(key.id, 101, 0, None, 1, "a")
+        whole = Grant(key.id, 100, 0, None, 2, "b")
+        verdicts = await books(store).transact(lambda run: reserve(run, 8, [more, whole], 0.0))
+        # nothing is spent and nothing reserved of a key that has no account yet: 100 are left
+        assert [verdict and verdict.reason for verdict in verdicts] == ["budget", None]
+
+    with_store(store_url, work)
+
+
 def test_a_grant_is_written_with_its_account_and_its_rate(store_url: str) -> None:
     now = 1_800_000_030.7  # 2027-01-15, half a minute into minute 30_000_000
 
