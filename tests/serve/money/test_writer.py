@@ -13,7 +13,9 @@ from equirouter.serve.money.store.tables import log, workers
 from tests.serve.stores import ask, ids, money, new_key, record, rows, with_store
 
 
-def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
+def test_one_bad_entry_costs_no_other_and_no_money(
+    store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
         (ticket,) = await ask(store, key, 1)
@@ -26,6 +28,7 @@ def test_one_bad_entry_costs_no_other_and_no_money(store_url: str) -> None:
         assert sorted(row["request_id"] for row in logged) == ["also good", "good"]
         assert store.writer.dropped == 1
         assert store.writer.written == 2
+        assert [m for m in caplog.messages if m.startswith("dropped the log entry of request bad")]
 
     with_store(store_url, work)
 
