@@ -13,6 +13,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+SHARED_CASES = SHARED_DATA.parent / "cases"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +23,14 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     patch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of small inputs beside the repository; tests that need it skip without it."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip(f"no small inputs beside the repository ({SHARED_CASES.resolve()})")
+    return SHARED_CASES.resolve()
 
 
 @pytest.fixture(scope="session")

@@ -223,6 +223,8 @@ def _description(performance: FloatArray, cost_usd: FloatArray) -> Document:
         "n_models": len(NAMES),
         "n_tasks": 86,
         "n_complete": 36_497,
+        "n_equal": 12,
+        "n_nearly_equal": 30,
         "fingerprint": "9f" * 32,
         "missing_performance": 14,
         "missing_cost": 14,

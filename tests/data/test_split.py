@@ -1,6 +1,7 @@
 """Splits: every row once, the ratios, the seed, whole tasks, and what cannot be split."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.data import Outcomes, read_table, split_outcomes
-from equirouter.data.split import SplitKind
+from equirouter.data.split import Split, SplitKind
 from equirouter.errors import ConfigError, DataError
 
 NAN = float("nan")
 KINDS: tuple[SplitKind, ...] = ("in-domain", "ood")
 
 
-def table(tasks: list[str], n_models: int = 2, n_missing: int = 0) -> Outcomes:
+def table(
+    tasks: list[str], n_models: int = 2, n_missing: int = 0, texts: list[str] | None = None
+) -> Outcomes:
     n = len(tasks)
     performance = np.ones((n, n_models))
     performance[:n_missing, 0] = NAN
     return Outcomes(
         query_ids=tuple(f"q{i}" for i in range(n)),
-        texts=tuple(f"text {i}" for i in range(n)),
+        texts=tuple(texts or (f"text {i}" for i in range(n))),
         tasks=tuple(tasks),
         models=tuple(f"m{j}" for j in range(n_models)),
         performance=performance,
@@ -166,3 +169,94 @@ def test_the_slice_splits_both_ways(shared_data: Path) -> None:
     assert (len(split.train), len(split.validation), len(split.test)) == (668, 222, 1335)
     by_task = split_outcomes(outcomes, "ood")
     assert len(by_task.validation) == 299  # MBPP, the smallest of its three tasks
+
+
+def parts_of_texts(outcomes: Outcomes, split: Split) -> dict[str, set[int]]:
+    """In which parts the queries of each text are; case and white space do not count."""
+    found: dict[str, set[int]] = {}
+    for part, rows in enumerate((split.train, split.validation, split.test)):
+        for row in rows:
+            found.setdefault(" ".join(outcomes.texts[row].lower().split()), set()).add(part)
+    return found
+
+
+@given(
+    numbers=st.lists(st.integers(0, 40), min_size=20, max_size=120),
+    seed=st.integers(0, 99),
+    ratios=st.tuples(RATIO, RATIO, RATIO),
+)
+@settings(max_examples=100, deadline=None)
+def test_equal_texts_are_in_one_part_and_no_part_is_empty(
+    numbers: list[int], seed: int, ratios: tuple[float, float, float]
+) -> None:
+    numbers = [100, 101, 102, *numbers]
+    texts = [("text  %d " if i % 2 else "Text %d") % number for i, number in enumerate(numbers)]
+    outcomes = table(["t"] * len(texts), texts=texts)
+    split = split_outcomes(outcomes, seed=seed, ratios=ratios)
+    parts = (split.train, split.validation, split.test)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(texts)))
+    assert all(len(part) > 0 for part in parts)
+    assert all(len(found) == 1 for found in parts_of_texts(outcomes, split).values())
+
+
+def test_a_part_has_its_share_of_all_and_of_the_repeated_texts() -> None:
+    # 600 single texts and 100 that occur four times: 300, 100 and 600 of 1000 exactly, and of the
+    # 400 repeated ones 120, 40 and 240 but for one text.
+    texts = [f"single {i}" for i in range(600)] + [f"repeated {i % 100}" for i in range(400)]
+    split = split_outcomes(table(["t"] * 1000, texts=texts))
+    parts = (split.train, split.validation, split.test)
+    assert [len(part) for part in parts] == [300, 100, 600]
+    for part, expected in zip(parts, (120, 40, 240), strict=True):
+        assert abs(int((part >= 600).sum()) - expected) <= 4
+
+
+def test_one_text_may_be_most_of_the_table() -> None:
+    split = split_outcomes(table(["t"] * 100, texts=["hello"] * 97 + ["a", "b", "c"]))
+    parts = (split.train, split.validation, split.test)
+    assert [len(part) for part in parts] == [2, 1, 97]
+
+
+def test_few_repeated_texts_change_few_queries_of_a_split() -> None:
+    texts = [f"text {i}" for i in range(1000)]
+    before = split_outcomes(table(["t"] * 1000, texts=texts))
+    texts[7] = texts[8]
+    after = split_outcomes(table(["t"] * 1000, texts=texts))
+    assert len(set(before.test) ^ set(after.test)) <= 6
+
+
+def test_equal_texts_with_two_images_are_two_queries() -> None:
+    outcomes = replace(
+        table(["t"] * 40, texts=["Which is larger?"] * 40),
+        image_paths=tuple(f"{i}.png" for i in range(40)),
+    )
+    split = split_outcomes(outcomes)
+    assert [len(p) for p in (split.train, split.validation, split.test)] == [12, 4, 24]
+
+
+def test_fewer_than_three_texts_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="its 40 queries have 2 texts between them"):
+        split_outcomes(table(["t"] * 40, texts=["yes", "no"] * 20))
+
+
+def test_tasks_with_a_query_in_common_are_in_one_part() -> None:
+    tasks = [f"t{i % 6}" for i in range(120)]
+    texts = [f"text {i}" for i in range(120)]
+    texts[0] = texts[1] = texts[2]  # t0, t1 and t2
+    outcomes = table(tasks, texts=texts)
+    for seed in range(10):
+        split = split_outcomes(outcomes, "ood", seed)
+        assert {len(found) for found in parts_of_texts(outcomes, split).values()} == {1}
+        parts = [{tasks[row] for row in rows} for rows in (split.train, split.validation)]
+        assert all({"t0", "t1", "t2"} & found in (set(), {"t0", "t1", "t2"}) for found in parts)
+    texts[3] = texts[4] = texts[2]  # t3 and t4 too: two blocks are left
+    with pytest.raises(DataError, match=r"found 6: .* \(4 of them have a query of another one"):
+        split_outcomes(table(tasks, texts=texts), "ood")
+
+
+def test_a_table_of_equal_texts(shared_cases: Path) -> None:
+    # 120 random texts five times each: what a router learns of a text says nothing of the others.
+    outcomes = read_table(shared_cases / "equal_texts.csv")
+    assert outcomes.describe().n_equal == 600
+    split = split_outcomes(outcomes)
+    assert {len(found) for found in parts_of_texts(outcomes, split).values()} == {1}
+    assert [len(p) for p in (split.train, split.validation, split.test)] == [180, 60, 360]

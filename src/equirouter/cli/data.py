@@ -109,6 +109,8 @@ def _show(description: "Description", *, as_json: bool) -> None:
         f"{description.name}: {_sized(description)}, {number_of(description.n_tasks, 'task')}",
         f"missing cells: {description.missing_performance} performance, "
         f"{description.missing_cost} cost; complete queries: {description.n_complete}",
+        f"queries with the text of another one: {description.n_equal} equal, "
+        f"{description.n_nearly_equal} nearly equal (the same words)",
         f"ties for the best: {description.tie_rate:.1%} of queries",
         f"strongest: {description.strongest}; cheapest: {description.cheapest}",
         f"oracle: performance {description.oracle_performance:.4f} at "

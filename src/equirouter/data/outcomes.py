@@ -11,6 +11,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
+from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
 from equirouter.errors import DataError
 from equirouter.extras import require
@@ -174,6 +175,12 @@ class Description:
     n_models: int
     n_tasks: int
     n_complete: int
+    n_equal: int
+    """Queries whose text and image another one has too, but for case and white space; splits keep
+    them together."""
+    n_nearly_equal: int
+    """Queries whose words another one has too, whatever their order and punctuation, with the same
+    image; those of n_equal are among them."""
     missing_performance: int
     missing_cost: int
     models: tuple[str, ...]
@@ -215,6 +222,8 @@ def _describe(table: Outcomes) -> Description:
         n_models=table.n_models,
         n_tasks=len(sizes),
         n_complete=complete.n_queries,
+        n_equal=count_repeated(equal_queries(table)),
+        n_nearly_equal=count_repeated(nearly_equal_queries(table)),
         missing_performance=int(np.isnan(table.performance).sum()),
         missing_cost=int(np.isnan(table.cost_usd).sum()),
         models=table.models,

@@ -9,9 +9,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from equirouter.arrays import FloatArray, IntArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.repeats import equal_queries, joined_by
 from equirouter.errors import ConfigError, DataError
+from equirouter.words import number_of
 
 __all__ = ["Split", "SplitKind", "split_outcomes"]
 
@@ -60,10 +62,13 @@ def split_outcomes(
 
     "in-domain" shuffles the queries. "ood" (out of domain) gives each part whole tasks: of 64
     orders drawn with the seed, each dealt out to the part that lacks most, the one whose parts come
-    nearest to the ratios by number of queries. The same table, kind, seed and ratios give the same
-    split. Rows with missing outcomes are split like all others.
-    Raises DataError for one model only, fewer than 20 complete rows, and for "ood" fewer than three
-    tasks; ConfigError for another kind, a negative seed or a ratio that is not positive.
+    nearest to the ratios by number of queries. Queries with the same text and image, but for case
+    and white space, are in one part, and tasks that share such a query count as one. The same
+    table, kind, seed and ratios give the same split. Rows with missing outcomes are split like all
+    others.
+    Raises DataError for one model only, fewer than 20 complete rows, fewer than three different
+    queries, and for "ood" fewer than three tasks; ConfigError for another kind, a negative seed or
+    a ratio that is not positive.
 
     >>> from equirouter.data import load_dataset
     >>> split = split_outcomes(load_dataset("simulated:n_queries=100"))
@@ -87,12 +92,78 @@ def _by_query(
     rng: np.random.Generator,
 ) -> IntArray:
     n = outcomes.n_queries
-    first, second = (int(cut) for cut in np.rint(np.cumsum(shares)[:2] * n))
-    first = min(max(first, 1), n - 2)  # no part is empty, however small its ratio
-    second = min(max(second, first + 1), n - 1)
-    part = np.empty(n, dtype=np.int64)
-    part[rng.permutation(n)] = np.repeat([0, 1, 2], [first, second - first, n - second])
+    group = equal_queries(outcomes)
+    n_groups = int(group.max()) + 1
+    if n_groups < 3:
+        raise DataError(
+            f"{outcomes.name}: its {n} queries have {number_of(n_groups, 'text')} between them "
+            "(case and white space do not count); a split, which keeps equal queries together, "
+            "needs at least 3"
+        )
+    sizes = _sizes(shares, n)
+    order = rng.permutation(n)
+    if n_groups == n:
+        part = np.empty(n, dtype=np.int64)
+        part[order] = np.repeat([0, 1, 2], sizes)
+        return part
+    members = np.bincount(group)
+    alone = members[group] == 1
+    of_group, lack = _deal_repeated(group[order], members, sizes)
+    part = of_group[group]
+    singles = order[alone[order]]
+    if len(singles):
+        fill = _fill(lack, len(singles), empty=lack == sizes)
+        part[singles] = np.repeat([0, 1, 2], fill)
     return part
+
+
+def _sizes(shares: FloatArray, n: int) -> IntArray:
+    """How many of n queries each part gets: (3,), at least 1 each, however small its ratio."""
+    first, second = (int(cut) for cut in np.rint(np.cumsum(shares)[:2] * n))
+    first = min(max(first, 1), n - 2)
+    second = min(max(second, first + 1), n - 1)
+    return np.array([first, second - first, n - second], dtype=np.int64)
+
+
+def _fill(lack: FloatArray, n: int, empty: BoolArray) -> IntArray:
+    """How many of n single queries each part gets, in the ratios of what it lacks: (3,).
+
+    empty: the parts that have nobody yet and so get at least one; there are no more than n.
+    """
+    weights = np.maximum(lack, 0.0)
+    cuts = np.rint(np.cumsum(weights) / weights.sum() * n)
+    fill: IntArray = np.diff(cuts, prepend=0.0).astype(np.int64)
+    for i in np.flatnonzero(empty & (fill == 0)):
+        fill[fill.argmax()] -= 1
+        fill[i] = 1
+    return fill
+
+
+def _deal_repeated(
+    group: IntArray, members: IntArray, sizes: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Give groups of two and more queries, as they first occur, to the part that is most behind.
+
+    group: (N,) in a random order. members: queries per group. sizes: (3,) of the parts. A part is
+    behind by its share of all that was dealt, less what it has, so equal queries are as frequent in
+    one part as in another. Returns the part per group, 0 for single queries, and what every part
+    then lacks.
+    """
+    shares = sizes / sizes.sum()
+    part, has = np.zeros(len(members), dtype=np.int64), np.zeros(3)
+    left = len(members)  # groups that have no part yet, single queries among them
+    dealt = 0
+    for number in dict.fromkeys(group[members[group] > 1].tolist()):
+        dealt += members[number]
+        behind = shares * dealt - has
+        empty = has == 0
+        if left <= empty.sum():  # the last groups go to the parts that have none yet
+            behind[~empty] = -np.inf
+        chosen = int(behind.argmax())
+        part[number] = chosen
+        has[chosen] += members[number]
+        left -= 1
+    return part, sizes - has
 
 
 def _by_task(
@@ -101,25 +172,28 @@ def _by_task(
     rng: np.random.Generator,
 ) -> IntArray:
     names = sorted(set(outcomes.tasks))
-    if len(names) < 3:
+    number = {name: i for i, name in enumerate(names)}
+    task_of = [number[task] for task in outcomes.tasks]
+    joined, block_of = np.unique(joined_by(task_of, equal_queries(outcomes)), return_inverse=True)
+    if len(joined) < 3:
+        less = len(names) - len(joined)
+        why = f" ({less} of them have a query of another one and count with it)" if less else ""
         raise DataError(
             f"{outcomes.name}: a split by whole tasks needs at least 3 tasks, found "
-            f"{len(names)}: {', '.join(map(repr, names))}; use the in-domain split"
+            f"{len(names)}: {', '.join(map(repr, names))}{why}; use the in-domain split"
         )
-    number = {name: i for i, name in enumerate(names)}
-    task_of = np.array([number[task] for task in outcomes.tasks], dtype=np.int64)
-    sizes = np.bincount(task_of).astype(np.float64)
+    sizes = np.bincount(block_of).astype(np.float64)
     targets = shares * outcomes.n_queries
     best, least = None, np.inf
     for _ in range(_TRIES):
-        part = _deal(sizes, targets, rng.permutation(len(names)))
+        part = _deal(sizes, targets, rng.permutation(len(joined)))
         dealt = np.bincount(part, weights=sizes, minlength=3)
         distance = float(np.abs(dealt - targets).sum())
         if distance < least:
             best, least = part, distance
     if best is None:
         raise AssertionError("one of several finite distances is the least")
-    return best[task_of]
+    return best[block_of]
 
 
 def _deal(
@@ -127,7 +201,7 @@ def _deal(
     targets: FloatArray,
     order: IntArray,
 ) -> IntArray:
-    """Give the tasks, in this order, to the part that lacks most queries: (n_tasks,) of 0, 1, 2."""
+    """Give tasks, in this order, to the part that lacks most queries: (n_tasks,) of 0, 1, 2."""
     part = np.empty(len(sizes), dtype=np.int64)
     lack = targets.copy()
     empty = {0, 1, 2}
