@@ -12,7 +12,7 @@ from equirouter.cost.price_table import (
     read_price_table,
     shipped_prices,
 )
-from equirouter.cost.prices import Price, Tier, Usage, cost_usd
+from equirouter.cost.prices import Price, ServiceTier, Tier, Usage, cost_usd
 from equirouter.errors import ConfigError
 
 OWN = """
@@ -32,9 +32,17 @@ output_usd_per_mtok = 15.0
 above_input_tokens = 200000
 input_usd_per_mtok = 6.0
 output_usd_per_mtok = 22.5
+
+[models."org/large".service_tiers]
+flex = { input_usd_per_mtok = 1.5, output_usd_per_mtok = 7.5 }
 """
 SMALL = Price(1.0, 2.5, cached_input_usd_per_mtok=0.0)
-LARGE = Price(3.0, 15.0, tiers=(Tier(200_000, Price(6.0, 22.5)),))
+LARGE = Price(
+    3.0,
+    15.0,
+    tiers=(Tier(200_000, Price(6.0, 22.5)),),
+    service_tiers=(ServiceTier("flex", Price(1.5, 7.5)),),
+)
 
 
 def written(folder: Path, text: str, name: str = "prices.toml") -> Path:
@@ -65,6 +73,12 @@ def test_some_shipped_prices_by_hand() -> None:
     usage = Usage(10_000, 500, cached_input_tokens=8000, cache_write_tokens=1000)
     # 1000 x 2 + 8000 x 0.2 + 1000 x 2.5 + 500 x 10
     assert cost_usd(table.price("gpt-6-sol"), usage) == pytest.approx(0.0111)
+    # GPT-5: priority twice, flex half the standard price
+    usage = Usage(1000, 100, cached_input_tokens=400)
+    for service, usd in (("priority", 0.0036), ("default", 0.0018), ("flex", 0.0009)):
+        price = table.price("gpt-5").served(service)
+        assert price is not None
+        assert cost_usd(price, usage) == pytest.approx(usd)
     # GPT Audio 1.5: 32 for sound heard, 64 for sound said
     usage = Usage(1000, 100, audio_input_tokens=900, audio_output_tokens=80)
     # 100 x 2.5 + 900 x 32 + 20 x 10 + 80 x 64
@@ -113,6 +127,11 @@ def test_a_price_as_fields_and_back() -> None:
         ("= 22.5", "= -22.5", r'"org/large": tiers\[0\]: output_usd_per_mtok is -22.5'),
         ("output_usd_per_mtok = 22.5", "", r"tiers\[0\]: output_usd_per_mtok is missing"),
         ("above_input_tokens = 200000", "", r"tiers\[0\]: found .*expected a table with above_"),
+        (
+            "output_usd_per_mtok = 7.5",
+            "tiers = 1",
+            r"service_tiers\.flex: output_usd_per_mtok is mi",
+        ),
         ("2026-01-31", '"January"', "as_of is 'January'; expected a day"),
         ('"our contract"', "3", "source is 3; expected a text"),
         ("as_of", "asof", "'asof' is not known; expected as_of"),

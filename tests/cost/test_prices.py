@@ -11,6 +11,7 @@ from equirouter.cost.prices import (
     FLAGSHIP_PRICES,
     PRICES,
     Price,
+    ServiceTier,
     Tier,
     Usage,
     cost_usd,
@@ -209,3 +210,26 @@ def test_the_size_in_a_name(name: str, size: float | None) -> None:
 def test_tokens_are_a_quarter_of_the_bytes() -> None:
     assert [estimated_tokens(text) for text in ("", "a", "four", "fives")] == [0, 1, 1, 2]
     assert estimated_tokens("\u6f22\u5b57") == 2  # six bytes
+
+
+def test_a_service_tier_has_a_price_of_its_own() -> None:
+    priority, flex = Price(2.0, 8.0), Price(0.5, 2.0)
+    tiers = (ServiceTier("priority", priority), ServiceTier("flex", flex))
+    price = Price(1.0, 4.0, service_tiers=tiers)
+    assert price.served("priority") == priority
+    assert price.served("flex") == flex
+    assert price.served("ultrafast") is None
+    for standard in (None, "auto", "default", "standard"):
+        assert price.served(standard) == price
+    # a provider whose "auto" costs something else
+    assert Price(1.0, 4.0, service_tiers=(ServiceTier("auto", flex),)).served("auto") == flex
+
+
+def test_service_tiers_are_there_once_and_have_none_of_their_own() -> None:
+    tier = ServiceTier("flex", Price(1.0, 2.0))
+    with pytest.raises(ConfigError, match=r"\['flex', 'flex'\]; each must be there once"):
+        Price(1.0, 2.0, service_tiers=(tier, tier))
+    with pytest.raises(ConfigError, match="service tier 'slow' has service tiers"):
+        ServiceTier("slow", Price(1.0, 2.0, service_tiers=(tier,)))
+    with pytest.raises(ConfigError, match="the price of a tier has tiers"):
+        Tier(100, Price(1.0, 2.0, service_tiers=(tier,)))

@@ -140,3 +140,33 @@ def test_anthropic_counts_the_cache_beside_the_input() -> None:
 def test_a_report_that_makes_no_sense(report: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         usage_of(report)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"cache_creation_input_tokens": 1000},
+        {"prompt_tokens_details": {"cache_creation_tokens": 1000}},
+        {
+            "prompt_tokens_details": {"cached_tokens": 0, "cache_creation_tokens": 1000},
+            "cache_creation_input_tokens": 1000,
+            "cache_read_input_tokens": 0,
+        },
+    ],
+)
+def test_litellms_proxy_counts_what_is_written_to_a_cache_within_the_prompt(
+    written: dict[str, Any],
+) -> None:
+    usage = usage_of({"prompt_tokens": 1200, "completion_tokens": 10, **written})
+    assert usage == Usage(1200, 10, cache_write_tokens=1000)
+
+
+def test_litellms_proxy_says_how_long_what_was_written_is_kept() -> None:
+    details = {
+        "cache_creation_tokens": 1000,
+        "cache_creation_token_details": {"ephemeral_1h_input_tokens": 600},
+    }
+    report = {"prompt_tokens": 1500, "completion_tokens": 10, "prompt_tokens_details": details}
+    assert usage_of({**report, "cache_read_input_tokens": 300}) == Usage(
+        1500, 10, cached_input_tokens=300, cache_write_tokens=400, long_cache_write_tokens=600
+    )

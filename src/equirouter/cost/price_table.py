@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from equirouter.cost.prices import Price, Tier
+from equirouter.cost.prices import Price, ServiceTier, Tier
 from equirouter.errors import ConfigError
 
 __all__ = [
@@ -27,8 +27,8 @@ PRICES_AS_OF = "2026-11-20"
 """The day of which the shipped table is."""
 
 _SHIPPED = Path(__file__).with_name("price_table.toml")
-_TIERS, _LIMIT = "tiers", "above_input_tokens"
-_AMOUNTS = tuple(field.name for field in fields(Price) if field.name != _TIERS)
+_TIERS, _LIMIT, _SERVICE = "tiers", "above_input_tokens", "service_tiers"
+_AMOUNTS = tuple(field.name for field in fields(Price) if field.name not in (_TIERS, _SERVICE))
 _NEEDED = ("input_usd_per_mtok", "output_usd_per_mtok")
 
 
@@ -100,10 +100,14 @@ def price_to(price: Price) -> dict[str, Any]:
         document[_TIERS] = [
             {_LIMIT: tier.above_input_tokens, **price_to(tier.price)} for tier in price.tiers
         ]
+    if price.service_tiers:
+        document[_SERVICE] = {tier.name: price_to(tier.price) for tier in price.service_tiers}
     return document
 
 
-def price_from(given: object, place: str, known: tuple[str, ...] = (*_AMOUNTS, _TIERS)) -> Price:
+def price_from(
+    given: object, place: str, known: tuple[str, ...] = (*_AMOUNTS, _TIERS, _SERVICE)
+) -> Price:
     """A price from the fields that a file has of it; place: where, for messages.
 
     known: the fields that there may be. Raises ConfigError for a field that is not known, missing
@@ -120,12 +124,21 @@ def price_from(given: object, place: str, known: tuple[str, ...] = (*_AMOUNTS, _
     tiers = given.get(_TIERS, [])
     if not isinstance(tiers, list):
         raise ConfigError(f"{place}: {_TIERS} is {tiers!r}; expected a list of tables")
+    service = given.get(_SERVICE, {})
+    if not isinstance(service, Mapping):
+        raise ConfigError(f"{place}: {_SERVICE} is {service!r}; expected a table of prices by name")
     amounts = {name: _amount(given[name], f"{place}: {name}") for name in _AMOUNTS if name in given}
     try:
         return Price(
             **amounts,
             tiers=tuple(
                 _tier(tier, f"{place}: {_TIERS}[{number}]") for number, tier in enumerate(tiers)
+            ),
+            service_tiers=tuple(
+                ServiceTier(
+                    name, price_from(price, f"{place}: {_SERVICE}.{name}", (*_AMOUNTS, _TIERS))
+                )
+                for name, price in service.items()
             ),
         )
     except ConfigError as error:

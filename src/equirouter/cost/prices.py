@@ -25,6 +25,7 @@ __all__ = [
     "FLAGSHIP_PRICES",
     "PRICES",
     "Price",
+    "ServiceTier",
     "Tier",
     "Usage",
     "cost_usd",
@@ -44,8 +45,9 @@ class Price:
     they cost what the rest of the prompt or the answer costs. cached_input: read from a cache.
     cache_write: written to one; long_cache_write: for the longer of two times, None as cache_write.
     reasoning: generated but not shown. audio_input, audio_output: sound. tiers: what long prompts
-    cost, from the lowest limit to the highest.
-    Raises ConfigError if a price is negative or not finite, or if the limits do not rise.
+    cost, from the lowest limit to the highest. service_tiers: what faster or slower service costs.
+    Raises ConfigError if a price is negative or not finite, if the limits do not rise, or if a
+    service tier is there twice.
     """
 
     input_usd_per_mtok: float
@@ -57,11 +59,14 @@ class Price:
     audio_input_usd_per_mtok: float | None = None
     audio_output_usd_per_mtok: float | None = None
     tiers: tuple["Tier", ...] = ()
+    service_tiers: tuple["ServiceTier", ...] = ()
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "tiers" or (value is None and field.default is None):
+            if not field.name.endswith("_usd_per_mtok") or (
+                value is None and field.default is None
+            ):
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
                 raise ConfigError(
@@ -71,11 +76,43 @@ class Price:
         limits = [tier.above_input_tokens for tier in self.tiers]
         if limits != sorted(set(limits)):
             raise ConfigError(f"tiers start above {limits} tokens; each limit must be higher")
+        names = [tier.name for tier in self.service_tiers]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"the service tiers are {names}; each must be there once")
 
     def at(self, input_tokens: float) -> "Price":
         """The price of a whole call with so long a prompt: its tier's, or this one."""
         reached = [tier for tier in self.tiers if input_tokens > tier.above_input_tokens]
         return reached[-1].price if reached else self
+
+    def served(self, service_tier: str | None) -> "Price | None":
+        """The price in a service tier, None for one that is not known.
+
+        None, and names such as "auto" and "default", stand for this price unless it says otherwise.
+        """
+        for tier in self.service_tiers:
+            if tier.name == service_tier:
+                return tier.price
+        return self if service_tier is None or service_tier in _STANDARD_SERVICE else None
+
+
+_STANDARD_SERVICE = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
+
+
+@dataclass(frozen=True)
+class ServiceTier:
+    """The price of calls in a service tier, by the provider's name for it, such as "priority".
+
+    price: complete in itself; nothing is taken over from the standard price. Raises ConfigError if
+    the price has service tiers of its own.
+    """
+
+    name: str
+    price: Price
+
+    def __post_init__(self) -> None:
+        if self.price.service_tiers:
+            raise ConfigError(f"the price of the service tier {self.name!r} has service tiers")
 
 
 @dataclass(frozen=True)
@@ -92,7 +129,7 @@ class Tier:
     def __post_init__(self) -> None:
         if not self.above_input_tokens > 0:
             raise ConfigError(f"above_input_tokens is {self.above_input_tokens}; expected above 0")
-        if self.price.tiers:
+        if self.price.tiers or self.price.service_tiers:
             raise ConfigError("the price of a tier has tiers; they belong to the price above it")
 
 

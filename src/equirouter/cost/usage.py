@@ -79,7 +79,8 @@ def usage_of(report: Mapping[str, Any]) -> Usage:
     in the prompt and reasoning in the answer. Anthropic's messages count cached and written tokens
     beside input_tokens. Some compatible providers (xAI, Gemini) leave reasoning out of
     completion_tokens and only total_tokens has it: what total_tokens has beyond prompt and
-    completion counts as output. DeepSeek's prompt_cache_hit_tokens are cached tokens.
+    completion counts as output. DeepSeek's prompt_cache_hit_tokens are cached tokens. LiteLLM's
+    proxy has Anthropic's names beside prompt_tokens, which then includes them.
     Raises DataError where numbers are missing, are no numbers, or contradict each other.
     """
     if "prompt_tokens" in report:
@@ -105,11 +106,23 @@ def _chat(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
             f"usage: total_tokens {total} is less than prompt_tokens {prompt} + "
             f"completion_tokens {completion}"
         )
+    written = max(
+        _tokens(of_input, "cache_write_tokens", 0),
+        _tokens(of_input, "cache_creation_tokens", 0),
+        _tokens(report, "cache_creation_input_tokens", 0),
+    )
+    long = max(
+        _tokens(_part(of_input, "cache_write_tokens_details"), "ttl_12h_tokens", 0),
+        _tokens(_part(of_input, "cache_creation_token_details"), "ephemeral_1h_input_tokens", 0),
+    )
     parts = {
-        "cached_input_tokens": _tokens(
-            of_input, "cached_tokens", _tokens(report, "prompt_cache_hit_tokens", 0)
+        "cached_input_tokens": max(
+            _tokens(of_input, "cached_tokens", 0),
+            _tokens(report, "prompt_cache_hit_tokens", 0),
+            _tokens(report, "cache_read_input_tokens", 0),
         ),
-        "cache_write_tokens": _tokens(of_input, "cache_write_tokens", 0),
+        "cache_write_tokens": written - long,
+        "long_cache_write_tokens": long,
         "audio_input_tokens": _tokens(of_input, "audio_tokens", 0),
         "reasoning_tokens": _tokens(of_output, "reasoning_tokens", 0),
         "audio_output_tokens": _tokens(of_output, "audio_tokens", 0),
