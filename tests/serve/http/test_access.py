@@ -19,10 +19,22 @@ FOREIGN = [
     {"Host": "["},
     {"Origin": "http://["},
 ]
+PASSED_ON = [
+    {"X-Forwarded-For": "203.0.113.7"},
+    {"x-forwarded-proto": "https"},
+    {"Forwarded": "for=203.0.113.7"},
+    {"X-Real-IP": "203.0.113.7"},
+    {"Via": "1.1 proxy"},
+    {"CF-Connecting-IP": "203.0.113.7"},
+    {"X-Forwarded-For": "127.0.0.1", "Host": "localhost"},  # as a proxy on this machine says it
+]
+ENDPOINTS = ["chat/completions", "responses", "embeddings", "route", "feedback"]
 
 
-@pytest.mark.parametrize("headers", FOREIGN)
-def test_what_a_foreign_page_sends_is_refused_without_a_key(headers: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", FOREIGN + PASSED_ON)
+def test_what_a_page_or_a_proxy_sends_is_refused_without_a_key(
+    headers: dict[str, str],
+) -> None:
     async def run() -> None:
         async with running() as here:
             response = await here.chat("a", headers=headers)
@@ -31,6 +43,17 @@ def test_what_a_foreign_page_sends_is_refused_without_a_key(headers: dict[str, s
             assert not here.upstream.seen
             here.admission.key = Key("k", "k")  # whoever has a key is meant to
             assert (await here.chat("a", headers=headers)).status == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_no_endpoint_answers_a_proxy_without_a_key(endpoint: str) -> None:
+    async def run() -> None:
+        async with running() as here:
+            sent = here.http.post(f"/v1/{endpoint}", json={}, headers={"X-Real-IP": "203.0.113.7"})
+            async with sent as response:
+                assert response.status == 403
 
     asyncio.run(run())
 

@@ -231,13 +231,17 @@ def test_dashboard_status_and_metrics_are_served(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("path", ["/admin/status", "/admin/summary", "/metrics", "/admin/keys"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/admin/status", "/admin/summary", "/metrics", "/admin/keys"]
+)
 def test_what_a_proxy_passes_on_is_not_from_this_machine(tmp_path: Path, path: str) -> None:
     async def run() -> None:
         async with assembled(tmp_path) as here:
-            passed_on = {"X-Forwarded-For": "203.0.113.7"}
             assert (await here.ask("GET", path))[0] == 200
-            assert (await here.ask("GET", path, headers=passed_on))[0] == 403
+            for header in ("X-Forwarded-For", "x-forwarded-host", "Forwarded", "X-Real-IP", "Via"):
+                passed_on = {header: "for=203.0.113.7"}
+                assert (await here.ask("GET", path, headers=passed_on))[0] == 403, header
+            assert (await here.ask("GET", path, headers={"Host": "rebound.example"}))[0] == 403
             assert (await here.ask("GET", path, headers={"Origin": "https://evil.example"}))[0] in (
                 200 if path == "/metrics" else 403,
             )

@@ -1,6 +1,7 @@
 """`equirouter serve` as processes: start, stop, workers, and who is let in."""
 
 import asyncio
+import gzip
 import json
 import os
 import signal
@@ -291,6 +292,43 @@ def test_a_header_that_is_too_long_is_refused(tmp_path: Path) -> None:
                 writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n" + long + b"\r\n\r\n")
                 assert status in await reader.readline()
                 writer.close()
+
+    asyncio.run(run())
+
+
+DESCRIBED = [  # headers about the body, and what the answer is
+    (["Content-Encoding: gzip"], 415),
+    (["Content-Encoding: identity", "Content-Encoding: gzip"], 400),
+    (["Content-Encoding: gzip", "Content-Encoding: identity"], 400),
+    (["Content-Encoding: identity", "content-encoding: identity"], 400),
+    (["Content-Encoding: identity, gzip"], 415),
+    (["Content-Encoding: gzip, identity"], 415),
+    (["Content-Encoding:"], 415),
+    (["Content-Type: application/json", "Content-Type: text/plain"], 400),
+    (["Content-Encoding: identity"], 200),
+    (["Content-Encoding: Identity"], 200),
+]
+
+
+def test_a_body_that_could_be_read_in_two_ways_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with (
+            fake.fake_upstream() as upstream,
+            serving(config(tmp_path, upstream.url)) as served,
+        ):
+            port = int(served.url.rsplit(":", 1)[1])
+            for lines, status in DESCRIBED:
+                body = json.dumps(BODY).encode()
+                if any("gzip" in line for line in lines):
+                    body = gzip.compress(body)
+                head = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", *lines]
+                head += ["Connection: close", f"Content-Length: {len(body)}", "", ""]
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write("\r\n".join(head).encode() + body)
+                assert f" {status} " in (await reader.readline()).decode(), lines
+                await reader.read()
+                writer.close()
+            assert len(upstream.seen) == 2
 
     asyncio.run(run())
 

@@ -15,11 +15,28 @@ from equirouter.serve.records import Key
 
 __all__ = ["admin", "authorized", "is_loopback", "metrics_reader"]
 
+# Besides all that begin with X-Forwarded- or X-Envoy-. Whoever sends one of them is no program of
+# this machine that asks for itself; a proxy that sends none cannot be told from one.
+_OF_PROXIES = frozenset(
+    {
+        "forwarded",
+        "via",
+        "x-real-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-forwarded-for",
+        "true-client-ip",
+        "cf-connecting-ip",
+        "fastly-client-ip",
+    }
+)
+
 
 async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
     """The key of a request, None where none is needed and the request comes from this machine.
 
-    Raises GatewayError 401 or 403.
+    Only a gateway that listens for others, and was told that no keys are required, answers those
+    without a key as well. Raises GatewayError 401 or 403.
     """
     key = await gateway.admission.authenticate(request.headers)
     if key is None:
@@ -37,14 +54,6 @@ async def admin(gateway: Gateway, request: web.Request) -> None:
     if key is not None:
         return
     _check_local(request, is_local=True)
-    if not _is_here(request):
-        raise GatewayError(
-            403,
-            "without keys /admin is for this machine only: "
-            "equirouter keys create gateway.toml --name NAME --admin",
-            type_="permission_error",
-            code="local_only",
-        )
 
 
 async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
@@ -54,24 +63,37 @@ async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
 
 
 def _is_here(request: web.Request) -> bool:
-    """Whether a program of this machine asks, and not a proxy on it for somebody else."""
-    is_passed_on = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers
-    return is_loopback(request.remote) and not is_passed_on
+    """Whether a program of this machine asks this machine, and no proxy on it for somebody else.
+
+    A page from elsewhere can give its own host the address of this machine: the Host shows it.
+    """
+    host = _host(f"//{request.headers.get('Host', '')}")[1]
+    is_passed_on = any(map(_is_of_proxy, request.headers))
+    return is_loopback(request.remote) and is_loopback(host) and not is_passed_on
+
+
+def _is_of_proxy(header: str) -> bool:
+    """Whether a header is one by which proxies say that they pass a request on."""
+    name = header.lower()
+    return name in _OF_PROXIES or name.startswith(("x-forwarded-", "x-envoy-"))
 
 
 def _check_local(request: web.Request, *, is_local: bool) -> None:
-    """Refuse what a browser was made to send. is_local: whether the gateway listens here only.
+    """Refuse what a browser was made to send. is_local: refuse what is not of this machine, too.
 
-    A page from elsewhere can send requests to 127.0.0.1, and can give its own host that address.
-    The first is seen by its Origin, the second by the Host that it asks for. Raises GatewayError
-    403.
+    A page from elsewhere can send requests to 127.0.0.1; they are seen by their Origin. Raises
+    GatewayError 403.
     """
     origin = request.headers.get("Origin")
     host = request.headers.get("Host", "")
     if origin is not None and _host(origin)[0] != (host or None):
         raise _refused(f"requests of pages from {origin[:100]} are not answered without a key")
-    if is_local and not is_loopback(_host(f"//{host}")[1]):
-        raise _refused(f"the gateway is not {host[:100]}: without keys it answers localhost only")
+    if is_local and not _is_here(request):
+        raise _refused(
+            "without keys the gateway answers programs of this machine only, as localhost and not "
+            f"as {host[:100]!r}, and nobody through a proxy: equirouter keys create gateway.toml "
+            "--name NAME"
+        )
 
 
 def is_loopback(host: str | None) -> bool:

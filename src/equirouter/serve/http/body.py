@@ -14,8 +14,7 @@ __all__ = ["json_response", "outgoing", "read_body"]
 
 async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
     """The parsed document. Raises GatewayError 400, 408, 413 or 415."""
-    if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise GatewayError(415, "a compressed body is not accepted: send it without")
+    _check_headers(request)
     try:
         raw = await _received(request, limits.body_seconds)
     except web.HTTPRequestEntityTooLarge:
@@ -36,6 +35,23 @@ async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa
     if raw.count(b"[") + raw.count(b"{") > limits.max_json_depth:
         _check_depth(document, limits.max_json_depth)
     return document
+
+
+def _check_headers(request: web.Request) -> None:
+    """Refuse a body that is compressed, and headers about it that could be read in two ways.
+
+    Of a repeated header the server's parser goes by the last, and the application by the first.
+    Raises GatewayError 400 or 415.
+    """
+    names = [name.lower() for name, _ in request.raw_headers]
+    described = [name for name in names if name.startswith((b"content-", b"transfer-"))]
+    if len(set(described)) < len(described):
+        twice = next(name for name in described if described.count(name) > 1).decode("latin-1")
+        raise GatewayError(400, f"the header {twice[:100]} is there more than once: send it once")
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    coding = request.headers.get("Transfer-Encoding", "chunked").strip().lower()
+    if encoding != "identity" or coding != "chunked":
+        raise GatewayError(415, "a compressed body is not accepted: send it without")
 
 
 async def _received(request: web.Request, seconds: float) -> bytes:

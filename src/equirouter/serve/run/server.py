@@ -149,6 +149,7 @@ def _runner(gateway: Gateway) -> web.AppRunner:
         handler_cancellation=True,  # a client that hangs up cancels the call of the upstream
         access_log=None,
         logger=_quiet_logger(),
+        auto_decompress=False,  # a body that would need it is refused before it is read
         shutdown_timeout=settings.server.shutdown_seconds,
         max_line_size=settings.limits.max_header_bytes,
         max_field_size=settings.limits.max_header_bytes,
