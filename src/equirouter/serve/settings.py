@@ -124,7 +124,7 @@ class UpstreamSettings(_Section):
     connect_seconds: Positive = 5.0
     """Longest time to connect."""
     first_byte_seconds: Positive = 60.0
-    """Longest time until a stream begins."""
+    """Longest time until the answer of a stream begins."""
     total_seconds: Positive = 600.0
     """Longest time for the whole answer; an answer in one piece begins when it is complete."""
     breaker_failures: Count = 5

@@ -41,6 +41,8 @@ async def shown(response: aiohttp.ClientResponse) -> dict[str, Any]:
         (fake.error(429), "status", 429),
         (fake.error(401), "status", 401),
         (fake.error(404), "status", 404),
+        *((fake.error(status), "status", status) for status in (405, 406, 409, 410, 411, 413)),
+        *((fake.error(status), "status", status) for status in (414, 415, 416, 417, 451)),
         (fake.error(400, code="context_length_exceeded"), "status", 400),
         (fake.dropped(), "broken", None),
         (fake.raw(b"{]", headers={"Content-Type": "application/json"}), "broken", None),
@@ -218,7 +220,7 @@ def test_no_more_calls_than_max_attempts() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("status", [400, 422])
 def test_what_the_client_did_wrong_is_passed_on_and_tried_nowhere_else(status: int) -> None:
     async def run() -> None:
         async with running() as here:
@@ -229,6 +231,17 @@ def test_what_the_client_did_wrong_is_passed_on_and_tried_nowhere_else(status: i
             assert (await shown(response))["message"] == f"no: {status}"
             assert response.headers["x-equirouter-request-id"] == here.record.request_id
             assert here.upstream.models == ["a-theirs"]
+
+    asyncio.run(run())
+
+
+def test_a_body_that_the_only_model_finds_too_long_is_a_413_in_its_words() -> None:
+    async def run() -> None:
+        async with running() as here:
+            here.upstream.answers("a-theirs", fake.error(413))
+            response = await here.chat("a")
+            assert response.status == 413
+            assert (await shown(response))["message"] == "no: 413"
 
     asyncio.run(run())
 

@@ -94,7 +94,7 @@ def test_the_text_of_an_answer_is_collected_where_asked() -> None:
             {"message": "no"},
         ),
         ({"error": None, "choices": []}, None),
-        ({"choices": [{"error": {"message": "within"}}]}, None),
+        ({"choices": [{"error": {"message": "within"}}]}, {"message": "within"}),
     ],
 )
 def test_an_error_of_the_upstream_is_seen(said: object, error: object) -> None:

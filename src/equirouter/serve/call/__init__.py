@@ -1,5 +1,6 @@
 """Calls of providers: which upstream, attempts, streams, translation.
 
+answers.py      whether what an upstream sent is an answer
 attempts.py     one candidate after the other until the first byte of an answer is there
 litellm_sdk.py  calls through LiteLLM's SDK, for providers with an API of their own
 model_pool.py   the models of the pool: upstream, price, guard against calls in vain

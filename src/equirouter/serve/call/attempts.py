@@ -11,21 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import orjson
-
 from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
+from equirouter.serve.call.answers import Opening, answer_document
 from equirouter.serve.call.model_pool import ModelPool, Route
-from equirouter.serve.call.sse import error_in, first_error
 from equirouter.serve.call.upstream import Answer, retry_after
 from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
 from equirouter.serve.settings import RetrySettings
 
-__all__ = ["CLIENTS_FAULT", "Call", "Served", "pause_seconds", "walk"]
+__all__ = ["PASSED_ON", "Call", "Served", "pause_seconds", "walk"]
 
-# What a client did wrong would be wrong everywhere; a key, a limit or a model that an upstream does
-# not know is the upstream's affair.
-CLIENTS_FAULT = frozenset({400, 405, 406, 409, 410, 411, 413, 414, 415, 416, 417, 422})
+# What a client did wrong would be wrong everywhere. All other statuses are the upstream's affair: a
+# key, a limit, a path, a form of request that it does not take.
+_CLIENTS_FAULT = frozenset({400, 422})
+# What the client is told in the provider's own words where nobody else answered.
+PASSED_ON = _CLIENTS_FAULT | {413, 429}
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 
@@ -43,7 +43,8 @@ class Call:
 class Served:
     """The answer that was found.
 
-    body: all of it, or of a stream its first bytes. document: the parsed body, {} for a stream.
+    body: all of it, or of a stream the bytes in which it begins. document: the parsed body, {} for
+    a stream.
     """
 
     candidate: Candidate
@@ -122,7 +123,7 @@ class _Tries:
             if failed.outcome == "refused":
                 break
             self._calls += 1
-            if failed.status in CLIENTS_FAULT and not _is_too_long(failed):
+            if failed.status in _CLIENTS_FAULT and not _is_too_long(failed):
                 raise NoAnswerError(failed)
         return None
 
@@ -156,31 +157,38 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
 
 
 async def _fetch(route: Route, call: Call) -> _Fetched:
-    """A stream up to its first bytes, which must come in time; a document to its end.
+    """A stream until its answer has begun, which must be in time; a document to its end.
 
     A document begins when all of it is generated: its time is that of the whole call.
     """
     answer: Answer | None = None
-    body = b""
     seconds = route.upstream_settings.first_byte_seconds if call.stream else None
     try:
         async with asyncio.timeout(seconds):
             answer = await route.upstream.post(call.path, call.body_for(route))
-            if answer.status == 200 and call.stream:
-                body = await answer.chunk()
-        if answer.status != 200:
-            raise await _refusal(answer)
-        if call.stream:
-            _check_stream(answer, body)
-            return answer, body, {}
+            if answer.status != 200:
+                raise await _refusal(answer)
+            if call.stream:
+                return answer, await _opening(answer, call), {}
         body = await answer.read(call.most_bytes)
-        return answer, body, _document(body)
+        return answer, body, answer_document(body, call.path)
     except BaseException as error:
         if answer is not None:
             answer.close()
         if call.stream and isinstance(error, TimeoutError):
-            raise UpstreamError("timeout", f"no first byte within {seconds} s") from None
+            raise UpstreamError("timeout", f"no answer began within {seconds} s") from None
         raise
+
+
+async def _opening(answer: Answer, call: Call) -> bytes:
+    """The bytes of a stream up to those in which the answer begins."""
+    for kind, name in (("application/json", "a JSON document"), ("text/html", "a page")):
+        if answer.content_type.startswith(kind):
+            raise UpstreamError("broken", f"{name} where a stream was asked for")
+    opening = Opening(call.path, call.most_bytes)
+    while not opening.has_begun(await answer.chunk()):
+        pass
+    return opening.all()
 
 
 async def _refusal(answer: Answer) -> UpstreamError:
@@ -200,37 +208,6 @@ async def _refusal(answer: Answer) -> UpstreamError:
         body=body,
         content_type=answer.content_type,
     )
-
-
-def _check_stream(answer: Answer, first: bytes) -> None:
-    """Refuse a stream that is none, is empty, or begins with an error."""
-    if not first:
-        raise UpstreamError("broken", "an empty stream")
-    if answer.content_type.startswith("application/json"):
-        raise UpstreamError("broken", "a JSON document where a stream was asked for")
-    if answer.content_type.startswith("text/html"):
-        raise UpstreamError("broken", "a page where a stream was asked for")
-    error = first_error(first)
-    if error is not None:
-        raise UpstreamError("broken", "the stream began with an error", body=_as_error(error))
-
-
-def _document(body: bytes) -> dict[str, Any]:
-    """The body parsed; refuses one that is no JSON object, and an error under status 200."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as wrong:
-        raise UpstreamError("broken", f"the answer is not JSON: {wrong}") from wrong
-    if not isinstance(document, dict):
-        raise UpstreamError("broken", "the answer is not a JSON object")
-    error = error_in(document)
-    if error is not None:
-        raise UpstreamError("broken", "an error under status 200", body=_as_error(error))
-    return document
-
-
-def _as_error(error: object) -> bytes:
-    return orjson.dumps({"error": error})
 
 
 def _is_healthy(failed: UpstreamError) -> bool | None:

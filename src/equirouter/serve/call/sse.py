@@ -11,7 +11,15 @@ from typing import Any
 
 import orjson
 
-__all__ = ["StreamReader", "each_event", "error_event", "error_in", "event_data", "first_error"]
+__all__ = [
+    "Events",
+    "StreamReader",
+    "data_document",
+    "each_event",
+    "error_event",
+    "error_in",
+    "event_data",
+]
 
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -31,6 +39,53 @@ _TEXT = {
 _MODEL = re.compile(rb'("model"\s*:\s*)"%b"' % _INSIDE)
 _BOUNDARY = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 _LONGEST_BOUNDARY = 4
+
+
+class Events:
+    """Finds where events end, however their bytes are cut. most_bytes: of one event."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+
+    def complete(self, chunk: bytes) -> bytes:
+        """The events that this chunk brings to an end; what is left is held.
+
+        Raises ValueError when what is held is longer than most_bytes, and still no whole event.
+        """
+        self._check_length()
+        if not self._held and chunk.endswith(b"\n\n"):
+            return chunk
+        tail = self._held[-1][1 - _LONGEST_BOUNDARY :] if self._held else b""
+        end = _last_boundary(tail + chunk) - len(tail)
+        if end <= 0:
+            self._hold(chunk)
+            return b""
+        events = b"".join((*self._held, chunk[:end]))
+        self._held.clear()
+        self._held_bytes = 0
+        if end < len(chunk):
+            self._hold(chunk[end:])
+        return events
+
+    def rest(self) -> bytes:
+        """The events held at the end of a stream whose last event had no empty line after it."""
+        self._check_length()
+        held = b"".join(self._held)
+        self._held.clear()
+        return held
+
+    def _hold(self, chunk: bytes) -> None:
+        self._held.append(chunk)
+        self._held_bytes += len(chunk)
+        if len(self._held) > 1 and len(self._held[-2]) < _LONGEST_BOUNDARY:
+            last = self._held.pop()  # a boundary may be spread over more than two chunks
+            self._held[-1] += last
+
+    def _check_length(self) -> None:
+        if self._held_bytes > self._most_bytes:
+            raise ValueError(f"an event of more than {self._most_bytes} bytes")
 
 
 class StreamReader:
@@ -62,47 +117,20 @@ class StreamReader:
         self._drop_usage = drop_usage
         self._model = None if model is None else b'\\1"' + _escaped(model) + b'"'
         self._keep_text = keep_text
-        self._most_bytes = most_bytes
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._events = Events(most_bytes)
 
     def feed(self, chunk: bytes) -> bytes:
         """The complete events that this chunk brings to an end; what is left is held.
 
         Raises ValueError when what is held is longer than most_bytes, and still no whole event.
         """
-        self._check_length()
-        if not self._held and chunk.endswith(b"\n\n"):
-            return self._passed(chunk)
-        tail = self._held[-1][1 - _LONGEST_BOUNDARY :] if self._held else b""
-        end = _last_boundary(tail + chunk) - len(tail)
-        if end <= 0:
-            self._hold(chunk)
-            return b""
-        events = b"".join((*self._held, chunk[:end]))
-        self._held.clear()
-        self._held_bytes = 0
-        if end < len(chunk):
-            self._hold(chunk[end:])
-        return self._passed(events)
+        events = self._events.complete(chunk)
+        return self._passed(events) if events else b""
 
     def rest(self) -> bytes:
         """The events held at the end of a stream whose last event had no empty line after it."""
-        self._check_length()
-        held = b"".join(self._held)
-        self._held.clear()
+        held = self._events.rest()
         return self._passed(held) if held else b""
-
-    def _hold(self, chunk: bytes) -> None:
-        self._held.append(chunk)
-        self._held_bytes += len(chunk)
-        if len(self._held) > 1 and len(self._held[-2]) < _LONGEST_BOUNDARY:
-            last = self._held.pop()  # a boundary may be spread over more than two chunks
-            self._held[-1] += last
-
-    def _check_length(self) -> None:
-        if self._held_bytes > self._most_bytes:
-            raise ValueError(f"an event of more than {self._most_bytes} bytes")
 
     def _passed(self, events: bytes) -> bytes:
         for match in self._find_text(events):
@@ -131,7 +159,7 @@ class StreamReader:
             start = _last_boundary(events[: match.start()])
             kept.append(events[end:start])
             end = _first_boundary(events, match.end())
-            document = _document(events[start:end])
+            document = data_document(events[start:end])
             if document is None or not (self._noted(document) and self._drop_usage):
                 kept.append(events[start:end])
         return b"".join((*kept, events[end:]))
@@ -152,7 +180,7 @@ class StreamReader:
 
     def _collect(self, events: bytes) -> None:
         for event in each_event(events):
-            document = _document(event)
+            document = data_document(event)
             if document is None:
                 continue
             delta = document.get("delta")
@@ -176,22 +204,14 @@ def error_in(document: object) -> object:
         return None
     if document.get("error"):
         return document["error"]
+    for choice in _list(document.get("choices"))[:1]:  # OpenRouter: what failed behind it
+        if isinstance(choice, dict) and choice.get("error"):
+            return choice["error"]
     if document.get("type") == "error":
         return {"message": document.get("message"), "code": document.get("code")}
     inner = document.get("response")
     if document.get("type") == "response.failed" and isinstance(inner, dict):
         return inner.get("error") or {"message": "response.failed"}
-    return None
-
-
-def first_error(events: bytes) -> object:
-    """The error that a stream begins with, None if it begins with something else."""
-    if b'error"' not in events and b'"response.failed"' not in events:
-        return None
-    for event in each_event(events):
-        document = _document(event)
-        if document is not None:
-            return error_in(document)
     return None
 
 
@@ -211,7 +231,7 @@ def event_data(event: bytes) -> bytes | None:
     return b"\n".join(lines) if lines else None
 
 
-def _document(event: bytes) -> dict[str, Any] | None:
+def data_document(event: bytes) -> dict[str, Any] | None:
     """The JSON object of an event's data, None if it has none."""
     try:
         document = orjson.loads(event_data(event) or b"")

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
-from equirouter.serve.call.attempts import CLIENTS_FAULT, Call, Served, walk
+from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text
@@ -242,7 +242,7 @@ class Exchange:
         headers = self._common_headers(record.plan)
         if last is not None and last.retry_seconds is not None:
             headers["Retry-After"] = str(max(1, round(last.retry_seconds)))
-        if last is not None and last.status in {*CLIENTS_FAULT, 429} and last.status and last.body:
+        if last is not None and last.status and last.status in PASSED_ON and last.body:
             return PassedOnError(last.status, last.body, last.content_type, headers)
         status = {"timeout": 504, "refused": 503}.get(last.outcome, 502) if last else 402
         return GatewayError(

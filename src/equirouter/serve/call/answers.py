@@ -1,0 +1,147 @@
+"""Whether what an upstream sent under status 200 is an answer.
+
+An answer says something, or says why it ended. An error, a page, or an empty object is none,
+however its bytes are cut.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from equirouter.errors import UpstreamError
+from equirouter.serve.call.sse import Events, data_document, each_event, error_in, event_data
+
+__all__ = ["Opening", "answer_document"]
+
+_Object: TypeAlias = Mapping[str, Any]
+# Events of a response before the model begins. What begins with an item is the model's own.
+_BEFORE = ("response.created", "response.queued", "response.in_progress", "keepalive", "ping")
+
+
+def answer_document(body: bytes, path: str) -> dict[str, Any]:
+    """The body parsed. path: the endpoint that was called, such as /chat/completions.
+
+    Raises UpstreamError where it is no JSON object, an error, or holds no answer.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as wrong:
+        raise UpstreamError("broken", f"the answer is not JSON: {wrong}") from wrong
+    if not isinstance(document, dict):
+        raise UpstreamError("broken", "the answer is not a JSON object")
+    error = error_in(document)
+    if error is not None:
+        raise UpstreamError("broken", "an error under status 200", body=_as_error(error))
+    if not _HOLDS[path](document):
+        raise UpstreamError("broken", "a document without an answer under status 200")
+    return document
+
+
+class Opening:
+    """The beginning of a stream, held until the model says something.
+
+    Comments, roles without a text, events without a choice and `response.created` carry nothing: an
+    error after them can still be answered by another model. path: the endpoint that was called.
+    most_bytes: that may come before the answer begins.
+    """
+
+    def __init__(self, path: str, most_bytes: int) -> None:
+        self._says = _says_response if path == "/responses" else _says_chunk
+        self._most_bytes = most_bytes
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._events = Events(most_bytes)
+
+    def all(self) -> bytes:
+        """All bytes that came."""
+        return b"".join(self._chunks)
+
+    def has_begun(self, chunk: bytes) -> bool:
+        """Take the next bytes, b"" at the end; whether the answer has begun.
+
+        Raises UpstreamError for an error, a page, an end without an answer, and too many bytes.
+        """
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        try:
+            events = self._events.complete(chunk) if chunk else self._events.rest()
+        except ValueError as too_long:
+            raise UpstreamError("broken", str(too_long)) from None
+        if any(self._begins(event) for event in each_event(events)):
+            return True
+        if not chunk:
+            raise UpstreamError(
+                "broken", "a stream without an answer" if self._size else "an empty stream"
+            )
+        if self._size > self._most_bytes:
+            raise UpstreamError(
+                "broken", f"more than {self._most_bytes} bytes before the answer began"
+            )
+        return False
+
+    def _begins(self, event: bytes) -> bool:
+        if (event_data(event) or b"").strip() == b"[DONE]":
+            raise UpstreamError("broken", "a stream without an answer")
+        document = data_document(event)
+        if document is None:
+            return False
+        error = error_in(document)
+        if error is not None:
+            raise UpstreamError("broken", "the stream began with an error", body=_as_error(error))
+        return self._says(document)
+
+
+def _says_chunk(document: _Object) -> bool:
+    """Whether a chunk of a chat completion has more than a role."""
+    return any(_is_choice(choice, "delta") for choice in _objects(document.get("choices")))
+
+
+def _says_response(document: _Object) -> bool:
+    kind, inner = document.get("type"), document.get("response")
+    if kind in ("response.completed", "response.incomplete"):
+        return isinstance(inner, dict) and _holds_response(inner)
+    return isinstance(kind, str) and kind not in _BEFORE
+
+
+def _holds_completion(document: _Object) -> bool:
+    return any(_is_choice(choice, "message") for choice in _objects(document.get("choices")))
+
+
+def _is_choice(choice: _Object, place: Literal["message", "delta"]) -> bool:
+    """Whether a choice says something, or why it ended. text: of completions of the old form."""
+    message = choice.get(place)
+    says = isinstance(message, dict) and any(
+        value for name, value in message.items() if name != "role"
+    )
+    reason = choice.get("finish_reason")
+    has_ended = isinstance(message, dict) and bool(reason) and reason != "error"
+    return says or has_ended or bool(choice.get("text"))
+
+
+def _holds_response(document: _Object) -> bool:
+    return bool(_objects(document.get("output"))) or document.get("status") == "incomplete"
+
+
+def _holds_embeddings(document: _Object) -> bool:
+    data = document.get("data")
+    return (
+        bool(data)
+        and isinstance(data, list)
+        and all(isinstance(row, dict) and row.get("embedding") for row in data)
+    )
+
+
+_HOLDS = {
+    "/chat/completions": _holds_completion,
+    "/responses": _holds_response,
+    "/embeddings": _holds_embeddings,
+}
+
+
+def _objects(value: object) -> list[_Object]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _as_error(error: object) -> bytes:
+    return orjson.dumps({"error": error})
