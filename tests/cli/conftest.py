@@ -69,7 +69,7 @@ def known_models(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved pipeline that knows something of its models small and large."""
     folder = tmp_path_factory.mktemp("pipelines")
     (folder / "models.toml").write_text(FACTS, "utf-8")
-    return trained(table, folder / "known", "knn:k=5", "--models", folder / "models.toml")
+    return trained(table, folder / "known", "knn:k=5", "--model-facts", folder / "models.toml")
 
 
 @pytest.fixture(scope="package")

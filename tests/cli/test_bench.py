@@ -333,3 +333,10 @@ def test_a_setting_that_does_not_fit_is_refused_in_one_line(table: Path, tmp_pat
     ran = invoke(*bench_arguments(table, tmp_path, ("knn:k=abc",)))
     assert ran.code == 2
     assert ran.err == "error: knn: k is 'abc': expected a whole number, at least 1\n"
+
+
+def test_some_models_are_measured(table: Path, tmp_path: Path) -> None:
+    options = bench_arguments(table, tmp_path, ("knn:k=5",))
+    ran = invoke(*options, "--json", "--quiet", "--models", "large,small")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["dataset"]["models"] == ["large", "small"]

@@ -84,3 +84,14 @@ def test_fetch_without_a_network_names_the_way_out(monkeypatch: pytest.MonkeyPat
     assert ran.code == 2
     assert "could not be downloaded (ConnectionError: no route to the hub)" in ran.err
     assert "download it elsewhere" in ran.err
+
+
+def test_describe_of_some_models(table: Path) -> None:
+    ran = invoke("data", "describe", table, "--models", "small,large", "--json")
+    assert json.loads(ran.out)["models"] == ["small", "large"]
+    ran = invoke("data", "describe", table, "--exclude-models", "small")
+    assert "120 queries, 2 models" in ran.out
+    assert "note: 2 of 3 models were chosen" in ran.err
+    ran = invoke("data", "describe", table, "--models", "smal,large")
+    assert ran.code == 2
+    assert "there is no model 'smal'; did you mean 'small'?" in ran.err

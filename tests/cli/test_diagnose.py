@@ -99,3 +99,9 @@ def test_an_anchor_is_no_router_to_ask_for(table: Path) -> None:
     ran = invoke("diagnose", table, "--encoder", "toy", "--routers", "oracle", "--quiet")
     assert ran.code == 2
     assert "anchors are always measured" in ran.err
+
+
+def test_a_diagnosis_of_some_models(table: Path) -> None:
+    ran = invoke("diagnose", table, *FAST, "--json", "--exclude-models", "middle")
+    assert ran.code == 0, ran.err
+    assert [model["name"] for model in json.loads(ran.out)["models"]] == ["small", "large"]

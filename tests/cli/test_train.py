@@ -155,3 +155,22 @@ def test_a_router_in_a_file_is_refused_with_the_way_out(table: Path, tmp_path: P
     assert ran.code == 2
     assert "a saved pipeline could not load a router from a file; register the class" in ran.err
     assert not (tmp_path / "pipeline").exists()
+
+
+def test_embeddings_of_a_file_go_with_the_queries_of_the_chosen_models(tmp_path: Path) -> None:
+    outcomes = make_table()
+    cells = outcomes.cost_usd.copy()
+    cells[:20, :2] = np.nan  # the first queries are known of the model large alone
+    performance = np.where(np.isnan(cells), np.nan, outcomes.performance)
+    write_table(replace(outcomes, performance=performance, cost_usd=cells), tmp_path / "t.csv")
+    np.save(tmp_path / "e.npy", HashingEncoder().encode(outcomes.texts))
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
+    options += ["--models", "middle,small"]
+    for folder, more in (("a", []), ("b", ["--embeddings", tmp_path / "e.npy"])):
+        ran = invoke("train", tmp_path / "t.csv", *options, "--out", tmp_path / folder, *more)
+        assert ran.code == 0, ran.err
+        assert "note: 2 of 3 models were chosen; 20 queries without an outcome" in ran.err
+    pipelines = [json.loads((tmp_path / f / "pipeline.json").read_text("utf-8")) for f in "ab"]
+    assert [model["name"] for model in pipelines[0]["models"]] == ["middle", "small"]
+    assert pipelines[0]["data"]["n_queries"] == 100
+    assert pipelines[0]["weights_sha256"] == pipelines[1]["weights_sha256"]

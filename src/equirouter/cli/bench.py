@@ -34,6 +34,8 @@ def bench(
     ] = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    models: common.ModelsOption = None,
+    exclude_models: common.ExcludeModelsOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -45,7 +47,8 @@ def bench(
     check_report_extra()
     specs = common.router_specs(routers)
     with common.shown_progress(quiet=quiet) as progress:
-        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        whole = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        outcomes = common.choose_models(whole, models, exclude_models, quiet=quiet)
         common.remark_on_descriptions(outcomes, specs, quiet=quiet)
         made = common.make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
@@ -55,7 +58,7 @@ def bench(
         results = benchmark(
             outcomes,
             made,
-            embeddings=common.open_given(embeddings, outcomes, made),
+            embeddings=common.open_given(embeddings, whole, made, outcomes),
             cache=EmbeddingCache(),
             routers=specs,
             policy=policy,

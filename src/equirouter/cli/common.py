@@ -29,7 +29,9 @@ __all__ = [
     "EmbeddingsOption",
     "EncoderOption",
     "EncoderSettingOption",
+    "ExcludeModelsOption",
     "JsonOption",
+    "ModelsOption",
     "PerformanceRangeOption",
     "PolicyOption",
     "Precision",
@@ -42,6 +44,7 @@ __all__ = [
     "WeightsOption",
     "WindowOption",
     "check_policy",
+    "choose_models",
     "make_text_encoder",
     "open_dataset",
     "open_given",
@@ -138,6 +141,13 @@ PerformanceRangeOption = Annotated[
     tuple[float, float],
     typer.Option(metavar="LOW HIGH", help="The scale of performance in a file of your own."),
 ]
+ModelsOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help="Only these models of the data set, in this order."),
+]
+ExcludeModelsOption = Annotated[
+    str | None, typer.Option(metavar="A,B,...", help="All models of the data set but these.")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, progress on stderr.")
 ]
@@ -179,6 +189,22 @@ def open_dataset(
     if not quiet:
         say_notes(outcomes)
     return outcomes
+
+
+def choose_models(
+    outcomes: "Outcomes", models: str | None, exclude: str | None, *, quiet: bool
+) -> "Outcomes":
+    """The table of the models that --models and --exclude-models leave, with a note on it."""
+    chosen = outcomes.choose_models(
+        None if models is None else _names(models), exclude=_names(exclude or "")
+    )
+    if not quiet and chosen is not outcomes:
+        say(f"note: {chosen.notes[-1]}")
+    return chosen
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 def say_notes(outcomes: "Outcomes") -> None:
@@ -234,10 +260,12 @@ def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -
 
 
 def open_given(
-    path: Path | None, outcomes: "Outcomes", encoder: "Encoder"
+    path: Path | None, whole: "Outcomes", encoder: "Encoder", kept: "Outcomes | None" = None
 ) -> "Float32Array | None":
     """The embeddings in a file, memory-mapped; None when no file is given.
 
+    whole: the data set that the file is of. kept: the part of its queries that is used, and whose
+    rows are returned; None for all.
     Raises DataError unless there is one per query, as wide as the encoder makes them.
     """
     from equirouter.encoders import open_embeddings
@@ -245,13 +273,16 @@ def open_given(
 
     if path is None:
         return None
-    embeddings = open_embeddings(path, outcomes.n_queries)
+    embeddings = open_embeddings(path, whole.n_queries)
     if embeddings.shape[1] != encoder.dimension:
         raise DataError(
             f"{path}: embeddings of {embeddings.shape[1]} numbers, but the encoder {encoder.name} "
             f"makes {encoder.dimension}: name the encoder that made them, with its options"
         )
-    return embeddings
+    if kept is None or kept.n_queries == whole.n_queries:
+        return embeddings
+    used = set(kept.query_ids)
+    return embeddings[[row for row, name in enumerate(whole.query_ids) if name in used]]
 
 
 def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold

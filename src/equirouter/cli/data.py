@@ -84,6 +84,8 @@ def convert(
 def describe(
     dataset: common.DatasetArgument = "simulated",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    models: common.ModelsOption = None,
+    exclude_models: common.ExcludeModelsOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -92,6 +94,7 @@ def describe(
         outcomes = common.open_dataset(
             dataset, performance_range, quiet=quiet or as_json, progress=progress
         )
+    outcomes = common.choose_models(outcomes, models, exclude_models, quiet=quiet or as_json)
     _show(outcomes.describe(), as_json=as_json)
 
 

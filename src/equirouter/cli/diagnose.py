@@ -59,6 +59,8 @@ def diagnose(
     out: OutOption = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    models: common.ModelsOption = None,
+    exclude_models: common.ExcludeModelsOption = None,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -72,11 +74,12 @@ def diagnose(
     with reserved as folder, common.shown_progress(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
-        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        whole = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        outcomes = common.choose_models(whole, models, exclude_models, quiet=quiet)
         diagnosis = run_diagnosis(
             outcomes,
             made,
-            embeddings=common.open_given(embeddings, outcomes, made),
+            embeddings=common.open_given(embeddings, whole, made, outcomes),
             pipeline=loaded,
             pipeline_name=None if pipeline is None else pipeline.resolve().name,
             routers=specs,

@@ -90,7 +90,7 @@ def _counts(exported: "Exported") -> dict[str, int]:
 
 def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     """Say what was written, and what was left out and why."""
-    from equirouter.data.split import MINIMUM_COMPLETE
+    from equirouter.data.pools import MINIMUM_COMPLETE
 
     typer.echo(
         f"{out}: {number_of(exported.table.n_queries, 'query', 'queries')}, "

@@ -12,7 +12,9 @@ from equirouter.cli.common import (
     EmbeddingsOption,
     EncoderOption,
     EncoderSettingOption,
+    ExcludeModelsOption,
     JsonOption,
+    ModelsOption,
     PerformanceRangeOption,
     PrecisionOption,
     QuietOption,
@@ -20,6 +22,7 @@ from equirouter.cli.common import (
     WeightsOption,
     WindowOption,
     check_policy,
+    choose_models,
     make_text_encoder,
     open_dataset,
     open_given,
@@ -69,7 +72,7 @@ WhenOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
 ]
-ModelsOption = Annotated[
+FactsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
@@ -102,12 +105,14 @@ def train(
     quality: QualityOption = 0.98,
     confidence: ConfidenceOption = None,
     when_nothing_fits: WhenOption = "cheapest",
-    models: ModelsOption = None,
+    model_facts: FactsOption = None,
     ood: OodOption = "policy",
     split: SplitOption = "in-domain",
     seed: SeedOption = 42,
     device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
+    models: ModelsOption = None,
+    exclude_models: ExcludeModelsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -117,28 +122,26 @@ def train(
     from equirouter.output import reserved_folder
 
     with shown_progress(quiet=quiet) as progress:
-        outcomes = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        whole = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        outcomes = choose_models(whole, models, exclude_models, quiet=quiet)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
+        exact = precision or _serving_precision(encoder, embeddings)
         made = make_text_encoder(
-            encoder,
-            window=window,
-            precision=precision or _serving_precision(encoder, embeddings),
-            weights=weights,
-            settings=encoder_option,
+            encoder, window=window, precision=exact, weights=weights, settings=encoder_option
         )
         say_what_is_read(made, outcomes, quiet=quiet)
         with reserved_folder(out):  # a place where nothing can be written is said before the work
             pipeline = fit_and_measure(
                 outcomes,
                 made,
-                embeddings=open_given(embeddings, outcomes, made),
+                embeddings=open_given(embeddings, whole, made, outcomes),
                 router=router,
                 policy=policy,
                 quality=quality,
                 confidence=confidence,
                 when_nothing_fits=when_nothing_fits,
                 ood=ood,
-                model_facts=_facts(models, outcomes),
+                model_facts=_facts(model_facts, outcomes),
                 split=split,
                 seed=seed,
                 cache=EmbeddingCache(),
@@ -155,11 +158,11 @@ def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:
     return None if embeddings is not None else serving_options(encoder).get("precision")
 
 
-def _facts(models: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
+def _facts(path: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
     """The facts about the models in a file; none without a file."""
     from equirouter.policy import read_model_facts
 
-    return {} if models is None else dict(read_model_facts(models, outcomes.models))
+    return {} if path is None else dict(read_model_facts(path, outcomes.models))
 
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:

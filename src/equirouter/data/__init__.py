@@ -4,6 +4,7 @@
                     checks when it is made; show.py: its short forms as text and HTML
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
+    pools.py        models that have queries in common
     repeats.py      queries that are equal, or nearly so
     split.py        split_outcomes -> Split: train, validation and test part
     sources/        data sets by name: the simulations, published benchmarks, downloads

@@ -11,10 +11,12 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
+from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
 from equirouter.errors import DataError
 from equirouter.extras import require
+from equirouter.words import number_of
 
 __all__ = ["Description", "Outcomes"]
 
@@ -139,6 +141,31 @@ class Outcomes(OutcomeCells):
             **{name: getattr(self, name)[:, columns] for name in self.array_names},
         )
 
+    def choose_models(
+        self, models: Sequence[str] | None = None, *, exclude: Sequence[str] = ()
+    ) -> "Outcomes":
+        """A table of some of its models, and of the queries with an outcome of one of them.
+
+        models: their names, None for all; exclude: names to leave out. A note says how many models
+        and queries were left out. Raises ConfigError for a name that the table does not have, one
+        that is given twice, and where fewer than two models are left.
+
+        >>> from equirouter.data import load_dataset
+        >>> load_dataset("simulated:n_queries=80").choose_models(exclude=["claude-v1"]).n_models
+        10
+        """
+        chosen = chosen_models(self, models, exclude)
+        if chosen == self.models:
+            return self
+        columns = [self.models.index(model) for model in chosen]
+        known = np.isfinite(self.performance) | np.isfinite(self.cost_usd)
+        rows = np.asarray(known[:, columns].any(axis=1))
+        note = f"{len(chosen)} of {self.n_models} models were chosen"
+        if not rows.all():
+            n_left = int((~rows).sum())
+            note += f"; {number_of(n_left, 'query', 'queries')} without an outcome of them left out"
+        return replace(self.with_models(chosen).take(rows), notes=(*self.notes, note))
+
     def equals(self, other: "Outcomes") -> bool:
         """Whether both hold the same queries, models and outcomes, bit for bit, NaN included."""
         return self.fingerprint == other.fingerprint
@@ -203,8 +230,8 @@ class Description:
 def _describe(table: Outcomes) -> Description:
     if not table.is_complete.any():
         raise DataError(
-            f"{table.name}: no query has the outcome of every model, so nothing can be compared; "
-            "at least one complete row is needed"
+            f"{table.name}: no query has the outcome of every model, so nothing can be compared. "
+            f"{pool_advice(table)}"
         )
     complete = table if table.is_complete.all() else table.take(table.is_complete)
     performance, cost_usd = table.means()

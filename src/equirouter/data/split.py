@@ -11,6 +11,7 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.pools import MINIMUM_COMPLETE, pool_advice
 from equirouter.data.repeats import equal_queries, joined_by
 from equirouter.errors import ConfigError, DataError
 from equirouter.words import number_of
@@ -20,7 +21,6 @@ __all__ = ["Split", "SplitKind", "split_outcomes"]
 SplitKind: TypeAlias = Literal["in-domain", "ood"]
 Ratios: TypeAlias = tuple[float, float, float]
 
-MINIMUM_COMPLETE = 20
 _TRIES = 64
 
 
@@ -232,5 +232,6 @@ def _check(outcomes: Outcomes, kind: str, seed: int, ratios: Sequence[float]) ->
     if n_complete < MINIMUM_COMPLETE:
         raise DataError(
             f"{outcomes.name}: {n_complete} of {outcomes.n_queries} rows have the outcome of every "
-            f"model, at least {MINIMUM_COMPLETE} are needed to train and to measure"
+            f"model, at least {MINIMUM_COMPLETE} are needed to train and to measure."
+            + (f" {pool_advice(outcomes)}" if n_complete < outcomes.n_queries else "")
         )

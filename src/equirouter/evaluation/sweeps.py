@@ -111,8 +111,8 @@ def for_pipeline(outcomes: Outcomes, pipeline: RoutingPipeline) -> Outcomes:
         ]
         raise PipelineError(
             f"the pipeline was trained on other models than those of {outcomes.name}: "
-            f"{' and '.join(said)}; give the data set that it was trained on, or one of the same "
-            "models"
+            f"{' and '.join(said)}; give the data set that it was trained on, or choose the same "
+            "models of this one (--models, --exclude-models)"
         )
     return outcomes.with_models(pipeline.models)
 
