@@ -255,7 +255,7 @@ class LimitSettings(_Section):
     """Most values in a body, counted by its commas and brackets before it is parsed: very many
     small values take seconds."""
     max_answer_bytes: Count = 64 * 1024 * 1024
-    """Longest answer of an upstream."""
+    """Longest answer of an upstream, unpacked; a longer stream ends with an error."""
 
 
 class KeySettings(_Section):

@@ -2,6 +2,7 @@
 
 answers.py      whether what an upstream sent is an answer
 attempts.py     one candidate after the other until the first byte of an answer is there
+decoding.py     a compressed answer, unpacked in pieces
 litellm_sdk.py  calls through LiteLLM's SDK, for providers with an API of their own
 model_pool.py   the models of the pool: upstream, price, guard against calls in vain
 quirks.py       how providers differ from OpenAI's API, an entry each

@@ -10,7 +10,7 @@ from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.sse import StreamReader, error_event
 
-__all__ = ["Relay", "answer_text"]
+__all__ = ["Relay", "answer_text", "typed"]
 
 
 class Relay:
@@ -36,12 +36,13 @@ class Relay:
             most_bytes=most_bytes,
         )
         self.error: str | None = None
+        self._most_bytes = most_bytes
         self._is_writing = False  # what is waited for: the client, else the upstream
         self._served = served
         self._request = request
         self._headers = {
             **headers,
-            "Content-Type": served.answer.content_type,
+            "Content-Type": typed(served.answer.content_type, "text/event-stream"),
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",  # proxies in front must not collect chunks either
         }
@@ -96,18 +97,27 @@ class Relay:
     ) -> None:
         reader, answer = self.reader, self._served.answer
         chunk = self._served.body
+        room = self._most_bytes
         at_first_byte()
         while chunk:
-            events = reader.feed(chunk)
+            events = reader.feed(chunk[:room])
             if events:
                 self._is_writing = True
                 await response.write(events)
                 self._is_writing = False
+            room -= len(chunk)
+            if room < 0:
+                raise ValueError(f"an answer of more than {self._most_bytes} bytes")
             chunk = await answer.chunk()
         events = reader.rest()
         if events:
             self._is_writing = True
             await response.write(events)
+
+
+def typed(content_type: str, expected: str) -> str:
+    """The content type of what was read as the expected one, with what else the upstream says."""
+    return content_type if content_type.startswith(expected) else expected
 
 
 def answer_text(document: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """One call of an OpenAI-compatible provider over aiohttp."""
 
+import asyncio
 import errno
+import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from time import time
 from typing import Protocol
 from urllib.parse import urlencode
@@ -12,10 +15,14 @@ from yarl import URL
 
 from equirouter import __version__
 from equirouter.errors import UpstreamError
+from equirouter.serve.call.decoding import Decoder, decoder_of
 from equirouter.serve.call.quirks import authorization
 from equirouter.serve.settings import UpstreamSettings
 
 __all__ = ["Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
+
+_MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]{1,120}")
+_LONGEST_WAIT = 86_400.0
 
 
 class Answer(Protocol):
@@ -48,6 +55,7 @@ def open_session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=30),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Accept",),
+        auto_decompress=False,  # it would unpack everything at once
         headers={
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
@@ -85,13 +93,20 @@ class HttpUpstream:
 
 
 class HttpAnswer:
-    """An answer over HTTP. secret: what is never passed on, though a provider repeats it."""
+    """An answer over HTTP. secret: what is never passed on, though a provider repeats it.
+
+    content_type: as the provider says, where that is one that a header can hold.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse, secret: str = "") -> None:
         self._response = response
         self._secret = secret
+        self._decoder: Decoder | None = None
+        self._is_first = True
         self.status = response.status
-        self.content_type = response.headers.get("Content-Type", "application/octet-stream")
+        given = response.headers.get("Content-Type", "")
+        is_clean = _MEDIA_TYPE.fullmatch(given) is not None
+        self.content_type = given if is_clean else "application/octet-stream"
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self, most_bytes: int) -> bytes:
@@ -107,7 +122,7 @@ class HttpAnswer:
             raise UpstreamError("broken", f"an answer of {length} bytes")
         content = self._response.content
         body = await self.chunk()
-        if content.at_eof() and len(body) <= most_bytes:
+        if content.at_eof() and self._decoder is None and len(body) <= most_bytes:
             return body
         parts, total = [body], len(body)
         while total <= most_bytes and (part := await self.chunk()):
@@ -119,6 +134,23 @@ class HttpAnswer:
 
     async def chunk(self) -> bytes:
         """The next bytes, as Answer.chunk."""
+        if self._is_first:
+            self._is_first = False
+            codings = self._response.headers.getall("Content-Encoding", ())
+            self._decoder = decoder_of(",".join(codings))
+        decoder = self._decoder
+        if decoder is None:
+            return await self._received()
+        while not (piece := decoder.piece()):
+            packed = await self._received()
+            if not packed:
+                decoder.check_end()
+                return b""
+            decoder.feed(packed)
+        await asyncio.sleep(0)  # others have their turn between two pieces
+        return piece
+
+    async def _received(self) -> bytes:
         try:
             return await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError, EOFError) as error:
@@ -147,15 +179,15 @@ def failure(error: Exception) -> UpstreamError:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait, None where it does not say or says nonsense."""
+    """Seconds that the provider asks to wait, at most a day; None for none, or nonsense."""
     text = headers.get("Retry-After")
     if text is None:
         return None
     try:
-        return max(float(text), 0.0) if float(text) < float("inf") else None
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT) if isfinite(seconds) else None

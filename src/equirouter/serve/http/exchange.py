@@ -12,7 +12,7 @@ from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import asks_for_usage, chat_body
-from equirouter.serve.call.relay import Relay, answer_text
+from equirouter.serve.call.relay import Relay, answer_text, typed
 from equirouter.serve.charging import cost_nusd, reported
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.body import outgoing
@@ -171,7 +171,7 @@ class Exchange:
         record.status = 200
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)
-        headers["Content-Type"] = served.answer.content_type
+        headers["Content-Type"] = typed(served.answer.content_type, "application/json")
         if record.cost_nusd is not None:
             headers["x-equirouter-cost-usd"] = _figure(usd(record.cost_nusd))
         return web.Response(body=body, headers=headers)
