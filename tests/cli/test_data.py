@@ -1,13 +1,16 @@
 """`data`: list, fetch, convert, describe."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from equirouter.data.tables import read_table
+from equirouter.data.tables import read_table, write_table
+from equirouter.errors import MissingExtraError
 from equirouter.registry import DATASETS
 from tests.cli.invoke import invoke
+from tests.toys import HashingEncoder, make_table
 
 
 def test_list_has_every_data_set() -> None:
@@ -95,3 +98,42 @@ def test_describe_of_some_models(table: Path) -> None:
     ran = invoke("data", "describe", table, "--models", "smal,large")
     assert ran.code == 2
     assert "there is no model 'smal'; did you mean 'small'?" in ran.err
+
+
+def test_describe_says_what_looks_wrong(tmp_path: Path) -> None:
+    outcomes = make_table()
+    write_table(replace(outcomes, models=("Large", "middle", "large")), tmp_path / "t.parquet")
+    ran = invoke("data", "describe", tmp_path / "t.parquet")
+    assert "warning: models that differ only by case, spaces or hyphens" in ran.err
+    document = json.loads(invoke("data", "describe", tmp_path / "t.parquet", "--json").out)
+    assert [warning[:18] for warning in document["warnings"]] == ["models that differ"]
+    assert invoke("data", "describe", tmp_path / "t.parquet", "--quiet").err == ""
+
+
+def test_describe_says_which_texts_the_encoder_does_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = make_table()
+    texts = ("ทำไม", *outcomes.texts[1:])
+    write_table(replace(outcomes, texts=texts), tmp_path / "t.parquet")
+    monkeypatch.setattr(HashingEncoder, "unknown_share", lambda *_: 1.0)
+    ran = invoke("data", "describe", tmp_path / "t.parquet", "--encoder", "toy")
+    assert ran.err == ""  # one of 120 texts is less than one in a hundred
+    texts = ("ทำไม", "น้ำแข็ง", *texts[2:])
+    write_table(replace(outcomes, texts=texts), tmp_path / "t.parquet")
+    ran = invoke("data", "describe", tmp_path / "t.parquet", "--encoder", "toy")
+    assert "warning: of 2 of 120 queries (the first is 'q0') the encoder toy" in ran.err
+
+
+def test_describe_says_that_it_could_not_check_the_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> float:
+        raise MissingExtraError("no weights")
+
+    outcomes = make_table()
+    write_table(replace(outcomes, texts=("ทำไม", *outcomes.texts[1:])), tmp_path / "t.parquet")
+    monkeypatch.setattr(HashingEncoder, "unknown_share", missing)
+    ran = invoke("data", "describe", tmp_path / "t.parquet", "--encoder", "toy")
+    assert ran.code == 0
+    assert "encoder toy may not read, not checked: no weights" in ran.err

@@ -1,6 +1,7 @@
 """`diagnose`: what is said about a data set and a pipeline, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,12 @@ def test_a_diagnosis_of_some_models(table: Path) -> None:
     ran = invoke("diagnose", table, *FAST, "--json", "--exclude-models", "middle")
     assert ran.code == 0, ran.err
     assert [model["name"] for model in json.loads(ran.out)["models"]] == ["small", "large"]
+
+
+def test_a_diagnosis_begins_with_what_looks_wrong_in_the_table(tmp_path: Path) -> None:
+    models = ("small", "middle", "Small")
+    write_table(replace(make_table(), models=models), tmp_path / "t.csv")
+    ran = invoke("diagnose", tmp_path / "t.csv", *FAST)
+    assert ran.code == 0, ran.err
+    assert "Warnings about the table" in ran.out
+    assert "models that differ only by case, spaces or hyphens" in " ".join(ran.out.split())

@@ -174,3 +174,14 @@ def test_embeddings_of_a_file_go_with_the_queries_of_the_chosen_models(tmp_path:
     assert [model["name"] for model in pipelines[0]["models"]] == ["middle", "small"]
     assert pipelines[0]["data"]["n_queries"] == 100
     assert pipelines[0]["weights_sha256"] == pipelines[1]["weights_sha256"]
+
+
+def test_what_looks_wrong_in_the_table_is_said_and_kept(tmp_path: Path) -> None:
+    models = ("small", "middle", "Small")
+    write_table(replace(make_table(), models=models), tmp_path / "t.csv")
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
+    ran = invoke("train", tmp_path / "t.csv", *options, "--out", tmp_path / "p")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("models that differ only by case") == 1
+    notes = json.loads((tmp_path / "p" / "pipeline.json").read_text("utf-8"))["data"]["notes"]
+    assert [note[:18] for note in notes] == ["models that differ"]

@@ -366,3 +366,9 @@ def test_without_the_library_the_command_is_named(
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(MissingExtraError, match=r"equirouter\[sentence-transformers\]"):
         encoder(bert).encode(["b"])
+
+
+def test_unknown_tokens_are_those_that_the_tokenizer_says(bert: Path) -> None:
+    encoder = SentenceTransformerEncoder(model=bert)
+    assert encoder.unknown_share("ice floats on water") == 0.0
+    assert encoder.unknown_share("ก ข") == 1.0

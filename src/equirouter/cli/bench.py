@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["bench"]
 
+SeedsOption = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
+]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
+]
+
 
 def bench(
     dataset: common.DatasetArgument = "simulated",
@@ -25,13 +32,9 @@ def bench(
     weights: common.WeightsOption = None,
     policy: common.PolicyOption = "budget",
     split: common.SplitOption = "in-domain",
-    seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
-    ] = 3,
+    seeds: SeedsOption = 3,
     resamples: common.ResamplesOption = 1000,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
-    ] = None,
+    out: OutOption = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
     models: common.ModelsOption = None,
@@ -47,8 +50,9 @@ def bench(
     check_report_extra()
     specs = common.router_specs(routers)
     with common.shown_progress(quiet=quiet) as progress:
-        whole = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-        outcomes = common.choose_models(whole, models, exclude_models, quiet=quiet)
+        whole, outcomes = common.open_chosen(
+            dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
+        )
         common.remark_on_descriptions(outcomes, specs, quiet=quiet)
         made = common.make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
@@ -72,7 +76,7 @@ def bench(
         )
         report = write_all(results, folder)
     if not quiet and results.visibility.warning:
-        common.say(f"warning: {results.visibility.warning}")
+        common.say_warnings([results.visibility.warning])
     _show(results, folder, report, as_json=as_json)
 
 

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,6 +46,7 @@ __all__ = [
     "check_policy",
     "choose_models",
     "make_text_encoder",
+    "open_chosen",
     "open_dataset",
     "open_given",
     "print_json",
@@ -53,6 +54,7 @@ __all__ = [
     "router_specs",
     "say",
     "say_notes",
+    "say_warnings",
     "say_what_is_read",
     "shown_progress",
 ]
@@ -191,6 +193,27 @@ def open_dataset(
     return outcomes
 
 
+def open_chosen(
+    name: str,
+    performance_range: tuple[float, float],
+    models: str | None,
+    exclude: str | None,
+    *,
+    quiet: bool,
+    progress: Progress,
+) -> "tuple[Outcomes, Outcomes]":
+    """A data set as it is, and with the models that --models and --exclude-models leave.
+
+    Notes on both and warnings are printed.
+    """
+    from equirouter.data.table_warnings import table_warnings
+
+    whole = open_dataset(name, performance_range, quiet=quiet, progress=progress)
+    chosen = choose_models(whole, models, exclude, quiet=quiet)
+    say_warnings(() if quiet else table_warnings(chosen))
+    return whole, chosen
+
+
 def choose_models(
     outcomes: "Outcomes", models: str | None, exclude: str | None, *, quiet: bool
 ) -> "Outcomes":
@@ -201,6 +224,12 @@ def choose_models(
     if not quiet and chosen is not outcomes:
         say(f"note: {chosen.notes[-1]}")
     return chosen
+
+
+def say_warnings(warnings: Iterable[str]) -> None:
+    """A line each on stderr."""
+    for warning in warnings:
+        say(f"warning: {warning}")
 
 
 def _names(listed: str) -> list[str]:

@@ -47,12 +47,15 @@ def fetch(
 ) -> None:
     """Download a data set into the cache, check it, and say what it holds."""
     from equirouter.data.sources.make import load_named
+    from equirouter.data.table_warnings import table_warnings
 
     with common.shown_progress(quiet=quiet) as progress:
         outcomes = load_named(name, progress=progress)
+    warnings = table_warnings(outcomes)
     if not (quiet or as_json):
         common.say_notes(outcomes)
-    _show(outcomes.describe(), as_json=as_json)
+        common.say_warnings(warnings)
+    _show(outcomes.describe(), as_json=as_json, warnings=warnings)
 
 
 @app.command()
@@ -86,16 +89,37 @@ def describe(
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,
+    encoder: common.EncoderOption = "minilm",
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
-    """Say what a data set holds: sizes, missing cells, models, ties and the oracle."""
+    """Say what a data set holds, and what looks wrong in it.
+
+    Sizes, missing cells, equal queries, models, ties and the oracle; warnings are on stderr.
+    """
+    from equirouter.data.table_warnings import table_warnings
+
     with common.shown_progress(quiet=quiet) as progress:
         outcomes = common.open_dataset(
             dataset, performance_range, quiet=quiet or as_json, progress=progress
         )
     outcomes = common.choose_models(outcomes, models, exclude_models, quiet=quiet or as_json)
-    _show(outcomes.describe(), as_json=as_json)
+    warnings = (*table_warnings(outcomes), *_unread(encoder, outcomes))
+    if not (quiet or as_json):
+        common.say_warnings(warnings)
+    _show(outcomes.describe(), as_json=as_json, warnings=warnings)
+
+
+def _unread(encoder: str, outcomes: "Outcomes") -> tuple[str, ...]:
+    """A warning about texts that the encoder does not read, or that this could not be found out."""
+    from equirouter.encoders.unread import unread_warning
+    from equirouter.errors import DownloadError, MissingExtraError
+
+    made = common.make_text_encoder(encoder)
+    try:
+        return unread_warning(made, outcomes.texts, outcomes.query_ids)
+    except (DownloadError, MissingExtraError) as error:
+        return (f"there are texts that encoder {encoder} may not read, not checked: {error}",)
 
 
 def _sized(table: "Outcomes | Description") -> str:
@@ -103,9 +127,9 @@ def _sized(table: "Outcomes | Description") -> str:
     return f"{queries}, {number_of(table.n_models, 'model')}"
 
 
-def _show(description: "Description", *, as_json: bool) -> None:
+def _show(description: "Description", *, as_json: bool, warnings: tuple[str, ...] = ()) -> None:
     if as_json:
-        common.print_json(asdict(description))
+        common.print_json({**asdict(description), "warnings": warnings})
         return
     width = max(map(len, description.models))
     lines = [

@@ -22,9 +22,8 @@ from equirouter.cli.common import (
     WeightsOption,
     WindowOption,
     check_policy,
-    choose_models,
     make_text_encoder,
-    open_dataset,
+    open_chosen,
     open_given,
     print_json,
     remark_on_descriptions,
@@ -122,8 +121,9 @@ def train(
     from equirouter.output import reserved_folder
 
     with shown_progress(quiet=quiet) as progress:
-        whole = open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-        outcomes = choose_models(whole, models, exclude_models, quiet=quiet)
+        whole, outcomes = open_chosen(
+            dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
+        )
         remark_on_descriptions(outcomes, [router], quiet=quiet)
         exact = precision or _serving_precision(encoder, embeddings)
         made = make_text_encoder(
@@ -167,9 +167,14 @@ def _facts(path: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
     """Print the notes of the training; those on the table have been printed before."""
+    from equirouter.data.table_warnings import table_warnings
     from equirouter.training.protocol import description_notes
 
-    known = {*outcomes.notes, *description_notes(outcomes, [router])}
+    known = {
+        *outcomes.notes,
+        *table_warnings(outcomes),
+        *description_notes(outcomes, [router]),
+    }
     for note in pipeline.provenance.data["notes"]:
         if note not in known:
             say(f"note: {note}")

@@ -11,6 +11,7 @@
     windows.py     which tokens of a long query are read
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
     embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
+    unread.py      texts in a language that the encoder cannot read
     visibility.py  duplicate_share: how many queries look alike afterwards
     kept.py        files in the user's cache folder, and digests of files
 

@@ -62,6 +62,13 @@ class Encoder(ABC):
             raise PipelineError(f"encoder {self.name} has no learned array {next(iter(state))!r}")
         return self
 
+    def unknown_share(self, text: str) -> float | None:  # noqa: ARG002  # by default not known
+        """Share of a text's tokens that the encoder has no meaning for, 0 to 1; None: cannot tell.
+
+        1 for a text without any token.
+        """
+        return None
+
     @property
     @abstractmethod
     def dimension(self) -> int:

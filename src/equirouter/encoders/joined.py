@@ -72,6 +72,12 @@ class JoinedEncoder(Encoder):
             part.restore(of_part[name])
         return self
 
+    def unknown_share(self, text: str) -> float | None:
+        """The least of the parts; None where one of them cannot tell."""
+        shares = [part.unknown_share(text) for part in self.parts.values()]
+        known = [share for share in shares if share is not None]
+        return min(known) if len(known) == len(shares) else None
+
     @property
     def dimension(self) -> int:
         """The sum of the parts' dimensions."""

@@ -98,6 +98,15 @@ class SentenceTransformerEncoder(Encoder):
         names = ("model", "revision", "prompt", "prompt_name", "max_tokens", "truncate_dim")
         return {name: getattr(self, name) for name in names}
 
+    def unknown_share(self, text: str) -> float | None:
+        """Share of the tokens that are the tokenizer's unknown one; None where it has none."""
+        tokenizer = self._model.tokenizer
+        unknown = getattr(tokenizer, "unk_token_id", None)
+        if unknown is None:
+            return None
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        return tokens.count(unknown) / len(tokens) if tokens else 1.0
+
     @property
     def dimension(self) -> int:
         """Numbers per text that the loaded model gives, after truncation."""

@@ -14,6 +14,7 @@ from equirouter.cost import CostError
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
+from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
@@ -229,7 +230,7 @@ def _results(
     models, specs = outcomes.models, [name for name in records if name not in ANCHORS]
     figures = {name: record.router_results(models) for name, record in records.items()}
     reference = records["task"].measurements
-    notes = (*outcomes.notes, *description_notes(outcomes, specs))
+    notes = (*outcomes.notes, *table_warnings(outcomes), *description_notes(outcomes, specs))
     visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     return Results(
         command=command,

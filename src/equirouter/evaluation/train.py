@@ -10,6 +10,7 @@ from equirouter.arrays import Float32Array, IntArray
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
+from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
@@ -208,7 +209,12 @@ def _provenance(
             "name": outcomes.name,
             "fingerprint": outcomes.fingerprint,
             "n_queries": outcomes.n_queries,
-            "notes": [*outcomes.notes, *description_notes(outcomes, [router]), *notes],
+            "notes": [
+                *outcomes.notes,
+                *table_warnings(outcomes),
+                *description_notes(outcomes, [router]),
+                *notes,
+            ],
         },
         split={
             "kind": split.kind,

@@ -49,6 +49,7 @@ def _blocks(diagnosis: Diagnosis) -> list[Block]:
     return [
         Heading(f"Diagnosis of {diagnosis.setup.name}", level=1),
         _facts(diagnosis),
+        *_warnings(diagnosis),
         *_outcomes(diagnosis),
         *_encoder(diagnosis),
         *_noise(diagnosis),
@@ -88,6 +89,12 @@ def _facts(diagnosis: Diagnosis) -> Block:
         )
         pairs.append(("pipeline", f"{setup.pipeline}: {where}"))
     return Facts(tuple(pairs))
+
+
+def _warnings(diagnosis: Diagnosis) -> list[Block]:
+    if not diagnosis.warnings:
+        return []
+    return [Heading("Warnings about the table"), Items(diagnosis.warnings)]
 
 
 def _outcomes(diagnosis: Diagnosis) -> list[Block]:

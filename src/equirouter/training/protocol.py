@@ -18,6 +18,7 @@ from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.unread import unread_warning
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
@@ -173,11 +174,13 @@ def embedded(
 
 def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
     """Caveats about figures made with this encoder on this table."""
+    unread = unread_warning(encoder, outcomes.texts, outcomes.query_ids)
     if outcomes.image_paths is None or encoder.accepts_images:
-        return encoder.notes
+        return (*encoder.notes, *unread)
     n_images = sum(path is not None for path in outcomes.image_paths)
     return (
         *encoder.notes,
+        *unread,
         f"{n_images} of {outcomes.n_queries} queries have an image, which the encoder "
         f"{encoder.name} does not read: this is the text alone (--encoder vision reads both)",
     )

@@ -124,6 +124,11 @@ class MiniLMEncoder(Encoder):
             self._opened = None
         return self
 
+    def unknown_share(self, text: str) -> float:
+        """Share of the word pieces that are [UNK]."""
+        pieces = self._pieces(text)
+        return pieces.count(self._unknown) / len(pieces) if pieces else 1.0
+
     @property
     def dimension(self) -> int:
         """384 for one window, 768 for two."""
@@ -222,6 +227,10 @@ class MiniLMEncoder(Encoder):
     @cached_property
     def _cls(self) -> int:
         return _token_id(self._tokenizer, "[CLS]")
+
+    @cached_property
+    def _unknown(self) -> int:
+        return _token_id(self._tokenizer, "[UNK]")
 
     @cached_property
     def _sep(self) -> int:

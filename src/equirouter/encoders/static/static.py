@@ -70,6 +70,12 @@ class StaticEncoder(Encoder):
         table, _, _ = self._loaded()
         return f"{self.name}-{self._dimension}-{table.digest[:16]}"
 
+    def unknown_share(self, text: str) -> float:
+        """Share of the word pieces that are [UNK]."""
+        _, reader, _ = self._loaded()
+        pieces = [piece for part in reader.parts(text) for piece in part]
+        return pieces.count(reader.unknown) / len(pieces) if pieces else 1.0
+
     def prepare(self, progress: Progress = silent) -> Self:
         """Make the table now, or read it, unless it is there already; returns self.
 

@@ -160,12 +160,14 @@ class TableFinding:
 class Diagnosis:
     """Everything that `equirouter diagnose` found.
 
+    warnings: what looks wrong in the table, and what the encoder does not read of it.
     visibility: of all queries of the table. routers: measured ones, the pipeline among them;
     anchors: oracle, task, random, strongest. own: None without a pipeline. tasks: at the largest
     budget of the router named in tasks_of, or at the pipeline's own operating point.
     """
 
     setup: Setup
+    warnings: tuple[str, ...]
     table: TableFinding
     models: tuple[ModelFinding, ...]
     visibility: Visibility

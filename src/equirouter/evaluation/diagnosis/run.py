@@ -10,6 +10,7 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
+from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
@@ -44,6 +45,7 @@ from equirouter.training.protocol import (
     embedded_descriptions,
     prepare,
     prepare_in_sample,
+    reading_notes,
     stream,
 )
 
@@ -125,6 +127,7 @@ def diagnose(
     served = case.served
     diagnosis = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
+        warnings=(*table_warnings(case.outcomes), *reading_notes(encoder, case.outcomes)),
         table=_table(case.outcomes),
         models=_models(case),
         visibility=duplicate_share(case.embeddings, case.outcomes.texts, case.outcomes.image_paths),
