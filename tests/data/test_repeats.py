@@ -1,14 +1,9 @@
-"""Queries that are equal, or nearly so, and the labels that they join."""
+"""Queries that are equal, or nearly so."""
 
 import numpy as np
 
 from equirouter.data import Outcomes
-from equirouter.data.repeats import (
-    count_repeated,
-    equal_queries,
-    joined_by,
-    nearly_equal_queries,
-)
+from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 
 
 def table(*texts: str, images: tuple[str | None, ...] | None = None) -> Outcomes:
@@ -47,9 +42,3 @@ def test_another_image_is_another_query() -> None:
 
 def test_queries_are_counted_that_have_another_one() -> None:
     assert count_repeated(np.array([0, 1, 0, 2, 2, 2])) == 5
-
-
-def test_labels_are_joined_across_groups() -> None:
-    # group 0 connects labels 0 and 2, group 1 connects 2 and 3; label 1 stays alone
-    labels, group = [0, 2, 2, 3, 1], np.array([0, 0, 1, 1, 2])
-    assert joined_by(labels, group).tolist() == [0, 0, 0, 0, 1]

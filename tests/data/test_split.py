@@ -238,19 +238,25 @@ def test_fewer_than_three_texts_cannot_be_split() -> None:
         split_outcomes(table(["t"] * 40, texts=["yes", "no"] * 20))
 
 
-def test_tasks_with_a_query_in_common_are_in_one_part() -> None:
+def test_a_query_that_several_tasks_have_goes_with_the_first_of_them() -> None:
     tasks = [f"t{i % 6}" for i in range(120)]
     texts = [f"text {i}" for i in range(120)]
-    texts[0] = texts[1] = texts[2]  # t0, t1 and t2
+    texts[1] = texts[2] = "TEXT  0"  # the first query of t0 is in t1 and t2 too
     outcomes = table(tasks, texts=texts)
     for seed in range(10):
         split = split_outcomes(outcomes, "ood", seed)
-        assert {len(found) for found in parts_of_texts(outcomes, split).values()} == {1}
-        parts = [{tasks[row] for row in rows} for rows in (split.train, split.validation)]
-        assert all({"t0", "t1", "t2"} & found in (set(), {"t0", "t1", "t2"}) for found in parts)
-    texts[3] = texts[4] = texts[2]  # t3 and t4 too: two blocks are left
-    with pytest.raises(DataError, match=r"found 6: .* \(4 of them have a query of another one"):
-        split_outcomes(table(tasks, texts=texts), "ood")
+        parts = [set(part.tolist()) for part in (split.train, split.validation, split.test)]
+        (shared,) = [part for part in parts if 0 in part]
+        assert {0, 1, 2, *range(6, 120, 6)} <= shared
+        for task in range(1, 6):  # all else of a task is in one part
+            rows = {row for row in range(task, 120, 6) if row not in (1, 2)}
+            assert any(rows <= part for part in parts)
+
+
+def test_tasks_of_the_same_queries_cannot_be_held_out() -> None:
+    texts = [f"text {i // 3}" for i in range(60)]
+    with pytest.raises(DataError, match="its 3 tasks have so many queries in common"):
+        split_outcomes(table(["a", "b", "c"] * 20, texts=texts), "ood")
 
 
 def test_a_table_of_equal_texts(shared_cases: Path) -> None:

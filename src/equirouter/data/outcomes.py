@@ -154,9 +154,9 @@ class Outcomes(OutcomeCells):
         >>> load_dataset("simulated:n_queries=80").choose_models(exclude=["claude-v1"]).n_models
         10
         """
-        chosen = chosen_models(self, models, exclude)
-        if chosen == self.models:
+        if models is None and not exclude:
             return self
+        chosen = chosen_models(self, models, exclude)
         columns = [self.models.index(model) for model in chosen]
         known = np.isfinite(self.performance) | np.isfinite(self.cost_usd)
         rows = np.asarray(known[:, columns].any(axis=1))

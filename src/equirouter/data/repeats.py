@@ -8,7 +8,7 @@ import numpy as np
 from equirouter.arrays import IntArray
 from equirouter.data.cells import OutcomeCells
 
-__all__ = ["count_repeated", "equal_queries", "joined_by", "nearly_equal_queries"]
+__all__ = ["count_repeated", "equal_queries", "nearly_equal_queries"]
 
 _WORDS = re.compile(r"\w+")
 
@@ -36,26 +36,6 @@ def nearly_equal_queries(table: OutcomeCells) -> IntArray:
 def count_repeated(group: IntArray) -> int:
     """How many queries share their number with another one."""
     return int((np.bincount(group)[group] > 1).sum())
-
-
-def joined_by(labels: Sequence[int], group: IntArray) -> IntArray:
-    """(N,): one number for all labels that queries of one group connect, directly or by others.
-
-    labels: (N,) whole numbers from 0 on, such as the task of each query. The number is the lowest
-    of the labels that belong together.
-    """
-    root = list(range(max(labels) + 1))
-
-    def find(label: int) -> int:
-        while root[label] != label:
-            root[label] = label = root[root[label]]
-        return label
-
-    first_of_group: dict[int, int] = {}
-    for label, number in zip(labels, group.tolist(), strict=True):
-        low, high = sorted((find(label), find(first_of_group.setdefault(number, label))))
-        root[high] = low
-    return np.array([find(label) for label in labels], dtype=np.int64)
 
 
 def _images(table: OutcomeCells) -> Sequence[str | None]:

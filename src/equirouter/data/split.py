@@ -12,7 +12,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.pools import MINIMUM_COMPLETE, pool_advice
-from equirouter.data.repeats import equal_queries, joined_by
+from equirouter.data.repeats import equal_queries
 from equirouter.errors import ConfigError, DataError
 from equirouter.words import number_of
 
@@ -63,9 +63,9 @@ def split_outcomes(
     "in-domain" shuffles the queries. "ood" (out of domain) gives each part whole tasks: of 64
     orders drawn with the seed, each dealt out to the part that lacks most, the one whose parts come
     nearest to the ratios by number of queries. Queries with the same text and image, but for case
-    and white space, are in one part, and tasks that share such a query count as one. The same
-    table, kind, seed and ratios give the same split. Rows with missing outcomes are split like all
-    others.
+    and white space, are in one part: under "ood" in that of the first task that has the query. The
+    same table, kind, seed and ratios give the same split. Rows with missing outcomes are split like
+    all others.
     Raises DataError for one model only, fewer than 20 complete rows, fewer than three different
     queries, and for "ood" fewer than three tasks; ConfigError for another kind, a negative seed or
     a ratio that is not positive.
@@ -172,28 +172,33 @@ def _by_task(
     rng: np.random.Generator,
 ) -> IntArray:
     names = sorted(set(outcomes.tasks))
-    number = {name: i for i, name in enumerate(names)}
-    task_of = [number[task] for task in outcomes.tasks]
-    joined, block_of = np.unique(joined_by(task_of, equal_queries(outcomes)), return_inverse=True)
-    if len(joined) < 3:
-        less = len(names) - len(joined)
-        why = f" ({less} of them have a query of another one and count with it)" if less else ""
+    if len(names) < 3:
         raise DataError(
             f"{outcomes.name}: a split by whole tasks needs at least 3 tasks, found "
-            f"{len(names)}: {', '.join(map(repr, names))}{why}; use the in-domain split"
+            f"{len(names)}: {', '.join(map(repr, names))}; use the in-domain split"
         )
-    sizes = np.bincount(block_of).astype(np.float64)
+    number = {name: i for i, name in enumerate(names)}
+    task_of = np.array([number[task] for task in outcomes.tasks], dtype=np.int64)
+    sizes = np.bincount(task_of).astype(np.float64)
     targets = shares * outcomes.n_queries
     best, least = None, np.inf
     for _ in range(_TRIES):
-        part = _deal(sizes, targets, rng.permutation(len(joined)))
+        part = _deal(sizes, targets, rng.permutation(len(names)))
         dealt = np.bincount(part, weights=sizes, minlength=3)
         distance = float(np.abs(dealt - targets).sum())
         if distance < least:
             best, least = part, distance
     if best is None:
         raise AssertionError("one of several finite distances is the least")
-    return best[block_of]
+    _, first, group = np.unique(equal_queries(outcomes), return_index=True, return_inverse=True)
+    part = best[task_of][first[group]]  # a query that several tasks have goes with the first
+    if len(set(part.tolist())) < 3:
+        raise DataError(
+            f"{outcomes.name}: its {len(names)} tasks have so many queries in common that a split "
+            "by whole tasks, which keeps equal queries together, would leave a part empty; use the "
+            "in-domain split"
+        )
+    return part
 
 
 def _deal(

@@ -135,7 +135,8 @@ def test_it_survives_as_an_outcomes_table(bench: Path, tmp_path: Path) -> None:
 def test_whole_benchmarks_are_held_out(tmp_path: Path) -> None:
     for dataset in ("aime", "gpqa", "hle"):
         for model in ("gpt-5", "glm-4.6"):
-            write(tmp_path, f"{dataset}/test/{model}", [record(i, i % 2) for i in range(9)])
+            asked = [record(i, i % 2, origin_query=f"{dataset} {i}") for i in range(9)]
+            write(tmp_path, f"{dataset}/test/{model}", asked)
     table = LLMRouterBench().load(tmp_path)
     split = split_outcomes(table, "ood")
     assert [len({table.tasks[i] for i in part}) for part in (split.train, split.test)] == [1, 1]

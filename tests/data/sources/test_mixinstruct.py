@@ -111,6 +111,7 @@ def test_whole_collections_are_held_out(tmp_path: Path) -> None:
             f"{task}/{number}",
             candidate("flan-t5-xxl", "x", bartscore=-float(number)),
             candidate("mpt-7b", "y", bartscore=-2.5),
+            text=f"{task} {number}",
         )
         for task in ("dolly_15k", "sharegpt", "unified_chip2")
         for number in range(10)

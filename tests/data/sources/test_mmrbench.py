@@ -104,7 +104,7 @@ def test_it_survives_as_an_outcomes_table(bench: Path, tmp_path: Path) -> None:
 
 def test_whole_tasks_are_held_out(tmp_path: Path) -> None:
     tasks = ["MathVerse", "MathVision", "MathVista", "OCRBench"]
-    rows = [[f"{task}_{n}", f"question {n}", *ROWS[0][2:]] for task in tasks for n in range(10)]
+    rows = [[f"{task}_{n}", f"{task} {n}", *ROWS[0][2:]] for task in tasks for n in range(10)]
     table = MMRBench(images=False).load(copy(tmp_path, rows))
     split = split_outcomes(table, "ood")
     parts = [{table.tasks[i] for i in part} for part in (split.train, split.validation, split.test)]

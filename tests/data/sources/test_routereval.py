@@ -154,7 +154,12 @@ def test_it_survives_as_an_outcomes_table(router_dataset: Path, tmp_path: Path) 
 
 def test_whole_benchmarks_are_held_out(router_dataset: Path) -> None:
     for name in ("arc", "gsm8k", "mmlu"):
-        write(router_dataset, name, benchmark(MODELS, n=10))
+        asked = {
+            "train_prompt": [f"{name} {i}" for i in range(10)],
+            "val_prompt": [f"{name} val"],
+            "test_prompt": [f"{name} test"],
+        }
+        write(router_dataset, name, benchmark(MODELS, n=10) | {"prompt": asked})
     split = split_outcomes(RouterEval().load(router_dataset), "ood")
     assert [len(part) for part in (split.train, split.validation, split.test)] == [12, 12, 12]
     write(router_dataset, "mmlu", benchmark(MODELS, n=30))
