@@ -11,7 +11,7 @@ LEVELS = ("easy", "medium", "hard")
 MODELS = {"small", "middle", "large"}
 DECISION = {
     *("model", "predicted_cost_usd", "setting", "value", "fits", "fallbacks", "scores"),
-    *("predicted_costs_usd", "removed", "not_checked", "confidence", "far"),
+    *("predicted_costs_usd", "removed", "confidence", "far"),
 }
 
 
@@ -88,11 +88,16 @@ def test_a_stream_keeps_order_and_other_fields(pipeline: Path) -> None:
     assert answers[7]["scores"] == pytest.approx(alone["scores"], abs=1e-6)
 
 
-def test_constraints_remove_models_and_say_why(known_models: Path) -> None:
+def test_constraints_remove_models_and_say_why(known_models: Path, tmp_path: Path) -> None:
     query = "hard task1 query"
     free = json.loads(invoke("route", known_models, query, "--lambda", "0", "--json").out)
-    assert (free["removed"], free["not_checked"]) == ({}, {})
-    options = ["--exclude", "small", "--needs", "tools", "--region", "eu,ch", "--lambda", "0"]
+    assert free["removed"] == {}
+    stated = tmp_path / "more.json"
+    stated.write_text(
+        '{"middle": {"context_tokens": 9000, "abilities": ["tools"], "regions": ["eu"]}}'
+    )
+    options = ["--model-facts", stated]
+    options += ["--exclude", "small", "--needs", "tools", "--region", "eu,ch", "--lambda", "0"]
     ran = invoke("route", known_models, query, *options, "--context-tokens", "5000", "--json")
     document = json.loads(ran.out)
     assert document["removed"] == {
@@ -100,14 +105,39 @@ def test_constraints_remove_models_and_say_why(known_models: Path) -> None:
         "large": "context_tokens: 5000 needed, 4096 at most; regions: us, allowed ch, eu",
     }
     assert (document["model"], document["fallbacks"]) == ("middle", [])
-    assert document["not_checked"] == {"middle": "not known: context_tokens, abilities, regions"}
     words = invoke("route", known_models, query, *options).out.splitlines()
     assert words[0] == "middle"
     assert words[2:] == [
         "removed: small (excluded by name; abilities: no tools)",
         "removed: large (regions: us, allowed ch, eu)",
-        "middle: not known: abilities, regions",
     ]
+
+
+def test_a_constraint_that_cannot_be_checked_removes_and_says_where_to_state_the_fact(
+    pipeline: Path,
+) -> None:
+    for option, fact in (
+        (["--region", "eu"], "regions"),
+        (["--needs", "tools"], "abilities"),
+        (["--context-tokens", "10"], "context_tokens"),
+    ):
+        reason = f"{fact}: not known, state it in model_facts (--model-facts FILE)"
+        ran = invoke("route", pipeline, "a query", *option)
+        first, *others = ran.out.splitlines()
+        assert first == "no model: constraints removed all of them"
+        assert others[-3:] == [
+            *(f"removed: {model} ({reason})" for model in ("small", "middle", "large")),
+        ]
+        stdin = b'{"query": "a query"}\n'
+        line = json.loads(invoke("route", pipeline, "-", *option, stdin=stdin).out)
+        assert (line["model"], line["removed"]) == (None, dict.fromkeys(MODELS, reason))
+
+
+def test_facts_are_those_of_models_of_the_pipeline(pipeline: Path, tmp_path: Path) -> None:
+    (tmp_path / "more.toml").write_text("[largest]\ncontext_tokens = 5\n")
+    ran = invoke("route", pipeline, "a query", "--model-facts", tmp_path / "more.toml")
+    assert (ran.code, ran.out) == (2, "")
+    assert "no model named 'largest'; did you mean 'large'" in ran.err
 
 
 def test_when_constraints_remove_all_there_is_no_model(known_models: Path) -> None:

@@ -60,7 +60,7 @@ def violates(model: str, ask: Ask) -> bool:
     return (
         model in needs.exclude
         or model in ask.removed
-        or (facts.context_tokens or 10**9) < (needs.context_tokens or 0)
+        or (facts.context_tokens or 0) < (needs.context_tokens or 0)
         or not needs.abilities <= (facts.abilities or set())
         or (needs.regions is not None and not (facts.regions or set()) <= needs.regions)
     )
@@ -86,7 +86,6 @@ def test_what_violates_a_constraint_never_answers(
         if not decision.fits and decision.model is not None:
             left = [model for model in MODELS if model not in wrong]
             assert decision.model == min(left, key=decision.predicted_costs_usd.__getitem__)
-        assert decision.not_checked.keys() <= {"large"}  # of the others all is known
     made.when_nothing_fits = "cheapest"
 
 
@@ -126,13 +125,26 @@ def test_a_decision_says_who_was_removed_by_whom(made: RoutingPipeline) -> None:
     ask = Ask(
         "easy task1 query",
         control=Control(lambda_=1e6),  # the cheapest that may
-        needs=Needs(abilities=frozenset({"json"}), context_tokens=10),
+        needs=Needs(abilities=frozenset({"json"})),
         removed={"middle": "its upstream is down"},
     )
     decision = made.decide_each([ask])[0]
     assert decision.removed == {"small": "abilities: no json", "middle": "its upstream is down"}
-    assert decision.not_checked == {"large": "not known: context_tokens"}
     assert (decision.model, decision.fallbacks) == ("large", ())
+
+
+def test_nobody_answers_where_no_model_is_known_to_meet_a_constraint(made: RoutingPipeline) -> None:
+    nothing_known = dataclasses.replace(made, model_facts={})
+    needs = Needs(regions=frozenset({"eu"}))
+    decision = nothing_known.decide("easy task1 query", needs=needs)
+    assert (decision.model, decision.fallbacks) == (None, ())
+    reason = "regions: not known, state it in model_facts (--model-facts FILE)"
+    assert decision.removed == dict.fromkeys(MODELS, reason)
+    rows = HashingEncoder().encode(["easy task1 query"])
+    assert nothing_known.decide_many(embeddings=rows, needs=needs).chosen.tolist() == [-1]
+    stated = {"middle": ModelFacts(regions=frozenset({"eu"}))}
+    known = dataclasses.replace(made, model_facts=stated)
+    assert known.decide("easy task1 query", needs=needs).model == "middle"
 
 
 def test_embeddings_are_decided_under_constraints_too(made: RoutingPipeline) -> None:

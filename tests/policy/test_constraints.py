@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.errors import ConfigError
-from equirouter.policy import ABILITIES, ModelFacts, Needs, not_checked, removed_by
+from equirouter.policy import ABILITIES, ModelFacts, Needs, removed_by
 
 MODELS = ("small", "large", "unknown")
 FACTS = {
@@ -37,25 +37,42 @@ FACTS = {
             {"small": "regions: eu, allowed none", "large": "regions: eu, us, allowed none"},
         ),
         (
-            Needs(exclude=frozenset({"small", "unknown"}), context_tokens=5000),
+            Needs(exclude=frozenset({"small", "large"}), context_tokens=5000),
             {
                 "small": "excluded by name; context_tokens: 5000 needed, 4096 at most",
-                "unknown": "excluded by name",
+                "large": "excluded by name",
             },
         ),
     ],
 )
 def test_who_is_removed_and_why(needs: Needs, removed: dict[str, str]) -> None:
-    assert removed_by(needs, MODELS, FACTS) == removed
+    assert removed_by(needs, MODELS[:2], FACTS) == removed  # of these all is known
 
 
-def test_what_is_not_known_removes_nobody_and_is_said() -> None:
-    needs = Needs(context_tokens=10**9, abilities=frozenset(ABILITIES), regions=frozenset({"eu"}))
-    assert "unknown" not in removed_by(needs, MODELS, FACTS)
-    assert not_checked(needs, MODELS, FACTS) == {
-        "unknown": "not known: context_tokens, abilities, regions"
-    }
-    assert not_checked(Needs(exclude=frozenset({"small"})), MODELS, {}) == {}
+@pytest.mark.parametrize(
+    ("needs", "fact"),
+    [
+        (Needs(context_tokens=1), "context_tokens"),
+        (Needs(abilities=frozenset({"json"})), "abilities"),
+        (Needs(regions=frozenset({"eu"})), "regions"),
+    ],
+)
+def test_a_constraint_that_cannot_be_checked_is_not_met(needs: Needs, fact: str) -> None:
+    reason = f"{fact}: not known, state it in model_facts (--model-facts FILE)"
+    assert removed_by(needs, MODELS, {}) == dict.fromkeys(MODELS, reason)
+    others = {"context_tokens": 5, "abilities": ABILITIES, "regions": {"eu"}}
+    del others[fact]
+    partly = {"unknown": ModelFacts(**others)}  # type: ignore[arg-type]
+    assert removed_by(needs, ["unknown"], partly) == {"unknown": reason}
+    assert removed_by(Needs(exclude=frozenset({"small"})), MODELS, {}).keys() == {"small"}
+
+
+def test_all_that_is_not_known_is_said_at_once() -> None:
+    needs = Needs(context_tokens=1, abilities=frozenset(ABILITIES), regions=frozenset({"eu"}))
+    reason = removed_by(needs, ["unknown"], FACTS)["unknown"]
+    assert [part.split(":")[0] for part in reason.split("; ")] == [
+        *("context_tokens", "abilities", "regions")
+    ]
 
 
 ALL_NEEDS = st.builds(

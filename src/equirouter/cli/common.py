@@ -30,6 +30,7 @@ __all__ = [
     "EncoderOption",
     "EncoderSettingOption",
     "ExcludeModelsOption",
+    "FactsOption",
     "JsonOption",
     "ModelsOption",
     "PerformanceRangeOption",
@@ -99,6 +100,14 @@ EncoderSettingOption = Annotated[
         "--encoder-option",
         metavar="KEY=VALUE",
         help="A further option of the encoder, such as model=FOLDER; may be given several times.",
+    ),
+]
+FactsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="TOML or JSON, a table per model of context_tokens, abilities and regions: what "
+        "constraints are checked against.",
     ),
 ]
 EmbeddingsOption = Annotated[

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, WeightsOption, print_json, say
+from equirouter.cli.common import (
+    FactsOption,
+    JsonOption,
+    QuietOption,
+    WeightsOption,
+    print_json,
+    say,
+)
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
@@ -98,6 +105,7 @@ def route(
     needs: NeedsOption = None,
     region: RegionOption = None,
     context_tokens: ContextOption = None,
+    model_facts: FactsOption = None,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -105,11 +113,14 @@ def route(
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.pipeline.decision import Ask
     from equirouter.pipeline.pipeline import RoutingPipeline
-    from equirouter.policy import Control, removed_by
+    from equirouter.policy import Control, read_model_facts, removed_by
 
     control = Control(budget, quality, performance, lambda_, confidence)
     constraints = _needs(exclude, needs, region, context_tokens)
     loaded = RoutingPipeline.load(pipeline, weights=weights)
+    if model_facts is not None:
+        known = read_model_facts(model_facts, loaded.models)
+        loaded.model_facts = {**loaded.model_facts, **known}
     loaded.policy_for(control)  # a wrong control or constraint is said before anything is read
     removed_by(constraints, loaded.models, loaded.model_facts)
     _check_stream(query, image, spend, cap)
@@ -296,7 +307,6 @@ def _as_json(decision: "Decision") -> dict[str, Any]:
 
 def _in_words(decision: "Decision") -> str:
     removed = [f"removed: {name} ({why})" for name, why in decision.removed.items()]
-    removed += [f"{name}: {what}" for name, what in decision.not_checked.items()]
     far = ["unlike all training queries: the scores say little"] if decision.far else []
     return "\n".join([_chosen(decision), *far, *removed])
 

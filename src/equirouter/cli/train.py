@@ -13,6 +13,7 @@ from equirouter.cli.common import (
     EncoderOption,
     EncoderSettingOption,
     ExcludeModelsOption,
+    FactsOption,
     JsonOption,
     ModelsOption,
     PerformanceRangeOption,
@@ -70,14 +71,6 @@ WhenOption = Annotated[
 ]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
-]
-FactsOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="TOML or JSON, a table per model of context_tokens, abilities and regions: what "
-        "constraints are checked against.",
-    ),
 ]
 PolicyChoice = Annotated[
     str | None,

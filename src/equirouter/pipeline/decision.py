@@ -83,9 +83,8 @@ class Decision(NamedTuple):
     far: bool
     """Whether the query is unlike all that the router was trained on (Familiarity)."""
     removed: Mapping[str, str] = {}  # a NamedTuple takes no default factory
-    """Models that a constraint ruled out, each with the reason; they are no fallbacks."""
-    not_checked: Mapping[str, str] = {}
-    """Other models of which something is not known that a constraint asks for, each with what."""
+    """Models that a constraint ruled out, each with the reason; they are no fallbacks. A model of
+    which is not known whether it meets a constraint is one of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +93,7 @@ class Choices:
 
     chosen (N,): columns of models, -1 where nothing fits and that is refused, or constraints
     removed all models. predicted_cost_usd (N,): of the chosen model, NaN where there is none. fits
-    (N,): whether it is within the budget. removed, not_checked: as in Decision, for all of them.
+    (N,): whether it is within the budget. removed: as in Decision, for all of them.
     """
 
     models: tuple[str, ...]
@@ -104,4 +103,3 @@ class Choices:
     setting: str
     value: float
     removed: Mapping[str, str] = field(default_factory=dict)
-    not_checked: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from equirouter.policy import (
     UtilityPolicy,
 )
 from equirouter.policy.base import NO_CONTROL, Control
-from equirouter.policy.constraints import Needs, check_names, not_checked, removed_by
+from equirouter.policy.constraints import Needs, check_names, removed_by
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
@@ -160,7 +160,8 @@ class RoutingPipeline(PipelineParts):
         memory-mapped, and any number of them is decided in blocks. Give texts or embeddings: texts
         give a list of Decision, embeddings Choices; a query's choice is the same, whichever way and
         beside whichever others it is decided.
-        needs: a model that violates one is neither chosen nor a fallback, whatever the policy.
+        needs: a model that violates one, or of which `model_facts` does not say whether it does, is
+        neither chosen nor a fallback, whatever the policy.
         Raises ConfigError for a control that makes no sense, for an excluded model that the
         pipeline does not have, and for images where the encoder reads none; DataError for a query
         that is empty or not valid Unicode, and for an image that cannot be read, with its path.
@@ -208,17 +209,14 @@ class RoutingPipeline(PipelineParts):
             return self._no_limits
         reasons = dict(removed or {})
         check_names(reasons, self.models, what="removed")
-        unknown: dict[str, str] = {}
         if needs is not None:
             reasons |= removed_by(needs, self.models, self.model_facts)
-            left = [model for model in self.models if model not in reasons]
-            unknown = not_checked(needs, left, self.model_facts)
         allowed = np.array([model not in reasons for model in self.models], dtype=bool)
-        return Limits(reasons, unknown, allowed)
+        return Limits(reasons, allowed)
 
     @cached_property
     def _no_limits(self) -> Limits:
-        return Limits({}, {}, np.ones(len(self.models), dtype=bool))
+        return Limits({}, np.ones(len(self.models), dtype=bool))
 
     def _most_usd(
         self, most_usd: Sequence[Mapping[str, float] | None] | None, n_queries: int

@@ -35,13 +35,12 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Which models constraints rule out, each with the reason, and what could not be checked.
+    """Which models constraints rule out, each with the reason.
 
     allowed (K,): False for the removed models.
     """
 
     removed: Mapping[str, str]
-    not_checked: Mapping[str, str]
     allowed: "BoolArray"
 
 
@@ -102,7 +101,6 @@ class Walk:
             setting=point.setting,
             value=point.value,
             removed=limits.removed,
-            not_checked=limits.not_checked,
         )
 
     def columns(
@@ -163,7 +161,6 @@ class Walk:
                 _unless_refused(models, confidence.tolist()),
                 seen.far.tolist(),
                 [limit.removed for limit in limits],
-                [limit.not_checked for limit in limits],
             )
         )
 

@@ -17,7 +17,6 @@ from equirouter.policy.constraints import (
     ABILITIES,
     ModelFacts,
     Needs,
-    not_checked,
     read_model_facts,
     removed_by,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "check_confidence",
     "check_quality",
     "fit_certainty",
-    "not_checked",
     "read_model_facts",
     "removed_by",
     "share_curve",

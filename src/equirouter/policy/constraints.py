@@ -1,8 +1,8 @@
 """Constraints: which models may answer a query at all, before any policy chooses.
 
-A model is never removed for a fact that is missing: a table that nobody filled in must not stop all
-traffic. `not_checked` says what could not be checked, so that nobody takes it for a promise. Facts
-about models are read from a file, TOML or JSON, with a table per model:
+A constraint that cannot be checked is not met: a model is removed if it lacks what is needed, and
+also if nobody said whether it has it. Facts about models are read from a file, TOML or JSON, with a
+table per model:
 
 ["gpt-4-1106-preview"]
 context_tokens = 128000
@@ -26,7 +26,6 @@ __all__ = [
     "Needs",
     "check_names",
     "facts_to",
-    "not_checked",
     "read_model_facts",
     "removed_by",
 ]
@@ -106,7 +105,8 @@ def removed_by(
 ) -> dict[str, str]:
     """The models that must not answer, in the order of models, each with the reason in words.
 
-    facts: by name; a model without any is one of which nothing is known.
+    facts: by name; a model without any is one of which nothing is known. What is needed and not
+    known is a reason.
     Raises ConfigError for an excluded name that no model has.
     """
     check_names(needs.exclude, models, what="exclude")
@@ -118,27 +118,6 @@ def removed_by(
         if reasons:
             removed[model] = "; ".join(reasons)
     return removed
-
-
-def not_checked(
-    needs: Needs, models: Iterable[str], facts: Mapping[str, ModelFacts]
-) -> dict[str, str]:
-    """The needs that could not be checked, by model: those of which the fact is missing."""
-    found = {}
-    for model in models:
-        known = facts.get(model, ModelFacts())
-        unknown = [
-            what
-            for what, needed, value in (
-                ("context_tokens", needs.context_tokens is not None, known.context_tokens),
-                ("abilities", bool(needs.abilities), known.abilities),
-                ("regions", needs.regions is not None, known.regions),
-            )
-            if needed and value is None
-        ]
-        if unknown:
-            found[model] = f"not known: {', '.join(unknown)}"
-    return found
 
 
 def check_names(names: Iterable[str], models: Sequence[str], *, what: str) -> None:
@@ -154,16 +133,26 @@ def check_names(names: Iterable[str], models: Sequence[str], *, what: str) -> No
 def _reasons(needs: Needs, facts: ModelFacts) -> list[str]:
     reasons = []
     tokens, most = needs.context_tokens, facts.context_tokens
-    if tokens is not None and most is not None and tokens > most:
+    if tokens is not None and most is None:
+        reasons.append(_unknown("context_tokens"))
+    elif tokens is not None and most is not None and tokens > most:
         reasons.append(f"context_tokens: {tokens} needed, {most} at most")
-    if facts.abilities is not None and (missing := needs.abilities - facts.abilities):
+    if needs.abilities and facts.abilities is None:
+        reasons.append(_unknown("abilities"))
+    elif facts.abilities is not None and (missing := needs.abilities - facts.abilities):
         reasons.append(f"abilities: no {', no '.join(sorted(missing))}")
-    if needs.regions is not None and facts.regions is not None:
+    if needs.regions is not None and facts.regions is None:
+        reasons.append(_unknown("regions"))
+    elif needs.regions is not None and facts.regions is not None:
         outside = facts.regions - needs.regions
         if outside:
             allowed = ", ".join(sorted(needs.regions)) or "none"
             reasons.append(f"regions: {', '.join(sorted(outside))}, allowed {allowed}")
     return reasons
+
+
+def _unknown(what: str) -> str:
+    return f"{what}: not known, state it in model_facts (--model-facts FILE)"
 
 
 def _abilities(given: Iterable[str]) -> frozenset[str]:
