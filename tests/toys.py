@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,7 @@ class HashingEncoder(Encoder):
     """A bag of hashed words: fast, and it needs no weights. salt: another one, another encoder."""
 
     name = "toy"
+    saved_options: ClassVar[tuple[str, ...]] = ("salt",)
 
     def __init__(self, *, salt: str = "") -> None:
         self.salt = salt
@@ -77,6 +78,7 @@ class LearningEncoder(HashingEncoder):
     """A hashing encoder that must see training texts first; what it learns is their number."""
 
     name = "learning"
+    saved_options = ()
 
     def __init__(self) -> None:
         super().__init__()

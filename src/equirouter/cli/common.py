@@ -1,9 +1,7 @@
-"""Options that several commands share, progress bars and output."""
+"""Options that several commands share, and output."""
 
 import json
 import re
-import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +13,10 @@ from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
     from equirouter.arrays import Float32Array
     from equirouter.data.outcomes import Outcomes
     from equirouter.encoders.base import Encoder
+    from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = [
     "DatasetArgument",
@@ -46,6 +42,7 @@ __all__ = [
     "WindowOption",
     "check_policy",
     "choose_models",
+    "load_pipeline",
     "make_text_encoder",
     "open_chosen",
     "open_dataset",
@@ -59,8 +56,6 @@ __all__ = [
     "say_what_is_read",
     "shown_progress",
 ]
-
-SHOW_AFTER_SECONDS = 2.0
 
 
 Window = Literal["head", "tail", "head+tail"]
@@ -271,6 +266,27 @@ def make_text_encoder(
     """The encoder that the options ask for. Raises BadParameter for a setting without a value."""
     from equirouter.encoders import make_encoder
 
+    options = _encoder_options(settings)
+    if window is not None:
+        options["window"] = window
+    if precision is not None:
+        options["precision"] = precision
+    if weights is not None:
+        options["weights"] = Path(weights)
+    return make_encoder(name, **options)
+
+
+def load_pipeline(
+    folder: Path, settings: list[str] | None, weights: str | None = None
+) -> "RoutingPipeline":
+    """The pipeline in a folder, with options of its encoder that it does not carry."""
+    from equirouter.pipeline.pipeline import RoutingPipeline
+
+    options = _encoder_options(settings)
+    return RoutingPipeline.load(folder, weights=weights, encoder_options=options)
+
+
+def _encoder_options(settings: list[str] | None) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for setting in settings or []:
         key, equals, value = setting.partition("=")
@@ -279,13 +295,7 @@ def make_text_encoder(
                 f"{setting!r}: expected KEY=VALUE", param_hint="--encoder-option"
             )
         options[key] = _value(value)
-    if window is not None:
-        options["window"] = window
-    if precision is not None:
-        options["precision"] = precision
-    if weights is not None:
-        options["weights"] = Path(weights)
-    return make_encoder(name, **options)
+    return options
 
 
 def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -> None:
@@ -336,65 +346,10 @@ def shown_progress(*, quiet: bool) -> Iterator[Progress]:
     if quiet:
         yield silent
         return
-    bars = _Bars()
+    from equirouter.cli.bars import Bars
+
+    bars = Bars()
     try:
         yield bars
     finally:
         bars.close()
-
-
-class _Bars:
-    """One bar per stage, drawn only once the stage has lasted; rich is imported only then."""
-
-    def __init__(self) -> None:
-        self.started: dict[str, float] = {}
-        self.tasks: dict[str, TaskID] = {}
-        self.bar: Bar | None = None
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        begun = self.started.setdefault(stage, time.monotonic())
-        if stage not in self.tasks:
-            if time.monotonic() - begun < SHOW_AFTER_SECONDS or done >= total:
-                return
-            if self.bar is None:
-                self.bar = _make_bar()
-                self.bar.start()
-            self.tasks[stage] = self.bar.add_task(stage, total=total)
-        if self.bar is not None:
-            self.bar.update(self.tasks[stage], completed=done, total=total)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-
-def _make_bar() -> "Bar":
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Steps per second."""
-
-        def render(self, task: Any) -> Text:  # noqa: ANN401
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-    )

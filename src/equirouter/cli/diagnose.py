@@ -115,8 +115,8 @@ def _opened(
     """
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-    if folder is not None and encoder is None and not any(asked.values()):
-        loaded = RoutingPipeline.load(folder, weights=weights)
+    if folder is not None and encoder is None and not (asked["window"] or asked["precision"]):
+        loaded = common.load_pipeline(folder, asked["settings"], weights)
         return loaded, loaded.stage.encoder
     made = common.make_text_encoder(encoder or "minilm", weights=weights, **asked)
     return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json
+from equirouter.cli.common import (
+    EncoderSettingOption,
+    JsonOption,
+    QuietOption,
+    load_pipeline,
+    print_json,
+)
 from equirouter.words import number_of
 
 __all__ = ["export"]
@@ -14,15 +20,15 @@ __all__ = ["export"]
 def export(
     pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],
     out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the graph is written.")],
+    encoder_option: EncoderSettingOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
     from equirouter.output import atomic_write
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.pipeline.scoring import export_decision
 
-    loaded = RoutingPipeline.load(pipeline)
+    loaded = load_pipeline(pipeline, encoder_option)
     stage = loaded.stage
     content = export_decision(
         stage.router,

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.common import (
+    EncoderSettingOption,
+    JsonOption,
+    QuietOption,
+    load_pipeline,
+    print_json,
+    say,
+)
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
@@ -50,12 +57,16 @@ def _usd(help_: str, *names: str) -> Any:  # noqa: ANN401  # what Annotated take
 
 
 @app.command("list")
-def list_(pipeline: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+def list_(
+    pipeline: DirArgument,
+    encoder_option: EncoderSettingOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """List the models: performance and cost on the validation queries, and prices."""
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.pool import described_models
 
-    rows = described_models(RoutingPipeline.load(pipeline))
+    rows = described_models(load_pipeline(pipeline, encoder_option))
     if as_json:
         print_json(rows)
         return
@@ -135,14 +146,14 @@ def price(
     shipped: ShippedOption = False,
     quality: NewQualityOption = None,
     out: OutOption = None,
+    encoder_option: EncoderSettingOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Change prices: predicted costs and operating points follow, nothing is trained."""
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.pool import repriced
 
-    before = RoutingPipeline.load(pipeline)
+    before = load_pipeline(pipeline, encoder_option)
     stated = {
         "input": input_,
         "output": output,
@@ -262,14 +273,14 @@ def remove(
     name: NameOption,
     quality: NewQualityOption = None,
     out: OutOption = None,
+    encoder_option: EncoderSettingOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Take a model out: the others are scored as they were, operating points are found anew."""
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.pool import without
 
-    before = RoutingPipeline.load(pipeline)
+    before = load_pipeline(pipeline, encoder_option)
     after = without(before, name, quality=quality)
     folder = after.save(out or pipeline)
     if as_json:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import (
+    EncoderSettingOption,
     JsonOption,
     PerformanceRangeOption,
     QuietOption,
+    load_pipeline,
     print_json,
     say,
     shown_progress,
@@ -52,6 +54,7 @@ def add(
     shipped: ShippedOption = False,
     quality: NewQualityOption = None,
     out: OutOption = None,
+    encoder_option: EncoderSettingOption = None,
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -59,10 +62,9 @@ def add(
     """Add a model from some labelled queries: only what belongs to it is fitted, in seconds."""
     from equirouter.data.tables import read_table
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.joining import with_model
 
-    before = RoutingPipeline.load(pipeline)
+    before = load_pipeline(pipeline, encoder_option)
     price = _price(name, input_, output, table, shipped=shipped)
     with shown_progress(quiet=quiet) as progress:
         joined = with_model(

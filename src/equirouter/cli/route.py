@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import (
+    EncoderSettingOption,
     FactsOption,
     JsonOption,
     QuietOption,
     WeightsOption,
+    load_pipeline,
     print_json,
     say,
 )
@@ -106,18 +108,18 @@ def route(
     region: RegionOption = None,
     context_tokens: ContextOption = None,
     model_facts: FactsOption = None,
+    encoder_option: EncoderSettingOption = None,
     weights: WeightsOption = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.pipeline.decision import Ask
-    from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import Control, read_model_facts, removed_by
 
     control = Control(budget, quality, performance, lambda_, confidence)
     constraints = _needs(exclude, needs, region, context_tokens)
-    loaded = RoutingPipeline.load(pipeline, weights=weights)
+    loaded = load_pipeline(pipeline, encoder_option, weights)
     if model_facts is not None:
         known = read_model_facts(model_facts, loaded.models)
         loaded.model_facts = {**loaded.model_facts, **known}

@@ -65,6 +65,11 @@ class CostPredictor(Learned, ABC):
     device: str = "auto"
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments that make an equal, unfitted one; where it is fitted is no part."""
+        return {name: value for name, value in super().settings.items() if name != "device"}
+
+    @property
     def n_models(self) -> int:
         """K."""
         return len(self.mean_) // self.per_model
@@ -147,7 +152,7 @@ class CostPredictor(Learned, ABC):
             expected = self._standardised(validation[1])
             held_out = Validation(validation[0], expected, expected)
         target = self._standardised(amounts)
-        network = MLPRouter(**self.settings)
+        network = MLPRouter(**self.settings | {"device": self.device})
         network.fit(embeddings, target, target, validation=held_out, rng=rng)
         self.weights_ = network.weights_
 

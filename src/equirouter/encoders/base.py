@@ -24,6 +24,11 @@ class Encoder(ABC):
 
     name: ClassVar[str]
     """As in the registry and on the command line."""
+    saved_options: ClassVar[tuple[str, ...]] = ()
+    """Those of the settings that a saved pipeline carries and gives back to the class on loading.
+
+    A saved pipeline is data, which may come from anywhere: an option that names a host, a file, an
+    environment variable or code is not among them. Whoever loads the pipeline gives it."""
     accepts_images: ClassVar[bool] = False
     """Whether encode reads the images; if not, every one given must be None."""
 
@@ -31,6 +36,15 @@ class Encoder(ABC):
     def settings(self) -> dict[str, Any]:
         """The keyword arguments that shape an embedding, as JSON can hold them."""
         return {}
+
+    @classmethod
+    def lacking(cls, options: Mapping[str, object]) -> str | None:  # noqa: ARG003  # most need none
+        """Describe what is missing in the options of whoever loads a pipeline; None: nothing.
+
+        An encoder that sends queries away, or fetches a model by name, does it for nobody who did
+        not say where.
+        """
+        return None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ class StaticMiniLMEncoder(JoinedEncoder):
     """
 
     name = "static+minilm"
+    saved_options = ("dimension", "window", "precision")
 
     def __init__(
         self,

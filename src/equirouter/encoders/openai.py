@@ -59,11 +59,12 @@ class OpenAIEncoder(Encoder):
     most; a longer text goes alone. timeout: seconds for one request. max_retries: on a broken
     connection and on status 408, 409, 429 and 5xx, after a pause that doubles, with a random part,
     or the one that the answer asks for. api_key_env: the environment variable that holds the key;
-    None sends no key.
+    None or "" sends no key.
 
-    The key is read when it is first needed and kept nowhere; no message holds it, or a query. Where
-    queries are sent is not part of `settings` either, so a saved pipeline cannot send them and the
-    key elsewhere: who loads one says base_url again. Which endpoint it was is in the fingerprint.
+    The key is read when it is first needed and kept nowhere; no message holds it, or a query. A
+    saved pipeline carries model and dimension only: whoever loads one says base_url again, by that
+    option or OPENAI_BASE_URL, and so agrees that queries are sent there. Which endpoint it was is
+    in the fingerprint.
 
     The weights cannot be seen, so the fingerprint is that of endpoint, model and dimension. `state`
     holds the embedding of one fixed text; after `restore` the first encode asks for it again and
@@ -74,6 +75,14 @@ class OpenAIEncoder(Encoder):
     """
 
     name = "openai"
+    saved_options = ("model", "dimension")
+
+    @classmethod
+    def lacking(cls, options: Mapping[str, object]) -> str | None:
+        """Describe a missing base_url, without which queries go nowhere."""
+        if options.get("base_url") or os.environ.get("OPENAI_BASE_URL"):
+            return None
+        return f"it sends every query to base_url, such as {DEFAULT_BASE_URL}, which is not given"
 
     def __init__(
         self,
@@ -103,7 +112,7 @@ class OpenAIEncoder(Encoder):
         self.batch_characters = batch_characters
         self.timeout = timeout
         self.max_retries = max_retries
-        self.api_key_env = api_key_env
+        self.api_key_env = api_key_env or None
         self._asked_dimension = dimension
         self._address = _check_address(self.base_url)
         self._kept_probe: Float32Array | None = None

@@ -4,11 +4,11 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ class SentenceTransformerEncoder(Encoder):
     model now; None looks for `model`. device: as torch names it, None takes a GPU if there is one.
     batch_size: texts at once. Nothing is imported or loaded before the first encode or fingerprint.
 
+    A saved pipeline names neither model nor revision: whoever loads one says model or weights.
+
     Weights are read from safetensors files only, and a model that needs code of its own is refused.
     A model in a folder is loaded without any network access.
     Raises ConfigError for a value that makes no sense; later ConfigError for a folder that is no
@@ -58,6 +60,19 @@ class SentenceTransformerEncoder(Encoder):
     """
 
     name = "sentence-transformers"
+    saved_options: ClassVar[tuple[str, ...]] = (
+        "prompt",
+        "prompt_name",
+        "max_tokens",
+        "truncate_dim",
+    )
+
+    @classmethod
+    def lacking(cls, options: Mapping[str, object]) -> str | None:
+        """Describe a missing model: which is fetched, or read, is not for a file to say."""
+        if options.get("model") or options.get("weights"):
+            return None
+        return "it runs model, a name on the Hugging Face hub or a folder, which is not given"
 
     def __init__(
         self,
@@ -72,7 +87,7 @@ class SentenceTransformerEncoder(Encoder):
         device: str | None = None,
         batch_size: int = 32,
     ) -> None:
-        if not model:
+        if not (model or weights):
             raise ConfigError(
                 f"encoder {self.name} needs a model: model='Qwen/Qwen3-Embedding-0.6B' or another "
                 "name on the Hugging Face hub, or the folder of one"
@@ -82,7 +97,7 @@ class SentenceTransformerEncoder(Encoder):
         check_at_least("max_tokens", max_tokens, 3)  # two of them mark the ends
         check_at_least("truncate_dim", truncate_dim, 1)
         check_at_least("batch_size", batch_size, 1)
-        self.model = str(model)
+        self.model = str(model or weights)
         self.revision = revision
         self.prompt = prompt
         self.prompt_name = prompt_name

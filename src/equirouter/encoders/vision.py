@@ -1,6 +1,6 @@
 """Queries with images: CLIP's embedding of the text beside CLIP's embedding of the image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +40,13 @@ class VisionEncoder(SentenceTransformerEncoder):
     """
 
     name = "vision"
+    saved_options: ClassVar[tuple[str, ...]] = ("parts",)
     accepts_images: ClassVar[bool] = True
+
+    @classmethod
+    def lacking(cls, options: Mapping[str, object]) -> str | None:  # noqa: ARG003
+        """Nothing: the model is DEFAULT_MODEL unless whoever loads the pipeline names another."""
+        return None
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ stage.py     encoder, router and cost model, from texts to scores and predicted 
 scoring.py   router and cost model as one ONNX graph, run for one query and for a million
 record.py    the validation queries that a pipeline keeps
 stored.py    the saved form, checked field by field
+folder.py    the two files: every byte under a digest, replaced together
 """
 
 from equirouter.pipeline.decision import Ask, Choices, Decision

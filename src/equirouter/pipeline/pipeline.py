@@ -10,8 +10,9 @@ import numpy as np
 
 from equirouter.errors import ConfigError
 from equirouter.pipeline.decision import Ask, Choices, Decision
+from equirouter.pipeline.folder import DESCRIPTION_FILE
 from equirouter.pipeline.parts import PipelineParts
-from equirouter.pipeline.stored import read_pipeline, write_pipeline
+from equirouter.pipeline.stored import blamed_on, read_pipeline, write_pipeline
 from equirouter.pipeline.walk import Limits, Point, Walk
 from equirouter.policy import (
     BudgetPolicy,
@@ -35,6 +36,9 @@ __all__ = ["RoutingPipeline"]
 
 class RoutingPipeline(PipelineParts):
     """Text in, model out: see PipelineParts for what it is made of."""
+
+    digest: str | None = None
+    """SHA-256 of the files that this was loaded from; None for a pipeline that was made here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -260,8 +264,9 @@ class RoutingPipeline(PipelineParts):
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.
 
-        A pipeline that is there already is replaced only when the new one is completely written.
-        Raises OutputError.
+        A pipeline that is there already is replaced as a whole, when the new one is completely
+        written; of two processes that save at once, one is the last. Raises OutputError, and
+        ConfigError for a router with a setting that a saved pipeline cannot have.
         """
         return write_pipeline(self, folder)
 
@@ -272,12 +277,22 @@ class RoutingPipeline(PipelineParts):
         *,
         encoder: "Encoder | None" = None,
         weights: str | Path | None = None,
+        encoder_options: Mapping[str, object] | None = None,
     ) -> "RoutingPipeline":
         """Read what `save` wrote; the decisions are the same, bit for bit. Needs no torch.
 
         encoder: to be used in place of the one that the folder names; it must have the same
-        fingerprint. weights: a folder with the encoder's weights.
+        fingerprint. weights: a folder with the encoder's weights. encoder_options: other options of
+        the encoder. A pipeline is data and holds none that names a host, a file or a variable: the
+        encoder openai needs base_url here, sentence-transformers the model.
         Raises PipelineError when the folder is not a pipeline, is damaged, is of another format
-        than this package's, or belongs to another encoder.
+        than this package's, belongs to another encoder, or has settings that a pipeline cannot say.
         """
-        return cls(**vars(read_pipeline(Path(folder), encoder, weights)))
+        options = dict(encoder_options or {})
+        if weights is not None:
+            options["weights"] = Path(weights)
+        parts, digest = read_pipeline(Path(folder), encoder, options)
+        with blamed_on(Path(folder) / DESCRIPTION_FILE):
+            loaded = cls(**vars(parts))
+        loaded.digest = digest
+        return loaded

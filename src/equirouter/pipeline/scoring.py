@@ -18,7 +18,7 @@ import numpy as np
 from equirouter import __version__
 from equirouter.arrays import Float32Array
 from equirouter.cost import CostPredictor
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.onnxgraph import OnnxGraph
 from equirouter.routers.base import Router
 
@@ -235,7 +235,15 @@ class Scorer:
         options.intra_op_num_threads = self.threads // self._threads_at_once
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.force_spinning_stop", "1")  # idle means idle
-        return onnxruntime.InferenceSession(self.graph, options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(
+                self.graph, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its errors have no common class
+            raise PipelineError(
+                f"the graph that decides cannot be run ({type(error).__name__}: {error}); train "
+                "again, or use the version of onnxruntime that it was trained with"
+            ) from error
 
 
 def _usable_cores() -> int:

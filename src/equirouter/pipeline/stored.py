@@ -1,11 +1,12 @@
-"""The saved form of a pipeline: pipeline.json is checked field by field, the weights by digest.
+"""The saved form of a pipeline, checked field by field.
 
-Each model below says a part of pipeline.json once, to be written and to be read.
+Each model below says a part of pipeline.json once, to be written and to be read. A pipeline is
+data: no setting in it names a host, a file, an environment variable or code. An encoder says which
+of its options are saved; the others come from whoever loads the pipeline.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -25,9 +26,16 @@ from equirouter.cost.price_table import price_from, price_to
 from equirouter.cost.prices import Price
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
-from equirouter.errors import PipelineError
-from equirouter.output import atomic_write, make_folder
+from equirouter.errors import DownloadError, MissingExtraError, PipelineError, UserError
 from equirouter.pipeline.decision import OutOfDomain
+from equirouter.pipeline.folder import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    digest_of_description,
+    read_description,
+    read_folder,
+    write_folder,
+)
 from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
@@ -35,15 +43,15 @@ from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Baseline, Calibration, Certainty
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, facts_to
+from equirouter.registry import ENCODERS
 from equirouter.routers.base import ScoresAre
 from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
+from equirouter.routers.settings import check_plain
 
-__all__ = ["DESCRIPTION_FILE", "SCHEMA", "read_pipeline", "stored_prices", "write_pipeline"]
+__all__ = ["SCHEMA", "blamed_on", "read_pipeline", "stored_prices", "write_pipeline"]
 
 SCHEMA = 1
-DESCRIPTION_FILE = "pipeline.json"
-WEIGHTS_FILE = "weights.safetensors"
 
 
 def _price(given: object) -> Price:
@@ -123,10 +131,10 @@ class _Description(_Part):
     data: dict[str, Any]
     split: dict[str, Any]
     test_metrics: dict[str, Any]
-    weights_sha256: str
+    weights_sha256: str = ""
 
     @classmethod
-    def of(cls, parts: PipelineParts, weights_sha256: str) -> Self:
+    def of(cls, parts: PipelineParts) -> Self:
         stage, encoder = parts.stage, parts.stage.encoder
         return cls(
             schema=SCHEMA,
@@ -134,7 +142,7 @@ class _Description(_Part):
             models=[_Model.of(price, parts.model_facts.get(price.model)) for price in parts.prices],
             encoder=_Encoder(
                 name=encoder.name,
-                settings=encoder.settings,
+                settings={name: encoder.settings[name] for name in encoder.saved_options},
                 fingerprint=encoder.fingerprint,
                 dimension=encoder.dimension,
             ),
@@ -161,7 +169,6 @@ class _Description(_Part):
             data=dict(parts.provenance.data),
             split=dict(parts.provenance.split),
             test_metrics=dict(parts.provenance.test_metrics),
-            weights_sha256=weights_sha256,
         )
 
     def parts(self, stage: Stage, record: ValidationRecord) -> PipelineParts:
@@ -191,26 +198,53 @@ def write_pipeline(parts: PipelineParts, folder: str | Path) -> Path:
     """Write the parts of a pipeline into a folder: see RoutingPipeline.save."""
     from safetensors.numpy import save
 
+    check_plain(type(parts.stage.router), parts.stage.router.settings)
     weights = save({name: np.asarray(a, order="C") for name, a in _arrays(parts).items()})
-    folder = make_folder(folder)
-    with atomic_write(folder / WEIGHTS_FILE, "wb") as binary:
-        binary.write(weights)
-        binary.flush()  # a full disk is known of before the description is replaced
-        with atomic_write(folder / DESCRIPTION_FILE) as text:
-            description = _Description.of(parts, hashlib.sha256(weights).hexdigest())
-            document = description.model_dump(by_alias=True)
-            text.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
-    return folder
+    description = _Description.of(parts).model_dump(by_alias=True, exclude={"weights_sha256"})
+    return write_folder(folder, description, weights)
 
 
 def read_pipeline(
-    folder: Path, encoder: Encoder | None, weights: str | Path | None
-) -> PipelineParts:
-    """Read a folder that write_pipeline wrote: see RoutingPipeline.load."""
-    description = _read_description(folder)
-    arrays = _read_weights(folder, description.weights_sha256)
-    stage = _stage(folder, description, arrays, encoder, weights)
-    return description.parts(stage, ValidationRecord.restore(_part(arrays, "validation.")))
+    folder: Path, encoder: Encoder | None, options: Mapping[str, object]
+) -> tuple[PipelineParts, str]:
+    """The parts of a pipeline, and the digest of the files: see RoutingPipeline.load.
+
+    encoder: in place of the one that is named there. options: of the encoder, those that are not
+    saved; "weights" is left out where it takes none.
+    """
+    content, weights = read_folder(folder)
+    description = _described(folder, content)
+    made = _encoder(folder, description.encoder, encoder, options)
+    with blamed_on(folder / WEIGHTS_FILE):
+        arrays = _loaded(weights)
+        made.restore(_part(arrays, "encoder."))
+    _check_fingerprint(folder, description.encoder, made)
+    with blamed_on(folder / WEIGHTS_FILE):
+        stage = _stage(description, arrays, made)
+        record = ValidationRecord.restore(_part(arrays, "validation."))
+    with blamed_on(folder / DESCRIPTION_FILE):
+        return description.parts(stage, record), digest_of_description(content)
+
+
+@contextmanager
+def blamed_on(path: Path) -> Iterator[None]:
+    """Raise what goes wrong within as a PipelineError that names the path.
+
+    The digests rule out damage. A file may still have been written by another program, and what
+    code meets in such data can be any of these. What this machine lacks is not the file's fault.
+    """
+    try:
+        yield
+    except (MissingExtraError, DownloadError):
+        raise
+    except UserError as error:
+        words = str(error)
+        raise PipelineError(words if str(path) in words else f"{path}: {words}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise PipelineError(
+            f"{path}: what it holds does not fit together ({type(error).__name__}: {error}); "
+            "train again"
+        ) from error
 
 
 def stored_prices(folder: Path) -> dict[str, Price]:
@@ -218,7 +252,7 @@ def stored_prices(folder: Path) -> dict[str, Price]:
 
     Raises PipelineError when the folder is not a pipeline.
     """
-    models = _read_description(folder).models
+    models = _described(folder, read_description(folder)).models
     return {model.name: model.price for model in models if model.price is not None}
 
 
@@ -236,25 +270,17 @@ def _arrays(parts: PipelineParts) -> dict[str, Any]:
     return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}
 
 
-def _stage(
-    folder: Path,
-    description: _Description,
-    arrays: dict[str, Any],
-    encoder: Encoder | None,
-    weights: str | Path | None,
-) -> Stage:
-    """The stage, from its description and its arrays."""
+def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) -> Stage:
+    """The stage, from its description, its arrays and its encoder."""
     router = registered_router(description.router.name, description.router.settings)
     kinds: tuple[type[CostPredictor], ...] = (CostModel, TokenCostModel)
     kind = next(kind for kind in kinds if kind.predicts == description.cost_model.predicts)
-    cost_model = kind(**description.cost_model.settings)
-    encoder = _encoder(folder, description.encoder, _part(arrays, "encoder."), encoder, weights)
-    try:
-        familiar = Familiarity(arrays["familiar.centres"], description.familiar_within)
-        router.restore(_part(arrays, "router."))
-        cost_model.restore(_part(arrays, "cost."))
-    except KeyError as error:
-        raise PipelineError(f"{folder / WEIGHTS_FILE}: no array {error}") from error
+    cost_model = kind(**check_plain(kind, description.cost_model.settings))
+    familiar = Familiarity(arrays["familiar.centres"], description.familiar_within)
+    router.restore(_part(arrays, "router."))
+    cost_model.restore(_part(arrays, "cost."))
+    if cost_model.n_models != len(description.models):
+        raise PipelineError(f"{cost_model.n_models} models, {len(description.models)} expected")
     return Stage(
         encoder=encoder,
         router=router,
@@ -268,41 +294,55 @@ def _stage(
 
 
 def _encoder(
-    folder: Path,
-    known: _Encoder,
-    arrays: dict[str, Any],
-    encoder: Encoder | None,
-    weights: str | Path | None,
+    folder: Path, known: _Encoder, encoder: Encoder | None, options: Mapping[str, object]
 ) -> Encoder:
     """The encoder of the description, or the one given in its place; another one is refused."""
-    if encoder is None:
-        encoder = make_encoder(known.name, **_options(known, weights))
-    if encoder.name != known.name:
+    place = folder / DESCRIPTION_FILE
+    if encoder is not None and encoder.name != known.name:
         raise PipelineError(
             f"{folder}: trained with encoder {known.name}, and {encoder.name} was given: leave "
             "the encoder to the pipeline, or train again"
         )
-    encoder.restore(arrays)
+    with blamed_on(place):
+        kind: type[Encoder] = ENCODERS.load(known.name) if encoder is None else type(encoder)
+    for name in known.settings:
+        if name not in kind.saved_options:
+            raise PipelineError(
+                f"{place}: encoder.settings.{name}: a pipeline is data and cannot say this; the "
+                f"encoder {known.name} takes {', '.join(kind.saved_options) or 'nothing'} from it, "
+                f"and the rest from whoever loads it ({_WAYS})"
+            )
+    if encoder is not None:
+        return encoder
+    taken = encoder_options(known.name)
+    given = {name: value for name, value in options.items() if name != "weights" or name in taken}
+    lacking = kind.lacking(given)
+    if lacking is not None:
+        raise PipelineError(
+            f"{folder}: its encoder is {known.name} ({known.fingerprint}), and {lacking}: that is "
+            f"for whoever loads it to say ({_WAYS})"
+        )
+    with blamed_on(folder):
+        return make_encoder(known.name, **known.settings | given)
+
+
+_WAYS = (
+    "--encoder-option NAME=VALUE, [pipeline.encoder_options] of the gateway, or "
+    "RoutingPipeline.load(..., encoder_options={...})"
+)
+
+
+def _check_fingerprint(folder: Path, known: _Encoder, encoder: Encoder) -> None:
     if encoder.fingerprint != known.fingerprint:
         raise PipelineError(
             f"{folder}: trained with encoder {known.name} {known.settings} (fingerprint "
             f"{known.fingerprint}), but the encoder here has fingerprint {encoder.fingerprint}. "
             "Scores would be meaningless: use the same weights and settings, or train again"
         )
-    return encoder
 
 
-def _options(encoder: _Encoder, weights: str | Path | None) -> dict[str, Any]:
-    """Its settings, and the folder of its weights where one is given and it takes one."""
-    options = dict(encoder.settings)
-    if weights is not None and "weights" in encoder_options(encoder.name):
-        options["weights"] = Path(weights)
-    return options
-
-
-def _read_description(folder: Path) -> _Description:
+def _described(folder: Path, content: bytes) -> _Description:
     path = folder / DESCRIPTION_FILE
-    content = _read(path, folder)
     try:
         version = _Version.model_validate_json(content)
         if version.schema_ != SCHEMA:
@@ -316,36 +356,18 @@ def _read_description(folder: Path) -> _Description:
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"]) or "the document"
         raise PipelineError(
-            f"{path}: {place}: {first['msg']}; the file is damaged or was edited, train again"
+            f"{path}: {place}: {first['msg']}; the file was written by another program, train again"
         ) from error
 
 
-def _read_weights(folder: Path, expected_sha256: str) -> dict[str, Any]:
+def _loaded(weights: bytes) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = folder / WEIGHTS_FILE
-    content = _read(path, folder)
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected_sha256:
-        raise PipelineError(
-            f"{path}: SHA-256 is {found}, expected {expected_sha256} as {DESCRIPTION_FILE} says: "
-            "the file is damaged or belongs to another pipeline; copy it again or train again"
-        )
     try:
-        return dict(load(content))
+        return dict(load(weights))
     except SafetensorError as error:
-        raise PipelineError(f"{path}: not a safetensors file: {error}") from error
-
-
-def _read(path: Path, folder: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise PipelineError(
-            f"{folder}: no pipeline there ({path.name}: {error.strerror}); "
-            f"`equirouter train DATASET --out {folder}` makes one"
-        ) from error
+        raise PipelineError(f"not a safetensors file: {error}") from error
 
 
 def _part(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:

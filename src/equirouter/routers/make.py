@@ -11,6 +11,7 @@ from typing import Any
 from equirouter.errors import ConfigError
 from equirouter.registry import ROUTERS
 from equirouter.routers.base import Router
+from equirouter.routers.settings import check_plain
 
 __all__ = ["check_registered", "make_router", "registered_router", "router_class"]
 
@@ -44,15 +45,17 @@ def make_router(spec: str, **settings: Any) -> Router:  # noqa: ANN401
 
 
 def registered_router(name: str, settings: dict[str, Any]) -> Router:
-    """An unfitted router of a registered name; no file is ever run.
+    """An unfitted router of a registered name, from what a saved pipeline says; no file is run.
 
-    Raises UnknownNameError for another name, ConfigError for settings that the router refuses.
+    Raises UnknownNameError for another name, ConfigError for settings that the router refuses or
+    that a saved pipeline cannot carry.
     """
-    return _made(name, ROUTERS.load(name), settings)
+    kind = ROUTERS.load(name)
+    return _made(name, kind, check_plain(kind, settings))
 
 
 def check_registered(spec: str) -> None:
-    """Raise ConfigError for a router in a file: a saved pipeline names no code, so needs a name."""
+    """Raise ConfigError for a router that a saved pipeline could not name, or not its settings."""
     name = _parts(spec)[0]
     if _is_file(name):
         raise ConfigError(
@@ -60,6 +63,7 @@ def check_registered(spec: str) -> None:
             "an entry point in the group equirouter.routers (CONTRIBUTING.md), or measure it with "
             "`equirouter bench`"
         )
+    check_plain(router_class(name), make_router(spec).settings)
 
 
 def router_class(name: str) -> type[Router]:

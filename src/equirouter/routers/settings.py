@@ -8,7 +8,7 @@ and the docstring under it says what it means.
 import ast
 import inspect
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
@@ -19,7 +19,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from equirouter.errors import ConfigError
 from equirouter.registry import ROUTERS
 
-__all__ = ["Setting", "check_settings", "settings_of"]
+__all__ = ["Setting", "check_plain", "check_settings", "settings_of"]
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 BOUNDS = {
@@ -93,6 +93,37 @@ def check_settings(kind: type, settings: Mapping[str, Any]) -> None:
                 f"{ROUTERS.name_of(kind)}: {name} is {settings[name]!r}: expected "
                 f"{_in_words(adapter.json_schema())}"
             ) from error
+
+
+def check_plain(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, if a saved pipeline may carry them: numbers, truth values and named choices.
+
+    A text that the class does not list could name a file, a host or code, so it is neither saved
+    nor read. Raises ConfigError.
+    """
+    for name, value in settings.items():
+        adapter = _adapters(kind).get(name)
+        choices = () if adapter is None else _choices(adapter.json_schema())
+        if not _is_plain(value, choices):
+            raise ConfigError(
+                f"{ROUTERS.name_of(kind)}: {name} is {value!r}: a saved pipeline carries numbers, "
+                "true, false, null, and texts that the class lists as Literal, because any other "
+                "text could name a file, a host or code"
+            )
+    return dict(settings)
+
+
+def _is_plain(value: object, choices: Sequence[object]) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item, choices) for item in value)
+    return value is None or isinstance(value, bool | int | float) or value in choices
+
+
+def _choices(schema: Mapping[str, Any]) -> list[object]:
+    """The texts that a JSON schema lists."""
+    found = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])]
+    return [*found, *(choice for part in inner for choice in _choices(part))]
 
 
 @cache

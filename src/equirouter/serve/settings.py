@@ -72,6 +72,9 @@ class PipelineSettings(_Section):
     weights: FilePath | None = None
     """Folder with the encoder's weights; none: the installed package, or what the pipeline
     carries."""
+    encoder_options: dict[str, str | int | float | bool] = {}
+    """Further options of the encoder, which no pipeline carries: base_url and api_key_env of
+    openai, model of sentence-transformers."""
     scope: Literal["last_user", "conversation", "first_user"] = "last_user"
     """Which part of a conversation is routed on."""
     window_turns: Count = 8

@@ -214,10 +214,15 @@ def test_another_pipeline_is_taken_on_demand_and_a_bad_one_refused(
                 new = (await response.json())["pipeline"]
             assert await ids() == (new, new)
             assert new != old[0]
-            (mine / "weights.safetensors").write_bytes(b"damaged")
-            async with http.post("/admin/reload") as response:
-                assert response.status == 409
-                assert "SHA-256" in (await response.json())["error"]["message"]
-            assert await ids() == (new, new)
+            for name in ("weights.safetensors", "pipeline.json"):
+                whole = (mine / name).read_bytes()
+                (mine / name).write_bytes(whole[:-9] + b"x" + whole[-8:])
+                async with http.post("/admin/reload") as response:
+                    assert response.status == 409
+                    message = (await response.json())["error"]["message"]
+                assert f"{mine / name}: " in message
+                assert "SHA-256" in message
+                assert await ids() == (new, new)
+                (mine / name).write_bytes(whole)
 
     asyncio.run(run())

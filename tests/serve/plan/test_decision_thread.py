@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from equirouter.errors import DataError, PipelineError
@@ -15,6 +16,7 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.settings import PipelineSettings
+from tests.pipeline.sealed import change_arrays, change_description
 from tests.serve.pipelines import (
     LONG,
     MODELS,
@@ -199,24 +201,52 @@ def _damaged(folder: Path) -> None:
 
 
 def _other_probes(folder: Path) -> None:
-    file = folder / "pipeline.json"
-    described = json.loads(file.read_text("utf-8"))
-    scores = described["baseline"]["probes"][0]["scores"]
-    scores[0] += 1.0
-    file.write_text(json.dumps(described), "utf-8")
+    def change(described: dict[str, Any]) -> None:
+        described["baseline"]["probes"][0]["scores"][0] += 1.0
+
+    change_description(folder, change)
 
 
 def _other_probe_costs(folder: Path) -> None:
-    file = folder / "pipeline.json"
-    described = json.loads(file.read_text("utf-8"))
-    costs = described["baseline"]["probes"][-1]["predicted_cost_usd"]
-    costs[0] *= 20
-    file.write_text(json.dumps(described), "utf-8")
+    def change(described: dict[str, Any]) -> None:
+        described["baseline"]["probes"][-1]["predicted_cost_usd"][0] *= 20
+
+    change_description(folder, change)
+
+
+def _flipped(folder: Path) -> None:
+    description = bytearray((folder / "pipeline.json").read_bytes())
+    description[len(description) // 2] ^= 4
+    (folder / "pipeline.json").write_bytes(description)
+
+
+def _probes_of_another_pool(folder: Path) -> None:
+    def change(described: dict[str, Any]) -> None:
+        described["baseline"]["probes"][0]["scores"].append(0.5)
+
+    change_description(folder, change)
+
+
+def _no_graph(folder: Path) -> None:
+    graph = np.frombuffer(b"no graph", dtype=np.uint8)
+    change_arrays(folder, lambda arrays: arrays.update({"scorer.graph": graph}))
+
+
+def _to_another_host(folder: Path) -> None:
+    settings = {"base_url": "http://127.0.0.1:9/v1", "api_key_env": "PATH"}
+
+    def change(described: dict[str, Any]) -> None:
+        described["encoder"].update(name="openai", settings=settings)
+
+    change_description(folder, change)
 
 
 def _another_model(folder: Path) -> None:
-    file = folder / "pipeline.json"
-    file.write_text(file.read_text("utf-8").replace('"large"', '"huge"'), "utf-8")
+    def change(described: dict[str, Any]) -> None:
+        renamed = json.loads(json.dumps(described).replace('"large"', '"huge"'))
+        described.update(renamed)
+
+    change_description(folder, change)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +257,10 @@ def _another_model(folder: Path) -> None:
         (_other_probe_costs, "of the stored probes, predicted costs now and when it was made"),
         (_another_model, "models that the gateway does not have: huge"),
         (lambda folder: (folder / "pipeline.json").unlink(), "no pipeline there"),
+        (_flipped, "its last field must be the SHA-256"),
+        (_probes_of_another_pool, "does not fit together"),
+        (_no_graph, "the graph that decides cannot be run"),
+        (_to_another_host, r"encoder\.settings\.base_url: a pipeline is data"),
     ],
 )
 def test_a_bad_pipeline_is_refused_and_the_old_one_goes_on(

@@ -1,6 +1,5 @@
 """Who may answer a request, best first: constraints, budget, session, and a router that fails."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from equirouter.errors import GatewayError
 from equirouter.policy import ModelFacts
 from equirouter.serve.records import Key, Removal, RequestControl
+from tests.pipeline.sealed import change_description
 from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
 from tests.serve.planners import Planned, order, uppers
 
@@ -229,11 +229,11 @@ def test_a_named_model_over_the_budget_does_not_answer(planned: Planned) -> None
 
 
 def test_an_operating_point_that_nobody_fits_says_so(tmp_path: Path) -> None:
-    file = save_pipeline(tmp_path, policy="budget") / "pipeline.json"
-    described = json.loads(file.read_text("utf-8"))
-    points = described["policy"]["calibration"]["points"]
-    described["policy"]["calibration"]["points"] = [point * 1e-6 for point in points]
-    file.write_text(json.dumps(described), "utf-8")
+    def change(described: dict[str, Any]) -> None:
+        calibration = described["policy"]["calibration"]
+        calibration["points"] = [point * 1e-6 for point in calibration["points"]]
+
+    change_description(save_pipeline(tmp_path, policy="budget"), change)
     planned = Planned(tmp_path, pipeline={"when_nothing_fits": "refuse"})
     plan = planned.plan("hard task1 query")
     assert order(plan) == []

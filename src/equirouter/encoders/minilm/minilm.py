@@ -62,6 +62,7 @@ class MiniLMEncoder(Encoder):
     """
 
     name = "minilm"
+    saved_options = ("window", "precision")
 
     def __init__(
         self,

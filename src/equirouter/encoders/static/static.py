@@ -36,6 +36,7 @@ class StaticEncoder(Encoder):
     """
 
     name = "static"
+    saved_options = ("dimension",)
 
     def __init__(
         self, *, dimension: int = 256, weights: Path | None = None, threads: int | None = None

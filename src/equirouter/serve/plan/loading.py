@@ -1,6 +1,5 @@
 """A pipeline for service: read from its folder, tried out, and measured."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ import numpy as np
 
 from equirouter.errors import PipelineError
 from equirouter.pipeline import RoutingPipeline
-from equirouter.pipeline.stored import DESCRIPTION_FILE
+from equirouter.pipeline.stored import blamed_on
 from equirouter.policy import PROBES
 from equirouter.serve.settings import PipelineSettings
 
@@ -63,7 +62,9 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
     have and the settings do not ignore, and for one that fails its self-test.
     """
     pool = set(served)
-    pipeline = RoutingPipeline.load(path, weights=settings.weights)
+    pipeline = RoutingPipeline.load(
+        path, weights=settings.weights, encoder_options=settings.encoder_options
+    )
     missing = [name for name in pipeline.models if name not in pool]
     unknown = [name for name in missing if name not in settings.ignored_models]
     if unknown:
@@ -79,12 +80,13 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
         pipeline.when_nothing_fits = settings.when_nothing_fits
     if settings.threads is not None and hasattr(pipeline.stage.encoder, "threads"):
         pipeline.stage.encoder.threads = settings.threads
-    scores = try_out(pipeline, path)
-    quick, decision_ms = _measured(pipeline)
+    with blamed_on(path):
+        scores = try_out(pipeline, path)
+        quick, decision_ms = _measured(pipeline)
     return LoadedPipeline(
         pipeline=pipeline,
         path=path,
-        id=hashlib.sha256((path / DESCRIPTION_FILE).read_bytes()).hexdigest()[:12],
+        id=str(pipeline.digest)[:12],
         strongest=_strongest(pipeline, models, scores, path),
         is_whole=len(models) == len(pipeline.models),
         quick_characters=quick,

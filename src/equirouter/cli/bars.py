@@ -1,0 +1,72 @@
+"""Progress bars on stderr."""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+__all__ = ["Bars"]
+
+SHOW_AFTER_SECONDS = 2.0
+
+
+class Bars:
+    """One bar per stage, drawn only once the stage has lasted; rich is imported only then."""
+
+    def __init__(self) -> None:
+        self.started: dict[str, float] = {}
+        self.tasks: dict[str, TaskID] = {}
+        self.bar: Bar | None = None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Move the bar of a stage on."""
+        begun = self.started.setdefault(stage, time.monotonic())
+        if stage not in self.tasks:
+            if time.monotonic() - begun < SHOW_AFTER_SECONDS or done >= total:
+                return
+            if self.bar is None:
+                self.bar = _make_bar()
+                self.bar.start()
+            self.tasks[stage] = self.bar.add_task(stage, total=total)
+        if self.bar is not None:
+            self.bar.update(self.tasks[stage], completed=done, total=total)
+
+    def close(self) -> None:
+        """Leave the bars as they stand."""
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def _make_bar() -> "Bar":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Steps per second."""
+
+        def render(self, task: Any) -> Text:  # noqa: ANN401
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Rate(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+    )
