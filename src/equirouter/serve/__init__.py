@@ -1,19 +1,20 @@
 """The gateway: an OpenAI-compatible endpoint that routes, over aiohttp.
 
-charging.py       usage -> tokens -> nano-USD; the upper bound of a call
-chat.py           what is read of a body: messages, limits, abilities, what is routed on
-parts.py          what the gateway expects of planner and admission
-records.py        what the parts hand to each other: keys, plans, attempts, a request's record
-refusals.py       the answer to a request that cannot be served, and its HTTP status
-settings.py       every setting, checked; secrets by the name of a variable or file only
-settings_file.py  gateway.toml read, its errors in words
-money/            keys, limits, the ledger, the store and its log
-call/             providers: upstreams, attempts, streams, translation
-watch/            metrics, logs, traces, events and the collapse alarm
-plan/             who may answer a request, best first
-dashboard/        the page that shows all this, and the data behind it
-http/             endpoints, bodies, access, and one request on its way
-run/              the parts put together, started, watched and drained
+charging.py          usage -> tokens -> nano-USD; the upper bound of a call
+chat.py              what is read of a body: messages, limits, abilities, what is routed on
+model_parameters.py  settings of a model about the parameters that it takes
+parts.py             what the gateway expects of planner and admission
+records.py           what the parts hand to each other: keys, plans, attempts, a request's record
+refusals.py          the answer to a request that cannot be served, and its HTTP status
+settings.py          every setting, checked; secrets by the name of a variable or file only
+settings_file.py     gateway.toml read, its errors in words
+money/               keys, limits, the ledger, the store and its log
+call/                providers: upstreams, attempts, streams, translation
+watch/               metrics, logs, traces, events and the collapse alarm
+plan/                who may answer a request, best first
+dashboard/           the page that shows all this, and the data behind it
+http/                endpoints, bodies, access, and one request on its way
+run/                 the parts put together, started, watched and drained
 """
 
 from equirouter.errors import GatewayError

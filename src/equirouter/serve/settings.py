@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from equirouter.errors import ConfigError
+from equirouter.serve.model_parameters import ModelParameters
 
 __all__ = [
     "CollapseSettings",
@@ -189,7 +190,7 @@ class PriceSettings(_Section):
     """Tokens of sound in the answer."""
 
 
-class ModelSettings(_Section):
+class ModelSettings(ModelParameters):
     """A model of the pool, under the name by which the pipeline knows it."""
 
     upstream: str

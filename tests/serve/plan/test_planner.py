@@ -167,6 +167,14 @@ def test_constraints_remove_models_with_the_reason(
         assert (order(alone), dict(alone.removed)) == ([], {name: plan.removed[name]})
 
 
+@pytest.mark.parametrize("given", [{}, {"abilities": ["tools"]}, {"known_parameters": False}])
+def test_the_package_knows_what_usual_models_lack(folder: Path, given: dict[str, Any]) -> None:
+    planned = Planned(folder, models={"middle": {"upstream_model": "o1-mini", **given}})
+    lacks = {} if given else {"middle": "abilities: no tools"}
+    removed = planned.plan(tools=TOOLS).removed
+    assert {name: removal.text for name, removal in removed.items() if name != "small"} == lacks
+
+
 def test_regions_keys_exclusion_and_health_remove_too(folder: Path) -> None:
     key = Key("k", "k", models=frozenset({"middle", "large"}))
     planned = Planned(

@@ -221,6 +221,7 @@ def test_dashboard_status_and_metrics_are_served(tmp_path: Path) -> None:
             assert (await here.ask("GET", "/admin/summary"))[0] == 200
             status, found = await here.ask("GET", "/admin/status")
             assert found["log_dropped"] == 0
+            assert found["refused_parameters"] == {}
             assert (await here.ask("POST", "/admin/reload"))[0] == 409
             status, text = await here.ask("GET", "/metrics")
             line = 'equirouter_requests_total{decided_by="named",endpoint="chat.completions",'

@@ -31,12 +31,16 @@ _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make: path of the endpoint, the body for a route, whether a stream is wanted."""
+    """A call to make: path of the endpoint, the body for a route, whether a stream is wanted.
+
+    names_parameter: whether what a model refused is a parameter, which another may take.
+    """
 
     path: str
     body_for: Callable[[Route], bytes]
     stream: bool
     most_bytes: int
+    names_parameter: Callable[[str, UpstreamError], bool]
 
 
 @dataclass(slots=True)
@@ -123,7 +127,8 @@ class _Tries:
             if failed.outcome == "refused":
                 break
             self._calls += 1
-            if failed.status in _CLIENTS_FAULT and not _is_too_long(failed):
+            is_named = self._call.names_parameter(route.model, failed)
+            if failed.status in _CLIENTS_FAULT and not (is_named or _is_too_long(failed)):
                 raise NoAnswerError(failed)
         return None
 

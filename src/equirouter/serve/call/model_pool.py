@@ -16,6 +16,8 @@ import aiohttp
 
 from equirouter.cost.prices import Price
 from equirouter.errors import NotCalledError
+from equirouter.serve.call.parameters import Fitting, fitting
+from equirouter.serve.call.refused import RefusedParameters
 from equirouter.serve.call.translation import TranslatingUpstream
 from equirouter.serve.call.upstream import HttpUpstream, Upstream
 from equirouter.serve.charging import model_prices
@@ -162,7 +164,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a model of the pool is reached. upstream_model: its name there."""
+    """How a model of the pool is reached. upstream_model: its name there.
+
+    fitting: what is changed in a request for it.
+    """
 
     model: str
     upstream_model: str
@@ -172,12 +177,13 @@ class Route:
     settings: ModelSettings
     guard: Guard
     price: Price
+    fitting: Fitting
 
 
 class ModelPool:
     """All models of the pool. told: hears of every change of an upstream's circuit.
 
-    Raises ConfigError for a key or a price that is not there.
+    refused: what models refused of late. Raises ConfigError for a key or a price that is not there.
     """
 
     def __init__(
@@ -189,43 +195,41 @@ class ModelPool:
     ) -> None:
         prices = model_prices(settings)
         self.regions = settings.limits.regions
+        self.refused = RefusedParameters()
         self.guards = {
             name: Guard(upstream, told=partial(told, name))
             for name, upstream in settings.upstreams.items()
         }
         most_bytes = settings.limits.max_answer_bytes
         upstreams = {
-            name: _upstream(upstream, session, most_bytes)
-            for name, upstream in settings.upstreams.items()
+            name: _upstream(upstream, session) for name, upstream in settings.upstreams.items()
         }
-        self.routes = {
-            name: Route(
+        self.routes: dict[str, Route] = {}
+        for name, model in settings.models.items():
+            known, fitted = settings.upstreams[model.upstream], fitting(name, settings)
+            upstream = upstreams[model.upstream]
+            if not known.responses:
+                upstream = TranslatingUpstream(upstream, known, fitted, most_bytes=most_bytes)
+            self.routes[name] = Route(
                 model=name,
                 upstream_model=model.upstream_model or name,
                 upstream_name=model.upstream,
-                upstream=upstreams[model.upstream],
-                upstream_settings=settings.upstreams[model.upstream],
+                upstream=upstream,
+                upstream_settings=known,
                 settings=model,
                 guard=self.guards[model.upstream],
                 price=prices[name],
+                fitting=fitted,
             )
-            for name, model in settings.models.items()
-        }
 
     def available(self, model: str) -> str | None:
         """None if a model can be called now, else why not."""
         return self.routes[model].guard.why_not()
 
 
-def _upstream(
-    settings: UpstreamSettings, session: aiohttp.ClientSession, most_bytes: int
-) -> Upstream:
+def _upstream(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
     if settings.kind == "litellm":
         from equirouter.serve.call.litellm_sdk import LiteLLMUpstream
 
-        upstream: Upstream = LiteLLMUpstream(settings)
-    else:
-        upstream = HttpUpstream(settings, session)
-    if settings.responses:
-        return upstream
-    return TranslatingUpstream(upstream, settings, most_bytes=most_bytes)
+        return LiteLLMUpstream(settings)
+    return HttpUpstream(settings, session)

@@ -73,7 +73,7 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     if key is not None and key.requests_per_minute is not None:
         ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
         ticket.release()  # it counts as a request of the key's rate, and costs nothing
-    plan = await gateway.planner.plan(chat, control, key)
+    plan = gateway.pool.refused.last(await gateway.planner.plan(chat, control, key), chat)
     record = RequestRecord(
         request_id=identity,
         started_at=began,

@@ -13,6 +13,7 @@ from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text, typed
+from equirouter.serve.call.translation import as_chat
 from equirouter.serve.charging import cost_nusd, reported
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.body import outgoing
@@ -111,6 +112,7 @@ class Exchange:
         plan = self._given_plan
         if plan is None:
             plan = await self._gateway.planner.plan(self._chat, self._control, self._key)
+        plan = self._gateway.pool.refused.last(plan, self._chat)
         self.record.plan = plan
         if plan.candidates:
             return plan
@@ -133,6 +135,7 @@ class Exchange:
             self._body_for,
             chat.stream,
             gateway.settings.limits.max_answer_bytes,
+            lambda model, failed: gateway.pool.refused.names_one(model, failed, chat),
         )
         try:
             served = await walk(
@@ -153,7 +156,17 @@ class Exchange:
         if self._chat.endpoint == "chat.completions":
             body = chat_body(body, route.upstream_settings)
             self._adds_usage = asks_for_usage(body) and not self._chat.include_usage
+        if not self._is_translated(route):  # else it is a chat completion that is fitted
+            body, _ = route.fitting.applied(body)
         return outgoing(body, route.upstream_model)
+
+    def _lost(self, route: Route) -> list[str]:
+        """Parts of the request that a model was not sent."""
+        body = as_chat(self._chat.body) if self._is_translated(route) else self._chat.body
+        return route.fitting.applied(body)[1]
+
+    def _is_translated(self, route: Route) -> bool:
+        return self._chat.endpoint == "responses" and not route.upstream_settings.responses
 
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
@@ -214,6 +227,9 @@ class Exchange:
     def _headers(self, plan: Plan, served: Served) -> dict[str, str]:
         headers = self._common_headers(plan)
         headers["x-equirouter-model"] = _safe(served.route.model)
+        lost = self._lost(served.route)
+        if lost:
+            headers["x-equirouter-dropped"] = ", ".join(_safe(name) for name in lost)
         predicted = served.candidate.predicted_cost_usd
         if predicted is not None:
             headers["x-equirouter-predicted-cost-usd"] = _figure(predicted)

@@ -7,6 +7,7 @@ from functools import lru_cache
 from equirouter.cost.prices import Price
 from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
+from equirouter.serve.call.parameters import fitting
 from equirouter.serve.call.translation import as_chat
 from equirouter.serve.charging import max_rates
 from equirouter.serve.chat import ChatRequest
@@ -30,7 +31,8 @@ class Bound:
 class _Model:
     """rates: by whether the prompt is written to a cache, and whether there is sound.
 
-    context: in tokens. context, abilities: None if not known. always: why it never answers a chat.
+    context: in tokens. context, abilities: None if not known. lacks: abilities that it
+    is known not to have. always: why it never answers a chat.
     """
 
     rates: Mapping[tuple[bool, bool], Sequence[tuple[int, float, float]]]
@@ -38,6 +40,7 @@ class _Model:
     per_image: int
     context: int | None
     abilities: frozenset[str] | None
+    lacks: frozenset[str]
     always: Removal | None
 
 
@@ -155,7 +158,8 @@ class Feasible:
         """Reasons that depend on no more than these, which are the same in many requests."""
         removed = {}
         for name, model in self._models.items():
-            missing = needs - model.abilities if model.abilities is not None else ()
+            known = model.abilities
+            missing = needs & model.lacks if known is None else needs - known
             if allowed is not None and name not in allowed:
                 removed[name] = Removal("key", "the key may not use it")
             elif name in exclude:
@@ -189,6 +193,7 @@ class Feasible:
             per_image=settings.image_tokens,
             context=settings.context_tokens or facts.context_tokens,
             abilities=facts.abilities if given is None else given,
+            lacks=fitting(name, self._settings).lacks,
             always=always,
         )
 

@@ -133,6 +133,7 @@ def _routes(
             "log_dropped": store.writer.dropped,
             "store_failing": store.writer.failing,
             "pipeline": planner.status(),
+            "refused_parameters": pool.refused.document(),
         }
 
     async def reload() -> dict[str, object]:

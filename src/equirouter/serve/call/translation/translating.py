@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from equirouter.errors import GatewayError, NoChatError, UpstreamError
+from equirouter.serve.call.parameters import Fitting
 from equirouter.serve.call.quirks import chat_body
 from equirouter.serve.call.sse import StreamReader, each_event, error_in, event_data
 from equirouter.serve.call.translation.building import (
@@ -177,12 +178,16 @@ class TranslatingUpstream:
     """The Responses API in front of an upstream that has chat completions only.
 
     What it gives back are the bytes that an upstream with /responses would have sent, so nothing
-    after it knows the difference. settings: of the upstream. most_bytes: of an answer.
+    after it knows the difference. settings: of the upstream. fitting: what is changed for the
+    model. most_bytes: of an answer.
     """
 
-    def __init__(self, upstream: Upstream, settings: UpstreamSettings, *, most_bytes: int) -> None:
+    def __init__(
+        self, upstream: Upstream, settings: UpstreamSettings, fitting: Fitting, *, most_bytes: int
+    ) -> None:
         self._upstream = upstream
         self._settings = settings
+        self._fitting = fitting
         self._most_bytes = most_bytes
 
     def post(self, path: str, body: bytes) -> Coroutine[Any, Any, Answer]:
@@ -201,7 +206,7 @@ class TranslatingUpstream:
                 "status", str(error), status=400, body=orjson.dumps(refusal)
             ) from None
         is_stream = "stream" in chat
-        chat = chat_body(chat, self._settings)
+        chat, _ = self._fitting.applied(chat_body(chat, self._settings))
         answer = await self._upstream.post("/chat/completions", orjson.dumps(chat))
         if answer.status != 200:
             return answer
