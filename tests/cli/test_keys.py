@@ -53,6 +53,15 @@ def test_a_revoked_key_is_said_to_be(config: Path) -> None:
     assert "or it is revoked" in again.err
 
 
+def test_the_first_key_says_that_others_are_refused_now(config: Path) -> None:
+    said = "all clients without a key are refused"
+    assert said in invoke("keys", "create", config, "--name", "ada", "--json").err
+    assert said not in invoke("keys", "create", config, "--name", "bob").err
+    assert "no key is left" not in invoke("keys", "revoke", config, "ada").err
+    assert "every request is refused" in invoke("keys", "revoke", config, "bob").err
+    assert said not in invoke("keys", "create", config, "--name", "eve").err  # it was closed
+
+
 def test_what_a_key_spent(config: Path) -> None:
     made = json.loads(invoke("keys", "create", config, "--name", "ada", "--json").out)
     assert invoke("keys", "show-spend", config, "ada") == (0, "", "")

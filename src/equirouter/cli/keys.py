@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from equirouter.serve.money.keys import Spend, StoredKey
+    from equirouter.serve.records import Key
     from equirouter.serve.settings import GatewaySettings
 
 __all__ = ["app", "with_store"]
@@ -58,7 +59,7 @@ def create(
     quiet: QuietOption = False,
 ) -> None:
     """Make a key and print it: the only time that it can be seen."""
-    from equirouter.serve.money.keys import create_key
+    from equirouter.serve.money.keys import FIRST_KEY, any_keys, create_key
     from equirouter.serve.records import nusd
 
     if budget_usd is not None and not 0 < budget_usd < 1e9:
@@ -67,14 +68,15 @@ def create(
         )
     allowed = None if models is None else _names(models)
 
-    def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[str, Any]:
+    def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[bool, str, "Key"]:
         unknown = sorted(set(allowed or ()) - set(settings.models))
         if unknown:
             raise typer.BadParameter(
                 f"{', '.join(unknown)}: not in the pool, which is {', '.join(settings.models)}",
                 param_hint="--models",
             )
-        return create_key(
+        closes = settings.keys.required is None and not any_keys(connection)
+        secret, key = create_key(
             connection,
             name,
             is_admin=admin,
@@ -84,8 +86,15 @@ def create(
             budget_nusd=None if budget_usd is None else nusd(budget_usd),
             period=period,
         )
+        return closes, secret, key
 
-    secret, key = with_store(config, work, writes=True)
+    closes, secret, key = with_store(config, work, writes=True)
+    if closes and not quiet:
+        say(FIRST_KEY)
+    _show_new(secret, key, as_json=as_json, quiet=quiet)
+
+
+def _show_new(secret: str, key: "Key", *, as_json: bool, quiet: bool) -> None:
     if as_json:
         print_json({"key": secret, **key.described()})
         return
@@ -117,9 +126,16 @@ def revoke(
     quiet: QuietOption = False,
 ) -> None:
     """Revoke a key: calls with it are refused at once, by every worker."""
-    from equirouter.serve.money.keys import revoke_key
+    from equirouter.serve.money.keys import list_keys, revoke_key
 
-    stored = with_store(config, lambda connection, _: revoke_key(connection, key), writes=True)
+    def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[Any, bool]:
+        revoked = revoke_key(connection, key)
+        is_left = any(stored.revoked_at is None for stored in list_keys(connection))
+        return revoked, is_left or settings.keys.required is False
+
+    stored, is_open = with_store(config, work, writes=True)
+    if not is_open and not quiet:
+        say("no key is left: every request is refused until there is another")
     if as_json:
         print_json(_stored(stored))
     elif not quiet:

@@ -266,7 +266,7 @@ class KeySettings(_Section):
     """Whether requests need a key of the gateway."""
 
     required: bool | None = None
-    """Whether a request needs a key; none: once there is one."""
+    """Whether a request needs a key; none: as soon as there has ever been one."""
     fail: Literal["closed", "open"] = "closed"
     """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 

@@ -213,10 +213,42 @@ def test_what_was_looked_up_is_believed_for_some_seconds_or_until_told(tmp_path:
                 clock.now += 0.01
                 error = await refusal(admission.authenticate(bearer(other)))
                 assert (error.status, error.message) == (401, "this API key is unknown or revoked")
-        assert await admission.authenticate(bearer(secret)) is None  # no key is left
-        assert await admission.authenticate({}) is None
+        for sent in (CIMultiDict[str](), bearer(secret), bearer("sk-other")):  # no key is left
+            assert (await refusal(admission.authenticate(sent))).status == 401
 
     with_store(f"sqlite:///{tmp_path}/store.db", work)
+
+
+def test_a_gateway_whose_last_key_is_revoked_stays_closed(store_url: str) -> None:
+    async def work(store: Store) -> str:
+        secret, key = await store.database.write(create_key, "only")
+        await store.database.write(revoke_key, key.id)
+        return secret
+
+    secret = with_store(store_url, work)
+
+    async def later(store: Store) -> None:
+        admission = Admission(store, KeySettings())
+        for sent in (CIMultiDict[str](), bearer(secret), bearer("sk-other")):
+            assert (await refusal(admission.authenticate(sent))).status == 401
+        opened = Admission(store, KeySettings(required=False))  # as somebody has to say
+        assert await opened.authenticate({}) is None
+
+    with_store(store_url, later)
+
+
+def test_a_store_without_its_keys_is_closed_too(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with_store(url, made)
+    for file in tmp_path.glob("store.db*"):
+        if not file.name.endswith(".had-keys"):
+            file.unlink()
+    (tmp_path / "store.db").touch()  # as whoever restores it from the wrong place
+
+    async def later(store: Store) -> None:
+        assert (await refusal(Admission(store, KeySettings()).authenticate({}))).status == 401
+
+    with_store(url, later)
 
 
 def test_those_that_were_looked_up_do_not_fill_the_memory(
@@ -255,7 +287,8 @@ def test_a_key_that_cannot_be_looked_up_again(
         clock.now += KEY_SECONDS
         monkeypatch.setattr("equirouter.serve.money.admission.find_key", gone)
         monkeypatch.setattr("equirouter.serve.money.admission.any_keys", gone)
-        for sent in (CIMultiDict[str](), bearer("eq-wrong"), bearer("eq-new")):
+        assert (await refusal(admission.authenticate({}))).status == 401  # keys stay needed
+        for sent in (bearer("eq-wrong"), bearer("eq-new")):
             assert (await refusal(admission.authenticate(sent))).status == 503
         if fail == "open":
             assert await admission.authenticate(bearer(secret)) == key  # the old answer is believed

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from equirouter.errors import ConfigError
 from equirouter.serve.run.assembly import check_settings
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
@@ -48,6 +49,87 @@ def test_keys_are_made_needed_limited_and_revoked(tmp_path: Path) -> None:
             assert (await here.ask("DELETE", f"/admin/keys/{shown['id']}", key=admin))[0] == 200
             assert (await here.ask("DELETE", "/admin/keys/nobody", key=admin))[0] == 404
             assert (await here.chat(key=user, model="b"))[0] == 401
+
+    asyncio.run(run())
+
+
+def test_the_first_key_closes_the_gateway_for_good_and_says_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            made = [
+                (
+                    await here.ask(
+                        "POST", "/admin/keys", key=by, json={"name": "k", "is_admin": True}
+                    )
+                )
+                for by in (None, None)
+            ]
+            assert made[0][1]["notice"].startswith("this is the first key: from now on all clients")
+            assert made[1][0] == 401
+            admin = made[0][1]["key"]
+            second = (await here.ask("POST", "/admin/keys", key=admin, json={"name": "j"}))[1]
+            assert "notice" not in second
+            for id_ in (second["id"], made[0][1]["id"]):
+                assert (await here.ask("DELETE", f"/admin/keys/{id_}", key=admin))[0] == 200
+        async with assembled(tmp_path) as here:  # started again
+            for key in (None, admin, second["key"]):
+                assert (await here.chat(key=key))[0] == 401
+                assert (await here.ask("GET", "/admin/keys", key=key))[0] == 401
+            assert not here.upstream.seen
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("has_keys", [True, False])
+def test_nothing_goes_on_into_a_store_that_is_lost(
+    tmp_path: Path, has_keys: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            key = await here.new_key(is_admin=True) if has_keys else None
+            assert (await here.chat(key=key))[0] == 200
+            (tmp_path / "gateway.db").rename(tmp_path / "elsewhere")
+            while (await here.chat(key=key))[0] == 200:
+                assert not has_keys  # that there are none is believed for some seconds
+                await asyncio.sleep(0.1)
+            status, document = await here.chat(key=key)
+            assert (status, document["error"]["code"]) == (503, "store_unavailable")
+            assert (await here.ask("GET", "/readyz"))[0] == 503
+            while "Calls are refused" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert not (tmp_path / "gateway.db").exists()
+            (tmp_path / "elsewhere").rename(tmp_path / "gateway.db")
+            assert (await here.chat(key=key))[0] == 200
+            assert (await here.ask("GET", "/readyz"))[0] == 200
+            while "are back" not in caplog.text:
+                await asyncio.sleep(0.01)
+            shown = await _logged(here, 2, key)
+            assert {row["status"] for row in shown} == ({200, 503} if has_keys else {200})
+
+    asyncio.run(run())
+
+
+def test_a_store_with_keys_that_was_deleted_is_not_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            key = await here.new_key(is_admin=True)
+            (tmp_path / "gateway.db").unlink()
+            assert (await here.chat(key=key))[0] == 503
+            (tmp_path / "gateway.db").touch()  # another file is as good as none
+            assert (await here.chat(key=key))[0] == 503
+            (tmp_path / "gateway.db").unlink()
+        assert "what it had not yet is lost" in caplog.text
+        with pytest.raises(ConfigError, match=r"is not there, and gateway\.db\.had-keys beside it"):
+            async with assembled(tmp_path):
+                pass
+        settings = settings_of(None, store={"url": f"sqlite:///{tmp_path}/gateway.db"})
+        with pytest.raises(ConfigError, match="put the store back"):
+            await asyncio.to_thread(check_settings, settings)
+        (tmp_path / "gateway.db.had-keys").unlink()  # said so
+        async with assembled(tmp_path) as here:
+            assert (await here.chat())[0] == 200
 
     asyncio.run(run())
 

@@ -1,5 +1,6 @@
 """Routes for administrators: the state of the gateway, a new pipeline, keys."""
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -8,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from equirouter.errors import GatewayError, UserError
 from equirouter.serve.http.body import json_response, read_body
-from equirouter.serve.money.keys import StoredKey, create_key, list_keys, revoke_key
+from equirouter.serve.money.admission import Admission
+from equirouter.serve.money.keys import FIRST_KEY, StoredKey, create_key, list_keys, revoke_key
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
+
+_LOG = logging.getLogger("equirouter.serve")
 
 __all__ = ["Document", "NewKey", "admin_routes", "key_routes"]
 
@@ -47,11 +51,11 @@ def key_routes(
     database: Database,
     models: Collection[str],
     limits: LimitSettings,
-    changed: Callable[[], None],
+    admission: Admission,
 ) -> list[web.RouteDef]:
     """GET and POST /admin/keys, DELETE /admin/keys/{key}; who may ask is checked before.
 
-    models: of the pool. changed: called when there is a key more or less.
+    models: of the pool. admission: told when there is a key more or less.
     """
 
     async def get_keys(_request: web.Request) -> web.StreamResponse:
@@ -61,13 +65,18 @@ def key_routes(
     async def post_key(request: web.Request) -> web.StreamResponse:
         body = await read_body(request, limits)
         name, asked = _asked(body, models)
+        was_open = not await admission.has_keys()
         secret, key = await database.write(create_key, name, **asked)
-        changed()
-        return json_response({"key": secret, **key.described()}, status=201)
+        admission.forget()
+        document = {"key": secret, **key.described()}
+        if was_open and await admission.has_keys():
+            _LOG.warning(FIRST_KEY)
+            document["notice"] = FIRST_KEY
+        return json_response(document, status=201)
 
     async def delete_key(request: web.Request) -> web.StreamResponse:
         revoked = await database.write(revoke_key, request.match_info["key"])
-        changed()
+        admission.forget()
         return json_response(_stored(revoked))
 
     return [

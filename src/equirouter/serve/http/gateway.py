@@ -21,7 +21,8 @@ class Gateway:
     """All that answers requests, made of its parts.
 
     log: keeps a finished request, and never blocks. routes: of parts that have pages of their own;
-    under /admin they are for administrators.
+    under /admin they are for administrators. fault: why no new requests are welcome, None if they
+    are.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Gateway:
         events: Hub,
         tracer: Tracer | None = None,
         routes: Sequence[web.RouteDef] = (),
+        fault: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.pool = pool
@@ -47,6 +49,7 @@ class Gateway:
         self.events = events
         self.tracer = tracer
         self.routes = routes
+        self.fault = fault
         self.is_draining = False
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,

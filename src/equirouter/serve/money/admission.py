@@ -74,7 +74,7 @@ class Admission:
         raise _unauthorized("this API key is unknown or revoked")
 
     async def has_keys(self) -> bool:
-        """Whether a request needs a key: as set, else as soon as the store has one."""
+        """Whether a request needs a key: as set, else for good as soon as the store has had one."""
         if self._required is not None:
             return self._required
         try:
@@ -161,9 +161,11 @@ class _KnownKeys:
             raise
 
     async def any(self) -> bool:
-        """Whether the store has a key that is not revoked."""
+        """Whether the store has ever had a key; once it has, it is not asked again."""
         has_any, until = self._any
-        return has_any if until > self._clock() else await self._once("", self._find_any)
+        if has_any or until > self._clock():
+            return has_any
+        return await self._once("", self._find_any)
 
     async def _once(self, name: str, ask: Callable[[str], Coroutine[Any, Any, T]]) -> T:
         """Ask; other callers with the same question wait for the same answer."""

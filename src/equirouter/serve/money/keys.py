@@ -17,10 +17,12 @@ import sqlalchemy as sa
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.serve.money.limits import first_day, last_day
 from equirouter.serve.money.store.columns import clean
+from equirouter.serve.money.store.files import has_had_keys, keys_were_made
 from equirouter.serve.money.store.tables import accounts, keys
 from equirouter.serve.records import Key
 
 __all__ = [
+    "FIRST_KEY",
     "PREFIX",
     "Spend",
     "StoredKey",
@@ -35,6 +37,10 @@ __all__ = [
 ]
 
 PREFIX = "eq-"
+FIRST_KEY = (
+    "this is the first key: from now on all clients without a key are refused, and revoking keys "
+    "does not change that"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ def create_key(
             created_at=int(time.time()),
         )
     )
+    keys_were_made(connection)
     return secret, key
 
 
@@ -133,11 +140,11 @@ def find_key(connection: sa.Connection, hash_: str) -> tuple[str, Key] | None:
 
 
 def any_keys(connection: sa.Connection) -> bool:
-    """Whether there is a key that is not revoked."""
-    return (
-        connection.execute(sa.select(keys.c.id).where(keys.c.revoked_at.is_(None)).limit(1)).first()
-        is not None
-    )
+    """Whether there has ever been a key: revoked ones count, and those of a store that was lost."""
+    if connection.execute(sa.select(keys.c.id).limit(1)).first() is None:
+        return has_had_keys(connection)
+    keys_were_made(connection)  # also of a store that was brought here without its note
+    return True
 
 
 def find_named(connection: sa.Connection, id_: str, *, revoked: bool = True) -> StoredKey:

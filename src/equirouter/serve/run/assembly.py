@@ -59,6 +59,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 events=hub,
                 tracer=parts.tracer,
                 routes=_routes(settings, parts, store, hub, admission),
+                fault=store.lost,
             )
         finally:
             if parts.decider is not None:
@@ -131,7 +132,7 @@ def _routes(
             "workers": settings.server.workers,
             "log_queued": store.writer.queued,
             "log_dropped": store.writer.dropped,
-            "store_failing": store.writer.failing,
+            "store_failing": store.lost() or store.writer.failing,
             "pipeline": planner.status(),
             "refused_parameters": pool.refused.document(),
         }
@@ -144,7 +145,7 @@ def _routes(
 
     routes = [
         *admin_routes(status, reload),
-        *key_routes(store.database, settings.models, settings.limits, admission.forget),
+        *key_routes(store.database, settings.models, settings.limits, admission),
     ]
     if settings.telemetry.dashboard:
         view = View(
@@ -191,7 +192,7 @@ async def _close(store: Store, tracer: Tracer | None) -> None:
 
 
 async def has_keys(settings: GatewaySettings) -> bool:
-    """Whether the store has a key. Raises ConfigError where it cannot be opened."""
+    """Whether requests need a key. Raises ConfigError where the store cannot be opened."""
     if settings.keys.required is not None:
         return settings.keys.required
     async with connected(settings.store) as database:

@@ -2,6 +2,7 @@
 
 engine.py       the database: connections, transactions, what "the store is gone" means
 columns.py      the columns of the log: its table, rows and records come from them
+files.py        the files of SQLite: still those that were opened? has the store had keys?
 tables.py       the tables
 migrate.py      brings a database to this version, one worker at a time
 versions/       the steps of that, by Alembic

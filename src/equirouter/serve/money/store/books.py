@@ -59,6 +59,7 @@ class OnSQLite:
     """
 
     def __init__(self, database: Database) -> None:
+        self._check_files = database.check_files
         self._held = database.engine.raw_connection()
         driver: Any = self._held.driver_connection
         self._driver: sqlite3.Connection = driver
@@ -90,6 +91,7 @@ class OnSQLite:
 
     def now(self, work: Callable[[Runner], T]) -> T:
         """Run work in a transaction here and now."""
+        self._check_files()
         run = self._driver.execute
         try:
             run("BEGIN IMMEDIATE")

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.extras import require
+from equirouter.serve.money.store.files import OpenFiles
 
 __all__ = ["BUSY_SECONDS", "Database", "Durability", "is_gone"]
 
@@ -55,11 +56,13 @@ class Database:
             "sqlite" if parsed.get_backend_name() == "sqlite" else "postgresql"
         )
         self.shown = parsed.render_as_string(hide_password=True)
+        self.files: OpenFiles | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._sync: sa.Engine | None = None
         self._async: AsyncEngine | None = None
         if self.dialect == "sqlite":
-            self._sync = _sqlite(parsed, durability)
+            self.files = OpenFiles(Path(str(parsed.database)))
+            self._sync = _sqlite(parsed, durability, self.files)
             self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store")
         else:
             require("asyncpg", extra="postgres", purpose="keep the store in PostgreSQL")
@@ -108,12 +111,18 @@ class Database:
                     return await connection.run_sync(work)
 
         def run() -> T:
+            self.check_files()
             with said_gone(), self.engine.connect() as connection:
                 connection = connection.execution_options(writes=writes)
                 with connection.begin():
                     return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def check_files(self) -> None:
+        """Raise StoreGoneError where a file of SQLite is not the one that was opened any more."""
+        if self.files is not None:
+            self.files.check()
 
     async def checkpoint(self) -> None:
         """Copy SQLite's write-ahead log into the database file, in a thread, when it has grown.
@@ -128,6 +137,7 @@ class Database:
             await loop.run_in_executor(self._threads, self._checkpoint)
 
     def _checkpoint(self) -> None:
+        self.check_files()
         with said_gone():
             connection = self.engine.raw_connection()
             try:
@@ -197,7 +207,7 @@ def _parse(url: str) -> sa.URL:
     return parsed.set(drivername="sqlite" if backend == "sqlite" else "postgresql+asyncpg")
 
 
-def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
+def _sqlite(url: sa.URL, durability: Durability, files: OpenFiles) -> sa.Engine:
     engine = sa.create_engine(
         url,
         hide_parameters=True,  # errors are logged, and these may be texts of clients
@@ -208,12 +218,17 @@ def _sqlite(url: sa.URL, durability: Durability) -> sa.Engine:
     )
     synchronous = "FULL" if durability == "power" else "NORMAL"
 
+    @sa.event.listens_for(engine, "do_connect")
+    def _check(*_: object) -> None:
+        files.check()  # else an empty file would be made in the place of a lost one
+
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: object) -> None:  # noqa: ANN401  # sqlite3's
         _use_wal(connection)
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        files.remember()
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:

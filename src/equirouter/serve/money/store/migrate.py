@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
 from equirouter.serve.money.store.engine import Database, said_gone
+from equirouter.serve.money.store.files import check_not_lost
 from equirouter.serve.money.store.tables import metadata
 
 __all__ = ["HEAD", "check_store", "migrate"]
@@ -27,8 +28,11 @@ async def migrate(database: Database) -> None:
     """Make the tables, or bring older ones up to date; does nothing where they are.
 
     Workers that start together wait for the first of them. Raises ConfigError for a database that
-    a newer version has written, StoreGoneError when it cannot be opened.
+    a newer version has written, and for one with keys that was lost; StoreGoneError when it cannot
+    be opened.
     """
+    if database.path is not None:
+        check_not_lost(database.path)
     # Alembic takes a quarter of a second to import: not at every start.
     if await database.read(_found) != HEAD:
         await database.write(_upgrade)
@@ -43,6 +47,7 @@ async def check_store(database: Database) -> None:
     if path is None:
         _check_known(await database.read(_found))
         return
+    check_not_lost(path)
     place = path if path.exists() else path.absolute().parent
     if not os.access(place, os.W_OK):
         raise ConfigError(

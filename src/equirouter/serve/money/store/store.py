@@ -31,6 +31,7 @@ __all__ = ["Store", "connected", "open_database"]
 
 _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600
+_REMIND_SECONDS = 60
 _ROWS_AT_ONCE = 500  # others wait for the lock meanwhile
 _DAY = 86_400
 _MINUTES_KEPT_DAYS = 3
@@ -86,6 +87,7 @@ class Store:
         self._clock, self._days = clock, settings.retention_days
         self._watch = Watch(worker)
         self._watching: asyncio.Task[None] | None = None
+        self._lost: str | None = None
         self._stop = asyncio.Event()
 
     @classmethod
@@ -124,10 +126,31 @@ class Store:
             _log.warning("charged %d requests of workers that died in full", n)
         return n
 
+    def lost(self) -> str | None:
+        """How the files of SQLite were lost under this process, None while they are there."""
+        files = self.database.files
+        return None if files is None else files.lost()
+
+    def _look_for_files(self, second: int) -> None:
+        """Say that the files are lost, again and again, and when they are back."""
+        lost = self.lost()
+        if lost is not None and (self._lost is None or second % _REMIND_SECONDS == 0):
+            _log.error(
+                "%s. Calls are refused, and what is owed waits in memory: if the file was moved, "
+                "move it back; if it was deleted, process %d still has it open "
+                "(docs/gateway-money.md, when the file is lost)",
+                lost,
+                os.getpid(),
+            )
+        elif lost is None and self._lost is not None:
+            _log.warning("the store's files are back, and requests are answered again")
+        self._lost = lost
+
     async def _keep_watch(self) -> None:
         second = 0
         while not await happens(self._stop, 1.0):
             second += 1
+            self._look_for_files(second)
             try:
                 await self.database.checkpoint()
                 if second % BEAT_SECONDS == 0 and self.writer.failing is None:
