@@ -154,7 +154,8 @@ class UpstreamError(EquiRouterError):
     """One call of an upstream that brought no answer that could be passed on.
 
     outcome: how it failed. status: HTTP's, None where there was none. retry_seconds: as the
-    provider asked. body, content_type: of its answer, for the client.
+    provider asked. body, content_type: of its answer, for the client. may_cost: whether the
+    provider may charge for it all the same: it had the request, and nobody heard the end.
     """
 
     def __init__(
@@ -166,9 +167,11 @@ class UpstreamError(EquiRouterError):
         retry_seconds: float | None = None,
         body: bytes = b"",
         content_type: str = "application/json",
+        may_cost: bool = False,
     ) -> None:
         super().__init__(message)
         self.outcome = outcome
+        self.may_cost = may_cost or outcome == "timeout"
         self.status = status
         self.retry_seconds = retry_seconds
         self.body = body

@@ -43,6 +43,7 @@ class RankedPlanner:
         self.pool = pool
         self.order: list[tuple[str, int]] = []
         self.removed: dict[str, Removal] = {}
+        self.answers: dict[str, int] = {}  # model -> limit of an answer that is sent
         self.asked: list[tuple[ChatRequest, RequestControl, Key | None]] = []
         self.over: list[RequestRecord] = []
 
@@ -51,9 +52,14 @@ class RankedPlanner:
         if not chat.is_virtual:
             if chat.model not in self.pool.routes:
                 raise GatewayError(404, f"no model {chat.model}", code="model_not_found")
-            return Plan((Candidate(chat.model, 100_000),), "named", prompt_tokens=20)
+            limit = self.answers.get(chat.model)
+            candidate = Candidate(chat.model, 100_000, answer_tokens=limit)
+            return Plan((candidate,), "named", prompt_tokens=20)
         return Plan(
-            tuple(Candidate(name, upper, 0.5, 0.0001) for name, upper in self.order),
+            tuple(
+                Candidate(name, upper, 0.5, 0.0001, self.answers.get(name))
+                for name, upper in self.order
+            ),
             "policy",
             setting="budget_usd",
             value=control.budget_usd,

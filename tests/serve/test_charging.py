@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.cost.prices import Price, Tier
+from equirouter.cost.prices import Price, ServiceTier, Tier
 from equirouter.errors import ConfigError
 from equirouter.serve.charging import cost_nusd, model_price, reported, upper_nusd
 from equirouter.serve.records import Tokens
 from equirouter.serve.settings import ModelSettings
+from equirouter.serve.settling import cost_in_tier
 
-PRICE = Price(1.0, 2.0, cached_input_usd_per_mtok=0.1, cache_write_usd_per_mtok=1.25)
+PRICE = Price(
+    1.0,
+    2.0,
+    cached_input_usd_per_mtok=0.1,
+    cache_write_usd_per_mtok=1.25,
+    long_cache_write_usd_per_mtok=2.0,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,15 +48,37 @@ PRICE = Price(1.0, 2.0, cached_input_usd_per_mtok=0.1, cache_write_usd_per_mtok=
             },
             26_000,
         ),
-        # embeddings
-        ({"prompt_tokens": 7, "total_tokens": 7}, 7_000),
-        ({"total_tokens": 7}, 7_000),
+        # LiteLLM's proxy: 1,000 written at 1,250 within the prompt, 200 at 1,000, 10 at 2,000
+        (
+            {
+                "prompt_tokens": 1200,
+                "completion_tokens": 10,
+                "cache_creation_input_tokens": 1000,
+            },
+            1_470_000,
+        ),
+        # kept for an hour: 600 at 2,000 in place of 1,250, 400 at 1,250
+        (
+            {
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cache_creation_input_tokens": 1000,
+                "cache_creation": {"ephemeral_1h_input_tokens": 600},
+            },
+            1_700_000,
+        ),
     ],
 )
 def test_usage_is_charged_by_kind(report: dict[str, Any], nano_usd: int) -> None:
     tokens = reported(report)
     assert tokens is not None
     assert cost_nusd(PRICE, tokens) == nano_usd
+
+
+@pytest.mark.parametrize("report", [{"prompt_tokens": 7, "total_tokens": 7}, {"total_tokens": 7}])
+def test_only_embeddings_have_no_answer(report: dict[str, Any]) -> None:
+    assert reported(report, is_answer=False) == Tokens(7, 0)
+    assert reported(report) is None
 
 
 @pytest.mark.parametrize(
@@ -62,6 +91,7 @@ def test_usage_is_charged_by_kind(report: dict[str, Any], nano_usd: int) -> None
         {"prompt_tokens": "1"},
         {"prompt_tokens": 10**12, "completion_tokens": 1, "total_tokens": 10**12 + 1},
         {"prompt_tokens": 1, "completion_tokens": 2**63},
+        {"prompt_tokens": 1, "completion_tokens": None},
     ],
 )
 def test_what_cannot_be_counted_with_is_no_report(report: object) -> None:
@@ -79,22 +109,28 @@ OPTIONAL = st.none() | PRICES
 @given(
     plain=st.builds(Price, PRICES, PRICES, OPTIONAL, OPTIONAL, OPTIONAL, OPTIONAL, OPTIONAL),
     above=st.builds(Price, PRICES, PRICES, OPTIONAL, OPTIONAL),
-    counts=st.lists(st.integers(0, 1000), min_size=6, max_size=6),
+    fast=st.builds(Price, PRICES, PRICES, OPTIONAL),
+    asked=st.sampled_from([None, "default", "fast", "unknown"]),
+    counts=st.lists(st.integers(0, 1000), min_size=7, max_size=7),
 )
 def test_no_call_costs_more_than_its_upper_bound(
-    plain: Price, above: Price, counts: list[int]
+    plain: Price, above: Price, fast: Price, asked: str | None, counts: list[int]
 ) -> None:
-    price = replace(plain, tiers=(Tier(500, above),))
-    cached, written, audio, rest, reasoning, said = counts
+    tiers = (ServiceTier("fast", fast),)
+    price = replace(plain, tiers=(Tier(500, above),), service_tiers=tiers)
+    cached, written, long, audio, rest, reasoning, said = counts
     tokens = Tokens(
-        input=cached + written + audio + rest,
+        input=cached + written + long + audio + rest,
         output=reasoning + said,
         cached_input=cached,
         cache_write=written,
+        long_cache_write=long,
         audio_input=audio,
         reasoning=reasoning,
     )
-    assert cost_nusd(price, tokens) <= upper_nusd(price, tokens.input, tokens.output) + 1
+    upper = upper_nusd(price, tokens.input, tokens.output, asked)
+    for served in {asked, "default"}:
+        assert cost_in_tier(price, tokens, served) <= upper + 1
 
 
 def test_a_price_comes_from_the_settings_else_from_the_pipeline_else_from_the_table() -> None:
@@ -108,3 +144,20 @@ def test_a_price_comes_from_the_settings_else_from_the_pipeline_else_from_the_ta
     assert model_price("gpt-4o", ModelSettings(upstream="u"), predicted) == predicted
     with pytest.raises(ConfigError, match="no price is set"):
         model_price("mine", ModelSettings(upstream="u"))
+
+
+def test_the_price_of_a_service_tier_comes_from_the_settings() -> None:
+    price = {
+        "input": 3,
+        "output": 4,
+        "long_cache_write": 6,
+        "service_tiers": {"flex": {"input": 1, "output": 2, "cached_input": 0.5}},
+    }
+    model = ModelSettings.model_validate({"upstream": "u", "price": price})
+    flex = ServiceTier("flex", Price(1.0, 2.0, cached_input_usd_per_mtok=0.5))
+    assert model_price("mine", model) == Price(
+        3.0, 4.0, long_cache_write_usd_per_mtok=6.0, service_tiers=(flex,)
+    )
+    tiers = {"flex": {**price, "service_tiers": {"more": {"input": 1, "output": 2}}}}
+    with pytest.raises(ValueError, match="'flex' has service tiers of its own"):
+        ModelSettings.model_validate({"upstream": "u", "price": {**price, "service_tiers": tiers}})

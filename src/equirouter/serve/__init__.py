@@ -6,8 +6,10 @@ model_parameters.py  settings of a model about the parameters that it takes
 parts.py             what the gateway expects of planner and admission
 records.py           what the parts hand to each other: keys, plans, attempts, a request's record
 refusals.py          the answer to a request that cannot be served, and its HTTP status
+setting_types.py     what the sections of the settings are made of
 settings.py          every setting, checked; secrets by the name of a variable or file only
 settings_file.py     gateway.toml read, its errors in words
+settling.py          what a call is charged: by its usage, or where nobody saw one
 money/               keys, limits, the ledger, the store and its log
 call/                providers: upstreams, attempts, streams, translation
 watch/               metrics, logs, traces, events and the collapse alarm

@@ -1,14 +1,15 @@
-"""The cost of a call: from the usage that the provider reports, in whole nano-USD."""
+"""Prices of calls in whole nano-USD: what tokens cost, and the most that they can cost."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from equirouter.cost.price_table import shipped_prices
-from equirouter.cost.prices import Price, Usage, cost_usd
+from equirouter.cost.prices import Price, ServiceTier, Usage, cost_usd
 from equirouter.cost.usage import usage_of
 from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.stored import stored_prices
 from equirouter.serve.records import Tokens, nusd
+from equirouter.serve.setting_types import PriceSettings
 from equirouter.serve.settings import GatewaySettings, ModelSettings
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "max_rates",
     "model_price",
     "model_prices",
+    "prices_in",
     "reported",
     "tokens_of",
     "upper_nusd",
@@ -41,17 +43,8 @@ def model_price(name: str, model: ModelSettings, predicted: Price | None = None)
     As the settings say; else as its costs are predicted, which is the price in the pipeline; else
     by its name in the package's table.
     """
-    given = model.price
-    if given is not None:
-        return Price(
-            given.input,
-            given.output,
-            cached_input_usd_per_mtok=given.cached_input,
-            cache_write_usd_per_mtok=given.cache_write,
-            reasoning_usd_per_mtok=given.reasoning,
-            audio_input_usd_per_mtok=given.audio_input,
-            audio_output_usd_per_mtok=given.audio_output,
-        )
+    if model.price is not None:
+        return _given(model.price)
     if predicted is not None:
         return predicted
     table = shipped_prices()
@@ -65,29 +58,67 @@ def model_price(name: str, model: ModelSettings, predicted: Price | None = None)
     return price
 
 
-def tokens_of(report: Mapping[str, Any]) -> Tokens:
-    """The `usage` object of an answer as tokens. Raises DataError where it contradicts itself."""
+def _given(price: PriceSettings) -> Price:
+    return Price(
+        price.input,
+        price.output,
+        cached_input_usd_per_mtok=price.cached_input,
+        cache_write_usd_per_mtok=price.cache_write,
+        long_cache_write_usd_per_mtok=price.long_cache_write,
+        reasoning_usd_per_mtok=price.reasoning,
+        audio_input_usd_per_mtok=price.audio_input,
+        audio_output_usd_per_mtok=price.audio_output,
+        service_tiers=tuple(
+            ServiceTier(name, _given(tier)) for name, tier in price.service_tiers.items()
+        ),
+    )
+
+
+def prices_in(price: Price, service_tier: str | None) -> tuple[Price, ...]:
+    """The prices that a call which asks for a service tier may have.
+
+    A provider may serve it at the standard price all the same. Of a tier that is not known it may
+    be any of them.
+    """
+    tier = price.served(service_tier)
+    if tier is None:
+        return (price, *(known.price for known in price.service_tiers))
+    return (price,) if tier is price else (price, tier)
+
+
+def tokens_of(report: Mapping[str, Any], *, is_answer: bool = True) -> Tokens:
+    """The `usage` object of an answer as tokens. Raises DataError where it contradicts itself.
+
+    is_answer: False for embeddings, whose report need not have output tokens.
+    """
     simple = _simple(report)
     if simple is not None:
         return simple
-    if "prompt_tokens" not in report and "input_tokens" not in report and "total_tokens" in report:
-        report = {"prompt_tokens": report["total_tokens"], "completion_tokens": 0}  # embeddings
-    elif "prompt_tokens" in report and report.get("completion_tokens") is None:
-        report = {**report, "completion_tokens": 0}  # embeddings have no answer
+    if not is_answer:
+        report = _of_embeddings(report)
     usage = usage_of(report)
     return Tokens(
         input=int(usage.input_tokens),
         output=int(usage.output_tokens),
         cached_input=int(usage.cached_input_tokens),
-        cache_write=int(usage.cache_write_tokens + usage.long_cache_write_tokens),
+        cache_write=int(usage.cache_write_tokens),
+        long_cache_write=int(usage.long_cache_write_tokens),
         reasoning=int(usage.reasoning_tokens),
         audio_input=int(usage.audio_input_tokens),
         audio_output=int(usage.audio_output_tokens),
     )
 
 
+def _of_embeddings(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "prompt_tokens" not in report and "input_tokens" not in report and "total_tokens" in report:
+        return {"prompt_tokens": report["total_tokens"], "completion_tokens": 0}
+    if "prompt_tokens" in report and report.get("completion_tokens") is None:
+        return {**report, "completion_tokens": 0}
+    return report
+
+
 def cost_nusd(price: Price, tokens: Tokens) -> int:
-    """Nano-USD of a call, rounded up."""
+    """Nano-USD of a call at the standard price, rounded up."""
     if not price.tiers and _is_plain(tokens):  # nearly all calls, in a tenth of the time
         return nusd(
             (tokens.input * price.input_usd_per_mtok + tokens.output * price.output_usd_per_mtok)
@@ -101,6 +132,7 @@ def cost_nusd(price: Price, tokens: Tokens) -> int:
                 tokens.output,
                 cached_input_tokens=tokens.cached_input,
                 cache_write_tokens=tokens.cache_write,
+                long_cache_write_tokens=tokens.long_cache_write,
                 audio_input_tokens=tokens.audio_input,
                 reasoning_tokens=tokens.reasoning,
                 audio_output_tokens=tokens.audio_output,
@@ -128,17 +160,23 @@ def _is_plain(tokens: Tokens) -> bool:
     return not (
         tokens.cached_input
         or tokens.cache_write
+        or tokens.long_cache_write
         or tokens.reasoning
         or tokens.audio_input
         or tokens.audio_output
     )
 
 
-def upper_nusd(price: Price, prompt_tokens: int, output_tokens: int) -> int:
+def upper_nusd(
+    price: Price, prompt_tokens: int, output_tokens: int, service_tier: str | None = None
+) -> int:
     """The most that so many tokens can cost, whatever kind of tokens they are."""
-    reached = max_rates(price, caches=True, audio=True)
-    _, of_input, of_output = next(row for row in reversed(reached) if prompt_tokens >= row[0])
-    return nusd((prompt_tokens * of_input + output_tokens * of_output) / 1e6)
+    most = 0
+    for applied in prices_in(price, service_tier):
+        reached = max_rates(applied, caches=True, audio=True)
+        _, of_input, of_output = next(row for row in reversed(reached) if prompt_tokens >= row[0])
+        most = max(most, nusd((prompt_tokens * of_input + output_tokens * of_output) / 1e6))
+    return most
 
 
 def max_rates(price: Price, *, caches: bool, audio: bool) -> list[tuple[int, float, float]]:
@@ -164,12 +202,15 @@ def max_rates(price: Price, *, caches: bool, audio: bool) -> list[tuple[int, flo
     return rows
 
 
-def reported(report: object) -> Tokens | None:
-    """The tokens of a `usage` field, None where there is none that can be counted with."""
+def reported(report: object, *, is_answer: bool = True) -> Tokens | None:
+    """The tokens of a `usage` field, None where there is none that can be counted with.
+
+    is_answer: as for tokens_of.
+    """
     if not isinstance(report, dict):
         return None
     try:
-        tokens = tokens_of(report)
+        tokens = tokens_of(report, is_answer=is_answer)
     except DataError:
         return None
     return tokens if max(tokens.input, tokens.output) <= _MOST_TOKENS else None

@@ -23,14 +23,16 @@ __all__ = [
     "counted",
     "decoded_image",
     "flagged",
+    "named_tier",
     "read_scope",
+    "unpriced",
 ]
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
 _NAMES = "model messages input instructions prompt n max_tokens max_completion_tokens"
 _NAMES += " max_output_tokens stream stream_options tools functions response_format text"
-_NAMES += " modalities background previous_response_id conversation equirouter"
+_NAMES += " modalities background previous_response_id conversation service_tier equirouter"
 _READ = frozenset(_NAMES.split())
 LONGEST_MODEL = 512  # it is logged, and said in answers
 
@@ -43,6 +45,8 @@ class ChatRequest:
     where the request was of another form. n: answers asked for. max_output_tokens: limit for one
     answer, None where the request sets none. needs: of "vision", "tools", "json" and "audio" what
     a model must be able to do. include_usage: whether the client wants the usage of a stream.
+    service_tier: as asked for. kept_elsewhere: what belongs to the prompt and only the provider
+    has. unpriced: what it asks for that no price of tokens covers.
     """
 
     body: dict[str, Any]
@@ -54,6 +58,9 @@ class ChatRequest:
     n: int = 1
     max_output_tokens: int | None = None
     needs: frozenset[str] = frozenset()
+    service_tier: str | None = None
+    kept_elsewhere: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
 
     @property
     def is_virtual(self) -> bool:
@@ -92,6 +99,9 @@ def chat_request(
         )
         or None,
         needs=_needs(body, kinds),
+        service_tier=named_tier(body),
+        kept_elsewhere=tuple(_references(messages)),
+        unpriced=unpriced(body),
     )
 
 
@@ -142,6 +152,54 @@ def _needs(body: dict[str, Any], kinds: set[str]) -> frozenset[str]:
 
 
 _NOTHING: frozenset[str] = frozenset()
+
+
+# Run by the client, or nothing but a form of the answer; whatever else a tool is, the provider runs
+# it, adds what it finds to the prompt, and charges for the search, the session or the picture.
+_RUN_BY_THE_CLIENT = frozenset(
+    (
+        "function",
+        "custom",
+        "namespace",
+        "local_shell",
+        "apply_patch",
+        "computer",
+        "computer_use_preview",
+    )
+)
+_UNPRICED = ("web_search_options", "plugins", "models", "speed")
+
+
+def unpriced(body: dict[str, Any]) -> tuple[str, ...]:
+    """What a request asks for that tokens times the price of its model does not cover.
+
+    Tools that the provider runs, OpenRouter's plugins and other models, Anthropic's fast mode.
+    """
+    tools = body.get("tools")
+    listed = tools if isinstance(tools, list) else []
+    kinds = {str(tool.get("type")) for tool in listed if isinstance(tool, dict)}
+    run_there = [f"tools of type {kind[:60]}" for kind in sorted(kinds - _RUN_BY_THE_CLIENT)]
+    return (*(name for name in _UNPRICED if body.get(name) is not None), *run_there)
+
+
+def named_tier(body: dict[str, Any]) -> str | None:
+    """The service tier that is asked for, None where none is. Raises GatewayError 400."""
+    tier = body.get("service_tier")
+    if tier is not None and not isinstance(tier, str):
+        raise wrong_field("service_tier", tier, "the name of a service tier, such as default")
+    return tier or None
+
+
+def _references(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What messages name that only the provider has: files by id, its own answers in sound."""
+    for message in messages:
+        if isinstance(message.get("audio"), dict):
+            yield "audio"
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            file = part.get("file")
+            if isinstance(file, dict) and file.get("file_data") is None:
+                yield "file_id"
 
 
 def counted(body: dict[str, Any], name: str, most: int = 2**31) -> int | None:

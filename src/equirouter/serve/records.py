@@ -16,6 +16,7 @@ __all__ = [
     "Attempt",
     "AttemptOutcome",
     "Candidate",
+    "ChargedBy",
     "DecidedBy",
     "Endpoint",
     "Key",
@@ -38,8 +39,22 @@ AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
 ]
 RemovalKind: TypeAlias = Literal[
-    "key", "request", "model", "region", "abilities", "context", "upstream", "unavailable", "budget"
+    "key",
+    "request",
+    "model",
+    "region",
+    "abilities",
+    "context",
+    "upstream",
+    "unavailable",
+    "unbounded",
+    "budget",
 ]
+ChargedBy: TypeAlias = Literal[
+    "usage", "reported", "implausible", "estimate", "bound", "nothing", "full"
+]
+"""By the provider's usage; by the cost that it reported; by an estimate in place of a usage that is
+not plausible; by money.charge_unknown, where nobody saw a usage."""
 
 
 def nusd(amount_usd: float) -> int:
@@ -99,12 +114,15 @@ class Candidate:
 
     score, predicted_cost_usd: None where no router was asked. upper_nusd: most that the call can
     cost: all prompt tokens and all tokens that the answer may have, at the model's prices.
+    answer_tokens: the limit of one answer that is sent with the call, None where the request sets
+    one, or where the model's context is what limits it.
     """
 
     model: str
     upper_nusd: int
     score: float | None = None
     predicted_cost_usd: float | None = None
+    answer_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +174,8 @@ class Attempt:
     """One call of an upstream. status: HTTP's, None where there was no answer.
 
     ms: until it failed or its answer began. error: the gateway's own words, nothing that the
-    upstream said. started_at: Unix seconds, None where it is not known.
+    upstream said. started_at: Unix seconds, None where it is not known. cost_nusd: what is charged
+    for a call that failed though the provider may charge for it; None for any other.
     """
 
     model: str
@@ -166,16 +185,22 @@ class Attempt:
     ms: float
     error: str | None = None
     started_at: float | None = None
+    cost_nusd: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens that a provider counted. input includes cached_input, cache_write and audio_input."""
+    """Tokens that a provider counted.
+
+    input includes cached_input, cache_write, long_cache_write and audio_input; output includes
+    reasoning and audio_output. estimated: they were counted here.
+    """
 
     input: int
     output: int
     cached_input: int = 0
     cache_write: int = 0
+    long_cache_write: int = 0
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
@@ -187,9 +212,12 @@ class RequestRecord:
     """All that is known of a request: filled in on its way, logged once when it is over.
 
     started_at: Unix seconds. requested_model: as the client named it. served_model: who answered,
-    None if nobody did. cost_nusd: what the provider's usage comes to, None where nothing was used.
-    strongest_nusd: what the same tokens would have cost with the pipeline's strongest model.
-    prompt, answer: only with log_texts.
+    None if nobody did. cost_nusd: what the request is charged, with the calls that failed; None
+    where nothing was used. charged_by: how that was found. reported_nusd: what the provider says
+    that the answer cost. service_tier: which the call was charged in, None for the standard one.
+    over_budget_nusd: by how much the cost exceeds the budget of the request, None where it does not
+    or has none. strongest_nusd: what the same tokens would have cost with the pipeline's strongest
+    model. prompt, answer: only with log_texts.
     """
 
     request_id: str
@@ -204,6 +232,10 @@ class RequestRecord:
     served_model: str | None = None
     tokens: Tokens | None = None
     cost_nusd: int | None = None
+    charged_by: ChargedBy | None = None
+    reported_nusd: int | None = None
+    service_tier: str | None = None
+    over_budget_nusd: int | None = None
     strongest_nusd: int | None = None
     first_byte_ms: float | None = None
     total_ms: float = 0.0

@@ -2,21 +2,14 @@
 
 import ipaddress
 import os
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, Field, model_validator
 
 from equirouter.errors import ConfigError
 from equirouter.serve.model_parameters import ModelParameters
+from equirouter.serve.setting_types import SECTION, Count, FilePath, Positive, PriceSettings
 
 __all__ = [
     "CollapseSettings",
@@ -25,6 +18,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "ModelSettings",
+    "MoneySettings",
     "PipelineSettings",
     "RetrySettings",
     "ServerSettings",
@@ -34,20 +28,9 @@ __all__ = [
     "UpstreamSettings",
 ]
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-
-
-def _beside(path: Path, info: ValidationInfo) -> Path:
-    """A path relative to the folder of the file that is read."""
-    return path if info.context is None else info.context / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside)]
-
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = SECTION
 
 
 class ServerSettings(_Section):
@@ -121,6 +104,9 @@ class UpstreamSettings(_Section):
     """Whether it has /embeddings."""
     stream_usage: bool = True
     """Whether it can be asked for the usage of a stream (stream_options.include_usage)."""
+    charge_reported_cost: bool = False
+    """Whether a call is charged what the provider reports that it cost (usage.cost), in place of
+    tokens times price."""
     max_concurrency: Count | None = None
     """Most calls at once; none: no limit."""
     requests_per_minute: Count | None = None
@@ -169,25 +155,6 @@ class UpstreamSettings(_Section):
                 f"for {self.base_url or 'the provider'}"
             )
         return key
-
-
-class PriceSettings(_Section):
-    """USD per million tokens; what is left out costs as input or output."""
-
-    input: Annotated[float, Field(ge=0)]
-    """Tokens of the prompt."""
-    output: Annotated[float, Field(ge=0)]
-    """Tokens of the answer."""
-    cached_input: Annotated[float, Field(ge=0)] | None = None
-    """Tokens read from the provider's cache."""
-    cache_write: Annotated[float, Field(ge=0)] | None = None
-    """Tokens written to the provider's cache."""
-    reasoning: Annotated[float, Field(ge=0)] | None = None
-    """Tokens of reasoning in the answer."""
-    audio_input: Annotated[float, Field(ge=0)] | None = None
-    """Tokens of sound in the prompt."""
-    audio_output: Annotated[float, Field(ge=0)] | None = None
-    """Tokens of sound in the answer."""
 
 
 class ModelSettings(ModelParameters):
@@ -271,6 +238,17 @@ class KeySettings(_Section):
     """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 
 
+class MoneySettings(_Section):
+    """What calls are charged where that is not known, and what a budget lets through."""
+
+    charge_unknown: Literal["estimate", "bound", "nothing"] = "estimate"
+    """What a call is charged whose usage nobody saw, as the client hung up, it timed out or the
+    provider reported none: an estimate, the most that it could cost, or nothing."""
+    unbounded: Literal["refuse", "serve"] = "refuse"
+    """What happens under a budget to requests whose cost has no bound that is known, such as one
+    with tools that the provider runs."""
+
+
 class StoreSettings(_Section):
     """Where keys, money and the decision log are kept."""
 
@@ -340,6 +318,7 @@ class GatewaySettings(_Section):
     sessions: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
     keys: KeySettings = KeySettings()
+    money: MoneySettings = MoneySettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
     collapse: CollapseSettings = CollapseSettings()

@@ -27,6 +27,9 @@ def ranked(here: Running, *uppers: int, names: str = "abc") -> None:
     here.planner.order = list(zip(names, uppers, strict=False))
 
 
+DROPPED = fake.dropped()
+
+
 async def shown(response: aiohttp.ClientResponse) -> dict[str, Any]:
     """The error object of an answer."""
     found: dict[str, Any] = (await response.json())["error"]
@@ -44,7 +47,7 @@ async def shown(response: aiohttp.ClientResponse) -> dict[str, Any]:
         *((fake.error(status), "status", status) for status in (405, 406, 409, 410, 411, 413)),
         *((fake.error(status), "status", status) for status in (414, 415, 416, 417, 451)),
         (fake.error(400, code="context_length_exceeded"), "status", 400),
-        (fake.dropped(), "broken", None),
+        (DROPPED, "broken", None),
         (fake.raw(b"{]", headers={"Content-Type": "application/json"}), "broken", None),
         (fake.raw(b"<p>Soon</p>", headers={"Content-Type": "text/html"}), "broken", None),
         (fake.document({"error": {"message": "quota"}}), "broken", None),
@@ -68,7 +71,10 @@ def test_a_failure_goes_to_the_next_model(
             assert (first.outcome, first.status) == (outcome, status)
             assert (second.model, second.outcome) == ("b", "ok")
             assert here.record.served_model == "b"
-            assert here.admission.tickets[0].ended == [("settled", 40_000)]
+            # the provider may charge for the answer that broke off; an error costs nothing
+            first_nusd = 300 if shape is DROPPED else 0
+            assert first.cost_nusd == (first_nusd or None)
+            assert here.admission.tickets[0].ended == [("settled", first_nusd + 40_000)]
 
     asyncio.run(run())
 
@@ -169,7 +175,12 @@ def test_a_call_that_takes_too_long_in_all_is_a_504_where_nobody_else_is() -> No
             assert response.status == 504
             assert (await shown(response))["code"] == "upstream_timeout"
             assert len(here.upstream.seen) == 1  # the client waited once for all of that time
-            assert here.admission.tickets[0].ended == [("released", 0)]
+            # the prompt of 20 tokens at 1,000 nano-USD, and what 0.02 s may have generated
+            [(end, nano_usd)] = here.admission.tickets[0].ended
+            assert end == "settled"
+            assert 22_000 <= nano_usd <= 100_000
+            assert here.record.cost_nusd == here.record.attempts[0].cost_nusd == nano_usd
+            assert here.record.charged_by == "estimate"
 
     asyncio.run(run())
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.serve.call.quirks import asks_for_usage, authorization, chat_body
+from equirouter.serve.call.quirks import answer_limit, asks_for_usage, authorization, chat_body
 from equirouter.serve.settings import UpstreamSettings
 
 URL = "https://there.example/v1"
@@ -47,3 +47,21 @@ def test_the_key_is_sent_as_the_provider_takes_it(auth: Any, headers: dict[str, 
     settings = UpstreamSettings(base_url=URL, auth=auth)
     assert authorization(settings, "sk-1") == headers
     assert authorization(settings, "") == {}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url", "field"),
+    [
+        ("chat.completions", URL, "max_tokens"),
+        ("chat.completions", "https://api.openai.com/v1", "max_completion_tokens"),
+        ("chat.completions", "https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("chat.completions", "https://mine.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("chat.completions", "https://notopenai.com/v1", "max_tokens"),
+        ("responses", "https://api.openai.com/v1", "max_output_tokens"),
+        ("responses", URL, "max_output_tokens"),
+    ],
+)
+def test_an_answer_is_limited_by_the_field_that_the_provider_takes(
+    endpoint: str, url: str, field: str
+) -> None:
+    assert answer_limit(endpoint, UpstreamSettings(base_url=url)) == field

@@ -151,9 +151,19 @@ def test_a_client_that_hangs_up_cancels_the_upstream_call() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_hangs_up_before_an_answer_pays_nothing() -> None:
+@pytest.mark.parametrize(
+    ("rule", "least", "most", "end"),
+    [
+        ("estimate", 20_000, 90_000, "settled"),  # the prompt, and what a second would bring
+        ("bound", 100_000, 100_000, "settled"),
+        ("nothing", 0, 0, "released"),
+    ],
+)
+def test_a_client_that_hangs_up_before_an_answer_is_charged_by_the_rule(
+    rule: str, least: int, most: int, end: str
+) -> None:
     async def run() -> None:
-        async with running() as here:
+        async with running(money={"charge_unknown": rule}) as here:
             here.upstream.answers("a-theirs", fake.silent())
             waiting = asyncio.ensure_future(here.chat("a"))
             while not here.upstream.seen:
@@ -162,8 +172,12 @@ def test_a_client_that_hangs_up_before_an_answer_pays_nothing() -> None:
             await asyncio.wait_for(here.upstream.hung_up.wait(), 10)
             while not here.log:
                 await asyncio.sleep(0)
-            assert here.admission.tickets[0].ended == [("released", 0)]
-            assert [one.outcome for one in here.record.attempts] == ["cancelled"]
+            [(ended, nano_usd)] = here.admission.tickets[0].ended
+            assert ended == end
+            assert least <= nano_usd <= most
+            [attempt] = here.record.attempts
+            assert (attempt.outcome, attempt.cost_nusd) == ("cancelled", nano_usd)
+            assert (here.record.cost_nusd, here.record.charged_by) == (nano_usd, rule)
 
     asyncio.run(run())
 

@@ -101,3 +101,17 @@ def test_a_key_and_a_budget_limit_it() -> None:
             assert len(here.upstream.seen) == 1
 
     asyncio.run(run())
+
+
+def test_a_service_tier_without_a_price_is_refused_under_a_budget() -> None:
+    async def run() -> None:
+        async with embedding_gateway() as here:
+            assert (await embed(here, "Hi", service_tier="flex")).status == 200
+            here.admission.key = Key("k", "k", budget_nusd=10**9)
+            assert (await embed(here, "Hi", service_tier="auto")).status == 200
+            response = await embed(here, "Hi", service_tier="flex")
+            assert response.status == 400
+            error = (await response.json())["error"]
+            assert (error["param"], error["code"]) == ("service_tier", "no_feasible_model")
+
+    asyncio.run(run())

@@ -1,5 +1,6 @@
 """Who may answer a request, best first: constraints, budget, session, and a router that fails."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError
 from equirouter.policy import ModelFacts
-from equirouter.serve.records import Key, Removal, RequestControl
+from equirouter.serve.http.requests import responses_request
+from equirouter.serve.records import Key, Plan, Removal, RequestControl
+from equirouter.serve.settings import LimitSettings
 from tests.pipeline.sealed import change_description
 from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
 from tests.serve.planners import Planned, order, uppers
@@ -490,3 +493,139 @@ def test_after_a_reload_the_new_pipeline_plans(folder: Path, tmp_path: Path) -> 
     planned.served(old)  # finished late: it is no decision of this pipeline
     assert not planned.planner.collapse.states()
     assert planned.plan(tools=TOOLS).removed == {}  # this one knows nothing of abilities
+
+
+PAID = Key("k", "k", budget_nusd=10**9)
+STORED = {"previous_response_id": "resp_1"}
+SEARCH = {"type": "web_search"}
+
+
+def plan_of_response(planned: Planned, key: Key | None = PAID, **body: Any) -> Plan:
+    """The plan of a request of the Responses API to the model extra."""
+    chat = responses_request({"model": "extra", "input": "Hi", **body}, planned.settings.limits)
+    return asyncio.run(planned.planner.plan(chat, RequestControl(), key))
+
+
+def with_extra(**extra: Any) -> Planned:
+    return Planned(None, models={"extra": extra})
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        STORED,
+        {"conversation": "conv_1"},
+        {"prompt": {"id": "pmpt_1"}},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+        {"input": [said("user", [{"type": "input_file", "file_id": "file-1"}])]},
+        {"input": [said("user", [{"type": "input_file", "file_url": "https://e.org/a.pdf"}])]},
+        {
+            "input": [
+                {
+                    "type": "function_call_output",
+                    "call_id": "c",
+                    "output": [{"type": "input_file", "file_id": "file-1"}],
+                }
+            ]
+        },
+    ],
+)
+def test_what_the_provider_has_of_a_prompt_is_bounded_by_the_context_or_refused(
+    reference: dict[str, Any],
+) -> None:
+    known = plan_of_response(with_extra(context_tokens=50_000), max_output_tokens=100, **reference)
+    # 50,000 tokens of prompt and 100 of answer at 5 USD per million
+    assert uppers(known) == {"extra": 50_100 * 5000}
+    assert known.prompt_tokens == 50_000
+    unknown = plan_of_response(with_extra(), **reference)
+    assert unknown.candidates == ()
+    assert unknown.removed["extra"].kind == "unbounded"
+    assert "models.extra.context_tokens" in unknown.removed["extra"].text
+    # nobody's budget relies on it, or the settings say to take the risk
+    free = plan_of_response(with_extra(), None, **reference)
+    assert order(free) == ["extra"]
+    assert free.prompt_tokens < 100
+    served = Planned(None, money={"unbounded": "serve"})
+    assert order(plan_of_response(served, **reference)) == ["extra"]
+
+
+def test_the_budget_of_a_request_relies_on_the_bound_too() -> None:
+    chat = responses_request({"model": "extra", "input": "Hi", **STORED}, LimitSettings())
+    control = RequestControl(budget_usd=10.0)
+    plan = asyncio.run(with_extra().planner.plan(chat, control, None))
+    assert plan.removed["extra"].kind == "unbounded"
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"tools": [SEARCH]}, "tools of type web_search"),
+        ({"tools": [{"type": "mcp"}, *TOOLS, SEARCH]}, "tools of type mcp, tools of type web_s"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"models": ["other/model"]}, "models"),
+        ({"speed": "fast"}, "speed"),
+    ],
+)
+def test_what_no_price_of_tokens_covers_is_refused_under_a_budget(
+    body: dict[str, Any], names: str
+) -> None:
+    planned = with_extra(context_tokens=50_000)
+    plan = planned.plan(model="extra", key=PAID, **body)
+    assert plan.removed["extra"].kind == "unbounded"
+    assert names in plan.removed["extra"].text
+    assert order(planned.plan(model="extra", **body)) == ["extra"]
+    assert order(planned.plan(model="extra", key=PAID, tools=TOOLS)) == ["extra"]
+
+
+def test_tools_that_are_not_sent_as_such_are_the_affair_of_the_translation() -> None:
+    upstream = {"base_url": "https://there.example/v1", "responses": False}
+    planned = Planned(None, upstreams={"there": upstream})
+    assert plan_of_response(planned, tools=[SEARCH]).removed["extra"].kind != "unbounded"
+
+
+TIERS = {"priority": {"input": 10.0, "output": 10.0}, "flex": {"input": 2.5, "output": 2.5}}
+
+
+@pytest.mark.parametrize(
+    ("tier", "nano_usd"),
+    [(None, 5000), ("auto", 5000), ("priority", 10_000), ("flex", 5000), ("ultrafast", 10_000)],
+)
+def test_a_service_tier_is_reserved_for(tier: str | None, nano_usd: int) -> None:
+    """A provider may serve any call at its standard price: flex reserves no less."""
+    planned = with_extra(price={"input": 5.0, "output": 5.0, "service_tiers": TIERS})
+    plan = planned.plan(model="extra", max_tokens=500, service_tier=tier)
+    assert uppers(plan)["extra"] == (500 + plan.prompt_tokens) * nano_usd
+
+
+def test_a_service_tier_without_a_price_is_refused_under_a_budget() -> None:
+    planned = with_extra(price={"input": 5.0, "output": 5.0, "service_tiers": TIERS})
+    for tier in (None, "auto", "default", "priority", "flex"):
+        assert order(planned.plan(model="extra", key=PAID, service_tier=tier)) == ["extra"]
+    plan = planned.plan(model="extra", key=PAID, service_tier="ultrafast")
+    assert plan.removed["extra"].kind == "unbounded"
+    assert "service tier 'ultrafast'" in plan.removed["extra"].text
+    dropped = with_extra(drop=["service_tier"])
+    assert order(dropped.plan(model="extra", key=PAID, service_tier="ultrafast")) == ["extra"]
+
+
+def test_the_limit_of_an_answer_that_is_assumed_goes_with_the_call() -> None:
+    planned = with_extra(context_tokens=2000, max_output_tokens=1500)
+
+    def limits(text: str, **body: Any) -> tuple[int | None, int]:
+        plan = planned.plan(text, model="extra", **body)
+        return plan.candidates[0].answer_tokens, plan.max_output_tokens
+
+    assert limits("Hi") == (1500, 1500)
+    assert limits("Hi", n=3) == (1500, 4500)
+    # what the request says goes with it anyway
+    assert limits("Hi", max_tokens=10) == (None, 10)
+    assert limits("Hi", max_tokens=None) == (1500, 1500)
+    # where the context leaves less, the provider keeps to that by itself
+    sent, counted = limits("8" * 1000)
+    assert sent is None
+    assert 1 < counted < 1500
+
+
+def test_every_candidate_has_the_limit_of_its_own(planned: Planned) -> None:
+    assert {candidate.answer_tokens for candidate in planned.plan().candidates} == {1000}

@@ -34,6 +34,8 @@ class Call:
     """A call to make: path of the endpoint, the body for a route, whether a stream is wanted.
 
     names_parameter: whether what a model refused is a parameter, which another may take.
+    unseen_nusd: what a call of a model is charged that ran so many seconds and brought no answer,
+    though the provider may charge for it.
     """
 
     path: str
@@ -41,6 +43,7 @@ class Call:
     stream: bool
     most_bytes: int
     names_parameter: Callable[[str, UpstreamError], bool]
+    unseen_nusd: Callable[[str, float], int]
 
 
 @dataclass(slots=True)
@@ -80,36 +83,40 @@ async def walk(
     retries: RetrySettings,
 ) -> Served:
     """The first answer; attempts: every try is noted there. Raises NoAnswerError."""
-    reserved = plan.candidates[0].upper_nusd
-    tries = _Tries(call, attempts, retries)
+    tries = _Tries(call, attempts, retries, ticket, plan.candidates[0].upper_nusd)
     for place, candidate in enumerate(plan.candidates):
         route = pool.routes[candidate.model]
-        if candidate.upper_nusd > reserved:
-            if not await ticket.extend(candidate.upper_nusd):
-                attempts.append(_note(route, "refused", 0.0, "the budget does not allow it"))
-                continue
-            reserved = candidate.upper_nusd
-        fetched = await tries.answer(route, is_last=place == len(plan.candidates) - 1)
+        is_last = place == len(plan.candidates) - 1
+        fetched = await tries.answer(route, candidate.upper_nusd, is_last=is_last)
         if fetched is not None:
             return Served(candidate, route, *fetched)
     raise NoAnswerError(tries.last)
 
 
 class _Tries:
-    """The calls for one request. last: how the latest one failed."""
+    """The calls for one request. last: how the latest one failed. reserved_nusd: by the ticket."""
 
-    def __init__(self, call: Call, attempts: list[Attempt], retries: RetrySettings) -> None:
+    def __init__(
+        self,
+        call: Call,
+        attempts: list[Attempt],
+        retries: RetrySettings,
+        ticket: Reservation,
+        reserved_nusd: int,
+    ) -> None:
         self.last: UpstreamError | None = None
         self._call = call
         self._attempts = attempts
         self._retries = retries
+        self._ticket = ticket
+        self._reserved_nusd = reserved_nusd
         self._calls = 0
 
-    async def answer(self, route: Route, *, is_last: bool) -> _Fetched | None:
+    async def answer(self, route: Route, upper_nusd: int, *, is_last: bool) -> _Fetched | None:
         """The answer of one model, None if the next one is to be asked.
 
-        is_last: there is no next one, so this one is given time, and another try. Raises
-        NoAnswerError where nobody is to be asked any more.
+        upper_nusd: most that a call of it can cost. is_last: there is no next one, so this one is
+        given time, and another try. Raises NoAnswerError where nobody is to be asked any more.
         """
         for same in range(self._retries.same_model if is_last else 1):
             if self._calls == self._retries.max_attempts:
@@ -119,6 +126,10 @@ class _Tries:
                 if pause is None:
                     break
                 await asyncio.sleep(pause)
+            if not await self._affords(upper_nusd):
+                note = _note(route, "refused", 0.0, "the budget does not allow it")
+                self._attempts.append(note)
+                break
             wait = self._retries.max_wait_seconds if is_last else 0.0
             try:
                 return await _try(route, self._call, wait, self._attempts)
@@ -131,6 +142,16 @@ class _Tries:
             if failed.status in _CLIENTS_FAULT and not (is_named or _is_too_long(failed)):
                 raise NoAnswerError(failed)
         return None
+
+    async def _affords(self, upper_nusd: int) -> bool:
+        """Reserve a call beside what the failed ones are charged; False: over budget."""
+        needed = upper_nusd + sum(attempt.cost_nusd or 0 for attempt in self._attempts)
+        if needed <= self._reserved_nusd:
+            return True
+        if not await self._ticket.extend(needed):
+            return False
+        self._reserved_nusd = needed
+        return True
 
 
 async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Attempt]) -> _Fetched:
@@ -148,17 +169,25 @@ async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Att
     except UpstreamError as failed:
         guard.leave()
         guard.judge(_is_healthy(failed))
-        attempts.append(_note(route, failed.outcome, start, str(failed), failed.status))
+        cost = _unseen(route, call, start) if failed.may_cost else None
+        attempts.append(_note(route, failed.outcome, start, str(failed), failed.status, cost))
         raise
     except BaseException as ended:  # the client hung up, or a fault of ours: it goes on up
-        hung_up = isinstance(ended, asyncio.CancelledError)
+        outcome: AttemptOutcome = (
+            "cancelled" if isinstance(ended, asyncio.CancelledError) else "broken"
+        )
         guard.leave()
         guard.judge(None)
-        attempts.append(_note(route, "cancelled" if hung_up else "broken", start, None))
+        cost = _unseen(route, call, start)
+        attempts.append(_note(route, outcome, start, None, cost_nusd=cost))
         raise
     guard.judge(True)
     attempts.append(_note(route, "ok", start, None, fetched[0].status))
     return fetched
+
+
+def _unseen(route: Route, call: Call, start: float) -> int:
+    return call.unseen_nusd(route.model, time.monotonic() - start)
 
 
 async def _fetch(route: Route, call: Call) -> _Fetched:
@@ -254,7 +283,8 @@ def _note(
     start: float,
     error: str | None,
     status: int | None = None,
+    cost_nusd: int | None = None,
 ) -> Attempt:
     ms = (time.monotonic() - start) * 1000.0 if start else 0.0
     began = time.time() - ms / 1000.0
-    return Attempt(route.model, route.upstream_name, outcome, status, ms, error, began)
+    return Attempt(route.model, route.upstream_name, outcome, status, ms, error, began, cost_nusd)

@@ -14,6 +14,7 @@ import orjson
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.extras import require
 from equirouter.serve.settings import UpstreamSettings
+from equirouter.serve.settling import LITELLM_COST
 
 __all__ = ["LiteLLMUpstream"]
 
@@ -78,7 +79,7 @@ class LiteLLMUpstream:
             return _refusal(error, self._options.get("api_key") or "")
         if request.get("stream"):
             return LiteLLMAnswer(200, stream=_events(answer, path))
-        return LiteLLMAnswer(200, body=_json(answer))
+        return LiteLLMAnswer(200, body=_json(answer), headers=_cost(answer))
 
 
 class LiteLLMAnswer:
@@ -151,6 +152,13 @@ async def _events(chunks: Any, path: str) -> AsyncIterator[bytes]:  # noqa: ANN4
         close = getattr(chunks, "aclose", None)
         if close is not None:
             await close()
+
+
+def _cost(answer: object) -> dict[str, str]:
+    """What the SDK says that an answer cost, as LiteLLM's proxy says it."""
+    hidden = getattr(answer, "_hidden_params", None)
+    cost = hidden.get("response_cost") if isinstance(hidden, dict) else None
+    return {} if cost is None else {LITELLM_COST: str(cost)}
 
 
 def _json(answer: Any) -> bytes:  # noqa: ANN401  # one of the SDK's many classes

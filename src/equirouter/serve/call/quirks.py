@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["asks_for_usage", "authorization", "chat_body"]
+__all__ = ["answer_limit", "asks_for_usage", "authorization", "chat_body"]
 
 _Body = dict[str, Any]
 
@@ -15,6 +16,15 @@ def chat_body(body: _Body, settings: UpstreamSettings) -> _Body:
     for quirk in _OF_CHATS:
         body = quirk(body, settings)
     return body
+
+
+def answer_limit(endpoint: str, settings: UpstreamSettings) -> str:
+    """The field that limits an answer: OpenAI's newer models take no max_tokens."""
+    if endpoint == "responses":
+        return "max_output_tokens"
+    host = urlsplit(settings.base_url).hostname or ""
+    is_openai = host.endswith((".openai.com", ".openai.azure.com"))
+    return "max_completion_tokens" if is_openai else "max_tokens"
 
 
 def authorization(settings: UpstreamSettings, secret: str) -> dict[str, str]:

@@ -19,6 +19,7 @@ __all__ = [
     "error_event",
     "error_in",
     "event_data",
+    "service_tier_of",
 ]
 
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
@@ -95,8 +96,9 @@ class StreamReader:
     the usage. model: the name to be written in place of the upstream's, None to leave that.
     keep_text: whether the answer's text is collected. most_bytes: of one event.
 
-    usage: what the provider reported last. error: what it said went wrong. is_complete: whether the
-    answer came to its end. output_bytes: of the generated text, for an estimate.
+    usage: what the provider reported last. service_tier: that it named beside it. error: what it
+    said went wrong. is_complete: whether the answer came to its end. output_bytes: of the generated
+    text, for an estimate.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class StreamReader:
         most_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self.usage: dict[str, Any] | None = None
+        self.service_tier: object = None
         self.error: object = None
         self.is_complete = False
         self.output_bytes = 0
@@ -172,10 +175,11 @@ class StreamReader:
         if document.get("type") in _ENDS:
             self.is_complete = True
         inner = document.get("response")
-        usage = (inner if isinstance(inner, dict) else document).get("usage")
+        whole = inner if isinstance(inner, dict) else document
+        usage = whole.get("usage")
         if not isinstance(usage, dict):
             return False
-        self.usage = usage
+        self.usage, self.service_tier = usage, service_tier_of(whole)
         return document.get("choices") == []
 
     def _collect(self, events: bytes) -> None:
@@ -213,6 +217,12 @@ def error_in(document: object) -> object:
     if document.get("type") == "response.failed" and isinstance(inner, dict):
         return inner.get("error") or {"message": "response.failed"}
     return None
+
+
+def service_tier_of(answer: dict[str, Any]) -> object:
+    """The tier in which an answer was served, None where it does not say."""
+    tier, usage = answer.get("service_tier"), answer.get("usage")
+    return usage.get("service_tier") if tier is None and isinstance(usage, dict) else tier
 
 
 def each_event(events: bytes) -> Iterator[bytes]:

@@ -119,7 +119,7 @@ class HttpAnswer:
     async def _whole(self, most_bytes: int) -> bytes:
         length = self._response.content_length
         if length is not None and length > most_bytes:
-            raise UpstreamError("broken", f"an answer of {length} bytes")
+            raise UpstreamError("broken", f"an answer of {length} bytes", may_cost=True)
         content = self._response.content
         body = await self.chunk()
         if content.at_eof() and self._decoder is None and len(body) <= most_bytes:
@@ -129,7 +129,9 @@ class HttpAnswer:
             total += len(part)
             parts.append(part)
         if total > most_bytes:
-            raise UpstreamError("broken", f"an answer of more than {most_bytes} bytes")
+            raise UpstreamError(
+                "broken", f"an answer of more than {most_bytes} bytes", may_cost=True
+            )
         return b"".join(parts)
 
     async def chunk(self) -> bytes:
@@ -167,6 +169,8 @@ class HttpAnswer:
 def failure(error: Exception) -> UpstreamError:
     """An exception of aiohttp as a failed call."""
     name = type(error).__name__
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return UpstreamError("connect", name)
     if isinstance(error, TimeoutError):
         return UpstreamError("timeout", name)
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -175,7 +179,9 @@ def failure(error: Exception) -> UpstreamError:
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return UpstreamError("connect", f"{name}: {error}")
-    return UpstreamError("broken", name)  # what else it says may be the provider's own words
+    return UpstreamError(
+        "broken", name, may_cost=True
+    )  # what else it says may be the provider's own words
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -2,6 +2,7 @@
 
 access.py      who may send requests, and who may look at the gateway itself
 admin.py       state of the gateway, a new pipeline, keys
+bill.py        the money of one request
 body.py        JSON bodies: read under limits, and written
 controls.py    what a request asks of the router: by model name, in its body, by headers
 endpoints.py   the web application: what is behind each path

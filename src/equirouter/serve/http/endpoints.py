@@ -44,7 +44,7 @@ async def responses(gateway: Gateway, request: web.Request) -> web.StreamRespons
 async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/embeddings."""
     key, chat, control = await _read(gateway, request, lambda body, _: embedding_request(body))
-    plan = embedding_plan(chat, control, key, gateway.pool)
+    plan = embedding_plan(chat, control, key, gateway.pool, gateway.settings.money)
     return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
 
 

@@ -11,15 +11,17 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
-from equirouter.serve.call.quirks import asks_for_usage, chat_body
+from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text, typed
+from equirouter.serve.call.sse import service_tier_of
 from equirouter.serve.call.translation import as_chat
-from equirouter.serve.charging import cost_nusd, reported
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.parts import Reservation
-from equirouter.serve.records import Attempt, Key, Plan, RequestControl, RequestRecord, Tokens, usd
+from equirouter.serve.records import Attempt, Key, Plan, RequestControl, RequestRecord, usd
+from equirouter.serve.settling import reported_nusd
 
 __all__ = ["Exchange", "request_id"]
 
@@ -28,6 +30,7 @@ PATHS = {
     "responses": "/responses",
     "embeddings": "/embeddings",
 }
+OVER_BUDGET = "x-equirouter-over-budget-usd"
 HUNG_UP = 499  # as nginx counts a client that did not wait for its answer
 
 
@@ -67,6 +70,7 @@ class Exchange:
             key_id=None if key is None else key.id,
             session=control.session,
         )
+        self._bill = Bill(gateway, self.record, chat, control)
         if gateway.settings.log.log_texts:
             self.record.prompt = orjson.dumps(chat.messages).decode()
 
@@ -86,13 +90,7 @@ class Exchange:
             try:
                 return await self._served(plan, ticket)
             finally:
-                if record.cost_nusd is None:
-                    ticket.release()
-                else:
-                    used = record.tokens
-                    ticket.settle(
-                        record.cost_nusd, tokens=None if used is None else used.input + used.output
-                    )
+                self._bill.settle(ticket)
         except GatewayError as error:
             record.status, record.error = error.status, error.message
             error.headers.setdefault("x-equirouter-request-id", record.request_id)
@@ -136,6 +134,7 @@ class Exchange:
             chat.stream,
             gateway.settings.limits.max_answer_bytes,
             lambda model, failed: gateway.pool.refused.names_one(model, failed, chat),
+            self._bill.unseen_nusd,
         )
         try:
             served = await walk(
@@ -152,10 +151,14 @@ class Exchange:
             served.close()
 
     def _body_for(self, route: Route) -> bytes:
-        body = self._chat.body
-        if self._chat.endpoint == "chat.completions":
+        chat = self._chat
+        body = chat.body
+        limit = self._bill.candidate(route.model).answer_tokens
+        if limit is not None and chat.endpoint != "embeddings":
+            body = {**body, answer_limit(chat.endpoint, route.upstream_settings): limit}
+        if chat.endpoint == "chat.completions":
             body = chat_body(body, route.upstream_settings)
-            self._adds_usage = asks_for_usage(body) and not self._chat.include_usage
+            self._adds_usage = asks_for_usage(body) and not chat.include_usage
         if not self._is_translated(route):  # else it is a chat completion that is fitted
             body, _ = route.fitting.applied(body)
         return outgoing(body, route.upstream_model)
@@ -171,11 +174,14 @@ class Exchange:
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
         record, document = self.record, served.document
-        tokens = reported(document.get("usage"))
-        if tokens is None:
-            output = estimated_tokens(answer_text(document))
-            tokens = Tokens(plan.prompt_tokens, output, estimated=True)
-        self._charged(served.route, tokens)
+        usage = document.get("usage")
+        self._bill.charge(
+            served,
+            usage=usage,
+            output_tokens=estimated_tokens(answer_text(document)),
+            reported=reported_nusd(usage, served.answer.headers),
+            service_tier=service_tier_of(document),
+        )
         if self._gateway.settings.log.log_texts:
             record.answer = answer_text(document)
         body = served.body
@@ -187,15 +193,21 @@ class Exchange:
         headers["Content-Type"] = typed(served.answer.content_type, "application/json")
         if record.cost_nusd is not None:
             headers["x-equirouter-cost-usd"] = _figure(usd(record.cost_nusd))
+        if record.over_budget_nusd is not None:
+            headers[OVER_BUDGET] = _figure(usd(record.over_budget_nusd))
         return web.Response(body=body, headers=headers)
 
     async def _streamed(self, plan: Plan, served: Served) -> web.StreamResponse:
         """An answer that comes in pieces; what it cost is known when it is over."""
         settings, record = self._gateway.settings, self.record
+        headers = self._headers(plan, served)
+        over = self._bill.over_budget(served.candidate.upper_nusd)
+        if over is not None:
+            headers[OVER_BUDGET] = _figure(usd(over))
         relay = Relay(
             served,
             self._request,
-            self._headers(plan, served),
+            headers,
             drop_usage=self._adds_usage,
             model=served.route.model if settings.server.answer_model == "pool" else None,
             keep_text=settings.log.log_texts,
@@ -207,22 +219,17 @@ class Exchange:
             response = await relay.run(lambda: setattr(record, "first_byte_ms", self._ms()))
         finally:
             reader = relay.reader
-            tokens = reported(reader.usage)
-            if tokens is None:
-                tokens = Tokens(plan.prompt_tokens, -(-reader.output_bytes // 4), estimated=True)
-            self._charged(served.route, tokens)
+            self._bill.charge(
+                served,
+                usage=reader.usage,
+                output_tokens=-(-reader.output_bytes // 4),
+                reported=reported_nusd(reader.usage, {}),
+                service_tier=reader.service_tier,
+            )
             record.error = relay.error
             if reader.text:
                 record.answer = "".join(reader.text)
         return response
-
-    def _charged(self, route: Route, tokens: Tokens) -> None:
-        record = self.record
-        record.tokens = tokens
-        record.cost_nusd = cost_nusd(route.price, tokens)
-        strongest = self._gateway.planner.strongest
-        if strongest is not None and record.endpoint != "embeddings":
-            record.strongest_nusd = cost_nusd(self._gateway.pool.routes[strongest].price, tokens)
 
     def _headers(self, plan: Plan, served: Served) -> dict[str, str]:
         headers = self._common_headers(plan)

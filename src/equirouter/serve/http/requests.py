@@ -1,15 +1,24 @@
 """Requests of the Responses API and for embeddings, read in the form of a chat."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from equirouter.errors import GatewayError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.charging import upper_nusd
-from equirouter.serve.chat import ChatRequest, checked_model, counted, flagged
+from equirouter.serve.chat import (
+    ChatRequest,
+    checked_model,
+    counted,
+    flagged,
+    named_tier,
+    unpriced,
+)
+from equirouter.serve.plan.feasible import is_limited
 from equirouter.serve.plan.prompt_tokens import strings
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, nusd
 from equirouter.serve.refusals import wrong_field
-from equirouter.serve.settings import LimitSettings
+from equirouter.serve.settings import LimitSettings, MoneySettings
 
 __all__ = ["embedding_plan", "embedding_request", "responses_request"]
 
@@ -41,6 +50,9 @@ def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
         include_usage=True,  # the last event has it always
         max_output_tokens=counted(body, "max_output_tokens"),
         needs=frozenset(kinds),
+        service_tier=named_tier(body),
+        kept_elsewhere=tuple(_references(body)),
+        unpriced=unpriced(body),
     )
 
 
@@ -58,6 +70,27 @@ def _check_state(body: dict[str, Any], model: str) -> None:
             "another one: name that model, or send the conversation as input",
             param=kept[0],
         )
+
+
+def _references(body: dict[str, Any]) -> Iterator[str]:
+    """The fields that stand for a part of the prompt which only the provider has."""
+    for name in (*_KEPT_ELSEWHERE, "prompt"):
+        if body.get(name) is not None:
+            yield name
+    items = body.get("input")
+    for item in items if isinstance(items, list) else ():
+        if item.get("type") == "item_reference":
+            yield "item_reference"
+        for held in (item, *_lists(item.get("content")), *_lists(item.get("output"))):
+            yield from (
+                name
+                for name in ("file_id", "file_url", "container_id")
+                if isinstance(held, dict) and held.get(name) is not None
+            )
+
+
+def _lists(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _messages(body: dict[str, Any], limits: LimitSettings, kinds: set[str]) -> list[dict[str, Any]]:
@@ -147,16 +180,21 @@ def embedding_request(body: object) -> ChatRequest:
     if not isinstance(body, dict):
         raise wrong_field(None, body, "a JSON object")
     _most_tokens(body.get("input"))
-    return ChatRequest(body, checked_model(body), [], endpoint="embeddings")
+    tier = named_tier(body)
+    return ChatRequest(body, checked_model(body), [], endpoint="embeddings", service_tier=tier)
 
 
 def embedding_plan(
-    chat: ChatRequest, control: RequestControl, key: Key | None, pool: ModelPool
+    chat: ChatRequest,
+    control: RequestControl,
+    key: Key | None,
+    pool: ModelPool,
+    money: MoneySettings,
 ) -> Plan:
     """The one model that is named, and what the call can cost at most.
 
     Raises GatewayError 404 for a model that makes no embeddings, 403 for one that the key may not
-    use, 400 where the budget is too small.
+    use, 400 where the budget is too small, or cannot hold as the service tier has no price.
     """
     route = pool.routes.get(chat.model)
     if route is None or route.settings.kind != "embedding":
@@ -183,7 +221,15 @@ def embedding_plan(
             param="model",
         )
     tokens = _most_tokens(chat.body.get("input"))
-    upper = upper_nusd(route.price, tokens, 0)
+    if route.price.served(chat.service_tier) is None and is_limited(money, control, key):
+        raise GatewayError(
+            400,
+            f"no price is known of the service tier {chat.service_tier!r} of {chat.model}, and a "
+            "budget has to hold (money.unbounded)",
+            code="no_feasible_model",
+            param="service_tier",
+        )
+    upper = upper_nusd(route.price, tokens, 0, chat.service_tier)
     if control.budget_usd is not None and upper > nusd(control.budget_usd):
         raise GatewayError(
             400,

@@ -3,44 +3,62 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 from equirouter.cost.prices import Price
 from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
 from equirouter.serve.call.parameters import fitting
 from equirouter.serve.call.translation import as_chat
-from equirouter.serve.charging import max_rates
+from equirouter.serve.charging import max_rates, prices_in
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
 from equirouter.serve.records import Key, Removal, RequestControl, nusd
-from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.settings import GatewaySettings, MoneySettings
 
-__all__ = ["Bound", "Feasible"]
+__all__ = ["Bound", "Feasible", "is_limited"]
+
+
+def is_limited(settings: MoneySettings, control: RequestControl, key: Key | None) -> bool:
+    """Whether a budget, of the request or of its key, relies on the bound of a call."""
+    has_budget = control.budget_usd is not None or (key is not None and key.budget_nusd is not None)
+    return has_budget and settings.unbounded == "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The most that a call of one model may have and cost: tokens of both kinds, nano-USD."""
+    """The most that a call of one model may have and cost: tokens of both kinds, nano-USD.
+
+    answer: the limit of one answer that goes with the call, None as in Candidate.
+    """
 
     prompt: int
     output: int
     nusd: int
+    answer: int | None = None
+
+
+_Rates: TypeAlias = Sequence[tuple[int, float, float]]
+_UNKNOWN_TIER = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """rates: by whether the prompt is written to a cache, and whether there is sound.
+    """rates: at each price, by service tier, use of a cache and whether there is sound.
 
     context: in tokens. context, abilities: None if not known. lacks: abilities that it
-    is known not to have. always: why it never answers a chat.
+    is known not to have. has_tiers: whether it is sent the service tier of a request. always: why
+    it never answers a chat.
     """
 
-    rates: Mapping[tuple[bool, bool], Sequence[tuple[int, float, float]]]
+    price: Price
+    rates: Mapping[tuple[str | None, bool, bool], Sequence[_Rates]]
     most_output: int
     per_image: int
     context: int | None
     abilities: frozenset[str] | None
     lacks: frozenset[str]
+    has_tiers: bool
     always: Removal | None
 
 
@@ -75,28 +93,40 @@ class Feasible:
         self._fixed.cache_clear()
 
     def bounds(
-        self, models: Iterable[str], chat: ChatRequest, tokens: PromptTokens
+        self,
+        models: Iterable[str],
+        chat: ChatRequest,
+        tokens: PromptTokens,
+        *,
+        is_limited: bool = False,
     ) -> dict[str, Bound]:
         """The most that a call of each can cost: all tokens of the prompt and of all answers.
 
         An answer has what the request allows it, else what the model can give, or has room for.
+        is_limited: a budget relies on the bound, so a prompt of which the provider has a part is
+        taken to fill the context.
         """
         asked, n, text, images = chat.max_output_tokens, chat.n, tokens.text, tokens.images
-        kind = (tokens.caches, "audio" in chat.needs)
+        fills = is_limited and bool(chat.kept_elsewhere)
         bounds = {}
         for model in models:
             known = self._models[model]
             prompt = text + images * known.per_image
-            output = asked or known.most_output
-            if asked is None and known.context is not None:
-                output = max(1, min(output, known.context - int(prompt * LIKELY)))
-            rates = known.rates[kind]
-            row = rates[0]
-            for later in rates[1:]:
-                if prompt >= later[0]:
-                    row = later
-            cost_usd = (prompt * row[1] + output * n * row[2]) / 1e6
-            bounds[model] = Bound(prompt, output * n, nusd(cost_usd))
+            if fills and known.context is not None:
+                prompt = max(prompt, known.context)
+            output, answer = asked or known.most_output, None
+            if asked is None:
+                room = output if known.context is None else known.context - int(prompt * LIKELY)
+                # a limit above the room is refused by some providers, one below it cuts answers
+                answer = output if room >= output else None
+                output = max(1, min(output, room))
+            cost_nusd = max(
+                _most_nusd(rates, prompt, output * n)
+                for rates in known.rates[
+                    _tier(known, chat), tokens.caches, "audio" in chat.needs
+                ]
+            )
+            bounds[model] = Bound(prompt, output * n, cost_nusd, answer)
         return bounds
 
     def removed(
@@ -106,8 +136,13 @@ class Feasible:
         chat: ChatRequest,
         control: RequestControl,
         key: Key | None,
+        *,
+        is_limited: bool = False,
     ) -> dict[str, Removal]:
-        """The models that may not answer, each with the reason; the budget is looked at last."""
+        """The models that may not answer, each with the reason; the budget is looked at last.
+
+        is_limited: as for bounds; a call without a known bound is then none that may be made.
+        """
         allowed = None if key is None else key.models
         fixed = self._fixed(chat.needs, allowed, control.exclude)
         if chat.endpoint == "responses" and self._translated:
@@ -120,6 +155,7 @@ class Feasible:
                 fixed.get(model)
                 or self._too_long(model, bound, chat)
                 or self._unavailable(model)
+                or (self._unbounded(model, chat) if is_limited else None)
                 or _too_expensive(bound, limit)
             )
             if removal is not None:
@@ -129,6 +165,25 @@ class Feasible:
     def _unavailable(self, model: str) -> Removal | None:
         reason = self._available(model)
         return None if reason is None else Removal("unavailable", f"unavailable: {reason}")
+
+    def _unbounded(self, model: str, chat: ChatRequest) -> Removal | None:
+        """Why the most that a call costs is not known, None where it is."""
+        known, tier = self._models[model], chat.service_tier
+        if _tier(known, chat) == _UNKNOWN_TIER:
+            why = f"no price is known of the service tier {tier!r}"
+        elif chat.unpriced and not self._is_translated(model, chat):
+            why = f"{', '.join(chat.unpriced)} may cost more than the tokens that were counted"
+        elif chat.kept_elsewhere and known.context is None:
+            why = (
+                f"{', '.join(chat.kept_elsewhere)} is a part of the prompt that only the provider "
+                f"has, and models.{model}.context_tokens, which bounds it, is not set"
+            )
+        else:
+            return None
+        return Removal("unbounded", f"unbounded: {why}, and a budget has to hold (money.unbounded)")
+
+    def _is_translated(self, model: str, chat: ChatRequest) -> bool:
+        return chat.endpoint == "responses" and model in self._translated
 
     def _too_long(self, model: str, bound: Bound, chat: ChatRequest) -> Removal | None:
         context = self._models[model].context
@@ -182,10 +237,15 @@ class Feasible:
         elif regions is not None and upstream.region not in regions:
             allowed = ", ".join(sorted(regions)) or "none"
             always = Removal("region", f"region: {upstream.region}, allowed {allowed}")
-        price = self._prices[name]
+        price, fitted = self._prices[name], fitting(name, self._settings)
         return _Model(
+            price=price,
             rates={
-                (caches, audio): max_rates(price, caches=caches, audio=audio)
+                (tier, caches, audio): [
+                    max_rates(applied, caches=caches, audio=audio)
+                    for applied in prices_in(price, tier)
+                ]
+                for tier in (None, _UNKNOWN_TIER, *(known.name for known in price.service_tiers))
                 for caches in (False, True)
                 for audio in (False, True)
             },
@@ -193,9 +253,27 @@ class Feasible:
             per_image=settings.image_tokens,
             context=settings.context_tokens or facts.context_tokens,
             abilities=facts.abilities if given is None else given,
-            lacks=fitting(name, self._settings).lacks,
+            lacks=fitted.lacks,
+            has_tiers="service_tier" not in fitted.drop,
             always=always,
         )
+
+
+def _tier(model: _Model, chat: ChatRequest) -> str | None:
+    """The service tier as `_Model.rates` has it."""
+    tier = chat.service_tier if model.has_tiers else None
+    served = model.price.served(tier)
+    if served is model.price:
+        return None
+    return _UNKNOWN_TIER if served is None else tier
+
+
+def _most_nusd(rates: _Rates, prompt: int, output: int) -> int:
+    row = rates[0]
+    for later in rates[1:]:
+        if prompt >= later[0]:
+            row = later
+    return nusd((prompt * row[1] + output * row[2]) / 1e6)
 
 
 def _too_expensive(bound: Bound, limit: int | None) -> Removal | None:

@@ -13,7 +13,7 @@ from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest, read_scope
 from equirouter.serve.plan.decision_thread import DecisionThread
-from equirouter.serve.plan.feasible import Bound, Feasible
+from equirouter.serve.plan.feasible import Bound, Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
@@ -199,11 +199,12 @@ class RoutingPlanner:
                 403, f"this key may not use {name}", type_="permission_error", param="model"
             )
         tokens = prompt_tokens(chat)
-        bounds = self._feasible.bounds((name,), chat, tokens)
-        removed = self._feasible.removed((name,), bounds, chat, control, key)
+        limited = is_limited(self._settings.money, control, key)
+        bounds = self._feasible.bounds((name,), chat, tokens, is_limited=limited)
+        removed = self._feasible.removed((name,), bounds, chat, control, key, is_limited=limited)
         bound = bounds[name]
         return Plan(
-            () if removed else (Candidate(name, bound.nusd),),
+            () if removed else (Candidate(name, bound.nusd, answer_tokens=bound.answer),),
             "named",
             removed=removed,
             prompt_tokens=bound.prompt,
@@ -224,8 +225,11 @@ class RoutingPlanner:
             self._learn(decider.loaded)
         asked = self._asked(control, decider.loaded)
         tokens = prompt_tokens(chat)
-        bounds = self._feasible.bounds(self._models, chat, tokens)
-        removed = self._feasible.removed(self._models, bounds, chat, control, key)
+        limited = is_limited(self._settings.money, control, key)
+        bounds = self._feasible.bounds(self._models, chat, tokens, is_limited=limited)
+        removed = self._feasible.removed(
+            self._models, bounds, chat, control, key, is_limited=limited
+        )
         fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
         removed |= self._not_served
         session = self._sessions.id_of(chat.messages, control, key)
@@ -317,7 +321,10 @@ class RoutingPlanner:
             by_cost.sort(key=lambda name: name != self.strongest)
         first = bounds[by_cost[0]]
         return Plan(
-            tuple(Candidate(name, bounds[name].nusd) for name in by_cost),
+            tuple(
+                Candidate(name, bounds[name].nusd, answer_tokens=bounds[name].answer)
+                for name in by_cost
+            ),
             "unreadable" if is_unread else "router_failure",
             removed=request.removed,
             prompt_tokens=first.prompt,

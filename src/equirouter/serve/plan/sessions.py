@@ -197,7 +197,13 @@ def ranked_plan(
     is_choice = bool(ranked) and decided_by == "policy" and request.fits
     return Plan(
         tuple(
-            Candidate(name, request.bounds[name].nusd, decision.scores[name], costs[name])
+            Candidate(
+                name,
+                request.bounds[name].nusd,
+                decision.scores[name],
+                costs[name],
+                request.bounds[name].answer,
+            )
             for name in ranked
         ),
         decided_by,

@@ -71,6 +71,7 @@ class Metrics:
         self._strongest = counter("strongest_cost_usd", "The same tokens with the strongest model.")
         self._tokens = counter("tokens", "Tokens that were charged.", "model", "kind")
         self._estimated = counter("estimated_usage", "Answers with tokens counted here.", "model")
+        self._implausible = counter("implausible_usage", "Reports that cannot be true.", "model")
         of_call = ("upstream", "model", "outcome")
         self._attempts = counter("attempts", "Calls of upstreams by how they ended.", *of_call)
         self._failures = counter("router_failures", "Decisions that could not be made.")
@@ -146,6 +147,8 @@ class Metrics:
                 self._count(self._tokens, model, kind, by=count)
         if tokens.estimated:
             self._count(self._estimated, model)
+        if record.charged_by == "implausible":
+            self._count(self._implausible, model)
 
     def feedback(self, model: str, score: float) -> None:
         """Count feedback in [0, 1] on an answer of a model."""

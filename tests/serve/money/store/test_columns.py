@@ -35,7 +35,7 @@ def test_a_row_by_hand() -> None:
     assert (row["predicted_nusd"], row["cost_nusd"], row["strongest_nusd"]) == (200, 250, 4000)
     assert (row["input_tokens"], row["output_tokens"], row["cached_input_tokens"]) == (20, 30, 5)
     assert (row["tokens_estimated"], row["stream"], row["status"]) == (False, False, 200)
-    assert row["attempts"] == '[["small","here","ok",200,12.5,null,null]]'
+    assert row["attempts"] == '[["small","here","ok",200,12.5,null,null,null]]'
     assert (row["note"], row["error"]) == (None, "half ?")
 
 

@@ -10,9 +10,12 @@ import sqlalchemy as sa
 from equirouter.errors import ConfigError
 from equirouter.serve.money.keys import create_key
 from equirouter.serve.money.store import migrate as migrations
+from equirouter.serve.money.store.columns import log_row, record_of
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import HEAD, migrate
-from tests.serve.stores import with_store
+from equirouter.serve.money.store.tables import log
+from equirouter.serve.records import RequestRecord, Tokens
+from tests.serve.stores import record, with_store
 
 
 def version_of(connection: sa.Connection) -> str:
@@ -38,7 +41,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "0003", "0002"
 
 
 def upgrade() -> None:
@@ -49,9 +52,9 @@ def upgrade() -> None:
 def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = (migrations._VERSIONS / "v0001_initial.py").read_text("utf-8")
-    (tmp_path / "v0001_initial.py").write_text(first, "utf-8")
-    (tmp_path / "v0002_colour.py").write_text(LATER, "utf-8")
+    for step in migrations._VERSIONS.glob("v*.py"):
+        (tmp_path / step.name).write_text(step.read_text("utf-8"), "utf-8")
+    (tmp_path / "v0003_colour.py").write_text(LATER, "utf-8")
 
     def colours(connection: sa.Connection) -> list[Any]:
         return list(connection.execute(sa.text("SELECT name, colour FROM keys")))
@@ -61,13 +64,44 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
         await migrate(database)
         await database.write(create_key, "first")
         monkeypatch.setattr(migrations, "_VERSIONS", tmp_path)
-        monkeypatch.setattr(migrations, "HEAD", "0002")
+        monkeypatch.setattr(migrations, "HEAD", "0003")
         await migrate(database)
         version, rows = await database.read(version_of), await database.read(colours)
         await database.close()
         return version, rows
 
-    assert asyncio.run(work()) == ("0002", [("first", None)])
+    assert asyncio.run(work()) == ("0003", [("first", None)])
+
+
+def test_the_log_of_the_first_version_gets_the_columns_of_charges(store_url: str) -> None:
+    new = ("long_cache_write_tokens", "charged_by", "reported_nusd", "service_tier")
+    new += ("over_budget_nusd",)
+
+    def as_first(connection: sa.Connection) -> None:
+        connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))
+        for name in new:
+            connection.execute(sa.text(f"ALTER TABLE log DROP COLUMN {name}"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+
+    def columns(connection: sa.Connection) -> set[str]:
+        return {column["name"] for column in sa.inspect(connection).get_columns("log")}
+
+    def first_row(connection: sa.Connection) -> RequestRecord:
+        return record_of(connection.execute(sa.select(log)).mappings().one())
+
+    async def work() -> tuple[set[str], RequestRecord]:
+        database = Database(store_url)
+        await migrate(database)
+        await database.write(as_first)
+        await migrate(database)
+        found = await database.read(columns), await database.read(first_row)
+        await database.close()
+        return found
+
+    names, old = asyncio.run(work())
+    assert names == {column.name for column in log.c}
+    assert old.tokens == Tokens(20, 30)
+    assert old.charged_by is None
 
 
 def test_workers_that_start_together_migrate_once(store_url: str) -> None:

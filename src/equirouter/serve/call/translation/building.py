@@ -25,6 +25,7 @@ _PARTS = {
     "refusal": ("refusal", "response.refusal", "message"),
     "reasoning_text": ("text", "response.reasoning_text", "reasoning"),
 }
+_STATED = ("cost", "cost_details", "is_byok")  # by the provider, of what an answer cost
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 _SAID_AGAIN: Mapping[str, object] = {
     "instructions": None,
@@ -94,6 +95,7 @@ class Building:
         named, created = first.get("model"), first.get("created")
         self.size = 0
         self._request = request
+        self._service_tier = first.get("service_tier")
         self._number = number or uuid4().hex
         self._model = named if isinstance(named, str) and named else model
         self._created_at = created if type(created) is int and created > 0 else int(time.time())
@@ -155,6 +157,8 @@ class Building:
             name: request[name] if request.get(name) is not None else default
             for name, default in _SAID_AGAIN.items()
         }
+        if isinstance(self._service_tier, str):
+            again["service_tier"] = self._service_tier
         return {
             "id": f"resp_{self._number}",
             "object": "response",
@@ -343,7 +347,10 @@ def response_usage(report: object) -> dict[str, Any] | None:
     tokens = reported(report)
     if tokens is None:
         return None
-    of_input = {"cached_tokens": tokens.cached_input, "cache_write_tokens": tokens.cache_write}
+    written = tokens.cache_write + tokens.long_cache_write
+    of_input: _Object = {"cached_tokens": tokens.cached_input, "cache_write_tokens": written}
+    if tokens.long_cache_write:
+        of_input["cache_write_tokens_details"] = {"ttl_12h_tokens": tokens.long_cache_write}
     of_output = {"reasoning_tokens": tokens.reasoning}
     if tokens.audio_input:
         of_input["audio_tokens"] = tokens.audio_input
@@ -355,4 +362,5 @@ def response_usage(report: object) -> dict[str, Any] | None:
         "output_tokens": tokens.output,
         "output_tokens_details": of_output,
         "total_tokens": tokens.input + tokens.output,
+        **{name: report[name] for name in _STATED if isinstance(report, dict) and name in report},
     }

@@ -47,12 +47,7 @@ def _plan(record: RequestRecord) -> str | None:
     plan = record.plan
     if plan is None:
         return None
-    document: dict[str, Any] = {
-        "candidates": [
-            [candidate.model, candidate.upper_nusd, candidate.score, candidate.predicted_cost_usd]
-            for candidate in plan.candidates
-        ]
-    }
+    document: dict[str, Any] = {"candidates": [astuple(candidate) for candidate in plan.candidates]}
     for name in _PLAN_FIELDS:
         document[name] = getattr(plan, name)
     return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
@@ -98,11 +93,16 @@ COLUMNS = (
     LogColumn("output_tokens", BigInteger(), "tokens.output"),
     LogColumn("cached_input_tokens", BigInteger(), "tokens.cached_input"),
     LogColumn("cache_write_tokens", BigInteger(), "tokens.cache_write"),
+    LogColumn("long_cache_write_tokens", BigInteger(), "tokens.long_cache_write"),
     LogColumn("reasoning_tokens", BigInteger(), "tokens.reasoning"),
     LogColumn("audio_input_tokens", BigInteger(), "tokens.audio_input"),
     LogColumn("audio_output_tokens", BigInteger(), "tokens.audio_output"),
     LogColumn("tokens_estimated", Boolean(), "tokens.estimated", required=True),
     LogColumn("cost_nusd", BigInteger(), "cost_nusd"),
+    LogColumn("charged_by", String(16), "charged_by"),
+    LogColumn("reported_nusd", BigInteger(), "reported_nusd"),
+    LogColumn("service_tier", String(32), "service_tier"),
+    LogColumn("over_budget_nusd", BigInteger(), "over_budget_nusd"),
     LogColumn("predicted_nusd", BigInteger(), _predicted),
     LogColumn("strongest_nusd", BigInteger(), "strongest_nusd"),
     LogColumn("decision_us", BigInteger(), "plan.decision_ms", scale=_MILLI_IN_MICRO),

@@ -198,6 +198,7 @@ def _logged(
         "",
         key_id=key_id,
         cost_nusd=amount,
+        charged_by="bound",
         error="the gateway's process died during this request",
     )
     return log_row(record) | {"note": CHARGED_IN_FULL}

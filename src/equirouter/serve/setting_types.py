@@ -1,0 +1,63 @@
+"""What the sections of gateway.toml are made of: kinds of values, and the price of a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+
+__all__ = ["SECTION", "Count", "FilePath", "Positive", "PriceSettings"]
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    """A path relative to the folder of the file that is read."""
+    return path if info.context is None else info.context / path
+
+
+FilePath = Annotated[Path, AfterValidator(_beside)]
+
+
+SECTION = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+"""Of every section: no other names, and each setting is described under its field."""
+
+
+class PriceSettings(BaseModel):
+    """USD per million tokens; what is left out costs as input or output."""
+
+    model_config = SECTION
+
+    input: Annotated[float, Field(ge=0)]
+    """Tokens of the prompt."""
+    output: Annotated[float, Field(ge=0)]
+    """Tokens of the answer."""
+    cached_input: Annotated[float, Field(ge=0)] | None = None
+    """Tokens read from the provider's cache."""
+    cache_write: Annotated[float, Field(ge=0)] | None = None
+    """Tokens written to the provider's cache."""
+    long_cache_write: Annotated[float, Field(ge=0)] | None = None
+    """Tokens written to it for the longer of two times; none: as cache_write."""
+    reasoning: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of reasoning in the answer."""
+    audio_input: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of sound in the prompt."""
+    audio_output: Annotated[float, Field(ge=0)] | None = None
+    """Tokens of sound in the answer."""
+    service_tiers: dict[str, "PriceSettings"] = {}
+    """Prices in service tiers such as "priority", each with all of these fields but this."""
+
+    @field_validator("service_tiers")
+    @classmethod
+    def _one_deep(cls, tiers: dict[str, "PriceSettings"]) -> dict[str, "PriceSettings"]:
+        for name, price in tiers.items():
+            if price.service_tiers:
+                raise ValueError(f"the price of {name!r} has service tiers of its own")
+        return tiers
