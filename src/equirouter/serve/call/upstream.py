@@ -179,9 +179,8 @@ def failure(error: Exception) -> UpstreamError:
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return UpstreamError("connect", f"{name}: {error}")
-    return UpstreamError(
-        "broken", name, may_cost=True
-    )  # what else it says may be the provider's own words
+    # what else it says may be the provider's own words
+    return UpstreamError("broken", name, may_cost=True)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -74,8 +74,8 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
 
 
 def test_the_log_of_the_first_version_gets_the_columns_of_charges(store_url: str) -> None:
-    new = ("long_cache_write_tokens", "charged_by", "reported_nusd", "service_tier")
-    new += ("over_budget_nusd",)
+    new = ["long_cache_write_tokens", "charged_by", "reported_nusd", "service_tier"]
+    new.append("over_budget_nusd")
 
     def as_first(connection: sa.Connection) -> None:
         connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))
@@ -87,7 +87,7 @@ def test_the_log_of_the_first_version_gets_the_columns_of_charges(store_url: str
         return {column["name"] for column in sa.inspect(connection).get_columns("log")}
 
     def first_row(connection: sa.Connection) -> RequestRecord:
-        return record_of(connection.execute(sa.select(log)).mappings().one())
+        return record_of(dict(connection.execute(sa.select(log)).mappings().one()))
 
     async def work() -> tuple[set[str], RequestRecord]:
         database = Database(store_url)
