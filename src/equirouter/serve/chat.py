@@ -171,7 +171,7 @@ _UNPRICED = ("web_search_options", "plugins", "models", "speed")
 
 
 def unpriced(body: dict[str, Any]) -> tuple[str, ...]:
-    """What a request asks for that tokens times the price of its model does not cover.
+    """Names of all that a request asks for and tokens times the price of its model do not cover.
 
     Tools that the provider runs, OpenRouter's plugins and other models, Anthropic's fast mode.
     """
@@ -191,7 +191,7 @@ def named_tier(body: dict[str, Any]) -> str | None:
 
 
 def _references(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What messages name that only the provider has: files by id, its own answers in sound."""
+    """The parts of messages that only the provider has: files by id, its own answers in sound."""
     for message in messages:
         if isinstance(message.get("audio"), dict):
             yield "audio"

@@ -1,4 +1,4 @@
-"""What the sections of gateway.toml are made of: kinds of values, and the price of a model."""
+"""Kinds of values in the sections of gateway.toml, and the price of a model."""
 
 from pathlib import Path
 from typing import Annotated

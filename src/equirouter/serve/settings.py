@@ -239,14 +239,14 @@ class KeySettings(_Section):
 
 
 class MoneySettings(_Section):
-    """What calls are charged where that is not known, and what a budget lets through."""
+    """Charges for calls whose cost is not known, and calls that a budget cannot bound."""
 
     charge_unknown: Literal["estimate", "bound", "nothing"] = "estimate"
-    """What a call is charged whose usage nobody saw, as the client hung up, it timed out or the
-    provider reported none: an estimate, the most that it could cost, or nothing."""
+    """Charge for a call whose usage nobody saw, as the client hung up, it timed out or the provider
+    reported none: an estimate, the most that it could cost, or nothing."""
     unbounded: Literal["refuse", "serve"] = "refuse"
-    """What happens under a budget to requests whose cost has no bound that is known, such as one
-    with tools that the provider runs."""
+    """Whether requests whose cost has no bound that is known, such as those with tools that the
+    provider runs, are refused under a budget, or served, though they may exceed it."""
 
 
 class StoreSettings(_Section):

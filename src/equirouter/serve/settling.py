@@ -1,4 +1,4 @@
-"""What a call is charged: by its usage, by the provider's own figure, or where nobody saw either.
+"""Charges for calls: by their usage, by the provider's own figure, or where nobody saw either.
 
 A report that cannot be true is no usage: a number far above what the call could have, none for a
 prompt, none for an answer that was generated.
@@ -39,7 +39,7 @@ _TOKENS_PER_SECOND = 50
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a call may come to, as it was reserved.
+    """The tokens and the cost that a call may come to, as reserved.
 
     price: standard, of the model. prompt_tokens: counted here. output_tokens: of all answers.
     answers: how many. is_whole: False where the provider adds to the prompt what was not counted.
@@ -57,7 +57,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an answer says of itself. usage: as it came. cost_nusd: the provider's own figure.
+    """Facts that an answer states of itself. usage: as it came. cost_nusd: the provider's own figure.
 
     service_tier: in which it was served. output_tokens: an estimate, of the answer's text.
     is_answer: False for embeddings.
@@ -72,7 +72,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a call is charged, for which tokens, how that was found, and in which service tier."""
+    """The charge for a call: for which tokens, how it was found, and in which service tier."""
 
     cost_nusd: int
     tokens: Tokens
@@ -117,7 +117,7 @@ def cost_in_tier(price: Price, tokens: Tokens, service_tier: str | None) -> int:
 def unseen_nusd(
     bounds: Bounds, seconds: float, unknown: Literal["estimate", "bound", "nothing"]
 ) -> int:
-    """What a call is charged that ran so long and brought no answer.
+    """Nano-USD that a call is charged which ran so long and brought no answer.
 
     The estimate: its prompt, and what is generated in that time, at most the bound.
     """
@@ -129,7 +129,7 @@ def unseen_nusd(
 
 
 def reported_nusd(usage: object, headers: Mapping[str, str]) -> int | None:
-    """What the provider says that an answer cost, None where it says nothing that makes sense.
+    """Nano-USD that an answer cost as its provider says, None where it says nothing sensible.
 
     In its usage, or in the header of LiteLLM's proxy. Where OpenRouter called with a key of one's
     own, `cost` is its fee alone, and what the key pays comes on top.

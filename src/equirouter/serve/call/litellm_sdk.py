@@ -155,7 +155,7 @@ async def _events(chunks: Any, path: str) -> AsyncIterator[bytes]:  # noqa: ANN4
 
 
 def _cost(answer: object) -> dict[str, str]:
-    """What the SDK says that an answer cost, as LiteLLM's proxy says it."""
+    """The cost of an answer by the SDK, in the header in which LiteLLM's proxy states it."""
     hidden = getattr(answer, "_hidden_params", None)
     cost = hidden.get("response_cost") if isinstance(hidden, dict) else None
     return {} if cost is None else {LITELLM_COST: str(cost)}

@@ -34,7 +34,7 @@ class Bill:
         return next(known for known in self._record.plan.candidates if known.model == model)
 
     def unseen_nusd(self, model: str, seconds: float) -> int:
-        """What a call of a model is charged that ran so long, and brought no answer."""
+        """The charge for a call of a model that ran so long, and brought no answer."""
         return unseen_nusd(self._bounds(model), seconds, self._unknown)
 
     def charge(
@@ -95,7 +95,7 @@ class Bill:
         record.over_budget_nusd = self.over_budget(record.cost_nusd)
 
     def _bounds(self, model: str) -> Bounds:
-        """What a call of a model may come to."""
+        """The tokens and the cost that a call of a model may come to."""
         plan, chat, route = self._record.plan, self._chat, self._gateway.pool.routes[model]
         assert plan is not None  # noqa: S101  # see above
         candidate = self.candidate(model)
