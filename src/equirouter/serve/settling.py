@@ -57,7 +57,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Facts that an answer states of itself. usage: as it came. cost_nusd: the provider's own figure.
+    """An answer's facts about itself. usage: as it came. cost_nusd: the provider's own figure.
 
     service_tier: in which it was served. output_tokens: an estimate, of the answer's text.
     is_answer: False for embeddings.
