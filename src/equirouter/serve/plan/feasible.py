@@ -122,9 +122,7 @@ class Feasible:
                 output = max(1, min(output, room))
             cost_nusd = max(
                 _most_nusd(rates, prompt, output * n)
-                for rates in known.rates[
-                    _tier(known, chat), tokens.caches, "audio" in chat.needs
-                ]
+                for rates in known.rates[_tier(known, chat), tokens.caches, "audio" in chat.needs]
             )
             bounds[model] = Bound(prompt, output * n, cost_nusd, answer)
         return bounds
