@@ -1,5 +1,6 @@
 """The documentation agrees with the program: help texts, links, and examples that run."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -76,3 +77,20 @@ def test_complete_examples_run(code: str, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_no_message_cites_a_page_that_the_package_does_not_have() -> None:
+    cited = []
+    for path in sorted((REPOSITORY / "src").rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        nodes = list(ast.walk(tree))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        cited += [
+            f"{path.name}:{node.lineno}: {node.value}"
+            for node in nodes
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+            and re.search(r"docs/[\w-]+\.md", node.value)
+        ]
+    assert cited == []

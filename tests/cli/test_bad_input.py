@@ -37,9 +37,9 @@ TABLES = {
         lines(head="query_id,query,task,a,b", rows=["q,text,t,0,1"]),
         "t.csv: there are no cost columns; a table with one row per query needs 'MODEL|total_cost'",
     ),
-    "semicolons": (
-        b"query_id;query;task;a;a|total_cost\nq;text;t;1;0.1",
-        "expected commas between the columns, and not semicolons or tabs",
+    "decimal commas": (
+        b"query_id;query;task;a;a|total_cost\nq;text;t;1;0,1",
+        "found '0,1', a number is expected, or nothing where it is not known; write decimals with",
     ),
     "a model without a cost": (
         lines(head="query_id,query,task,a,b,a|total_cost", rows=["q,text,t,0,1,0.1"]),

@@ -68,7 +68,7 @@ DatasetArgument = Annotated[
     typer.Argument(
         metavar="DATASET",
         help="A name from `equirouter data list`, with settings as NAME:key=value (path=... is a "
-        "local copy), or a path to a .parquet, .csv, .jsonl or RouterBench .pkl file.",
+        "local copy), or a path to a .parquet, .csv, .tsv, .jsonl, .json or RouterBench .pkl file.",
     ),
 ]
 EncoderOption = Annotated[str, typer.Option(metavar="NAME", help="The text encoder.")]

@@ -121,7 +121,7 @@ PricedOption = Annotated[
 ]
 TableOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="A table of prices, TOML or JSON (docs/models.md)."),
+    typer.Option(metavar="FILE", help="A table of prices, TOML or JSON."),
 ]
 ShippedOption = Annotated[
     bool, typer.Option("--shipped", help="The table of prices that comes with the package.")

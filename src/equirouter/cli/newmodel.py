@@ -39,7 +39,7 @@ OutcomesOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="An outcomes table with the new model on some queries; other models in it count "
-        "nothing (docs/data-format.md).",
+        "nothing.",
     ),
 ]
 

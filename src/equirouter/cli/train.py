@@ -175,7 +175,7 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
         say(
             f"note: {pipeline.calibration.n_queries} validation queries promise this quality as a "
             "point estimate only, which is missed about as often as it is kept; more queries, or a "
-            "lower --quality, give a promise with a confidence (docs/decisions.md)"
+            "lower --quality, give a promise with a confidence"
         )
 
 

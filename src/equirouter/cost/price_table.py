@@ -57,7 +57,7 @@ class PriceTable:
             hint = f"; close are {', '.join(close)}" if close else ""
             raise ConfigError(
                 f"{self.place}: no price of {model!r} among {len(self.prices)} models{hint}. "
-                "State its price, or add it to a table of your own: docs/models.md"
+                f"State its price, or add it to a table of your own, in the form of {_SHIPPED}"
             )
         return price
 
@@ -69,7 +69,7 @@ def shipped_prices() -> PriceTable:
 
 
 def read_price_table(path: str | Path) -> PriceTable:
-    """Read a table of prices: TOML or JSON, in the form that docs/models.md describes.
+    """Read a table of prices: TOML or JSON, in the form of price_table.toml beside this file.
 
     Raises ConfigError that names the file, the model and the field.
     """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from equirouter.data.checks import check_range
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.reading.files import read_frame
+from equirouter.data.reading.files import RECOGNISED, read_frame
 from equirouter.data.reading.layouts import from_columns
 from equirouter.data.sources.make import load_named
 from equirouter.data.tables import read_table
@@ -70,9 +70,7 @@ def load_dataset(
         return load_named(name, progress=progress)
     if os.path.exists(name):  # noqa: PTH110  # Path.exists raises on a name that is too long
         return read_table(name, performance_range=performance_range)
-    if name.endswith(
-        (".parquet", ".csv", ".jsonl", ".ndjson", ".pkl", ".pickle")
-    ):  # a file is meant
+    if name.lower().endswith(RECOGNISED):  # a file is meant
         raise UnknownNameError(
             f"{name}: no file of that path was found; data sets that are known by a name are "
             f"{', '.join(DATASETS.names())}"

@@ -27,13 +27,18 @@ def read_table(
     name: str | None = None,
     performance_range: tuple[float, float] = (0.0, 1.0),
 ) -> Outcomes:
-    """Read an outcomes table: .parquet, .csv, .jsonl, .ndjson, or a pandas table in a .pkl.
+    """Read an outcomes table: .parquet, .csv, .tsv, .jsonl, .ndjson, .json, or pandas in a .pkl.
 
-    Wide (one row per query, columns MODEL and MODEL|total_cost) and long (one row per query and
-    model) are told apart by the columns, RouterBench's own names are known: docs/data-format.md has
-    all of them. name: what messages and results call the table, else the file's name. Cells that
-    are empty or say nan are NaN. Relative image paths start at the file's folder. A pickle is read
-    without running what is in it.
+    Long, one row per query and model: columns query_id (or sample_id), query (prompt), task
+    (eval_name), model (model_name), performance (score), cost_usd (cost); optional are image_path,
+    input_tokens and output_tokens, model_description. Wide, one row per query: the columns of the
+    query, and for every model MODEL (its performance) and MODEL|total_cost; optional are
+    MODEL|input_tokens and MODEL|output_tokens, MODEL|description. Without task all queries are of
+    one task, without query_id every text (wide: every row) is a query.
+
+    name: what messages and results call the table, else the file's name. Cells that are empty or
+    say nan are NaN. Relative image paths start at the file's folder. A pickle is read without
+    running what is in it.
     Raises DataError that names file, row (counted from 1, without the line of column names; in JSON
     lines the line of the file) and column.
 

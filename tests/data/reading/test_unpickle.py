@@ -83,6 +83,62 @@ def test_blocks_in_either_order(tmp_path: Path, order: Any, kind: type, protocol
     }
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_nullable_numbers_and_categories(tmp_path: Path, protocol: int) -> None:
+    columns = {
+        "i": pd.array([1, None, 3], dtype="Int64"),
+        "u": pd.array([1, 2, 255], dtype="UInt8"),
+        "f": pd.array([1.5, None, 3.0], dtype="Float32"),
+        "b": pd.array([True, None, False], dtype="boolean"),
+        "texts": pd.Categorical(["x", None, "y"], categories=["y", "x"]),
+        "numbers": pd.Categorical([7, 9, 7]),
+    }
+    table = pd.DataFrame(columns)
+    assert table.dtypes is not None  # kept in the columns, and so in the pickle
+    read = read_pickle_table(dump(tmp_path / "t.pkl", table, protocol))
+    assert read == {
+        "i": [1, None, 3],
+        "u": [1, 2, 255],
+        "f": [1.5, None, 3.0],
+        "b": [True, None, False],
+        "texts": ["x", None, "y"],
+        "numbers": [7, 9, 7],
+    }
+
+
+def test_a_table_of_nullable_outcomes_and_categories(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "query_id": pd.array([1, 1, 2, 2], dtype="Int64"),
+            "query": pd.Categorical(["one", "one", "two", "two"]),
+            "task": pd.Categorical(["t"] * 4),
+            "model": pd.Categorical(["a", "b", "a", "b"]),
+            "performance": pd.array([1, 0, None, 1], dtype="Int64"),
+            "cost_usd": pd.array([0.1, 0.2, 0.3, 0.4], dtype="Float64"),
+        }
+    )
+    outcomes = read_table(dump(tmp_path / "t.pkl", table))
+    assert (outcomes.query_ids, outcomes.texts) == (("1", "2"), ("one", "two"))
+    assert outcomes.models == ("a", "b")
+    assert np.array_equal(outcomes.performance, np.array([[1, 0], [NAN, 1]]), equal_nan=True)
+
+
+@pytest.mark.parametrize("codes", [b"\x00\xff\x02", b"\x00\xfe\x01"])
+def test_a_cell_of_no_category_is_refused(tmp_path: Path, codes: bytes) -> None:
+    content = pickle.dumps(pd.DataFrame({"a": pd.Categorical(["x", None, "y"])}), 5)
+    (tmp_path / "t.pkl").write_bytes(damage(content, b"\x00\xff\x01", codes))
+    with pytest.raises(DataError, match="a category that there is not"):
+        read_pickle_table(tmp_path / "t.pkl")
+
+
+def test_a_mask_that_is_none_is_refused(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": pd.array([1, None], dtype="Int8")})
+    content = damage(pickle.dumps(table, 4), b"\x8c\x02b1", b"\x8c\x02i1")
+    (tmp_path / "t.pkl").write_bytes(content)
+    with pytest.raises(DataError, match="not numbers and a mask"):
+        read_pickle_table(tmp_path / "t.pkl")
+
+
 def test_strings_without_arrow(tmp_path: Path) -> None:
     kind = pd.StringDtype("python", na_value=NAN)
     table = pd.DataFrame({"query_id": pd.array(["x", None], dtype=kind)})
@@ -305,7 +361,7 @@ def test_a_pickle_cut_short(tmp_path: Path, cut: int) -> None:
         (pd.DataFrame({"a": ["x"]}).rename(columns={"a": 1}), "column names that are not text"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns of the same name"),
         (pd.DataFrame({"a": np.array(["2024-01-01"], dtype="M8[s]")}), "DatetimeArray"),
-        (pd.DataFrame({"a": pd.Categorical(["x"])}), "Categorical"),
+        (pd.DataFrame({"a": pd.interval_range(0, 1)}), "Interval"),
         (pd.Series(["x"]), "Series"),
     ],
 )

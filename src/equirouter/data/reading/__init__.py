@@ -1,7 +1,10 @@
 """From a file to an outcomes table, step by step; `data/tables.py` puts the steps together.
 
 files.py        read_file: the columns of a file of any format
+delimited.py    CSV and TSV
+json_rows.py    JSON and JSON lines
 unpickle.py     pickled tables and arrays, read without running them
+pickle_names.py  the names that a pickled table may ask for
 columns.py      RawTable: the names of columns, cells as texts and numbers
 queries.py      which query each row belongs to
 layouts.py      wide and long columns -> Outcomes

@@ -1,6 +1,7 @@
 """The columns of an outcomes file: their names, and how cells become texts and numbers."""
 
 import ast
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ __all__ = [
     "TASK",
     "TEXT",
     "RawTable",
+    "check_names",
     "is_ignored",
     "join_prompt_lists",
 ]
@@ -39,7 +41,7 @@ ID = ("query_id", "sample_id")
 TEXT = ("query", "prompt")
 TASK = ("task", "eval_name")
 MODEL = ("model", "model_name")
-PERFORMANCE = ("performance",)
+PERFORMANCE = ("performance", "score")
 COST = ("cost_usd", "cost")
 IMAGE = ("image_path",)
 DESCRIPTION = ("model_description",)
@@ -50,6 +52,18 @@ DESCRIPTION_SUFFIX = "|description"
 INPUT_SUFFIX = "|input_tokens"
 OUTPUT_SUFFIX = "|output_tokens"
 RESPONSE_SUFFIX = "|model_response"
+
+# What others call these columns: named in an error, as a guess, and never read.
+_CALLED_ELSEWHERE: dict[tuple[str, ...], tuple[str, ...]] = {
+    ID: ("id", "uid", "qid", "question_id", "prompt_id", "example_id"),
+    TEXT: ("text", "question", "input", "instruction", "request", "user_prompt", "content"),
+    MODEL: ("model_id", "llm", "engine"),
+    PERFORMANCE: ("accuracy", "correct", "is_correct", "reward", "rating", "quality", "success"),
+    COST: ("usd", "price", "total_cost", "cost_in_usd"),
+}
+
+MOST_COLUMNS = 50_000
+"""Columns of a table that can be read; wide tables of more models are long in the other layout."""
 
 # What RouterBench and pandas add and no decision needs. The last three are a data frame's row index
 # as pandas writes it to CSV, as pandas reads that again, and as pandas writes it to parquet.
@@ -74,9 +88,26 @@ RESERVED = frozenset(
 """Names that a model cannot have in a wide table, where every model is a column."""
 
 
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise DataError for a name that occurs twice, and for more columns than can be read."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{path}: {len(names):,} columns, at most {MOST_COLUMNS:,} are read; where that many "
+            "models are meant, write one row per query and model, else the table lies on its side"
+        )
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{path}: column {name!r} occurs twice; give each column its own name")
+        seen.add(name)
+
+
 def is_ignored(column: str) -> bool:
     """Whether a column is known and holds nothing that an outcomes table needs."""
     return column in _IGNORED or column.endswith(RESPONSE_SUFFIX)
+
+
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -100,16 +131,32 @@ class RawTable:
         """The first of these column names that the file has."""
         return next((name for name in names if name in self.columns), None)
 
-    def need(self, names: Sequence[str], purpose: str) -> str:
+    def need(self, names: tuple[str, ...], purpose: str) -> str:
         """The first of these column names that the file has. Raises DataError if it has none."""
         column = self.find(names)
         if column is None:
             wanted = " or ".join(repr(name) for name in names)
+            meant = self.looks_like(names)
+            advice = (
+                f"Is it {meant!r}? Then rename that to {names[0]!r}."
+                if meant is not None
+                else f"found {self.listing()}."
+            )
             raise DataError(
-                f"{self.path}: no column {wanted} ({purpose}); found {self.listing()}. "
-                "The columns of an outcomes table are described in docs/data-format.md"
+                f"{self.path}: no column {wanted} ({purpose}). {advice} A table has query_id, "
+                "query, task, model, performance and cost_usd, or one row per query and columns "
+                "for every model; help(equirouter.read_table) has all"
             )
         return column
+
+    def looks_like(self, names: tuple[str, ...]) -> str | None:
+        """A column that may be meant by one of these names: other case, or a usual other name."""
+        other = _CALLED_ELSEWHERE.get(names, ())
+        for guess in (*names, *other):
+            for column in self.columns:
+                if column not in names and column.strip().casefold().replace(" ", "_") == guess:
+                    return column
+        return None
 
     def listing(self) -> str:
         """The column names for a message, a dozen at most."""
@@ -218,9 +265,11 @@ class RawTable:
         except pa.ArrowInvalid as error:
             value = _first_not_a_number(cells)
             row = int(pc.index(cells, value).as_py())
+            found = value.as_py()
+            comma = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(found) else ""
             raise DataError(
-                f"{self.place(row, name)}: found {value.as_py()!r}, a number is expected, "
-                "or nothing where it is not known"
+                f"{self.place(row, name)}: found {found!r}, a number is expected, "
+                f"or nothing where it is not known{comma}"
             ) from error
 
     def _invalid_text(self, name: str, column: Any) -> DataError:  # noqa: ANN401

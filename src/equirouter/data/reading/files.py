@@ -1,24 +1,20 @@
-"""Outcomes files of every format, read into raw columns: parquet, CSV, JSON lines and pickle."""
+"""Outcomes files of every format, read into raw columns: parquet, CSV, JSON and pickle."""
 
-import csv
-import json
 from collections.abc import Callable, Mapping
-from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from equirouter.data.reading.columns import RawTable, is_ignored
-from equirouter.data.reading.unpickle import read_pickle_table
+from equirouter.data.reading.columns import RawTable, check_names, is_ignored
+from equirouter.data.reading.delimited import read_delimited
+from equirouter.data.reading.json_rows import read_json_columns, read_json_lines
+from equirouter.data.reading.unpickle import Column, read_pickle_table
 from equirouter.errors import DataError
 
-__all__ = ["READABLE", "read_file", "read_frame"]
-
-_BLOCK_BYTES = 1 << 26  # a CSV row must fit into one block: long queries do, with room to spare
+__all__ = ["READABLE", "RECOGNISED", "read_file", "read_frame"]
 
 
 def read_file(path: Path) -> RawTable:
@@ -33,8 +29,11 @@ def read_file(path: Path) -> RawTable:
         raise DataError(f"{path}: there is no such file; check the path")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
+        instead = _INSTEAD.get(path.suffix.lower())
         raise DataError(
-            f"{path}: the suffix {path.suffix!r} is not known; expected one of {_suffixes()}"
+            f"{path}: {path.suffix} files are not read; {instead}"
+            if instead
+            else f"{path}: the suffix {path.suffix!r} is not known; expected one of {_suffixes()}"
         )
     try:
         if path.stat().st_size == 0:
@@ -55,6 +54,7 @@ def read_frame(table: object, name: str) -> RawTable:
     path = Path(name)
     if isinstance(table, Mapping):
         columns = {str(column): list(cells) for column, cells in table.items()}
+        check_names(path, list(columns))
         arrow = {column: _to_arrow(path, column, cells) for column, cells in columns.items()}
         lengths = set(map(len, columns.values()))
         if len(lengths) != 1:
@@ -69,7 +69,7 @@ def read_frame(table: object, name: str) -> RawTable:
         whole = pa.table(table)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{name}: the table cannot be read: {_one_line(error)}") from error
-    _check_names(path, whole.column_names)
+    check_names(path, whole.column_names)
     wanted = [column for column in whole.column_names if not is_ignored(column)]
     return _with_rows(_from_arrow(path, whole.select(wanted)))
 
@@ -84,7 +84,7 @@ def _read_parquet(path: Path) -> RawTable:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            _check_names(path, names)
+            check_names(path, names)
             table = file.read(columns=[name for name in names if not is_ignored(name)])
     except (pa.ArrowException, OSError) as error:
         raise DataError(
@@ -93,110 +93,28 @@ def _read_parquet(path: Path) -> RawTable:
     return _from_arrow(path, table)
 
 
-def _read_csv(path: Path) -> RawTable:
-    names = _csv_names(path)
-    wanted = [name for name in names if not is_ignored(name)]
-    convert = pa_csv.ConvertOptions(
-        # Every cell as text: 0.10 and 1e400 must not be judged before the column is known.
-        column_types=dict.fromkeys(wanted, pa.large_string()),
-        include_columns=wanted,
-        strings_can_be_null=True,
-        null_values=[""],
-        quoted_strings_can_be_null=False,
-    )
-    try:
-        table = pa_csv.read_csv(
-            path,
-            pa_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            pa_csv.ParseOptions(newlines_in_values=True),
-            convert,
-        )
-    except pa.ArrowException as error:
-        _explain_csv(path, error)
-    return _from_arrow(path, table)
+def _read_json_lines(path: Path) -> RawTable:
+    return _from_cells(path, *read_json_lines(path))
 
 
-def _csv_names(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        try:
-            names = next(csv.reader(stream), [])
-        except csv.Error as error:
-            raise DataError(f"{path}: the line of column names cannot be read: {error}") from error
-    if any("\udc80" <= character <= "\udcff" for name in names for character in name):
-        raise DataError(f"{path}: the line of column names is not valid UTF-8")
-    _check_names(path, names)
-    return names
+def _read_json(path: Path) -> RawTable:
+    return _from_cells(path, *read_json_columns(path))
 
 
-def _explain_csv(path: Path, error: Exception) -> NoReturn:
-    """Find out where a CSV file is broken, at leisure: the fast reader does not say."""
-    data = path.read_bytes()
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as wrong:
-        line = data.count(b"\n", 0, wrong.start) + 1
-        raise DataError(
-            f"{path}: byte {wrong.start} (in line {line}) is not valid UTF-8; "
-            "save the file as UTF-8"
-        ) from wrong
-    rows: list[Any] = []  # pyarrow.csv.InvalidRow
-
-    def remember(row: Any) -> str:  # noqa: ANN401
-        rows.append(row)
-        return "error"
-
-    try:
-        pa_csv.read_csv(
-            pa.BufferReader(data),
-            pa_csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),  # else no row numbers
-            pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=remember),
-        )
-    except pa.ArrowException as again:
-        error = again
-    if rows:
-        raise DataError(
-            f"{path}: data row {rows[0].number - 1} has {rows[0].actual_columns} cells, the line "
-            f"of column names has {rows[0].expected_columns}; is a comma or a quote missing there?"
-        ) from error
-    raise DataError(f"{path}: this is not a whole CSV file: {_one_line(error)}") from error
-
-
-def _read_jsonl(path: Path) -> RawTable:
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if line.isspace():
-                continue
-            place = f"{path}: line {number}"
-            try:
-                row = decode(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{place}: byte {error.start} of the line is not valid UTF-8"
-                ) from error
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{place}: this is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise DataError(f'{place}: expected one object per line: {{"query_id": ...}}')
-            rows.append(row)
-            lines.append(number)
-    names = [name for name in dict.fromkeys(chain.from_iterable(rows)) if not is_ignored(name)]
-    columns = {name: _to_arrow(path, name, [row.get(name) for row in rows]) for name in names}
-    return RawTable(path, columns, len(rows), lines)
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number; write null where a value is not known")
+def _from_cells(
+    path: Path, cells: Mapping[str, Column], lines: list[int] | None = None
+) -> RawTable:
+    check_names(path, list(cells))
+    columns = {
+        name: _to_arrow(path, name, column)
+        for name, column in cells.items()
+        if not is_ignored(name)
+    }
+    return RawTable(path, columns, len(next(iter(cells.values()), [])), lines)
 
 
 def _read_pickle(path: Path) -> RawTable:
-    table = read_pickle_table(path)
-    columns = {
-        name: _to_arrow(path, name, cells) for name, cells in table.items() if not is_ignored(name)
-    }
-    return RawTable(path, columns, len(next(iter(table.values()), [])))
+    return _from_cells(path, read_pickle_table(path))
 
 
 def _to_arrow(path: Path, name: str, cells: Any) -> pa.ChunkedArray:  # noqa: ANN401
@@ -233,12 +151,6 @@ def _from_arrow(path: Path, table: pa.Table) -> RawTable:
     return RawTable(path, dict(zip(table.column_names, table.columns, strict=True)), table.num_rows)
 
 
-def _check_names(path: Path, names: list[str]) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{path}: column {twice!r} occurs twice; give each column its own name")
-
-
 def _one_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
@@ -249,11 +161,27 @@ def _suffixes() -> str:
 
 _READERS: dict[str, Callable[[Path], RawTable]] = {
     ".parquet": _read_parquet,
-    ".csv": _read_csv,
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json,
     ".pkl": _read_pickle,
     ".pickle": _read_pickle,
 }
 READABLE = tuple(_READERS)
 """The suffixes of the files that can be read."""
+
+_SPREADSHEET = "save the sheet as 'CSV UTF-8' and give that file"
+_PACKED = "unpack it and give the file in it"
+_FRAME = "load it as a data frame and give that to as_outcomes, or write it as parquet"
+_INSTEAD = {
+    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods", ".numbers"), _SPREADSHEET),
+    **dict.fromkeys((".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar"), _PACKED),
+    **dict.fromkeys((".feather", ".arrow", ".ipc", ".orc", ".avro", ".h5"), _FRAME),
+    ".txt": "name it .csv or .tsv if its first line has the column names",
+}
+"""What to do with a file of another kind that tables are often in."""
+
+RECOGNISED = (*READABLE, *_INSTEAD)
+"""The suffixes of files that hold a table: those that can be read, and those that need a step."""

@@ -21,10 +21,13 @@ from equirouter.data.reading.columns import (
     TEXT,
     RawTable,
 )
-from equirouter.data.reading.queries import Queries, first_repeat, queries_of, where
+from equirouter.data.reading.queries import Queries, find_id, first_repeat, queries_of, where
 from equirouter.errors import DataError
 
 __all__ = ["from_columns"]
+
+MOST_CELLS = 1 << 30
+"""Queries times models: 8 GB for each of performance and cost."""
 
 _TOKEN_ENDS = (INPUT_SUFFIX, OUTPUT_SUFFIX)
 
@@ -79,18 +82,8 @@ def _wide_description(raw: RawTable, model: str) -> str | None:
     return raw.text_per_owner(column, np.zeros(raw.n_rows, dtype=np.int64), [model])[0]
 
 
-def _check_separator(raw: RawTable) -> None:
-    """Raise DataError where the columns of a CSV file were not told apart."""
-    if len(raw.columns) == 1 and any(sign in column for column in raw.columns for sign in ";\t"):
-        raise DataError(
-            f"{raw.path}: found one column, {raw.listing()}; expected commas between the columns, "
-            "and not semicolons or tabs"
-        )
-
-
 def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
     """The models of a wide table in the order of their columns, and the columns of no use."""
-    _check_separator(raw)
     known = (*ID, *TEXT, *TASK, *IMAGE)
     others = [column for column in raw.columns if column not in known]
     costs = [column for column in others if column.endswith(COST_SUFFIX)]
@@ -110,9 +103,10 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
             )
     models = [column for column in others if column + COST_SUFFIX in raw.columns]
     about = [column for column in others if column.endswith((DESCRIPTION_SUFFIX, *_TOKEN_ENDS))]
+    of_table = set(models)
     for column in about:
         model, _, _ = column.rpartition("|")
-        if model not in models:
+        if model not in of_table:
             raise DataError(
                 f"{raw.path}: column {column!r} is about a model that the table does not have; "
                 f"its models are {', '.join(map(repr, models))}"
@@ -124,6 +118,7 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
                 f"{raw.path}: model {model!r} has the column {model + ends[0]!r} alone; tokens are "
                 f"given for both, {INPUT_SUFFIX} and {OUTPUT_SUFFIX}, or for none"
             )
+    find_id(raw)  # an id of numbers under another name is no model without a cost
     used = {*models, *costs, *about}
     unused = [column for column in others if column not in used]
     for column in unused:
@@ -142,6 +137,7 @@ def _from_long(
     cost_column = raw.need(COST, "USD of one call, a table without costs cannot be routed on")
     queries = queries_of(raw, one_row_each=False)
     of_model, models = raw.codes(model_column)
+    _check_size(raw, model_column, len(queries.ids), len(models))
     pair = queries.of_row * len(models) + of_model
     if len(np.unique(pair)) < len(pair):
         row = first_repeat(pair)
@@ -150,6 +146,12 @@ def _from_long(
             f"{raw.place(row)}: model {models[of_model[row]]!r} on query "
             f"{queries.ids[queries.of_row[row]]!r} stands in {where(raw, above)} already; one row "
             "per query and model is expected"
+            + (
+                ""
+                if raw.find(ID)
+                else "; queries are told apart by their text, as there is no "
+                "column query_id: add it where a text was asked twice"
+            )
         )
     cells = [_performance(raw, performance_column, performance_range), _cost(raw, cost_column)]
     tokens = [column for column in (*INPUT_TOKENS, *OUTPUT_TOKENS) if column in raw.columns]
@@ -169,6 +171,16 @@ def _from_long(
     unused = [column for column in raw.columns if column not in known]
     about = (name, performance_range, unused)
     return _outcomes(queries, models, arrays, described, about)
+
+
+def _check_size(raw: RawTable, model_column: str, n_queries: int, n_models: int) -> None:
+    """Raise DataError for a table that no memory holds, before it is asked for."""
+    if n_queries * n_models > MOST_CELLS:
+        raise DataError(
+            f"{raw.path}: {n_queries:,} queries and {n_models:,} models are "
+            f"{n_queries * n_models:,} outcomes, at most {MOST_CELLS:,} are read; does column "
+            f"{model_column!r} hold the names of models?"
+        )
 
 
 def _outcomes(

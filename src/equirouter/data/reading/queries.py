@@ -9,7 +9,7 @@ from equirouter.data.reading.columns import ID, IMAGE, TASK, TEXT, RawTable, joi
 from equirouter.errors import DataError
 from equirouter.words import number_of
 
-__all__ = ["Queries", "first_repeat", "queries_of", "where", "with_suffixes"]
+__all__ = ["Queries", "find_id", "first_repeat", "queries_of", "where", "with_suffixes"]
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,22 @@ def queries_of(raw: RawTable, *, one_row_each: bool) -> Queries:
     A query_id stands for one query. A sample_id of RouterBench can stand for several with different
     prompts: those get the suffixes #2, #3 in the order of their rows.
     """
-    id_column = raw.need(ID, "the name of the query")
+    id_column = find_id(raw)
     text_column = raw.need(TEXT, "the text of the query")
-    id_codes, ids = raw.codes(id_column)
     # an image can stand for a text: Outcomes refuses a query that has neither
     text_codes, texts = raw.codes(text_column, empty_is_text=raw.find(IMAGE) is not None)
+    notes: list[str] = []
+    if id_column is None:
+        id_codes, ids, made = _made_ids(raw, text_codes, one_row_each=one_row_each)
+        notes.append(made)
+    else:
+        id_codes, ids = raw.codes(id_column)
     ids_repeat = id_column == "sample_id"
     key = id_codes * len(texts) + text_codes if ids_repeat else id_codes
     of_row, first_row = _in_order_of_first(key)
-    if one_row_each and len(first_row) < raw.n_rows:
+    if id_column is not None and one_row_each and len(first_row) < raw.n_rows:
         _raise_repeated(raw, id_column, of_row, ids[id_codes[first_repeat(of_row)]])
     _check_constant(raw, text_column, text_codes, of_row, first_row)
-    notes = []
     if text_column == "prompt":
         texts, note = join_prompt_lists(texts)
         notes += [note] if note else []
@@ -63,6 +67,38 @@ def queries_of(raw: RawTable, *, one_row_each: bool) -> Queries:
         tasks=tasks,
         image_paths=_image_paths(raw, of_row, first_row),
         notes=tuple(notes),
+    )
+
+
+def find_id(raw: RawTable) -> str | None:
+    """The column that names queries, if there is one. Raises DataError for one of another name."""
+    if raw.find(ID) is None and raw.looks_like(ID) is None:
+        return None
+    return raw.need(ID, "the name of the query")
+
+
+def _made_ids(
+    raw: RawTable, text_codes: IntArray, *, one_row_each: bool
+) -> tuple[IntArray, list[str], str]:
+    """Codes and names of queries in a file without a column of them, and a note for users.
+
+    A query is a row, or in a long table all rows of one text and image.
+    """
+    if one_row_each:
+        codes, per = np.arange(raw.n_rows, dtype=np.int64), "row"
+    else:
+        image = raw.find(IMAGE)
+        image_codes = 0 if image is None else raw.codes(image, empty_is_text=True)[0]
+        codes, _ = _in_order_of_first(text_codes * raw.n_rows + image_codes)
+        per = "text"
+    names = [f"query {number}" for number in range(1, int(codes.max()) + 2)]
+    return (
+        codes,
+        names,
+        (
+            f"there is no column 'query_id' (or 'sample_id'): every {per} is a query of its own, "
+            "'query 1', 'query 2' and so on as they occur"
+        ),
     )
 
 

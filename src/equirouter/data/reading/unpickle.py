@@ -21,51 +21,12 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from equirouter.data.reading.pickle_names import ALLOWED
 from equirouter.errors import DataError
 
 __all__ = ["Column", "read_pickle_table", "read_pickle_values"]
 
 Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
-
-# What pickle.dump writes for a DataFrame of strings and numbers, from pandas 1.0 to 3.1, protocols
-# 2 to 5: the name in the file -> the part of a table that it stands for.
-_ALLOWED = {
-    "pandas.DataFrame": "frame",
-    "pandas.core.frame.DataFrame": "frame",
-    "pandas.core.internals.managers.BlockManager": "manager",
-    "pandas._libs.internals._unpickle_block": "block",
-    "pandas.core.indexes.base._new_Index": "new_index",
-    "pandas.Index": "index",
-    "pandas.core.indexes.base.Index": "index",
-    "pandas.RangeIndex": "index",
-    "pandas.core.indexes.range.RangeIndex": "index",
-    "pandas.core.indexes.numeric.Int64Index": "index",
-    "pandas.StringDtype": "string_dtype",
-    "pandas.core.arrays.string_.StringDtype": "string_dtype",
-    "pandas.arrays.ArrowStringArray": "arrow_strings",
-    "pandas.core.arrays.string_arrow.ArrowStringArray": "arrow_strings",
-    "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics": "arrow_strings",
-    "pandas.arrays.StringArray": "strings",
-    "pandas.core.arrays.string_.StringArray": "strings",
-    "pandas.core.arrays.string_.StringArrayNumpySemantics": "strings",
-    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": "strings",
-    "pandas.NA": "missing",
-    "pandas._libs.missing.NA": "missing",
-    "numpy.ndarray": "ndarray",
-    "numpy.dtype": "dtype",
-    "pyarrow.lib._restore_array": "arrow_array",
-    "pyarrow.lib.chunked_array": "arrow_chunks",
-    "pyarrow.lib.py_buffer": "arrow_buffer",
-    "pyarrow.lib.type_for_alias": "arrow_type",
-    "builtins.slice": "slice",
-    "builtins.bytearray": "bytes",
-    "builtins.bytes": "bytes",
-    "_codecs.encode": "bytes",
-}
-for _home in ("numpy.core", "numpy._core"):  # before and after numpy 2
-    _ALLOWED[f"{_home}.multiarray._reconstruct"] = "array"
-    _ALLOWED[f"{_home}.multiarray.scalar"] = "scalar"
-    _ALLOWED[f"{_home}.numeric._frombuffer"] = "array_of_buffer"
 
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -83,7 +44,7 @@ _DAMAGED = (
 
 
 def read_pickle_table(path: str | Path) -> dict[str, Column]:
-    """The columns of a pickled pandas DataFrame of strings and numbers, in their order.
+    """The columns of a pickled pandas DataFrame of texts and numbers, in their order.
 
     A column is an array of numbers, or a list of str, float, int, bool and None; its row index is
     left out. pandas need not be installed. Raises DataError when the pickle asks for anything else,
@@ -174,7 +135,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> type[_Record]:
         asked = f"{'builtins' if module == '__builtin__' else module}.{name}"
-        part = _ALLOWED.get(asked)
+        part = ALLOWED.get(asked)
         if part is None:
             raise DataError(
                 f"{self._place}: the pickle asks for {module}.{name}, which a table of strings and "
@@ -297,12 +258,17 @@ def _places(places: Any) -> list[int]:  # noqa: ANN401
 
 def _values(value: Any) -> Any:  # noqa: ANN401
     """An array record as a numpy array, as objects, or as a list of strings and None."""
-    record = _expect(value, "array", "array_of_buffer", "arrow_strings", "strings")
+    record = _expect(value, "array", "array_of_buffer", "arrow_strings", "backed", "masked")
     if record.part == "arrow_strings":
         return _arrow_strings(record.state.get("_pa_array", record.state.get("_data")))
-    if record.part == "strings":
-        inner = next(item for item in record.state if _part(item) in ("array", "array_of_buffer"))
-        return _values(inner)
+    if record.part == "masked":
+        return _masked(record.state["_data"], record.state["_mask"])
+    if record.part == "backed":
+        return _backed(record.state)
+    return _array(record)
+
+
+def _array(record: _Record) -> Any:  # noqa: ANN401
     if record.part == "array":
         _, shape, dtype, by_column, data = record.state
     else:
@@ -327,6 +293,33 @@ def _values(value: Any) -> Any:  # noqa: ANN401
             shape, flat.reshape(shape, order="F" if by_column else "C").ravel().tolist()
         )
     return flat.reshape(shape, order="F" if by_column else "C")
+
+
+def _masked(data: Any, mask: Any) -> list[Any]:  # noqa: ANN401
+    """Numbers of a nullable column, None where the mask is True."""
+    numbers, missing = _values(data), _values(mask)
+    if isinstance(numbers, _Objects) or numbers.ndim != 1 or missing.dtype != np.bool_:
+        raise _UnexpectedError("a nullable column that is not numbers and a mask")
+    cells = zip(numbers.tolist(), missing.tolist(), strict=True)
+    return [None if is_missing else number for number, is_missing in cells]
+
+
+def _backed(state: Any) -> Any:  # noqa: ANN401
+    """The values of a column of texts, or of categories: the category of each cell, or None."""
+    parts = list(state.values()) if isinstance(state, dict) else list(state)
+    inner = _values(next(part for part in parts if _part(part) in ("array", "array_of_buffer")))
+    kinds = [part for part in parts if _part(part) == "categories"]
+    if not kinds:
+        return inner
+    index = _expect(kinds[0].state["categories"], "new_index")
+    named = _block_columns(_values(index.args[1]["data"]))[0]
+    categories = named.tolist() if isinstance(named, np.ndarray) else named
+    if isinstance(inner, _Objects) or inner.ndim != 1 or inner.dtype.kind != "i":
+        raise _UnexpectedError("a column of categories without their numbers")
+    codes = inner.tolist()
+    if not all(-1 <= code < len(categories) for code in codes):
+        raise _UnexpectedError("a category that there is not")
+    return [None if code < 0 else categories[code] for code in codes]
 
 
 def _dtype_code(dtype: Any) -> str:  # noqa: ANN401

@@ -116,6 +116,6 @@ def model_texts(outcomes: Outcomes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     named = ", ".join(map(repr, unknown[:_MOST_NAMED])) + more
     note = (
         f"no description of {named}: routers that read descriptions read the name instead; give "
-        "one in a column model_description (docs/data-format.md)"
+        "one in a column model_description"
     )
     return texts, (note,)

@@ -137,8 +137,8 @@ class Store:
         if lost is not None and (self._lost is None or second % _REMIND_SECONDS == 0):
             _log.error(
                 "%s. Calls are refused, and what is owed waits in memory: if the file was moved, "
-                "move it back; if it was deleted, process %d still has it open "
-                "(docs/gateway-money.md, when the file is lost)",
+                "move it back; if it was deleted, copy what `ls -l /proc/%d/fd` shows as deleted "
+                "before you stop the gateway, and put the copies in their places",
                 lost,
                 os.getpid(),
             )
