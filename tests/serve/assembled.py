@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.run.assembly import open_gateway
+from equirouter.serve.run.server import make_runner
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
 from tests.serve.gateways import settings_for
 
@@ -59,7 +59,7 @@ async def assembled(folder: Path, **sections: Any) -> AsyncIterator[Assembled]:
     async with fake_upstream() as upstream:
         settings = settings_for(upstream.url, store=store, **sections)
         async with open_gateway(settings) as gateway:
-            runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=5)
+            runner = make_runner(gateway)
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -176,6 +176,7 @@ def settings_for(url: str, **sections: Any) -> GatewaySettings:
             name: {"upstream": name, "upstream_model": f"{name}-theirs", "price": PRICE}
             for name in names
         },
+        "server": {"shutdown_seconds": 0.1},
         "retries": {"backoff_seconds": 0.001, "max_wait_seconds": 0.05},
     }
     return GatewaySettings.model_validate(_merged(document, sections))

@@ -15,8 +15,9 @@ import yaml  # type: ignore[import-untyped]
 from prometheus_client.metrics import MetricWrapperBase
 
 from equirouter import __version__
-from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.settings import GatewaySettings, ServerSettings
 from equirouter.serve.settings_file import read_settings
+from equirouter.serve.stopping import grace_seconds
 from equirouter.serve.watch.prometheus import Metrics
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -142,8 +143,23 @@ def test_settings_of_the_containers_are_settings_of_the_gateway() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     settings = GatewaySettings.model_validate(tomllib.loads(values["config"]))
     assert settings.store.url_env == "EQUIROUTER_STORE_URL"
-    grace = values["terminationGracePeriodSeconds"]
-    assert grace > settings.server.shutdown_seconds + 10  # five before SIGTERM, some to write
+
+
+def test_whoever_stops_the_gateway_waits_until_it_has_ended() -> None:
+    server = read_settings(DEPLOY / "gateway.toml").server
+    period = compose()["services"]["gateway"]["stop_grace_period"]
+    assert period == f"{grace_seconds(server):g}s"
+    unit = re.search(r"^TimeoutStopSec=(\d+)$", OPERATIONS.read_text("utf-8"), flags=re.MULTILINE)
+    assert unit is not None
+    assert int(unit[1]) == grace_seconds(ServerSettings())
+    beyond = grace_seconds(ServerSettings()) - ServerSettings().shutdown_seconds
+    assert f"`shutdown_seconds` and {beyond:g} s more" in OPERATIONS.read_text("utf-8")
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    server = GatewaySettings.model_validate(tomllib.loads(values["config"])).server
+    template = (CHART / "templates" / "deployment.yaml").read_text("utf-8")
+    before = re.search(r"preStop:.*?time\.sleep\((\d+)\)", template, flags=re.DOTALL)
+    assert before is not None
+    assert values["terminationGracePeriodSeconds"] == int(before[1]) + grace_seconds(server)
 
 
 def test_ports_are_published_on_this_machine_only() -> None:
@@ -153,7 +169,6 @@ def test_ports_are_published_on_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
     gateway = services["gateway"]
     assert gateway["image"].endswith(f":{__version__}")
-    assert int(gateway["stop_grace_period"].removesuffix("s")) > 30  # server.shutdown_seconds
 
 
 def test_what_compose_mounts_is_there() -> None:

@@ -14,6 +14,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.store.migrate import migrate
+from equirouter.serve.money.store.store import connected
+from equirouter.serve.settings_file import read_settings
 from tests.serve import fake_upstream as fake
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -38,6 +42,13 @@ price = {{ input = 1, output = 2 }}
 """
     )
     return path
+
+
+async def key_of(path: Path, **limits: Any) -> str:
+    """A new key of the gateway with these settings."""
+    async with connected(read_settings(path).store) as database:
+        await migrate(database)
+        return (await database.write(create_key, "k", **limits))[0]
 
 
 class Served:

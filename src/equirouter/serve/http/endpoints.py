@@ -252,6 +252,7 @@ def _guarded(
     """A handler for the web application, whose errors are answers."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        gateway.runs()
         response = await answered(request)
         if gateway.is_draining:
             response.force_close()  # said in its head: the connection takes no further request
@@ -289,7 +290,7 @@ def make_app(gateway: Gateway) -> web.Application:
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
     for method, path, handler in ROUTES:
         app.router.add_route(method, path, _guarded(gateway, handler))
-    app.on_shutdown.append(lambda _app: gateway.events.close())  # else they would never end
+    app.on_shutdown.append(lambda _app: gateway.stop())
     if gateway.settings.telemetry.metrics:
         app.router.add_get("/metrics", _guarded(gateway, metrics))
     for route in gateway.routes:

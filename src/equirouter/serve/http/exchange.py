@@ -96,7 +96,10 @@ class Exchange:
             error.headers.setdefault("x-equirouter-request-id", record.request_id)
             raise
         except (asyncio.CancelledError, ConnectionError):
-            record.status, record.error = HUNG_UP, "the client hung up"
+            if gateway.is_cutting:
+                record.status, record.error = 503, "cut off: the gateway stopped"
+            else:
+                record.status, record.error = HUNG_UP, "the client hung up"
             raise
         except Exception as error:
             record.status, record.error = 500, f"{type(error).__name__}: {error}"

@@ -1,6 +1,9 @@
 """The gateway: its parts in one object, which every handler is given."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -9,6 +12,7 @@ from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.parts import Gatekeeper, Planner
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.stopping import CUT_SECONDS
 from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.logs import LOGGER, log_request
 from equirouter.serve.watch.prometheus import Metrics
@@ -51,6 +55,8 @@ class Gateway:
         self.routes = routes
         self.fault = fault
         self.is_draining = False
+        self.is_cutting = False
+        self._running: set[asyncio.Task[Any]] = set()
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,
             log,
@@ -58,6 +64,37 @@ class Gateway:
             events.publish,
             log_request,
         )
+
+    def runs(self) -> None:
+        """The current task answers a request: it is waited for when the gateway stops."""
+        task = asyncio.current_task()
+        if task is not None and task not in self._running:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def stop(self) -> None:
+        """Wait for running requests, for server.shutdown_seconds, and cut off those that are left.
+
+        While is_cutting a request that ends early was ended by the gateway, not by its client.
+        """
+        await self.events.close()  # else the live feeds would never end
+        seconds = self.settings.server.shutdown_seconds
+        await self._all_ended(seconds)
+        self.is_cutting = True
+        if self._running:
+            LOGGER.warning(
+                "%d running requests are cut off after %g s", len(self._running), seconds
+            )
+        for task in self._running:
+            task.cancel()
+        await self._all_ended(CUT_SECONDS)
+
+    async def _all_ended(self, seconds: float) -> None:
+        """Wait until no request runs, or the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._running:
+                    await asyncio.wait(self._running)
 
     def finished(self, record: RequestRecord, headers: Mapping[str, str]) -> None:
         """A request is over: log it, count it, tell who watches. headers: the client's."""

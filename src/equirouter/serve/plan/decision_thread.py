@@ -20,6 +20,7 @@ from equirouter.pipeline.decision import Ask, Decision
 from equirouter.serve.chat import decoded_image
 from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
 from equirouter.serve.settings import PipelineSettings
+from equirouter.serve.stopping import THREAD_SECONDS
 from equirouter.serve.watch.prometheus import Metrics
 
 __all__ = ["Decided", "DecisionThread"]
@@ -109,11 +110,11 @@ class DecisionThread:
             return loaded
 
     async def close(self) -> None:
-        """Decide what still waits, and end the thread."""
+        """Decide what still waits, and end the thread, which is not waited for without end."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
-            await asyncio.to_thread(thread.join)
+            await asyncio.to_thread(thread.join, THREAD_SECONDS / 2)
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._work, name="equirouter-decide", daemon=True)

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.keys import any_keys
+from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, connected
@@ -31,6 +33,7 @@ from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds
 from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
@@ -62,9 +65,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 fault=store.lost,
             )
         finally:
-            if parts.decider is not None:
-                await parts.decider.close()
-            await _close(store, parts.tracer)
+            await _close(store, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +182,22 @@ def _counted(writer: Writer, metrics: Metrics) -> Callable[[RequestRecord], None
     return log
 
 
-async def _close(store: Store, tracer: Tracer | None) -> None:
+async def _close(store: Store, parts: Parts) -> None:
+    """End all parts within their times; money and log first."""
     try:
-        await store.close()
-    except StoreGoneError as error:
-        _LOG.error("the store cannot be written, and what it had not yet is lost: %s", error)
-    if tracer is not None:
-        with suppress(Exception):  # nobody listens any more: that is no reason to fail now
-            tracer.close()
+        # cut off in a transaction, the store still waits for that
+        async with asyncio.timeout(WRITE_SECONDS - BUSY_SECONDS):
+            await store.close()
+    except (StoreGoneError, TimeoutError) as error:
+        why = str(error) or "it takes too long"
+        _LOG.error("the store cannot be written, and what it had not yet is lost: %s", why)
+    if parts.decider is not None:
+        await parts.decider.close()
+    if parts.tracer is not None:
+        # nobody may listen any more: that is no reason to fail, or to wait for it
+        sending = threading.Thread(target=parts.tracer.close, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, THREAD_SECONDS / 2)
 
 
 async def has_keys(settings: GatewaySettings) -> bool:
@@ -221,6 +230,7 @@ def check_settings(settings: GatewaySettings) -> dict[str, Any]:
                 },
                 "pipeline": None if settings.pipeline.path is None else str(settings.pipeline.path),
                 "is_local": settings.is_local,
+                "grace_seconds": grace_seconds(settings.server),
             }
 
     return asyncio.run(opened())

@@ -15,8 +15,9 @@ from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.run.assembly import open_gateway
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.stopping import CONNECTION_SECONDS, stop_seconds
 
-__all__ = ["SIGNALS", "bind", "loop_factory", "run_server"]
+__all__ = ["SIGNALS", "bind", "loop_factory", "make_runner", "run_server"]
 
 _LOG = logging.getLogger("equirouter.serve")
 BACKLOG = 1024
@@ -55,7 +56,7 @@ async def _serve(
         reload = _Reload(gateway)
         loop.add_signal_handler(signal.SIGHUP, reload.begin)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        runner = _runner(gateway)
+        runner = make_runner(gateway)
         await runner.setup()
         try:
             site = web.SockSite(runner, listener, backlog=BACKLOG)
@@ -67,7 +68,12 @@ async def _serve(
             await stop.wait()
             gateway.is_draining = True
             await site.stop()
-            _LOG.info("stopping: no new connections, running requests are finished")
+            _LOG.info(
+                "stopping: no new connections; running requests may go on for %g s, and all ends "
+                "within %g s",
+                settings.server.shutdown_seconds,
+                stop_seconds(settings.server),
+            )
         finally:
             await runner.cleanup()
             if alive is not None:
@@ -142,7 +148,8 @@ def _is_our_failure(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], wrong))
 
 
-def _runner(gateway: Gateway) -> web.AppRunner:
+def make_runner(gateway: Gateway) -> web.AppRunner:
+    """The server around a gateway; its `cleanup` stops it within the times of stopping.py."""
     settings = gateway.settings
     return web.AppRunner(
         make_app(gateway),
@@ -150,7 +157,7 @@ def _runner(gateway: Gateway) -> web.AppRunner:
         access_log=None,
         logger=_quiet_logger(),
         auto_decompress=False,  # a body that would need it is refused before it is read
-        shutdown_timeout=settings.server.shutdown_seconds,
+        shutdown_timeout=CONNECTION_SECONDS / 2,  # twice; requests were waited for before
         max_line_size=settings.limits.max_header_bytes,
         max_field_size=settings.limits.max_header_bytes,
         keepalive_timeout=75.0,

@@ -19,13 +19,13 @@ from equirouter.errors import EquiRouterError, OutputError
 from equirouter.serve.run.assembly import has_keys
 from equirouter.serve.run.server import SIGNALS, bind, run_server
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.stopping import stop_seconds
 from equirouter.serve.watch.logs import set_up_logging
 from equirouter.serve.watch.prometheus import worker_is_gone
 
 __all__ = ["run_workers"]
 
 _LOG = logging.getLogger("equirouter.serve")
-GRACE_SECONDS = 5.0  # beyond what running requests may take: to write what is to be kept
 LEAST_LIFE_SECONDS = 5.0  # a worker that ends sooner was not able to work
 MOST_EARLY_ENDS = 3
 LONGEST_PAUSE_SECONDS = 30.0  # until the next try, where other workers serve meanwhile
@@ -135,6 +135,7 @@ class _Parent:
         elif info is not None and info.si_signo != signal.SIGCHLD:
             self._stop()
         if self._deadline is not None and time.monotonic() > self._deadline:
+            _LOG.error("workers that did not stop in time are killed: %s", [*self._started])
             self._tell(signal.SIGKILL)
         for pid in list(self._started):
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -172,8 +173,7 @@ class _Parent:
 
     def _stop(self) -> None:
         if self._deadline is None:
-            seconds = self._settings.server.shutdown_seconds + GRACE_SECONDS
-            self._deadline = time.monotonic() + seconds
+            self._deadline = time.monotonic() + stop_seconds(self._settings.server)
             self._tell(signal.SIGTERM)
 
     def _tell(self, number: int) -> None:
