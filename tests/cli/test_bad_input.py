@@ -155,7 +155,7 @@ def test_a_name_of_any_length_is_no_traceback(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("budget", ["0", "-1", "nan", "-inf"])
 def test_a_budget_that_is_no_amount(budget: str, pipeline: Path) -> None:
-    ran = invoke("route", pipeline, "a query", "--budget", budget)
+    ran = invoke("route", pipeline, "a query", "--predicted-cost", budget)
     check_refused(ran, f"the budget is {float(budget)} USD: expected a number above 0, for one")
 
 

@@ -24,7 +24,7 @@ def test_a_query_is_decided_in_words(pipeline: Path) -> None:
 
 
 def test_a_query_is_decided_in_json(pipeline: Path) -> None:
-    ran = invoke("route", pipeline, "hard task1 query", "--budget", "1", "--json")
+    ran = invoke("route", pipeline, "hard task1 query", "--predicted-cost", "1", "--json")
     document = json.loads(ran.out)
     assert document.keys() == DECISION
     assert (document["setting"], document["value"], document["fits"]) == ("budget_usd", 1.0, True)
@@ -36,15 +36,26 @@ def test_a_query_is_decided_in_json(pipeline: Path) -> None:
 
 def test_a_budget_bounds_the_predicted_cost(pipeline: Path) -> None:
     # the models cost about 0.0001, 0.001 and 0.01 USD: half a cent rules out the dearest
-    ran = invoke("route", pipeline, "hard task1 query", "--budget", "0.005", "--json")
+    ran = invoke("route", pipeline, "hard task1 query", "--predicted-cost", "0.005", "--json")
     document = json.loads(ran.out)
     assert document["predicted_costs_usd"]["large"] > 0.005
     assert document["model"] != "large"
     assert "large" not in document["fallbacks"]
 
 
+def test_the_limit_of_the_predicted_cost_has_another_name_than_the_gateways_budget(
+    pipeline: Path,
+) -> None:
+    helped = " ".join(invoke("route", "--help").out.split())
+    assert "--predicted-cost" in helped
+    assert "by prediction" in helped
+    asked = ["route", pipeline, "hard task1 query", "--json"]
+    old, new = (invoke(*asked, name, "0.005").out for name in ("--budget", "--predicted-cost"))
+    assert json.loads(old)["model"] == json.loads(new)["model"]
+
+
 def test_what_fits_no_budget_goes_to_the_cheapest_and_is_said(pipeline: Path) -> None:
-    ran = invoke("route", pipeline, "hard task1 query", "--budget", "1e-9")
+    ran = invoke("route", pipeline, "hard task1 query", "--predicted-cost", "1e-9")
     assert ran.code == 0
     assert ran.out.startswith("small  (over budget_usd 1e-09: cheapest)")
 
@@ -53,14 +64,14 @@ def test_what_fits_no_budget_can_be_refused(table: Path, tmp_path: Path) -> None
     options = ["--encoder", "toy", "--router", "knn", "--quality", "0.3"]
     options += ["--when-nothing-fits", "refuse", "--out", str(tmp_path)]
     assert invoke("train", table, *options).code == 0
-    ran = invoke("route", tmp_path, "hard task1 query", "--budget", "1e-9")
+    ran = invoke("route", tmp_path, "hard task1 query", "--predicted-cost", "1e-9")
     assert ran.out == "no model: nothing fits budget_usd 1e-09\n"
-    ran = invoke("route", tmp_path, "hard task1 query", "--budget", "1e-9", "--json")
+    ran = invoke("route", tmp_path, "hard task1 query", "--predicted-cost", "1e-9", "--json")
     assert (json.loads(ran.out)["model"], json.loads(ran.out)["fits"]) == (None, False)
 
 
 def test_no_limit_is_no_number_in_json(pipeline: Path) -> None:
-    ran = invoke("route", pipeline, "query", "--budget", "inf", "--json")
+    ran = invoke("route", pipeline, "query", "--predicted-cost", "inf", "--json")
     assert ran.code == 0
     assert json.loads(ran.out)["value"] is None
 
@@ -76,13 +87,13 @@ def test_lambda_and_quality_are_controls(pipeline: Path) -> None:
 def test_a_stream_keeps_order_and_other_fields(pipeline: Path) -> None:
     lines = [{"query": f"easy task1 query {row}", "id": row, "note": None} for row in range(300)]
     stdin = "\ufeff" + "\n\n".join(json.dumps(line) for line in lines) + "\n   \n"
-    ran = invoke("route", pipeline, "-", "--budget", "0.005", stdin=stdin.encode("utf-8"))
+    ran = invoke("route", pipeline, "-", "--predicted-cost", "0.005", stdin=stdin.encode("utf-8"))
     assert (ran.code, ran.err) == (0, "")
     answers = [json.loads(line) for line in ran.out.splitlines()]
     assert [answer["id"] for answer in answers] == list(range(300))
     assert all(answer.keys() == {"query", "id", "note", *DECISION} for answer in answers)
     alone = json.loads(
-        invoke("route", pipeline, lines[7]["query"], "--budget", "0.005", "--json").out
+        invoke("route", pipeline, lines[7]["query"], "--predicted-cost", "0.005", "--json").out
     )
     assert answers[7]["model"] == alone["model"]
     assert answers[7]["scores"] == pytest.approx(alone["scores"], abs=1e-6)
@@ -231,15 +242,19 @@ def test_a_damaged_line_is_named(stdin: bytes, words: str, pipeline: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--budget", "1", "--quality", "0.9"], "budget_usd and quality exclude each other"),
+        (
+            ["--predicted-cost", "1", "--quality", "0.9"],
+            "budget_usd and quality exclude each other",
+        ),
         (["--quality", "0.9", "--lambda", "1"], "quality and lambda exclude each other"),
         (["--quality", "2"], "quality is 2.0: expected a share"),
         (["--lambda", "-1"], "lambda is -1.0: expected a finite number of 0 or more"),
+        (["--predicted-cost", "much"], "--predicted-cost"),
         (["--budget", "much"], "--budget"),
         (["--spend", "0.01"], "a mean needs a stream"),
         (["--cap", "0.01"], "it goes with --spend"),
         (["--performance", "0"], "performance is 0.0: expected a mean performance above 0"),
-        (["--budget", "1", "--confidence", "0.9"], "budget_usd promises neither"),
+        (["--predicted-cost", "1", "--confidence", "0.9"], "budget_usd promises neither"),
         (["--quality", "0.3", "--confidence", "1"], "confidence is 1.0: expected 0.5 to below 1"),
         (["--exclude", "smal"], "exclude: no model named 'smal'; did you mean 'small' or"),
         (["--needs", "legs"], "abilities: 'legs' is none; expected vision, tools, json"),
@@ -258,7 +273,7 @@ def test_controls_that_make_no_sense_are_refused(
     [
         (["--spend", "0"], "spend_usd is 0.0: expected a number above 0"),
         (["--spend", "1", "--cap", "0"], "0.0 USD: expected a number above 0"),
-        (["--spend", "1", "--budget", "1"], "the pacer decides by its spend"),
+        (["--spend", "1", "--predicted-cost", "1"], "the pacer decides by its spend"),
     ],
 )
 def test_a_spend_that_makes_no_sense_is_refused(

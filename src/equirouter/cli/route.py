@@ -46,7 +46,14 @@ ImageOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="The query's image, where one is read.")
 ]
 BudgetOption = Annotated[
-    float | None, typer.Option(metavar="USD", help="Most that one call may cost.")
+    float | None,
+    typer.Option(
+        "--predicted-cost",
+        "--budget",
+        metavar="USD",
+        help="Most that one call may cost, by prediction. A budget of the gateway limits what it "
+        "can cost at most.",
+    ),
 ]
 QualityOption = Annotated[
     float | None,

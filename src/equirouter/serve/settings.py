@@ -272,7 +272,7 @@ class LogSettings(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe lines that are written: "debug" has every request, "info" those that a fallback
-    answered, "warning" failures."""
+    answered or that cost more than their budget, "warning" failures."""
     format: Literal["text", "json"] = "json"
     """Form of the lines."""
     log_texts: bool = False

@@ -120,9 +120,11 @@ def test_a_wrong_page_is_refused(query: str) -> None:
 def test_one_decision_has_every_model_that_was_weighed() -> None:
     record = made_record()
     record.plan = made_plan(removed={"large": Removal("abilities", "vision")})
+    record.attempts = [Attempt("small", "west", "timeout", None, 1.0, cost_nusd=300_000)]
+    record.charged_by, record.over_budget_nusd = "bound", 200_000
 
     async def asking(client: Client) -> None:
-        found = await document(await client.get("/admin/decisions/req-1"))
+        found: Any = await document(await client.get("/admin/decisions/req-1"))
         models = found["models"]
         assert isinstance(models, list)
         assert [(one["model"], one["rank"], one["removed"]) for one in models] == [
@@ -134,6 +136,9 @@ def test_one_decision_has_every_model_that_was_weighed() -> None:
         assert models[0]["upper_usd"] == pytest.approx(0.0003)
         assert models[2]["score"] == 0.83
         assert found["prompt"] == "a private prompt"  # as the store has it
+        assert [one["cost_usd"] for one in found["attempt_list"]] == [0.0003]
+        assert "cost_nusd" not in found["attempt_list"][0]
+        assert (found["charged_by"], found["over_budget_usd"]) == ("bound", 0.0002)
         missing = await client.get("/admin/decisions/req-2")
         assert missing.status == 404
 

@@ -61,6 +61,16 @@ def test_a_fallback_is_an_info_and_a_plain_answer_is_not_logged() -> None:
     assert [line["level"] for line in lines(stream)] == ["debug"]
 
 
+def test_a_budget_that_was_exceeded_is_an_info_with_the_amount() -> None:
+    stream = listening()
+    record = made_record()
+    del record.attempts[0]
+    record.over_budget_nusd = 30_000
+    log_request(record)
+    (line,) = lines(stream)
+    assert (line["level"], line["over_budget_usd"]) == ("info", 0.00003)
+
+
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_no_text_and_no_secret_is_in_the_log(form: str) -> None:
     stream = listening("debug", form)

@@ -72,8 +72,9 @@ def full(logged: Logged) -> Document:
         "why": why(record),
         "models": [] if plan is None else _models(plan, record),
         "attempt_list": [
-            asdict(attempt)
+            {name: value for name, value in asdict(attempt).items() if name != "cost_nusd"}
             | {
+                "cost_usd": _usd(attempt.cost_nusd),
                 "started_ms": None
                 if attempt.started_at is None
                 else (attempt.started_at - record.started_at) * 1000,

@@ -1,7 +1,8 @@
 """Lines on stderr: what went wrong, and with level "debug" every request. No texts, no secrets.
 
 A request that failed on the gateway's or the upstreams' side (status 500 and more) is a warning,
-one that another model than the first answered is an info, all others are debug. What a client
+one that another model than the first answered, or that cost more than its budget, is an info, all
+others are debug. What a client
 sent is never in a line, save the name of the model that it asked for.
 """
 
@@ -49,7 +50,9 @@ def log_request(record: RequestRecord) -> None:
     level = logging.DEBUG
     if record.status >= 500:
         level = logging.WARNING
-    elif record.served_model is not None and len(record.attempts) > 1:
+    elif (record.served_model is not None and len(record.attempts) > 1) or (
+        record.over_budget_nusd is not None
+    ):
         level = logging.INFO
     if not LOGGER.isEnabledFor(level):
         return
@@ -71,7 +74,9 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
         "status": record.status,
         "decided_by": None if plan is None else plan.decided_by,
         "key": record.key_id,
-        "cost_usd": None if record.cost_nusd is None else usd(record.cost_nusd),
+        "cost_usd": _usd(record.cost_nusd),
+        "charged_by": record.charged_by,
+        "over_budget_usd": _usd(record.over_budget_nusd),
         "decision_ms": None if plan is None else round(plan.decision_ms, 3),
         "total_ms": round(record.total_ms, 3),
         "attempts": [
@@ -85,6 +90,10 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
             for attempt in record.attempts
         ],
     }
+
+
+def _usd(amount_nusd: int | None) -> float | None:
+    return None if amount_nusd is None else usd(amount_nusd)
 
 
 class _Form(logging.Formatter, ABC):

@@ -168,7 +168,8 @@ function attempts(document, colours) {
       ? colours(one.model) : null, kind: "bar-bad",
     from: (one.started_ms || 0) / Math.max(document.total_ms, 1e-9) }),
     el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ended(one, document.stream),
-      one.status, one.error].filter(Boolean).join(", ")))));
+      one.status, one.error, one.cost_usd === null ? null : `charged ${money(one.cost_usd)}`]
+      .filter(Boolean).join(", ")))));
 }
 
 function ended(one, isStream) {
@@ -183,7 +184,11 @@ function facts(document) {
     ["Request id", el("code", {}, document.request_id)],
     ["Asked for", document.setting === null ? document.requested_model
       : `${document.requested_model} (${document.setting} = ${document.value})`],
-    ["Cost", `${money(document.cost_usd)}${tokens?.estimated ? ", from counted tokens" : ""}`],
+    ["Cost", `${money(document.cost_usd)}${document.charged_by ? `, by ${document.charged_by}` : ""}`
+      + (tokens?.estimated ? ", from counted tokens" : "")],
+    ["Over its budget by", document.over_budget_usd === null ? null : money(document.over_budget_usd)],
+    ["The provider says", document.reported_usd === null ? null : money(document.reported_usd)],
+    ["Service tier", document.service_tier],
     ["Predicted, at most", first ? `${money(first.predicted_cost_usd)}, ${money(first.upper_usd)}` : null],
     ["With the strongest", document.strongest_usd === null ? null : money(document.strongest_usd)],
     ["Tokens in", tokens && `${count(tokens.input)}`
