@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.resources import files
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from aiohttp import ClientResponse, web
