@@ -384,7 +384,7 @@ def test_texts_are_logged_where_that_is_asked_for() -> None:
     ("more", "reason"),
     [
         ({}, None),
-        ({"tools": [{"type": "web_search"}]}, "a chat completion has no tools[0] of type"),
+        ({"tools": [{"type": "mcp"}]}, "a chat completion has no tools[0] of type"),
         ({"previous_response_id": "resp_1"}, "a chat completion has no previous_response_id"),
     ],
 )

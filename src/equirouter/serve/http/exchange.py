@@ -14,7 +14,7 @@ from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text, typed
 from equirouter.serve.call.sse import service_tier_of
-from equirouter.serve.call.translation import as_chat
+from equirouter.serve.call.translation import as_chat, left_out
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
@@ -168,8 +168,10 @@ class Exchange:
 
     def _lost(self, route: Route) -> list[str]:
         """Parts of the request that a model was not sent."""
-        body = as_chat(self._chat.body) if self._is_translated(route) else self._chat.body
-        return route.fitting.applied(body)[1]
+        body = self._chat.body
+        if not self._is_translated(route):
+            return route.fitting.applied(body)[1]
+        return [*left_out(body), *route.fitting.applied(as_chat(body))[1]]
 
     def _is_translated(self, route: Route) -> bool:
         return self._chat.endpoint == "responses" and not route.upstream_settings.responses

@@ -9,7 +9,7 @@ from equirouter.cost.prices import Price
 from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
 from equirouter.serve.call.parameters import fitting
-from equirouter.serve.call.translation import as_chat
+from equirouter.serve.call.translation import as_chat, left_out
 from equirouter.serve.charging import max_rates, prices_in
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
@@ -129,7 +129,7 @@ class Feasible:
 
     def removed(
         self,
-        models: Iterable[str],
+        models: Sequence[str],
         bounds: Mapping[str, Bound],
         chat: ChatRequest,
         control: RequestControl,
@@ -158,6 +158,8 @@ class Feasible:
             )
             if removal is not None:
                 removed[model] = removal
+        if chat.endpoint == "responses" and len(removed) < len(bounds):
+            removed |= self._losing(chat, [model for model in models if model not in removed])
         return removed
 
     def _unavailable(self, model: str) -> Removal | None:
@@ -201,6 +203,17 @@ class Feasible:
             removal = Removal("upstream", f"its upstream has no /v1/responses, and {error}")
             return dict.fromkeys(self._translated, removal)
         return {}
+
+    def _losing(self, chat: ChatRequest, models: Sequence[str]) -> dict[str, Removal]:
+        """The models that would not get a tool of the request, where others do."""
+        losing = [model for model in models if model in self._translated]
+        tools = [name for name in left_out(chat.body) if name.startswith("tools.")]
+        if not tools or len(losing) == len(models):
+            return {}
+        removal = Removal(
+            "upstream", f"its upstream has no /v1/responses, and is not sent {', '.join(tools)}"
+        )
+        return dict.fromkeys(losing, removal)
 
     def _uncached(
         self,

@@ -1,16 +1,17 @@
 """An answer as it grows: what a model says in a chat completion in, events of a response out.
 
 A whole answer and a stream come to the same response, since both are built here. Texts and
-reasoning end where something else begins; calls of functions end with the answer, as a provider
-may send parts of several in turn.
+reasoning end where something else begins; calls of tools end with the answer, as a provider may
+send parts of several in turn.
 """
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
+from equirouter.serve.call.translation.items import EMPTY_CALLS, PARTS, Item, Part
+from equirouter.serve.call.translation.tools import Tool, known_tools
 from equirouter.serve.charging import reported
 
 __all__ = ["Building", "as_response", "response_usage"]
@@ -19,14 +20,9 @@ _Object = dict[str, Any]
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-# kind of a part -> the field that has its text, the stem of its events, the kind of its item
-_PARTS = {
-    "output_text": ("text", "response.output_text", "message"),
-    "refusal": ("refusal", "response.refusal", "message"),
-    "reasoning_text": ("text", "response.reasoning_text", "reasoning"),
-}
 _STATED = ("cost", "cost_details", "is_byok")  # by the provider, of what an answer cost
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+_PREFIXES |= {"custom_tool_call": "ctc", "local_shell_call": "lsh"}
 _SAID_AGAIN: Mapping[str, object] = {
     "instructions": None,
     "max_output_tokens": None,
@@ -42,43 +38,6 @@ _SAID_AGAIN: Mapping[str, object] = {
     "user": None,
     "metadata": {},
 }
-
-
-@dataclass(slots=True)
-class _Part:
-    kind: str
-    pieces: list[str] = field(default_factory=list)
-    annotations: list[_Object] = field(default_factory=list)
-
-    def document(self) -> _Object:
-        fields: _Object = {"type": self.kind, _PARTS[self.kind][0]: "".join(self.pieces)}
-        if self.kind == "output_text":
-            fields |= {"annotations": list(self.annotations), "logprobs": []}
-        return fields
-
-
-@dataclass(slots=True)
-class _Item:
-    """A message or reasoning, which has parts; or a call, which has a name and arguments."""
-
-    kind: str
-    id: str
-    place: int
-    parts: list[_Part] = field(default_factory=list)
-    call_id: str = ""
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-    status: str = "in_progress"
-
-    def document(self) -> _Object:
-        fields: _Object = {"id": self.id, "type": self.kind, "status": self.status}
-        if self.kind == "function_call":
-            arguments = "".join(self.arguments)
-            return fields | {"call_id": self.call_id, "name": self.name, "arguments": arguments}
-        content = [part.document() for part in self.parts]
-        if self.kind == "message":
-            return fields | {"role": "assistant", "content": content}
-        return fields | {"summary": [], "content": content}
 
 
 class Building:
@@ -99,9 +58,10 @@ class Building:
         self._number = number or uuid4().hex
         self._model = named if isinstance(named, str) and named else model
         self._created_at = created if type(created) is int and created > 0 else int(time.time())
-        self._items: list[_Item] = []
-        self._open: _Item | None = None  # the message or reasoning that goes on
-        self._calls: list[tuple[object, _Item]] = []  # with the index that the provider gave each
+        self._tools = {tool.chat_name: tool for tool in known_tools(request)}
+        self._items: list[Item] = []
+        self._open: Item | None = None  # the message or reasoning that goes on
+        self._calls: list[tuple[object, Item]] = []  # with the index that the provider gave each
         self._events: list[_Object] = []
         self._reason: str | None = None
 
@@ -130,7 +90,10 @@ class Building:
             self._call(call)
 
     def close(self, reason: object) -> None:
-        """The model has finished, for that reason; an answer that says nothing is an empty text."""
+        """The model has finished, for that reason; an answer that says nothing is an empty text.
+
+        Raises ValueError for a call that cannot be read.
+        """
         self._reason = _INCOMPLETE.get(str(reason))
         if all(item.kind == "reasoning" for item in self._items):
             self._say("output_text", "")
@@ -177,7 +140,7 @@ class Building:
         }
 
     def _say(self, kind: str, text: str) -> None:
-        stem, item_kind = _PARTS[kind][1:]
+        stem, item_kind = PARTS[kind][1:]
         self.size += len(text)
         item = self._open
         if item is None or item.kind != item_kind:
@@ -185,7 +148,7 @@ class Building:
             item = self._open = self._begin(item_kind)
         if not item.parts or item.parts[-1].kind != kind:
             self._end_part(item)
-            part = _Part(kind)
+            part = Part(kind)
             item.parts.append(part)
             self._tell("response.content_part.added", item, in_part=True, part=part.document())
         if text:
@@ -217,9 +180,10 @@ class Building:
         if arguments:
             self.size += len(arguments)
             item.arguments.append(arguments)
-            self._tell("response.function_call_arguments.delta", item, delta=arguments)
+            if item.kind == "function_call":
+                self._tell("response.function_call_arguments.delta", item, delta=arguments)
 
-    def _call_of(self, given: _Object, name: str) -> _Item:
+    def _call_of(self, given: _Object, name: str) -> Item:
         """The call that this is a part of: by its index, or its id where providers give no index.
 
         A new id and a name under a known index are another call: some always give the index 0.
@@ -236,25 +200,30 @@ class Building:
                     break
                 return item
         self._end_open("completed")
-        item = self._begin("function_call", call_id=id_, name=name)
+        tool = self._tools.get(name)
+        kind = "function_call" if tool is None else tool.kind
+        item = self._begin(kind, call_id=id_, name=name, tool=tool)
         self._calls.append((index, item))
         return item
 
-    def _begin(self, kind: str, *, call_id: str = "", name: str = "") -> _Item:
+    def _begin(
+        self, kind: str, *, call_id: str = "", name: str = "", tool: Tool | None = None
+    ) -> Item:
         place = len(self._items)
         number = f"{self._number}{place:04x}"
-        if kind == "function_call" and not call_id:
+        if kind in EMPTY_CALLS and not call_id:
             call_id = f"call_{number}"
-        item = _Item(kind, f"{_PREFIXES[kind]}_{number}", place, call_id=call_id, name=name)
+        identity = f"{_PREFIXES[kind]}_{number}"
+        item = Item(kind, identity, place, call_id=call_id, name=name, tool=tool)
         self._items.append(item)
         self._tell_item("added", item)
         return item
 
-    def _end_part(self, item: _Item) -> None:
+    def _end_part(self, item: Item) -> None:
         if not item.parts:
             return
         part = item.parts[-1].document()
-        field_, stem = _PARTS[part["type"]][:2]
+        field_, stem = PARTS[part["type"]][:2]
         content = {field_: part[field_], **_logprobs(part["type"])}
         self._tell(f"{stem}.done", item, in_part=True, **content)
         self._tell("response.content_part.done", item, in_part=True, part=part)
@@ -265,21 +234,28 @@ class Building:
             self._end_part(item)
             self._end(item, status)
 
-    def _end_call(self, item: _Item, status: str) -> None:
-        arguments = "".join(item.arguments)
-        kind = "response.function_call_arguments.done"
-        self._tell(kind, item, name=item.name, arguments=arguments)
+    def _end_call(self, item: Item, status: str) -> None:
+        item.read(status)  # refuses what cannot be told before anything is
+        item.status = status
+        if item.kind == "function_call":
+            document = item.document()
+            said = {name: document[name] for name in ("name", "arguments")}
+            self._tell("response.function_call_arguments.done", item, **said)
+        elif item.kind == "custom_tool_call":
+            text = item.written()["input"]
+            self._tell("response.custom_tool_call_input.delta", item, delta=text)
+            self._tell("response.custom_tool_call_input.done", item, input=text)
         self._end(item, status)
 
-    def _end(self, item: _Item, status: str) -> None:
+    def _end(self, item: Item, status: str) -> None:
         item.status = status
         self._tell_item("done", item)
 
-    def _tell_item(self, change: str, item: _Item) -> None:
+    def _tell_item(self, change: str, item: Item) -> None:
         kind = f"response.output_item.{change}"
         self._events.append({"type": kind, "output_index": item.place, "item": item.document()})
 
-    def _tell(self, kind: str, item: _Item, *, in_part: bool = False, **more: object) -> None:
+    def _tell(self, kind: str, item: Item, *, in_part: bool = False, **more: object) -> None:
         event: _Object = {"type": kind, "item_id": item.id, "output_index": item.place}
         if in_part:
             event["content_index"] = len(item.parts) - 1

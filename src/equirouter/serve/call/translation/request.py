@@ -1,14 +1,22 @@
 """A request of the Responses API as a chat completion, as far as there is one that means the same.
 
-What changes the answer and has no place in a chat completion is never left out: as_chat names it.
+What changes the answer and has no place in a chat completion is refused by as_chat, but for what
+left_out names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
+from equirouter.serve.call.translation.reading import of_type, only, taken_object, taken_text
+from equirouter.serve.call.translation.tools import (
+    LEFT_OUT_ITEMS,
+    chat_tools,
+    is_left_out,
+    past_arguments,
+)
 
-__all__ = ["as_chat"]
+__all__ = ["as_chat", "left_out"]
 
 _Object = dict[str, Any]
 
@@ -16,30 +24,33 @@ _FIELDS = "model input instructions tools tool_choice parallel_tool_calls text m
 _FIELDS += " temperature top_p reasoning user safety_identifier service_tier stream equirouter"
 # These change nothing in what is answered: labels and the keeping of a stored answer, of which
 # there is none, and hints for a provider's cache, which many a provider refuses to be given.
-_LEFT_OUT = "metadata store prompt_cache_key prompt_cache_retention"
+_LEFT_OUT = "metadata store prompt_cache_key prompt_cache_retention client_metadata include"
+_FIELDS += " stream_options"
 _TAKEN = frozenset(f"{_FIELDS} {_LEFT_OUT}".split())
 _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "background": (False,),
     "truncation": ("disabled",),
     "top_logprobs": (0,),
-    # reasoning that is shown, or kept to be sent back, changes no answer
-    "include": ([], ["reasoning.encrypted_content"]),
     "context_management": ([],),
-    "stream_options": ({}, {"include_obfuscation": False}),
 }
+# Reasoning that is shown, or kept to be sent back, changes no answer; of a search there is nothing.
+_INCLUDED = ("reasoning.encrypted_content", "web_search_call.")
 _SAME_NAME = ("temperature", "top_p", "user", "safety_identifier", "service_tier")
-_OF_TOOLS = frozenset({"type", "name", "description", "parameters", "strict"})
-_OF_TOOLS_NEUTRAL: Mapping[str, tuple[object, ...]] = {
-    "defer_loading": (False,),
-    "async": (False,),
-    "allowed_callers": ([], ["direct"]),
-}
 _OF_MESSAGES = frozenset({"type", "id", "role", "content", "status", "phase"})
-_OF_CALLS = frozenset({"type", "id", "call_id", "name", "arguments", "status"})
+_CALLS = {
+    "function_call": frozenset(
+        {"type", "id", "call_id", "name", "namespace", "arguments", "status"}
+    ),
+    "custom_tool_call": frozenset(
+        {"type", "id", "call_id", "name", "namespace", "input", "status"}
+    ),
+    "local_shell_call": frozenset({"type", "id", "call_id", "action", "status"}),
+}
 _OF_CALLS_NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "async": (False,),
     "caller": ({"type": "direct"},),
 }
+_OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _OF_OUTPUTS = frozenset({"type", "id", "call_id", "name", "output", "status"})
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
 _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
@@ -54,17 +65,18 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
 
     request: a body that `responses_request` has read. Raises NoChatError that names the field.
     """
-    _only(request, _TAKEN, _NEUTRAL)
+    only(request, _TAKEN, _NEUTRAL)
+    _check_wishes(request)
     chat: _Object = {"model": request["model"], "messages": _messages(request)}
     chat |= {name: request[name] for name in _SAME_NAME if request.get(name) is not None}
     if request.get("max_output_tokens") is not None:
         # and not max_completion_tokens: every compatible provider keeps to this one, and what is
         # reserved for the call counts on it
         chat["max_tokens"] = request["max_output_tokens"]
-    chat |= _tools(request)
+    chat |= chat_tools(request)
     chat |= _text(request.get("text"))
-    reasoning = _object(request.get("reasoning"), "reasoning")
-    _only(
+    reasoning = taken_object(request.get("reasoning"), "reasoning")
+    only(
         reasoning,
         {"effort", "summary"},
         {"context": ("auto",), "mode": ("standard",)},
@@ -77,123 +89,48 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
     return chat
 
 
-def _only(
-    document: Mapping[str, Any],
-    taken: Iterable[str],
-    neutral: Mapping[str, tuple[object, ...]] | None = None,
-    place: str = "",
-) -> None:
-    """Refuse every other field that is not null. neutral: values that ask for nothing."""
-    for name, value in document.items():
-        if value is None or name in taken or value in (neutral or {}).get(name, ()):
-            continue
-        raise NoChatError(f"{place}{name[:60]}")
+def left_out(request: Mapping[str, Any]) -> list[str]:
+    """Names of what as_chat leaves out of a request though it asks for something, each once."""
+    items, tools = request.get("input"), request.get("tools")
+    named = [name for name in ("client_metadata", "stream_options") if request.get(name)]
+    named += [f"tools.{tool['type']}" for tool in tools or () if is_left_out(tool)]
+    for item in items if isinstance(items, list) else ():
+        kind = item.get("type") if isinstance(item, dict) else None
+        if isinstance(kind, str) and kind in LEFT_OUT_ITEMS:
+            named.append(f"input.{kind}")
+    return list(dict.fromkeys(named))
 
 
-def _object(value: object, place: str) -> _Object:
-    """An object, {} where it is absent."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise NoChatError(f"{place} of this form")
-    return value
-
-
-def _text_of(value: object, place: str) -> str:
-    if not isinstance(value, str):
-        raise NoChatError(f"{place} of this form")
-    return value
-
-
-def _of_type(place: str, value: object) -> NoChatError:
-    return NoChatError(f"{place} of type {str(value)[:60]}")
-
-
-def _tools(request: Mapping[str, Any]) -> _Object:
-    """tools, tool_choice and parallel_tool_calls; the last two mean nothing without tools."""
-    given = request.get("tools") or []
-    if not isinstance(given, list):
-        raise NoChatError("tools of this form")
-    tools = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(given)]
-    names = [tool["function"]["name"] for tool in tools]
-    choice = request.get("tool_choice")
-    if isinstance(choice, dict):
-        choice, names = _chosen(choice, names)
-        tools = [tool for tool in tools if tool["function"]["name"] in names]
-    elif choice is not None and not isinstance(choice, str):
-        raise NoChatError("tool_choice of this form")
-    if not tools:
-        if choice in (None, "auto", "none"):
-            return {}
-        raise NoChatError("tool_choice without tools")
-    chat: _Object = {"tools": tools}
-    if choice is not None:
-        chat["tool_choice"] = choice
-    if request.get("parallel_tool_calls") is not None:
-        chat["parallel_tool_calls"] = request["parallel_tool_calls"]
-    return chat
-
-
-def _tool(tool: object, place: str) -> _Object:
-    given = _object(tool, place)
-    if given.get("type") != "function":
-        raise _of_type(place, given.get("type"))
-    _only(given, _OF_TOOLS, _OF_TOOLS_NEUTRAL, f"{place}.")
-    _text_of(given.get("name"), f"{place}.name")
-    function = {
-        name: given[name]
-        for name in ("name", "description", "parameters", "strict")
-        if given.get(name) is not None
-    }
-    return {"type": "function", "function": function}
-
-
-def _chosen(choice: _Object, names: list[str]) -> tuple[object, list[str]]:
-    """The choice as chat says it, and the names of the tools that are left to choose from.
-
-    Where only some tools are allowed, only those are sent: few providers know the other way.
-    """
-    kind = choice.get("type")
-    if kind == "function":
-        _only(choice, {"type", "name"}, place="tool_choice.")
-        name = _text_of(choice.get("name"), "tool_choice.name")
-        return {"type": "function", "function": {"name": name}}, names
-    if kind != "allowed_tools":
-        raise _of_type("tool_choice", kind)
-    _only(choice, {"type", "mode", "tools"}, place="tool_choice.")
-    tools, mode = choice.get("tools"), choice.get("mode")
-    if not isinstance(tools, list) or mode not in ("auto", "required"):
-        raise NoChatError("tool_choice of this form")
-    allowed = []
-    for number, tool in enumerate(tools):
-        place = f"tool_choice.tools[{number}]"
-        named = _object(tool, place)
-        if named.get("type") != "function":
-            raise _of_type(place, named.get("type"))
-        if named.get("name") not in names:
-            raise NoChatError(f"{place} that is not among tools")
-        allowed.append(named["name"])
-    return mode, allowed
+def _check_wishes(request: Mapping[str, Any]) -> None:
+    """Refuse wishes for the answer that nobody could fulfil."""
+    options = taken_object(request.get("stream_options"), "stream_options")
+    only(options, {"include_obfuscation", "include_usage"}, place="stream_options.")
+    included = request.get("include") or []
+    if not isinstance(included, list):
+        raise NoChatError("include of this form")
+    for wish in included:
+        if not isinstance(wish, str) or not wish.startswith(_INCLUDED):
+            raise NoChatError(f"include of {str(wish)[:60]}")
 
 
 def _text(given: object) -> _Object:
     """response_format and verbosity."""
-    text = _object(given, "text")
-    _only(text, {"format", "verbosity"}, place="text.")
+    text = taken_object(given, "text")
+    only(text, {"format", "verbosity"}, place="text.")
     chat: _Object = {}
     if text.get("verbosity") is not None:
         chat["verbosity"] = text["verbosity"]
-    form = _object(text.get("format"), "text.format")
+    form = taken_object(text.get("format"), "text.format")
     kind = form.get("type", "text")
     if kind == "json_object":
         chat["response_format"] = {"type": "json_object"}
     elif kind == "json_schema":
-        _only(form, {"type", "name", "schema", "description", "strict"}, place="text.format.")
+        only(form, {"type", "name", "schema", "description", "strict"}, place="text.format.")
         schema = {name: value for name, value in form.items() if name != "type"}
         schema = {name: value for name, value in schema.items() if value is not None}
         chat["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind != "text":
-        raise _of_type("text.format", kind)
+        raise of_type("text.format", kind)
     return chat
 
 
@@ -201,7 +138,7 @@ def _messages(request: Mapping[str, Any]) -> list[_Object]:
     messages: list[_Object] = []
     instructions = request.get("instructions")
     if instructions:
-        text = _text_of(instructions, "instructions")
+        text = taken_text(instructions, "instructions")
         messages.append({"role": "system", "content": text})
     given = request.get("input")
     if isinstance(given, str):
@@ -209,7 +146,7 @@ def _messages(request: Mapping[str, Any]) -> list[_Object]:
     if not isinstance(given, list):
         raise NoChatError("input of this form")
     for number, item in enumerate(given):
-        _add(messages, _object(item, f"input[{number}]"), f"input[{number}]")
+        _add(messages, taken_object(item, f"input[{number}]"), f"input[{number}]")
     return messages
 
 
@@ -217,18 +154,19 @@ def _add(messages: list[_Object], item: _Object, place: str) -> None:
     """Say an item at the end of the conversation."""
     kind = item.get("type", "message")
     if kind == "message":
-        _only(item, _OF_MESSAGES, place=f"{place}.")
+        only(item, _OF_MESSAGES, place=f"{place}.")
         _add_message(messages, item, place)
-    elif kind == "function_call":
-        _only(item, _OF_CALLS, _OF_CALLS_NEUTRAL, f"{place}.")
+    elif isinstance(kind, str) and kind in _CALLS:
+        only(item, _CALLS[kind], _OF_CALLS_NEUTRAL, f"{place}.")
         _add_call(messages, item, place)
-    elif kind == "function_call_output":
-        _only(item, _OF_OUTPUTS, _OF_CALLS_NEUTRAL, f"{place}.")
-        call_id = _text_of(item.get("call_id"), f"{place}.call_id")
+    elif kind in _OUTPUTS:
+        only(item, _OF_OUTPUTS, _OF_CALLS_NEUTRAL, f"{place}.")
+        call_id = taken_text(item.get("call_id") or item.get("id"), f"{place}.call_id")
         content = _content(item.get("output"), f"{place}.output", texts_only=True)
         messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
-    elif kind != "reasoning":  # there is no place for that, and no need: models answer without
-        raise _of_type(place, kind)
+    elif kind != "reasoning" and not (isinstance(kind, str) and kind in LEFT_OUT_ITEMS):
+        # there is no place for these, and no need: models answer without
+        raise of_type(place, kind)
 
 
 def _add_message(messages: list[_Object], item: _Object, place: str) -> None:
@@ -250,9 +188,8 @@ def _add_message(messages: list[_Object], item: _Object, place: str) -> None:
 
 def _add_call(messages: list[_Object], item: _Object, place: str) -> None:
     """A call, within the message of the assistant that it belongs to."""
-    name, arguments, call_id = (
-        _text_of(item.get(field), f"{place}.{field}") for field in ("name", "arguments", "call_id")
-    )
+    name, arguments = past_arguments(item, place)
+    call_id = taken_text(item.get("call_id"), f"{place}.call_id")
     function = {"name": name, "arguments": arguments}
     if not messages or messages[-1]["role"] != "assistant":
         messages.append({"role": "assistant", "content": None})
@@ -266,7 +203,7 @@ def _content(value: object, place: str, *, texts_only: bool) -> str | list[_Obje
     if not isinstance(value, list):
         raise NoChatError(f"{place} of this form")
     parts = [
-        _part(_object(part, f"{place}[{number}]"), f"{place}[{number}]", texts_only=texts_only)
+        _part(taken_object(part, f"{place}[{number}]"), f"{place}[{number}]", texts_only=texts_only)
         for number, part in enumerate(value)
     ]
     if len(parts) == 1 and parts[0]["type"] == "text":
@@ -277,22 +214,25 @@ def _content(value: object, place: str, *, texts_only: bool) -> str | list[_Obje
 def _part(part: _Object, place: str, *, texts_only: bool) -> _Object:
     kind = part.get("type")
     if isinstance(kind, str) and kind in _TEXTS:
-        _only(part, _OF_PARTS, place=f"{place}.")
-        return {"type": "text", "text": _text_of(part.get(_TEXTS[kind]), f"{place}.{_TEXTS[kind]}")}
+        only(part, _OF_PARTS, place=f"{place}.")
+        return {
+            "type": "text",
+            "text": taken_text(part.get(_TEXTS[kind]), f"{place}.{_TEXTS[kind]}"),
+        }
     if texts_only:
-        raise _of_type(place, kind)
+        raise of_type(place, kind)
     if kind == "input_image":
-        _only(part, _OF_IMAGES, place=f"{place}.")
-        image = {"url": _text_of(part.get("image_url"), f"{place}.image_url")}
+        only(part, _OF_IMAGES, place=f"{place}.")
+        image = {"url": taken_text(part.get("image_url"), f"{place}.image_url")}
         if part.get("detail") not in (None, "auto"):
             image["detail"] = part["detail"]
         return {"type": "image_url", "image_url": image}
     if kind == "input_audio":
-        _only(part, {"type", "input_audio"}, place=f"{place}.")
+        only(part, {"type", "input_audio"}, place=f"{place}.")
         return {"type": "input_audio", "input_audio": part.get("input_audio")}
     if kind == "input_file":
-        _only(part, _OF_FILES, {"detail": ("auto",)}, f"{place}.")
+        only(part, _OF_FILES, {"detail": ("auto",)}, f"{place}.")
         file = {name: part[name] for name in ("filename", "file_data") if part.get(name)}
-        _text_of(file.get("file_data"), f"{place}.file_data")
+        taken_text(file.get("file_data"), f"{place}.file_data")
         return {"type": "file", "file": file}
-    raise _of_type(place, kind)
+    raise of_type(place, kind)

@@ -15,6 +15,7 @@ from equirouter.serve.call.translation.building import (
     response_usage,
 )
 from equirouter.serve.call.translation.request import as_chat
+from equirouter.serve.call.translation.tools import is_left_out
 from equirouter.serve.call.upstream import Answer, Upstream
 from equirouter.serve.settings import UpstreamSettings
 
@@ -148,7 +149,10 @@ class ResponseStream:
     def _completed(self) -> bytes:
         answer = self._answer
         assert answer is not None  # noqa: S101  # it has begun
-        answer.close(self._reason)
+        try:
+            answer.close(self._reason)
+        except ValueError as unreadable:
+            return self._told(*answer.take()) + self.broken(str(unreadable))
         told = self._told(*answer.take())
         self.is_over = True
         response = answer.response(answer.status, usage=response_usage(self._usage))
@@ -205,6 +209,8 @@ class TranslatingUpstream:
             raise UpstreamError(
                 "status", str(error), status=400, body=orjson.dumps(refusal)
             ) from None
+        if request.get("tools"):  # the answer says again what the model was offered
+            request["tools"] = [tool for tool in request["tools"] if not is_left_out(tool)]
         is_stream = "stream" in chat
         chat, _ = self._fitting.applied(chat_body(chat, self._settings))
         answer = await self._upstream.post("/chat/completions", orjson.dumps(chat))

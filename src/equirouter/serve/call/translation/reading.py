@@ -1,0 +1,42 @@
+"""Parts of a request taken as they are expected, or refused by their place in it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from equirouter.errors import NoChatError
+
+__all__ = ["of_type", "only", "taken_object", "taken_text"]
+
+
+def only(
+    document: Mapping[str, Any],
+    taken: Iterable[str],
+    neutral: Mapping[str, tuple[object, ...]] | None = None,
+    place: str = "",
+) -> None:
+    """Refuse every other field that is not null. neutral: values that ask for nothing."""
+    for name, value in document.items():
+        if value is None or name in taken or value in (neutral or {}).get(name, ()):
+            continue
+        raise NoChatError(f"{place}{name[:60]}")
+
+
+def taken_object(value: object, place: str) -> dict[str, Any]:
+    """An object, {} where it is absent."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise NoChatError(f"{place} of this form")
+    return value
+
+
+def taken_text(value: object, place: str) -> str:
+    """A text that must be there."""
+    if not isinstance(value, str):
+        raise NoChatError(f"{place} of this form")
+    return value
+
+
+def of_type(place: str, value: object) -> NoChatError:
+    """The refusal of something whose type has no place in a chat completion."""
+    return NoChatError(f"{place} of type {str(value)[:60]}")
