@@ -137,3 +137,13 @@ def test_what_cannot_join_is_refused(costs: RoutingPipeline, tokens: RoutingPipe
         with_model(tokens, unexplained, "middle")
     stated = with_model(tokens, unexplained, "middle", price=PRICES[1]).pipeline
     assert stated.prices[2].now == PRICES[1]
+
+
+def test_a_query_that_is_only_an_image_teaches_nothing_to_an_encoder_of_text(
+    costs: RoutingPipeline,
+) -> None:
+    given = labels(tokens=False)
+    pictured = replace(
+        given, texts=("", *given.texts[1:]), image_paths=("x.png",) * given.n_queries
+    )
+    assert with_model(costs, pictured, "middle").n_labels == given.n_queries - 1

@@ -57,7 +57,7 @@ def bench(
         made = common.make_text_encoder(
             encoder, window=window, precision=precision, weights=weights, settings=encoder_option
         )
-        common.say_what_is_read(made, outcomes, quiet=quiet)
+        outcomes = common.what_is_read(made, outcomes, embeddings, quiet=quiet)
         folder = out or Path("runs") / f"{outcomes.name}-{split}"
         results = benchmark(
             outcomes,

@@ -53,8 +53,8 @@ __all__ = [
     "say",
     "say_notes",
     "say_warnings",
-    "say_what_is_read",
     "shown_progress",
+    "what_is_read",
 ]
 
 
@@ -298,13 +298,20 @@ def _encoder_options(settings: list[str] | None) -> dict[str, Any]:
     return options
 
 
-def say_what_is_read(encoder: "Encoder", outcomes: "Outcomes", *, quiet: bool) -> None:
-    """Notes on queries that the encoder does not see whole, before anything is measured."""
-    from equirouter.training.protocol import reading_notes
+def what_is_read(
+    encoder: "Encoder", outcomes: "Outcomes", given: Path | None, *, quiet: bool
+) -> "Outcomes":
+    """The queries that the encoder reads, with notes on what it does not see of them or others.
 
+    given: a file of embeddings, which need no encoder: no query is left out then.
+    """
+    from equirouter.training.protocol import readable, reading_notes
+
+    read = outcomes if given is not None else readable(encoder, outcomes)
     if not quiet:
-        for note in reading_notes(encoder, outcomes):
+        for note in (*read.notes[len(outcomes.notes) :], *reading_notes(encoder, read)):
             say(f"note: {note}")
+    return read
 
 
 def open_given(

@@ -29,8 +29,8 @@ from equirouter.cli.common import (
     print_json,
     remark_on_descriptions,
     say,
-    say_what_is_read,
     shown_progress,
+    what_is_read,
 )
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def train(
         made = make_text_encoder(
             encoder, window=window, precision=exact, weights=weights, settings=encoder_option
         )
-        say_what_is_read(made, outcomes, quiet=quiet)
+        outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
         with reserved_folder(out):  # a place where nothing can be written is said before the work
             pipeline = fit_and_measure(
                 outcomes,

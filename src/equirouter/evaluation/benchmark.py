@@ -47,6 +47,7 @@ from equirouter.training.protocol import (
     embedded,
     embedded_descriptions,
     prepare,
+    readable,
     reading_notes,
     scores_of,
     stream,
@@ -98,9 +99,9 @@ def benchmark(
     >>> results["knn"].nauc.mean < results.anchors["oracle"].nauc.mean
     True
     """
-    outcomes = as_outcomes(table)
     if isinstance(encoder, str):
         encoder = make_encoder(encoder)
+    outcomes = readable(encoder, as_outcomes(table), embeddings)
     require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
     rule = _checked(policy, specs)

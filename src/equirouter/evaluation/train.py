@@ -29,7 +29,7 @@ from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.fitted import FittedStage, fit_stage
-from equirouter.training.protocol import Part, description_notes, embedded, stream
+from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
 
 __all__ = ["serving_options", "share_of_strongest", "train"]
 
@@ -69,9 +69,9 @@ def train(
     >>> pipeline.decide("What is 2 + 2?", budget_usd=0.001).fits
     True
     """
-    outcomes = as_outcomes(table)
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))
+    outcomes = readable(encoder, as_outcomes(table), embeddings)
     check_registered(router)
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)

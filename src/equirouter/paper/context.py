@@ -20,7 +20,13 @@ from equirouter.registry import POLICIES
 from equirouter.routers import make_router
 from equirouter.routers.base import Router
 from equirouter.training.fitted import fit_router
-from equirouter.training.protocol import Prepared, embedded, embedded_descriptions, prepare
+from equirouter.training.protocol import (
+    Prepared,
+    embedded,
+    embedded_descriptions,
+    prepare,
+    readable,
+)
 
 __all__ = ["Context"]
 
@@ -55,6 +61,7 @@ class Context:
             raise ConfigError(
                 f"the budget is {self.budget_usd} USD: expected a number above 0, for one call"
             )
+        self.outcomes = readable(self.encoder, self.outcomes, self.given)
         for kind, results in self.results.items():
             self._check(kind, results)
         self._benches: dict[SplitKind, Results] = dict(self.results)

@@ -24,6 +24,7 @@ from equirouter.training.pool import (
     calibrated_again,
     strongest_of,
 )
+from equirouter.training.protocol import readable
 
 __all__ = ["Joined", "with_model"]
 
@@ -71,7 +72,7 @@ def with_model(
         )
     stage = pipeline.stage
     tokens = stage.cost_model.predicts == "tokens"
-    table = _labelled(outcomes, model, record, tokens=tokens)
+    table = _labelled(readable(stage.encoder, outcomes), model, record, tokens=tokens)
     prices = (*pipeline.prices, _price(table, model, price, tokens=tokens))
     images = table.images if stage.encoder.accepts_images else None
     embeddings = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)

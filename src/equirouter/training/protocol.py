@@ -6,7 +6,7 @@ two routers is a difference in scores.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, Router
 from equirouter.routers.scale import LogisticScale
+from equirouter.words import number_of
 
 __all__ = [
     "Part",
@@ -33,6 +34,7 @@ __all__ = [
     "embedded_descriptions",
     "prepare",
     "prepare_in_sample",
+    "readable",
     "reading_notes",
     "scores_of",
     "stream",
@@ -145,6 +147,36 @@ def prepare(
     return Prepared(train, held_out, measured, costs, error, n_incomplete, descriptions)
 
 
+def readable(
+    encoder: Encoder, outcomes: Outcomes, embeddings: Float32Array | None = None
+) -> Outcomes:
+    """The queries that an encoder can read: one of text leaves out those that are only an image.
+
+    A note says how many. embeddings: (N, d), where they are there already: all queries are kept.
+    Raises DataError where none is left.
+    """
+    blank = _without_text(outcomes)
+    if embeddings is not None or encoder.accepts_images or not blank:
+        return outcomes
+    count = number_of(len(blank), "query is", "queries are")
+    first = f"the first is {outcomes.query_ids[blank[0]]!r}, row {blank[0]}"
+    what = (
+        f"{count} an image without a text ({first}), which the encoder {encoder.name} does not read"
+    )
+    if len(blank) == outcomes.n_queries:
+        raise DataError(
+            f"{outcomes.name}: {what}, and no other query is left; choose an encoder that reads "
+            "images, such as vision"
+        )
+    rows = np.setdiff1d(np.arange(outcomes.n_queries), blank)
+    note = f"{what}: left out (--encoder vision reads both)"
+    return replace(outcomes.take(rows), notes=(*outcomes.notes, note))
+
+
+def _without_text(outcomes: Outcomes) -> list[int]:
+    return [row for row, text in enumerate(outcomes.texts) if not text or text.isspace()]
+
+
 def embedded(
     encoder: Encoder,
     outcomes: Outcomes,
@@ -155,19 +187,12 @@ def embedded(
 ) -> Float32Array:
     """Embeddings (N, d) of all queries by an encoder that has learned from the training part.
 
-    Of a table with images, an encoder of text reads the texts alone; see reading_notes. Raises
-    DataError for a query that is only an image then, and as encode_cached.
+    Of a table with images, an encoder of text reads the texts alone (see reading_notes), and every
+    query must have one: readable leaves out the others. Errors: those of encode_cached.
     """
     images = outcomes.images if encoder.accepts_images else None
-    blank = [row for row, text in enumerate(outcomes.texts) if not text or text.isspace()]
-    if blank and images is None:
-        raise DataError(
-            f"{outcomes.name}: query {outcomes.query_ids[blank[0]]!r} (row {blank[0]}) has an "
-            f"image and no text, and encoder {encoder.name} reads text only; leave the query "
-            "out, or choose an encoder that reads images, such as vision"
-        )
     if encoder.learns:
-        without = set(blank)
+        without = set(_without_text(outcomes))
         encoder.fit([outcomes.texts[row] for row in split.train.tolist() if row not in without])
     return encode_cached(encoder, outcomes.texts, images, cache=cache, progress=progress)
 

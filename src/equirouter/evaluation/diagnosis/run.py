@@ -45,6 +45,7 @@ from equirouter.training.protocol import (
     embedded_descriptions,
     prepare,
     prepare_in_sample,
+    readable,
     reading_notes,
     stream,
 )
@@ -127,7 +128,7 @@ def diagnose(
     served = case.served
     diagnosis = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
-        warnings=(*table_warnings(case.outcomes), *reading_notes(encoder, case.outcomes)),
+        warnings=_warnings(case, encoder, len(outcomes.notes)),
         table=_table(case.outcomes),
         models=_models(case),
         visibility=duplicate_share(case.embeddings, case.outcomes.texts, case.outcomes.image_paths),
@@ -157,6 +158,7 @@ def _prepared(
 ) -> _Case:
     """The table split and encoded, and its costs predicted."""
     parts, given = None, embeddings is not None
+    outcomes = readable(encoder, outcomes, embeddings)
     if pipeline is not None:
         outcomes = for_pipeline(outcomes, pipeline)
         parts = own_split(outcomes, pipeline)
@@ -177,6 +179,15 @@ def _prepared(
     if served is not None:
         served = ServedQueries(served.pipeline, embeddings[prepared.test.rows])
     return _Case(outcomes, embeddings, parts, prepared, served, device, resamples)
+
+
+def _warnings(case: _Case, encoder: Encoder, n_notes: int) -> tuple[str, ...]:
+    """About the table and what is read of it; n_notes: of its notes, those that it came with."""
+    return (
+        *table_warnings(case.outcomes),
+        *case.outcomes.notes[n_notes:],
+        *reading_notes(encoder, case.outcomes),
+    )
 
 
 def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
