@@ -14,8 +14,17 @@ import pytest
 
 from equirouter.encoders import make_encoder
 from equirouter.encoders.sentence_transformer import SentenceTransformerEncoder
-from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
+from equirouter.errors import (
+    ConfigError,
+    DataError,
+    DownloadError,
+    MissingExtraError,
+    PipelineError,
+)
+from equirouter.evaluation.train import train
+from equirouter.pipeline.pipeline import RoutingPipeline
 from tests.encoders.tiny_models import MAX_TOKENS, WIDTH, tiny_bert, tiny_qwen
+from tests.toys import make_table
 
 pytestmark = [
     pytest.mark.skipif(
@@ -171,6 +180,21 @@ def test_settings_make_an_equal_encoder(bert: Path) -> None:
     again = make_encoder("sentence-transformers", **json.loads(json.dumps(first.settings)))
     assert again.fingerprint == first.fingerprint
     np.testing.assert_array_equal(again.encode(TEXTS), first.encode(TEXTS))
+
+
+def test_a_saved_pipeline_needs_the_folder_from_whoever_loads_it(
+    bert: Path, tmp_path: Path
+) -> None:
+    made = train(make_table(), encoder(bert), router="knn:k=5", quality=0.2, resamples=0)
+    folder = made.save(tmp_path)
+    assert str(bert) not in (folder / "pipeline.json").read_text("utf-8")
+    with pytest.raises(PipelineError, match="it runs model, a name on the Hugging Face hub or a"):
+        RoutingPipeline.load(folder)
+    query = "easy task1 query"
+    by_model = RoutingPipeline.load(folder, encoder_options={"model": bert, "device": "cpu"})
+    assert by_model.decide(query) == made.decide(query)
+    by_weights = RoutingPipeline.load(folder, weights=bert, encoder_options={"device": "cpu"})
+    assert by_weights.decide(query) == made.decide(query)
 
 
 def test_a_folder_that_moved_is_given_as_weights(bert: Path) -> None:

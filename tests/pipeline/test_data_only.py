@@ -114,6 +114,12 @@ def test_nothing_is_asked_for_until_the_loader_says_where(folder: Path, endpoint
     assert [path for path, _, _ in endpoint.requests] == ["/v1/embeddings"] * 2  # probe, query
 
 
+def test_an_encoder_has_its_options_already(folder: Path) -> None:
+    for options in ({"weights": folder}, {"encoder_options": {"base_url": "http://127.0.0.1:9"}}):
+        with pytest.raises(ConfigError, match="an encoder is given, and options of it too"):
+            RoutingPipeline.load(folder, encoder=HashingEncoder(), **options)
+
+
 def test_the_loader_may_name_the_endpoint_by_the_environment(
     folder: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,4 +249,4 @@ def test_a_graph_that_names_a_file_is_not_run(toy: Path, tmp_path: Path) -> None
 
     change_arrays(toy, change)
     with pytest.raises(PipelineError, match="the graph that decides cannot be run"):
-        RoutingPipeline.load(toy).decide(QUERY)
+        RoutingPipeline.load(toy)

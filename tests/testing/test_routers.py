@@ -214,6 +214,11 @@ class SettingIsAnObject(Good):
         self.penalty, self.unit = penalty, unit
 
 
+class SettingIsAnyText(Good):
+    def __init__(self, *, penalty: Any = 1.0, table: str = "table.csv") -> None:
+        self.penalty, self.table = penalty, table
+
+
 class IsNeverUnfitted(Good):
     def state(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name.endswith("_")}
@@ -322,6 +327,7 @@ BROKEN: list[tuple[Callable[[], Router], str]] = [
     (LearnsAnObject, "a_router_can_be_saved"),
     (LearnsAFloat, "a_router_can_be_saved"),
     (SettingIsAnObject, "a_router_can_be_saved"),
+    (SettingIsAnyText, "a_router_can_be_saved"),
     (IsNeverUnfitted, "saving_before_fitting_is_refused"),
     (PredictsWithTorch, "predict_needs_no_torch"),
     (SeesTheBatch, "a_query_scores_the_same_alone_and_in_any_batch"),

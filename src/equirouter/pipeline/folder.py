@@ -155,7 +155,10 @@ def _locked(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be opened: {error.strerror}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)

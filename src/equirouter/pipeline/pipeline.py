@@ -261,6 +261,12 @@ class RoutingPipeline(PipelineParts):
         confidence = self.confidence if control.confidence is None else control.confidence
         return self.calibration.operating_point(quality, confidence, performance=performance)
 
+    def _try(self) -> None:
+        """Decide one embedding, without the encoder, whose model may be heavy or elsewhere."""
+        scorer = self.stage.scorer
+        seen = self.stage.look_at(np.eye(1, scorer.width, dtype=np.float32))
+        self.walk.decide(seen, [self._point(NO_CONTROL)], [self._no_limits])
+
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.
 
@@ -284,15 +290,22 @@ class RoutingPipeline(PipelineParts):
         encoder: to be used in place of the one that the folder names; it must have the same
         fingerprint. weights: a folder with the encoder's weights. encoder_options: other options of
         the encoder. A pipeline is data and holds none that names a host, a file or a variable: the
-        encoder openai needs base_url here, sentence-transformers the model.
+        encoder openai needs base_url here, sentence-transformers the model. A made-up embedding is
+        decided, so that parts that do not fit together are noticed here.
         Raises PipelineError when the folder is not a pipeline, is damaged, is of another format
-        than this package's, belongs to another encoder, or has settings that a pipeline cannot say.
+        than this package's, belongs to another encoder, or has settings that a pipeline cannot say;
+        ConfigError for an encoder with options.
         """
         options = dict(encoder_options or {})
         if weights is not None:
             options["weights"] = Path(weights)
+        if encoder is not None and options:
+            raise ConfigError(
+                f"an encoder is given, and options of it too ({', '.join(options)}): give either"
+            )
         parts, digest = read_pipeline(Path(folder), encoder, options)
         with blamed_on(Path(folder) / DESCRIPTION_FILE):
             loaded = cls(**vars(parts))
+            loaded._try()
         loaded.digest = digest
         return loaded

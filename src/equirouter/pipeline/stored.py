@@ -279,8 +279,10 @@ def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) 
     familiar = Familiarity(arrays["familiar.centres"], description.familiar_within)
     router.restore(_part(arrays, "router."))
     cost_model.restore(_part(arrays, "cost."))
-    if cost_model.n_models != len(description.models):
-        raise PipelineError(f"{cost_model.n_models} models, {len(description.models)} expected")
+    shape = (cost_model.n_models, cost_model.width)
+    expected = (len(description.models), description.encoder.dimension)
+    if shape != expected:
+        raise PipelineError(f"models and numbers per embedding are {shape}, {expected} expected")
     return Stage(
         encoder=encoder,
         router=router,

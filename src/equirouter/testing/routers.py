@@ -16,6 +16,7 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, EquiRouterError
 from equirouter.routers import Router, Validation
+from equirouter.routers.settings import check_plain
 from equirouter.testing.expect import (
     copied,
     expect,
@@ -178,6 +179,10 @@ def a_router_can_be_saved(make: RouterFactory) -> None:
         read = json.loads(json.dumps(settings))
     except TypeError as error:
         raise AssertionError(f"settings {settings} cannot be written: {error}") from error
+    try:
+        check_plain(type(router), settings)
+    except ConfigError as error:
+        raise AssertionError(f"settings {settings} cannot be saved: {error}") from error
     arrays = load(save({name: np.asarray(array, order="C") for name, array in state.items()}))
     again = type(router)(**read).restore(arrays)
     expect_same_bits(again.predict(x), router.predict(x), "scores of a restored router")
