@@ -1,6 +1,7 @@
 """All parts together: keys, money, log, dashboard and metrics of a running gateway."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,32 @@ def test_nothing_goes_on_into_a_store_that_is_lost(
             assert not (tmp_path / "gateway.db").exists()
             (tmp_path / "elsewhere").rename(tmp_path / "gateway.db")
             assert (await here.chat(key=key))[0] == 200
-            assert (await here.ask("GET", "/readyz"))[0] == 200
-            while "are back" not in caplog.text:
+            while (await here.ask("GET", "/readyz"))[0] == 503 or "are back" not in caplog.text:
                 await asyncio.sleep(0.01)
             shown = await _logged(here, 2, key)
             assert {row["status"] for row in shown} == ({200, 503} if has_keys else {200})
+
+    asyncio.run(run())
+
+
+def test_a_store_of_this_machine_that_cannot_be_written_makes_it_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("equirouter.serve.money.writer.BUSY_SECONDS", 0.01)
+
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+            other = sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            try:
+                assert (await here.chat())[0] == 200  # its entry of the log waits
+                while (await here.ask("GET", "/readyz"))[0] == 200:
+                    await asyncio.sleep(0.001)
+            finally:
+                other.close()
+            while (await here.ask("GET", "/readyz"))[0] == 503:
+                await asyncio.sleep(0.001)
+            assert len(await _logged(here, 1, None)) == 1
 
     asyncio.run(run())
 

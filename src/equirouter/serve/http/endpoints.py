@@ -183,8 +183,8 @@ async def readyz(gateway: Gateway, _request: web.Request) -> web.StreamResponse:
     """GET /readyz: whether new requests are welcome."""
     if gateway.is_draining:
         return json_response({"status": "draining"}, status=503)
-    if gateway.fault() is not None:  # which file is the log's affair, and not that of who asks
-        return json_response({"status": "store lost"}, status=503)
+    if gateway.fault() is not None:  # the log says which; whoever asks need not know
+        return json_response({"status": "store unavailable"}, status=503)
     return json_response({"status": "ready"})
 
 

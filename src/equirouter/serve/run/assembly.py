@@ -62,7 +62,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 events=hub,
                 tracer=parts.tracer,
                 routes=_routes(settings, parts, store, hub, admission),
-                fault=store.lost,
+                fault=store.fault,
             )
         finally:
             await _close(store, parts)
@@ -187,7 +187,7 @@ async def _close(store: Store, parts: Parts) -> None:
     try:
         # cut off in a transaction, the store still waits for that
         async with asyncio.timeout(WRITE_SECONDS - BUSY_SECONDS):
-            await store.close()
+            await store.close((WRITE_SECONDS - BUSY_SECONDS) / 2)
     except (StoreGoneError, TimeoutError) as error:
         why = str(error) or "it takes too long"
         _LOG.error("the store cannot be written, and what it had not yet is lost: %s", why)

@@ -70,6 +70,27 @@ def test_all_is_written_when_the_store_is_closed(store_url: str) -> None:
     with_store(store_url, look)
 
 
+def test_a_store_that_closes_waits_for_a_database_that_starts_again(postgresql: Server) -> None:
+    url = postgresql.database()
+
+    async def close() -> None:
+        store = await Store.open(StoreSettings(url=url))
+        (ticket,) = await ask(store, await new_key(store, budget_nusd=100), 1)
+        postgresql.stop()
+        ticket.settle(7)
+        store.writer.log(record(cost_nusd=7))
+        closing = asyncio.create_task(store.close(60))
+        await asyncio.to_thread(postgresql.start)
+        await closing
+
+    async def look(store: Store) -> None:
+        assert await store.database.read(agree) == (7, 7)
+        assert await store.database.read(rows, reservations) == []
+
+    asyncio.run(close())
+    with_store(url, look)
+
+
 def test_a_database_that_is_gone_for_a_while(postgresql: Server) -> None:
     url = postgresql.database()
 

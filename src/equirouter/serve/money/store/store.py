@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -32,6 +32,7 @@ __all__ = ["Store", "connected", "open_database"]
 _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600
 _REMIND_SECONDS = 60
+_RETRY_SECONDS = 0.25
 _ROWS_AT_ONCE = 500  # others wait for the lock meanwhile
 _DAY = 86_400
 _MINUTES_KEPT_DAYS = 3
@@ -131,6 +132,13 @@ class Store:
         files = self.database.files
         return None if files is None else files.lost()
 
+    def fault(self) -> str | None:
+        """Why new requests are better sent to another gateway, None if they are welcome here.
+
+        A database that several share is out of reach for all of them, and none is a better one.
+        """
+        return self.lost() or (self.writer.failing if self.database.files is not None else None)
+
     def _look_for_files(self, second: int) -> None:
         """Say that the files are lost, again and again, and when they are back."""
         lost = self.lost()
@@ -175,25 +183,36 @@ class Store:
                 while await self.database.write(_delete_some, table, before_us):
                     pass
 
-    async def close(self) -> None:
-        """Write all that waits, and close. Raises StoreGoneError if that is not possible."""
+    async def close(self, seconds: float = 0.0) -> None:
+        """Write all that waits, and close. Raises StoreGoneError if that is not possible.
+
+        seconds: how long to go on trying while the database is gone: it may be starting again.
+        """
+        until = time.monotonic() + seconds
         self._stop.set()
         if self._watching is not None:
             await self._watching
         try:
             await self.ledger.close()
-            # A connection that was cut is noticed by its use, and then another one is opened.
-            try:
-                await self.writer.close()
-            except StoreGoneError:
-                await self.writer.close()
-            try:
-                await self.database.write(forget_worker, self.worker)
-            except StoreGoneError:
-                await self.database.write(forget_worker, self.worker)
+            await self._tried(self.writer.close, until)
+            await self._tried(lambda: self.database.write(forget_worker, self.worker), until)
         finally:
             await self._close_books()
             await self.database.close()
+
+    async def _tried(self, write: Callable[[], Awaitable[None]], until: float) -> None:
+        """Write; once more, as a lost connection is noticed by its use, and again until then."""
+        pause = 0.0
+        while True:
+            try:
+                await write()
+            except StoreGoneError:
+                if pause and (time.monotonic() > until or self.lost() is not None):
+                    raise
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = _RETRY_SECONDS
 
     async def _close_books(self) -> None:
         for books in self._books:
