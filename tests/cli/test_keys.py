@@ -107,3 +107,5 @@ def test_without_keys_the_list_says_what_that_means(config: Path) -> None:
     ran = invoke("keys", "list", config)
     assert (ran.code, ran.out) == (0, "")
     assert "its own machine only" in ran.err
+    config.write_text(config.read_text() + "[keys]\nrequired = true\n")
+    assert "every request is refused" in invoke("keys", "list", config).err

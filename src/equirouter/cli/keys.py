@@ -106,14 +106,25 @@ def _show_new(secret: str, key: "Key", *, as_json: bool, quiet: bool) -> None:
 @app.command("list")
 def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the keys with their limits and what each spent in the running period."""
-    from equirouter.serve.money.keys import list_keys
+    from equirouter.serve.money.keys import any_keys, list_keys
 
-    stored = with_store(config, lambda connection, _: list_keys(connection), writes=False)
+    stored, is_closed = with_store(
+        config,
+        lambda connection, settings: (
+            list_keys(connection),
+            any_keys(connection) if settings.keys.required is None else settings.keys.required,
+        ),
+        writes=False,
+    )
     if as_json:
         print_json([_stored(key) for key in stored])
         return
     if not stored and not quiet:
-        say("no keys: the gateway answers programs of its own machine only")
+        say(
+            "no keys: every request is refused"
+            if is_closed
+            else "no keys: the gateway answers programs of its own machine only"
+        )
     for key in stored:
         typer.echo(_line(key))
 

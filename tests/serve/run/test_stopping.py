@@ -67,6 +67,29 @@ def test_a_stream_that_is_cut_off_is_no_hang_up(tmp_path: Path) -> None:
     check_cut_off(tmp_path, 1)
 
 
+def test_an_answer_in_one_piece_that_is_cut_off_is_charged_for_what_it_may_have_come_to(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path, server={"shutdown_seconds": 0.05}) as here:
+            key = await here.new_key(budget_usd=1.0)
+            here.upstream.answers("a-theirs", fake.silent())
+            asked = asyncio.ensure_future(here.chat(key=key))
+            while not here.upstream.seen:
+                await asyncio.sleep(0.001)
+            await here.runner.cleanup()
+            with pytest.raises(aiohttp.ClientError):
+                await asked
+
+    asyncio.run(run())
+    said = rows(tmp_path, "SELECT status, error, charged_by FROM log")
+    assert said == [(503, "cut off: the gateway stopped", "estimate")]
+    ((spent, reserved),) = rows(tmp_path, "SELECT spent_nusd, reserved_nusd FROM accounts")
+    assert rows(tmp_path, "SELECT cost_nusd FROM log") == [(spent,)]
+    assert spent > 0
+    assert reserved == 0
+
+
 def test_running_requests_are_waited_for_once(tmp_path: Path) -> None:
     async def run() -> None:
         async with assembled(tmp_path, server={"shutdown_seconds": 1.5}) as here:
