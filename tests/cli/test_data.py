@@ -137,3 +137,14 @@ def test_describe_says_that_it_could_not_check_the_texts(
     ran = invoke("data", "describe", tmp_path / "t.parquet", "--encoder", "toy")
     assert ran.code == 0
     assert "encoder toy may not read, not checked: no weights" in ran.err
+
+
+def test_a_pool_that_is_offered_can_be_given(shared_cases: Path) -> None:
+    table = shared_cases / "names_by_case.csv"
+    ran = invoke("data", "describe", table)
+    assert ran.code == 2
+    assert "2 models with 20 queries: --exclude-models 'Large '" in ran.err
+    ran = invoke("data", "describe", table, "--exclude-models", "Large ")
+    assert "complete queries: 20" in ran.out
+    ran = invoke("data", "describe", table, "--models", "small, large")
+    assert "40 queries, 2 models" in ran.out

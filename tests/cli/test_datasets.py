@@ -100,7 +100,9 @@ def mmrbench(folder: Path) -> Path:
 
 def routereval(folder: Path) -> Path:
     for name in ("arc", "gsm8k", "mmlu"):
-        test_routereval.write(folder, name, test_routereval.benchmark(test_routereval.MODELS, 15))
+        content = test_routereval.benchmark(test_routereval.MODELS, 15)
+        content |= test_routereval.own_prompts(name, 15)
+        test_routereval.write(folder, name, content)
     return folder
 
 

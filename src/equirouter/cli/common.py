@@ -223,7 +223,8 @@ def choose_models(
 ) -> "Outcomes":
     """The table of the models that --models and --exclude-models leave, with a note on it."""
     chosen = outcomes.choose_models(
-        None if models is None else _names(models), exclude=_names(exclude or "")
+        None if models is None else _names(models, outcomes),
+        exclude=_names(exclude or "", outcomes),
     )
     if not quiet and chosen is not outcomes:
         say(f"note: {chosen.notes[-1]}")
@@ -236,8 +237,10 @@ def say_warnings(warnings: Iterable[str]) -> None:
         say(f"warning: {warning}")
 
 
-def _names(listed: str) -> list[str]:
-    return [name.strip() for name in listed.split(",") if name.strip()]
+def _names(listed: str, outcomes: "Outcomes") -> list[str]:
+    """The names between commas; spaces around one count only where a model is called so."""
+    names = (name if name in outcomes.models else name.strip() for name in listed.split(","))
+    return [name for name in names if name]
 
 
 def say_notes(outcomes: "Outcomes") -> None:

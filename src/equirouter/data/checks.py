@@ -118,7 +118,7 @@ def _check_numbers(table: OutcomeCells) -> None:
         performance,
         "performance",
         f"expected a number from {low:g} to {high:g}, or nothing where it is not known "
-        "(another scale is stated with performance_range, --performance-range)",
+        "(another scale is stated with performance_range, --performance-range: 0 100 for per cent)",
     )
     _raise_at(
         table,

@@ -44,6 +44,17 @@ def benchmark(models: Sequence[str], n: int = 2, size: int = 1000) -> dict[str, 
     }
 
 
+def own_prompts(name: str, n: int) -> dict[str, Any]:
+    """Prompts that no other benchmark has."""
+    train = [f"{name} {i}" for i in range(n)]
+    prompts = {
+        "train_prompt": train,
+        "val_prompt": [f"{name} val"],
+        "test_prompt": [f"{name} test"],
+    }
+    return {"prompt": prompts}
+
+
 def write(folder: Path, name: str, content: Any) -> Path:
     path = folder / f"{name}_router_dataset.pkl"
     path.write_bytes(pickle.dumps(content))
@@ -154,12 +165,7 @@ def test_it_survives_as_an_outcomes_table(router_dataset: Path, tmp_path: Path) 
 
 def test_whole_benchmarks_are_held_out(router_dataset: Path) -> None:
     for name in ("arc", "gsm8k", "mmlu"):
-        asked = {
-            "train_prompt": [f"{name} {i}" for i in range(10)],
-            "val_prompt": [f"{name} val"],
-            "test_prompt": [f"{name} test"],
-        }
-        write(router_dataset, name, benchmark(MODELS, n=10) | {"prompt": asked})
+        write(router_dataset, name, benchmark(MODELS, n=10) | own_prompts(name, 10))
     split = split_outcomes(RouterEval().load(router_dataset), "ood")
     assert [len(part) for part in (split.train, split.validation, split.test)] == [12, 12, 12]
     write(router_dataset, "mmlu", benchmark(MODELS, n=30))

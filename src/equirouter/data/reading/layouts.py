@@ -214,7 +214,7 @@ def _performance(raw: RawTable, column: str, performance_range: tuple[float, flo
     low, high = performance_range
     expected = (
         f"expected a performance from {low:g} to {high:g}, or nothing where it is not known "
-        "(another scale is stated with performance_range, --performance-range)"
+        "(another scale is stated with performance_range, --performance-range: 0 100 for per cent)"
     )
     return raw.numbers(column, low=low, high=high, expected=expected)
 
