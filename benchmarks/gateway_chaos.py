@@ -186,7 +186,7 @@ def audit(store: Path, clients: Clients, books: Counter[str]) -> list[str]:
         charged = dict(
             db.execute(
                 "select served_model, count(*) from log where cost_nusd > 0 and "
-                "tokens_estimated = 0 group by 1"
+                "charged_by = 'usage' group by 1"
             ).fetchall()
         )
     for model, n in charged.items():

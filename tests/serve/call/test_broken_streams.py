@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import socket
 from typing import Any
 
@@ -131,7 +132,9 @@ def test_an_endless_event_is_cut_off() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_does_not_read_keeps_no_upstream_and_no_money() -> None:
+def test_a_client_that_does_not_read_keeps_no_upstream_and_no_money(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def run() -> None:
         async with running(upstream={"total_seconds": 0.2, "max_concurrency": 1}) as here:
             piece = fake.event(fake.text_chunk("x" * 100_000))
@@ -152,3 +155,4 @@ def test_a_client_that_does_not_read_keeps_no_upstream_and_no_money() -> None:
             assert (await here.chat("a")).status == 200  # the only place is free again
 
     asyncio.run(run())
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []

@@ -246,6 +246,11 @@ def _of_part(
     return _guarded(gateway, handler)
 
 
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has hung up."""
+    return request.transport is None or request.transport.is_closing()
+
+
 def _guarded(
     gateway: Gateway, handler: Handler
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -261,9 +266,11 @@ def _guarded(
     async def answered(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(gateway, request)
-        except (web.HTTPException, ConnectionError):
+        except web.HTTPException:
             raise
         except Exception as error:
+            if isinstance(error, ConnectionError) and _is_gone(request):
+                return web.Response()  # for nobody; raised, it would be logged as a fault of ours
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
