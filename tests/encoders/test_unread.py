@@ -40,11 +40,11 @@ def test_a_warning_from_one_text_in_a_hundred_on() -> None:
     assert warning.startswith("of 2 of 200 queries (the first is 'q198') the encoder toy")
 
 
-def test_english_is_read_and_thai_and_much_of_chinese_are_not(model_folder: Path) -> None:
+def test_english_is_read_and_thai_and_most_of_chinese_are_not(model_folder: Path) -> None:
     encoder = make_encoder("minilm", weights=model_folder)
     assert encoder.unknown_share(ENGLISH) == 0.0
     assert encoder.unknown_share(THAI) == 1.0
-    assert (encoder.unknown_share(CHINESE) or 0.0) > 0.3
+    assert (encoder.unknown_share(CHINESE) or 0.0) > 0.5
     assert unread_texts(encoder, [ENGLISH, CHINESE, THAI, "Is “é” a letter, and “ü”?"]) == [1, 2]
 
 
