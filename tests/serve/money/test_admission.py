@@ -237,6 +237,20 @@ def test_a_gateway_whose_last_key_is_revoked_stays_closed(store_url: str) -> Non
     with_store(store_url, later)
 
 
+def test_a_store_that_comes_without_its_note_gets_one(tmp_path: Path) -> None:
+    url, note = f"sqlite:///{tmp_path}/store.db", tmp_path / "store.db.had-keys"
+
+    async def nothing(_: Store) -> None:
+        pass
+
+    with_store(url, nothing)
+    assert not note.exists()
+    with_store(url, made)
+    note.unlink()  # as where the file alone was copied, or restored
+    with_store(url, nothing)
+    assert note.exists()
+
+
 def test_a_store_without_its_keys_is_closed_too(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     with_store(url, made)

@@ -11,6 +11,7 @@ from typing import Self
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, StoreGoneError
+from equirouter.serve.money.keys import any_keys
 from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.store.books import open_books
 from equirouter.serve.money.store.engine import Database
@@ -101,6 +102,7 @@ class Store:
         store = None
         try:
             await migrate(database)
+            await database.read(any_keys)  # which notes beside the file that it has had keys
             worker = await database.write(register)
             store = cls(database, worker, settings, clock)
             await store.charge_dead()
