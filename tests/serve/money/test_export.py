@@ -11,7 +11,7 @@ from equirouter.errors import DataError
 from equirouter.serve.money.export import Exported, export_log
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.records import RequestRecord, Tokens, UserFeedback
+from equirouter.serve.records import Attempt, RequestRecord, Tokens, UserFeedback
 from tests.serve.stores import record, with_store
 
 START = 1_800_000_000.25  # of every record that is made without another time
@@ -67,6 +67,24 @@ def test_each_cell_is_the_mean_of_its_requests(store_url: str) -> None:
         assert (again.used, again.rated, again.unrated) == (6, 6, 1)
         np.testing.assert_allclose(again.table.cost_usd[1], [9e-9, (7e-9 + 250e-9) / 2])
         np.testing.assert_array_equal(again.table.performance, table.performance)
+
+    with_store(store_url, work)
+
+
+def test_a_cell_has_the_cost_of_its_own_models_answers(store_url: str) -> None:
+    failed = Attempt("large", "here", "timeout", None, 5.0, cost_nusd=60)
+    answered = Attempt("small", "here", "ok", 200, 5.0)
+    requests = [
+        (asked("1", "a", cost_nusd=100, charged_by="usage", attempts=[failed, answered]), 1.0),
+        (asked("2", "b", cost_nusd=900, charged_by="bound"), 1.0),
+        (asked("3", "c", cost_nusd=0, charged_by="nothing"), 1.0),
+        (asked("4", "d", cost_nusd=7, charged_by="estimate"), 1.0),
+    ]
+
+    async def work(store: Store) -> None:
+        table = (await exported(store, requests)).table
+        nan = np.nan
+        np.testing.assert_allclose(table.cost_usd, [[40e-9], [nan], [nan], [7e-9]])
 
     with_store(store_url, work)
 

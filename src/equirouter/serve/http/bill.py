@@ -71,17 +71,17 @@ class Bill:
     def settle(self, ticket: Reservation) -> None:
         """End the reservation with what the request cost."""
         record = self._record
-        if record.cost_nusd is None and any(
-            attempt.cost_nusd is not None for attempt in record.attempts
-        ):
+        unseen = [attempt for attempt in record.attempts if attempt.cost_nusd is not None]
+        if record.tokens is None and unseen:
             record.charged_by = self._unknown
-            self._spend(0)
-        if not record.cost_nusd and record.tokens is None:
+            if any(attempt.cost_nusd for attempt in unseen):
+                self._spend(0)
+        if record.cost_nusd is None:
             ticket.release()
             return
         used = record.tokens
         tokens = None if used is None else used.input + used.output
-        ticket.settle(record.cost_nusd or 0, tokens=tokens)
+        ticket.settle(record.cost_nusd, tokens=tokens)
 
     def over_budget(self, nano_usd: int) -> int | None:
         """By how much an amount exceeds the budget of the request, None where it does not."""

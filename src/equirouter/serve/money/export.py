@@ -57,7 +57,7 @@ def export_log(
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
     Several requests of one text and one model are averaged. performance: the feedback, NaN
-    where there is none; cost_usd: what the calls cost. unrated: also texts without any feedback.
+    where there is none; cost_usd: what the calls cost, where that is known. unrated: also texts without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
@@ -90,6 +90,8 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
             c.id,
             c.served_model,
             c.cost_nusd,
+            c.charged_by,
+            c.attempts,
             c.input_tokens,
             c.output_tokens,
             texts.c.prompt,
@@ -127,8 +129,10 @@ def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
 def _add(cell: _Mean, row: Mapping[str, Any]) -> None:
     if row["score"] is not None:
         cell.scores.append(row["score"])
-    if row["cost_nusd"] is not None:
-        cell.costs_nusd.append(row["cost_nusd"])
+    if row["cost_nusd"] is not None and row["charged_by"] not in ("bound", "nothing"):
+        attempts = [Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")]
+        failed = sum(attempt.cost_nusd or 0 for attempt in attempts)  # of other models
+        cell.costs_nusd.append(row["cost_nusd"] - failed)
     if row["input_tokens"] is not None and row["output_tokens"] is not None:
         cell.tokens.append((row["input_tokens"], row["output_tokens"]))
 
