@@ -12,7 +12,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
 from equirouter.serve.chat import Scope, read_scope
 from equirouter.serve.money.store.tables import feedback, log, texts
-from equirouter.serve.records import usd
+from equirouter.serve.records import Attempt, usd
 
 __all__ = ["Exported", "export_log"]
 
@@ -57,7 +57,8 @@ def export_log(
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
     Several requests of one text and one model are averaged. performance: the feedback, NaN
-    where there is none; cost_usd: what the calls cost, where that is known. unrated: also texts without any feedback.
+    where there is none; cost_usd: what the calls cost, where that is known. unrated: also texts
+    without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
