@@ -25,6 +25,7 @@ WAYS = {
     "cut": 4,
     "malformed": 3,
     "not json": 3,
+    "no answer": 3,
     "huge": 1,
     "gzip": 3,
     "hang up": 2,
@@ -66,6 +67,8 @@ class Flaky:
     ) -> web.StreamResponse:
         if way == "not json":
             return web.Response(text="<html>gateway error</html>", content_type="text/html")
+        if way == "no answer":
+            return web.json_response(self.rng.choice([{}, {"choices": []}, {"html": "lost"}]))
         if way == "cut":
             return await self.cut(request)
         words = "word " * (200_000 if way == "huge" else n)
@@ -100,6 +103,11 @@ class Flaky:
     ) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
+        if way == "no answer":  # an error, after what carries nothing
+            role = {"index": 0, "delta": {"role": "assistant", "content": ""}}
+            await answer.write(b": PROCESSING\n\n" + event({"choices": [role]}))
+            await answer.write(event({"error": {"message": "provider down"}}))
+            return answer
         for place in range(n):
             if way == "cut" and place == n // 2:
                 abort(request)
