@@ -13,7 +13,7 @@ from equirouter.serve.money.store import migrate as migrations
 from equirouter.serve.money.store.columns import log_row, record_of
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import HEAD, migrate
-from equirouter.serve.money.store.tables import log
+from equirouter.serve.money.store.tables import log, metadata
 from equirouter.serve.records import RequestRecord, Tokens
 from tests.serve.stores import record, with_store
 
@@ -121,3 +121,29 @@ def test_tables_of_a_newer_version_are_refused(store_url: str) -> None:
     with_store(store_url, lambda store: store.database.write(newer))
     with pytest.raises(ConfigError, match=r"version 9999.*knows up to"):
         with_store(store_url, lambda store: store.writer.flush())
+
+
+def test_only_these_columns_may_be_without_a_value(store_url: str) -> None:
+    async def work() -> dict[str, set[str]]:
+        database = Database(store_url)
+        await migrate(database)
+        empty = await database.read(
+            lambda connection: {
+                name: {
+                    column["name"]
+                    for column in sa.inspect(connection).get_columns(name)
+                    if column["nullable"]
+                }
+                for name in metadata.tables
+                if name != "log"
+            }
+        )
+        await database.close()
+        return empty
+
+    assert {name: columns for name, columns in asyncio.run(work()).items() if columns} == {
+        "keys": {"models", "requests_per_minute", "tokens_per_minute", "budget_nusd", "revoked_at"},
+        "workers": {"gone_at"},
+        "texts": {"prompt", "answer"},
+        "feedback": {"key_id", "model", "comment"},
+    }
