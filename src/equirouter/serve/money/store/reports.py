@@ -53,14 +53,14 @@ class Totals:
     here. fallbacks: more than one model was called.
     """
 
-    requests: int = 0
-    errors: int = 0
-    routed: int = 0
-    cost_nusd: int = 0
-    strongest_nusd: int = 0
-    compared_nusd: int = 0
-    estimated: int = 0
-    fallbacks: int = 0
+    requests: int
+    errors: int
+    routed: int
+    cost_nusd: int
+    strongest_nusd: int
+    compared_nusd: int
+    estimated: int
+    fallbacks: int
 
 
 @dataclass(frozen=True, slots=True)
