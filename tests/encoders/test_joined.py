@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equirouter.encoders.joined import StaticMiniLMEncoder
+from equirouter.encoders.joined import LexicalMiniLMEncoder
+from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.static import StaticEncoder
 from equirouter.errors import ConfigError, PipelineError
 from tests.encoders.toymodel import write_toy_model
 
@@ -18,39 +18,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_halves_at_equal_weight(folder: Path) -> None:
-    joined = StaticMiniLMEncoder(dimension=12, window="tail", weights=folder)
-    static = StaticEncoder(dimension=12, weights=folder).encode(TEXTS)
+    joined = LexicalMiniLMEncoder(dimension=64, window="tail", weights=folder)
+    lexical = LexicalEncoder(dimension=64).encode(TEXTS)
     minilm = MiniLMEncoder(window="tail", weights=folder).encode(TEXTS)
     embeddings = joined.encode(TEXTS)
-    assert joined.dimension == 12 + 384 == embeddings.shape[1]
-    np.testing.assert_allclose(embeddings * np.sqrt(2), np.hstack([static, minilm]), atol=1e-6)
+    assert joined.dimension == 64 + 384 == embeddings.shape[1]
+    np.testing.assert_allclose(embeddings * np.sqrt(2), np.hstack([lexical, minilm]), atol=1e-6)
 
 
 def test_options_go_to_their_part() -> None:
-    joined = StaticMiniLMEncoder(dimension=12, window="tail", threads=3)
-    expected = {"dimension": 12, "window": "tail", "precision": "fp32"}
+    joined = LexicalMiniLMEncoder(dimension=64, window="tail", threads=3)
+    expected = {"dimension": 64, "window": "tail", "precision": "fp32"}
     assert joined.settings == expected
-    static, minilm = joined.parts["static"], joined.parts["minilm"]
-    assert isinstance(static, StaticEncoder)
+    minilm = joined.parts["minilm"]
     assert isinstance(minilm, MiniLMEncoder)
-    assert (static.threads, minilm.threads) == (3, 3)
+    assert minilm.threads == 3
     with pytest.raises(ConfigError, match="no window named 'front'"):
-        StaticMiniLMEncoder(window="front")
-    with pytest.raises(ConfigError, match="dimension=0"):
-        StaticMiniLMEncoder(dimension=0)
+        LexicalMiniLMEncoder(window="front")
+    with pytest.raises(ConfigError, match="dimension is 65"):
+        LexicalMiniLMEncoder(dimension=65)
 
 
 def test_the_fingerprint_changes_with_either_part(folder: Path) -> None:
     made = [
-        StaticMiniLMEncoder(dimension=dimension, window=window, weights=folder).fingerprint
-        for dimension, window in ((12, "head"), (13, "head"), (12, "tail"))
+        LexicalMiniLMEncoder(dimension=dimension, window=window, weights=folder).fingerprint
+        for dimension, window in ((64, "head"), (128, "head"), (64, "tail"))
     ]
     assert len(set(made)) == 3
 
 
 def test_every_part_learns_from_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not StaticMiniLMEncoder().learns
-    joined = StaticMiniLMEncoder(precision="int8")
+    assert not LexicalMiniLMEncoder().learns
+    joined = LexicalMiniLMEncoder(precision="int8")
     assert joined.learns
     fitted: list[list[str]] = []
     for part in joined.parts.values():
@@ -60,17 +59,15 @@ def test_every_part_learns_from_the_texts(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_arrays_of_no_part_are_refused(folder: Path) -> None:
-    joined = StaticMiniLMEncoder(dimension=12, window="head", weights=folder)
+    joined = LexicalMiniLMEncoder(dimension=64, window="head", weights=folder)
     for name in ("rows", "other.rows"):
         with pytest.raises(PipelineError, match=f"no learned array '{name}'"):
             joined.restore({**joined.state(), name: np.zeros(1)})
-    with pytest.raises(PipelineError, match="nothing under 'rows'"):
-        joined.restore({})
 
 
 def test_progress_is_that_of_both(folder: Path) -> None:
     calls: list[tuple[str, int, int]] = []
-    joined = StaticMiniLMEncoder(dimension=12, window="head", weights=folder)
+    joined = LexicalMiniLMEncoder(dimension=64, window="head", weights=folder)
     joined.encode(TEXTS, progress=lambda *call: calls.append(call))
     assert calls[0] == ("encode", 3, 6)
     assert calls[-1] == ("encode", 6, 6)

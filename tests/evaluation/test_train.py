@@ -15,7 +15,7 @@ def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
     known = np.array(performance)
     nothing = np.zeros((len(known), 1), dtype=np.float32)
     return Part(
-        np.arange(len(known)), nothing, nothing, nothing, known, np.array(cost_usd), known * 0
+        np.arange(len(known)), *[nothing] * 3, known, np.array(cost_usd), known * 0, known * 0
     )
 
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_compared_is_none() -> None:
 )
 def test_it_is_what_the_pipeline_decides_on_the_test_part(options: dict[str, Any]) -> None:
     table = make_table(300)
-    made = train(table, HashingEncoder(), quality=0.6, **options)
+    made = train(table, HashingEncoder(), quality=0.6, refit=False, **options)
     rows = split_outcomes(table).test
     rows = rows[table.is_complete[rows]]
     decisions = made.decide_many([table.texts[row] for row in rows])
@@ -59,3 +59,21 @@ def test_it_is_what_the_pipeline_decides_on_the_test_part(options: dict[str, Any
     assert kept["performance"] == pytest.approx(answered)
     assert kept["cost"] == pytest.approx(paid)
     assert kept["interval"][0] < answered < kept["interval"][1]
+
+
+def test_what_is_returned_has_learned_from_every_row_and_was_measured_before() -> None:
+    table = make_table(300)
+    whole = train(table, HashingEncoder(), quality=0.6, resamples=0)
+    kept_out = train(table, HashingEncoder(), quality=0.6, resamples=0, refit=False)
+    assert whole.provenance.split["refit"]
+    assert not kept_out.provenance.split["refit"]
+    assert whole.provenance.test_metrics == kept_out.provenance.test_metrics
+    n_complete = int(table.is_complete.sum())
+    split = split_outcomes(table)
+    learned = np.concatenate([split.train, split.validation])
+    assert whole.calibration.n_queries == n_complete
+    assert kept_out.calibration.n_queries == int(table.is_complete[learned].sum())
+    # a router that needs a validation part keeps it, and learns from the test part
+    knn = train(table, HashingEncoder(), router="knn:k=5", quality=0.6, resamples=0)
+    assert knn.calibration.n_queries == int(table.is_complete[split.validation].sum())
+    assert len(knn.stage.router.state()["performance_"]) == len(split.train) + len(split.test)

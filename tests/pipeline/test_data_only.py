@@ -25,9 +25,10 @@ QUERY = "easy task1 query"
 
 # options of the encoders that only whoever loads a pipeline can give; all others are saved
 GIVEN = {
+    "lexical": set(),
     "minilm": {"weights", "threads"},
     "static": {"weights", "threads"},
-    "static+minilm": {"weights", "threads"},
+    "lexical+minilm": {"weights", "threads"},
     "vision": {"model", "revision", "weights", "device", "batch_size"},
     "sentence-transformers": {"model", "revision", "weights", "device", "batch_size"},
     "openai": {

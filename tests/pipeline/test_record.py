@@ -19,6 +19,8 @@ def test_all_queries_are_kept_up_to_a_limit() -> None:
 def record(**changes: np.ndarray) -> dict[str, np.ndarray]:
     made = ValidationRecord(
         embeddings=np.ones((4, 8), np.float32),
+        scores=np.zeros((4, 3), np.float32),
+        amounts=np.zeros((4, 6)),
         performance=np.zeros((4, 3)),
         cost_usd=np.zeros((4, 3)),
         tokens=(np.ones((4, 3)), np.ones((4, 3))),
@@ -40,6 +42,8 @@ def test_a_record_is_restored() -> None:
         ("cost_usd", (4, 2)),
         ("input_tokens", (3, 3)),
         ("embeddings", (5, 8)),
+        ("scores", (4, 2)),
+        ("amounts", (3, 6)),
         ("estimated", (2,)),
     ],
 )

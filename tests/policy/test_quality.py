@@ -1,6 +1,5 @@
 """Quality targets: the operating point that a calibration gives."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -60,16 +59,12 @@ def test_without_a_confidence_the_highest_is_taken_up_to_80_percent() -> None:
     """By the definition: of 0.8, 0.75, ... 0.55 the first that is no error, else 0.5."""
 
     def promised(made: Calibration, quality: float, confidence: float) -> bool:
-        try:
-            made.operating_point(quality, confidence)
-        except ConfigError:
-            return False
-        return True
+        return made.operating_point(quality, confidence).setting == "budget_usd"
 
     seen = set()
     for quality in np.linspace(0.1, 1.0, 91).tolist():
         steps = [c for c in (0.8, 0.75, 0.7, 0.65, 0.6, 0.55) if promised(calibrated(), quality, c)]
-        expected = max(steps, default=0.5)
+        expected = max(steps, default=0.5 if promised(calibrated(), quality, 0.5) else 0.8)
         assert calibrated().surest(quality) == expected
         point = calibrated().operating_point(quality, None)
         assert point == calibrated().operating_point(quality, expected)
@@ -108,32 +103,39 @@ def test_without_a_failure_the_bound_is_the_exact_binomial_one(confidence: float
     assert (1 - bound) * n == pytest.approx(-np.log(1 - confidence), rel=0.01)
 
 
-def test_what_cannot_be_promised_is_said() -> None:
+def test_a_quality_that_no_point_keeps_is_kept_by_the_strongest_model() -> None:
     worse = calibrate(
         np.zeros((4, 1), dtype=np.int64), POINTS[:1], PERFORMANCE, COST, strongest=1, setting="x"
     )
-    with pytest.raises(ConfigError, match=r"cannot be promised .* 4 validation queries.*0\.6667"):
-        worse.operating_point(0.9)
-    with pytest.raises(ConfigError, match=r"with confidence 0\.5 ask for a quality of 0\.666"):
-        worse.operating_point(0.9)
+    assert worse.operating_point(0.6).setting == "x"
+    point = worse.operating_point(0.9)  # the one point has 0.5 of 0.75
+    assert (point.setting, point.value) == ("strongest", 1.0)
+    assert (point.relative_performance, point.relative_cost) == (1.0, 1.0)
+    assert worse.largest_quality(0.5) == pytest.approx(2 / 3)
+    assert worse.operating_point(1.0, confidence=0.95).setting == "strongest"
 
 
-def test_what_can_be_promised_instead_can_be_promised() -> None:
-    with pytest.raises(ConfigError) as error:
-        calibrated().operating_point(1.0, confidence=0.9)
-    found = re.search(
-        r"a quality of (\S+) at most, or ask for quality 1 with confidence (\S+)\. ",
-        str(error.value),
+def test_a_point_that_costs_more_than_the_strongest_model_is_never_taken() -> None:
+    # model 0 is as good as the strongest on every query, and twice as expensive
+    performance, cost = np.ones((4, 2)), np.tile([20.0, 10.0], (4, 1))
+    made = calibrate(
+        np.zeros((4, 1), dtype=np.int64), POINTS[:1], performance, cost, strongest=1, setting="x"
     )
-    assert found is not None
-    quality, sure = float(found[1]), float(found[2])
-    assert 0.5 <= sure < 0.9
-    assert calibrated().operating_point(1.0, confidence=sure).relative_performance == 1.0
-    assert calibrated().operating_point(quality, confidence=0.9).relative_performance == 1.0
-    assert quality <= calibrated().largest_quality(0.9) < quality + 1e-3
-    for target in ({"confidence": sure + 0.01}, {"quality": quality + 0.001}):
-        with pytest.raises(ConfigError, match="cannot be promised"):
-            calibrated().operating_point(**({"quality": 1.0, "confidence": 0.9} | target))
+    assert made.operating_point(0.5).setting == "strongest"
+
+
+def test_the_cheapest_point_is_taken_even_where_a_more_expensive_one_fails() -> None:
+    # shares of the strongest (0.75): all cheap 0.5 / 0.75; the third query expensive 1; the last
+    # query alone expensive 0.5 / 0.75 again, at the cost of the second point
+    chosen = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    made = calibrate(chosen, POINTS, PERFORMANCE, COST, strongest=1, setting="budget_usd")
+    assert made.operating_point(1.0).value == 5.0
+
+
+def test_a_performance_that_not_even_the_strongest_model_keeps_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"not even by the strongest model, .* 0\.7500 there"):
+        calibrated().operating_point(performance=0.8)
+    assert calibrated().operating_point(performance=0.75, confidence=0.5).value == 5.0
 
 
 @pytest.mark.parametrize(("quality", "confidence"), [(0, 0.5), (1.1, 0.5), (0.9, 0.4), (0.9, 1)])
@@ -177,10 +179,8 @@ def test_the_target_is_missed_no_more_often_than_stated(
             setting="budget_usd",
         )
         made = replace(made, lowest=0.0, highest=1.0)  # a draw may lack a 0, the scale has it
-        try:
-            misses += made.operating_point(quality, confidence).value == 1.0
-        except ConfigError:  # not even the strongest can be promised from so few: no miss
-            continue
+        point = made.operating_point(quality, confidence)
+        misses += (point.setting, point.value) == ("budget_usd", 1.0)
     assert misses / DRAWS <= at_most(confidence)
 
 

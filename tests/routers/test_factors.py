@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.errors import DataError
 from equirouter.routers import Router, make_router
+from equirouter.routers.factors import FactorRouter
+from equirouter.routers.ridge import PENALTIES, fit_lines, spectrum
 from equirouter.testing import make_toy
 
 
@@ -55,12 +58,83 @@ def test_unknown_cells_take_no_part() -> None:
 def test_a_pool_of_many_models_keeps_the_factors_of_most_variance() -> None:
     x = directions(300, 6, seed=5)
     performance = np.tile(x[:, :1] * np.linspace(-1, 1, 50), 1) + 0.5
-    router = fitted(x, performance, "factors:max_factors=2")
-    assert router.state()["models_"].shape == (50, 2)
-    assert router.n_parameters == 2 * 6 + 50 * 2 + 50
+    router = fitted(x, performance, "factors:max_factors=2")  # of each of the two targets
+    assert router.state()["models_"].shape == (50, 4)
+    assert router.n_parameters == 4 * 6 + 50 * 4 + 50
     np.testing.assert_allclose(router.predict(x), performance, atol=0.02)
 
 
 def test_constant_outcomes_are_their_mean() -> None:
     x = directions(40, 4, seed=6)
     assert fitted(x, np.ones((40, 3))).predict(x) == pytest.approx(np.ones((40, 3)), abs=1e-6)
+
+
+def test_held_out_scores_are_those_of_a_router_fitted_without_the_query() -> None:
+    """With one factor of a fixed penalty there is nothing to choose: exact up to rounding."""
+    toy = make_toy(n=40, d=3, k=2, missing=0.0)
+    features = spectrum(toy.embeddings)
+    held_out = fit_lines(features, toy.performance).held_out
+    penalties = PENALTIES.copy()
+    for row in (0, 7, 39):
+        others = np.delete(np.arange(40), row)
+        x, y = toy.embeddings[others].astype(np.float64), toy.performance[others]
+        centre, level = x.mean(axis=0), y.mean(axis=0)
+        candidates = [
+            level
+            + (toy.embeddings[row] - centre)
+            @ np.linalg.solve(
+                (x - centre).T @ (x - centre) + penalty * np.eye(3), (x - centre).T @ (y - level)
+            )
+            for penalty in penalties
+        ]
+        assert np.abs(np.array(candidates) - held_out[row]).min(axis=0) == pytest.approx(
+            0, abs=1e-6
+        )
+
+
+def with_tasks(n: int, seed: int) -> tuple[Float32Array, Float32Array, FloatArray]:
+    """Two tasks at opposite ends of the first direction; each model is good at one."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 4)) * 0.3
+    second = rng.random(n) < 0.5
+    x[:, 0] += np.where(second, 1.0, -1.0)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    right = np.where(second[:, None], [0.2, 0.9], [0.9, 0.2])
+    tasks = np.stack([~second, second], axis=1).astype(np.float32)
+    return x.astype(np.float32), tasks, (rng.random((n, 2)) < right).astype(float)
+
+
+def test_a_task_is_told_from_the_text_when_deciding() -> None:
+    x, tasks, performance = with_tasks(400, seed=7)
+    router = FactorRouter()
+    router.fit(x, performance, performance, tasks=tasks, rng=np.random.default_rng(0))
+    assert router.state()["tasks_"].shape == (2, 4)
+    new, new_tasks, _ = with_tasks(200, seed=8)
+    scores = router.predict(new)  # of the text alone
+    assert (scores.argmax(axis=1) == new_tasks.argmax(axis=1)).mean() > 0.95
+    without = FactorRouter(tasks=False)
+    without.fit(x, performance, performance, tasks=tasks, rng=np.random.default_rng(0))
+    assert without.state()["tasks_"].shape == (0, 4)
+    assert not np.array_equal(without.predict(new), scores)
+
+
+def test_the_second_target_is_how_far_a_model_is_behind_the_best() -> None:
+    # Both models fail on hard queries, so neither is behind there: only the easy half tells them
+    # apart, and by the second target alone they are level on a hard query.
+    rng = np.random.default_rng(9)
+    hard = rng.random(600) < 0.5
+    x = np.where(hard[:, None], [1.0, 0.0], [0.0, 1.0]).astype(np.float32)
+    performance = np.where(hard[:, None], 0.0, [[0.5, 1.0]])
+    router = FactorRouter(regret=1.0)
+    scores = router.fit(x, performance, performance, rng=rng).predict(x)
+    gap = scores[:, 1] - scores[:, 0]
+    assert gap[hard] == pytest.approx(0.0, abs=0.01)
+    assert gap[~hard] == pytest.approx(0.5, abs=0.01)
+
+
+def test_tasks_of_other_queries_are_refused() -> None:
+    x, tasks, performance = with_tasks(40, seed=10)
+    with pytest.raises(DataError, match="tasks of 39 queries, embeddings of 40"):
+        FactorRouter().fit(
+            x, performance, performance, tasks=tasks[:39], rng=np.random.default_rng(0)
+        )

@@ -108,7 +108,8 @@ def labelled(router: Router, x: Float32Array, performance: FloatArray, n: int = 
     scores = router.predict(x[:300]).astype(np.float64)
     centred = router.scores_are == "ranking"
     scale = fit_scale(scores, performance[:300, :2], centred=centred)
-    return Labelled(x[250 : 250 + n], performance[250 : 250 + n, 2], x[:200], scale)
+    others = scores[:200].astype(np.float32)
+    return Labelled(x[250 : 250 + n], performance[250 : 250 + n, 2], x[:200], others, scale)
 
 
 @pytest.mark.parametrize("name", TAKES_IN)
@@ -142,7 +143,13 @@ def test_a_router_takes_a_model_in(name: str) -> None:
 def test_the_others_say_that_they_cannot(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot take in a model without training"):
         make_router(name).with_added(
-            Labelled(np.ones((20, 6), np.float32), np.ones(20), np.ones((5, 6), np.float32), None)
+            Labelled(
+                np.ones((20, 6), np.float32),
+                np.ones(20),
+                np.ones((5, 6), np.float32),
+                np.ones((5, 2), np.float32),
+                None,
+            )
         )
 
 
@@ -157,6 +164,7 @@ def test_a_first_stage_cannot_take_a_model_in() -> None:
     toy = make_toy(n=60, missing=0.0)
     router = make_router("equirouter", epochs=1, first_stage=2)
     router.fit(toy.embeddings, toy.performance, toy.cost_usd, rng=np.random.default_rng(0))
-    seen = Labelled(toy.embeddings[:20], toy.performance[:20, 0], toy.embeddings[20:], None)
+    others = router.predict(toy.embeddings[20:])
+    seen = Labelled(toy.embeddings[:20], toy.performance[:20, 0], toy.embeddings[20:], others, None)
     with pytest.raises(ConfigError, match="with a first stage"):
         router.with_added(seen)

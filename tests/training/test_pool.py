@@ -226,9 +226,10 @@ def test_without_the_strongest_another_is(made: RoutingPipeline) -> None:
         without(left, "small")
 
 
-def test_a_quality_that_is_out_of_reach_now_needs_another() -> None:
+def test_a_quality_that_no_other_point_keeps_goes_to_the_strongest() -> None:
     made = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2)
     made.quality, made.confidence = 1.0, 0.999  # more than a few queries can promise
-    with pytest.raises(ConfigError, match=r"cannot be promised.*without large.*give --quality"):
-        without(made, "large")
+    left = without(made, "large")
+    assert left.operating_point().setting == "strongest"
+    assert {decision.model for decision in left.decide_many(QUERIES)} == {"middle"}
     assert without(made, "large", quality=0.1).quality == 0.1

@@ -24,7 +24,7 @@ OutOption = Annotated[
 def bench(
     dataset: common.DatasetArgument = "simulated",
     routers: common.RoutersOption = "factors,equirouter,mlp,knn",
-    encoder: common.EncoderOption = "minilm",
+    encoder: common.EncoderOption = "lexical+minilm",
     window: common.WindowOption = None,
     precision: common.PrecisionOption = None,
     encoder_option: common.EncoderSettingOption = None,

@@ -29,7 +29,9 @@ DiagnosedRoutersOption = Annotated[
 ]
 OwnEncoderOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The text encoder; default: the pipeline's, or minilm."),
+    typer.Option(
+        metavar="NAME", help="The encoder; default: the pipeline's, or lexical+minilm."
+    ),
 ]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
@@ -118,7 +120,7 @@ def _opened(
     if folder is not None and encoder is None and not (asked["window"] or asked["precision"]):
         loaded = common.load_pipeline(folder, asked["settings"], weights)
         return loaded, loaded.stage.encoder
-    made = common.make_text_encoder(encoder or "minilm", weights=weights, **asked)
+    made = common.make_text_encoder(encoder or "lexical+minilm", weights=weights, **asked)
     return (None if folder is None else RoutingPipeline.load(folder, encoder=made)), made
 
 

@@ -249,7 +249,7 @@ def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> di
         found[when] = {
             "quality": pipeline.quality,
             "confidence": point.confidence,
-            pipeline.calibration.setting: point.value,
+            point.setting: point.value,
             "relative_performance": point.relative_performance,
             "relative_cost": point.relative_cost,
         }
@@ -258,12 +258,11 @@ def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> di
 
 def said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:
     """Describe how a change moves the operating point of the default quality."""
-    setting = after.calibration.setting
-    old, new = _operating_points(before, after).values()
+    old, new = before.operating_point(), after.operating_point()
     return (
-        f"quality {after.quality:g} of the strongest model: {setting} {new[setting]:.6g} (was "
-        f"{old[setting]:.6g}), at {new['relative_cost']:.1%} of its cost (was "
-        f"{old['relative_cost']:.1%})"
+        f"quality {after.quality:g} of the strongest model: {new.setting} {new.value:.6g} (was "
+        f"{old.setting} {old.value:.6g}), at {new.relative_cost:.1%} of its cost (was "
+        f"{old.relative_cost:.1%})"
     )
 
 

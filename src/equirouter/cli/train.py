@@ -72,6 +72,13 @@ WhenOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
 ]
+RefitOption = Annotated[
+    bool,
+    typer.Option(
+        "--refit/--no-refit",
+        help="Learn from the test part too, once it has been measured; --no-refit keeps it out.",
+    ),
+]
 PolicyChoice = Annotated[
     str | None,
     typer.Option(
@@ -87,7 +94,7 @@ def train(
     dataset: DatasetArgument,
     out: OutOption,
     router: RouterOption = "factors",
-    encoder: EncoderOption = "minilm",
+    encoder: EncoderOption = "lexical",
     window: WindowOption = None,
     precision: PrecisionOption = None,
     encoder_option: EncoderSettingOption = None,
@@ -101,6 +108,7 @@ def train(
     ood: OodOption = "policy",
     split: SplitOption = "in-domain",
     seed: SeedOption = 42,
+    refit: RefitOption = True,
     device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     models: ModelsOption = None,
@@ -137,6 +145,7 @@ def train(
                 model_facts=_facts(model_facts, outcomes),
                 split=split,
                 seed=seed,
+                refit=refit,
                 cache=EmbeddingCache(),
                 device=device,
                 progress=progress,
@@ -171,9 +180,18 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
     for note in pipeline.provenance.data["notes"]:
         if note not in known:
             say(f"note: {note}")
-    if pipeline.confidence is None and pipeline.operating_point().confidence <= 0.5:
+    point = pipeline.operating_point()
+    if point.setting == "strongest":
+        best = pipeline.calibration.largest_quality(point.confidence)
         say(
-            f"note: {pipeline.calibration.n_queries} validation queries promise this quality as a "
+            f"warning: no operating point below the cost of {pipeline.baseline.strongest} keeps "
+            f"quality {pipeline.quality:g} with confidence {point.confidence:g}, so all calls that "
+            f"name no target go to it; the largest quality that saves anything is {best:.3f}. A "
+            "lower --quality or --confidence, or more outcomes, save more"
+        )
+    if pipeline.confidence is None and point.confidence <= 0.5:
+        say(
+            f"note: {pipeline.calibration.n_queries} queries promise this quality as a "
             "point estimate only, which is missed about as often as it is kept; more queries, or a "
             "lower --quality, give a promise with a confidence"
         )
@@ -202,7 +220,8 @@ def _show(
                 "policy": pipeline.policy,
                 "quality": quality,
                 "confidence": point.confidence,
-                pipeline.calibration.setting: point.value,
+                point.setting: point.value,
+                "refit": pipeline.provenance.split["refit"],
                 "validation": {
                     "n_queries": pipeline.calibration.n_queries,
                     "relative_performance": point.relative_performance,
@@ -215,12 +234,16 @@ def _show(
     typer.echo(
         f"saved to {folder}\n"
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
-        f"{pipeline.calibration.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its "
-        f"cost on {pipeline.calibration.n_queries} validation queries\n"
-        f"test part, {kept['n_queries']} queries: {_kept(kept)}"
+        f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
+        f"{pipeline.calibration.n_queries} queries, each as if it were new\n"
+        f"test part, {kept['n_queries']} queries{_before(pipeline)}: {_kept(kept)}"
         f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
         f"RCI {metrics['rci']['mean']:.4f}"
     )
+
+
+def _before(pipeline: "RoutingPipeline") -> str:
+    return ", before the pipeline learned from them" if pipeline.provenance.split["refit"] else ""
 
 
 def _kept(found: Mapping[str, Any]) -> str:

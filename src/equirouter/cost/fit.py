@@ -4,14 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, IntArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.model_price import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.predictor import CostModel, CostPredictor, TokenCostModel, Tokens
 from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import price_of
 from equirouter.data.outcomes import Outcomes
 
-__all__ = ["FittedCosts", "fit_costs"]
+__all__ = ["FittedCosts", "first_of_each", "fit_costs"]
+
+
+NETWORK_WIDTH = 64
+"""Hidden units of the paper's cost network, which leaves them open (App. C.1)."""
 
 
 @dataclass(frozen=True)
@@ -29,47 +33,68 @@ def fit_costs(
     validation: tuple[Float32Array, IntArray],
     *,
     cost_model: CostModel | None = None,
+    network: bool = False,
     device: str = "auto",
     rng: np.random.Generator,
-) -> FittedCosts:
+) -> tuple[FittedCosts, FloatArray]:
     """Learn tokens where the table has them and its costs follow from them, else costs.
 
-    train, validation: embeddings (n, d), and their rows of the table. cost_model: fitted in place
-    of a new one; it learns costs. device: of a new one.
+    Returns the costs, and the amounts (n + V, A) that the model predicts of the training and
+    validation queries, in this order; a linear one, of each without that query.
+
+    train, validation: embeddings (n, d), and their rows of the table. A linear model learns from
+    both, a network from the first. cost_model: fitted in place of a new one; it learns costs.
+    network, device: of a new one: the paper's network, which needs torch (App. C.1).
     """
-    embeddings, rows = train
-    notes: tuple[str, ...] = ()
-    if cost_model is None and outcomes.tokens is not None:
-        prices = _explained(outcomes, outcomes.tokens, rows)
-        without = [price.model for price in prices if price.now is None]
-        if not without:
-            made = TokenCostModel(device=device).fit(
-                embeddings,
-                _at(outcomes.tokens, rows),
-                validation=(validation[0], _at(outcomes.tokens, validation[1])),
-                rng=rng,
-            )
-            return FittedCosts(made.set_prices(prices), prices)
-        notes = (
-            f"tokens are not used: no price explains what the calls of {without[0]!r} cost from "
-            "their tokens, so costs are predicted as they were paid",
-        )
-    model = (cost_model or CostModel(device=device)).fit(
-        embeddings,
-        outcomes.cost_usd[rows],
-        validation=(validation[0], outcomes.cost_usd[validation[1]]),
+    embeddings, rows = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
+    prices, notes = _prices(outcomes, rows, tokens=cost_model is None)
+    hidden = NETWORK_WIDTH if network else 0
+    tokens = None if prices is None else outcomes.tokens
+    model: CostPredictor = (
+        (cost_model or CostModel(hidden=hidden, device=device))
+        if tokens is None
+        else TokenCostModel(hidden=hidden, device=device)
+    )
+    if prices is None:
+        prices = _paid(outcomes, rows)
+    known = np.hstack(tokens) if tokens is not None else outcomes.cost_usd
+    learned = np.arange(len(train[1])) if model.hidden else first_of_each(rows)
+    model.learn(
+        embeddings[learned],
+        known[rows[learned]],
+        validation=(validation[0], known[validation[1]]),
         rng=rng,
     )
-    return FittedCosts(model, _paid(outcomes, rows), notes)
+    amounts = model.amounts(embeddings)
+    if model.held_out is not None:
+        amounts[learned] = model.held_out
+    return FittedCosts(model.set_prices(prices), prices, notes), amounts
 
 
-def _at(tokens: Tokens, rows: IntArray) -> Tokens:
-    return tokens[0][rows], tokens[1][rows]
+def first_of_each(rows: IntArray) -> IntArray:
+    """Where each row of a table stands first, in their order: a part may hold another's rows."""
+    return np.sort(np.unique(rows, return_index=True)[1])
+
+
+def _prices(
+    outcomes: Outcomes, rows: IntArray, *, tokens: bool
+) -> tuple[tuple[ModelPrice, ...] | None, tuple[str, ...]]:
+    """The prices that explain the costs from the tokens; None where tokens are not to be used."""
+    if not tokens or outcomes.tokens is None:
+        return None, ()
+    prices = _explained(outcomes, outcomes.tokens, rows)
+    without = [price.model for price in prices if price.now is None]
+    if not without:
+        return prices, ()
+    return None, (
+        f"tokens are not used: no price explains what the calls of {without[0]!r} cost from "
+        "their tokens, so costs are predicted as they were paid",
+    )
 
 
 def _explained(outcomes: Outcomes, tokens: Tokens, rows: IntArray) -> tuple[ModelPrice, ...]:
     """The price of each model that explains its costs, None where there is none."""
-    read, written = _at(tokens, rows)
+    read, written = (side[rows] for side in tokens)
     prices = []
     for column, model in enumerate(outcomes.models):
         published = (price_of(model), shipped_prices().get(model))

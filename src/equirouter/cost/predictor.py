@@ -1,4 +1,4 @@
-"""Cost models: a small network on the embedding, and prices that may change (paper, App. C.1).
+"""Cost models: amounts predicted from the embedding, and prices that may change.
 
 CostModel learns the costs of calls as they were paid, TokenCostModel learns tokens.
 """
@@ -19,6 +19,7 @@ from equirouter.routers.base import Learned, Validation, check_training
 from equirouter.routers.joining import fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.mlp import MLPRouter, hidden_units, mlp_hidden
+from equirouter.routers.ridge import fit_lines, spectrum
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -40,12 +41,15 @@ class CostError:
 
 @dataclass(kw_only=True, eq=False)
 class CostPredictor(Learned, ABC):
-    """A two-layer ReLU network from embeddings to amounts, which prices make into USD.
+    """A function from embeddings to amounts, which prices make into USD.
 
-    The amounts (N, A) are standardised per column with training statistics; an amount is never
-    below the lowest that was seen in training, so never negative. They do not depend on prices.
-    hidden, epochs, batch_size, learning_rate, patience, device: as for MLPRouter; the schedule is
-    the routers' (App. C.1), the hidden width H is open there.
+    Linear, in closed form; or, with hidden units, the paper's two-layer ReLU network on amounts
+    that are standardised per column (App. C.1). An amount is never below the lowest that was seen
+    in training, so never negative. Amounts do not depend on prices. The linear one knows `held_out`
+    amounts (N, A).
+    hidden: the width of the hidden layer, open in the paper; 0: linear, and the other settings do
+    not count. epochs, batch_size, learning_rate, patience, device: as for MLPRouter, the schedule
+    being the routers'.
     """
 
     predicts: ClassVar[Literal["cost_usd", "tokens"]]
@@ -57,7 +61,7 @@ class CostPredictor(Learned, ABC):
     output: ClassVar[str]
     """The name of the amounts in a graph."""
 
-    hidden: int = 64
+    hidden: int = 0
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -77,7 +81,30 @@ class CostPredictor(Learned, ABC):
     @property
     def width(self) -> int:
         """d: how wide the embeddings are."""
-        return int(self.weights_["hidden.weight"].shape[1])
+        return int(self.weights_["hidden.weight" if self.hidden else "out.weight"].shape[1])
+
+    def learn(
+        self,
+        embeddings: Float32Array,
+        amounts: FloatArray,
+        *,
+        validation: tuple[Float32Array, FloatArray] | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn from embeddings (N, d) and amounts (N, A), NaN = not known. Returns self.
+
+        validation: for a network that stops early. Prices are given apart.
+        """
+        for side in np.hsplit(amounts, self.per_model):
+            check_training(embeddings, np.zeros(side.shape), side)
+        self.mean_ = np.nanmean(amounts, axis=0)
+        self.spread_ = np.nanstd(amounts, axis=0)  # 0 for a constant amount: exact then
+        self.lowest_ = np.nanmin(amounts, axis=0)
+        if self.hidden:
+            self._train(embeddings, amounts, validation, rng)
+        else:
+            self._solve(embeddings, amounts)
+        return self
 
     @abstractmethod
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
@@ -94,9 +121,13 @@ class CostPredictor(Learned, ABC):
     def add_usd_to_graph(self, graph: "OnnxGraph", amounts: str) -> str:
         """Add the nodes that compute what `usd` does; returns the name of the costs."""
 
+    def columns_of(self, models: IntArray) -> IntArray:
+        """Where the amounts of these models (M,) are among all, (M * per_model,)."""
+        return np.concatenate([models + side * self.n_models for side in range(self.per_model)])
+
     def with_models(self, columns: IntArray) -> Self:
         """One of these of its models only, columns (M,), in this order; prices are set anew."""
-        at = np.concatenate([columns + side * self.n_models for side in range(self.per_model)])
+        at = self.columns_of(columns)
         made = type(self)(**self.settings)
         made.weights_ = self.weights_ | {
             name: np.ascontiguousarray(self.weights_[name][at])
@@ -113,8 +144,8 @@ class CostPredictor(Learned, ABC):
         layer are learned, as far as possible from those of similar models; prices are set anew.
         Raises DataError for too few calls.
         """
-        hidden = hidden_units(self.weights_, embeddings)
-        others = forward.mlp(self.weights_, embeddings)
+        hidden = self._hidden(embeddings)
+        others = self._standard(embeddings)
         k = self.n_models
         made = type(self)(**self.settings)
         made.weights_ = dict(self.weights_)
@@ -136,17 +167,13 @@ class CostPredictor(Learned, ABC):
         made.lowest_ = np.insert(self.lowest_, ends, amounts.min(axis=0))
         return made
 
-    def _learn(
+    def _train(
         self,
         embeddings: Float32Array,
         amounts: FloatArray,
         validation: tuple[Float32Array, FloatArray] | None,
         rng: np.random.Generator,
     ) -> None:
-        """From embeddings (N, d) and amounts (N, A), NaN = not known."""
-        self.mean_ = np.nanmean(amounts, axis=0)
-        self.spread_ = np.nanstd(amounts, axis=0)  # 0 for a constant amount: exact then
-        self.lowest_ = np.nanmin(amounts, axis=0)
         held_out = None
         if validation is not None:
             expected = self._standardised(validation[1])
@@ -156,13 +183,32 @@ class CostPredictor(Learned, ABC):
         network.fit(embeddings, target, target, validation=held_out, rng=rng)
         self.weights_ = network.weights_
 
+    def _solve(self, embeddings: Float32Array, amounts: FloatArray) -> None:
+        lines = fit_lines(spectrum(embeddings), self._standardised(amounts))
+        self.weights_ = {
+            "out.weight": np.ascontiguousarray(lines.coef, dtype=np.float32),
+            "out.bias": lines.level.astype(np.float32),
+        }
+        self.held_out = np.maximum(lines.held_out * self.spread_ + self.mean_, self.lowest_)
+
+    def _hidden(self, embeddings: Float32Array) -> Float32Array:
+        """What the output layer reads (N, H)."""
+        return hidden_units(self.weights_, embeddings) if self.hidden else embeddings
+
+    def _standard(self, embeddings: Float32Array) -> Float32Array:
+        """Standardised amounts (N, A)."""
+        if self.hidden:
+            return forward.mlp(self.weights_, embeddings)
+        outputs = forward.product(embeddings, self.weights_["out.weight"])
+        return np.asarray(outputs + self.weights_["out.bias"])
+
     def _standardised(self, amounts: FloatArray) -> FloatArray:
         scale = np.where(self.spread_ > 0, self.spread_, 1.0)
         return np.asarray((amounts - self.mean_) / scale)
 
     def amounts(self, embeddings: Float32Array) -> FloatArray:
         """Predicted amounts (N, A), not negative."""
-        standardised = forward.mlp(self.weights_, embeddings).astype(np.float64)
+        standardised = self._standard(embeddings).astype(np.float64)
         return np.asarray(np.maximum(standardised * self.spread_ + self.mean_, self.lowest_))
 
     def predict(self, embeddings: Float32Array) -> FloatArray:
@@ -173,9 +219,11 @@ class CostPredictor(Learned, ABC):
         """Add the nodes that compute what `amounts` does, up to rounding to float32.
 
         embeddings: the name of an input (N, d) float32. Returns the name of the amounts (N, A). The
-        standardisation is part of the second layer.
+        standardisation is part of the output layer.
         """
-        hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
+        hidden = embeddings
+        if self.hidden:
+            hidden = mlp_hidden(self.weights_, graph, "cost", embeddings)
         weight = self.weights_["out.weight"] * self.spread_[:, None]
         bias = self.weights_["out.bias"] * self.spread_ + self.mean_
         lowest = graph.const("cost.lowest", self.lowest_.astype(np.float32))
@@ -200,12 +248,6 @@ class CostPredictor(Learned, ABC):
         return self
 
 
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
-
-__all__ = ["CostModel"]
-
-
 class CostModel(CostPredictor):
     """Learns the costs of calls as they were paid; see CostPredictor for the settings.
 
@@ -227,10 +269,8 @@ class CostModel(CostPredictor):
         rng: np.random.Generator,
     ) -> Self:
         """Learn from embeddings (N, d) and cost_usd (N, K), NaN = not known. Returns self."""
-        check_training(embeddings, np.zeros(np.shape(cost_usd)), cost_usd)
-        self._learn(embeddings, cost_usd, validation, rng)
         self._factors = None
-        return self
+        return self.learn(embeddings, cost_usd, validation=validation, rng=rng)
 
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
         """Take the factor of each of these prices. Raises as CostPredictor says."""
@@ -249,11 +289,6 @@ class CostModel(CostPredictor):
         factors = graph.const("cost.factors", self._factors.astype(np.float32))
         return graph.op("Mul", amounts, factors)
 
-
-if TYPE_CHECKING:
-    from equirouter.onnxgraph import OnnxGraph
-
-__all__ = ["TokenCostModel", "Tokens"]
 
 Tokens = tuple[FloatArray, FloatArray]
 """Input and output tokens of calls, (N, K) each, NaN = not known."""
@@ -281,11 +316,8 @@ class TokenCostModel(CostPredictor):
         rng: np.random.Generator,
     ) -> Self:
         """Learn from embeddings (N, d) and tokens; prices are given apart. Returns self."""
-        for side in tokens:
-            check_training(embeddings, side, side)
         held_out = None if validation is None else (validation[0], np.hstack(validation[1]))
-        self._learn(embeddings, np.hstack(tokens), held_out, rng)
-        return self
+        return self.learn(embeddings, np.hstack(tokens), validation=held_out, rng=rng)
 
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
         """Take the prices as they are now. Raises as CostPredictor says."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -50,6 +50,14 @@ class Split:
         ]
         content = [self.kind, self.seed, [float(ratio) for ratio in self.ratios], *parts]
         return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
+
+    def with_test_in_training(self) -> "Split":
+        """A split to learn from every row by: the test part is added to the training part.
+
+        Nothing is left to measure on, so its test part is the validation part over again.
+        """
+        train = np.sort(np.concatenate([self.train, self.test]))
+        return replace(self, train=train, test=self.validation)
 
 
 def split_outcomes(

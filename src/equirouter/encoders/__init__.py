@@ -1,9 +1,10 @@
 """From queries to embeddings: encoders, the windows they read, and a cache on disk.
 
     base.py        Encoder, the contract
+    lexical.py     LexicalEncoder: counts of the pieces of a text, hashed; no weights
     minilm/        MiniLMEncoder: all-MiniLM-L6-v2 on ONNX Runtime
     static/        StaticEncoder: the mean of token vectors from a table
-    joined.py      StaticMiniLMEncoder: both side by side
+    joined.py      LexicalMiniLMEncoder: lexical and minilm side by side
     sentence_transformer.py  SentenceTransformerEncoder: any model of that library
     vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol

@@ -29,6 +29,8 @@ class Encoder(ABC):
 
     A saved pipeline is data, which may come from anywhere: an option that names a host, a file, an
     environment variable or code is not among them. Whoever loads the pipeline gives it."""
+    is_cheap: ClassVar[bool] = False
+    """Whether an embedding takes no longer to make than to read from a cache: it is not cached."""
     accepts_images: ClassVar[bool] = False
     """Whether encode reads the images; if not, every one given must be None."""
 

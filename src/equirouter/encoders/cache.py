@@ -111,10 +111,11 @@ def encode_cached(
     """Embed as encoder.encode does; take from the cache what it has, and put the rest there.
 
     Each distinct query is encoded once, and kept after every ROWS_PER_SHARD queries. cache: None
-    encodes everything. progress: ("encode", done, total), in distinct queries that had to be
-    encoded. Raises as Encoder.encode, and OutputError when the cache cannot be written.
+    encodes everything, and so does an encoder that is cheap. progress: ("encode", done, total), in
+    distinct queries that had to be encoded. Raises as Encoder.encode, and OutputError when the
+    cache cannot be written.
     """
-    if cache is None:
+    if cache is None or encoder.is_cheap:
         return encoder.encode(texts, images, progress=progress)
     images = check_images(images, len(texts), encoder=encoder)
     texts = check_texts(texts, images)

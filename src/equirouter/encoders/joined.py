@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder, share
+from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.static import StaticEncoder
 from equirouter.encoders.windows import DEFAULT_WINDOW
 from equirouter.errors import PipelineError
 from equirouter.progress import Progress
 
-__all__ = ["JoinedEncoder", "StaticMiniLMEncoder"]
+__all__ = ["JoinedEncoder", "LexicalMiniLMEncoder"]
 
 
 class JoinedEncoder(Encoder):
@@ -103,20 +103,21 @@ class JoinedEncoder(Encoder):
         return joined
 
 
-class StaticMiniLMEncoder(JoinedEncoder):
-    """`static` and `minilm` side by side: the whole text by its words, and a part of it in context.
+class LexicalMiniLMEncoder(JoinedEncoder):
+    """`lexical` and `minilm` side by side: the pieces of the whole text, and a part in context.
 
-    dimension: of the static half. window, precision: of the contextual half. weights, threads: of
-    both. See StaticEncoder and MiniLMEncoder; errors are theirs.
+    dimension: of the lexical half. window, weights, threads, precision: see MiniLMEncoder. Errors
+    are theirs.
     """
 
-    name = "static+minilm"
+    name = "lexical+minilm"
+
     saved_options = ("dimension", "window", "precision")
 
     def __init__(
         self,
         *,
-        dimension: int = 256,
+        dimension: int = 2048,
         window: str = DEFAULT_WINDOW,
         weights: Path | None = None,
         threads: int | None = None,
@@ -124,7 +125,7 @@ class StaticMiniLMEncoder(JoinedEncoder):
     ) -> None:
         super().__init__(
             {
-                "static": StaticEncoder(dimension=dimension, weights=weights, threads=threads),
+                "lexical": LexicalEncoder(dimension=dimension),
                 "minilm": MiniLMEncoder(
                     window=window,
                     weights=weights,

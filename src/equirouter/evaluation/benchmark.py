@@ -34,13 +34,13 @@ from equirouter.evaluation.results import (
     Results,
     VisibilityFacts,
 )
-from equirouter.extras import require, versions
+from equirouter.extras import versions
 from equirouter.output import make_folder
 from equirouter.policy import Policy
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import make_router
-from equirouter.training.fitted import fit_router
+from equirouter.training.fitted import fit_router, require_what_fits
 from equirouter.training.protocol import (
     Prepared,
     description_notes,
@@ -69,7 +69,7 @@ class _SplitFacts(NamedTuple):
 
 def benchmark(
     table: object,
-    encoder: Encoder | str = "minilm",
+    encoder: Encoder | str = "lexical+minilm",
     *,
     embeddings: Float32Array | None = None,
     cache: EmbeddingCache | None = None,
@@ -78,6 +78,7 @@ def benchmark(
     split: SplitKind = "in-domain",
     n_seeds: int = 3,
     resamples: int = 1000,
+    cost_network: bool = False,
     device: str = "auto",
     out: str | Path | None = None,
     command: Sequence[str] = (),
@@ -89,8 +90,9 @@ def benchmark(
     table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
     one, or its name. embeddings: (N, d) of the table's queries by encoder; made here, through
     cache, when not given. routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...;
-    each makes its own split and its own training run. out: a folder for results.json and
-    decisions.parquet. on_scores: is given every router's and anchor's name, seed and scores (n, K)
+    each makes its own split and its own training run. cost_network: costs by the paper's network
+    (App. C.1), not by the linear cost model. out: a folder for results.json and decisions.parquet.
+    on_scores: is given every router's and anchor's name, seed and scores (n, K)
     on the test part, as the policy sees them. Intervals are 95 % from `resamples` paired resamples
     of the test queries per seed, pooled over the seeds (docs/metrics.md).
 
@@ -102,8 +104,8 @@ def benchmark(
     if isinstance(encoder, str):
         encoder = make_encoder(encoder)
     outcomes = readable(encoder, as_outcomes(table), embeddings)
-    require("torch", extra="train", purpose="fit routers and cost models")
     specs = list(dict.fromkeys(routers))
+    require_what_fits(specs, cost_network=cost_network)
     rule = _checked(policy, specs)
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
@@ -112,7 +114,14 @@ def benchmark(
         facts: list[_SplitFacts] = []
         encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
         for index, (made, rows, descriptions) in enumerate(encoded):
-            prepared = prepare(outcomes, rows, made, descriptions=descriptions, device=device)
+            prepared = prepare(
+                outcomes,
+                rows,
+                made,
+                descriptions=descriptions,
+                cost_network=cost_network,
+                device=device,
+            )
             n_left, n_measured = prepared.n_incomplete_test, len(prepared.test.rows)
             facts.append(_SplitFacts(prepared.cost_error, n_left, n_measured))
             for step, (name, record) in enumerate(records.items()):

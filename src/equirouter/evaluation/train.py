@@ -17,7 +17,6 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
-from equirouter.extras import require
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
 from equirouter.policy import Policy, check_confidence, check_quality
@@ -28,7 +27,7 @@ from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
-from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.fitted import FittedStage, fit_stage, require_what_fits
 from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
 
 __all__ = ["serving_options", "share_of_strongest", "train"]
@@ -36,7 +35,7 @@ __all__ = ["serving_options", "share_of_strongest", "train"]
 
 def train(
     table: object,
-    encoder: Encoder | str = "minilm",
+    encoder: Encoder | str = "lexical",
     *,
     router: str = "factors",
     policy: str | None = None,
@@ -46,6 +45,7 @@ def train(
     ood: OutOfDomain = "policy",
     split: SplitKind = "in-domain",
     seed: int = 42,
+    refit: bool = True,
     resamples: int = 1000,
     embeddings: Float32Array | None = None,
     model_facts: Mapping[str, ModelFacts] | None = None,
@@ -55,14 +55,16 @@ def train(
 ) -> RoutingPipeline:
     """Fit one pipeline on a table of outcomes, and measure it on the test part.
 
+    What is measured has not seen the test part. What is returned has then learned from it too.
+
     table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
     one, or its name; by name it is the one to serve with, in int8 where it has that. router: a spec
     for make_router. policy: a registered name, what a quality moves along; None is "utility" where
     the scores estimate performance, else "budget". quality: for calls that name none. confidence:
-    see Calibration. resamples: of the test queries, for the intervals of `test_metrics`. embeddings
-    (N, d): of the table's queries by encoder; made here when not given. ood, model_facts: see
-    RoutingPipeline. Errors: of as_outcomes, make_router, split_outcomes and
-    Calibration.operating_point.
+    see Calibration. refit: False keeps the test part out of what is returned. resamples: of the
+    test queries, for the intervals of `test_metrics`. embeddings (N, d): of the table's queries by
+    encoder; made here when not given. ood, model_facts: see RoutingPipeline. Errors: of
+    as_outcomes, make_router, split_outcomes and Calibration.operating_point.
 
     >>> from equirouter import train
     >>> pipeline = train("simulated:n_queries=300", "static", resamples=0)
@@ -73,22 +75,36 @@ def train(
         encoder = make_encoder(encoder, **serving_options(encoder))
     outcomes = readable(encoder, as_outcomes(table), embeddings)
     check_registered(router)
+    require_what_fits([router])
     _check(outcomes, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
-    progress("fit", 0, 1)
-    fitted = fit_stage(outcomes, encoder, embeddings, parts, router, device=device, cache=cache)
-    pipeline = _pipeline(outcomes, fitted, parts, router, kind, quality, confidence)
-    progress("fit", 1, 1)
+    progress("fit", 0, 1 + refit)
+    best = outcomes.take(np.concatenate([parts.train, parts.validation])).strongest
+
+    def fit(rows: Split) -> tuple[RoutingPipeline, FittedStage]:
+        fitted = fit_stage(outcomes, encoder, embeddings, rows, router, device=device, cache=cache)
+        made = _pipeline(outcomes, fitted, rows, router, kind, best, quality, confidence)
+        return made, fitted
+
+    pipeline, fitted = fit(parts)
     metrics = _test_metrics(pipeline, fitted, resamples, seed)
+    if refit:
+        progress("fit", 1, 2)
+        pipeline, _ = fit(parts.with_test_in_training())
+    progress("fit", 1 + refit, 1 + refit)
     return replace(
         pipeline,
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         model_facts=model_facts or {},
-        provenance=replace(pipeline.provenance, test_metrics=metrics),
+        provenance=replace(
+            pipeline.provenance,
+            split=_split_facts(parts) | {"refit": refit},
+            test_metrics=metrics,
+        ),
     )
 
 
@@ -98,11 +114,11 @@ def _pipeline(
     split: Split,
     router: str,
     policy: str,
+    best: int,
     quality: float,
     confidence: float | None,
 ) -> RoutingPipeline:
-    """The fitted stage with its promises. Raises ConfigError for a quality that is none."""
-    best = outcomes.take(split.train).strongest
+    """The fitted stage with its promises; best: the column of the strongest model."""
     calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, best)
     calibration.operating_point(quality, confidence)
     return RoutingPipeline(
@@ -139,8 +155,8 @@ def _test_metrics(
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
-    point = np.array([pipeline.operating_point().value])
-    promised = fitted.choices_at(rule, "test", point)[:, 0]
+    rule, _ = pipeline.policy_for()
+    promised = rule.choose(fitted.scores(rule, part), part.predicted_cost_usd)
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     return metrics_over_seeds([measured], pipeline.models).model_dump(mode="json") | {
         "at_quality": share_of_strongest(promised, part, strongest)
@@ -181,7 +197,6 @@ def _check(
     if confidence is not None:
         check_confidence(confidence)
     check_names(model_facts or {}, outcomes.models, what="model_facts")
-    require("torch", extra="train", purpose="fit routers and cost models")
 
 
 def _policy(router: Router, spec: str, policy: str | None) -> str:
@@ -216,10 +231,14 @@ def _provenance(
                 *notes,
             ],
         },
-        split={
-            "kind": split.kind,
-            "seed": split.seed,
-            "ratios": list(split.ratios),
-            "hash": split.hash,
-        },
+        split=_split_facts(split),
     )
+
+
+def _split_facts(split: Split) -> dict[str, Any]:
+    return {
+        "kind": split.kind,
+        "seed": split.seed,
+        "ratios": list(split.ratios),
+        "hash": split.hash,
+    }

@@ -105,6 +105,7 @@ class Context:
                 self.embeddings(split),
                 split,
                 descriptions=self._descriptions(),
+                cost_network=True,
                 device=self.device,
             )
             self._prepared = (split.hash, made)
@@ -151,6 +152,7 @@ class Context:
                 split=kind,
                 n_seeds=self.n_seeds,
                 resamples=self.resamples,
+                cost_network=True,
                 device=self.device,
                 out=None if self.out is None else self.out / f"results-{kind}",
                 on_scores=lambda spec, seed, scores: self._scores.setdefault(

@@ -21,6 +21,7 @@ from equirouter.policy import (
     PacedStream,
     Pacer,
     Policy,
+    StrongestPolicy,
     UtilityPolicy,
 )
 from equirouter.policy.base import NO_CONTROL, Control
@@ -247,6 +248,8 @@ class RoutingPipeline(PipelineParts):
         if control.lambda_ is not None:
             return UtilityPolicy(control.lambda_), control.lambda_
         point = self.operating_point(control)
+        if point.setting == StrongestPolicy.setting:
+            return StrongestPolicy(self.models.index(self.baseline.strongest)), point.value
         kind: type[Policy] = POLICIES.load(self.policy)
         return kind.at(point.value, self.when_nothing_fits), point.value
 

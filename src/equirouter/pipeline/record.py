@@ -1,4 +1,4 @@
-"""The validation queries that a pipeline keeps, to be calibrated again when its pool changes."""
+"""Queries that a pipeline keeps, to be calibrated again when its pool changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,13 +24,16 @@ MOST_CELLS = 2**21
 class ValidationRecord:
     """Validation queries and their outcomes, without the texts.
 
-    embeddings (V, d): by the pipeline's encoder. performance, cost_usd (V, K): the truth, costs as
-    they were paid. tokens: input and output (V, K) each, or None where they are not known.
+    embeddings (V, d): by the pipeline's encoder. scores (V, K), amounts (V, A): what router and
+    cost model say of them, had they not learned from them. performance, cost_usd (V, K): the truth,
+    costs as they were paid. tokens: input and output (V, K) each, or None where they are not known.
     estimated (K,): True for a model that joined later, whose outcomes are not known but estimated
     from other queries.
     """
 
     embeddings: "Float32Array"
+    scores: "Float32Array"
+    amounts: "FloatArray"
     performance: "FloatArray"
     cost_usd: "FloatArray"
     tokens: "tuple[FloatArray, FloatArray] | None"
@@ -41,6 +44,8 @@ class ValidationRecord:
         given, said = self.tokens or (None, None)
         named: dict[str, NDArray[Any] | None] = {
             "embeddings": self.embeddings,
+            "scores": self.scores,
+            "amounts": self.amounts,
             "performance": self.performance,
             "cost_usd": self.cost_usd,
             "input_tokens": given,
@@ -55,6 +60,8 @@ class ValidationRecord:
         try:
             record = cls(
                 arrays["embeddings"],
+                arrays["scores"],
+                arrays["amounts"],
                 arrays["performance"],
                 arrays["cost_usd"],
                 (arrays["input_tokens"], arrays["output_tokens"])
@@ -70,13 +77,14 @@ class ValidationRecord:
         if (
             any(shape != (n, k) for shape in tables.values())
             or len(record.embeddings) != n
+            or len(record.amounts) != n
             or record.estimated.shape != (k,)
         ):
             raise PipelineError(f"the arrays of the validation queries do not agree: {shapes}")
         return record
 
 
-_OTHERS = ("embeddings", "estimated")
+_OTHERS = ("embeddings", "amounts", "estimated")
 
 
 def kept_rows(n_queries: int, n_models: int) -> "IntArray":

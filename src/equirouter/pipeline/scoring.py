@@ -1,5 +1,7 @@
 """Scores and predicted costs for serving: one ONNX graph, fast for one query and for a million.
 
+Linear functions, which the default is made of, are as fast without one.
+
 A row of a NumPy product may change in its last bits with the number of rows beside it. The products
 of ONNX Runtime with constant weights do not, so a query gets the same numbers, and with them the
 same decision, alone and in any batch, with any number of threads.
@@ -139,8 +141,13 @@ class Scorer:
     def of(
         cls, router: Router, cost_model: CostPredictor, *, threads: int | None = None
     ) -> "Scorer":
-        """From a fitted router and cost model; needs the package onnx (extra `train`)."""
-        return cls(decision_graph(router, cost_model), router, cost_model, threads=threads)
+        """From a fitted router and cost model.
+
+        Needs the package onnx (extra `train`) but where both are as good without a graph.
+        """
+        plain = router.needs_no_graph and not cost_model.hidden
+        graph = None if plain else decision_graph(router, cost_model)
+        return cls(graph, router, cost_model, threads=threads)
 
     def state(self) -> "dict[str, NDArray[Any]]":
         """The graph as an array of bytes, to be saved; `restore` takes it back."""

@@ -4,9 +4,10 @@ base.py is the contract, and what a caller may ask for. constraints.py rules mod
 policy, by what is known of them. order.py has the order of the models by value and cost, budget.py
 the paper's per-query budget, utility.py performance minus priced cost, path.py every lambda at
 which one of its decisions changes, quality.py finds the operating point that keeps a stated share
-of the strongest's performance. dual.py is the price of money along a stream, pacer.py decides one
-by it at a mean spend per query. certainty.py says how sure a choice is. baseline.py holds the
-behaviour of a pipeline when it was made, for those who watch it in service.
+of the strongest's performance, strongest.py is the point that always does. dual.py is the price of
+money along a stream, pacer.py decides one by it at a mean spend per query. certainty.py says how
+sure a choice is. baseline.py holds the behaviour of a pipeline when it was made, for those who
+watch it in service.
 """
 
 from equirouter.policy.base import NOTHING_FITS, Control, Policy
@@ -29,6 +30,7 @@ from equirouter.policy.quality import (
     check_confidence,
     check_quality,
 )
+from equirouter.policy.strongest import StrongestPolicy
 from equirouter.policy.utility import UtilityPolicy
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "Policy",
     "Probe",
     "ShareCurve",
+    "StrongestPolicy",
     "UtilityPolicy",
     "calibrate",
     "check_confidence",

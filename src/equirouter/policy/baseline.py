@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.policy.strongest import StrongestPolicy
 
 __all__ = ["PROBES", "Baseline", "Probe", "ShareCurve", "share_curve"]
 
@@ -67,6 +68,8 @@ class Baseline:
 
     def expected_share(self, setting: str, value: float) -> float | None:
         """How often the strongest model is chosen at an operating point, None if not known."""
+        if setting == StrongestPolicy.setting:
+            return 1.0
         curve = self.strongest_share.get(setting)
         return None if curve is None else curve.at(value)
 

@@ -1,4 +1,7 @@
-"""A quality target: the cheapest operating point that kept it on validation data."""
+"""A quality target: the cheapest operating point that kept it on validation data.
+
+Always the strongest model is one of the points, so every quality can be kept.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,10 +13,9 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError
+from equirouter.policy.strongest import StrongestPolicy
 
 __all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "check_quality"]
-
-SUREST = 1 - 1e-6
 
 MOST_FOUND = 1024
 """Targets whose operating points are remembered."""
@@ -57,12 +59,11 @@ class Calibration:
         quality: share in (0, 1] of the strongest model's performance. performance: a mean
         performance as such. confidence: that the mean over queries like these reaches the target,
         by a one-sided bound on paired differences (see _bounds); 0.5 compares the means as they
-        are, None takes the highest that can be promised (see surest). Points are tried from the
-        most expensive down and the search ends at the first that fails, so that trying many costs
-        no confidence (fixed-sequence testing, as in Angelopoulos et al. 2021, "Learn then Test",
-        section 2.3).
-        Raises ConfigError when not even the most expensive point passes; the message says which
-        target can be promised.
+        are, None takes the highest that can be promised (see surest). A point that cost more than
+        the strongest model is never taken; where no other keeps the target, the strongest model
+        answers every query (setting "strongest").
+        Raises ConfigError for a performance that not even the strongest model keeps; the message
+        says which one can be promised.
         """
         asked = quality, confidence, performance
         found = self._found.get(asked)
@@ -85,27 +86,38 @@ class Calibration:
         if confidence is None:
             confidence = self.surest(quality, performance=performance)
         check_confidence(confidence)
-        passing = np.logical_and.accumulate(self._bounds(target, confidence) >= -1e-12)
-        if not passing[0]:
-            raise ConfigError(self._refusal(target, confidence))
-        index = int(np.flatnonzero(passing)[np.asarray(self.cost_usd)[passing].argmin()])
+        passing = self._passing(target, confidence)
+        if not passing.size:
+            return self._strongest(target, confidence)
+        index = int(passing[np.asarray(self.cost_usd)[passing].argmin()])
         return OperatingPoint(
+            setting=self.setting,
             value=self.points[index],
             relative_performance=self.performance[index] / self.strongest_performance,
             relative_cost=self.cost_usd[index] / self.strongest_cost_usd,
             confidence=confidence,
         )
 
+    def _strongest(self, target: "_Target", confidence: float) -> "OperatingPoint":
+        """The strongest model for every query, which keeps every share of itself."""
+        if target.level > self._highest_level(confidence):
+            raise ConfigError(self._refusal(target, confidence))
+        return OperatingPoint(StrongestPolicy.setting, 1.0, 1.0, 1.0, confidence)
+
     def surest(self, quality: float | None = None, *, performance: float | None = None) -> float:
         """With which confidence a target is promised when none is asked for: 0.8, or what can be.
 
-        Of DEFAULT_CONFIDENCES the first with which it can be promised, else 0.5.
+        Of DEFAULT_CONFIDENCES the first with which a point below the strongest model's cost keeps
+        it, else 0.5; where none does at all, 0.8, which the strongest model keeps.
         """
         target = _target(quality, performance)
-        return next((c for c in DEFAULT_CONFIDENCES if self._passes(target, c)), 0.5)
+        surest = next((c for c in DEFAULT_CONFIDENCES if self._passes(target, c)), None)
+        if surest is None:
+            return 0.5 if self._passes(target, 0.5) else DEFAULT_CONFIDENCES[0]
+        return surest
 
     def largest_quality(self, confidence: float) -> float:
-        """The largest quality in [0, 1] that can be promised with this confidence."""
+        """The largest quality in [0, 1] that a point below the strongest model's cost keeps."""
         check_confidence(confidence)
         return _largest(lambda q: self._passes(_Target(q, 0.0), confidence), 0.0, 1.0)
 
@@ -121,28 +133,31 @@ class Calibration:
         ]
         return min(known)[1] if known and self.setting == "lambda" else None
 
+    def _passing(self, target: "_Target", confidence: float) -> IntArray:
+        """The points that keep the target for less than the strongest model costs."""
+        cheaper = np.asarray(self.cost_usd) < self.strongest_cost_usd
+        return np.flatnonzero(cheaper & (self._bounds(target, confidence) >= -1e-12))
+
     def _passes(self, target: "_Target", confidence: float) -> bool:
-        """Whether the most expensive point reaches it; if not, no point can be promised."""
-        return bool(self._bounds(target, confidence)[0] >= 0)
+        """Whether a point keeps it."""
+        return bool(self._passing(target, confidence).size)
+
+    def _highest_level(self, confidence: float) -> float:
+        """The highest performance that can be promised, by the strongest model or another point."""
+        error = (self.strongest_variance / self.n_queries) ** 0.5
+        alone = self.strongest_performance - NormalDist().inv_cdf(confidence) * error
+        others = max(0.0, *self.performance)
+        return max(
+            alone, _largest(lambda a: self._passes(_Target(0.0, a), confidence), 0.0, others)
+        )
 
     def _refusal(self, target: "_Target", confidence: float) -> str:
-        if target.share:
-            level = self.largest_quality(confidence)
-            largest = f"a quality of {_down_to(level, 4):g}"
-        else:
-            top = max(self.performance[0], 0.0)
-            level = _largest(lambda a: self._passes(_Target(0.0, a), confidence), 0.0, top)
-            largest = f"a performance of {_down_to(level, 4):g}"
-        way_out = f"with confidence {confidence:g} ask for {largest} at most"
-        if self._passes(target, 0.5):
-            sure = _largest(lambda c: self._passes(target, c), 0.5, SUREST)
-            way_out += f", or ask for {target} with confidence {_down_to(sure, 3):g}"
+        level = self._highest_level(confidence)
         return (
             f"{target} cannot be promised with confidence {confidence:g} from {self.n_queries} "
-            f"validation queries: the most expensive operating point has a mean performance of "
-            f"{self.performance[0]:.4f}, "
-            f"{self.performance[0] / self.strongest_performance:.4f} of the strongest model's; "
-            f"{way_out}. More outcomes to train on allow more"
+            "validation queries, not even by the strongest model, whose mean performance is "
+            f"{self.strongest_performance:.4f} there; with this confidence ask for a performance "
+            f"of {_down_to(level, 4):g} at most. More outcomes to train on allow more"
         )
 
     def _bounds(self, target: "_Target", confidence: float) -> FloatArray:
@@ -222,11 +237,14 @@ def _down_to(value: float, digits: int) -> float:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """value: of the setting. relative_*: to the strongest model, as measured on validation.
+    """setting, value: of the policy, or "strongest" and 1.
+
+    relative_*: to the strongest model, as measured on validation.
 
     confidence: with which the target is promised.
     """
 
+    setting: str
     value: float
     relative_performance: float
     relative_cost: float

@@ -22,6 +22,7 @@ __all__ = [
     "CheckedRouter",
     "DescriptionRouter",
     "Learned",
+    "LeaveOneOutRouter",
     "Router",
     "ScoresAre",
     "Training",
@@ -58,6 +59,10 @@ class Learned:
     A learned attribute ends in an underscore and is a NumPy array or a dict of them. Saving and
     loading follow from that.
     """
+
+    held_out: FloatArray | None = None
+    """What it would say of each row that it learned from, had it not seen that row, where it knows
+    that; None before `fit`, and in one that was loaded."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -109,6 +114,10 @@ class Router(Learned, ABC):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     """Named sets of keyword arguments, written NAME:PRESET on the command line."""
+
+    needs_no_graph: ClassVar[bool] = False
+    """Whether `predict` gives a query the same bits alone and in any batch, and takes no longer
+    than a graph: then it is what decides."""
 
     model_axes: ClassVar[Mapping[str, int]] = MappingProxyType({})
     """The axis along which learned arrays have the models, by their names in `state`; arrays that
@@ -249,6 +258,30 @@ class DescriptionRouter(Router):
         """Learn as Router.fit does, and from descriptions (K, d), by the encoder of the queries.
 
         Raises ConfigError without descriptions, DataError where they do not fit the models.
+        """
+
+
+class LeaveOneOutRouter(Router):
+    """A router that knows what it would say of each training query, had it not seen that query.
+
+    It learns from training and validation part together: what others find out on validation
+    queries (the calibration, the operating points) is found on the scores `held_out` (N, K).
+    """
+
+    @abstractmethod
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        tasks: Float32Array | None = None,
+        validation: Validation | None = None,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Learn as Router.fit does, and from tasks (N, n_tasks), one-hot, where they are known.
+
+        `predict` reads embeddings alone. Raises DataError where the tasks do not fit the queries.
         """
 
 

@@ -2,74 +2,108 @@
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.routers.base import CheckedRouter, Training
+from equirouter.errors import DataError
+from equirouter.routers.base import LeaveOneOutRouter, Validation, check_training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.networks.forward import product
+from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
 __all__ = ["FactorRouter"]
 
-PENALTIES = np.logspace(0, 4, 13)
-"""Embeddings have length 1: from as many queries as it takes to learn a little, to hardly ever."""
-
-SMALLEST = 1e-9  # of the largest eigenvalue: below it a direction is rounding
-MOST_PASSES = 50
-SETTLED = 1e-4  # mean change of an estimate between two passes
+LEAST_SHARE = 1e-3
+"""Of a task in a query, so that no query is without any."""
 
 
 @dataclass(kw_only=True, eq=False)
-class FactorRouter(CheckedRouter):
+class FactorRouter(LeaveOneOutRouter):
     """Performance of each model: its mean, plus loadings of the model times factors of the query.
 
     The factors are the principal components of the outcomes: what all models share (how hard a
-    query is) comes first, then what sets models apart. Each is predicted from the embedding by
-    ridge regression with a penalty of its own, the one under which the training outcomes are most
-    likely (the evidence), so a factor that the embedding says nothing about is shrunk to 0, and
-    models that differ by chance alone are not told apart. So this is EquiRouter's family (a trunk
-    for the query, an embedding per model, a head that all share) with a linear trunk and an inner
-    product for a head.
+    query is) comes first, then what sets models apart. Each is predicted from the query by ridge
+    regression with a penalty of its own, the one under which the training outcomes are most likely,
+    so a factor that the query says nothing about is shrunk to 0, and models that differ by chance
+    alone are not told apart. So this is EquiRouter's family (a trunk for the query, an embedding
+    per model, a head that all share) with a linear trunk and an inner product for a head.
 
-    Cells that are not known take no part: the estimates in their place are made again until they
-    settle, which is where the known cells alone are fitted best (expectation maximisation).
-    Source: Breiman and Friedman 1997 (shrinking rotated outcomes); MacKay 1992 (evidence).
+    Three parts, each of which can be left out: the embedding; the task, as the text says it, where
+    the table names tasks; and a second target, how far a model is behind the best of the query,
+    which is what decides. In closed form, so the scores of a training query without that query are
+    known exactly (`held_out`).
     """
 
     model_axes = MappingProxyType({"models_": 0, "level_": 0})
 
     scores_are = "expected_performance"
 
-    max_factors: PositiveInt = 32
-    """How many factors are kept at most, those of the largest variance."""
+    needs_no_graph = True
 
-    def _learn(self, training: Training) -> None:
-        """Solve for factors and loadings."""
-        embeddings, performance, _ = training.outcomes
-        centre = embeddings.mean(axis=0, dtype=np.float64)
-        x = embeddings - centre
-        values, vectors = np.linalg.eigh(x.T @ x)
-        kept = values > SMALLEST * max(values[-1], SMALLEST)
-        basis = vectors[:, kept] / np.sqrt(
-            values[kept]
-        )  # (d, m): x @ basis has orthonormal columns
-        known = np.isfinite(performance)
-        estimate = np.broadcast_to(np.nanmean(performance, axis=0), performance.shape)
-        for _ in range(1 if known.all() else MOST_PASSES):
-            filled = np.where(known, performance, estimate)
-            noise = np.nanmean((performance - estimate) ** 2, axis=0) * (~known).sum(axis=0)
-            factors = _solve(x, basis, values[kept], filled, noise, self.max_factors)
-            before, estimate = estimate, x @ factors.trunk.T @ factors.models.T + factors.level
-            if np.abs(estimate - before).mean() < SETTLED:
-                break
-        self.trunk_ = factors.trunk.astype(np.float32)  # (r, d)
-        self.models_ = factors.models.astype(np.float32)  # (K, r)
-        self.level_ = (factors.level - factors.models @ (factors.trunk @ centre)).astype(np.float32)
+    presets = MappingProxyType(
+        {"default": {}, "no-tasks": {"tasks": False}, "no-regret": {"regret": 0.0}}
+    )
+
+    max_factors: PositiveInt = 32
+    """How many factors of a target are kept at most, those of the largest variance."""
+
+    regret: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The weight of the second target, 0 to 1: how far a model is behind the best of the query."""
+
+    tasks: bool = True
+    """Whether the table's task labels are learned; a query's task is then told from its text."""
+
+    def fit(
+        self,
+        embeddings: Float32Array,
+        performance: FloatArray,
+        cost_usd: FloatArray,
+        *,
+        tasks: Float32Array | None = None,
+        validation: Validation | None = None,  # noqa: ARG002  # part of the training queries
+        rng: np.random.Generator,  # noqa: ARG002  # nothing is drawn
+    ) -> Self:
+        """Solve for tasks, factors and loadings; see LeaveOneOutRouter.fit."""
+        check_training(embeddings, performance, cost_usd)
+        if tasks is not None and len(tasks) != len(embeddings):
+            raise DataError(f"tasks of {len(tasks)} queries, embeddings of {len(embeddings)}")
+        width = embeddings.shape[1]
+        self.tasks_ = np.zeros((0, width), dtype=np.float32)
+        self.task_level_ = np.zeros(0, dtype=np.float32)
+        features: FloatArray | Float32Array = embeddings
+        of = spectrum(embeddings)
+        if self.tasks and tasks is not None and tasks.shape[1] > 1:
+            told = fit_lines(of, np.where(tasks.any(axis=1, keepdims=True), tasks, np.nan))
+            self.tasks_ = _as_float32(told.coef)
+            self.task_level_ = told.level.astype(np.float32)
+            features = np.hstack([embeddings, _shares(told.held_out)])
+            of = spectrum(features)
+        own = fit_factors(of, performance, self.max_factors)
+        parts = [(own, _centred(len(own.level), 1.0 - self.regret, mean=True))]
+        if self.regret > 0:
+            known = np.where(np.isfinite(performance), performance, own.held_out)
+            behind = performance - known.max(axis=1, keepdims=True)
+            lost = fit_factors(of, behind, self.max_factors)
+            parts.append((lost, _centred(len(own.level), self.regret, mean=False)))
+        self._keep(parts, width)
+        return self
+
+    def _keep(self, parts: list[tuple[Factors, FloatArray]], width: int) -> None:
+        """The targets added up, each with its factors; (K, K): how a target counts in a score."""
+        trunk = np.vstack([each.trunk for each, _ in parts])  # (r, d + n_tasks)
+        self.trunk_ = _as_float32(trunk[:, :width])
+        self.trunk_tasks_ = _as_float32(trunk[:, width:])
+        self.models_ = _as_float32(np.hstack([mix @ each.loadings for each, mix in parts]))
+        level: FloatArray = np.sum([mix @ each.level for each, mix in parts], axis=0)
+        self.level_ = level.astype(np.float32)
+        held_out: FloatArray = np.sum([each.held_out @ mix.T for each, mix in parts], axis=0)
+        self.held_out = held_out
 
     def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
         """One more model: loadings on the factors, and a factor of its own if it has one."""
@@ -86,62 +120,46 @@ class FactorRouter(CheckedRouter):
             own[-1] = 1.0
             made.models_ = np.hstack([made.models_, own])
             made.trunk_ = np.vstack([made.trunk_, estimate.coef.astype(np.float32)])
-        return made, estimate, estimate.of(self.predict(others), others)
+            none = np.zeros((1, made.trunk_tasks_.shape[1]), dtype=np.float32)
+            made.trunk_tasks_ = np.vstack([made.trunk_tasks_, none])
+        return made, estimate, estimate.of(labelled.unlabelled_scores, others)
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
-        """Predicted performance (N, K)."""
-        factors = embeddings @ self.trunk_.T  # (N, r)
-        return np.asarray(factors @ self.models_.T + self.level_, dtype=np.float32)
+        """Predicted performance (N, K); a query's is the same alone and in any batch."""
+        factors = product(embeddings, self.trunk_)  # (N, r)
+        if len(self.tasks_):
+            shares = _shares(product(embeddings, self.tasks_) + self.task_level_)
+            factors += product(shares, self.trunk_tasks_)
+        return np.asarray(product(factors, self.models_) + self.level_, dtype=np.float32)
 
     def add_to_graph(self, graph: "OnnxGraph", embeddings: str) -> str:
-        """Add the two products."""
-        none = np.zeros(len(self.trunk_))
-        factors = graph.affine("router.trunk", embeddings, self.trunk_, none)
+        """Add the products, and the task as the text says it."""
+        factors = graph.affine("router.trunk", embeddings, self.trunk_, np.zeros(len(self.trunk_)))
+        if len(self.tasks_):
+            told = graph.affine("router.tasks", embeddings, self.tasks_, self.task_level_)
+            least = graph.const("router.least_share", np.float32(LEAST_SHARE))
+            told = graph.op("Max", told, least)
+            squared = graph.op("Mul", told, told)
+            total = graph.op("ReduceSum", squared, graph.const("router.tasks.axis", np.array([1])))
+            shares = graph.op("Div", squared, total)
+            none = np.zeros(len(self.trunk_))
+            of_tasks = graph.affine("router.trunk_tasks", shares, self.trunk_tasks_, none)
+            factors = graph.op("Add", factors, of_tasks)
         return graph.affine("router.models", factors, self.models_, self.level_)
 
 
-class _Factors(NamedTuple):
-    trunk: FloatArray  # (r, d)
-    models: FloatArray  # (K, r)
-    level: FloatArray  # (K,): at the mean embedding
+def _shares(told: FloatArray | Float32Array) -> Float32Array:
+    """How far a query is of each task (N, n_tasks), from what its text says; rows sum to 1."""
+    squared = np.maximum(told, LEAST_SHARE, dtype=np.float32) ** 2
+    return np.asarray(squared / squared.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _solve(
-    x: FloatArray,
-    basis: FloatArray,
-    values: FloatArray,
-    filled: FloatArray,
-    noise: FloatArray,
-    most: int,
-) -> _Factors:
-    """Factors of outcomes (n, K) without a gap.
-
-    noise (K,): the squares that the estimates in the gaps lack, as outcomes scatter about them.
-    """
-    level = filled.mean(axis=0)
-    outcomes = filled - level
-    spread, rotation = np.linalg.eigh(outcomes.T @ outcomes)
-    models = rotation[:, ::-1][:, :most]  # (K, r), the largest variance first
-    moments = basis.T @ (x.T @ outcomes) @ models  # (m, r)
-    squares = spread[::-1][:most] + (models**2).T @ noise
-    penalty = _most_likely(moments, squares, values, len(x))
-    shrunk = moments * (values[:, None] / (values[:, None] + penalty))
-    return _Factors((basis @ shrunk).T, models, level)
+def _as_float32(array: FloatArray) -> Float32Array:
+    """Row after row in memory, as in a loaded array: the last bits of products depend on it."""
+    return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _most_likely(
-    moments: FloatArray, squares: FloatArray, values: FloatArray, n: int
-) -> FloatArray:
-    """The penalty (r,) of PENALTIES with the largest evidence for each component.
-
-    A component y is taken for x w plus noise, with normal weights whose variance is the noise's
-    over the penalty. moments (m, r): of y along the orthonormal directions of x, whose squared
-    lengths are `values` (m,); squares (r,): of y; n: queries.
-    """
-    rest = np.maximum(squares - (moments**2).sum(axis=0), 0.0)
-    losses = []
-    for penalty in PENALTIES:
-        gain = 1.0 + values / penalty
-        left = (moments**2 / gain[:, None]).sum(axis=0) + rest
-        losses.append(n * np.log(np.maximum(left, np.finfo(float).tiny)) + np.log(gain).sum())
-    return np.asarray(PENALTIES[np.argmin(losses, axis=0)])
+def _centred(n_models: int, weight: float, *, mean: bool) -> FloatArray:
+    """(K, K): a query's values less their mean, times weight; and the mean itself, if wanted."""
+    average = np.full((n_models, n_models), 1.0 / n_models)
+    return np.asarray(weight * (np.eye(n_models) - average) + (average if mean else 0.0))

@@ -26,13 +26,15 @@ RATIOS = np.logspace(-4, 1, 21)
 class Labelled(NamedTuple):
     """Outcomes of a new model: embeddings (n, d) of queries, and its performance on them (n,).
 
-    unlabelled: embeddings (V, d) of further queries. scale: makes the router's scores into
-    estimates of performance; it counts where the scores only rank.
+    unlabelled: embeddings (V, d) of further queries; unlabelled_scores (V, K): what the router
+    says of the other models on these, had it not learned from them. scale: makes the router's
+    scores into estimates of performance; it counts where the scores only rank.
     """
 
     embeddings: Float32Array
     performance: FloatArray
     unlabelled: Float32Array
+    unlabelled_scores: Float32Array
     scale: LogisticScale | None
 
 

@@ -48,6 +48,8 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
     rows = part.rows[kept]
     return ValidationRecord(
         embeddings=part.embeddings[kept],
+        scores=fitted.raw_scores[kept].astype(np.float32),
+        amounts=part.predicted_amounts[kept],
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
         tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),

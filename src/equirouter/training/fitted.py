@@ -1,6 +1,6 @@
 """A router, and a stage of a pipeline, fitted on one split; its choices on the parts held out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -14,11 +14,13 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
+from equirouter.errors import FitError
+from equirouter.extras import require
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
-from equirouter.routers.base import DescriptionRouter, Router, Validation
+from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.scale import LogisticScale, fit_scale
 from equirouter.training.protocol import (
@@ -33,12 +35,12 @@ from equirouter.training.protocol import (
 __all__ = [
     "FittedRouter",
     "FittedStage",
-    "calibration_for",
     "certainty_of",
     "cross_fitted",
     "fit_familiarity",
     "fit_router",
     "fit_stage",
+    "require_what_fits",
 ]
 
 N_POINTS = 100
@@ -58,23 +60,24 @@ PartName = Literal["validation", "test"]
 class FittedStage:
     """A stage, and the queries that were held out of its training, as its encoder shows them.
 
-    parts: of the split; a pipeline that was loaded has no test part. costs: the cost model and
-    what it says of prices. held_out (V, K): estimates of performance on the validation part, see
-    cross_fitted.
+    parts: of the split; a pipeline that was loaded has no test part. The validation part is what
+    the router was calibrated on, see FittedRouter. costs: the cost model and what it says of
+    prices. raw_scores (V, K): of the validation part, as the router gives them for new queries.
+    held_out (V, K): estimates of performance made of these, see cross_fitted.
     """
 
     stage: Stage
     parts: Mapping[PartName, Part]
     costs: FittedCosts
+    raw_scores: FloatArray
     held_out: FloatArray
 
     def scores(self, rule: Policy, part: Part) -> FloatArray:
         """The scores (n, K) that the policy sees; of validation queries as if they were new."""
-        if rule.needs == "ranking":
-            return scores_of(self.stage.router, part, None)
         if part is self.parts["validation"]:
-            return self.held_out
-        return scores_of(self.stage.router, part, self.stage.scale)
+            return self.raw_scores if rule.needs == "ranking" else self.held_out
+        scale = None if rule.needs == "ranking" else self.stage.scale
+        return scores_of(self.stage.router, part, scale)
 
     def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
         """The choices (n, T) on a part along a sweep, and its operating points (T,)."""
@@ -91,6 +94,13 @@ class FittedStage:
         """Every change of a decision on a part."""
         part = self.parts[name]
         return rule.path(self.scores(rule, part), part.predicted_cost_usd)
+
+
+def require_what_fits(routers: Sequence[str], *, cost_network: bool = False) -> None:
+    """Raise MissingExtraError where the packages that fit these routers (specs) are missing."""
+    if cost_network or any(hasattr(make_router(spec), "device") for spec in routers):
+        require("torch", extra="train", purpose="fit routers and cost models")
+    require("sklearn", extra="train", purpose="cluster the training queries")
 
 
 def fit_stage(
@@ -110,8 +120,8 @@ def fit_stage(
     descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
     prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
     fitted = fit_router(router, prepared, seed=split.seed, device=device)
-    parts: dict[PartName, Part] = {"validation": prepared.validation, "test": prepared.test}
-    held_out = cross_fitted(fitted.router, prepared.validation, split.seed)
+    parts: dict[PartName, Part] = {"validation": fitted.validation, "test": prepared.test}
+    held_out = cross_fitted(fitted, split.seed)
     train, seen = prepared.train.embeddings, prepared.validation.embeddings
     stage = Stage(
         encoder=encoder,
@@ -120,10 +130,10 @@ def fit_stage(
         cost_model=prepared.cost_model,
         scale=fitted.scale,
         scorer=Scorer.of(fitted.router, prepared.cost_model),
-        certainty=certainty_of(held_out, prepared.validation),
+        certainty=certainty_of(held_out, fitted.validation),
         familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
     )
-    return FittedStage(stage, parts, prepared.costs, held_out)
+    return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out)
 
 
 def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
@@ -154,17 +164,32 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class FittedRouter:
-    """A router that has learned from the training part, and how its scores are calibrated."""
+    """A router that has learned, and the queries that its scores are calibrated on.
+
+    validation: the validation part; or, of a router that tells its scores of a training query
+    without that query, training and validation part. raw_scores (V, K): of these, as the router
+    gives them for new queries.
+    """
 
     router: Router
     validation: Part
-    """The part that the scores are calibrated on."""
+    raw_scores: FloatArray
     fit_seconds: float
 
     @cached_property
     def scale(self) -> LogisticScale | None:
-        """The curves that turn scores into estimates of performance: see calibration_for."""
-        return calibration_for(self.router, self.validation)
+        """The curves that make scores calibrated estimates of performance.
+
+        None for an anchor, whose scores are taken as they are, an order to follow.
+        """
+        if self.router.is_anchor:
+            return None
+        return fit_scale(self.raw_scores, self.validation.performance, centred=self.only_rank)
+
+    @property
+    def only_rank(self) -> bool:
+        """Whether the scores say nothing about the level of performance."""
+        return self.router.scores_are == "ranking"
 
     def scores(self, part: Part, rule: Policy) -> FloatArray:
         """Scores (n, K) of a part, calibrated where the policy needs estimates of performance."""
@@ -172,53 +197,58 @@ class FittedRouter:
 
 
 def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "auto") -> FittedRouter:
-    """Fit a router on the training part of a split; `bench` and `train` both fit with this.
+    """Fit a router on a split; `bench` and `train` both fit with this.
 
-    router: a spec as make_router takes it. The same seed and spec give the same router, bit for
+    router: a spec as make_router takes it. A LeaveOneOutRouter learns from training and validation
+    part, any other from the training part. The same seed and spec give the same router, bit for
     bit.
     """
     made = make_router(router)
     if hasattr(made, "device"):
         made.device = device
+    rng = stream(seed, router)
+    start = perf_counter()
+    if isinstance(made, LeaveOneOutRouter):
+        return _fit_on_both(made, prepared, rng, start)
     train, held_out = prepared.train, prepared.validation
     outcomes = (train.inputs(made), train.performance, train.cost_usd)
     validation = Validation(held_out.inputs(made), held_out.performance, held_out.cost_usd)
-    rng = stream(seed, router)
-    start = perf_counter()
     if isinstance(made, DescriptionRouter):
         texts = prepared.descriptions
         made.fit(*outcomes, descriptions=texts, validation=validation, rng=rng)
     else:
         made.fit(*outcomes, validation=validation, rng=rng)
-    return FittedRouter(made, held_out, perf_counter() - start)
+    seconds = perf_counter() - start
+    return FittedRouter(made, held_out, scores_of(made, held_out, None), seconds)
 
 
-def calibration_for(router: Router, validation: Part) -> LogisticScale | None:
-    """The curves that make a router's scores calibrated estimates of performance.
+def _fit_on_both(
+    router: LeaveOneOutRouter, prepared: Prepared, rng: np.random.Generator, start: float
+) -> FittedRouter:
+    part = prepared.train.with_rows_of(prepared.validation)
+    router.fit(part.embeddings, part.performance, part.cost_usd, tasks=part.tasks, rng=rng)
+    seconds = perf_counter() - start
+    if router.held_out is None:
+        raise FitError(f"{type(router).__name__} has no held_out scores after fit")
+    complete = np.flatnonzero(np.isfinite(part.performance + part.cost_usd).all(axis=1))
+    scores = router.held_out[complete]
+    return FittedRouter(router, part.take(complete), scores, seconds)
 
-    None for an anchor, whose scores are taken as they are, an order to follow.
-    """
-    if router.is_anchor:
-        return None
-    scores = scores_of(router, validation, None)
-    return fit_scale(scores, validation.performance, centred=router.scores_are == "ranking")
 
-
-def cross_fitted(router: Router, validation: Part, seed: int) -> FloatArray:
-    """Calibrated estimates (V, K) of the validation part, none from a query's own outcome.
+def cross_fitted(fitted: FittedRouter, seed: int) -> FloatArray:
+    """Calibrated estimates (V, K) of the queries, none from a query's own outcome.
 
     Each fifth of the queries is calibrated on the other four, so that operating points chosen on
-    these estimates do not profit from what the calibration learned by heart. A part of fewer than
-    ten queries is calibrated as a whole.
+    these estimates do not profit from what the calibration learned by heart. Fewer than ten queries
+    are calibrated as a whole.
     """
-    scores = scores_of(router, validation, None)
-    centred = router.scores_are == "ranking"
+    scores, performance = fitted.raw_scores, fitted.validation.performance
     if len(scores) < 2 * FOLDS:
-        return fit_scale(scores, validation.performance, centred=centred).apply(scores)
+        return fit_scale(scores, performance, centred=fitted.only_rank).apply(scores)
     fold = stream(seed, "calibration").permutation(len(scores)) % FOLDS
     estimates = np.empty_like(scores)
     for number in range(FOLDS):
         out = fold == number
-        scale = fit_scale(scores[~out], validation.performance[~out], centred=centred)
+        scale = fit_scale(scores[~out], performance[~out], centred=fitted.only_rank)
         estimates[out] = scale.apply(scores[out])
     return estimates

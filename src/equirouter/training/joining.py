@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equirouter.arrays import FloatArray, IntArray
+from equirouter.arrays import FloatArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.model_price import counted, input_share, price_that_explains
 from equirouter.cost.price_table import shipped_prices
@@ -76,7 +76,9 @@ def with_model(
     prices = (*pipeline.prices, _price(table, model, price, tokens=tokens))
     images = table.images if stage.encoder.accepts_images else None
     embeddings = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
-    labelled = Labelled(embeddings, table.performance[:, 0], record.embeddings, stage.scale)
+    labelled = Labelled(
+        embeddings, table.performance[:, 0], record.embeddings, record.scores, stage.scale
+    )
     router, learned, estimates = stage.router.with_added(labelled)
     cost_model = stage.cost_model.with_added(embeddings, _amounts(stage.cost_model, table))
     grown = at_prices(stage, prices, router, cost_model)
@@ -157,17 +159,23 @@ def _with_column(
     """The validation queries with what is estimated of the new model, as the last column."""
     low, high = float(record.performance.min()), float(record.performance.max())
     model = stage.cost_model
-    amounts = model.amounts(record.embeddings)
-    columns: IntArray = np.arange(1, model.per_model + 1) * model.n_models - 1
-    own = amounts[:, columns]
+    seen = model.amounts(record.embeddings)
+    own = seen[:, model.columns_of(np.array([model.n_models - 1]))]
     if record.tokens is None:
         cost_usd, tokens = own, None
     else:
-        cost_usd = np.asarray(model.usd(amounts), dtype=np.float64)[:, -1:]
+        cost_usd = np.asarray(model.usd(seen), dtype=np.float64)[:, -1:]
         given, said = record.tokens
         tokens = (np.hstack([given, own[:, :1]]), np.hstack([said, own[:, 1:]]))
+    scores = performance
+    if stage.router.scores_are == "ranking":
+        scores = stage.router.predict(record.embeddings)[:, -1]
+    before = np.hsplit(record.amounts, model.per_model)  # the columns of each side together
+    amounts = [np.hstack([side, own[:, [number]]]) for number, side in enumerate(before)]
     return replace(
         record,
+        scores=np.hstack([record.scores, scores[:, None]]).astype(np.float32),
+        amounts=np.hstack(amounts),
         performance=np.hstack([record.performance, np.clip(performance, low, high)[:, None]]),
         cost_usd=np.hstack([record.cost_usd, cost_usd]),
         tokens=tokens,

@@ -19,7 +19,7 @@ from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
-from equirouter.training.fitted import FittedStage, calibration_for, certainty_of, cross_fitted
+from equirouter.training.fitted import FittedRouter, FittedStage, certainty_of, cross_fitted
 from equirouter.training.protocol import Part
 
 __all__ = [
@@ -62,7 +62,7 @@ def repriced(
     pipeline learned from, where that is not known. quality: the target for calls that name none,
     where another one is wanted.
     Raises ConfigError for a model that the pipeline does not have, where a price does not say what
-    calls cost (ModelPrice.factor), and where the quality cannot be promised any more.
+    calls cost (ModelPrice.factor).
     """
     found = list(pipeline.prices)
     for name, price in {**dict.fromkeys(was or {}), **prices}.items():
@@ -88,8 +88,7 @@ def without(
     """The pipeline without one of its models; the others are scored as they were.
 
     Raises ConfigError for a model that it does not have, for a router that cannot go on without one
-    (Router.with_models), for the last two models, and where the quality cannot be promised any
-    more; MissingExtraError without onnx.
+    (Router.with_models), for the last two models,; MissingExtraError without onnx.
     """
     record = pipeline.record
     out = model_column(pipeline, model)
@@ -98,11 +97,13 @@ def without(
     columns = np.delete(np.arange(len(pipeline.models)), out)
     tokens = record.tokens
     left = ValidationRecord(
-        record.embeddings,
-        record.performance[:, columns],
-        record.cost_usd[:, columns],
-        None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
-        record.estimated[columns],
+        embeddings=record.embeddings,
+        scores=record.scores[:, columns],
+        amounts=record.amounts[:, pipeline.stage.cost_model.columns_of(columns)],
+        performance=record.performance[:, columns],
+        cost_usd=record.cost_usd[:, columns],
+        tokens=None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
+        estimated=record.estimated[columns],
     )
     before = strongest_of(pipeline)
     # if it was the strongest: the highest mean performance, of equal ones the cheaper
@@ -135,13 +136,6 @@ def calibrated_again(
     models = tuple(price.model for price in pool.prices)
     calibration, baseline, notes = calibrated(fitted, pipeline.policy, models, pool.strongest)
     target = pipeline.quality if quality is None else quality
-    try:
-        calibration.operating_point(target, pipeline.confidence)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{error}. After this change ({note}) calls that name no target could not be decided: "
-            "give --quality, a target that can be promised"
-        ) from error
     facts = {model: known for model, known in pipeline.model_facts.items() if model in models}
     return replace(
         pipeline,
@@ -237,24 +231,27 @@ def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatAr
 
 def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
     """The stage on the validation queries, with its scale found anew."""
-    embeddings = pool.record.embeddings
-    n = len(embeddings)
+    record = pool.record
+    n = len(record.embeddings)
     nothing = np.zeros((n, 0), dtype=np.float32)
     part = Part(
         rows=np.arange(n),
-        embeddings=embeddings,
+        embeddings=record.embeddings,
         tasks=nothing,
         noise=nothing,
-        performance=pool.record.performance,
-        cost_usd=costs_now(pool.record, pool.prices),
-        predicted_cost_usd=stage.cost_model.predict(embeddings),
+        performance=record.performance,
+        cost_usd=costs_now(record, pool.prices),
+        predicted_amounts=record.amounts,
+        predicted_cost_usd=np.asarray(stage.cost_model.usd(record.amounts), dtype=np.float64),
     )
-    held_out = cross_fitted(stage.router, part, seed)
-    scale, certainty = calibration_for(stage.router, part), certainty_of(held_out, part)
+    fitted = FittedRouter(stage.router, part, record.scores.astype(np.float64), 0.0)
+    held_out = cross_fitted(fitted, seed)
+    certainty = certainty_of(held_out, part)
     return FittedStage(
-        replace(stage, scale=scale, certainty=certainty),
+        replace(stage, scale=fitted.scale, certainty=certainty),
         {"validation": part},
         FittedCosts(stage.cost_model, pool.prices),
+        fitted.raw_scores,
         held_out,
     )
 

@@ -6,13 +6,13 @@ two routers is a difference in scores.
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostError, CostModel, CostPredictor
-from equirouter.cost.fit import FittedCosts, fit_costs
+from equirouter.cost.fit import FittedCosts, first_of_each, fit_costs
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
@@ -45,10 +45,11 @@ NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One part of a split: rows of the table, and what is known of those queries.
+    """Queries of a table, by their rows, and what is known of them: mostly a part of a split.
 
     embeddings (n, d), tasks (n, n_tasks) one-hot, noise (n, NOISE_WIDTH) random, performance,
-    cost_usd (n, K) with NaN where not known, predicted_cost_usd (n, K).
+    cost_usd (n, K) with NaN where not known. predicted_amounts (n, A): by the cost model, of which
+    prices make predicted_cost_usd (n, K).
     """
 
     rows: IntArray
@@ -57,6 +58,7 @@ class Part:
     noise: Float32Array
     performance: FloatArray
     cost_usd: FloatArray
+    predicted_amounts: FloatArray
     predicted_cost_usd: FloatArray
 
     def inputs(self, router: Router) -> Float32Array:
@@ -72,6 +74,20 @@ class Part:
     def costs(self, router: Router) -> FloatArray:
         """Costs that this router decides by: true ones for the oracle, else predictions."""
         return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
+
+    def take(self, rows: IntArray) -> "Part":
+        """These of its queries, by their places in it."""
+        return Part(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    def with_rows_of(self, other: "Part") -> "Part":
+        """The queries of both, those of the other part last; each once."""
+        both = Part(
+            *(
+                np.concatenate([getattr(part, each.name) for part in (self, other)])
+                for each in fields(self)
+            )
+        )
+        return both.take(first_of_each(both.rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +118,16 @@ def prepare(
     *,
     descriptions: Float32Array | None = None,
     cost_model: CostModel | None = None,
+    cost_network: bool = False,
     device: str = "auto",
 ) -> Prepared:
-    """Fit the cost model on the training part and predict every part's costs.
+    """Fit the cost model on training and validation part and predict every part's costs.
 
     embeddings: (N, d) of all queries of the table. descriptions: (K, d) of the models, for routers
-    that read them. device: of the cost model made here. Incomplete queries train with the cells
-    they have; they are left out of validation and test, and those of the test part are counted.
+    that read them. cost_model, cost_network, device: see fit_costs. Costs of training and
+    validation queries are predicted without those queries, where the cost model can. Incomplete
+    queries train with the cells they have; they are left out of validation and test, and those of
+    the test part are counted.
     Embeddings may be a memory-mapped file: each part is a copy of its rows, all of them together
     one copy of the file, and nothing else is held of it.
     """
@@ -122,11 +141,12 @@ def prepare(
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
     seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
-    costs = fit_costs(
+    costs, amounts = fit_costs(
         outcomes,
         (seen[0], split.train),
         (seen[1], validation),
         cost_model=cost_model,
+        network=cost_network,
         device=device,
         rng=stream(split.seed, "cost"),
     )
@@ -138,9 +158,15 @@ def prepare(
             noise[rows],
             outcomes.performance[rows],
             outcomes.cost_usd[rows],
-            costs.model.predict(part),
+            predicted,
+            np.asarray(costs.model.usd(predicted), dtype=np.float64),
         )
-        for rows, part in zip((split.train, validation, test), seen, strict=True)
+        for rows, part, predicted in zip(
+            (split.train, validation, test),
+            seen,
+            (*np.split(amounts, [len(split.train)]), costs.model.amounts(seen[2])),
+            strict=True,
+        )
     )
     error = costs.model.error(measured.embeddings, measured.cost_usd)
     n_incomplete = len(split.test) - len(test)

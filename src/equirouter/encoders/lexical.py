@@ -1,0 +1,138 @@
+"""LexicalEncoder: which pieces of text a query is made of, hashed; no weights, any language."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from equirouter.arrays import Float32Array, IntArray
+from equirouter.encoders.base import Encoder
+from equirouter.errors import ConfigError
+from equirouter.progress import Progress
+
+__all__ = ["LexicalEncoder"]
+
+VERSION = 1
+LEAST, MOST = 64, 2**20
+TEXTS_PER_REPORT = 1000
+
+BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+INVERSE = pow(BASE, -1, 2**64)
+MIX = np.uint64(0xFF51AFD7ED558CCD)
+PAIR = np.uint64(31)
+KINDS = {"three": 1, "four": 2, "word": 3, "pair": 4, "mark": 5}
+SALT = {kind: np.uint64(number * 0xC2B2AE3D27D4EB4F % 2**64) for kind, number in KINDS.items()}
+
+BYTES = np.arange(256)
+IS_UPPER = (ord("A") <= BYTES) & (ord("Z") >= BYTES)
+FOLDED = np.where(IS_UPPER, BYTES + 32, BYTES).astype(np.uint64) + np.uint64(1)
+"""Of each byte, upper and lower case alike; from 1, so that a longer piece is another one."""
+
+IS_DIGIT = (ord("0") <= BYTES) & (ord("9") >= BYTES)
+IS_LOWER = (ord("a") <= BYTES) & (ord("z") >= BYTES)
+IN_WORD = IS_UPPER | IS_LOWER | IS_DIGIT | (ord("_") == BYTES) | (BYTES >= 128)
+IS_MARK = (BYTES > 32) & (BYTES < 127) & ~IN_WORD
+
+
+class LexicalEncoder(Encoder):
+    """Counts of the pieces of the whole text, hashed into `dimension` buckets.
+
+    The pieces are runs of 3 and of 4 bytes of UTF-8, which fill one half of the buckets, and words,
+    pairs of words and punctuation, which fill the other. A bucket holds 1 + ln(count), 0 for none,
+    and the vector is scaled to length 1. It reads bytes, so it reads any language and code; it
+    knows no meaning: two words for one thing are two words. Nothing is learned and nothing loaded.
+    Source: feature hashing, Weinberger et al. 2009.
+
+    dimension: a power of 2 from 64. Raises ConfigError for another one.
+    """
+
+    name = "lexical"
+
+    is_cheap = True
+
+    saved_options = ("dimension",)
+
+    def __init__(self, *, dimension: int = 2048) -> None:
+        if not LEAST <= dimension <= MOST or dimension & (dimension - 1):
+            raise ConfigError(
+                f"dimension is {dimension}: expected a power of 2 from {LEAST} to {MOST}"
+            )
+        self._dimension = dimension
+        self._powers = _powers(4096)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The dimension."""
+        return {"dimension": self._dimension}
+
+    @property
+    def dimension(self) -> int:
+        """How many buckets."""
+        return self._dimension
+
+    @property
+    def fingerprint(self) -> str:
+        """The version of the pieces, and the dimension."""
+        return f"lexical-{VERSION}-{self._dimension}"
+
+    def embed(
+        self,
+        texts: tuple[str, ...],
+        images: tuple[str | None, ...],  # noqa: ARG002  # refused before
+        progress: Progress,
+    ) -> Float32Array:
+        """Unit-norm embeddings of checked texts; progress counts texts."""
+        embeddings = np.empty((len(texts), self._dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            counts = np.bincount(self._buckets(text), minlength=self._dimension)
+            self._weights.take(np.minimum(counts, len(self._weights) - 1), out=embeddings[row])
+            if (row + 1) % TEXTS_PER_REPORT == 0 or row + 1 == len(texts):
+                progress("encode", row + 1, len(texts))
+        embeddings /= np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))[:, None]
+        return embeddings
+
+    @cached_property
+    def _weights(self) -> Float32Array:
+        """Of a count: 1 + ln(count), the same above 65,535; 0 of none."""
+        counts = np.arange(2**16, dtype=np.float64)
+        counts[1:] = 1 + np.log(counts[1:])
+        return counts.astype(np.float32)
+
+    def _buckets(self, text: str) -> IntArray:
+        """The bucket of every piece, as often as it occurs."""
+        raw = np.frombuffer(f"\n{text}\n".encode(), dtype=np.uint8)
+        if len(raw) >= len(self._powers[0]):
+            self._powers = _powers(2 * len(raw))
+        power, inverse = (of[: len(raw) + 1] for of in self._powers)
+        # the hash of bytes i to j is a difference of two prefix sums: Rabin and Karp 1987
+        prefix = np.zeros(len(raw) + 1, dtype=np.uint64)
+        np.cumsum(FOLDED[raw] * power[:-1], out=prefix[1:])
+        in_word = IN_WORD[raw]
+        edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1  # the text begins and ends outside
+        starts, ends = edges[::2], edges[1::2]
+        words = (prefix[ends] - prefix[starts]) * inverse[starts]
+        pieces = [
+            ((prefix[n:] - prefix[:-n]) * inverse[:-n]) ^ SALT[kind]
+            for n, kind in ((3, "three"), (4, "four"))
+            if len(raw) >= n
+        ]
+        n_runs = sum(map(len, pieces))
+        pieces.append(words ^ SALT["word"])
+        pieces.append((words[:-1] * PAIR + words[1:]) ^ SALT["pair"])
+        pieces.append(FOLDED[raw[IS_MARK[raw]]] ^ SALT["mark"])
+        hashes = np.concatenate(pieces)
+        hashes *= MIX
+        hashes ^= hashes >> np.uint64(29)
+        hashes *= np.uint64(BASE)
+        hashes >>= np.uint64(66 - self._dimension.bit_length())  # the high bits are the best mixed
+        buckets = hashes.view(np.int64)
+        buckets[n_runs:] += self._dimension // 2
+        return buckets
+
+
+def _powers(n: int) -> "tuple[np.ndarray[Any, np.dtype[np.uint64]], ...]":
+    """BASE**i and INVERSE**i modulo 2**64 for i below n."""
+    return tuple(
+        np.cumprod(np.r_[np.uint64(1), np.full(n - 1, base, dtype=np.uint64)], dtype=np.uint64)
+        for base in (BASE, INVERSE)
+    )

@@ -1,0 +1,169 @@
+"""Ridge regression of many columns at once, in closed form, with exact leave-one-out values.
+
+One decomposition of the features serves every column and every penalty. A cell that is not known
+takes no part: the estimate in its place is made again until it settles, which is where the known
+cells alone are fitted best (expectation maximisation).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from equirouter.arrays import FloatArray, RealArray
+
+__all__ = ["Factors", "Lines", "Spectrum", "fit_factors", "fit_lines", "spectrum"]
+
+PENALTIES = np.logspace(-1, 4, 16)
+"""Features have a length of about 1: from hardly any shrinkage to learning next to nothing."""
+
+SMALLEST = 1e-9  # of the largest eigenvalue: below it a direction is rounding
+MOST_PASSES = 50
+SETTLED = 1e-4  # mean change of an estimate between two passes, as a share of the targets' spread
+LEAST_LEFT = 1e-9  # of a query's weight, so that a value without it can be told
+
+
+class Spectrum(NamedTuple):
+    """The principal directions of features (n, F): (features - centre) @ back are the axes.
+
+    centre (F,); axes (n, m), orthonormal columns; values (m,), squared lengths along them; back
+    (F, m).
+    """
+
+    centre: FloatArray
+    axes: FloatArray
+    values: FloatArray
+    back: FloatArray
+
+
+class Lines(NamedTuple):
+    """A linear function of the features for each of A columns.
+
+    coef (A, F), level (A,). held_out (n, A): the value of each training row without that row.
+    """
+
+    coef: FloatArray
+    level: FloatArray
+    held_out: FloatArray
+
+
+class Factors(NamedTuple):
+    """K columns as loadings times r factors, each a linear function of the features.
+
+    trunk (r, F), loadings (K, r), level (K,). held_out (n, K): as Lines has it.
+    """
+
+    trunk: FloatArray
+    loadings: FloatArray
+    level: FloatArray
+    held_out: FloatArray
+
+
+def spectrum(features: RealArray) -> Spectrum:
+    """Decompose features (n, F), by the smaller of the two products of them with themselves."""
+    centre = features.mean(axis=0, dtype=np.float64)
+    x = features - centre
+    n, width = x.shape
+    values, vectors = np.linalg.eigh(x @ x.T if n <= width else x.T @ x)
+    kept = values > SMALLEST * max(float(values[-1]), SMALLEST)
+    values, vectors = values[kept], vectors[:, kept]
+    if n <= width:
+        return Spectrum(centre, vectors, values, x.T @ (vectors / values))
+    back = vectors / np.sqrt(values)
+    return Spectrum(centre, x @ back, values, back)
+
+
+def fit_lines(of: Spectrum, targets: FloatArray) -> Lines:
+    """Ridge for each column of targets (n, A), NaN = not known, every column with a known cell.
+
+    A column has the penalty of PENALTIES with the smallest leave-one-out error.
+    """
+    known = np.isfinite(targets)
+    estimate = np.broadcast_to(np.nanmean(targets, axis=0), targets.shape)
+    size = np.nanstd(targets, axis=0) + np.finfo(float).tiny
+    for _ in range(1 if known.all() else MOST_PASSES):
+        filled = np.where(known, targets, estimate)
+        level = filled.mean(axis=0)
+        centred = filled - level
+        moments = of.axes.T @ centred  # (m, A)
+        shrunk, held_out = _least_missed(of, centred, moments, known)
+        before, estimate = estimate, level + of.axes @ shrunk
+        if (np.abs(estimate - before) / size).mean() < SETTLED:
+            break
+    coef = (of.back @ shrunk).T
+    return Lines(coef, level - coef @ of.centre, level + held_out)
+
+
+def _least_missed(
+    of: Spectrum, centred: FloatArray, moments: FloatArray, known: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Shrunk moments (m, A) and leave-one-out values (n, A), less the level."""
+    squared = of.axes**2
+    losses = []
+    for penalty in PENALTIES:
+        keep = of.values / (of.values + penalty)
+        weight = squared @ keep + 1.0 / len(centred)
+        missed = centred - of.axes @ (moments * keep[:, None])
+        missed /= np.maximum(1.0 - weight, LEAST_LEFT)[:, None]
+        losses.append(np.where(known, missed**2, 0.0).sum(axis=0))
+    keep = of.values[:, None] / (of.values[:, None] + PENALTIES[np.argmin(losses, axis=0)])
+    return moments * keep, _without(of, centred, moments, keep)
+
+
+def fit_factors(of: Spectrum, targets: FloatArray, most: int) -> Factors:
+    """Principal components of targets (n, K), NaN = not known, each predicted by ridge.
+
+    The components of the largest variance come first, `most` of them at most. Each has a penalty of
+    its own, the one of PENALTIES under which it is most likely (the evidence), so one that the
+    features say nothing about is shrunk to 0. Source: Breiman and Friedman 1997 (shrinking rotated
+    outcomes); MacKay 1992 (evidence).
+    """
+    known = np.isfinite(targets)
+    estimate = np.broadcast_to(np.nanmean(targets, axis=0), targets.shape)
+    for _ in range(1 if known.all() else MOST_PASSES):
+        filled = np.where(known, targets, estimate)
+        # the squares that the estimates in the gaps lack, as outcomes scatter about them
+        noise = np.nanmean((targets - estimate) ** 2, axis=0) * (~known).sum(axis=0)
+        level = filled.mean(axis=0)
+        outcomes = filled - level
+        spread, rotation = np.linalg.eigh(outcomes.T @ outcomes)
+        loadings = rotation[:, ::-1][:, :most]  # (K, r)
+        components = outcomes @ loadings  # (n, r)
+        moments = of.axes.T @ components  # (m, r)
+        squares = spread[::-1][:most] + (loadings**2).T @ noise
+        penalty = _most_likely(moments, squares, of.values, len(targets))
+        keep = of.values[:, None] / (of.values[:, None] + penalty)
+        before, estimate = estimate, level + of.axes @ (moments * keep) @ loadings.T
+        if np.abs(estimate - before).mean() < SETTLED:
+            break
+    trunk = (of.back @ (moments * keep)).T
+    held_out = level + _without(of, components, moments, keep) @ loadings.T
+    return Factors(trunk, loadings, level - loadings @ (trunk @ of.centre), held_out)
+
+
+def _without(
+    of: Spectrum, columns: FloatArray, moments: FloatArray, keep: FloatArray
+) -> FloatArray:
+    """The values (n, r) of centred columns (n, r), each fitted without its own row.
+
+    Exact: the row's residual over what is left of it, 1 less its own weight in its value.
+    """
+    weight = of.axes**2 @ keep + 1.0 / len(columns)
+    missed = columns - of.axes @ (moments * keep)
+    return np.asarray(columns - missed / np.maximum(1.0 - weight, LEAST_LEFT))
+
+
+def _most_likely(
+    moments: FloatArray, squares: FloatArray, values: FloatArray, n: int
+) -> FloatArray:
+    """The penalty (r,) of PENALTIES with the largest evidence for each component.
+
+    A component y is taken for x w plus noise, with normal weights whose variance is the noise's
+    over the penalty. moments (m, r): of y along the axes; squares (r,): of y; n: queries.
+    """
+    rest = np.maximum(squares - (moments**2).sum(axis=0), 0.0)
+    losses = []
+    for penalty in PENALTIES:
+        gain = 1.0 + values / penalty
+        left = (moments**2 / gain[:, None]).sum(axis=0) + rest
+        losses.append(n * np.log(np.maximum(left, np.finfo(float).tiny)) + np.log(gain).sum())
+    return np.asarray(PENALTIES[np.argmin(losses, axis=0)])
