@@ -28,7 +28,7 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.curve import measure
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, Validation, make_router
-from equirouter.training.fitted import calibration_for
+from equirouter.routers.scale import fit_scale
 from equirouter.training.protocol import (
     Part,
     Prepared,
@@ -42,7 +42,7 @@ ENCODERS = (
     "minilm:window=head+tail",
     "minilm:window=head+tail:precision=int8",
     "static",
-    "static+minilm:window=head+tail",
+    "lexical+minilm:window=head+tail",
 )
 METRICS = ("nAUC", "cost at 98 %", "cost at 95 %")
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
@@ -88,7 +88,10 @@ def fitted(spec: str, prepared: Prepared, seed: int) -> Router:
 
 def figures(router: Router, prepared: Prepared, part: Part, policy: str) -> list[float]:
     rule = POLICIES.load(policy)()
-    scale = None if rule.needs == "ranking" else calibration_for(router, prepared.validation)
+    seen = prepared.validation
+    centred = router.scores_are == "ranking"
+    learned = fit_scale(scores_of(router, seen, None), seen.performance, centred=centred)
+    scale = None if rule.needs == "ranking" else learned
     scores = scores_of(router, part, scale)
     points = rule.points(scores, part.predicted_cost_usd, 100)
     chosen = rule.sweep(scores, part.predicted_cost_usd, points)

@@ -74,9 +74,9 @@ def fitted(outcomes: Outcomes, routers: list[str], seed: int) -> list[Case]:
     cases = []
     for spec in routers:
         router = fit_router(spec, prepared, seed=seed)
-        held_out = cross_fitted(router.router, prepared.validation, seed)
+        held_out = cross_fitted(router, seed)
         scores = router.scores(prepared.test, UtilityPolicy())
-        cases.append(Case(scores, prepared.test, held_out, prepared.validation))
+        cases.append(Case(scores, prepared.test, held_out, router.validation))
     return cases
 
 

@@ -58,7 +58,8 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     kept = description["test_metrics"]["at_quality"]
     low, high = kept["interval"]
     assert (
-        f"test part, {kept['n_queries']} queries, before the pipeline learned from them: quality {kept['performance']:.3f} "
+        f"test part, {kept['n_queries']} queries, before the pipeline learned from them: "
+        f"quality {kept['performance']:.3f} "
         f"({low:.3f} to {high:.3f}) at {kept['cost']:.1%} of its cost; nAUC"
     ) in ran.out
 
@@ -66,7 +67,7 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
 def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -> None:
     few = tmp_path / "few.csv"
     write_table(make_table(40), few)
-    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.6", "--out", tmp_path]
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.75", "--out", tmp_path]
     ran = invoke("train", few, *options)
     assert "with confidence 0.5" in ran.out
     assert "note: 4 queries promise this quality as a point estimate only" in ran.err
@@ -124,7 +125,6 @@ def test_a_quality_out_of_reach_of_the_router_goes_to_the_strongest_with_a_warni
     assert "warning: no operating point below the cost of large keeps quality 1" in ran.err
     decided = invoke("route", tmp_path / "out", "easy task1 query", "--json")
     assert json.loads(decided.out)["model"] == "large"
-
 
 
 def test_a_model_that_is_strongest_and_free_leaves_nothing_to_save(tmp_path: Path) -> None:

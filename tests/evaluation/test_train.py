@@ -15,7 +15,14 @@ def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
     known = np.array(performance)
     nothing = np.zeros((len(known), 1), dtype=np.float32)
     return Part(
-        np.arange(len(known)), *[nothing] * 3, known, np.array(cost_usd), known * 0, known * 0
+        np.arange(len(known)),
+        nothing,
+        nothing,
+        nothing,
+        known,
+        np.array(cost_usd),
+        known * 0,
+        known * 0,
     )
 
 

@@ -29,9 +29,7 @@ DiagnosedRoutersOption = Annotated[
 ]
 OwnEncoderOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="The encoder; default: the pipeline's, or lexical+minilm."
-    ),
+    typer.Option(metavar="NAME", help="The encoder; default: the pipeline's, or lexical+minilm."),
 ]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")

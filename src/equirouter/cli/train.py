@@ -121,7 +121,7 @@ def train(
     from equirouter.evaluation.train import train as fit_and_measure
     from equirouter.output import reserved_folder
 
-    with shown_progress(quiet=quiet) as progress:
+    with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
         whole, outcomes = open_chosen(
             dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
         )
@@ -131,25 +131,24 @@ def train(
             encoder, window=window, precision=exact, weights=weights, settings=encoder_option
         )
         outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
-        with reserved_folder(out):  # a place where nothing can be written is said before the work
-            pipeline = fit_and_measure(
-                outcomes,
-                made,
-                embeddings=open_given(embeddings, whole, made, outcomes),
-                router=router,
-                policy=policy,
-                quality=quality,
-                confidence=confidence,
-                when_nothing_fits=when_nothing_fits,
-                ood=ood,
-                model_facts=_facts(model_facts, outcomes),
-                split=split,
-                seed=seed,
-                refit=refit,
-                cache=EmbeddingCache(),
-                device=device,
-                progress=progress,
-            )
+        pipeline = fit_and_measure(
+            outcomes,
+            made,
+            embeddings=open_given(embeddings, whole, made, outcomes),
+            router=router,
+            policy=policy,
+            quality=quality,
+            confidence=confidence,
+            when_nothing_fits=when_nothing_fits,
+            ood=ood,
+            model_facts=_facts(model_facts, outcomes),
+            split=split,
+            seed=seed,
+            refit=refit,
+            cache=EmbeddingCache(),
+            device=device,
+            progress=progress,
+        )
     _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
 
 

@@ -46,7 +46,8 @@ def fit_costs(
     both, a network from the first. cost_model: fitted in place of a new one; it learns costs.
     network, device: of a new one: the paper's network, which needs torch (App. C.1).
     """
-    embeddings, rows = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
+    embeddings = np.concatenate([train[0], validation[0]])
+    rows = np.concatenate([train[1], validation[1]])
     prices, notes = _prices(outcomes, rows, tokens=cost_model is None)
     hidden = NETWORK_WIDTH if network else 0
     tokens = None if prices is None else outcomes.tokens

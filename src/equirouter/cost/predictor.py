@@ -192,7 +192,7 @@ class CostPredictor(Learned, ABC):
         self.held_out = np.maximum(lines.held_out * self.spread_ + self.mean_, self.lowest_)
 
     def _hidden(self, embeddings: Float32Array) -> Float32Array:
-        """What the output layer reads (N, H)."""
+        """The input of the output layer (N, H)."""
         return hidden_units(self.weights_, embeddings) if self.hidden else embeddings
 
     def _standard(self, embeddings: Float32Array) -> Float32Array:

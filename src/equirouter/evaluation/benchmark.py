@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -66,6 +67,10 @@ class _SplitFacts(NamedTuple):
     n_incomplete: int
     n_measured: int
 
+    @classmethod
+    def of(cls, prepared: Prepared) -> Self:
+        return cls(prepared.cost_error, prepared.n_incomplete_test, len(prepared.test.rows))
+
 
 def benchmark(
     table: object,
@@ -92,17 +97,15 @@ def benchmark(
     cache, when not given. routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...;
     each makes its own split and its own training run. cost_network: costs by the paper's network
     (App. C.1), not by the linear cost model. out: a folder for results.json and decisions.parquet.
-    on_scores: is given every router's and anchor's name, seed and scores (n, K)
-    on the test part, as the policy sees them. Intervals are 95 % from `resamples` paired resamples
-    of the test queries per seed, pooled over the seeds (docs/metrics.md).
+    on_scores: is given every name, seed and scores (n, K) of the test part, as the policy sees
+    them. Intervals: 95 %, from paired resamples of the test queries of all seeds (docs/metrics.md).
 
     >>> from equirouter import benchmark
     >>> results = benchmark("simulated:n_queries=300", "static", routers=["knn"], n_seeds=1)
     >>> results["knn"].nauc.mean < results.anchors["oracle"].nauc.mean
     True
     """
-    if isinstance(encoder, str):
-        encoder = make_encoder(encoder)
+    encoder = make_encoder(encoder) if isinstance(encoder, str) else encoder
     outcomes = readable(encoder, as_outcomes(table), embeddings)
     specs = list(dict.fromkeys(routers))
     require_what_fits(specs, cost_network=cost_network)
@@ -110,20 +113,13 @@ def benchmark(
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
     records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
+    ready = partial(prepare, cost_network=cost_network, device=device)
     with _log(folder, outcomes, rule) as log:
         facts: list[_SplitFacts] = []
         encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
         for index, (made, rows, descriptions) in enumerate(encoded):
-            prepared = prepare(
-                outcomes,
-                rows,
-                made,
-                descriptions=descriptions,
-                cost_network=cost_network,
-                device=device,
-            )
-            n_left, n_measured = prepared.n_incomplete_test, len(prepared.test.rows)
-            facts.append(_SplitFacts(prepared.cost_error, n_left, n_measured))
+            prepared = ready(outcomes, rows, made, descriptions=descriptions)
+            facts.append(_SplitFacts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
                 scores = _run(name, record, prepared, rule, made, resamples, device, log)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,14 @@ def train(
 ) -> RoutingPipeline:
     """Fit one pipeline on a table of outcomes, and measure it on the test part.
 
-    What is measured has not seen the test part. What is returned has then learned from it too.
-
+    What is measured has not seen the test part; what is returned has then learned from it too.
     table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
     one, or its name; by name it is the one to serve with, in int8 where it has that. router: a spec
     for make_router. policy: a registered name, what a quality moves along; None is "utility" where
     the scores estimate performance, else "budget". quality: for calls that name none. confidence:
     see Calibration. refit: False keeps the test part out of what is returned. resamples: of the
-    test queries, for the intervals of `test_metrics`. embeddings (N, d): of the table's queries by
-    encoder; made here when not given. ood, model_facts: see RoutingPipeline. Errors: of
-    as_outcomes, make_router, split_outcomes and Calibration.operating_point.
+    test queries, for intervals. embeddings (N, d): of the table's queries by encoder; None: made
+    here. ood, model_facts: see RoutingPipeline. Errors: as_outcomes, make_router, split_outcomes.
 
     >>> from equirouter import train
     >>> pipeline = train("simulated:n_queries=300", "static", resamples=0)
@@ -74,53 +73,44 @@ def train(
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))
     outcomes = readable(encoder, as_outcomes(table), embeddings)
-    check_registered(router)
-    require_what_fits([router])
-    _check(outcomes, quality, confidence, model_facts)
+    _check(outcomes, router, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1 + refit)
-    best = outcomes.take(np.concatenate([parts.train, parts.validation])).strongest
-
-    def fit(rows: Split) -> tuple[RoutingPipeline, FittedStage]:
-        fitted = fit_stage(outcomes, encoder, embeddings, rows, router, device=device, cache=cache)
-        made = _pipeline(outcomes, fitted, rows, router, kind, best, quality, confidence)
-        return made, fitted
-
-    pipeline, fitted = fit(parts)
-    metrics = _test_metrics(pipeline, fitted, resamples, seed)
+    stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
+    fitted = stage(split=parts, cache=cache)
+    made = partial(_pipeline, outcomes, parts, router, kind, quality, confidence)
+    metrics = _test_metrics(made(fitted), fitted, resamples, seed)
     if refit:
         progress("fit", 1, 2)
-        pipeline, _ = fit(parts.with_test_in_training())
+        fitted = stage(split=parts.with_test_in_training(), cache=cache)
     progress("fit", 1 + refit, 1 + refit)
     return replace(
-        pipeline,
+        pipeline := made(fitted),
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         model_facts=model_facts or {},
-        provenance=replace(
-            pipeline.provenance,
-            split=_split_facts(parts) | {"refit": refit},
-            test_metrics=metrics,
-        ),
+        provenance=pipeline.provenance.measured(metrics, refit=refit),
     )
 
 
 def _pipeline(
     outcomes: Outcomes,
-    fitted: FittedStage,
     split: Split,
     router: str,
     policy: str,
-    best: int,
     quality: float,
     confidence: float | None,
+    fitted: FittedStage,
 ) -> RoutingPipeline:
-    """The fitted stage with its promises; best: the column of the strongest model."""
+    """The fitted stage with its promises, as shares of the strongest model.
+
+    That is the strongest on training and validation part: test rows have no say in it.
+    """
+    best = outcomes.take(np.concatenate([split.train, split.validation])).strongest
     calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, best)
-    calibration.operating_point(quality, confidence)
     return RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,
@@ -188,11 +178,14 @@ def share_of_strongest(chosen: IntArray, part: Part, strongest: int) -> dict[str
 
 def _check(
     outcomes: Outcomes,
+    router: str,
     quality: float,
     confidence: float | None,
     model_facts: Mapping[str, ModelFacts] | None,
 ) -> None:
     """Refuse settings that would fail after the training before it starts."""
+    check_registered(router)
+    require_what_fits([router])
     check_quality(quality)
     if confidence is not None:
         check_confidence(confidence)
@@ -231,14 +224,10 @@ def _provenance(
                 *notes,
             ],
         },
-        split=_split_facts(split),
+        split={
+            "kind": split.kind,
+            "seed": split.seed,
+            "ratios": list(split.ratios),
+            "hash": split.hash,
+        },
     )
-
-
-def _split_facts(split: Split) -> dict[str, Any]:
-    return {
-        "kind": split.kind,
-        "seed": split.seed,
-        "ratios": list(split.ratios),
-        "hash": split.hash,
-    }

@@ -26,6 +26,10 @@ class Provenance:
     split: Mapping[str, Any] = field(default_factory=dict)
     test_metrics: Mapping[str, Any] = field(default_factory=dict)
 
+    def measured(self, metrics: Mapping[str, Any], *, refit: bool) -> "Provenance":
+        """With metrics on the test part; refit: whether the pipeline then learned from it too."""
+        return Provenance(self.data, {**self.split, "refit": refit}, metrics)
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PipelineParts:

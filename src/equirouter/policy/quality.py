@@ -144,7 +144,7 @@ class Calibration:
 
     def _highest_level(self, confidence: float) -> float:
         """The highest performance that can be promised, by the strongest model or another point."""
-        error = (self.strongest_variance / self.n_queries) ** 0.5
+        error = math.sqrt(self.strongest_variance / self.n_queries)
         alone = self.strongest_performance - NormalDist().inv_cdf(confidence) * error
         others = max(0.0, *self.performance)
         return max(

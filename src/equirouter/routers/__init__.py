@@ -3,6 +3,7 @@
     base.py         Router, the contract; DescriptionRouter, of routers that read what models are
     make.py         a router from a name or a file, a preset and settings
     settings.py     types and meanings of settings, checked when a router is made
+    ridge.py        ridge regression in closed form, with leave-one-out values
     factors.py      factors of the query and loadings of the models, in closed form
     linear.py       ridge and support vector regression
     knn.py          the nearest training queries

@@ -167,9 +167,8 @@ def _with_column(
         cost_usd = np.asarray(model.usd(seen), dtype=np.float64)[:, -1:]
         given, said = record.tokens
         tokens = (np.hstack([given, own[:, :1]]), np.hstack([said, own[:, 1:]]))
-    scores = performance
-    if stage.router.scores_are == "ranking":
-        scores = stage.router.predict(record.embeddings)[:, -1]
+    only_rank = stage.router.scores_are == "ranking"
+    scores = stage.router.predict(record.embeddings)[:, -1] if only_rank else performance
     before = np.hsplit(record.amounts, model.per_model)  # the columns of each side together
     amounts = [np.hstack([side, own[:, [number]]]) for number, side in enumerate(before)]
     return replace(
