@@ -23,7 +23,9 @@ LAYERS = (
     "cli",
 )
 # data sets that publish token counts need prices: these stand on root files and each other only
-FOR_ALL = tuple(f"equirouter.cost.{name}" for name in ("prices", "price_table", "usage"))
+FOR_ALL = tuple(
+    f"equirouter.cost.{name}" for name in ("prices", "price_table", "published_prices", "usage")
+)
 CANVAS = "equirouter.report.canvas"
 SERVE_ROOMS = (
     "",

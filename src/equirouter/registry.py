@@ -132,6 +132,9 @@ DATASETS = Registry(
         "mixinstruct": "equirouter.data.sources.mixinstruct:MixInstruct",
         "llmrouterbench": "equirouter.data.sources.llmrouterbench:LLMRouterBench",
         "routereval": "equirouter.data.sources.routereval:RouterEval",
+        "zeroeval": "equirouter.data.sources.zeroeval:ZeroEval",
+        "alpacaeval": "equirouter.data.sources.alpacaeval:AlpacaEval",
+        "mathv": "equirouter.data.sources.mathv:MathVision",
     },
 )
 
