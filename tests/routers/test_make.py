@@ -14,7 +14,7 @@ OWN = Path(__file__).parents[2] / "examples" / "my_router.py"
 
 
 def test_presets_and_settings_are_read_from_left_to_right() -> None:
-    router = make_router("equirouter:paper:tie_weight=0.5:loss=mse")
+    router = make_router("equirouter:paper:tie_weight=0.5:loss=mse:patience=null")
     assert router.settings["tie_weight"] == 0.5
     assert router.settings["loss"] == "mse"
     assert router.settings["patience"] is None

@@ -15,6 +15,7 @@ from equirouter.routers.fitting.losses import (
     cross_entropy,
     masked_mse,
     pairwise_ranking,
+    strict_ranking,
 )
 
 NAN = float("nan")
@@ -76,6 +77,15 @@ def test_a_missing_outcome_takes_no_part() -> None:
     performance = torch.tensor([[1.0, 0.0, NAN]])
     loss = ranking(scores, performance, torch.tensor([[3.0, 1.0, 5.0]]), 1.0)
     assert loss.item() == pytest.approx(soft(1.5))
+
+
+def test_the_strict_loss_is_the_mean_over_the_pairs_of_all_queries() -> None:
+    scores = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.0, 9.0], [3.0, 5.0, 4.0]])
+    performance = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, NAN], [1.0, 1.0, 1.0]])
+    # query 0: 0 > 1 and 2 > 1, the tie of 0 and 2 is no pair; query 1: 1 > 0; query 2: ties only
+    expected = (soft(0.5 + 1.0) + soft(2.0 + 1.0) + soft(0.0 - 1.0)) / 3
+    assert strict_ranking(scores, performance).item() == pytest.approx(expected)
+    assert strict_ranking(scores[2:], performance[2:]).item() == 0.0
 
 
 def test_the_gradient_by_hand() -> None:

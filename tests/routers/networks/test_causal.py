@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import DataError
+from equirouter.routers.base import Validation
 from equirouter.routers.networks.causal import CausalRouter, complete_logged, doubly_robust
 from equirouter.testing.problems import make_toy
 
@@ -105,11 +106,21 @@ def test_from_a_log_it_learns_whom_to_call() -> None:
     assert (hard == 1).mean() > 0.95
 
 
-def test_a_log_cannot_stop_early() -> None:
-    x, performance, cost_usd, _ = log_of(200, seed=2)
-    router = CausalRouter(epochs=2, hidden=8, patience=1)
-    with pytest.raises(ConfigError, match="leave patience out"):
-        router.fit(x, performance, cost_usd, rng=np.random.default_rng(0))
+def test_only_validation_with_several_outcomes_per_query_stops_the_training() -> None:
+    """A log shows no regret: stopped by it, training would keep the first epoch's weights."""
+    x, performance, cost_usd, _ = log_of(400, seed=2)
+    opposite = np.stack([x[:, 0] < 0, x[:, 0] > 0], axis=1).astype(float)
+    fits = {}
+    for name, held_out in (
+        ("none", None),
+        ("log", Validation(x, performance, cost_usd)),
+        ("complete", Validation(x, opposite, np.ones((400, 2)))),
+    ):
+        router = CausalRouter(epochs=20, hidden=8, patience=1)
+        router.fit(x, performance, cost_usd, validation=held_out, rng=np.random.default_rng(0))
+        fits[name] = router.predict(x)
+    np.testing.assert_array_equal(fits["log"], fits["none"])
+    assert not np.allclose(fits["complete"], fits["none"])
 
 
 def test_a_model_that_was_hardly_called_is_named() -> None:

@@ -84,6 +84,21 @@ def test_the_literal_eq_8_sends_tied_queries_to_the_cheapest_and_tie_weight_0_do
     assert picked[0.0] > 0.9  # the only strict pairs say that column 1 is better
 
 
+def test_the_loss_of_the_authors_separates_models_and_leaves_ties_alone() -> None:
+    embeddings = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
+    performance = np.tile([0.6, 0.6, 0.4], (300, 1))  # the first two always tie, the first is cheap
+    cost_usd = np.tile([1.0, 10.0, 1.0], (300, 1))
+    gaps = {}
+    for loss in ("mse", "mse+ranking"):
+        router = make_router("equirouter:original", trunk=[16], loss=loss, epochs=60)
+        router.fit(embeddings, performance, cost_usd, rng=np.random.default_rng(0))
+        scores = router.predict(embeddings).mean(axis=0)
+        gaps[router.scores_are] = scores[0] - scores[2]
+        assert abs(scores[0] - scores[1]) < 0.1
+    assert gaps["expected_performance"] == pytest.approx(0.2, abs=0.1)
+    assert gaps["ranking"] > 1.0  # far beyond the outcomes: such scores only rank
+
+
 @pytest.mark.parametrize(
     ("base", "prefix"), [("equirouter", "equirouter:"), ("equirouter:paper", "equirouter:paper-")]
 )
@@ -112,9 +127,9 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     embeddings, performance, cost_usd = make_toy(n=300, missing=0.0)
     held_out = Validation(embeddings[200:], performance[200:], cost_usd[200:])
     fits = {}
-    for patience in (40, None):  # 40 never stops, but keeps the best of the 40 epochs
+    for patience in (120, None):  # 120 never stops, but keeps the best of the epochs
         router = make_router(
-            "equirouter", loss="mse", epochs=40, patience=patience, batch_size=32, dropout=0.0
+            "equirouter", loss="mse", epochs=120, patience=patience, batch_size=32, dropout=0.0
         )
         router.fit(
             embeddings[:200],
@@ -125,7 +140,7 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
         )
         difference = router.predict(held_out.embeddings) - held_out.performance
         fits[patience] = float((difference**2).mean())
-    assert fits[40] < fits[None]
+    assert fits[120] < fits[None]
 
 
 def test_fitting_leaves_torch_random_state_alone() -> None:

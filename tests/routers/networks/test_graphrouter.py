@@ -5,15 +5,12 @@ import pytest
 
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError
-from equirouter.routers import make_router
 from equirouter.routers.networks.graphrouter import GraphRouter, star_scores
 from equirouter.routers.networks.irt import MIRTRouter, NIRTRouter
 from equirouter.testing.problems import fit_described, make_descriptions, make_toy
 
 torch = pytest.importorskip("torch", reason="the extra train is not installed")
-from equirouter.routers.fitting.networks import StarNet, WholeNet, edge_loss  # noqa: E402
-
-NAN = float("nan")
+from equirouter.routers.fitting.networks import StarNet  # noqa: E402
 
 
 def random_star(width: int = 4) -> StarNet:
@@ -87,94 +84,6 @@ def test_numpy_predicts_what_torch_trained(n: int) -> None:
     np.testing.assert_allclose(star_scores(weights, x), expected, atol=1e-5)
 
 
-def test_the_whole_graph_is_message_passing_node_by_node() -> None:
-    torch.manual_seed(1)
-    models = torch.from_numpy(make_descriptions(k=2))
-    network = WholeNet(models, width=4).eval()
-    with torch.no_grad():
-        for tensor in network.state_dict().values():
-            tensor.uniform_(0.1, 1.0)  # running means and variances too
-    q = torch.from_numpy(make_toy(n=3).embeddings)
-    features = torch.rand(3, 2, 3)
-    visible = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-    with torch.no_grad():
-        found = network(q, features, visible[None])[0]
-        nodes = {("q", n): network.query(q[n]) for n in range(3)}
-        nodes |= {("m", j): network.model(models[j]) for j in range(2)}
-        start = dict(nodes)
-        for step, norm in enumerate(network.norms):
-            arrived = {}
-            for (kind, number), own in nodes.items():
-                total = own.clone()
-                for n in range(3):
-                    if kind == "m" and visible[n, number]:
-                        edge = torch.relu(network.features(features[n, number]))
-                        total += network.messages[step](nodes["q", n]) + network.edges[step](edge)
-                w = norm.state_dict()
-                scaled = (total - w["mean"]) / torch.sqrt(w["variance"] + 1e-5)
-                arrived[kind, number] = scaled * w["weight"] + w["bias"]
-            nodes = arrived if step else {node: torch.relu(x) for node, x in arrived.items()}
-        expected = torch.stack(
-            [
-                torch.stack([(start["q", n] * nodes["m", j]).mean() for j in range(2)])
-                for n in range(3)
-            ]
-        )
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-
-
-def test_nodes_are_normalised_as_one_batch() -> None:
-    torch.manual_seed(2)
-    norm = WholeNet(torch.from_numpy(make_descriptions()), width=3).norms[0].train()
-    ours = torch.nn.BatchNorm1d(3).train()
-    queries, models = torch.randn(1, 5, 3), torch.randn(1, 2, 3)
-    expected = ours(torch.cat([queries[0], models[0]]))
-    found = torch.cat(norm(queries, models), dim=1)[0]
-    np.testing.assert_allclose(found.detach(), expected.detach(), atol=1e-5)
-    kept, known = norm.state_dict(), ours.state_dict()
-    np.testing.assert_allclose(kept["mean"], known["running_mean"], atol=1e-6)
-    np.testing.assert_allclose(kept["variance"], known["running_var"], atol=1e-6)
-
-
-def test_the_labels_are_the_models_of_the_highest_utility() -> None:
-    router = GraphRouter(graph="whole")
-    performance = np.array([[1.0, 1.0, 0.0], [1.0, NAN, 0.6]])
-    cost_usd = np.array([[1.0, 1.0, 1.0], [5.0, 2.0, 3.0]])
-    features, labels = router._edges(performance, cost_usd)
-    # costs scaled from 1..5 to 0..1: 0, 0, 0; 1, -, 0.5. The utility is the performance
-    np.testing.assert_allclose(features[0, :, 0], [1.0, 1.0, 0.0])
-    np.testing.assert_allclose(features[1, [0, 2]], [[1.0, 1.0, 1.0], [0.6, 0.5, 0.6]], rtol=1e-6)
-    np.testing.assert_array_equal(labels, [[1.0, 1.0, 0.0], [1.0, NAN, 0.0]])
-
-
-def test_an_edge_that_is_not_known_is_neither_seen_nor_predicted() -> None:
-    torch.manual_seed(3)
-    network = WholeNet(torch.from_numpy(make_descriptions()), width=4).eval()
-    q, features = torch.randn(4, 6), torch.rand(4, 3, 3)
-    labels = torch.tensor([[1.0, 0.0, NAN]] * 4)
-    losses = []
-    for value in (0.0, 100.0):
-        features[:, 2] = value
-        torch.manual_seed(4)
-        losses.append(edge_loss(network, (q, features, labels), masks=3, visible=0.5).item())
-    assert losses[0] == losses[1]
-
-
-def test_the_original_ranks_and_beats_the_best_single_model() -> None:
-    toy = make_toy(seed=1, n=600, missing=0.0)
-    router = make_router("graphrouter:original", epochs=400, masks=4, learning_rate=1e-3)
-    assert router.scores_are == "ranking"
-    fit_described(router, toy.first(400))
-    assert router.state().keys() == {
-        "weights_.query.weight",
-        "weights_.query.bias",
-        "weights_.models",
-    }
-    picked = router.predict(toy.embeddings[400:]).argmax(axis=1)
-    got = toy.performance[400:][np.arange(200), picked].mean()
-    assert got > toy.performance[400:].mean(axis=0).max() + 0.1
-
-
 def test_without_descriptions_it_says_what_is_missing() -> None:
     toy = make_toy()
     for made in (GraphRouter(), MIRTRouter(), NIRTRouter()):
@@ -182,6 +91,6 @@ def test_without_descriptions_it_says_what_is_missing() -> None:
             made.fit(*toy, rng=np.random.default_rng(0))
         with pytest.raises(DataError, match=r"\(2, 6\): expected \(3, 6\)"):
             fit_described(made, toy, make_descriptions(k=2))
-        nothing = np.full((3, 6), NAN, dtype=np.float32)
+        nothing = np.full((3, 6), np.nan, dtype=np.float32)
         with pytest.raises(DataError, match="description of model 0 is not finite"):
             fit_described(made, toy, nothing)

@@ -107,9 +107,6 @@ class EquiRouterNet(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        if self.joint_feature:
-            with torch.no_grad():  # gamma = 1, beta = 0 at first: FiLM starts as the identity
-                self.phi.bias[: self.psi.out_features] = 1.0
 
     def encode(self, q: Tensor) -> Tensor:
         """The trunk f: (B, d) -> (B, D)."""

@@ -56,15 +56,14 @@ class seeded:  # noqa: N801  # reads as a statement: `with seeded(rng):`
         self.fork.__exit__(None, None, None)
 
 
-def enough_steps(batch_size: int | None, n_queries: int) -> int:
+def enough_steps(batch_size: int, n_queries: int) -> int:
     """A batch of at most a sixth of the queries, so that every epoch has six steps or more.
 
     The paper's 10,950 training queries of RouterBench make six batches of 2048, 180 steps in 30
     epochs. Where a batch takes in the whole training part there are 30 steps, after which networks
     that know a model by its description do not tell the models apart yet.
     """
-    most = max(1, -(-n_queries // STEPS_PER_EPOCH))
-    return min(batch_size or most, most)
+    return min(batch_size, max(1, -(-n_queries // STEPS_PER_EPOCH)))
 
 
 def pick_device(device: str) -> torch.device:

@@ -9,7 +9,13 @@ from torch import Tensor
 
 from equirouter.arrays import Float32Array, FloatArray
 
-__all__ = ["count_pairs", "cross_entropy", "masked_mse", "pairwise_ranking"]
+__all__ = [
+    "count_pairs",
+    "cross_entropy",
+    "masked_mse",
+    "pairwise_ranking",
+    "strict_ranking",
+]
 
 BLOCK_CELLS = 2**20  # queries x models that count_pairs sorts at once: 8 MB of keys
 
@@ -72,6 +78,18 @@ def pairwise_ranking(
     per_pair = 1.0 / (share * n_pairs.clamp(min=1) * n_queries)  # (B,)
     weight = _pair_weights(performance, cost_usd, tie_weight)
     loss: Tensor = _Logistic.apply(scores, weight, per_pair)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def strict_ranking(scores: Tensor, performance: Tensor) -> Tensor:
+    """The logistic loss of the pairs that differ in performance, averaged over all of the batch.
+
+    scores, performance: (B, M), NaN = not known. A query counts by the number of its pairs, and
+    ties take no part; without any pair the loss is 0. Memory is (B, M, M).
+    """
+    weight = (performance[:, :, None] > performance[:, None, :]).to(torch.float32)
+    per_query = (1.0 / weight.sum().clamp(min=1)).expand(len(scores))
+    loss: Tensor = _Logistic.apply(scores, weight, per_query)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -35,12 +35,12 @@ TIE = 1e-6
 class CausalRouter(NetworkRouter):
     """A network whose softmax choice has the least expected regret in performance.
 
-    Cost is left to the policy. A batch holds at most a sixth of the training part
-    (loop.enough_steps).
+    Cost is left to the policy.
 
     Logged data: where every training query knows one outcome at most, that of the model that
     answered it, all get doubly robust estimates of every model's outcome (complete_logged).
     Any other table is used as it is: a model whose outcome is not known does not count there.
+    A validation part that is a log shows no regret, so it does not stop the training.
 
     Presets: `default` has the regret of the softmax and the schedule of App. A.2, `original` the
     cross-entropy and 300 epochs. Source: Tsiourvas, Sun and Perakis 2025 (arXiv:2505.16037), who
@@ -51,7 +51,10 @@ class CausalRouter(NetworkRouter):
     """
 
     presets = MappingProxyType(
-        {"default": {}, "original": {"loss": "classification", "epochs": 300}}
+        {
+            "default": {},
+            "original": {"loss": "classification", "epochs": 300, "patience": None},
+        }
     )
 
     model_axes = MappingProxyType({"weights_.out.weight": 0, "weights_.out.bias": 0})
@@ -72,16 +75,11 @@ class CausalRouter(NetworkRouter):
     """Of a log, chances of a call below this count as this: less variance, more bias."""
 
     def _task(self, training: Training) -> Task:
-        from equirouter.routers.fitting import loop, networks
+        from equirouter.routers.fitting import networks
 
         outcomes = training.outcomes
         performance, cost_usd = complete_logged(*outcomes, clip=self.clip, rng=training.rng)
-        if performance is not outcomes.performance and self.patience is not None:
-            raise ConfigError(
-                "patience needs validation outcomes of several models per query, and this is a log "
-                "with one: leave patience out"
-            )
-        spread = _spread(cost_usd)
+        spread, held_out = _spread(cost_usd), training.validation
 
         def rows(part: Validation) -> tuple[Float32Array, FloatArray]:
             known = (performance, cost_usd) if part is outcomes else part[1:]
@@ -97,7 +95,7 @@ class CausalRouter(NetworkRouter):
                 as_classes=self.loss == "classification",
             ),
             rows,
-            batch_size=loop.enough_steps(self.batch_size, len(performance)),
+            can_stop=held_out is not None and not _is_log(held_out.performance),
         )
 
     def predict(self, embeddings: Float32Array) -> Float32Array:
@@ -159,10 +157,9 @@ def complete_logged(
     if not 0 < clip <= 1:
         raise ConfigError(f"clip is {clip}: expected above 0 and at most 1")
     known = np.isfinite(performance)
-    counts = known.sum(axis=1)
-    if counts.max() > 1 or performance.shape[1] == 1:
+    if not _is_log(performance) or performance.shape[1] == 1:
         return performance, cost_usd
-    logged = np.flatnonzero(counts)
+    logged = np.flatnonzero(known.any(axis=1))
     called = known[logged].argmax(axis=1)
     _check_calls(called, performance.shape[1])
     fold = _folds(called, rng)
@@ -175,6 +172,11 @@ def complete_logged(
         whole[logged] = doubly_robust(predicted, observed, called, chances)
         filled.append(whole)
     return filled[0], filled[1]
+
+
+def _is_log(performance: FloatArray) -> bool:
+    """Whether no query knows the outcomes of two models."""
+    return bool(np.isfinite(performance).sum(axis=1).max(initial=0) <= 1)
 
 
 def doubly_robust(

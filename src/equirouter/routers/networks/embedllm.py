@@ -43,6 +43,7 @@ class EmbedLLMRouter(NetworkRouter):
                 "batch_size": 18,
                 "learning_rate": 1e-4,
                 "weight_decay": 1e-5,
+                "patience": None,
             },
         }
     )

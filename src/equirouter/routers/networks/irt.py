@@ -27,9 +27,8 @@ class MIRTRouter(DescribedNetworkRouter):
     """Probability sigmoid(alpha . theta_j - b) of a right answer of model j.
 
     theta_j is linear in the embedding of the model's description, alpha = softplus of a linear map
-    of the query's embedding, and the difficulty b is linear in it; no biases. A batch holds at most
-    a sixth of the training part (loop.enough_steps). The loss is cross-entropy with performance as
-    the probability, so it must lie in [0, 1].
+    of the query's embedding, and the difficulty b is linear in it; no biases. The loss is
+    cross-entropy with performance as the probability, so it must lie in [0, 1].
 
     Presets: `default` is the variant of the paper's authors on the schedule of App. A.2 (30 epochs,
     batch 2048, Adam 1e-3), without the warm-up. Their toolbox steps once per batch and model, here
@@ -41,7 +40,10 @@ class MIRTRouter(DescribedNetworkRouter):
     """
 
     presets = MappingProxyType(
-        {"default": {}, "original": {"warm_up": 0.3, "epochs": 9, "batch_size": 25}}
+        {
+            "default": {},
+            "original": {"warm_up": 0.3, "epochs": 9, "batch_size": 25, "patience": None},
+        }
     )
 
     model_axes = MappingProxyType({"weights_.models": 0})
@@ -60,7 +62,7 @@ class MIRTRouter(DescribedNetworkRouter):
     def _task(self, training: Training) -> Task:
         import torch
 
-        from equirouter.routers.fitting import loop, losses, networks
+        from equirouter.routers.fitting import losses, networks
 
         outcomes, descriptions = training.outcomes, training.descriptions
         check_probabilities(outcomes.performance, router="mirt")
@@ -75,7 +77,6 @@ class MIRTRouter(DescribedNetworkRouter):
         return Task(
             lambda: networks.MIRTNet(torch.from_numpy(descriptions), abilities=self.abilities),
             lambda net, batch: losses.cross_entropy(net(batch[0]), batch[1]),
-            batch_size=loop.enough_steps(self.batch_size, len(outcomes.embeddings)),
             keep=keep,
         )
 
@@ -136,9 +137,8 @@ class NIRTRouter(DescribedNetworkRouter):
     A model has abilities theta = sigmoid(affine(description)), a query requires k = sigmoid(affine
     (query)) and discriminates with e = 9 sigmoid(affine(query)). A network with weights that are
     not negative maps e r * (theta - k) to the logit, so more ability never lowers it; r says how
-    relevant each ability is to the query. A batch holds at most a sixth of the training part
-    (loop.enough_steps). The loss is cross-entropy with performance as the probability, so it must
-    lie in [0, 1].
+    relevant each ability is to the query. The loss is cross-entropy with performance as the
+    probability, so it must lie in [0, 1].
 
     Presets: `default` is on the schedule of App. A.2 (30 epochs, batch 2048, Adam 1e-3); `original`
     is NIRT of IRT-Router (Song et al. 2025): 5 epochs, batches of 25 queries, which make its 512
@@ -152,7 +152,9 @@ class NIRTRouter(DescribedNetworkRouter):
     comes from the cost model that all routers share.
     """
 
-    presets = MappingProxyType({"default": {}, "original": {"epochs": 5, "batch_size": 25}})
+    presets = MappingProxyType(
+        {"default": {}, "original": {"epochs": 5, "batch_size": 25, "patience": None}}
+    )
 
     model_axes = MappingProxyType({"weights_.models": 0})
     scores_are = "expected_performance"
@@ -169,7 +171,7 @@ class NIRTRouter(DescribedNetworkRouter):
     def _task(self, training: Training) -> Task:
         import torch
 
-        from equirouter.routers.fitting import loop, losses, networks
+        from equirouter.routers.fitting import losses, networks
 
         outcomes, descriptions = training.outcomes, training.descriptions
         check_probabilities(outcomes.performance, router="nirt")
@@ -185,7 +187,6 @@ class NIRTRouter(DescribedNetworkRouter):
             ),
             lambda net, batch: losses.cross_entropy(net(batch[0], batch[2]), batch[1]),
             lambda part: (part.embeddings, part.performance, self._relevance(part.embeddings)),
-            batch_size=loop.enough_steps(self.batch_size, len(outcomes.embeddings)),
             keep=lambda _, learned: self._as_used(learned, descriptions),
         )
 

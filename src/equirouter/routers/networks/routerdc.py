@@ -59,6 +59,7 @@ class RouterDCRouter(NetworkRouter):
                 "n_negatives": 3,
                 "batch_size": 16,
                 "epochs": 10,
+                "patience": None,
             },
         }
     )
@@ -87,7 +88,7 @@ class RouterDCRouter(NetworkRouter):
     sample_weight: NonNegativeFloat = 1.0
     """Weight of the second loss."""
 
-    batch_size: PositiveInt | None = 128
+    batch_size: PositiveInt = 128
 
     def _task(self, training: Training) -> Task:
         from equirouter.routers.fitting import networks

@@ -47,8 +47,9 @@ class Task:
 
     network: makes it; called once, with torch seeded. loss: of a network on a batch of rows. rows:
     the arrays of a part of the data, each with a row per query. batch_size: in place of the
-    router's. validation_rows: how many rows of the validation part the loss gets at once; None: all
-    of them. keep: from the trained network and its weights to `weights_`.
+    router's. validation_rows: how many rows of the validation part the loss gets at once; None: a
+    batch. can_stop: whether the validation loss says when to stop. keep: from the trained network
+    and its weights to `weights_`.
     """
 
     network: "Callable[[], nn.Module]"
@@ -56,6 +57,7 @@ class Task:
     rows: Callable[[Validation], Rows] = _outcomes
     batch_size: int | None = None
     validation_rows: int | None = None
+    can_stop: bool = True
     keep: "Callable[[Any, Weights], Weights]" = _as_trained
 
 
@@ -63,14 +65,16 @@ class Task:
 class NetworkRouter(CheckedRouter):
     """A router whose network is trained with torch in `fit` and run in NumPy in `predict`.
 
-    The defaults are the schedule of the paper (App. A.2).
+    The defaults are the schedule of the paper (App. A.2) with early stopping on the validation
+    part (App. A.1), the same for all; a preset of another source sets what it does otherwise.
     """
 
     epochs: PositiveInt = 30
     """Passes over the training part, at most."""
 
-    batch_size: PositiveInt | None = 2048
-    """Queries per training step; null takes the whole training part."""
+    batch_size: PositiveInt = 2048
+    """Queries per training step, at most: a step takes no more than a sixth of the training part
+    (loop.enough_steps), so that a small table gets six steps per epoch as well."""
 
     learning_rate: PositiveFloat = 1e-3
     """Step size of Adam."""
@@ -78,9 +82,10 @@ class NetworkRouter(CheckedRouter):
     weight_decay: NonNegativeFloat = 0.0
     """L2 penalty on the weights, as Adam applies it."""
 
-    patience: PositiveInt | None = None
+    patience: PositiveInt | None = 10
     """Stop after this many epochs without a lower validation loss and keep the best epoch's
-    weights; null runs all epochs and keeps the last."""
+    weights; null runs all epochs and keeps the last, and so does a fit without a validation
+    part."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto is a GPU where there is one."""
@@ -91,12 +96,13 @@ class NetworkRouter(CheckedRouter):
         from equirouter.routers.fitting import loop
 
         task, validation = self._task(training), training.validation
-        batch_size = task.batch_size or self.batch_size or len(training.outcomes.embeddings)
+        n_queries = len(training.outcomes.embeddings)
+        batch_size = loop.enough_steps(task.batch_size or self.batch_size, n_queries)
         schedule = loop.Schedule(
             self.epochs, batch_size, self.learning_rate, self.weight_decay, self.patience
         )
         rows = task.rows(training.outcomes)
-        held_out = None if validation is None else task.rows(validation)
+        held_out = task.rows(validation) if validation is not None and task.can_stop else None
         with loop.seeded(training.rng):
             network = task.network()
             loop.train(
@@ -106,7 +112,7 @@ class NetworkRouter(CheckedRouter):
                 schedule,
                 device=self.device,
                 validation=held_out,
-                validation_rows=task.validation_rows,
+                validation_rows=task.validation_rows or batch_size,
             )
         self.weights_ = task.keep(network, loop.weights_of(network))
 
