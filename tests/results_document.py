@@ -174,6 +174,7 @@ def _entry(
         "qnc": _measured(costs["1.00"], rng, skew=2.0),
         "rci": _measured(curve["rci"][-1], rng),
         "rci_mean": _measured(float(np.mean(curve["rci"])), rng),
+        "rci_orbit": _measured(curve["rci"][-1], rng),
         "rci_at_quality": _map(dict.fromkeys(QUALITIES, 0.5), rng),
         "cost_at_quality": _map(costs, rng),
         "call_share": _map(shares, rng),

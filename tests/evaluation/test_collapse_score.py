@@ -14,6 +14,7 @@ from equirouter.evaluation.collapse_score import (
     checked_chosen,
     checked_outcomes,
     collapse_table,
+    orbit_collapse_table,
     pick,
 )
 
@@ -122,6 +123,30 @@ def test_the_oracle_without_a_budget_never_collapses(
     assert not collapse_scores(performance, cost_usd, oracle).any()
 
 
+def test_the_score_of_the_authors_toolbox_by_hand() -> None:
+    # C costs most on average. A and B are at fault where they are not among the best, C also where
+    # A or B is as good: of C's best rows 0, 2, 3, 4, 5 only row 4 has nobody beside it
+    assert orbit_collapse_table(TABLE, COST_USD).tolist() == [
+        [0, 0, 1],  # all equal
+        [1, 0, 1],  # B alone
+        [1, 0, 1],  # B and C
+        [0, 0, 1],  # nobody is right, all are among the best
+        [1, 1, 0],  # C alone
+        [0, 1, 1],  # A and C
+    ]
+
+
+def test_the_most_expensive_model_is_that_on_average_and_may_be_several() -> None:
+    # on the first query A costs most, on average B and C do; C alone is best on the second query
+    performance = [[1.0, 1.0, 1.0], [0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    cost_usd = [[5.0, 1.0, 1.0], [1.0, 4.0, 4.0], [1.0, 4.0, 4.0]]
+    assert orbit_collapse_table(performance, cost_usd).tolist() == [
+        [0, 1, 1],
+        [1, 1, 0],
+        [1, 0, 0],  # the best are all among the most expensive
+    ]
+
+
 def test_call_shares_by_hand() -> None:
     assert call_shares(np.array([0, 2, 2, 2]), 3).tolist() == [0.25, 0.0, 0.75]
 
@@ -138,12 +163,7 @@ def test_call_shares_refuse_a_model_that_is_not_there() -> None:
 
 def test_single_models_on_real_outcomes(shared_data: Path) -> None:
     """Always-GPT-4 collapses; a cheap model's low RCI hides its errors."""
-    table = pq.read_table(shared_data / "routerbench_slice.parquet")
-    models = [name.removesuffix("|total_cost") for name in table.column_names if "|total" in name]
-    performance = _columns(table, models)
-    cost_usd = _columns(table, [f"{model}|total_cost" for model in models])
-    complete = np.isfinite(performance).all(axis=1)
-    performance, cost_usd = performance[complete], cost_usd[complete]
+    models, performance, cost_usd = _slice(shared_data)
 
     def rci(model: str) -> float:
         chosen = np.full(len(performance), models.index(model))
@@ -152,6 +172,26 @@ def test_single_models_on_real_outcomes(shared_data: Path) -> None:
     assert rci("gpt-4-1106-preview") == 0.74
     assert rci("mistralai/mistral-7b-chat") == 0.40
     assert performance[:, models.index("mistralai/mistral-7b-chat")].mean() < 0.6
+
+
+def test_the_authors_score_on_real_outcomes(shared_data: Path) -> None:
+    """It spares the second-best model, and counts nearly every call of the most expensive one."""
+    models, performance, cost_usd = _slice(shared_data)
+    scores = orbit_collapse_table(performance, cost_usd)
+    by_strength = np.argsort(performance.mean(axis=0))
+    assert round(float(scores[:, by_strength[-2]].mean()), 3) == 0.205
+    assert round(float(scores[:, models.index("gpt-4-1106-preview")].mean()), 2) == 0.99
+    assert round(float(scores.mean()), 3) == 0.382  # expected of a random choice
+
+
+def _slice(shared_data: Path) -> tuple[list[str], FloatArray, FloatArray]:
+    """Models, performance and cost of the complete queries of a part of RouterBench."""
+    table = pq.read_table(shared_data / "routerbench_slice.parquet")
+    models = [name.removesuffix("|total_cost") for name in table.column_names if "|total" in name]
+    performance = _columns(table, models)
+    complete = np.isfinite(performance).all(axis=1)
+    cost_usd = _columns(table, [f"{model}|total_cost" for model in models])
+    return models, performance[complete], cost_usd[complete]
 
 
 def _columns(table: "pq.Table", names: list[str]) -> FloatArray:

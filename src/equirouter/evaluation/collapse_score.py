@@ -6,7 +6,14 @@ from numpy.typing import ArrayLike
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
 
-__all__ = ["call_shares", "checked_chosen", "checked_outcomes", "collapse_table", "pick"]
+__all__ = [
+    "call_shares",
+    "checked_chosen",
+    "checked_outcomes",
+    "collapse_table",
+    "orbit_collapse_table",
+    "pick",
+]
 
 
 def collapse_table(performance: ArrayLike, cost_usd: ArrayLike) -> FloatArray:
@@ -36,6 +43,22 @@ def collapse_table(performance: ArrayLike, cost_usd: ArrayLike) -> FloatArray:
     matching = np.empty(cost_usd.shape)  # K_n had j been chosen, right where j is among the best
     np.put_along_axis(matching, order, np.take_along_axis(n_best, start, axis=1), axis=1)
     return np.where(best, matching / np.maximum(cheaper, 1.0), 1.0)
+
+
+def orbit_collapse_table(performance: ArrayLike, cost_usd: ArrayLike) -> FloatArray:
+    """The collapse score of every possible choice as the authors' toolbox computes it, 0 or 1.
+
+    performance, cost_usd: (N, K), no NaN. Returns (N, K): 0 where model j is among the best of the
+    query, unless j is the most expensive model on average over all queries (of equal means each)
+    and a model that is not is also among the best; 1 elsewhere. Lower is better; cost within a
+    query plays no part. Raises DataError as collapse_table does. Source: ORBIT, `cal_rci`.
+    """
+    performance, cost_usd = checked_outcomes(performance, cost_usd)
+    best = performance == performance.max(axis=1, keepdims=True)
+    means = cost_usd.mean(axis=0)
+    most_expensive = means == means.max()
+    avoidable = (best & ~most_expensive).any(axis=1, keepdims=True) & most_expensive
+    return np.where(best & ~avoidable, 0.0, 1.0)
 
 
 def call_shares(chosen: ArrayLike, n_models: int) -> FloatArray:

@@ -19,6 +19,7 @@ from equirouter.evaluation.collapse_score import (
     checked_chosen,
     checked_outcomes,
     collapse_table,
+    orbit_collapse_table,
     pick,
 )
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
@@ -47,8 +48,8 @@ class Measurement:
     """The metrics of one router on one set of queries.
 
     point: metric -> value. nauc, peak_score: higher is better; peak_cost_usd in USD, qnc as a share
-    of the strongest model's cost, rci (last operating point) and rci_mean (mean over all of them):
-    lower is better. cost_at_quality (shares of the strongest's cost) and rci_at_quality map
+    of the strongest model's cost, rci and rci_orbit (last operating point) and rci_mean (mean over all of
+    them): lower is better. cost_at_quality (shares of the strongest's cost) and rci_at_quality map
     "1.00", "0.99", ... to a value. None: that quality is never reached (or the strongest costs
     nothing, for shares of its cost). call_share: one share per model at the last operating point.
     draws: the same metrics in R resamples of the queries, (R,) arrays, maps of them, and (R, K) for
@@ -91,15 +92,16 @@ def measure(
     columns = _checked_sweep(chosen, performance)
     n_queries, n_models = performance.shape
     n_points = columns.shape[1]
-    ends = np.cumsum([n_points] * 3 + [n_models] * 3)
+    ends = np.cumsum([n_points] * 3 + [n_models] * 3 + [1])
     # One matrix, so one product per block of resamples; made in place: it is the largest thing here
     values = np.zeros((n_queries, ends[-1]))
-    parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) three times, (N, K) three times
+    parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) x 3, (N, K) x 3, (N, 1)
     tables = (performance, cost_usd, collapse_table(performance, cost_usd))
     for part, table in zip(parts[:3], tables, strict=True):
         part[:] = pick(columns, table)[0]
     parts[3][:], parts[4][:] = performance, cost_usd
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
+    parts[6][:] = pick(columns[:, -1:], orbit_collapse_table(performance, cost_usd))[0]
 
     def means(counts: FloatArray, points: IntArray | None = None) -> list[FloatArray]:
         grid = np.split(weighted_means(counts, values), ends[:-1], axis=1)

@@ -14,6 +14,7 @@ MEANS = SweepMeans(
     model_performance=np.array([[0.5, 0.8], [0.5, 0.8]]),
     model_cost_usd=np.array([[1.0, 4.0], [1.0, 4.0]]),
     call_share=np.array([[0.7, 0.3], [0.2, 0.8]]),
+    orbit_collapse=np.array([[0.9], [0.7]]),
     performance=np.array([[0.5, 0.75, 0.79], [0.5, 0.8, 0.9]]),
     cost_usd=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]),
     collapse=np.array([[0.4, 0.3, 0.2], [0.6, 0.5, 0.1]]),
@@ -30,6 +31,7 @@ NEVER = np.nan
         ("qnc", [NEVER, 2.0 / 4.0]),  # 0.8 is reached in the second sample, at cost 2
         ("rci", [0.2, 0.1]),
         ("rci_mean", [0.3, 0.4]),
+        ("rci_orbit", [0.9, 0.7]),
         ("call_share", [[0.7, 0.3], [0.2, 0.8]]),
     ],
 )

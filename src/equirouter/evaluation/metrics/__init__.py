@@ -6,7 +6,7 @@
     peak.py             PeakScore, PeakCost
     qnc.py              QNC
     cost_at_quality.py  CostAtQuality
-    rci.py              RCI, MeanRCI, RCIAtQuality
+    rci.py              RCI, MeanRCI, OrbitRCI, RCIAtQuality
     call_share.py       CallShare
 
 `RouterMetrics` lists them: a field is the name in results.json, and the metric that computes it.
@@ -26,7 +26,7 @@ from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
 from equirouter.evaluation.metrics.nauc import NAUC
 from equirouter.evaluation.metrics.peak import PeakCost, PeakScore
 from equirouter.evaluation.metrics.qnc import QNC
-from equirouter.evaluation.metrics.rci import RCI, MeanRCI, RCIAtQuality
+from equirouter.evaluation.metrics.rci import RCI, MeanRCI, OrbitRCI, RCIAtQuality
 
 __all__ = [
     "COLUMNS",
@@ -51,6 +51,7 @@ class RouterMetrics(BaseModel):
     qnc: Annotated[Measured, QNC()]
     rci: Annotated[Measured, RCI()]
     rci_mean: Annotated[Measured, MeanRCI()]
+    rci_orbit: Annotated[Measured, OrbitRCI()]
     rci_at_quality: Annotated[MeasuredByKey, RCIAtQuality()]
     cost_at_quality: Annotated[MeasuredByKey, CostAtQuality()]
     call_share: Annotated[MeasuredByKey, CallShare()]

@@ -41,6 +41,8 @@ class SweepMeans:
     """(R, K)."""
     call_share: FloatArray
     """(R, K): share of the queries that go to each model at the last operating point."""
+    orbit_collapse: FloatArray
+    """(R, 1): mean of the authors' toolbox's collapse score at the last operating point."""
     performance: FloatArray
     """(R, P): along the curve."""
     cost_usd: FloatArray
