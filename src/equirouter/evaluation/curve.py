@@ -48,10 +48,11 @@ class Measurement:
     """The metrics of one router on one set of queries.
 
     point: metric -> value. nauc, peak_score: higher is better; peak_cost_usd in USD, qnc as a share
-    of the strongest model's cost, rci and rci_orbit (last operating point) and rci_mean (mean over all of
-    them): lower is better. cost_at_quality (shares of the strongest's cost) and rci_at_quality map
-    "1.00", "0.99", ... to a value. None: that quality is never reached (or the strongest costs
-    nothing, for shares of its cost). call_share: one share per model at the last operating point.
+    of the strongest model's cost, rci and rci_orbit (last operating point) and rci_mean (mean over
+    all of them): lower is better. cost_at_quality (shares of the strongest's cost) and
+    rci_at_quality map "1.00", "0.99", ... to a value. None: that quality is never reached (or the
+    strongest costs nothing, for shares of its cost). call_share: one share per model at the last
+    operating point.
     draws: the same metrics in R resamples of the queries, (R,) arrays, maps of them, and (R, K) for
     call_share; NaN stands for None. The definition is followed in each resample, down to which
     model is the strongest in it. curve: the means that the metrics are computed from.
