@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from equirouter.routers import make_router
-from equirouter.routers.base import DescriptionRouter, Validation
-from equirouter.routers.networks.template import NetworkRouter
-from equirouter.testing.problems import make_descriptions, make_toy
+from equirouter.routers.base import Validation
+from equirouter.testing.problems import fit_described, make_toy
 
 loop = pytest.importorskip("equirouter.routers.fitting.loop", reason="the extra train is missing")
 
@@ -34,11 +32,7 @@ def test_a_small_table_gets_six_steps_per_epoch_and_validation_stops_all(
 
     monkeypatch.setattr(loop, "train", train)
     toy = make_toy(n=70, missing=0.0)
-    router = make_router(spec)
-    assert isinstance(router, NetworkRouter)
-    described = isinstance(router, DescriptionRouter)
-    more = {"descriptions": make_descriptions()} if described else {}
-    router.fit(*toy, validation=Validation(*toy), rng=np.random.default_rng(0), **more)
+    fit_described(make_router(spec), toy, validation=Validation(*toy))
     assert seen["schedule"].batch_size == 12  # 70 / 6, rounded up
     assert seen["schedule"].patience == (None if spec == "equirouter:original" else 10)
     assert len(seen["validation"][0]) == seen["n"] == 70
