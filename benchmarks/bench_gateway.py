@@ -32,7 +32,10 @@ HERE = Path(__file__).parent
 UPSTREAM, PASSTHROUGH, LITELLM = 19000, 19001, 19002
 GATEWAYS = {"static": 19010, "int8": 19011}
 WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
-TRAIN = {"static": ["--encoder", "static"], "int8": ["--window", "head", "--precision", "int8"]}
+TRAIN = {
+    "static": ["--encoder", "static"],
+    "int8": ["--encoder", "minilm", "--window", "head", "--precision", "int8"],
+}
 NAMED = "mistralai/mixtral-8x7b-chat"
 
 

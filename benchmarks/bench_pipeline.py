@@ -22,8 +22,8 @@ from typing import Any
 
 WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
 VARIANTS = {
-    "int8": ["--window", "head", "--precision", "int8"],
-    "fp32": ["--window", "head", "--precision", "fp32"],
+    "int8": ["--encoder", "minilm", "--window", "head", "--precision", "int8"],
+    "fp32": ["--encoder", "minilm", "--window", "head", "--precision", "fp32"],
     "static": ["--encoder", "static"],
 }
 PEER = "sentence-transformers"
