@@ -30,7 +30,7 @@ def allowed(seed: int, shape: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_what_is_not_feasible_is_never_chosen_nor_a_fallback(name: str, seed: int) -> None:
     scores, cost_usd = problem(seed)
     feasible = allowed(seed, scores.shape)
@@ -46,7 +46,7 @@ def test_what_is_not_feasible_is_never_chosen_nor_a_fallback(name: str, seed: in
 
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_order_begins_with_the_choice(name: str, seed: int) -> None:
     scores, cost_usd = problem(seed)
     feasible = allowed(seed, scores.shape)
@@ -57,7 +57,7 @@ def test_the_order_begins_with_the_choice(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_of_equal_scores_the_cheaper_is_chosen(name: str, seed: int) -> None:
     _, cost_usd = problem(seed)
     chosen = made(name).choose(np.full_like(cost_usd, 0.5), cost_usd)
@@ -66,7 +66,7 @@ def test_of_equal_scores_the_cheaper_is_chosen(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_sweep_is_the_choices_at_its_points(name: str, seed: int) -> None:
     scores, cost_usd = problem(seed)
     kind = POLICIES.load(name)
@@ -109,7 +109,7 @@ def test_shapes_that_differ_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(seed=SEEDS, place=st.floats(0, 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_constraints_hold_at_every_setting(name: str, seed: int, place: float) -> None:
     """Also where nothing that is feasible fits, and the cheapest answers all the same."""
     scores, cost_usd = problem(seed)

@@ -42,7 +42,7 @@ RATIO = st.floats(0.001, 1000)
     seed=st.integers(0, 2**32),
     ratios=st.tuples(RATIO, RATIO, RATIO),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_row_is_in_one_part_and_no_part_is_empty(
     tasks: list[str], kind: SplitKind, seed: int, ratios: tuple[float, float, float]
 ) -> None:
@@ -185,7 +185,7 @@ def parts_of_texts(outcomes: Outcomes, split: Split) -> dict[str, set[int]]:
     seed=st.integers(0, 99),
     ratios=st.tuples(RATIO, RATIO, RATIO),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_equal_texts_are_in_one_part_and_no_part_is_empty(
     numbers: list[int], seed: int, ratios: tuple[float, float, float]
 ) -> None:

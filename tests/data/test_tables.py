@@ -63,7 +63,7 @@ def tables(draw: st.DrawFn) -> Outcomes:
 
 
 @given(table=tables())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_round_trips_are_exact(table: Outcomes) -> None:
     with TemporaryDirectory() as folder:
         for suffix in SUFFIXES:

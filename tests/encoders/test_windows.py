@@ -71,7 +71,7 @@ ATOMS = st.sampled_from([*CHARACTERS, *WORDS])
 RUNS = st.tuples(ATOMS, st.sampled_from([1, 1, 2, 5, 99, 101, 120, 700])).map(lambda p: p[0] * p[1])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(RUNS, min_size=1, max_size=60).map("".join), st.integers(1, 254))
 def test_cutting_never_changes_a_piece(tokenize: Tokenize, text: str, limit: int) -> None:
     whole = tuple(tokenize(text))
@@ -79,7 +79,7 @@ def test_cutting_never_changes_a_piece(tokenize: Tokenize, text: str, limit: int
     assert tail_pieces(text, tokenize, limit) == whole[-limit:]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(min_size=1, max_size=60), st.integers(1, 60))
 def test_any_unicode_text_may_be_cut(tokenize: Tokenize, text: str, repeats: int) -> None:
     text *= repeats

@@ -108,7 +108,7 @@ def test_no_bit_changes_at_the_widths_of_real_embeddings() -> None:
 
 
 @given(st.integers(1, 400), st.integers(0, 2600), st.sampled_from([1, 2, 3]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_batch_changes_a_bit(size: int, start: int, threads: int) -> None:
     router, cost_model = SMALL
     some = QUERIES[start : start + size]

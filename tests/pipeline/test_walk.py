@@ -67,9 +67,7 @@ def violates(model: str, ask: Ask) -> bool:
 
 
 @given(asks=st.lists(ASKS, max_size=12))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("when", ["cheapest", "refuse"])
 def test_what_violates_a_constraint_never_answers(
     when: Any, asks: list[Ask], made: RoutingPipeline
@@ -90,9 +88,7 @@ def test_what_violates_a_constraint_never_answers(
 
 
 @given(asks=st.lists(ASKS, min_size=1, max_size=12))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_is_decided_as_it_is_alone(asks: list[Ask], made: RoutingPipeline) -> None:
     assert made.decide_each(asks) == [made.decide_each([ask])[0] for ask in asks]
 

@@ -34,14 +34,14 @@ def paced(
 
 @pytest.mark.parametrize("costs", ["even", "lognormal", "few", "same"])
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_the_mean_is_within_2_percent_after_5000_queries(costs: Costs, seed: int) -> None:
     targets, spent, _ = paced(costs, seed)
     np.testing.assert_allclose(spent.mean(axis=0), targets, rtol=0.02)
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_with_heavy_tails_it_is_so_but_for_single_calls(seed: int) -> None:
     """A call of a thousand times the target cannot be paid back at the end of the stream."""
     targets, spent, largest = paced("heavy", seed, np.array([0.05, 0.2, 0.5]))
@@ -90,7 +90,7 @@ CAPS = st.floats(0.001, 1.0)
 
 
 @given(seed=st.integers(0, 10_000), cap=CAPS, spend=st.floats(1e-5, 0.1), late=st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_cap_is_never_broken(seed: int, cap: float, spend: float, late: int) -> None:
     """Calls cost less than their limit and are settled in any order, some never made."""
     rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ def test_wide_letters_are_wider_and_size_scales() -> None:
     assert width_of("gpt-4", 7, is_bold=True) > width_of("gpt-4", 7)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.text("abcm-.$1W", min_size=1, max_size=60), st.floats(0.3, 3.0))
 def test_what_is_left_fits_and_has_both_ends(text: str, inches: float) -> None:
     left = fitted(text, inches, 7.0)

@@ -48,7 +48,7 @@ def test_what_the_others_do_not_tell_is_learned_from_the_features() -> None:
     np.testing.assert_allclose(found.coef, [0.5, 0, 0, 0, -0.5], atol=0.03)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_labels_without_a_pattern_give_about_their_mean(seed: int) -> None:
     predictions, features = made_up(40, seed)

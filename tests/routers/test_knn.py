@@ -73,7 +73,7 @@ def test_of_equal_neighbours_the_first_rows_count(index: str) -> None:
 
 
 @pytest.mark.parametrize("index", INDEXES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     n=st.integers(1, 120),
     d=st.integers(1, 40),
@@ -105,7 +105,7 @@ def test_the_size_of_a_block_changes_nothing(index: str, monkeypatch: pytest.Mon
     assert router.predict(rows).tobytes() == whole.tobytes()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 200), d=st.integers(1, 30), k=st.integers(1, 50), seed=st.integers(0, 9))
 def test_exact_neighbours_are_those_of_a_full_sort(n: int, d: int, k: int, seed: int) -> None:
     points = neighbours.unit_rows(directions(n, d, seed=seed))

@@ -56,7 +56,7 @@ def test_much_noise_leaves_chance() -> None:
     np.testing.assert_allclose(found.call_share.mean(axis=(0, 1)), 0.25, atol=0.02)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     arrays(np.float64, (6, 3), elements=st.sampled_from([0.0, 0.5, 1.0])),
     arrays(np.float64, (6, 3), elements=st.sampled_from([1.0, 2.0, 3.0])),
@@ -135,7 +135,7 @@ def test_the_lead_is_in_standard_errors_of_a_multinomial_difference() -> None:
     np.testing.assert_allclose(lead, [0.0, 2.0])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), st.floats(0.05, 2.0))
 def test_with_noise_of_one_law_the_claim_is_not_refuted(means: list[float], sigma: float) -> None:
     pool = (np.array(means), np.full(len(means), sigma))

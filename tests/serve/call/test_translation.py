@@ -293,7 +293,7 @@ VALUES = st.recursive(
 FIELDS = st.sampled_from(["tools", "tool_choice", "text", "reasoning", "instructions", "include"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(items=st.lists(VALUES, min_size=1, max_size=4), more=st.dictionaries(FIELDS, VALUES))
 def test_any_request_that_is_read_is_translated_or_refused(
     items: list[Any], more: dict[str, Any]
@@ -731,7 +731,7 @@ ANYTHING = st.recursive(
 DELTAS = st.dictionaries(st.sampled_from(["content", "tool_calls", "annotations"]), ANYTHING)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ANYTHING | DELTAS.map(lambda one: {"choices": [{"delta": one}]}), max_size=4))
 def test_whatever_an_upstream_sends_there_is_one_end(sent: list[Any]) -> None:
     stream = new_stream()
@@ -764,7 +764,7 @@ SAID = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     said=st.lists(SAID, max_size=8),
     cuts=st.lists(st.integers(0, 3000), max_size=8),
