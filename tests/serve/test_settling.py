@@ -118,6 +118,13 @@ def test_a_call_whose_usage_nobody_saw_is_charged_by_the_rule(
     assert charged(report, unknown=unknown) == (nano_usd, unknown)
 
 
+def test_an_answer_beyond_its_limit_is_estimated_at_most_at_the_bound() -> None:
+    # the upstream ignored max_tokens and reports nothing: 1,000,000 + 20,000 * 2000 by its text
+    assert charged(None, said=20_000) == (9_000_000, "estimate")
+    assert charged(None, said=4000) == (9_000_000, "estimate")
+    assert charged(None, said=3999) == (8_998_000, "estimate")
+
+
 def test_a_call_without_an_answer_is_charged_by_the_time_it_ran() -> None:
     # the prompt, and 50 tokens a second, up to the longest answer and the bound
     assert unseen_nusd(BOUNDS, 0.0, "estimate") == 1000 * 1000

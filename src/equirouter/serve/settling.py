@@ -100,9 +100,10 @@ def charge(
     cost = cost_in_tier(bounds.price, used, tier)
     if is_plausible:
         return Charge(cost, used, "usage", tier)
+    estimate = min(cost, bounds.upper_nusd)  # a guess takes no more than what was reserved
     if report.usage and isinstance(report.usage, Mapping):
-        return Charge(min(cost, bounds.upper_nusd), used, "implausible", tier)
-    amounts = {"estimate": cost, "bound": bounds.upper_nusd, "nothing": 0}
+        return Charge(estimate, used, "implausible", tier)
+    amounts = {"estimate": estimate, "bound": bounds.upper_nusd, "nothing": 0}
     return Charge(amounts[unknown], used, unknown, tier)
 
 
