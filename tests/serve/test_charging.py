@@ -146,6 +146,15 @@ def test_a_price_comes_from_the_settings_else_from_the_pipeline_else_from_the_ta
         model_price("mine", ModelSettings(upstream="u"))
 
 
+def test_that_calls_are_free_is_for_the_settings_to_say() -> None:
+    nothing, free = Price(0.0, 0.0), {"upstream": "u", "price": {"input": 0, "output": 0}}
+    with pytest.raises(ConfigError, match="mine: by the pipeline its calls cost nothing"):
+        model_price("mine", ModelSettings(upstream="u"), nothing)
+    assert model_price("mine", ModelSettings.model_validate(free), nothing) == nothing
+    half = Price(0.0, 1.0)
+    assert model_price("mine", ModelSettings(upstream="u"), half) == half
+
+
 def test_the_price_of_a_service_tier_comes_from_the_settings() -> None:
     price = {
         "input": 3,

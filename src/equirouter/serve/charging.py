@@ -41,10 +41,17 @@ def model_price(name: str, model: ModelSettings, predicted: Price | None = None)
     """The price of a model.
 
     As the settings say; else as its costs are predicted, which is the price in the pipeline; else
-    by its name in the package's table.
+    by its name in the package's table. That calls cost nothing is for the settings alone to say: a
+    budget would not count them.
     """
     if model.price is not None:
         return _given(model.price)
+    if predicted is not None and not predicted.input_usd_per_mtok + predicted.output_usd_per_mtok:
+        raise ConfigError(
+            f"models.{name}: by the pipeline its calls cost nothing, and no budget would count "
+            "them. Set price = { input = USD, output = USD } per million tokens; 0 where they are "
+            "free"
+        )
     if predicted is not None:
         return predicted
     table = shipped_prices()

@@ -167,7 +167,7 @@ class ModelSettings(ModelParameters):
     kind: Literal["chat", "embedding"] = "chat"
     """Models of kind "embedding" serve /v1/embeddings only."""
     price: PriceSettings | None = None
-    """None: the pipeline's price, else the one of the package's table."""
+    """None: the pipeline's price unless that is 0, else the one of the package's table."""
     context_tokens: Count | None = None
     """Prompt and answer together; none: not known."""
     max_output_tokens: Count = 4096
