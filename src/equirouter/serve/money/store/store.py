@@ -70,6 +70,8 @@ async def connected(settings: StoreSettings) -> AsyncIterator[Database]:
 class Store:
     """Keys, money and the log, for one worker. Make it with `Store.open`, and close it."""
 
+    _watching: asyncio.Task[None]
+
     def __init__(
         self,
         database: Database,
@@ -88,7 +90,6 @@ class Store:
         self.ledger = Ledger(self._books[0], worker, self.writer.settle, clock=clock)
         self._clock, self._days = clock, settings.retention_days
         self._watch = Watch(worker)
-        self._watching: asyncio.Task[None] | None = None
         self._lost: str | None = None
         self._stop = asyncio.Event()
 
@@ -192,8 +193,7 @@ class Store:
         """
         until = time.monotonic() + seconds
         self._stop.set()
-        if self._watching is not None:
-            await self._watching
+        await self._watching
         try:
             await self.ledger.close()
             await self._tried(self.writer.close, until)
