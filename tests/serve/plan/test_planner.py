@@ -107,11 +107,10 @@ def test_what_cannot_be_followed_is_refused(
     assert refused.value.status == status
 
 
-def test_a_quality_that_cannot_be_promised_is_refused(tmp_path: Path) -> None:
+def test_a_quality_that_no_other_point_keeps_goes_to_the_strongest(tmp_path: Path) -> None:
     planned = Planned(save_pipeline(tmp_path, confidence=0.95))
-    with pytest.raises(GatewayError, match="cannot be promised with confidence") as refused:
-        planned.plan(control=RequestControl(quality=1.0))
-    assert (refused.value.status, planned.metrics.failures) == (400, 0)
+    plan = planned.plan(control=RequestControl(quality=1.0))
+    assert (plan.setting, order(plan)[0], plan.expected_share) == ("strongest", "large", 1.0)
 
 
 def test_without_a_pipeline_only_named_models_are_served() -> None:
@@ -196,6 +195,17 @@ def test_regions_keys_exclusion_and_health_remove_too(folder: Path) -> None:
     plan = planned.plan(key=key)
     assert order(plan) == []
     assert plan.removed["middle"] == Removal("unavailable", "unavailable: circuit open")
+
+
+def test_what_nobody_stated_of_a_model_does_not_rule_it_out(folder: Path) -> None:
+    # of large neither abilities nor a context are known, of small the pipeline knows both
+    planned = Planned(folder, models={"middle": {"abilities": []}})
+    body: dict[str, Any] = {"messages": [said("user", [PNG_AWAY])], "tools": TOOLS}
+    body["max_tokens"] = 100_000
+    plan = planned.plan(**body)
+    assert order(plan) == ["large"]
+    assert set(plan.removed) == {"small", "middle"}
+    assert order(planned.plan(model="large", **body)) == ["large"]
 
 
 def test_regions_without_a_region_of_an_upstream_are_refused(folder: Path) -> None:
@@ -387,8 +397,8 @@ def sessions(folder: Path, **settings: Any) -> Planned:
 
 
 def test_a_conversation_stays_where_a_switch_would_lose_the_cache(folder: Path) -> None:
-    """At lambda 30 a hard query is worth the dear model; 10,000 tokens later it is not."""
-    control = RequestControl(lambda_=30.0)
+    """At lambda 50 a hard query is worth the dear model; 10,000 tokens later it is not."""
+    control = RequestControl(lambda_=50.0)
 
     def talk(words: int) -> list[dict[str, Any]]:
         return [
