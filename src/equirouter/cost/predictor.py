@@ -331,8 +331,8 @@ class TokenCostModel(CostPredictor):
 
     def usd(self, amounts: RealArray) -> RealArray:
         """Tokens (N, 2 K), input and then output, times prices."""
-        amounts = np.asarray(amounts, dtype=np.float64)
-        read, written = amounts[:, : self.n_models], amounts[:, self.n_models :]
+        tokens: FloatArray = np.asarray(amounts, dtype=np.float64)
+        read, written = tokens[:, : self.n_models], tokens[:, self.n_models :]
         costs = (read * self._per_mtok[0] + written * self._per_mtok[1]) / 1e6
         for column, price in enumerate(self._prices):
             if price.tiers:
