@@ -55,16 +55,16 @@ def test_a_confident_promise_costs_more() -> None:
     assert many.operating_point(0.6, confidence=0.95).value == 5.0
 
 
-def test_without_a_confidence_the_highest_is_taken_up_to_80_percent() -> None:
-    """By the definition: of 0.8, 0.75, ... 0.55 the first that is no error, else 0.5."""
+def test_without_a_confidence_the_highest_is_taken_up_to_85_percent() -> None:
+    """By the definition: of 0.85, 0.8, ... 0.55 the first that is no error, else 0.5."""
 
     def promised(made: Calibration, quality: float, confidence: float) -> bool:
         return made.operating_point(quality, confidence).setting == "budget_usd"
 
     seen = set()
     for quality in np.linspace(0.1, 1.0, 91).tolist():
-        steps = [c for c in (0.8, 0.75, 0.7, 0.65, 0.6, 0.55) if promised(calibrated(), quality, c)]
-        expected = max(steps, default=0.5 if promised(calibrated(), quality, 0.5) else 0.8)
+        steps = [c for c in (0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55) if promised(calibrated(), quality, c)]
+        expected = max(steps, default=0.5 if promised(calibrated(), quality, 0.5) else 0.85)
         assert calibrated().surest(quality) == expected
         point = calibrated().operating_point(quality, None)
         assert point == calibrated().operating_point(quality, expected)

@@ -52,7 +52,7 @@ ConfidenceOption = Annotated[
     typer.Option(
         metavar="SHARE",
         help="That a quality is kept, 0.5 to below 1; 0.5 takes the validation means as they are, "
-        "more costs more. Default: 0.8, or what can be promised if that is less.",
+        "more costs more. Default: 0.85, or what can be promised if that is less.",
     ),
 ]
 
@@ -94,7 +94,7 @@ def train(
     dataset: DatasetArgument,
     out: OutOption,
     router: RouterOption = "factors",
-    encoder: EncoderOption = "lexical",
+    encoder: EncoderOption = "lexical+minilm",
     window: WindowOption = None,
     precision: PrecisionOption = None,
     encoder_option: EncoderSettingOption = None,

@@ -36,7 +36,7 @@ __all__ = ["serving_options", "share_of_strongest", "train"]
 
 def train(
     table: object,
-    encoder: Encoder | str = "lexical",
+    encoder: Encoder | str = "lexical+minilm",
     *,
     router: str = "factors",
     policy: str | None = None,

@@ -20,7 +20,7 @@ __all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "ch
 MOST_FOUND = 1024
 """Targets whose operating points are remembered."""
 
-DEFAULT_CONFIDENCES = (0.8, 0.75, 0.7, 0.65, 0.6, 0.55)
+DEFAULT_CONFIDENCES = (0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55)
 """Tried in turn where none is asked for; 0.5, the means as they are, if none can be promised."""
 
 
@@ -105,10 +105,10 @@ class Calibration:
         return OperatingPoint(StrongestPolicy.setting, 1.0, 1.0, 1.0, confidence)
 
     def surest(self, quality: float | None = None, *, performance: float | None = None) -> float:
-        """With which confidence a target is promised when none is asked for: 0.8, or what can be.
+        """With which confidence a target is promised when none is asked for: 0.85, or what can be.
 
         Of DEFAULT_CONFIDENCES the first with which a point below the strongest model's cost keeps
-        it, else 0.5; where none does at all, 0.8, which the strongest model keeps.
+        it, else 0.5; where none does at all, 0.85, which the strongest model keeps.
         """
         target = _target(quality, performance)
         surest = next((c for c in DEFAULT_CONFIDENCES if self._passes(target, c)), None)
