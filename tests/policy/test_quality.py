@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.policy import Calibration, UtilityPolicy, calibrate
-from equirouter.policy.quality import _Target
+from equirouter.policy.quality import DEFAULT_CONFIDENCES, _Target
 
 # 4 queries, model 1 is the strongest (3 of 4) at 10 times the cost
 PERFORMANCE = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
@@ -63,7 +63,7 @@ def test_without_a_confidence_the_highest_is_taken_up_to_85_percent() -> None:
 
     seen = set()
     for quality in np.linspace(0.1, 1.0, 91).tolist():
-        steps = [c for c in (0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55) if promised(calibrated(), quality, c)]
+        steps = [c for c in DEFAULT_CONFIDENCES if promised(calibrated(), quality, c)]
         expected = max(steps, default=0.5 if promised(calibrated(), quality, 0.5) else 0.85)
         assert calibrated().surest(quality) == expected
         point = calibrated().operating_point(quality, None)
