@@ -102,6 +102,7 @@ def build_document() -> Document:
         "routers": {name: entries[name] for name in ROUTERS},
         "curves": curves,
         "outcomes": _description(performance, cost_usd),
+        "reference": {"per_seed": [STRONGEST] * 3, "as_strong": [[STRONGEST]] * 3},
         "cost_model": {"mse": 1.3e-7, "relative_error": dict.fromkeys(NAMES, 0.081)},
         "visibility": {
             "share": 0.41,
@@ -162,21 +163,25 @@ def _entry(
     width = x[-1] - x[0]
     area = float(np.trapezoid(y, x) / width) if width > 0 else float(y[-1])
     target, reference = performance[:, -1].mean(), cost_usd[:, -1].mean()
-    costs = {}
+    costs: dict[str, float | None] = {}
     for quality in QUALITIES:
         reached = x[y >= float(quality) * target]
-        costs[quality] = float(reached.min() / reference) if reached.size else None
+        costs[quality] = float(min([1.0, *(reached / reference)]))
     shares = {name: values[-1] for name, values in curve["call_share"].items()}
     return {
         "nauc": _measured(area, rng),
         "peak_score": _measured(float(y.max()), rng),
         "peak_cost_usd": _measured(float(x[y.argmax()]), rng),
-        "qnc": _measured(costs["1.00"], rng, skew=2.0),
+        "peak_quality": _measured(float(y.max() / target), rng),
+        "qnc": _measured(
+            float((x[y >= target] / reference).min()) if y.max() >= target else None, rng, skew=2.0
+        ),
         "rci": _measured(curve["rci"][-1], rng),
         "rci_mean": _measured(float(np.mean(curve["rci"])), rng),
         "rci_orbit": _measured(curve["rci"][-1], rng),
         "rci_at_quality": _map(dict.fromkeys(QUALITIES, 0.5), rng),
         "cost_at_quality": _map(costs, rng),
+        "strongest_share": _measured(shares[STRONGEST], rng),
         "call_share": _map(shares, rng),
         "fit_seconds": _measured(12.4, rng),
         "predict_us_per_query": _measured(8.1, rng),
@@ -235,6 +240,7 @@ def _description(performance: FloatArray, cost_usd: FloatArray) -> Document:
         "mean_performance": performance.mean(axis=0).tolist(),
         "mean_cost_usd": cost_usd.mean(axis=0).tolist(),
         "strongest": STRONGEST,
+        "as_strong": [STRONGEST],
         "cheapest": CHEAPEST,
         "tie_rate": 0.957,
         "oracle_performance": 0.9641,

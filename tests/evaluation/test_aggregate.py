@@ -40,13 +40,13 @@ def test_means_and_every_seed() -> None:
         ((1, 1), (None, None), None),
     ],
 )
-def test_a_quality_needs_half_of_the_seeds_for_a_mean(
+def test_what_is_not_always_reached_needs_half_of_the_seeds_for_a_mean(
     n_large: tuple[int, ...], per_seed: tuple[float | None, ...], mean: float | None
 ) -> None:
     metrics = metrics_over_seeds([measured(n) for n in n_large], MODELS)
-    for estimate in (metrics.qnc, metrics.cost_at_quality[1.0]):
-        assert estimate.per_seed == per_seed
-        assert estimate.mean == mean
+    assert (metrics.qnc.per_seed, metrics.qnc.mean) == (per_seed, mean)
+    # where the curve itself never gets there, always calling the strongest model does
+    assert metrics.cost_at_quality[1.0].per_seed == tuple(value or 1.0 for value in per_seed)
 
 
 def test_intervals_are_of_the_pooled_draws() -> None:

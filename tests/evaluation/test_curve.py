@@ -58,15 +58,30 @@ def test_each_quality_level_is_read_at_its_own_point() -> None:
     assert point["qnc"] == 1.0
 
 
-def test_a_quality_that_is_never_reached_is_none() -> None:
+def test_a_quality_that_the_curve_never_reaches_is_served_by_the_strongest() -> None:
     point = ladder(10, 97).point
-    expected = {"1.00": None, "0.99": None, "0.98": None, "0.95": 0.97, "0.90": 0.97}
-    assert point["cost_at_quality"] == expected
+    never = dict.fromkeys(("1.00", "0.99", "0.98"), 1.0)
+    assert point["cost_at_quality"] == never | {"0.95": 0.97, "0.90": 0.97}
     assert point["qnc"] is None
-    assert point["rci_at_quality"] == expected | {
-        "0.95": pytest.approx(0.03),
-        "0.90": pytest.approx(0.03),
-    }
+    assert point["peak_quality"] == pytest.approx(0.97)
+    assert point["rci_at_quality"] == pytest.approx(
+        dict.fromkeys(never, 0.0) | {"0.95": 0.03, "0.90": 0.03}
+    )
+
+
+def test_the_reference_is_fixed_before_the_queries_that_are_measured() -> None:
+    # model 0 is the reference although model 1 scores more here: 0.5 at cost 1
+    point = measure(CHOSEN, PERFORMANCE, COST_USD, strongest=0, resamples=0).point
+    assert point["cost_at_quality"] == dict.fromkeys(("1.00", "0.99", "0.98", "0.95", "0.90"), 1.0)
+    assert point["peak_quality"] == 2.0
+    assert point["strongest_share"] == 0.5
+    assert point["qnc"] == pytest.approx(1.75 / 4)  # the paper's, of the model that is strongest
+    draws = measure(
+        CHOSEN, PERFORMANCE, COST_USD, strongest=0, resamples=50, rng=np.random.default_rng(1)
+    ).draws
+    costs = draws["cost_at_quality"]
+    assert isinstance(costs, dict)
+    assert (costs["1.00"] <= 1.0).all(), "the reference is the same in every resample"
 
 
 def test_rci_is_read_at_the_last_point_and_its_mean_over_all() -> None:
@@ -109,12 +124,14 @@ def random_sweep() -> Sweep:
 def test_draws_are_the_metrics_of_the_drawn_queries(random_sweep: Sweep) -> None:
     """Each draw agrees with measuring a table in which every query stands as often as drawn."""
     chosen, performance, cost_usd = random_sweep
-    draws = measure(chosen, performance, cost_usd, resamples=60, rng=np.random.default_rng(2)).draws
+    rng = np.random.default_rng(2)
+    draws = measure(chosen, performance, cost_usd, strongest=2, resamples=60, rng=rng).draws
     counts = next(resample_counts(40, 60, np.random.default_rng(2))).astype(int)
     never = 0
     for r, row in enumerate(counts):
         rows = np.repeat(np.arange(40), row)
-        again = measure(chosen[rows], performance[rows], cost_usd[rows], resamples=0).point
+        drawn_tables = (chosen[rows], performance[rows], cost_usd[rows])
+        again = measure(*drawn_tables, strongest=2, resamples=0).point
         assert again.keys() == draws.keys()
         for name, value in again.items():
             assert drawn(draws[name], r) == pytest.approx(numbers(value), nan_ok=True), name

@@ -10,17 +10,16 @@ from equirouter.paper.main_table import _finding
 from tests.results_document import Document, build_document, made
 
 
-def entry(nauc: float, qnc: float | None, rci: float, cost_at_95: float | None = 0.5) -> Document:
+def entry(nauc: float, qnc: float | None, rci: float, peak_quality: float = 0.97) -> Document:
     """One seed of a router; None was never reached."""
 
     def figure(value: Any) -> Document:
         return {"mean": value, "low": value, "high": value, "per_seed": [value]}
 
-    costs = dict.fromkeys(("1.00", "0.99"), qnc) | dict.fromkeys(
-        ("0.98", "0.95", "0.90"), cost_at_95
-    )
+    costs = dict.fromkeys(("1.00", "0.99", "0.98", "0.95", "0.90"), 0.5)
     return {
         "nauc": figure(nauc),
+        "peak_quality": figure(peak_quality),
         "qnc": figure(qnc),
         "rci": figure(rci),
         "cost_at_quality": figure(costs),
@@ -58,7 +57,7 @@ def test_leading_in_all_some_or_none(own: Document, rival: Document, expected: s
 
 def test_a_low_rci_below_the_quality_does_not_count() -> None:
     # always a cheap model: RCI 0.3, but 95 % of the strongest's quality is never reached
-    found, text = verdict(entry(0.6, None, 0.3, cost_at_95=None), entry(0.7, 0.8, 0.6))
+    found, text = verdict(entry(0.6, None, 0.3, peak_quality=0.9), entry(0.7, 0.8, 0.6))
     assert found == "not reproduced"
     assert "so it does not count" in text
     assert "QNC / (not reached in every seed" in text

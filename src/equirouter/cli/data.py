@@ -127,6 +127,11 @@ def _sized(table: "Outcomes | Description") -> str:
     return f"{queries}, {number_of(table.n_models, 'model')}"
 
 
+def _as_strong(description: "Description") -> str:
+    others = description.as_strong[1:]
+    return f" (as strong within noise: {', '.join(others)})" if others else ""
+
+
 def _show(description: "Description", *, as_json: bool, warnings: tuple[str, ...] = ()) -> None:
     if as_json:
         common.print_json({**asdict(description), "warnings": warnings})
@@ -139,7 +144,8 @@ def _show(description: "Description", *, as_json: bool, warnings: tuple[str, ...
         f"queries with the text of another one: {description.n_equal} equal, "
         f"{description.n_nearly_equal} nearly equal (the same words)",
         f"ties for the best: {description.tie_rate:.1%} of queries",
-        f"strongest: {description.strongest}; cheapest: {description.cheapest}",
+        f"strongest: {description.strongest}{_as_strong(description)}; "
+        f"cheapest: {description.cheapest}",
         f"oracle: performance {description.oracle_performance:.4f} at "
         f"{description.oracle_cost_usd:.6f} USD per query",
         "",

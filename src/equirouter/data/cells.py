@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray
+from equirouter.data.strength import complete_means
 
 __all__ = ["OutcomeCells"]
 
@@ -86,5 +87,4 @@ class OutcomeCells:
 
         Without one they are over each model's own rows, and do not compare.
         """
-        rows = self.is_complete if self.is_complete.any() else np.ones(self.n_queries, dtype=bool)
-        return np.nanmean(self.performance[rows], axis=0), np.nanmean(self.cost_usd[rows], axis=0)
+        return complete_means(self.performance, self.cost_usd)

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.arrays import BoolArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
+from equirouter.data.strength import as_strong, first_column, strongest_of
 from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.words import number_of
 
 __all__ = ["Description", "Outcomes"]
-
-ROUNDING = 1e-12  # relative
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,14 +86,18 @@ class Outcomes(OutcomeCells):
     @cached_property
     def strongest(self) -> int:
         """Column of the model with the highest mean performance; a tie goes to the cheaper."""
-        performance, cost_usd = self.means()
-        return _first(-performance, cost_usd)
+        return strongest_of(self.performance, self.cost_usd)
+
+    @cached_property
+    def as_strong(self) -> tuple[int, ...]:
+        """Columns of the strongest model and of those that equal it within noise: see strength."""
+        return tuple(as_strong(self.performance, self.cost_usd).tolist())
 
     @cached_property
     def cheapest(self) -> int:
         """Column of the model with the lowest mean cost; a tie goes to the stronger."""
         performance, cost_usd = self.means()
-        return _first(cost_usd, -performance)
+        return first_column(cost_usd, -performance)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,16 +178,6 @@ class Outcomes(OutcomeCells):
         return _describe(self)
 
 
-def _first(means: FloatArray, then: FloatArray) -> int:
-    """The column of the lowest mean; of means that are equal but for rounding, the lowest `then`.
-
-    The same numbers added up in another order differ in their last bits.
-    """
-    lowest = float(means.min())
-    equal = means <= lowest + ROUNDING * abs(lowest)
-    return int(np.where(equal, then, np.inf).argmin())
-
-
 @dataclass(frozen=True)
 class Description:
     """An outcomes table in plain numbers; the figures use complete rows only.
@@ -214,6 +207,8 @@ class Description:
     mean_performance: tuple[float, ...]
     mean_cost_usd: tuple[float, ...]
     strongest: str
+    as_strong: tuple[str, ...]
+    """The strongest model and those that equal it within noise (paired, 95 %), best mean first."""
     cheapest: str
     tie_rate: float
     """Share of queries, 0 to 1, on which the best and the second-best model score the same: the
@@ -257,6 +252,7 @@ def _describe(table: Outcomes) -> Description:
         mean_performance=tuple(performance.tolist()),
         mean_cost_usd=tuple(cost_usd.tolist()),
         strongest=table.models[table.strongest],
+        as_strong=tuple(table.models[column] for column in table.as_strong),
         cheapest=table.models[table.cheapest],
         tie_rate=float(((complete.performance == best[:, None]).sum(axis=1) > 1).mean()),
         oracle_performance=float(best.mean()),

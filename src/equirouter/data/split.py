@@ -51,6 +51,11 @@ class Split:
         content = [self.kind, self.seed, [float(ratio) for ratio in self.ratios], *parts]
         return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
+    @property
+    def learnable(self) -> IntArray:
+        """The rows of training and validation part: all that may be known before the test."""
+        return np.concatenate([self.train, self.validation])
+
     def with_test_in_training(self) -> "Split":
         """A split to learn from every row by: the test part is added to the training part.
 

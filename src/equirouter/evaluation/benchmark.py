@@ -32,6 +32,7 @@ from equirouter.evaluation.results import (
     DatasetFacts,
     LeftOut,
     Protocol,
+    Reference,
     Results,
     VisibilityFacts,
 )
@@ -66,10 +67,16 @@ class _SplitFacts(NamedTuple):
     cost_error: CostError
     n_incomplete: int
     n_measured: int
+    as_strong: tuple[int, ...]
 
     @classmethod
     def of(cls, prepared: Prepared) -> Self:
-        return cls(prepared.cost_error, prepared.n_incomplete_test, len(prepared.test.rows))
+        return cls(
+            prepared.cost_error,
+            prepared.n_incomplete_test,
+            len(prepared.test.rows),
+            tuple(prepared.as_strong.tolist()),
+        )
 
 
 def benchmark(
@@ -211,6 +218,7 @@ def _run(
             chosen,
             test.performance,
             test.cost_usd,
+            strongest=prepared.strongest,
             path=rule.path(scores, costs),
             resamples=resamples,
             rng=rng,
@@ -249,6 +257,10 @@ def _results(
         calibration={name: records[name].calibration() for name in specs},
         outcomes=replace(outcomes.describe(), notes=notes),
         visibility=VisibilityFacts.model_validate(visibility, from_attributes=True),
+        reference=Reference(
+            per_seed=tuple(models[each.as_strong[0]] for each in facts),
+            as_strong=tuple(tuple(models[k] for k in each.as_strong) for each in facts),
+        ),
         cost_model=_cost_model(facts, models),
         left_out=LeftOut(
             incomplete_test_queries=facts[0].n_incomplete,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.data.strength import strongest_of
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
 from equirouter.evaluation.collapse_score import (
@@ -49,13 +50,14 @@ class Measurement:
 
     point: metric -> value. nauc, peak_score: higher is better; peak_cost_usd in USD, qnc as a share
     of the strongest model's cost, rci and rci_orbit (last operating point) and rci_mean (mean over
-    all of them): lower is better. cost_at_quality (shares of the strongest's cost) and
-    rci_at_quality map "1.00", "0.99", ... to a value. None: that quality is never reached (or the
-    strongest costs nothing, for shares of its cost). call_share: one share per model at the last
-    operating point.
+    all of them): lower is better. cost_at_quality (shares of the reference's cost) and
+    rci_at_quality map "1.00", "0.99", ... to a value. None: never reached (qnc), or the reference
+    costs nothing, for shares of its cost. call_share: one share per model at the last operating
+    point.
     draws: the same metrics in R resamples of the queries, (R,) arrays, maps of them, and (R, K) for
-    call_share; NaN stands for None. The definition is followed in each resample, down to which
-    model is the strongest in it. curve: the means that the metrics are computed from.
+    call_share; NaN stands for None. The definition is followed in each resample; qnc is of the
+    model that is strongest in it, the reference is fixed. curve: the means that the metrics are
+    computed from.
     """
 
     point: dict[str, Point]
@@ -68,6 +70,7 @@ def measure(
     performance: ArrayLike,
     cost_usd: ArrayLike,
     *,
+    strongest: int | None = None,
     path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
@@ -76,24 +79,22 @@ def measure(
     """All metrics of a sweep, with bootstrap draws over queries.
 
     chosen: (N, T) columns in order of increasing budget, the largest last. performance, cost_usd:
-    (N, K), no NaN. path: every change of a decision (Policy.path); nauc, the peak, qnc and the two
-    at_quality are then read from all its points, in the resamples from at most MOST_POINTS of
-    them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a
-    cost. rng: where the resamples come from; a new generator of one seed for every router makes
-    their draws paired. counts (R, N): these resamples and no others, each row how often each query
-    counts, with any sum above 0; so the test parts of several splits can share them. Raises
-    DataError for other shapes, missing outcomes, or a choice that is no column; ConfigError for
-    resamples without rng. Source: paper, App. A.3 and D.
+    (N, K), no NaN. strongest: column of the reference model, of which qualities and their costs are
+    shares: the strongest on training and validation part; None: the strongest on these queries.
+    path: every change of a decision (Policy.path); nauc, the peak, qnc and the two at_quality are
+    then read from all its points, in the resamples from at most MOST_POINTS of them, and rci,
+    rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a cost. rng: where
+    the resamples come from; a new generator of one seed for every router makes their draws paired.
+    counts (R, N): these resamples and no others, each row how often each query counts, with any sum
+    above 0; so the test parts of several splits can share them. Raises DataError for other shapes,
+    missing outcomes, or a choice that is no column; ConfigError for resamples without rng. Source:
+    paper, App. A.3 and D.
     """
-    if resamples and rng is None and counts is None:
-        raise ConfigError(
-            f"{resamples} resamples need a random generator: pass rng, or resamples=0"
-        )
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     columns = _checked_sweep(chosen, performance)
-    n_queries, n_models = performance.shape
-    n_points = columns.shape[1]
-    ends = np.cumsum([n_points] * 3 + [n_models] * 3 + [1])
+    reference = strongest_of(performance, cost_usd) if strongest is None else strongest
+    (n_queries, n_models), n_points = performance.shape, columns.shape[1]
+    ends = np.cumsum([n_points] * 3 + [n_models] * 3 + [1, 1])
     # One matrix, so one product per block of resamples; made in place: it is the largest thing here
     values = np.zeros((n_queries, ends[-1]))
     parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) x 3, (N, K) x 3, (N, 1)
@@ -103,6 +104,7 @@ def measure(
     parts[3][:], parts[4][:] = performance, cost_usd
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
     parts[6][:] = pick(columns[:, -1:], orbit_collapse_table(performance, cost_usd))[0]
+    parts[7][:, 0] = tables[2][:, reference]
 
     def means(counts: FloatArray, points: IntArray | None = None) -> list[FloatArray]:
         grid = np.split(weighted_means(counts, values), ends[:-1], axis=1)
@@ -115,9 +117,10 @@ def measure(
     if drawn is not None:
         points = None if path is None else resample_points(path, cost_usd)
         blocks = [means(block, points) for block in drawn]
-        draws = _metrics([np.concatenate(part) for part in zip(*blocks, strict=True)][2:])
+        joined = [np.concatenate(part) for part in zip(*blocks, strict=True)]
+        draws = _metrics(reference, joined[2:])
     return Measurement(
-        point={name: _plain(value) for name, value in _metrics(plain[2:]).items()},
+        point={name: _plain(value) for name, value in _metrics(reference, plain[2:]).items()},
         draws=draws,
         curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
@@ -127,6 +130,10 @@ def _resamples(
     counts: FloatArray | None, n_queries: int, resamples: int, rng: np.random.Generator | None
 ) -> Iterable[FloatArray] | None:
     """Blocks (r, N) of counts that sum to N; None for no resamples."""
+    if resamples and rng is None and counts is None:
+        raise ConfigError(
+            f"{resamples} resamples need a random generator: pass rng, or resamples=0"
+        )
     if counts is None:
         return resample_counts(n_queries, resamples, rng) if rng is not None and resamples else None
     if counts.ndim != 2 or counts.shape[1] != n_queries or not (counts.sum(axis=1) > 0).all():
@@ -147,9 +154,9 @@ def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:
     return columns
 
 
-def _metrics(means: Sequence[FloatArray]) -> dict[str, Draws]:
+def _metrics(reference: int, means: Sequence[FloatArray]) -> dict[str, Draws]:
     """Every metric in R (re)samples. means: the fields of SweepMeans, in their order."""
-    known = SweepMeans(*means)
+    known = SweepMeans(reference, *means)
     return {name: metric.values(known) for name, metric in METRICS.items()}
 
 

@@ -13,7 +13,7 @@ from equirouter.data.split import SplitKind
 from equirouter.errors import DataError, UnknownNameError
 from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey, Number
 from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
-from equirouter.evaluation.metrics.curves import QUALITY_LEVELS
+from equirouter.evaluation.metrics.curves import QUALITY_LEVELS, ROUNDING
 from equirouter.evaluation.published import Published
 from equirouter.extras import require
 from equirouter.output import atomic_write
@@ -32,6 +32,7 @@ __all__ = [
     "LeftOut",
     "MeanCurve",
     "Protocol",
+    "Reference",
     "Results",
     "RouterResults",
     "VisibilityFacts",
@@ -127,6 +128,14 @@ class CostModelErrors(_Facts):
     """Model -> mean absolute error as a share of its mean cost; None where calls are free."""
 
 
+class Reference(_Facts):
+    """The model that qualities are shares of: the strongest on training and validation part."""
+
+    per_seed: tuple[str, ...]
+    as_strong: tuple[tuple[str, ...], ...]
+    """Per seed that model and those that equal it there within noise (paired, 95 %)."""
+
+
 class LeftOut(_Facts):
     """Test queries that lack an outcome and are not measured."""
 
@@ -156,6 +165,7 @@ class Results(_Facts):
     calibration: dict[str, CalibrationResults]
     """Of routers."""
     outcomes: Description
+    reference: Reference
     visibility: VisibilityFacts
     cost_model: CostModelErrors
     left_out: LeftOut
@@ -192,8 +202,9 @@ class Results(_Facts):
 
     @property
     def strongest(self) -> str:
-        """The model with the highest mean performance."""
-        return self.outcomes.strongest
+        """The reference model, of most seeds where they differ."""
+        names = self.reference.per_seed
+        return max(names, key=names.count)
 
     def rows(self) -> list[tuple[str, RouterResults, bool]]:
         """Every row of a table as (name, figures, whether it is an anchor).
@@ -215,7 +226,7 @@ class Results(_Facts):
 
     def measured(self, name: str, column: Column) -> Measured:
         """The figure of a router or an anchor in a column of the tables."""
-        return self[name].measured(column, self.strongest)
+        return self[name].measured(column)
 
     def best(self, column: Column) -> set[str]:
         """The routers with the best value of a column; those that look equal in a table share it.
@@ -235,8 +246,16 @@ class Results(_Facts):
 
     def counts(self, name: str, column: Column) -> bool:
         """Whether a router reaches the column's least quality, if it has one, in every seed."""
-        quality = column.least_quality
-        return quality is None or self[name].cost_at_quality[quality].everywhere is not None
+        return column.least_quality is None or self.reaches(name, column.least_quality)
+
+    def reaches(self, name: str, quality: str) -> bool:
+        """Whether a router's own curve reaches a quality in every seed.
+
+        Without always calling the reference model, which is an operating point of every router.
+        """
+        level = QUALITY_LEVELS[quality]
+        peaks = self[name].peak_quality.per_seed
+        return all(peak is not None and peak >= level - ROUNDING for peak in peaks)
 
     def to_json(self) -> dict[str, Any]:
         """The document of results.json, as JSON can hold it."""

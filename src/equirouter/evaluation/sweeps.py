@@ -54,13 +54,13 @@ class RouterSweep:
     def cost_at(self, quality: str) -> float | None:
         """The least cost at a quality such as "0.98", as a share of the strongest model's.
 
-        None where that is never reached.
+        None where that model costs nothing.
         """
         costs = self.measurement.point["cost_at_quality"]
         return costs[quality] if isinstance(costs, dict) else None
 
     def cost_draws(self, quality: str) -> FloatArray | None:
-        """Its bootstrap draws (R,), NaN where a resample never reaches it; None without any."""
+        """Its bootstrap draws (R,); None without any."""
         draws = self.measurement.draws.get("cost_at_quality")
         return draws[quality] if isinstance(draws, dict) else None
 
@@ -88,7 +88,12 @@ def sweep_router(
         points = rule.points(scores, costs, N_POINTS)
     chosen = rule.replay(scores, costs, points, part.cost_usd)
     measured = measure(
-        chosen, part.performance, part.cost_usd, resamples=resamples, rng=stream(seed, "bootstrap")
+        chosen,
+        part.performance,
+        part.cost_usd,
+        strongest=prepared.strongest,
+        resamples=resamples,
+        rng=stream(seed, "bootstrap"),
     )
     return RouterSweep(points, chosen, measured)
 
@@ -173,6 +178,11 @@ class ServedQueries:
         """(n, K): what the pipeline takes each call to cost."""
         return self._seen.costs.astype(np.float64)
 
+    @property
+    def strongest(self) -> int:
+        """The column of the model that the pipeline's quality is a share of."""
+        return self.pipeline.models.index(self.pipeline.baseline.strongest)
+
     def choose(self, rule: Policy) -> IntArray:
         """The pipeline's choice (n,) under a policy; of far queries as it has it (OutOfDomain)."""
         return self.pipeline.walk.columns(self._seen, rule, first_only=True)[:, 0]
@@ -190,5 +200,12 @@ class ServedQueries:
         points = rule.points(self._seen.scores_for(rule.needs), self._seen.costs, N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
         rng = stream(seed, "bootstrap")
-        measured = measure(chosen, performance, cost_usd, resamples=resamples, rng=rng)
+        measured = measure(
+            chosen,
+            performance,
+            cost_usd,
+            strongest=self.strongest,
+            resamples=resamples,
+            rng=rng,
+        )
         return RouterSweep(points, chosen, measured)

@@ -11,6 +11,7 @@ from equirouter.arrays import Float32Array, IntArray
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
+from equirouter.data.strength import as_strong
 from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
@@ -109,8 +110,8 @@ def _pipeline(
 
     That is the strongest on training and validation part: test rows have no say in it.
     """
-    best = outcomes.take(np.concatenate([split.train, split.validation])).strongest
-    calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, best)
+    best = _as_strong(outcomes, split)
+    calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, int(best[0]))
     return RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,
@@ -118,10 +119,27 @@ def _pipeline(
         policy=policy,
         quality=quality,
         confidence=confidence,
-        provenance=_provenance(outcomes, split, router, notes),
+        provenance=_provenance(outcomes, split, router, (*notes, *_group_note(outcomes, best))),
         baseline=baseline,
         prices=fitted.costs.prices,
         record=record_of(fitted, outcomes.tokens),
+    )
+
+
+def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:
+    rows = split.learnable
+    return as_strong(outcomes.performance[rows], outcomes.cost_usd[rows])
+
+
+def _group_note(outcomes: Outcomes, group: IntArray) -> tuple[str, ...]:
+    """The strongest model and those that equal it, where there are any."""
+    best, *others = (outcomes.models[column] for column in group.tolist())
+    if not others:
+        return ()
+    return (
+        f"{best} is the strongest model, of which quality is a share, within noise equal to "
+        f"{', '.join(others)} (95 % interval of the paired difference on training and validation "
+        "part)",
     )
 
 
@@ -136,18 +154,19 @@ def _test_metrics(
     """Every metric on the test part, and what the operating point of its quality came to there."""
     rule: Policy = POLICIES.load(pipeline.policy)()
     part = fitted.parts["test"]
+    strongest = pipeline.models.index(pipeline.baseline.strongest)
     chosen, _ = fitted.choices(rule, "test")
     measured = measure(
         chosen,
         part.performance,
         part.cost_usd,
+        strongest=strongest,
         path=fitted.path(rule, "test"),
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
     rule, _ = pipeline.policy_for()
     promised = rule.choose(fitted.scores(rule, part), part.predicted_cost_usd)
-    strongest = pipeline.models.index(pipeline.baseline.strongest)
     return metrics_over_seeds([measured], pipeline.models).model_dump(mode="json") | {
         "at_quality": share_of_strongest(promised, part, strongest)
     }

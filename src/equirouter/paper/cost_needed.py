@@ -21,7 +21,12 @@ def cost_for_targets(context: Context) -> Section:
     results = context.bench()
     strongest = results.strongest
     costs = {
-        name: {level: value_of(router.cost_at_quality[level]) for level in LEVELS}
+        name: {
+            level: value_of(router.cost_at_quality[level])
+            if results.reaches(name, level)
+            else Value(None)
+            for level in LEVELS
+        }
         for name, router, is_anchor in results.rows()
         if not is_anchor or name in ("oracle", "task")
     }
@@ -40,8 +45,8 @@ def cost_for_targets(context: Context) -> Section:
                 ("router", *(f"{_percent(level)} %" for level in LEVELS)),
                 tuple(rows),
                 f"Lowest mean cost at which a router reaches a share of {strongest}'s mean "
-                "performance, as a share of that model's mean cost, with 95 % intervals. /: never "
-                "reached. (1/2): reached in one of two seeds; the mean is over those.",
+                "performance, as a share of that model's mean cost, with 95 % intervals. /: not "
+                "reached by itself in every seed, so that always calling that model is cheapest.",
             ),
         ),
         (_figure(costs, strongest),),

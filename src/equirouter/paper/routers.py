@@ -71,4 +71,4 @@ def reaches_95(results: Results, router: str) -> bool:
     Of one that does not, few calls to the strongest model and a low RCI say nothing good: always
     calling a cheap model gives both.
     """
-    return results[router].cost_at_quality[0.95].everywhere is not None
+    return results.reaches(router, "0.95")

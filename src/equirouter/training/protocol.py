@@ -16,6 +16,7 @@ from equirouter.cost.fit import FittedCosts, first_of_each, fit_costs
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
+from equirouter.data.strength import as_strong
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached
 from equirouter.encoders.unread import unread_warning
@@ -94,7 +95,9 @@ class Part:
 class Prepared:
     """A split of a table, ready for routers; measured parts hold complete rows only.
 
-    descriptions: embeddings (K, d) of what the models are, where a router reads them.
+    as_strong: columns of the strongest model on training and validation part, and of those that
+    equal it within noise there. descriptions: embeddings (K, d) of what the models are, where a
+    router reads them.
     """
 
     train: Part
@@ -103,7 +106,13 @@ class Prepared:
     costs: FittedCosts
     cost_error: CostError
     n_incomplete_test: int
+    as_strong: IntArray
     descriptions: Float32Array | None = None
+
+    @property
+    def strongest(self) -> int:
+        """The column that qualities are measured against: no test query has a say in it."""
+        return int(self.as_strong[0])
 
     @property
     def cost_model(self) -> CostPredictor:
@@ -133,11 +142,8 @@ def prepare(
     """
     if len(embeddings) != outcomes.n_queries:
         raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
-    complete = outcomes.is_complete
-    validation, test = (rows[complete[rows]] for rows in (split.validation, split.test))
-    for name, rows in (("validation", validation), ("test", test)):
-        if len(rows) == 0:
-            raise DataError(f"{outcomes.name}: no complete query in the {name} part")
+    validation = _complete(outcomes, split.validation, "validation")
+    test = _complete(outcomes, split.test, "test")
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
     seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
@@ -170,7 +176,17 @@ def prepare(
     )
     error = costs.model.error(measured.embeddings, measured.cost_usd)
     n_incomplete = len(split.test) - len(test)
-    return Prepared(train, held_out, measured, costs, error, n_incomplete, descriptions)
+    known = split.learnable
+    best = as_strong(outcomes.performance[known], outcomes.cost_usd[known])
+    return Prepared(train, held_out, measured, costs, error, n_incomplete, best, descriptions)
+
+
+def _complete(outcomes: Outcomes, rows: IntArray, part: str) -> IntArray:
+    """Those of a part's rows that have every outcome."""
+    complete = rows[outcomes.is_complete[rows]]
+    if len(complete) == 0:
+        raise DataError(f"{outcomes.name}: no complete query in the {part} part")
+    return complete
 
 
 def readable(

@@ -4,8 +4,8 @@ import numpy as np
 
 from equirouter.evaluation.metrics.curves import (
     cheapest_reaching,
-    cost_share,
     pick_point,
+    share_of,
     strongest_model,
 )
 
@@ -39,7 +39,7 @@ def test_a_point_that_does_not_exist_is_nan() -> None:
 
 
 def test_a_share_of_nothing_is_nan() -> None:
-    shares = cost_share(np.array([1.0, 0.0, np.nan]), np.array([4.0, 0.0, 4.0]))
+    shares = share_of(np.array([1.0, 0.0, np.nan]), np.array([4.0, 0.0, 4.0]))
     np.testing.assert_array_equal(shares, [0.25, np.nan, np.nan])
 
 

@@ -1,5 +1,6 @@
 """The listing of the metrics, and what each says of itself."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -10,11 +11,13 @@ from equirouter.evaluation.metrics.base import Direction
 
 # two samples of a sweep with three points, of two models; the second model is the strongest
 MEANS = SweepMeans(
+    reference=1,
     swept_collapse=np.array([[0.4, 0.3, 0.2], [0.6, 0.5, 0.1]]),
     model_performance=np.array([[0.5, 0.8], [0.5, 0.8]]),
     model_cost_usd=np.array([[1.0, 4.0], [1.0, 4.0]]),
     call_share=np.array([[0.7, 0.3], [0.2, 0.8]]),
     orbit_collapse=np.array([[0.9], [0.7]]),
+    reference_collapse=np.array([[0.6], [0.7]]),
     performance=np.array([[0.5, 0.75, 0.79], [0.5, 0.8, 0.9]]),
     cost_usd=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]),
     collapse=np.array([[0.4, 0.3, 0.2], [0.6, 0.5, 0.1]]),
@@ -32,6 +35,8 @@ NEVER = np.nan
         ("rci", [0.2, 0.1]),
         ("rci_mean", [0.3, 0.4]),
         ("rci_orbit", [0.9, 0.7]),
+        ("peak_quality", [0.79 / 0.8, 0.9 / 0.8]),
+        ("strongest_share", [0.3, 0.8]),
         ("call_share", [[0.7, 0.3], [0.2, 0.8]]),
     ],
 )
@@ -46,10 +51,33 @@ def test_metrics_at_a_quality_by_hand() -> None:
     costs, collapse = (METRICS[f"{name}_at_quality"].values(MEANS) for name in ("cost", "rci"))
     assert isinstance(costs, dict)
     assert isinstance(collapse, dict)
-    np.testing.assert_allclose(costs["1.00"], [NEVER, 0.5])
+    # in the first sample only always calling the second model has all of its performance
+    np.testing.assert_allclose(costs["1.00"], [1.0, 0.5])
+    np.testing.assert_allclose(collapse["1.00"], [0.6, 0.5])
     np.testing.assert_allclose(costs["0.98"], [0.75, 0.5])
     np.testing.assert_allclose(costs["0.90"], [0.5, 0.5])
     np.testing.assert_allclose(collapse["0.98"], [0.2, 0.5])
+
+
+def test_qualities_are_shares_of_the_reference_also_where_another_model_is_stronger() -> None:
+    # of the first model's 0.5 all is there at cost 1, which is what always calling it costs
+    means = replace(MEANS, reference=0)
+    costs = METRICS["cost_at_quality"].values(means)
+    assert isinstance(costs, dict)
+    np.testing.assert_allclose(costs["1.00"], [1.0, 1.0])
+    expected = {"peak_quality": [0.79 / 0.5, 0.9 / 0.5], "strongest_share": [0.7, 0.2]}
+    expected["qnc"] = [NEVER, 0.5]  # the paper's: of the model that is strongest in the sample
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.asarray(METRICS[name].values(means)), values)
+
+
+def test_no_quality_costs_more_than_always_calling_the_reference() -> None:
+    # all of the curve costs more than the second model, which is the reference
+    means = replace(MEANS, cost_usd=MEANS.cost_usd + 4.0, performance=MEANS.performance + 0.1)
+    costs = METRICS["cost_at_quality"].values(means)
+    assert isinstance(costs, dict)
+    assert all((cost == 1.0).all() for cost in costs.values())
+    assert np.asarray(METRICS["qnc"].values(means))[1] == 6.0 / 4.0  # its own curve
 
 
 @pytest.mark.parametrize("name", METRICS)

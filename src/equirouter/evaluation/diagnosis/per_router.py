@@ -15,7 +15,6 @@ from equirouter.evaluation.diagnosis.contents import Interval, OwnDecisions, Rou
 from equirouter.evaluation.diagnosis.per_task import reached_from
 from equirouter.evaluation.sweeps import RouterSweep, ServedQueries, own_split
 from equirouter.extras import versions
-from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS
 from equirouter.training.protocol import Part, Prepared
 
@@ -73,7 +72,7 @@ def own_decisions(served: ServedQueries, test: Part, outcomes: Outcomes) -> OwnD
         for values in pick(chosen[known], performance, cost_usd, table)
     )
     reference, reference_usd = (
-        float(each[:, outcomes.strongest].mean()) for each in (test.performance, test.cost_usd)
+        float(each[:, served.strongest].mean()) for each in (test.performance, test.cost_usd)
     )
     shares = call_shares(chosen[known], outcomes.n_models) if known.any() else np.zeros(0)
     return OwnDecisions(
@@ -99,11 +98,12 @@ def setup(
     encoder: Encoder,
     split: Split,
     prepared: Prepared,
-    pipeline: RoutingPipeline | None,
+    served: ServedQueries | None,
     pipeline_name: str | None,
 ) -> Setup:
     """The table, encoder, split and pipeline of a diagnosis."""
-    strongest = prepared.test.performance[:, outcomes.strongest]
+    strongest = prepared.strongest if served is None else served.strongest
+    scored = prepared.test.performance[:, strongest]
     return Setup(
         versions=versions() | {"system": f"{platform.system()} {platform.machine()}"},
         name=outcomes.name,
@@ -121,7 +121,7 @@ def setup(
         train_queries=len(prepared.train.rows),
         validation_queries=len(prepared.validation.rows),
         test_queries=len(prepared.test.rows),
-        standard_error=float(strongest.std() / np.sqrt(len(strongest))),
+        standard_error=float(scored.std() / np.sqrt(len(scored))),
         pipeline=pipeline_name,
-        trained_here=None if pipeline is None else own_split(outcomes, pipeline) is not None,
+        trained_here=None if served is None else own_split(outcomes, served.pipeline) is not None,
     )

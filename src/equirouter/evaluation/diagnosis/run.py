@@ -81,6 +81,11 @@ class _Case:
             return self.served.predicted_cost_usd
         return self.prepared.test.predicted_cost_usd
 
+    @property
+    def strongest(self) -> int:
+        """The column of the reference model: the pipeline's where there is one."""
+        return self.prepared.strongest if self.served is None else self.served.strongest
+
 
 def diagnose(
     outcomes: Outcomes,
@@ -122,14 +127,14 @@ def diagnose(
     progress("diagnose", 5, STEPS)
     tasks_of = PIPELINE if pipeline is not None else next(iter(routers), IN_SAMPLE[0])
     findings = {
-        name: router_finding(name, sweeps, measured["task"], case.outcomes.strongest)
+        name: router_finding(name, sweeps, measured["task"], case.strongest)
         for name, sweeps in measured.items()
     }
     served = case.served
     diagnosis = Diagnosis(
-        setup=setup(case.outcomes, encoder, case.split, case.prepared, pipeline, pipeline_name),
+        setup=setup(case.outcomes, encoder, case.split, case.prepared, served, pipeline_name),
         warnings=_warnings(case, encoder, len(outcomes.notes)),
-        table=_table(case.outcomes),
+        table=_table(case.outcomes, case.strongest),
         models=_models(case),
         visibility=duplicate_share(case.embeddings, case.outcomes.texts, case.outcomes.image_paths),
         noise=_noise(case),
@@ -217,7 +222,7 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
 
 def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[TrainedHere, ...]:
     """The routers of IN_SAMPLE fitted and measured on everything, beside the test part."""
-    seed, strongest = case.split.seed, case.outcomes.strongest
+    seed, strongest = case.split.seed, case.strongest
     everything = prepare_in_sample(case.outcomes, case.embeddings, seed=seed, device=case.device)
     rows = []
     for name in IN_SAMPLE:
@@ -236,15 +241,15 @@ def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[Train
     return tuple(rows)
 
 
-def _table(outcomes: Outcomes) -> TableFinding:
+def _table(outcomes: Outcomes, strongest: int) -> TableFinding:
     """Facts of the outcomes alone, over the complete queries."""
-    complete, strongest = outcomes.take(outcomes.is_complete), outcomes.strongest
+    complete = outcomes.take(outcomes.is_complete)
     performance, cost_usd = complete.performance, complete.cost_usd
     table = outcomes.describe()
     margin = margin_distribution(performance, cost_usd)
     strongest_usd = table.mean_cost_usd[strongest]
     return TableFinding(
-        strongest=table.strongest,
+        strongest=table.models[strongest],
         cheapest=table.cheapest,
         margins={level: margin.share_within(level) for level in MARGIN_LEVELS},
         all_alike=float((performance == performance[:, :1]).all(axis=1).mean()),
@@ -280,7 +285,7 @@ def _noise(case: _Case) -> tuple[NoiseFinding, ...]:
         draws=NOISE_DRAWS,
         rng=stream(case.split.seed, "oracle noise"),
     )
-    share = sweep.call_share[:, :, case.outcomes.strongest]
+    share = sweep.call_share[:, :, case.strongest]
     means = (each.mean(axis=1).tolist() for each in (share, sweep.performance, sweep.rci))
     return tuple(NoiseFinding(*row) for row in zip(NOISE, *means, strict=True))
 
@@ -300,6 +305,6 @@ def _tasks(case: _Case, measured: BothPolicies) -> tuple[TaskCollapse, ...]:
             test.performance[known],
             test.cost_usd[known],
             [case.outcomes.tasks[row] for row in test.rows[known]],
-            strongest=case.outcomes.strongest,
+            strongest=case.strongest,
         )
     )

@@ -3,11 +3,11 @@
     base.py             Metric, and the means that every metric is computed from
     curves.py           functions on performance-cost curves that several of them use
     nauc.py             NAUC
-    peak.py             PeakScore, PeakCost
+    peak.py             PeakScore, PeakCost, PeakQuality
     qnc.py              QNC
     cost_at_quality.py  CostAtQuality
     rci.py              RCI, MeanRCI, OrbitRCI, RCIAtQuality
-    call_share.py       CallShare
+    call_share.py       CallShare, StrongestShare
 
 `RouterMetrics` lists them: a field is the name in results.json, and the metric that computes it.
 """
@@ -20,18 +20,17 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict
 
 from equirouter.evaluation.measured import Measured, MeasuredByKey
-from equirouter.evaluation.metrics.base import STRONGEST, Column, Draws, Metric, SweepMeans
-from equirouter.evaluation.metrics.call_share import CallShare
+from equirouter.evaluation.metrics.base import Column, Draws, Metric, SweepMeans
+from equirouter.evaluation.metrics.call_share import CallShare, StrongestShare
 from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
 from equirouter.evaluation.metrics.nauc import NAUC
-from equirouter.evaluation.metrics.peak import PeakCost, PeakScore
+from equirouter.evaluation.metrics.peak import PeakCost, PeakQuality, PeakScore
 from equirouter.evaluation.metrics.qnc import QNC
 from equirouter.evaluation.metrics.rci import RCI, MeanRCI, OrbitRCI, RCIAtQuality
 
 __all__ = [
     "COLUMNS",
     "METRICS",
-    "STRONGEST",
     "Column",
     "Draws",
     "Metric",
@@ -48,20 +47,20 @@ class RouterMetrics(BaseModel):
     nauc: Annotated[Measured, NAUC()]
     peak_score: Annotated[Measured, PeakScore()]
     peak_cost_usd: Annotated[Measured, PeakCost()]
+    peak_quality: Annotated[Measured, PeakQuality()]
     qnc: Annotated[Measured, QNC()]
     rci: Annotated[Measured, RCI()]
     rci_mean: Annotated[Measured, MeanRCI()]
     rci_orbit: Annotated[Measured, OrbitRCI()]
     rci_at_quality: Annotated[MeasuredByKey, RCIAtQuality()]
     cost_at_quality: Annotated[MeasuredByKey, CostAtQuality()]
+    strongest_share: Annotated[Measured, StrongestShare()]
     call_share: Annotated[MeasuredByKey, CallShare()]
 
-    def measured(self, column: Column, strongest: str) -> Measured:
-        """The figure in a column of the tables. strongest: the name of the strongest model."""
+    def measured(self, column: Column) -> Measured:
+        """The figure in a column of the tables."""
         figure: Measured | MeasuredByKey = getattr(self, column.metric)
-        if isinstance(figure, MeasuredByKey):
-            return figure[(column.key or "").format(strongest=strongest)]
-        return figure
+        return figure[column.key or ""] if isinstance(figure, MeasuredByKey) else figure
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(

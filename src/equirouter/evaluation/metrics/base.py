@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.metrics.curves import (
@@ -13,7 +15,7 @@ from equirouter.evaluation.metrics.curves import (
     strongest_model,
 )
 
-__all__ = ["STRONGEST", "Column", "Direction", "Draws", "Metric", "SweepMeans"]
+__all__ = ["Column", "Direction", "Draws", "Metric", "SweepMeans"]
 
 Direction: TypeAlias = Literal[-1, 0, 1]
 """1: higher is better, -1: lower is better, 0: neither."""
@@ -21,17 +23,18 @@ Direction: TypeAlias = Literal[-1, 0, 1]
 Draws: TypeAlias = FloatArray | dict[str, FloatArray]
 """A metric in R (re)samples: (R,), a map from a quality to (R,), or (R, K), a column per model."""
 
-STRONGEST = "{strongest}"
-"""As the key of a column: the strongest model of the data set."""
-
 
 @dataclass(frozen=True, eq=False)
 class SweepMeans:
     """Means over queries, in R (re)samples of them: all that a metric is computed from.
 
     A metric is read either at the operating points of the sweep or along the curve, which has more
-    points where every change of a decision is known (Policy.path).
+    points where every change of a decision is known (Policy.path). At a quality, always the
+    reference model is one more operating point, whatever was measured.
     """
+
+    reference: int
+    """Column of the model that qualities and costs are shares of, the same in every sample."""
 
     swept_collapse: FloatArray
     """(R, T): mean collapse score at each operating point, the largest spending last."""
@@ -43,6 +46,8 @@ class SweepMeans:
     """(R, K): share of the queries that go to each model at the last operating point."""
     orbit_collapse: FloatArray
     """(R, 1): mean of the authors' toolbox's collapse score at the last operating point."""
+    reference_collapse: FloatArray
+    """(R, 1): of always calling the reference model."""
     performance: FloatArray
     """(R, P): along the curve."""
     cost_usd: FloatArray
@@ -56,18 +61,38 @@ class SweepMeans:
         return strongest_model(self.model_performance, self.model_cost_usd)
 
     @cached_property
-    def strongest_cost_usd(self) -> FloatArray:
-        """(R,): what always calling it costs."""
-        return pick_point(self.model_cost_usd, self.strongest)
+    def reference_performance(self) -> FloatArray:
+        """(R,): of always calling the reference model."""
+        return self.model_performance[:, self.reference]
 
     @cached_property
-    def reaching(self) -> dict[str, IntArray]:
-        """Quality -> (R,): the cheapest point of the curve with that quality; -1 if none has it."""
-        target = pick_point(self.model_performance, self.strongest)
-        return {
-            name: cheapest_reaching(self.cost_usd, self.performance, level * target)
-            for name, level in QUALITY_LEVELS.items()
-        }
+    def reference_cost_usd(self) -> FloatArray:
+        """(R,): of the same."""
+        return self.model_cost_usd[:, self.reference]
+
+    @cached_property
+    def at_quality(self) -> dict[str, "AtQuality"]:
+        """Quality -> the cheapest operating point that has it."""
+        cost_usd, performance, collapse = (
+            np.column_stack(both)
+            for both in (
+                (self.cost_usd, self.reference_cost_usd),
+                (self.performance, self.reference_performance),
+                (self.collapse, self.reference_collapse),
+            )
+        )
+        found = {}
+        for name, level in QUALITY_LEVELS.items():
+            point = cheapest_reaching(cost_usd, performance, level * self.reference_performance)
+            found[name] = AtQuality(pick_point(cost_usd, point), pick_point(collapse, point))
+        return found
+
+
+class AtQuality(NamedTuple):
+    """The means at the cheapest operating point of a quality, (R,) each."""
+
+    cost_usd: FloatArray
+    collapse: FloatArray
 
 
 @dataclass(frozen=True)
@@ -80,7 +105,7 @@ class Column:
     meaning: str
     """One sentence or two for a reader who does not know the metric."""
     key: str | None = None
-    """Which of several values: a quality such as "0.98", a model, or STRONGEST."""
+    """Which of several values: a quality such as "0.98"."""
     metric: str = ""
     """Name of the metric; `metrics.COLUMNS` has it filled in."""
     direction: Direction = 0
@@ -104,7 +129,7 @@ class Metric(ABC):
     columns: ClassVar[tuple[Column, ...]] = ()
     """Of the tables of results; none: the metric is in results.json only."""
     is_paired: ClassVar[bool] = False
-    """Whether the difference from the `task` anchor is reported."""
+    """Whether the difference between two routers is reported."""
     least_quality: ClassVar[str | None] = None
     """A value is the best only of a router that reaches this quality in every seed."""
 

@@ -1,15 +1,16 @@
-"""The share of the queries that each model gets."""
+"""The share of the queries that each model gets, and that the strongest one gets."""
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.metrics.base import STRONGEST, Column, Metric, SweepMeans
+from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 
-__all__ = ["CallShare"]
+__all__ = ["CallShare", "StrongestShare"]
 
 
-class CallShare(Metric):
-    """The share of the queries sent to each model at the largest budget; sums to 1.
+class StrongestShare(Metric):
+    """The share of the queries sent to the reference model at the largest budget, in [0, 1].
 
-    Neither high nor low is better. Source: paper, Fig. 1.
+    The reference is the strongest model on training and validation part. Neither high nor low is
+    better. Source: paper, Fig. 1.
     """
 
     direction = 0
@@ -19,9 +20,21 @@ class CallShare(Metric):
             3,
             "Share of the queries sent to the strongest model at the largest budget. It describes "
             "a router and is neither good nor bad alone, so no value is marked.",
-            key=STRONGEST,
         ),
     )
+
+    def values(self, means: SweepMeans) -> FloatArray:
+        """(R,)."""
+        return means.call_share[:, means.reference]
+
+
+class CallShare(Metric):
+    """The share of the queries sent to each model at the largest budget; sums to 1.
+
+    Neither high nor low is better. Source: paper, Fig. 1.
+    """
+
+    direction = 0
 
     def values(self, means: SweepMeans) -> FloatArray:
         """(R, K)."""

@@ -15,8 +15,8 @@ __all__ = [
     "QUALITY_LEVELS",
     "ROUNDING",
     "cheapest_reaching",
-    "cost_share",
     "pick_point",
+    "share_of",
     "strongest_model",
 ]
 
@@ -59,15 +59,15 @@ def pick_point(values: FloatArray, index: IntArray) -> FloatArray:
     return np.asarray(np.where(index < 0, np.nan, at_index))
 
 
-def cost_share(cost_usd: FloatArray, reference_usd: FloatArray) -> FloatArray:
-    """A cost as a share of the strongest model's: 1 is what that model costs, lower is better.
+def share_of(value: FloatArray, reference: FloatArray) -> FloatArray:
+    """A cost or a performance as a share of the strongest model's: 1 is what that model has.
 
-    cost_usd, reference_usd: (...), USD, means over queries. Returns (...), never negative. NaN
-    where the cost is NaN (the quality was never reached), and where the reference costs nothing,
-    so that there is nothing to take a share of. At quality 1.00 this is QNC / x_max of App. A.3.
+    value, reference: (...), means over queries. Returns (...). NaN where the value is NaN (what was
+    asked for was never reached), and where the reference is not above 0, so that there is nothing
+    to take a share of.
     """
-    is_paid = reference_usd > 0
-    return np.asarray(np.where(is_paid, cost_usd / np.where(is_paid, reference_usd, 1.0), np.nan))
+    is_known = reference > 0
+    return np.asarray(np.where(is_known, value / np.where(is_known, reference, 1.0), np.nan))
 
 
 def _just_below(value: FloatArray) -> FloatArray:

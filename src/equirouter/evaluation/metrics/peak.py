@@ -2,9 +2,9 @@
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
-from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point
+from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point, share_of
 
-__all__ = ["PeakCost", "PeakScore", "peak"]
+__all__ = ["PeakCost", "PeakQuality", "PeakScore", "peak"]
 
 
 class PeakScore(Metric):
@@ -30,6 +30,20 @@ class PeakCost(Metric):
     def values(self, means: SweepMeans) -> FloatArray:
         """Of the curve."""
         return peak(means.cost_usd, means.performance)[1]
+
+
+class PeakQuality(Metric):
+    """The highest quality on the curve: the peak as a share of the reference model's performance.
+
+    Without the operating point that always calls that model. 0 or more, higher is better; NaN where
+    the reference scores nothing.
+    """
+
+    direction = 1
+
+    def values(self, means: SweepMeans) -> FloatArray:
+        """Of the curve."""
+        return share_of(means.performance.max(axis=-1), means.reference_performance)
 
 
 def peak(cost_usd: FloatArray, performance: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -2,7 +2,7 @@
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
-from equirouter.evaluation.metrics.curves import cost_share, pick_point
+from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point, share_of
 
 __all__ = ["QNC"]
 
@@ -25,6 +25,8 @@ class QNC(Metric):
     )
 
     def values(self, means: SweepMeans) -> FloatArray:
-        """At quality 1.00."""
-        point = means.reaching["1.00"]
-        return cost_share(pick_point(means.cost_usd, point), means.strongest_cost_usd)
+        """Of the curve, against the model that is strongest in each sample."""
+        target = pick_point(means.model_performance, means.strongest)
+        point = cheapest_reaching(means.cost_usd, means.performance, target)
+        strongest_usd = pick_point(means.model_cost_usd, means.strongest)
+        return share_of(pick_point(means.cost_usd, point), strongest_usd)

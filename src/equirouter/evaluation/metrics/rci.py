@@ -4,7 +4,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
-from equirouter.evaluation.metrics.curves import pick_point
 
 __all__ = ["RCI", "MeanRCI", "OrbitRCI", "RCIAtQuality"]
 
@@ -64,11 +63,12 @@ class OrbitRCI(Metric):
 class RCIAtQuality(Metric):
     """RCI where `cost_at_quality` is read, so that routers of equal quality are compared.
 
-    A value per quality, in [0, 1]; lower is better, NaN where the quality is never reached.
+    A value per quality, in [0, 1]; lower is better. Where only always calling the reference model
+    has the quality, it is that model's.
     """
 
     direction = -1
 
     def values(self, means: SweepMeans) -> dict[str, FloatArray]:
         """Quality -> (R,)."""
-        return {name: pick_point(means.collapse, point) for name, point in means.reaching.items()}
+        return {name: point.collapse for name, point in means.at_quality.items()}
