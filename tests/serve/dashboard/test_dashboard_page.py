@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from equirouter.serve.money.store.reports import Logged
+from equirouter.serve.records import Attempt, Candidate, Removal
 from tests.serve.dashboard_made import COLLAPSED, Made, served
-from tests.serve.records_made import made_record
+from tests.serve.records_made import made_plan, made_record
 from tests.serve.traffic_made import made_traffic
 
 if TYPE_CHECKING:
@@ -165,26 +166,47 @@ def test_the_alarm_is_told(browser: "Browser", url: str, made: Made) -> None:
     assert page.get_by_text("nothing to compare with").count() == 1
 
 
-def test_what_clients_send_stays_text(browser: "Browser", url: str, made: Made) -> None:
-    evil = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>"
+def test_what_clients_providers_and_settings_say_stays_text(
+    browser: "Browser", url: str, made: Made
+) -> None:
+    evil = "<img src=x onerror='window.harmed=1'><script>window.harmed=1</script>\u202e\x00"
+    plan = replace(
+        made_plan(),
+        candidates=(Candidate(evil, 900, 0.7, 2e-7),),
+        removed={evil: Removal("region", evil)},
+        scores={evil: 0.7},
+        predicted_costs_usd={evil: 2e-7},
+        class_=evil,
+        session=evil,
+        pipeline=evil,
+    )
     record = replace(
         made_record("evil"),
         started_at=time.time(),
         requested_model=evil,
+        key_id=evil,
         session=evil,
+        plan=plan,
+        attempts=[Attempt(evil, evil, "status", 503, 40.0, evil)],
+        served_model=evil,
+        service_tier=evil,
         error=evil,
         prompt=evil,
         answer=evil,
     )
     made.reports.entries.append(Logged(1000, record, 0.5, evil))
+    made.breakers = {evil: "open"}
+    made.collapse = {evil: COLLAPSED["auto"]}
     page = shown(open_page(browser, url))
     page.locator("button.open").first.click()
     why = page.get_by_role("article", name="Why this model")
     why.get_by_text("Prompt").click()
-    assert why.locator("pre").first.inner_text() == evil
-    assert page.locator(".decisions .asked").first.inner_text() == evil
+    assert why.locator("pre").first.inner_text().replace("\x00", "") == evil.replace("\x00", "")
+    assert "<img" in page.locator(".decisions .asked").first.inner_text()
     assert page.evaluate("window.harmed") is None
-    assert page.locator("main img").count() == 0
+    assert page.locator("main img, main script").count() == 0
+    # every name is there to be read: in the table, the charts, the alarm and the breakers
+    assert page.locator("main").inner_text().count("<script>") >= 8
 
 
 def test_the_admin_key_is_asked_for_and_kept_in_the_tab(

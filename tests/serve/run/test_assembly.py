@@ -336,6 +336,35 @@ def test_dashboard_status_and_metrics_are_served(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_nothing_that_clients_choose_makes_a_new_series_of_metrics(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path) as here:
+
+            async def asked(n: int) -> set[str]:
+                """The series after requests with names and values that nobody had before."""
+                name = f"mine-{n}"
+                headers = {"x-equirouter-session": name, "x-request-id": name, "User-Agent": name}
+                body = {"user": name, "metadata": {name: name}, "service_tier": name, name: n}
+                content = {"model": "a", "messages": [{"role": "user", "content": name}], **body}
+                await here.ask("POST", "/v1/chat/completions", headers=headers, json=content)
+                await here.chat(model=name)
+                await here.chat(model=f"equirouter/{name}")
+                await here.chat(model=f"equirouter/budget-{n}.5")
+                await here.chat(equirouter={"exclude": [name]})
+                await here.ask("GET", f"/{name}")
+                await here.ask(f"M{n}", "/v1/models")
+                await here.ask("POST", "/v1/feedback", json={"request_id": name, "score": 1})
+                text = (await here.ask("GET", "/metrics"))[1]
+                return {line.rpartition(" ")[0] for line in text.splitlines() if line[0] != "#"}
+
+            known = await asked(1)
+            assert not any("mine" in series for series in known)
+            for n in range(2, 6):
+                assert await asked(n) == known
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/models", "/admin/status", "/admin/summary", "/metrics", "/admin/keys"]
 )
