@@ -133,7 +133,7 @@ def test_sigterm_cuts_off_streams_in_every_worker(tmp_path: Path, workers: int) 
     async def run() -> None:
         async with fake.fake_upstream() as upstream:
             upstream.answers("m", standing())
-            path = config(tmp_path, upstream.url, workers=workers, shutdown_seconds=0.3)
+            path = config(tmp_path, upstream.url, workers=workers, shutdown_seconds=0.8)
             headers = {"Authorization": f"Bearer {await key_of(path)}"}
             body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
             connector = aiohttp.TCPConnector(force_close=True)
@@ -146,6 +146,7 @@ def test_sigterm_cuts_off_streams_in_every_worker(tmp_path: Path, workers: int) 
                     await response.content.readuntil(b"lo")
                 served.process.terminate()
                 assert await served.ended() == 0
+                assert not any("are killed" in line for line in served.said)
                 assert any("running requests are cut off" in line for line in served.said)
 
     asyncio.run(run())
