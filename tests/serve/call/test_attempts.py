@@ -422,6 +422,25 @@ def test_a_provider_that_repeats_its_key_does_not_give_it_away(
     asyncio.run(run())
 
 
+def test_each_upstream_is_sent_its_own_key_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        upstreams = {}
+        for name in ("a", "b"):
+            monkeypatch.setenv(f"KEY_OF_{name}", f"sk-of-{name}")
+            upstreams[name] = {"api_key_env": f"KEY_OF_{name}"}
+        async with running(upstreams=upstreams) as here:
+            here.planner.order = [("a", 10), ("b", 10), ("c", 10)]
+            here.upstream.answers("a-theirs", fake.document({}, status=500))
+            here.upstream.answers("b-theirs", fake.document({}, status=500))
+            headers = {"Authorization": "Bearer eq-of-the-client", "x-api-key": "eq-other"}
+            assert (await here.chat(AUTO, headers=headers)).status == 200
+            sent = [str(call.request.headers) for call in here.upstream.seen]
+            keys = [re.findall(r"(?:sk|eq)-o\w+(?:-\w+)*", one) for one in sent]
+            assert keys == [["sk-of-a"], ["sk-of-b"], []]
+
+    asyncio.run(run())
+
+
 def test_where_an_upstream_is_stays_in_the_log() -> None:
     async def run() -> None:
         async with running(upstreams={"a": {"base_url": "http://127.0.0.1:9/v1"}}) as here:

@@ -336,6 +336,24 @@ def test_dashboard_status_and_metrics_are_served(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("is_open", [False, True])
+def test_metrics_are_for_this_machine_and_administrators_unless_they_are_open(
+    tmp_path: Path, is_open: bool
+) -> None:
+    async def run() -> None:
+        async with assembled(tmp_path, telemetry={"metrics_open": is_open}) as here:
+            admin = await here.new_key(is_admin=True)
+            user = await here.new_key(by=admin)
+            assert (await here.ask("GET", "/metrics"))[0] == 200
+            elsewhere = {"X-Forwarded-For": "203.0.113.7"}
+            for key, status in ((None, 401), (user, 403), (admin, 200)):
+                answer = await here.ask("GET", "/metrics", key=key, headers=elsewhere)
+                assert answer[0] == (200 if is_open else status)
+                assert admin not in answer[1]
+
+    asyncio.run(run())
+
+
 def test_nothing_that_clients_choose_makes_a_new_series_of_metrics(tmp_path: Path) -> None:
     async def run() -> None:
         async with assembled(tmp_path) as here:

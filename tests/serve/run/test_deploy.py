@@ -208,6 +208,28 @@ def test_the_image_has_no_root_and_no_torch() -> None:
     assert not any(re.search(r"\btorch\b|\[[^]]*\btrain\b", line) for line in commands)
 
 
+def test_the_gateway_has_no_privilege_and_writes_three_folders() -> None:
+    gateway = compose()["services"]["gateway"]
+    assert (gateway["cap_drop"], gateway["read_only"]) == (["ALL"], True)
+    template = (CHART / "templates" / "deployment.yaml").read_text("utf-8")
+    # what the page on security says of the chart, without the placeholders of Helm
+    plain = "\n".join(line for line in template.splitlines() if "{{" not in line)
+    pod = yaml.safe_load(plain)["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    mounts = container["volumeMounts"]
+    written = {mount["mountPath"] for mount in mounts if not mount.get("readOnly")}
+    assert written == {"/var/lib/equirouter", "/var/cache/equirouter", "/tmp"}  # noqa: S108
+
+
 def test_the_chart_has_the_alarms_and_the_version() -> None:
     assert (CHART / "rules.yaml").read_text("utf-8") == RULES.read_text("utf-8")
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
