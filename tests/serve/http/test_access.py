@@ -47,6 +47,22 @@ def test_what_a_page_or_a_proxy_sends_is_refused_without_a_key(
     asyncio.run(run())
 
 
+def test_a_gateway_that_was_opened_answers_others_and_lets_none_administer(tmp_path: Path) -> None:
+    async def run() -> None:
+        server = {"host": "0.0.0.0"}  # noqa: S104
+        async with assembled(tmp_path, server=server, keys={"required": False}) as here:
+            chat = {"model": "a", "messages": [{"role": "user", "content": "Hi"}]}
+            for headers in PASSED_ON:
+                asked = await here.ask("POST", "/v1/chat/completions", json=chat, headers=headers)
+                assert asked[0] == 200
+                assert (await here.ask("GET", "/admin/status", headers=headers))[0] == 403
+            page = {"Origin": "https://evil.example"}
+            asked = await here.ask("POST", "/v1/chat/completions", json=chat, headers=page)
+            assert asked[0] == 403
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_no_endpoint_answers_a_proxy_without_a_key(endpoint: str) -> None:
     async def run() -> None:
