@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from equirouter.data.cells import NO_TEXT
 from equirouter.encoders import Encoder, make_encoder
 from equirouter.errors import ConfigError, DataError, PipelineError, UnknownNameError
 from equirouter.registry import ENCODERS
@@ -115,6 +116,20 @@ def test_embeddings_are_unit_norm_rows_in_order(encoder: Encoder) -> None:
 def test_a_text_alone_has_the_vector_it_has_among_others(encoder: Encoder) -> None:
     alone = np.concatenate([encoder.encode([text]) for text in TEXTS])
     np.testing.assert_allclose(alone, encoder.encode(TEXTS), atol=1e-6)
+
+
+def test_few_bytes_of_a_text_make_its_embedding(encoder: Encoder) -> None:
+    packed = encoder.pack(TEXTS)
+    assert len(packed) == len(TEXTS)
+    assert packed.nbytes < encoder.encode(TEXTS).nbytes
+    np.testing.assert_allclose(encoder.unpack(packed), encoder.encode(TEXTS), atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(encoder.unpack(packed), axis=1), 1.0, atol=1e-6)
+
+
+def test_a_text_that_is_not_there_is_refused(encoder: Encoder) -> None:
+    for read in (encoder.encode, encoder.pack):
+        with pytest.raises(DataError, match="text 1 cannot be encoded"):
+            read(["a", NO_TEXT + "query 7"])
 
 
 def test_the_same_texts_give_the_same_bits(encoder: Encoder) -> None:

@@ -123,6 +123,7 @@ DATASETS = Registry(
     "data set",
     "equirouter.datasets",
     {
+        "real": "equirouter.data.sources.real:Real",
         "simulated": "equirouter.data.sources.simulated:Simulated",
         "simulated-multimodal": "equirouter.data.sources.simulated_multimodal:SimulatedMultimodal",
         "routerbench-5shot": "equirouter.data.sources.routerbench:RouterBench5Shot",

@@ -2,14 +2,18 @@ import errno
 import multiprocessing
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array
-from equirouter.encoders import EmbeddingCache, Encoder, encode_cached
+from equirouter.data import Outcomes, as_outcomes
+from equirouter.data.cells import NO_TEXT
+from equirouter.encoders import EmbeddingCache, Encoder, encode_cached, encode_table
 from equirouter.encoders.cache import ROWS_PER_SHARD
+from equirouter.encoders.joined import JoinedEncoder
 from equirouter.errors import ConfigError, DataError, OutputError
 from equirouter.progress import Progress
 
@@ -260,3 +264,45 @@ def test_a_write_that_fails_leaves_nothing_behind(
     with pytest.raises(OutputError, match="No space left on device"):
         encode(["a"], cache)
     assert not [path for path in cache.folder.rglob("*") if path.is_file()]
+
+
+TEXTS = ["one", "two", "three"]
+
+
+def without_texts(*made: Encoder) -> Outcomes:
+    """A table of the three texts, as the numbers that these encoders make of them."""
+    table = as_outcomes(
+        {"query_id": TEXTS, "query": TEXTS, "m": [1.0] * 3, "m|total_cost": [1.0] * 3}
+    )
+    return replace(
+        table,
+        texts=[NO_TEXT + text for text in TEXTS],
+        packed={encoder.fingerprint: encoder.pack(TEXTS) for encoder in made},
+    )
+
+
+def test_a_table_has_numbers_in_place_of_texts(cache: EmbeddingCache) -> None:
+    table, encoder = without_texts(Counting("other"), Counting()), Counting()
+    found = encode_table(encoder, table, cache=cache)
+    np.testing.assert_allclose(found, Counting().encode(TEXTS), atol=1e-3)
+    picked = encode_table(encoder, table.take([2, 0]), cache=cache)
+    np.testing.assert_array_equal(picked, found[[2, 0]])
+    assert encoder.asked == []
+    assert shards(cache) == []
+    with pytest.raises(DataError, match=r"none of counting-2: choose one of other, counting-1"):
+        encode_table(Counting("counting-2"), table, cache=cache)
+
+
+def test_encoders_side_by_side_take_the_numbers_of_each() -> None:
+    parts = {"a": Counting("a", 4), "b": Counting("b", 6)}
+    both = JoinedEncoder(parts)
+    both.name = "a+b"  # type: ignore[misc]
+    found = encode_table(both, without_texts(*parts.values()), cache=None)
+    np.testing.assert_allclose(found, both.encode(TEXTS), atol=1e-3)
+    with pytest.raises(DataError, match="none of b"):
+        encode_table(both, without_texts(parts["a"]), cache=None)
+
+
+def test_as_many_numbers_as_queries() -> None:
+    with pytest.raises(DataError, match="packed counting-1: 2 rows for 3 ids"):
+        replace(without_texts(), packed={"counting-1": np.zeros((2, 4))})

@@ -1,15 +1,21 @@
 """The cells of an outcomes table: its columns and their sizes, without checks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import BoolArray, FloatArray
 from equirouter.data.strength import complete_means
 
-__all__ = ["OutcomeCells"]
+__all__ = ["NO_TEXT", "OutcomeCells"]
+
+NO_TEXT = "[the text is not in this table] "
+"""How the text of a query begins that is known by numbers alone: no encoder reads it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +50,9 @@ class OutcomeCells:
     """Remarks for the user on how a file was read."""
     image_root: Path | None = field(default=None, compare=False)
     """The folder of the images on this machine, and so no part of the fingerprint."""
+    packed: Mapping[str, NDArray[Any]] | None = field(default=None, compare=False)
+    """Numbers in place of texts: by an encoder's fingerprint, what its `pack` made of the N texts.
+    Each text is then NO_TEXT and the id of the query."""
 
     @property
     def array_names(self) -> tuple[str, ...]:

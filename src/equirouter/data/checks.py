@@ -22,6 +22,9 @@ def check(table: OutcomeCells) -> None:
         values = getattr(table, column)
         if values is not None and len(values) != n:
             raise DataError(f"{table.name}: {len(values)} {column} for {n} query ids")
+    for fingerprint, numbers in (table.packed or {}).items():
+        if len(numbers) != n:
+            raise DataError(f"{table.name}: packed {fingerprint}: {len(numbers)} rows for {n} ids")
     if (table.input_tokens is None) != (table.output_tokens is None):
         there = "output_tokens" if table.input_tokens is None else "input_tokens"
         raise DataError(f"{table.name}: there are {there} alone; tokens are given for both or none")

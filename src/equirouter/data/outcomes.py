@@ -101,7 +101,7 @@ class Outcomes(OutcomeCells):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all that is in the table but name, notes and image_root, as 64 hex digits.
+        """SHA-256 of all in the table but name, notes, image_root and packed, as 64 hex digits.
 
         One without model descriptions, or without tokens, has the fingerprint that it had before
         tables could hold any.
@@ -128,6 +128,9 @@ class Outcomes(OutcomeCells):
             texts=tuple(self.texts[i] for i in picked),
             tasks=tuple(self.tasks[i] for i in picked),
             image_paths=None if images is None else tuple(images[i] for i in picked),
+            packed=None
+            if self.packed is None
+            else {name: numbers[picked] for name, numbers in self.packed.items()},
             **{name: getattr(self, name)[picked] for name in self.array_names},
         )
 

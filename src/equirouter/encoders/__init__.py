@@ -10,7 +10,8 @@
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
     checks.py      checks of options and vectors that encoders share
     windows.py     which tokens of a long query are read
-    cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing
+    cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing;
+                   encode_table: the same of a table, or the numbers that it has in place of texts
     embedding_file.py  open_embeddings: embeddings made elsewhere, mapped into memory
     unread.py      texts in a language that the encoder cannot read
     visibility.py  duplicate_share: how many queries look alike afterwards
@@ -23,7 +24,7 @@ Importing this loads no model and no onnxruntime.
 import inspect
 
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache, encode_cached, encode_table
 from equirouter.encoders.embedding_file import open_embeddings
 from equirouter.encoders.visibility import Visibility, duplicate_share
 from equirouter.encoders.windows import DEFAULT_WINDOW, WINDOWS, Window
@@ -39,6 +40,7 @@ __all__ = [
     "Window",
     "duplicate_share",
     "encode_cached",
+    "encode_table",
     "encoder_options",
     "make_encoder",
     "open_embeddings",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
+from equirouter.data.cells import NO_TEXT
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
 from equirouter.progress import Progress, silent
 
@@ -99,6 +100,28 @@ class Encoder(ABC):
         and it keys the cache.
         """
 
+    def pack(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Few bytes per text (N, ...) of which `unpack` makes embeddings: by default float16."""
+        return self.encode(texts).astype(np.float16)
+
+    def unpack(self, packed: NDArray[Any]) -> Float32Array:
+        """Embeddings (N, d) of what `pack` gave: by default those of encode to within 0.001."""
+        embeddings = packed.astype(np.float32)
+        embeddings /= np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))[:, None]
+        return embeddings
+
+    def of_numbers(self, packed: Mapping[str, NDArray[Any]]) -> Float32Array:
+        """Embeddings (N, d) of what stands in a table in place of texts, by encoder fingerprint.
+
+        Raises DataError where there is nothing of this encoder.
+        """
+        if self.fingerprint not in packed:
+            raise DataError(
+                "the table has no texts but numbers that encoders made of them, and none of "
+                f"{self.fingerprint}: choose one of {', '.join(packed)}, or a table with texts"
+            )
+        return self.unpack(packed[self.fingerprint])
+
     @abstractmethod
     def embed(
         self, texts: tuple[str, ...], images: tuple[str | None, ...], progress: Progress
@@ -148,6 +171,11 @@ def check_texts(
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {i} is a {type(text).__name__} where a string is expected")
+        if text.startswith(NO_TEXT):
+            raise DataError(
+                f"text {i} cannot be encoded ({text!r}): choose an encoder whose numbers the table "
+                "has in place of texts, or a table with texts"
+            )
         if (not text or text.isspace()) and (images is None or images[i] is None):
             raise UnreadableError(
                 f"text {i} is empty: a router needs something to read; leave this query out"

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from equirouter.arrays import BoolArray, Float32Array
+from equirouter.data.outcomes import Outcomes
 from equirouter.encoders.base import Encoder, check_images, check_texts, share
 from equirouter.encoders.kept import newest_first, write_kept
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import cache_dir
 from equirouter.progress import Progress, silent
 
-__all__ = ["EmbeddingCache", "encode_cached"]
+__all__ = ["EmbeddingCache", "encode_cached", "encode_table"]
 
 MAX_BYTES = 2 * 1024**3
 ROWS_PER_SHARD = 1024
@@ -137,6 +138,24 @@ def encode_cached(
     repeated = np.flatnonzero(source != np.arange(len(source)))
     out[repeated] = out[source[repeated]]
     return out
+
+
+def encode_table(
+    encoder: Encoder,
+    outcomes: Outcomes,
+    *,
+    cache: EmbeddingCache | None,
+    progress: Progress = silent,
+) -> Float32Array:
+    """Embeddings (N, d) of all queries of a table: of its texts, or of the numbers in their place.
+
+    An encoder of text reads the texts alone of a table with images. Raises as encode_cached, and
+    DataError where a table without texts has no numbers of this encoder.
+    """
+    if outcomes.packed is not None:
+        return encoder.of_numbers(outcomes.packed)
+    images = outcomes.images if encoder.accepts_images else None
+    return encode_cached(encoder, outcomes.texts, images, cache=cache, progress=progress)
 
 
 def _key(text: str, image: str | None) -> bytes:

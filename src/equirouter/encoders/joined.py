@@ -98,7 +98,15 @@ class JoinedEncoder(Encoder):
         for i, part in enumerate(self.parts.values()):
             part_of = share(progress, i * len(texts), len(texts), total)
             halves.append(part.embed(texts, images, part_of))
-        joined: Float32Array = np.concatenate(halves, axis=1)  # (N, d)
+        return self.join(halves)
+
+    def of_numbers(self, packed: Mapping[str, NDArray[Any]]) -> Float32Array:
+        """Of those of the parts."""
+        return self.join([part.of_numbers(packed) for part in self.parts.values()])
+
+    def join(self, halves: Sequence[Float32Array]) -> Float32Array:
+        """The embeddings of the parts, in their order, as one of length 1 (N, d)."""
+        joined: Float32Array = np.concatenate(halves, axis=1)
         joined /= np.sqrt(np.float32(len(halves)))
         return joined
 

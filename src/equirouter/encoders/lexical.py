@@ -1,12 +1,14 @@
 """LexicalEncoder: which pieces of text a query is made of, hashed; no weights, any language."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, IntArray
-from equirouter.encoders.base import Encoder
+from equirouter.encoders.base import Encoder, check_texts
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress
 
@@ -88,8 +90,20 @@ class LexicalEncoder(Encoder):
             self._weights.take(np.minimum(counts, len(self._weights) - 1), out=embeddings[row])
             if (row + 1) % TEXTS_PER_REPORT == 0 or row + 1 == len(texts):
                 progress("encode", row + 1, len(texts))
-        embeddings /= np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))[:, None]
-        return embeddings
+        return _of_length_1(embeddings)
+
+    def pack(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Counts (N, dimension) of the pieces, in the smallest type of integers that holds them."""
+        counts = [
+            np.bincount(self._buckets(text), minlength=self._dimension)
+            for text in check_texts(texts)
+        ]
+        table = np.array(counts, dtype=np.int64).reshape(len(counts), self._dimension)
+        return table.astype(np.min_scalar_type(table.max(initial=0)))
+
+    def unpack(self, packed: NDArray[Any]) -> Float32Array:
+        """Embeddings (N, dimension) of counts, bit for bit those of encode."""
+        return _of_length_1(self._weights.take(packed, mode="clip"))
 
     @cached_property
     def _weights(self) -> Float32Array:
@@ -128,6 +142,11 @@ class LexicalEncoder(Encoder):
         buckets = hashes.view(np.int64)
         buckets[n_runs:] += self._dimension // 2
         return buckets
+
+
+def _of_length_1(embeddings: Float32Array) -> Float32Array:
+    embeddings /= np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))[:, None]
+    return embeddings
 
 
 def _powers(n: int) -> "tuple[np.ndarray[Any, np.dtype[np.uint64]], ...]":

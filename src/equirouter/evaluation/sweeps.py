@@ -8,7 +8,7 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, split_outcomes
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.pipeline.pipeline import RoutingPipeline
@@ -162,10 +162,8 @@ class ServedQueries:
         embeddings: (N, d) by that encoder, when they were made before.
         """
         if embeddings is None:
-            encoder = pipeline.stage.encoder  # of text: it reads the texts alone
-            images = outcomes.images if encoder.accepts_images else None
-            embeddings = encode_cached(
-                encoder, outcomes.texts, images, cache=cache, progress=progress
+            embeddings = encode_table(
+                pipeline.stage.encoder, outcomes, cache=cache, progress=progress
             )
         return cls(pipeline, embeddings)
 

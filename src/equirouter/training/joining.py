@@ -11,7 +11,7 @@ from equirouter.cost.model_price import counted, input_share, price_that_explain
 from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price, price_of
 from equirouter.data.outcomes import Outcomes
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
@@ -74,8 +74,7 @@ def with_model(
     tokens = stage.cost_model.predicts == "tokens"
     table = _labelled(readable(stage.encoder, outcomes), model, record, tokens=tokens)
     prices = (*pipeline.prices, _price(table, model, price, tokens=tokens))
-    images = table.images if stage.encoder.accepts_images else None
-    embeddings = encode_cached(stage.encoder, table.texts, images, cache=cache, progress=progress)
+    embeddings = encode_table(stage.encoder, table, cache=cache, progress=progress)
     labelled = Labelled(
         embeddings, table.performance[:, 0], record.embeddings, record.scores, stage.scale
     )

@@ -18,7 +18,7 @@ from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
 from equirouter.data.strength import as_strong
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache, encode_cached
+from equirouter.encoders.cache import EmbeddingCache, encode_cached, encode_table
 from equirouter.encoders.unread import unread_warning
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
@@ -230,13 +230,12 @@ def embedded(
     """Embeddings (N, d) of all queries by an encoder that has learned from the training part.
 
     Of a table with images, an encoder of text reads the texts alone (see reading_notes), and every
-    query must have one: readable leaves out the others. Errors: those of encode_cached.
+    query must have one: readable leaves out the others. Errors: those of encode_table.
     """
-    images = outcomes.images if encoder.accepts_images else None
     if encoder.learns:
         without = set(_without_text(outcomes))
         encoder.fit([outcomes.texts[row] for row in split.train.tolist() if row not in without])
-    return encode_cached(encoder, outcomes.texts, images, cache=cache, progress=progress)
+    return encode_table(encoder, outcomes, cache=cache, progress=progress)
 
 
 def reading_notes(encoder: Encoder, outcomes: Outcomes) -> tuple[str, ...]:
