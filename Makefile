@@ -4,11 +4,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN := runs/demo
+# the default, the paper's router, and its baselines but graphrouter, which takes as long as all others
+ROUTERS := factors,equirouter,knn,mlp,avengerspro,embedllm,routerdc,mirt,causal
 
 .PHONY: demo test check docs clean
 
 demo: $(VENV)/.demo
-	$(PY) -m equirouter bench --out $(RUN)
+	$(PY) -m equirouter bench --policy utility --routers $(ROUTERS) --out $(RUN)
 
 test: $(VENV)/.dev $(VENV)/.node check
 	$(PY) -m pytest

@@ -22,7 +22,7 @@ OutOption = Annotated[
 
 
 def bench(
-    dataset: common.DatasetArgument = "simulated",
+    dataset: common.DatasetArgument = "real",
     routers: common.RoutersOption = "factors,equirouter,mlp,knn",
     encoder: common.EncoderOption = "lexical+minilm",
     window: common.WindowOption = None,

@@ -85,7 +85,7 @@ def convert(
 
 @app.command()
 def describe(
-    dataset: common.DatasetArgument = "simulated",
+    dataset: common.DatasetArgument = "real",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,

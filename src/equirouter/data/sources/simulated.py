@@ -1,4 +1,4 @@
-"""The embedded data set: 6,200 made-up queries, 11 simulated models, nothing to download."""
+"""The simulated data set: 6,200 made-up queries, 11 simulated models, nothing to download."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The embedded data set with pictures: 3,000 made-up questions about pictures drawn here."""
+"""The simulated data set with pictures: 3,000 made-up questions about pictures drawn here."""
 
 from pathlib import Path
 from typing import Any
