@@ -276,7 +276,7 @@ def without_texts(*made: Encoder) -> Outcomes:
     )
     return replace(
         table,
-        texts=[NO_TEXT + text for text in TEXTS],
+        texts=tuple(NO_TEXT + text for text in TEXTS),
         packed={encoder.fingerprint: encoder.pack(TEXTS) for encoder in made},
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_what_is_written_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert table.tasks == ("t", "u", "t")
     np.testing.assert_array_equal(table.performance, small().performance)
     # 2.5 and 10 USD per million tokens by name, 0.2 by size
-    expected = [[1025, 22], [2050, 44], [np.nan, 66]]
+    expected = np.array([[1025, 22], [2050, 44], [np.nan, 66]])
     np.testing.assert_allclose(table.cost_usd * 1e6, expected)
     np.testing.assert_array_equal(encode_table(encoder, table, cache=None), encoder.encode(TEXTS))
 
@@ -124,7 +125,7 @@ def test_what_is_written_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ],
 )
 def test_what_the_file_cannot_hold_is_refused(
-    change: dict[str, object], says: str, tmp_path: Path
+    change: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=says):
         real.write_real(replace(small(), **change), {}, tmp_path / "real.npz")
