@@ -38,6 +38,22 @@ def test_convert_says_what_it_wrote_in_json(table: Path, tmp_path: Path) -> None
     assert invoke("data", "convert", table, target, "--quiet") == (0, "", "")
 
 
+def test_convert_reads_answers_out_of_responses(tmp_path: Path) -> None:
+    source, target = tmp_path / "raw.csv", tmp_path / "read.parquet"
+    source.write_text(
+        "query,model,score,cost,model_response\nsix?,m,1,0.1,It is 6.0.\nhm?,m,0,0.1,I pass\n"
+    )
+    ran = invoke("data", "convert", source, target, "--answers-by", "number")
+    assert ran.code == 0, ran.err
+    answers = read_table(target).answers
+    assert answers is not None
+    assert answers.to_lists() == [["6"], [""]]
+    assert "answers: 2 known, 1 of them say nothing" in invoke("data", "describe", target).out
+    refused = invoke("data", "convert", source, target, "--answers-by", "guess")
+    assert refused.code == 2
+    assert "'guess' is no extractor" in refused.err
+
+
 def test_describe_has_the_figures_of_the_table(table: Path) -> None:
     document = json.loads(invoke("data", "describe", table, "--json").out)
     described = read_table(table).describe()

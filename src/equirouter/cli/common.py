@@ -186,12 +186,19 @@ def router_specs(routers: str) -> list[str]:
 
 
 def open_dataset(
-    name: str, performance_range: tuple[float, float], *, quiet: bool, progress: Progress
+    name: str,
+    performance_range: tuple[float, float],
+    *,
+    answers_by: str | None = None,
+    quiet: bool,
+    progress: Progress,
 ) -> "Outcomes":
     """Load a data set and print the notes of its reader."""
     from equirouter.data import load_dataset
 
-    outcomes = load_dataset(name, performance_range=performance_range, progress=progress)
+    outcomes = load_dataset(
+        name, performance_range=performance_range, answers_by=answers_by, progress=progress
+    )
     if not quiet:
         say_notes(outcomes)
     return outcomes

@@ -67,6 +67,13 @@ def convert(
     layout: Annotated[
         Literal["long", "wide"], typer.Option(help="One row per query and model, or one per query.")
     ] = "long",
+    answers_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read answers out of responses: number, choice, boxed, json:/path, label, exact.",
+        ),
+    ] = None,
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
@@ -75,7 +82,9 @@ def convert(
     from equirouter.data.tables import write_table
 
     with common.shown_progress(quiet=quiet) as progress:
-        outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        outcomes = common.open_dataset(
+            dataset, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
+        )
     write_table(outcomes, target, layout=layout)
     if as_json:
         common.print_json({"written": str(target), "layout": layout})
@@ -151,6 +160,9 @@ def _show(description: "Description", *, as_json: bool, warnings: tuple[str, ...
         "",
         f"{'model':{width}}  performance    cost USD  oracle calls",
     ]
+    if description.known_answers is not None:
+        known, without = description.known_answers, description.no_answer
+        lines.insert(2, f"answers: {known} known, {without} of them say nothing")
     rows = zip(
         description.models,
         description.mean_performance,

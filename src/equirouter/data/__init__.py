@@ -1,7 +1,7 @@
 """Outcomes tables: what they are, how they are read, written, fetched and split.
 
-    outcomes.py     Outcomes, the table, and its Description; cells.py: its columns; checks.py: its
-                    checks when it is made; show.py: its short forms as text and HTML
+    outcomes.py     Outcomes, the table, and its Description; cells.py, text_cells.py: its columns;
+                    checks.py: its checks when it is made; show.py: its short forms as text and HTML
     strength.py     the strongest model, and those that are as strong within noise
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     table_warnings.py  what looks wrong in a table

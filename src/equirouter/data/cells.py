@@ -1,6 +1,6 @@
 """The cells of an outcomes table: its columns and their sizes, without checks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import BoolArray, FloatArray
 from equirouter.data.strength import complete_means
+from equirouter.data.text_cells import TextCells
 
 __all__ = ["NO_TEXT", "OutcomeCells"]
 
@@ -46,6 +47,15 @@ class OutcomeCells:
     """(N, K), what the calls used; output_tokens is given with it or not at all."""
     output_tokens: FloatArray | None = None
     """(N, K), tokens of the answers, reasoning included."""
+    answers: TextCells | None = None
+    """(N, K), final answers, of which equal ones are equal texts; "" where a response had none,
+    which is known, and None where it is not known what was answered."""
+    finish_reasons: TextCells | None = None
+    """(N, K), why the provider says that a response ended: "stop", "length", ..."""
+    signals: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Name -> (N, K): other numbers that are known of a response before its performance is."""
+    answers_by: str | None = field(default=None, compare=False)
+    """The name of the extractor that read the answers out of the responses of this file."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """Remarks for the user on how a file was read."""
     image_root: Path | None = field(default=None, compare=False)
@@ -59,6 +69,18 @@ class OutcomeCells:
         """The names of the (N, K) arrays that there are."""
         tokens = ("input_tokens", "output_tokens")
         return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
+
+    def of_responses(
+        self,
+        texts: Callable[[TextCells], TextCells],
+        numbers: Callable[[FloatArray], FloatArray],
+    ) -> dict[str, Any]:
+        """The fields about responses, each (N, K) of them passed through a function."""
+        return {
+            "answers": None if self.answers is None else texts(self.answers),
+            "finish_reasons": None if self.finish_reasons is None else texts(self.finish_reasons),
+            "signals": {name: numbers(array) for name, array in self.signals.items()},
+        }
 
     @property
     def tokens(self) -> tuple[FloatArray, FloatArray] | None:

@@ -35,11 +35,25 @@ def check(table: OutcomeCells) -> None:
                 f"{table.name}: {column} has shape {shape}, expected ({n}, {k}): "
                 "one row per query and one column per model"
             )
+    _check_responses(table, (n, k))
     _check_unique(table.name, "query id", "rows", table.query_ids)
     _check_unique(table.name, "model", "columns", table.models)
     _check_texts(table)
     _check_descriptions(table)
     _check_numbers(table)
+
+
+def _check_responses(table: OutcomeCells, shape: tuple[int, int]) -> None:
+    cells = {"answers": table.answers, "finish_reasons": table.finish_reasons, **table.signals}
+    for column, array in cells.items():
+        if array is not None and array.shape != shape:
+            raise DataError(f"{table.name}: {column} has shape {array.shape}, expected {shape}")
+    for name, signal in table.signals.items():
+        if not name or name != name.strip():
+            raise DataError(f"{table.name}: a signal is named {name!r}; expected a name")
+        _raise_at(
+            table, np.isinf(signal), signal, f"signal {name!r}", "expected a finite number, or none"
+        )
 
 
 def _check_unique(name: str, what: str, place: str, values: Sequence[object]) -> None:

@@ -1,6 +1,7 @@
 """The outcomes table: what every model scored on every query, and what it cost."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, IntArray
+from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
 from equirouter.data.strength import as_strong, first_column, strongest_of
+from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.words import number_of
@@ -51,16 +53,17 @@ class Outcomes(OutcomeCells):
             nothing = all(text is None for text in given)
             object.__setattr__(self, "model_descriptions", None if nothing else given)
         for name in self.array_names:
-            array = np.array(getattr(self, name), dtype=np.float64)  # a copy: nobody else holds it
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            object.__setattr__(self, name, _frozen(getattr(self, name)))
+        signals = {name: _frozen(array) for name, array in sorted(self.signals.items())}
+        object.__setattr__(self, "signals", signals)
         check(self)
 
     def to_pandas(self) -> Any:  # noqa: ANN401
         """The long form as a pandas DataFrame: one row per query and model, N * K rows.
 
         Columns: query_id, query, task, model, performance, cost_usd, and those that the table has
-        of image_path, model_description, input_tokens and output_tokens; not known is NaN.
+        of image_path, model_description, input_tokens and output_tokens, answer, finish_reason and
+        signal.NAME; not known is NaN, or None for a text.
         Raises MissingExtraError without pandas.
 
         >>> from equirouter import as_outcomes
@@ -103,8 +106,8 @@ class Outcomes(OutcomeCells):
     def fingerprint(self) -> str:
         """SHA-256 of all in the table but name, notes, image_root and packed, as 64 hex digits.
 
-        One without model descriptions, or without tokens, has the fingerprint that it had before
-        tables could hold any.
+        One without model descriptions, tokens, answers, finish reasons or signals has the
+        fingerprint that it had before tables could hold any.
         """
         digest = hashlib.sha256()
         texts = (self.query_ids, self.texts, self.tasks, self.models, self.image_paths or ())
@@ -115,7 +118,14 @@ class Outcomes(OutcomeCells):
                 digest.update(len(encoded).to_bytes(8, "little") + encoded)
             digest.update(b"\xfe")
         for array in (getattr(self, name) for name in self.array_names):
-            digest.update(np.where(np.isnan(array), np.nan, array + 0.0).tobytes())
+            digest.update(_bytes(array))
+        for name in ("answers", "finish_reasons"):
+            cells: TextCells | None = getattr(self, name)
+            if cells is not None:
+                digest.update(f"{name} {json.dumps(cells.values)}".encode())
+                digest.update(cells.codes.tobytes())
+        for name, array in self.signals.items():
+            digest.update(f"signal {json.dumps(name)}".encode() + _bytes(array))
         return digest.hexdigest()
 
     def take(self, rows: IntArray | BoolArray | Sequence[int]) -> "Outcomes":
@@ -132,6 +142,7 @@ class Outcomes(OutcomeCells):
             if self.packed is None
             else {name: numbers[picked] for name, numbers in self.packed.items()},
             **{name: getattr(self, name)[picked] for name in self.array_names},
+            **self.of_responses(lambda cells: cells.take(picked), lambda array: array[picked]),
         )
 
     def with_models(self, models: Sequence[str]) -> "Outcomes":
@@ -145,6 +156,9 @@ class Outcomes(OutcomeCells):
             if described is None
             else tuple(described[column] for column in columns),
             **{name: getattr(self, name)[:, columns] for name in self.array_names},
+            **self.of_responses(
+                lambda cells: cells.columns(columns), lambda array: array[:, columns]
+            ),
         )
 
     def choose_models(
@@ -179,6 +193,17 @@ class Outcomes(OutcomeCells):
     def describe(self) -> "Description":
         """Sizes, missing cells, per-model means, ties and the oracle: see Description."""
         return _describe(self)
+
+
+def _frozen(array: object) -> FloatArray:
+    copy = np.array(array, dtype=np.float64)  # nobody else holds it
+    copy.flags.writeable = False
+    return copy
+
+
+def _bytes(array: FloatArray) -> bytes:
+    """Equal for equal numbers: one NaN, one zero."""
+    return np.where(np.isnan(array), np.nan, array + 0.0).tobytes()
 
 
 @dataclass(frozen=True)
@@ -223,6 +248,10 @@ class Description:
     task_sizes: dict[str, int]
     model_descriptions: tuple[str | None, ...] | None
     notes: tuple[str, ...]
+    known_answers: int | None = None
+    """Cells of which it is known what was answered; None where the table has no answers."""
+    no_answer: int | None = None
+    """Those of known_answers whose response had no answer."""
 
 
 def _describe(table: Outcomes) -> Description:
@@ -266,4 +295,6 @@ def _describe(table: Outcomes) -> Description:
         task_sizes=dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
         model_descriptions=table.model_descriptions,
         notes=table.notes,
+        known_answers=None if table.answers is None else int(table.answers.is_known.sum()),
+        no_answer=None if table.answers is None else int(table.answers.is_empty.sum()),
     )

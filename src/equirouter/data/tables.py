@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from equirouter.answers import make_extractor
 from equirouter.data.checks import check_range
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.arrow import to_long, to_wide
@@ -26,16 +27,21 @@ def read_table(
     *,
     name: str | None = None,
     performance_range: tuple[float, float] = (0.0, 1.0),
+    answers_by: str | None = None,
 ) -> Outcomes:
     """Read an outcomes table: .parquet, .csv, .tsv, .jsonl, .ndjson, .json, or pandas in a .pkl.
 
     Long, one row per query and model: columns query_id (or sample_id), query (prompt), task
     (eval_name), model (model_name), performance (score), cost_usd (cost); optional are image_path,
-    input_tokens and output_tokens, model_description. Wide, one row per query: the columns of the
-    query, and for every model MODEL (its performance) and MODEL|total_cost; optional are
-    MODEL|input_tokens and MODEL|output_tokens, MODEL|description. Without task all queries are of
-    one task, without query_id every text (wide: every row) is a query.
+    input_tokens and output_tokens, model_description, answer, finish_reason and signal.NAME. Wide,
+    one row per query: the columns of the query, and for every model MODEL (its performance) and
+    MODEL|total_cost; optional are MODEL|input_tokens and MODEL|output_tokens, MODEL|description,
+    MODEL|answer, MODEL|finish_reason and MODEL|signal.NAME. Without task all queries are of one
+    task, without query_id every text (wide: every row) is a query.
 
+    answers_by: read the answers out of the columns model_response or MODEL|model_response, as
+    make_extractor says (number, choice, boxed, json:/path, label, exact); without, these are left
+    out.
     name: what messages and results call the table, else the file's name. Cells that are empty or
     say nan are NaN. Relative image paths start at the file's folder. A pickle is read without
     running what is in it.
@@ -49,8 +55,12 @@ def read_table(
     """
     check_range(*performance_range)
     path = Path(path)
+    extractor = None if answers_by is None else make_extractor(answers_by)
     table = from_columns(
-        read_file(path), name=name or path.stem, performance_range=performance_range
+        read_file(path, responses=extractor is not None),
+        name=name or path.stem,
+        performance_range=performance_range,
+        extractor=extractor,
     )
     return table if table.image_paths is None else replace(table, image_root=path.absolute().parent)
 
@@ -60,10 +70,10 @@ def write_table(
 ) -> None:
     """Write an outcomes table as .parquet, .csv, .jsonl or .ndjson; the suffix names the format.
 
-    Reading it again gives the same table bit for bit: the file holds all but name, notes and
-    performance_range. Only image paths that start at another folder than the file's are written so
-    that they lead to the same images from there: relative to the file's folder if below it, else
-    absolute. The file appears whole or not at all.
+    Reading it again gives the same table bit for bit: the file holds all but name, notes,
+    performance_range and answers_by. Only image paths that start at another folder than the file's
+    are written so that they lead to the same images from there: relative to the file's folder if
+    below it, else absolute. The file appears whole or not at all.
     Raises DataError for another suffix and for a model that cannot be a column of a wide table,
     ConfigError for another layout, OutputError when the system refuses.
 

@@ -13,6 +13,7 @@ import pytest
 from equirouter.data import Outcomes, load_dataset, write_table
 from equirouter.data.sources.base import Dataset
 from equirouter.data.sources.hub import fetch
+from equirouter.data.sources.make import make_dataset
 from equirouter.data.sources.routerbench import RouterBench0Shot, RouterBench5Shot, RouterBenchRaw
 from equirouter.errors import DataError, DownloadError, UnknownNameError
 from equirouter.registry import DATASETS
@@ -79,6 +80,15 @@ def test_the_wide_file_in_every_format(tmp_path: Path) -> None:
     check_wide(RouterBench5Shot().load(tmp_path / "copy.csv"))
     frame.astype(dict.fromkeys(MODELS, "str")).to_parquet(tmp_path / "copy.parquet")
     check_wide(RouterBench5Shot().load(tmp_path / "copy.parquet"))
+
+
+def test_answers_are_read_out_of_the_responses(tmp_path: Path) -> None:
+    copy = as_published(wide_frame(), tmp_path / "copy.pkl")
+    dataset, _ = make_dataset("routerbench-5shot:answers_by=exact")
+    answers = dataset.load(copy).answers
+    assert answers is not None
+    assert answers.to_lists() == [["A"] * 3, ["B"] * 3, [""] * 3]  # no list is left around them
+    assert RouterBench5Shot().load(copy).answers is None
 
 
 def test_a_folder_that_holds_the_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ unpickle.py     pickled tables and arrays, read without running them
 pickle_names.py  the names that a pickled table may ask for
 columns.py      RawTable: the names of columns, cells as texts and numbers
 queries.py      which query each row belongs to
+responses.py    answers, finish reasons and signals of either layout
 layouts.py      wide and long columns -> Outcomes
 arrow.py        an outcomes table -> wide and long Arrow columns
 """

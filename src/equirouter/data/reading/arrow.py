@@ -6,14 +6,17 @@ import pyarrow as pa
 from equirouter.arrays import FloatArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.reading.columns import (
+    ANSWER,
     COST_SUFFIX,
     DESCRIPTION,
     DESCRIPTION_SUFFIX,
+    FINISH_REASON,
     INPUT_SUFFIX,
     INPUT_TOKENS,
     OUTPUT_SUFFIX,
     OUTPUT_TOKENS,
     RESERVED,
+    SIGNAL,
     is_ignored,
 )
 from equirouter.errors import DataError
@@ -32,6 +35,7 @@ def to_long(outcomes: OutcomeCells) -> pa.Table:
     columns["cost_usd"] = pa.array(outcomes.cost_usd.ravel(), from_pandas=True)
     for column, tokens in _tokens(outcomes, INPUT_TOKENS[0], OUTPUT_TOKENS[0]):
         columns[column] = pa.array(tokens.ravel(), from_pandas=True)
+    columns.update(_responses(outcomes))
     if image is not None:
         columns["image_path"] = image
     if outcomes.model_descriptions is not None:
@@ -44,12 +48,15 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
     """One row per query, with MODEL and MODEL|total_cost; an unknown outcome is null.
 
     A model that is described has a column MODEL|description too, and where tokens are known there
-    are MODEL|input_tokens and MODEL|output_tokens.
+    are MODEL|input_tokens and MODEL|output_tokens; so with MODEL|answer, MODEL|finish_reason and
+    MODEL|signal.NAME.
     Raises DataError for a model whose name another column of the table has.
     """
     suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, INPUT_SUFFIX, OUTPUT_SUFFIX)
+    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}")
     for model in outcomes.models:
-        if model in RESERVED or model.endswith(suffixes) or is_ignored(model):
+        ends = model.endswith(suffixes + of_responses) or f"|{SIGNAL}" in model
+        if model in RESERVED or ends or is_ignored(model):
             raise DataError(
                 f"{outcomes.name}: model {model!r} cannot be a column of a wide table, the name "
                 "has another meaning there; write layout='long'"
@@ -60,6 +67,9 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
     for suffix, array in arrays:
         for j, model in enumerate(outcomes.models):
             columns[model + suffix] = pa.array(array[:, j], from_pandas=True)
+    for kind, cells in _responses(outcomes):
+        for j, model in enumerate(outcomes.models):
+            columns[f"{model}|{kind}"] = cells[j :: outcomes.n_models]
     described = outcomes.model_descriptions or ()
     for model, text in zip(outcomes.models, described, strict=False):
         if text is not None:
@@ -82,6 +92,18 @@ def _tokens(outcomes: OutcomeCells, of_input: str, of_output: str) -> list[tuple
     """The tokens that are known, each array beside the name that it has in the file."""
     named = ((of_input, outcomes.input_tokens), (of_output, outcomes.output_tokens))
     return [(name, tokens) for name, tokens in named if tokens is not None]
+
+
+def _responses(outcomes: OutcomeCells) -> list[tuple[str, pa.Array]]:
+    """All that is known of the responses: the name of each column, and its cells query by query."""
+    known: list[tuple[str, pa.Array]] = []
+    for name, cells in ((ANSWER, outcomes.answers), (FINISH_REASON, outcomes.finish_reasons)):
+        if cells is not None:
+            codes = pa.array(cells.codes.ravel(), mask=~cells.is_known.ravel())
+            known.append((name, _texts(cells.values).take(codes)))
+    for name, signal in outcomes.signals.items():
+        known.append((SIGNAL + name, pa.array(signal.ravel(), from_pandas=True)))
+    return known
 
 
 def _texts(values: tuple[str | None, ...]) -> pa.Array:

@@ -16,10 +16,12 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
 
 __all__ = [
+    "ANSWER",
     "COST",
     "COST_SUFFIX",
     "DESCRIPTION",
     "DESCRIPTION_SUFFIX",
+    "FINISH_REASON",
     "ID",
     "IMAGE",
     "INPUT_SUFFIX",
@@ -29,6 +31,8 @@ __all__ = [
     "OUTPUT_TOKENS",
     "PERFORMANCE",
     "RESERVED",
+    "RESPONSE",
+    "SIGNAL",
     "TASK",
     "TEXT",
     "RawTable",
@@ -47,11 +51,15 @@ IMAGE = ("image_path",)
 DESCRIPTION = ("model_description",)
 INPUT_TOKENS = ("input_tokens",)
 OUTPUT_TOKENS = ("output_tokens",)
+ANSWER = "answer"
+FINISH_REASON = "finish_reason"
+SIGNAL = "signal."
+"""Before the name of a signal; these three and RESPONSE stand behind MODEL| in a wide table."""
+RESPONSE = "model_response"
 COST_SUFFIX = "|total_cost"
 DESCRIPTION_SUFFIX = "|description"
 INPUT_SUFFIX = "|input_tokens"
 OUTPUT_SUFFIX = "|output_tokens"
-RESPONSE_SUFFIX = "|model_response"
 
 # What others call these columns: named in an error, as a guess, and never read.
 _CALLED_ELSEWHERE: dict[tuple[str, ...], tuple[str, ...]] = {
@@ -67,7 +75,7 @@ MOST_COLUMNS = 50_000
 
 # What RouterBench and pandas add and no decision needs. The last three are a data frame's row index
 # as pandas writes it to CSV, as pandas reads that again, and as pandas writes it to parquet.
-_ROUTERBENCH = ("model_response", "oracle_model_to_route_to", "index")
+_ROUTERBENCH = (RESPONSE, "oracle_model_to_route_to", "index")
 _IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
 
 RESERVED = frozenset(
@@ -82,6 +90,8 @@ RESERVED = frozenset(
         *DESCRIPTION,
         *INPUT_TOKENS,
         *OUTPUT_TOKENS,
+        ANSWER,
+        FINISH_REASON,
         *_IGNORED,
     )
 )
@@ -102,9 +112,14 @@ def check_names(path: Path, names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def is_ignored(column: str) -> bool:
-    """Whether a column is known and holds nothing that an outcomes table needs."""
-    return column in _IGNORED or column.endswith(RESPONSE_SUFFIX)
+def is_ignored(column: str, *, responses: bool = False) -> bool:
+    """Whether a column is known and holds nothing that an outcomes table needs.
+
+    responses: whether it needs those, to read answers out of them.
+    """
+    if column == RESPONSE or column.endswith(f"|{RESPONSE}"):
+        return not responses
+    return column in _IGNORED
 
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
@@ -185,7 +200,7 @@ class RawTable:
         return encoded.indices.to_numpy().astype(np.int64), values
 
     def optional_texts(self, name: str) -> list[str | None]:
-        """A text column with None where a cell is empty."""
+        """A text column with None where a cell is empty; in CSV "" in quotes is a text."""
         column = self._strings(name)
         try:
             texts: list[str | None] = column.to_pylist()
@@ -255,6 +270,8 @@ class RawTable:
         kind = column.type
         if not _is_text(kind) and not _is_number(kind) and not pa.types.is_null(kind):
             raise DataError(f"{self.path}: column {name!r} holds {kind}, text is expected")
+        if pa.types.is_floating(kind):
+            column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
         whole = column.cast(pa.large_string()).combine_chunks()
         return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
 

@@ -16,16 +16,16 @@ _BLOCK_BYTES = 1 << 26  # a row must fit into one block: long queries do, with r
 _SEPARATORS = (",", ";", "\t")
 
 
-def read_delimited(path: Path) -> RawTable:
+def read_delimited(path: Path, *, responses: bool = False) -> RawTable:
     """The columns of a file whose first line has their names, every cell as text.
 
     Columns are separated by commas, in a .tsv by tabs; where those part nothing, by semicolons,
     tabs or commas: spreadsheets write semicolons in many countries.
-    Raises DataError for a damaged file.
+    responses: see is_ignored. Raises DataError for a damaged file.
     """
     names, separator = _names(path)
     check_names(path, names)
-    wanted = [name for name in names if not is_ignored(name)]
+    wanted = [name for name in names if not is_ignored(name, responses=responses)]
     convert = pa_csv.ConvertOptions(
         # Every cell as text: 0.10 and 1e400 must not be judged before the column is known.
         column_types=dict.fromkeys(wanted, pa.large_string()),

@@ -17,9 +17,10 @@ from equirouter.errors import DataError
 __all__ = ["READABLE", "RECOGNISED", "read_file", "read_frame"]
 
 
-def read_file(path: Path) -> RawTable:
+def read_file(path: Path, *, responses: bool = False) -> RawTable:
     """Read the columns of a file that an outcomes table may need; the suffix names the format.
 
+    responses: whether it needs the whole responses, to read answers out of them.
     Raises DataError, which names the file, for one that is not there, is empty, has no rows, has
     another suffix, or is damaged.
     """
@@ -38,22 +39,27 @@ def read_file(path: Path) -> RawTable:
     try:
         if path.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes), an outcomes table is expected")
-        raw = reader(path)
+        raw = reader(path, responses=responses)
     except OSError as error:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
     return _with_rows(raw)
 
 
-def read_frame(table: object, name: str) -> RawTable:
+def read_frame(table: object, name: str, *, responses: bool = False) -> RawTable:
     """The columns of a table in memory that an outcomes table may need.
 
     table: anything with the Arrow PyCapsule interface, as pandas, polars and pyarrow tables have
-    it, or a mapping of column -> cells. name: stands for the file in messages.
+    it, or a mapping of column -> cells. name: stands for the file in messages. responses: see
+    read_file.
     Raises DataError for anything else, and for a table without rows.
     """
     path = Path(name)
     if isinstance(table, Mapping):
-        columns = {str(column): list(cells) for column, cells in table.items()}
+        columns = {
+            str(column): list(cells)
+            for column, cells in table.items()
+            if not is_ignored(str(column), responses=responses)
+        }
         check_names(path, list(columns))
         arrow = {column: _to_arrow(path, column, cells) for column, cells in columns.items()}
         lengths = set(map(len, columns.values()))
@@ -70,7 +76,7 @@ def read_frame(table: object, name: str) -> RawTable:
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise DataError(f"{name}: the table cannot be read: {_one_line(error)}") from error
     check_names(path, whole.column_names)
-    wanted = [column for column in whole.column_names if not is_ignored(column)]
+    wanted = [c for c in whole.column_names if not is_ignored(c, responses=responses)]
     return _with_rows(_from_arrow(path, whole.select(wanted)))
 
 
@@ -80,12 +86,13 @@ def _with_rows(raw: RawTable) -> RawTable:
     return raw
 
 
-def _read_parquet(path: Path) -> RawTable:
+def _read_parquet(path: Path, *, responses: bool) -> RawTable:
     try:
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
             check_names(path, names)
-            table = file.read(columns=[name for name in names if not is_ignored(name)])
+            wanted = [name for name in names if not is_ignored(name, responses=responses)]
+            table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path}: not a whole parquet file ({_one_line(error)}); make it or fetch it anew"
@@ -93,28 +100,28 @@ def _read_parquet(path: Path) -> RawTable:
     return _from_arrow(path, table)
 
 
-def _read_json_lines(path: Path) -> RawTable:
-    return _from_cells(path, *read_json_lines(path))
+def _read_json_lines(path: Path, *, responses: bool) -> RawTable:
+    return _from_cells(path, *read_json_lines(path), responses=responses)
 
 
-def _read_json(path: Path) -> RawTable:
-    return _from_cells(path, *read_json_columns(path))
+def _read_json(path: Path, *, responses: bool) -> RawTable:
+    return _from_cells(path, *read_json_columns(path), responses=responses)
 
 
 def _from_cells(
-    path: Path, cells: Mapping[str, Column], lines: list[int] | None = None
+    path: Path, cells: Mapping[str, Column], lines: list[int] | None = None, *, responses: bool
 ) -> RawTable:
     check_names(path, list(cells))
     columns = {
         name: _to_arrow(path, name, column)
         for name, column in cells.items()
-        if not is_ignored(name)
+        if not is_ignored(name, responses=responses)
     }
     return RawTable(path, columns, len(next(iter(cells.values()), [])), lines)
 
 
-def _read_pickle(path: Path) -> RawTable:
-    return _from_cells(path, read_pickle_table(path))
+def _read_pickle(path: Path, *, responses: bool) -> RawTable:
+    return _from_cells(path, read_pickle_table(path), responses=responses)
 
 
 def _to_arrow(path: Path, name: str, cells: Any) -> pa.ChunkedArray:  # noqa: ANN401
@@ -159,7 +166,7 @@ def _suffixes() -> str:
     return ", ".join(READABLE)
 
 
-_READERS: dict[str, Callable[[Path], RawTable]] = {
+_READERS: dict[str, Callable[..., RawTable]] = {
     ".parquet": _read_parquet,
     ".csv": read_delimited,
     ".tsv": read_delimited,

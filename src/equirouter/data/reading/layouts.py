@@ -1,8 +1,11 @@
 """The two layouts of an outcomes table, wide and long, from raw columns and to Arrow tables."""
 
+from typing import Any
+
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.answers import Extractor
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.columns import (
     COST,
@@ -22,6 +25,7 @@ from equirouter.data.reading.columns import (
     RawTable,
 )
 from equirouter.data.reading.queries import Queries, find_id, first_repeat, queries_of, where
+from equirouter.data.reading.responses import Grid, columns_of_responses, response_fields
 from equirouter.errors import DataError
 
 __all__ = ["from_columns"]
@@ -33,32 +37,50 @@ _TOKEN_ENDS = (INPUT_SUFFIX, OUTPUT_SUFFIX)
 
 
 def from_columns(
-    raw: RawTable, *, name: str, performance_range: tuple[float, float] = (0.0, 1.0)
+    raw: RawTable,
+    *,
+    name: str,
+    performance_range: tuple[float, float] = (0.0, 1.0),
+    extractor: Extractor | None = None,
 ) -> Outcomes:
     """The outcomes table in raw columns, whose layout is told from their names.
 
+    extractor: reads the answers out of the responses.
     Raises DataError that names file, row and column.
     """
     model = raw.find(MODEL)
     has_outcomes = raw.find((*PERFORMANCE, *COST)) is not None
     is_wide = any(column.endswith(COST_SUFFIX) for column in raw.columns)
     if model is not None and has_outcomes and not is_wide:
-        return _from_long(raw, model, name, performance_range)
-    return _from_wide(raw, name, performance_range)
+        return _from_long(raw, model, name, performance_range, extractor)
+    return _from_wide(raw, name, performance_range, extractor)
 
 
-def _from_wide(raw: RawTable, name: str, performance_range: tuple[float, float]) -> Outcomes:
+def _from_wide(
+    raw: RawTable,
+    name: str,
+    performance_range: tuple[float, float],
+    extractor: Extractor | None,
+) -> Outcomes:
     models, unused = _wide_models(raw)
     queries = queries_of(raw, one_row_each=True)
     performance = [_performance(raw, model, performance_range) for model in models]
     cost_usd = [_cost(raw, model + COST_SUFFIX) for model in models]
     tokens = _wide_tokens(raw, models)
+    number = {model: column for column, model in enumerate(models)}
+
+    def place(column: str) -> tuple[IntArray, IntArray]:
+        rows = np.arange(raw.n_rows)
+        return rows, np.full(raw.n_rows, number[column.rpartition("|")[0]])
+
+    grid = Grid((raw.n_rows, len(models)), columns_of_responses([*raw.columns], models), place)
     return _outcomes(
         queries,
         models,
         [np.column_stack(performance), np.column_stack(cost_usd), *tokens],
         [_wide_description(raw, model) for model in models],
         (name, performance_range, unused),
+        response_fields(raw, grid, extractor),
     )
 
 
@@ -102,7 +124,7 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
                 f"column {model!r}; add it, or leave the cost out"
             )
     models = [column for column in others if column + COST_SUFFIX in raw.columns]
-    about = [column for column in others if column.endswith((DESCRIPTION_SUFFIX, *_TOKEN_ENDS))]
+    about = [column for column in others if _is_about_model(column)]
     of_table = set(models)
     for column in about:
         model, _, _ = column.rpartition("|")
@@ -130,8 +152,19 @@ def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
     return models, unused
 
 
+def _is_about_model(column: str) -> bool:
+    """Whether a column of a wide table belongs to the model that stands before its last |."""
+    return column.endswith((DESCRIPTION_SUFFIX, *_TOKEN_ENDS)) or bool(
+        "|" in column and columns_of_responses([column.rpartition("|")[2]], None)
+    )
+
+
 def _from_long(
-    raw: RawTable, model_column: str, name: str, performance_range: tuple[float, float]
+    raw: RawTable,
+    model_column: str,
+    name: str,
+    performance_range: tuple[float, float],
+    extractor: Extractor | None,
 ) -> Outcomes:
     performance_column = raw.need(PERFORMANCE, "how well the model did on the query")
     cost_column = raw.need(COST, "USD of one call, a table without costs cannot be routed on")
@@ -167,10 +200,13 @@ def _from_long(
     column = raw.find(DESCRIPTION)
     described = None if column is None else raw.text_per_owner(column, of_model, models)
     about_query = (*ID, *TEXT, *TASK, *IMAGE)
-    known = (*about_query, *DESCRIPTION, *tokens, model_column, performance_column, cost_column)
-    unused = [column for column in raw.columns if column not in known]
-    about = (name, performance_range, unused)
-    return _outcomes(queries, models, arrays, described, about)
+    responses = columns_of_responses([*raw.columns], None)
+    known = {*about_query, *DESCRIPTION, *tokens, model_column, performance_column, cost_column}
+    known.update(*responses.values())
+    about = (name, performance_range, [column for column in raw.columns if column not in known])
+    grid = Grid(arrays[0].shape, responses, lambda _: (queries.of_row, of_model))
+    fields = response_fields(raw, grid, extractor)
+    return _outcomes(queries, models, arrays, described, about, fields)
 
 
 def _check_size(raw: RawTable, model_column: str, n_queries: int, n_models: int) -> None:
@@ -189,8 +225,12 @@ def _outcomes(
     arrays: list[FloatArray],
     described: list[str | None] | None,
     about: tuple[str, tuple[float, float], list[str]],
+    responses: dict[str, Any],
 ) -> Outcomes:
-    """arrays: performance and cost (N, K), and input and output tokens where they are known."""
+    """arrays: performance and cost (N, K), and input and output tokens where they are known.
+
+    responses: the fields about them.
+    """
     name, performance_range, unused = about
     note = f"columns that are not used: {', '.join(map(repr, unused))}"
     return Outcomes(
@@ -207,6 +247,7 @@ def _outcomes(
         performance_range=performance_range,
         model_descriptions=None if described is None else tuple(described),
         notes=(*queries.notes, note) if unused else queries.notes,
+        **responses,
     )
 
 

@@ -7,6 +7,7 @@ data at https://huggingface.co/datasets/withmartian/routerbench.
 from pathlib import Path
 from typing import ClassVar
 
+from equirouter.answers import make_extractor
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.data.sources.make import with_note_on_missing
@@ -30,6 +31,10 @@ class _RouterBench:
     description: ClassVar[str]
     files: ClassVar[tuple[HubFile, ...]]
 
+    def __init__(self, *, answers_by: str | None = None) -> None:
+        """answers_by: the extractor that reads answers out of the responses, see read_table."""
+        self.answers_by = None if answers_by is None else make_extractor(answers_by).spec
+
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table, from the hub or from path: the pickle, or it as parquet or CSV.
 
@@ -42,7 +47,7 @@ class _RouterBench:
         elif path.is_dir():
             path = path / file.filename
         progress(f"read {path.name}", 0, 1)
-        outcomes = read_table(path, name=self.name)
+        outcomes = read_table(path, name=self.name, answers_by=self.answers_by)
         progress(f"read {path.name}", 1, 1)
         return with_note_on_missing(outcomes)
 

@@ -1,0 +1,104 @@
+"""Columns of a file about the responses: answers, finish reasons and signals, in both layouts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equirouter.answers import Extractor
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.data.reading.columns import ANSWER, FINISH_REASON, RESPONSE, SIGNAL, RawTable
+from equirouter.data.reading.columns import join_prompt_lists as join_lists
+from equirouter.data.text_cells import TextCells
+from equirouter.errors import DataError
+
+__all__ = ["Grid", "columns_of_responses", "response_fields"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells of a column belong in the table (N, K).
+
+    shape: (N, K). columns: for each name of a kind of column ("answer", "signal.x"), the columns of
+    the file that hold it. place: a column's cells -> their index in the table.
+    """
+
+    shape: tuple[int, int]
+    columns: dict[str, list[str]]
+    place: Callable[[str], tuple[IntArray, IntArray]]
+
+
+def columns_of_responses(columns: Sequence[str], models: Sequence[str] | None) -> dict[str, Any]:
+    """Kind -> the columns of a file that are about responses.
+
+    models: of a wide table, whose columns are MODEL|answer and so on; None for a long one.
+    """
+    kinds: dict[str, list[str]] = {}
+    known = None if models is None else set(models)
+    for column in columns:
+        model, _, kind = column.rpartition("|") if known is not None else ("", "", column)
+        is_kind = kind in (ANSWER, FINISH_REASON, RESPONSE) or kind.startswith(SIGNAL)
+        if is_kind and (known is None or model in known):
+            kinds.setdefault(kind, []).append(column)
+    return kinds
+
+
+def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> dict[str, Any]:
+    """The fields of Outcomes that are about responses.
+
+    extractor: reads the answers out of the responses that the file holds. Raises DataError where
+    it holds none, or answers too.
+    """
+    signals = {
+        kind.removeprefix(SIGNAL): _numbers(raw, grid, kind)
+        for kind in grid.columns
+        if kind.startswith(SIGNAL)
+    }
+    fields: dict[str, Any] = {
+        "answers": _texts(raw, grid, ANSWER, None),
+        "finish_reasons": _texts(raw, grid, FINISH_REASON, None),
+        "signals": signals,
+    }
+    if extractor is None:
+        return fields
+    if RESPONSE not in grid.columns:
+        raise DataError(
+            f"{raw.path}: answers are to be read by {extractor.spec!r}, and there is no response "
+            f"to read them from: a column {RESPONSE!r}, or 'MODEL|{RESPONSE}' in a wide table, is "
+            f"expected; found {raw.listing()}"
+        )
+    if ANSWER in grid.columns:
+        raise DataError(
+            f"{raw.path}: there are answers ({grid.columns[ANSWER][0]!r}) and responses to read "
+            "answers from; leave the column of answers out, or ask for no extractor"
+        )
+    answers = _texts(raw, grid, RESPONSE, extractor)
+    return {**fields, "answers": answers, "answers_by": extractor.name}
+
+
+def _texts(raw: RawTable, grid: Grid, kind: str, extractor: Extractor | None) -> TextCells | None:
+    if kind not in grid.columns:
+        return None
+    table: NDArray[np.object_] = np.full(grid.shape, None, dtype=object)
+    for column in grid.columns[kind]:
+        cells = raw.optional_texts(column)
+        table[grid.place(column)] = cells if extractor is None else _extracted(cells, extractor)
+    return TextCells.of(table.tolist())
+
+
+def _extracted(cells: list[str | None], extractor: Extractor) -> list[str | None]:
+    """The answer of each response; RouterBench writes a response as a list of one string."""
+    plain = iter(join_lists([cell for cell in cells if cell])[0])
+    return [None if cell is None else extractor(next(plain) if cell else "") for cell in cells]
+
+
+def _numbers(raw: RawTable, grid: Grid, kind: str) -> FloatArray:
+    table = np.full(grid.shape, np.nan)
+    for column in grid.columns[kind]:
+        numbers = raw.numbers(
+            column, low=-np.inf, high=np.inf, expected="expected a finite number, or nothing"
+        )
+        table[grid.place(column)] = numbers
+    return table
