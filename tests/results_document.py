@@ -90,6 +90,7 @@ def build_document() -> Document:
             "seeds": SEEDS,
             "policy": "budget",
             "budgets": N_POINTS,
+            "read_at": "every change of a decision",
             "encoder": "minilm",
             "window": "head+tail",
             "encoder_settings": {"window": "head+tail"},

@@ -145,6 +145,7 @@ POLICIES = Registry(
     {
         "budget": "equirouter.policy.budget:BudgetPolicy",
         "utility": "equirouter.policy.utility:UtilityPolicy",
+        "budget-grid": "equirouter.policy.budget:EvenBudgetPolicy",
         "pacing": "equirouter.policy.pacer:PacingPolicy",
     },
 )

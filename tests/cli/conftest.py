@@ -39,9 +39,10 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def bench_run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
-    """Two seeds of three routers, with intervals."""
+    """Two seeds of three routers at even budgets, with intervals."""
     folder = tmp_path_factory.mktemp("bench")
-    ran = invoke(*bench_arguments(table, folder, ROUTERS, seeds=2), "--json")
+    arguments = bench_arguments(table, folder, ROUTERS, seeds=2)
+    ran = invoke(*arguments, "--policy", "budget-grid", "--json")
     assert ran.code == 0, ran.err
     return BenchRun(folder, json.loads(ran.out))
 

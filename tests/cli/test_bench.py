@@ -39,7 +39,8 @@ def test_results_json_has_the_documented_form(bench_run: BenchRun) -> None:
     assert protocol["split"] == "in-domain"
     assert protocol["ratios"] == [3, 1, 6]
     assert protocol["seeds"] == SEEDS
-    assert (protocol["policy"], protocol["budgets"]) == ("budget", N_POINTS)
+    assert (protocol["policy"], protocol["budgets"]) == ("budget-grid", N_POINTS)
+    assert protocol["read_at"] == "the operating points"
     assert (protocol["encoder"], protocol["window"], protocol["nauc"]) == ("toy", None, "paper")
     assert list(results["anchors"]) == ANCHORS
     assert list(results["routers"]) == list(ROUTERS)
@@ -219,7 +220,8 @@ def without_times(results: dict[str, Any], *, routers: tuple[str, ...] = ROUTERS
 def test_the_same_seed_gives_the_same_figures_in_any_order(
     bench_run: BenchRun, table: Path, tmp_path: Path
 ) -> None:
-    ran = invoke(*bench_arguments(table, tmp_path, ROUTERS[::-1], seeds=2), "--json", "--quiet")
+    arguments = (*bench_arguments(table, tmp_path, ROUTERS[::-1], seeds=2), "--quiet")
+    ran = invoke(*arguments, "--policy", "budget-grid", "--json")
     assert (ran.code, ran.err) == (0, "")
     again = json.loads(ran.out)
     assert list(again["routers"]) == list(ROUTERS[::-1])

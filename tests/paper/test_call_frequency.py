@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from equirouter.evaluation.facts import Reference
 from equirouter.evaluation.measured import Measured
-from equirouter.evaluation.results import MeanCurve, Reference, Results, RouterResults
+from equirouter.evaluation.results import MeanCurve, Results, RouterResults
 from equirouter.paper import call_frequency
 from equirouter.paper.base import Section
 from equirouter.paper.call_frequency import (

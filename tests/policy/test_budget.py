@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from equirouter.errors import ConfigError, DataError
-from equirouter.policy import NOTHING_FITS, BudgetPolicy
+from equirouter.policy import NOTHING_FITS, BudgetPolicy, EvenBudgetPolicy
 
 SCORES = np.array([[0.2, 0.9, 0.9], [0.5, 0.4, 0.3]])
 COSTS = np.array([[1.0, 3.0, 2.0], [4.0, 6.0, 5.0]])
@@ -74,10 +74,6 @@ def test_shapes_and_numbers_are_checked() -> None:
         BudgetPolicy().choose(SCORES * np.nan, COSTS)
 
 
-def test_the_grid_is_even_between_the_smallest_and_the_largest_cost() -> None:
-    assert BudgetPolicy().points(SCORES, COSTS, 6).tolist() == [1, 2, 3, 4, 5, 6]
-
-
 few = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 few_costs = st.sampled_from([0.5, 1.0, 1.0, 2.0, 3.5])
 
@@ -100,3 +96,52 @@ def test_more_money_never_lowers_the_score(scores: np.ndarray, costs: np.ndarray
     got = np.take_along_axis(scores, swept, axis=1)
     fits = np.take_along_axis(costs, swept, axis=1) <= np.array([0.5, 1.0, 2.0, 3.5])
     assert (np.diff(np.where(fits, got, -1.0), axis=1) >= 0).all()
+
+
+def test_the_path_is_every_budget_at_which_a_choice_changes() -> None:
+    path = BudgetPolicy().path(SCORES, COSTS)
+    assert path is not None
+    # query 0: 0.2 at 1, 0.9 at 2, and the 0.9 at 3 is no better; query 1: 0.5 at 4 is the best
+    assert path.start.tolist() == [0, 0]
+    changes = (path.query, path.before, path.after, path.value)
+    assert [change.tolist() for change in changes] == [[0], [0], [2], [2.0]]
+    assert path.totals(COSTS).tolist() == [5.0, 6.0]
+    assert BudgetPolicy(when_nothing_fits="refuse").path(SCORES, COSTS) is None
+
+
+grid = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0])
+
+
+@given(arrays(np.float64, (6, 5), elements=grid), arrays(np.float64, (6, 5), elements=grid))
+def test_the_path_has_the_choices_at_all_budgets(scores: np.ndarray, costs: np.ndarray) -> None:
+    path = BudgetPolicy().path(scores, costs)
+    assert path is not None
+    budgets = np.unique(costs)
+    swept = BudgetPolicy().sweep(scores, costs, budgets)
+    row = np.arange(6)[:, None]
+    ends = np.append(0, path.ends())
+    reached = np.append(-1.0, path.value[path.ends() - 1])  # the budget of each point of the path
+    points = np.searchsorted(reached, budgets, side="right") - 1
+    np.testing.assert_allclose(path.totals(costs)[points], costs[row, swept].sum(axis=0))
+    np.testing.assert_allclose(path.totals(scores)[points], scores[row, swept].sum(axis=0))
+    assert len(ends) <= 1 + len(budgets), "no point of the path is missed by these budgets"
+
+
+def test_budgets_see_cheap_and_expensive_models_where_prices_differ_a_thousandfold() -> None:
+    rng = np.random.default_rng(3)
+    costs = rng.lognormal(sigma=0.3, size=(400, 3)) * [1.0, 30.0, 1000.0]
+    scores = np.zeros_like(costs)
+    spread, even = (kind().points(scores, costs, 100) for kind in (BudgetPolicy, EvenBudgetPolicy))
+    assert (spread[0], spread[-1]) == (even[0], even[-1]) == (costs.min(), costs.max())
+    assert (np.diff(spread) >= 0).all()
+    # a third of the costs and next to none of the spending: a sixth of the budgets, and no even one
+    for low, high in ((0, 8), (8, 200)):
+        assert 14 <= ((spread >= low) & (spread < high)).sum() <= 20
+        assert ((even >= low) & (even < high)).sum() <= 10
+    assert (spread >= 200).sum() >= 60
+
+
+def test_the_papers_budgets_are_even_and_read_alone() -> None:
+    points = EvenBudgetPolicy().points(SCORES, COSTS, 6)
+    assert points.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert EvenBudgetPolicy().path(SCORES, COSTS) is None

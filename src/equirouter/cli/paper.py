@@ -77,7 +77,7 @@ def paper(
     encoder_option: common.EncoderSettingOption = None,
     embeddings: common.EmbeddingsOption = None,
     weights: common.WeightsOption = None,
-    policy: common.PolicyOption = "budget",
+    policy: common.PolicyOption = "budget-grid",
     budget: BudgetOption = None,
     seeds: SeedsOption = None,
     resamples: common.ResamplesOption = 1000,

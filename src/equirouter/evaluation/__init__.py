@@ -2,7 +2,8 @@
 
     benchmark.py       benchmark: fit on train, choose on validation, measure on test
     train.py           train: one pipeline, fitted and measured on the test part
-    results.py         results.json: its fields, written and read; measured.py: its leaves
+    results.py         results.json: its fields, written and read; facts.py: those that are no
+                       figures; measured.py: its leaves
     aggregate.py       from a measurement per seed to results
     metrics/           a class per metric
     curve.py           from choices to the curve, the metrics and their bootstrap draws

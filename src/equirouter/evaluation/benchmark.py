@@ -24,18 +24,17 @@ from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import SeedRecords, differences
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.decision_log import DecisionLog, decision_log
-from equirouter.evaluation.published import published_for
-from equirouter.evaluation.reliability import reliability
-from equirouter.evaluation.results import (
-    ANCHORS,
+from equirouter.evaluation.facts import (
     CostModelErrors,
     DatasetFacts,
     LeftOut,
     Protocol,
     Reference,
-    Results,
     VisibilityFacts,
 )
+from equirouter.evaluation.published import published_for
+from equirouter.evaluation.reliability import reliability
+from equirouter.evaluation.results import ANCHORS, Results
 from equirouter.extras import versions
 from equirouter.output import make_folder
 from equirouter.policy import Policy
@@ -276,12 +275,16 @@ def _results(
 def _protocol(
     outcomes: Outcomes, encoder: Encoder, splits: Sequence[Split], policy: str, resamples: int
 ) -> Protocol:
+    rule: Policy = POLICIES.load(policy)()
+    one = np.ones((1, 1))
+    exact = rule.path(one, one) is not None  # a property of the policy, whatever the tables
     return Protocol(
         split=splits[0].kind,
         ratios=splits[0].ratios,
         seeds=tuple(split.seed for split in splits),
         policy=policy,
         budgets=N_POINTS,
+        read_at="every change of a decision" if exact else "the operating points",
         encoder=encoder.name,
         window=getattr(encoder, "window", None),
         encoder_settings=encoder.settings,

@@ -6,11 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from equirouter.data.outcomes import Description
-from equirouter.data.split import SplitKind
 from equirouter.errors import DataError, UnknownNameError
+from equirouter.evaluation.facts import (
+    CostModelErrors,
+    DatasetFacts,
+    Facts,
+    LeftOut,
+    Protocol,
+    Reference,
+    VisibilityFacts,
+)
 from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey, Number
 from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
 from equirouter.evaluation.metrics.curves import QUALITY_LEVELS, ROUNDING
@@ -27,15 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ANCHORS",
     "CalibrationResults",
-    "CostModelErrors",
-    "DatasetFacts",
-    "LeftOut",
     "MeanCurve",
-    "Protocol",
-    "Reference",
     "Results",
     "RouterResults",
-    "VisibilityFacts",
     "read_results",
 ]
 
@@ -43,39 +45,6 @@ SCHEMA = 1
 ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
 MOST_LINES = 15
 """Of a printed Results."""
-
-
-class _Facts(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class DatasetFacts(_Facts):
-    """The table that was measured on."""
-
-    name: str
-    n_queries: int
-    n_models: int
-    models: tuple[str, ...]
-    fingerprint: str
-
-
-class Protocol(_Facts):
-    """How it was measured."""
-
-    split: SplitKind
-    ratios: tuple[int | float, ...]
-    """Of the training, validation and test part."""
-    seeds: tuple[int, ...]
-    policy: str
-    budgets: int
-    """Number of operating points."""
-    encoder: str
-    window: str | None
-    encoder_settings: dict[str, Any]
-    encoder_fingerprint: str
-    encoder_notes: tuple[str, ...]
-    nauc: Literal["paper"]
-    resamples: int
 
 
 class RouterResults(RouterMetrics):
@@ -86,7 +55,7 @@ class RouterResults(RouterMetrics):
     n_parameters: Measured
 
 
-class MeanCurve(_Facts):
+class MeanCurve(Facts):
     """The performance-cost curve of a router: T operating points, means over the seeds."""
 
     point: tuple[Number, ...]
@@ -98,7 +67,7 @@ class MeanCurve(_Facts):
     """Model -> share of the queries."""
 
 
-class CalibrationResults(_Facts):
+class CalibrationResults(Facts):
     """How well a router's estimates of performance are calibrated on the test part."""
 
     calibration_error: Measured
@@ -111,41 +80,7 @@ class CalibrationResults(_Facts):
     """Mean performance per bin."""
 
 
-class VisibilityFacts(_Facts):
-    """How many queries look like another one to the encoder."""
-
-    share: Number
-    n_duplicates: int
-    warning: str | None
-
-
-class CostModelErrors(_Facts):
-    """Errors of the predicted costs on the test part."""
-
-    mse: Number
-    """USD squared."""
-    relative_error: dict[str, Number | None]
-    """Model -> mean absolute error as a share of its mean cost; None where calls are free."""
-
-
-class Reference(_Facts):
-    """The model that qualities are shares of: the strongest on training and validation part."""
-
-    per_seed: tuple[str, ...]
-    as_strong: tuple[tuple[str, ...], ...]
-    """Per seed that model and those that equal it there within noise (paired, 95 %)."""
-
-
-class LeftOut(_Facts):
-    """Test queries that lack an outcome and are not measured."""
-
-    incomplete_test_queries: int
-    """Of the first seed."""
-    measured_test_queries: int
-    per_seed: tuple[int, ...]
-
-
-class Results(_Facts):
+class Results(Facts):
     """The product of a benchmark, as `benchmark` returns it and results.json holds it.
 
     `results["knn"].cost_at_quality[0.95].mean` is a figure of a router,

@@ -45,7 +45,7 @@ class Context:
     outcomes: Outcomes
     encoder: Encoder
     routers: tuple[str, ...]
-    policy: str = "budget"
+    policy: str = "budget-grid"
     n_seeds: int = 3
     budget_usd: float | None = None
     resamples: int = 1000

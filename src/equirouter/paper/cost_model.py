@@ -15,6 +15,7 @@ from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_fi
 from equirouter.paper.context import Context
 from equirouter.paper.routers import is_equirouter, label_of
 from equirouter.paper.strongest_calls import SATURATED
+from equirouter.policy import BudgetPolicy
 from equirouter.report.canvas import GRID, INK, Line, colour_of, draw_svg
 
 __all__ = ["cost_model_errors", "routing_with_true_costs"]
@@ -187,10 +188,10 @@ class Pair:
 
 def routing_with_true_costs(context: Context) -> Section:
     """figA5: every router's scores, decided by predicted and by true costs; means over seeds."""
-    if context.policy != "budget":
+    if context.rule.setting != BudgetPolicy.setting:
         raise DataError(
             f"figA5 compares call shares at equal budgets, but the policy is {context.policy!r}: "
-            "run it with --policy budget"
+            "run it with --policy budget-grid"
         )
     strongest = _strongest(context)
     pairs, points = _pairs(context, strongest)

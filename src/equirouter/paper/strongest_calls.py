@@ -56,7 +56,7 @@ def _lines(results: Results) -> list[Line]:
     """
     lines = {line.name: line for line in share_lines(results)}
     oracle, routers = lines["oracle"], [lines[name] for name in results.routers]
-    if results.protocol.policy == "budget":
+    if results.protocol.is_by_budget:
         budgets = routers[0].x
         oracle = replace(oracle, x=budgets, y=np.interp(budgets, oracle.x, oracle.y).tolist())
     return [replace(line, label=label_of(line.name)) for line in (oracle, *routers)]

@@ -2,8 +2,8 @@
 
 base.py is the contract, and what a caller may ask for. constraints.py rules models out before any
 policy, by what is known of them. order.py has the order of the models by value and cost, budget.py
-the paper's per-query budget, utility.py performance minus priced cost, path.py every lambda at
-which one of its decisions changes, quality.py finds the operating point that keeps a stated share
+the paper's per-query budget, utility.py performance minus priced cost, path.py every setting at
+which one of their decisions changes, quality.py finds the operating point that keeps a stated share
 of the strongest's performance, strongest.py is the point that always does. dual.py is the price of
 money along a stream, pacer.py decides one by it at a mean spend per query. certainty.py says how
 sure a choice is. baseline.py holds the behaviour of a pipeline when it was made, for those who
@@ -12,7 +12,7 @@ watch it in service.
 
 from equirouter.policy.base import NOTHING_FITS, Control, Policy
 from equirouter.policy.baseline import PROBES, Baseline, Probe, ShareCurve, share_curve
-from equirouter.policy.budget import BudgetPolicy
+from equirouter.policy.budget import BudgetPolicy, EvenBudgetPolicy
 from equirouter.policy.certainty import Certainty, fit_certainty
 from equirouter.policy.constraints import (
     ABILITIES,
@@ -43,6 +43,7 @@ __all__ = [
     "Certainty",
     "Control",
     "DecisionPath",
+    "EvenBudgetPolicy",
     "ModelFacts",
     "Needs",
     "OperatingPoint",

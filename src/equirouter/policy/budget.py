@@ -13,8 +13,12 @@ from equirouter.policy.base import (
     check_when_nothing_fits,
 )
 from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, columns_by_value
+from equirouter.policy.path import DecisionPath
 
-__all__ = ["BudgetPolicy"]
+__all__ = ["BudgetPolicy", "EvenBudgetPolicy"]
+
+TINY = 1e-12
+"""So that rounding does not move a position past its cost."""
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -95,8 +99,31 @@ class BudgetPolicy(Policy):
         predicted_cost_usd: RealArray,
         n: int = 100,
     ) -> FloatArray:
-        """Evenly spaced budgets from the smallest to the largest predicted cost (App. A.1)."""
-        return np.linspace(predicted_cost_usd.min(), predicted_cost_usd.max(), n)
+        """N of the predicted costs, from the smallest to the largest.
+
+        Evenly spaced in the mean of two positions: the share of the costs that a budget covers, and
+        their share of the sum of all. So cheap and expensive models are both seen where prices
+        differ a thousandfold. Budgets depend on costs alone: they are those of every router.
+        """
+        costs = np.sort(np.asarray(predicted_cost_usd, dtype=np.float64), axis=None)
+        total = costs.sum()
+        covered = np.arange(1, len(costs) + 1) / len(costs)
+        spent = np.cumsum(costs) / total if total > 0 else covered
+        place = np.searchsorted((covered + spent) / 2, np.linspace(0.0, 1.0, n) - TINY)
+        place[-1] = len(costs) - 1
+        return np.asarray(costs[place])
+
+    def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> DecisionPath | None:
+        """Every budget at which a decision changes; None where queries may be refused."""
+        if self.when_nothing_fits == "refuse":
+            return None
+        scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
+        by_cost, place = _best_so_far(scores, cost_usd)
+        query, rank = np.nonzero(place[:, 1:] > place[:, :-1])
+        before, after = (by_cost[query, place[query, at]] for at in (rank, rank + 1))
+        value = cost_usd[query, after].astype(np.float64)
+        order = np.argsort(value, kind="stable")  # a query's changes stay in order: costs rise
+        return DecisionPath(by_cost[:, 0], query[order], before[order], after[order], value[order])
 
     def sweep(
         self, scores: RealArray, predicted_cost_usd: RealArray, points: FloatArray
@@ -107,13 +134,8 @@ class BudgetPolicy(Policy):
         few: one running maximum per query serves all budgets.
         """
         scores, cost_usd, _ = check_inputs(scores, predicted_cost_usd, None)
-        by_cost = np.lexsort((-scores, cost_usd))  # of equal costs the best first; so in choose
-        sorted_scores = np.take_along_axis(scores, by_cost, axis=1)
+        by_cost, place = _best_so_far(scores, cost_usd)
         sorted_costs = np.take_along_axis(cost_usd, by_cost, axis=1)
-        best = np.maximum.accumulate(sorted_scores, axis=1)
-        rises = np.ones(best.shape, dtype=bool)
-        rises[:, 1:] = best[:, 1:] > best[:, :-1]  # an equal score later costs more: no
-        place = np.maximum.accumulate(np.where(rises, np.arange(best.shape[1]), 0), axis=1)
         best_column = np.take_along_axis(by_cost, place, axis=1)  # (N, K)
         limits = points.astype(cost_usd.dtype)  # in the costs' precision, as in choose
         n_within = np.zeros((len(scores), len(points)), dtype=np.int64)
@@ -123,3 +145,41 @@ class BudgetPolicy(Policy):
         if self.when_nothing_fits == "refuse":
             chosen[n_within == 0] = NOTHING_FITS
         return chosen
+
+
+class EvenBudgetPolicy(BudgetPolicy):
+    """The budget policy as the paper sweeps it: at evenly spaced budgets, and read at these alone.
+
+    Where prices differ a thousandfold nearly all of them lie above what all but the most expensive
+    models cost. Source: App. A.1.
+    """
+
+    def points(
+        self,
+        scores: RealArray,  # noqa: ARG002  # budgets depend on costs alone
+        predicted_cost_usd: RealArray,
+        n: int = 100,
+    ) -> FloatArray:
+        """From the smallest to the largest predicted cost."""
+        return np.linspace(predicted_cost_usd.min(), predicted_cost_usd.max(), n)
+
+    def path(
+        self,
+        scores: RealArray,  # noqa: ARG002
+        predicted_cost_usd: RealArray,  # noqa: ARG002
+    ) -> DecisionPath | None:
+        """None: the even budgets are all there is."""
+        return None
+
+
+def _best_so_far(scores: RealArray, cost_usd: RealArray) -> tuple[IntArray, IntArray]:
+    """(N, K) each: every query's columns from the cheapest on, and the best place up to each place.
+
+    Of equal costs the best comes first, so in choose; an equal score later costs more.
+    """
+    by_cost = np.lexsort((-scores, cost_usd))
+    best = np.maximum.accumulate(np.take_along_axis(scores, by_cost, axis=1), axis=1)
+    rises = np.ones(best.shape, dtype=bool)
+    rises[:, 1:] = best[:, 1:] > best[:, :-1]
+    place = np.maximum.accumulate(np.where(rises, np.arange(best.shape[1]), 0), axis=1)
+    return by_cost, place

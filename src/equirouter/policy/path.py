@@ -1,4 +1,4 @@
-"""Every lambda at which a decision changes: the exact sweep of the utility policy.
+"""Every setting at which a decision changes: the exact sweep of a policy.
 
 For one query, the models that some lambda chooses are the corners of the upper convex hull of its
 (cost, score) points, and the slope of an edge is the lambda at which the next corner takes over.
@@ -19,11 +19,12 @@ STEEPEST = float(np.finfo(np.float64).max) / 4
 
 @dataclass(frozen=True, eq=False)
 class DecisionPath:
-    """All choices on N queries as lambda falls from infinity to 0: a start and S changes.
+    """All choices on N queries as a setting moves towards larger spending: a start and S changes.
 
-    start (N,): the columns where cost alone decides. Change s moves query[s] from column before[s]
-    to after[s] for all lambda below value[s]; value falls, S is at most N * (K - 1). At exactly
-    value[s] the change is not made: ties go to the cheaper.
+    start (N,): the columns at the least spending. Change s moves query[s] from column before[s] to
+    after[s] as the setting passes value[s]; S is at most N * (K - 1). A budget rises from 0, and at
+    exactly value[s] the change is made: what costs the budget is within it. Lambda falls from
+    infinity to 0, and at exactly value[s] it is not made: ties go to the cheaper.
     """
 
     start: IntArray
@@ -35,12 +36,12 @@ class DecisionPath:
     def ends(self) -> IntArray:
         """(P - 1,): how many changes are made at each operating point but the first, which has 0.
 
-        Changes of one lambda are made together, so P, the number of different decisions, is at most
+        Changes of one value are made together, so P, the number of different decisions, is at most
         S + 1.
         """
         if not self.value.size:
             return np.zeros(0, dtype=np.int64)
-        return np.append(np.flatnonzero(np.diff(self.value) < 0), len(self.value) - 1) + 1
+        return np.append(np.flatnonzero(np.diff(self.value)), len(self.value) - 1) + 1
 
     def totals(self, table: RealArray) -> FloatArray:
         """(P,): the sum over queries of what the table (N, K) holds for the choices at each point.
@@ -72,7 +73,7 @@ class DecisionPath:
         return np.asarray(table[self.query, self.after] - table[self.query, self.before])
 
     def lambdas(self) -> FloatArray:
-        """(P,): a lambda inside the interval of each operating point, falling, the last one 0.
+        """(P,): of a path of lambda, one inside the interval of each point, falling, the last 0.
 
         Inside, and not where a decision changes, so that rounding cannot move a choice.
         """

@@ -50,7 +50,7 @@ def share_axis(results: Results) -> tuple[Callable[[MeanCurve], Sequence[float]]
     The budget, or, under a policy whose operating points are no budgets, the mean cost, which
     every policy has.
     """
-    if results.protocol.policy == "budget":
+    if results.protocol.is_by_budget:
         return attrgetter("point"), "budget, USD per query"
     return attrgetter("cost_usd"), COST_LABEL
 

@@ -167,7 +167,7 @@ def caption(results: Results, *, mark: str | None = "*") -> str:
     dataset, protocol = results.dataset, results.protocol
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
     ratios = ":".join(str(part) for part in protocol.ratios)
-    where = "at the largest budget" if protocol.policy == "budget" else "at the last point"
+    where = "at the largest budget" if protocol.is_by_budget else "at the last point"
     marked = (
         ""
         if mark is None

@@ -261,7 +261,7 @@ class RoutingPlanner:
             policy, value = loaded.pipeline.policy_for(asked)
         except ConfigError as error:
             raise GatewayError(400, str(error), param="quality") from error
-        if type(policy) is BudgetPolicy:
+        if isinstance(policy, BudgetPolicy):
             return Control(budget_usd=policy.budget_usd)
         return Control(lambda_=value) if type(policy) is UtilityPolicy else asked
 
