@@ -125,6 +125,7 @@ DATASETS = Registry(
     {
         "real": "equirouter.data.sources.real:Real",
         "simulated": "equirouter.data.sources.simulated:Simulated",
+        "simulated-routerbench": "equirouter.data.sources.simulated:SimulatedRouterBench",
         "simulated-multimodal": "equirouter.data.sources.simulated_multimodal:SimulatedMultimodal",
         "routerbench-5shot": "equirouter.data.sources.routerbench:RouterBench5Shot",
         "routerbench-0shot": "equirouter.data.sources.routerbench:RouterBench0Shot",

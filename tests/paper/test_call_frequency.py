@@ -85,7 +85,7 @@ def test_figa6_holds_the_mean_over_the_sweep_against_the_median(
 ) -> None:
     # means over the two places of the sweep: knn 0.6, mlp 0.7, linear 0.5, so the median is 0.6
     others = {"knn": (0.4, 0.8), "mlp": (0.6, 0.8), "linear": (0.0, 1.0)}
-    results = made(curves(equirouter_paper=(own - 0.1, own + 0.1), **others))
+    results = made(curves(equirouter_original=(own - 0.1, own + 0.1), **others))
     found, text = _sweep_finding(results)
     assert (found, words in text) == (verdict, True), text
     assert "large gets 60.0 % of the calls of a router other than EquiRouter (median of 3)" in text
@@ -99,7 +99,7 @@ def test_figa6_few_calls_below_the_quality_are_not_a_success() -> None:
 
 
 def test_figa6_reads_the_papers_settings_where_they_were_measured() -> None:
-    both = curves(equirouter=(0.9, 0.9), equirouter_paper=(0.1, 0.1), knn=(0.8, 0.8))
+    both = curves(equirouter=(0.9, 0.9), equirouter_original=(0.1, 0.1), knn=(0.8, 0.8))
     assert _sweep_finding(made(both))[0] == "reproduced"
 
 

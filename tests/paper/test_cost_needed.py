@@ -33,10 +33,10 @@ def finding(**routers: dict[str, Value]) -> tuple[str, str]:
 )
 def test_the_least_at_all_some_or_no_targets(own: dict[str, Value], verdict: str) -> None:
     # the oracle needs less than anybody and is no rival
-    found, text = finding(equirouter_paper=own, knn=RIVAL, mlp=WORSE)
+    found, text = finding(equirouter_original=own, knn=RIVAL, mlp=WORSE)
     assert found == verdict
     at_98 = 100 * (own["0.98"].value or 0)
-    assert f"At 98 % equirouter (paper) needs {at_98:.1f} % of the strongest's cost, knn" in text
+    assert f"At 98 % equirouter (authors) needs {at_98:.1f} % of the strongest's cost, knn" in text
     assert "knn needs 50.0 %" in text
 
 
@@ -61,12 +61,12 @@ def test_what_nobody_reaches_is_not_a_win() -> None:
 def test_the_papers_settings_are_judged_and_the_default_is_named() -> None:
     default = costs(0.4, 0.5, 0.6, 0.7, 0.9)
     own = costs(0.2, 0.3, 0.4, 0.5, 0.7)
-    found, text = finding(equirouter=default, equirouter_paper=own, knn=RIVAL)
+    found, text = finding(equirouter=default, equirouter_original=own, knn=RIVAL)
     assert found == "reproduced"
     assert "With the default settings, at 98 % equirouter needs 60.0 %" in text
 
 
-@pytest.mark.parametrize("names", [("knn", "mlp"), ("equirouter", "equirouter_paper")])
+@pytest.mark.parametrize("names", [("knn", "mlp"), ("equirouter", "equirouter_original")])
 def test_without_two_sides_nothing_is_claimed(names: tuple[str, ...]) -> None:
     assert finding(**dict.fromkeys(names, RIVAL))[0] == "not tested"
 

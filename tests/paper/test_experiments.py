@@ -86,15 +86,32 @@ def test_ties_prevail_where_half_of_the_queries_tie() -> None:
     )
 
 
+def test_margins_of_mixinstruct_are_those_of_raw_scores() -> None:
+    found = margin_distribution(np.array([[0.83, 0.8], [0.9, 0.7]]), np.ones((2, 2)))
+    verdict, text = margin_finding(found, 0.05, 0.8, "mixinstruct-bertscore", "mixinstruct")
+    assert verdict == "not tested"
+    assert "mixinstruct:metric=bertscore:raw=true" in text
+    raw = margin_finding(found, 0.05, 0.8, "mixinstruct-bertscore-raw", "mixinstruct")
+    assert raw[0] == "not reproduced"  # one of two is within 0.05
+
+
 @pytest.mark.parametrize(
-    ("gap", "n_models", "verdict"),
-    # two models, the strongest ahead by 3: no noise of 0.1 hides it, it gets all calls.
-    # ten equal models: each gets a tenth
-    [(3.0, 2, "reproduced"), (0.0, 10, "not reproduced")],
+    ("ahead", "n_models", "verdict"),
+    # the strongest is ahead by 3 on some queries, which no noise of 0.1 hides; the others tie, and
+    # there noise gives each model its share. Of two: 1; 0.3 + 0.7 / 2 = 0.65, between midway from
+    # chance (0.625) and what counts (0.75); a half. Of ten: a tenth
+    [
+        (1.0, 2, "reproduced"),
+        (0.3, 2, "partly reproduced"),
+        (0.0, 2, "not reproduced"),
+        (0.0, 10, "not reproduced"),
+    ],
 )
-def test_noise_concentrates_calls_or_spreads_them(gap: float, n_models: int, verdict: str) -> None:
+def test_noise_concentrates_calls_or_spreads_them(
+    ahead: float, n_models: int, verdict: str
+) -> None:
     performance = np.zeros((500, n_models))
-    performance[:, -1] = gap
+    performance[: int(500 * ahead), -1] = 3.0
     cost_usd = np.broadcast_to(np.arange(1, n_models + 1) / 1000, performance.shape)
     found = noise_sweep(
         performance, cost_usd, sigmas=(0.0, 0.1), draws=3, rng=np.random.default_rng(0)

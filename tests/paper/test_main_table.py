@@ -3,10 +3,12 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
+from equirouter.data.outcomes import Outcomes
 from equirouter.evaluation.results import Results
-from equirouter.paper.main_table import _finding
+from equirouter.paper.main_table import _finding, is_best_on_every_task
 from tests.results_document import Document, build_document, made
 
 
@@ -39,8 +41,9 @@ def results_of(routers: dict[str, Document]) -> Results:
     return made(document)
 
 
-def verdict(own: Document, rival: Document) -> tuple[str, str]:
-    return _finding(results_of({"equirouter:paper": own, "knn": rival}))
+def verdict(own: Document, rival: Document, *, qnc_can_tell: bool = True) -> tuple[str, str]:
+    results = results_of({"equirouter:original": own, "knn": rival})
+    return _finding(results, qnc_can_tell=qnc_can_tell)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,30 @@ def test_a_low_rci_below_the_quality_does_not_count() -> None:
     assert "QNC / (not reached in every seed" in text
 
 
+def test_a_qnc_that_cannot_tell_does_not_count() -> None:
+    # ahead in nAUC and RCI; QNC is never reached, and says nothing where no task has a better model
+    own, rival = entry(0.8, None, 0.6), entry(0.7, 0.8, 0.7)
+    assert verdict(own, rival)[0] == "partly reproduced"
+    found, text = verdict(own, rival, qnc_can_tell=False)
+    assert found == "reproduced"
+    assert "QNC is not testable here" in text
+
+
+@pytest.mark.parametrize(("second_task", "expected"), [([0.4, 0.5], True), ([0.6, 0.5], False)])
+def test_whether_the_strongest_is_the_best_on_every_task(
+    second_task: list[float], expected: bool
+) -> None:
+    table = Outcomes(
+        query_ids=("a", "b", "c"),
+        texts=("a", "b", "c"),
+        tasks=("easy", "easy", "hard"),
+        models=("small", "large"),
+        performance=np.array([[0.2, 1.0], [1.0, 1.0], second_task]),
+        cost_usd=np.ones((3, 2)),
+    )
+    assert is_best_on_every_task(table) is expected
+
+
 def test_without_a_rival_nothing_is_claimed() -> None:
-    results = results_of({"equirouter:paper": entry(0.8, 0.7, 0.6)})
+    results = results_of({"equirouter:original": entry(0.8, 0.7, 0.6)})
     assert _finding(results)[0] == "not tested"

@@ -36,8 +36,8 @@ PaperRoutersOption = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,...|all",
-        help="Routers as in bench; default: all, and the paper's settings and ablations of "
-        "equirouter, or those of --results.",
+        help="Routers as in bench; default: all, and the authors' equirouter with its "
+        "ablations, or those of --results.",
     ),
 ]
 ResultsOption = Annotated[

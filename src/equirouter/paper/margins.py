@@ -74,7 +74,11 @@ on_mixinstruct = partial(
 def _finding(
     distribution: MarginDistribution, level: float, published: float, dataset: str, home: str
 ) -> tuple[Verdict, str]:
-    """Small margins prevail where at least half of the queries are within the claim's level."""
+    """Small margins prevail where at least half of the queries are within the claim's level.
+
+    MixInstruct's margins are those of its raw scores: scaling the answers of a query to 0 and 1
+    widens them.
+    """
     share = distribution.share_within(level)
     is_home = dataset.lower().startswith(home)
     text = (
@@ -84,6 +88,11 @@ def _finding(
     )
     if not is_home:
         text += f" This is {dataset}, not the paper's data set: its figure is no target here."
+    if is_home and home == "mixinstruct" and not dataset.endswith("-raw"):
+        return "not tested", (
+            f"{text} These scores are scaled per query, which widens margins; the claim is about "
+            "raw ones: --dataset mixinstruct:metric=bertscore:raw=true."
+        )
     prevails = share >= (published - 0.05 if is_home else 0.5)
     return ("reproduced" if prevails else "not reproduced"), text
 

@@ -56,14 +56,20 @@ def noisy_oracle(context: Context) -> Section:
 def _finding(
     sweep: NoiseSweep, share: FloatArray, strongest: str, n_models: int
 ) -> tuple[Verdict, str]:
-    """Concentration: half of the calls at some sigma, and half as many again as chance gives."""
+    """Concentration: half of the calls at some sigma, and half as many again as chance gives.
+
+    None: never more than twice what chance gives, or than midway from chance to that share where
+    this is less (of two models chance is a half, and twice as much is all calls).
+    """
     means, rci = share.mean(axis=1), sweep.rci.mean(axis=1)
     performance = sweep.performance.mean(axis=1)
     top = int(means.argmax())
+    chance = 1 / n_models
+    enough = max(CONCENTRATED, 1.5 * chance)
     verdict: Verdict = "partly reproduced"
-    if means[top] >= max(CONCENTRATED, 1.5 / n_models):
+    if means[top] >= enough:
         verdict = "reproduced"
-    elif means[top] <= 2 / n_models:
+    elif means[top] <= min(2 * chance, (chance + enough) / 2):
         verdict = "not reproduced"
     first = int(np.flatnonzero(sweep.sigmas > 0)[0])
     return verdict, (

@@ -68,6 +68,17 @@ def test_scores_are_scaled_within_a_query(tmp_path: Path) -> None:
     assert "1 query has the id of another" in notes
 
 
+def test_raw_scores_are_left_as_they_are(tmp_path: Path) -> None:
+    answers = [candidate("a-7b", "x", bertscore=0.83), candidate("b-7b", "x", bertscore=0.8)]
+    path = written(tmp_path, [row("dolly_15k/1", *answers), row("dolly_15k/2", *answers[:1])])
+    table = load_dataset(f"mixinstruct:metric=bertscore:raw=true:path={path}")
+    assert table.name == "mixinstruct-bertscore-raw"
+    np.testing.assert_array_equal(table.performance, [[0.83, 0.8], [0.83, NAN]])
+    assert "performance is bertscore" in table.notes
+    with pytest.raises(ConfigError, match="bartscore is not a number from 0 to 1"):
+        MixInstruct(raw=True)
+
+
 def test_costs_are_tokens_times_the_price_of_the_size(tmp_path: Path) -> None:
     table = MixInstruct().load(written(tmp_path, rows()))
     # "a question" has 10 bytes: 3 tokens; the answers 0, 1 and 2. Prices: 11B and 13B as WizardLM

@@ -10,7 +10,7 @@ import pytest
 from equirouter.arrays import FloatArray
 from equirouter.cost.prices import PRICES
 from equirouter.data.outcomes import Outcomes
-from equirouter.data.sources.simulated import ACCURACY, PROFILES, Simulated
+from equirouter.data.sources.simulated import ACCURACY, PROFILES, Simulated, SimulatedRouterBench
 from equirouter.data.sources.simulated_texts import FAMILIES, Family, make_texts
 from equirouter.errors import ConfigError
 from equirouter.registry import DATASETS
@@ -216,6 +216,23 @@ def test_small_tables(n_queries: int) -> None:
     table = Simulated(n_queries=n_queries).load()
     assert table.n_queries == n_queries
     assert set(table.tasks) == set(FAMILIES)
+
+
+def test_the_mix_of_routerbench_has_families_where_the_strongest_is_not_the_best() -> None:
+    table = DATASETS.load("simulated-routerbench")().load()
+    tasks = np.array(table.tasks)
+    # 10,042 of 34,778 queries of RouterBench's seven benchmarks are HellaSwag's, 80 MT-Bench's
+    assert (tasks == "continuation").sum() == round(6200 * 10_042 / 34_778)
+    assert (tasks == "chat").sum() == pytest.approx(6200 * 80 / 34_778, abs=1)
+    best = {
+        task: table.models[table.performance[tasks == task].mean(axis=0).argmax()]
+        for task in set(table.tasks)
+    }
+    strongest = table.models[table.strongest]
+    others = {task for task, model in best.items() if model != strongest}
+    assert strongest == "gpt-4-1106-preview"
+    assert others == {"continuation", "arithmetic"}
+    assert len(set(SimulatedRouterBench(n_queries=500).load().tasks)) == 7
 
 
 def test_the_registry_knows_it() -> None:

@@ -21,7 +21,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.data.sources.make import check_choice
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of
 
@@ -37,6 +37,7 @@ METRICS = (
     "rougeL",
     "rougeLsum",
 )
+UNBOUNDED = ("bartscore", "bleurt")
 PARTS = ("train", "val", "test")
 
 _REPO = "llm-blender/mix-instruct"
@@ -56,15 +57,23 @@ class MixInstruct:
     metric: which score is the performance, one of METRICS: bartscore is the log-likelihood of the
     reference given the answer, the others compare answer and reference; higher is better in all.
     Each is scaled per query, the worst answer to 0 and the best to 1, as their ranges differ and
-    bartscore has none. part: train, val or test, several joined by "+": the authors' parts, which
-    are files; how queries are split for training and testing here is another matter.
-    Raises ConfigError for another metric or part.
+    bartscore has none; raw leaves the scores as they are, which margins between models need (Figure
+    A3 of the paper; its authors' toolbox takes the raw bertscore). part: train, val or test,
+    several joined by "+": the authors' parts, which are files; how queries are split for training
+    and testing here is another matter.
+    Raises ConfigError for another metric or part, or for raw scores that are not from 0 to 1.
     """
 
     description = "MixInstruct, instructions: 110,000 rows (test part: 5,000, 86 MB), 11 models"
 
-    def __init__(self, *, metric: str = "bartscore", part: str = "test") -> None:
+    def __init__(self, *, metric: str = "bartscore", part: str = "test", raw: bool = False) -> None:
         self.metric = check_choice("metric", metric, METRICS)
+        self.raw = raw
+        if raw and metric in UNBOUNDED:
+            raise ConfigError(
+                f"raw scores are to be the performance, and {metric} is not a number from 0 to 1: "
+                "choose another metric, such as bertscore, or leave raw out"
+            )
         self.part = part
         self._parts = [check_choice("part", name, PARTS) for name in str(part).split("+")]
 
@@ -72,7 +81,8 @@ class MixInstruct:
     def name(self) -> str:
         """The name, and the settings that are not the default's."""
         metric = "" if self.metric == "bartscore" else f"-{self.metric}"
-        return f"mixinstruct{metric}" + ("" if self.part == "test" else f"-{self.part}")
+        part = "" if self.part == "test" else f"-{self.part}"
+        return f"mixinstruct{metric}{part}" + ("-raw" if self.raw else "")
 
     @property
     def files(self) -> tuple[HubFile, ...]:
@@ -82,11 +92,11 @@ class MixInstruct:
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:
         """The outcomes table, from the hub or from a copy: the folder of the files, or one of them.
 
-        One file is read whatever `part` says. A query on which all answers score the same has 1 for
-        each: any of them is the best. With fewer than two scores nothing can be scaled, and the
-        outcome is not known. The data has no costs: they are tokens (prices.estimated_tokens) times
-        the price of the model's size (prices.price_of_size). Tasks are the collections that the
-        instructions are from.
+        One file is read whatever `part` says. Where scores are scaled, a query on which all answers
+        score the same has 1 for each: any of them is the best; and with fewer than two scores
+        nothing can be scaled, and the outcome is not known. The data has no costs: they are tokens
+        (prices.estimated_tokens) times the price of the model's size (prices.price_of_size). Tasks
+        are the collections that the instructions are from.
         Raises DataError for a file that is not as it should be, DownloadError.
         """
         if path is None:
@@ -101,7 +111,7 @@ class MixInstruct:
                 _add(collected, place, row, self.metric)
         if not collected.ids:
             raise DataError(f"{paths[0]}: there are no rows; at least one is needed")
-        return _outcomes(self.name, self.metric, paths, collected)
+        return _outcomes(self.name, self.metric, paths, collected, raw=self.raw)
 
 
 @dataclass
@@ -215,25 +225,25 @@ def _score(
     return float(value)
 
 
-def _outcomes(name: str, metric: str, paths: list[Path], collected: _Collected) -> Outcomes:
+def _outcomes(
+    name: str, metric: str, paths: list[Path], collected: _Collected, *, raw: bool
+) -> Outcomes:
     if not any(collected.scores):
         raise DataError(
             f"{paths[0]}: no candidate has the score {metric!r}; found "
             f"{', '.join(sorted(collected.metrics)) or 'no scores'}: choose one with metric=..."
         )
     models = sorted(collected.prices)
-    raw = np.array([[scores.get(model, np.nan) for model in models] for scores in collected.scores])
+    scored = np.array(
+        [[scores.get(model, np.nan) for model in models] for scores in collected.scores]
+    )
     costs = np.array([[cost.get(model, np.nan) for model in models] for cost in collected.costs])
-    performance, n_equal, n_alone = _scaled(raw)
+    performance, scale = (scored, [f"performance is {metric}"]) if raw else _scaled(scored, metric)
     ids, same_id = with_suffixes(collected.ids, "id")
-    same = number_of(n_equal, "query", "queries")
-    alone = number_of(n_alone, "query has", "queries have")
     notes = [
-        f"performance is {metric}, scaled per query: the worst answer is 0, the best 1",
+        *scale,
         "costs are estimates: bytes / 4 as tokens, times RouterBench's price of an open model of "
         "that size",
-        f"on {same} all answers score the same: each has performance 1" * bool(n_equal),
-        f"{alone} fewer than two scores and no performance" * bool(n_alone),
         same_id or "",
     ]
     return Outcomes(
@@ -248,14 +258,20 @@ def _outcomes(name: str, metric: str, paths: list[Path], collected: _Collected) 
     )
 
 
-def _scaled(raw: FloatArray) -> tuple[FloatArray, int, int]:
-    """Min-max scaled rows (N, K), how many have equal scores, and how many fewer than two."""
-    known = np.isfinite(raw)
+def _scaled(scored: FloatArray, metric: str) -> tuple[FloatArray, list[str]]:
+    """Min-max scaled rows (N, K), and notes on what was done."""
+    known = np.isfinite(scored)
     alone = known.sum(axis=1) < 2
-    low = np.where(known, raw, np.inf).min(axis=1, keepdims=True)
-    high = np.where(known, raw, -np.inf).max(axis=1, keepdims=True)
+    low = np.where(known, scored, np.inf).min(axis=1, keepdims=True)
+    high = np.where(known, scored, -np.inf).max(axis=1, keepdims=True)
     equal = (low == high)[:, 0] & ~alone
     span = np.where(high > low, high - low, 1.0)
-    scaled = np.where(alone[:, None], np.nan, (raw - low) / span)
+    scaled = np.where(alone[:, None], np.nan, (scored - low) / span)
     scaled[equal] = np.where(known[equal], 1.0, np.nan)
-    return scaled, int(equal.sum()), int(alone.sum())
+    same = number_of(int(equal.sum()), "query", "queries")
+    few = number_of(int(alone.sum()), "query has", "queries have")
+    return scaled, [
+        f"performance is {metric}, scaled per query: the worst answer is 0, the best 1",
+        f"on {same} all answers score the same: each has performance 1" * bool(equal.any()),
+        f"{few} fewer than two scores and no performance" * bool(alone.any()),
+    ]

@@ -1,7 +1,7 @@
 """The simulated data set: 6,200 made-up queries, 11 simulated models, nothing to download."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,14 @@ from equirouter.data.sources.simulated_texts import make_texts
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
 
-__all__ = ["ACCURACY", "PROFILES", "Simulated", "answer_costs", "drawn_outcomes"]
+__all__ = [
+    "ACCURACY",
+    "PROFILES",
+    "Simulated",
+    "SimulatedRouterBench",
+    "answer_costs",
+    "drawn_outcomes",
+]
 
 DISCRIMINATION = 2.2  # how steeply the chance of a right answer falls with difficulty
 JUDGE_NOISE = 0.8  # standard deviation, in logits, of a judge's opinion of one answer
@@ -74,6 +81,7 @@ class Simulated:
     description = "made-up queries of 8 task families, 11 models simulated after RouterBench"
     files = ()
     fewest = 80
+    shares: ClassVar = {task: profile.share for task, profile in PROFILES.items()}
 
     def __init__(self, n_queries: int = 6200, seed: int = 0) -> None:
         if n_queries < self.fewest:
@@ -100,17 +108,18 @@ class Simulated:
 
     def _made(self, progress: Progress) -> Outcomes:
         rng = np.random.default_rng(self.seed)
-        ends = np.rint(np.cumsum([profile.share for profile in PROFILES.values()]) * self.n_queries)
+        ends = np.rint(np.cumsum(list(self.shares.values())) * self.n_queries)
         texts: list[str] = []
         rows: list[tuple[str, int]] = []
         parts = []
-        for done, (task, size) in enumerate(zip(PROFILES, np.diff(ends, prepend=0), strict=True)):
-            progress("simulate", done, len(PROFILES))
+        sizes = np.diff(ends, prepend=0)
+        for done, (task, size) in enumerate(zip(self.shares, sizes, strict=True)):
+            progress("simulate", done, len(sizes))
             of_task, visible = make_texts(task, int(size), rng)
             texts += of_task
             rows += [(task, row) for row in range(len(of_task))]
             parts.append(_family(task, of_task, visible, rng))
-        progress("simulate", len(PROFILES), len(PROFILES))
+        progress("simulate", len(sizes), len(sizes))
         table = Outcomes(
             query_ids=tuple(f"{self.name}.{task}.{row}" for task, row in rows),
             texts=tuple(texts),
@@ -122,6 +131,35 @@ class Simulated:
             notes=("simulated: texts and outcomes are made up, only per-task means are published",),
         )
         return table.take(rng.permutation(self.n_queries))
+
+
+ROUTERBENCH_QUERIES = {
+    "knowledge": 14_042,
+    "chat": 80,
+    "code": 427,
+    "continuation": 10_042,
+    "pronouns": 1_267,
+    "arithmetic": 7_450,
+    "science": 1_470,
+}
+"""Family -> queries of the benchmark that it is after, in RouterBench (arXiv:2403.12031)."""
+
+
+class SimulatedRouterBench(Simulated):
+    """The same texts and outcomes, seven of the families, in the proportions of RouterBench.
+
+    Half of the queries are of families where another model is better than the strongest one, so a
+    router that tells families apart can match it for less; where the strongest is the best of each
+    family, QNC cannot tell routers apart. n_queries: 500 or more; seed, errors: as of Simulated.
+    """
+
+    name = "simulated-routerbench"
+    description = "the same with the task proportions of RouterBench: others beat the strongest"
+    fewest = 500
+    shares: ClassVar = {
+        task: queries / sum(ROUTERBENCH_QUERIES.values())
+        for task, queries in ROUTERBENCH_QUERIES.items()
+    }
 
 
 def _family(
