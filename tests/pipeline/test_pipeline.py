@@ -212,6 +212,21 @@ def test_many_embeddings_are_decided_as_each_query_alone(made: RoutingPipeline) 
         np.testing.assert_array_equal(again.predicted_cost_usd, choices.predicted_cost_usd[:5])
 
 
+def test_many_texts_are_encoded_block_by_block(
+    made: RoutingPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [f"easy task{number % 3} query {number}" for number in range(25)]
+    whole = made.decide_many(queries, budget_usd=0.001)
+    monkeypatch.setattr("equirouter.pipeline.pipeline.TEXTS_AT_ONCE", 10)
+    sizes: list[int] = []
+    encode = made.stage.encoder.encode
+    monkeypatch.setattr(
+        made.stage.encoder, "encode", lambda *given: sizes.append(len(given[0])) or encode(*given)
+    )
+    assert made.decide_many(queries, budget_usd=0.001) == whole
+    assert sizes == [10, 10, 5]
+
+
 def test_embeddings_are_refused_where_nothing_fits_and_that_is_asked() -> None:
     made = train(
         make_table(),

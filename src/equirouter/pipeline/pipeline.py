@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RoutingPipeline"]
 
+TEXTS_AT_ONCE = 8192
+"""So many embeddings are in memory at once, however many texts are to be decided."""
+
 
 class RoutingPipeline(PipelineParts):
     """Text in, model out: see PipelineParts for what it is made of."""
@@ -191,7 +194,13 @@ class RoutingPipeline(PipelineParts):
     ) -> list[Decision]:
         if not texts and not images:
             return []
-        return self.walk.decide(self.stage.look(texts, images), points, limits)
+        if images is not None or points[0].rule.in_order or len(texts) <= TEXTS_AT_ONCE:
+            return self.walk.decide(self.stage.look(texts, images), points, limits)
+        decisions = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            rows = slice(start, start + TEXTS_AT_ONCE)
+            decisions += self.walk.decide(self.stage.look(texts[rows]), points[rows], limits[rows])
+        return decisions
 
     def _point(self, control: Control) -> Point:
         policy, value = self.policy_for(control)
