@@ -2,7 +2,7 @@
 
     python benchmarks/bench_pipeline.py [--rounds 5] [--folder FOLDER]
 
-Fits pipelines on `simulated` (router equirouter) for every encoder below, saves them, and measures
+Fits pipelines on `simulated` (the default router) for every encoder below, saves them, and measures
 in fresh processes, one thread each: the median time of `decide` for a query of 20 and one of 256
 tokens; the seconds from the start of the process to its first decision; the resident memory after
 both. The peer embeds with sentence-transformers and decides by the same graph. Rounds go through
@@ -25,6 +25,7 @@ VARIANTS = {
     "int8": ["--encoder", "minilm", "--window", "head", "--precision", "int8"],
     "fp32": ["--encoder", "minilm", "--window", "head", "--precision", "fp32"],
     "static": ["--encoder", "static"],
+    "lexical": ["--encoder", "lexical"],
 }
 PEER = "sentence-transformers"
 

@@ -220,9 +220,12 @@ def test_many_texts_are_encoded_block_by_block(
     monkeypatch.setattr("equirouter.pipeline.pipeline.TEXTS_AT_ONCE", 10)
     sizes: list[int] = []
     encode = made.stage.encoder.encode
-    monkeypatch.setattr(
-        made.stage.encoder, "encode", lambda *given: sizes.append(len(given[0])) or encode(*given)
-    )
+
+    def counted(texts: list[str], images: None = None) -> Float32Array:
+        sizes.append(len(texts))
+        return encode(texts, images)
+
+    monkeypatch.setattr(made.stage.encoder, "encode", counted)
     assert made.decide_many(queries, budget_usd=0.001) == whole
     assert sizes == [10, 10, 5]
 
