@@ -50,6 +50,8 @@ def rename(document: Document, old: str, new: str) -> None:
     """Give a router another name wherever it stands."""
     for group in ("routers", "curves", "calibration", "paired"):
         document[group][new] = document[group].pop(old)
+    for others in document["paired"].values():
+        others[new] = others[old]
 
 
 @lru_cache(maxsize=1)
@@ -125,7 +127,10 @@ def build_document() -> Document:
                 "embedllm": {"nauc": 0.7427, "qnc": None, "peak_score": 0.8027, "rci": 0.7869},
             },
         },
-        "paired": {name: _paired(entries[name], entries["task"]) for name in ROUTERS},
+        "paired": {
+            name: {other: _paired(entries[name], entries[other]) for other in entries}
+            for name in ROUTERS
+        },
         "calibration": {name: _calibration(rng) for name in ROUTERS},
         "command": ["equirouter", "bench", "routerbench-5shot", "--routers", "equirouter,mlp,knn"],
     }
@@ -215,12 +220,20 @@ def _calibration(rng: np.random.Generator) -> Document:
     return {name: _measured(0.1, rng) for name in errors} | {"predicted": bins, "observed": bins}
 
 
-def _paired(router: Document, task: Document) -> Document:
-    differences = {}
+def _paired(router: Document, other: Document) -> Document:
+    costs, others = (entry["cost_at_quality"]["mean"] for entry in (router, other))
+    differences: Document = {
+        "cost_at_quality": {
+            key: _about(costs[key] - others[key]) for key in ("0.98", "0.95", "0.90")
+        }
+    }
     for metric in ("nauc", "peak_score", "rci"):
-        mean = router[metric]["mean"] - task[metric]["mean"]
-        differences[metric] = {"mean": mean, "low": mean - 0.006, "high": mean + 0.006}
+        differences[metric] = _about(router[metric]["mean"] - other[metric]["mean"])
     return differences
+
+
+def _about(mean: float) -> Document:
+    return {"mean": mean, "low": mean - 0.006, "high": mean + 0.006}
 
 
 def _description(performance: FloatArray, cost_usd: FloatArray) -> Document:
@@ -235,6 +248,8 @@ def _description(performance: FloatArray, cost_usd: FloatArray) -> Document:
         "fingerprint": "9f" * 32,
         "missing_performance": 14,
         "missing_cost": 14,
+        "known_answers": None,
+        "no_answer": None,
         "task_sizes": {"mmlu": 14_042},
         "model_descriptions": None,
         "models": NAMES,

@@ -100,6 +100,7 @@ ROUTERS = Registry(
         "strongest": "equirouter.routers.anchors:StrongestRouter",
         "cheapest": "equirouter.routers.anchors:CheapestRouter",
         "task": "equirouter.routers.anchors:TaskRouter",
+        "mixture": "equirouter.routers.anchors:MixtureRouter",
     },
 )
 

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.conftest import ROUTERS, BenchRun, bench_arguments
 from tests.cli.invoke import REPOSITORY, invoke, invoke_process
 
-ANCHORS = ["oracle", "random", "strongest", "cheapest", "task"]
+ANCHORS = ["oracle", "random", "strongest", "cheapest", "task", "mixture"]
 MODELS = ["small", "middle", "large"]
 QUALITIES = ["1.00", "0.99", "0.98", "0.95", "0.90"]
 TIMES = ("fit_seconds", "predict_us_per_query")
@@ -47,7 +47,10 @@ def test_results_json_has_the_documented_form(bench_run: BenchRun) -> None:
     assert results["published"] is None
     assert results["split_hashes"].keys() == {"42", "43"}
     assert results["cost_model"]["relative_error"].keys() == set(MODELS)
-    assert set(results["paired"]["knn:k=5"]) == {"nauc", "peak_score", "rci"}
+    assert set(results["paired"]["knn:k=5"]) == {*ANCHORS, *ROUTERS} - {"knn:k=5"}
+    found = results["paired"]["knn:k=5"]["task"]
+    assert found.keys() == {"nauc", "peak_score", "rci", "cost_at_quality"}
+    assert list(found["cost_at_quality"]) == ["0.98", "0.95", "0.90"]
     for entry in (results["anchors"] | results["routers"]).values():
         check_entry(entry)
     for curve in results["curves"].values():

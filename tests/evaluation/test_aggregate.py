@@ -64,13 +64,26 @@ def test_intervals_are_of_the_pooled_draws() -> None:
 def test_differences_are_taken_draw_by_draw() -> None:
     router, reference = measured(3, resamples=100), measured(1, resamples=100)
     paired = differences([router], [reference])
-    assert set(paired) == {"nauc", "peak_score", "rci"}
-    assert paired["peak_score"].mean == 1.0 - 0.5
+    assert paired.peak_score.mean == 1.0 - 0.5
     draws = np.asarray(router.draws["rci"]) - np.asarray(reference.draws["rci"])
     low, high = np.quantile(draws, [0.025, 0.975])
-    assert (paired["rci"].low, paired["rci"].high) == pytest.approx((low, high))
-    alone = differences([measured(3)], [measured(1)])["nauc"]
+    assert (paired.rci.low, paired.rci.high) == pytest.approx((low, high))
+    # with the second model on 3 of 4 queries all is right; on 1 only always calling it is enough
+    costs = [each.draws["cost_at_quality"] for each in (router, reference)]
+    assert isinstance(costs[0], dict)
+    assert isinstance(costs[1], dict)
+    low, high = np.quantile(costs[0]["0.95"] - costs[1]["0.95"], [0.025, 0.975])
+    found = paired.cost_at_quality["0.95"]
+    assert found.mean == 3.25 / 4 - 1.0
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert list(paired.cost_at_quality) == ["0.98", "0.95", "0.90"]
+    alone = differences([measured(3)], [measured(1)]).nauc
     assert (alone.low, alone.high) == (None, None)
+
+
+def test_where_the_strongest_model_is_free_there_is_no_difference_in_cost() -> None:
+    free = measure(np.zeros((4, 1), dtype=int), PERFORMANCE, COST_USD * 0.0, resamples=0)
+    assert differences([free], [free]).cost_at_quality == {}
 
 
 def records() -> SeedRecords:

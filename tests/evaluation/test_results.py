@@ -189,6 +189,8 @@ def test_in_a_notebook_they_are_a_table_without_markup_of_names(document: Docume
 def copy_router(document: Document, name: str) -> None:
     for group in ("routers", "curves", "calibration", "paired"):
         document[group][name] = document[group]["knn"]
+    for others in document["paired"].values():
+        others[name] = others["knn"]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,7 @@ def test_no_file_says_which_command_writes_one(tmp_path: Path) -> None:
         (("calibration",), "calibration: Field required"),
         (("curves", "knn"), "curves.knn is missing"),
         (("paired", "knn"), "paired.knn is missing"),
+        (("paired", "knn", "mlp"), "paired.knn.mlp is missing"),
         (("routers", "mlp", "nauc"), "routers.mlp.nauc: Field required"),
         (("routers", "mlp", "qnc", "per_seed"), "routers.mlp.qnc.per_seed: Field required"),
         (("anchors", "task", "call_share", "low", "gpt-4-1106-preview"), "anchors.task.call_share"),

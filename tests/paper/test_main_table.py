@@ -38,6 +38,8 @@ def results_of(routers: dict[str, Document]) -> Results:
         document[group] |= {name: copy.deepcopy(like) for name in routers}
     for name, figures in routers.items():
         document["routers"][name] |= figures
+        for others in document["paired"].values():
+            others[name] = copy.deepcopy(others["knn"])
     return made(document)
 
 

@@ -30,7 +30,7 @@ def test_what_is_left_fits_and_has_both_ends(text: str, inches: float) -> None:
         assert 0 <= len(head) - len(tail) <= 1
 
 
-ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
+ANCHORS = ("oracle", "random", "strongest", "cheapest", "task", "mixture")
 
 
 @pytest.mark.parametrize("name", [*ROUTERS.names(), "another", "", "π"])

@@ -169,11 +169,12 @@ def test_user_text_is_never_markup(document: Document, tmp_path: Path) -> None:
     assert "&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in names
 
 
-def test_differences_to_the_task_anchor_have_a_verdict(document: Document, tmp_path: Path) -> None:
-    document["paired"]["knn"] = {
+def test_differences_from_an_anchor_have_a_verdict(document: Document, tmp_path: Path) -> None:
+    document["paired"]["knn"]["task"] = {
         "nauc": {"mean": 0.02, "low": 0.01, "high": 0.03},
         "peak_score": {"mean": 0.0, "low": -0.01, "high": 0.01},
         "rci": {"mean": 0.05, "low": 0.04, "high": 0.06},  # lower is better
+        "cost_at_quality": {"0.98": {"mean": -0.1, "low": -0.2, "high": -0.05}},
     }
     _, page = written(document, tmp_path)
     row = next(row for row in page.rows if row[0] == "knn" and row[1].startswith("+"))
@@ -181,6 +182,8 @@ def test_differences_to_the_task_anchor_have_a_verdict(document: Document, tmp_p
         "+0.0200[+0.0100, +0.0300]better",
         "+0.0000[-0.0100, +0.0100]no difference shown",
         "+0.0500[+0.0400, +0.0600]worse",
+        "-0.1000[-0.2000, -0.0500]better",
+        "–",  # at 95 % nothing is known
     ]
 
 

@@ -1,8 +1,11 @@
 """The anchors, by hand."""
 
 import numpy as np
+import pytest
 
+from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.routers import make_router
+from equirouter.routers.anchors import MixtureRouter
 
 NAN = float("nan")
 PERFORMANCE = np.array([[1.0, 0.0], [1.0, 1.0], [NAN, 1.0], [0.0, 1.0]])
@@ -47,3 +50,29 @@ def test_random_order_is_uniform_and_belongs_to_the_query() -> None:
 def test_the_oracle_returns_what_it_is_given() -> None:
     truth = PERFORMANCE.astype(np.float32)
     np.testing.assert_array_equal(scores("oracle", truth, truth), truth)
+
+
+def test_a_mixture_takes_one_of_two_models_of_the_hull_by_chance() -> None:
+    # (cost, performance): (1, 0.2), (2, 0.25), (4, 0.8): the second lies below the others' line
+    performance = np.tile([0.2, 0.25, 0.8], (5, 1))
+    cost = np.tile([1.0, 2.0, 4.0], (5, 1))
+    noise = np.random.default_rng(0).random((1000, 4), dtype=np.float32)
+    made = make_router("mixture").fit(noise[:5], performance, cost, rng=np.random.default_rng(0))
+    assert isinstance(made, MixtureRouter)
+    decided_by = made.costs(noise)
+    assert (decided_by / [1.0, 2.0, 4.0]).min() >= 1.0
+    assert (decided_by / [1.0, 2.0, 4.0]).max() <= 1.01
+    scores = made.predict(noise)
+    for path in (
+        UtilityPolicy().path(scores, decided_by),
+        BudgetPolicy().path(scores, decided_by),
+    ):
+        assert path is not None
+        # one query after the other, from always the first model to always the third
+        assert path.totals(np.tile([1.0, 2.0, 4.0], (1000, 1))).tolist() == pytest.approx(
+            np.linspace(1000, 4000, 1001).tolist()
+        )
+        assert (path.start == 0).all()
+        assert (path.after == 2).all()
+        early = path.query[:500]  # in an order that no query's text decides
+        assert 0.4 < (early < 500).mean() < 0.6

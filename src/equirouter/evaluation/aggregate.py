@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.bootstrap import ENOUGH, pooled_interval
 from equirouter.evaluation.curve import Draws, Measurement, Point
-from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey
+from equirouter.evaluation.measured import (
+    Difference,
+    Differences,
+    Measured,
+    MeasuredByKey,
+)
 from equirouter.evaluation.metrics import METRICS, RouterMetrics
 from equirouter.evaluation.reliability import Reliability
 from equirouter.evaluation.results import CalibrationResults, MeanCurve, RouterResults
@@ -79,20 +84,44 @@ def metrics_over_seeds(measurements: Sequence[Measurement], models: Sequence[str
     return RouterMetrics.model_validate(estimates)
 
 
-def differences(
-    measurements: Sequence[Measurement], reference: Sequence[Measurement]
-) -> dict[str, Difference]:
-    """Differences of the paired metrics from a reference on the same resamples."""
-    result = {}
-    for name, metric in METRICS.items():
-        if not metric.is_paired:
-            continue
-        pairs = list(zip(measurements, reference, strict=True))
-        means = [float(a.point[name]) - float(b.point[name]) for a, b in pairs]  # type: ignore[arg-type]
-        draws = [a.draws[name] - b.draws[name] for a, b in pairs if a.draws]  # type: ignore[operator]
-        low, high = (pooled_interval(draws) if draws else None) or (None, None)
-        result[name] = Difference(mean=float(np.mean(means)), low=low, high=high)
-    return result
+PAIRED_QUALITIES = ("0.98", "0.95", "0.90")
+
+
+def differences(measurements: Sequence[Measurement], others: Sequence[Measurement]) -> Differences:
+    """Differences of the paired metrics between two routers, a measurement per seed of each."""
+    found: dict[str, Difference | dict[str, Difference]] = {}
+    for name in (name for name, metric in METRICS.items() if metric.is_paired):
+        sides = [[_values(each, name) for each in side] for side in (measurements, others)]
+        by_key = {
+            key: _difference([[values[key] for values in side] for side in sides])
+            for key in sides[0][0]
+            if all(values[key][0] is not None for side in sides for values in side)
+        }
+        found[name] = by_key.get("") or by_key
+    return Differences.model_validate(found)
+
+
+_Valued: TypeAlias = tuple[float | None, FloatArray | None]
+"""A figure of one seed, and its draws (R,), None without resamples."""
+
+
+def _values(measurement: Measurement, metric: str) -> dict[str, _Valued]:
+    """A paired metric: by quality, or under the key "" where it has one value."""
+    point, draws = measurement.point[metric], measurement.draws.get(metric)
+    if isinstance(point, dict):
+        known = draws if isinstance(draws, dict) else {}
+        return {key: (point[key], known.get(key)) for key in PAIRED_QUALITIES}
+    assert not isinstance(point, list)  # noqa: S101  # of call shares there are no differences
+    return {"": (point, draws if isinstance(draws, np.ndarray) else None)}
+
+
+def _difference(sides: Sequence[Sequence[_Valued]]) -> Difference:
+    """Of two sides, a figure per seed each, all known."""
+    pairs = list(zip(*sides, strict=True))
+    means = [(a or 0.0) - (b or 0.0) for (a, _), (b, _) in pairs]
+    draws = [a - b for (_, a), (_, b) in pairs if a is not None and b is not None]
+    low, high = (pooled_interval(draws) if draws else None) or (None, None)
+    return Difference(mean=float(np.mean(means)), low=low, high=high)
 
 
 def _spread(values: Sequence[float]) -> Measured:

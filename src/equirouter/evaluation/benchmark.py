@@ -32,6 +32,7 @@ from equirouter.evaluation.facts import (
     Reference,
     VisibilityFacts,
 )
+from equirouter.evaluation.measured import Differences
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import reliability
 from equirouter.evaluation.results import ANCHORS, Results
@@ -242,7 +243,6 @@ def _results(
     """Results from the records of anchors and routers and the facts of each split."""
     models, specs = outcomes.models, [name for name in records if name not in ANCHORS]
     figures = {name: record.router_results(models) for name, record in records.items()}
-    reference = records["task"].measurements
     notes = (*outcomes.notes, *table_warnings(outcomes), *description_notes(outcomes, specs))
     visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     return Results(
@@ -251,7 +251,7 @@ def _results(
         protocol=protocol,
         anchors={name: figures[name] for name in ANCHORS},
         routers={name: figures[name] for name in specs},
-        paired={name: differences(records[name].measurements, reference) for name in specs},
+        paired=_paired(records, specs),
         curves={name: record.curve(models) for name, record in records.items()},
         calibration={name: records[name].calibration() for name in specs},
         outcomes=replace(outcomes.describe(), notes=notes),
@@ -270,6 +270,17 @@ def _results(
         versions=versions(),
         published=published_for(outcomes.name, protocol.split),
     )
+
+
+def _paired(
+    records: dict[str, SeedRecords], specs: Sequence[str]
+) -> dict[str, dict[str, Differences]]:
+    """Every router minus every other one and every anchor."""
+    of = {name: record.measurements for name, record in records.items()}
+    return {
+        name: {other: differences(of[name], of[other]) for other in records if other != name}
+        for name in specs
+    }
 
 
 def _protocol(

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Difference", "Measured", "MeasuredByKey", "Number"]
+__all__ = ["Difference", "Differences", "Measured", "MeasuredByKey", "Number"]
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -26,6 +26,23 @@ class Difference(BaseModel):
     mean: Number
     low: Number | None
     high: Number | None
+
+
+class Differences(BaseModel):
+    """One router minus another, on the same queries and resamples."""
+
+    model_config = ConfigDict(frozen=True)
+
+    nauc: Difference
+    peak_score: Difference
+    rci: Difference
+    cost_at_quality: dict[str, Difference]
+    """At "0.98", "0.95" and "0.90"; empty where the strongest model costs nothing."""
+
+    def of(self, metric: str, key: str | None) -> Difference | None:
+        """That of a metric, or of one of its values; None where there is none."""
+        found: Difference | dict[str, Difference] = getattr(self, metric)
+        return found if isinstance(found, Difference) else found.get(key or "")
 
 
 class Measured(BaseModel):

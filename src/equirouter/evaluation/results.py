@@ -19,7 +19,7 @@ from equirouter.evaluation.facts import (
     Reference,
     VisibilityFacts,
 )
-from equirouter.evaluation.measured import Difference, Measured, MeasuredByKey, Number
+from equirouter.evaluation.measured import Differences, Measured, MeasuredByKey, Number
 from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
 from equirouter.evaluation.metrics.curves import QUALITY_LEVELS, ROUNDING
 from equirouter.evaluation.published import Published
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANCHORS",
+    "TEXT_FREE",
     "CalibrationResults",
     "MeanCurve",
     "Results",
@@ -42,7 +43,15 @@ __all__ = [
 ]
 
 SCHEMA = 1
-ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
+ANCHORS = ("oracle", "random", "strongest", "cheapest", "task", "mixture")
+TEXT_FREE = {
+    "task": "which knows a query's task",
+    "strongest": "which has the models' means and the predicted costs",
+    "mixture": "which takes one of two models by chance",
+    "cheapest": "which takes the cheapest models first",
+    "random": "which ranks models by chance",
+}
+"""Anchors that read no text of a query, and what they do."""
 MOST_LINES = 15
 """Of a printed Results."""
 
@@ -93,8 +102,8 @@ class Results(Facts):
     protocol: Protocol
     anchors: dict[str, RouterResults]
     routers: dict[str, RouterResults]
-    paired: dict[str, dict[str, Difference]]
-    """Router -> metric -> router minus `task`."""
+    paired: dict[str, dict[str, Differences]]
+    """Router -> another router or an anchor -> the first minus the other."""
     curves: dict[str, MeanCurve]
     """Of routers and anchors."""
     calibration: dict[str, CalibrationResults]
@@ -119,6 +128,9 @@ class Results(Facts):
             for section, known in sections.items():
                 if name not in known and not (is_anchor and section != "curves"):
                     raise ValueError(f"{section}.{name} is missing")
+            for other, _, _ in () if is_anchor else self.rows():
+                if other != name and other not in self.paired[name]:
+                    raise ValueError(f"paired.{name}.{other} is missing")
             for metric, figure in router:
                 if isinstance(figure, MeasuredByKey) and set(figure) not in keys:
                     raise ValueError(
@@ -158,6 +170,20 @@ class Results(Facts):
         return [(name, self.anchors[name], True) for name in [*known, *others]] + [
             (name, router, False) for name, router in routers
         ]
+
+    def best_text_free(self, quality: str) -> str | None:
+        """The anchor that has a quality at the lowest mean cost of those that read no text.
+
+        Chosen by the measured figures, which favours the anchors. None where there is none, or the
+        strongest model costs nothing.
+        """
+        costs = {
+            name: cost
+            for name in TEXT_FREE
+            if name in self.anchors
+            and (cost := self.anchors[name].cost_at_quality[quality].everywhere) is not None
+        }
+        return min(costs, key=costs.__getitem__) if costs else None
 
     def measured(self, name: str, column: Column) -> Measured:
         """The figure of a router or an anchor in a column of the tables."""

@@ -111,32 +111,40 @@ def _both_shares(each: TrainedHere) -> str:
     return f"{each.name} {here} (unseen queries {unseen})"
 
 
-def _task(diagnosis: Diagnosis) -> str | None:
-    if diagnosis.setup.n_tasks < 2:
-        return None
-    best = max(diagnosis.routers, key=lambda router: router.nauc)
-    paying = [router for router in diagnosis.routers if _pays(router)]
+def _text_free(diagnosis: Diagnosis) -> str | None:
+    """Whether a router needs less for some quality than the best that reads no text."""
+    paying = [router for router in diagnosis.routers if _pays_at(router)]
     if paying:
-        names = ", ".join(
-            f"{router.name} (nAUC {signed(router.nauc_minus_task)}, cost at 98 % quality "
-            f"{signed(router.cost_minus_task)})"
-            for router in paying
-        )
-        return (
-            f"Reading the query pays: {names} against the task anchor, which knows a query's task "
-            "and reads no text."
-        )
+        names = "; ".join(f"{router.name} {_costs_at(diagnosis, router)}" for router in paying)
+        return f"Reading the query pays: cost minus that of the best anchor without text, {names}."
+    known = [router for router in diagnosis.routers if any(router.cost_minus_text_free.values())]
+    if not known:
+        return None
+    best = min(known, key=lambda router: (router.utility_cost_at_98 or 0.0, router.name))
     return (
-        "No router is clearly better than the task anchor, which knows a query's task and reads no "
-        f"text: {best.name}, the best, differs by {signed(best.nauc_minus_task)} in nAUC. Give the "
-        "router other features (--encoder, --window), or route by task, which costs nothing."
+        "No router is clearly cheaper at equal quality than what reads no text: "
+        f"{best.name}, the best, {_costs_at(diagnosis, best)}. Give the router other features "
+        "(--encoder, --window) or more rows, or route by what is cheap: by task, or by means."
     )
 
 
-def _pays(router: RouterFinding) -> bool:
-    higher = router.nauc_minus_task is not None and router.nauc_minus_task[0] > 0
-    cheaper = router.cost_minus_task is not None and router.cost_minus_task[1] < 0
-    return higher or cheaper
+def _pays_at(router: RouterFinding) -> list[str]:
+    """The qualities that it has for clearly less."""
+    return [
+        level
+        for level, interval in router.cost_minus_text_free.items()
+        if interval is not None and interval[1] < 0
+    ]
+
+
+def _costs_at(diagnosis: Diagnosis, router: RouterFinding) -> str:
+    """The differences in cost at the qualities that it pays at, or at all of them."""
+    levels = _pays_at(router) or list(router.cost_minus_text_free)
+    return ", ".join(
+        f"{signed(router.cost_minus_text_free[level])} at {100 * float(level):.0f} % against "
+        f"{diagnosis.text_free[level]}"
+        for level in levels
+    )
 
 
 def _small(diagnosis: Diagnosis) -> str | None:
@@ -175,10 +183,10 @@ def _policy(diagnosis: Diagnosis) -> str:
         if router.utility_cost_at_98 is not None and router.budget_cost_at_98 is not None
     ]
     if not both:
-        return "No router reaches 98 % of the strongest model under both policies here."
+        return "The strongest model is free, so no policy saves anything."
     utility, budget, name = min(both)
     costs = (
-        f"{name} reaches 98 % of the strongest model's performance at {percent(utility)} of its "
+        f"{name} has 98 % of the strongest model's performance at {percent(utility)} of its "
         f"cost under --policy utility and at {percent(budget)} under budgets"
     )
     if utility <= budget - NOTABLE:
@@ -273,7 +281,7 @@ _RULES: tuple[Callable[[Diagnosis], str | None], ...] = (
     _promise,
     _collapse,
     _in_sample,
-    _task,
+    _text_free,
     _small,
     _ties,
     _rarely_needed,

@@ -233,6 +233,7 @@ _LOOKS = {
     "strongest": ("#6E6E6E", "dash"),
     "cheapest": ("#909090", "dash"),
     "task": ("#7D7D7D", "dashdot"),
+    "mixture": ("#A0A0A0", "solid"),
     "equirouter": (_VERMILLION, "solid"),
     "factors": (_VERMILLION, "dash"),
     "mlp": (_BLUE, "solid"),

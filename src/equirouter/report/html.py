@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equirouter.evaluation.measured import Difference
-from equirouter.evaluation.metrics import COLUMNS, METRICS
-from equirouter.evaluation.metrics.base import Direction
+from equirouter.evaluation.metrics import COLUMNS, METRICS, Column
 from equirouter.evaluation.results import Results
 from equirouter.extras import require
 from equirouter.output import atomic_write
@@ -76,7 +75,7 @@ def _context(results: Results) -> dict[str, Any]:
         "published_rows": published_rows(results),
         "published_notes": published_notes(results),
         "paired_columns": _PAIRED,
-        "paired": _paired(results),
+        "paired": [(anchor, _paired(results, anchor)) for anchor in _held_against(results)],
         "reliability": reliability_rows(results),
         "side": SIDE,
         "effort": _effort(results),
@@ -106,22 +105,32 @@ def _rows(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def _paired(results: Results) -> list[tuple[str, list[dict[str, str]]]]:
-    """Per router its differences from the task anchor, each with a verdict in a word."""
+def _held_against(results: Results) -> list[str]:
+    """The task anchor and, where that is another, the best that reads no text."""
+    known = dict.fromkeys(("task", results.best_text_free("0.98")))
+    return [anchor for anchor in known if anchor in results.anchors]
+
+
+def _paired(results: Results, anchor: str) -> list[tuple[str, list[dict[str, str]]]]:
+    """Per router its differences from an anchor, each with a verdict in a word."""
     return [
         (
             name,
-            [_difference(results.paired[name][c.metric], c.direction) for c in _PAIRED],
+            [
+                _difference(results.paired[name][anchor].of(column.metric, column.key), column)
+                for column in _PAIRED
+            ],
         )
-        for name, _, _ in results.rows()
-        if name in results.paired
+        for name, _, is_anchor in results.rows()
+        if not is_anchor
     ]
 
 
-def _difference(difference: Difference, direction: Direction) -> dict[str, str]:
-    mean, low, high = difference.mean, difference.low, difference.high
-    if low is None or high is None:
+def _difference(difference: Difference | None, column: Column) -> dict[str, str]:
+    if difference is None or difference.low is None or difference.high is None:
         return {"text": "–", "interval": "", "verdict": ""}
+    mean, low, high = difference.mean, difference.low, difference.high
+    direction = column.direction
     least, most = sorted((direction * low, direction * high))
     verdict = "better" if least > 0 else "worse" if most < 0 else "no difference shown"
     return {

@@ -176,6 +176,7 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
             percent(router.budget_cost_at_98),
             percent(router.utility_cost_at_98),
             signed(router.nauc_minus_task),
+            signed(router.cost_minus_text_free.get("0.98")),
         )
         for router in (*diagnosis.anchors, *diagnosis.routers)
     )
@@ -189,6 +190,7 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
         "98 % budget",
         "98 % utility",
         "nAUC minus task",
+        f"98 % utility minus {diagnosis.text_free.get('0.98', 'text-free')}",
     )
     return [
         Heading("Where routers collapse"),
@@ -196,8 +198,9 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
         (
             "calls: share of the queries sent to the strongest model at the largest budget; "
             "50 % from, 90 % from: the budget in USD from which on it stays above that. 98 %: cost "
-            "at 98 % of the strongest model's performance as a share of its cost, by policy, / for "
-            "never. The last column is a 95 % interval on the same resamples of the test queries."
+            "at 98 % of the strongest model's performance as a share of its cost, by policy. The "
+            "last columns are 95 % intervals on the same resamples of the test queries; the last "
+            "one is against the anchor that needs the least of those that read no text."
         ),
     ]
 

@@ -8,7 +8,7 @@ from rich.text import Text
 from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.published import PublishedRow
-from equirouter.evaluation.results import Results
+from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.report import markdown
 from equirouter.report.wording import NEVER, count, percent
 
@@ -259,8 +259,8 @@ def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
 def headline(results: Results) -> list[str]:
     """The setting and the main result in two or three sentences.
 
-    Which router reaches 98 % of the strongest model's mean performance in every seed at the lowest
-    cost, and whether its interval is clear of the `task` anchor's, which reads no query.
+    Which router has 98 % of the strongest model's mean performance at the lowest cost, and the
+    paired difference from the best anchor that reads no text.
     """
     dataset, strongest = results.dataset, results.strongest
     what = (
@@ -269,38 +269,43 @@ def headline(results: Results) -> list[str]:
         f"{count(len(results.protocol.seeds), 'seed')}; {counted_queries(results)})."
     )
     costs = {name: router.cost_at_quality[0.98] for name, router in results.routers.items()}
-    reached = {name: cost.everywhere for name, cost in costs.items() if cost.everywhere is not None}
-    some_missed = any(cost.count for cost in costs.values())
-    if not reached:
-        where = " in every seed" if some_missed else ""
-        return [what, f"No router reached 98 % of the mean performance of {strongest}{where}."]
-    among = " of those that do so in every seed" if some_missed else ""
-    name = min(reached, key=lambda router: (reached[router], router))
+    known = {name: cost.everywhere for name, cost in costs.items() if cost.everywhere is not None}
+    if not known:
+        return [what, f"The calls of {strongest}, the strongest model, cost nothing."]
+    name = min(known, key=lambda router: (known[router], router))
+    if known[name] >= 1:
+        return [
+            what,
+            f"No router has 98 % of the mean performance of {strongest}, the strongest model, for "
+            f"less than always calling {strongest}.",
+        ]
     return [
         what,
-        f"{name} reaches 98 % of the mean performance of {strongest}, the strongest model, at the "
-        f"lowest cost{among}: {_share(costs[name])} of what {strongest} costs.",
-        _against_task(results, costs[name]),
+        f"{name} has 98 % of the mean performance of {strongest}, the strongest model, at the "
+        f"lowest cost: {_share(costs[name])} of what {strongest} costs.",
+        _against_text_free(results, name),
     ]
 
 
-def _against_task(results: Results, cost: Measured) -> str:
-    if "task" not in results.anchors:
-        return "The task anchor was not measured, so this does not show that queries are read."
-    task = results.anchors["task"].cost_at_quality[0.98]
-    who = "The task anchor, which knows a query's task and reads no text,"
-    if task.count:
-        return f"{who} gets there in {task.n_reached} of {task.n_seeds} seeds only."
-    if task.mean is None:
-        return f"{who} does not get there."
-    needs = f"{who} needs {_share(task)}"
-    if cost.low is None or cost.high is None or task.low is None or task.high is None:
-        return f"{needs}; an interval is missing, so the two cannot be told apart."
-    if cost.high < task.low:
-        return f"{needs}: the intervals do not overlap, so reading the queries pays here."
-    if cost.low > task.high:
-        return f"{needs}: less, and the intervals do not overlap. Knowing the task is enough here."
-    return f"{needs}: the intervals overlap, so this is no proof that reading the queries pays."
+def _against_text_free(results: Results, name: str) -> str:
+    """Whether a router's cost at 98 % is below that of the best anchor that reads no text."""
+    anchor = results.best_text_free("0.98")
+    if anchor is None:
+        return "No anchor without a text was measured: this does not show that queries are read."
+    cost = results.anchors[anchor].cost_at_quality[0.98]
+    needs = f"Of what reads no text {anchor}, {TEXT_FREE[anchor]}, needs least: {_share(cost)}"
+    difference = results.paired[name][anchor].cost_at_quality["0.98"]
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return f"{needs}. An interval is missing, so the two cannot be told apart."
+    apart = f"{100 * difference.mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    if high < 0:
+        verdict = "so reading the queries pays here"
+    elif low > 0:
+        verdict = "so reading the queries does not pay here"
+    else:
+        verdict = "so this is no proof that reading the queries pays"
+    return f"{needs}. The paired difference is {apart}, {verdict}."
 
 
 def _share(cost: Measured) -> str:

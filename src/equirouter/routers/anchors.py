@@ -1,15 +1,23 @@
 """The anchors: references for the learned routers in every table, under the same policy.
 
-The oracle is the upper bound; random, strongest and cheapest need no learning, and task needs no
-reading of the query.
+The oracle is the upper bound. The others read no text: random, cheapest; task knows the query's
+task; strongest has the models' means beside predicted costs; mixture knows nothing of the query.
 """
 
 import numpy as np
 
-from equirouter.arrays import Float32Array
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.strength import complete_means
 from equirouter.routers.base import CheckedRouter, Training
 
-__all__ = ["CheapestRouter", "OracleRouter", "RandomRouter", "StrongestRouter", "TaskRouter"]
+__all__ = [
+    "CheapestRouter",
+    "MixtureRouter",
+    "OracleRouter",
+    "RandomRouter",
+    "StrongestRouter",
+    "TaskRouter",
+]
 
 
 class _Anchor(CheckedRouter):
@@ -29,7 +37,10 @@ class _Constant(_Anchor):
 
 
 class StrongestRouter(_Constant):
-    """Ranks models by mean training performance: always the strongest that the policy allows."""
+    """Ranks models by mean training performance: always the strongest that the policy allows.
+
+    Of the query it has what the policy has anyhow, the predicted costs.
+    """
 
     scores_are = "expected_performance"
 
@@ -77,6 +88,52 @@ class RandomRouter(_Anchor):
             mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
         mixed ^= mixed >> np.uint64(31)
         return np.asarray((mixed >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
+
+
+class MixtureRouter(_Anchor):
+    """Mixtures of whole models: one of two models by chance, whatever the query.
+
+    The two are neighbours on the upper hull of the models' mean performance over their mean cost in
+    training, and the chance moves along it: what can be had for any mean cost without looking at a
+    query. `predict` and `costs` are given random numbers in the place of embeddings; the policy
+    decides by `costs`, which differ between queries by at most SPREAD, so that the queries change
+    their model in a random order.
+    """
+
+    reads = "noise"
+
+    scores_are = "expected_performance"
+
+    SPREAD = 0.01
+    """Of a model's cost: enough for an order, too little to mix up models of different prices."""
+
+    def _learn(self, training: Training) -> None:
+        outcomes = training.outcomes
+        means, costs = complete_means(outcomes.performance, outcomes.cost_usd)
+        scores = np.full(len(means), means.min() - 1.0)  # below the hull: never chosen
+        on_hull = _hull(means, costs)
+        scores[on_hull] = means[on_hull]
+        self.scores_, self.mean_cost_usd_ = scores.astype(np.float32), costs
+
+    def predict(self, embeddings: Float32Array) -> Float32Array:
+        """The means (K,) of the models on the hull, repeated for every query: (N, K)."""
+        return np.tile(self.scores_, (len(embeddings), 1))
+
+    def costs(self, noise: Float32Array) -> FloatArray:
+        """What the policy decides by, USD (N, K): the models' mean costs, a little apart."""
+        return (1.0 + self.SPREAD * noise[:, :1].astype(np.float64)) * self.mean_cost_usd_
+
+
+def _hull(performance: FloatArray, cost_usd: FloatArray) -> list[int]:
+    """Columns of the upper hull of K points, from the cheapest model to the strongest."""
+    cheapest = np.flatnonzero(cost_usd == cost_usd.min())
+    hull = [int(cheapest[performance[cheapest].argmax()])]
+    while True:
+        rise, run = performance - performance[hull[-1]], cost_usd - cost_usd[hull[-1]]
+        ahead = np.flatnonzero((rise > 0) & (run > 0))
+        if not ahead.size:
+            return hull
+        hull.append(int(ahead[(rise[ahead] / run[ahead]).argmax()]))
 
 
 class TaskRouter(_Anchor):

@@ -200,8 +200,8 @@ def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "aut
     """Fit a router on a split; `bench` and `train` both fit with this.
 
     router: a spec as make_router takes it. A LeaveOneOutRouter learns from training and validation
-    part, any other from the training part. The same seed and spec give the same router, bit for
-    bit.
+    part, and so does an anchor, whose scores are not calibrated; any other from the training part.
+    The same seed and spec give the same router, bit for bit.
     """
     made = make_router(router)
     if hasattr(made, "device"):
@@ -211,6 +211,8 @@ def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "aut
     if isinstance(made, LeaveOneOutRouter):
         return _fit_on_both(made, prepared, rng, start)
     train, held_out = prepared.train, prepared.validation
+    if made.is_anchor:
+        train = train.with_rows_of(held_out)
     outcomes = (train.inputs(made), train.performance, train.cost_usd)
     validation = Validation(held_out.inputs(made), held_out.performance, held_out.cost_usd)
     if isinstance(made, DescriptionRouter):

@@ -23,6 +23,7 @@ from equirouter.encoders.unread import unread_warning
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
+from equirouter.routers.anchors import MixtureRouter
 from equirouter.routers.base import DescriptionRouter, Router
 from equirouter.routers.scale import LogisticScale
 from equirouter.words import number_of
@@ -73,7 +74,9 @@ class Part:
         return self.embeddings
 
     def costs(self, router: Router) -> FloatArray:
-        """Costs that this router decides by: true ones for the oracle, else predictions."""
+        """Costs that this router decides by: predictions, of the oracle true, of mixture mean."""
+        if isinstance(router, MixtureRouter):
+            return router.costs(self.noise)
         return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
 
     def take(self, rows: IntArray) -> "Part":

@@ -82,9 +82,10 @@ class RouterFinding:
     strongest_share, rci: at the largest budget. share_at: budget in USD -> share of the strongest.
     half_from_usd, ninety_from_usd: the budget from which on at least 50 % and 90 % of the calls go
     to the strongest model, None for never. budget_cost_at_98, utility_cost_at_98: cost at 98 % of
-    the strongest model's performance as a share of its cost, by policy, None for never.
-    nauc_minus_task, cost_minus_task: 95 % intervals of the difference from the `task` anchor, of
-    nAUC under budgets and of utility_cost_at_98; None where there is none.
+    the strongest model's performance as a share of its cost, by policy, None where that is free.
+    nauc_minus_task: 95 % interval of the difference from the `task` anchor in nAUC under budgets.
+    cost_minus_text_free: "0.98", "0.95", "0.90" -> that of the cost at this quality by lambda, from
+    the best anchor without text (Diagnosis.text_free). None where there is no interval.
     """
 
     name: str
@@ -98,7 +99,7 @@ class RouterFinding:
     budget_cost_at_98: float | None
     utility_cost_at_98: float | None
     nauc_minus_task: Interval
-    cost_minus_task: Interval
+    cost_minus_text_free: Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,9 @@ class Diagnosis:
 
     warnings: what looks wrong in the table, and what the encoder does not read of it.
     visibility: of all queries of the table. routers: measured ones, the pipeline among them;
-    anchors: oracle, task, random, strongest. own: None without a pipeline. tasks: at the largest
-    budget of the router named in tasks_of, or at the pipeline's own operating point.
+    anchors: oracle, task, strongest, mixture, random. text_free: quality -> the anchor that needs
+    the least for it by lambda, of those that read no text. own: None without a pipeline. tasks: at
+    the largest budget of the router named in tasks_of, or at the pipeline's own operating point.
     """
 
     setup: Setup
@@ -174,6 +176,7 @@ class Diagnosis:
     noise: tuple[NoiseFinding, ...]
     routers: tuple[RouterFinding, ...]
     anchors: tuple[RouterFinding, ...]
+    text_free: Mapping[str, str]
     in_sample: tuple[TrainedHere, ...]
     own: OwnDecisions | None
     tasks_of: str

@@ -1,6 +1,7 @@
 """From what routers and a pipeline chose to the figures of a diagnosis."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +19,10 @@ from equirouter.extras import versions
 from equirouter.policy import NOTHING_FITS
 from equirouter.training.protocol import Part, Prepared
 
-__all__ = ["BothPolicies", "own_decisions", "router_finding", "setup"]
+__all__ = ["BothPolicies", "own_decisions", "router_finding", "setup", "text_free_best"]
 
 PARTS_OF_RANGE = (0.1, 0.25, 0.5, 1.0)
-LEVEL = "0.98"
+LEVELS = ("0.98", "0.95", "0.90")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +33,25 @@ class BothPolicies:
     utility: RouterSweep
 
 
+def text_free_best(anchors: Mapping[str, BothPolicies]) -> dict[str, str]:
+    """Quality -> the anchor of the lowest cost by lambda, of these, which read no text."""
+    best = {}
+    for level in LEVELS:
+        costs = {name: each.utility.cost_at(level) for name, each in anchors.items()}
+        known = {name: cost for name, cost in costs.items() if cost is not None}
+        if known:
+            best[level] = min(known, key=known.__getitem__)
+    return best
+
+
 def router_finding(
-    name: str, measured: BothPolicies, task: BothPolicies, strongest: int
+    name: str,
+    measured: BothPolicies,
+    task: BothPolicies,
+    text_free: Mapping[str, BothPolicies],
+    strongest: int,
 ) -> RouterFinding:
-    """A router beside the `task` anchor; strongest is a column."""
+    """A router beside `task`, and at each quality the best without text; strongest: a column."""
     budget, utility = measured.budget, measured.utility
     share, points = budget.share_of(strongest), budget.points
     places = [round(part * (len(points) - 1)) for part in PARTS_OF_RANGE]
@@ -48,10 +64,13 @@ def router_finding(
         share_at={float(points[place]): float(share[place]) for place in places},
         half_from_usd=reached_from(points, share, 0.5),
         ninety_from_usd=reached_from(points, share, 0.9),
-        budget_cost_at_98=budget.cost_at(LEVEL),
-        utility_cost_at_98=utility.cost_at(LEVEL),
+        budget_cost_at_98=budget.cost_at(LEVELS[0]),
+        utility_cost_at_98=utility.cost_at(LEVELS[0]),
         nauc_minus_task=_difference(budget.draws("nauc"), task.budget.draws("nauc")),
-        cost_minus_task=_difference(utility.cost_draws(LEVEL), task.utility.cost_draws(LEVEL)),
+        cost_minus_text_free={
+            level: _difference(utility.cost_draws(level), anchor.utility.cost_draws(level))
+            for level, anchor in text_free.items()
+        },
     )
 
 

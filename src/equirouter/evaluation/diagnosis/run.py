@@ -19,6 +19,7 @@ from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
     ModelFinding,
     NoiseFinding,
+    RouterFinding,
     TableFinding,
     TrainedHere,
 )
@@ -28,6 +29,7 @@ from equirouter.evaluation.diagnosis.per_router import (
     own_decisions,
     router_finding,
     setup,
+    text_free_best,
 )
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_task
 from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
@@ -56,7 +58,8 @@ IN_SAMPLE = ("mlp", "knn")
 """Fitted within seconds, and two ways of reading a query that have little in common."""
 
 PIPELINE = "pipeline"
-ANCHORS = ("oracle", "task", "random", "strongest")
+TEXT_FREE = ("task", "strongest", "mixture", "random")
+ANCHORS = ("oracle", *TEXT_FREE)
 NOISE = (0.0, 0.01, 0.1, 0.2, 0.5, 1.0)
 NOISE_DRAWS = 10
 STEPS = 6
@@ -126,10 +129,8 @@ def diagnose(
     in_sample = _in_sample(case, measured)
     progress("diagnose", 5, STEPS)
     tasks_of = PIPELINE if pipeline is not None else next(iter(routers), IN_SAMPLE[0])
-    findings = {
-        name: router_finding(name, sweeps, measured["task"], case.strongest)
-        for name, sweeps in measured.items()
-    }
+    text_free = text_free_best({name: measured[name] for name in TEXT_FREE})
+    findings = _findings(measured, text_free, case.strongest)
     served = case.served
     diagnosis = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, served, pipeline_name),
@@ -140,6 +141,7 @@ def diagnose(
         noise=_noise(case),
         routers=tuple(each for name, each in findings.items() if name not in ANCHORS),
         anchors=tuple(findings[name] for name in ANCHORS),
+        text_free=text_free,
         in_sample=in_sample,
         own=own_decisions(served, case.prepared.test, case.outcomes) if served else None,
         tasks_of=tasks_of,
@@ -147,6 +149,16 @@ def diagnose(
     )
     progress("diagnose", STEPS, STEPS)
     return diagnosis
+
+
+def _findings(
+    measured: Mapping[str, BothPolicies], text_free: Mapping[str, str], strongest: int
+) -> dict[str, RouterFinding]:
+    beside = {level: measured[name] for level, name in text_free.items()}
+    return {
+        name: router_finding(name, sweeps, measured["task"], beside, strongest)
+        for name, sweeps in measured.items()
+    }
 
 
 def _prepared(
@@ -201,7 +213,8 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
     measured = {}
     for name in names:
         fitted = fit_router(name, case.prepared, seed=seed, device=case.device)
-        costs = test.cost_usd if fitted.router.reads == "outcomes" else case.costs
+        own = test.costs(fitted.router)
+        costs = case.costs if own is test.predicted_cost_usd else own
         budget, utility = (
             sweep_router(
                 fitted, case.prepared, rule, seed=seed, cost_usd=costs, resamples=case.resamples

@@ -17,6 +17,7 @@ class CostAtQuality(Metric):
     """
 
     direction = -1
+    is_paired = True
     columns = (
         Column(
             "cost at\n98 %",
