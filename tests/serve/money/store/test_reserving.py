@@ -139,6 +139,28 @@ def test_more_is_granted_to_a_reservation_that_is_open_and_of_the_running_period
     with_store(store_url, work)
 
 
+def test_the_statement_itself_takes_no_more_than_there_is(store_url: str) -> None:
+    now = 1_800_000_030.0
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100)
+        first = Grant(key.id, 60, 0, None, 1, "a")
+        await books(store).transact(lambda run: reserve(run, 8, [first], now))
+
+        def spend(connection: sa.Connection) -> None:
+            connection.execute(sa.update(accounts).values(spent_nusd=30, reserved_nusd=30))
+
+        await store.database.write(spend)
+        place = {"key_id_": key.id, "period_": "month", "day_": 20_819, "most": 100}
+        for added, changed in ((41, 0), (40, 1), (1, 0)):
+            values = {**place, "added": added}
+            assert await books(store).transact(lambda run: run.change("add", values)) == changed  # noqa: B023
+        (account,) = await store.database.read(rows, accounts)
+        assert (account["spent_nusd"], account["reserved_nusd"]) == (30, 70)
+
+    with_store(store_url, work)
+
+
 class Changed:
     """A database in which another process has taken money since it was read."""
 
