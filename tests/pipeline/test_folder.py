@@ -112,7 +112,7 @@ FORGED: dict[str, tuple[Callable[[Path, Change], None], Change]] = {
     ),
     "embeddings of another width": (
         change_arrays,
-        lambda a: a.update({"cost.weights_.hidden.weight": np.ones((64, 1), np.float32)}),
+        lambda a: a.update({"cost.weights_.out.weight": np.ones((3, 1), np.float32)}),
     ),
     "a model less": (change_description, lambda document: document["models"].pop()),
 }

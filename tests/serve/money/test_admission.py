@@ -363,8 +363,9 @@ def test_a_call_that_went_on_without_a_reservation_is_charged_once(
 def test_only_an_administrator_may_administer() -> None:
     admin_only(None)
     admin_only(Key("a", "a", is_admin=True))
-    with pytest.raises(GatewayError, match="administrator"):
+    with pytest.raises(GatewayError, match="administrator") as refused:
         admin_only(Key("a", "a"))
+    assert (refused.value.status, refused.value.code) == (403, "admin_key_needed")
 
 
 class Locked:
