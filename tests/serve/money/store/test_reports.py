@@ -87,10 +87,14 @@ def test_latencies_of_many_requests_are_sampled(
     monkeypatch.setattr(module, "_SAMPLE", 50)
 
     async def work(store: Store) -> None:
+        reports = StoreReports(store.database)
         for i in range(1000):
             store.writer.log(record(started_at=NOW - 1000.0 + i, total_ms=float(i), plan=None))
         await store.writer.flush()
-        found = (await StoreReports(store.database).latencies(NOW - 1000, NOW))["upstream"]
+        few = (await reports.latencies(NOW - 40, NOW))["upstream"]
+        assert few.count == 40
+        assert few.p50 == pytest.approx(980, abs=1)
+        found = (await reports.latencies(NOW - 1000, NOW))["upstream"]
         assert found.count == 50
         assert found.p50 == pytest.approx(500, abs=20)
 

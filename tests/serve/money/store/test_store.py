@@ -211,7 +211,7 @@ def test_the_store_says_what_its_writer_says(tmp_path: Path) -> None:
 
 
 def test_the_watch_looks_for_the_dead_every_few_seconds_and_tidies_more_rarely(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[tuple[str, int]] = []
     errors = {5: StoreGoneError("gone"), 15: ValueError("a bug")}
@@ -244,6 +244,8 @@ def test_the_watch_looks_for_the_dead_every_few_seconds_and_tidies_more_rarely(
             *(("charge", 5), ("tidy", 7), ("tidy", 14), ("charge", 15), ("charge", 20)),
             ("tidy", 21),
         ]
+        # files that are there are not spoken of
+        assert [one.message for one in caplog.records] == ["looking after the store failed"]
 
     with_store(f"sqlite:///{tmp_path}/x.db", work)
 
