@@ -28,11 +28,10 @@ async def migrate(database: Database) -> None:
     """Make the tables, or bring older ones up to date; does nothing where they are.
 
     Workers that start together wait for the first of them. Raises ConfigError for a database that
-    a newer version has written, and for one with keys that was lost; StoreGoneError when it cannot
-    be opened.
+    a newer version has written, one with keys that was lost, and a file of SQLite that cannot be
+    written; StoreGoneError when it cannot be opened.
     """
-    if database.path is not None:
-        check_not_lost(database.path)
+    _check_place(database)
     # Alembic takes a quarter of a second to import: not at every start.
     if await database.read(_found) != HEAD:
         await database.write(_upgrade)
@@ -41,11 +40,21 @@ async def migrate(database: Database) -> None:
 async def check_store(database: Database) -> None:
     """Look whether `migrate` could do its work, and change nothing.
 
-    Raises as `migrate`, and ConfigError for a file of SQLite that cannot be written.
+    Raises as `migrate`.
     """
+    _check_place(database)
     path = database.path
     if path is None:
         _check_known(await database.read(_found))
+    elif path.exists():
+        with said_gone():
+            _check_known(_found_in(path))
+
+
+def _check_place(database: Database) -> None:
+    """Raise ConfigError where a file of SQLite with keys was lost, or cannot be written."""
+    path = database.path
+    if path is None:
         return
     check_not_lost(path)
     place = path if path.exists() else path.absolute().parent
@@ -54,9 +63,6 @@ async def check_store(database: Database) -> None:
             f"the store {database.shown} cannot be opened: {place} is not there, or not to be "
             "written by this user"
         )
-    if path.exists():
-        with said_gone():
-            _check_known(_found_in(path))
 
 
 def _found_in(path: Path) -> str | None:
