@@ -44,7 +44,7 @@ def test_a_broken_package_is_named_and_takes_nothing_from_the_others(
 def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
     with pytest.raises(UnknownNameError, match=r"no router named 'kn': did you mean 'knn'\? known"):
         ROUTERS.load("kn")
-    with pytest.raises(UnknownNameError, match="no encoder named 'qqqq': known: minilm"):
+    with pytest.raises(UnknownNameError, match="no encoder named 'qqqq': known: lexical"):
         ENCODERS.load("qqqq")
 
 
