@@ -9,8 +9,9 @@ ROUTERS := factors,equirouter,knn,mlp,avengerspro,embedllm,routerdc,mirt,causal
 
 .PHONY: demo test check docs clean
 
+# one thread: the networks are small, and threads that wait for each other on a busy machine cost tenfold
 demo: $(VENV)/.demo
-	$(PY) -m equirouter bench --policy utility --routers $(ROUTERS) --out $(RUN)
+	OMP_NUM_THREADS=1 $(PY) -m equirouter bench --policy utility --routers $(ROUTERS) --out $(RUN)
 
 test: $(VENV)/.dev $(VENV)/.node check
 	$(PY) -m pytest
