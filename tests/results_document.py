@@ -176,6 +176,7 @@ def _entry(
     shares = {name: values[-1] for name, values in curve["call_share"].items()}
     return {
         "nauc": _measured(area, rng),
+        "nauc_common": _measured(area, rng),
         "peak_score": _measured(float(y.max()), rng),
         "peak_cost_usd": _measured(float(x[y.argmax()]), rng),
         "peak_quality": _measured(float(y.max() / target), rng),
@@ -227,7 +228,7 @@ def _paired(router: Document, other: Document) -> Document:
             key: _about(costs[key] - others[key]) for key in ("0.98", "0.95", "0.90")
         }
     }
-    for metric in ("nauc", "peak_score", "rci"):
+    for metric in ("nauc", "nauc_common", "peak_score", "rci"):
         differences[metric] = _about(router[metric]["mean"] - other[metric]["mean"])
     return differences
 

@@ -1,5 +1,6 @@
 """What a fitted pipeline says of its operating point, against its own decisions."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,19 @@ def test_what_is_returned_has_learned_from_every_row_and_was_measured_before() -
     knn = train(table, HashingEncoder(), router="knn:k=5", quality=0.6, resamples=0)
     assert knn.calibration.n_queries == int(table.is_complete[split.validation].sum())
     assert len(knn.stage.router.state()["performance_"]) == len(split.train) + len(split.test)
+
+
+def test_models_as_strong_as_the_strongest_are_named_from_what_is_not_tested() -> None:
+    table = make_table(n=200)
+    performance = table.performance.copy()
+    rows = split_outcomes(table).learnable
+    performance[rows, 1] = performance[rows, 2]  # equal where it is learned, and the cheaper
+    performance[rows[0], 1] = 1.0 - performance[rows[0], 1]
+    equal = replace(table, performance=performance)
+    pipeline = train(equal, HashingEncoder(), router="knn:k=5", quality=0.5, resamples=0)
+    found = pipeline.provenance.test_metrics["as_strong"]
+    assert set(found) == {"middle", "large"}
+    assert found[0] == pipeline.baseline.strongest
+    notes = " ".join(pipeline.provenance.data["notes"])
+    assert f"{found[0]} is the strongest model" in notes
+    assert f"within noise equal to {found[1]}" in notes

@@ -172,6 +172,7 @@ def test_user_text_is_never_markup(document: Document, tmp_path: Path) -> None:
 def test_differences_from_an_anchor_have_a_verdict(document: Document, tmp_path: Path) -> None:
     document["paired"]["knn"]["task"] = {
         "nauc": {"mean": 0.02, "low": 0.01, "high": 0.03},
+        "nauc_common": {"mean": 0.01, "low": None, "high": None},
         "peak_score": {"mean": 0.0, "low": -0.01, "high": 0.01},
         "rci": {"mean": 0.05, "low": 0.04, "high": 0.06},  # lower is better
         "cost_at_quality": {"0.98": {"mean": -0.1, "low": -0.2, "high": -0.05}},

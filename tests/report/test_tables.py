@@ -9,13 +9,14 @@ from rich.table import Table
 
 from equirouter.evaluation.metrics import COLUMNS
 from equirouter.report.tables import (
+    caption,
     cells,
     headline,
     published_table,
     results_markdown,
     results_table,
 )
-from tests.results_document import Document, made, miss, rename
+from tests.results_document import NAMES, Document, made, miss, rename
 
 NAUC, QNC = COLUMNS[0], COLUMNS[2]
 
@@ -291,6 +292,30 @@ def set_cost(entry: Document, mean: object, low: object, high: object) -> None:
         entry["cost_at_quality"][statistic]["0.98"] = value
     for seed in entry["cost_at_quality"]["per_seed"]:
         seed["0.98"] = mean
+
+
+def test_an_nauc_above_the_oracles_is_said_to_mislead(document: Document) -> None:
+    assert "misleads" not in caption(made(document))
+    document["routers"]["knn"]["nauc"]["mean"] = 0.999
+    document["anchors"]["oracle"]["nauc_common"]["mean"] = 0.9
+    document["routers"]["knn"]["nauc_common"]["mean"] = 0.8
+    said = caption(made(document)).partition("nAUC misleads here")[2]
+    assert "(nauc_common): oracle 0.9000, knn 0.8000, " in said
+
+
+def test_several_strongest_models_are_named(document: Document) -> None:
+    assert "as strong within noise" not in caption(made(document))
+    first, second = NAMES[-1], NAMES[4]
+    document["reference"] = {
+        "per_seed": [first, second, first],
+        "as_strong": [[first, second], [second, first, NAMES[7]], [first]],
+    }
+    results = made(document)
+    assert results.strongest == first
+    assert (
+        f"The strongest model on training and validation part is {first}, {second} (as strong "
+        f"within noise: {NAMES[7]}), by seed"
+    ) in caption(results)
 
 
 @pytest.fixture

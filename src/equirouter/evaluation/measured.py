@@ -34,6 +34,7 @@ class Differences(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     nauc: Difference
+    nauc_common: Difference
     peak_score: Difference
     rci: Difference
     cost_at_quality: dict[str, Difference]

@@ -83,7 +83,7 @@ def train(
     stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
     fitted = stage(split=parts, cache=cache)
     made = partial(_pipeline, outcomes, parts, router, kind, quality, confidence)
-    metrics = _test_metrics(made(fitted), fitted, resamples, seed)
+    metrics = _test_metrics(made(fitted), fitted, resamples, seed) | _group(outcomes, parts)
     if refit:
         progress("fit", 1, 2)
         fitted = stage(split=parts.with_test_in_training(), cache=cache)
@@ -129,6 +129,10 @@ def _pipeline(
 def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:
     rows = split.learnable
     return as_strong(outcomes.performance[rows], outcomes.cost_usd[rows])
+
+
+def _group(outcomes: Outcomes, split: Split) -> dict[str, list[str]]:
+    return {"as_strong": [outcomes.models[column] for column in _as_strong(outcomes, split)]}
 
 
 def _group_note(outcomes: Outcomes, group: IntArray) -> tuple[str, ...]:

@@ -181,7 +181,39 @@ def caption(results: Results, *, mark: str | None = "*") -> str:
         f"{protocol.split} split {ratios}; seeds {seeds}; policy {protocol.policy}; "
         f"{counted_queries(results)}. Intervals: 95 %. {marked}"
         f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
-        f"{results.strongest}'s cost, strongest calls are {where}."
+        f"{results.strongest}'s cost, strongest calls are {where}. "
+        f"{_reference_note(results)}{_misleading(results)}"
+    ).rstrip()
+
+
+def _reference_note(results: Results) -> str:
+    """Which models are the strongest, where that is not one model in every seed."""
+    names = dict.fromkeys(results.reference.per_seed)
+    group = dict.fromkeys(name for seed in results.reference.as_strong for name in seed)
+    others = [name for name in group if name not in names]
+    equal = f" (as strong within noise: {', '.join(others)})" if others else ""
+    if len(names) == 1 and not equal:
+        return ""
+    return (
+        f"The strongest model on training and validation part is {', '.join(names)}{equal}"
+        f"{', by seed' if len(names) > 1 else ''}; other calls are no strongest calls. "
+    )
+
+
+def _misleading(results: Results) -> str:
+    """A warning of nAUC where it puts a router above the oracle, which knows the outcomes."""
+    oracle = results.anchors.get("oracle")
+    best = max((router.nauc.mean or 0.0 for router in results.routers.values()), default=0.0)
+    if oracle is None or oracle.nauc.mean is None or oracle.nauc.mean >= best:
+        return ""
+    common = ", ".join(
+        f"{name} {_number(row.nauc_common.mean, 4)}"
+        for name, row, is_anchor in results.rows()
+        if name == "oracle" or not is_anchor
+    )
+    return (
+        "nAUC misleads here: it puts a router above the oracle, as each is divided by its own "
+        f"range of costs. Over one range for all (nauc_common): {common}. "
     )
 
 

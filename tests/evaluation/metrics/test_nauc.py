@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.metrics.nauc import normalised_area
+from equirouter.evaluation.metrics import SweepMeans
+from equirouter.evaluation.metrics.nauc import NAUC, CommonNAUC, area_within, normalised_area
 
 COST = np.array([1.0, 2.0, 4.0])
 PERFORMANCE = np.array([0.4, 0.6, 0.8])
@@ -79,3 +80,24 @@ def test_curves_are_measured_row_by_row() -> None:
     cost = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]])
     performance = np.array([[0.5, 0.7], [0.5, 0.7], [0.1, 0.3]])
     np.testing.assert_allclose(normalised_area(cost, performance), [0.6, 0.6, 0.2])
+
+
+def test_what_lies_outside_the_common_range_counts_at_its_ends_only() -> None:
+    # over 2 to 4: the 0.5 at cost 1 holds at 2, where 0.3 is had; 0.7 at 4; the 0.9 at 8 is too far
+    cost, performance = np.array([[1.0, 2.0, 4.0, 8.0]]), np.array([[0.5, 0.3, 0.7, 0.9]])
+    area = area_within(cost, performance, np.array([2.0]), np.array([4.0]))
+    assert area == pytest.approx([(0.5 + 0.7) / 2])
+    one = area_within(cost, performance, np.array([4.0]), np.array([4.0]))
+    assert one == pytest.approx([0.7])
+
+
+def test_a_router_that_never_spends_little_is_not_above_the_oracle() -> None:
+    def means(cost: list[float], performance: list[float]) -> SweepMeans:
+        ends = np.array([[0.2, 0.8]]), np.array([[1.0, 9.0]])
+        one = np.zeros((1, 1))
+        curve = np.array([performance]), np.array([cost]), np.zeros((1, len(cost)))
+        return SweepMeans(1, np.zeros((1, 2)), *ends, np.zeros((1, 2)), one, one, *curve)
+
+    costly, oracle = means([8.0, 9.0], [0.8, 0.8]), means([1.0, 3.0], [0.3, 0.9])
+    assert NAUC().values(costly)[0] > NAUC().values(oracle)[0]
+    assert CommonNAUC().values(costly)[0] < CommonNAUC().values(oracle)[0]
