@@ -189,3 +189,14 @@ def test_what_looks_wrong_in_the_table_is_said_and_kept(tmp_path: Path) -> None:
     assert ran.err.count("models that differ only by case") == 1
     notes = json.loads((tmp_path / "p" / "pipeline.json").read_text("utf-8"))["data"]["notes"]
     assert [note[:18] for note in notes] == ["models that differ"]
+
+
+def test_a_table_whose_texts_say_nothing_is_warned_of(tmp_path: Path) -> None:
+    whole = make_table()
+    shuffled = np.random.default_rng(1).permutation(whole.n_queries)
+    texts = tuple(f"{whole.texts[row]} {number}" for number, row in enumerate(shuffled.tolist()))
+    path = tmp_path / "t.csv"
+    write_table(replace(whole, texts=texts, tasks=("all",) * whole.n_queries), path)
+    ran = invoke("train", path, "--encoder", "toy", "--quality", "0.9", "--out", tmp_path / "p")
+    assert ran.code == 0, ran.err
+    assert "warning: on the test part reading the queries is not shown to pay: at 90%" in ran.err

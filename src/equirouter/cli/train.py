@@ -188,12 +188,29 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
             f"name no target go to it; the largest quality that saves anything is {best:.3f}. A "
             "lower --quality or --confidence, or more outcomes, save more"
         )
+    _say_whether_reading_pays(pipeline.provenance.test_metrics.get("text_free"))
     if pipeline.confidence is None and point.confidence <= 0.5:
         say(
             f"note: {pipeline.calibration.n_queries} queries promise this quality as a "
             "point estimate only, which is missed about as often as it is kept; more queries, or a "
             "lower --quality, give a promise with a confidence"
         )
+
+
+def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
+    """Warn where a choice that reads no text is not shown to cost more."""
+    if found is None or found["difference"]["high"] is None or found["difference"]["high"] < 0:
+        return
+    anchor, difference = found["anchor"], found["difference"]
+    say(
+        f"warning: on the test part reading the queries is not shown to pay: at "
+        f"{float(found['quality']):.0%} of the strongest model's quality the router needs "
+        f"{found['cost']['router']:.3f} of its cost, `{anchor}`, which reads no text, "
+        f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f}, 95 % interval "
+        f"{difference['low']:+.3f} to {difference['high']:+.3f}). More rows, more kinds of "
+        "queries, or models that differ more in price and in what they are good at would pay; "
+        "equirouter diagnose says more"
+    )
 
 
 def _show(

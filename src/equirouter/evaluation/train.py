@@ -19,6 +19,7 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
+from equirouter.evaluation.text_free import against_text_free
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
 from equirouter.policy import Policy, check_confidence, check_quality
@@ -169,10 +170,22 @@ def _test_metrics(
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
-    rule, _ = pipeline.policy_for()
-    promised = rule.choose(fitted.scores(rule, part), part.predicted_cost_usd)
+    point, _ = pipeline.policy_for()
+    promised = point.choose(fitted.scores(point, part), part.predicted_cost_usd)
+    pays = None
+    if fitted.prepared is not None and rule.path(part.performance, part.cost_usd) is not None:
+        pays = against_text_free(
+            measured,
+            fitted.prepared,
+            rule,
+            strongest=strongest,
+            quality=pipeline.quality,
+            resamples=resamples,
+            seed=seed,
+        )
     return metrics_over_seeds([measured], pipeline.models).model_dump(mode="json") | {
-        "at_quality": share_of_strongest(promised, part, strongest)
+        "at_quality": share_of_strongest(promised, part, strongest),
+        "text_free": pays,
     }
 
 

@@ -71,6 +71,8 @@ class FittedStage:
     costs: FittedCosts
     raw_scores: FloatArray
     held_out: FloatArray
+    prepared: Prepared | None = None
+    """The split that it was fitted on; a pipeline that was loaded has none."""
 
     def scores(self, rule: Policy, part: Part) -> FloatArray:
         """The scores (n, K) that the policy sees; of validation queries as if they were new."""
@@ -133,7 +135,7 @@ def fit_stage(
         certainty=certainty_of(held_out, fitted.validation),
         familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
     )
-    return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out)
+    return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out, prepared)
 
 
 def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
