@@ -1,0 +1,160 @@
+"""What do two cheap answers, compared, save?
+
+    python benchmarks/study_plans.py OUTCOMES ANSWERS [--seeds 8] [--pools five,all,...]
+
+OUTCOMES: a table; ANSWERS: a parquet file of query_id, model and answer, null where a response has
+none. Per seed a split 3:1:6, the router `factors` on minilm, and plans fitted on training and
+validation part. A cost is that of the cheapest of 100 prices whose mean performance on the test
+part is the quality times that of always calling the strongest model of training and validation
+part, all calls of a plan added up, as a share of what that model costs; always calling it is one
+more point. So prices are read from the test curve, for routing and for plans alike. `asked` instead
+finds the price on queries of the training and validation part that the plans had not learned from:
+what it then gets on the test part.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from equirouter.answers import NO_ANSWER
+from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data import read_table
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.split import split_outcomes
+from equirouter.data.text_cells import TextCells
+from equirouter.encoders import EmbeddingCache, make_encoder
+from equirouter.encoders.cache import encode_cached
+from equirouter.policy.plan import PlanPolicy, Replayed
+from equirouter.policy.plans import Plans
+from equirouter.policy.replies import Replies
+from equirouter.training.fitted import FittedRouter, fit_router
+from equirouter.training.plans import labelled_by, plans_of, replay_unseen
+from equirouter.training.protocol import Part, prepare, stream
+
+LEVELS = (1.0, 0.99, 0.98, 0.95, 0.9)
+FIRST_SEED = 42
+SONNET = "claude-3-5-sonnet-20241022"
+MINI, FLASH, HAIKU = "gpt-4o-mini-2024-07-18", "gemini-1.5-flash", "claude-3-5-haiku-20241022"
+POOLS: Mapping[str, tuple[str, ...]] = {
+    "five": (MINI, FLASH, HAIKU, "Meta-Llama-3.1-70B-Instruct", SONNET),
+    "similar prices": (HAIKU, "Mistral-Large-2", "gemini-1.5-pro", SONNET, "gpt-4o-2024-08-06"),
+    "two models": (MINI, SONNET),
+    "one family": ("gpt-3.5-turbo-0125", MINI, "gpt-4o-2024-05-13"),
+    "weak": ("Meta-Llama-3.1-8B-Instruct", "gemma-2-9b-it", "claude-3-haiku-20240307", SONNET),
+    "all": (),
+}
+
+
+def with_answers(outcomes: Outcomes, path: Path) -> Outcomes:
+    """The table of the models without a gap, with the answers of the file."""
+    columns = pq.read_table(path, columns=["query_id", "model", "answer"]).to_pydict()
+    rows = {name: row for row, name in enumerate(outcomes.query_ids)}
+    models = {name: column for column, name in enumerate(outcomes.models)}
+    cells: list[list[str | None]] = [[None] * len(models) for _ in rows]
+    for query, model, answer in zip(*columns.values(), strict=True):
+        if query in rows and model in models:
+            cells[rows[query]][models[model]] = NO_ANSWER if answer is None else answer
+    gaps = np.isnan(outcomes.performance).sum(axis=0).tolist()
+    complete = [model for model, n in zip(outcomes.models, gaps, strict=True) if not n]
+    return replace(outcomes, answers=TextCells.of(cells)).with_models(complete)
+
+
+def replayed(plans: Plans, scores: FloatArray, part: Part, outcomes: Outcomes) -> Replayed:
+    policy = PlanPolicy(plans)
+    points = policy.points(scores, part.predicted_cost_usd)
+    replies = Replies.of_table(outcomes, part.rows)
+    return policy.replay(scores, part.predicted_cost_usd, points, replies, part.cost_usd)
+
+
+def curve(made: Replayed, part: Part, strongest: int) -> tuple[FloatArray, FloatArray]:
+    """Performance and cost (T,) as shares of the strongest model's."""
+    performance = part.performance[np.arange(len(part.rows))[:, None], made.served].mean(axis=0)
+    best, most = part.performance[:, strongest].mean(), part.cost_usd[:, strongest].mean()
+    return performance / best, made.cost_usd.mean(axis=0) / most
+
+
+def cheapest(performance: FloatArray, cost: FloatArray) -> tuple[list[float], list[int]]:
+    """The least cost at each level, 1 where none is below it, and its point (-1 for none)."""
+    costs, points = [], []
+    for level in LEVELS:
+        allowed = np.where((performance >= level - 1e-12) & (cost < 1.0), cost, np.inf)
+        point = int(allowed.argmin())
+        reached = np.isfinite(allowed[point])
+        costs.append(float(allowed[point]) if reached else 1.0)
+        points.append(point if reached else -1)
+    return costs, points
+
+
+def asked(
+    plans: Plans, fitted: FittedRouter, test: tuple[FloatArray, Part], outcomes: Outcomes, seed: int
+) -> list[tuple[float, float]]:
+    """Performance and cost on the test part at the price found for each level on training."""
+    seen, policy = fitted.validation, PlanPolicy(plans)
+    strongest = int(seen.performance.mean(axis=0).argmax())
+    labelled = labelled_by(fitted, outcomes, seed)
+    prices = policy.points(labelled.scores, seen.predicted_cost_usd)
+    unseen = replay_unseen(labelled, prices, stream(seed, "plans, unseen"))
+    _, points = cheapest(*curve(unseen, seen, strongest))
+    replies = Replies.of_table(outcomes, test[1].rows)
+    costs = (test[1].predicted_cost_usd, prices[points], replies, test[1].cost_usd)
+    performance, cost = curve(policy.replay(test[0], *costs), test[1], strongest)
+    none = np.array(points) < 0  # the strongest model for every query
+    return list(zip(np.where(none, 1.0, performance), np.where(none, 1.0, cost), strict=True))
+
+
+def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> None:
+    """Print the rows of a pool."""
+    figures: dict[str, list[list[float]]] = {"routing": [], "plans": []}
+    realised, shape = [], []
+    for seed in range(FIRST_SEED, FIRST_SEED + n_seeds):
+        prepared = prepare(outcomes, embeddings, split_outcomes(outcomes, seed=seed))
+        fitted = fit_router("factors", prepared, seed=seed)
+        test = prepared.test
+        scores = fitted.scores(test, PlanPolicy(Plans(outcomes.n_models)))  # type: ignore[arg-type]
+        plans = plans_of(fitted, outcomes, seed)
+        for kind, of in (("routing", Plans(outcomes.n_models)), ("plans", plans)):
+            made = replayed(of, scores, test, outcomes)
+            costs, points = cheapest(*curve(made, test, prepared.strongest))
+            figures[kind].append(costs)
+        at = points[LEVELS.index(0.98)]
+        shape.append((made.calls[:, at].mean(), made.rounds[:, at].mean()))
+        realised.append(asked(plans, fitted, (scores, test), outcomes, seed))
+    for kind, rows in figures.items():
+        mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(max(1, n_seeds - 1))
+        cells = " | ".join(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))
+        print(f"| {name} | {kind} | {cells} |")
+    print(
+        f"| {name} | asked | " + " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(realised, 0))
+    )
+    below = sum(row[0] <= 0.57 for row in figures["plans"])
+    calls, rounds = np.mean(shape, axis=0)
+    print(
+        f"{name}: {below} of {n_seeds} seeds have 100 % for at most .57 of the cost; at 98 % "
+        f"{calls:.2f} calls, {rounds:.2f} rounds; {'; '.join(plans.notes)}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("outcomes", type=Path)
+    parser.add_argument("answers", type=Path)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--pools", default=",".join(POOLS))
+    chosen = parser.parse_args()
+    whole = with_answers(read_table(chosen.outcomes), chosen.answers)
+    encoder = make_encoder("minilm", window="head+tail")
+    embeddings = encode_cached(encoder, whole.texts, None, cache=EmbeddingCache())
+    print("| pool | | " + " | ".join(f"{level:.0%}" for level in LEVELS) + " |")
+    print("|---|---|" + "---|" * len(LEVELS))
+    for name in chosen.pools.split(","):
+        models = POOLS[name] or whole.models
+        measure_pool(name, whole.with_models(models), embeddings, chosen.seeds)
+
+
+if __name__ == "__main__":
+    main()

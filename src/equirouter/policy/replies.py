@@ -1,0 +1,104 @@
+"""The replies of several models to one query, as a check sees them before they are graded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Self
+
+import numpy as np
+
+from equirouter.answers import NO_ANSWER
+from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.data.outcomes import Outcomes
+
+__all__ = ["Replies", "Reply", "features_of", "log_odds"]
+
+SUREST = 0.98
+"""Estimates of performance are cut there, and at 1 less it: a scale has its ends by rounding."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The reply of one model: its final answer, "" for none and None for not known; its tokens."""
+
+    answer: str | None = None
+    output_tokens: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Replies:
+    """Replies (n, K) of K models to n queries.
+
+    answers: numbers, equal for equal answers to one query, -1 = not known. answered: 1, or 0 where
+    there was no answer, NaN = not known. tokens: logarithms of 1 + the output tokens, lengths: of
+    1 + the characters of the answer, both NaN = not known.
+    """
+
+    answers: IntArray
+    answered: FloatArray
+    tokens: FloatArray
+    lengths: FloatArray
+
+    @classmethod
+    def of_table(cls, outcomes: Outcomes, rows: IntArray) -> Self:
+        """The replies of these rows of a table."""
+        shape = (len(rows), outcomes.n_models)
+        unknown = np.full(shape, np.nan)
+        tokens = unknown if outcomes.output_tokens is None else outcomes.output_tokens[rows]
+        if outcomes.answers is None:
+            return cls(np.full(shape, -1), unknown, np.log1p(tokens), unknown)
+        codes = outcomes.answers.codes[rows]
+        sizes = np.array([*map(len, outcomes.answers.values), np.nan])[codes]
+        answered = np.where(np.isnan(sizes), np.nan, sizes > 0)
+        return cls(codes, answered, np.log1p(tokens), np.log1p(sizes))
+
+    @classmethod
+    def of_query(cls, n_models: int, replies: Mapping[int, Reply]) -> Self:
+        """The replies to one query, by the model's column."""
+        made = cls(np.full((1, n_models), -1), *(np.full((1, n_models), np.nan) for _ in range(3)))
+        known = [reply.answer for reply in replies.values() if reply.answer is not None]
+        number = {answer: code for code, answer in enumerate(dict.fromkeys(known))}
+        for column, reply in replies.items():
+            if reply.answer is not None:
+                made.answers[0, column] = number[reply.answer]
+                made.answered[0, column] = reply.answer != NO_ANSWER
+                made.lengths[0, column] = np.log1p(len(reply.answer))
+            if reply.output_tokens is not None:
+                made.tokens[0, column] = np.log1p(reply.output_tokens)
+        return made
+
+    def take(self, rows: IntArray | BoolArray) -> "Replies":
+        """These rows only."""
+        return Replies(
+            self.answers[rows], self.answered[rows], self.tokens[rows], self.lengths[rows]
+        )
+
+    def equal(self, first: int, second: int) -> FloatArray:
+        """(n,): 1 where two models gave the same answer, else 0; NaN where one is not known.
+
+        Two that have no answer do not agree.
+        """
+        same = self.answers[:, first] == self.answers[:, second]
+        agree = same & (self.answered[:, first] > 0)
+        known = (self.answers[:, first] >= 0) & (self.answers[:, second] >= 0)
+        return np.where(known, agree, np.nan)
+
+
+def log_odds(share: FloatArray) -> FloatArray:
+    """The logarithm of the odds of estimates in [0, 1], which are kept off the ends."""
+    inside = np.clip(share, 1 - SUREST, SUREST)
+    return np.log(inside / (1 - inside))
+
+
+def features_of(columns: Sequence[int], odds: FloatArray, replies: Replies) -> FloatArray:
+    """Features (n, F) of the replies of a set of models; NaN where something is not known.
+
+    odds (n, K): log odds of the router's estimates. Per model: odds, whether it answered, tokens,
+    length of the answer; per pair of them: whether they agree, and that times the odds of each.
+    """
+    of = list(columns)
+    parts = [odds[:, of], replies.answered[:, of], replies.tokens[:, of], replies.lengths[:, of]]
+    for first, second in combinations(of, 2):
+        equal = replies.equal(first, second)
+        parts.append(np.stack([equal, equal * odds[:, first], equal * odds[:, second]], axis=1))
+    return np.hstack(parts)

@@ -1,0 +1,213 @@
+"""Plans of more than one call: the first round, what follows it, and a replay of both."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from equirouter.arrays import FloatArray
+from equirouter.errors import ConfigError
+from equirouter.policy import UtilityPolicy
+from equirouter.policy.check import Check
+from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
+from equirouter.policy.plans import Gains, Plans
+from equirouter.policy.replies import Replies, Reply, features_of
+
+ROUTING = Plans(3)
+SCORES = np.array([0.6, 0.5, 0.9])
+COSTS = np.array([0.01, 0.02, 1.0])
+
+
+def check(n_features: int, level: float, *on: tuple[int, float]) -> Check:
+    """One whose log odds are the level plus the given features times their weights."""
+    weights = np.zeros((n_features + 1, 1))
+    weights[0] = level
+    for feature, weight in on:
+        weights[feature + 1] = weight
+    return Check(np.zeros(n_features), np.ones(n_features), weights)
+
+
+def of_both(first: Check, second: Check) -> Check:
+    return replace(first, weights=np.hstack([first.weights, second.weights]))
+
+
+def by_hand(gain: float = 0.1) -> Plans:
+    """Models 0 and 1 are cheap: alone right with 0.5, with 0.88 where they agree (odds of e^2).
+
+    With the third, an answer that another model gives too is right with 0.98, else with 0.5.
+    """
+    agree, three = 8, 12  # features 0 to 7 are of the two replies, 0 to 11 of the three
+    pair = of_both(check(11, 0.0, (agree, 2.0)), check(11, 0.0, (agree, 2.0)))
+    of_three = [  # pairs (0, 1), (0, 2), (1, 2) stand in 12, 15 and 18
+        check(21, 0.0, (three, 4.0), (three + 3, 4.0)),
+        check(21, 0.0, (three, 4.0), (three + 6, 4.0)),
+        check(21, -0.1, (three + 3, 4.0), (three + 6, 4.0)),
+    ]
+    return Plans(
+        3,
+        members=(0, 1, 2),
+        pairs=((0, 1),),
+        checks={(0, 1): pair, (0, 1, 2): of_both(of_both(*of_three[:2]), of_three[2])},
+        more={((0, 1), 2): check(13, 3.0)},  # 0.95
+        gains=Gains(
+            np.array([10.0, 0.0]),
+            np.zeros((3, 1, 2, 6)),
+            np.array([[[gain, gain]], [[0.25, 0.25]], [[0.3, 0.3]]]),
+        ),
+    )
+
+
+def state(*asked: int, **replies: str | None) -> State:
+    """replies: a="18" is the answer of column 0, b of column 1, c of column 2."""
+    return State(asked, {"abc".index(k): Reply(v) for k, v in replies.items()}, SCORES, COSTS)
+
+
+def test_the_first_round_is_the_pair_where_it_gains() -> None:
+    action = PlanPolicy(by_hand()).first(SCORES, COSTS)
+    assert action.columns == (0, 1)
+    assert not action.final
+    assert action.p_escalate == pytest.approx(0.25)
+    assert action.expected_cost_usd == pytest.approx(0.01 + 0.02 + 0.3)
+
+
+def test_without_a_gain_it_is_the_model_of_the_highest_utility() -> None:
+    policy = PlanPolicy(by_hand(gain=-0.1), 1.0)  # 0.6 - 0.01, 0.5 - 0.02, 0.9 - 1
+    assert policy.first(SCORES, COSTS) == Action((0,), True, 0.01, 0.0)
+
+
+def test_a_pair_of_which_one_may_not_be_asked_is_not_asked() -> None:
+    policy = PlanPolicy(by_hand())
+    assert policy.first(SCORES, COSTS, np.array([True, False, True])).columns == (2,)
+    assert policy.first(SCORES, COSTS, np.zeros(3, dtype=bool)).columns == ()
+
+
+def test_two_that_agree_are_believed() -> None:
+    stop = PlanPolicy(by_hand(), 0.2).then(state(0, 1, a="18", b="18"))
+    assert isinstance(stop, Stop)
+    assert stop.column == 0
+    assert stop.support == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_two_that_differ_are_not() -> None:
+    policy = PlanPolicy(by_hand(), 0.2)
+    assert policy.then(state(0, 1, a="18", b="17")) == Ask(2)  # 0.75 against 0.5
+    assert policy.at(0.5).then(state(0, 1, a="18", b="17")) == Stop(0, 0.5)  # 0.45 against 0.5
+
+
+def test_two_without_an_answer_do_not_agree() -> None:
+    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a="", b="")) == Ask(2)
+
+
+def test_answers_that_are_not_known_count_for_nothing() -> None:
+    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a=None, b=None)) == Ask(2)
+
+
+def test_of_three_the_supported_answer_is_served() -> None:
+    policy = PlanPolicy(by_hand())
+    served = policy.then(state(0, 1, 2, a="18", b="17", c="17"))
+    assert isinstance(served, Stop)
+    assert served.column == 1
+    assert served.support == pytest.approx(1 / (1 + np.exp(-4)))
+    assert policy.then(state(0, 1, 2, a="1", b="2", c="3")) == Stop(0, 0.5)
+
+
+def test_no_model_is_asked_that_may_not_be() -> None:
+    seen = replace(state(0, 1, a="18", b="17"), feasible=np.array([True, True, False]))
+    assert PlanPolicy(by_hand()).then(seen) == Stop(0, 0.5)
+
+
+def test_where_one_has_not_replied_the_other_stands_against_one_more() -> None:
+    seen = state(0, 1, a="18")
+    assert PlanPolicy(by_hand(), 0.2).then(seen) == Ask(2)  # 0.9 - 0.2 against 0.6
+    assert PlanPolicy(by_hand(), 0.4).then(seen) == Stop(0, 0.6)  # 0.5 against 0.6
+    assert PlanPolicy(by_hand(), 9.0).then(state(0, 1)) == Ask(2)
+    with pytest.raises(ConfigError, match="no model has replied"):
+        PlanPolicy(by_hand()).then(state(0, 1, 2))
+
+
+def test_a_replay_by_hand() -> None:
+    replies = Replies(
+        answers=np.array([[0, 0, 1], [0, 1, 1], [0, 1, 2]]),
+        answered=np.ones((3, 3)),
+        tokens=np.full((3, 3), np.nan),
+        lengths=np.full((3, 3), np.nan),
+    )
+    many = np.tile(SCORES, (3, 1)), np.tile(COSTS, (3, 1))
+    paid = np.tile([0.1, 0.2, 2.0], (3, 1))
+    made = PlanPolicy(by_hand()).replay(*many, np.array([0.5, 0.2]), replies, paid)
+    assert made.served.tolist() == [[0, 0], [0, 1], [0, 0]]
+    assert made.calls.tolist() == [[2, 2], [2, 3], [2, 3]]
+    assert made.rounds.tolist() == [[1, 1], [1, 2], [1, 2]]
+    np.testing.assert_allclose(made.cost_usd, [[0.3, 0.3], [0.3, 2.3], [0.3, 2.3]])
+
+
+SMALL = arrays.arrays(np.float64, (4, 3), elements=st.floats(0, 1, width=16))
+
+
+@given(scores=SMALL, costs=SMALL, lambda_=st.floats(0, 100))
+def test_without_a_pair_it_is_the_utility_policy(
+    scores: FloatArray, costs: FloatArray, lambda_: float
+) -> None:
+    policy, usual = PlanPolicy(ROUTING, lambda_), UtilityPolicy(lambda_)
+    chosen = usual.choose(scores, costs)
+    for row, column in enumerate(chosen.tolist()):
+        action = policy.first(scores[row], costs[row])
+        assert (action.columns, action.final) == ((column,), True)
+    nothing = Replies(np.full((4, 3), -1), *(np.full((4, 3), np.nan) for _ in range(3)))
+    made = policy.replay(scores, costs, np.array([lambda_]), nothing, costs)
+    np.testing.assert_array_equal(
+        made.served[:, 0], usual.sweep(scores, costs, np.array([lambda_]))[:, 0]
+    )
+    np.testing.assert_array_equal(made.calls, 1)
+
+
+@given(
+    scores=SMALL,
+    costs=SMALL,
+    answers=arrays.arrays(np.int64, (4, 3), elements=st.integers(-1, 2)),
+    lambda_=st.floats(0, 20),
+)
+def test_a_replay_is_what_the_rounds_do(
+    scores: FloatArray, costs: FloatArray, answers: FloatArray, lambda_: float
+) -> None:
+    texts = np.array(["", "x", "yy", None], dtype=object)[answers]
+    policy = PlanPolicy(by_hand(), lambda_)
+    for row in range(4):
+        replies = {column: Reply(texts[row, column], 5.0) for column in range(3)}
+        whole = Replies.of_query(3, replies)
+        one = slice(row, row + 1)
+        made = policy.replay(scores[one], costs[one], np.array([lambda_]), whole, costs[one])
+        asked = policy.first(scores[row], costs[row]).columns
+        step: Stop | Ask = Ask(asked[0])
+        while isinstance(step, Ask):
+            seen = {column: replies[column] for column in asked}
+            step = policy.then(State(asked, seen, scores[row], costs[row]))
+            if isinstance(step, Ask):
+                asked = (*asked, step.column)
+        assert (made.served[0, 0], made.calls[0, 0]) == (step.column, len(asked))
+        assert made.cost_usd[0, 0] == pytest.approx(costs[row, list(asked)].sum())
+
+
+@given(lambda_=st.floats(0, 100), level=arrays.arrays(np.float64, 4, elements=st.floats(-1, 1)))
+def test_gains_between_two_prices_are_between_those_of_the_two(
+    lambda_: float, level: FloatArray
+) -> None:
+    lambdas = np.array([50.0, 5.0, 0.5, 0.0])
+    gains = Gains(lambdas, np.zeros((3, 1, 4, 1)), np.tile(level, (3, 1, 1)))
+    value = gains.at(lambda_, np.zeros((1, 1)))[0, 0, 0]
+    above = np.flatnonzero(lambdas >= lambda_)
+    around = level[[max(0, len(above) - 1), min(3, len(above))]]
+    if lambda_ in lambdas.tolist():
+        assert value == pytest.approx(level[lambdas.tolist().index(lambda_)])
+    assert around.min() - 1e-12 <= value <= around.max() + 1e-12
+
+
+def test_features_of_two_replies() -> None:
+    replies = Replies.of_query(2, {0: Reply("18", 9.0), 1: Reply("18")})
+    odds = np.array([[0.5, -0.5]])
+    size = np.log1p(2)
+    expected = [0.5, -0.5, 1, 1, np.log1p(9), np.nan, size, size, 1, 0.5, -0.5]
+    np.testing.assert_allclose(features_of((0, 1), odds, replies)[0], expected)
