@@ -169,6 +169,7 @@ EXPERIMENTS = Registry(
         "figA4": "equirouter.paper.cost_model:cost_model_errors",
         "figA5": "equirouter.paper.cost_model:routing_with_true_costs",
         "figA6": "equirouter.paper.call_frequency:over_the_sweep",
+        "less-collapse": "equirouter.paper.less_collapse:collapse_as_an_aim",
         "complexity": "equirouter.paper.complexity:size_and_speed",
         "b4": "equirouter.paper.oracle_noise:maximum_mean_winner",
     },

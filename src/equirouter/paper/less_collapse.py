@@ -1,0 +1,190 @@
+"""less-collapse: models chosen for little collapse, beside models chosen for little cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from equirouter.arrays import FloatArray
+from equirouter.evaluation.aggregate import metrics_over_seeds
+from equirouter.evaluation.bootstrap import pooled_interval
+from equirouter.evaluation.collapse_score import collapse_table
+from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.metrics import RouterMetrics
+from equirouter.evaluation.results import Results
+from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
+from equirouter.paper.context import Context
+from equirouter.paper.main_table import value_of
+from equirouter.policy import UtilityPolicy
+from equirouter.report.canvas import Line
+from equirouter.routers.factors import FactorRouter
+from equirouter.training.fitted import fit_router
+from equirouter.training.protocol import Prepared, stream
+
+__all__ = ["collapse_as_an_aim"]
+
+N_POINTS = 100
+COST, COLLAPSE = "factors, less cost", "factors, less collapse"
+LEVELS = ("0.98", "0.95")
+
+
+def collapse_as_an_aim(context: Context) -> Section:
+    """less-collapse: the same estimates of performance under two prices, both aims side by side."""
+    seeds = [_both_aims(context.prepared(seed), seed, context) for seed in context.seeds]
+    by_aim = {aim: [seed[aim] for seed in seeds] for aim in (COST, COLLAPSE)}
+    models = context.outcomes.models
+    metrics = {aim: metrics_over_seeds(each, models) for aim, each in by_aim.items()}
+    results = context.bench()
+    other = min(
+        results.routers, key=lambda name: results[name].rci_at_quality["0.98"].mean or np.inf
+    )
+    rows: dict[str, RouterMetrics] = {
+        **metrics,
+        f"{other}, of the run the least": results[other],
+        "strongest": results["strongest"],
+    }
+    verdict, finding = _finding(by_aim, metrics, results, other)
+    return Section(
+        "less-collapse",
+        "Collapse as an aim of its own (App. D)",
+        "Routing collapse, calls to expensive models that a cheaper one matches, can be lowered "
+        "without a loss of performance (Section 6, App. D).",
+        verdict,
+        finding,
+        (_table(rows),),
+        (_figure(by_aim),),
+    )
+
+
+def _both_aims(prepared: Prepared, seed: int, context: Context) -> dict[str, Measurement]:
+    """One seed: performance by `factors`, priced by predicted cost, and by predicted collapse."""
+    rule, test = UtilityPolicy(), prepared.test
+    fitted = fit_router("factors", prepared, seed=seed, device=context.device)
+    scores = fitted.scores(test, rule)
+    prices = {COST: test.predicted_cost_usd, COLLAPSE: predicted_collapse(prepared, seed)}
+    return {
+        aim: measure(
+            rule.sweep(scores, price, rule.points(scores, price, N_POINTS)),
+            test.performance,
+            test.cost_usd,
+            strongest=prepared.strongest,
+            path=rule.path(scores, price),
+            resamples=context.resamples,
+            rng=stream(seed, "bootstrap"),
+        )
+        for aim, price in prices.items()
+    }
+
+
+def predicted_collapse(prepared: Prepared, seed: int) -> FloatArray:
+    """The collapse score (n, K) of every choice on the test part, by a `factors` of its own.
+
+    It learns 1 - score, so that higher is better, from the complete training and validation
+    queries.
+    """
+    part = prepared.train.with_rows_of(prepared.validation)
+    part = part.take(np.flatnonzero(np.isfinite(part.performance + part.cost_usd).all(axis=1)))
+    router = FactorRouter().fit(
+        part.embeddings,
+        1.0 - collapse_table(part.performance, part.cost_usd),
+        part.cost_usd,
+        tasks=part.tasks,
+        rng=stream(seed, "collapse"),
+    )
+    return 1.0 - router.predict(prepared.test.embeddings).astype(np.float64)
+
+
+def _finding(
+    by_aim: Mapping[str, Sequence[Measurement]],
+    metrics: Mapping[str, RouterMetrics],
+    results: Results,
+    other: str,
+) -> tuple[Verdict, str]:
+    """By the paired difference in RCI at 98 % between the two aims."""
+    less, cost = (metrics[aim] for aim in (COLLAPSE, COST))
+    difference = _difference(by_aim, "0.98")
+    rivals = (cost, results[other])
+    rci = less.rci_at_quality["0.98"].mean or 0.0
+    lowest = all(rci < (rival.rci_at_quality["0.98"].mean or 0.0) for rival in rivals)
+    verdict: Verdict = "partly reproduced" if lowest else "not reproduced"
+    if lowest and difference.high is not None and difference.high < 0:
+        verdict = "reproduced"
+    interval = (
+        ""
+        if difference.low is None or difference.high is None
+        else f", 95 % {difference.low:+.3f} to {difference.high:+.3f}"
+    )
+    return verdict, (
+        f"At 98 % of the strongest model's performance RCI is {rci:.3f} where predicted collapse "
+        f"is the price, {_text(cost.rci_at_quality['0.98'].mean)} where predicted cost is "
+        f"(difference {difference.value:+.3f}{interval}), and of the run's routers the least is "
+        f"{_text(results[other].rci_at_quality['0.98'].mean)} ({other}). The cost there is "
+        f"{_text(less.cost_at_quality['0.98'].mean)} of the strongest model's, and "
+        f"{_text(cost.cost_at_quality['0.98'].mean)} where cost is the price: less collapse and "
+        "less cost are two aims."
+    )
+
+
+def _difference(by_aim: Mapping[str, Sequence[Measurement]], level: str) -> Value:
+    """RCI at a quality, the aim of less collapse minus that of less cost."""
+    means, draws = [], []
+    for less, cost in zip(by_aim[COLLAPSE], by_aim[COST], strict=True):
+        points = [each.point["rci_at_quality"] for each in (less, cost)]
+        means.append(_at(points[0], level) - _at(points[1], level))
+        drawn = [each.draws.get("rci_at_quality") for each in (less, cost)]
+        if isinstance(drawn[0], dict) and isinstance(drawn[1], dict):
+            draws.append(drawn[0][level] - drawn[1][level])
+    low, high = (pooled_interval(draws) if draws else None) or (None, None)
+    return Value(float(np.mean(means)), low, high)
+
+
+def _at(values: object, level: str) -> float:
+    return float(values[level]) if isinstance(values, dict) else float("nan")
+
+
+def _text(value: float | None) -> str:
+    return "/" if value is None else f"{value:.3f}"
+
+
+def _table(rows: Mapping[str, RouterMetrics]) -> Table:
+    cells: list[tuple[Cell, ...]] = [
+        (
+            name,
+            *(
+                value_of(figures[level])
+                for level in LEVELS
+                for figures in (each.rci_at_quality, each.cost_at_quality)
+            ),
+        )
+        for name, each in rows.items()
+    ]
+    heads = [
+        f"{what} at {100 * float(level):.0f} %" for level in LEVELS for what in ("RCI", "cost")
+    ]
+    return Table(
+        "less-collapse",
+        ("router", *heads),
+        tuple(cells),
+        "Both figures where the router has a share of the strongest model's mean performance at "
+        "the lowest cost; costs are shares of that model's. The first two rows have the same "
+        "estimates of performance a and choose the highest a - price * x, x the predicted cost or "
+        "the predicted collapse score of the choice; the price is read from the curve on the test "
+        "part, as every setting on a curve.",
+    )
+
+
+def _figure(by_aim: Mapping[str, Sequence[Measurement]]) -> Figure:
+    lines = []
+    for aim, seeds in by_aim.items():
+        performance, rci = (
+            np.mean([getattr(each.curve, name) for each in seeds], axis=0)
+            for name in ("performance", "rci")
+        )
+        lines.append(Line(aim, performance.tolist(), (100 * rci).tolist()))
+    return line_figure(
+        "less-collapse",
+        lines,
+        "Two lines of RCI over mean performance, one per aim.",
+        "Lower is better at equal performance: how much collapse each aim takes for its score.",
+        title="RCI, %",
+        x_label="mean performance",
+    )
