@@ -85,7 +85,7 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
     centred: whether the scores only rank. Every model has a curve of its own; where its labels are
     few it is drawn to the curve of all models together, by a normal prior as strong as
     PRIOR_QUERIES queries. A model whose score is the lower the better it does gets its mean: slope
-    0. Measured against other calibrations in benchmarks/calibration.md.
+    0. Isotonic curves were never clearly better (docs/findings.md).
     Raises DataError without a query.
     """
     if len(scores) == 0:
