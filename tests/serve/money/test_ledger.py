@@ -302,3 +302,16 @@ def test_tokens_that_were_not_needed_are_free_again(
         assert isinstance(second, Ticket)
 
     with_store(store_url, work, lambda: 1_800_000_010.0)  # within one minute
+
+
+def test_a_released_request_leaves_nothing_spent_and_all_its_tokens(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=100, tokens_per_minute=1000)
+        first = await store.ledger.reserve(key.id, 60, tokens=900, request_id="1")
+        assert isinstance(first, Ticket)
+        first.release()
+        assert await money(store, key) == (0, 0)
+        second = await store.ledger.reserve(key.id, 100, tokens=1000, request_id="2")
+        assert isinstance(second, Ticket)
+
+    with_store(store_url, work, lambda: 1_800_000_010.0)
