@@ -1,6 +1,6 @@
 """Questions about the paper that its tables do not answer: tie weight, window, loss, policy.
 
-    python benchmarks/study_reproduction.py DATASET [...] [--seeds 5] [--policy budget utility]
+    python benchmarks/study_reproduction.py DATASET [...] [--seeds 5] [--policy budget-grid utility]
         [--questions ties window loss] [--out runs/reproduction]
 
 ties    Eq. 8 as written (tie_weight=1) against smaller weights of the pairs that only cost orders.
@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--seeds", type=int, default=5, choices=list(T_95))
-    parser.add_argument("--policy", nargs="+", default=["budget", "utility"])
+    parser.add_argument("--policy", nargs="+", default=["budget-grid", "utility"])
     parser.add_argument("--questions", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--out", type=Path, default=Path("runs/reproduction"))
     args = parser.parse_args()

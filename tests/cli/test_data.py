@@ -54,6 +54,18 @@ def test_convert_reads_answers_out_of_responses(tmp_path: Path) -> None:
     assert "'guess' is no extractor" in refused.err
 
 
+def test_describe_names_the_models_that_equal_the_strongest(tmp_path: Path) -> None:
+    rows = [f"q{n} words,{model},{int(n < right)},0.1" for n in range(40) for model, right in
+            (("a", 36), ("b", 35), ("c", 10))]  # fmt: skip
+    source = tmp_path / "close.csv"
+    source.write_text("\n".join(["query,model,score,cost", *rows]))
+    # b lacks 1 of 40: 0.025 with an error of 0.025; c lacks 26
+    assert (
+        "strongest: a (as strong within noise: b); cheapest"
+        in invoke("data", "describe", source).out
+    )
+
+
 def test_describe_has_the_figures_of_the_table(table: Path) -> None:
     document = json.loads(invoke("data", "describe", table, "--json").out)
     described = read_table(table).describe()
