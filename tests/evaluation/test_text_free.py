@@ -10,11 +10,19 @@ from equirouter.encoders.lexical import LexicalEncoder
 N = 600
 
 
-def table(*, told: bool) -> Outcomes:
+ENGLISH = ("add two numbers", "prove a theorem")
+OTHERS = {
+    "Chinese": ("把两个数字相加", "证明一个定理"),
+    "Thai": ("บวกเลขสองจำนวน", "พิสูจน์ทฤษฎีบท"),
+    "code": ("for i in range(n): print(i)", "SELECT name FROM users WHERE id = ?"),
+}
+
+
+def table(kinds: tuple[str, str] = ENGLISH, *, told: bool) -> Outcomes:
     """Two models; the cheap one is right on half of the queries, which the text tells or not."""
     rng = np.random.default_rng(0)
     easy = rng.random(N) < 0.5
-    words = np.where(easy if told else rng.random(N) < 0.5, "add two numbers", "prove a theorem")
+    words = np.where(easy if told else rng.random(N) < 0.5, *kinds)
     return Outcomes(
         query_ids=tuple(str(row) for row in range(N)),
         texts=tuple(f"{word} {row}" for row, word in enumerate(words.tolist())),
@@ -39,3 +47,11 @@ def test_reading_pays_where_the_text_tells_which_model_is_right(told: bool) -> N
     else:
         assert found["difference"]["high"] > 0
         assert abs(found["difference"]["mean"]) < 0.1
+
+
+@pytest.mark.parametrize("kinds", OTHERS.values(), ids=OTHERS)
+def test_reading_pays_in_any_language_and_in_code(kinds: tuple[str, str]) -> None:
+    made = train(table(kinds, told=True), LexicalEncoder(), resamples=200, refit=False)
+    found = made.provenance.test_metrics["text_free"]
+    assert found["cost"]["router"] < 0.65
+    assert found["difference"]["high"] < -0.2
