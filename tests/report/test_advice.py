@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from equirouter.evaluation.diagnosis.contents import Diagnosis, TrainedHere
-from equirouter.report.advice import _in_sample
+from equirouter.report.advice import _in_sample, _text_free
 
 
 def made(**shares: tuple[float, float]) -> Diagnosis:
@@ -37,3 +37,28 @@ def test_one_router_is_one_or_the_other(both: tuple[float, float], words: str) -
 
 def test_nothing_is_said_where_unseen_queries_do_not_collapse() -> None:
     assert _in_sample(made(knn=(0.9, 0.3))) is None
+
+
+def beside(**intervals: tuple[float, float] | None) -> Diagnosis:
+    """Routers whose cost at 98 % is known beside that of mixture; they differ in this alone."""
+    routers = tuple(
+        SimpleNamespace(name=name, utility_cost_at_98=0.5, cost_minus_text_free={"0.98": interval})
+        for name, interval in intervals.items()
+    )
+    return cast("Diagnosis", SimpleNamespace(routers=routers, text_free={"0.98": "mixture"}))
+
+
+def test_reading_pays_where_the_paired_cost_is_clearly_lower() -> None:
+    said = _text_free(beside(knn=(-0.3, -0.1), mlp=(-0.2, 0.1)))
+    assert said is not None
+    assert "Reading the query pays" in said
+    assert "knn -0.300 to -0.100 at 98 % against mixture" in said
+    assert "mlp" not in said
+
+
+def test_no_router_is_said_to_pay_within_the_interval() -> None:
+    said = _text_free(beside(mlp=(-0.2, 0.1)))
+    assert said is not None
+    assert "No router is clearly cheaper at equal quality than what reads no text" in said
+    assert "-0.200 to +0.100 at 98 % against mixture" in said
+    assert _text_free(beside(mlp=None)) is None, "without intervals nothing is said"
