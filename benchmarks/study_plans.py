@@ -32,7 +32,7 @@ from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.plans import Plans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import FittedRouter, fit_router
-from equirouter.training.plans import labelled_by, plans_of, replay_unseen
+from equirouter.training.plans import best_rule, labelled_by, plans_of, replay_unseen
 from equirouter.training.protocol import Part, prepare, stream
 
 LEVELS = (1.0, 0.99, 0.98, 0.95, 0.9)
@@ -106,10 +106,22 @@ def asked(
     return list(zip(np.where(none, 1.0, performance), np.where(none, 1.0, cost), strict=True))
 
 
+def by_rule(
+    fitted: FittedRouter, test: Part, outcomes: Outcomes, seed: int
+) -> tuple[float, float] | None:
+    """Performance and cost on the test part of the agreement rule that is best on training."""
+    rule = best_rule(labelled_by(fitted, outcomes, seed))
+    if rule is None:
+        return None
+    made = rule.replay(Replies.of_table(outcomes, test.rows), test.cost_usd)
+    performance, cost = curve(made, test, rule.otherwise)
+    return float(performance[0]), float(cost[0])
+
+
 def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> None:
     """Print the rows of a pool."""
     figures: dict[str, list[list[float]]] = {"routing": [], "plans": []}
-    realised, shape = [], []
+    realised, shape, agreed = [], [], []
     for seed in range(FIRST_SEED, FIRST_SEED + n_seeds):
         prepared = prepare(outcomes, embeddings, split_outcomes(outcomes, seed=seed))
         fitted = fit_router("factors", prepared, seed=seed)
@@ -122,6 +134,7 @@ def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seed
             figures[kind].append(costs)
         at = points[LEVELS.index(0.98)]
         shape.append((made.calls[:, at].mean(), made.rounds[:, at].mean()))
+        agreed.append(by_rule(fitted, test, outcomes, seed))
         realised.append(asked(plans, fitted, (scores, test), outcomes, seed))
     for kind, rows in figures.items():
         mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(max(1, n_seeds - 1))
@@ -130,6 +143,9 @@ def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seed
     print(
         f"| {name} | asked | " + " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(realised, 0))
     )
+    if None not in agreed:
+        quality, cost = np.mean([rule for rule in agreed if rule], axis=0)
+        print(f"| {name} | agreement rule | {quality:.3f} at {cost:.3f} | | | | |")
     below = sum(row[0] <= 0.57 for row in figures["plans"])
     calls, rounds = np.mean(shape, axis=0)
     print(

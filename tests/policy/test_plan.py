@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
+from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.check import Check
 from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
 from equirouter.policy.plans import Gains, Plans
@@ -211,3 +212,24 @@ def test_features_of_two_replies() -> None:
     size = np.log1p(2)
     expected = [0.5, -0.5, 1, 1, np.log1p(9), np.nan, size, size, 1, 0.5, -0.5]
     np.testing.assert_allclose(features_of((0, 1), odds, replies)[0], expected)
+
+
+RULE = AgreementRule((0, 1), 2)
+
+
+def test_the_agreement_rule() -> None:
+    assert RULE.first(COSTS).columns == (0, 1)
+    assert RULE.then(state(0, 1, a="18", b="18"))[0] == 0
+    for differ in (state(0, 1, a="18", b="17"), state(0, 1, a="", b=""), state(0, 1, a="18")):
+        assert RULE.then(differ) == Ask(2)
+    assert RULE.then(state(0, 1, 2, a="18", b="17", c="16"))[0] == 2
+    assert RULE.then(state(0, 1, 2, b="17"))[0] == 1
+
+
+def test_a_replay_of_the_agreement_rule() -> None:
+    answers = np.array([[0, 0, 1], [0, 1, 1], [-1, -1, 0]])
+    replies = Replies(answers, np.ones((3, 3)), *(np.full((3, 3), np.nan),) * 2)
+    made = RULE.replay(replies, np.tile([0.1, 0.2, 2.0], (3, 1)))
+    assert made.served[:, 0].tolist() == [0, 2, 2]
+    assert made.calls[:, 0].tolist() == [2, 3, 3]
+    np.testing.assert_allclose(made.cost_usd[:, 0], [0.3, 2.3, 2.3])

@@ -9,7 +9,7 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.plan import PlanPolicy
 from equirouter.policy.replies import Replies
-from equirouter.training.plans import Labelled, fit_check, fit_plans, replay_unseen
+from equirouter.training.plans import Labelled, best_rule, fit_check, fit_plans, replay_unseen
 
 COSTS = np.array([0.01, 0.02, 1.0])
 ACCURACY = np.array([0.7, 0.7, 0.95])
@@ -175,3 +175,14 @@ def test_targets_that_are_all_equal_are_told_with_finite_weights() -> None:
     made = fit_check(np.arange(50.0)[:, None], np.ones((50, 1)))
     assert np.isfinite(made.weights).all()
     assert made.apply(np.array([[10.0]]))[0, 0] > 0.95
+
+
+def test_the_best_rule_is_the_cheapest_that_keeps_the_quality() -> None:
+    made = world(2000, 0)
+    rule = best_rule(made)
+    assert rule is not None
+    assert (rule.pair, rule.otherwise) == ((0, 1), 2)
+    served = rule.replay(NEW.replies, NEW.cost_usd)
+    assert NEW.performance[np.arange(4000), served.served[:, 0]].mean() > 0.95
+    assert served.cost_usd.mean() == pytest.approx(0.03 + 0.51, abs=0.02)
+    assert best_rule(replace(made, cost_usd=made.cost_usd**0)) is None  # equal prices

@@ -7,7 +7,8 @@ which one of their decisions changes, quality.py finds the operating point that 
 of the strongest's performance, strongest.py is the point that always does. dual.py is the price of
 money along a stream, pacer.py decides one by it at a mean spend per query. certainty.py says how
 sure a choice is. plan.py asks two cheap models at once where that pays, by plans.py, what was
-fitted for it, replies.py, what models replied, and check.py, how likely a reply is right.
+fitted for it, replies.py, what models replied, and check.py, how likely a reply is right;
+agreement.py does so without learning.
 baseline.py holds the behaviour of a pipeline when it was made, for those who watch it in service.
 """
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
+from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.check import Check, sigmoid
 from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.plans import Columns, Gains, Plans, more_features
@@ -22,6 +23,7 @@ from equirouter.training.protocol import stream
 __all__ = [
     "LEAST_QUERIES",
     "Labelled",
+    "best_rule",
     "fit_check",
     "fit_plans",
     "labelled_by",
@@ -140,6 +142,28 @@ def _fitted(labelled: Labelled, rng: np.random.Generator) -> Plans:
     if not known.any():
         return Plans(n_models, notes=("no answer is known: one model per query",))
     return _Fit(labelled, members, pairs, rng.permutation(n) % FOLDS).plans()
+
+
+def best_rule(labelled: Labelled) -> AgreementRule | None:
+    """The agreement rule of the cheapest pair that performs as well as the strongest model.
+
+    Where none does, of the pair that performs best. None where no pair is cheap enough.
+    """
+    members, pairs = _candidates(labelled)
+    if not pairs:
+        return None
+    row, means = np.arange(len(labelled.scores)), labelled.performance.mean(axis=0)
+    strongest = max(
+        members, key=lambda column: (means[column], -labelled.cost_usd[:, column].mean())
+    )
+    rules = [AgreementRule(pair, strongest) for pair in pairs]
+
+    def worth(rule: AgreementRule) -> tuple[float, float]:
+        made = rule.replay(labelled.replies, labelled.cost_usd)
+        got = float(labelled.performance[row, made.served[:, 0]].mean())
+        return min(got, float(means[strongest])), -float(made.cost_usd.mean())
+
+    return max(rules, key=worth)
 
 
 def _candidates(labelled: Labelled) -> tuple[Columns, tuple[Columns, ...]]:
