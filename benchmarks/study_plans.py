@@ -1,4 +1,4 @@
-"""What do two cheap answers, compared, save?
+"""What do two cheap answers, compared, save? The figures in benchmarks/plans.md.
 
     python benchmarks/study_plans.py OUTCOMES ANSWERS [--seeds 8] [--pools five,all,...]
 
@@ -118,8 +118,8 @@ def by_rule(
     return float(performance[0]), float(cost[0])
 
 
-def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> None:
-    """Print the rows of a pool."""
+def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> str:
+    """Print the rows of a pool; returns a remark on it."""
     figures: dict[str, list[list[float]]] = {"routing": [], "plans": []}
     realised, shape, agreed = [], [], []
     for seed in range(FIRST_SEED, FIRST_SEED + n_seeds):
@@ -140,18 +140,16 @@ def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seed
         mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(max(1, n_seeds - 1))
         cells = " | ".join(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))
         print(f"| {name} | {kind} | {cells} |")
-    print(
-        f"| {name} | asked | " + " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(realised, 0))
-    )
+    got = " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(realised, 0))
+    print(f"| {name} | asked | {got} |")
     if None not in agreed:
         quality, cost = np.mean([rule for rule in agreed if rule], axis=0)
         print(f"| {name} | agreement rule | {quality:.3f} at {cost:.3f} | | | | |")
     below = sum(row[0] <= 0.57 for row in figures["plans"])
     calls, rounds = np.mean(shape, axis=0)
-    print(
+    return (
         f"{name}: {below} of {n_seeds} seeds have 100 % for at most .57 of the cost; at 98 % "
-        f"{calls:.2f} calls, {rounds:.2f} rounds; {'; '.join(plans.notes)}",
-        flush=True,
+        f"{calls:.2f} calls, {rounds:.2f} rounds; {'; '.join(plans.notes)}"
     )
 
 
@@ -167,9 +165,11 @@ def main() -> None:
     embeddings = encode_cached(encoder, whole.texts, None, cache=EmbeddingCache())
     print("| pool | | " + " | ".join(f"{level:.0%}" for level in LEVELS) + " |")
     print("|---|---|" + "---|" * len(LEVELS))
+    remarks = []
     for name in chosen.pools.split(","):
         models = POOLS[name] or whole.models
-        measure_pool(name, whole.with_models(models), embeddings, chosen.seeds)
+        remarks.append(measure_pool(name, whole.with_models(models), embeddings, chosen.seeds))
+    print("\n" + "\n".join(f"- {remark}" for remark in remarks))
 
 
 if __name__ == "__main__":

@@ -153,6 +153,8 @@ def _curve(
         "cost_usd": [float(cost_usd[rows, one].mean()) for one in chosen],
         "rci": [float(value) for value in dearer],
         "call_share": {name: shares[:, k].tolist() for k, name in enumerate(NAMES)},
+        "calls": None,
+        "rounds": None,
     }
 
 

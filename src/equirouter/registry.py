@@ -16,7 +16,7 @@ from typing import Any
 
 from equirouter.errors import ConfigError, UnknownNameError
 
-__all__ = ["DATASETS", "ENCODERS", "EXPERIMENTS", "POLICIES", "ROUTERS", "Registry"]
+__all__ = ["DATASETS", "ENCODERS", "EXPERIMENTS", "PLAN", "POLICIES", "ROUTERS", "Registry"]
 
 
 class Registry:
@@ -151,6 +151,10 @@ POLICIES = Registry(
         "pacing": "equirouter.policy.pacer:PacingPolicy",
     },
 )
+
+PLAN = "plan"
+"""What `bench` calls plans (policy/plan.py). They are no entry of POLICIES: a plan asks several
+models, and is fitted for each router."""
 
 EXPERIMENTS = Registry(
     "experiment",

@@ -346,3 +346,10 @@ def test_some_models_are_measured(table: Path, tmp_path: Path) -> None:
     ran = invoke(*options, "--json", "--quiet", "--models", "large,small")
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["dataset"]["models"] == ["large", "small"]
+
+
+def test_plans_need_answers(table: Path, tmp_path: Path) -> None:
+    ran = invoke("bench", table, "--policy", "plan", "--out", tmp_path)
+    assert ran.code == 2
+    assert "policy plan compares the answers of models, and the table has none" in ran.err
+    assert invoke("bench", table, "--policy", "plans").code == 2  # no policy of that name

@@ -365,6 +365,12 @@ def test_it_is_held_against_the_best_that_reads_no_text(
     assert "needs least: 70.0 % (95 % interval 65.0 % to 75.0 %)" in against
 
 
+def test_plans_are_not_said_to_read_alone(cheap_knn: Document) -> None:
+    set_difference(cheap_knn, -0.3, -0.1)
+    cheap_knn["protocol"]["policy"] = "plan"
+    assert "so reading the queries and comparing answers pays here" in headline(made(cheap_knn))[2]
+
+
 def test_no_anchor_no_claim(cheap_knn: Document) -> None:
     cheap_knn["anchors"] = {"oracle": cheap_knn["anchors"]["oracle"]}
     assert "does not show that queries are read" in headline(made(cheap_knn))[2]

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equirouter.cli import common
+from equirouter.registry import PLAN, POLICIES
 
 if TYPE_CHECKING:
     from equirouter.evaluation.results import Results
 
 __all__ = ["bench"]
 
+
+def _check_policy(name: str) -> str:
+    return name if name == PLAN else common.check_policy(name) or name
+
+
+PolicyOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        callback=_check_policy,
+        help=f"What turns scores and predicted costs into a choice: {', '.join(POLICIES.builtin)}, "
+        f"or that of another package; {PLAN}: two cheap models at once where that pays.",
+    ),
+]
 SeedsOption = Annotated[
     int, typer.Option(metavar="N", min=1, help="Seeds 42, 43, ...: splits and training runs.")
 ]
@@ -30,7 +45,7 @@ def bench(
     encoder_option: common.EncoderSettingOption = None,
     embeddings: common.EmbeddingsOption = None,
     weights: common.WeightsOption = None,
-    policy: common.PolicyOption = "budget",
+    policy: PolicyOption = "budget",
     split: common.SplitOption = "in-domain",
     seeds: SeedsOption = 3,
     resamples: common.ResamplesOption = 1000,

@@ -29,6 +29,9 @@ class SeedRecords:
     measurements: list[Measurement] = field(default_factory=list)
     points: list[FloatArray] = field(default_factory=list)
     """(T,): the operating points."""
+    calls: list[FloatArray] = field(default_factory=list)
+    """(T,): mean calls per query, of plans; else empty, as rounds is."""
+    rounds: list[FloatArray] = field(default_factory=list)
     fit_seconds: list[float] = field(default_factory=list)
     predict_us: list[float] = field(default_factory=list)
     """Microseconds per query."""
@@ -56,6 +59,8 @@ class SeedRecords:
             cost_usd=np.mean([curve.cost_usd for curve in curves], axis=0).tolist(),
             rci=np.mean([curve.rci for curve in curves], axis=0).tolist(),
             call_share={model: share[:, column].tolist() for column, model in enumerate(models)},
+            calls=np.mean(self.calls, axis=0).tolist() if self.calls else None,
+            rounds=np.mean(self.rounds, axis=0).tolist() if self.rounds else None,
         )
 
     def calibration(self) -> CalibrationResults:

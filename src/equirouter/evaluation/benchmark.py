@@ -20,7 +20,7 @@ from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import SeedRecords, differences
 from equirouter.evaluation.curve import measure
 from equirouter.evaluation.decision_log import DecisionLog, decision_log
@@ -38,12 +38,16 @@ from equirouter.evaluation.reliability import reliability
 from equirouter.evaluation.results import ANCHORS, Results
 from equirouter.extras import versions
 from equirouter.output import make_folder
-from equirouter.policy import Policy
+from equirouter.policy import Policy, UtilityPolicy
+from equirouter.policy.plan import PlanPolicy, Replayed
+from equirouter.policy.replies import Replies
 from equirouter.progress import Progress, silent
-from equirouter.registry import POLICIES
+from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
-from equirouter.training.fitted import fit_router, require_what_fits
+from equirouter.training.fitted import FittedRouter, fit_router, require_what_fits
+from equirouter.training.plans import plans_of
 from equirouter.training.protocol import (
+    Part,
     Prepared,
     description_notes,
     embedded,
@@ -101,11 +105,11 @@ def benchmark(
 
     table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
     one, or its name. embeddings: (N, d) of the table's queries by encoder; made here, through
-    cache, when not given. routers: specs as make_router takes them. n_seeds: seeds 42, 43, ...;
-    each makes its own split and its own training run. cost_network: costs by the paper's network
-    (App. C.1), not by the linear cost model. out: a folder for results.json and decisions.parquet.
-    on_scores: is given every name, seed and scores (n, K) of the test part, as the policy sees
-    them. Intervals: 95 %, from paired resamples of the test queries of all seeds (docs/metrics.md).
+    cache, when not given. routers: specs as make_router takes them. policy: a registered name, or
+    "plan", which needs answers. n_seeds: seeds 42, 43, ..., each with its own split and training.
+    cost_network: costs by the paper's network (App. C.1), not by the linear cost model. out: a
+    folder for results.json and decisions.parquet. on_scores: is given every name, seed and scores
+    (n, K) of the test part, as the policy sees them. Intervals: docs/metrics.md, 95 %.
 
     >>> from equirouter import benchmark
     >>> results = benchmark("simulated:n_queries=300", "static", routers=["knn"], n_seeds=1)
@@ -116,7 +120,7 @@ def benchmark(
     outcomes = readable(encoder, as_outcomes(table), embeddings)
     specs = list(dict.fromkeys(routers))
     require_what_fits(specs, cost_network=cost_network)
-    rule = _checked(policy, specs)
+    rule, answers = _checked(policy, specs, outcomes)
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
     records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
@@ -129,7 +133,7 @@ def benchmark(
             facts.append(_SplitFacts.of(prepared))
             for step, (name, record) in enumerate(records.items()):
                 progress("fit and measure", index * len(records) + step, n_seeds * len(records))
-                scores = _run(name, record, prepared, rule, made, resamples, device, log)
+                scores = _run(name, record, prepared, rule, made, resamples, device, log, answers)
                 if on_scores is not None:
                     on_scores(name, made.seed, scores)
         progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
@@ -176,13 +180,24 @@ def _log(
     return decision_log(folder / "decisions.parquet", outcomes, rule.setting)
 
 
-def _checked(policy: str, specs: Sequence[str]) -> Policy:
-    """The policy; what cannot be measured is said before anything is fitted."""
-    rule: Policy = POLICIES.load(policy)()
+def _checked(
+    policy: str, specs: Sequence[str], outcomes: Outcomes
+) -> tuple[Policy, Outcomes | None]:
+    """The policy; what cannot be measured is said before anything is fitted.
+
+    For plans it is the one of anchors, and the table that plans are fitted on is given as well.
+    """
+    if policy == PLAN and outcomes.answers is None:
+        raise DataError(
+            f"{outcomes.name}: policy plan compares the answers of models, and the table has none: "
+            "give it a column answer, or read them out of responses (equirouter data convert "
+            "--answers-by)"
+        )
+    rule: Policy = UtilityPolicy() if policy == PLAN else POLICIES.load(policy)()
     for spec in specs:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
-    return rule
+    return rule, outcomes if policy == PLAN else None
 
 
 def _run(
@@ -194,8 +209,12 @@ def _run(
     resamples: int,
     device: str,
     log: DecisionLog | None,
+    answers: Outcomes | None,
 ) -> FloatArray:
-    """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part."""
+    """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part.
+
+    answers: the table, where plans are to be fitted on it.
+    """
     fitted = fit_router(name, prepared, seed=split.seed, device=device)
     router, scale, test = fitted.router, fitted.scale, prepared.test
     record.fit_seconds.append(fitted.fit_seconds)
@@ -210,8 +229,15 @@ def _run(
         if rule.needs == "expected_performance":
             scores = estimate
     costs = test.costs(router)
-    points = rule.points(scores, costs, N_POINTS)
-    chosen = rule.replay(scores, costs, points, test.cost_usd)
+    if answers is not None and scale is not None:
+        points, replayed = _replayed(fitted, answers, split.seed, scores, test)
+        chosen, spent, path = replayed.served, replayed.cost_usd, None
+        record.calls.append(replayed.calls.mean(axis=0))
+        record.rounds.append(replayed.rounds.mean(axis=0))
+    else:
+        points = rule.points(scores, costs, N_POINTS)
+        chosen, spent = rule.replay(scores, costs, points, test.cost_usd), None
+        path = rule.path(scores, costs)
     rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
     record.measurements.append(
         measure(
@@ -219,7 +245,8 @@ def _run(
             test.performance,
             test.cost_usd,
             strongest=prepared.strongest,
-            path=rule.path(scores, costs),
+            spent_usd=spent,
+            path=path,
             resamples=resamples,
             rng=rng,
         )
@@ -227,8 +254,18 @@ def _run(
     record.points.append(points)
     record.n_parameters.append(router.n_parameters)
     if log is not None:
-        log.add(name, split.seed, test.rows, points, chosen)
+        log.add(name, split.seed, test.rows, points, chosen, spent)
     return scores
+
+
+def _replayed(
+    fitted: FittedRouter, outcomes: Outcomes, seed: int, scores: FloatArray, test: Part
+) -> tuple[FloatArray, Replayed]:
+    """Plans on a router's estimates, at every price (T,), on the test part."""
+    policy = PlanPolicy(plans_of(fitted, outcomes, seed))
+    points = policy.points(scores, test.predicted_cost_usd, N_POINTS)
+    replies = Replies.of_table(outcomes, test.rows)
+    return points, policy.replay(scores, test.predicted_cost_usd, points, replies, test.cost_usd)
 
 
 def _results(
@@ -286,9 +323,8 @@ def _paired(
 def _protocol(
     outcomes: Outcomes, encoder: Encoder, splits: Sequence[Split], policy: str, resamples: int
 ) -> Protocol:
-    rule: Policy = POLICIES.load(policy)()
-    one = np.ones((1, 1))
-    exact = rule.path(one, one) is not None  # a property of the policy, whatever the tables
+    one = np.ones((1, 1))  # whether there is a path is a property of the policy
+    exact = policy != PLAN and POLICIES.load(policy)().path(one, one) is not None
     return Protocol(
         split=splits[0].kind,
         ratios=splits[0].ratios,

@@ -71,6 +71,7 @@ def measure(
     cost_usd: ArrayLike,
     *,
     strongest: int | None = None,
+    spent_usd: ArrayLike | None = None,
     path: DecisionPath | None = None,
     resamples: int = 1000,
     rng: np.random.Generator | None = None,
@@ -81,10 +82,11 @@ def measure(
     chosen: (N, T) columns in order of increasing budget, the largest last. performance, cost_usd:
     (N, K), no NaN. strongest: column of the reference model, of which qualities and their costs are
     shares: the strongest on training and validation part; None: the strongest on these queries.
-    path: every change of a decision (Policy.path); nauc, the peak, qnc and the two at_quality are
-    then read from all its points, in the resamples from at most MOST_POINTS of them, and rci,
-    rci_mean and call_share from chosen. resamples: 0 leaves draws empty, without a cost. rng: where
-    the resamples come from; a new generator of one seed for every router makes their draws paired.
+    spent_usd (N, T): of all calls of a choice, where those are more than the call of the chosen
+    model; collapse reads that call alone. path: every change of a decision (Policy.path); nauc, the
+    peak, qnc and the two at_quality are then read from all its points, in the resamples from at
+    most MOST_POINTS of them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves
+    draws empty. rng: where they come from; a new generator of one seed for every router pairs them.
     counts (R, N): these resamples and no others, each row how often each query counts, with any sum
     above 0; so the test parts of several splits can share them. Raises DataError for other shapes,
     missing outcomes, or a choice that is no column; ConfigError for resamples without rng. Source:
@@ -99,8 +101,7 @@ def measure(
     values = np.zeros((n_queries, ends[-1]))
     parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) x 3, (N, K) x 3, (N, 1)
     tables = (performance, cost_usd, collapse_table(performance, cost_usd))
-    for part, table in zip(parts[:3], tables, strict=True):
-        part[:] = pick(columns, table)[0]
+    _fill(parts[:3], columns, tables, spent_usd)
     parts[3][:], parts[4][:] = performance, cost_usd
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
     parts[6][:] = pick(columns[:, -1:], orbit_collapse_table(performance, cost_usd))[0]
@@ -124,6 +125,19 @@ def measure(
         draws=draws,
         curve=Curve(plain[0][0], plain[1][0], plain[2][0], call_shares(chosen, n_models)),
     )
+
+
+def _fill(
+    parts: Sequence[FloatArray],
+    columns: IntArray,
+    tables: Sequence[FloatArray],
+    spent_usd: ArrayLike | None,
+) -> None:
+    """Into each part (N, T) what a table (N, K) has for the choices; costs as they were spent."""
+    for part, table in zip(parts, tables, strict=True):
+        part[:] = pick(columns, table)[0]
+    if spent_usd is not None:
+        parts[1][:] = spent_usd
 
 
 def _resamples(

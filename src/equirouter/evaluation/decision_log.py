@@ -28,9 +28,18 @@ class DecisionLog:
     setting: str
 
     def add(
-        self, router: str, seed: int, rows: IntArray, points: FloatArray, chosen: IntArray
+        self,
+        router: str,
+        seed: int,
+        rows: IntArray,
+        points: FloatArray,
+        chosen: IntArray,
+        spent_usd: FloatArray | None = None,
     ) -> None:
-        """One router's sweep: rows (n,) of the table, points (T,), chosen (n, T) columns."""
+        """One router's sweep: rows (n,) of the table, points (T,), chosen (n, T) columns.
+
+        spent_usd (n, T): of all calls, where there are more than that of the chosen model.
+        """
         import pyarrow as pa
 
         n, n_points = chosen.shape
@@ -55,7 +64,11 @@ class DecisionLog:
                 dictionary(pa.array(queries), names["query_id"]),
                 dictionary(pa.array(columns.astype(np.int32)), names["chosen_model"]),
                 pa.array(self.outcomes.performance[repeated, columns]),
-                pa.array(self.outcomes.cost_usd[repeated, columns]),
+                pa.array(
+                    self.outcomes.cost_usd[repeated, columns]
+                    if spent_usd is None
+                    else spent_usd[:, part].T.ravel()
+                ),
             ]
             self.writer.write_table(pa.Table.from_arrays(arrays, schema=_schema(self.setting)))
 

@@ -74,6 +74,10 @@ class MeanCurve(Facts):
     rci: tuple[Number, ...]
     call_share: dict[str, tuple[Number, ...]]
     """Model -> share of the queries."""
+    calls: tuple[Number, ...] | None = None
+    """Mean number of calls per query, of plans; None where it is one."""
+    rounds: tuple[Number, ...] | None = None
+    """Mean number of rounds, which wait for each other."""
 
 
 class CalibrationResults(Facts):

@@ -9,6 +9,7 @@ from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
+from equirouter.registry import PLAN
 from equirouter.report import markdown
 from equirouter.report.wording import NEVER, count, percent
 
@@ -331,12 +332,15 @@ def _against_text_free(results: Results, name: str) -> str:
     if low is None or high is None:
         return f"{needs}. An interval is missing, so the two cannot be told apart."
     apart = f"{100 * difference.mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    doing = "reading the queries"
+    if results.protocol.policy == PLAN:
+        doing += " and comparing answers"
     if high < 0:
-        verdict = "so reading the queries pays here"
+        verdict = f"so {doing} pays here"
     elif low > 0:
-        verdict = "so reading the queries does not pay here"
+        verdict = f"so {doing} does not pay here"
     else:
-        verdict = "so this is no proof that reading the queries pays"
+        verdict = f"so this is no proof that {doing} pays"
     return f"{needs}. The paired difference is {apart}, {verdict}."
 
 
