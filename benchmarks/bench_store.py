@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from equirouter.serve.money.keys import hash_of
+from equirouter.serve.money.api_keys import hash_of
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.settings_file import read_settings
 from tests.cli.invoke import invoke

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from equirouter.serve.money.keys import create_key, list_keys
+from equirouter.serve.money.api_keys import create_key, list_keys
 from equirouter.serve.money.ledger import Ticket
+from equirouter.serve.money.store.schema import accounts, log, sums, workers
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import accounts, log, sums, workers
 from equirouter.serve.records import Attempt, Candidate, Key, Plan, Removal, RequestRecord, Tokens
 from equirouter.serve.settings import StoreSettings
 

@@ -46,7 +46,7 @@ def fetch(
     quiet: common.QuietOption = False,
 ) -> None:
     """Download a data set into the cache, check it, and say what it holds."""
-    from equirouter.data.sources.make import load_named
+    from equirouter.data.sources.by_name import load_named
     from equirouter.data.table_warnings import table_warnings
 
     with common.shown_progress(quiet=quiet) as progress:

@@ -66,7 +66,7 @@ def diagnose(
 ) -> None:
     """Say why routing on a data set collapses, and what to do: a text for a bug report."""
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.diagnosis.run import diagnose as run_diagnosis
+    from equirouter.evaluation.diagnosis.measuring import diagnose as run_diagnosis
     from equirouter.output import reserved_folder
 
     specs = common.router_specs(routers)

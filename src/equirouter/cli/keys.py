@@ -12,7 +12,7 @@ from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from equirouter.serve.money.keys import Spend, StoredKey
+    from equirouter.serve.money.api_keys import Spend, StoredKey
     from equirouter.serve.records import Key
     from equirouter.serve.settings import GatewaySettings
 
@@ -59,7 +59,7 @@ def create(
     quiet: QuietOption = False,
 ) -> None:
     """Make a key and print it: the only time that it can be seen."""
-    from equirouter.serve.money.keys import FIRST_KEY, any_keys, create_key
+    from equirouter.serve.money.api_keys import FIRST_KEY, any_keys, create_key
     from equirouter.serve.records import nusd
 
     if budget_usd is not None and not 0 < budget_usd < 1e9:
@@ -106,7 +106,7 @@ def _show_new(secret: str, key: "Key", *, as_json: bool, quiet: bool) -> None:
 @app.command("list")
 def list_(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the keys with their limits and what each spent in the running period."""
-    from equirouter.serve.money.keys import any_keys, list_keys
+    from equirouter.serve.money.api_keys import any_keys, list_keys
 
     stored, is_closed = with_store(
         config,
@@ -137,7 +137,7 @@ def revoke(
     quiet: QuietOption = False,
 ) -> None:
     """Revoke a key: calls with it are refused at once, by every worker."""
-    from equirouter.serve.money.keys import list_keys, revoke_key
+    from equirouter.serve.money.api_keys import list_keys, revoke_key
 
     def work(connection: "sa.Connection", settings: "GatewaySettings") -> tuple[Any, bool]:
         revoked = revoke_key(connection, key)
@@ -161,7 +161,7 @@ def show_spend(
     quiet: QuietOption = False,  # noqa: ARG001
 ) -> None:
     """Show what a key spent in each of its periods, the latest first."""
-    from equirouter.serve.money.keys import find_named, spend_of
+    from equirouter.serve.money.api_keys import find_named, spend_of
 
     spends = with_store(
         config,

@@ -11,7 +11,7 @@ from equirouter.cli.keys import ConfigArgument, with_store
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
-    from equirouter.serve.money.export import Exported
+    from equirouter.serve.money.log_export import Exported
 
 __all__ = ["app"]
 
@@ -53,7 +53,7 @@ def export(
     ran with log_texts = true.
     """
     from equirouter.data.tables import write_table
-    from equirouter.serve.money.export import export_log
+    from equirouter.serve.money.log_export import export_log
 
     begin = _seconds(since, "--since")
     end = _seconds(until, "--until")

@@ -91,7 +91,7 @@ def paper(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.output import make_folder
     from equirouter.paper.context import Context
-    from equirouter.paper.run import experiments
+    from equirouter.paper.report_all import experiments
     from equirouter.report.html import check_report_extra
 
     check_report_extra()
@@ -123,7 +123,7 @@ def paper(
 
 def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:
     """The document of paper.json, and the path of the report."""
-    from equirouter.paper.run import run_experiments, write_paper, write_section
+    from equirouter.paper.report_all import run_experiments, write_paper, write_section
 
     folder = context.out or Path()
     made = run_experiments(
@@ -150,7 +150,7 @@ def _read(folders: list[Path]) -> "Given":
 
 
 def _routers(routers: str | None, given: "Given") -> tuple[str, ...]:
-    from equirouter.paper.routers import paper_routers
+    from equirouter.paper.router_sets import paper_routers
 
     if routers is not None:
         return tuple(common.router_specs(routers))

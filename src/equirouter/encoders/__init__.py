@@ -8,7 +8,7 @@
     sentence_transformer.py  SentenceTransformerEncoder: any model of that library
     vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
-    checks.py      checks of options and vectors that encoders share
+    vectors.py     checks of options and vectors that encoders share
     windows.py     which tokens of a long query are read
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing;
                    encode_table: the same of a table, or the numbers that it has in place of texts

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.checks import check_at_least, unit_rows
+from equirouter.encoders.vectors import check_at_least, unit_rows
 from equirouter.errors import ConfigError, DataError, DownloadError, EquiRouterError, PipelineError
 from equirouter.extras import require
 from equirouter.progress import Progress

@@ -14,8 +14,8 @@ import numpy as np
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.checks import check_at_least, unit_rows
 from equirouter.encoders.kept import digest_of
+from equirouter.encoders.vectors import check_at_least, unit_rows
 from equirouter.errors import ConfigError, DataError, DownloadError
 from equirouter.extras import require
 from equirouter.progress import Progress

@@ -8,9 +8,9 @@ import numpy as np
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import share
-from equirouter.encoders.checks import unit_rows
 from equirouter.encoders.pictures import PICTURE_VERSION, read_picture
 from equirouter.encoders.sentence_transformer import SentenceTransformerEncoder
+from equirouter.encoders.vectors import unit_rows
 from equirouter.errors import ConfigError, UnreadableError
 from equirouter.progress import Progress
 

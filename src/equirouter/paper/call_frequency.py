@@ -9,7 +9,7 @@ from typing import Any
 from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
-from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of, reaches_95
+from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of, reaches_95
 from equirouter.report.canvas import FAINT, INK, draw_svg, fitted, model_colours, width_of
 from equirouter.report.figures import models_by_cost, share_axis
 

@@ -12,7 +12,7 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_figure
 from equirouter.paper.context import Context
-from equirouter.paper.routers import label_of
+from equirouter.paper.router_sets import label_of
 from equirouter.registry import ROUTERS
 from equirouter.report.canvas import Line
 from equirouter.routers import Router

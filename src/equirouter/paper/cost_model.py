@@ -13,7 +13,7 @@ from equirouter.evaluation.metrics.curves import strongest_model
 from equirouter.evaluation.reliability import CostErrors, cost_errors
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_figure
 from equirouter.paper.context import Context
-from equirouter.paper.routers import is_equirouter, label_of
+from equirouter.paper.router_sets import is_equirouter, label_of
 from equirouter.paper.strongest_calls import SATURATED
 from equirouter.policy import BudgetPolicy
 from equirouter.report.canvas import GRID, INK, Line, colour_of, draw_svg

@@ -7,7 +7,7 @@ from equirouter.errors import DataError
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
-from equirouter.paper.routers import EQUIROUTER, is_equirouter, label_of
+from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of
 from equirouter.report.canvas import Line
 
 __all__ = ["cost_for_targets"]

@@ -12,7 +12,7 @@ from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.results import ANCHORS, Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
 from equirouter.paper.context import Context
-from equirouter.paper.routers import (
+from equirouter.paper.router_sets import (
     AS_WRITTEN,
     EQUIROUTER,
     WITHOUT_JOINT_FEATURE,

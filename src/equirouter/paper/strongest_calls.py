@@ -18,7 +18,7 @@ from equirouter.paper.base import (
     values_at_stops,
 )
 from equirouter.paper.context import Context
-from equirouter.paper.routers import is_equirouter, label_of
+from equirouter.paper.router_sets import is_equirouter, label_of
 from equirouter.report.canvas import Line
 from equirouter.report.figures import share_axis, share_lines
 from equirouter.training.fitted import fit_router

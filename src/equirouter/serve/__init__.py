@@ -3,7 +3,7 @@
 charging.py          usage -> tokens -> nano-USD; the upper bound of a call
 chat.py              what is read of a body: messages, limits, abilities, what is routed on
 model_parameters.py  settings of a model about the parameters that it takes
-parts.py             what the gateway expects of planner and admission
+contracts.py         what the gateway expects of planner and admission
 records.py           what the parts hand to each other: keys, plans, attempts, a request's record
 refusals.py          the answer to a request that cannot be served, and its HTTP status
 setting_types.py     what the sections of the settings are made of

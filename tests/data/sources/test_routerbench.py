@@ -12,8 +12,8 @@ import pytest
 
 from equirouter.data import Outcomes, load_dataset, write_table
 from equirouter.data.sources.base import Dataset
+from equirouter.data.sources.by_name import make_dataset
 from equirouter.data.sources.hub import fetch
-from equirouter.data.sources.make import make_dataset
 from equirouter.data.sources.routerbench import RouterBench0Shot, RouterBench5Shot, RouterBenchRaw
 from equirouter.errors import DataError, DownloadError, UnknownNameError
 from equirouter.registry import DATASETS

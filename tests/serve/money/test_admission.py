@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from equirouter.errors import GatewayError
 from equirouter.serve.money.admission import KEY_SECONDS, Admission, admin_only
-from equirouter.serve.money.keys import create_key, find_key, revoke_key
+from equirouter.serve.money.api_keys import create_key, find_key, revoke_key
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key
 from equirouter.serve.settings import KeySettings

@@ -8,8 +8,8 @@ import pytest
 
 from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.store.books import OnSQLite
+from equirouter.serve.money.store.schema import log, workers
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import log, workers
 from tests.serve.stores import ask, ids, money, new_key, record, rows, with_store
 
 

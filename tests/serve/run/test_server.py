@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.store.migrate import migrate
 from equirouter.serve.money.store.store import connected
 from equirouter.serve.settings_file import read_settings

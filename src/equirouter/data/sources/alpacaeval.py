@@ -12,6 +12,7 @@ from pathlib import Path
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.by_name import check_choice, with_note_on_missing
 from equirouter.data.sources.clones import (
     Answer,
     Question,
@@ -21,7 +22,6 @@ from equirouter.data.sources.clones import (
     read_rows,
 )
 from equirouter.data.sources.hub import HubFile
-from equirouter.data.sources.make import check_choice, with_note_on_missing
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 

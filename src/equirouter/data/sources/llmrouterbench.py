@@ -28,8 +28,8 @@ from equirouter.cost.prices import (
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.archives import Member, Parts, members
+from equirouter.data.sources.by_name import check_choice
 from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import check_choice
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 

@@ -19,8 +19,8 @@ from equirouter.arrays import FloatArray
 from equirouter.cost.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
+from equirouter.data.sources.by_name import check_choice
 from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import check_choice
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of

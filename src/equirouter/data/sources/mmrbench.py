@@ -20,8 +20,8 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.columns import RawTable
 from equirouter.data.reading.files import read_file
 from equirouter.data.sources.archives import unpack_tar
+from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import with_note_on_missing
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from equirouter.answers import make_extractor
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import with_note_on_missing
 from equirouter.data.tables import read_table
 from equirouter.progress import Progress, silent
 

@@ -19,8 +19,8 @@ from equirouter.cost.prices import Price, Usage, cost_usd, estimated_tokens, pri
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.unpickle import read_pickle_values
 from equirouter.data.sources.archives import Member, Parts, members
+from equirouter.data.sources.by_name import check_choice
 from equirouter.data.sources.hub import HubFile, fetch
-from equirouter.data.sources.make import check_choice
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of

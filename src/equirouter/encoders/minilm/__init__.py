@@ -4,7 +4,7 @@ minilm.py      MiniLMEncoder
 weights.py     finds the weights: a folder, the installed package or the hub
 graph.py       writes the ONNX graph
 quantise.py    makes the graph compute in int8
-sessions.py    runs a graph
+onnx_sessions.py    runs a graph
 wordpieces.py  the tokenizer; WordPieces: a fast one for plain ASCII
 """
 

@@ -14,13 +14,13 @@ from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder, check_texts
 from equirouter.encoders.kept import digest_of
 from equirouter.encoders.minilm.graph import GRAPH_VERSION, HIDDEN, graph_file
+from equirouter.encoders.minilm.onnx_sessions import WindowSession
 from equirouter.encoders.minilm.quantise import (
     QUANTISE_VERSION,
     ActivationRanges,
     calibrate,
     quantised_graph_file,
 )
-from equirouter.encoders.minilm.sessions import WindowSession
 from equirouter.encoders.minilm.weights import Weights, find_weights
 from equirouter.encoders.minilm.wordpieces import load_tokenizer
 from equirouter.encoders.windows import (

@@ -29,7 +29,7 @@ from equirouter.encoders.minilm.graph import (
     MiniLMGraph,
     read_tensors,
 )
-from equirouter.encoders.minilm.sessions import open_session
+from equirouter.encoders.minilm.onnx_sessions import open_session
 from equirouter.encoders.minilm.weights import Weights
 from equirouter.errors import ConfigError, PipelineError
 

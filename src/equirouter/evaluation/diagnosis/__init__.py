@@ -1,6 +1,6 @@
 """Why routing on a table collapses, or pays.
 
-run.py           diagnose: everything below on one table
+measuring.py     diagnose: everything below on one table
 contents.py      the fields of a Diagnosis
 per_router.py    a router's collapse over the budgets, a pipeline's own decisions
 per_task.py      on which tasks, and from which budget on, a router collapses

@@ -15,7 +15,7 @@ from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
 from equirouter.serve.call.answers import Opening, answer_document
 from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.upstream import Answer, retry_after
-from equirouter.serve.parts import Reservation
+from equirouter.serve.contracts import Reservation
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
 from equirouter.serve.settings import RetrySettings
 

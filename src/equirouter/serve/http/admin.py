@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from equirouter.errors import GatewayError, UserError
 from equirouter.serve.http.body import json_response, read_body
 from equirouter.serve.money.admission import Admission
-from equirouter.serve.money.keys import FIRST_KEY, StoredKey, create_key, list_keys, revoke_key
+from equirouter.serve.money.api_keys import FIRST_KEY, StoredKey, create_key, list_keys, revoke_key
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.refusals import wrong_field

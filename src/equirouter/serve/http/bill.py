@@ -2,8 +2,8 @@
 
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Candidate, RequestControl, RequestRecord, nusd
 from equirouter.serve.settling import Bounds, Report, charge, cost_in_tier, unseen_nusd
 

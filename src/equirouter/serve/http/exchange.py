@@ -16,10 +16,10 @@ from equirouter.serve.call.relay import Relay, answer_text, typed
 from equirouter.serve.call.sse import service_tier_of
 from equirouter.serve.call.translation import as_chat, left_out
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Attempt, Key, Plan, RequestControl, RequestRecord, usd
 from equirouter.serve.settling import reported_nusd
 

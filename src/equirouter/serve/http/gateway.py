@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.contracts import Gatekeeper, Planner
 from equirouter.serve.money.feedback import Feedback
-from equirouter.serve.parts import Gatekeeper, Planner
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import CUT_SECONDS

@@ -1,9 +1,9 @@
 """Money: keys, limits, the ledger, the store and its log.
 
 admission.py  admission of requests: keys, rates and budgets as answers of the gateway
-export.py     the log as an outcomes table again
+log_export.py     the log as an outcomes table again
 feedback.py   users' feedback on answers
-keys.py       keys made, listed and revoked; their spending
+api_keys.py       keys made, listed and revoked; their spending
 ledger.py     money reserved before a call and settled after it
 limits.py     budgets and rates decided on what the store knows: pure functions
 writer.py     settlements and the log written behind the requests

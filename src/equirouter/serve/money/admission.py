@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from equirouter.errors import GatewayError, StoreGoneError
-from equirouter.serve.money.keys import any_keys, find_key, hash_of
+from equirouter.serve.contracts import Reservation
+from equirouter.serve.money.api_keys import any_keys, find_key, hash_of
 from equirouter.serve.money.ledger import Ledger, Settlement
 from equirouter.serve.money.limits import Refusal, first_day
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.parts import Reservation
 from equirouter.serve.records import Key, usd
 from equirouter.serve.refusals import store_unreachable
 from equirouter.serve.settings import KeySettings

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.errors import GatewayError, StoreGoneError
-from equirouter.serve.money.store.columns import clean
+from equirouter.serve.money.store.log_columns import clean
+from equirouter.serve.money.store.schema import feedback, log
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import feedback, log
 from equirouter.serve.records import Key, UserFeedback
 from equirouter.serve.refusals import store_unreachable
 

@@ -22,8 +22,8 @@ from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.http.admin import admin_routes, key_routes
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import Admission
+from equirouter.serve.money.api_keys import any_keys
 from equirouter.serve.money.feedback import Feedback
-from equirouter.serve.money.keys import any_keys
 from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports

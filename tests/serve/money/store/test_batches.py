@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from equirouter.serve.money.ledger import Settlement, Ticket
 from equirouter.serve.money.store.batches import Batch, added_by, text_row, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
-from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import (
+from equirouter.serve.money.store.schema import (
     SUMS,
     counts,
     log,
@@ -20,6 +19,7 @@ from equirouter.serve.money.store.tables import (
     windows,
     workers,
 )
+from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Attempt, RequestRecord, Tokens
 from tests.serve.stores import ask, ids, money, new_key, record, rows, summed, with_store
 

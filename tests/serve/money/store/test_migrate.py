@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
-from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.store import migrate as migrations
-from equirouter.serve.money.store.columns import log_row, record_of
 from equirouter.serve.money.store.engine import Database
+from equirouter.serve.money.store.log_columns import log_row, record_of
 from equirouter.serve.money.store.migrate import HEAD, migrate
-from equirouter.serve.money.store.tables import log, metadata
+from equirouter.serve.money.store.schema import log, metadata
 from equirouter.serve.records import RequestRecord, Tokens
 from tests.serve.stores import record, with_store
 

@@ -15,8 +15,8 @@ from equirouter.serve.money.store.reports import (
     Percentiles,
     StoreReports,
 )
+from equirouter.serve.money.store.schema import feedback
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import feedback
 from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
 from tests.serve.reports_made import MadeReports
 from tests.serve.stores import record, with_store

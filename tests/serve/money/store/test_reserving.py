@@ -7,12 +7,12 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ChangedError
-from equirouter.serve.money.keys import create_key
+from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.limits import Refusal
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.reserving import Grant, reserve
+from equirouter.serve.money.store.schema import CHARGED, OPEN, accounts, reservations, windows
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import CHARGED, OPEN, accounts, reservations, windows
 from tests.serve.stores import ask, new_key, rows, with_store
 
 

@@ -1,8 +1,8 @@
 """Counters: added to rows that are there, and to rows that are not."""
 
+from equirouter.serve.money.store.schema import accounts
 from equirouter.serve.money.store.statements import add_up, summed
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import accounts
 from tests.serve.stores import rows, with_store
 
 

@@ -11,9 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, StoreGoneError
-from equirouter.serve.money.keys import list_keys
-from equirouter.serve.money.store.store import Store, open_database
-from equirouter.serve.money.store.tables import (
+from equirouter.serve.money.api_keys import list_keys
+from equirouter.serve.money.store.schema import (
     CHARGED,
     OPEN,
     counts,
@@ -24,6 +23,7 @@ from equirouter.serve.money.store.tables import (
     texts,
     workers,
 )
+from equirouter.serve.money.store.store import Store, open_database
 from equirouter.serve.money.store.workers import entry, forget_dead
 from equirouter.serve.settings import StoreSettings
 from tests.serve import databases

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.serve.money.store import workers as module
+from equirouter.serve.money.store.schema import CHARGED, OPEN, log, reservations, sums, workers
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import CHARGED, OPEN, log, reservations, sums, workers
 from equirouter.serve.money.store.workers import Watch, charge_dead, entry, forget_worker, register
 from equirouter.serve.records import Key
 from equirouter.serve.settings import StoreSettings

@@ -13,9 +13,9 @@ import orjson
 
 from equirouter.serve.money.ledger import Settlement
 from equirouter.serve.money.store.books import Runner
-from equirouter.serve.money.store.columns import clean, log_row
+from equirouter.serve.money.store.log_columns import clean, log_row
+from equirouter.serve.money.store.schema import OPEN, STEPS, SUMS, Place, accounts, counts, sums
 from equirouter.serve.money.store.statements import summed
-from equirouter.serve.money.store.tables import OPEN, STEPS, SUMS, Place, accounts, counts, sums
 from equirouter.serve.money.store.workers import charged_sums, entry
 from equirouter.serve.records import RequestRecord
 

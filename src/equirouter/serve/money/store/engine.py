@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.extras import require
-from equirouter.serve.money.store.files import OpenFiles
+from equirouter.serve.money.store.lost_files import OpenFiles
 
 __all__ = ["BUSY_SECONDS", "Database", "Durability", "is_gone"]
 

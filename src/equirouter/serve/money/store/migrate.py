@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError
 from equirouter.serve.money.store.engine import Database, said_gone
-from equirouter.serve.money.store.files import check_not_lost
-from equirouter.serve.money.store.tables import metadata
+from equirouter.serve.money.store.lost_files import check_not_lost
+from equirouter.serve.money.store.schema import metadata
 
 __all__ = ["HEAD", "check_store", "migrate"]
 

@@ -17,9 +17,9 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from equirouter.serve.money.store.columns import clean, record_of
 from equirouter.serve.money.store.engine import Database
-from equirouter.serve.money.store.tables import STEPS, counts, feedback, log, sums, texts
+from equirouter.serve.money.store.log_columns import clean, record_of
+from equirouter.serve.money.store.schema import STEPS, counts, feedback, log, sums, texts
 from equirouter.serve.records import AttemptOutcome, RequestRecord
 
 __all__ = [

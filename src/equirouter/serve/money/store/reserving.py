@@ -7,7 +7,7 @@ from typing import Any
 from equirouter.errors import ChangedError
 from equirouter.serve.money.limits import Account, Claim, RateWindow, Refusal, decide, last_day
 from equirouter.serve.money.store.books import Runner
-from equirouter.serve.money.store.tables import OPEN
+from equirouter.serve.money.store.schema import OPEN
 
 __all__ = ["Grant", "reserve"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.money.store.tables import (
+from equirouter.serve.money.store.schema import (
     OPEN,
     accounts,
     counts,

@@ -11,12 +11,12 @@ from typing import Self
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, StoreGoneError
-from equirouter.serve.money.keys import any_keys
+from equirouter.serve.money.api_keys import any_keys
 from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.store.books import open_books
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import migrate
-from equirouter.serve.money.store.tables import STEPS, counts, feedback, log, sums, texts
+from equirouter.serve.money.store.schema import STEPS, counts, feedback, log, sums, texts
 from equirouter.serve.money.store.workers import (
     BEAT_SECONDS,
     Watch,

@@ -20,9 +20,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from equirouter.serve.money.store.columns import log_row
-from equirouter.serve.money.store.statements import add_up
-from equirouter.serve.money.store.tables import (
+from equirouter.serve.money.store.log_columns import log_row
+from equirouter.serve.money.store.schema import (
     CHARGED,
     OPEN,
     STEPS,
@@ -34,6 +33,7 @@ from equirouter.serve.money.store.tables import (
     sums,
     workers,
 )
+from equirouter.serve.money.store.statements import add_up
 from equirouter.serve.records import RequestRecord
 
 __all__ = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.serve.money.store.columns import COLUMNS, clean, log_row, record_of
-from equirouter.serve.money.store.tables import log
+from equirouter.serve.money.store.log_columns import COLUMNS, clean, log_row, record_of
+from equirouter.serve.money.store.schema import log
 from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
 from tests.serve.stores import record
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from equirouter.data import load_dataset
-from equirouter.data.sources.make import make_dataset
+from equirouter.data.sources.by_name import make_dataset
 from equirouter.data.sources.mixinstruct import MixInstruct
 from equirouter.errors import ConfigError, UnknownNameError
 

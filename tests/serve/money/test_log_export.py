@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.serve.money.export import Exported, export_log
 from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.money.log_export import Exported, export_log
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Attempt, RequestRecord, Tokens, UserFeedback
 from tests.serve.stores import record, with_store
@@ -100,7 +100,7 @@ def test_a_period_holds_its_first_instant_and_not_its_last(store_url: str) -> No
 
 
 def test_a_long_log_is_read_page_by_page(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("equirouter.serve.money.export._PAGE", 3)
+    monkeypatch.setattr("equirouter.serve.money.log_export._PAGE", 3)
     requests = [(asked(str(i), str(i)), None if i else 1.0) for i in range(9)]
 
     async def work(store: Store) -> None:

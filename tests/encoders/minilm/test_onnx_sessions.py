@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.minilm.sessions import WindowSession
+from equirouter.encoders.minilm.onnx_sessions import WindowSession
 from tests.encoders.toymodel import id_of, toy_vectors, write_toy_model
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
 )
 
-from equirouter.serve.money.store.columns import COLUMNS
+from equirouter.serve.money.store.log_columns import COLUMNS
 
 __all__ = [
     "CHARGED",

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, UnknownNameError
-from equirouter.serve.money.keys import (
+from equirouter.serve.money.api_keys import (
     Spend,
     any_keys,
     create_key,
@@ -18,8 +18,8 @@ from equirouter.serve.money.keys import (
     revoke_key,
     spend_of,
 )
+from equirouter.serve.money.store.schema import accounts, keys
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.money.store.tables import accounts, keys
 from equirouter.serve.records import Key
 from tests.serve.stores import with_store
 

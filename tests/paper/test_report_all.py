@@ -8,7 +8,7 @@ import pytest
 from equirouter.errors import DataError, OutputError, UnknownNameError
 from equirouter.paper.base import Cell, Figure, Section, Table, Value
 from equirouter.paper.context import Context
-from equirouter.paper.run import (
+from equirouter.paper.report_all import (
     as_csv,
     as_markdown,
     experiments,

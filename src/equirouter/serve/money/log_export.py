@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
 from equirouter.serve.chat import Scope, read_scope
-from equirouter.serve.money.store.tables import feedback, log, texts
+from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import Attempt, usd
 
 __all__ = ["Exported", "export_log"]
