@@ -55,7 +55,7 @@ def run(table: str, out: Path, seeds: int, *, quick: bool) -> None:
         outcomes,
         "minilm",
         routers=paper,
-        policy="budget",
+        policy="budget-grid",
         cost_network=True,
         out=folder / "paper",
         **shared,

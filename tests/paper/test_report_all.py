@@ -38,7 +38,7 @@ def impossible(context: Context) -> Section:  # noqa: ARG001
 @pytest.fixture(autouse=True)
 def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("easy", "impossible"):
-        monkeypatch.setitem(EXPERIMENTS._paths, name, f"tests.paper.test_run:{name}")
+        monkeypatch.setitem(EXPERIMENTS._paths, name, f"tests.paper.test_report_all:{name}")
 
 
 def test_what_cannot_be_run_is_listed_and_the_others_go_on(context: Context) -> None:
