@@ -27,7 +27,7 @@ def test_a_setting_that_is_not_there_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(ConfigError) as caught:
         make_dataset("mixinstruct:metrics=bleurt")
     assert "mixinstruct has no setting 'metrics': did you mean 'metric'?" in str(caught.value)
-    assert "known: metric, part, path" in str(caught.value)
+    assert "known: metric, part, raw, path" in str(caught.value)
     with pytest.raises(ConfigError, match="path is empty"):
         make_dataset("mixinstruct:path=")
 
