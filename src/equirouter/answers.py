@@ -63,7 +63,7 @@ def make_extractor(name: str) -> Extractor:
         )
     if not (spec in _READERS or spec == "json:" or spec.startswith("json:/")):
         raise ConfigError(
-            f"{name!r} is no extractor of answers: expected {', '.join(_READERS)} or json:/path"
+            f"{name!r} is not an answer extractor: expected {', '.join(_READERS)} or json:/path"
         )
     return Extractor(spec)
 

@@ -23,7 +23,7 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[I
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OutputError(f"{path}: this is a pipe or a device, and no file; name a file")
+        raise OutputError(f"{path}: this is a pipe or a device, and not a file; name a file")
     path = Path(os.path.realpath(path))
     text = {"encoding": "utf-8", "newline": "\n"} if mode == "w" else {}
     temporary = None

@@ -216,7 +216,7 @@ def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
         (b'{"query": "a"}\n\n{"query": ""}', "stdin, line 3: the query is empty"),
         (b'{"query": "a"}\n{"query": "\xe9"}', "stdin, line 2: byte 11 is not valid UTF-8"),
         (b"query", "stdin, line 1: not JSON"),
-        (b'{"query": "a", "x": NaN}', "stdin, line 1: not JSON: NaN is no JSON; write null"),
+        (b'{"query": "a", "x": NaN}', "stdin, line 1: not JSON: NaN is not JSON; write null"),
         (b"[" * 100_000, "stdin, line 1: not JSON"),
         (b'["a"]', 'stdin, line 1: the line is a list; expected {"query": "..."}'),
         (b"null", "stdin, line 1: the line is null; expected"),

@@ -242,8 +242,8 @@ def _other_schema(answer: dict[str, Any]) -> None:
         (_one_wider, r"vectors of \[4, 5\] numbers where 4 is expected"),
         (_no_numbers, r"vectors of \[0\] numbers where 4"),
         (_not_finite, "numbers that are not finite"),
-        (_not_base64, "vector 1 is no base64 of float32"),
-        (_half_a_number, "vector 1 is no base64 of float32"),
+        (_not_base64, "vector 1 is not base64 of float32"),
+        (_half_a_number, "vector 1 is not base64 of float32"),
         (_other_schema, "data: list_type; check base_url"),
     ],
 )
@@ -412,7 +412,7 @@ def test_a_state_that_is_not_its_own_is_refused(endpoint: Endpoint, state: Any) 
         ({"timeout": "long"}, "timeout='long': seconds above 0"),
         ({"base_url": "api.openai.com/v1"}, "base_url='api.openai.com/v1': an address like https"),
         ({"base_url": "https://host/v1?a=b"}, "an address like"),
-        ({"base_url": "https://host:port/v1"}, "base_url is no address"),
+        ({"base_url": "https://host:port/v1"}, "base_url is not an address"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:

@@ -28,7 +28,7 @@ def test_shares_and_metrics_by_hand() -> None:
     assert made.metric("peak_score") == 1.0
     # the strongest has 0.75 at cost 4; the second point has it at 1.75
     assert made.cost_at("1.00") == 1.75 / 4
-    with pytest.raises(AssertionError, match="cost_at_quality is no single number"):
+    with pytest.raises(AssertionError, match="cost_at_quality is not a single number"):
         made.metric("cost_at_quality")
 
 

@@ -108,8 +108,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"context_tokens": 4096.0}, "context_tokens is 4096.0"),
     ({"abilities": {"legs"}}, "'legs' is none; expected vision, tools, json"),
     ({"abilities": "json"}, "expected a set of names"),
-    ({"regions": {""}}, "'' is no name"),
-    ({"regions": [3]}, "3 is no name"),
+    ({"regions": {""}}, "'' is not a name"),
+    ({"regions": [3]}, "3 is not a name"),
 ]
 
 

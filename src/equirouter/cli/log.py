@@ -38,10 +38,12 @@ def export(
     ] = None,
     scope: Annotated[
         Literal["last_user", "conversation", "first_user"] | None,
-        typer.Option(help="What of a conversation is the query; default: as the gateway routes."),
+        typer.Option(
+            help="Which part of a conversation is the query; default: as the gateway routes."
+        ),
     ] = None,
     unrated: Annotated[
-        bool, typer.Option("--unrated", help="Also requests without feedback: their costs.")
+        bool, typer.Option("--unrated", help="Include requests without feedback, for their costs.")
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

@@ -47,7 +47,7 @@ OutOption = Annotated[
 NewQualityOption = Annotated[
     float | None,
     typer.Option(
-        metavar="SHARE", help="A new target for calls that name none; default: the one it had."
+        metavar="SHARE", help="A new target for calls that name none; default: unchanged."
     ),
 ]
 
@@ -99,12 +99,14 @@ _SIDES = ("input_usd_per_mtok", "output_usd_per_mtok")
 
 InputOption = Annotated[float | None, _usd("Per million tokens of the prompt.", "--input")]
 OutputOption = Annotated[float | None, _usd("Per million tokens of the answer.")]
-CachedOption = Annotated[float | None, _usd("Of the prompt, read from a cache.")]
-WriteOption = Annotated[float | None, _usd("Of the prompt, written to a cache.")]
-LongWriteOption = Annotated[float | None, _usd("Of the prompt, written to a cache for longer.")]
-ReasoningOption = Annotated[float | None, _usd("Of the answer, not shown.")]
-AudioInputOption = Annotated[float | None, _usd("Of the prompt, sound.")]
-AudioOutputOption = Annotated[float | None, _usd("Of the answer, sound.")]
+CachedOption = Annotated[float | None, _usd("Per million prompt tokens read from a cache.")]
+WriteOption = Annotated[float | None, _usd("Per million prompt tokens written to a cache.")]
+LongWriteOption = Annotated[
+    float | None, _usd("Per million prompt tokens written to a longer-lived cache.")
+]
+ReasoningOption = Annotated[float | None, _usd("Per million hidden reasoning tokens.")]
+AudioInputOption = Annotated[float | None, _usd("Per million audio tokens of the prompt.")]
+AudioOutputOption = Annotated[float | None, _usd("Per million audio tokens of the answer.")]
 WasInputOption = Annotated[
     float | None, _usd("What the prompt cost in the outcomes, where that is not known.")
 ]

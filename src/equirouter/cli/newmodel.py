@@ -38,8 +38,8 @@ OutcomesOption = Annotated[
     Path,
     typer.Option(
         metavar="FILE",
-        help="An outcomes table with the new model on some queries; other models in it count "
-        "nothing.",
+        help="An outcomes table with the new model on some queries; other models in it are "
+        "ignored.",
     ),
 ]
 

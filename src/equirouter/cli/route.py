@@ -43,7 +43,10 @@ QueryArgument = Annotated[
     ),
 ]
 ImageOption = Annotated[
-    str | None, typer.Option(metavar="FILE", help="The query's image, where one is read.")
+    str | None,
+    typer.Option(
+        metavar="FILE", help="An image that belongs to the query, for encoders that read images."
+    ),
 ]
 BudgetOption = Annotated[
     float | None,
@@ -51,16 +54,18 @@ BudgetOption = Annotated[
         "--predicted-cost",
         "--budget",
         metavar="USD",
-        help="Most that one call may cost, by prediction. A budget of the gateway limits what it "
+        help="Most that one call may cost, by prediction. The gateway's budget limits what it "
         "can cost at most.",
     ),
 ]
 QualityOption = Annotated[
     float | None,
-    typer.Option(metavar="SHARE", help="Of the strongest model's performance, such as 0.98."),
+    typer.Option(
+        metavar="SHARE", help="Share of the strongest model's performance to reach, such as 0.98."
+    ),
 ]
 PerformanceOption = Annotated[
-    float | None, typer.Option(metavar="X", help="A mean performance as such, such as 0.8.")
+    float | None, typer.Option(metavar="X", help="Mean performance to reach, such as 0.8.")
 ]
 LambdaOption = Annotated[
     float | None,
@@ -70,7 +75,7 @@ ConfidenceOption = Annotated[
     float | None,
     typer.Option(
         metavar="SHARE",
-        help="That the quality or performance is kept, 0.5 to below 1; default: as trained.",
+        help="How surely the quality or performance is kept, 0.5 to below 1; default: as trained.",
     ),
 ]
 SpendOption = Annotated[
@@ -79,7 +84,7 @@ SpendOption = Annotated[
 ]
 CapOption = Annotated[
     float | None,
-    typer.Option(metavar="USD", help="Most that the whole stream may cost, beside --spend."),
+    typer.Option(metavar="USD", help="Most that the whole stream may cost, with --spend."),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
@@ -300,7 +305,7 @@ def _found(line: object) -> str:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON; write null")
+    raise ValueError(f"{constant} is not JSON; write null")
 
 
 def _as_json(decision: "Decision") -> dict[str, Any]:

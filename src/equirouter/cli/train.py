@@ -51,15 +51,16 @@ ConfidenceOption = Annotated[
     float | None,
     typer.Option(
         metavar="SHARE",
-        help="That a quality is kept, 0.5 to below 1; 0.5 takes the validation means as they are, "
-        "more costs more. Default: 0.85, or what can be promised if that is less.",
+        help="How surely a quality is kept, 0.5 to below 1; 0.5 takes the validation means as they "
+        "are, a higher value costs more. Default: 0.85, or the highest that can be promised.",
     ),
 ]
 
 OodOption = Annotated[
     Literal["policy", "strongest"],
     typer.Option(
-        help="Queries unlike all training queries: by the policy, or to the strongest model."
+        help="Queries unlike all training queries: decided by the policy, or sent to the "
+        "strongest model."
     ),
 ]
 OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")]
@@ -67,7 +68,8 @@ RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
 ]
 WhenOption = Annotated[
-    Literal["cheapest", "refuse"], typer.Option(help="When no model is within the budget.")
+    Literal["cheapest", "refuse"],
+    typer.Option(help="What to do when no model is within the budget."),
 ]
 SeedOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Seed of the split and the training.")
@@ -84,7 +86,7 @@ PolicyChoice = Annotated[
     typer.Option(
         metavar="NAME",
         callback=check_policy,
-        help="What a quality target moves along; default: utility where scores estimate "
+        help="What is varied to reach a quality; default: utility where scores estimate "
         "performance, else budget.",
     ),
 ]

@@ -332,7 +332,7 @@ def _vector(row: _Row, wrong: str) -> FloatArray:
         content = base64.b64decode(row.embedding, validate=True)
         return np.frombuffer(content, dtype="<f4").astype(np.float64)
     except (binascii.Error, ValueError) as error:
-        raise DownloadError(f"{wrong}vector {row.index} is no base64 of float32") from error
+        raise DownloadError(f"{wrong}vector {row.index} is not base64 of float32") from error
 
 
 def _check_seconds(name: str, value: object) -> None:
@@ -347,7 +347,7 @@ def _check_address(base_url: str) -> SplitResult:
         parts = urlsplit(base_url)
         _ = parts.port
     except ValueError as error:
-        raise ConfigError(f"base_url is no address ({error}): {expected}") from error
+        raise ConfigError(f"base_url is not an address ({error}): {expected}") from error
     if parts.username is not None or parts.password is not None:
         raise ConfigError("base_url holds a name or a password: give the key by api_key_env")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:

@@ -220,8 +220,8 @@ def _find_folder(model: str, revision: str | None, weights: Path | None) -> Path
         folder = _from_hub(model, revision)
     else:
         raise ConfigError(
-            f"model={model!r}: no such folder, and no name of a model on the Hugging Face hub; "
-            "give the folder that holds the model now as weights"
+            f"model={model!r}: no such folder, and not the name of a model on the Hugging "
+            "Face hub; give the folder that holds the model now as weights"
         )
     _check_folder(folder)
     return folder

@@ -359,4 +359,4 @@ def read_results(path: str | Path) -> Results:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON; what is not known is null")
+    raise ValueError(f"{constant} is not JSON; what is not known is null")

@@ -43,7 +43,7 @@ class RouterSweep:
         """A metric that always has a value: nauc, peak_score, peak_cost_usd, rci, rci_mean."""
         value = self.measurement.point[name]
         if not isinstance(value, float):
-            raise AssertionError(f"{name} is no single number")
+            raise AssertionError(f"{name} is not a single number")
         return value
 
     def draws(self, name: str) -> FloatArray | None:

@@ -87,7 +87,7 @@ def _finding(
         f"{100 * distribution.share_within(NEAR_TIE):.1f} % have a margin of at most {NEAR_TIE}."
     )
     if not is_home:
-        text += f" This is {dataset}, not the paper's data set: its figure is no target here."
+        text += f" This is {dataset}, not the paper's data set: its figure does not apply here."
     if is_home and home == "mixinstruct" and not dataset.endswith("-raw"):
         return "not tested", (
             f"{text} These scores are scaled per query, which widens margins; the claim is about "

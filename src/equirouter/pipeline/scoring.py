@@ -106,7 +106,7 @@ def export_decision(
     if router.add_to_graph(graph, "embeddings") is None:
         raise ConfigError(
             f"{type(router).__name__} cannot be exported: a router that looks up training queries, "
-            "or chooses models by a first stage, is no ONNX graph; train equirouter with "
+            "or chooses models by a first stage, has no ONNX graph; train equirouter with "
             "first_stage=0, or mlp"
         )
     return decision_graph(router, cost_model, scale=scale, priced=True, metadata=metadata)

@@ -173,7 +173,7 @@ def _names(what: str, given: Iterable[object]) -> frozenset[str]:
     names = set()
     for name in given:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"{what}: {name!r} is no name")
+            raise ConfigError(f"{what}: {name!r} is not a name")
         names.add(name.strip())
     return frozenset(names)
 

@@ -197,7 +197,8 @@ def _reference_note(results: Results) -> str:
         return ""
     return (
         f"The strongest model on training and validation part is {', '.join(names)}{equal}"
-        f"{', by seed' if len(names) > 1 else ''}; other calls are no strongest calls. "
+        f"{', by seed' if len(names) > 1 else ''}; calls of other models are not counted "
+        "as strongest calls. "
     )
 
 

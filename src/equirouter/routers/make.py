@@ -119,7 +119,7 @@ def _class_in(path: Path, class_name: str) -> type[Router]:
 def _run(path: Path, module_name: str) -> None:
     spec = spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"{path} is no file of Python")
+        raise ConfigError(f"{path} is not a Python file")
     module = module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and type hints look their module up there
     try:

@@ -113,7 +113,7 @@ def checked_model(body: dict[str, Any]) -> str:
     """
     for name in body:
         if name not in _READ and name.casefold() in _READ:
-            raise wrong_field(name, body[name], f"{name.casefold()}, which is written so")
+            raise wrong_field(name, body[name], f"{name.casefold()}, spelled exactly so")
     model = body.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
         raise wrong_field("model", model, "the name of a model, such as equirouter/auto")

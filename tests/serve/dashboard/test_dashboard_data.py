@@ -245,7 +245,7 @@ def test_why_says_what_happened() -> None:
         "small, a fallback within the budget, answered.",
     ]
     nobody = made_record(served=None)
-    assert why(nobody)[-1] == "Nobody answered: the client got status 504."
+    assert why(nobody)[-1] == "No model answered: the client got status 504."
     empty = Plan(
         candidates=(), decided_by="policy", removed={"small": Removal("abilities", "vision")}
     )

@@ -64,8 +64,8 @@ async def ran(module: str, *arguments: object, cwd: Path | None = None) -> tuple
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/chat/completions", "/v1/chat/completions is meant? The base URL of a client ends in"),
-        ("/v1/v1/chat/completions", "/v1/chat/completions is meant? The base URL"),
+        ("/chat/completions", "did you mean /v1/chat/completions? A client's base URL ends in"),
+        ("/v1/v1/chat/completions", "did you mean /v1/chat/completions? A client's"),
         ("/v1/completions", "/openapi.json says what there is"),
     ],
 )

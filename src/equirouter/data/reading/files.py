@@ -147,7 +147,7 @@ def _to_arrow(path: Path, name: str, cells: Any) -> pa.ChunkedArray:  # noqa: AN
         return pa.chunked_array([pa.array(texts, pa.large_string())])
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{path}: column {name!r} holds half a surrogate pair, which is no valid Unicode: "
+            f"{path}: column {name!r} holds half a surrogate pair, which is not valid Unicode: "
             f"{error.object[max(0, error.start - 20) : error.start]!r} stands before it"
         ) from error
     except ValueError as error:  # Python writes no integer of more than 4,300 digits

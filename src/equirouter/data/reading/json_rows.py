@@ -86,7 +86,7 @@ def _by_column(rows: list[dict[str, Any]]) -> Cells:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number; write null where a value is not known")
+    raise ValueError(f"{constant} is not a JSON number; write null where a value is not known")
 
 
 _decode: Callable[[str], Any] = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -111,7 +111,7 @@ def need_of(model: int, performance: ArrayLike, cost_usd: ArrayLike) -> Need:
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     n_models = performance.shape[1]
     if not 0 <= model < n_models:
-        raise DataError(f"model {model} is no column: expected 0 to {n_models - 1}")
+        raise DataError(f"model {model} is not a column: expected 0 to {n_models - 1}")
     own = performance[:, model]
     others = np.delete(performance, model, axis=1).max(axis=1, initial=-np.inf)
     return Need(*(float(share.mean()) for share in (own > others, own == others, own < others)))

@@ -166,10 +166,10 @@ def _decided(plan: Plan) -> str:
             f"The conversation stays with {first.model}: to switch would cost more than it brings."
         )
     if plan.decided_by == "router_failure":
-        return f"The router could not decide; on_router_failure makes it {first.model}."
+        return f"The router could not decide; on_router_failure chose {first.model}."
     if plan.decided_by == "unreadable":
         return (
-            "The request has nothing that the router can read; on_router_failure makes it "
+            "The request has nothing that the router can read; on_router_failure chose "
             f"{first.model}."
         )
     return _by_policy(plan)
@@ -181,8 +181,8 @@ def _by_policy(plan: Plan) -> str:
         return f"{first} is first in the pipeline's ranking."
     if not plan.fits:
         return (
-            f"No model fits a budget of {value:g} USD for the call; {first} is what "
-            "when_nothing_fits makes of that."
+            f"No model fits a budget of {value:g} USD for the call; "
+            f"when_nothing_fits chose {first}."
         )
     if plan.setting == "budget_usd":
         return (
@@ -192,7 +192,7 @@ def _by_policy(plan: Plan) -> str:
     if plan.setting == "lambda":
         return (
             f"One USD must buy {value:g} of performance{_calibrated(plan)}; {first} is the best at "
-            "that price, its score less its predicted cost."
+            "that price, by its score less its predicted cost."
         )
     return f"{first} is first in the pipeline's ranking at {plan.setting} = {value:g}."
 
@@ -216,7 +216,7 @@ def _happened(record: RequestRecord, first: str) -> list[str]:
             status = f" {attempt.status}" if attempt.status else ""
             sentences.append(f"{attempt.model} {_OUTCOMES[attempt.outcome]}{status}.")
     if record.served_model is None:
-        sentences.append(f"Nobody answered: the client got status {record.status}.")
+        sentences.append(f"No model answered: the client got status {record.status}.")
     elif record.served_model != first:
         sentences.append(f"{record.served_model}, a fallback within the budget, answered.")
     return sentences

@@ -63,7 +63,7 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestContro
         raise GatewayError(
             400,
             f"{points[0]} needs a virtual model, such as equirouter/auto; {chat.model!r} names "
-            "one model, and only budget_usd, exclude and session say something about that",
+            "one model, so only budget_usd, exclude and session apply",
             param=points[0],
         )
     return RequestControl(

@@ -194,7 +194,7 @@ def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
     while bare.startswith("/v1/"):
         bare = bare.removeprefix("/v1")
     if f"/v1{bare}" in known:
-        return f"/v1{bare} is meant? The base URL of a client ends in one /v1"
+        return f"did you mean /v1{bare}? A client's base URL ends in one /v1"
     return "/openapi.json says what there is"
 
 
@@ -211,7 +211,7 @@ def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
             )
         raise GatewayError(
             405,
-            f"{request.path} takes {', '.join(methods)}, and not {request.method[:20]}",
+            f"{request.path} takes {', '.join(methods)}, not {request.method[:20]}",
             code="method_not_allowed",
             headers={"Allow": ", ".join(methods)},
         )

@@ -102,7 +102,7 @@ class Gateway:
             try:
                 tell(record)
             except Exception:  # none of them may take the others' word, or the client's answer
-                LOGGER.exception("what follows a request failed")
+                LOGGER.exception("work after a request failed")
         if self.tracer is not None:
             try:
                 self.tracer.record(record, headers)

@@ -22,16 +22,22 @@ _OPERATIONS = (
     ("post", "/v1/chat/completions", "Answer a chat", "ChatRequest", "Answer"),
     ("post", "/v1/responses", "Answer by the Responses API", "ResponsesRequest", "Answer"),
     ("post", "/v1/embeddings", "Embed texts", "EmbeddingsRequest", "Answer"),
-    ("post", "/v1/route", "Decide on a chat, and call nobody", "ChatRequest", "Route"),
+    (
+        "post",
+        "/v1/route",
+        "Choose a model for a chat request without calling it",
+        "ChatRequest",
+        "Route",
+    ),
     ("post", "/v1/feedback", "Say how good an answer was", "Feedback", "FeedbackTaken"),
     ("get", "/v1/models", "The models of the pool and the virtual ones", None, "Models"),
     ("get", "/healthz", "Whether the process answers", None, "Status"),
-    ("get", "/readyz", "Whether new requests are welcome", None, "Status"),
+    ("get", "/readyz", "Whether new requests are accepted", None, "Status"),
     ("get", "/openapi.json", "This document", None, "Anything"),
     ("get", "/admin/status", "The state of this worker", None, "Anything"),
     ("post", "/admin/reload", "Take a new pipeline after a self-test", None, "Anything"),
     ("get", "/admin/keys", "All keys, with what each spent", None, "Anything"),
-    ("post", "/admin/keys", "Make a key: the one time that it is shown", "NewKey", "Anything"),
+    ("post", "/admin/keys", "Make a key; it is shown only once", "NewKey", "Anything"),
     ("delete", "/admin/keys/{key}", "Revoke a key, by its id or its name", None, "Anything"),
 )
 _TEXT: Schema = {"type": "string"}
@@ -83,7 +89,7 @@ def _operation(path: str, summary: str, request: str | None, answer: str) -> Sch
         "5XX": _response("Nobody could answer.", "Error"),
     }
     if path == "/readyz":
-        responses["503"] = _response("It is going to stop.", answer)
+        responses["503"] = _response("It is stopping.", answer)
     operation: Schema = {"summary": summary, "responses": responses}
     if request is not None:
         operation["requestBody"] = {"required": True, "content": _json(request)}

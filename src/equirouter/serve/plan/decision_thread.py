@@ -187,6 +187,6 @@ def _with_file(job: _Job, file: Path) -> Ask:
         return job.ask
     content = decoded_image(job.image)
     if content is None:
-        raise UnreadableError("an image of the request is no base64 in a data URL")
+        raise UnreadableError("an image of the request is not base64 in a data URL")
     file.write_bytes(content)
     return replace(job.ask, image=str(file))

@@ -339,7 +339,7 @@ def _refused(*, is_unread: bool) -> GatewayError:
     if is_unread:
         return GatewayError(
             400,
-            "the request has no text, or image in itself, to choose a model by: name one",
+            "the request has no text or embedded image to choose a model by: name a model",
             code="unreadable",
             param="messages",
         )

@@ -69,8 +69,8 @@ async def _serve(
             gateway.is_draining = True
             await site.stop()
             _LOG.info(
-                "stopping: no new connections; running requests may go on for %g s, and all ends "
-                "within %g s",
+                "stopping: no new connections; running requests may go on for %g s, and the "
+                "process ends within %g s",
                 settings.server.shutdown_seconds,
                 stop_seconds(settings.server),
             )

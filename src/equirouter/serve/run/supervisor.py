@@ -115,7 +115,7 @@ class _Parent:
         while self._started:
             self._handle(signal.sigtimedwait({*SIGNALS, signal.SIGCHLD}, 0.5))
         if not has_begun or self._gave_up:
-            raise OutputError("the workers could not start; what they said is above")
+            raise OutputError("the workers could not start; their errors are above")
 
     def _start(self) -> int:
         """Fork a worker; returns the end of a pipe in which it says that it is ready."""

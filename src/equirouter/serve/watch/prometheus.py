@@ -71,7 +71,9 @@ class Metrics:
         self._strongest = counter("strongest_cost_usd", "The same tokens with the strongest model.")
         self._tokens = counter("tokens", "Tokens that were charged.", "model", "kind")
         self._estimated = counter("estimated_usage", "Answers with tokens counted here.", "model")
-        self._implausible = counter("implausible_usage", "Reports that cannot be true.", "model")
+        self._implausible = counter(
+            "implausible_usage", "Reports of usage that cannot be true.", "model"
+        )
         of_call = ("upstream", "model", "outcome")
         self._attempts = counter("attempts", "Calls of upstreams by how they ended.", *of_call)
         self._failures = counter("router_failures", "Decisions that could not be made.")

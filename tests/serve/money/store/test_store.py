@@ -245,7 +245,7 @@ def test_the_watch_looks_for_the_dead_every_few_seconds_and_tidies_more_rarely(
             ("tidy", 21),
         ]
         # files that are there are not spoken of
-        assert [one.message for one in caplog.records] == ["looking after the store failed"]
+        assert [one.message for one in caplog.records] == ["maintenance of the store failed"]
 
     with_store(f"sqlite:///{tmp_path}/x.db", work)
 

@@ -85,7 +85,7 @@ class Building:
             self._say("refusal", refusal)
         calls = delta.get("tool_calls")
         if calls is not None and not isinstance(calls, list):
-            raise ValueError("tool_calls that are no list")
+            raise ValueError("tool_calls that are not a list")
         for call in calls or []:
             self._call(call)
 
@@ -174,7 +174,7 @@ class Building:
             raise ValueError("a tool call without a function")
         name, arguments = function.get("name") or "", function.get("arguments") or ""
         if not isinstance(name, str) or not isinstance(arguments, str):
-            raise ValueError("a tool call whose name or arguments are no text")
+            raise ValueError("a tool call whose name or arguments are not text")
         item = self._call_of(given, name)
         item.name = item.name or name
         if arguments:
@@ -190,7 +190,7 @@ class Building:
         """
         index, id_ = given.get("index"), given.get("id") or ""
         if not isinstance(id_, str):
-            raise ValueError("a tool call whose id is no text")
+            raise ValueError("a tool call whose id is not text")
         for known, item in reversed(self._calls):
             if index is None:
                 if (id_ and id_ == item.call_id) or not (id_ or name):

@@ -110,7 +110,7 @@ class ResponseStream:
         except orjson.JSONDecodeError:
             chunk = None
         if not isinstance(chunk, dict):
-            return self.broken("an event that is no JSON object")
+            return self.broken("an event that is not a JSON object")
         error = error_in(chunk)
         if error is not None:
             self.is_said = True

@@ -171,7 +171,7 @@ class Store:
             except StoreGoneError:
                 continue  # the writer says so
             except Exception:
-                _log.exception("looking after the store failed")
+                _log.exception("maintenance of the store failed")
 
     async def tidy(self) -> None:
         """Delete what is older than retention_days, and what is left of dead workers.
