@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,8 +133,9 @@ def test_they_are_described(tmp_path: Path) -> None:
 
 def test_numbers_are_answers_whatever_their_type() -> None:
     columns = {"query_id": ["a", "b"], "query": ["1", "2"], "m": [1, 1], "m|total_cost": [1, 1]}
-    made = as_outcomes({**columns, "m|answer": [18.0, None]})
-    assert lists(made.answers) == [["18"], [None]]
+    for unknown in (None, NAN):
+        made = as_outcomes(pa.table({**columns, "m|answer": [18.0, unknown]}))
+        assert lists(made.answers) == [["18"], [None]]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from equirouter.policy import UtilityPolicy
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.check import Check
 from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
-from equirouter.policy.plans import Gains, Plans
+from equirouter.policy.plans import Gains, Plans, more_features
 from equirouter.policy.replies import Replies, Reply, features_of
 
 ROUTING = Plans(3)
@@ -204,6 +204,31 @@ def test_gains_between_two_prices_are_between_those_of_the_two(
     if lambda_ in lambdas.tolist():
         assert value == pytest.approx(level[lambdas.tolist().index(lambda_)])
     assert around.min() - 1e-12 <= value <= around.max() + 1e-12
+
+
+def test_a_gain_between_two_prices_is_told_by_the_logarithm() -> None:
+    gains = Gains(np.array([100.0, 1.0, 0.0]), np.zeros((3, 1, 3, 1)), np.zeros((3, 1, 3)))
+    gains.level[:, 0] = [1.0, 0.0, 4.0]
+    at = [gains.at(price, np.zeros((1, 1)))[0, 0, 0] for price in (1e9, 100**0.75, 0.25)]
+    assert at == pytest.approx([1.0, 0.75, 3.0])  # below the last price above 0: as the price falls
+
+
+def test_there_is_no_fourth_call() -> None:
+    policy = PlanPolicy(replace(by_hand(), n_models=4))
+    seen = state(0, 1, 2, a="1", b="2", c="3")
+    four = replace(seen, scores=np.append(SCORES, 0.99), costs=np.append(COSTS, 0.0))
+    assert policy.then(four) == Stop(0, 0.5)
+
+
+def test_features_of_one_more_model() -> None:
+    seen = features_of((0, 1), np.array([[2.0, 3.0, 5.0]]), of_texts("18", "18"))
+    np.testing.assert_array_equal(more_features(seen, np.array([5.0]))[0, -2:], [5, 5])
+    seen = features_of((0, 1), np.array([[2.0, 3.0, 5.0]]), of_texts("18", "17"))
+    np.testing.assert_array_equal(more_features(seen, np.array([5.0]))[0, -2:], [5, 0])
+
+
+def of_texts(*answers: str) -> Replies:
+    return Replies.of_query(3, {column: Reply(text) for column, text in enumerate(answers)})
 
 
 def test_features_of_two_replies() -> None:

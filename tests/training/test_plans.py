@@ -96,6 +96,7 @@ def test_prices_of_zero() -> None:
     made = replace(made, cost_usd=free(made.cost_usd), predicted_cost_usd=free(made.cost_usd))
     policy = PlanPolicy(fit_plans(made, rng()))
     new = replace(NEW, cost_usd=free(NEW.cost_usd), predicted_cost_usd=free(NEW.cost_usd))
+    assert policy.plans.pairs == ((0, 1),)  # none has the strongest, which is free too
     performance, cost = measured(policy, new, 1.0)
     assert (performance >= 0.945, cost) == (True, 0.0)
 
@@ -150,6 +151,37 @@ def test_a_replay_of_unseen_queries_promises_what_new_ones_keep() -> None:
         performance, cost = measured(policy, NEW, price)
         assert got[place] == pytest.approx(performance, abs=0.03)
         assert made.cost_usd[:, place].mean() == pytest.approx(cost, abs=0.06)
+
+
+def test_a_replay_of_unseen_queries_does_not_know_their_outcomes() -> None:
+    labelled = world(500, 0)
+    prices = np.array([0.3, 0.1, 0.0])
+    plain = replay_unseen(labelled, prices, rng())
+    first = np.flatnonzero(rng().permutation(500) % 5 == 0)  # the first fold: all of it is unseen
+    performance = labelled.performance.copy()
+    performance[first] = 1 - performance[first]
+    changed = replay_unseen(replace(labelled, performance=performance), prices, rng())
+    np.testing.assert_array_equal(changed.served[first], plain.served[first])
+    np.testing.assert_array_equal(changed.calls[first], plain.calls[first])
+    assert (changed.served != plain.served).any()  # the others have learned from it
+
+
+def test_where_nothing_is_to_be_gained_no_gain_is_expected() -> None:
+    # Answers that never agree, and numbers that say nothing: learned by heart they seem to.
+    gains = []
+    for seed in range(8):
+        random = rng(seed)
+        made = world(400, seed, agree=False)
+        noise = replace(made.replies, tokens=random.normal(size=(400, 3)))
+        noise = replace(noise, lengths=random.normal(size=(400, 3)))
+        accuracy = np.array([0.45, 0.45, 0.6])
+        right = (random.random((400, 3)) < accuracy).astype(float)
+        scores = np.tile(accuracy, (400, 1))
+        plans = fit_plans(replace(made, performance=right, scores=scores, replies=noise), rng(seed))
+        assert plans.gains is not None
+        features = plans.query_features(plans.odds(scores))
+        gains.append(plans.gains.at(0.0, features)[0].mean())
+    assert np.mean(gains) < 0
 
 
 def test_a_check_by_hand() -> None:
