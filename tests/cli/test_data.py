@@ -51,7 +51,7 @@ def test_convert_reads_answers_out_of_responses(tmp_path: Path) -> None:
     assert "answers: 2 known, 1 of them say nothing" in invoke("data", "describe", target).out
     refused = invoke("data", "convert", source, target, "--answers-by", "guess")
     assert refused.code == 2
-    assert "'guess' is no extractor" in refused.err
+    assert "'guess' is not an answer extractor" in refused.err
 
 
 def test_describe_names_the_models_that_equal_the_strongest(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def copy_router(document: Document, name: str) -> None:
     [
         (b"", "no JSON document"),
         (b"\xff\xfe", "no JSON document"),
-        (b'{"schema": NaN}', "NaN is no JSON"),
+        (b'{"schema": NaN}', "NaN is not JSON"),
         (b"[1]", "holds a JSON list, expected an object"),
         (b"{}", "schema is None, expected 1"),
         (b'{"schema": 2}', "schema is 2, expected 1"),

@@ -39,7 +39,7 @@ BAD_TEXT: list[tuple[str, str, list[str]]] = [
     ("t.json", '{"query_id": {"0": "q"}, "query": {"1": "x"}}', ["expected a list of rows"]),
     ("t.json", '"x"', ["expected a list of rows"]),
     ("t.json", '[{"query_id": ', ["this is not JSON"]),
-    ("t.json", '[{"a": NaN}]', ["NaN is no JSON number"]),
+    ("t.json", '[{"a": NaN}]', ["NaN is not a JSON number"]),
     ("t.json", "[]", ["no rows"]),
     (
         "t.csv",

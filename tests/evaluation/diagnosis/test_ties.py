@@ -69,7 +69,7 @@ def test_need_by_hand() -> None:
     last, first = need_of(2, PERFORMANCE, COST_USD), need_of(0, PERFORMANCE, COST_USD)
     assert (last.alone, last.matched, last.beaten) == pytest.approx((2 / 3, 1 / 3, 0.0))
     assert (first.alone, first.matched, first.beaten) == pytest.approx((0.0, 1 / 3, 2 / 3))
-    with pytest.raises(DataError, match="model 3 is no column"):
+    with pytest.raises(DataError, match="model 3 is not a column"):
         need_of(3, PERFORMANCE, COST_USD)
 
 

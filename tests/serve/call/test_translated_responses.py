@@ -284,7 +284,7 @@ def test_what_the_upstream_says_of_a_wrong_request_is_passed_on() -> None:
         ([ERROR], False, "overloaded", "the upstream sent an error in the stream"),
         ([b"data: {"], True, "broke off", "broke off"),
         ([], False, "before the answer was complete", "before the answer was complete"),
-        ([b"data: 17\n\n"], False, "no JSON object", "no JSON object"),
+        ([b"data: 17\n\n"], False, "not a JSON object", "not a JSON object"),
     ],
 )
 def test_a_stream_that_breaks_is_a_response_that_failed(
