@@ -55,6 +55,14 @@ def test_two_that_agree_save_money_and_all_calls_are_paid(tmp_path: Path) -> Non
     assert made.protocol.read_at == "the operating points"
 
 
+def test_it_is_said_why_there_are_no_plans() -> None:
+    few = table().take(range(900))  # 360 of them train and validate
+    encoder = LexicalEncoder(dimension=64)
+    made = benchmark(few, encoder, routers=["factors"], policy="plan", n_seeds=1, resamples=0)
+    assert "plans of factors, seed 42: 360 labelled queries: plans need 400" in made.outcomes.notes
+    assert made.curves["factors"].calls == (1.0,) * 100
+
+
 def test_a_table_without_answers_is_refused_before_anything_is_fitted() -> None:
     with pytest.raises(DataError, match="policy plan compares the answers of models"):
         benchmark(replace(table(), answers=None), LexicalEncoder(dimension=64), policy="plan")

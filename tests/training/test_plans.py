@@ -90,6 +90,16 @@ def test_an_extractor_that_fails_costs_money_and_no_quality() -> None:
     assert whole < best_cost(policy, new, 0.94) < 0.9
 
 
+def test_answers_of_the_cheap_models_are_enough() -> None:
+    def without_third(made: Labelled) -> Labelled:
+        answers, answered = made.replies.answers.copy(), made.replies.answered.copy()
+        answers[:, 2], answered[:, 2] = -1, np.nan
+        return replace(made, replies=replace(made.replies, answers=answers, answered=answered))
+
+    policy = PlanPolicy(fit_plans(without_third(world(1000, 0)), rng()))
+    assert best_cost(policy, without_third(NEW), 0.945) < 0.6
+
+
 def test_prices_of_zero() -> None:
     free = np.zeros_like
     made = world(1000, 0)

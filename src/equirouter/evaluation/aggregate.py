@@ -32,6 +32,8 @@ class SeedRecords:
     calls: list[FloatArray] = field(default_factory=list)
     """(T,): mean calls per query, of plans; else empty, as rounds is."""
     rounds: list[FloatArray] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Remarks on its plans, such as why there are none."""
     fit_seconds: list[float] = field(default_factory=list)
     predict_us: list[float] = field(default_factory=list)
     """Microseconds per query."""

@@ -40,11 +40,12 @@ from equirouter.extras import versions
 from equirouter.output import make_folder
 from equirouter.policy import Policy, UtilityPolicy
 from equirouter.policy.plan import PlanPolicy, Replayed
+from equirouter.policy.plans import Plans
 from equirouter.policy.replies import Replies
 from equirouter.progress import Progress, silent
 from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
-from equirouter.training.fitted import FittedRouter, fit_router, require_what_fits
+from equirouter.training.fitted import fit_router, require_what_fits
 from equirouter.training.plans import plans_of
 from equirouter.training.protocol import (
     Part,
@@ -230,7 +231,9 @@ def _run(
             scores = estimate
     costs = test.costs(router)
     if answers is not None and scale is not None:
-        points, replayed = _replayed(fitted, answers, split.seed, scores, test)
+        plans = plans_of(fitted, answers, split.seed)
+        points, replayed = _replayed(plans, answers, scores, test)
+        record.notes += [f"plans of {name}, seed {split.seed}: {note}" for note in plans.notes]
         chosen, spent, path = replayed.served, replayed.cost_usd, None
         record.calls.append(replayed.calls.mean(axis=0))
         record.rounds.append(replayed.rounds.mean(axis=0))
@@ -259,10 +262,10 @@ def _run(
 
 
 def _replayed(
-    fitted: FittedRouter, outcomes: Outcomes, seed: int, scores: FloatArray, test: Part
+    plans: Plans, outcomes: Outcomes, scores: FloatArray, test: Part
 ) -> tuple[FloatArray, Replayed]:
     """Plans on a router's estimates, at every price (T,), on the test part."""
-    policy = PlanPolicy(plans_of(fitted, outcomes, seed))
+    policy = PlanPolicy(plans)
     points = policy.points(scores, test.predicted_cost_usd, N_POINTS)
     replies = Replies.of_table(outcomes, test.rows)
     return points, policy.replay(scores, test.predicted_cost_usd, points, replies, test.cost_usd)
@@ -281,6 +284,7 @@ def _results(
     models, specs = outcomes.models, [name for name in records if name not in ANCHORS]
     figures = {name: record.router_results(models) for name, record in records.items()}
     notes = (*outcomes.notes, *table_warnings(outcomes), *description_notes(outcomes, specs))
+    notes += tuple(note for record in records.values() for note in record.notes)
     visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     return Results(
         command=command,
