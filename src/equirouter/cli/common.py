@@ -76,7 +76,7 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         metavar="FOLDER",
-        help="A folder with the encoder's weights; else the installed weights package or the hub.",
+        help="A folder with the encoder's weights; default: the installed package, else the hub.",
     ),
 ]
 WindowOption = Annotated[
@@ -85,9 +85,7 @@ WindowOption = Annotated[
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option(
-        help="How exactly minilm computes; default: fp32 in bench, int8, which is faster, in train."
-    ),
+    typer.Option(help="Precision of minilm; default: fp32 in bench, the faster int8 in train."),
 ]
 EncoderSettingOption = Annotated[
     list[str] | None,
@@ -109,7 +107,7 @@ EmbeddingsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.npy",
-        help="Embeddings of the data set's queries, (N, d) float32, that the encoder made before.",
+        help="Embeddings of the data set's queries, (N, d) float32, made earlier by this encoder.",
     ),
 ]
 SplitOption = Annotated[SplitName, typer.Option(help="Split 3:1:6 by queries, or by whole tasks.")]
@@ -136,7 +134,7 @@ RoutersOption = Annotated[
     typer.Option(
         metavar="A,B,...|all",
         help="Routers as NAME[:PRESET][:key=value], separated by commas, or all (see `equirouter "
-        "routers list`); FILE.py:CLASS in the place of NAME is a router of your own.",
+        "routers list`); FILE.py:CLASS in place of NAME is a router of your own.",
     ),
 ]
 ResamplesOption = Annotated[

@@ -207,7 +207,7 @@ def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
     say(
         f"warning: on the test part reading the queries is not shown to pay: at "
         f"{float(found['quality']):.0%} of the strongest model's quality the router needs "
-        f"{found['cost']['router']:.3f} of its cost, `{anchor}`, which reads no text, "
+        f"{found['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
         f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f}, 95 % interval "
         f"{difference['low']:+.3f} to {difference['high']:+.3f}). More rows, more kinds of "
         "queries, or models that differ more in price and in what they are good at would pay; "

@@ -59,7 +59,7 @@ def _promise(diagnosis: Diagnosis) -> str | None:
         else "it was trained on another table: train it on this one"
     )
     return (
-        f"The pipeline is to keep {own.quality:g} of the strongest model's performance and keeps "
+        f"The pipeline should keep {own.quality:g} of the strongest model's performance but keeps "
         f"{number(own.relative_performance)} here: {cause}."
     )
 
