@@ -48,7 +48,7 @@ def test_english_is_read_and_thai_and_most_of_chinese_are_not(model_folder: Path
     assert unread_texts(encoder, [ENGLISH, CHINESE, THAI, "Is “é” a letter, and “ü”?"]) == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["minilm", "static", "lexical+minilm"])
+@pytest.mark.parametrize("name", ["minilm", "static"])
 def test_unknown_word_pieces_are_counted(name: str, tmp_path: Path) -> None:
     options = {"dimension": 12} if "static" in name else {}
     encoder = make_encoder(name, weights=write_toy_model(tmp_path), **options)

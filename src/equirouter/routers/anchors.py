@@ -120,7 +120,7 @@ class MixtureRouter(_Anchor):
         return np.tile(self.scores_, (len(embeddings), 1))
 
     def costs(self, noise: Float32Array) -> FloatArray:
-        """What the policy decides by, USD (N, K): the models' mean costs, a little apart."""
+        """Costs that the policy decides by, USD (N, K): the models' means, a little apart."""
         return (1.0 + self.SPREAD * noise[:, :1].astype(np.float64)) * self.mean_cost_usd_
 
 

