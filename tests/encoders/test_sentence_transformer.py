@@ -200,7 +200,7 @@ def test_a_saved_pipeline_needs_the_folder_from_whoever_loads_it(
 def test_a_folder_that_moved_is_given_as_weights(bert: Path) -> None:
     moved = make_encoder("sentence-transformers", model="/no/such/folder", weights=bert)
     np.testing.assert_array_equal(moved.encode(["b"]), encoder(bert).encode(["b"]))
-    with pytest.raises(ConfigError, match=r"no such folder, and no name .* give the folder"):
+    with pytest.raises(ConfigError, match=r"no such folder, and not the name .* give the folder"):
         make_encoder("sentence-transformers", model="/no/such/folder").encode(["b"])
 
 

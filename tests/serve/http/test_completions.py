@@ -329,7 +329,7 @@ def test_models_health_and_readiness() -> None:
         ("GET", "/v1/nothing", 404, "no /v1/nothing here"),
         ("POST", "/", 404, "no / here"),
         ("GET", "/v1/chat/completions", 405, "takes POST, not GET"),
-        ("DELETE", "/v1/models", 405, "takes GET, and not DELETE"),
+        ("DELETE", "/v1/models", 405, "takes GET, not DELETE"),
     ],
 )
 def test_what_is_not_there_is_said_in_openais_form(

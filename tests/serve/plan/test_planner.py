@@ -385,7 +385,7 @@ def test_a_request_without_anything_to_read_goes_by_the_same_rule_and_raises_no_
         assert (plan.decided_by, order(plan)[0]) == ("unreadable", first)
         assert planned.metrics.failures == 0
     strict = Planned(folder, pipeline={"on_router_failure": "refuse"})
-    with pytest.raises(GatewayError, match="name one") as refused:
+    with pytest.raises(GatewayError, match="name a model") as refused:
         strict.plan(messages=[said("user", content)])
     assert refused.value.status == 400
     assert strict.metrics.failures == 0
