@@ -38,14 +38,14 @@ def table(*, tokens: bool, explained: bool = True) -> Outcomes:
     )
 
 
-def fitted(outcomes: Outcomes, cost_model: CostModel | None = None) -> FittedCosts:
+def fitted(outcomes: Outcomes, *, network: bool = False) -> FittedCosts:
     embeddings = np.random.default_rng(1).normal(size=(N, 8)).astype(np.float32)
     train, validation = np.arange(30), np.arange(30, N)
     costs, amounts = fit_costs(
         outcomes,
         (embeddings[train], train),
         (embeddings[validation], validation),
-        cost_model=cost_model,
+        network=network,
         device="cpu",
         rng=np.random.default_rng(2),
     )
@@ -85,6 +85,6 @@ def test_costs_are_learned_where_there_are_no_tokens() -> None:
     assert (unknown.model, unknown.now, unknown.input_share) == ("mine", None, None)
 
 
-def test_a_given_cost_model_learns_costs() -> None:
-    given = CostModel(hidden=4, epochs=1)
-    assert fitted(table(tokens=True), given).model is given
+def test_the_papers_network_has_hidden_units_and_the_default_has_none() -> None:
+    assert fitted(table(tokens=False)).model.hidden == 0
+    assert fitted(table(tokens=False), network=True).model.hidden == 64

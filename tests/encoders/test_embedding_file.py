@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array
-from equirouter.cost import CostModel
 from equirouter.data import split_outcomes
 from equirouter.encoders import embedding_file
 from equirouter.encoders.embedding_file import open_embeddings
@@ -98,7 +97,7 @@ def test_parts_are_made_from_a_file_as_from_an_array(tmp_path: Path) -> None:
     split = split_outcomes(table)
     scores = []
     for given in (rows, mapped):
-        prepared = prepare(table, given, split, cost_model=CostModel(epochs=1))
+        prepared = prepare(table, given, split)
         router = fit_router("knn", prepared, seed=0).router
         scores.append(router.predict(given))
         np.testing.assert_array_equal(prepared.test.embeddings, rows[prepared.test.rows])

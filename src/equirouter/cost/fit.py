@@ -32,7 +32,6 @@ def fit_costs(
     train: tuple[Float32Array, IntArray],
     validation: tuple[Float32Array, IntArray],
     *,
-    cost_model: CostModel | None = None,
     network: bool = False,
     device: str = "auto",
     rng: np.random.Generator,
@@ -43,19 +42,16 @@ def fit_costs(
     validation queries, in this order; a linear one, of each without that query.
 
     train, validation: embeddings (n, d), and their rows of the table. A linear model learns from
-    both, a network from the first. cost_model: fitted in place of a new one; it learns costs.
-    network, device: of a new one: the paper's network, which needs torch (App. C.1).
+    both, a network from the first. network, device: the paper's network (App. C.1) on a device of
+    torch.
     """
     embeddings = np.concatenate([train[0], validation[0]])
     rows = np.concatenate([train[1], validation[1]])
-    prices, notes = _prices(outcomes, rows, tokens=cost_model is None)
+    prices, notes = _prices(outcomes, rows)
     hidden = NETWORK_WIDTH if network else 0
     tokens = None if prices is None else outcomes.tokens
-    model: CostPredictor = (
-        (cost_model or CostModel(hidden=hidden, device=device))
-        if tokens is None
-        else TokenCostModel(hidden=hidden, device=device)
-    )
+    kind: type[CostPredictor] = CostModel if tokens is None else TokenCostModel
+    model = kind(hidden=hidden, device=device)
     if prices is None:
         prices = _paid(outcomes, rows)
     known = np.hstack(tokens) if tokens is not None else outcomes.cost_usd
@@ -78,10 +74,10 @@ def first_of_each(rows: IntArray) -> IntArray:
 
 
 def _prices(
-    outcomes: Outcomes, rows: IntArray, *, tokens: bool
+    outcomes: Outcomes, rows: IntArray
 ) -> tuple[tuple[ModelPrice, ...] | None, tuple[str, ...]]:
     """The prices that explain the costs from the tokens; None where tokens are not to be used."""
-    if not tokens or outcomes.tokens is None:
+    if outcomes.tokens is None:
         return None, ()
     prices = _explained(outcomes, outcomes.tokens, rows)
     without = [price.model for price in prices if price.now is None]

@@ -4,14 +4,12 @@ from typing import Any
 
 from equirouter.evaluation.aggregate import PAIRED_QUALITIES, differences
 from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.results import TEXT_FREE
 from equirouter.policy import Policy
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
 
 __all__ = ["against_text_free"]
-
-ANCHORS = ("task", "strongest", "mixture")
-"""Those that read no text and know something: a query's task, the models' means, a mixture."""
 
 
 def against_text_free(
@@ -33,7 +31,9 @@ def against_text_free(
     The anchor is chosen on the test part, which favours it.
     """
     level = next((q for q in PAIRED_QUALITIES if float(q) <= quality + 1e-9), PAIRED_QUALITIES[-1])
-    sides = {name: _measured(name, prepared, rule, strongest, resamples, seed) for name in ANCHORS}
+    sides = {
+        name: _measured(name, prepared, rule, strongest, resamples, seed) for name in TEXT_FREE
+    }
     costs = {name: _cost(side, level) for name, side in sides.items()}
     own, known = _cost(measured, level), {n: cost for n, cost in costs.items() if cost is not None}
     if own is None or not known:

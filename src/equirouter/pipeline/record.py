@@ -24,11 +24,11 @@ MOST_CELLS = 2**21
 class ValidationRecord:
     """Validation queries and their outcomes, without the texts.
 
-    embeddings (V, d): by the pipeline's encoder. scores (V, K), amounts (V, A): what router and
-    cost model say of them, had they not learned from them. performance, cost_usd (V, K): the truth,
-    costs as they were paid. tokens: input and output (V, K) each, or None where they are not known.
-    estimated (K,): True for a model that joined later, whose outcomes are not known but estimated
-    from other queries.
+    embeddings (V, d): by the pipeline's encoder, to 16 bits, which is what is saved. scores (V, K),
+    amounts (V, A): what router and cost model say of them, had they not learned from them.
+    performance, cost_usd (V, K): the truth, costs as they were paid. tokens: input and output
+    (V, K) each, or None where they are not known. estimated (K,): True for a model that joined
+    later, whose outcomes are not known but estimated from other queries.
     """
 
     embeddings: "Float32Array"
@@ -43,7 +43,7 @@ class ValidationRecord:
         """All of it by name; `restore` takes it back."""
         given, said = self.tokens or (None, None)
         named: dict[str, NDArray[Any] | None] = {
-            "embeddings": self.embeddings,
+            "embeddings": self.embeddings.astype(np.float16),
             "scores": self.scores,
             "amounts": self.amounts,
             "performance": self.performance,
@@ -59,7 +59,7 @@ class ValidationRecord:
         """From what `arrays` gave. Raises PipelineError if it does not fit."""
         try:
             record = cls(
-                arrays["embeddings"],
+                arrays["embeddings"].astype(np.float32),
                 arrays["scores"],
                 arrays["amounts"],
                 arrays["performance"],

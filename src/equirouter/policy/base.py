@@ -8,7 +8,7 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.order import NOTHING_FITS
+from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, columns_by_value
 from equirouter.policy.path import DecisionPath
 from equirouter.routers.base import ScoresAre
 
@@ -16,6 +16,7 @@ __all__ = [
     "NOTHING_FITS",
     "NO_CONTROL",
     "POLICIES_ASKED_FOR",
+    "ByValue",
     "Control",
     "Policy",
     "WhenNothingFits",
@@ -108,6 +109,34 @@ class Policy(ABC):
     ) -> IntArray:
         """The sweep as it would have gone: what each call cost (N, K) is known before the next."""
         return self.sweep(scores, predicted_cost_usd, points)
+
+
+class ByValue(Policy):
+    """A policy that takes the highest of a value per query and model, ties to the cheaper."""
+
+    @abstractmethod
+    def value(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
+        """(N, K) from scores and predicted costs (N, K), both checked."""
+
+    def choose(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """The feasible column of the highest value; see Policy.choose."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        return best_column(self.value(scores, cost_usd), cost_usd, allowed)
+
+    def rank(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        feasible: BoolArray | None = None,
+    ) -> IntArray:
+        """Feasible columns by value; see Policy.rank."""
+        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
+        return columns_by_value(self.value(scores, cost_usd), cost_usd, allowed)
 
 
 def check_when_nothing_fits(value: str) -> WhenNothingFits:

@@ -4,16 +4,16 @@ import math
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
+from equirouter.arrays import FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import Policy
-from equirouter.policy.order import best_column, check_inputs, columns_by_value
+from equirouter.policy.base import ByValue
+from equirouter.policy.order import check_inputs
 from equirouter.policy.path import DecisionPath, utility_path
 
 __all__ = ["UtilityPolicy"]
 
 
-class UtilityPolicy(Policy):
+class UtilityPolicy(ByValue):
     """Highest expected_performance - lambda_ * predicted_cost_usd, ties to the cheaper.
 
     lambda_: performance that one USD must buy, 0 or more; 0 takes the best whatever it costs. It
@@ -29,29 +29,9 @@ class UtilityPolicy(Policy):
             raise ConfigError(f"lambda is {lambda_}: expected a finite number of 0 or more")
         self.lambda_ = lambda_
 
-    def choose(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,
-        feasible: BoolArray | None = None,
-    ) -> IntArray:
-        """The column of the highest utility, ties to the cheaper; see Policy.choose."""
-        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        return best_column(self._utility(scores, cost_usd), cost_usd, allowed)
-
-    def rank(
-        self,
-        scores: RealArray,
-        predicted_cost_usd: RealArray,
-        feasible: BoolArray | None = None,
-    ) -> IntArray:
-        """Columns by utility, ties to the cheaper; see Policy.rank."""
-        scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
-        return columns_by_value(self._utility(scores, cost_usd), cost_usd, allowed)
-
-    def _utility(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
-        value: FloatArray = scores.astype(np.float64) - self.lambda_ * cost_usd.astype(np.float64)
-        return value
+    def value(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
+        """Performance less priced cost (N, K)."""
+        return np.asarray(scores.astype(np.float64) - self.lambda_ * cost_usd.astype(np.float64))
 
     def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> DecisionPath:
         """Every lambda at which a decision changes, and what changes there."""

@@ -14,6 +14,7 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, RealArray
 from equirouter.errors import DataError
+from equirouter.routers.ridge import spectrum
 from equirouter.routers.scale import LogisticScale
 
 __all__ = ["LEAST_LABELS", "Estimate", "Labelled", "fit_estimate"]
@@ -109,7 +110,7 @@ def _linear(features: FloatArray, labels: FloatArray) -> tuple[FloatArray, float
     length = float((x**2).sum(axis=1).mean())
     if length == 0 or not y.any():
         return nothing
-    axes, values, back = _principal(x / np.sqrt(length))
+    _, axes, values, back = spectrum(x / np.sqrt(length))
     turned = axes.T @ y  # (m,), along the axes; the rest of y is noise whatever the ratio
     rest = max(float(y @ y - turned @ turned), 0.0)
     gain = 1.0 + np.multiply.outer(RATIOS, values)  # (R, m)
@@ -122,17 +123,3 @@ def _linear(features: FloatArray, labels: FloatArray) -> tuple[FloatArray, float
         return nothing
     coef = back @ (shrunk * turned) / np.sqrt(length)
     return coef, mean - float(centre @ coef)
-
-
-def _principal(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Axes (n, m) of x (n, F), squared lengths (m,) along them, and (F, m) with x @ back = axes.
-
-    From the smaller of the two products of x with itself; axes of no length are left out.
-    """
-    n, width = x.shape
-    values, vectors = np.linalg.eigh(x @ x.T if n <= width else x.T @ x)
-    kept = values > 1e-10 * max(float(values[-1]), np.finfo(float).tiny)
-    values, vectors = values[kept], vectors[:, kept]
-    if n <= width:
-        return vectors, values, x.T @ (vectors / values)
-    return x @ (vectors / np.sqrt(values)), values, vectors / np.sqrt(values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.cost import CostError, CostModel, CostPredictor
+from equirouter.cost import CostError, CostPredictor
 from equirouter.cost.fit import FittedCosts, first_of_each, fit_costs
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.descriptions import model_texts
@@ -129,14 +129,13 @@ def prepare(
     split: Split,
     *,
     descriptions: Float32Array | None = None,
-    cost_model: CostModel | None = None,
     cost_network: bool = False,
     device: str = "auto",
 ) -> Prepared:
     """Fit the cost model on training and validation part and predict every part's costs.
 
     embeddings: (N, d) of all queries of the table. descriptions: (K, d) of the models, for routers
-    that read them. cost_model, cost_network, device: see fit_costs. Costs of training and
+    that read them. cost_network, device: see fit_costs. Costs of training and
     validation queries are predicted without those queries, where the cost model can. Incomplete
     queries train with the cells they have; they are left out of validation and test, and those of
     the test part are counted.
@@ -154,7 +153,6 @@ def prepare(
         outcomes,
         (seen[0], split.train),
         (seen[1], validation),
-        cost_model=cost_model,
         network=cost_network,
         device=device,
         rng=stream(split.seed, "cost"),

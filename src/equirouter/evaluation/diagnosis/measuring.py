@@ -34,6 +34,7 @@ from equirouter.evaluation.diagnosis.per_router import (
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_task
 from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
 from equirouter.evaluation.reliability import cost_errors
+from equirouter.evaluation.results import TEXT_FREE
 from equirouter.evaluation.sweeps import ServedQueries, for_pipeline, own_split, sweep_router
 from equirouter.extras import require
 from equirouter.pipeline.pipeline import RoutingPipeline
@@ -58,7 +59,6 @@ IN_SAMPLE = ("mlp", "knn")
 """Fitted within seconds, and two ways of reading a query that have little in common."""
 
 PIPELINE = "pipeline"
-TEXT_FREE = ("task", "strongest", "mixture", "random")
 ANCHORS = ("oracle", *TEXT_FREE)
 NOISE = (0.0, 0.01, 0.1, 0.2, 0.5, 1.0)
 NOISE_DRAWS = 10
