@@ -6,6 +6,7 @@
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     table_warnings.py  what looks wrong in a table
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
+    query_table.py  what was asked: AskedQuery, read_queries, write_queries
     pools.py        models that have queries in common
     repeats.py      queries that are equal, or nearly so
     split.py        split_outcomes -> Split: train, validation and test part
