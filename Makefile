@@ -23,9 +23,10 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(PY) -m equirouter.cli.reference > docs/cli.md
+	$(PY) -m zensical build --clean --strict
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site .cache
 
 $(PY):
 	$(PYTHON) -m venv $(VENV)

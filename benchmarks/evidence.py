@@ -1,4 +1,4 @@
-"""Does routing pay, on real outcomes? All of benchmarks/evidence.md comes from this script.
+"""Does routing pay, on real outcomes? All of docs/benchmarks/evidence.md comes from this script.
 
     python benchmarks/evidence.py run TABLE [TABLE ...] --out runs/evidence [--seeds 8] [--quick]
     python benchmarks/evidence.py page runs/evidence > page.md

@@ -1,4 +1,4 @@
-"""What do two cheap answers, compared, save? The figures in benchmarks/plans.md.
+"""What do two cheap answers, compared, save? The figures in docs/benchmarks/plans.md.
 
     python benchmarks/study_plans.py OUTCOMES ANSWERS [--seeds 8] [--pools five,all,...]
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,15 +16,16 @@ REPOSITORY = Path(__file__).parents[1]
 PAGES = [
     page
     for page in (
-        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted(REPOSITORY.glob("*.md")),
         *sorted((REPOSITORY / "docs").rglob("*.md")),
-        *sorted((REPOSITORY / "benchmarks").glob("*.md")),
     )
     if page.exists()
 ]
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)")
 HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
+HOME = re.compile(r"https://github\.com/equirouter/equirouter/(?:blob|tree|raw)/main/")
+"""Files of the project that are not pages of the site are linked by their address."""
 COMPLETE = re.compile(r"<!-- complete example -->\n```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 """A block under this comment, which readers do not see, is run as a file of its own."""
 
@@ -47,10 +49,12 @@ def test_the_command_line_page_is_current() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_relative_link_resolves(page: Path) -> None:
     for link in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
-        if re.match(r"[a-z]+:", link):
+        ours = HOME.match(link)
+        if re.match(r"[a-z]+:", link) and not ours:
             continue
-        file, _, anchor = unquote(link).partition("#")
-        target = (page.parent / file).resolve() if file else page
+        file, _, anchor = unquote(link[ours.end() :] if ours else link).partition("#")
+        start = REPOSITORY if ours else page.parent
+        target = (start / file).resolve() if file else page
         assert target.exists(), f"{name_of(page)} links to {link}"
         assert target.is_relative_to(REPOSITORY), f"{name_of(page)} links out of the project"
         if anchor and target.suffix == ".md":
@@ -94,3 +98,29 @@ def test_no_message_cites_a_page_that_the_package_does_not_have() -> None:
             and re.search(r"docs/[\w-]+\.md", node.value)
         ]
     assert cited == []
+
+
+def test_the_site_builds_without_a_broken_link_or_anchor(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "docs", tmp_path / "docs")
+    shutil.copy(REPOSITORY / "zensical.toml", tmp_path)
+    (tmp_path / "src").symlink_to(REPOSITORY / "src")
+    done = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    text = (REPOSITORY / "zensical.toml").read_text("utf-8")
+    docs = REPOSITORY / "docs"
+    missing = [
+        name
+        for page in docs.rglob("*.md")
+        if f'"{(name := page.relative_to(docs).as_posix())}"' not in text
+    ]
+    assert missing == []

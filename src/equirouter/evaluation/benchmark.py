@@ -104,18 +104,31 @@ def benchmark(
 ) -> Results:
     """Measure routers and anchors under one protocol; returns the contents of results.json.
 
-    table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
-    one, or its name. embeddings: (N, d) of the table's queries by encoder; made here, through
-    cache, when not given. routers: specs as make_router takes them. policy: a registered name, or
-    "plan", which needs answers. n_seeds: seeds 42, 43, ..., each with its own split and training.
-    cost_network: costs by the paper's network (App. C.1), not by the linear cost model. out: a
-    folder for results.json and decisions.parquet. on_scores: is given every name, seed and scores
-    (n, K) of the test part, as the policy sees them. Intervals: docs/metrics.md, 95 %.
+    Intervals are of 95 %: docs/metrics.md.
 
-    >>> from equirouter import benchmark
-    >>> results = benchmark("simulated:n_queries=300", "static", routers=["knn"], n_seeds=1)
-    >>> results["knn"].nauc.mean < results.anchors["oracle"].nauc.mean
-    True
+    Args:
+        table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table.
+        encoder: One, or its name.
+        embeddings: (N, d) of the table's queries by encoder; made here when not given.
+        cache: Where embeddings that are made here are kept.
+        routers: Specs as make_router takes them.
+        policy: A registered name, or "plan", which needs answers.
+        split: "in-domain", or "ood": whole tasks are kept for the test part.
+        n_seeds: Seeds 42, 43, ..., each with its own split and training.
+        resamples: Of the test queries, for intervals; 0: none.
+        cost_network: Costs by the paper's network (App. C.1), not by the linear cost model.
+        device: Of networks, "auto", "cpu" or "cuda".
+        out: A folder for results.json and decisions.parquet.
+        command: The command line, to be written into results.json.
+        on_scores: Is given every name, seed and scores (n, K) of the test part, as the policy sees
+            them.
+        progress: Is told what is done.
+
+    Examples:
+        >>> from equirouter import benchmark
+        >>> results = benchmark("simulated:n_queries=300", "static", routers=["knn"], n_seeds=1)
+        >>> results["knn"].nauc.mean < results.anchors["oracle"].nauc.mean
+        True
     """
     encoder = make_encoder(encoder) if isinstance(encoder, str) else encoder
     outcomes = readable(encoder, as_outcomes(table), embeddings)

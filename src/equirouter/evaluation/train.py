@@ -59,18 +59,36 @@ def train(
     """Fit one pipeline on a table of outcomes, and measure it on the test part.
 
     What is measured has not seen the test part; what is returned has then learned from it too.
-    table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table. encoder:
-    one, or its name; by name it is the one to serve with, in int8 where it has that. router: a spec
-    for make_router. policy: a registered name, what a quality moves along; None is "utility" where
-    the scores estimate performance, else "budget". quality: for calls that name none. confidence:
-    see Calibration. refit: False keeps the test part out of what is returned. resamples: of the
-    test queries, for intervals. embeddings (N, d): of the table's queries by encoder; None: made
-    here. ood, model_facts: see RoutingPipeline. Errors: as_outcomes, make_router, split_outcomes.
 
-    >>> from equirouter import train
-    >>> pipeline = train("simulated:n_queries=300", "static", resamples=0)
-    >>> pipeline.decide("What is 2 + 2?", budget_usd=0.001).fits
-    True
+    Args:
+        table: Outcomes, a path, a name of `data list`, or a pandas, polars or pyarrow table.
+        encoder: One, or its name; by name it is the one to serve with, in int8 where it has that.
+        router: A spec for make_router.
+        policy: A registered name, what a quality moves along; None is "utility" where the scores
+            estimate performance, else "budget".
+        quality: For calls that name none, as a share of the strongest model's performance.
+        confidence: With which a quality is promised, see Calibration.
+        when_nothing_fits: "cheapest" or "refuse", where no model fits a budget.
+        ood: What is done with queries that are far from all training queries.
+        split: "in-domain", or "ood": whole tasks are kept for the test part.
+        seed: Of the split and of all that is random.
+        refit: False keeps the test part out of what is returned.
+        resamples: Of the test queries, for intervals.
+        embeddings: (N, d) of the table's queries by encoder; None: made here.
+        model_facts: Context, abilities and regions of the models, for constraints.
+        cache: Where embeddings that are made here are kept.
+        device: Of networks, "auto", "cpu" or "cuda".
+        progress: Is told what is done.
+
+    Raises:
+        ConfigError: An option, router or encoder that cannot be used.
+        DataError: A table that cannot be read, or has too few complete queries.
+
+    Examples:
+        >>> from equirouter import train
+        >>> pipeline = train("simulated:n_queries=300", "static", resamples=0)
+        >>> pipeline.decide("What is 2 + 2?", budget_usd=0.001).fits
+        True
     """
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))

@@ -60,7 +60,21 @@ class RoutingPipeline(PipelineParts):
         confidence: float | None = None,
         needs: Needs | None = None,
     ) -> Decision:
-        """Decide one query, with the path of its image if it has one: see decide_many."""
+        """Decide one query by at most one of four controls; without any, `quality` as trained.
+
+        Args:
+            query: The text.
+            image: The path of its image, if it has one.
+            budget_usd: Limit for the call, by predicted cost.
+            quality: Share of the strongest model's mean performance, 0 to 1.
+            performance: A mean performance as such.
+            lambda_: Performance that one USD must buy.
+            confidence: With which quality or performance is promised, 0.5 to below 1.
+            needs: Constraints: models that violate one are neither chosen nor a fallback.
+
+        Raises:
+            ConfigError, DataError: See decide_many.
+        """
         control = Control(budget_usd, quality, performance, lambda_, confidence)
         images = None if image is None else [image]
         return self._decided([query], images, [self._point(control)], [self._limits(needs)])[0]

@@ -4,7 +4,7 @@ With some dozens of outcomes little can be learned of a model alone. But it is l
 query that is hard for them is hard for it. So its performance is taken for a mixture of what the
 router says of the others, each by how likely it makes the outcomes, plus a constant; and for what
 that leaves, a linear function of features of the query, as large as the outcomes give evidence for.
-The router's shared parts are not touched. How well it does: benchmarks/new-models.md.
+The router's shared parts are not touched. How well it does: docs/benchmarks/new-models.md.
 """
 
 from dataclasses import dataclass

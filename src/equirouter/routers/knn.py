@@ -18,7 +18,7 @@ from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, un
 __all__ = ["EXACT_UP_TO", "KNNRouter"]
 
 EXACT_UP_TO = 50_000
-"""Training queries up to which index="auto" compares with all of them (benchmarks/scale.md)."""
+"""Training queries up to which index="auto" compares with all (docs/benchmarks/scale.md)."""
 
 
 @dataclass(kw_only=True, eq=False)
