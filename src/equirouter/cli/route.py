@@ -311,12 +311,12 @@ def _refuse(constant: str) -> None:
 def _as_json(decision: "Decision") -> dict[str, Any]:
     """The decision's fields; JSON has no infinity, so the value is null where nothing limits."""
     value = decision.value if math.isfinite(decision.value) else None
+    fields = decision._asdict()
+    del fields["plan"]  # never asked for
     by_model = {
-        name: dict(numbers)
-        for name, numbers in decision._asdict().items()
-        if isinstance(numbers, Mapping)
+        name: dict(numbers) for name, numbers in fields.items() if isinstance(numbers, Mapping)
     }
-    return decision._asdict() | by_model | {"value": value}
+    return fields | by_model | {"value": value}
 
 
 def _in_words(decision: "Decision") -> str:

@@ -9,6 +9,7 @@ from equirouter.policy.constraints import Needs
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
+    from equirouter.pipeline.query_plan import QueryPlan
 
 __all__ = ["Ask", "ByModel", "Choices", "Decision", "OutOfDomain"]
 
@@ -23,7 +24,8 @@ class Ask:
 
     image: the path of one; beside it the query may be empty. needs: constraints that the pipeline
     checks, None for none. removed: models that the caller rules out for reasons of its own, each
-    with the reason in words, such as an upstream that is down.
+    with the reason in words, such as an upstream that is down. may_check: whether more than one
+    model may be asked where the pipeline's plans expect that to pay.
     """
 
     query: str
@@ -31,6 +33,7 @@ class Ask:
     control: Control = NO_CONTROL
     needs: Needs | None = None
     removed: Mapping[str, str] = field(default_factory=dict)
+    may_check: bool = False
 
 
 class ByModel(Mapping[str, float]):
@@ -85,6 +88,9 @@ class Decision(NamedTuple):
     removed: Mapping[str, str] = {}  # a NamedTuple takes no default factory
     """Models that a constraint ruled out, each with the reason; they are no fallbacks. A model of
     which is not known whether it meets a constraint is one of them."""
+    plan: "QueryPlan | None" = None
+    """Of a query of which more than one model is to be asked; `model` is then the one that would
+    be asked alone."""
 
 
 @dataclass(frozen=True, eq=False)

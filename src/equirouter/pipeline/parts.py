@@ -13,6 +13,7 @@ from equirouter.policy import Calibration, Policy
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.baseline import Baseline
 from equirouter.policy.constraints import ModelFacts, check_names
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.registry import POLICIES
 
 __all__ = ["PipelineParts", "Provenance"]
@@ -61,6 +62,8 @@ class PipelineParts:
     """By name, what constraints are checked against; it may lack models."""
     prices: Sequence[ModelPrice] = ()
     """Of every model in the order of `models`, or none; the cost model takes them."""
+    plans: PoolPlans | None = None
+    """How more than one model is asked; None where that is not known to pay."""
 
     def __post_init__(self) -> None:
         self.models = tuple(self.models)
@@ -80,3 +83,5 @@ class PipelineParts:
                 f"{self.calibration.setting}: give the two of one policy"
             )
         check_names(self.model_facts, self.models, what="model_facts")
+        if self.plans is not None:
+            self.plans.check_pool(len(self.models))

@@ -16,6 +16,7 @@ from equirouter.pipeline.stored import blamed_on, read_pipeline, write_pipeline
 from equirouter.pipeline.walk import Limits, Point, Walk
 from equirouter.policy import (
     BudgetPolicy,
+    Calibration,
     OperatingPoint,
     Paced,
     PacedStream,
@@ -82,14 +83,18 @@ class RoutingPipeline(PipelineParts):
     def decide_each(self, asks: Sequence[Ask]) -> list[Decision]:
         """Decide queries that differ in control and constraints, all encoded in one batch.
 
-        A query's decision is the same, whichever others stand beside it. Errors: those of
+        A query's decision is the same, whichever others stand beside it. Where an ask `may_check`,
+        and the pipeline has plans, the decision may have a plan. Errors: those of
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
-        points = {ask.control: self._point(ask.control) for ask in asks}
+        points = {
+            (ask.control, ask.may_check): self._point(ask.control, may_check=ask.may_check)
+            for ask in asks
+        }
         return self._decided(
             [ask.query for ask in asks],
             [ask.image for ask in asks],
-            [points[ask.control] for ask in asks],
+            [points[ask.control, ask.may_check] for ask in asks],
             self._limits_of(asks),
         )
 
@@ -216,7 +221,10 @@ class RoutingPipeline(PipelineParts):
             decisions += self.walk.decide(self.stage.look(texts[rows]), points[rows], limits[rows])
         return decisions
 
-    def _point(self, control: Control) -> Point:
+    def _point(self, control: Control, *, may_check: bool = False) -> Point:
+        lambda_ = self.plan_lambda(control) if may_check else None
+        if lambda_ is not None:
+            return Point(UtilityPolicy(lambda_), UtilityPolicy.setting, lambda_, self.plans)
         policy, value = self.policy_for(control)
         return Point(policy, policy.setting, value)
 
@@ -276,22 +284,48 @@ class RoutingPipeline(PipelineParts):
         kind: type[Policy] = POLICIES.load(self.policy)
         return kind.at(point.value, self.when_nothing_fits), point.value
 
+    def plan_lambda(self, control: Control = NO_CONTROL) -> float | None:
+        """The price of the plans that a control means; None where one model is asked.
+
+        Of a quality or a performance that of the plans' operating point, where it promises as much
+        for less than the policy's own. A budget limits one call, so it has none.
+        """
+        plans = self.plans
+        if plans is None or control.budget_usd is not None:
+            return None
+        if control.lambda_ is not None:
+            return control.lambda_
+        if plans.calibration is None:
+            return 0.0  # the rule decides at any price
+        usual = self.operating_point(control)
+        try:
+            found = self._promised(plans.calibration, control)
+        except ConfigError:  # a performance that one model per query reaches, and plans do not
+            return None
+        return found.value if found.is_better(usual) else None
+
     def operating_point(self, control: Control = NO_CONTROL) -> OperatingPoint:
         """That of a quality or a performance, with the confidence that it is promised with.
 
         Without either, of the pipeline's quality.
         """
+        return self._promised(self.calibration, control)
+
+    def _promised(self, calibration: Calibration, control: Control) -> OperatingPoint:
         quality, performance = control.quality, control.performance
         if quality is None and performance is None:
             quality = self.quality
         confidence = self.confidence if control.confidence is None else control.confidence
-        return self.calibration.operating_point(quality, confidence, performance=performance)
+        return calibration.operating_point(quality, confidence, performance=performance)
 
     def _try(self) -> None:
         """Decide one embedding, without the encoder, whose model may be heavy or elsewhere."""
         scorer = self.stage.scorer
         seen = self.stage.look_at(np.eye(1, scorer.width, dtype=np.float32))
         self.walk.decide(seen, [self._point(NO_CONTROL)], [self._no_limits])
+        for at in () if self.plans is None else self.plans.at_prices or (None,):
+            price = Control(lambda_=0.0 if at is None else at.price)
+            self.walk.decide(seen, [self._point(price, may_check=True)], [self._no_limits])
 
     def save(self, folder: str | Path) -> Path:
         """Write pipeline.json and weights.safetensors into a folder, which is made if needed.

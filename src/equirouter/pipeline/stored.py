@@ -40,9 +40,11 @@ from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
+from equirouter.pipeline.stored_plans import StoredPlans, arrays_of_plans
 from equirouter.policy import Baseline, Calibration, Certainty
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, facts_to
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.registry import ENCODERS
 from equirouter.routers.base import ScoresAre
 from equirouter.routers.make import registered_router
@@ -131,6 +133,7 @@ class _Description(_Part):
     data: dict[str, Any]
     split: dict[str, Any]
     test_metrics: dict[str, Any]
+    plans: StoredPlans | None = None
     weights_sha256: str = ""
 
     @classmethod
@@ -169,9 +172,12 @@ class _Description(_Part):
             data=dict(parts.provenance.data),
             split=dict(parts.provenance.split),
             test_metrics=dict(parts.provenance.test_metrics),
+            plans=None if parts.plans is None else StoredPlans.of(parts.plans, parts.models),
         )
 
-    def parts(self, stage: Stage, record: ValidationRecord) -> PipelineParts:
+    def parts(
+        self, stage: Stage, record: ValidationRecord, plans: PoolPlans | None
+    ) -> PipelineParts:
         return PipelineParts(
             stage=stage,
             models=tuple(model.name for model in self.models),
@@ -186,6 +192,7 @@ class _Description(_Part):
             provenance=Provenance(self.data, self.split, self.test_metrics),
             model_facts={model.name: model.facts for model in self.models if model.facts},
             prices=[model.model_price() for model in self.models],
+            plans=plans,
         )
 
 
@@ -222,8 +229,9 @@ def read_pipeline(
     with blamed_on(folder / WEIGHTS_FILE):
         stage = _stage(description, arrays, made)
         record = ValidationRecord.restore(_part(arrays, "validation."))
+        plans = _plans(description, _part(arrays, "plans."))
     with blamed_on(folder / DESCRIPTION_FILE):
-        return description.parts(stage, record), digest_of_description(content)
+        return description.parts(stage, record, plans), digest_of_description(content)
 
 
 @contextmanager
@@ -266,6 +274,7 @@ def _arrays(parts: PipelineParts) -> dict[str, Any]:
         "scorer": stage.scorer.state(),
         "familiar": {"centres": stage.familiar.centres},
         "validation": parts.record.arrays(),
+        "plans": arrays_of_plans(parts.plans),
     }
     return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}
 
@@ -293,6 +302,12 @@ def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) 
         certainty=description.certainty,
         familiar=familiar,
     )
+
+
+def _plans(description: _Description, arrays: dict[str, Any]) -> PoolPlans | None:
+    if description.plans is None:
+        return None
+    return description.plans.plans(arrays, [model.name for model in description.models])
 
 
 def _encoder(

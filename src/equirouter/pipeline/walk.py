@@ -4,7 +4,7 @@ The queries of one operating point are put in order by one call of its rule. A q
 the same, whichever others stand beside it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
@@ -14,23 +14,29 @@ import numpy as np
 
 from equirouter.errors import DataError
 from equirouter.pipeline.decision import ByModel, Choices, Decision
+from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.policy.order import NOTHING_FITS
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, IntArray
     from equirouter.pipeline.stage import Seen, Stage
     from equirouter.policy import PacedStream, Policy
+    from equirouter.policy.pool_plans import PoolPlans
 
 __all__ = ["Limits", "Point", "Walk"]
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """An operating point: a policy, or the stream of a pacer, and how a decision names it."""
+    """An operating point: a policy, or the stream of a pacer, and how a decision names it.
+
+    plans: by which more than one model may be asked, at the price `value`.
+    """
 
     rule: "Policy | PacedStream"
     setting: str
     value: float
+    plans: "PoolPlans | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +153,7 @@ class Walk:
         names = self._names[ranked].tolist()
         models = [row[0] for row in names]
         scores = seen.scores_for(point.rule.needs)
+        far = seen.far.tolist()
         return list(
             map(
                 Decision,
@@ -159,10 +166,33 @@ class Walk:
                 map(ByModel, repeat(self._column), repeat(scores), range(len(ranked))),
                 map(ByModel, repeat(self._column), repeat(seen.costs), range(len(ranked))),
                 _unless_refused(models, confidence.tolist()),
-                seen.far.tolist(),
+                far,
                 [limit.removed for limit in limits],
+                self._plans(seen, point, limits, far),
             )
         )
+
+    def _plans(
+        self, seen: "Seen", point: Point, limits: Sequence[Limits], far: Sequence[bool]
+    ) -> "Iterable[QueryPlan | None]":
+        """Of each query how more than one model is asked; a far one goes to the strongest alone."""
+        if point.plans is None:
+            return repeat(None)
+        scores, costs = (array.astype(np.float64) for array in (seen.estimates, seen.costs))
+        plans: list[QueryPlan | None] = []
+        for row, limit in enumerate(limits):
+            alone = self.by_strength is not None and far[row]
+            found = (
+                None
+                if alone
+                else point.plans.first(point.value, scores[row], costs[row], limit.allowed)
+            )
+            plans.append(
+                None
+                if found is None
+                else QueryPlan(self.models, *found, scores[row], costs[row], limit.allowed)
+            )
+        return plans
 
 
 def _by_identity(points: Sequence[Point]) -> list[list[int]]:

@@ -8,7 +8,8 @@ of the strongest's performance, strongest.py is the point that always does. dual
 money along a stream, pacer.py decides one by it at a mean spend per query. certainty.py says how
 sure a choice is. plan.py asks two cheap models at once where that pays, by plans.py, what was
 fitted for it, replies.py, what models replied, and check.py, how likely a reply is right;
-agreement.py does so without learning.
+agreement.py does so without learning, and pool_plans.py says which of the two decides at which
+price.
 baseline.py holds the behaviour of a pipeline when it was made, for those who watch it in service.
 """
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equirouter.arrays import FloatArray
+from equirouter.errors import ConfigError
 from equirouter.policy.plan import Action, Ask, Replayed, State, Stop
 from equirouter.policy.plans import Columns
 from equirouter.policy.replies import Replies
@@ -21,24 +22,34 @@ class AgreementRule(NamedTuple):
 
     pair: Columns
     otherwise: int
+    escalates: float = 1.0
+    """The share of queries on which the pair did not agree; 1 where it was not measured."""
 
     def first(self, costs: FloatArray) -> Action:
-        """The pair, for predicted costs (K,); whether a third follows is not known: 1 is said."""
-        cost = float(costs[[*self.pair, self.otherwise]].sum())
-        return Action(self.pair, final=False, expected_cost_usd=cost, p_escalate=1.0)
+        """The pair, for predicted costs (K,)."""
+        cost = float(costs[list(self.pair)].sum() + self.escalates * costs[self.otherwise])
+        return Action(self.pair, final=False, expected_cost_usd=cost, p_escalate=self.escalates)
+
+    def others(self, pair: Columns) -> Columns:  # noqa: ARG002  # the rule has one pair
+        """The one that may be asked after the pair."""
+        return (self.otherwise,)
 
     def then(self, state: State) -> Stop | Ask:
         """Stop where both replied and agree, or the third did; else ask the third.
 
-        Where the third has not replied, the first of the pair that has is served.
+        Where the third may not be asked or has not replied, the first of the pair that has is
+        served. Raises ConfigError where nobody replied and the third may not be asked.
         """
         replies = Replies.of_query(len(state.costs), state.replies)
         if replies.equal(*self.pair)[0] == 1.0:
             return Stop(self._cheaper(np.asarray(state.costs)), np.nan)
-        if self.otherwise not in state.asked:
+        allowed = state.feasible is None or bool(state.feasible[self.otherwise])
+        if self.otherwise not in state.asked and allowed:
             return Ask(self.otherwise)
-        served = (self.otherwise, *self.pair)
-        return Stop(next(column for column in served if column in state.replies), np.nan)
+        for column in (self.otherwise, *self.pair):
+            if column in state.replies:
+                return Stop(column, np.nan)
+        raise ConfigError("no model has replied, and no other may be asked")
 
     def replay(self, replies: Replies, cost_usd: FloatArray) -> Replayed:
         """The rule on n queries whose replies and costs (n, K) are known: one operating point."""

@@ -144,6 +144,10 @@ class PlanPolicy:
         share = float(np.clip(best.escalates[0], 0.0, 1.0))
         return Action(pair, final=False, expected_cost_usd=expected, p_escalate=share)
 
+    def others(self, pair: Columns) -> Columns:
+        """The columns one of which may be asked once both of a pair have replied."""
+        return tuple(column for column in self.plans.members if (pair, column) in self.plans.more)
+
     def then(self, state: State) -> Stop | Ask:
         """Stop or ask one more after a round, for one query.
 

@@ -81,6 +81,15 @@ class Plans:
     notes: tuple[str, ...] = ()
     """Why there is no pair, or what a user should know of the pairs."""
 
+    def check_width(self, n: int) -> int:
+        """The number of features of a check of n models."""
+        return int(features_of(range(n), np.zeros((0, n)), Replies.unknown(0, n)).shape[1])
+
+    @property
+    def more_width(self) -> int:
+        """The number of features of the value of one more call after a pair."""
+        return int(more_features(np.zeros((0, self.check_width(2))), np.zeros(0)).shape[1])
+
     def odds(self, scores: FloatArray) -> FloatArray:
         """Log odds (n, K) of estimates of performance."""
         return log_odds((scores - self.lowest) / ((self.highest - self.lowest) or 1.0))

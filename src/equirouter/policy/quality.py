@@ -250,6 +250,15 @@ class OperatingPoint:
     relative_cost: float
     confidence: float
 
+    def is_better(self, other: "OperatingPoint") -> bool:
+        """Whether it saves money and the other does not, or promises more surely, or for less."""
+
+        def key(point: OperatingPoint) -> tuple[bool, float, float]:
+            saves = point.setting != StrongestPolicy.setting
+            return saves, point.confidence, -point.relative_cost
+
+        return key(self) > key(other)
+
 
 def check_quality(quality: float) -> None:
     """Raise ConfigError for a quality that makes no sense."""

@@ -40,6 +40,12 @@ class Replies:
     lengths: FloatArray
 
     @classmethod
+    def unknown(cls, n: int, n_models: int) -> Self:
+        """Replies of which nothing is known."""
+        empty = (np.full((n, n_models), np.nan) for _ in range(3))
+        return cls(np.full((n, n_models), -1), *empty)
+
+    @classmethod
     def of_table(cls, outcomes: Outcomes, rows: IntArray) -> Self:
         """The replies of these rows of a table."""
         shape = (len(rows), outcomes.n_models)
@@ -55,7 +61,7 @@ class Replies:
     @classmethod
     def of_query(cls, n_models: int, replies: Mapping[int, Reply]) -> Self:
         """The replies to one query, by the model's column."""
-        made = cls(np.full((1, n_models), -1), *(np.full((1, n_models), np.nan) for _ in range(3)))
+        made = cls.unknown(1, n_models)
         known = [reply.answer for reply in replies.values() if reply.answer is not None]
         number = {answer: code for code, answer in enumerate(dict.fromkeys(known))}
         for column, reply in replies.items():

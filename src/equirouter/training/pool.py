@@ -17,6 +17,7 @@ from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
 from equirouter.training.fitted import FittedRouter, FittedStage, certainty_of, cross_fitted
@@ -137,18 +138,33 @@ def calibrated_again(
     calibration, baseline, notes = calibrated(fitted, pipeline.policy, models, pool.strongest)
     target = pipeline.quality if quality is None else quality
     facts = {model: known for model, known in pipeline.model_facts.items() if model in models}
+    plans, lost = _plans_left(pipeline, models)
     return replace(
         pipeline,
         stage=fitted.stage,
         models=models,
         calibration=calibration,
         quality=target,
-        provenance=_changed(pipeline.provenance, (note, *notes)),
+        provenance=_changed(pipeline.provenance, (note, *notes, *lost)),
         model_facts=facts,
         baseline=baseline,
         prices=pool.prices,
         record=pool.record,
+        plans=plans,
     )
+
+
+def _plans_left(
+    pipeline: RoutingPipeline, models: tuple[str, ...]
+) -> tuple[PoolPlans | None, tuple[str, ...]]:
+    """The plans of the pipeline for these models, and what a user should know of it."""
+    if pipeline.plans is None:
+        return None, ()
+    known = {model: column for column, model in enumerate(pipeline.models)}
+    left = pipeline.plans.of_pool([known.get(model, -1) for model in models])
+    if left is not None:
+        return left, ()
+    return None, ("its plans were of the pool as it was: train again to ask several models",)
 
 
 def described_models(pipeline: RoutingPipeline) -> list[dict[str, Any]]:

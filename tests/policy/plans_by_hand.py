@@ -1,0 +1,52 @@
+"""Plans of three models, of which every number is written by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from equirouter.policy.check import Check
+from equirouter.policy.plans import Gains, Plans
+
+__all__ = ["COSTS", "SCORES", "by_hand"]
+
+SCORES = np.array([0.6, 0.5, 0.9])
+COSTS = np.array([0.01, 0.02, 1.0])
+
+
+def check(n_features: int, level: float, *on: tuple[int, float]) -> Check:
+    """One whose log odds are the level plus the given features times their weights."""
+    weights = np.zeros((n_features + 1, 1))
+    weights[0] = level
+    for feature, weight in on:
+        weights[feature + 1] = weight
+    return Check(np.zeros(n_features), np.ones(n_features), weights)
+
+
+def of_both(first: Check, second: Check) -> Check:
+    return replace(first, weights=np.hstack([first.weights, second.weights]))
+
+
+def by_hand(gain: float = 0.1) -> Plans:
+    """Models 0 and 1 are cheap: alone right with 0.5, with 0.88 where they agree (odds of e^2).
+
+    With the third, an answer that another model gives too is right with 0.98, else with 0.5.
+    """
+    agree, three = 8, 12  # features 0 to 7 are of the two replies, 0 to 11 of the three
+    pair = of_both(check(11, 0.0, (agree, 2.0)), check(11, 0.0, (agree, 2.0)))
+    of_three = [  # pairs (0, 1), (0, 2), (1, 2) stand in 12, 15 and 18
+        check(21, 0.0, (three, 4.0), (three + 3, 4.0)),
+        check(21, 0.0, (three, 4.0), (three + 6, 4.0)),
+        check(21, -0.1, (three + 3, 4.0), (three + 6, 4.0)),
+    ]
+    return Plans(
+        3,
+        members=(0, 1, 2),
+        pairs=((0, 1),),
+        checks={(0, 1): pair, (0, 1, 2): of_both(of_both(*of_three[:2]), of_three[2])},
+        more={((0, 1), 2): check(13, 3.0)},  # 0.95
+        gains=Gains(
+            np.array([10.0, 0.0]),
+            np.zeros((3, 1, 2, 6)),
+            np.array([[[gain, gain]], [[0.25, 0.25]], [[0.3, 0.3]]]),
+        ),
+    )
