@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "train": "equirouter.evaluation.train",
     "benchmark": "equirouter.evaluation.benchmark",
+    "collect": "equirouter.labelling.collecting",
     "Results": "equirouter.evaluation.results",
     "RoutingPipeline": "equirouter.pipeline.pipeline",
     "Decision": "equirouter.pipeline.decision",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from equirouter.evaluation.benchmark import benchmark as benchmark
     from equirouter.evaluation.results import Results as Results
     from equirouter.evaluation.train import train as train
+    from equirouter.labelling.collecting import collect as collect
     from equirouter.pipeline.decision import Ask as Ask
     from equirouter.pipeline.decision import Decision as Decision
     from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline

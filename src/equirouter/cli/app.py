@@ -9,6 +9,7 @@ import typer
 from equirouter import __version__
 from equirouter.cli import (
     bench,
+    collect,
     data,
     diagnose,
     export,
@@ -44,6 +45,7 @@ app.command("route")(route.route)
 app.command("export")(export.export)
 app.command("paper")(paper.paper)
 app.command("report")(report.report)
+app.command("collect")(collect.collect)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(routers.app, name="routers")

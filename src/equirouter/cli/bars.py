@@ -14,12 +14,16 @@ SHOW_AFTER_SECONDS = 2.0
 
 
 class Bars:
-    """One bar per stage, drawn only once the stage has lasted; rich is imported only then."""
+    """One bar per stage, drawn only once the stage has lasted; rich is imported only then.
+
+    remark: shown behind the bar that moves next, such as what was spent.
+    """
 
     def __init__(self) -> None:
         self.started: dict[str, float] = {}
         self.tasks: dict[str, TaskID] = {}
         self.bar: Bar | None = None
+        self.remark = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Move the bar of a stage on."""
@@ -30,9 +34,10 @@ class Bars:
             if self.bar is None:
                 self.bar = _make_bar()
                 self.bar.start()
-            self.tasks[stage] = self.bar.add_task(stage, total=total)
+            self.tasks[stage] = self.bar.add_task(stage, total=total, remark=self.remark)
         if self.bar is not None:
-            self.bar.update(self.tasks[stage], completed=done, total=total)
+            task = self.tasks[stage]
+            self.bar.update(task, completed=done, total=total, remark=self.remark)
 
     def close(self) -> None:
         """Leave the bars as they stand."""
@@ -68,5 +73,6 @@ def _make_bar() -> "Bar":
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[remark]}"),
         console=Console(file=sys.stderr),
     )

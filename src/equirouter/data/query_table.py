@@ -21,13 +21,14 @@ table, and like it with nothing where something is not known:
 | `latency_seconds` | from the request to the end of the answer |
 | `feedback` | what users said of the answer, from 0 (bad) to 1 (good) |
 
-Only `query_id` and `query` must be there: a table that a person wrote has a message of the user for
-each query, and weight 1. An outcomes table is no table of queries: it has a row per model.
+Only `query` must be there: a table that a person wrote has a message of the user for each query,
+weight 1, and where there is no `query_id` a name that is made of what was asked. An outcomes table is no table of queries: it has a row per model.
 """  # noqa: E501  # a table
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -35,7 +36,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equirouter.data.reading.columns import RawTable
+from equirouter.data.reading.columns import ID, RawTable
 from equirouter.data.reading.files import read_file
 from equirouter.errors import DataError
 from equirouter.output import atomic_write
@@ -122,7 +123,8 @@ def read_queries(path: str | Path) -> list[AskedQuery]:
     """
     raw = read_file(Path(path))
     for name in ("query_id", "query"):
-        if name not in raw.columns:
+        may_be_left_out = name == "query_id" and raw.looks_like(ID) is None
+        if name not in raw.columns and not may_be_left_out:
             raise DataError(
                 f"{raw.path}: there is no column {name!r}; found {raw.listing()}. A table of "
                 "queries has query_id and query: equirouter data import makes it out of a log"
@@ -139,8 +141,22 @@ def read_queries(path: str | Path) -> list[AskedQuery]:
     queries = [
         _query(dict(zip(cells, row, strict=True))) for row in zip(*cells.values(), strict=True)
     ]
+    if "query_id" not in raw.columns:
+        queries = _named(queries)
     _check(raw, queries)
     return queries
+
+
+def _named(queries: Sequence[AskedQuery]) -> list[AskedQuery]:
+    """The queries with names made of what was asked, so that they stay where rows are added."""
+    seen: dict[str, int] = {}
+    named = []
+    for asked in queries:
+        what = json.dumps([asked.messages, asked.parameters]).encode()
+        name = hashlib.sha256(what).hexdigest()[:16]
+        seen[name] = seen.get(name, 0) + 1
+        named.append(replace(asked, query_id=name if seen[name] == 1 else f"{name}#{seen[name]}"))
+    return named
 
 
 def _query(cells: dict[str, Any]) -> AskedQuery:

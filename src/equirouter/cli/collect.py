@@ -1,0 +1,163 @@
+"""`equirouter collect`: every model of the pool answers every query."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.words import number_of
+
+if TYPE_CHECKING:
+    from equirouter.labelling.collecting import Collected
+    from equirouter.labelling.estimate import Estimate
+
+__all__ = ["ConcurrencyOption", "ConfigArgument", "LimitOption", "collect"]
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings, with its pool.")
+]
+LimitOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="USD",
+        help="Most that the folder may have cost in all: no call starts whose upper bound does not "
+        "fit. Default: no limit.",
+    ),
+]
+
+
+QueriesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="QUERIES",
+        help="A table of queries: of `equirouter data import`, or any with a column query.",
+    ),
+]
+PoolOption = Annotated[
+    str | None,
+    typer.Option(
+        "--models", metavar="A,B,...", help="Only these of the pool; default: all that chat."
+    ),
+]
+ConcurrencyOption = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="Most calls of a provider at once, unless its settings say."
+    ),
+]
+
+
+def collect(
+    config: ConfigArgument,
+    queries: QueriesArgument,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where answers are kept.")],
+    limit_usd: LimitOption = None,
+    models: PoolOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would cost.")
+    ] = False,
+    concurrency: ConcurrencyOption = 8,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Ask every model of a gateway's pool every query that lacks its answer.
+
+    First what it will cost is said. It can be stopped and started again: no answer is paid twice.
+    """
+    from equirouter.cli.bars import Bars
+    from equirouter.labelling.collecting import collect as collect_answers
+    from equirouter.progress import silent
+
+    bars = Bars()
+
+    def spending(amount_usd: float) -> None:
+        bars.remark = f"{amount_usd:.4f} USD"
+
+    def told(estimate: "Estimate") -> None:
+        if not as_json and not quiet:
+            typer.echo(_table(estimate))
+
+    try:
+        done = collect_answers(
+            config,
+            queries,
+            out,
+            limit_usd=limit_usd,
+            models=None if models is None else [name.strip() for name in models.split(",")],
+            dry_run=dry_run,
+            concurrency=concurrency,
+            progress=silent if quiet else bars,
+            spending=spending,
+            told=told,
+        )
+    finally:
+        bars.close()
+    _say(done, out, as_json=as_json, quiet=quiet, dry_run=dry_run)
+    if done.stopped == "interrupted":
+        raise KeyboardInterrupt
+
+
+def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: bool) -> None:
+    if done.lost and not quiet:
+        say(
+            f"note: an earlier run was killed with {number_of(done.lost, 'call')} on the way; they "
+            f"count as the most that they may have cost, {done.lost_usd:.6f} USD"
+        )
+    if as_json:
+        print_json({"out": str(out), "dry_run": dry_run, **_document(done)})
+        return
+    if dry_run:
+        return
+    typer.echo(
+        f"{out}: {number_of(done.answered, 'answer')} more, {done.failed} failed, {done.missing} "
+        f"missing; {done.spent_usd:.6f} USD spent in all"
+    )
+    for model, why in done.given_up.items():
+        say(f"warning: {model} was given up: {why}")
+    if done.stopped is not None:
+        say(f"stopped: {done.stopped}")
+
+
+def _document(done: "Collected") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    document = asdict(done)
+    estimate = document.pop("estimate")
+    return {"estimate": estimate, **document}
+
+
+def _table(estimate: "Estimate") -> str:
+    """The estimate as lines of text, a model each, dearest first."""
+    rows = sorted(estimate.models, key=lambda row: -row.usd)
+    width = max(5, *(len(row.model) for row in rows))
+    lines = [
+        f"{'model':{width}}  {'calls':>7}  {'tokens in':>11}  {'tokens out':>11}  "
+        f"{'USD':>10}  {'likely from':>11} {'to':>10}  {'at most':>10}  lengths by"
+    ]
+    lines += [
+        f"{row.model:{width}}  {row.calls:7,}  {row.input_tokens:11,}  {row.output_tokens:11,}  "
+        f"{row.usd:10.4f}  {row.low_usd:11.4f} {row.high_usd:10.4f}  {row.most_usd:10.4f}  {row.by}"
+        for row in rows
+    ]
+    sums = {name: estimate.total(name) for name in ("usd", "low_usd", "high_usd", "most_usd")}
+    lines.append(
+        f"{'all':{width}}  {estimate.calls:7,}  {int(estimate.total('input_tokens')):11,}  "
+        f"{int(estimate.total('output_tokens')):11,}  {sums['usd']:10.4f}  "
+        f"{sums['low_usd']:11.4f} {sums['high_usd']:10.4f}  {sums['most_usd']:10.4f}"
+    )
+    if estimate.there:
+        lines.append(f"{number_of(estimate.there, 'answer')} there already")
+    impossible = int(estimate.total("impossible"))
+    if impossible:
+        lines.append(f"{impossible} that a model cannot take, and is not asked")
+    if any(row.by == "log" for row in rows):
+        lines.append(
+            "lengths by log: as the model in the log wrote, and half to twice of it; models that "
+            "reason first write more"
+        )
+    if any(row.by == "unknown" for row in rows):
+        lines.append(
+            "lengths unknown: nothing says how long answers are; collect a few queries first"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,329 @@
+"""Every model of the pool answers every query that lacks its answer."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from equirouter.data.query_table import AskedQuery, read_queries
+from equirouter.errors import ConfigError
+from equirouter.labelling.asking import Asker, Question, Reply, check_models, open_asker
+from equirouter.labelling.estimate import Estimate, Lengths, ModelEstimate, estimated
+from equirouter.labelling.purse import Purse, limit_in_nusd
+from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
+from equirouter.progress import Progress, silent
+from equirouter.serve.records import nusd, usd
+from equirouter.serve.settings_file import read_settings
+
+__all__ = ["Collected", "collect"]
+
+CONCURRENCY = 8
+_FAILURES_IN_A_ROW = 10
+_SETTINGS = "gateway.toml"
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a run did.
+
+    answered, failed: calls of this run. missing: answers that are still not there, of those that
+    can be had. spent_usd: of all runs into the folder. lost: calls that an earlier run left when it
+    was killed, counted at their bound, lost_usd. given_up: model -> why it was not asked any more.
+    stopped: why the run ended before its end, None where it did not.
+    """
+
+    estimate: Estimate
+    answered: int = 0
+    failed: int = 0
+    missing: int = 0
+    spent_usd: float = 0.0
+    lost: int = 0
+    lost_usd: float = 0.0
+    given_up: dict[str, str] = field(default_factory=dict)
+    stopped: str | None = None
+
+
+def collect(
+    config: str | Path,
+    queries: str | Path | Sequence[AskedQuery],
+    out: str | Path,
+    *,
+    limit_usd: float | None = None,
+    models: Sequence[str] | None = None,
+    dry_run: bool = False,
+    concurrency: int = CONCURRENCY,
+    progress: Progress = silent,
+    spending: Callable[[float], None] = lambda _: None,
+    told: Callable[[Estimate], None] = lambda _: None,
+) -> Collected:
+    """Ask the models of a gateway's pool, and keep their answers in a folder.
+
+    config: gateway.toml. queries: a table of queries, or its rows. limit_usd: most that the folder
+    may have cost in all its runs; a call starts only if the most that it can cost still fits.
+    models: names of the pool, None for all that chat. dry_run: only estimate. concurrency: most
+    calls of a provider at once, where its settings set none. spending: hears of the USD spent.
+    told: hears of the estimate before the first call.
+
+    What is there already is not asked again; what failed is. Raises ConfigError and DataError.
+    """
+    settings = read_settings(config)
+    chosen = check_models(settings, models)
+    limit = limit_in_nusd(limit_usd)
+    if concurrency < 1:
+        raise ConfigError(f"concurrency is {concurrency}: expected at least 1")
+    asked = read_queries(queries) if isinstance(queries, str | Path) else list(queries)
+    with Collection.create(out) as collection:
+        lost, lost_nusd = collection.count_lost()
+        collection.note(_SETTINGS, str(Path(config).absolute()))
+        collection.add_queries(_kept_queries(asked, settings.models))
+
+        async def run() -> Collected:
+            async with open_asker(
+                settings, concurrency=concurrency, is_limited=limit is not None
+            ) as asker:
+                work = _Work(collection, asker, Purse(collection, limit), asked, chosen)
+                done = Collected(work.estimate(), lost=lost, lost_usd=usd(lost_nusd))
+                told(done.estimate)
+                if not dry_run:
+                    work.keep_impossible()
+                    await _Run(work, done, progress, spending).run(concurrency)
+                done.spent_usd = usd(collection.spent_nusd())
+                done.missing = work.count_missing()
+                return done
+
+        try:
+            return asyncio.run(run())
+        except asyncio.CancelledError:  # a second Ctrl-C: what was on its way counts at its bound
+            raise KeyboardInterrupt from None
+
+
+def _kept_queries(asked: Iterable[AskedQuery], pool: Iterable[str]) -> list[KeptQuery]:
+    known = set(pool)
+    return [
+        KeptQuery(
+            one.query_id,
+            place,
+            one.query,
+            json.dumps(one.body(), ensure_ascii=False),
+            one.task,
+            one.weight,
+            one.feedback if one.model in known else None,
+            one.model if one.model in known else None,
+        )
+        for place, one in enumerate(asked)
+    ]
+
+
+class _Work:
+    """The questions that are left, query by query, so that what is paid for makes whole rows."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        asker: Asker,
+        purse: Purse,
+        asked: Sequence[AskedQuery],
+        models: Sequence[str],
+    ) -> None:
+        self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
+        self._asked = asked
+        self._keep_logged()
+        there = [answer for answer in collection.answers() if answer.is_answer]
+        self._measured: dict[str, list[int]] = {}
+        for answer in there:
+            if answer.output_tokens is not None:
+                self._measured.setdefault(answer.model, []).append(answer.output_tokens)
+        answered = {(answer.query_id, answer.model) for answer in there}
+        self.questions: dict[str, dict[str, Question]] = {model: {} for model in models}
+        for one in asked:
+            body = one.body()
+            for model in models:
+                if (one.query_id, model) not in answered:
+                    place = f"query {one.query_id!r}"
+                    self.questions[model][one.query_id] = asker.question(model, body, place)
+        self._there = sum((one.query_id, model) in answered for one in asked for model in models)
+
+    def _keep_logged(self) -> None:
+        """Answers of the log are answers of the models of the pool that have the same name."""
+        known = {(one.query_id, one.model) for one in self.collection.answers()}
+        for one in self._asked:
+            model = one.model
+            if model is None or one.answer is None or one.cost_usd is None:
+                continue
+            if model in self.models and (one.query_id, model) not in known:
+                self.collection.keep(_logged(one, model))
+
+    def estimate(self) -> Estimate:
+        """What the questions will cost."""
+        lengths = Lengths(
+            {one.query_id: (one.input_tokens, one.output_tokens) for one in self._asked},
+            self._measured,
+        )
+        rows: list[ModelEstimate] = [
+            estimated(self.asker, model, self.questions[model], lengths) for model in self.models
+        ]
+        return Estimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
+
+    def keep_impossible(self) -> None:
+        """A row for each question that its model cannot take."""
+        for model, questions in self.questions.items():
+            for query_id, question in questions.items():
+                if question.impossible is not None:
+                    self.collection.keep(
+                        KeptAnswer(query_id, model, "impossible", error=question.impossible)
+                    )
+
+    def possible(self) -> dict[str, list[tuple[str, Question]]]:
+        """Upstream -> the questions for its models, query by query."""
+        by_upstream: dict[str, list[tuple[str, Question]]] = {}
+        for one in self._asked:
+            for model in self.models:
+                question = self.questions[model].get(one.query_id)
+                if question is not None and question.impossible is None:
+                    upstream = self.asker.pool.routes[model].upstream_name
+                    by_upstream.setdefault(upstream, []).append((one.query_id, question))
+        return by_upstream
+
+    def count_missing(self) -> int:
+        """Answers that could be had and are not there."""
+        kept = self.collection.answers()
+        there = {(one.query_id, one.model) for one in kept if one.is_answer}
+        return sum(
+            question.impossible is None and (query_id, model) not in there
+            for model, questions in self.questions.items()
+            for query_id, question in questions.items()
+        )
+
+
+class _Run:
+    """Workers of each provider take its questions in order."""
+
+    def __init__(
+        self,
+        work: _Work,
+        done: Collected,
+        progress: Progress,
+        spending: Callable[[float], None],
+    ) -> None:
+        self._work, self._done = work, done
+        self._progress, self._spending = progress, spending
+        self._failures: dict[str, int] = {}
+        self._total = done.estimate.calls
+        self._over = 0
+
+    async def run(self, concurrency: int) -> None:
+        """Ask all, until an end. Raises what stopped a worker, such as a full disk."""
+        try:
+            async with _stopped_by_interrupt(self._stop), asyncio.TaskGroup() as group:
+                for upstream, questions in self._work.possible().items():
+                    most = self._work.asker.settings.upstreams[upstream].max_concurrency
+                    waiting = iter(questions)
+                    for _ in range(min(most or concurrency, len(questions))):
+                        group.create_task(self._worker(waiting))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    def _stop(self) -> None:
+        self._done.stopped = self._done.stopped or "interrupted"
+
+    async def _worker(self, waiting: "Iterable[tuple[str, Question]]") -> None:
+        for query_id, question in waiting:
+            if self._done.stopped is not None:
+                return
+            if question.model not in self._done.given_up:
+                await self._one(query_id, question)
+            self._over += 1
+            self._progress("collect", self._over, self._total)
+
+    async def _one(self, query_id: str, question: Question) -> None:
+        purse, done = self._work.purse, self._done
+        ticket = await purse.ticket("answer", question.model, question.bound.nusd)
+        if ticket is None:
+            done.stopped = done.stopped or (
+                f"the money is used: the next call, of {question.model}, may cost up to "
+                f"{usd(question.bound.nusd):.6f} USD; go on with a higher limit"
+            )
+            return
+        if done.stopped is not None:  # meanwhile
+            ticket.release()
+            return
+        asked_at = time.time()
+        reply = await self._work.asker.ask(question, ticket)
+        ticket.end(reply.cost_nusd, _kept(query_id, reply, asked_at))
+        self._spending(usd(purse.spent_nusd))
+        self._count(reply)
+
+    def _count(self, reply: Reply) -> None:
+        if reply.error is None:
+            self._done.answered += 1
+            self._failures[reply.model] = 0
+            return
+        self._done.failed += 1
+        row = self._failures[reply.model] = self._failures.get(reply.model, 0) + 1
+        if row >= _FAILURES_IN_A_ROW:
+            self._done.given_up[reply.model] = f"{row} calls in a row failed: {reply.error}"
+
+
+@asynccontextmanager
+async def _stopped_by_interrupt(stop: Callable[[], None]) -> AsyncIterator[None]:
+    """Within it the first Ctrl-C calls stop, and lets calls under way end; the next one cuts."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    presses = 0
+
+    def pressed() -> None:
+        nonlocal presses
+        presses += 1
+        stop()
+        if presses > 1 and task is not None:
+            task.cancel()
+
+    try:
+        loop.add_signal_handler(signal.SIGINT, pressed)
+    except (NotImplementedError, RuntimeError, ValueError):  # Windows; another thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def _kept(query_id: str, reply: Reply, asked_at: float) -> KeptAnswer:
+    is_answer = reply.error is None
+    message = None if reply.message is None else json.dumps(reply.message, ensure_ascii=False)
+    return KeptAnswer(
+        query_id,
+        reply.model,
+        "answered" if is_answer else "failed",
+        answer=reply.text if is_answer else None,
+        message=message,
+        finish_reason=reply.finish_reason,
+        input_tokens=reply.input_tokens,
+        output_tokens=reply.output_tokens,
+        cost_nusd=reply.cost_nusd,
+        charged_by=reply.charged_by,
+        latency_seconds=reply.latency_seconds,
+        attempts=reply.attempts,
+        status=reply.status,
+        error=reply.error,
+        asked_at=asked_at,
+    )
+
+
+def _logged(one: AskedQuery, model: str) -> KeptAnswer:
+    return KeptAnswer(
+        one.query_id,
+        model,
+        "logged",
+        answer=one.answer,
+        finish_reason=one.finish_reason,
+        input_tokens=one.input_tokens,
+        output_tokens=one.output_tokens,
+        cost_nusd=nusd(one.cost_usd or 0.0),
+        latency_seconds=one.latency_seconds,
+        asked_at=one.asked_at,
+    )
