@@ -25,6 +25,7 @@ import torch
 
 from equirouter.arrays import Float32Array
 from equirouter.cost import CostModel
+from equirouter.cost.fit import NETWORK_WIDTH
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
@@ -53,7 +54,7 @@ class Parts:
         self.router.restore(
             {f"weights_.{name}": array for name, array in weights_of(self.network).items()}
         )
-        self.cost_model = CostModel()
+        self.cost_model = CostModel(hidden=NETWORK_WIDTH)
         self.cost_network = MLP(WIDTH, self.cost_model.hidden, n_models).eval()
         mean_usd = rng.uniform(1e-3, 1e-2, n_models)
         self.cost_model.restore(

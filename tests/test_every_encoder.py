@@ -1,5 +1,6 @@
 """The contract of every registered encoder: a new one is tested by being registered."""
 
+import pickle
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -151,6 +152,18 @@ def test_what_it_learned_can_be_kept(encoder: Encoder, variant: tuple[str, dict[
     np.testing.assert_array_equal(other.encode(TEXTS[2:]), encoder.encode(TEXTS[2:]))
     with pytest.raises(PipelineError, match="colour"):
         make_encoder(name, **options).restore({"colour": np.zeros(1)})
+
+
+def test_it_pickles_before_and_after_it_has_encoded(variant: tuple[str, dict[str, Any]]) -> None:
+    encoder = make(*variant)
+    before = pickle.loads(pickle.dumps(encoder))  # noqa: S301  # made here
+    embeddings = encoder.encode(TEXTS)
+    packed = pickle.dumps(encoder)
+    after = pickle.loads(packed)  # noqa: S301  # made here
+    assert before.fingerprint == after.fingerprint == encoder.fingerprint
+    np.testing.assert_array_equal(before.encode(TEXTS), embeddings)
+    np.testing.assert_array_equal(after.encode(TEXTS), embeddings)
+    assert len(packed) < 2**25  # no weights that lie on a disk
 
 
 def test_one_that_learns_is_fitted_first(

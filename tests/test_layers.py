@@ -19,6 +19,7 @@ LAYERS = (
     "serve",
     "labelling",
     "testing",
+    "scale",
     "report",
     "paper",
     "cli",

@@ -37,11 +37,11 @@ class Ran(NamedTuple):
 
 def invoke(*arguments: object, stdin: bytes = b"") -> Ran:
     """Run a command line in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = run([str(argument) for argument in arguments])
-    return Ran(code, out.getvalue(), err.getvalue())
+    return Ran(code, out.buffer.getvalue().decode(), err.getvalue())
 
 
 def invoke_process(*arguments: str | bytes, stdin: bytes = b"", **variables: str) -> Ran:

@@ -206,6 +206,16 @@ def test_a_stream_is_paced_to_a_mean_spend_and_a_cap(pipeline: Path) -> None:
     assert invoke("route", pipeline, "-", "--spend", "1", "--quiet", stdin=stdin).err == ""
 
 
+def test_the_fields_of_a_line_stay_byte_for_byte(pipeline: Path) -> None:
+    line = b'{"id": 123456789012345678901234567890, "x": 1.50, "note": "\\ud800", "query":"a"}'
+    ran = invoke("route", pipeline, "-", stdin=line)
+    assert ran.code == 0, ran.err
+    assert ran.out.encode().startswith(line[:-1] + b',"model":')
+    answer = json.loads(ran.out)
+    alone = json.loads(invoke("route", pipeline, "a", "--json").out)
+    assert {name: answer[name] for name in alone} == alone
+
+
 def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
     assert invoke("route", pipeline, "-", stdin=b"\n")[:2] == (0, "")
 
@@ -229,7 +239,7 @@ def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
         (b'{"query": "a", "removed": {}}', "has a field 'removed', which the decision would"),
         (b'{"query": 3}', 'stdin, line 1: query is 3; expected {"query": "..."}'),
         (b'{"query": "a", "model": "b"}', "has a field 'model', which the decision would"),
-        (b'{"query": "\\ud800"}', "not valid Unicode"),
+        (b'{"query": "a"}\n{"query": "\\ud800"}', "stdin, line 2: text 0 is not valid Unicode"),
     ],
 )
 def test_a_damaged_line_is_named(stdin: bytes, words: str, pipeline: Path) -> None:

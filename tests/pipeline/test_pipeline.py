@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.evaluation.train import train
+from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS
 from tests.toys import HashingEncoder, LearningEncoder, make_table
@@ -50,6 +54,33 @@ def test_loaded_decisions_are_the_same_bit_for_bit(made: RoutingPipeline, folder
     assert loaded.provenance.test_metrics == json.loads(
         json.dumps(made.provenance.test_metrics, allow_nan=False)
     )
+
+
+def test_a_pickled_pipeline_decides_the_same_bit_for_bit(
+    made: RoutingPipeline, folder: Path
+) -> None:
+    loaded = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    before = pickle.loads(pickle.dumps(loaded))  # noqa: S301
+    decisions = loaded.decide_many(QUERIES)
+    after = pickle.loads(pickle.dumps(loaded))  # noqa: S301
+    assert before.decide_many(QUERIES) == after.decide_many(QUERIES) == decisions
+    assert pickle.loads(pickle.dumps(decisions)) == decisions  # noqa: S301
+    assert before.digest == after.digest == loaded.digest
+    assert pickle.loads(pickle.dumps(made)).decide_many(QUERIES) == decisions  # noqa: S301
+
+
+def test_a_stream_of_any_length_is_decided_a_block_at_a_time(made: RoutingPipeline) -> None:
+    queries = [f"{QUERIES[row % 4]} {row}" for row in range(600)]
+    asked: list[str] = []
+
+    def endless() -> Iterator[Ask]:
+        for row in count():
+            asked.append(queries[row % 600])
+            yield Ask(asked[-1])
+
+    decided = made.decide_stream(endless())
+    assert [next(decided) for _ in queries] == made.decide_many(queries)
+    assert len(asked) < 1000
 
 
 def test_a_confidence_is_kept_and_buys_a_dearer_operating_point(tmp_path: Path) -> None:

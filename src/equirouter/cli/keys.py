@@ -191,8 +191,7 @@ def with_store(
 
     from equirouter.extras import require
 
-    for module in ("sqlalchemy", "orjson"):
-        require(module, extra="serve", purpose="open the gateway's store")
+    require("sqlalchemy", extra="serve", purpose="open the gateway's store")
     from equirouter.serve.money.store.migrate import migrate
     from equirouter.serve.money.store.store import connected
     from equirouter.serve.settings_file import read_settings

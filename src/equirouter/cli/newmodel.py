@@ -21,7 +21,6 @@ from equirouter.cli.models import (
     NewQualityOption,
     OutOption,
     OutputOption,
-    Place,
     ShippedOption,
     TableOption,
     said_of_points,
@@ -65,8 +64,7 @@ def add(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.training.joining import with_model
 
-    place = Place(pipeline, out)
-    before = load_pipeline(place.version, encoder_option)
+    before = load_pipeline(pipeline, encoder_option)
     price = _price(name, input_, output, table, shipped=shipped)
     with shown_progress(quiet=quiet) as progress:
         joined = with_model(
@@ -78,7 +76,7 @@ def add(
             cache=EmbeddingCache(),
             progress=progress,
         )
-    folder = place.save(joined.pipeline, "models add")
+    folder = joined.pipeline.save(out or pipeline)
     found: dict[str, Any] = {
         "pipeline": str(folder),
         "model": name,

@@ -1,12 +1,10 @@
 """`equirouter route`: decide."""
 
-import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,14 +22,11 @@ from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.pipeline.decision import Ask, Decision
-    from equirouter.pipeline.pipeline import RoutingPipeline
-    from equirouter.policy import Control, Needs
+    from equirouter.policy import Needs
     from equirouter.policy.pacer import Pacer
+    from equirouter.scale.asking import Asking
 
 __all__ = ["route"]
-
-BLOCK = 256  # lines decided together: enough to encode efficiently, few enough to see results flow
-
 
 QueryArgument = Annotated[
     str,
@@ -127,7 +122,9 @@ def route(
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.pipeline.decision import Ask
-    from equirouter.policy import Control, read_model_facts, removed_by
+    from equirouter.policy import Control, read_model_facts
+    from equirouter.scale.asking import Asking
+    from equirouter.scale.lines import decision_fields
 
     control = Control(budget, quality, performance, lambda_, confidence)
     constraints = _needs(exclude, needs, region, context_tokens)
@@ -135,19 +132,17 @@ def route(
     if model_facts is not None:
         known = read_model_facts(model_facts, loaded.models)
         loaded.model_facts = {**loaded.model_facts, **known}
-    loaded.policy_for(control)  # a wrong control or constraint is said before anything is read
-    removed_by(constraints, loaded.models, loaded.model_facts)
+    asking = Asking(loaded, control, constraints)  # says what is wrong before anything is read
     _check_stream(query, image, spend, cap)
     if query == "-":
         pacer = None if spend is None else loaded.pacer(spend, cap_usd=cap or math.inf)
-        for line in _decided_lines(loaded, control, constraints, pacer):
-            typer.echo(line)
+        _decide_stream(asking, pacer)
         if pacer is not None and not quiet:
             _say_spent(pacer)
         return
     decision = loaded.decide_each([Ask(query, image, control, constraints)])[0]
     if as_json:
-        print_json(_as_json(decision))
+        print_json(decision_fields(decision))
     else:
         typer.echo(_in_words(decision))
 
@@ -201,122 +196,20 @@ def _named(lists: list[str] | None) -> list[str]:
     return [name for given in lists or [] for name in given.split(",") if name.strip()]
 
 
-def _decided_lines(
-    loaded: "RoutingPipeline", control: "Control", needs: "Needs", pacer: "Pacer | None"
-) -> Iterator[str]:
-    """One JSON line per JSON line of stdin, in order; other fields of a line are kept."""
-    from equirouter.errors import DataError
+def _decide_stream(asking: "Asking", pacer: "Pacer | None") -> None:
+    """One JSON line on stdout per JSON line of stdin, in order; its other fields are kept."""
+    from equirouter.scale.lines import decided_lines
 
-    asks = _asks(loaded, control, needs)
-    while block := list(islice(asks, BLOCK)):
-        decisions = _decided([ask for _, ask in block], loaded, pacer)
-        for (line, _), decision in zip(block, decisions, strict=True):
-            decided = _as_json(decision)
-            taken = next((name for name in line if name in decided), None)
-            if taken is not None:
-                raise DataError(
-                    f"stdin: the line of query {line['query'][:40]!r} has a field {taken!r}, which "
-                    "the decision would overwrite; rename it"
-                )
-            yield json.dumps(line | decided, allow_nan=False)
+    def decide(asks: "Sequence[Ask]") -> "list[Decision]":
+        """By each ask's control, or by a pacer that takes calls to cost what is predicted."""
+        if pacer is None:
+            return asking.pipeline.decide_each(asks)
+        return [decision for decision, _ in asking.pipeline.pace(asks, pacer, settled=True)]
 
-
-def _decided(
-    asks: "list[Ask]", loaded: "RoutingPipeline", pacer: "Pacer | None"
-) -> "list[Decision]":
-    """Decisions by each ask's control, or by a pacer that takes calls to cost what is predicted."""
-    if pacer is None:
-        return loaded.decide_each(asks)
-    return [decision for decision, _ in loaded.pace(asks, pacer, settled=True)]
-
-
-def _asks(
-    loaded: "RoutingPipeline", control: "Control", needs: "Needs"
-) -> Iterator[tuple[dict[str, Any], "Ask"]]:
-    """Each line of stdin, and what it asks: its own constraints beside those of the options."""
-    from equirouter.errors import ConfigError, DataError
-    from equirouter.pipeline.decision import Ask
-    from equirouter.policy import removed_by
-
-    for place, line in _read_lines():
-        try:
-            own = _needs_of(line)
-            removed_by(own, loaded.models, loaded.model_facts)  # raises for a name of no model
-        except ConfigError as error:
-            raise DataError(f"{place}: {error}") from error
-        yield line, Ask(line["query"], line.get("image"), control, needs.joined(own))
-
-
-def _needs_of(line: dict[str, Any]) -> "Needs":
-    """The constraints of a line; a field that is null or not there asks nothing."""
-    from equirouter.errors import ConfigError
-    from equirouter.policy import Needs
-
-    named: dict[str, frozenset[str] | None] = {}
-    for field in ("exclude", "needs", "region"):
-        value = line.get(field)
-        if value is not None and not (isinstance(value, list) and all(map(_is_text, value))):
-            raise ConfigError(f"{field} is {value!r}; expected a list of names, or null")
-        named[field] = None if value is None else frozenset(value)
-    return Needs(
-        exclude=named["exclude"] or frozenset(),
-        context_tokens=line.get("context_tokens"),
-        abilities=named["needs"] or frozenset(),
-        regions=named["region"],
-    )
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _read_lines() -> Iterator[tuple[str, dict[str, Any]]]:
-    from equirouter.errors import DataError
-
-    for number, raw in enumerate(sys.stdin.buffer, start=1):
-        if not raw.strip():
-            continue
-        place = f"stdin, line {number}"
-        try:
-            line = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{place}: byte {error.start} is not valid UTF-8") from error
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{place}: not JSON: {error}") from error
-        if not isinstance(line, dict) or not isinstance(line.get("query"), str):
-            raise DataError(f'{place}: {_found(line)}; expected {{"query": "..."}}')
-        image = line.get("image")
-        if image is not None and not isinstance(image, str):
-            raise DataError(f"{place}: image is {image!r}; expected the path of a file, or null")
-        if not line["query"].strip() and image is None:
-            raise DataError(f"{place}: the query is empty; leave the line out or give it a text")
-        yield place, line
-
-
-def _found(line: object) -> str:
-    """Describe what was found in place of an object with the text of a query."""
-    if not isinstance(line, dict):
-        kinds = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-        return f"the line is {kinds.get(type(line), 'a number')}"
-    if "query" in line:
-        return f"query is {line['query']!r:.60}"
-    names = ", ".join(map(repr, line))
-    return f"no query among the fields {names:.200}" if line else "the object is empty"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON; write null")
-
-
-def _as_json(decision: "Decision") -> dict[str, Any]:
-    """The decision's fields; JSON has no infinity, so the value is null where nothing limits."""
-    value = decision.value if math.isfinite(decision.value) else None
-    fields = decision._asdict()
-    del fields["plan"]  # never asked for
-    by_model = {
-        name: dict(numbers) for name, numbers in fields.items() if isinstance(numbers, Mapping)
-    }
-    return fields | by_model | {"value": value}
+    lines = ((f"stdin, line {n}", line) for n, line in enumerate(sys.stdin.buffer, start=1))
+    for block in decided_lines(lines, asking, decide):
+        sys.stdout.buffer.write(block)
+        sys.stdout.buffer.flush()
 
 
 def _in_words(decision: "Decision") -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -34,13 +34,9 @@ from equirouter.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from equirouter.arrays import Float32Array
     from equirouter.data.outcomes import Outcomes
-    from equirouter.encoders.base import Encoder
-    from equirouter.pipeline import PipelineVersions
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import ModelFacts
-    from equirouter.progress import Progress
 
 __all__ = ["train"]
 
@@ -67,9 +63,7 @@ OodOption = Annotated[
         "strongest model."
     ),
 ]
-OutOption = Annotated[
-    Path, typer.Option(metavar="DIR", help="The folder of the pipeline, which gets a version.")
-]
+OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")]
 RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
 ]
@@ -85,14 +79,6 @@ RefitOption = Annotated[
     typer.Option(
         "--refit/--no-refit",
         help="Learn from the test part too, once it has been measured; --no-refit keeps it out.",
-    ),
-]
-PromoteOption = Annotated[
-    bool,
-    typer.Option(
-        "--promote",
-        help="Make the new version current whatever the one that is current does; without it "
-        "only the first version of a folder is.",
     ),
 ]
 PolicyChoice = Annotated[
@@ -125,7 +111,6 @@ def train(
     split: SplitOption = "in-domain",
     seed: SeedOption = 42,
     refit: RefitOption = True,
-    promote: PromoteOption = False,
     device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     models: ModelsOption = None,
@@ -133,19 +118,12 @@ def train(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit a router, its cost model and its calibrated policy on a data set, and save them.
-
-    A folder that has a pipeline gets another version, which replaces none.
-    """
+    """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.train import train as fit_and_measure
     from equirouter.output import reserved_folder
-    from equirouter.pipeline.versions import PipelineVersions
 
-    versions = PipelineVersions(out)
-    asked = Asked(
-        router, policy, quality, confidence, when_nothing_fits, ood, split, seed, refit, device
-    )
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
-        before = versions.current
         whole, outcomes = open_chosen(
             dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
         )
@@ -155,83 +133,25 @@ def train(
             encoder, window=window, precision=exact, weights=weights, settings=encoder_option
         )
         outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
-        given = open_given(embeddings, whole, made, outcomes)
-        facts = _facts(model_facts, outcomes)
-        pipeline = asked.train(outcomes, made, given, facts, progress)
-    placed = _placed(pipeline, versions, before, promote=promote)
-    _show(pipeline, placed, router, as_json=as_json, noted=None if quiet else outcomes)
-    placed.refuse()
-
-
-class Asked(NamedTuple):
-    """What the options ask of the training: see `equirouter.train`."""
-
-    router: str
-    policy: str | None
-    quality: float
-    confidence: float | None
-    when_nothing_fits: Literal["cheapest", "refuse"]
-    ood: Literal["policy", "strongest"]
-    split: Literal["in-domain", "ood"]
-    seed: int
-    refit: bool
-    device: str
-
-    def train(
-        self,
-        outcomes: "Outcomes",
-        encoder: "Encoder",
-        embeddings: "Float32Array | None",
-        model_facts: "Mapping[str, ModelFacts]",
-        progress: "Progress",
-    ) -> "RoutingPipeline":
-        """Fit the pipeline that was asked for, and measure it on the test part."""
-        from equirouter.encoders.cache import EmbeddingCache
-        from equirouter.evaluation.train import train as fit_and_measure
-
-        return fit_and_measure(
+        pipeline = fit_and_measure(
             outcomes,
-            encoder,
-            embeddings=embeddings,
-            model_facts=model_facts,
+            made,
+            embeddings=open_given(embeddings, whole, made, outcomes),
+            router=router,
+            policy=policy,
+            quality=quality,
+            confidence=confidence,
+            when_nothing_fits=when_nothing_fits,
+            ood=ood,
+            model_facts=_facts(model_facts, outcomes),
+            split=split,
+            seed=seed,
+            refit=refit,
             cache=EmbeddingCache(),
+            device=device,
             progress=progress,
-            **self._asdict(),
         )
-
-
-class Placed(NamedTuple):
-    """Where a trained pipeline is: a version in a folder, and whether it is the current one."""
-
-    folder: Path
-    version: str
-    is_current: bool
-
-    def refuse(self) -> None:
-        """Raise GateRefusedError unless it is current."""
-        from equirouter.errors import GateRefusedError
-
-        if not self.is_current:
-            raise GateRefusedError(
-                f"version {self.version} is saved, and another one goes on being served: train "
-                f"with --promote, or `equirouter pipeline promote {self.folder} {self.version}`, "
-                "makes it current"
-            )
-
-
-def _placed(
-    pipeline: "RoutingPipeline", versions: "PipelineVersions", before: str | None, *, promote: bool
-) -> Placed:
-    """Save a pipeline as a version, and make it current where that may be.
-
-    before: the version that was current when the training began.
-    """
-    before = before or versions.adopt()
-    version = versions.add(pipeline, how="train")
-    is_current = before is None or promote
-    if is_current:
-        versions.promote(version, over=before, how="train", forced=before is not None)
-    return Placed(versions.folder, version, is_current)
+    _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
 
 
 def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:
@@ -297,7 +217,7 @@ def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
 
 def _show(
     pipeline: "RoutingPipeline",
-    place: Placed,
+    folder: Path,
     router: str,
     *,
     as_json: bool,
@@ -313,9 +233,7 @@ def _show(
     if as_json:
         print_json(
             {
-                "pipeline": str(place.folder),
-                "version": place.version,
-                "current": place.is_current,
+                "pipeline": str(folder),
                 "router": router,
                 "policy": pipeline.policy,
                 "quality": quality,
@@ -332,8 +250,7 @@ def _show(
         )
         return
     typer.echo(
-        f"saved to {place.folder} as version {place.version}"
-        f"{', which is current' if place.is_current else ''}\n"
+        f"saved to {folder}\n"
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
         f"{pipeline.calibration.n_queries} queries, each as if it were new\n"

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array
 from equirouter.data.cells import NO_TEXT
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
+from equirouter.pickling import WithoutCached
 from equirouter.progress import Progress, silent
 
 __all__ = ["Encoder", "check_images", "check_texts", "share"]
 
 
-class Encoder(ABC):
+class Encoder(WithoutCached, ABC):
     """Turns queries into embeddings. A subclass says name, dimension, fingerprint and embed.
 
     Making one is cheap: weights are looked for when they are first needed. An encoder that learns
     from training texts sets `learns` and returns what it learned by `state`, which is saved with
-    the pipeline; `restore` takes it back.
+    the pipeline; `restore` takes it back. One that was pickled encodes the same, on a machine with
+    the same weights.
     """
 
     name: ClassVar[str]

@@ -1,6 +1,6 @@
 """LexicalEncoder: which pieces of text a query is made of, hashed; no weights, any language."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ __all__ = ["LexicalEncoder"]
 VERSION = 1
 LEAST, MOST = 64, 2**20
 TEXTS_PER_REPORT = 1000
+TEXTS_AT_ONCE, BYTES_AT_ONCE = 64, 8192
+"""What is read together: a third of the time of one text after the other, within a core's cache."""
 
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 INVERSE = pow(BASE, -1, 2**64)
@@ -34,6 +36,9 @@ IS_DIGIT = (ord("0") <= BYTES) & (ord("9") >= BYTES)
 IS_LOWER = (ord("a") <= BYTES) & (ord("z") >= BYTES)
 IN_WORD = IS_UPPER | IS_LOWER | IS_DIGIT | (ord("_") == BYTES) | (BYTES >= 128)
 IS_MARK = (BYTES > 32) & (BYTES < 127) & ~IN_WORD
+
+
+Hashes = NDArray[np.uint64]
 
 
 class LexicalEncoder(Encoder):
@@ -85,19 +90,19 @@ class LexicalEncoder(Encoder):
     ) -> Float32Array:
         """Unit-norm embeddings of checked texts; progress counts texts."""
         embeddings = np.empty((len(texts), self._dimension), dtype=np.float32)
-        for row, text in enumerate(texts):
-            counts = np.bincount(self._buckets(text), minlength=self._dimension)
-            self._weights.take(np.minimum(counts, len(self._weights) - 1), out=embeddings[row])
-            if (row + 1) % TEXTS_PER_REPORT == 0 or row + 1 == len(texts):
-                progress("encode", row + 1, len(texts))
+        done = reported = 0
+        for counts in self._counts(texts):
+            rows = slice(done, done + len(counts))
+            self._weights.take(np.minimum(counts, len(self._weights) - 1), out=embeddings[rows])
+            done = rows.stop
+            if done - reported >= TEXTS_PER_REPORT or done == len(texts):
+                progress("encode", done, len(texts))
+                reported = done
         return _of_length_1(embeddings)
 
     def pack(self, texts: Sequence[str]) -> NDArray[Any]:
         """Counts (N, dimension) of the pieces, in the smallest type of integers that holds them."""
-        counts = [
-            np.bincount(self._buckets(text), minlength=self._dimension)
-            for text in check_texts(texts)
-        ]
+        counts = [row for block in self._counts(check_texts(texts)) for row in block]
         table = np.array(counts, dtype=np.int64).reshape(len(counts), self._dimension)
         return table.astype(np.min_scalar_type(table.max(initial=0)))
 
@@ -112,9 +117,26 @@ class LexicalEncoder(Encoder):
         counts[1:] = 1 + np.log(counts[1:])
         return counts.astype(np.float32)
 
-    def _buckets(self, text: str) -> IntArray:
-        """The bucket of every piece, as often as it occurs."""
-        raw = np.frombuffer(f"\n{text}\n".encode(), dtype=np.uint8)
+    def _counts(self, texts: Sequence[str]) -> Iterator[IntArray]:
+        """How often each bucket is met, (B, dimension) for one block of texts after the other."""
+        framed = [f"\n{text}\n".encode() for text in texts]
+        start = 0
+        while start < len(framed):
+            stop, size = start + 1, len(framed[start])
+            while stop < min(len(framed), start + TEXTS_AT_ONCE):
+                size += len(framed[stop])
+                if size > BYTES_AT_ONCE:
+                    break
+                stop += 1
+            counts = np.bincount(
+                self._buckets(framed[start:stop]), minlength=(stop - start) * self._dimension
+            )
+            yield counts.reshape(stop - start, self._dimension)
+            start = stop
+
+    def _buckets(self, framed: Sequence[bytes]) -> IntArray:
+        """The bucket of every piece, as often as it occurs; those of text i from i * dimension."""
+        raw = np.frombuffer(b"".join(framed), dtype=np.uint8)
         if len(raw) >= len(self._powers[0]):
             self._powers = _powers(2 * len(raw))
         power, inverse = (of[: len(raw) + 1] for of in self._powers)
@@ -122,26 +144,48 @@ class LexicalEncoder(Encoder):
         prefix = np.zeros(len(raw) + 1, dtype=np.uint64)
         np.cumsum(FOLDED[raw] * power[:-1], out=prefix[1:])
         in_word = IN_WORD[raw]
-        edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1  # the text begins and ends outside
+        edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1  # a text begins and ends outside
         starts, ends = edges[::2], edges[1::2]
         words = (prefix[ends] - prefix[starts]) * inverse[starts]
-        pieces = [
-            ((prefix[n:] - prefix[:-n]) * inverse[:-n]) ^ SALT[kind]
-            for n, kind in ((3, "three"), (4, "four"))
-            if len(raw) >= n
+        marks = np.flatnonzero(IS_MARK[raw])
+        hashes = [
+            ((prefix[3:] - prefix[:-3]) * inverse[:-3]) ^ SALT["three"],
+            ((prefix[4:] - prefix[:-4]) * inverse[:-4]) ^ SALT["four"],
+            words ^ SALT["word"],
+            (words[:-1] * PAIR + words[1:]) ^ SALT["pair"],
+            FOLDED[raw[marks]] ^ SALT["mark"],
         ]
-        n_runs = sum(map(len, pieces))
-        pieces.append(words ^ SALT["word"])
-        pieces.append((words[:-1] * PAIR + words[1:]) ^ SALT["pair"])
-        pieces.append(FOLDED[raw[IS_MARK[raw]]] ^ SALT["mark"])
-        hashes = np.concatenate(pieces)
+        offsets = None
+        if len(framed) > 1:
+            hashes, offsets = self._within(framed, hashes, starts, marks)
+        runs = len(hashes[0]) + len(hashes[1])
+        buckets = self._bucket(np.concatenate(hashes))
+        buckets[runs:] += self._dimension // 2
+        return buckets if offsets is None else buckets + offsets
+
+    def _within(
+        self, framed: Sequence[bytes], hashes: list[Hashes], starts: IntArray, marks: IntArray
+    ) -> tuple[list[Hashes], IntArray]:
+        """Without the runs and pairs from one text into the next; the first bucket of each piece.
+
+        starts, marks: where words begin, and where punctuation is, in all texts joined.
+        """
+        offset = np.arange(len(framed)) * self._dimension
+        of_byte = np.repeat(offset, list(map(len, framed)))
+        of_word = of_byte[starts]
+        first = [of_byte[:-2], of_byte[:-3], of_word, of_word[:-1], of_byte[marks]]
+        for kind, last in ((0, of_byte[2:]), (1, of_byte[3:]), (3, of_word[1:])):
+            inside = first[kind] == last
+            hashes[kind], first[kind] = hashes[kind][inside], first[kind][inside]
+        return hashes, np.concatenate(first)
+
+    def _bucket(self, hashes: Hashes) -> IntArray:
+        """Of each hash, which is overwritten: one in half of the buckets."""
         hashes *= MIX
         hashes ^= hashes >> np.uint64(29)
         hashes *= np.uint64(BASE)
         hashes >>= np.uint64(66 - self._dimension.bit_length())  # the high bits are the best mixed
-        buckets = hashes.view(np.int64)
-        buckets[n_runs:] += self._dimension // 2
-        return buckets
+        return hashes.view(np.int64)
 
 
 def _of_length_1(embeddings: Float32Array) -> Float32Array:

@@ -59,7 +59,11 @@ class ByModel(Mapping[str, float]):
         return len(self._column)
 
     def __repr__(self) -> str:
-        return repr(dict(self))
+        return repr(self.as_dict())
+
+    def as_dict(self) -> dict[str, float]:
+        """The numbers, copied."""
+        return dict(zip(self._column, self._table[self._row].tolist(), strict=True))
 
 
 class Decision(NamedTuple):

@@ -1,8 +1,9 @@
 """A routing pipeline: encoder, router, cost model and policy together; it decides, saves, loads."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -13,7 +14,6 @@ from equirouter.pipeline.decision import Ask, Choices, Decision
 from equirouter.pipeline.folder import DESCRIPTION_FILE
 from equirouter.pipeline.parts import PipelineParts
 from equirouter.pipeline.stored import blamed_on, read_pipeline, write_pipeline
-from equirouter.pipeline.versions import CURRENT_FILE, current_folder
 from equirouter.pipeline.walk import Limits, Point, Walk
 from equirouter.policy import (
     BudgetPolicy,
@@ -38,6 +38,9 @@ __all__ = ["RoutingPipeline"]
 
 TEXTS_AT_ONCE = 8192
 """So many embeddings are in memory at once, however many texts are to be decided."""
+
+STREAMED_AT_ONCE = 256
+"""Enough to encode efficiently, few enough to see decisions flow."""
 
 
 class RoutingPipeline(PipelineParts):
@@ -88,16 +91,20 @@ class RoutingPipeline(PipelineParts):
         and the pipeline has plans, the decision may have a plan. Errors: those of
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
-        points = {
-            (ask.control, ask.may_check): self._point(ask.control, may_check=ask.may_check)
-            for ask in asks
-        }
+        kinds = [(ask.control, ask.may_check) for ask in asks]
+        points = {kind: self._point(kind[0], may_check=kind[1]) for kind in dict.fromkeys(kinds)}
         return self._decided(
             [ask.query for ask in asks],
             [ask.image for ask in asks],
-            [points[ask.control, ask.may_check] for ask in asks],
+            [points[kind] for kind in kinds],
             self._limits_of(asks),
         )
+
+    def decide_stream(self, asks: Iterable[Ask]) -> Iterator[Decision]:
+        """Decide queries as they come, however many, in constant memory: see decide_each."""
+        waiting = iter(asks)
+        while block := list(islice(waiting, STREAMED_AT_ONCE)):
+            yield from self.decide_each(block)
 
     def pacer(self, spend_usd: float, *, cap_usd: float = math.inf) -> Pacer:
         """A pacer for this pipeline's `pace`: a mean spend per query, and a limit on the total.
@@ -333,14 +340,8 @@ class RoutingPipeline(PipelineParts):
 
         A pipeline that is there already is replaced as a whole, when the new one is completely
         written; of two processes that save at once, one is the last. Raises OutputError, and
-        ConfigError for a router with a setting that a saved pipeline cannot have, and for a folder
-        with versions, to which PipelineVersions.add adds one.
+        ConfigError for a router with a setting that a saved pipeline cannot have.
         """
-        if (Path(folder) / CURRENT_FILE).exists():
-            raise ConfigError(
-                f"{folder}: a pipeline with versions lies there, and none of them is overwritten; "
-                "PipelineVersions(folder).add(pipeline, how=...) adds a version"
-            )
         return write_pipeline(self, folder)
 
     @classmethod
@@ -354,7 +355,6 @@ class RoutingPipeline(PipelineParts):
     ) -> "RoutingPipeline":
         """Read what `save` wrote; the decisions are the same, bit for bit. Needs no torch.
 
-        folder: of a pipeline, of one with versions, which means the current one, or of a version.
         encoder: to be used in place of the one that the folder names; it must have the same
         fingerprint. weights: a folder with the encoder's weights. encoder_options: other options of
         the encoder. A pipeline is data and holds none that names a host, a file or a variable: the
@@ -371,9 +371,8 @@ class RoutingPipeline(PipelineParts):
             raise ConfigError(
                 f"an encoder is given, and options of it too ({', '.join(options)}): give either"
             )
-        folder = current_folder(folder)
-        parts, digest = read_pipeline(folder, encoder, options)
-        with blamed_on(folder / DESCRIPTION_FILE):
+        parts, digest = read_pipeline(Path(folder), encoder, options)
+        with blamed_on(Path(folder) / DESCRIPTION_FILE):
             loaded = cls(**vars(parts))
             loaded._try()
         loaded.digest = digest

@@ -22,6 +22,7 @@ from equirouter.arrays import Float32Array
 from equirouter.cost import CostPredictor
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.onnxgraph import OnnxGraph
+from equirouter.pickling import WithoutCached
 from equirouter.routers.base import Router
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def export_decision(
     return decision_graph(router, cost_model, scale=scale, priced=True, metadata=metadata)
 
 
-class Scorer:
+class Scorer(WithoutCached):
     """Router and cost model made ready to run: `scores, costs = scorer(embeddings)`.
 
     graph: what decision_graph made of the two, or None, which runs their `predict`. A router that

@@ -78,7 +78,6 @@ class MiniLMEncoder(Encoder):
         self.precision = _check_precision(precision)
         self.weights = weights
         self.threads = threads
-        self._opened: WindowSession | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -99,7 +98,7 @@ class MiniLMEncoder(Encoder):
         if self.learns:
             typical = self._typical_windows(check_texts(texts))
             self.ranges_ = calibrate(self._files, typical, self.threads)
-            self._opened = None
+            vars(self).pop("_session", None)
         return self
 
     def _typical_windows(self, texts: Sequence[str]) -> list[Pieces]:
@@ -122,7 +121,7 @@ class MiniLMEncoder(Encoder):
         super().restore(rest)
         if self.learns:
             self.ranges_ = ActivationRanges.restore(ranges)
-            self._opened = None
+            vars(self).pop("_session", None)
         return self
 
     def unknown_share(self, text: str) -> float:
@@ -209,11 +208,9 @@ class MiniLMEncoder(Encoder):
     def _files(self) -> Weights:
         return find_weights(self.weights)
 
-    @property
+    @cached_property
     def _session(self) -> WindowSession:
-        if self._opened is None:
-            self._opened = WindowSession(self._graph(), threads=self.threads)
-        return self._opened
+        return WindowSession(self._graph(), threads=self.threads)
 
     def _graph(self) -> Path:
         if self.precision == "int8":
