@@ -10,7 +10,7 @@ import pytest
 from equirouter.data.tables import write_table
 from equirouter.pipeline.stored import SCHEMA
 from tests.cli.invoke import REPOSITORY, invoke
-from tests.toys import HashingEncoder, make_table
+from tests.toys import HashingEncoder, make_answered_table, make_table
 
 FILES = ["pipeline.json", "weights.safetensors"]
 
@@ -200,3 +200,15 @@ def test_a_table_whose_texts_say_nothing_is_warned_of(tmp_path: Path) -> None:
     ran = invoke("train", path, "--encoder", "toy", "--quality", "0.9", "--out", tmp_path / "p")
     assert ran.code == 0, ran.err
     assert "warning: on the test part reading the queries is not shown to pay: at 90%" in ran.err
+
+
+def test_what_comparing_answers_saves_is_printed(tmp_path: Path) -> None:
+    write_table(make_answered_table(), tmp_path / "answered.parquet")
+    options = ["--encoder", "toy", "--answers-by", "exact", "--out", tmp_path / "out"]
+    ran = invoke("train", tmp_path / "answered.parquet", *options)
+    assert ran.code == 0, ran.err
+    assert "quality       one model  agreement rule   learned plans   taken" in ran.out
+    assert "asked at once: one and two" in ran.out
+    assert "wrongly accepted" in ran.out
+    description = json.loads((tmp_path / "out" / "pipeline.json").read_text("utf-8"))
+    assert description["plans"]["extractor"] == "exact@1"

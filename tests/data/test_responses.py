@@ -185,6 +185,12 @@ def test_answers_of_a_long_table_are_read_out_of_responses() -> None:
     assert lists(made.answers) == [["B"]]
 
 
+def test_answers_without_responses_are_said_to_be_an_extractors() -> None:
+    given = {name: cells for name, cells in RESPONSES.items() if "response" not in name}
+    made = as_outcomes({**given, "m|answer": ["4.0", None]}, answers_by="number")
+    assert (lists(made.answers), made.answers_by) == ([["4.0"], [None]], "number@1")
+
+
 def test_an_extractor_needs_responses_and_no_answers() -> None:
     without = {name: cells for name, cells in RESPONSES.items() if "response" not in name}
     with pytest.raises(DataError, match="there is no response to read them from"):

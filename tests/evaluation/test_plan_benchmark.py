@@ -8,35 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from equirouter import benchmark
-from equirouter.data.outcomes import Outcomes
-from equirouter.data.text_cells import TextCells
 from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.errors import DataError
-
-N = 1100  # 440 of them train and validate; plans need 400
-
-
-def table() -> Outcomes:
-    """Two cheap models are right on 0.7, the strongest on 0.95; wrong answers hardly ever agree."""
-    rng = np.random.default_rng(0)
-    right = rng.random((N, 3)) < [0.7, 0.7, 0.95]
-    answers = np.where(right, "10", rng.integers(11, 61, (N, 3)).astype(str))
-    return Outcomes(
-        query_ids=tuple(str(row) for row in range(N)),
-        texts=tuple(f"question {row}" for row in range(N)),
-        tasks=("all",) * N,
-        models=("one", "two", "strong"),
-        performance=right.astype(np.float64),
-        cost_usd=np.tile([0.01, 0.02, 1.0], (N, 1)),
-        answers=TextCells.of(answers.tolist()),
-    )
+from tests.toys import make_answered_table
 
 
 def test_two_that_agree_save_money_and_all_calls_are_paid(tmp_path: Path) -> None:
     encoder = LexicalEncoder(dimension=64)
     options = {"routers": ["factors"], "n_seeds": 1, "resamples": 0}
-    made = benchmark(table(), encoder, policy="plan", out=tmp_path, **options)  # type: ignore[arg-type]
-    routed = benchmark(table(), encoder, policy="utility", **options)  # type: ignore[arg-type]
+    made = benchmark(make_answered_table(), encoder, policy="plan", out=tmp_path, **options)  # type: ignore[arg-type]
+    routed = benchmark(make_answered_table(), encoder, policy="utility", **options)  # type: ignore[arg-type]
     # With the strongest on the 0.51 on which they differ: 0.03 + 0.51, and no quality is lost.
     cost, usual = (each["factors"].cost_at_quality.root["0.98"].mean for each in (made, routed))
     assert cost is not None
@@ -56,7 +37,7 @@ def test_two_that_agree_save_money_and_all_calls_are_paid(tmp_path: Path) -> Non
 
 
 def test_it_is_said_why_there_are_no_plans() -> None:
-    few = table().take(range(900))  # 360 of them train and validate
+    few = make_answered_table().take(range(900))  # 360 of them train and validate
     encoder = LexicalEncoder(dimension=64)
     made = benchmark(few, encoder, routers=["factors"], policy="plan", n_seeds=1, resamples=0)
     assert "plans of factors, seed 42: 360 labelled queries: plans need 400" in made.outcomes.notes
@@ -65,4 +46,8 @@ def test_it_is_said_why_there_are_no_plans() -> None:
 
 def test_a_table_without_answers_is_refused_before_anything_is_fitted() -> None:
     with pytest.raises(DataError, match="policy plan compares the answers of models"):
-        benchmark(replace(table(), answers=None), LexicalEncoder(dimension=64), policy="plan")
+        benchmark(
+            replace(make_answered_table(), answers=None),
+            LexicalEncoder(dimension=64),
+            policy="plan",
+        )

@@ -8,8 +8,10 @@ import pytest
 
 from equirouter.data.split import split_outcomes
 from equirouter.evaluation.train import share_of_strongest, train
+from equirouter.pipeline import Ask, AskModel, Serve
+from equirouter.policy.replies import Reply
 from equirouter.training.protocol import Part
-from tests.toys import HashingEncoder, make_table
+from tests.toys import HashingEncoder, make_answered_table, make_table
 
 
 def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
@@ -101,3 +103,50 @@ def test_models_as_strong_as_the_strongest_are_named_from_what_is_not_tested() -
     notes = " ".join(pipeline.provenance.data["notes"])
     assert f"{found[0]} is the strongest model" in notes
     assert f"within noise equal to {found[1]}" in notes
+
+
+def test_where_answers_agree_plans_are_kept_and_measured() -> None:
+    table = make_answered_table()
+    made = train(table, HashingEncoder(), refit=False, resamples=0)
+    assert made.plans is not None
+    assert made.plans.extractor is None
+    assert any("--answers-by" in note for note in made.provenance.data["notes"])
+    found = made.provenance.test_metrics["plans"]
+    rows = {row["quality"]: row for row in found["out_of_fold"]}
+    assert rows[0.98]["taken"] != "routing"
+    cheaper = [rows[0.98][name] for name in ("rule", "learned") if rows[0.98][name] is not None]
+    assert min(cheaper) < 0.65 < 0.8 < (rows[0.98]["routing"] or 1.0)
+    kept = found["at_quality"]
+    assert kept["performance"] > 0.96
+    assert kept["cost"] < 0.7
+    assert 1.5 < kept["calls"] <= 3
+    assert kept["rounds"] == pytest.approx(1 + kept["escalated"])
+    # what it is, by asking the pipeline about every test query
+    test = split_outcomes(table).test
+    asks = [Ask(table.texts[row], may_check=True) for row in test]
+    assert table.answers is not None
+    answers = table.answers.take(test).to_lists()
+    served, cost = [], 0.0
+    for place, (row, decision) in enumerate(
+        zip(test.tolist(), made.decide_each(asks), strict=True)
+    ):
+        model = str(decision.model)
+        asked: tuple[str, ...] = (model,)
+        if decision.plan is not None:
+            asked = decision.plan.first
+            step: Serve | AskModel | None = None
+            while not isinstance(step, Serve):
+                asked = asked if step is None else (*asked, step.model)
+                of = {name: Reply(answers[place][table.models.index(name)]) for name in asked}
+                step = decision.plan.then(asked, of)
+            model = step.model
+        served.append(table.performance[row, table.models.index(model)])
+        cost += sum(table.cost_usd[row, table.models.index(name)] for name in asked)
+    assert np.mean(served) / table.performance[test, 2].mean() == pytest.approx(kept["performance"])
+    assert cost / table.cost_usd[test, 2].sum() == pytest.approx(kept["cost"])
+
+
+def test_without_answers_there_are_no_plans() -> None:
+    made = train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.2, resamples=0)
+    assert made.plans is None
+    assert made.provenance.test_metrics["plans"] is None

@@ -10,27 +10,7 @@ from equirouter.policy import UtilityPolicy
 from equirouter.policy.plan import PlanPolicy
 from equirouter.policy.replies import Replies
 from equirouter.training.plans import Labelled, best_rule, fit_check, fit_plans, replay_unseen
-
-COSTS = np.array([0.01, 0.02, 1.0])
-ACCURACY = np.array([0.7, 0.7, 0.95])
-
-
-def world(n: int, seed: int, *, agree: bool = True, lost: float = 0.0) -> Labelled:
-    """Three models right by chance alone, so that the router knows each one's mean and no more.
-
-    A right answer is number 0, a wrong one 1 to 50. agree: False writes each model's answers in a
-    way of its own. lost: the share of answers that an extractor does not find.
-    """
-    rng = np.random.default_rng(seed)
-    performance = (rng.random((n, 3)) < ACCURACY).astype(float)
-    answers = np.where(performance > 0, 0, rng.integers(1, 51, (n, 3)))
-    if not agree:
-        answers = answers + 100 * np.arange(3)
-    answered = (rng.random((n, 3)) >= lost).astype(float)
-    unknown = np.full((n, 3), np.nan)
-    costs = np.tile(COSTS, (n, 1))
-    scores = np.tile(ACCURACY, (n, 1))
-    return Labelled(scores, costs, performance, costs, Replies(answers, answered, unknown, unknown))
+from tests.training.independent_errors import ACCURACY, COSTS, world
 
 
 def rng(seed: int = 0) -> np.random.Generator:

@@ -52,6 +52,7 @@ def bench(
     out: OutOption = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    answers_by: common.AnswersByOption = None,
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,
     as_json: common.JsonOption = False,
@@ -65,8 +66,9 @@ def bench(
     check_report_extra()
     specs = common.router_specs(routers)
     with common.shown_progress(quiet=quiet) as progress:
+        table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = common.open_chosen(
-            dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
+            *table, answers_by=answers_by, quiet=quiet, progress=progress
         )
         common.remark_on_descriptions(outcomes, specs, quiet=quiet)
         made = common.make_text_encoder(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = [
+    "AnswersByOption",
     "DatasetArgument",
     "Device",
     "DeviceOption",
@@ -141,6 +142,14 @@ ResamplesOption = Annotated[
     int, typer.Option(metavar="N", min=0, help="Bootstrap resamples; 0: no intervals.")
 ]
 DeviceOption = Annotated[Device, typer.Option(help="Where routers are fitted.")]
+AnswersByOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How answers are read out of responses: number, choice, boxed, json:/path, label, "
+        "exact.",
+    ),
+]
 PerformanceRangeOption = Annotated[
     tuple[float, float],
     typer.Option(metavar="LOW HIGH", help="The scale of performance in a file of your own."),
@@ -208,6 +217,7 @@ def open_chosen(
     models: str | None,
     exclude: str | None,
     *,
+    answers_by: str | None = None,
     quiet: bool,
     progress: Progress,
 ) -> "tuple[Outcomes, Outcomes]":
@@ -217,7 +227,9 @@ def open_chosen(
     """
     from equirouter.data.table_warnings import table_warnings
 
-    whole = open_dataset(name, performance_range, quiet=quiet, progress=progress)
+    whole = open_dataset(
+        name, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
+    )
     chosen = choose_models(whole, models, exclude, quiet=quiet)
     say_warnings(() if quiet else table_warnings(chosen))
     return whole, chosen

@@ -67,13 +67,7 @@ def convert(
     layout: Annotated[
         Literal["long", "wide"], typer.Option(help="One row per query and model, or one per query.")
     ] = "long",
-    answers_by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Read answers out of responses: number, choice, boxed, json:/path, label, exact.",
-        ),
-    ] = None,
+    answers_by: common.AnswersByOption = None,
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,

@@ -59,6 +59,7 @@ def diagnose(
     out: OutOption = None,
     device: common.DeviceOption = "auto",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    answers_by: common.AnswersByOption = None,
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,
     as_json: common.JsonOption = False,
@@ -74,7 +75,9 @@ def diagnose(
     with reserved as folder, common.shown_progress(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
-        whole = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
+        whole = common.open_dataset(
+            dataset, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
+        )
         outcomes = common.choose_models(whole, models, exclude_models, quiet=quiet)
         diagnosis = run_diagnosis(
             outcomes,

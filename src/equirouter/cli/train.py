@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from equirouter.cli.common import (
+    AnswersByOption,
     DatasetArgument,
     DeviceOption,
     EmbeddingsOption,
@@ -113,6 +114,7 @@ def train(
     refit: RefitOption = True,
     device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
+    answers_by: AnswersByOption = None,
     models: ModelsOption = None,
     exclude_models: ExcludeModelsOption = None,
     as_json: JsonOption = False,
@@ -124,9 +126,8 @@ def train(
     from equirouter.output import reserved_folder
 
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
-        whole, outcomes = open_chosen(
-            dataset, performance_range, models, exclude_models, quiet=quiet, progress=progress
-        )
+        table = (dataset, performance_range, models, exclude_models)
+        whole, outcomes = open_chosen(*table, answers_by=answers_by, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
         exact = precision or _serving_precision(encoder, embeddings)
         made = make_text_encoder(
@@ -258,6 +259,35 @@ def _show(
         f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
         f"RCI {metrics['rci']['mean']:.4f}"
     )
+    if metrics["plans"] is not None:
+        typer.echo(_plans(pipeline, metrics["plans"]))
+
+
+_TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned plans"}
+
+
+def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
+    """What comparing answers saves, out of fold, and what it came to on the test part."""
+    lines = [
+        f"cost on {pipeline.calibration.n_queries} queries that nothing had learned from, as a "
+        "share of the strongest model's:",
+        f"quality{''.join(f'{name:>16}' for name in _TAKEN.values())}   taken",
+    ]
+    for row in found["out_of_fold"]:
+        costs = "".join(
+            f"{'-' if row[name] is None else format(row[name], '.1%'):>16}" for name in _TAKEN
+        )
+        lines.append(f"{row['quality']:7.0%}{costs}   {_TAKEN[row['taken']]}")
+    kept, plans = found["at_quality"], pipeline.plans
+    if plans is not None:
+        pairs = plans.learned.pairs or (() if plans.rule is None else (plans.rule.pair,))
+        named = [" and ".join(pipeline.models[column] for column in pair) for pair in pairs]
+        lines.append(f"asked at once: {', or '.join(named)}")
+        lines.append(
+            f"test part, with answers compared: {_kept(kept)}{kept['calls']:.2f} calls, "
+            f"{kept['escalated']:.1%} escalated, {kept['wrongly_accepted']:.1%} wrongly accepted"
+        )
+    return "\n".join(lines)
 
 
 def _before(pipeline: "RoutingPipeline") -> str:

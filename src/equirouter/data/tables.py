@@ -41,7 +41,7 @@ def read_table(
 
     answers_by: read the answers out of the columns model_response or MODEL|model_response, as
     make_extractor says (number, choice, boxed, json:/path, label, exact); without, these are left
-    out.
+    out. Of a table that has answers and no responses: what they were read by.
     name: what messages and results call the table, else the file's name. Cells that are empty or
     say nan are NaN. Relative image paths start at the file's folder. A pickle is read without
     running what is in it.

@@ -11,6 +11,7 @@
     bootstrap.py       paired resamples of queries, percentile intervals
     reliability.py     calibration of the estimates of performance, errors of predicted costs
     text_free.py       whether a router needs less than what reads no text
+    plan_figures.py    what asking more than one model comes to
     decision_log.py    decisions.parquet: every choice with its outcome
     sweeps.py          a fitted router, or a saved pipeline, over a sweep of operating points
     published.py       the paper's Table 1 and Table A1

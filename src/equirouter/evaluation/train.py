@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, IntArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
@@ -19,18 +19,22 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.curve import measure
+from equirouter.evaluation.plan_figures import compared, figures_of, served
 from equirouter.evaluation.text_free import against_text_free
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
-from equirouter.policy import Policy, check_confidence, check_quality
+from equirouter.policy import Policy, UtilityPolicy, check_confidence, check_quality
 from equirouter.policy.base import WhenNothingFits
 from equirouter.policy.constraints import ModelFacts, check_names
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.progress import Progress, silent
 from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.fitted import FittedStage, fit_stage, require_what_fits
+from equirouter.training.plans import Labelled
+from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
 
 __all__ = ["serving_options", "share_of_strongest", "train"]
@@ -52,6 +56,7 @@ def train(
     resamples: int = 1000,
     embeddings: Float32Array | None = None,
     model_facts: Mapping[str, ModelFacts] | None = None,
+    answers_by: str | None = None,
     cache: EmbeddingCache | None = None,
     device: str = "auto",
     progress: Progress = silent,
@@ -76,6 +81,8 @@ def train(
         resamples: Of the test queries, for intervals.
         embeddings: (N, d) of the table's queries by encoder; None: made here.
         model_facts: Context, abilities and regions of the models, for constraints.
+        answers_by: How the answers of the table are read out of responses, see read_table. Where it
+            has answers, plans of more than one model are fitted too, and kept where they pay.
         cache: Where embeddings that are made here are kept.
         device: Of networks, "auto", "cpu" or "cuda".
         progress: Is told what is done.
@@ -92,7 +99,7 @@ def train(
     """
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))
-    outcomes = readable(encoder, as_outcomes(table), embeddings)
+    outcomes = readable(encoder, as_outcomes(table, answers_by=answers_by), embeddings)
     _check(outcomes, router, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
@@ -102,13 +109,19 @@ def train(
     stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
     fitted = stage(split=parts, cache=cache)
     made = partial(_pipeline, outcomes, parts, router, kind, quality, confidence)
-    metrics = _test_metrics(made(fitted), fitted, resamples, seed) | _group(outcomes, parts)
+    pipeline, candidates = made(fitted)
+    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, parts)
+    kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
     if refit:
         progress("fit", 1, 2)
-        fitted = stage(split=parts.with_test_in_training(), cache=cache)
+        pipeline, candidates = made(stage(split=parts.with_test_in_training(), cache=cache))
     progress("fit", 1 + refit, 1 + refit)
+    metrics["plans"] = candidates and {
+        "out_of_fold": compared(pipeline, candidates),
+        "at_quality": kept,
+    }
     return replace(
-        pipeline := made(fitted),
+        pipeline,
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         model_facts=model_facts or {},
@@ -124,25 +137,57 @@ def _pipeline(
     quality: float,
     confidence: float | None,
     fitted: FittedStage,
-) -> RoutingPipeline:
-    """The fitted stage with its promises, as shares of the strongest model.
+) -> tuple[RoutingPipeline, Candidates | None]:
+    """The fitted stage with its promises, as shares of the strongest model; and its plans' rivals.
 
-    That is the strongest on training and validation part: test rows have no say in it.
+    That is the strongest on training and validation part: test rows have no say in it. Without
+    answers in the table there are no plans.
     """
     best = _as_strong(outcomes, split)
-    calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, int(best[0]))
-    return RoutingPipeline(
+    strongest = int(best[0])
+    calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, strongest)
+    plans, candidates, said = _plans(fitted, outcomes, strongest, split.seed)
+    notes = (*notes, *said, *_group_note(outcomes, best))
+    pipeline = RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,
         calibration=calibration,
         policy=policy,
         quality=quality,
         confidence=confidence,
-        provenance=_provenance(outcomes, split, router, (*notes, *_group_note(outcomes, best))),
+        provenance=_provenance(outcomes, split, router, notes),
         baseline=baseline,
         prices=fitted.costs.prices,
         record=record_of(fitted, outcomes.tokens),
+        plans=plans,
     )
+    return pipeline, candidates
+
+
+def _plans(
+    fitted: FittedStage, outcomes: Outcomes, strongest: int, seed: int
+) -> tuple[PoolPlans | None, Candidates | None, tuple[str, ...]]:
+    """See made_plans; nothing where the table has no answers."""
+    if outcomes.answers is None:
+        return None, None, ()
+    labelled = Labelled.of(fitted.parts["validation"], fitted.held_out, outcomes)
+    plans, candidates, notes = made_plans(labelled, outcomes.answers_by, strongest, seed)
+    if plans is not None and plans.extractor is None:
+        notes += (
+            "the table does not say how its answers were read out of responses: --answers-by NAME "
+            "does, or the gateway's settings must",
+        )
+    return plans, candidates, notes
+
+
+def _kept_by_plans(
+    pipeline: RoutingPipeline, fitted: FittedStage, outcomes: Outcomes
+) -> dict[str, Any]:
+    """What the pipeline's quality comes to on the test part where answers are compared."""
+    part, strongest = fitted.parts["test"], pipeline.models.index(pipeline.baseline.strongest)
+    replayed = served(pipeline, fitted.scores(UtilityPolicy(), part), part, outcomes)
+    figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
+    return figures | figures_of(replayed, part.performance, strongest)[0]
 
 
 def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:
@@ -207,8 +252,12 @@ def _test_metrics(
     }
 
 
-def share_of_strongest(chosen: IntArray, part: Part, strongest: int) -> dict[str, Any]:
+def share_of_strongest(
+    chosen: IntArray, part: Part, strongest: int, spent_usd: FloatArray | None = None
+) -> dict[str, Any]:
     """Performance and cost of choices (N,) on a part, as shares of always choosing the strongest.
+
+    spent_usd (N,): of all calls, where there were more than the chosen one.
 
     `interval`: of the performance, 95 %, by the normal approximation of a ratio of paired means
     (the delta method); None where it cannot be told from this part.
@@ -221,7 +270,8 @@ def share_of_strongest(chosen: IntArray, part: Part, strongest: int) -> dict[str
         if len(row) > 1:
             error = (answered - share * best).std(ddof=1) / len(row) ** 0.5 / best.mean()
             interval = [share - 1.96 * float(error), share + 1.96 * float(error)]
-    paid, most = part.cost_usd[row, chosen].mean(), part.cost_usd[:, strongest].mean()
+    spent = part.cost_usd[row, chosen] if spent_usd is None else spent_usd
+    paid, most = spent.mean(), part.cost_usd[:, strongest].mean()
     return {
         "n_queries": len(row),
         "performance": share,

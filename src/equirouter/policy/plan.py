@@ -73,6 +73,26 @@ class Replayed(NamedTuple):
     rounds: IntArray
     cost_usd: FloatArray
 
+    @classmethod
+    def empty(cls, n: int, n_points: int) -> "Replayed":
+        """Of n queries, to be filled."""
+        shape = (n, n_points)
+        return cls(
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int64),
+            np.zeros(shape),
+        )
+
+    def take(self, rows: IntArray | slice, points: IntArray | slice) -> "Replayed":
+        """These queries at these operating points."""
+        return Replayed(
+            self.served[rows][:, points],
+            self.calls[rows][:, points],
+            self.rounds[rows][:, points],
+            self.cost_usd[rows][:, points],
+        )
+
 
 class _Best(NamedTuple):
     """The pair of the highest gain for n queries, -1 where none gains, each (n,).

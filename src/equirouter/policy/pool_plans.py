@@ -10,9 +10,10 @@ from equirouter.answers import make_extractor
 from equirouter.arrays import BoolArray, FloatArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.agreement import AgreementRule
-from equirouter.policy.plan import Action, PlanPolicy
+from equirouter.policy.plan import Action, PlanPolicy, Replayed
 from equirouter.policy.plans import Plans
 from equirouter.policy.quality import Calibration
+from equirouter.policy.replies import Replies
 
 __all__ = ["AtPrice", "By", "Gain", "PoolPlans"]
 
@@ -117,14 +118,42 @@ class PoolPlans:
 
     def at(self, lambda_: float) -> PlanPolicy | AgreementRule | None:
         """What decides at a price; None for one model per query."""
-        by: By = "rule" if not self.at_prices else self.at_prices[self._place(lambda_)].by
+        by = self.by(lambda_)
         if by == "rule":
             return self.rule
         return PlanPolicy(self.learned, lambda_) if by == "learned" else None
 
-    def _place(self, lambda_: float) -> int:
+    def replay(
+        self,
+        scores: RealArray,
+        predicted_cost_usd: RealArray,
+        points: FloatArray,
+        replies: Replies,
+        cost_usd: FloatArray,
+    ) -> Replayed:
+        """What decides at every price (T,), on queries of known replies and costs (n, K)."""
+        one = PlanPolicy(Plans(self.learned.n_models))
+        columns = []
+        for price in points.tolist():
+            rule = self.at(price) or one
+            if isinstance(rule, AgreementRule):
+                columns.append(rule.replay(replies, cost_usd))
+            else:
+                at = np.array([price])
+                columns.append(rule.replay(scores, predicted_cost_usd, at, replies, cost_usd))
+        return Replayed(
+            np.hstack([made.served for made in columns]),
+            np.hstack([made.calls for made in columns]),
+            np.hstack([made.rounds for made in columns]),
+            np.hstack([made.cost_usd for made in columns]),
+        )
+
+    def by(self, lambda_: float) -> By:
+        """What decides at a price, in a word."""
+        if not self.at_prices:
+            return "rule"
         prices = [at.price for at in self.at_prices]
-        return max(0, int(np.searchsorted(prices, lambda_, side="right")) - 1)
+        return self.at_prices[max(0, int(np.searchsorted(prices, lambda_, side="right")) - 1)].by
 
 
 def _check_prices(at_prices: Sequence[AtPrice], calibration: Calibration | None) -> None:

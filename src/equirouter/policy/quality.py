@@ -15,7 +15,14 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.policy.strongest import StrongestPolicy
 
-__all__ = ["Calibration", "OperatingPoint", "calibrate", "check_confidence", "check_quality"]
+__all__ = [
+    "Calibration",
+    "OperatingPoint",
+    "calibrate",
+    "calibrate_served",
+    "check_confidence",
+    "check_quality",
+]
 
 MOST_FOUND = 1024
 """Targets whose operating points are remembered."""
@@ -291,14 +298,34 @@ def calibrate(
     if math.prod(chosen.shape) == 0:
         raise ConfigError("no complete validation query to calibrate on")
     rows = np.arange(len(chosen))[:, None]
-    got = performance[rows, chosen]  # (V, T)
-    paid = cost_usd[rows, chosen]
+    return calibrate_served(
+        performance[rows, chosen],
+        cost_usd[rows, chosen],
+        points,
+        performance,
+        cost_usd,
+        strongest=strongest,
+        setting=setting,
+    )
+
+
+def calibrate_served(
+    got: FloatArray,
+    paid: FloatArray,
+    points: FloatArray,
+    performance: FloatArray,
+    cost_usd: FloatArray,
+    *,
+    strongest: int,
+    setting: str,
+) -> Calibration:
+    """Record what was served: its performance and the cost of all its calls, (V, T) each."""
     best = performance[:, strongest]
     centred = got - got.mean(axis=0)
     covariance = (centred * (best - best.mean())[:, None]).mean(axis=0)
     return Calibration(
         setting=setting,
-        n_queries=len(chosen),
+        n_queries=len(got),
         points=_down(points),
         performance=_down(got.mean(axis=0)),
         cost_usd=_down(paid.mean(axis=0)),

@@ -5,6 +5,7 @@ Every stage learns from what the stage before says of queries that it has not se
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from equirouter.policy.replies import Replies, features_of
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.routers.ridge import fit_lines, spectrum
 from equirouter.training.fitted import FittedRouter, cross_fitted
-from equirouter.training.protocol import stream
+from equirouter.training.protocol import Part, stream
 
 __all__ = [
     "LEAST_QUERIES",
@@ -68,6 +69,17 @@ class Labelled:
     cost_usd: FloatArray
     replies: Replies
 
+    @classmethod
+    def of(cls, part: Part, scores: FloatArray, outcomes: Outcomes) -> Self:
+        """The queries of a part of a table, with such estimates (n, K) of them."""
+        return cls(
+            scores,
+            part.predicted_cost_usd,
+            part.performance,
+            part.cost_usd,
+            Replies.of_table(outcomes, part.rows),
+        )
+
     def take(self, rows: IntArray) -> "Labelled":
         """These of the queries."""
         return Labelled(
@@ -89,14 +101,7 @@ def plans_of(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> Plans:
 
 def labelled_by(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> Labelled:
     """The queries that a router is calibrated on, with estimates as if each were new."""
-    part = fitted.validation
-    return Labelled(
-        cross_fitted(fitted, seed),
-        part.predicted_cost_usd,
-        part.performance,
-        part.cost_usd,
-        Replies.of_table(outcomes, part.rows),
-    )
+    return Labelled.of(fitted.validation, cross_fitted(fitted, seed), outcomes)
 
 
 def fit_plans(labelled: Labelled, rng: np.random.Generator) -> Plans:
@@ -117,9 +122,7 @@ def replay_unseen(labelled: Labelled, points: FloatArray, rng: np.random.Generat
     """
     n = len(labelled.scores)
     fold = rng.permutation(n) % FOLDS
-    whole = Replayed(
-        *(np.zeros((n, len(points)), dtype=kind) for kind in (np.int64, np.int64, np.int64, float))
-    )
+    whole = Replayed.empty(n, len(points))
     for number in range(FOLDS):
         out = np.flatnonzero(fold == number)
         plans = _fitted(labelled.take(np.flatnonzero(fold != number)), rng)

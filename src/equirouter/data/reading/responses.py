@@ -48,8 +48,8 @@ def columns_of_responses(columns: Sequence[str], models: Sequence[str] | None) -
 def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> dict[str, Any]:
     """The fields of Outcomes that are about responses.
 
-    extractor: reads the answers out of the responses that the file holds. Raises DataError where
-    it holds none, or answers too.
+    extractor: reads the answers out of the responses that the file holds; where it holds answers
+    instead, they are said to be this one's. Raises DataError where it holds neither, or both.
     """
     signals = {
         kind.removeprefix(SIGNAL): _numbers(raw, grid, kind)
@@ -64,6 +64,8 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
     if extractor is None:
         return fields
     if RESPONSE not in grid.columns:
+        if ANSWER in grid.columns:  # as the extractor read them before
+            return {**fields, "answers_by": extractor.name}
         raise DataError(
             f"{raw.path}: answers are to be read by {extractor.spec!r}, and there is no response "
             f"to read them from: a column {RESPONSE!r}, or 'MODEL|{RESPONSE}' in a wide table, is "

@@ -1,0 +1,85 @@
+"""What asking more than one model comes to: figures of replays, and plans against routing."""
+
+from typing import Any
+
+import numpy as np
+
+from equirouter.arrays import FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.pipeline import RoutingPipeline
+from equirouter.policy import OperatingPoint, StrongestPolicy
+from equirouter.policy.base import Control
+from equirouter.policy.plan import Replayed
+from equirouter.policy.replies import Replies
+from equirouter.training.pool_plans import Candidates
+from equirouter.training.protocol import Part
+
+__all__ = ["QUALITIES", "compared", "figures_of", "served"]
+
+QUALITIES = (1.0, 0.99, 0.98, 0.95, 0.9)
+
+
+def figures_of(made: Replayed, performance: FloatArray, strongest: int) -> list[dict[str, float]]:
+    """Per operating point of a replay (n, T): calls and rounds per query, and shares of queries.
+
+    escalated: of which a third model was asked. wrongly_accepted: whose answer is one of the first
+    two although the strongest model's (a column of performance (n, K)) is better.
+    """
+    got = performance[np.arange(len(made.served))[:, None], made.served]
+    accepted = made.calls == 2
+    worse = got < performance[:, [strongest]]
+    figures = {
+        "calls": made.calls.mean(axis=0),
+        "rounds": made.rounds.mean(axis=0),
+        "escalated": (made.rounds > 1).mean(axis=0),
+        "wrongly_accepted": (accepted & worse).mean(axis=0),
+    }
+    return [
+        {name: float(values[point]) for name, values in figures.items()}
+        for point in range(made.calls.shape[1])
+    ]
+
+
+def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Outcomes) -> Replayed:
+    """What a pipeline serves on a part at its quality, more than one model asked where it says so.
+
+    scores (n, K): its calibrated estimates.
+    """
+    price = pipeline.plan_lambda()
+    if pipeline.plans is None or price is None:
+        policy, _ = pipeline.policy_for()
+        chosen = policy.choose(scores, part.predicted_cost_usd)[:, None]
+        cost = np.take_along_axis(part.cost_usd, chosen, axis=1)
+        return Replayed(chosen, np.ones_like(chosen), np.ones_like(chosen), cost)
+    replies = Replies.of_table(table, part.rows)
+    point = np.array([price])
+    return pipeline.plans.replay(scores, part.predicted_cost_usd, point, replies, part.cost_usd)
+
+
+def compared(pipeline: RoutingPipeline, candidates: Candidates) -> list[dict[str, Any]]:
+    """Costs that keep each quality on queries that nothing had learned from, and what is taken.
+
+    As shares of the strongest model's cost; None where nothing cheaper than that model keeps it.
+    """
+    strongest, rows = pipeline.models.index(pipeline.baseline.strongest), []
+    others = {"rule": candidates.rule, "learned": candidates.learned}
+    known = {
+        name: None if made is None else candidates.calibration(made, strongest)
+        for name, made in others.items()
+    }
+    for quality in QUALITIES:
+        control = Control(quality=quality, confidence=0.5)
+        price = pipeline.plan_lambda(control)
+        plans = pipeline.plans
+        by = "routing" if plans is None or price is None else plans.by(price)
+        costs = {
+            name: None if each is None else _cost(each.operating_point(quality))
+            for name, each in known.items()
+        }
+        usual = _cost(pipeline.operating_point(control))
+        rows.append({"quality": quality, "routing": usual, **costs, "taken": by})
+    return rows
+
+
+def _cost(point: OperatingPoint) -> float | None:
+    return None if point.setting == StrongestPolicy.setting else point.relative_cost

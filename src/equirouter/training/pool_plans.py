@@ -1,0 +1,174 @@
+"""Which plans pay at which price: routing, the agreement rule and learned plans, out of fold."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equirouter.arrays import FloatArray
+from equirouter.policy.agreement import AgreementRule
+from equirouter.policy.plan import PlanPolicy, Replayed
+from equirouter.policy.pool_plans import AtPrice, By, Gain, PoolPlans
+from equirouter.policy.quality import Calibration, calibrate_served
+from equirouter.policy.utility import UtilityPolicy
+from equirouter.training.plans import FOLDS, Labelled, best_rule, fit_plans, replay_unseen
+from equirouter.training.protocol import stream
+
+__all__ = ["Candidates", "candidates_of", "made_plans", "rule_unseen"]
+
+N_POINTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What n labelled queries would have got at T prices, from nothing that had learned from them.
+
+    prices (T,): falling to 0. routed: one model per query. rule, learned: None where there is none.
+    """
+
+    labelled: Labelled
+    prices: FloatArray
+    routed: Replayed
+    rule: Replayed | None
+    learned: Replayed | None
+
+    def worth(self, made: Replayed) -> FloatArray:
+        """Performance - lambda * cost (n, T)."""
+        return self.got(made) - self.prices * made.cost_usd
+
+    def got(self, made: Replayed) -> FloatArray:
+        """Performance of what was served (n, T)."""
+        return self.labelled.performance[np.arange(len(made.served))[:, None], made.served]
+
+    def gains(self, made: Replayed | None) -> list[Gain | None]:
+        """Over routing, at each price; None without it."""
+        if made is None:
+            return [None] * len(self.prices)
+        more = self.worth(made) - self.worth(self.routed)
+        error = more.std(axis=0, ddof=1) / np.sqrt(len(more))
+        return list(map(Gain, more.mean(axis=0).tolist(), error.tolist()))
+
+    def calibration(self, made: Replayed, strongest: int) -> Calibration:
+        """The operating points of one of these, as shares of the strongest model (a column)."""
+        labelled = self.labelled
+        return calibrate_served(
+            self.got(made),
+            made.cost_usd,
+            self.prices,
+            labelled.performance,
+            labelled.cost_usd,
+            strongest=strongest,
+            setting=UtilityPolicy.setting,
+        )
+
+
+def candidates_of(labelled: Labelled, plans: PlanPolicy, seed: int) -> Candidates:
+    """What routing, the rule and plans fitted like these do on queries they have not learned from.
+
+    plans: gives the prices, and says whether there are learned plans at all.
+    """
+    scores, expected = labelled.scores, labelled.predicted_cost_usd
+    prices = np.unique(plans.points(scores, expected, N_POINTS))[::-1]
+    routed = PlanPolicy(replace(plans.plans, gains=None)).replay(
+        scores, expected, prices, labelled.replies, labelled.cost_usd
+    )
+    rule = rule_unseen(labelled, stream(seed, "rule, unseen"))
+    learned = (
+        None
+        if plans.plans.gains is None
+        else replay_unseen(labelled, prices, stream(seed, "plans, unseen"))
+    )
+    if rule is not None:  # at every price the same
+        rule = rule.take(slice(None), np.zeros(len(prices), dtype=np.int64))
+    return Candidates(labelled, prices, routed, rule, learned)
+
+
+def rule_unseen(labelled: Labelled, rng: np.random.Generator) -> Replayed | None:
+    """The best agreement rule, its pair chosen on four fifths, on the fifth: one operating point.
+
+    None where no pair is cheap enough, or no answer is known.
+    """
+    n = len(labelled.scores)
+    if not (labelled.replies.answers >= 0).any():
+        return None
+    fold = rng.permutation(n) % FOLDS
+    whole = Replayed.empty(n, 1)
+    for number in range(FOLDS):
+        rule = best_rule(labelled.take(np.flatnonzero(fold != number)))
+        if rule is None:
+            return None
+        out = np.flatnonzero(fold == number)
+        unseen = labelled.take(out)
+        for into, part in zip(whole, rule.replay(unseen.replies, unseen.cost_usd), strict=True):
+            into[out] = part
+    return whole
+
+
+def made_plans(
+    labelled: Labelled, extractor: str | None, strongest: int, seed: int
+) -> tuple[PoolPlans | None, Candidates, tuple[str, ...]]:
+    """The plans for labelled queries, what they were compared by, and what a user should know.
+
+    At each price routing decides unless the rule or the learned plans gain more than one standard
+    error over it; where that is so at no price there are no plans. extractor: of the answers.
+    strongest: a column.
+    """
+    learned = fit_plans(labelled, stream(seed, "plans"))
+    candidates = candidates_of(labelled, PlanPolicy(learned), seed)
+    notes = tuple(f"answers are compared by the agreement rule alone: {n}" for n in learned.notes)
+    if candidates.rule is None and candidates.learned is None:
+        return None, candidates, tuple(f"answers are not compared: {n}" for n in learned.notes)
+    made, at_prices = _mixed(candidates)
+    if all(at.by == "routing" for at in at_prices):
+        return None, candidates, (*learned.notes, _no_gain(at_prices))
+    by_rule = any(at.by == "rule" for at in at_prices)
+    plans = PoolPlans(
+        extractor,
+        learned,
+        _measured_rule(labelled) if by_rule else None,
+        at_prices,
+        candidates.calibration(made, strongest),
+    )
+    return plans, candidates, notes
+
+
+def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
+    """What decides at each price, and what it got; the prices (T,) fall, the facts rise."""
+    rules, plans = candidates.gains(candidates.rule), candidates.gains(candidates.learned)
+    made = candidates.routed.take(slice(None), np.arange(len(candidates.prices)))  # a copy
+    found = []
+    for place, (price, rule, learned) in enumerate(
+        zip(candidates.prices.tolist(), rules, plans, strict=True)
+    ):
+        by = _best(rule, learned)
+        taken = {"routing": None, "rule": candidates.rule, "learned": candidates.learned}[by]
+        for into, array in zip(made, taken or (), strict=taken is not None):
+            into[:, place] = array[:, place]
+        calls = made.calls[:, place]
+        checked, escalated = float((calls > 1).mean()), float((calls > 2).mean())
+        found.append(AtPrice(price, by, rule, learned, checked, escalated))
+    return made, tuple(reversed(found))
+
+
+def _best(rule: Gain | None, learned: Gain | None) -> By:
+    """The one of the highest gain, of those whose gain is beyond one standard error."""
+    named: tuple[tuple[By, Gain | None], ...] = (("rule", rule), ("learned", learned))
+    sure = [(gain.mean, by) for by, gain in named if gain is not None and gain.mean > gain.error]
+    return max(sure)[1] if sure else "routing"
+
+
+def _measured_rule(labelled: Labelled) -> AgreementRule | None:
+    rule = best_rule(labelled)
+    if rule is None:
+        return None
+    agree = labelled.replies.equal(*rule.pair) == 1.0
+    return rule._replace(escalates=float(1.0 - agree.mean()))
+
+
+def _no_gain(at_prices: tuple[AtPrice, ...]) -> str:
+    gains = [gain for at in at_prices for gain in (at.rule, at.learned) if gain is not None]
+    best = max(gains, key=lambda gain: gain.mean - gain.error)
+    return (
+        "comparing answers does not pay: at no price lambda is its gain in performance - lambda * "
+        f"cost over one model per query beyond a standard error (at best {best.mean:+.4f} ± "
+        f"{best.error:.4f}, on queries that nothing had learned from)"
+    )
