@@ -10,6 +10,7 @@ EquiRouterError           exit code 1, HTTP 500
 │   ├── DownloadError     a file could not be fetched, or is not the file that was promised
 │   ├── PipelineError     a saved pipeline is damaged, or does not belong to this set-up
 │   └── OutputError       a result could not be written
+├── GateRefusedError      a gate said no, and what was served is served on: exit code 3
 ├── FitError              training failed
 ├── GatewayError          an answer of the gateway that is an error, with its own HTTP status
 │   └── PassedOnError     an upstream's error, passed on as it came
@@ -36,6 +37,7 @@ __all__ = [
     "DownloadError",
     "EquiRouterError",
     "FitError",
+    "GateRefusedError",
     "GatewayError",
     "MissingExtraError",
     "NoAnswerError",
@@ -97,6 +99,10 @@ class OutputError(UserError, OSError):
 
 class FitError(EquiRouterError):
     """Training failed although its input was valid, for example on a loss that is not finite."""
+
+
+class GateRefusedError(EquiRouterError):
+    """A pipeline was not made current: the message says why, and what is served is as before."""
 
 
 class GatewayError(EquiRouterError):

@@ -90,4 +90,4 @@ def trained(table: Path, folder: Path, router: str, *more: object) -> Path:
     options = ["--encoder", "toy", "--router", router, "--quality", "0.3", "--out", folder]
     ran = invoke("train", table, *options, *more)
     assert ran.code == 0, ran.err
-    return folder
+    return folder / "versions" / "0001"

@@ -313,15 +313,15 @@ def test_a_disk_that_lacks_one_byte_leaves_the_pipeline_that_was_there(
     pipeline: Path, table: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "pipeline"
-    shutil.copytree(pipeline, folder)
+    shutil.copytree(pipeline.parents[1], folder)
     before = contents(folder)
     options = ["--encoder", "toy", "--router", "mlp:hidden=512:epochs=2", "--quality", "0.1"]
     assert invoke("train", table, *options, "--out", tmp_path / "whole").code == 0
-    whole = contents(tmp_path / "whole")
+    whole = contents(tmp_path / "whole" / "versions" / "0001")
     limit = len(whole["weights.safetensors"]) - 1
     assert limit > len(whole["pipeline.json"])  # this one could be written
     ran = limited_process(limit, "train", table, *options, "--out", folder)
-    check_refused(ran, f"{folder / '.weights.safetensors.'}")
+    check_refused(ran, f"{folder / 'versions' / '.new-'}")
     assert "could not be written: File too large" in ran.err
     assert contents(folder) == before
 
@@ -331,7 +331,7 @@ def test_a_full_disk_leaves_the_pipeline_that_was_there(
     name: str, pipeline: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "pipeline"
-    shutil.copytree(pipeline, folder)
+    shutil.copytree(pipeline.parents[1], folder)
     before = contents(folder)
     fail_when_writing(name, monkeypatch)
     options = ["--encoder", "toy", "--router", "mlp:epochs=2", "--quality", "0.1"]

@@ -38,7 +38,7 @@ def test_train_and_diagnose_leave_it_out(pictured: Path, tmp_path: Path) -> None
     ran = invoke("train", pictured, *TRAIN, "--out", tmp_path / "p")
     assert ran.code == 0, ran.err
     assert ran.err.count(NOTE) == 1
-    data = json.loads((tmp_path / "p" / "pipeline.json").read_text("utf-8"))["data"]
+    data = json.loads((tmp_path / "p" / "versions/0001/pipeline.json").read_text("utf-8"))["data"]
     assert data["n_queries"] == 119
     assert any(NOTE in note for note in data["notes"])
     options = ["--pipeline", tmp_path / "p", "--resamples", 5, "--json", "--quiet"]
@@ -54,7 +54,7 @@ def test_embeddings_that_were_given_need_no_text(pictured: Path, tmp_path: Path)
     given = ["--embeddings", tmp_path / "e.npy"]
     ran = invoke("train", pictured, *TRAIN, *given, "--out", tmp_path / "p")
     assert ran.code == 0, ran.err
-    data = json.loads((tmp_path / "p" / "pipeline.json").read_text("utf-8"))["data"]
+    data = json.loads((tmp_path / "p" / "versions/0001/pipeline.json").read_text("utf-8"))["data"]
     assert data["n_queries"] == 120
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from equirouter.data.tables import write_table
+from equirouter.pipeline import PipelineVersions
 from tests.cli.invoke import invoke
 from tests.toys import make_table
 
@@ -129,6 +130,12 @@ def test_a_model_is_added(two: Path, outcomes: Path) -> None:
     assert "most like: " in ran.out
     assert "train again once it has outcomes on many queries" in ran.err
     listed = json.loads(invoke("models", "list", two, "--json").out)
+    history = PipelineVersions(two).history
+    assert [(event.version, event.how) for event in history if event.did == "promoted"] == [
+        ("0001", "it was here already"),
+        ("0002", "models remove"),
+        ("0003", "models add"),
+    ]
     assert [row["model"] for row in listed] == ["small", "large", "middle"]
     assert [row["estimated"] for row in listed] == [False, False, True]
     assert listed[2]["cost_usd"] == pytest.approx(1e-3, rel=0.3)
@@ -168,8 +175,8 @@ def test_what_was_added_as_json(two: Path, outcomes: Path, tmp_path: Path) -> No
 def test_a_model_that_cannot_join_is_refused(
     two: Path, outcomes: Path, options: list[str], message: str
 ) -> None:
-    before = (two / "pipeline.json").read_bytes()
+    before = (two / "current.json").read_bytes()
     ran = invoke("models", "add", two, *options, "--outcomes", outcomes)
     assert ran.code == 2
     assert message in ran.err
-    assert (two / "pipeline.json").read_bytes() == before
+    assert (two / "current.json").read_bytes() == before

@@ -24,6 +24,6 @@ def test_a_pipeline_serves_int8_unless_told(
         *("--window", "head", *options, "--out", tmp_path),
     )
     assert ran.code == 0, ran.err
-    description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))
+    description = json.loads((tmp_path / "versions/0001/pipeline.json").read_text("utf-8"))
     assert description["encoder"]["settings"]["precision"] == precision
     assert invoke("route", tmp_path, "easy task1 query").code == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.data.tables import write_table
+from equirouter.pipeline import PipelineVersions
 from equirouter.pipeline.stored import SCHEMA
 from tests.cli.invoke import REPOSITORY, invoke
 from tests.toys import HashingEncoder, make_answered_table, make_table
@@ -39,7 +40,7 @@ def test_training_twice_gives_the_same_files(table: Path, pipeline: Path, tmp_pa
     ran = invoke("train", table, *options, "--out", tmp_path)
     assert (ran.code, ran.err) == (0, "")
     for name in FILES:
-        assert (tmp_path / name).read_bytes() == (pipeline / name).read_bytes()
+        assert (tmp_path / "versions/0001" / name).read_bytes() == (pipeline / name).read_bytes()
     document = json.loads(ran.out)
     assert document["pipeline"] == str(tmp_path)
     assert document["policy"] == "utility"
@@ -54,7 +55,7 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     assert ran.code == 0
     for words in (str(tmp_path), "budget_usd", "each as if it were new", "nAUC"):
         assert words in ran.out
-    description = json.loads((tmp_path / "pipeline.json").read_text("utf-8"))
+    description = json.loads((tmp_path / "versions/0001/pipeline.json").read_text("utf-8"))
     kept = description["test_metrics"]["at_quality"]
     low, high = kept["interval"]
     assert (
@@ -67,11 +68,11 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
 def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -> None:
     few = tmp_path / "few.csv"
     write_table(make_table(40), few)
-    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.75", "--out", tmp_path]
-    ran = invoke("train", few, *options)
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.75"]
+    ran = invoke("train", few, *options, "--out", tmp_path / "a")
     assert "with confidence 0.5" in ran.out
     assert "note: 4 queries promise this quality as a point estimate only" in ran.err
-    named = invoke("train", few, *options, "--confidence", "0.5")
+    named = invoke("train", few, *options, "--confidence", "0.5", "--out", tmp_path / "b")
     assert (named.code, "point estimate" in named.err) == (0, False)
 
 
@@ -84,7 +85,8 @@ def test_embeddings_made_before_are_taken_from_a_file(table: Path, tmp_path: Pat
     ran = invoke("train", table, *options, *given, "--out", tmp_path / "b")
     assert ran.code == 0, ran.err
     for name in FILES:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        made, given_made = (tmp_path / out / "versions/0001" / name for out in "ab")
+        assert made.read_bytes() == given_made.read_bytes()
 
     np.save(tmp_path / "narrow.npy", HashingEncoder().encode(texts)[:, :1] * 0 + 1)
     narrow = ["--embeddings", tmp_path / "narrow.npy"]
@@ -148,7 +150,7 @@ def test_tokens_that_explain_no_cost_are_remarked_on(tmp_path: Path) -> None:
     ran = invoke("train", path, *options, "--out", tmp_path / "out")
     assert ran.code == 0, ran.err
     assert "note: tokens are not used: no price explains what the calls of 'small' cost" in ran.err
-    described = json.loads((tmp_path / "out" / "pipeline.json").read_text("utf-8"))
+    described = json.loads((tmp_path / "out" / "versions/0001/pipeline.json").read_text("utf-8"))
     assert described["cost_model"]["predicts"] == "cost_usd"
 
 
@@ -174,7 +176,9 @@ def test_embeddings_of_a_file_go_with_the_queries_of_the_chosen_models(tmp_path:
         ran = invoke("train", tmp_path / "t.csv", *options, "--out", tmp_path / folder, *more)
         assert ran.code == 0, ran.err
         assert "note: 2 of 3 models were chosen; 20 queries without an outcome" in ran.err
-    pipelines = [json.loads((tmp_path / f / "pipeline.json").read_text("utf-8")) for f in "ab"]
+    pipelines = [
+        json.loads((tmp_path / f / "versions/0001/pipeline.json").read_text("utf-8")) for f in "ab"
+    ]
     assert [model["name"] for model in pipelines[0]["models"]] == ["middle", "small"]
     assert pipelines[0]["data"]["n_queries"] == 100
     assert pipelines[0]["weights_sha256"] == pipelines[1]["weights_sha256"]
@@ -187,7 +191,9 @@ def test_what_looks_wrong_in_the_table_is_said_and_kept(tmp_path: Path) -> None:
     ran = invoke("train", tmp_path / "t.csv", *options, "--out", tmp_path / "p")
     assert ran.code == 0, ran.err
     assert ran.err.count("models that differ only by case") == 1
-    notes = json.loads((tmp_path / "p" / "pipeline.json").read_text("utf-8"))["data"]["notes"]
+    notes = json.loads((tmp_path / "p" / "versions/0001/pipeline.json").read_text("utf-8"))["data"][
+        "notes"
+    ]
     assert [note[:18] for note in notes] == ["models that differ"]
 
 
@@ -210,5 +216,20 @@ def test_what_comparing_answers_saves_is_printed(tmp_path: Path) -> None:
     assert "quality       one model  agreement rule   learned plans   taken" in ran.out
     assert "asked at once: one and two" in ran.out
     assert "wrongly accepted" in ran.out
-    description = json.loads((tmp_path / "out" / "pipeline.json").read_text("utf-8"))
+    description = json.loads((tmp_path / "out" / "versions/0001/pipeline.json").read_text("utf-8"))
     assert description["plans"]["extractor"] == "exact@1"
+
+
+def test_training_again_adds_a_version_and_replaces_none(table: Path, tmp_path: Path) -> None:
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3", "--out", tmp_path]
+    assert invoke("train", table, *options).code == 0
+    again = invoke("train", table, *options, "--json", "--quiet")
+    assert again.code == 3
+    assert "version 0002 is saved, and another one goes on being served" in again.err
+    versions = PipelineVersions(tmp_path)
+    assert (versions.names, versions.current) == (["0001", "0002"], "0001")
+    forced = invoke("train", table, *options, "--promote", "--json", "--quiet")
+    assert forced.code == 0
+    assert json.loads(forced.out)["current"] is True
+    assert versions.current == "0003"
+    assert versions.history[-1].forced

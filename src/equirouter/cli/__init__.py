@@ -2,7 +2,7 @@
 
     app.py        the commands put together; errors become exit codes here and nowhere else
     bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py,
-    routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, collect.py: commands
+    routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, pipeline.py, collect.py: commands
     common.py     options that several commands share
     bars.py       progress bars
     reference.py  docs/cli.md, from the help texts
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """The entry point `equirouter`: exit code 0 done, 1 failed, 2 the caller can fix it."""
+    """The entry point `equirouter`; the exit codes are in app.py."""
     from equirouter.cli.app import run
 
     for stream in (sys.stdout, sys.stderr):

@@ -18,6 +18,7 @@ from equirouter.cli import (
     models,
     newmodel,
     paper,
+    pipeline,
     report,
     route,
     routers,
@@ -25,11 +26,11 @@ from equirouter.cli import (
     train,
 )
 from equirouter.cli.common import say
-from equirouter.errors import ConfigError, EquiRouterError, UserError
+from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
 
 __all__ = ["app", "run"]
 
-DONE, FAILED, USER_CAN_FIX, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USER_CAN_FIX, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     name="equirouter",
@@ -53,6 +54,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(log.app, name="log")
 models.app.command("add")(newmodel.add)
 app.add_typer(models.app, name="models")
+app.add_typer(pipeline.app, name="pipeline")
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,6 +89,8 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(error.format_message(), "UsageError", arguments, USER_CAN_FIX)
     except UserError as error:
         return _failed(str(error), type(error).__name__, arguments, USER_CAN_FIX)
+    except GateRefusedError as error:
+        return _failed(str(error), type(error).__name__, arguments, REFUSED)
     except EquiRouterError as error:
         return _failed(str(error), type(error).__name__, arguments, FAILED)
     except (KeyboardInterrupt, typer.Abort):

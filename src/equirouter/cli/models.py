@@ -25,6 +25,7 @@ __all__ = [
     "NewQualityOption",
     "OutOption",
     "OutputOption",
+    "Place",
     "ShippedOption",
     "TableOption",
     "app",
@@ -37,12 +38,43 @@ app = typer.Typer(
 )
 
 DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
+
+
+class Place:
+    """Where a pipeline whose pool is changed lies, and where the changed one goes.
+
+    folder: that of `train`. out: another one, for the changed pipeline; None for the same.
+    Raises ConfigError for a folder of one version without another place.
+    """
+
+    def __init__(self, folder: Path, out: Path | None) -> None:
+        from equirouter.pipeline.versions import PipelineVersions, current_folder
+
+        self._versions = PipelineVersions(out or folder)
+        self._before = self._versions.current
+        self.version = current_folder(folder)
+        """The folder of the pipeline before the change."""
+
+    def save(self, pipeline: "RoutingPipeline", how: str) -> Path:
+        """Save the changed pipeline as a version and make it current; returns the whole folder.
+
+        Raises ConfigError where another version became current since the change began.
+        """
+        versions = self._versions
+        adopted = versions.adopt()
+        name = versions.add(pipeline, how=how)
+        versions.promote(name, over=self._before or adopted, how=how)
+        return versions.folder
+
+
 NameOption = Annotated[
     str, typer.Option(metavar="MODEL", help="The model, as `models list` has it.")
 ]
 OutOption = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Where the changed pipeline is saved; default: in its place."),
+    typer.Option(
+        metavar="DIR", help="Where the changed pipeline is saved; default: a new version in DIR."
+    ),
 ]
 NewQualityOption = Annotated[
     float | None,
@@ -155,7 +187,8 @@ def price(
     """Change prices: predicted costs and operating points follow, nothing is trained."""
     from equirouter.training.pool import repriced
 
-    before = load_pipeline(pipeline, encoder_option)
+    place = Place(pipeline, out)
+    before = load_pipeline(place.version, encoder_option)
     stated = {
         "input": input_,
         "output": output,
@@ -169,7 +202,7 @@ def price(
     prices = _new_prices(before, name, stated, table, shipped=shipped)
     was = _was(prices, was_input, was_output)
     after = repriced(before, prices, was=was, quality=quality)
-    folder = after.save(out or pipeline)
+    folder = place.save(after, "models price")
     rows = [_factors(after, model) for model in after.models if model in prices]
     if as_json:
         points = _operating_points(before, after)
@@ -281,9 +314,10 @@ def remove(
     """Take a model out: the others are scored as they were, operating points are found anew."""
     from equirouter.training.pool import without
 
-    before = load_pipeline(pipeline, encoder_option)
+    place = Place(pipeline, out)
+    before = load_pipeline(place.version, encoder_option)
     after = without(before, name, quality=quality)
-    folder = after.save(out or pipeline)
+    folder = place.save(after, "models remove")
     if as_json:
         print_json(
             {

@@ -21,6 +21,7 @@ from equirouter.cli.models import (
     NewQualityOption,
     OutOption,
     OutputOption,
+    Place,
     ShippedOption,
     TableOption,
     said_of_points,
@@ -64,7 +65,8 @@ def add(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.training.joining import with_model
 
-    before = load_pipeline(pipeline, encoder_option)
+    place = Place(pipeline, out)
+    before = load_pipeline(place.version, encoder_option)
     price = _price(name, input_, output, table, shipped=shipped)
     with shown_progress(quiet=quiet) as progress:
         joined = with_model(
@@ -76,7 +78,7 @@ def add(
             cache=EmbeddingCache(),
             progress=progress,
         )
-    folder = joined.pipeline.save(out or pipeline)
+    folder = place.save(joined.pipeline, "models add")
     found: dict[str, Any] = {
         "pipeline": str(folder),
         "model": name,

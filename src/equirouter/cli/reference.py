@@ -26,6 +26,7 @@ Every command has `--json` (one JSON document on stdout, everything else on stde
 | 0 | done |
 | 1 | failed, for a reason that the caller cannot fix, such as a training loss that diverged |
 | 2 | the caller can fix it: an option, a name, a file, an optional package, a full disk |
+| 3 | a gate said no: what is served goes on being served |
 | 130 | interrupted |
 
 An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is also
@@ -40,9 +41,8 @@ a document on stdout, `{"error": {"type": "DataError", "message": "..."}}`.
 - `report.html`: the table and the curves, interactive, in one file that needs no network;
 - `figures/*.svg`: the same curves for pages and papers.
 
-`equirouter train --out DIR` leaves `pipeline.json`, which says where the pipeline comes from, and
-`weights.safetensors`; `equirouter route DIR` needs no more than these two. Files are replaced only
-when the new ones are completely written.
+`equirouter train --out DIR` adds a version, `DIR/versions/0001`, with `pipeline.json`, which says
+where the pipeline comes from, and `weights.safetensors`. `DIR/current.json` names the current one.
 """
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -35,9 +35,13 @@ from equirouter.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from equirouter.arrays import Float32Array
     from equirouter.data.outcomes import Outcomes
+    from equirouter.encoders.base import Encoder
+    from equirouter.pipeline import PipelineVersions
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import ModelFacts
+    from equirouter.progress import Progress
 
 __all__ = ["train"]
 
@@ -64,7 +68,9 @@ OodOption = Annotated[
         "strongest model."
     ),
 ]
-OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where the pipeline is saved.")]
+OutOption = Annotated[
+    Path, typer.Option(metavar="DIR", help="The folder of the pipeline, which gets a version.")
+]
 RouterOption = Annotated[
     str, typer.Option(metavar="SPEC", help="The router, as NAME[:PRESET][:key=value].")
 ]
@@ -80,6 +86,14 @@ RefitOption = Annotated[
     typer.Option(
         "--refit/--no-refit",
         help="Learn from the test part too, once it has been measured; --no-refit keeps it out.",
+    ),
+]
+PromoteOption = Annotated[
+    bool,
+    typer.Option(
+        "--promote",
+        help="Make the new version current whatever the one that is current does; without it "
+        "only the first version of a folder is.",
     ),
 ]
 PolicyChoice = Annotated[
@@ -112,6 +126,7 @@ def train(
     split: SplitOption = "in-domain",
     seed: SeedOption = 42,
     refit: RefitOption = True,
+    promote: PromoteOption = False,
     device: DeviceOption = "auto",
     performance_range: PerformanceRangeOption = (0.0, 1.0),
     answers_by: AnswersByOption = None,
@@ -120,12 +135,19 @@ def train(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit a router, its cost model and its calibrated policy on a data set, and save them."""
-    from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.evaluation.train import train as fit_and_measure
-    from equirouter.output import reserved_folder
+    """Fit a router, its cost model and its calibrated policy on a data set, and save them.
 
+    A folder that has a pipeline gets another version, which replaces none.
+    """
+    from equirouter.output import reserved_folder
+    from equirouter.pipeline.versions import PipelineVersions
+
+    versions = PipelineVersions(out)
+    asked = Asked(
+        router, policy, quality, confidence, when_nothing_fits, ood, split, seed, refit, device
+    )
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
+        before = versions.current
         table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = open_chosen(*table, answers_by=answers_by, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
@@ -134,25 +156,83 @@ def train(
             encoder, window=window, precision=exact, weights=weights, settings=encoder_option
         )
         outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
-        pipeline = fit_and_measure(
+        given = open_given(embeddings, whole, made, outcomes)
+        facts = _facts(model_facts, outcomes)
+        pipeline = asked.train(outcomes, made, given, facts, progress)
+    placed = _placed(pipeline, versions, before, promote=promote)
+    _show(pipeline, placed, router, as_json=as_json, noted=None if quiet else outcomes)
+    placed.refuse()
+
+
+class Asked(NamedTuple):
+    """What the options ask of the training: see `equirouter.train`."""
+
+    router: str
+    policy: str | None
+    quality: float
+    confidence: float | None
+    when_nothing_fits: Literal["cheapest", "refuse"]
+    ood: Literal["policy", "strongest"]
+    split: Literal["in-domain", "ood"]
+    seed: int
+    refit: bool
+    device: str
+
+    def train(
+        self,
+        outcomes: "Outcomes",
+        encoder: "Encoder",
+        embeddings: "Float32Array | None",
+        model_facts: "Mapping[str, ModelFacts]",
+        progress: "Progress",
+    ) -> "RoutingPipeline":
+        """Fit the pipeline that was asked for, and measure it on the test part."""
+        from equirouter.encoders.cache import EmbeddingCache
+        from equirouter.evaluation.train import train as fit_and_measure
+
+        return fit_and_measure(
             outcomes,
-            made,
-            embeddings=open_given(embeddings, whole, made, outcomes),
-            router=router,
-            policy=policy,
-            quality=quality,
-            confidence=confidence,
-            when_nothing_fits=when_nothing_fits,
-            ood=ood,
-            model_facts=_facts(model_facts, outcomes),
-            split=split,
-            seed=seed,
-            refit=refit,
+            encoder,
+            embeddings=embeddings,
+            model_facts=model_facts,
             cache=EmbeddingCache(),
-            device=device,
             progress=progress,
+            **self._asdict(),
         )
-    _show(pipeline, pipeline.save(out), router, as_json=as_json, noted=None if quiet else outcomes)
+
+
+class Placed(NamedTuple):
+    """Where a trained pipeline is: a version in a folder, and whether it is the current one."""
+
+    folder: Path
+    version: str
+    is_current: bool
+
+    def refuse(self) -> None:
+        """Raise GateRefusedError unless it is current."""
+        from equirouter.errors import GateRefusedError
+
+        if not self.is_current:
+            raise GateRefusedError(
+                f"version {self.version} is saved, and another one goes on being served: train "
+                f"with --promote, or `equirouter pipeline promote {self.folder} {self.version}`, "
+                "makes it current"
+            )
+
+
+def _placed(
+    pipeline: "RoutingPipeline", versions: "PipelineVersions", before: str | None, *, promote: bool
+) -> Placed:
+    """Save a pipeline as a version, and make it current where that may be.
+
+    before: the version that was current when the training began.
+    """
+    before = before or versions.adopt()
+    version = versions.add(pipeline, how="train")
+    is_current = before is None or promote
+    if is_current:
+        versions.promote(version, over=before, how="train", forced=before is not None)
+    return Placed(versions.folder, version, is_current)
 
 
 def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:
@@ -218,7 +298,7 @@ def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
 
 def _show(
     pipeline: "RoutingPipeline",
-    folder: Path,
+    place: Placed,
     router: str,
     *,
     as_json: bool,
@@ -234,7 +314,9 @@ def _show(
     if as_json:
         print_json(
             {
-                "pipeline": str(folder),
+                "pipeline": str(place.folder),
+                "version": place.version,
+                "current": place.is_current,
                 "router": router,
                 "policy": pipeline.policy,
                 "quality": quality,
@@ -251,7 +333,8 @@ def _show(
         )
         return
     typer.echo(
-        f"saved to {folder}\n"
+        f"saved to {place.folder} as version {place.version}"
+        f"{', which is current' if place.is_current else ''}\n"
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
         f"{pipeline.calibration.n_queries} queries, each as if it were new\n"

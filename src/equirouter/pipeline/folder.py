@@ -27,7 +27,9 @@ except ModuleNotFoundError:  # Windows has no such lock
 __all__ = [
     "DESCRIPTION_FILE",
     "WEIGHTS_FILE",
+    "copy_folder",
     "digest_of_description",
+    "locked",
     "read_description",
     "read_folder",
     "write_folder",
@@ -47,14 +49,24 @@ def write_folder(folder: str | Path, description: Mapping[str, Any], weights: by
     digest = hashlib.sha256(weights).hexdigest()
     document = {**description, "weights_sha256": digest}
     text = json.dumps(document, indent=2, allow_nan=False).removesuffix(_OPEN_END)
-    folder = make_folder(folder)
-    with _locked(folder):
+    return _write(make_folder(folder), text.encode(), weights, digest)
+
+
+def copy_folder(source: Path, folder: Path) -> Path:
+    """Write what is in one folder into another, bit for bit. Raises PipelineError, OutputError."""
+    description, weights = read_folder(source)
+    text = description.removesuffix(_OPEN_END.encode())
+    return _write(make_folder(folder), text, weights, hashlib.sha256(weights).hexdigest())
+
+
+def _write(folder: Path, text: bytes, weights: bytes, digest: str) -> Path:
+    with locked(folder):
         _settle(folder)
         try:
             with atomic_write(_weights_beside(folder, digest), "wb") as stream:
                 stream.write(weights)
             with atomic_write(folder / DESCRIPTION_FILE, "wb") as stream:
-                stream.write(text.encode() + _seal(text.encode()))
+                stream.write(text + _seal(text))
         finally:
             _settle(folder)
     return folder
@@ -150,8 +162,8 @@ def _settle(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Within it no other process writes the folder."""
+def locked(folder: Path) -> Iterator[None]:
+    """Within it no other process writes the folder: one that wants to waits."""
     if fcntl is None:
         yield
         return

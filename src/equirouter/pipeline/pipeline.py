@@ -14,6 +14,7 @@ from equirouter.pipeline.decision import Ask, Choices, Decision
 from equirouter.pipeline.folder import DESCRIPTION_FILE
 from equirouter.pipeline.parts import PipelineParts
 from equirouter.pipeline.stored import blamed_on, read_pipeline, write_pipeline
+from equirouter.pipeline.versions import CURRENT_FILE, current_folder
 from equirouter.pipeline.walk import Limits, Point, Walk
 from equirouter.policy import (
     BudgetPolicy,
@@ -340,8 +341,14 @@ class RoutingPipeline(PipelineParts):
 
         A pipeline that is there already is replaced as a whole, when the new one is completely
         written; of two processes that save at once, one is the last. Raises OutputError, and
-        ConfigError for a router with a setting that a saved pipeline cannot have.
+        ConfigError for a router with a setting that a saved pipeline cannot have, and for a folder
+        with versions, to which PipelineVersions.add adds one.
         """
+        if (Path(folder) / CURRENT_FILE).exists():
+            raise ConfigError(
+                f"{folder}: a pipeline with versions lies there, and none of them is overwritten; "
+                "PipelineVersions(folder).add(pipeline, how=...) adds a version"
+            )
         return write_pipeline(self, folder)
 
     @classmethod
@@ -355,6 +362,7 @@ class RoutingPipeline(PipelineParts):
     ) -> "RoutingPipeline":
         """Read what `save` wrote; the decisions are the same, bit for bit. Needs no torch.
 
+        folder: of a pipeline, of one with versions, which means the current one, or of a version.
         encoder: to be used in place of the one that the folder names; it must have the same
         fingerprint. weights: a folder with the encoder's weights. encoder_options: other options of
         the encoder. A pipeline is data and holds none that names a host, a file or a variable: the
@@ -371,8 +379,9 @@ class RoutingPipeline(PipelineParts):
             raise ConfigError(
                 f"an encoder is given, and options of it too ({', '.join(options)}): give either"
             )
-        parts, digest = read_pipeline(Path(folder), encoder, options)
-        with blamed_on(Path(folder) / DESCRIPTION_FILE):
+        folder = current_folder(folder)
+        parts, digest = read_pipeline(folder, encoder, options)
+        with blamed_on(folder / DESCRIPTION_FILE):
             loaded = cls(**vars(parts))
             loaded._try()
         loaded.digest = digest

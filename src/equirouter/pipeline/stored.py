@@ -51,7 +51,13 @@ from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
 from equirouter.routers.settings import check_plain
 
-__all__ = ["SCHEMA", "blamed_on", "read_pipeline", "stored_prices", "write_pipeline"]
+__all__ = [
+    "SCHEMA",
+    "blamed_on",
+    "described",
+    "read_pipeline",
+    "write_pipeline",
+]
 
 SCHEMA = 1
 
@@ -220,7 +226,7 @@ def read_pipeline(
     saved; "weights" is left out where it takes none.
     """
     content, weights = read_folder(folder)
-    description = _described(folder, content)
+    description = described(folder, content)
     made = _encoder(folder, description.encoder, encoder, options)
     with blamed_on(folder / WEIGHTS_FILE):
         arrays = _loaded(weights)
@@ -253,15 +259,6 @@ def blamed_on(path: Path) -> Iterator[None]:
             f"{path}: what it holds does not fit together ({type(error).__name__}: {error}); "
             "train again"
         ) from error
-
-
-def stored_prices(folder: Path) -> dict[str, Price]:
-    """The prices by which a saved pipeline predicts costs; models without one are left out.
-
-    Raises PipelineError when the folder is not a pipeline.
-    """
-    models = _described(folder, read_description(folder)).models
-    return {model.name: model.price for model in models if model.price is not None}
 
 
 def _arrays(parts: PipelineParts) -> dict[str, Any]:
@@ -358,7 +355,9 @@ def _check_fingerprint(folder: Path, known: _Encoder, encoder: Encoder) -> None:
         )
 
 
-def _described(folder: Path, content: bytes) -> _Description:
+def described(folder: Path, content: bytes | None = None) -> _Description:
+    """The description in a folder, or in its content. Raises PipelineError."""
+    content = read_description(folder) if content is None else content
     path = folder / DESCRIPTION_FILE
     try:
         version = _Version.model_validate_json(content)

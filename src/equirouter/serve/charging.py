@@ -7,7 +7,7 @@ from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price, ServiceTier, Usage, cost_usd
 from equirouter.cost.usage import usage_of
 from equirouter.errors import ConfigError, DataError
-from equirouter.pipeline.stored import stored_prices
+from equirouter.pipeline.evidence import stored_prices
 from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.setting_types import PriceSettings
 from equirouter.serve.settings import GatewaySettings, ModelSettings

@@ -1,0 +1,181 @@
+"""`equirouter pipeline`: the versions of a pipeline, and which of them is current."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.common import JsonOption, QuietOption, print_json
+
+if TYPE_CHECKING:
+    from equirouter.pipeline.versions import Event, PipelineVersions
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="List, show and compare the versions of a pipeline, and make one of them current.",
+    rich_markup_mode=None,
+)
+
+DirArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder with the versions of a pipeline.")
+]
+VersionArgument = Annotated[
+    str, typer.Argument(metavar="VERSION", help="A version, as `pipeline list` has it.")
+]
+SomeVersionArgument = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="A version; default: the current one.")
+]
+
+
+@app.command("list")
+def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List the versions: when and how each was made, its data and its figures."""
+    versions = _opened(folder)
+    rows = [_row(versions, name) for name in versions.names]
+    if as_json:
+        print_json({"current": versions.current, "versions": rows})
+        return
+    del quiet
+    header = ("version", "", "made", "by", "how", "data", "rows", "promise on", "kept", "cost")
+    _print_table([header, *(_cells(row) for row in rows)])
+
+
+@app.command()
+def show(
+    folder: DirArgument,
+    version: SomeVersionArgument = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show a version: what its promise rests on, and all that happened to it."""
+    versions = _opened(folder)
+    name = version or versions.path().name
+    row = _row(versions, name)
+    events = [event for event in versions.history if name in (event.version, event.over)]
+    if as_json:
+        print_json({**row, "history": [event.model_dump(mode="json") for event in events]})
+        return
+    del quiet
+    for key, value in row.items():
+        typer.echo(f"{key.replace('_', ' '):16}{_shown(value)}")
+    typer.echo("history")
+    for event in events:
+        typer.echo(f"  {_said(event)}")
+
+
+@app.command()
+def promote(
+    folder: DirArgument,
+    version: VersionArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if its evidence is far below the current one's.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a version current; a gateway that serves the folder takes it within seconds.
+
+    A version whose evidence is far below that of the current one is refused (exit code 3): one
+    promised on less than a tenth of the queries, or shown to keep less quality.
+    """
+    from equirouter.errors import GateRefusedError
+    from equirouter.pipeline.evidence import Evidence
+
+    versions = _opened(folder)
+    path, before = versions.path(version), versions.current
+    evidence = Evidence.stored(path)
+    why = None if before is None else evidence.far_below(Evidence.stored(versions.path(before)))
+    if why is not None and not force:
+        raise GateRefusedError(
+            f"{version} is not made current: {why}; `equirouter pipeline compare {folder} TABLE "
+            f"{version}` tells which is better, and --force makes it current all the same"
+        )
+    versions.promote(version, over=before, how="pipeline promote", forced=True, why=why or "")
+    _tell_current(folder, version, before, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Make the version current again that was before the current one."""
+    now, before = _opened(folder).roll_back(how="pipeline rollback")
+    _tell_current(folder, now, before, as_json=as_json, quiet=quiet)
+
+
+def _opened(folder: Path) -> "PipelineVersions":
+    """The versions in a folder. Raises PipelineError where there are none."""
+    from equirouter.errors import PipelineError
+    from equirouter.pipeline.versions import PipelineVersions
+
+    versions = PipelineVersions(folder)
+    if not versions.names:
+        raise PipelineError(
+            f"{folder}: no versions of a pipeline there; `equirouter train DATASET --out {folder}` "
+            "makes the first"
+        )
+    return versions
+
+
+def _tell_current(
+    folder: Path, now: str, before: str | None, *, as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        print_json({"pipeline": str(folder), "current": now, "before": before})
+    elif not quiet:
+        typer.echo(f"{folder}: {now} is current" + (f", it was {before}" if before else ""))
+
+
+def _row(versions: "PipelineVersions", name: str) -> dict[str, Any]:
+    """A version in JSON; evidence is None where its folder cannot be read."""
+    from equirouter.pipeline.evidence import Evidence
+
+    evidence = Evidence.stored(versions.path(name))
+    made = next((event for event in versions.history if event.version == name), None)
+    refused = [e for e in versions.history if e.did == "refused" and e.version == name]
+    return {
+        "version": name,
+        "current": name == versions.current,
+        "made_at": None if made is None else made.at.isoformat(),
+        "made_by": None if made is None else made.by,
+        "how": None if made is None else made.how,
+        "refused": refused[-1].why if refused else None,
+        **asdict(evidence),
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    mark = "current" if row["current"] else "refused" if row["refused"] else ""
+    return (
+        row["version"],
+        mark,
+        (row["made_at"] or "?")[:16],
+        row["made_by"] or "?",
+        row["how"] or "?",
+        row["data"],
+        _shown(row["n_rows"]),
+        f"{row['n_queries']} queries",
+        "" if row["kept"] is None else f"{row['kept']:.3f}",
+        f"{row['expected_cost'] if row['cost'] is None else row['cost']:.1%}",
+    )
+
+
+def _print_table(lines: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _said(event: "Event") -> str:
+    moved = "" if event.over is None else f" (current before: {event.over})"
+    why = f": {event.why}" if event.why else ""
+    did = f"{event.version} {event.did} by {event.by}, {event.how}"
+    return f"{event.at:%Y-%m-%d %H:%M} {did}{moved}{why}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "?"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

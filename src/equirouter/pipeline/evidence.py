@@ -1,0 +1,117 @@
+"""What a pipeline's promise rests on, and when that is far less than what another one's does.
+
+Read from its description: nothing here loads the weights.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from equirouter.cost.prices import Price
+from equirouter.pipeline.parts import PipelineParts, Provenance
+from equirouter.pipeline.stored import described
+from equirouter.pipeline.versions import current_folder
+from equirouter.policy import Calibration
+
+__all__ = ["Evidence", "stored_prices"]
+
+FEWER = 10
+"""A promise on a tenth of the queries is about three times less exact."""
+LESS = 0.02
+"""Shares of the strongest model's performance: what is told apart on most tables."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a pipeline before it serves.
+
+    data, n_rows: the outcomes table. n_queries: those that its operating points were found on.
+    quality, confidence: what it promises to calls that name none. expected_cost: at that operating
+    point, as a share of the strongest model's, on those queries. n_tested, kept, interval, cost: on
+    the test part, quality and cost as shares of the strongest model, and the 95 % interval of the
+    quality; None where there is no test, as after a change of the pool.
+    """
+
+    data: str
+    n_rows: int | None
+    n_queries: int
+    quality: float
+    confidence: float
+    expected_cost: float
+    n_tested: int | None
+    kept: float | None
+    interval: tuple[float, float] | None
+    cost: float | None
+
+    @classmethod
+    def of(cls, parts: PipelineParts) -> Self:
+        """That of a pipeline in memory."""
+        return cls._of(parts.provenance, parts.calibration, parts.quality, parts.confidence)
+
+    @classmethod
+    def stored(cls, folder: Path) -> Self:
+        """That of the pipeline in a folder, which is not loaded. Raises PipelineError."""
+        found = described(folder)
+        provenance = Provenance(found.data, found.split, found.test_metrics)
+        policy = found.policy
+        return cls._of(provenance, policy.calibration, policy.quality, policy.confidence)
+
+    @classmethod
+    def _of(
+        cls,
+        provenance: Provenance,
+        calibration: Calibration,
+        quality: float,
+        confidence: float | None,
+    ) -> Self:
+        point = calibration.operating_point(quality, confidence)
+        data = provenance.data
+        tested: dict[str, Any] = provenance.test_metrics.get("at_quality", {})
+        interval = tested.get("interval")
+        return cls(
+            data=str(data.get("name", "")),
+            n_rows=data.get("n_queries"),
+            n_queries=calibration.n_queries,
+            quality=quality,
+            confidence=point.confidence,
+            expected_cost=point.relative_cost,
+            n_tested=tested.get("n_queries"),
+            kept=tested.get("performance"),
+            interval=None if interval is None else (interval[0], interval[1]),
+            cost=tested.get("cost"),
+        )
+
+    def far_below(self, other: Self) -> str | None:
+        """Why this is too little to take the other one's place, in words; None if it is not.
+
+        It is where the operating points were found on less than a tenth of the queries, and where
+        the quality kept on the test part is lower by more than 0.02 whatever the truth within both
+        95 % intervals.
+        """
+        if self.n_queries * FEWER < other.n_queries:
+            return (
+                f"its promise rests on {self.n_queries} queries, less than a tenth of the "
+                f"{other.n_queries} of the pipeline that is served"
+            )
+        if self.interval is None or other.interval is None:
+            return None
+        if self.interval[1] < other.interval[0] - LESS:
+            return (
+                f"on its test part it kept {_words(self)} of the strongest model's quality, and "
+                f"the pipeline that is served {_words(other)} on its own"
+            )
+        return None
+
+
+def _words(evidence: Evidence) -> str:
+    low, high = evidence.interval or (float("nan"),) * 2
+    return f"{evidence.kept:.3f} ({low:.3f} to {high:.3f})"
+
+
+def stored_prices(folder: Path) -> dict[str, Price]:
+    """The prices by which a saved pipeline predicts costs; models without one are left out.
+
+    Raises PipelineError when the folder is not a pipeline.
+    """
+    models = described(current_folder(folder)).models
+    return {model.name: model.price for model in models if model.price is not None}

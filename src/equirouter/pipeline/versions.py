@@ -1,0 +1,290 @@
+"""The versions of a pipeline in one folder: sealed folders beside each other, one of them current.
+
+    DIR/versions/0007/   a pipeline as `save` writes it; never changed once it is there
+    DIR/current.json     which version is current, and the history
+
+A version appears when its folder, complete, is given its name, and becomes current when a complete
+current.json takes the old one's place. So a process may be killed at any moment: the version that
+was current is, or the new one. Writers wait for each other.
+"""
+
+import getpass
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_IMODE
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from equirouter.errors import ConfigError, OutputError, PipelineError
+from equirouter.output import atomic_write, make_folder
+from equirouter.pipeline.folder import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    copy_folder,
+    locked,
+)
+
+__all__ = ["CURRENT_FILE", "Event", "PipelineVersions", "current_folder"]
+
+CURRENT_FILE = "current.json"
+_FOLDER = "versions"
+_NAME = re.compile(r"[0-9]{4,9}")
+_UNFINISHED = ".new-"
+
+
+class Event(BaseModel):
+    """What happened to a version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: datetime
+    by: str
+    """The user whose process did it."""
+    did: Literal["added", "promoted", "refused", "rolled back"]
+    """refused: by the gate, so that another version went on."""
+    version: str
+    over: str | None
+    """The version that was current before."""
+    how: str
+    """The command."""
+    forced: bool = False
+    """Whether it was made current against the rules, or without asking them."""
+    why: str = ""
+    figures: dict[str, Any] | None = None
+    """The comparison with the version before, where there was one."""
+
+
+class _State(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+    schema_: Annotated[Literal[1], Field(alias="schema")] = 1
+    current: Annotated[str, Field(pattern="^[0-9]{4,9}$")] | None = None
+    history: tuple[Event, ...] = ()
+
+
+class _Saves(Protocol):
+    def save(self, folder: Path) -> object:
+        """Write a pipeline into a folder."""
+
+
+class PipelineVersions:
+    """The versions in a folder, which may not exist yet.
+
+    A folder that holds one pipeline without versions is read as it is; before anything is added,
+    `adopt` makes the pipeline there a version.
+    Raises ConfigError for the folder of a version, which is never changed.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        parent = self.folder.absolute().parent
+        if parent.name == _FOLDER and (parent.parent / CURRENT_FILE).exists():
+            raise ConfigError(
+                f"{folder}: this is one version of a pipeline, and stays as it is; give "
+                f"{self.folder.parent.parent}"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The versions, oldest first."""
+        try:
+            found = [path.name for path in (self.folder / _FOLDER).iterdir()]
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in found if _NAME.fullmatch(name)), key=int)
+
+    @property
+    def current(self) -> str | None:
+        """The version that is served; None where there is none, and for one without versions."""
+        return _state(self.folder).current
+
+    @property
+    def history(self) -> tuple[Event, ...]:
+        """What happened here, oldest first."""
+        return _state(self.folder).history
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no pipeline to be served."""
+        return self.current is None and not (self.folder / DESCRIPTION_FILE).exists()
+
+    def path(self, name: str | None = None) -> Path:
+        """The folder of a version, None for the current one. Raises ConfigError where it is not."""
+        if name is None:
+            return current_folder(self.folder)
+        if name not in self.names:
+            known = ", ".join(self.names) or "none"
+            raise ConfigError(f"{self.folder}: there is no version {name!r}; there are: {known}")
+        return self.folder / _FOLDER / name
+
+    def adopt(self) -> str | None:
+        """Make a pipeline without versions that lies here the first one; returns the current one.
+
+        The folder is made if needed. Raises PipelineError where that pipeline is damaged,
+        OutputError.
+        """
+        make_folder(self.folder)
+        with self._alone() as state:
+            if not (self.folder / DESCRIPTION_FILE).exists():
+                return state.current
+            if state.current is None:
+                name = self._put(lambda folder: copy_folder(self.folder, folder))
+                self._write(state, _event("promoted", name, None, "it was here already"))
+            for name in (WEIGHTS_FILE, DESCRIPTION_FILE):  # copies by now
+                (self.folder / name).unlink(missing_ok=True)
+            return self.current
+
+    def add(self, pipeline: _Saves, *, how: str) -> str:
+        """Save a pipeline as the next version, which is not current yet; returns its name.
+
+        how: the command, for the history. Raises OutputError, and what `save` raises.
+        """
+        self.adopt()
+        with self._alone() as state:
+            name = self._put(pipeline.save)
+            self._write(state, _event("added", name, state.current, how))
+        return name
+
+    def promote(
+        self,
+        name: str,
+        *,
+        over: str | None,
+        how: str,
+        forced: bool = False,
+        why: str = "",
+        figures: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make a version current, in place of the one that it was held against.
+
+        over: that one, None where there was none. Raises ConfigError where another one is current
+        by now, OutputError.
+        """
+        self.path(name)
+        with self._alone() as state:
+            if state.current != over:
+                raise ConfigError(
+                    f"{self.folder}: meanwhile {state.current} became current in place of {over}; "
+                    f"{name} is there, and not current: run the command again"
+                )
+            event = _event("promoted", name, over, how, forced=forced, why=why, figures=figures)
+            self._write(state, event)
+
+    def refuse(self, name: str, *, how: str, why: str, figures: Mapping[str, Any] | None) -> None:
+        """Note that a version was not made current, and why not."""
+        with self._alone() as state:
+            self._write(
+                state, _event("refused", name, state.current, how, why=why, figures=figures)
+            )
+
+    def roll_back(self, *, how: str) -> tuple[str, str]:
+        """Make the version current that was before the current one; returns (now, before).
+
+        Raises ConfigError where there was none.
+        """
+        with self._alone() as state:
+            came = [e for e in state.history if e.did == "promoted" and e.version == state.current]
+            if state.current is None or not came or came[-1].over is None:
+                raise ConfigError(
+                    f"{self.folder}: no version was current before {state.current}; "
+                    f"`equirouter pipeline list {self.folder}` shows what there is"
+                )
+            before = self.path(came[-1].over).name
+            self._write(state, _event("rolled back", before, state.current, how, forced=True))
+        return before, state.current
+
+    @contextmanager
+    def _alone(self) -> Iterator[_State]:
+        """The state, which no other process changes within."""
+        if not self.folder.is_dir():
+            raise PipelineError(f"{self.folder}: no such folder")
+        with locked(self.folder):
+            yield _state(self.folder)
+
+    def _put(self, save: Any) -> str:  # noqa: ANN401  # Callable[[Path], object]
+        """A folder filled by save, under the next free name."""
+        within = make_folder(self.folder / _FOLDER)
+        for left in within.glob(f"{_UNFINISHED}*"):  # of a process that was killed
+            shutil.rmtree(left)
+        try:
+            new = Path(tempfile.mkdtemp(dir=within, prefix=_UNFINISHED))
+            new.chmod(S_IMODE(self.folder.stat().st_mode))  # mkdtemp makes it for this user alone
+        except OSError as error:
+            raise OutputError(
+                f"{within}: no version can be made there: {error.strerror}"
+            ) from error
+        try:
+            save(new)
+            name = f"{max((int(name) for name in self.names), default=0) + 1:04d}"
+            new.rename(within / name)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        return name
+
+    def _write(self, state: _State, event: Event) -> None:
+        moves = event.did in ("promoted", "rolled back")
+        after = _State(
+            current=event.version if moves else state.current,
+            history=(*state.history, event),
+        )
+        with atomic_write(self.folder / CURRENT_FILE) as stream:
+            stream.write(after.model_dump_json(indent=1) + "\n")
+
+
+def current_folder(folder: str | Path) -> Path:
+    """The folder of the pipeline that a folder means: its current version, or itself.
+
+    Raises PipelineError where it has versions and none is current.
+    """
+    folder = Path(folder)
+    current = _state(folder).current
+    if current is not None:
+        return folder / _FOLDER / current
+    names = [] if (folder / DESCRIPTION_FILE).exists() else PipelineVersions(folder).names
+    if names:
+        raise PipelineError(
+            f"{folder}: it has the versions {', '.join(names)}, and none is current: "
+            f"`equirouter pipeline promote {folder} {names[-1]}` makes one so"
+        )
+    return folder
+
+
+def _state(folder: Path) -> _State:
+    path = folder / CURRENT_FILE
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return _State()
+    except OSError as error:
+        raise PipelineError(f"{path}: {error.strerror or error}") from error
+    try:
+        return _State.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the document"
+        raise PipelineError(
+            f"{path}: {place}: {first['msg']}; take the file from a copy, or write "
+            '{"schema": 1, "current": "0001"} with the name of a version into it'
+        ) from error
+
+
+def _event(
+    did: Literal["added", "promoted", "refused", "rolled back"],
+    version: str,
+    over: str | None,
+    how: str,
+    **more: Any,  # noqa: ANN401  # the other fields of Event
+) -> Event:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no name for this user id, as in a container
+        user = "unknown"
+    now = datetime.now(UTC).replace(microsecond=0)
+    return Event(at=now, by=user, did=did, version=version, over=over, how=how, **more)

@@ -1,0 +1,102 @@
+"""`pipeline`: the versions of a folder, and which of them is current."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equirouter.data.tables import write_table
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
+from equirouter.pipeline.evidence import Evidence
+from tests.cli.conftest import trained
+from tests.cli.invoke import invoke
+from tests.toys import HashingEncoder, make_table
+
+
+@pytest.fixture
+def folder(pipeline: Path, tmp_path: Path) -> Path:
+    """Two versions of a pipeline, the second one current."""
+    versions = PipelineVersions(tmp_path / "p")
+    made = RoutingPipeline.load(pipeline, encoder=HashingEncoder())
+    for over in (None, "0001"):
+        versions.promote(versions.add(made, how="train"), over=over, how="train")
+    return versions.folder
+
+
+def test_the_versions_are_listed(folder: Path) -> None:
+    ran = invoke("pipeline", "list", folder, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert found["current"] == "0002"
+    assert [(row["version"], row["current"]) for row in found["versions"]] == [
+        ("0001", False),
+        ("0002", True),
+    ]
+    row = found["versions"][0]
+    assert (row["data"], row["n_rows"], row["quality"], row["how"]) == ("toy", 120, 0.3, "train")
+    lines = invoke("pipeline", "list", folder).out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]][1] == ["0002", "current"]
+
+
+def test_a_version_is_shown_with_its_history(folder: Path) -> None:
+    found = json.loads(invoke("pipeline", "show", folder, "0001", "--json").out)
+    assert [(event["did"], event["version"]) for event in found["history"]] == [
+        ("added", "0001"),
+        ("promoted", "0001"),
+        ("added", "0002"),
+        ("promoted", "0002"),
+    ]
+    assert "n queries       " in invoke("pipeline", "show", folder).out
+
+
+def test_a_version_is_made_current_and_the_one_before_again(folder: Path) -> None:
+    ran = invoke("pipeline", "promote", folder, "0001")
+    assert (ran.code, ran.out) == (0, f"{folder}: 0001 is current, it was 0002\n")
+    assert PipelineVersions(folder).current == "0001"
+    ran = invoke("pipeline", "rollback", folder, "--json")
+    assert json.loads(ran.out) == {"pipeline": str(folder), "current": "0002", "before": "0001"}
+    nothing = invoke("pipeline", "promote", folder, "0007")
+    assert nothing.code == 2
+    assert "there is no version '0007'; there are: 0001, 0002" in nothing.err
+
+
+def test_far_too_little_evidence_is_refused_unless_forced(tmp_path: Path) -> None:
+    write_table(make_table(1000), tmp_path / "many.csv")
+    write_table(make_table(40), tmp_path / "few.csv")
+    folder = trained(tmp_path / "many.csv", tmp_path / "p", "factors").parents[1]
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3", "--out", folder]
+    assert invoke("train", tmp_path / "few.csv", *options).code == 3
+    ran = invoke("pipeline", "promote", folder, "0002")
+    assert ran.code == 3
+    assert "rests on 4 queries, less than a tenth of the" in ran.err
+    assert PipelineVersions(folder).current == "0001"
+    assert invoke("pipeline", "promote", folder, "0002", "--force").code == 0
+    event = PipelineVersions(folder).history[-1]
+    assert (event.version, event.forced) == ("0002", True)
+    assert "less than a tenth" in event.why
+
+
+def test_a_folder_without_versions_says_so(pipeline: Path, tmp_path: Path) -> None:
+    ran = invoke("pipeline", "list", tmp_path)
+    assert ran.code == 2
+    assert "no versions of a pipeline there; `equirouter train" in ran.err
+    assert "give " in invoke("pipeline", "list", pipeline).err
+
+
+def evidence(n: int, kept: float, half: float) -> Evidence:
+    interval = (kept - half, kept + half)
+    return Evidence("t", n, n, 0.98, 0.85, 0.5, n, kept, interval, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("n", "kept", "half", "is_far"),
+    [
+        (620, 0.959, 0.01, False),
+        (619, 0.959, 0.01, True),  # less than a tenth of 6200
+        (6000, 0.856, 0.02, True),  # 0.876 < 0.949 - 0.02
+        (6000, 0.90, 0.03, False),  # 0.93 is not
+    ],
+)
+def test_what_is_far_below(n: int, kept: float, half: float, is_far: bool) -> None:
+    served = evidence(6200, 0.959, 0.01)
+    assert (evidence(n, kept, half).far_below(served) is not None) is is_far
