@@ -165,6 +165,56 @@ def streamed_response() -> list[bytes]:
     ]
 
 
+MESSAGE_USAGE = {
+    "input_tokens": 20,
+    "output_tokens": 10,
+    "cache_creation_input_tokens": 0,
+    "cache_read_input_tokens": 0,
+    "service_tier": "standard",
+}
+
+
+def message(*blocks: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """An answer of Anthropic's Messages API."""
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "theirs-2026",
+        "content": list(blocks) or [{"type": "text", "text": "".join(WORDS)}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": MESSAGE_USAGE,
+        **changes,
+    }
+
+
+def named_event(document: Mapping[str, Any]) -> bytes:
+    return f"event: {document['type']}\n".encode() + event(document)
+
+
+def streamed_message(usage: Mapping[str, Any] = MESSAGE_USAGE) -> list[bytes]:
+    """The events of a whole message."""
+    begun = message(content=[], stop_reason=None, usage={**usage, "output_tokens": 1})
+    block = {"type": "text", "text": ""}
+    documents: list[dict[str, Any]] = [{"type": "message_start", "message": begun}]
+    documents.append({"type": "content_block_start", "index": 0, "content_block": block})
+    documents.append({"type": "ping"})
+    documents += [
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": one},
+        }
+        for one in WORDS
+    ]
+    documents.append({"type": "content_block_stop", "index": 0})
+    delta = {"stop_reason": "end_turn", "stop_sequence": None}
+    total = {"output_tokens": usage["output_tokens"]}
+    documents.append({"type": "message_delta", "delta": delta, "usage": total})
+    return [named_event(one) for one in (*documents, {"type": "message_stop"})]
+
+
 def document(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Shape:
     """Answer with a JSON document."""
 
@@ -257,6 +307,12 @@ def ok() -> Shape:
     async def shape(seen: Seen) -> web.StreamResponse:
         if seen.path.endswith("/embeddings"):
             return await document(EMBEDDING)(seen)
+        if seen.path.endswith("/count_tokens"):
+            return await document({"input_tokens": 17})(seen)
+        if seen.path.endswith("/messages"):
+            if seen.body.get("stream"):
+                return await stream(streamed_message())(seen)
+            return await document(message())(seen)
         if seen.path.endswith("/responses"):
             if seen.body.get("stream"):
                 return await stream(streamed_response())(seen)

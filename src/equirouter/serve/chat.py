@@ -13,6 +13,7 @@ from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
 __all__ = [
+    "AGENTS_REMINDER",
     "MOST_CHOICES",
     "VIRTUAL",
     "ChatRequest",
@@ -30,9 +31,12 @@ __all__ = [
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
+AGENTS_REMINDER = "<system-reminder>"
+"""How a part begins that a coding agent adds to what its user says."""
 _NAMES = "model messages input instructions prompt n max_tokens max_completion_tokens"
 _NAMES += " max_output_tokens stream stream_options tools functions response_format text"
 _NAMES += " modalities background previous_response_id conversation service_tier equirouter"
+_NAMES += " system metadata output_config"
 _READ = frozenset(_NAMES.split())
 LONGEST_MODEL = 512  # it is logged, and said in answers
 
@@ -46,7 +50,8 @@ class ChatRequest:
     answer, None where the request sets none. needs: of "vision", "tools", "json" and "audio" what
     a model must be able to do. include_usage: whether the client wants the usage of a stream.
     service_tier: as asked for. kept_elsewhere: what belongs to the prompt and only the provider
-    has. unpriced: what it asks for that no price of tokens covers.
+    has. unpriced: what it asks for that no price of tokens covers. caches: whether it asks the
+    provider to write to a cache, in fields that messages do not have.
     """
 
     body: dict[str, Any]
@@ -61,6 +66,7 @@ class ChatRequest:
     service_tier: str | None = None
     kept_elsewhere: tuple[str, ...] = ()
     unpriced: tuple[str, ...] = ()
+    caches: bool = False
 
     @property
     def is_virtual(self) -> bool:
@@ -276,7 +282,8 @@ def _reading(message: Mapping[str, Any]) -> Reading:
         return Reading(content if content.strip() else "")
     if not content:
         return Reading("")
-    text = "\n".join(_texts(content))
+    # what an agent adds to the words of its user is the same in many requests
+    text = "\n".join(said for said in _texts(content) if not said.startswith(AGENTS_REMINDER))
     images = [url for part in content if (url := _data_url(part)) is not None]
     return Reading(text if text.strip() else "", images[-1] if images else None)
 

@@ -32,7 +32,9 @@ __all__ = [
 
 NUSD_PER_USD = 1_000_000_000
 
-Endpoint: TypeAlias = Literal["chat.completions", "responses", "embeddings", "route", "unknown"]
+Endpoint: TypeAlias = Literal[
+    "chat.completions", "responses", "messages", "embeddings", "route", "unknown"
+]
 """unknown: of a request whose worker died."""
 DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure", "unreadable"]
 AttemptOutcome: TypeAlias = Literal[

@@ -1,8 +1,13 @@
 """The answer to a request that cannot be served: which HTTP status an error comes to."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
 from equirouter.errors import GatewayError, StoreGoneError, UnknownNameError, UserError
 
-__all__ = ["answer_to", "store_unreachable", "wrong_field"]
+__all__ = ["answer_to", "error_document", "message_error", "store_unreachable", "wrong_field"]
 
 
 def answer_to(error: Exception) -> GatewayError:
@@ -16,6 +21,38 @@ def answer_to(error: Exception) -> GatewayError:
     if isinstance(error, UserError):
         return GatewayError(400, str(error))
     return GatewayError(500, "the gateway failed; its log says how", type_="server_error")
+
+
+_MESSAGE_ERRORS = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+def error_document(error: GatewayError, *, is_message: bool) -> Mapping[str, object]:
+    """The JSON document of an error: in Anthropic's form for the Messages API, else in OpenAI's."""
+    document = error.body()
+    return message_error(error.status, document) if is_message else document
+
+
+def message_error(status: int, document: object) -> Mapping[str, Any]:
+    """An error in OpenAI's form, or whatever a provider made of it, in Anthropic's form."""
+    if isinstance(document, dict) and document.get("type") == "error":
+        return document
+    details = document.get("error", document) if isinstance(document, dict) else document
+    fields = details if isinstance(details, dict) else {"message": details}
+    said = fields.get("message")
+    message = said if isinstance(said, str) else orjson.dumps(details, default=str).decode()
+    kind = _MESSAGE_ERRORS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    more = {name: value for name, value in fields.items() if value is not None}
+    return {"type": "error", "error": {**more, "type": kind, "message": message}}
 
 
 def store_unreachable() -> GatewayError:

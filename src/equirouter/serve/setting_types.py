@@ -1,5 +1,6 @@
 """Kinds of values in the sections of gateway.toml, and the price of a model."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from pydantic import (
     field_validator,
 )
 
-__all__ = ["SECTION", "Count", "FilePath", "Positive", "PriceSettings"]
+__all__ = ["SECTION", "Count", "FilePath", "PassedHeader", "Positive", "PriceSettings"]
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -24,6 +25,21 @@ def _beside(path: Path, info: ValidationInfo) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(_beside)]
+
+_HEADERS = "authorization proxy-authorization x-api-key api-key cookie host connection upgrade"
+_NEVER = frozenset(f"{_HEADERS} expect te trailer keep-alive transfer-encoding".split())
+_NAME = re.compile(r"[a-z0-9-]+")
+
+
+def _passed(name: str) -> str:
+    """A header that may be handed on, in lower case: no key, and none of the connection."""
+    name = name.lower()
+    if not _NAME.fullmatch(name) or name in _NEVER or name.startswith(("content-", "accept")):
+        raise ValueError(f"{name!r} is a header that is never handed on")
+    return name
+
+
+PassedHeader = Annotated[str, AfterValidator(_passed)]
 
 
 SECTION = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

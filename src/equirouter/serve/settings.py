@@ -9,7 +9,14 @@ from pydantic import BaseModel, Field, model_validator
 
 from equirouter.errors import ConfigError
 from equirouter.serve.model_parameters import ModelParameters
-from equirouter.serve.setting_types import SECTION, Count, FilePath, Positive, PriceSettings
+from equirouter.serve.setting_types import (
+    SECTION,
+    Count,
+    FilePath,
+    PassedHeader,
+    Positive,
+    PriceSettings,
+)
 
 __all__ = [
     "CollapseSettings",
@@ -90,16 +97,23 @@ class UpstreamSettings(_Section):
     """Environment variable that holds the provider's key."""
     api_key_file: FilePath | None = None
     """File that holds the provider's key."""
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
-    """How the key is sent: as a bearer token, or in Azure's "api-key" header."""
+    auth: Literal["bearer", "api-key", "x-api-key", "none"] = "bearer"
+    """How the key is sent: as a bearer token, or in Azure's "api-key" or Anthropic's "x-api-key"
+    header."""
     headers: dict[str, str] = {}
     """Further headers, without secrets."""
+    pass_headers: frozenset[PassedHeader] = frozenset()
+    """Headers of the client that it is sent, such as "x-trace-id"; with messages also
+    anthropic-version and anthropic-beta."""
     query: dict[str, str] = {}
     """Further query parameters, such as Azure's api-version."""
     region: str | None = None
     """Where data are processed, under a name of your choice."""
     responses: bool = False
     """Whether it has /responses; if not, such requests are translated to chat completions."""
+    messages: bool = False
+    """Whether it has Anthropic's /messages; if not, such requests are translated to chat
+    completions."""
     embeddings: bool = True
     """Whether it has /embeddings."""
     stream_usage: bool = True

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.serve.call.translation import as_chat, left_out
-from equirouter.serve.call.translation.building import as_response
-from equirouter.serve.call.translation.tools import chat_name
-from equirouter.serve.call.translation.translating import ResponseStream
+from equirouter.serve.call.translation.responses.building import Building, as_response
+from equirouter.serve.call.translation.responses.request import as_chat, left_out
+from equirouter.serve.call.translation.responses.tools import chat_name
+from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.records import RequestControl
 from tests.serve import fake_upstream as fake
@@ -193,7 +193,7 @@ def test_a_call_comes_back_as_one_of_the_tool_streaming_or_not(
     assert output["call_id"] == "c1"
     assert output["status"] == "completed"
 
-    stream = ResponseStream(AGENTS, model="m", most_bytes=10_000, number="0f")
+    stream = AnswerStream(Building, AGENTS, model="m", most_bytes=10_000, number="0f")
     pieces: list[Any] = [
         called(name, arguments[:4]),
         {"index": 0, "function": {"arguments": arguments[4:]}},
@@ -221,7 +221,7 @@ def test_the_clients_own_types_read_the_calls() -> None:
     types = pytest.importorskip("openai.types.responses")
     stream_event = adapters.TypeAdapter(types.ResponseStreamEvent)
     for name, arguments, item in CALLS:
-        stream = ResponseStream(AGENTS, model="m", most_bytes=10_000)
+        stream = AnswerStream(Building, AGENTS, model="m", most_bytes=10_000)
         choices = [{"index": 0, "delta": {"tool_calls": [called(name, arguments)]}}]
         told = stream.feed(fake.event(fake.chunk(choices=choices)))
         told += stream.feed(fake.event(fake.text_chunk("", "tool_calls"))) + stream.end()

@@ -97,7 +97,7 @@ class Sdk(ModuleType):
             raise given
         return given
 
-    aresponses = aembedding = acompletion
+    aresponses = aembedding = anthropic_messages = acompletion
 
 
 @pytest.fixture
@@ -257,6 +257,36 @@ def test_responses_and_embeddings(sdk: Sdk) -> None:
     asyncio.run(run())
 
 
+def test_messages(sdk: Sdk) -> None:
+    class Bytes(Stream):
+        async def __aiter__(self) -> AsyncIterator[Any]:
+            for event in fake.streamed_message():
+                yield event
+
+    async def run() -> None:
+        async with with_sdk(upstream={"messages": True}) as here:
+            sdk.gives = [fake.message(), Bytes([])]
+            body: dict[str, Any] = {"model": "a", "max_tokens": 9, "messages": [], "top_k": 5}
+            body["messages"].append({"role": "user", "content": "Hi"})
+            headers = {"anthropic-beta": "b"}
+            async with here.http.post("/v1/messages", json=body, headers=headers) as response:
+                assert await response.json() == fake.message()
+            assert here.record.cost_nusd == 40_000
+            body["stream"] = True
+            async with here.http.post("/v1/messages", json=body, headers=headers) as response:
+                assert await response.read() == b"".join(fake.streamed_message())
+            assert here.record.error is None
+            assert sdk.asked[0]["extra_headers"] == {
+                "x-team": "t",
+                "anthropic-beta": "b",
+                "anthropic-version": "2023-06-01",
+            }
+            async with here.http.post("/v1/messages/count_tokens", json=body) as response:
+                assert response.headers["x-equirouter-estimated"] == "true"
+
+    asyncio.run(run())
+
+
 def test_responses_by_chat_completions(sdk: Sdk) -> None:
     async def run() -> None:
         async with with_sdk(upstream={"responses": False}) as here:
@@ -322,5 +352,30 @@ def test_an_error_through_the_real_sdk_goes_to_the_next_model(
             response = await here.chat("equirouter/auto", stream=stream)
             assert response.headers["x-equirouter-model"] == "b"
             assert here.record.attempts[0].status == 429
+
+    asyncio.run(run())
+
+
+@needs_sdk
+@pytest.mark.filterwarnings("ignore")
+def test_messages_through_the_real_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_TEST_KEY", "sk-theirs")
+
+    async def run() -> None:
+        upstream = {**REAL["a"], "messages": True}
+        models = {"a": {"upstream_model": "anthropic/theirs"}}
+        async with running(upstreams={"a": upstream}, models=models) as here:
+            messages = [{"role": "user", "content": "Hi"}]
+            body = {"model": "a", "max_tokens": 9, "messages": messages}
+            async with here.http.post("/v1/messages", json=body) as response:
+                whole = await response.json()
+            assert whole["content"][0]["text"] == "Hello wörld"
+            assert here.record.cost_nusd == 40_000
+            async with here.http.post("/v1/messages", json={**body, "stream": True}) as response:
+                sent = await response.read()
+            assert sent.count(b"event: message_stop") == 1
+            assert here.record.error is None
+            assert here.record.cost_nusd == 40_000
+            assert all(seen.path.endswith("/messages") for seen in here.upstream.seen)
 
     asyncio.run(run())

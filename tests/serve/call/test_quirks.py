@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.serve.call.quirks import answer_limit, asks_for_usage, authorization, chat_body
+from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body, own_headers
 from equirouter.serve.settings import UpstreamSettings
 
 URL = "https://there.example/v1"
@@ -41,12 +41,29 @@ def test_streams_are_asked_for_their_usage(
 
 @pytest.mark.parametrize(
     ("auth", "headers"),
-    [("bearer", {"Authorization": "Bearer sk-1"}), ("api-key", {"api-key": "sk-1"}), ("none", {})],
+    [
+        ("bearer", {"authorization": "Bearer sk-1"}),
+        ("api-key", {"api-key": "sk-1"}),
+        ("x-api-key", {"x-api-key": "sk-1"}),
+        ("none", {}),
+    ],
 )
 def test_the_key_is_sent_as_the_provider_takes_it(auth: Any, headers: dict[str, str]) -> None:
     settings = UpstreamSettings(base_url=URL, auth=auth)
-    assert authorization(settings, "sk-1") == headers
-    assert authorization(settings, "") == {}
+    assert own_headers("/messages", settings, "sk-1") == headers
+    assert own_headers("/messages", settings, "") == {}
+
+
+def test_anthropic_takes_a_bearer_token_for_chat_completions_only() -> None:
+    settings = UpstreamSettings(
+        base_url="https://api.anthropic.com/v1", headers={"Anthropic-Beta": "b"}
+    )
+    for path, key in (
+        ("/chat/completions", {"authorization": "Bearer sk-1"}),
+        ("/messages", {"x-api-key": "sk-1"}),
+        ("/messages/count_tokens", {"x-api-key": "sk-1"}),
+    ):
+        assert own_headers(path, settings, "sk-1") == {"anthropic-beta": "b", **key}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equirouter.errors import GatewayError, NoChatError
-from equirouter.serve.call.translation.building import as_response, response_usage
-from equirouter.serve.call.translation.request import as_chat
-from equirouter.serve.call.translation.translating import ResponseStream
+from equirouter.serve.call.translation.responses.building import (
+    Building,
+    as_response,
+    response_usage,
+)
+from equirouter.serve.call.translation.responses.request import as_chat
+from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.charging import reported
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.settings import LimitSettings
@@ -492,9 +496,9 @@ def read(sent: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def new_stream(**options: Any) -> ResponseStream:
+def new_stream(**options: Any) -> AnswerStream:
     options = {"model": "m", "most_bytes": 10_000, "number": "0f", **options}
-    return ResponseStream(REQUEST, **options)
+    return AnswerStream(Building, REQUEST, **options)
 
 
 def streamed(pieces: list[bytes], **options: Any) -> list[dict[str, Any]]:

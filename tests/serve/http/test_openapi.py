@@ -34,7 +34,7 @@ def test_no_request_makes_the_gateway_fail_or_answer_other_than_it_says(tmp_path
                     cwd=tmp_path,
                 )
                 assert code == 0, said
-                assert "Selected: 13/13" in said
+                assert "Selected: 15/15" in said
             assert "failed" not in "".join(served.said)
 
     asyncio.run(run())

@@ -1,4 +1,4 @@
-"""The official Node client and LiteLLM's, each in a process of its own, against a gateway."""
+"""The official Node clients and LiteLLM's, each in a process of its own, against a gateway."""
 
 import asyncio
 import json
@@ -31,10 +31,29 @@ async def said_by(here: Running, *command: str) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
+PACKAGES = [CLIENTS / "node_modules" / name for name in ("openai", "@anthropic-ai")]
 has_node = pytest.mark.skipif(
-    shutil.which("node") is None or not (CLIENTS / "node_modules" / "openai").is_dir(),
-    reason="no node here, or not its client: npm ci --prefix tests/serve/clients",
+    shutil.which("node") is None or not all(package.is_dir() for package in PACKAGES),
+    reason="no node here, or not its clients: npm ci --prefix tests/serve/clients",
 )
+
+
+@has_node
+@pytest.mark.parametrize("native", [True, False])
+def test_messages_by_the_official_node_client(native: bool) -> None:
+    async def run() -> None:
+        async with running(upstream={"messages": native}) as here:
+            found = await said_by(here, "node", str(CLIENTS / "anthropic_client.mjs"))
+            assert found["whole"] == found["streamed"] == WHOLE
+            assert found["served"] == "a"
+            assert found["usage"] == found["streamUsage"] == 30
+            assert (found["kinds"][0], found["kinds"][-1]) == ("message_start", "message_stop")
+            assert found["counted"] == 17 if native else found["counted"] > 17
+            assert found["error"]["status"] == 400
+            assert found["error"]["type"] == "invalid_request_error"
+            assert here.upstream.seen[0].path.endswith("messages") == native
+
+    asyncio.run(run())
 
 
 @has_node

@@ -41,13 +41,13 @@ def answer_document(body: bytes, path: str) -> dict[str, Any]:
 class Opening:
     """The beginning of a stream, held until the model says something.
 
-    Comments, roles without a text, events without a choice and `response.created` carry nothing: an
-    error after them can still be answered by another model. path: the endpoint that was called.
-    most_bytes: that may come before the answer begins.
+    Comments, roles without a text, events without a choice, `response.created` and `message_start`
+    carry nothing: an error after them can still be answered by another model. path: the endpoint
+    that was called. most_bytes: that may come before the answer begins.
     """
 
     def __init__(self, path: str, most_bytes: int) -> None:
-        self._says = _says_response if path == "/responses" else _says_chunk
+        self._says = _SAYS.get(path, _says_chunk)
         self._most_bytes = most_bytes
         self._chunks: list[bytes] = []
         self._size = 0
@@ -104,6 +104,16 @@ def _says_response(document: _Object) -> bool:
     return isinstance(kind, str) and kind not in _BEFORE
 
 
+def _says_message(document: _Object) -> bool:
+    """Whether a message has begun in earnest, or says why it ended."""
+    kind = document.get("type")
+    return isinstance(kind, str) and (kind.startswith("content_block") or kind == "message_delta")
+
+
+def _holds_message(document: _Object) -> bool:
+    return bool(_objects(document.get("content"))) or bool(document.get("stop_reason"))
+
+
 def _holds_completion(document: _Object) -> bool:
     return any(_is_choice(choice, "message") for choice in _objects(document.get("choices")))
 
@@ -135,8 +145,10 @@ def _holds_embeddings(document: _Object) -> bool:
 _HOLDS = {
     "/chat/completions": _holds_completion,
     "/responses": _holds_response,
+    "/messages": _holds_message,
     "/embeddings": _holds_embeddings,
 }
+_SAYS = {"/responses": _says_response, "/messages": _says_message}
 
 
 def _objects(value: object) -> list[_Object]:

@@ -7,14 +7,14 @@ pause, where another call may go better. Nobody is called who costs more than co
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
 from equirouter.serve.call.answers import Opening, answer_document
 from equirouter.serve.call.model_pool import ModelPool, Route
-from equirouter.serve.call.upstream import Answer, retry_after
+from equirouter.serve.call.upstream import NO_HEADERS, Answer, retry_after
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
 from equirouter.serve.settings import RetrySettings
@@ -31,7 +31,7 @@ _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to make: path of the endpoint, the body for a route, whether a stream is wanted.
+    """A call to make: its path, what is sent to a route, whether a stream is wanted.
 
     names_parameter: whether what a model refused is a parameter, which another may take.
     unseen_nusd: what a call of a model is charged that ran so many seconds and brought no answer,
@@ -44,6 +44,7 @@ class Call:
     most_bytes: int
     names_parameter: Callable[[str, UpstreamError], bool]
     unseen_nusd: Callable[[str, float], int]
+    headers_for: Callable[[Route], Mapping[str, str]] = lambda _route: NO_HEADERS
 
 
 @dataclass(slots=True)
@@ -199,7 +200,9 @@ async def _fetch(route: Route, call: Call) -> _Fetched:
     seconds = route.upstream_settings.first_byte_seconds if call.stream else None
     try:
         async with asyncio.timeout(seconds):
-            answer = await route.upstream.post(call.path, call.body_for(route))
+            answer = await route.upstream.post(
+                call.path, call.body_for(route), call.headers_for(route)
+            )
             if answer.status != 200:
                 raise await _refusal(answer)
             if call.stream:

@@ -13,6 +13,7 @@ import orjson
 
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.extras import require
+from equirouter.serve.call.upstream import NO_HEADERS
 from equirouter.serve.settings import UpstreamSettings
 from equirouter.serve.settling import LITELLM_COST
 
@@ -21,6 +22,7 @@ __all__ = ["LiteLLMUpstream"]
 _FUNCTIONS = {
     "/chat/completions": "acompletion",
     "/responses": "aresponses",
+    "/messages": "anthropic_messages",
     "/embeddings": "aembedding",
 }
 _SHARED = "model stream temperature top_p user metadata store service_tier safety_identifier"
@@ -34,14 +36,19 @@ _OF_CHATS += (
 )
 _OF_RESPONSES = "input instructions include max_output_tokens max_tool_calls previous_response_id"
 _OF_RESPONSES += " conversation prompt reasoning text truncation background"
+_OF_MESSAGES = "model stream messages max_tokens system tools tool_choice thinking output_config"
+_OF_MESSAGES += " metadata stop_sequences temperature top_k top_p service_tier cache_control"
+_OF_MESSAGES += " context_management container output_format speed mcp_servers inference_geo"
 _OF_EMBEDDINGS = "model input dimensions encoding_format user input_type"
 # The SDK's functions take more than a provider's API does, by the same names: where to call, with
 # which credentials, which function to run. A client must reach none of that, known today or not.
 _FIELDS: dict[str, frozenset[str]] = {
     "/chat/completions": frozenset(f"{_SHARED} {_OF_CHATS}".split()),
     "/responses": frozenset(f"{_SHARED} {_OF_RESPONSES}".split()),
+    "/messages": frozenset(_OF_MESSAGES.split()),
     "/embeddings": frozenset(_OF_EMBEDDINGS.split()),
 }
+DIALECT_PATHS = ("/responses", "/messages")
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -65,7 +72,9 @@ class LiteLLMUpstream:
         }
         self._options = {k: v for k, v in self._options.items() if v is not None}
 
-    async def post(self, path: str, body: bytes) -> "LiteLLMAnswer":
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> "LiteLLMAnswer":
         """Call the function of the SDK that stands for an endpoint."""
         call: Callable[..., Awaitable[Any]] = getattr(self._sdk, _FUNCTIONS[path])
         given = orjson.loads(body)
@@ -73,6 +82,8 @@ class LiteLLMUpstream:
         if foreign:
             return _unknown(foreign)
         request = {**given, **self._options}
+        if headers:
+            request["extra_headers"] = {**headers, **self._options.get("extra_headers", {})}
         try:
             answer = await call(**request)
         except Exception as error:  # the SDK's own, and those of every provider's library
@@ -139,14 +150,17 @@ async def _events(chunks: Any, path: str) -> AsyncIterator[bytes]:  # noqa: ANN4
     """The chunks of a stream as server-sent events."""
     try:
         async for chunk in chunks:
+            if isinstance(chunk, bytes):  # of messages, which are events already
+                yield chunk
+                continue
             document = _json(chunk)
-            if path == "/responses":
-                kind = str(getattr(chunk, "type", "message"))
-                kind = getattr(getattr(chunk, "type", None), "value", kind)
+            if path in DIALECT_PATHS:
+                named = chunk.get("type") if isinstance(chunk, dict) else chunk.type
+                kind = str(getattr(named, "value", named))
                 yield b"event: " + kind.encode() + b"\ndata: " + document + b"\n\n"
             else:
                 yield b"data: " + document + b"\n\n"
-        if path != "/responses":
+        if path not in DIALECT_PATHS:
             yield _DONE
     finally:
         close = getattr(chunks, "aclose", None)

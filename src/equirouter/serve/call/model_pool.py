@@ -208,7 +208,7 @@ class ModelPool:
         for name, model in settings.models.items():
             known, fitted = settings.upstreams[model.upstream], fitting(name, settings)
             upstream = upstreams[model.upstream]
-            if not known.responses:
+            if not (known.responses and known.messages):
                 upstream = TranslatingUpstream(upstream, known, fitted, most_bytes=most_bytes)
             self.routes[name] = Route(
                 model=name,

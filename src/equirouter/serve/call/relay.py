@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from aiohttp import web
 
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.sse import StreamReader, error_event
+from equirouter.serve.refusals import error_document
 
 __all__ = ["Relay", "answer_text", "typed"]
 
@@ -36,6 +38,7 @@ class Relay:
             most_bytes=most_bytes,
         )
         self.error: str | None = None
+        self._is_message = endpoint == "messages"
         self._most_bytes = most_bytes
         self._is_writing = False  # what is waited for: the client, else the upstream
         self._served = served
@@ -83,7 +86,9 @@ class Relay:
             self._served.close(is_healthy=False)
             if self.reader.error is None:  # else the client has the upstream's own words
                 error = GatewayError(502, self.error, type_="upstream_error", code="stream_broken")
-                await response.write(error_event(error.body()))
+                await response.write(
+                    error_event(error_document(error, is_message=self._is_message))
+                )
         await response.write_eof()
 
     def _gave_up(self) -> ConnectionResetError:
@@ -127,6 +132,12 @@ def answer_text(document: dict[str, Any]) -> str:
         message = choice.get("message") if isinstance(choice, dict) else None
         if isinstance(message, dict):
             texts.extend(_of_message(message))
+    for block in _list(document.get("content")):  # of a message
+        if isinstance(block, dict):
+            said = next((block[name] for name in ("text", "thinking") if block.get(name)), "")
+            texts.append(said if isinstance(said, str) else "")
+            if block.get("input"):
+                texts.append(orjson.dumps(block["input"]).decode())
     for item in _list(document.get("output")):  # of the Responses API
         if isinstance(item, dict):
             texts.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")

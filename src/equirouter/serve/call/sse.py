@@ -6,7 +6,7 @@ taken out is the usage which only the gateway asked for.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -20,14 +20,23 @@ __all__ = [
     "error_in",
     "event_data",
     "service_tier_of",
+    "usage_in",
 ]
 
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
-_TOLD = re.compile(rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[{"]|type"\s*:\s*"(?:response|error))')
+_TOLD = re.compile(
+    rb'"(?:usage"\s*:\s*\{|error"\s*:\s*[{"]|type"\s*:\s*"(?:response|error|message_stop))'
+)
 # a tuple and no set, as what is looked for may be anything
-_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
-_OVER = (b'"response.completed"', b'"response.incomplete"', b'"response.failed"', b'"error"')
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "message_stop", "error")
+_OVER = (
+    b'"response.completed"',
+    b'"response.incomplete"',
+    b'"response.failed"',
+    b'"message_stop"',
+    b'"error"',
+)
 # What stands between the quotes of a string. Possessive, as it has nothing to come back to: else
 # every character of it would be remembered, some 130 bytes each.
 _INSIDE = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
@@ -36,6 +45,7 @@ _TEXT = {
         rb'"(?:content|reasoning_content|reasoning|refusal|arguments|text)"\s*:\s*"(%b)"' % _INSIDE
     ),
     "responses": re.compile(rb'"delta"\s*:\s*"(%b)"' % _INSIDE),
+    "messages": re.compile(rb'"(?:text|thinking|partial_json)"\s*:\s*"(%b)"' % _INSIDE),
 }
 _MODEL = re.compile(rb'("model"\s*:\s*)"%b"' % _INSIDE)
 _BOUNDARY = re.compile(rb"\n\n|\r\n\r\n|\r\r")
@@ -92,7 +102,7 @@ class Events:
 class StreamReader:
     """One stream: bytes in, complete events out, and what they said.
 
-    endpoint: "chat.completions" or "responses". drop_usage: take the event out that has nothing but
+    endpoint: "chat.completions" or a dialect. drop_usage: take the event out that has nothing but
     the usage. model: the name to be written in place of the upstream's, None to leave that.
     keep_text: whether the answer's text is collected. most_bytes: of one event.
 
@@ -174,12 +184,15 @@ class StreamReader:
             self.error = error
         if document.get("type") in _ENDS:
             self.is_complete = True
-        inner = document.get("response")
+        inner = document.get("response") or document.get("message")
         whole = inner if isinstance(inner, dict) else document
-        usage = whole.get("usage")
-        if not isinstance(usage, dict):
+        usage = usage_in(whole)
+        if usage is None:
             return False
-        self.usage, self.service_tier = usage, service_tier_of(whole)
+        if document.get("type") == "message_delta":  # goes on with what message_start said
+            said = {name: value for name, value in usage.items() if value is not None}
+            usage = {**(self.usage or {}), **said}
+        self.usage, self.service_tier = usage, service_tier_of({**whole, "usage": usage})
         return document.get("choices") == []
 
     def _collect(self, events: bytes) -> None:
@@ -190,6 +203,8 @@ class StreamReader:
             delta = document.get("delta")
             if isinstance(delta, str) and document.get("type") == "response.output_text.delta":
                 self.text.append(delta)
+            elif isinstance(delta, dict) and isinstance(delta.get("text"), str):  # of a message
+                self.text.append(delta["text"])
             for choice in _list(document.get("choices")):
                 part = choice.get("delta") if isinstance(choice, dict) else None
                 content = part.get("content") if isinstance(part, dict) else None
@@ -197,9 +212,10 @@ class StreamReader:
                     self.text.append(content)
 
 
-def error_event(error: dict[str, object]) -> bytes:
-    """An event that tells OpenAI's clients of an error in the middle of a stream."""
-    return b"data: " + orjson.dumps(error) + b"\n\n"
+def error_event(error: Mapping[str, object]) -> bytes:
+    """An event that tells clients of an error in the middle of a stream, in the form they know."""
+    named = b"event: error\n" if error.get("type") == "error" else b""
+    return named + b"data: " + orjson.dumps(error) + b"\n\n"
 
 
 def error_in(document: object) -> object:
@@ -217,6 +233,12 @@ def error_in(document: object) -> object:
     if document.get("type") == "response.failed" and isinstance(inner, dict):
         return inner.get("error") or {"message": "response.failed"}
     return None
+
+
+def usage_in(answer: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage of an answer, None where it says nothing, or zeros, which messages need not to."""
+    usage = answer.get("usage")
+    return usage if isinstance(usage, dict) and any(usage.values()) else None
 
 
 def service_tier_of(answer: dict[str, Any]) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from time import time
+from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import urlencode
 
@@ -16,13 +17,14 @@ from yarl import URL
 from equirouter import __version__
 from equirouter.errors import UpstreamError
 from equirouter.serve.call.decoding import Decoder, decoder_of
-from equirouter.serve.call.quirks import authorization
+from equirouter.serve.call.quirks import own_headers
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
+__all__ = ["NO_HEADERS", "Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
 
 _MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]{1,120}")
 _LONGEST_WAIT = 86_400.0
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Answer(Protocol):
@@ -45,8 +47,11 @@ class Answer(Protocol):
 class Upstream(Protocol):
     """A provider."""
 
-    async def post(self, path: str, body: bytes) -> Answer:
-        """Call an endpoint such as /chat/completions. Raises UpstreamError without an answer."""
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Answer:
+        """Call an endpoint such as /chat/completions. Raises UpstreamError without an answer.
+
+        headers: of the client, those that are handed on, with names in lower case.
+        """
 
 
 def open_session() -> aiohttp.ClientSession:
@@ -73,19 +78,26 @@ class HttpUpstream:
         self._query = f"?{urlencode(settings.query)}" if settings.query else ""
         self._urls: dict[str, URL] = {}
         self._secret = settings.secret() or ""
-        self._headers = {**settings.headers, **authorization(settings, self._secret)}
+        self._settings = settings
+        self._headers: dict[str, dict[str, str]] = {}  # by path
         self._timeout = aiohttp.ClientTimeout(
             total=settings.total_seconds, sock_connect=settings.connect_seconds
         )
 
-    async def post(self, path: str, body: bytes) -> "HttpAnswer":
+    async def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> "HttpAnswer":
         """POST a JSON document; returns when the head of the answer is there."""
         url = self._urls.get(path)
         if url is None:
             url = self._urls[path] = URL(f"{self._base}{path}{self._query}", encoded=True)
+            self._headers[path] = own_headers(path, self._settings, self._secret)
+        sent = self._headers[path]
+        if headers:
+            sent = {**headers, **sent}
         try:
             response = await self._session.post(
-                url, data=body, headers=self._headers, allow_redirects=False, timeout=self._timeout
+                url, data=body, headers=sent, allow_redirects=False, timeout=self._timeout
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failure(error) from error

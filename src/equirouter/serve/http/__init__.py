@@ -9,6 +9,7 @@ endpoints.py   the web application: what is behind each path
 exchange.py    one request on its way: planned, paid for, answered, logged
 gateway.py     the parts in one object, which every handler is given
 openapi.py     what is behind each path, as an OpenAPI document
+messages.py    requests of the Messages API, and their tokens counted
 requests.py    requests of the Responses API and for embeddings
 """
 

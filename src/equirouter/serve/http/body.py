@@ -9,7 +9,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["json_response", "outgoing", "read_body"]
+__all__ = ["json_response", "outgoing", "parsed", "read_body"]
 
 
 async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
@@ -77,6 +77,14 @@ def outgoing(body: dict[str, Any], model: str) -> bytes:
     other one, and answer what was not checked.
     """
     return orjson.dumps({**body, "model": model})
+
+
+def parsed(raw: bytes) -> Any:  # noqa: ANN401  # any JSON
+    """What a provider sent, the text itself where that is no JSON."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return raw[:1000].decode("utf-8", "replace")
 
 
 def json_response(document: object, status: int = 200) -> web.Response:

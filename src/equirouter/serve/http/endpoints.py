@@ -12,15 +12,16 @@ from aiohttp import web
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.access import admin, authorized, metrics_reader
-from equirouter.serve.http.body import json_response, read_body
+from equirouter.serve.http.body import json_response, parsed, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
-from equirouter.serve.refusals import answer_to
+from equirouter.serve.refusals import answer_to, error_document, message_error
 from equirouter.serve.settings import LimitSettings
 
 __all__ = ["ROUTES", "make_app"]
@@ -39,6 +40,19 @@ async def chat_completions(gateway: Gateway, request: web.Request) -> web.Stream
 async def responses(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """POST /v1/responses."""
     return await _answered(gateway, request, responses_request)
+
+
+async def messages(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """POST /v1/messages."""
+    return await _answered(gateway, request, messages_request)
+
+
+async def count_tokens(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """POST /v1/messages/count_tokens: of whom would be asked, without a call of a model."""
+    key, chat, control = await _read(gateway, request, messages_request)
+    await _count(gateway, key, request_id())
+    plan = await gateway.planner.plan(chat, control, key)
+    return await counted_tokens(gateway, request, chat, plan)
 
 
 async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -70,9 +84,7 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
         gateway, request, lambda body, limits: chat_request(body, limits, "route")
     )
     identity = request_id()
-    if key is not None and key.requests_per_minute is not None:
-        ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
-        ticket.release()  # it counts as a request of the key's rate, and costs nothing
+    await _count(gateway, key, identity)
     plan = gateway.pool.refused.last(await gateway.planner.plan(chat, control, key), chat)
     record = RequestRecord(
         request_id=identity,
@@ -87,6 +99,13 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     )
     gateway.finished(record, request.headers)
     return json_response(_route_document(plan))
+
+
+async def _count(gateway: Gateway, key: Key | None, identity: str) -> None:
+    """Count a request that costs nothing in the key's rate. Raises GatewayError 429."""
+    if key is not None and key.requests_per_minute is not None:
+        ticket = await gateway.admission.admit(key, 0, tokens=0, request_id=identity)
+        ticket.release()
 
 
 def _route_document(plan: Plan) -> dict[str, Any]:
@@ -219,16 +238,17 @@ def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
     return handler
 
 
-def _error_response(error: GatewayError) -> web.Response:
-    """An error as an answer, in OpenAI's form."""
-    if isinstance(error, PassedOnError):
-        headers = {**error.headers, "Content-Type": error.content_type}
-        return web.Response(body=error.raw, status=error.status, headers=headers)
-    return web.Response(
-        body=orjson.dumps(error.body()),
-        status=error.status,
-        headers={**error.headers, "Content-Type": "application/json"},
-    )
+def _error_response(error: GatewayError, *, is_message: bool) -> web.Response:
+    """An error as an answer, in OpenAI's form, or in Anthropic's to its Messages API."""
+    content_type = "application/json"
+    if not isinstance(error, PassedOnError):
+        body = orjson.dumps(error_document(error, is_message=is_message))
+    elif is_message:
+        body = orjson.dumps(message_error(error.status, parsed(error.raw)))
+    else:
+        body, content_type = error.raw, error.content_type
+    headers = {**error.headers, "Content-Type": content_type}
+    return web.Response(body=body, status=error.status, headers=headers)
 
 
 def _of_part(
@@ -274,7 +294,8 @@ def _guarded(
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
-            return _error_response(answer)
+            is_message = request.path.startswith("/v1/messages")
+            return _error_response(answer, is_message=is_message)
 
     return answer
 
@@ -282,6 +303,8 @@ def _guarded(
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/chat/completions", chat_completions),
     ("POST", "/v1/responses", responses),
+    ("POST", "/v1/messages", messages),
+    ("POST", "/v1/messages/count_tokens", count_tokens),
     ("POST", "/v1/embeddings", embeddings),
     ("POST", "/v1/route", route),
     ("POST", "/v1/feedback", feedback),

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 
 import orjson
 from aiohttp import web
@@ -13,23 +14,32 @@ from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text, typed
-from equirouter.serve.call.sse import service_tier_of
-from equirouter.serve.call.translation import as_chat, left_out
+from equirouter.serve.call.sse import service_tier_of, usage_in
+from equirouter.serve.call.translation import DIALECTS, translated, without_own_thoughts
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.records import Attempt, Key, Plan, RequestControl, RequestRecord, usd
+from equirouter.serve.records import (
+    Attempt,
+    Endpoint,
+    Key,
+    Plan,
+    RequestControl,
+    RequestRecord,
+    usd,
+)
 from equirouter.serve.settling import reported_nusd
 
 __all__ = ["Exchange", "request_id"]
 
 PATHS = {
     "chat.completions": "/chat/completions",
-    "responses": "/responses",
     "embeddings": "/embeddings",
+    **{endpoint: dialect.path for endpoint, dialect in DIALECTS.items()},
 }
+ANTHROPIC_VERSION = "2023-06-01"
 OVER_BUDGET = "x-equirouter-over-budget-usd"
 HUNG_UP = 499  # as nginx counts a client that did not wait for its answer
 
@@ -138,6 +148,7 @@ class Exchange:
             gateway.settings.limits.max_answer_bytes,
             lambda model, failed: gateway.pool.refused.names_one(model, failed, chat),
             self._bill.unseen_nusd,
+            lambda route: passed_headers(self._request.headers, chat.endpoint, route),
         )
         try:
             served = await walk(
@@ -162,24 +173,24 @@ class Exchange:
         if chat.endpoint == "chat.completions":
             body = chat_body(body, route.upstream_settings)
             self._adds_usage = asks_for_usage(body) and not chat.include_usage
-        if not self._is_translated(route):  # else it is a chat completion that is fitted
-            body, _ = route.fitting.applied(body)
+        if translated(chat.endpoint, route.upstream_settings) is None:
+            body, _ = route.fitting.applied(body)  # else it is a chat completion that is fitted
+            if chat.endpoint == "messages":
+                body = without_own_thoughts(body)
         return outgoing(body, route.upstream_model)
 
     def _lost(self, route: Route) -> list[str]:
         """Parts of the request that a model was not sent."""
         body = self._chat.body
-        if not self._is_translated(route):
+        dialect = translated(self._chat.endpoint, route.upstream_settings)
+        if dialect is None:
             return route.fitting.applied(body)[1]
-        return [*left_out(body), *route.fitting.applied(as_chat(body))[1]]
-
-    def _is_translated(self, route: Route) -> bool:
-        return self._chat.endpoint == "responses" and not route.upstream_settings.responses
+        return [*dialect.left_out(body), *route.fitting.applied(dialect.as_chat(body))[1]]
 
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
         record, document = self.record, served.document
-        usage = document.get("usage")
+        usage = usage_in(document)
         self._bill.charge(
             served,
             usage=usage,
@@ -290,6 +301,19 @@ class Exchange:
 
     def _ms(self) -> float:
         return (time.perf_counter() - self._start) * 1000.0
+
+
+def passed_headers(
+    headers: Mapping[str, str], endpoint: Endpoint, route: Route
+) -> Mapping[str, str]:
+    """Headers of the client that an upstream is sent: those of its settings, and Anthropic's."""
+    settings = route.upstream_settings
+    passed = {name: headers[name] for name in settings.pass_headers if name in headers}
+    if endpoint == "messages" and settings.messages:
+        passed["anthropic-version"] = headers.get("anthropic-version", ANTHROPIC_VERSION)
+        if "anthropic-beta" in headers:
+            passed["anthropic-beta"] = headers["anthropic-beta"]
+    return passed
 
 
 def _why(failed: Attempt) -> str:

@@ -21,6 +21,8 @@ Schema = dict[str, Any]
 _OPERATIONS = (
     ("post", "/v1/chat/completions", "Answer a chat", "ChatRequest", "Answer"),
     ("post", "/v1/responses", "Answer by the Responses API", "ResponsesRequest", "Answer"),
+    ("post", "/v1/messages", "Answer by the Messages API", "MessagesRequest", "Answer"),
+    ("post", "/v1/messages/count_tokens", "Count tokens", "MessagesRequest", "Anything"),
     ("post", "/v1/embeddings", "Embed texts", "EmbeddingsRequest", "Answer"),
     (
         "post",
@@ -41,6 +43,7 @@ _OPERATIONS = (
     ("delete", "/admin/keys/{key}", "Revoke a key, by its id or its name", None, "Anything"),
 )
 _TEXT: Schema = {"type": "string"}
+_ROLE: Schema = {"enum": ["user", "assistant", "system"]}
 _SHORT_TEXT: Schema = {"type": "string", "minLength": 1}
 _SESSION: Schema = {**_SHORT_TEXT, "maxLength": LONGEST_SESSION}
 _NUMBER: Schema = {"type": "number"}
@@ -81,7 +84,7 @@ def openapi_document(models: Sequence[str]) -> Schema:
 
 def _operation(path: str, summary: str, request: str | None, answer: str) -> Schema:
     ok = _response("Done.", answer)
-    if path in ("/v1/chat/completions", "/v1/responses"):
+    if path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
         ok["content"]["text/event-stream"] = {"schema": {"type": "object"}}  # an event each
     responses = {
         "201" if request == "NewKey" else "200": ok,
@@ -93,7 +96,7 @@ def _operation(path: str, summary: str, request: str | None, answer: str) -> Sch
     operation: Schema = {"summary": summary, "responses": responses}
     if request is not None:
         operation["requestBody"] = {"required": True, "content": _json(request)}
-    if request in ("ChatRequest", "ResponsesRequest", "EmbeddingsRequest"):
+    if request in ("ChatRequest", "ResponsesRequest", "MessagesRequest", "EmbeddingsRequest"):
         operation["parameters"] = [
             {"name": header, "in": "header", "required": False, "schema": _HEADERS[name]}
             for header, name in CONTROL_HEADERS.items()
@@ -154,6 +157,16 @@ def _requests(models: Sequence[str]) -> Schema:
             instructions=_or_null(_TEXT),
             stream=_or_null(_FLAG),
             max_output_tokens=_or_null(_COUNT),
+            equirouter=_ref("Control"),
+        ),
+        "MessagesRequest": _object(
+            "model messages",
+            model=model,
+            messages=_list(_object("role content", role=_ROLE, content=content), minItems=1),
+            system={"anyOf": [_TEXT, _list(_object("type", type=_TEXT))]},
+            stream=_or_null(_FLAG),
+            max_tokens=_or_null(_COUNT),
+            metadata=_or_null({"type": "object"}),
             equirouter=_ref("Control"),
         ),
         "EmbeddingsRequest": _object("model input", model=model, input={"anyOf": texts_or_tokens}),

@@ -107,7 +107,7 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
             c.at_us >= round(since * 1e6),
             c.at_us < round(until * 1e6),
             c.served_model.is_not(None),
-            c.endpoint.in_(("chat.completions", "responses")),
+            c.endpoint.in_(("chat.completions", "responses", "messages")),
             c.status < 400,
         )
         .order_by(c.id)

@@ -1,6 +1,6 @@
 """The models that may answer a request at all, and what a call can cost at most."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from equirouter.cost.prices import Price
 from equirouter.errors import NoChatError
 from equirouter.policy import ModelFacts
 from equirouter.serve.call.parameters import fitting
-from equirouter.serve.call.translation import as_chat, left_out
+from equirouter.serve.call.translation import DIALECTS
 from equirouter.serve.charging import max_rates, prices_in
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
@@ -79,11 +79,14 @@ class Feasible:
         self._prices = prices
         self._available = available
         self._models: dict[str, _Model] = {}
-        self._translated = [  # a request of the Responses API goes there as a chat completion
-            name
-            for name, model in settings.models.items()
-            if not settings.upstreams[model.upstream].responses
-        ]
+        self._translated = {  # such requests go to these as chat completions
+            endpoint: frozenset(
+                name
+                for name, model in settings.models.items()
+                if not dialect.is_native(settings.upstreams[model.upstream])
+            )
+            for endpoint, dialect in DIALECTS.items()
+        }
         self._fixed = lru_cache(maxsize=512)(self._uncached)
         self.learn({})
 
@@ -143,8 +146,9 @@ class Feasible:
         """
         allowed = None if key is None else key.models
         fixed = self._fixed(chat.needs, allowed, control.exclude)
-        if chat.endpoint == "responses" and self._translated:
-            fixed = self._beyond_chat(chat) | fixed
+        translated = self._translated.get(chat.endpoint)
+        if translated:
+            fixed = self._beyond_chat(chat, translated) | fixed
         limit = None if control.budget_usd is None else nusd(control.budget_usd)
         removed = {}
         for model in models:
@@ -158,8 +162,9 @@ class Feasible:
             )
             if removal is not None:
                 removed[model] = removal
-        if chat.endpoint == "responses" and len(removed) < len(bounds):
-            removed |= self._losing(chat, [model for model in models if model not in removed])
+        if translated and len(removed) < len(bounds):
+            left = [model for model in models if model not in removed]
+            removed |= self._losing(chat, left, translated)
         return removed
 
     def _unavailable(self, model: str) -> Removal | None:
@@ -171,7 +176,7 @@ class Feasible:
         known, tier = self._models[model], chat.service_tier
         if _tier(known, chat) == _UNKNOWN_TIER:
             why = f"no price is known of the service tier {tier!r}"
-        elif chat.unpriced and not self._is_translated(model, chat):
+        elif chat.unpriced and model not in self._translated.get(chat.endpoint, ()):
             why = f"{', '.join(chat.unpriced)} may cost more than the tokens that were counted"
         elif chat.kept_elsewhere and known.context is None:
             why = (
@@ -181,9 +186,6 @@ class Feasible:
         else:
             return None
         return Removal("unbounded", f"unbounded: {why}, and a budget has to hold (money.unbounded)")
-
-    def _is_translated(self, model: str, chat: ChatRequest) -> bool:
-        return chat.endpoint == "responses" and model in self._translated
 
     def _too_long(self, model: str, bound: Bound, chat: ChatRequest) -> Removal | None:
         context = self._models[model].context
@@ -195,25 +197,28 @@ class Feasible:
             return None
         return Removal("context", f"context: some {needed} tokens needed, {context} at most")
 
-    def _beyond_chat(self, chat: ChatRequest) -> dict[str, Removal]:
+    def _beyond_chat(self, chat: ChatRequest, translated: Iterable[str]) -> dict[str, Removal]:
         """The models that this cannot be translated for, where it is more than a chat can say."""
         try:
-            as_chat(chat.body)
+            DIALECTS[chat.endpoint].as_chat(chat.body)
         except NoChatError as error:
-            removal = Removal("upstream", f"its upstream has no /v1/responses, and {error}")
-            return dict.fromkeys(self._translated, removal)
+            removal = Removal("upstream", f"its upstream has no /v1/{chat.endpoint}, and {error}")
+            return dict.fromkeys(translated, removal)
         return {}
 
-    def _losing(self, chat: ChatRequest, models: Sequence[str]) -> dict[str, Removal]:
+    def _losing(
+        self, chat: ChatRequest, models: Sequence[str], translated: Collection[str]
+    ) -> dict[str, Removal]:
         """The models that would not get a tool of the request, where others do."""
-        losing = [model for model in models if model in self._translated]
-        tools = [name for name in left_out(chat.body) if name.startswith("tools.")]
-        if not tools or len(losing) == len(models):
+        losing = [model for model in models if model in translated]
+        if not losing or len(losing) == len(models):
             return {}
-        removal = Removal(
-            "upstream", f"its upstream has no /v1/responses, and is not sent {', '.join(tools)}"
-        )
-        return dict.fromkeys(losing, removal)
+        left_out = DIALECTS[chat.endpoint].left_out(chat.body)
+        tools = [name for name in left_out if name.startswith("tools.")]
+        if not tools:
+            return {}
+        without = f"its upstream has no /v1/{chat.endpoint}, and is not sent {', '.join(tools)}"
+        return dict.fromkeys(losing, Removal("upstream", without))
 
     def _uncached(
         self,

@@ -105,7 +105,7 @@ def prompt_tokens(chat: ChatRequest) -> PromptTokens:
     return PromptTokens(
         counted.text + text_tokens(text) + PER_REQUEST,
         counted.images,
-        counted.caches or _CACHES in body or _CACHES in text,
+        counted.caches or chat.caches or _CACHES in body or _CACHES in text,
     )
 
 

@@ -30,6 +30,7 @@ __all__ = ["Tracer", "provider_of"]
 _ROUTES = {
     "chat.completions": "/v1/chat/completions",
     "responses": "/v1/responses",
+    "messages": "/v1/messages",
     "embeddings": "/v1/embeddings",
     "route": "/v1/route",
 }

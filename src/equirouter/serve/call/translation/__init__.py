@@ -1,14 +1,18 @@
-"""The Responses API for upstreams that have chat completions only: there and back.
+"""Three dialects and one form: requests and answers of chat completions, which every upstream has.
 
-reading.py      parts of a request taken as they are expected, or refused
-tools.py        tools as functions, and calls of functions as those of the tools
-request.py      a request of the Responses API as a chat completion, or what it has no place for
-items.py        the items of a response as they grow
-building.py     an answer as it grows, or a whole one: a chat completion in, a response out
-translating.py  an upstream that is asked for a response and is called for a chat completion
+An adapter per dialect and direction: a request becomes a chat completion, and what a model says in
+one becomes an answer in the client's dialect.
+
+reading.py      parts of a request taken as they are expected, or refused; names
+telling.py      an answer as it grows, in any dialect
+responses/      the Responses API
+messages/       Anthropic's Messages API
+dialects.py     what is known of each dialect
+translating.py  an upstream that is asked in a dialect and is called for a chat completion
 """
 
-from equirouter.serve.call.translation.request import as_chat, left_out
+from equirouter.serve.call.translation.dialects import DIALECTS, Dialect, translated
+from equirouter.serve.call.translation.messages.building import without_own_thoughts
 from equirouter.serve.call.translation.translating import TranslatingUpstream
 
-__all__ = ["TranslatingUpstream", "as_chat", "left_out"]
+__all__ = ["DIALECTS", "Dialect", "TranslatingUpstream", "translated", "without_own_thoughts"]

@@ -1,11 +1,30 @@
 """Parts of a request taken as they are expected, or refused by their place in it."""
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
 
-__all__ = ["of_type", "only", "taken_object", "taken_text"]
+__all__ = ["function_name", "identifier", "of_type", "only", "taken_object", "taken_text"]
+
+_LONGEST_NAME = 64  # of a function
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def identifier(text: str) -> str:
+    """A text as providers take names and ids."""
+    return _ODD.sub("_", text)
+
+
+def function_name(name: str, *, key: str = "") -> str:
+    """A name as providers take it for a function. key: what tells it from others, if not itself."""
+    clean = identifier(name)
+    if len(clean) <= _LONGEST_NAME:
+        return clean
+    digest = hashlib.sha256((key or name).encode()).hexdigest()[:8]
+    return f"{clean[: _LONGEST_NAME - 9]}_{digest}"
 
 
 def only(

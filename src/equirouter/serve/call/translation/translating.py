@@ -1,4 +1,4 @@
-"""An upstream that is asked for a response, and is called for a chat completion."""
+"""An upstream that is asked in a dialect, and is called for a chat completion."""
 
 from collections.abc import Coroutine, Mapping
 from typing import Any
@@ -9,49 +9,51 @@ from equirouter.errors import GatewayError, NoChatError, UpstreamError
 from equirouter.serve.call.parameters import Fitting
 from equirouter.serve.call.quirks import chat_body
 from equirouter.serve.call.sse import StreamReader, each_event, error_in, event_data
-from equirouter.serve.call.translation.building import (
-    Building,
-    as_response,
-    response_usage,
-)
-from equirouter.serve.call.translation.request import as_chat
-from equirouter.serve.call.translation.tools import is_left_out
-from equirouter.serve.call.upstream import Answer, Upstream
+from equirouter.serve.call.translation.dialects import DIALECTS, Dialect
+from equirouter.serve.call.translation.telling import Telling, whole
+from equirouter.serve.call.upstream import NO_HEADERS, Answer, Upstream
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["ResponseStream", "TranslatingUpstream"]
+__all__ = ["AnswerStream", "TranslatingUpstream"]
 
 
-class ResponseStream:
+class AnswerStream:
     """One stream: bytes of the upstream in, bytes for the client out.
 
-    request: of the Responses API. model: its name where the chunks say none. most_bytes: of one
-    event, and of all that is said, which the last event says again.
+    telling: the client's dialect. request: in that dialect. model: its name where the chunks say
+    none. most_bytes: of one event, and of all that is said.
 
-    has_begun: whether the client was told of a response. is_over: whether its last event was given
+    has_begun: whether the client was told of an answer. is_over: whether its last event was given
     out. failure: why it broke off, None if it did not. is_said: whether the upstream itself sent
     that as an error.
     """
 
     def __init__(
-        self, request: Mapping[str, Any], *, model: str, most_bytes: int, number: str = ""
+        self,
+        telling: type[Telling],
+        request: Mapping[str, Any],
+        *,
+        model: str,
+        most_bytes: int,
+        number: str = "",
     ) -> None:
         self.failure: str | None = None
         self.is_said = False
         self.is_over = False
+        self._telling = telling
         self._request = request
         self._model = model
         self._number = number
         self._most_bytes = most_bytes
         self._reader = StreamReader(most_bytes=most_bytes)  # finds where events end
-        self._answer: Building | None = None
+        self._answer: Telling | None = None
         self._usage: object = None
         self._reason: object = None
         self._events = 0
 
     @property
     def has_begun(self) -> bool:
-        """Whether the client was told of a response."""
+        """Whether the client was told of an answer."""
         return self._answer is not None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -78,15 +80,13 @@ class ResponseStream:
             return told + self.broken("it ended before the answer was complete")
         return told + self._completed()
 
-    def broken(self, why: str, code: str = "server_error") -> bytes:
-        """The event of a response that failed; nothing where none had begun."""
+    def broken(self, why: str, *, is_limit: bool = False) -> bytes:
+        """The event of an answer that failed; nothing where none had begun."""
         self.failure = why
         self.is_over = True
         if self._answer is None:
             return b""
-        usage, error = response_usage(self._usage), {"code": code, "message": why}
-        failed = self._answer.response("failed", usage=usage, error=error)
-        return self._told({"type": "response.failed", "response": failed})
+        return self._told(*self._answer.failed(why, usage=self._usage, is_limit=is_limit))
 
     def _translated(self, events: bytes) -> bytes:
         told: list[bytes] = []
@@ -114,16 +114,17 @@ class ResponseStream:
         error = error_in(chunk)
         if error is not None:
             self.is_said = True
-            return self.broken(*_reason(error))
+            why, is_limit = _reason(error)
+            return self.broken(why, is_limit=is_limit)
         return self._chunk(chunk)
 
     def _chunk(self, chunk: dict[str, Any]) -> bytes:
         told = b""
         if self._answer is None:
-            self._answer = Building(self._request, chunk, model=self._model, number=self._number)
-            for kind in ("response.created", "response.in_progress"):
-                response = self._answer.response("in_progress")
-                told += self._told({"type": kind, "response": response})
+            self._answer = self._telling(
+                self._request, chunk, model=self._model, number=self._number
+            )
+            told += self._told(*self._answer.begun())
         answer = self._answer
         if isinstance(chunk.get("usage"), dict):
             self._usage = chunk["usage"]
@@ -155,33 +156,33 @@ class ResponseStream:
             return self._told(*answer.take()) + self.broken(str(unreadable))
         told = self._told(*answer.take())
         self.is_over = True
-        response = answer.response(answer.status, usage=response_usage(self._usage))
-        return told + self._told({"type": f"response.{answer.status}", "response": response})
+        return told + self._told(*answer.ended(self._usage))
 
     def _told(self, *events: dict[str, Any]) -> bytes:
         told: list[bytes] = []
         for event in events:
             kind = event["type"].encode()
-            document = orjson.dumps({**event, "sequence_number": self._events})
+            if self._telling.is_numbered:
+                event = {**event, "sequence_number": self._events}
+            document = orjson.dumps(event)
             told += (b"event: ", kind, b"\ndata: ", document, b"\n\n")
             self._events += 1
         return b"".join(told)
 
 
-def _reason(error: object) -> tuple[str, str]:
-    """The message of an upstream's error, and its code among those of failed responses."""
+def _reason(error: object) -> tuple[str, bool]:
+    """The message of an upstream's error, and whether a limit of the provider is the reason."""
     details = error if isinstance(error, dict) else {"message": error}
     message = details.get("message")
     text = message if isinstance(message, str) and message else "the upstream failed"
     kinds = f"{details.get('code')} {details.get('type')} {details.get('status')}"
-    is_limit = "429" in kinds or "rate_limit" in kinds
-    return text, "rate_limit_exceeded" if is_limit else "server_error"
+    return text, "429" in kinds or "rate_limit" in kinds
 
 
 class TranslatingUpstream:
-    """The Responses API in front of an upstream that has chat completions only.
+    """The dialects in front of an upstream that has chat completions only.
 
-    What it gives back are the bytes that an upstream with /responses would have sent, so nothing
+    What it gives back are the bytes that an upstream with that dialect would have sent, so nothing
     after it knows the difference. settings: of the upstream. fitting: what is changed for the
     model. most_bytes: of an answer.
     """
@@ -193,42 +194,51 @@ class TranslatingUpstream:
         self._settings = settings
         self._fitting = fitting
         self._most_bytes = most_bytes
+        self._dialects = {
+            dialect.path: dialect
+            for dialect in DIALECTS.values()
+            if not dialect.is_native(settings)
+        }
 
-    def post(self, path: str, body: bytes) -> Coroutine[Any, Any, Answer]:
-        """Call an endpoint, all but /responses as ever. See Upstream."""
-        if path != "/responses":
-            return self._upstream.post(path, body)
-        return self._respond(body)
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> Coroutine[Any, Any, Answer]:
+        """Call an endpoint, those of other dialects as ever. See Upstream."""
+        dialect = self._dialects.get(path)
+        if dialect is None:
+            return self._upstream.post(path, body, headers)
+        return self._answer(dialect, body, headers)
 
-    async def _respond(self, body: bytes) -> Answer:
+    async def _answer(self, dialect: Dialect, body: bytes, headers: Mapping[str, str]) -> Answer:
         request = orjson.loads(body)
         try:
-            chat = as_chat(request)
+            chat = dialect.as_chat(request)
         except NoChatError as error:  # such a request is not routed to this upstream
             refusal = GatewayError(400, str(error), param=error.field).body()
             raise UpstreamError(
                 "status", str(error), status=400, body=orjson.dumps(refusal)
             ) from None
-        if request.get("tools"):  # the answer says again what the model was offered
-            request["tools"] = [tool for tool in request["tools"] if not is_left_out(tool)]
         is_stream = "stream" in chat
         chat, _ = self._fitting.applied(chat_body(chat, self._settings))
-        answer = await self._upstream.post("/chat/completions", orjson.dumps(chat))
+        answer = await self._upstream.post("/chat/completions", orjson.dumps(chat), headers)
         if answer.status != 200:
             return answer
         if not is_stream:
-            return _Document(answer, request)
+            return _Document(answer, dialect.telling, request)
         if answer.content_type.startswith(("application/json", "text/html")):
             return answer  # which is no stream
-        stream = ResponseStream(request, model=request["model"], most_bytes=self._most_bytes)
+        stream = AnswerStream(
+            dialect.telling, request, model=request["model"], most_bytes=self._most_bytes
+        )
         return _Stream(answer, stream)
 
 
 class _Document:
-    """A chat completion that is read as a response."""
+    """A chat completion that is read as an answer in another dialect."""
 
-    def __init__(self, answer: Answer, request: Mapping[str, Any]) -> None:
+    def __init__(self, answer: Answer, telling: type[Telling], request: Mapping[str, Any]) -> None:
         self._answer = answer
+        self._telling = telling
         self._request = request
         self.status, self.headers = answer.status, answer.headers
         self.content_type = "application/json"
@@ -244,16 +254,16 @@ class _Document:
         if not isinstance(completion, dict) or error_in(completion) is not None:
             return body
         try:
-            response = as_response(self._request, completion, model=self._request["model"])
+            document = whole(self._telling, self._request, completion, model=self._request["model"])
         except ValueError as unreadable:
             raise UpstreamError("broken", f"an answer with {unreadable}") from unreadable
-        return orjson.dumps(response)
+        return orjson.dumps(document)
 
 
 class _Stream:
-    """A stream of a chat completion that is read as that of a response."""
+    """A stream of a chat completion that is read as that of another dialect."""
 
-    def __init__(self, answer: Answer, stream: ResponseStream) -> None:
+    def __init__(self, answer: Answer, stream: AnswerStream) -> None:
         self._answer = answer
         self._stream = stream
         self._has_told = False

@@ -9,7 +9,7 @@ from typing import Any
 
 from equirouter.errors import NoChatError
 from equirouter.serve.call.translation.reading import of_type, only, taken_object, taken_text
-from equirouter.serve.call.translation.tools import (
+from equirouter.serve.call.translation.responses.tools import (
     LEFT_OUT_ITEMS,
     chat_tools,
     is_left_out,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from equirouter.serve.call.translation.tools import Tool, call_fields
+from equirouter.serve.call.translation.responses.tools import Tool, call_fields
 
 __all__ = ["EMPTY_CALLS", "PARTS", "Item", "Part"]
 

@@ -6,7 +6,6 @@ provider would run, the ones that coding agents always offer are left out, and t
 others are refused.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.reading import of_type, only, taken_object, taken_text
+from equirouter.serve.call.translation.reading import (
+    function_name,
+    of_type,
+    only,
+    taken_object,
+    taken_text,
+)
 
 __all__ = [
     "LEFT_OUT_ITEMS",
@@ -42,8 +47,6 @@ _NEUTRAL: Mapping[str, tuple[object, ...]] = {
     "async": (False,),
     "allowed_callers": ([], ["direct"]),
 }
-_LONGEST_NAME = 64  # of a function
-_ODD = re.compile(r"[^A-Za-z0-9_-]")
 _INPUT: _Object = {
     "type": "object",
     "properties": {"input": {"type": "string", "description": "The input of the tool, as it is."}},
@@ -135,11 +138,7 @@ def chat_name(name: str, namespace: str | None) -> str:
     """The name of a function that stands for a tool of a namespace, which functions do not have."""
     if namespace is None:
         return name
-    joined = _ODD.sub("_", f"{namespace}__{name}")
-    if len(joined) <= _LONGEST_NAME:
-        return joined
-    digest = hashlib.sha256(f"{namespace} {name}".encode()).hexdigest()[:8]
-    return f"{joined[: _LONGEST_NAME - 9]}_{digest}"
+    return function_name(f"{namespace}__{name}", key=f"{namespace} {name}")
 
 
 def _of_namespace(given: _Object, place: str) -> Iterator[Tool]:

@@ -1,17 +1,12 @@
-"""An answer as it grows: what a model says in a chat completion in, events of a response out.
-
-A whole answer and a stream come to the same response, since both are built here. Texts and
-reasoning end where something else begins; calls of tools end with the answer, as a provider may
-send parts of several in turn.
-"""
+"""An answer as a response of the Responses API."""
 
 import time
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
-from uuid import uuid4
 
-from equirouter.serve.call.translation.items import EMPTY_CALLS, PARTS, Item, Part
-from equirouter.serve.call.translation.tools import Tool, known_tools
+from equirouter.serve.call.translation.responses.items import EMPTY_CALLS, PARTS, Item, Part
+from equirouter.serve.call.translation.responses.tools import Tool, is_left_out, known_tools
+from equirouter.serve.call.translation.telling import Telling, whole
 from equirouter.serve.charging import reported
 
 __all__ = ["Building", "as_response", "response_usage"]
@@ -20,6 +15,7 @@ _Object = dict[str, Any]
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_KINDS = {"text": "output_text", "reasoning": "reasoning_text", "refusal": "refusal"}
 _STATED = ("cost", "cost_details", "is_byok")  # by the provider, of what an answer cost
 _PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 _PREFIXES |= {"custom_tool_call": "ctc", "local_shell_call": "lsh"}
@@ -40,68 +36,55 @@ _SAID_AGAIN: Mapping[str, object] = {
 }
 
 
-class Building:
-    """One answer. Events come without their number in the stream, which the stream knows.
+class Building(Telling):
+    """One response.
 
-    request: of the Responses API; much of it is said again in the answer. first: the completion, or
-    its first chunk. model: its name where that says none. number: what the ids of the response and
-    its items are made of, "" draws one. size: characters that were said.
+    Texts and reasoning end where something else begins; calls end with the answer, as a provider
+    may send parts of several in turn. request: much of it is said again in the answer.
     """
+
+    is_numbered = True
 
     def __init__(
         self, request: Mapping[str, Any], first: Mapping[str, Any], *, model: str, number: str = ""
     ) -> None:
-        named, created = first.get("model"), first.get("created")
-        self.size = 0
-        self._request = request
-        self._service_tier = first.get("service_tier")
-        self._number = number or uuid4().hex
-        self._model = named if isinstance(named, str) and named else model
+        super().__init__(request, first, model=model, number=number)
+        created = first.get("created")
         self._created_at = created if type(created) is int and created > 0 else int(time.time())
         self._tools = {tool.chat_name: tool for tool in known_tools(request)}
         self._items: list[Item] = []
         self._open: Item | None = None  # the message or reasoning that goes on
-        self._calls: list[tuple[object, Item]] = []  # with the index that the provider gave each
-        self._events: list[_Object] = []
         self._reason: str | None = None
 
-    def take(self) -> list[_Object]:
-        """The events since the last time."""
-        events, self._events = self._events, []
-        return events
-
-    def add(self, delta: Mapping[str, Any]) -> None:
-        """Go on with a delta, or a whole message. Raises ValueError for what cannot be read."""
-        for name in ("reasoning_content", "reasoning"):
-            if isinstance(delta.get(name), str) and delta[name]:
-                self._say("reasoning_text", delta[name])
-                break
-        for kind, text in _texts(delta.get("content")):
-            self._say(kind, text)
-        for citation in _citations(delta.get("annotations")):
-            self._cite(citation)
-        refusal = delta.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            self._say("refusal", refusal)
-        calls = delta.get("tool_calls")
-        if calls is not None and not isinstance(calls, list):
-            raise ValueError("tool_calls that are not a list")
-        for call in calls or []:
-            self._call(call)
+    def begun(self) -> list[_Object]:
+        """As Telling."""
+        kinds = ("response.created", "response.in_progress")
+        return [{"type": kind, "response": self.response("in_progress")} for kind in kinds]
 
     def close(self, reason: object) -> None:
-        """The model has finished, for that reason; an answer that says nothing is an empty text.
-
-        Raises ValueError for a call that cannot be read.
-        """
+        """As Telling; an answer that says nothing is an empty text."""
         self._reason = _INCOMPLETE.get(str(reason))
         if all(item.kind == "reasoning" for item in self._items):
-            self._say("output_text", "")
+            self.say("text", "")
         last = self._items[-1]
         self._end_open("incomplete" if self._reason and last is self._open else "completed")
-        for _, item in self._calls:
+        for _, item in self.calls:
             self._end_call(item, "incomplete" if self._reason and item is last else "completed")
-        self._calls.clear()
+        self.calls.clear()
+
+    def ended(self, usage: object) -> list[_Object]:
+        """As Telling."""
+        return [{"type": f"response.{self.status}", "response": self.document(usage)}]
+
+    def failed(self, why: str, *, usage: object, is_limit: bool) -> list[_Object]:
+        """As Telling."""
+        error = {"code": "rate_limit_exceeded" if is_limit else "server_error", "message": why}
+        failed = self.response("failed", usage=response_usage(usage), error=error)
+        return [{"type": "response.failed", "response": failed}]
+
+    def document(self, usage: object) -> _Object:
+        """As Telling."""
+        return self.response(self.status, usage=response_usage(usage))
 
     @property
     def status(self) -> Status:
@@ -115,19 +98,21 @@ class Building:
         if status == "failed":
             for item in self._items:
                 item.status = "incomplete" if item.status == "in_progress" else item.status
-        request = self._request
-        again = {
+        request = self.request
+        again: _Object = {
             name: request[name] if request.get(name) is not None else default
             for name, default in _SAID_AGAIN.items()
         }
-        if isinstance(self._service_tier, str):
-            again["service_tier"] = self._service_tier
+        # what the model was offered
+        again["tools"] = [tool for tool in again["tools"] if not is_left_out(tool)]
+        if isinstance(self.service_tier, str):
+            again["service_tier"] = self.service_tier
         return {
-            "id": f"resp_{self._number}",
+            "id": f"resp_{self.number}",
             "object": "response",
             "created_at": self._created_at,
             "status": status,
-            "model": self._model,  # before what may hold a "model" of its own
+            "model": self.model,  # before what may hold a "model" of its own
             "error": error,
             "incomplete_details": {"reason": self._reason} if status == "incomplete" else None,
             "output": [item.document() for item in self._items],
@@ -139,9 +124,10 @@ class Building:
             **again,
         }
 
-    def _say(self, kind: str, text: str) -> None:
+    def say(self, kind: str, text: str) -> None:
+        """As Telling."""
+        kind = _KINDS[kind]
         stem, item_kind = PARTS[kind][1:]
-        self.size += len(text)
         item = self._open
         if item is None or item.kind != item_kind:
             self._end_open("completed")
@@ -155,11 +141,11 @@ class Building:
             item.parts[-1].pieces.append(text)
             self._tell(f"{stem}.delta", item, in_part=True, delta=text, **_logprobs(kind))
 
-    def _cite(self, citation: _Object) -> None:
-        """Add a citation to the text that was said last; there must be one."""
+    def cite(self, citation: _Object) -> None:
+        """As Telling."""
         item = self._open
         if item is None or not item.parts or item.parts[-1].kind != "output_text":
-            self._say("output_text", "")
+            self.say("text", "")
             item = self._open
         assert item is not None  # noqa: S101  # a text was begun
         known = item.parts[-1].annotations
@@ -168,49 +154,24 @@ class Building:
         known.append(citation)
         self._tell(kind, item, in_part=True, **more)
 
-    def _call(self, given: object) -> None:
-        function = given.get("function") if isinstance(given, dict) else None
-        if not isinstance(given, dict) or not isinstance(function, dict):
-            raise ValueError("a tool call without a function")
-        name, arguments = function.get("name") or "", function.get("arguments") or ""
-        if not isinstance(name, str) or not isinstance(arguments, str):
-            raise ValueError("a tool call whose name or arguments are not text")
-        item = self._call_of(given, name)
-        item.name = item.name or name
-        if arguments:
-            self.size += len(arguments)
-            item.arguments.append(arguments)
-            if item.kind == "function_call":
-                self._tell("response.function_call_arguments.delta", item, delta=arguments)
-
-    def _call_of(self, given: _Object, name: str) -> Item:
-        """The call that this is a part of: by its index, or its id where providers give no index.
-
-        A new id and a name under a known index are another call: some always give the index 0.
-        """
-        index, id_ = given.get("index"), given.get("id") or ""
-        if not isinstance(id_, str):
-            raise ValueError("a tool call whose id is not text")
-        for known, item in reversed(self._calls):
-            if index is None:
-                if (id_ and id_ == item.call_id) or not (id_ or name):
-                    return item
-            elif known == index:
-                if id_ and id_ != item.call_id and name:
-                    break
-                return item
+    def call(self, call_id: str, name: str) -> Item:
+        """As Telling."""
         self._end_open("completed")
         tool = self._tools.get(name)
         kind = "function_call" if tool is None else tool.kind
-        item = self._begin(kind, call_id=id_, name=name, tool=tool)
-        self._calls.append((index, item))
-        return item
+        return self._begin(kind, call_id=call_id, name=name, tool=tool)
+
+    def argue(self, call: Item, arguments: str) -> None:
+        """As Telling."""
+        call.arguments.append(arguments)
+        if call.kind == "function_call":
+            self._tell("response.function_call_arguments.delta", call, delta=arguments)
 
     def _begin(
         self, kind: str, *, call_id: str = "", name: str = "", tool: Tool | None = None
     ) -> Item:
         place = len(self._items)
-        number = f"{self._number}{place:04x}"
+        number = f"{self.number}{place:04x}"
         if kind in EMPTY_CALLS and not call_id:
             call_id = f"call_{number}"
         identity = f"{_PREFIXES[kind]}_{number}"
@@ -253,47 +214,17 @@ class Building:
 
     def _tell_item(self, change: str, item: Item) -> None:
         kind = f"response.output_item.{change}"
-        self._events.append({"type": kind, "output_index": item.place, "item": item.document()})
+        self.events.append({"type": kind, "output_index": item.place, "item": item.document()})
 
     def _tell(self, kind: str, item: Item, *, in_part: bool = False, **more: object) -> None:
         event: _Object = {"type": kind, "item_id": item.id, "output_index": item.place}
         if in_part:
             event["content_index"] = len(item.parts) - 1
-        self._events.append(event | more)
+        self.events.append(event | more)
 
 
 def _logprobs(kind: str) -> _Object:
     return {"logprobs": []} if kind == "output_text" else {}
-
-
-def _citations(annotations: object) -> list[_Object]:
-    """Citations of pages, in which a chat completion has one level more."""
-    citations = []
-    for annotation in annotations if isinstance(annotations, list) else []:
-        cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
-        if isinstance(cited, dict):
-            citations.append({"type": "url_citation", **cited})
-    return citations
-
-
-def _texts(content: object) -> list[tuple[str, str]]:
-    """The texts of a message's content, each text with the kind of part it is in a response."""
-    if content is None or isinstance(content, str):
-        return [("output_text", content)] if content else []
-    if not isinstance(content, list):
-        raise ValueError("content that is neither a text nor parts")
-    pairs: list[tuple[str, str]] = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text" and isinstance(part.get("text"), str):
-            pairs.append(("output_text", part["text"]))
-        elif kind == "thinking":  # as some providers mark reasoning
-            inner = part.get("thinking")
-            texts = _texts(inner)
-            pairs += [("reasoning_text", text) for _, text in texts]
-        else:
-            raise ValueError(f"content of type {str(kind)[:60]}")
-    return [(kind, text) for kind, text in pairs if text]
 
 
 def as_response(
@@ -301,18 +232,9 @@ def as_response(
 ) -> dict[str, Any]:
     """The response that a chat completion comes to.
 
-    request: of the Responses API. model: its name where the completion says none. number: of the
-    response, a new one where none is given. Raises ValueError for a completion without an answer.
+    The arguments are those of Telling. Raises ValueError for a completion without an answer.
     """
-    choices = completion.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise ValueError("no choice with a message")
-    answer = Building(request, completion, model=model, number=number)
-    answer.add(message)
-    answer.close(choice.get("finish_reason"))
-    return answer.response(answer.status, usage=response_usage(completion.get("usage")))
+    return whole(Building, request, completion, model=model, number=number)
 
 
 def response_usage(report: object) -> dict[str, Any] | None:

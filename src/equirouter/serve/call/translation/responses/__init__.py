@@ -1,0 +1,9 @@
+"""The Responses API: its requests and answers, there and back.
+
+tools.py     tools as functions, and calls of functions as those of the tools
+request.py   a request as a chat completion, or what it has no place for
+items.py     the items of a response as they grow
+building.py  the answer as a response
+"""
+
+__all__: list[str] = []
