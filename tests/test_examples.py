@@ -1,5 +1,6 @@
 """Every example runs as its first line says."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,6 +28,24 @@ def test_an_example_runs_and_prints_a_result(name: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert PRINTS[name] in done.stdout
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) > 2
+    script = tmp_path / "notebook.py"
+    script.write_text("\n".join(code), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-W", "ignore:FigureCanvasAgg", script.name],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_router_of_your_own_has_at_most_40_lines() -> None:
