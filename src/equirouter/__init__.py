@@ -22,6 +22,7 @@ _PUBLIC = {
     "ModelFacts": "equirouter.policy.constraints",
     "Outcomes": "equirouter.data.outcomes",
     "as_outcomes": "equirouter.data",
+    "import_log": "equirouter.labelling.intake.importing",
     "load_dataset": "equirouter.data",
     "read_table": "equirouter.data.tables",
     "write_table": "equirouter.data.tables",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from equirouter.evaluation.results import Results as Results
     from equirouter.evaluation.train import train as train
     from equirouter.labelling.collecting import collect as collect
+    from equirouter.labelling.intake.importing import import_log as import_log
     from equirouter.pipeline.decision import Ask as Ask
     from equirouter.pipeline.decision import Decision as Decision
     from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline

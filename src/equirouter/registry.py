@@ -16,7 +16,16 @@ from typing import Any
 
 from equirouter.errors import ConfigError, UnknownNameError
 
-__all__ = ["DATASETS", "ENCODERS", "EXPERIMENTS", "PLAN", "POLICIES", "ROUTERS", "Registry"]
+__all__ = [
+    "DATASETS",
+    "ENCODERS",
+    "EXPERIMENTS",
+    "LOG_FORMATS",
+    "PLAN",
+    "POLICIES",
+    "ROUTERS",
+    "Registry",
+]
 
 
 class Registry:
@@ -138,6 +147,24 @@ DATASETS = Registry(
         "zeroeval": "equirouter.data.sources.zeroeval:ZeroEval",
         "alpacaeval": "equirouter.data.sources.alpacaeval:AlpacaEval",
         "mathv": "equirouter.data.sources.mathv:MathVision",
+    },
+)
+
+LOG_FORMATS = Registry(
+    "log format",
+    "equirouter.log_formats",
+    {
+        "openai-batch": "equirouter.data.logs.batch:OpenAIBatch",
+        "stored-completions": "equirouter.data.logs.stored:StoredCompletions",
+        "litellm": "equirouter.data.logs.litellm:LiteLLM",
+        "langfuse": "equirouter.data.logs.langfuse:Langfuse",
+        "helicone": "equirouter.data.logs.helicone:Helicone",
+        "otel": "equirouter.data.logs.otel:GenAISpans",
+        "gateway": "equirouter.data.logs.gateway:Gateway",
+        "sharegpt": "equirouter.data.logs.sharegpt:ShareGPT",
+        "chat": "equirouter.data.logs.chat:Chat",
+        "prompts": "equirouter.data.logs.prompts:PromptColumn",
+        "text-files": "equirouter.data.logs.prompts:TextFiles",
     },
 )
 

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 
+from equirouter.conversation import Reading, Scope, read_scope
 from equirouter.errors import GatewayError
 from equirouter.serve.chat import (
     ChatRequest,
-    Reading,
-    Scope,
     chat_request,
     decoded_image,
-    read_scope,
 )
 from equirouter.serve.settings import LimitSettings
 

@@ -13,6 +13,7 @@ from equirouter.cli import (
     data,
     diagnose,
     export,
+    importing,
     keys,
     log,
     models,
@@ -48,6 +49,7 @@ app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("collect")(collect.collect)
 app.command("serve")(serve.serve)
+data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")
 app.add_typer(routers.app, name="routers")
 app.add_typer(keys.app, name="keys")

@@ -1,5 +1,6 @@
 """`equirouter log`: what the gateway logged."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,6 +12,8 @@ from equirouter.cli.keys import ConfigArgument, with_store
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from equirouter.serve.money.log_export import Exported
 
 __all__ = ["app"]
@@ -23,19 +26,61 @@ def _log() -> None:
     """Use what the gateway logged."""
 
 
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="Requests from then on, such as 2027-01-31, in UTC."),
+]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="DATE", help="Requests before then, in UTC.")
+]
+
+
+@app.command()
+def requests(
+    config: ConfigArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The file to write.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the requests of the log, a JSON object per line, which `equirouter data import` reads.
+
+    With the conversation, the answer, tokens, cost, time and feedback of each: what `collect` needs
+    to ask other models the same. The texts are there only if the gateway ran with log_texts = true.
+    """
+    from equirouter.output import atomic_write
+    from equirouter.serve.money.request_lines import request_lines
+
+    begin, end = _seconds(since, "--since"), _seconds(until, "--until")
+
+    def work(connection: "Connection", _: object) -> int:
+        written = 0
+        with atomic_write(out) as stream:
+            for line in request_lines(
+                connection,
+                since=0.0 if begin is None else begin,
+                until=2.0**40 if end is None else end,
+            ):
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+                written += 1
+        return written
+
+    written = with_store(config, work, writes=False)
+    if as_json:
+        print_json({"written": str(out), "requests": written})
+    elif not quiet:
+        typer.echo(f"{out}: {number_of(written, 'request')}")
+
+
 @app.command()
 def export(
     config: ConfigArgument,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="A .parquet, .csv or .jsonl file to write.")
     ],
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="DATE", help="Requests from then on, such as 2027-01-31, in UTC."),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Requests before then, in UTC.")
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
     scope: Annotated[
         Literal["last_user", "conversation", "first_user"] | None,
         typer.Option(

@@ -12,6 +12,7 @@
     split.py        split_outcomes -> Split: train, validation and test part
     sources/        data sets by name: the simulations, published benchmarks, downloads
     reading/        the steps of read_table, and both layouts
+    logs/           logs of requests in many formats, as requests
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
 """

@@ -8,7 +8,7 @@ import numpy as np
 from equirouter.arrays import IntArray
 from equirouter.data.cells import OutcomeCells
 
-__all__ = ["count_repeated", "equal_queries", "nearly_equal_queries"]
+__all__ = ["count_repeated", "equal_queries", "nearly_equal_queries", "words_of"]
 
 _WORDS = re.compile(r"\w+")
 
@@ -29,8 +29,15 @@ def nearly_equal_queries(table: OutcomeCells) -> IntArray:
     whose answers are shuffled is nearly equal, the next sum of an exercise is not. A text without
     any word or digit is compared as it is. One pass over the texts.
     """
-    texts = (tuple(sorted(_WORDS.findall(text.casefold()))) or text for text in table.texts)
-    return _numbered(zip(texts, _images(table), strict=True))
+    return _numbered(zip(map(words_of, table.texts), _images(table), strict=True))
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """The words of a text in order of the alphabet, which nearly equal texts have in common.
+
+    A text without any word or digit is itself.
+    """
+    return tuple(sorted(_WORDS.findall(text.casefold()))) or (text,)
 
 
 def count_repeated(group: IntArray) -> int:

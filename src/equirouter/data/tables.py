@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from equirouter.answers import make_extractor
 from equirouter.data.checks import check_range
+from equirouter.data.logs.recognise import no_outcomes_advice
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.arrow import to_long, to_wide
 from equirouter.data.reading.files import read_file
@@ -56,12 +57,18 @@ def read_table(
     check_range(*performance_range)
     path = Path(path)
     extractor = None if answers_by is None else make_extractor(answers_by)
-    table = from_columns(
-        read_file(path, responses=extractor is not None),
-        name=name or path.stem,
-        performance_range=performance_range,
-        extractor=extractor,
-    )
+    try:
+        table = from_columns(
+            read_file(path, responses=extractor is not None),
+            name=name or path.stem,
+            performance_range=performance_range,
+            extractor=extractor,
+        )
+    except DataError as error:
+        advice = no_outcomes_advice(path, str(error))
+        if advice is None:
+            raise
+        raise DataError(advice) from error
     return table if table.image_paths is None else replace(table, image_root=path.absolute().parent)
 
 

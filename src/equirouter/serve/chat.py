@@ -1,4 +1,4 @@
-"""The body of a chat completion as far as the gateway reads it, and what of it is routed on.
+"""The body of a chat completion as far as the gateway reads it.
 
 That is enough to decide, to bound the cost and to refuse nonsense. Everything else in the body is
 the upstream's business and is passed on as it came.
@@ -6,33 +6,27 @@ the upstream's business and is passed on as it came.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from equirouter.serve.records import Endpoint
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
 __all__ = [
-    "AGENTS_REMINDER",
     "MOST_CHOICES",
     "VIRTUAL",
     "ChatRequest",
-    "Reading",
-    "Scope",
     "chat_request",
     "checked_model",
     "counted",
     "decoded_image",
     "flagged",
     "named_tier",
-    "read_scope",
     "unpriced",
 ]
 
 VIRTUAL = "equirouter/"
 MOST_CHOICES = 128
-AGENTS_REMINDER = "<system-reminder>"
-"""How a part begins that a coding agent adds to what its user says."""
 _NAMES = "model messages input instructions prompt n max_tokens max_completion_tokens"
 _NAMES += " max_output_tokens stream stream_options tools functions response_format text"
 _NAMES += " modalities background previous_response_id conversation service_tier equirouter"
@@ -226,42 +220,6 @@ def flagged(body: dict[str, Any], name: str) -> bool:
     return bool(value)
 
 
-Scope: TypeAlias = Literal["last_user", "conversation", "first_user"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """text: empty where the scope has none. image: the last one in it, as a data URL."""
-
-    text: str
-    image: str | None = None
-
-
-def read_scope(
-    messages: Sequence[Mapping[str, Any]], scope: Scope, window_turns: int = 8
-) -> Reading:
-    """The part of a conversation that is routed on.
-
-    "last_user" is the last user message that says or shows something, "first_user" the first one,
-    "conversation" the last window_turns messages of user and assistant, oldest first, an empty line
-    between them. Instructions (system, developer) and answers of tools are never read: they are the
-    same in many requests, or not what is asked. Only images that are in the request itself count: a
-    picture at an address is not fetched.
-    """
-    if scope == "conversation":
-        turns = [message for message in messages if message.get("role") in ("user", "assistant")]
-        readings = [_reading(message) for message in turns[-window_turns:]]
-        images = [reading.image for reading in readings if reading.image is not None]
-        text = "\n\n".join(reading.text for reading in readings if reading.text)
-        return Reading(text, images[-1] if images else None)
-    for message in reversed(messages) if scope == "last_user" else messages:
-        if message.get("role") == "user":
-            reading = _reading(message)
-            if reading.text or reading.image is not None:
-                return reading
-    return Reading("")
-
-
 def decoded_image(data_url: str) -> bytes | None:
     """The bytes of an image in a data URL, None if it is not base64."""
     import binascii
@@ -274,28 +232,3 @@ def decoded_image(data_url: str) -> bytes | None:
         return b64decode(data, validate=True)
     except binascii.Error:
         return None
-
-
-def _reading(message: Mapping[str, Any]) -> Reading:
-    content = message.get("content")
-    if isinstance(content, str):
-        return Reading(content if content.strip() else "")
-    if not content:
-        return Reading("")
-    # what an agent adds to the words of its user is the same in many requests
-    text = "\n".join(said for said in _texts(content) if not said.startswith(AGENTS_REMINDER))
-    images = [url for part in content if (url := _data_url(part)) is not None]
-    return Reading(text if text.strip() else "", images[-1] if images else None)
-
-
-def _texts(content: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for part in content:
-        text = part.get("text")
-        if isinstance(text, str):
-            yield text
-
-
-def _data_url(part: Mapping[str, Any]) -> str | None:
-    inner = part.get("image_url")
-    url = inner.get("url") if isinstance(inner, dict) else inner
-    return url if isinstance(url, str) and url.startswith("data:") else None

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from equirouter.conversation import read_scope
 from equirouter.errors import GatewayError, NoChatError
 from equirouter.serve.call.translation.messages.building import MessageBuilding, message_usage
 from equirouter.serve.call.translation.messages.request import as_chat, left_out
 from equirouter.serve.call.translation.telling import whole
 from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.charging import reported
-from equirouter.serve.chat import read_scope
 from equirouter.serve.http.messages import messages_request
 from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from equirouter.conversation import read_scope
 from equirouter.errors import GatewayError
-from equirouter.serve.chat import ChatRequest, read_scope
+from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.settings import LimitSettings

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from equirouter.conversation import Scope, read_scope
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
-from equirouter.serve.chat import Scope, read_scope
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import Attempt, usd
 

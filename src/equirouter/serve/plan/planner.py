@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from equirouter.conversation import read_scope
 from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.policy.pacer import Pacer
-from equirouter.serve.chat import ChatRequest, read_scope
+from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline

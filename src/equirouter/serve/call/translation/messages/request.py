@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from equirouter.conversation import AGENTS_REMINDER
 from equirouter.errors import NoChatError
 from equirouter.serve.call.translation.messages.tools import function_of, is_left_out
 from equirouter.serve.call.translation.reading import function_name
-from equirouter.serve.chat import AGENTS_REMINDER
 
 __all__ = ["Conversation", "as_chat", "left_out", "read_conversation"]
 

@@ -1,0 +1,105 @@
+"""Langfuse: observations, as its blob storage, its pages and its API export them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.bodies import as_messages, parameters_of, request_of
+from equirouter.data.logs.fields import (
+    first,
+    inner,
+    named,
+    number,
+    parsed,
+    share,
+    unix_seconds,
+    whole,
+)
+from equirouter.data.logs.replies import reply_of
+
+__all__ = ["Langfuse"]
+
+
+class Langfuse(LogReader):
+    """Observations of type GENERATION; names in snake_case and in camelCase are the same.
+
+    Other observations are steps around a call and no calls. The task is the name of the trace, else
+    of the observation. Feedback is a score called feedback, or user-feedback, from 0 to 1.
+    """
+
+    title = "Langfuse observations: JSON, JSON lines, CSV, parquet (blob storage export, API; v4)"
+    keeps_texts = (
+        "Langfuse exports input and output with the field group io of its blob storage export; "
+        "observations that were sent with masking have none"
+    )
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """By the trace, the type and the start of an observation."""
+        names = {name.replace("_", "").casefold() for name in record}
+        return {"traceid", "type", "starttime"} <= names
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+        """The request of an observation, if it is one of a model."""
+        row = {_snake(name): value for name, value in record.items()}
+        kind = str(row.get("type"))
+        if kind != "GENERATION":
+            yield LeftOut(f"observations of type {kind}")
+            return
+        messages, parameters = _request(row)
+        if not messages:
+            yield without_text
+            return
+        start, end = (unix_seconds(row.get(name)) for name in ("start_time", "end_time"))
+        reply = reply_of(first(row, "output"))
+        yield LoggedRequest(
+            messages=messages,
+            parameters=parameters,
+            task=named(row, "trace_name", "name"),
+            asked_at=start,
+            model=named(row, "provided_model_name", "model") or reply.get("model"),
+            answer=reply.get("answer"),
+            finish_reason=reply.get("finish_reason"),
+            input_tokens=_tokens(row, "input", "prompt_tokens", "input_tokens"),
+            output_tokens=_tokens(row, "output", "completion_tokens", "output_tokens"),
+            cost_usd=_cost(row),
+            latency_seconds=end - start if start is not None and end is not None else None,
+            feedback=_feedback(row),
+        )
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def _request(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    content = parsed(first(row, "input"))
+    of_model = parameters_of(inner(row, "model_parameters"))
+    if isinstance(content, Mapping):
+        if "role" in content:
+            return as_messages([content]), of_model
+        messages, parameters = request_of(content)
+        return messages, {**of_model, **parameters}
+    return (as_messages(content) if content else []), of_model
+
+
+def _tokens(row: Mapping[str, Any], kind: str, *names: str) -> int | None:
+    """Tokens of "input" or "output", by the details of the usage, else by columns of the row."""
+    details = {**inner(row, "usage"), **inner(row, "usage_details")}
+    found = whole(details, kind)
+    return whole(row, *names) if found is None else found
+
+
+def _cost(row: Mapping[str, Any]) -> float | None:
+    total = number(row, "total_cost", "calculated_total_cost")
+    return number(inner(row, "cost_details"), "total") if total is None else total
+
+
+def _feedback(row: Mapping[str, Any]) -> float | None:
+    scores = parsed(row.get("scores"))
+    if isinstance(scores, Mapping):
+        scores = [{"name": name, "value": value} for name, value in scores.items()]
+    for score in scores if isinstance(scores, list) else ():
+        if isinstance(score, Mapping) and "feedback" in str(score.get("name")).casefold():
+            value = score.get("value")
+            return share(value[0] if isinstance(value, list) and value else value)
+    return None

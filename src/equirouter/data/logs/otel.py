@@ -1,0 +1,198 @@
+"""OpenTelemetry: spans of calls of generative models."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
+from equirouter.data.logs.fields import first, named, number, parsed, unix_seconds, whole
+
+__all__ = ["GenAISpans"]
+
+_CHAT = ("chat", "text_completion", "generate_content")
+_PARAMETERS = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "frequency_penalty",
+    "presence_penalty",
+    "seed",
+)
+
+
+class GenAISpans(LogReader):
+    """Spans as OTLP in JSON (a request with many, or one), or as the SDKs print them.
+
+    Messages are the attributes of the convention since 1.37 (gen_ai.input.messages, in parts), or
+    OpenLLMetry's gen_ai.prompt.0.content and gen_ai.completion.0.content. Spans of agents, tools
+    and embeddings are no calls for an answer. The convention has no cost: gen_ai.usage.cost.
+    """
+
+    title = "OpenTelemetry GenAI spans (semantic conventions 1.37 to 1.40; OTLP JSON, SDK console)"
+    keeps_texts = (
+        "instrumentations record them with OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true "
+        "(SPAN_ONLY in newer ones)"
+    )
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """By attributes of the convention; a request of OTLP may begin with other spans."""
+        if "resourceSpans" in record:
+            return True
+        return any(name.startswith("gen_ai.") for name in _attributes(record))
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
+        """The requests of all spans in it."""
+        for span in _spans(record):
+            yield _request(span, _attributes(span))
+
+
+def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if "resourceSpans" not in record:
+        yield record
+        return
+    for resource in record["resourceSpans"] or ():
+        for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
+            yield from scope.get("spans") or ()
+
+
+def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Name -> value, of an object or of OTLP's list of keys and typed values."""
+    found = parsed(span.get("attributes") or span.get("span_attributes"))
+    if isinstance(found, Mapping):
+        return dict(found)
+    if not isinstance(found, list):
+        return {}
+    return {
+        str(one.get("key")): _value(one.get("value")) for one in found if isinstance(one, Mapping)
+    }
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    if not isinstance(value, Mapping):
+        return value
+    if "arrayValue" in value:
+        return [_value(one) for one in (value["arrayValue"] or {}).get("values") or ()]
+    if "kvlistValue" in value:
+        pairs = (value["kvlistValue"] or {}).get("values") or ()
+        return {one.get("key"): _value(one.get("value")) for one in pairs}
+    if "intValue" in value:  # OTLP writes it as a text
+        return whole(value, "intValue")
+    return next(iter(value.values()), None)
+
+
+def _request(span: Mapping[str, Any], of: Mapping[str, Any]) -> LoggedRequest | LeftOut:
+    if not any(name.startswith("gen_ai.") for name in of):
+        return LeftOut("spans that are no calls of a model")
+    operation = named(of, "gen_ai.operation.name")
+    if operation is not None and operation not in _CHAT:
+        return LeftOut(f"spans of {operation}")
+    messages = _asked(of)
+    if not messages:
+        return without_text
+    start = unix_seconds(first(span, "startTimeUnixNano", "start_time_unix_nano", "start_time"))
+    end = unix_seconds(first(span, "endTimeUnixNano", "end_time_unix_nano", "end_time"))
+    answer, reason = _answered(of)
+    return LoggedRequest(
+        messages=messages,
+        parameters=_parameters(of),
+        asked_at=start,
+        model=named(of, "gen_ai.response.model", "gen_ai.request.model"),
+        answer=answer,
+        finish_reason=reason,
+        input_tokens=whole(of, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        output_tokens=whole(of, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        cost_usd=number(of, "gen_ai.usage.cost"),
+        latency_seconds=end - start if start is not None and end is not None else None,
+    )
+
+
+def _parameters(of: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: of.get(f"gen_ai.request.{name}") for name in _PARAMETERS}
+    tools = parsed(of.get("gen_ai.tool.definitions"))
+    if isinstance(tools, list) and tools:
+        found["tools"] = [
+            tool if not isinstance(tool, Mapping) or "function" in tool else _tool(tool)
+            for tool in tools
+        ]
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    about = {name: value for name, value in tool.items() if name != "type"}
+    return {"type": "function", "function": about}
+
+
+def _asked(of: Mapping[str, Any]) -> list[dict[str, Any]]:
+    content = parsed(of.get("gen_ai.input.messages"))
+    if not isinstance(content, list):
+        return [_indexed(of, f"gen_ai.prompt.{i}") for i in _places(of, "gen_ai.prompt")]
+    instructions = parsed(of.get("gen_ai.system_instructions"))
+    messages = [message for one in content for message in _messages(one)]
+    if isinstance(instructions, list) and instructions:
+        messages.insert(0, {"role": "system", "content": _content(instructions)})
+    return messages
+
+
+def _places(of: Mapping[str, Any], prefix: str) -> list[int]:
+    """The numbers i of attributes prefix.i.role and prefix.i.content."""
+    ends = (name.removeprefix(f"{prefix}.").split(".")[0] for name in of if name.startswith(prefix))
+    return sorted({int(end) for end in ends if end.isdecimal()})
+
+
+def _indexed(of: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {"role": of.get(f"{prefix}.role") or "user", "content": of.get(f"{prefix}.content")}
+
+
+def _messages(one: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+    """A message of the convention as messages of a chat completion."""
+    if not isinstance(one, Mapping) or not isinstance(one.get("parts"), list):
+        return
+    parts = [part for part in one["parts"] if isinstance(part, Mapping)]
+    for part in parts:
+        if part.get("type") == "tool_call_response":
+            result = first(part, "response", "result")
+            text = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+            yield {"role": "tool", "tool_call_id": part.get("id"), "content": text}
+    calls = [_call(part) for part in parts if part.get("type") == "tool_call"]
+    content = _content(parts)
+    if calls:
+        yield {"role": "assistant", "content": content or None, "tool_calls": calls}
+    elif content:
+        yield {"role": one.get("role") or "user", "content": content}
+
+
+def _call(part: Mapping[str, Any]) -> dict[str, Any]:
+    arguments = part.get("arguments")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    function = {"name": part.get("name"), "arguments": text}
+    return {"id": part.get("id"), "type": "function", "function": function}
+
+
+def _content(parts: list[Any]) -> Any:  # noqa: ANN401
+    """Texts and pictures of parts: a text where there are only texts."""
+    found = [shown for part in parts if (shown := _shown(part)) is not None]
+    if all(part["type"] == "text" for part in found):
+        return "\n".join(str(part["text"]) for part in found)
+    return found
+
+
+def _shown(part: Mapping[str, Any]) -> dict[str, Any] | None:
+    if part.get("type") == "text":
+        return {"type": "text", "text": part.get("content")}
+    if part.get("modality") == "image":
+        url = part.get("uri") or f"data:{part.get('mime_type')};base64,{part.get('content')}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    return None
+
+
+def _answered(of: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The text of the answer and why it ended."""
+    content = parsed(of.get("gen_ai.output.messages"))
+    reasons = parsed(of.get("gen_ai.response.finish_reasons"))
+    reason = str(reasons[0]) if isinstance(reasons, list) and reasons else None
+    if isinstance(content, list) and content and isinstance(content[0], Mapping):
+        texts = [m["content"] for m in _messages(content[0]) if isinstance(m.get("content"), str)]
+        return "\n".join(texts), named(content[0], "finish_reason") or reason
+    text = of.get("gen_ai.completion.0.content")
+    reason = reason or named(of, "gen_ai.completion.0.finish_reason")
+    return (None if text is None and reason is None else str(text or "")), reason

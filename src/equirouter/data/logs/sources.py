@@ -1,0 +1,238 @@
+"""Files and folders of a log, plain or compressed, as records one after the other.
+
+What a file is follows from its bytes: gzip and zstd are unpacked on the way; parquet, JSON (a
+document, or one per line) and tables of separated columns are told apart by how they begin.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from equirouter.data.logs.base import Record, Wrong
+from equirouter.errors import DataError
+
+__all__ = ["TEXT_FILE", "files_of", "first_records", "open_text", "records_of"]
+
+TEXT_FILE = "text of a file"
+"""The field of the record that a file of plain text is."""
+
+_TEXT_SUFFIXES = (".txt", ".md")
+_LOG_SUFFIXES = (".jsonl", ".ndjson", ".json", ".log", ".csv", ".tsv", ".parquet", ".gz", ".zst")
+_SEPARATORS = ",;\t"
+_LONGEST_CELL = 2**27
+_ROWS_AT_ONCE = 1024
+
+Told = Callable[[int], None]
+"""Called with the bytes of the file that were read since it was last called."""
+
+
+def files_of(paths: Iterable[str | Path]) -> list[Path]:
+    """The files of a log: those named, and of folders all that may be one, by name.
+
+    A folder of nothing but .txt and .md files is a file per query. Raises DataError for what is not
+    there, and for a folder without such files.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(
+                one for one in path.rglob("*") if one.is_file() and _is_shown(one, path)
+            )
+            logs = [one for one in inside if one.suffix.lower() in _LOG_SUFFIXES]
+            texts = [one for one in inside if one.suffix.lower() in _TEXT_SUFFIXES]
+            if not (logs or texts):
+                raise DataError(
+                    f"{path}: no file in this folder is a log ({', '.join(_LOG_SUFFIXES)}) or a "
+                    f"query ({', '.join(_TEXT_SUFFIXES)})"
+                )
+            found += logs or texts
+        elif not path.exists():
+            raise DataError(f"{path}: there is no such file or folder; check the path")
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _is_shown(file: Path, folder: Path) -> bool:
+    return not any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def records_of(path: Path, told: Told | None = None) -> Iterator[Record | Wrong]:
+    """The records of a file, in its order, and in the place of each that is damaged a Wrong.
+
+    Lines and rows are read one at a time; a JSON document that is not of lines is read whole.
+    Raises DataError for a file that cannot be opened or unpacked, or is empty.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty (0 bytes), a log is expected")
+        with path.open("rb") as raw:
+            start = raw.read(4)
+        if start == b"PAR1":
+            yield from _parquet(path)
+            return
+        with open_text(path, told) as stream:
+            yield from _of_text(path, stream)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: byte {error.start} is not valid UTF-8") from error
+    except (OSError, EOFError, pa.ArrowException) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: could not be read: {error}") from error
+
+
+@contextmanager
+def open_text(path: Path, told: Told | None = None) -> Iterator[IO[str]]:
+    """A file as UTF-8 text, unpacked if it is gzip or zstd. told: see Told."""
+    with path.open("rb") as raw:
+        start = raw.peek(4)[:4]  # a buffered reader
+        source: Any = _Counted(raw, told) if told is not None else raw
+        if start[:2] == b"\x1f\x8b":
+            source = gzip.GzipFile(fileobj=source)
+        elif start == b"\x28\xb5\x2f\xfd":
+            source = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
+        with io.TextIOWrapper(source, encoding="utf-8-sig", newline="") as text:
+            yield text
+
+
+class _Counted(io.BufferedIOBase):
+    """A file that says how many of its bytes were read."""
+
+    def __init__(self, raw: IO[bytes], told: Told) -> None:
+        self._raw, self._told = raw, told
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = self._raw.read(-1 if size is None else size)
+        self._told(len(block))
+        return block
+
+    read1 = read
+
+
+def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".zst")]
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix in _TEXT_SUFFIXES:
+        yield Record(str(path), {TEXT_FILE: stream.read(), "task": path.parent.name})
+        return
+    number, line = next(((i, one) for i, one in enumerate(stream, 1) if one.strip()), (0, ""))
+    if not line:
+        raise DataError(f"{path}: there is nothing in this file but white space")
+    if suffix not in (".csv", ".tsv") and line.lstrip()[0] in "{[":
+        yield from _json(path, number, line, stream)
+    elif suffix in (".csv", ".tsv"):
+        yield from _table(path, line, stream)
+    else:
+        raise DataError(
+            f"{path}: this is no log that can be read: neither JSON nor parquet, and a table of "
+            "columns is named .csv or .tsv, a query .txt"
+        )
+
+
+def _json(path: Path, number: int, line: str, stream: IO[str]) -> Iterator[Record | Wrong]:
+    """JSON lines, or one document: all of the file if its first line is not one by itself."""
+    document = _parsed(line)
+    if document is not None:
+        more = next((after for after in stream if not after.isspace()), None)
+        if more is None:
+            yield from _records_in(path, document)
+        else:
+            yield from _lines(path, chain((line, more), stream), number)
+        return
+    text = line + stream.read()
+    document = _parsed(text)
+    if document is not None:
+        yield from _records_in(path, document)
+        return
+    lines = text.splitlines()
+    if not any(map(_parsed, lines[1:])):
+        raise DataError(f"{path}: this is neither a JSON document nor one per line")
+    yield from _lines(path, lines, number)
+
+
+def _lines(path: Path, lines: Iterable[str], number: int) -> Iterator[Record | Wrong]:
+    for place, line in enumerate(lines, start=number):
+        if line.isspace() or not line:
+            continue
+        document = _parsed(line)
+        if isinstance(document, dict):
+            yield Record(f"{path}: line {place}", document)
+        else:
+            what = "this is not JSON" if document is None else "a JSON object is expected"
+            yield Wrong(f"{path}: line {place}: {what}")
+
+
+def _parsed(text: str) -> Any:  # noqa: ANN401
+    """A JSON document that is an object or a list, None for any other text."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict | list) else None
+
+
+def _records_in(path: Path, document: Any) -> Iterator[Record | Wrong]:  # noqa: ANN401
+    """The records of a whole document: a list of them, {"data": [...]}, or one record."""
+    rows = document.get("data") if isinstance(document, dict) else document
+    if not isinstance(rows, list):
+        yield Record(f"{path}: line 1", document)
+        return
+    for place, row in enumerate(rows, start=1):
+        if isinstance(row, dict):
+            yield Record(f"{path}: element {place}", row)
+        else:
+            yield Wrong(f"{path}: element {place}: an object is expected")
+
+
+def _table(path: Path, header: str, stream: IO[str]) -> Iterator[Record | Wrong]:
+    """The rows of a CSV or TSV file; texts may hold line ends within quotes."""
+    separator = max(_SEPARATORS, key=header.count)
+    csv.field_size_limit(_LONGEST_CELL)
+    rows = csv.reader(chain((header,), stream), delimiter=separator)
+    names = next(rows)
+    number = 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise DataError(f"{path}: this is not a whole CSV file: {error}") from error
+        if not row:
+            continue
+        number += 1
+        place = f"{path}: data row {number}"
+        if len(row) != len(names):
+            yield Wrong(
+                f"{place}: {len(row)} cells, the line of column names has {len(names)}; is a "
+                "separator or a quote missing there?"
+            )
+        else:
+            yield Record(place, dict(zip(names, row, strict=True)))
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    number = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            rows: list[Mapping[str, Any]] = batch.to_pylist()
+            for row in rows:
+                number += 1
+                yield Record(f"{path}: data row {number}", row)
+
+
+def first_records(path: Path, n: int) -> list[Record]:
+    """The first n records of a file that can be read."""
+    return [one for one in islice(records_of(path), n) if isinstance(one, Record)]

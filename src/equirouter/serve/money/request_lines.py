@@ -1,0 +1,63 @@
+"""The requests of the log one by one, with their texts: what `data import` reads again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from equirouter.serve.money.store.schema import feedback, log, texts
+from equirouter.serve.records import usd
+
+__all__ = ["request_lines"]
+
+_PAGE = 1000
+
+
+def request_lines(
+    connection: sa.Connection, *, since: float = 0.0, until: float = 2.0**40
+) -> Iterator[dict[str, Any]]:
+    """The requests of a period in Unix seconds, oldest first, as JSON can hold them.
+
+    messages and answer are null where the gateway logged no texts.
+    """
+    c = log.c
+    wanted = (
+        sa.select(
+            *(c.id, c.request_id, c.at_us, c.endpoint, c.requested_model, c.served_model),
+            *(c.decided_by, c.status, c.input_tokens, c.output_tokens, c.cost_nusd, c.total_us),
+            *(texts.c.prompt, texts.c.answer, feedback.c.score),
+        )
+        .select_from(
+            log.outerjoin(texts, texts.c.request_id == c.request_id).outerjoin(
+                feedback, feedback.c.request_id == c.request_id
+            )
+        )
+        .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
+        .order_by(c.id)
+        .limit(_PAGE)
+    )
+    last = 0
+    while page := connection.execute(wanted.where(c.id > last)).mappings().all():
+        yield from map(_line, page)
+        last = page[-1]["id"]
+
+
+def _line(row: sa.RowMapping) -> dict[str, Any]:
+    cost = row["cost_nusd"]
+    return {
+        "request_id": row["request_id"],
+        "asked_at": row["at_us"] / 1e6,
+        "endpoint": row["endpoint"],
+        "requested_model": row["requested_model"],
+        "served_model": row["served_model"],
+        "decided_by": row["decided_by"],
+        "status": row["status"],
+        "messages": None if row["prompt"] is None else orjson.loads(row["prompt"]),
+        "answer": row["answer"],
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
+        "cost_usd": None if cost is None else usd(cost),
+        "latency_seconds": row["total_us"] / 1e6,
+        "feedback": row["score"],
+    }
