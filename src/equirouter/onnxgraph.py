@@ -1,12 +1,10 @@
-"""ONNX graphs, node by node. Making one needs the package onnx, running one does not."""
+"""ONNX graphs, node by node. Making one imports onnx, running one does not."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from equirouter.extras import require
 
 __all__ = ["OnnxGraph"]
 
@@ -16,12 +14,13 @@ OPSET, IR_VERSION = 20, 9
 class OnnxGraph:
     """Nodes and constants as they are added; a method adds some and returns its output's name.
 
-    Only standard operators, so that every runtime can run it. extra, purpose: what to install for
-    what, if the package onnx is missing (MissingExtraError).
+    Only standard operators, so that every runtime can run it.
     """
 
-    def __init__(self, *, extra: str, purpose: str) -> None:
-        self.onnx = require("onnx", extra=extra, purpose=purpose)
+    def __init__(self) -> None:
+        import onnx
+
+        self.onnx: Any = onnx
         self.nodes: list[Any] = []
         self.weights: dict[str, Any] = {}
 

@@ -60,7 +60,7 @@ def test_to_pandas_names_the_extra() -> None:
         "load_dataset('simulated:n_queries=80').to_pandas()"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pandas is needed to make a data frame: pip install 'equirouter[report]'" in ran.stderr
+    assert "pandas, to make a data frame\n  pip install 'equirouter[train]'" in ran.stderr
 
 
 def test_a_row_index_and_categories_of_pandas_do_no_harm() -> None:

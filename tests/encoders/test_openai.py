@@ -430,7 +430,7 @@ def test_without_the_client_the_command_is_named(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'equirouter\[openai\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'equirouter\[encoders\]'"):
         encoder(endpoint).encode(["a"])
 
 

@@ -388,7 +388,7 @@ def test_without_the_library_the_command_is_named(
     bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[sentence-transformers\]"):
+    with pytest.raises(MissingExtraError, match=r"equirouter\[encoders\]"):
         encoder(bert).encode(["b"])
 
 

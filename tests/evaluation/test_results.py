@@ -155,7 +155,7 @@ def test_without_pandas_the_message_is_the_command(
     document: Document, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"equirouter\[train\]"):
         made(document).to_frame()
 
 

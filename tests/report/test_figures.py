@@ -75,7 +75,7 @@ def test_without_matplotlib_the_message_is_the_command(
     document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"equirouter\[train\]"):
         write_figures(made(document), tmp_path)
 
 

@@ -235,5 +235,5 @@ def test_without_the_extra_the_message_is_the_command(
     module: str, document: Document, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[report\]"):
+    with pytest.raises(MissingExtraError, match=r"equirouter\[train\]"):
         write_report(made(document), tmp_path / "report.html")

@@ -176,7 +176,7 @@ def test_an_index_without_faiss_is_an_error_that_says_the_way_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hide_faiss(monkeypatch)
-    with pytest.raises(MissingExtraError, match=r"index=exact.*equirouter\[index\]"):
+    with pytest.raises(MissingExtraError, match=r"(?s)index=exact.*equirouter\[train\]"):
         fitted(directions(50, 4), index="faiss")
 
 

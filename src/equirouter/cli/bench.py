@@ -61,19 +61,20 @@ def bench(
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.benchmark import benchmark
-    from equirouter.report.html import check_report_extra, write_all
+    from equirouter.report.html import write_all
+    from equirouter.training.needs import check_run
 
-    check_report_extra()
     specs = common.router_specs(routers)
+    made = common.make_text_encoder(
+        encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+    )
+    check_run(dataset, specs, made if embeddings is None else None)
     with common.shown_progress(quiet=quiet) as progress:
         table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = common.open_chosen(
             *table, answers_by=answers_by, quiet=quiet, progress=progress
         )
         common.remark_on_descriptions(outcomes, specs, quiet=quiet)
-        made = common.make_text_encoder(
-            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
-        )
         outcomes = common.what_is_read(made, outcomes, embeddings, quiet=quiet)
         folder = out or Path("runs") / f"{outcomes.name}-{split}"
         results = benchmark(

@@ -40,6 +40,7 @@ __all__ = [
     "SplitName",
     "SplitOption",
     "WeightsOption",
+    "Window",
     "WindowOption",
     "check_policy",
     "choose_models",

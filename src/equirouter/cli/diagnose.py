@@ -67,14 +67,18 @@ def diagnose(
 ) -> None:
     """Say why routing on a data set collapses, and what to do: a text for a bug report."""
     from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.diagnosis.measuring import IN_SAMPLE
     from equirouter.evaluation.diagnosis.measuring import diagnose as run_diagnosis
     from equirouter.output import reserved_folder
+    from equirouter.training.needs import check_run
 
     specs = common.router_specs(routers)
     reserved = nullcontext() if out is None else reserved_folder(out)
     with reserved as folder, common.shown_progress(quiet=quiet) as progress:
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
+        fitted = [*(specs if loaded is None else ()), *IN_SAMPLE]
+        check_run(dataset, fitted, made if embeddings is None else None)
         whole = common.open_dataset(
             dataset, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
         )

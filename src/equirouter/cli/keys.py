@@ -189,9 +189,6 @@ def with_store(
     """
     import asyncio
 
-    from equirouter.extras import require
-
-    require("sqlalchemy", extra="serve", purpose="open the gateway's store")
     from equirouter.serve.money.store.migrate import migrate
     from equirouter.serve.money.store.store import connected
     from equirouter.serve.settings_file import read_settings

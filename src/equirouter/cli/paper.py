@@ -11,6 +11,7 @@ from equirouter.registry import EXPERIMENTS
 
 if TYPE_CHECKING:
     from equirouter.data.split import SplitKind
+    from equirouter.encoders.base import Encoder
     from equirouter.evaluation.results import Results
     from equirouter.paper.context import Context
 
@@ -92,20 +93,20 @@ def paper(
     from equirouter.output import make_folder
     from equirouter.paper.context import Context
     from equirouter.paper.report_all import experiments
-    from equirouter.report.html import check_report_extra
 
-    check_report_extra()
     experiments(names)  # a wrong name is said now, and not after the encoding
     given = _read(results or [])
+    specs = _routers(routers, given)
+    made = common.make_text_encoder(
+        encoder, window=window, precision=precision, weights=weights, settings=encoder_option
+    )
+    _check(dataset, specs, None if embeddings is not None else made)
     with common.shown_progress(quiet=quiet) as progress:
         outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
-        made = common.make_text_encoder(
-            encoder, window=window, precision=precision, weights=weights, settings=encoder_option
-        )
         context = Context(
             outcomes,
             made,
-            routers=_routers(routers, given),
+            routers=specs,
             policy=policy,
             n_seeds=seeds or _n_seeds(given),
             budget_usd=budget,
@@ -119,6 +120,15 @@ def paper(
         )
         document, report = _run(names, context)
     _show(document, report, as_json=as_json)
+
+
+def _check(dataset: str, routers: tuple[str, ...], encoder: "Encoder | None") -> None:
+    """Raise MissingExtraError, before any work, with all that the experiments lack."""
+    from equirouter.extras import Need
+    from equirouter.training.needs import check_run
+
+    figures = Need("matplotlib", "train", "draw figures")
+    check_run(dataset, routers, encoder, more=[figures], cost_network=True)
 
 
 def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:

@@ -36,12 +36,11 @@ def serve(
         return
     if config is None:
         raise typer.BadParameter("missing; `equirouter serve --example` prints one to begin with")
-    from equirouter.extras import require
-
-    require("aiohttp", extra="serve", purpose="serve")
+    from equirouter.serve.run.needs import check_what_serves
     from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)
+    check_what_serves(settings)
     if check:
         from equirouter.serve.run.assembly import check_settings
 

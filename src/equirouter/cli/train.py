@@ -22,6 +22,7 @@ from equirouter.cli.common import (
     QuietOption,
     SplitOption,
     WeightsOption,
+    Window,
     WindowOption,
     check_policy,
     make_text_encoder,
@@ -141,20 +142,19 @@ def train(
     """
     from equirouter.output import reserved_folder
     from equirouter.pipeline.versions import PipelineVersions
+    from equirouter.training.needs import check_run
 
     versions = PipelineVersions(out)
     asked = Asked(
         router, policy, quality, confidence, when_nothing_fits, ood, split, seed, refit, device
     )
+    made = _to_serve(encoder, embeddings, window, precision, weights, encoder_option)
+    check_run(dataset, [router], made if embeddings is None else None)
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
         before = versions.current
         table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = open_chosen(*table, answers_by=answers_by, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
-        exact = precision or _serving_precision(encoder, embeddings)
-        made = make_text_encoder(
-            encoder, window=window, precision=exact, weights=weights, settings=encoder_option
-        )
         outcomes = what_is_read(made, outcomes, embeddings, quiet=quiet)
         given = open_given(embeddings, whole, made, outcomes)
         facts = _facts(model_facts, outcomes)
@@ -233,6 +233,21 @@ def _placed(
     if is_current:
         versions.promote(version, over=before, how="train", forced=before is not None)
     return Placed(versions.folder, version, is_current)
+
+
+def _to_serve(
+    name: str,
+    embeddings: Path | None,
+    window: Window | None,
+    precision: str | None,
+    weights: str | None,
+    settings: list[str] | None,
+) -> "Encoder":
+    """The encoder, in the precision to serve with where none is asked for."""
+    exact = precision or _serving_precision(name, embeddings)
+    return make_text_encoder(
+        name, window=window, precision=exact, weights=weights, settings=settings
+    )
 
 
 def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:

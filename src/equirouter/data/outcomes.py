@@ -74,7 +74,7 @@ class Outcomes(OutcomeCells):
         """
         from equirouter.data.reading.arrow import to_long
 
-        require("pandas", extra="report", purpose="make a data frame")
+        require("pandas", extra="train", purpose="make a data frame")
         return to_long(self).to_pandas()
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array
 from equirouter.data.cells import NO_TEXT
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
+from equirouter.extras import Need
 from equirouter.pickling import WithoutCached
 from equirouter.progress import Progress, silent
 
@@ -34,6 +35,8 @@ class Encoder(WithoutCached, ABC):
     environment variable or code is not among them. Whoever loads the pipeline gives it."""
     is_cheap: ClassVar[bool] = False
     """Whether an embedding takes no longer to make than to read from a cache: it is not cached."""
+    is_saved_whole: ClassVar[bool] = False
+    """Whether a saved pipeline has in `state` all that it needs, and looks for nothing else."""
     accepts_images: ClassVar[bool] = False
     """Whether encode reads the images; if not, every one given must be None."""
 
@@ -50,6 +53,10 @@ class Encoder(WithoutCached, ABC):
         not say where.
         """
         return None
+
+    def needs(self) -> tuple[Need, ...]:
+        """Packages beside the core, and weights, that encoding needs; by default none."""
+        return ()
 
     @property
     def notes(self) -> tuple[str, ...]:

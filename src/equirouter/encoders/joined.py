@@ -15,6 +15,7 @@ from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.encoders.minilm import MiniLMEncoder
 from equirouter.encoders.windows import DEFAULT_WINDOW
 from equirouter.errors import PipelineError
+from equirouter.extras import Need
 from equirouter.progress import Progress
 
 __all__ = ["JoinedEncoder", "LexicalMiniLMEncoder"]
@@ -35,6 +36,10 @@ class JoinedEncoder(Encoder):
     def settings(self) -> dict[str, Any]:
         """Those of all parts."""
         return {key: value for part in self.parts.values() for key, value in part.settings.items()}
+
+    def needs(self) -> tuple[Need, ...]:
+        """Those of all parts."""
+        return tuple(need for part in self.parts.values() for need in part.needs())
 
     @property
     def notes(self) -> tuple[str, ...]:

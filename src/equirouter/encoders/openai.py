@@ -20,7 +20,7 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.vectors import check_at_least, unit_rows
 from equirouter.errors import ConfigError, DataError, DownloadError, EquiRouterError, PipelineError
-from equirouter.extras import require
+from equirouter.extras import Need, require
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenAIEncoder"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-EXTRA = "openai"
+EXTRA = "encoders"
 VERSION = 1
 """Version of the use of an answer here; part of the fingerprint."""
 
@@ -76,6 +76,10 @@ class OpenAIEncoder(Encoder):
 
     name = "openai"
     saved_options = ("model", "dimension")
+
+    def needs(self) -> tuple[Need, ...]:
+        """The client library."""
+        return (Need("openai", EXTRA, "ask an embeddings endpoint"),)
 
     @classmethod
     def lacking(cls, options: Mapping[str, object]) -> str | None:

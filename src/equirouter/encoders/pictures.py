@@ -25,8 +25,8 @@ def read_picture(path: str) -> "Image":
     Raises DataError, with the path, for a file that is missing, UnreadableError for one that is no
     whole image or would fill the memory, and MissingExtraError without Pillow.
     """
-    pillow = require("PIL.Image", extra="vision", purpose="read images")
-    ops = require("PIL.ImageOps", extra="vision", purpose="read images")
+    pillow = require("PIL.Image", extra="encoders", purpose="read images")
+    ops = require("PIL.ImageOps", extra="encoders", purpose="read images")
     try:
         with pillow.open(path, formats=_FORMATS) as file:
             _check_shape(*file.size)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from equirouter.arrays import Float32Array
+from equirouter.data.sources.hub import fetching_failures
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.kept import digest_of
 from equirouter.encoders.vectors import check_at_least, unit_rows
 from equirouter.errors import ConfigError, DataError, DownloadError
-from equirouter.extras import require
+from equirouter.extras import Need, require
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SentenceTransformerEncoder"]
 
-EXTRA = "sentence-transformers"
+EXTRA = "encoders"
 VERSION = 1
 """Version of the use of the library here; part of the fingerprint."""
 
@@ -66,6 +67,10 @@ class SentenceTransformerEncoder(Encoder):
         "max_tokens",
         "truncate_dim",
     )
+
+    def needs(self) -> tuple[Need, ...]:
+        """The library, which brings torch."""
+        return (Need("sentence_transformers", EXTRA, "encode queries"),)
 
     @classmethod
     def lacking(cls, options: Mapping[str, object]) -> str | None:
@@ -190,7 +195,7 @@ class SentenceTransformerEncoder(Encoder):
 
     @cached_property
     def _model(self) -> "SentenceTransformer":
-        model = _load(self._folder, self.device, extra=self.name)
+        model = _load(self._folder, self.device)
         self._set_up(model)
         return model
 
@@ -228,9 +233,8 @@ def _find_folder(model: str, revision: str | None, weights: Path | None) -> Path
 
 
 def _from_hub(model: str, revision: str | None) -> Path:
-    purpose = f"download {model}"
-    hub = require("huggingface_hub", extra=EXTRA, purpose=purpose)
-    http = require("huggingface_hub.utils", extra=EXTRA, purpose=purpose).httpx
+    import huggingface_hub as hub
+
     repository = model if "/" in model else f"sentence-transformers/{model}"  # as the library does
     try:
         folder = hub.snapshot_download(
@@ -239,7 +243,7 @@ def _from_hub(model: str, revision: str | None) -> Path:
             allow_patterns=list(_FILES),
             ignore_patterns=[f"{name}/*" for name in _OTHER_FORMATS],
         )
-    except (OSError, RuntimeError, http.HTTPError) as error:
+    except fetching_failures() as error:
         raise DownloadError(
             f"{repository} could not be fetched from the Hugging Face hub "
             f"({_reason(error)}); check the name and revision={revision!r}, or "
@@ -298,10 +302,10 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _load(folder: Path, device: str | None, *, extra: str) -> "SentenceTransformer":
+def _load(folder: Path, device: str | None) -> "SentenceTransformer":
     from safetensors import SafetensorError
 
-    library = require("sentence_transformers", extra=extra, purpose=f"run the model in {folder}")
+    library = require("sentence_transformers", extra=EXTRA, purpose=f"run the model in {folder}")
     _check_device(device)
     try:
         with _quiet():

@@ -12,6 +12,7 @@ from equirouter.encoders.pictures import PICTURE_VERSION, read_picture
 from equirouter.encoders.sentence_transformer import SentenceTransformerEncoder
 from equirouter.encoders.vectors import unit_rows
 from equirouter.errors import ConfigError, UnreadableError
+from equirouter.extras import Need
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class VisionEncoder(SentenceTransformerEncoder):
     name = "vision"
     saved_options: ClassVar[tuple[str, ...]] = ("parts",)
     accepts_images: ClassVar[bool] = True
+
+    def needs(self) -> tuple[Need, ...]:
+        """The library, and what reads images."""
+        return (*super().needs(), Need("PIL", "encoders", "read images"))
 
     @classmethod
     def lacking(cls, options: Mapping[str, object]) -> str | None:  # noqa: ARG003

@@ -45,7 +45,8 @@ from equirouter.policy.replies import Replies
 from equirouter.progress import Progress, silent
 from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
-from equirouter.training.fitted import fit_router, require_what_fits
+from equirouter.training.fitted import fit_router
+from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plans import plans_of
 from equirouter.training.protocol import (
     Part,
@@ -131,9 +132,9 @@ def benchmark(
         True
     """
     encoder = make_encoder(encoder) if isinstance(encoder, str) else encoder
-    outcomes = readable(encoder, as_outcomes(table), embeddings)
     specs = list(dict.fromkeys(routers))
-    require_what_fits(specs, cost_network=cost_network)
+    outcomes = readable(encoder, as_outcomes(table), embeddings)
+    check_what_fits(specs, reader(encoder, outcomes, embeddings), cost_network=cost_network)
     rule, answers = _checked(policy, specs, outcomes)
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)

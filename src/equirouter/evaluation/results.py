@@ -237,7 +237,7 @@ class Results(Facts):
         key: the quality or the model of a metric that has several values, else "". Raises
         MissingExtraError without pandas.
         """
-        pandas = require("pandas", extra="report", purpose="make a data frame")
+        pandas = require("pandas", extra="train", purpose="make a data frame")
         records = [
             {"router": name, "is_anchor": is_anchor, "metric": metric, "key": key}
             | {part: getattr(figure, part) for part in ("mean", "low", "high", "per_seed")}

@@ -32,7 +32,8 @@ from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
-from equirouter.training.fitted import FittedStage, fit_stage, require_what_fits
+from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plans import Labelled
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
@@ -100,7 +101,7 @@ def train(
     if isinstance(encoder, str):
         encoder = make_encoder(encoder, **serving_options(encoder))
     outcomes = readable(encoder, as_outcomes(table, answers_by=answers_by), embeddings)
-    _check(outcomes, router, quality, confidence, model_facts)
+    _check(outcomes, encoder, embeddings, router, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
     parts = split_outcomes(outcomes, kind=split, seed=seed)
     if embeddings is None:
@@ -282,6 +283,8 @@ def share_of_strongest(
 
 def _check(
     outcomes: Outcomes,
+    encoder: Encoder,
+    embeddings: Float32Array | None,
     router: str,
     quality: float,
     confidence: float | None,
@@ -289,7 +292,7 @@ def _check(
 ) -> None:
     """Refuse settings that would fail after the training before it starts."""
     check_registered(router)
-    require_what_fits([router])
+    check_what_fits([router], reader(encoder, outcomes, embeddings))
     check_quality(quality)
     if confidence is not None:
         check_confidence(confidence)

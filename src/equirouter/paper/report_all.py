@@ -160,7 +160,7 @@ def _section_json(section: Section) -> dict[str, Any]:
 
 
 def _page(paper: Paper, document: dict[str, Any]) -> str:
-    jinja2 = require("jinja2", extra="report", purpose="write the report")
+    jinja2 = require("jinja2", extra="train", purpose="write the report")
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("equirouter.paper"), jinja2.PackageLoader("equirouter.report")]

@@ -53,14 +53,14 @@ def decision_graph(
     priced: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Router and cost model (fitted) as one ONNX model; needs the package onnx (extra `train`).
+    """Router and cost model (fitted) as one ONNX model.
 
     Input: embeddings (N, d) float32, N at least 1. Outputs, float32: scores (N, K), where the
     router has a graph; predicted_cost_usd (N, K), or, not priced, the amounts (N, A) of the cost
     model under their name, which its prices make into costs; and, with scale, expected_performance
-    (N, K). The same router and cost model give the same bytes. Raises MissingExtraError.
+    (N, K). The same router and cost model give the same bytes.
     """
-    graph = OnnxGraph(extra="train", purpose="make the graph of a decision")
+    graph = OnnxGraph()
     scores = router.add_to_graph(graph, "embeddings")
     amounts = cost_model.add_to_graph(graph, "embeddings")
     outputs = {cost_model.output: amounts}
@@ -103,7 +103,7 @@ def export_decision(
         "encoder_fingerprint": encoder_fingerprint,
         "scores_are": router.scores_are,
     }
-    graph = OnnxGraph(extra="train", purpose="export a decision")
+    graph = OnnxGraph()
     if router.add_to_graph(graph, "embeddings") is None:
         raise ConfigError(
             f"{type(router).__name__} cannot be exported: a router that looks up training queries, "
@@ -142,10 +142,7 @@ class Scorer(WithoutCached):
     def of(
         cls, router: Router, cost_model: CostPredictor, *, threads: int | None = None
     ) -> "Scorer":
-        """From a fitted router and cost model.
-
-        Needs the package onnx (extra `train`) but where both are as good without a graph.
-        """
+        """From a fitted router and cost model; no graph where both are as good without one."""
         plain = router.needs_no_graph and not cost_model.hidden
         graph = None if plain else decision_graph(router, cost_model)
         return cls(graph, router, cost_model, threads=threads)

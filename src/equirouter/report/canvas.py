@@ -96,8 +96,8 @@ def draw_figure(paint: Paint, size: tuple[float, float], *, points: float = 9.0)
     size: width and height in inches. points: of the letters. Raises MissingExtraError without
     matplotlib.
     """
-    matplotlib = require("matplotlib", extra="report", purpose="draw figures")
-    module = require("matplotlib.figure", extra="report", purpose="draw figures")
+    matplotlib = require("matplotlib", extra="train", purpose="draw figures")
+    module = require("matplotlib.figure", extra="train", purpose="draw figures")
     with matplotlib.rc_context(_STYLE | {"font.size": points}):
         figure = module.Figure(figsize=size)
         paint(figure)
@@ -106,8 +106,8 @@ def draw_figure(paint: Paint, size: tuple[float, float], *, points: float = 9.0)
 
 def draw_svg(paint: Paint, size: tuple[float, float], *, title: str, points: float = 9.0) -> bytes:
     """The SVG of such a figure; the same drawing gives the same bytes. title: in the metadata."""
-    matplotlib = require("matplotlib", extra="report", purpose="draw figures")
-    svg = require("matplotlib.backends.backend_svg", extra="report", purpose="draw figures")
+    matplotlib = require("matplotlib", extra="train", purpose="draw figures")
+    svg = require("matplotlib.backends.backend_svg", extra="train", purpose="draw figures")
     with matplotlib.rc_context(_STYLE | {"font.size": points}), warnings.catch_warnings():
         # A letter that the font lacks, as in a name with an emoji, is an empty box in the picture;
         # the name as it is stands in the file's comments and in the report beside it.
@@ -199,14 +199,14 @@ def _label_ends(axes: Any, lines: Sequence[Line]) -> None:  # noqa: ANN401
 
 
 def _points() -> float:
-    matplotlib = require("matplotlib", extra="report", purpose="draw figures")
+    matplotlib = require("matplotlib", extra="train", purpose="draw figures")
     return float(matplotlib.rcParams["font.size"])
 
 
 def width_of(text: str, points: float, *, is_bold: bool = False) -> float:
     """Inches of a line of text in the figures' letters, of this size in points."""
-    textpath = require("matplotlib.textpath", extra="report", purpose="draw figures")
-    fonts = require("matplotlib.font_manager", extra="report", purpose="draw figures")
+    textpath = require("matplotlib.textpath", extra="train", purpose="draw figures")
+    fonts = require("matplotlib.font_manager", extra="train", purpose="draw figures")
     weight = "bold" if is_bold else "normal"
     letters = fonts.FontProperties(family="DejaVu Sans", weight=weight, size=points)
     width, _, _ = textpath.TextToPath().get_text_width_height_descent(text, letters, ismath=False)

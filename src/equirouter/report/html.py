@@ -41,9 +41,9 @@ def write_report(results: Results, path: str | Path) -> None:
     forbids requests. Raises OutputError when path cannot be written, MissingExtraError without
     jinja2 or plotly.
     """
-    jinja2 = require("jinja2", extra="report", purpose="write the report")
-    markupsafe = require("markupsafe", extra="report", purpose="write the report")
-    plotly = require("plotly.offline", extra="report", purpose="write the report")
+    jinja2 = require("jinja2", extra="train", purpose="write the report")
+    markupsafe = require("markupsafe", extra="train", purpose="write the report")
+    plotly = require("plotly.offline", extra="train", purpose="write the report")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("equirouter.report"),
         autoescape=True,
@@ -269,7 +269,7 @@ def _points(predicted: Sequence[float], observed: Sequence[float]) -> str:
 def check_report_extra() -> None:
     """Raise MissingExtraError, before hours of work, when a report could not be written."""
     for module in ("plotly", "jinja2", "matplotlib"):
-        require(module, extra="report", purpose="write the report")
+        require(module, extra="train", purpose="write the report")
 
 
 def write_all(results: Results, folder: str | Path) -> Path:

@@ -31,6 +31,7 @@ class AvengersProRouter(CheckedRouter):
     performance against cost; here it is by performance alone, as the policy weighs the cost.
     """
 
+    fitted_with = ("sklearn",)
     presets = MappingProxyType(
         {
             "default": {},

@@ -112,6 +112,9 @@ class Router(Learned, ABC):
     is_anchor: ClassVar[bool] = False
     """Anchors stand beside the routers in every table; a run always measures them."""
 
+    fitted_with: ClassVar[tuple[str, ...]] = ()
+    """Import names of the packages beside the core that `fit` needs; `predict` needs none."""
+
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({"default": {}})
     """Named sets of keyword arguments, written NAME:PRESET on the command line."""
 

@@ -161,6 +161,7 @@ class SVMRouter(AffineRouter):
     Source: Drucker et al. 1996; Fan et al. 2008 (LIBLINEAR).
     """
 
+    fitted_with = ("sklearn",)
     presets = MappingProxyType(
         {"default": {}, "original": {"loss": "absolute", "epsilon": 0.0, "c": 1.0}}
     )

@@ -18,13 +18,15 @@ from equirouter.arrays import Float32Array, IntArray
 from equirouter.errors import ConfigError, PipelineError
 from equirouter.extras import require
 
-__all__ = ["BLOCK_BYTES", "InvertedFile", "kmeans", "nearest", "unit_rows"]
+__all__ = ["BLOCK_BYTES", "InvertedFile", "kmeans", "lloyd", "nearest", "unit_rows"]
 
 BLOCK_BYTES = 128 * 2**20
 """Memory for the similarities of one block of queries."""
 
 TARGET_RECALL = 0.99
 """The share of the k nearest that an index must find, measured on its own rows."""
+
+LLOYD_ROUNDS = 50
 
 _SUM_ROWS = 8192  # pairs of rows compared at once
 _ROWS_PER_CENTRE = 64  # k-means is trained on a sample: more rows take longer, and find no more
@@ -226,7 +228,7 @@ def _centres(rows: Float32Array, n_groups: int) -> Float32Array:
     """(L, d) centres of length 1 of like rows (n, d); the same for the same rows."""
     faiss = require(
         "faiss",
-        extra="index",
+        extra="train",
         purpose="index so many training queries for knn (or set index=exact: slower, as good)",
     )
     kmeans = faiss.Kmeans(
@@ -271,3 +273,33 @@ def kmeans(
         model.fit(rows)
     used, labels = np.unique(model.labels_, return_inverse=True)
     return model.cluster_centers_[used].astype(np.float32), labels.astype(np.int64)
+
+
+def lloyd(rows: Float32Array, n_clusters: int, rng: np.random.Generator) -> Float32Array:
+    """Centroids (C, d) of rows (N, d), C at most n_clusters, in NumPy alone.
+
+    Seeded as k-means++ does (Arthur and Vassilvitskii 2007), then Lloyd's rounds until no row
+    changes its cluster, LLOYD_ROUNDS at most: for groups that need not be the very best ones. Rows
+    that are as good as equal do not both begin a cluster.
+    """
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    length = np.einsum("nd,nd->n", rows, rows).astype(np.float64)  # squared
+    chosen = [int(rng.integers(len(rows)))]
+    apart = np.full(len(rows), np.inf)  # squared distance to the nearest centroid
+    while True:
+        own = chosen[-1]
+        apart = np.minimum(apart, length - 2.0 * (rows @ rows[own]) + length[own])
+        apart[apart <= 1e-6 * length] = 0.0
+        if len(chosen) == n_clusters or not apart.any():
+            break
+        chosen.append(int(rng.choice(len(rows), p=apart / apart.sum())))
+    centroids, labels = rows[chosen], np.full(len(rows), -1)
+    for _ in range(LLOYD_ROUNDS):
+        lengths = (centroids * centroids).sum(axis=1)
+        nearest_one = (lengths - 2 * (rows @ centroids.T)).argmin(axis=1)
+        used, now = np.unique(nearest_one, return_inverse=True)
+        if np.array_equal(now, labels):
+            break
+        labels = now
+        centroids = np.stack([rows[nearest_one == label].mean(axis=0) for label in used])
+    return centroids

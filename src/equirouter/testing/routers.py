@@ -247,7 +247,7 @@ def the_graph_is_what_predict_does(make: RouterFactory) -> None:
     toy = make_toy()
     router = _fit(make(), toy)
     x = _inputs(router, toy)
-    graph = OnnxGraph(extra="train", purpose="check a graph")
+    graph = OnnxGraph()
     scores = router.add_to_graph(graph, "embeddings")
     if scores is None:
         return

@@ -1,6 +1,6 @@
 """A router, and a stage of a pipeline, fitted on one split; its choices on the parts held out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -15,13 +15,12 @@ from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import FitError
-from equirouter.extras import require
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
-from equirouter.routers.neighbours import kmeans
+from equirouter.routers.neighbours import lloyd
 from equirouter.routers.scale import LogisticScale, fit_scale
 from equirouter.training.protocol import (
     Part,
@@ -40,7 +39,6 @@ __all__ = [
     "fit_familiarity",
     "fit_router",
     "fit_stage",
-    "require_what_fits",
 ]
 
 N_POINTS = 100
@@ -98,13 +96,6 @@ class FittedStage:
         return rule.path(self.scores(rule, part), part.predicted_cost_usd)
 
 
-def require_what_fits(routers: Sequence[str], *, cost_network: bool = False) -> None:
-    """Raise MissingExtraError where the packages that fit these routers (specs) are missing."""
-    if cost_network or any(hasattr(make_router(spec), "device") for spec in routers):
-        require("torch", extra="train", purpose="fit routers and cost models")
-    require("sklearn", extra="train", purpose="cluster the training queries")
-
-
 def fit_stage(
     outcomes: Outcomes,
     encoder: Encoder,
@@ -151,14 +142,10 @@ def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
 def fit_familiarity(
     training: Float32Array, validation: Float32Array, rng: np.random.Generator
 ) -> Familiarity:
-    """From embeddings of the training part (n, d), and of the validation part for the threshold.
-
-    Needs the extra `train`.
-    """
+    """From embeddings of the training part (n, d), and of the validation part for the threshold."""
     step = -(-len(training) // MOST_QUERIES)
-    centres, _ = kmeans(training[::step], CENTRES, n_init=1, rng=rng)
-    found = Familiarity(centres, np.inf)
-    return Familiarity(centres, float(np.quantile(found.distance(validation), USUAL)))
+    found = Familiarity(lloyd(training[::step], CENTRES, rng), np.inf)
+    return Familiarity(found.centres, float(np.quantile(found.distance(validation), USUAL)))
 
 
 FOLDS = 5

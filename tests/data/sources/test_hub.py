@@ -159,7 +159,7 @@ def test_without_a_server_the_way_out_is_said(hub: Hub) -> None:
 def test_a_dead_server_is_a_download_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)  # between its many attempts
     hub.server.server_close()
-    with pytest.raises(DownloadError, match=r"could not be downloaded .*give its path"):
+    with pytest.raises(DownloadError, match=r"downloaded: .* cannot be reached .*give its path"):
         fetch(FILE, endpoint=hub.endpoint)
 
 

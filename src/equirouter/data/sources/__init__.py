@@ -10,6 +10,7 @@ simulated.py    the embedded simulation; simulated_texts.py: its templates
 simulated_multimodal.py  the same with pictures
 descriptions.py descriptions of RouterBench's models
 hub.py          fetch: pinned downloads
+reach.py        whether the hub answers
 archives.py     files in a folder, a tar or a zip
 """
 

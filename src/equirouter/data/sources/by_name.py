@@ -11,11 +11,19 @@ from typing import Any
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.base import Dataset
 from equirouter.errors import ConfigError
+from equirouter.extras import Need
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS
 from equirouter.words import number_of
 
-__all__ = ["check_choice", "load_named", "make_dataset", "with_note_on_missing"]
+__all__ = [
+    "check_choice",
+    "is_encoded",
+    "load_named",
+    "make_dataset",
+    "needs_of_dataset",
+    "with_note_on_missing",
+]
 
 _NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
 
@@ -55,6 +63,18 @@ def load_named(spec: str, *, progress: Progress = silent) -> Outcomes:
     """The table of a registered data set. Raises what make_dataset and Dataset.load raise."""
     dataset, path = make_dataset(spec)
     return dataset.load(path, progress=progress)
+
+
+def needs_of_dataset(spec: str) -> tuple[Need, ...]:
+    """Packages beside the core that a data set needs, `needs` of its class; () for a file."""
+    name = _NEXT_SETTING.split(spec)[0]
+    return () if name not in DATASETS.names() else getattr(DATASETS.load(name), "needs", ())
+
+
+def is_encoded(spec: str) -> bool:
+    """Whether a data set has embeddings in place of texts, `is_encoded` of its class."""
+    name = _NEXT_SETTING.split(spec)[0]
+    return name in DATASETS.names() and getattr(DATASETS.load(name), "is_encoded", False)
 
 
 def with_note_on_missing(outcomes: Outcomes) -> Outcomes:

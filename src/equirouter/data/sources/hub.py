@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equirouter.data.sources.reach import hub_address, why_unreachable
 from equirouter.errors import DownloadError
-from equirouter.extras import require
 from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress, silent
 
-__all__ = ["HubFile", "fetch"]
+__all__ = ["HubFile", "fetch", "fetching_failures"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def fetch(
     as HF_HUB_OFFLINE=1. endpoint: another server than huggingface.co, also set by HF_ENDPOINT.
     progress: in bytes, of the download and of the check.
     Raises DownloadError when the file cannot be had, or is not the one that was promised or
-    recorded, with the way out; MissingExtraError without huggingface_hub, if it must be downloaded.
+    recorded, with the way out.
     """
     path = _cached(file)
     if path is None:
@@ -121,8 +120,15 @@ def _cached(file: HubFile) -> Path | None:
 def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Progress) -> Path:
     if offline:
         raise DownloadError(f"{file.filename} of {file.repo} is not in the cache. {_way_out(file)}")
-    hub = require("huggingface_hub", extra="hub", purpose=f"download {file.filename}")
-    errors = require("huggingface_hub.errors", extra="hub", purpose="download files")
+    address = endpoint or hub_address()
+    reason = why_unreachable(address)
+    if reason is not None:
+        raise DownloadError(
+            f"{file.filename} of {file.repo} could not be downloaded: {address} cannot be reached "
+            f"({reason}). {_way_out(file)}"
+        )
+    import huggingface_hub as hub
+
     folder = make_folder(_folder(file))
     try:
         path = hub.hf_hub_download(
@@ -131,28 +137,28 @@ def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Prog
             repo_type="dataset",
             revision=file.commit,
             cache_dir=folder,
-            endpoint=endpoint or os.environ.get("HF_ENDPOINT"),
+            endpoint=address,
             tqdm_class=_bar(f"download {file.filename}", progress),
         )
-    except (errors.HfHubHTTPError, OSError, RuntimeError, *_transport_errors()) as error:
-        reason = error.__cause__ or error
+    except fetching_failures() as error:
+        cause = error.__cause__ or error
         raise DownloadError(
             f"{file.filename} of {file.repo} could not be downloaded "
-            f"({type(reason).__name__}: {str(reason).strip().partition(chr(10))[0]}). "
+            f"({type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}). "
             f"{_way_out(file)}"
         ) from error
     return Path(path)
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
-    """The network errors of the HTTP library that this version of huggingface_hub loaded."""
+def fetching_failures() -> tuple[type[Exception], ...]:
+    """What a download may raise: of the system, of huggingface_hub, and of its HTTP library."""
     loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
-    return tuple(library.HTTPError for library in loaded)
+    return (OSError, RuntimeError, *(library.HTTPError for library in loaded))
 
 
 def _bar(stage: str, progress: Progress) -> type:
     """Makes huggingface_hub report progress instead of drawing its own bar."""
-    tqdm: Any = require("tqdm", extra="hub", purpose="download files").tqdm
+    from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

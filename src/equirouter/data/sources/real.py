@@ -38,6 +38,7 @@ class Real:
     name = "real"
     description = "ZeroEval as numbers: 2,840 queries of 3 kinds, 29 models; nothing to download"
     files: tuple[HubFile, ...] = ()
+    is_encoded = True
 
     def load(self, path: Path | None = None, *, progress: Progress = silent) -> Outcomes:  # noqa: ARG002  # quick
         """The outcomes table of the package.

@@ -10,7 +10,7 @@ from equirouter.cost.prices import Price
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import Simulated, answer_costs, drawn_outcomes
 from equirouter.data.sources.simulated_texts import standardised
-from equirouter.extras import require
+from equirouter.extras import Need, require
 from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress
 
@@ -65,6 +65,7 @@ class SimulatedMultimodal(Simulated):
     name = "simulated-multimodal"
     description = "made-up questions of 3 tasks about drawn pictures, 8 made-up models"
     fewest = 50
+    needs = (Need("PIL", "encoders", "draw the pictures of the simulation"),)
 
     def __init__(self, n_queries: int = 3000, seed: int = 0) -> None:
         super().__init__(n_queries, seed)
@@ -133,7 +134,7 @@ def _draw(task: str, scene: FloatArray, rng: np.random.Generator) -> Any:  # noq
     amount, faintness, clutter = scene.tolist()
     paper = rng.integers(214, 251, 3)
     image, drawing = (
-        require(name, extra="vision", purpose="draw the pictures of the simulation")
+        require(name, extra="encoders", purpose="draw the pictures of the simulation")
         for name in ("PIL.Image", "PIL.ImageDraw")
     )
     canvas = image.new("RGB", (SIZE, SIZE), tuple(paper.tolist()))

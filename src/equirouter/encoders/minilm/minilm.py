@@ -21,7 +21,13 @@ from equirouter.encoders.minilm.quantise import (
     calibrate,
     quantised_graph_file,
 )
-from equirouter.encoders.minilm.weights import Weights, find_weights
+from equirouter.encoders.minilm.weights import (
+    SAFETENSORS_SHA256,
+    TOKENIZER_SHA256,
+    Weights,
+    find_weights,
+    needed_weights,
+)
 from equirouter.encoders.minilm.wordpieces import load_tokenizer
 from equirouter.encoders.windows import (
     DEFAULT_WINDOW,
@@ -32,6 +38,7 @@ from equirouter.encoders.windows import (
     window_pieces,
 )
 from equirouter.errors import ConfigError, DataError
+from equirouter.extras import Need
 from equirouter.progress import Progress
 
 if TYPE_CHECKING:
@@ -83,6 +90,10 @@ class MiniLMEncoder(Encoder):
     def settings(self) -> dict[str, Any]:
         """Window and precision; where the weights lie and how many threads run is no part of it."""
         return {"window": self.window, "precision": self.precision}
+
+    def needs(self) -> tuple[Need, ...]:
+        """The weights, where they are neither here nor to be had."""
+        return needed_weights(self.weights, "encode queries")
 
     @property
     def learns(self) -> bool:
@@ -138,12 +149,13 @@ class MiniLMEncoder(Encoder):
     def fingerprint(self) -> str:
         """Of weights, tokenizer, graph, window, precision and what was learned.
 
-        The same wherever the same weights come from. Raises ConfigError before fit or restore if
+        The same wherever the same weights come from; the published ones, which are checked when
+        they are read, need not be there for it. Raises ConfigError before fit or restore if
         there is something to learn.
         """
         parts = {
-            "weights": self._files.digest,
-            "tokenizer": self._tokenizer_digest,
+            "weights": SAFETENSORS_SHA256 if self.weights is None else self._files.digest,
+            "tokenizer": TOKENIZER_SHA256 if self.weights is None else self._tokenizer_digest,
             "graph": GRAPH_VERSION,
             "max_tokens": MAX_TOKENS,
             **self.settings,

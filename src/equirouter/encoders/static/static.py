@@ -13,6 +13,7 @@ from equirouter.encoders.minilm.wordpieces import WordPieces
 from equirouter.encoders.static.token_table import TokenTable
 from equirouter.encoders.vectors import check_at_least
 from equirouter.errors import ConfigError, DataError, PipelineError
+from equirouter.extras import Need
 from equirouter.progress import Progress, silent
 
 __all__ = ["StaticEncoder"]
@@ -37,6 +38,7 @@ class StaticEncoder(Encoder):
 
     name = "static"
     saved_options = ("dimension",)
+    is_saved_whole = True
 
     def __init__(
         self, *, dimension: int = 256, weights: Path | None = None, threads: int | None = None
@@ -55,6 +57,14 @@ class StaticEncoder(Encoder):
     def settings(self) -> dict[str, Any]:
         """The dimension; where the weights lie and how many threads run is no part of it."""
         return {"dimension": self._dimension}
+
+    def needs(self) -> tuple[Need, ...]:
+        """The weights that the table is made of, where there is none yet and they cannot be had."""
+        if self._read is not None:
+            return ()
+        from equirouter.encoders.minilm.weights import needed_weights
+
+        return needed_weights(self.weights, "make the table of static embeddings")
 
     @property
     def dimension(self) -> int:

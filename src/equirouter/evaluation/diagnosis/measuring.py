@@ -36,12 +36,12 @@ from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribut
 from equirouter.evaluation.reliability import cost_errors
 from equirouter.evaluation.results import TEXT_FREE
 from equirouter.evaluation.sweeps import ServedQueries, for_pipeline, own_split, sweep_router
-from equirouter.extras import require
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import NOTHING_FITS, BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
 from equirouter.training.fitted import fit_router
+from equirouter.training.needs import check_what_fits
 from equirouter.training.protocol import (
     Prepared,
     embedded,
@@ -53,7 +53,7 @@ from equirouter.training.protocol import (
     stream,
 )
 
-__all__ = ["diagnose"]
+__all__ = ["IN_SAMPLE", "diagnose"]
 
 IN_SAMPLE = ("mlp", "knn")
 """Fitted within seconds, and two ways of reading a query that have little in common."""
@@ -115,7 +115,7 @@ def diagnose(
     Raises DataError for a table that cannot be split, PipelineError for one of other models,
     ConfigError for a router that is an anchor.
     """
-    require("torch", extra="train", purpose="fit the routers to compare with")
+    check_what_fits([*(routers if pipeline is None else ()), *IN_SAMPLE])
     for spec in routers:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")

@@ -50,6 +50,7 @@ class CausalRouter(NetworkRouter):
     that the router predicts performance with causal-style features, which none of these forms does.
     """
 
+    fitted_with = ("torch", "sklearn")
     presets = MappingProxyType(
         {
             "default": {},

@@ -152,6 +152,7 @@ class NIRTRouter(DescribedNetworkRouter):
     comes from the cost model that all routers share.
     """
 
+    fitted_with = ("torch", "sklearn")
     presets = MappingProxyType(
         {"default": {}, "original": {"epochs": 5, "batch_size": 25, "patience": None}}
     )

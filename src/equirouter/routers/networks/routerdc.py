@@ -47,6 +47,7 @@ class RouterDCRouter(NetworkRouter):
     0.725 and 0.724 on MMLU + GSM8K.
     """
 
+    fitted_with = ("torch", "sklearn")
     presets = MappingProxyType(
         {
             "default": {},

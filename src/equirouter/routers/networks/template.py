@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ class NetworkRouter(CheckedRouter):
     The defaults are the schedule of the paper (App. A.2) with early stopping on the validation
     part (App. A.1), the same for all; a preset of another source sets what it does otherwise.
     """
+
+    fitted_with: ClassVar[tuple[str, ...]] = ("torch",)
 
     epochs: PositiveInt = 30
     """Passes over the training part, at most."""

@@ -1,5 +1,6 @@
 """Processes: the parts put together, started, watched and drained.
 
+needs.py       what the settings need beside the core, said before anything is opened
 assembly.py    the parts put together from the settings, or tried without serving
 server.py      one process that serves; drains on SIGTERM
 supervisor.py  several of them on one port, and the one that looks after them

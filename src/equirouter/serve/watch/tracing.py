@@ -1,4 +1,4 @@
-"""OpenTelemetry spans of a request that is over, made from its record: the extra `otel`.
+"""OpenTelemetry spans of a request that is over, made from its record: the extra `serve`.
 
 Three kinds, named by the GenAI semantic conventions, which are in development (November 2026):
 
@@ -81,7 +81,7 @@ class Tracer:
         if not settings.telemetry.otel:
             return None
         for module in ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http"):
-            require(module, extra="otel", purpose="send traces")
+            require(module, extra="serve", purpose="send traces")
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider

@@ -65,7 +65,7 @@ class Database:
             self._sync = _sqlite(parsed, durability, self.files)
             self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="store")
         else:
-            require("asyncpg", extra="postgres", purpose="keep the store in PostgreSQL")
+            require("asyncpg", extra="serve", purpose="keep the store in PostgreSQL")
             self._async = _postgresql(parsed)
 
     @property
