@@ -8,7 +8,7 @@ import pytest
 
 from equirouter.data.tables import write_table
 from tests.cli.invoke import invoke
-from tests.toys import make_table
+from tests.toys import make_answered_table, make_table
 
 FAST = ["--encoder", "toy", "--routers", "linear", "--resamples", 20, "--quiet"]
 SECTIONS = (
@@ -115,3 +115,14 @@ def test_a_diagnosis_begins_with_what_looks_wrong_in_the_table(tmp_path: Path) -
     assert ran.code == 0, ran.err
     assert "Warnings about the table" in ran.out
     assert "models that differ only by case, spaces or hyphens" in " ".join(ran.out.split())
+
+
+def test_whether_comparing_answers_would_pay(tmp_path: Path) -> None:
+    write_table(make_answered_table(), tmp_path / "answered.parquet")
+    ran = invoke("diagnose", tmp_path / "answered.parquet", *FAST, "--out", tmp_path)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Would comparing two answers pay" in ran.out
+    assert "Comparing the answers of two cheap models pays here" in ran.out.replace("\n", " ")
+    document = json.loads((tmp_path / "diagnosis.json").read_text("utf-8"))
+    assert document["check"]["pairs"][0]["models"] == ["one", "two"]
+    assert {at["quality"]: at["taken"] for at in document["check"]["costs"]}[0.98] != "routing"

@@ -5,8 +5,14 @@ from typing import cast
 
 import pytest
 
-from equirouter.evaluation.diagnosis.contents import Diagnosis, TrainedHere
-from equirouter.report.advice import _in_sample, _text_free
+from equirouter.evaluation.diagnosis.contents import (
+    CheckFinding,
+    CostsAt,
+    Diagnosis,
+    PairFinding,
+    TrainedHere,
+)
+from equirouter.report.advice import _check, _in_sample, _text_free
 
 
 def made(**shares: tuple[float, float]) -> Diagnosis:
@@ -62,3 +68,28 @@ def test_no_router_is_said_to_pay_within_the_interval() -> None:
     assert "No router is clearly cheaper at equal quality than what reads no text" in said
     assert "-0.200 to +0.100 at 98 % against mixture" in said
     assert _text_free(beside(mlp=None)) is None, "without intervals nothing is said"
+
+
+def checked(taken: str, saved: tuple[float, float] | None, family: str | None = None) -> Diagnosis:
+    """What is known of checks at one quality, 0.6 of the cost by routing and 0.4 by the rule."""
+    pair = PairFinding(("a", "b"), family, 0.1, 0.6, 0.9, 0.9, 0.7, 0.8, 0.75)
+    check = CheckFinding(500, (pair,), (CostsAt(0.98, 0.6, 0.4, None, taken, saved),), ("why",))
+    return cast("Diagnosis", SimpleNamespace(check=check))
+
+
+def test_a_check_pays_where_the_interval_is_above_zero() -> None:
+    said = _check(checked("rule", (0.1, 0.3)))
+    assert said is not None
+    assert "pays here: 98% of the strongest model's performance costs 60.0 % of its cost" in said
+    assert "0.200 less by the agreement rule (95 % interval of what is saved: +0.100" in said
+    for unsure in ((-0.1, 0.3), None):
+        assert "may pay here" in str(_check(checked("rule", unsure)))
+    assert "of one family" not in said
+    assert "a and b are of one family" in str(_check(checked("rule", None, "gpt")))
+
+
+def test_a_check_that_is_not_taken_is_not_shown_to_pay() -> None:
+    assert _check(checked("routing", None)) == (
+        "Comparing the answers of two cheap models is not shown to pay here: why."
+    )
+    assert _check(cast("Diagnosis", SimpleNamespace(check=None))) is None

@@ -70,7 +70,7 @@ def test_answers_that_never_agree_are_not_compared() -> None:
     for n in (300, 1000):
         plans, _, notes = made(world(n, 0, agree=False))
         assert plans is None
-        assert "comparing answers does not pay" in notes[-1]
+        assert "at no price lambda does comparing answers gain" in notes[-1]
 
 
 def test_few_queries_allow_the_rule_alone() -> None:
@@ -92,10 +92,7 @@ def test_without_a_cheap_pair_there_is_nothing_to_compare() -> None:
     plans, candidates, notes = made(dear)
     assert plans is None
     assert (candidates.rule, candidates.learned) == (None, None)
-    assert notes == (
-        "answers are not compared: no two models cost 35% of the strongest together: one model per "
-        "query",
-    )
+    assert notes == ("no two models cost 35% of the strongest together: one model per query",)
 
 
 def test_the_rule_is_chosen_on_other_queries_than_it_is_measured_on() -> None:

@@ -7,9 +7,9 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.pipeline import RoutingPipeline
-from equirouter.policy import OperatingPoint, StrongestPolicy
-from equirouter.policy.base import Control
+from equirouter.policy import Calibration, OperatingPoint, StrongestPolicy
 from equirouter.policy.plan import Replayed
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.pool_plans import Candidates
 from equirouter.training.protocol import Part
@@ -56,28 +56,31 @@ def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Out
     return pipeline.plans.replay(scores, part.predicted_cost_usd, point, replies, part.cost_usd)
 
 
-def compared(pipeline: RoutingPipeline, candidates: Candidates) -> list[dict[str, Any]]:
+def compared(
+    candidates: Candidates, plans: PoolPlans | None, usual: Calibration, strongest: int
+) -> list[dict[str, Any]]:
     """Costs that keep each quality on queries that nothing had learned from, and what is taken.
 
-    As shares of the strongest model's cost; None where nothing cheaper than that model keeps it.
+    usual: the operating points of one model per query. strongest: a column. Costs are shares of the
+    strongest model's, by the means as they are; None where nothing cheaper than it keeps the
+    quality.
     """
-    strongest, rows = pipeline.models.index(pipeline.baseline.strongest), []
+    rows = []
     others = {"rule": candidates.rule, "learned": candidates.learned}
     known = {
         name: None if made is None else candidates.calibration(made, strongest)
         for name, made in others.items()
     }
     for quality in QUALITIES:
-        control = Control(quality=quality, confidence=0.5)
-        price = pipeline.plan_lambda(control)
-        plans = pipeline.plans
-        by = "routing" if plans is None or price is None else plans.by(price)
+        point, by = usual.operating_point(quality), "routing"
+        if plans is not None and plans.calibration is not None:
+            found = plans.calibration.operating_point(quality)
+            by = plans.by(found.value) if found.is_better(point) else by
         costs = {
             name: None if each is None else _cost(each.operating_point(quality))
             for name, each in known.items()
         }
-        usual = _cost(pipeline.operating_point(control))
-        rows.append({"quality": quality, "routing": usual, **costs, "taken": by})
+        rows.append({"quality": quality, "routing": _cost(point), **costs, "taken": by})
     return rows
 
 

@@ -118,7 +118,12 @@ def train(
         pipeline, candidates = made(stage(split=parts.with_test_in_training(), cache=cache))
     progress("fit", 1 + refit, 1 + refit)
     metrics["plans"] = candidates and {
-        "out_of_fold": compared(pipeline, candidates),
+        "out_of_fold": compared(
+            candidates,
+            pipeline.plans,
+            pipeline.calibration,
+            pipeline.models.index(pipeline.baseline.strongest),
+        ),
         "at_quality": kept,
     }
     return replace(

@@ -3,7 +3,13 @@
 import math
 from collections.abc import Callable, Iterable
 
-from equirouter.evaluation.diagnosis.contents import Diagnosis, Interval, RouterFinding, TrainedHere
+from equirouter.evaluation.diagnosis.contents import (
+    CostsAt,
+    Diagnosis,
+    Interval,
+    RouterFinding,
+    TrainedHere,
+)
 from equirouter.report.wording import count, number, percent, signed, usd
 
 __all__ = ["advice"]
@@ -126,6 +132,44 @@ def _text_free(diagnosis: Diagnosis) -> str | None:
         f"{best.name}, the best, {_costs_at(diagnosis, best)}. Give the router other features "
         "(--encoder, --window) or more rows, or route by what is cheap: by task, or by means."
     )
+
+
+def _check(diagnosis: Diagnosis) -> str | None:
+    """Whether comparing answers pays, at the quality where it saves the most."""
+    check = diagnosis.check
+    if check is None:
+        return None
+    saved = {at: _saved(at) for at in check.costs if at.taken != "routing"}
+    if not saved:
+        why = check.notes[-1] if check.notes else "at no quality it costs less than one model"
+        return f"Comparing the answers of two cheap models is not shown to pay here: {why}."
+    at = max(saved, key=lambda each: saved[each])
+    sure = at.saved is not None and at.saved[0] > 0
+    family = [pair for pair in check.pairs if pair.family is not None]
+    others = (
+        f" {' and '.join(family[0].models)} are of one family and share their errors: a pair of "
+        "two makers tells more."
+        if len(family) == len(check.pairs)
+        else ""
+    )
+    return (
+        f"Comparing the answers of two cheap models {'pays' if sure else 'may pay'} here: "
+        f"{at.quality:.0%} of the strongest model's performance costs "
+        f"{percent(1.0 if at.routing is None else at.routing)} of its cost by one "
+        f"model per query and {saved[at]:.3f} less by "
+        f"{'the agreement rule' if at.taken == 'rule' else 'learned plans'} (95 % interval of what "
+        f"is saved: {signed(at.saved)}). `equirouter train` takes them there.{others}"
+    )
+
+
+def _saved(at: CostsAt) -> float:
+    """What the taken way saves over one model per query, as a share of the strongest's cost."""
+    usual, taken = (1.0 if cost is None else cost for cost in (at.routing, _taken_cost(at)))
+    return usual - taken
+
+
+def _taken_cost(at: CostsAt) -> float | None:
+    return at.rule if at.taken == "rule" else at.learned
 
 
 def _pays_at(router: RouterFinding) -> list[str]:
@@ -282,6 +326,7 @@ _RULES: tuple[Callable[[Diagnosis], str | None], ...] = (
     _collapse,
     _in_sample,
     _text_free,
+    _check,
     _small,
     _ties,
     _rarely_needed,

@@ -56,6 +56,7 @@ def _blocks(diagnosis: Diagnosis) -> list[Block]:
         *_routers(diagnosis),
         *_in_sample(diagnosis),
         *_own(diagnosis),
+        *_check(diagnosis),
         *_tasks(diagnosis),
         Heading("What to do"),
         Items(tuple(advice(diagnosis)) or ("Nothing needs to change.",)),
@@ -240,6 +241,58 @@ def _own(diagnosis: Diagnosis) -> list[Block]:
             f"{calls or 'none'}.{refused}"
         ),
     ]
+
+
+def _check(diagnosis: Diagnosis) -> list[Block]:
+    check = diagnosis.check
+    if check is None:
+        return []
+    pairs = tuple(
+        (
+            " and ".join(pair.models) + (f" (both {pair.family})" if pair.family else ""),
+            percent(pair.relative_cost),
+            percent(pair.agreed),
+            number(pair.performance_agreed),
+            number(pair.strongest_agreed),
+            number(pair.router_auc),
+            number(pair.agreement_auc),
+            number(pair.beyond_router_auc),
+        )
+        for pair in check.pairs
+    )
+    costs = tuple(
+        (
+            f"{at.quality:.0%}",
+            percent(at.routing),
+            percent(at.rule),
+            percent(at.learned),
+            at.taken,
+            signed(at.saved),
+        )
+        for at in check.costs
+    )
+    heads = ("pair", "cost", "agree", "then right", "strongest's", "router", "agreement", "beyond")
+    blocks: list[Block] = [Heading("Would comparing two answers pay")]
+    if not pairs:
+        return [*blocks, Items(check.notes)]
+    blocks += [
+        Rows(heads, pairs),
+        (
+            "cost: of both calls, as a share of the strongest model's. then right: performance of "
+            "the better one where both agree, and the strongest model's there. router, agreement: "
+            "AUC of telling whether the better one is right; beyond: of the agreement among "
+            "queries that the router scores alike, where 0.5 knows nothing. Models of one family "
+            "share their errors."
+        ),
+        Rows(("quality", "routing", "rule", "learned", "taken", "saved"), costs),
+        (
+            f"Least cost of all calls on {count(check.n_queries, 'query')} that nothing had "
+            "learned from, as a share of the strongest model's: of one model per query, of the "
+            "agreement rule, of learned plans, and which of them is taken; saved: 95 % interval of "
+            "routing's cost minus that of what is taken price by price."
+        ),
+    ]
+    return blocks
 
 
 def _tasks(diagnosis: Diagnosis) -> list[Block]:

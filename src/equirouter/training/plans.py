@@ -25,6 +25,7 @@ __all__ = [
     "LEAST_QUERIES",
     "Labelled",
     "best_rule",
+    "cheap_pairs",
     "fit_check",
     "fit_plans",
     "labelled_by",
@@ -137,7 +138,7 @@ def replay_unseen(labelled: Labelled, points: FloatArray, rng: np.random.Generat
 
 def _fitted(labelled: Labelled, rng: np.random.Generator) -> Plans:
     n, n_models = labelled.scores.shape
-    members, pairs = _candidates(labelled)
+    members, pairs = cheap_pairs(labelled)
     if not pairs:
         note = f"no two models cost {CHEAP:.0%} of the strongest together: one model per query"
         return Plans(n_models, notes=(note,))
@@ -152,7 +153,7 @@ def best_rule(labelled: Labelled) -> AgreementRule | None:
 
     Where none does, of the pair that performs best. None where no pair is cheap enough.
     """
-    members, pairs = _candidates(labelled)
+    members, pairs = cheap_pairs(labelled)
     if not pairs:
         return None
     row, means = np.arange(len(labelled.scores)), labelled.performance.mean(axis=0)
@@ -169,7 +170,7 @@ def best_rule(labelled: Labelled) -> AgreementRule | None:
     return max(rules, key=worth)
 
 
-def _candidates(labelled: Labelled) -> tuple[Columns, tuple[Columns, ...]]:
+def cheap_pairs(labelled: Labelled) -> tuple[Columns, tuple[Columns, ...]]:
     """The models that plans may ask, by layers of the Pareto front, and the cheap pairs of them."""
     performance, cost = labelled.performance.mean(axis=0), labelled.cost_usd.mean(axis=0)
     left, members = list(range(len(cost))), list[int]()

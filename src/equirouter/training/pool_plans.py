@@ -1,6 +1,7 @@
 """Which plans pay at which price: routing, the agreement rule and learned plans, out of fold."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -60,6 +61,11 @@ class Candidates:
             setting=UtilityPolicy.setting,
         )
 
+    @cached_property
+    def mixed(self) -> tuple[Replayed, tuple[AtPrice, ...]]:
+        """What decides at each price and what it got there; the facts stand by rising price."""
+        return _mixed(self)
+
 
 def candidates_of(labelled: Labelled, plans: PlanPolicy, seed: int) -> Candidates:
     """What routing, the rule and plans fitted like these do on queries they have not learned from.
@@ -116,8 +122,8 @@ def made_plans(
     candidates = candidates_of(labelled, PlanPolicy(learned), seed)
     notes = tuple(f"answers are compared by the agreement rule alone: {n}" for n in learned.notes)
     if candidates.rule is None and candidates.learned is None:
-        return None, candidates, tuple(f"answers are not compared: {n}" for n in learned.notes)
-    made, at_prices = _mixed(candidates)
+        return None, candidates, learned.notes
+    made, at_prices = candidates.mixed
     if all(at.by == "routing" for at in at_prices):
         return None, candidates, (*learned.notes, _no_gain(at_prices))
     by_rule = any(at.by == "rule" for at in at_prices)
@@ -168,7 +174,7 @@ def _no_gain(at_prices: tuple[AtPrice, ...]) -> str:
     gains = [gain for at in at_prices for gain in (at.rule, at.learned) if gain is not None]
     best = max(gains, key=lambda gain: gain.mean - gain.error)
     return (
-        "comparing answers does not pay: at no price lambda is its gain in performance - lambda * "
-        f"cost over one model per query beyond a standard error (at best {best.mean:+.4f} ± "
-        f"{best.error:.4f}, on queries that nothing had learned from)"
+        "at no price lambda does comparing answers gain more than a standard error in performance "
+        f"- lambda * cost over one model per query (at best {best.mean:+.4f} ± {best.error:.4f}, "
+        "on queries that nothing had learned from)"
     )

@@ -9,11 +9,14 @@ from equirouter.evaluation.diagnosis.per_task import TaskCollapse
 from equirouter.evaluation.diagnosis.ties import Need
 
 __all__ = [
+    "CheckFinding",
+    "CostsAt",
     "Diagnosis",
     "Interval",
     "ModelFinding",
     "NoiseFinding",
     "OwnDecisions",
+    "PairFinding",
     "RouterFinding",
     "Setup",
     "TableFinding",
@@ -158,14 +161,68 @@ class TableFinding:
 
 
 @dataclass(frozen=True)
+class PairFinding:
+    """Two models whose answers could be compared, on queries that the router had not learned from.
+
+    family: of both, where their names have one; such models share their errors. relative_cost: of
+    both calls, as a share of the strongest model's; None where that is free. agreed: share of the
+    queries. *_agreed: mean performance there, of the better of the two and of the strongest model.
+    *_auc: of the better one's answer being right, by the router's score, by the agreement, and by
+    the agreement among queries that the router scores alike: 0.5 knows nothing. None where there is
+    nothing to tell apart.
+    """
+
+    models: tuple[str, str]
+    family: str | None
+    relative_cost: float | None
+    agreed: float
+    performance_agreed: float | None
+    strongest_agreed: float | None
+    router_auc: float | None
+    agreement_auc: float | None
+    beyond_router_auc: float | None
+
+
+@dataclass(frozen=True)
+class CostsAt:
+    """Least costs that keep a quality, as shares of the strongest model's; None where none does.
+
+    routing: one model per query; rule: the agreement rule; learned: learned plans. taken: which of
+    the three `train` would take. saved: 95 % interval of what is saved over routing where that is
+    decided price by price.
+    """
+
+    quality: float
+    routing: float | None
+    rule: float | None
+    learned: float | None
+    taken: str
+    saved: Interval
+
+
+@dataclass(frozen=True)
+class CheckFinding:
+    """Whether comparing answers would pay, on n_queries that nothing had learned from.
+
+    pairs: those that are cheap enough. notes: why there is no plan, or what holds back.
+    """
+
+    n_queries: int
+    pairs: tuple[PairFinding, ...]
+    costs: tuple[CostsAt, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Everything that `equirouter diagnose` found.
 
     warnings: what looks wrong in the table, and what the encoder does not read of it.
     visibility: of all queries of the table. routers: measured ones, the pipeline among them;
     anchors: oracle, task, strongest, mixture, random. text_free: quality -> the anchor that needs
-    the least for it by lambda, of those that read no text. own: None without a pipeline. tasks: at
-    the largest budget of the router named in tasks_of, or at the pipeline's own operating point.
+    the least for it by lambda, of those that read no text. own: None without a pipeline. check:
+    None without answers. tasks: at the largest budget of the router named in tasks_of, or at the
+    pipeline's own operating point.
     """
 
     setup: Setup
@@ -179,5 +236,6 @@ class Diagnosis:
     text_free: Mapping[str, str]
     in_sample: tuple[TrainedHere, ...]
     own: OwnDecisions | None
+    check: CheckFinding | None
     tasks_of: str
     tasks: tuple[TaskCollapse, ...]

@@ -15,6 +15,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError
+from equirouter.evaluation.diagnosis.checking import check_finding
 from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
     ModelFinding,
@@ -144,6 +145,7 @@ def diagnose(
         text_free=text_free,
         in_sample=in_sample,
         own=own_decisions(served, case.prepared.test, case.outcomes) if served else None,
+        check=check_finding(case.outcomes, case.prepared, seed=seed, resamples=resamples),
         tasks_of=tasks_of,
         tasks=_tasks(case, measured[tasks_of]),
     )
