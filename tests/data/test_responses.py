@@ -82,7 +82,8 @@ def test_written_and_read_again(
     cells = TextCells.of(answers)
     there = cells if cells.is_known.any() else None  # CSV has no column of nothing at all
     numbers = np.reshape(signal, (2, 2))
-    made = table(answers=there, finish_reasons=there, signals={"x.y": numbers, "a": numbers + 1})
+    signals = {"x.y": numbers, "a": numbers + 1}
+    made = table(answers=there, finish_reasons=there, scored_by=there, signals=signals)
     path = tmp_path_factory.mktemp("tables") / f"table{suffix}"
     write_table(made, path, layout=layout)
     again = read_table(path)
@@ -94,7 +95,7 @@ def test_written_and_read_again(
 def test_rows_and_models_are_taken_with_them() -> None:
     cells = TextCells.of([["a", "b"], ["c", None]])
     numbers = np.array([[1.0, 2.0], [3.0, 4.0]])
-    made = table(answers=cells, finish_reasons=cells, signals={"x": numbers})
+    made = table(answers=cells, finish_reasons=cells, scored_by=cells, signals={"x": numbers})
     taken = made.take([1]).with_models(["large", "small"])
     assert lists(taken.answers) == [[None, "c"]]
     assert lists(taken.finish_reasons) == [[None, "c"]]
@@ -108,6 +109,7 @@ def test_what_is_in_the_fingerprint() -> None:
         table(answers=TextCells.of([["a", ""], [None, "a"]])),
         table(answers=TextCells.of([["a", None], [None, "a"]])),
         table(finish_reasons=TextCells.of([["a", ""], [None, "a"]])),
+        table(scored_by=TextCells.of([["a", ""], [None, "a"]])),
         table(signals={"x": np.zeros((2, 2))}),
         table(signals={"y": np.zeros((2, 2))}),
     ]

@@ -128,7 +128,7 @@ def _document(done: "Collected") -> dict[str, Any]:
 
 
 def _table(estimate: "Estimate") -> str:
-    """The estimate as lines of text, a model each, dearest first."""
+    """The estimate as lines of text, a model each, the most expensive first."""
     rows = sorted(estimate.models, key=lambda row: -row.usd)
     width = max(5, *(len(row.model) for row in rows))
     lines = [

@@ -52,6 +52,8 @@ class OutcomeCells:
     which is known, and None where it is not known what was answered."""
     finish_reasons: TextCells | None = None
     """(N, K), why the provider says that a response ended: "stop", "length", ..."""
+    scored_by: TextCells | None = None
+    """(N, K), who said what the performance is: a person, "exact", "judge:MODEL", ..."""
     signals: Mapping[str, FloatArray] = field(default_factory=dict)
     """Name -> (N, K): other numbers that are known of a response before its performance is."""
     answers_by: str | None = field(default=None, compare=False)
@@ -79,6 +81,7 @@ class OutcomeCells:
         return {
             "answers": None if self.answers is None else texts(self.answers),
             "finish_reasons": None if self.finish_reasons is None else texts(self.finish_reasons),
+            "scored_by": None if self.scored_by is None else texts(self.scored_by),
             "signals": {name: numbers(array) for name, array in self.signals.items()},
         }
 

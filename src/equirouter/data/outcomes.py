@@ -119,7 +119,7 @@ class Outcomes(OutcomeCells):
             digest.update(b"\xfe")
         for array in (getattr(self, name) for name in self.array_names):
             digest.update(_bytes(array))
-        for name in ("answers", "finish_reasons"):
+        for name in ("answers", "finish_reasons", "scored_by"):
             cells: TextCells | None = getattr(self, name)
             if cells is not None:
                 digest.update(f"{name} {json.dumps(cells.values)}".encode())

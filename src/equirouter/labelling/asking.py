@@ -51,7 +51,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of a question. text: the answer, calls of tools as JSON. message: the whole of it.
+    """The end of a question. text: the answer, calls of tools as JSON. message: the whole of it.
 
     cost_nusd: with what failed calls may cost. latency_seconds: of the call that was answered.
     error: why there is no answer, None where there is one; status: HTTP's, of the last failure.
@@ -285,7 +285,7 @@ def _calls(attempts: list[Attempt]) -> int:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    """What a message says: its content, else a refusal, else the calls of tools as JSON."""
+    """The text of a message: its content, else a refusal, else the calls of tools as JSON."""
     content = message.get("content")
     if isinstance(content, list):  # of parts, as some providers send it
         content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))

@@ -28,7 +28,7 @@ _SETTINGS = "gateway.toml"
 
 @dataclass(slots=True)
 class Collected:
-    """What a run did.
+    """The account of a run.
 
     answered, failed: calls of this run. missing: answers that are still not there, of those that
     can be had. spent_usd: of all runs into the folder. lost: calls that an earlier run left when it
@@ -69,6 +69,15 @@ def collect(
     told: hears of the estimate before the first call.
 
     What is there already is not asked again; what failed is. Raises ConfigError and DataError.
+
+    >>> from pathlib import Path
+    >>> _ = Path("gateway.toml").write_text(
+    ...     '[upstreams.local]\\nbase_url = "http://127.0.0.1:8000/v1"\\n'
+    ...     '[models.small]\\nupstream = "local"\\nprice = { input = 0.1, output = 0.2 }\\n'
+    ... )
+    >>> _ = Path("mine.csv").write_text("query\\n2 + 2?\\n")
+    >>> collect("gateway.toml", "mine.csv", "answers", dry_run=True).estimate.calls
+    1
     """
     settings = read_settings(config)
     chosen = check_models(settings, models)
@@ -158,7 +167,7 @@ class _Work:
                 self.collection.keep(_logged(one, model))
 
     def estimate(self) -> Estimate:
-        """What the questions will cost."""
+        """The cost of the questions."""
         lengths = Lengths(
             {one.query_id: (one.input_tokens, one.output_tokens) for one in self._asked},
             self._measured,

@@ -1,4 +1,4 @@
-"""What a collection will cost, before anything is spent."""
+"""The cost of a collection, before anything is spent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ModelEstimate:
     low_usd: float
     high_usd: float
     most_usd: float
-    dearest_call_usd: float
+    most_expensive_call_usd: float
     by: str
     impossible: int
 
@@ -63,7 +63,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What is known of lengths.
+    """Lengths that are known.
 
     logged: query_id -> (input, output) tokens of the log, None where
     not known; measured: model -> output tokens of its answers here.
@@ -104,7 +104,7 @@ def estimated(
         low_usd=usd(sums[1]),
         high_usd=usd(sums[2]),
         most_usd=usd(sum(one.bound.nusd for one in asked.values())),
-        dearest_call_usd=usd(max((one.bound.nusd for one in asked.values()), default=0)),
+        most_expensive_call_usd=usd(max((one.bound.nusd for one in asked.values()), default=0)),
         by=by,
         impossible=len(questions) - len(asked),
     )

@@ -20,10 +20,10 @@ def limit_in_nusd(limit_usd: float | None) -> int | None:
 
 
 class Purse:
-    """What a collection may cost. limit_nusd: for all that was ever spent on it, None for no limit.
+    """The money that a collection may cost. limit_nusd: for all that was ever spent on it, None for no limit.
 
-    Calls that wait for money are let through in the order in which they came, so that a dear one
-    is not passed over for ever.
+    Calls that wait for money are let through in the order in which they came, so that an
+    expensive one is not passed over for ever.
     """
 
     def __init__(self, collection: Collection, limit_nusd: int | None = None) -> None:

@@ -69,7 +69,7 @@ class KeptQuery:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """What a model answered, or why there is no answer; a row of the collection.
+    """The answer of a model, or why there is none; a row of the collection.
 
     answer: its text, None where there is none. message: the whole message as JSON, with calls of
     tools. attempts: calls that it took. status: HTTP's, of a call that failed.

@@ -16,6 +16,7 @@ from equirouter.data.reading.columns import (
     OUTPUT_SUFFIX,
     OUTPUT_TOKENS,
     RESERVED,
+    SCORED_BY,
     SIGNAL,
     is_ignored,
 )
@@ -48,12 +49,12 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
     """One row per query, with MODEL and MODEL|total_cost; an unknown outcome is null.
 
     A model that is described has a column MODEL|description too, and where tokens are known there
-    are MODEL|input_tokens and MODEL|output_tokens; so with MODEL|answer, MODEL|finish_reason and
-    MODEL|signal.NAME.
+    are MODEL|input_tokens and MODEL|output_tokens; so with MODEL|answer, MODEL|finish_reason,
+    MODEL|scored_by and MODEL|signal.NAME.
     Raises DataError for a model whose name another column of the table has.
     """
     suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}")
+    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}", f"|{SCORED_BY}")
     for model in outcomes.models:
         ends = model.endswith(suffixes + of_responses) or f"|{SIGNAL}" in model
         if model in RESERVED or ends or is_ignored(model):
@@ -97,7 +98,11 @@ def _tokens(outcomes: OutcomeCells, of_input: str, of_output: str) -> list[tuple
 def _responses(outcomes: OutcomeCells) -> list[tuple[str, pa.Array]]:
     """All that is known of the responses: the name of each column, and its cells query by query."""
     known: list[tuple[str, pa.Array]] = []
-    for name, cells in ((ANSWER, outcomes.answers), (FINISH_REASON, outcomes.finish_reasons)):
+    for name, cells in (
+        (ANSWER, outcomes.answers),
+        (FINISH_REASON, outcomes.finish_reasons),
+        (SCORED_BY, outcomes.scored_by),
+    ):
         if cells is not None:
             codes = pa.array(cells.codes.ravel(), mask=~cells.is_known.ravel())
             known.append((name, _texts(cells.values).take(codes)))

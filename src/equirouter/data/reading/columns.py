@@ -32,6 +32,7 @@ __all__ = [
     "PERFORMANCE",
     "RESERVED",
     "RESPONSE",
+    "SCORED_BY",
     "SIGNAL",
     "TASK",
     "TEXT",
@@ -53,8 +54,9 @@ INPUT_TOKENS = ("input_tokens",)
 OUTPUT_TOKENS = ("output_tokens",)
 ANSWER = "answer"
 FINISH_REASON = "finish_reason"
+SCORED_BY = "scored_by"
 SIGNAL = "signal."
-"""Before the name of a signal; these three and RESPONSE stand behind MODEL| in a wide table."""
+"""Before the name of a signal; these four and RESPONSE stand behind MODEL| in a wide table."""
 RESPONSE = "model_response"
 COST_SUFFIX = "|total_cost"
 DESCRIPTION_SUFFIX = "|description"
@@ -92,6 +94,7 @@ RESERVED = frozenset(
         *OUTPUT_TOKENS,
         ANSWER,
         FINISH_REASON,
+        SCORED_BY,
         *_IGNORED,
     )
 )

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from equirouter.answers import Extractor
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.data.reading.columns import ANSWER, FINISH_REASON, RESPONSE, SIGNAL, RawTable
+from equirouter.data.reading.columns import (
+    ANSWER,
+    FINISH_REASON,
+    RESPONSE,
+    SCORED_BY,
+    SIGNAL,
+    RawTable,
+)
 from equirouter.data.reading.columns import join_prompt_lists as join_lists
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
@@ -39,7 +46,7 @@ def columns_of_responses(columns: Sequence[str], models: Sequence[str] | None) -
     known = None if models is None else set(models)
     for column in columns:
         model, _, kind = column.rpartition("|") if known is not None else ("", "", column)
-        is_kind = kind in (ANSWER, FINISH_REASON, RESPONSE) or kind.startswith(SIGNAL)
+        is_kind = kind in (ANSWER, FINISH_REASON, RESPONSE, SCORED_BY) or kind.startswith(SIGNAL)
         if is_kind and (known is None or model in known):
             kinds.setdefault(kind, []).append(column)
     return kinds
@@ -59,6 +66,7 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
     fields: dict[str, Any] = {
         "answers": _texts(raw, grid, ANSWER, None),
         "finish_reasons": _texts(raw, grid, FINISH_REASON, None),
+        "scored_by": _texts(raw, grid, SCORED_BY, None),
         "signals": signals,
     }
     if extractor is None:
