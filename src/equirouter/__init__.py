@@ -13,6 +13,7 @@ _PUBLIC = {
     "train": "equirouter.evaluation.train",
     "benchmark": "equirouter.evaluation.benchmark",
     "collect": "equirouter.labelling.collecting",
+    "score": "equirouter.labelling.scoring",
     "Results": "equirouter.evaluation.results",
     "RoutingPipeline": "equirouter.pipeline.pipeline",
     "Decision": "equirouter.pipeline.decision",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from equirouter.evaluation.train import train as train
     from equirouter.labelling.collecting import collect as collect
     from equirouter.labelling.intake.importing import import_log as import_log
+    from equirouter.labelling.scoring import score as score
     from equirouter.pipeline.decision import Ask as Ask
     from equirouter.pipeline.decision import Decision as Decision
     from equirouter.pipeline.pipeline import RoutingPipeline as RoutingPipeline

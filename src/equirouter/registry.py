@@ -20,6 +20,7 @@ __all__ = [
     "DATASETS",
     "ENCODERS",
     "EXPERIMENTS",
+    "GRADERS",
     "LOG_FORMATS",
     "PLAN",
     "POLICIES",
@@ -182,6 +183,26 @@ POLICIES = Registry(
 PLAN = "plan"
 """What `bench` calls plans (policy/plan.py). They are no entry of POLICIES: a plan asks several
 models, and is fitted for each router."""
+
+GRADERS = Registry(
+    "grader",
+    "equirouter.graders",
+    {
+        "exact": "equirouter.labelling.graders.exact:ExactGrader",
+        "choice": "equirouter.labelling.graders.choice:ChoiceGrader",
+        "number": "equirouter.labelling.graders.number:NumberGrader",
+        "math": "equirouter.labelling.graders.mathematics:MathGrader",
+        "regex": "equirouter.labelling.graders.pattern:RegexGrader",
+        "json": "equirouter.labelling.graders.json_form:JsonGrader",
+        "contains": "equirouter.labelling.graders.contains:ContainsGrader",
+        "command": "equirouter.labelling.graders.command:CommandGrader",
+        "reference": "equirouter.labelling.graders.reference:ReferenceGrader",
+        "judge": "equirouter.labelling.graders.judge:JudgeGrader",
+        "compare": "equirouter.labelling.graders.compare:CompareGrader",
+        "feedback": "equirouter.labelling.graders.feedback:FeedbackGrader",
+        "agreement": "equirouter.labelling.graders.agreement:AgreementGrader",
+    },
+)
 
 EXPERIMENTS = Registry(
     "experiment",

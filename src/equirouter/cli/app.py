@@ -23,6 +23,7 @@ from equirouter.cli import (
     report,
     route,
     routers,
+    score,
     serve,
     train,
 )
@@ -48,6 +49,7 @@ app.command("export")(export.export)
 app.command("paper")(paper.paper)
 app.command("report")(report.report)
 app.command("collect")(collect.collect)
+app.command("score")(score.score)
 app.command("serve")(serve.serve)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")

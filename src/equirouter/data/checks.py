@@ -44,8 +44,8 @@ def check(table: OutcomeCells) -> None:
 
 
 def _check_responses(table: OutcomeCells, shape: tuple[int, int]) -> None:
-    cells = {"answers": table.answers, "finish_reasons": table.finish_reasons}
-    cells |= {"scored_by": table.scored_by, **table.signals}
+    named = ("answers", "finish_reasons", "scored_by")
+    cells = {**{name: getattr(table, name) for name in named}, **table.signals}
     for column, array in cells.items():
         if array is not None and array.shape != shape:
             raise DataError(f"{table.name}: {column} has shape {array.shape}, expected {shape}")

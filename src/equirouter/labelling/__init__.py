@@ -2,10 +2,15 @@
 
 intake/        logs of requests become a table of queries
 asking.py      one question to one model, by the gateway's own calls
+bias.py        how judges err: length and order
 collecting.py  collect: every model answers every query
 estimate.py    what that will cost
+pool_models.py the models of the pool, as graders ask them
 purse.py       money: no call starts unless its bound fits
+scoring.py     score: grades make an outcomes table
 store.py       the folder of a collection: queries, answers, grades, labels, money
+table.py       an outcomes table out of answers and scores
+graders/       what an answer is worth, a grader per file
 """
 
 __all__: list[str] = []

@@ -60,7 +60,7 @@ def collect(
     spending: Callable[[float], None] = lambda _: None,
     told: Callable[[Estimate], None] = lambda _: None,
 ) -> Collected:
-    """Ask the models of a gateway's pool, and keep their answers in a folder.
+    r"""Ask the models of a gateway's pool, and keep their answers in a folder.
 
     config: gateway.toml. queries: a table of queries, or its rows. limit_usd: most that the folder
     may have cost in all its runs; a call starts only if the most that it can cost still fits.
@@ -72,10 +72,10 @@ def collect(
 
     >>> from pathlib import Path
     >>> _ = Path("gateway.toml").write_text(
-    ...     '[upstreams.local]\\nbase_url = "http://127.0.0.1:8000/v1"\\n'
-    ...     '[models.small]\\nupstream = "local"\\nprice = { input = 0.1, output = 0.2 }\\n'
+    ...     '[upstreams.local]\nbase_url = "http://127.0.0.1:8000/v1"\n'
+    ...     '[models.small]\nupstream = "local"\nprice = { input = 0.1, output = 0.2 }\n'
     ... )
-    >>> _ = Path("mine.csv").write_text("query\\n2 + 2?\\n")
+    >>> _ = Path("mine.csv").write_text("query\n2 + 2?\n")
     >>> collect("gateway.toml", "mine.csv", "answers", dry_run=True).estimate.calls
     1
     """

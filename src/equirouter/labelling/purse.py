@@ -4,7 +4,7 @@ import asyncio
 import math
 
 from equirouter.errors import ConfigError
-from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade
+from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.records import nusd
 
 __all__ = ["Purse", "Ticket", "limit_in_nusd"]
@@ -20,7 +20,9 @@ def limit_in_nusd(limit_usd: float | None) -> int | None:
 
 
 class Purse:
-    """The money that a collection may cost. limit_nusd: for all that was ever spent on it, None for no limit.
+    """The money that a collection may cost.
+
+    limit_nusd: for all that was ever spent on it, None for no limit.
 
     Calls that wait for money are let through in the order in which they came, so that an
     expensive one is not passed over for ever.
@@ -107,7 +109,7 @@ class Ticket:
         """The call cost nothing."""
         self.end(0)
 
-    def end(self, cost_nusd: int, kept: "KeptAnswer | list[KeptGrade] | None" = None) -> None:
+    def end(self, cost_nusd: int, kept: KeptAnswer | None = None) -> None:
         """The call cost so much, and brought that: written in one step before it is counted."""
         if self._is_open:
             self._collection.settle(self._call, cost_nusd, kept)

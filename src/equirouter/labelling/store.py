@@ -228,17 +228,12 @@ class Collection:
         """A call may cost so much after all."""
         self._base.execute("UPDATE calls SET reserved_nusd = ? WHERE id = ?", (nusd, call))
 
-    def settle(
-        self, call: int, nusd: int, kept: "KeptAnswer | Sequence[KeptGrade] | None" = None
-    ) -> None:
+    def settle(self, call: int, nusd: int, kept: KeptAnswer | None = None) -> None:
         """A call is over: what it cost, and what it brought, in one step."""
         with self._transaction():
             self._base.execute("UPDATE calls SET cost_nusd = ? WHERE id = ?", (nusd, call))
-            if isinstance(kept, KeptAnswer):
+            if kept is not None:
                 self._insert("answers", kept)
-            elif kept is not None:
-                for grade in kept:
-                    self._insert("grades", grade)
 
     def count_lost(self) -> tuple[int, int]:
         """Settle calls that a killed process left at their bound; how many, and their nano-USD.
@@ -259,6 +254,12 @@ class Collection:
         """(query_id, model) -> the grade that a grader gave."""
         rows = self._base.execute("SELECT * FROM grades WHERE grader = ?", (grader,))
         return {(row[1], row[2]): KeptGrade(*row) for row in rows}
+
+    def keep_grades(self, grades: Sequence[KeptGrade]) -> None:
+        """Keep what a grader said, in place of what it said before."""
+        with self._transaction():
+            for grade in grades:
+                self._insert("grades", grade)
 
     def label(self, person: str, query_id: str, model: str, score: float) -> None:
         """Keep what a person says of an answer, from 0 to 1; the latest word counts."""

@@ -1,0 +1,168 @@
+"""`equirouter score`: the answers that were collected, scored: an outcomes table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from equirouter.cli.collect import ConcurrencyOption, LimitOption
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say, shown_progress
+from equirouter.words import number_of
+
+if TYPE_CHECKING:
+    from equirouter.labelling.scoring import Scored
+
+__all__ = ["CollectionArgument", "score"]
+
+CollectionArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder of `equirouter collect`.")
+]
+WithOption = Annotated[
+    list[str],
+    typer.Option(
+        "--with",
+        metavar="GRADER[,...]",
+        help="Graders as NAME[:key=value]; the first that knows a score counts: exact, choice, "
+        "number, math, regex, json, contains, command, reference, judge, compare, feedback, "
+        "agreement, or that of another package. May be given several times.",
+    ),
+]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL[+...]", help="Who judges or compares: models of the pool."),
+]
+RubricOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A text that says what a judge looks at.")
+]
+ReferencesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="A table with query_id (or query) and reference, a right answer each."
+    ),
+]
+AnswersByOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How final answers are read: number, choice, boxed, json:/path, label, exact.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(metavar="gateway.toml", help="The pool; default: the one collected with."),
+]
+
+
+def score(
+    folder: CollectionArgument,
+    graders: WithOption,
+    out: Annotated[
+        Path, typer.Option(metavar="TABLE", help="A .parquet, .csv or .jsonl file to write.")
+    ],
+    judge: JudgeOption = None,
+    rubric: RubricOption = None,
+    references: ReferencesOption = None,
+    answers_by: AnswersByOption = None,
+    config: ConfigOption = None,
+    limit_usd: LimitOption = None,
+    concurrency: ConcurrencyOption = 8,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Score the answers of a collection, and write an outcomes table, which `train` reads.
+
+    Scores of judges are kept in the folder and are not paid for twice.
+    """
+    from equirouter.labelling.graders.making import split_specs
+    from equirouter.labelling.scoring import score as score_answers
+
+    with shown_progress(quiet=quiet) as progress:
+        scored = score_answers(
+            folder,
+            [spec for given in graders for spec in split_specs(given)],
+            out,
+            references=references,
+            answers_by=answers_by,
+            judge=judge,
+            rubric=rubric,
+            config=config,
+            limit_usd=limit_usd,
+            concurrency=concurrency,
+            progress=progress,
+        )
+    if as_json:
+        print_json({"written": str(out), **_document(scored)})
+        return
+    typer.echo(_text(scored, out))
+    if not quiet:
+        _remarks(scored)
+
+
+def _document(scored: "Scored") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    performance, cost_usd = scored.table.means()
+    return {
+        "n_queries": scored.table.n_queries,
+        "n_complete": int(scored.table.is_complete.sum()),
+        "models": {
+            model: {
+                "performance": _or_null(performance[place]),
+                "cost_usd": _or_null(cost_usd[place]),
+                **asdict(scored.marks[model]),
+            }
+            for place, model in enumerate(scored.table.models)
+        },
+        "scored_by": scored.by,
+        "unknown": scored.unknown,
+        "length_bias": {by: asdict(slope) for by, slope in scored.length.items()},
+        "order_bias": {
+            by: {**asdict(first), "same": same} for by, (first, same) in scored.order.items()
+        },
+        "spent_usd": scored.spent_usd,
+        "stopped": scored.stopped,
+    }
+
+
+def _or_null(value: float) -> float | None:
+    return None if value != value else float(value)
+
+
+def _text(scored: "Scored", out: Path) -> str:
+    """The table in short: a line per model, the strongest first."""
+    table = scored.table
+    performance, cost_usd = table.means()
+    width = max(map(len, (*table.models, "model")))
+    lines = [
+        f"{out}: {number_of(table.n_queries, 'query', 'queries')}, "
+        f"{int(table.is_complete.sum())} complete; scored by "
+        + ", ".join(f"{by} ({count})" for by, count in scored.by.items()),
+        f"{'model':{width}}  performance  USD per call  answers  failed  empty  cut  refused",
+    ]
+    order = sorted(range(table.n_models), key=lambda place: -(performance[place] or 0.0))
+    for place in order:
+        marks = scored.marks[table.models[place]]
+        lines.append(
+            f"{table.models[place]:{width}}  {performance[place]:11.3f}  {cost_usd[place]:12.6f}  "
+            f"{marks.answers:7}  {marks.failed:6}  {marks.empty:5}  {marks.cut:3}  "
+            f"{marks.refused:7}"
+        )
+    return "\n".join(lines)
+
+
+def _remarks(scored: "Scored") -> None:
+    for note, count in scored.unknown.items():
+        say(f"note: {number_of(count, 'answer has', 'answers have')} no score: {note}")
+    for by, slope in scored.length.items():
+        say(
+            f"note: {by} gives an answer twice as long as another to the same query "
+            f"{slope.mean:+.3f} ({slope.low:+.3f} to {slope.high:+.3f}); some of it may be deserved"
+        )
+    for by, (first, same) in scored.order.items():
+        say(
+            f"note: {by} prefers the answer shown first {first.mean:.1%} of the time "
+            f"({first.low:.1%} to {first.high:.1%}; fair is 50 %), and judges {same:.0%} of "
+            f"{first.n} pairs alike in both orders"
+        )
+    if scored.stopped is not None:
+        say(f"warning: {scored.stopped}")

@@ -1,0 +1,23 @@
+"""Graders, one per file; another package joins by an entry point in `equirouter.graders`.
+
+base.py         Grader, EachGrader: the contract, and what is graded
+making.py       from what a user types to a grader
+exact.py        equal to the reference
+choice.py       the letter of the reference
+number.py       the number of the reference
+mathematics.py  equal as mathematics
+pattern.py      regex: a regular expression
+contains.py     the reference stands in the answer
+json_form.py    json: valid, by a schema, with the fields of the reference
+reference.py    words shared with the reference
+command.py      a program of your own
+feedback.py     what users said
+agreement.py    answers compared with each other
+judge.py        a model, on a rubric
+compare.py      a model, against the answer of one model
+"""
+
+from equirouter.labelling.graders.base import Case, EachGrader, Grade, Grader
+from equirouter.labelling.graders.making import make_grader
+
+__all__ = ["Case", "EachGrader", "Grade", "Grader", "make_grader"]

@@ -1,0 +1,91 @@
+"""The models of the pool as graders ask them: paid from the collection's purse."""
+
+import asyncio
+from collections.abc import Sequence
+
+from equirouter.labelling.asking import Asker, check_models, open_asker
+from equirouter.labelling.purse import Purse
+from equirouter.labelling.store import Collection
+from equirouter.serve.charging import model_prices
+from equirouter.serve.records import usd
+from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["PoolModels"]
+
+
+class PoolModels:
+    """Asks models for graders. stopped: why some were not asked, None where all were.
+
+    n_calls: questions that were asked. limit_nusd: of the whole collection, None for no limit.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        collection: Collection,
+        *,
+        limit_nusd: int | None,
+        concurrency: int,
+    ) -> None:
+        self._settings, self._collection = settings, collection
+        self._limit, self._concurrency = limit_nusd, concurrency
+        self._pool = check_models(settings, None)
+        self.stopped: str | None = None
+        self.n_calls = 0
+
+    def is_same(self, one: str, other: str) -> bool:
+        """As Models.is_same; a name that is not in the pool is only itself."""
+        known = self._settings.models
+        if one == other or not (one in known and other in known):
+            return one == other
+        return (known[one].upstream, known[one].upstream_model or one) == (
+            known[other].upstream,
+            known[other].upstream_model or other,
+        )
+
+    def price_order(self) -> list[str]:
+        """As Models.price_order."""
+        prices = model_prices(self._settings)
+        return sorted(
+            self._pool,
+            key=lambda name: -(prices[name].input_usd_per_mtok + prices[name].output_usd_per_mtok),
+        )
+
+    def ask(self, prompts: Sequence[tuple[str, str]]) -> list[str | None]:
+        """As Models.ask. Raises ConfigError for a model that is not in the pool."""
+        check_models(self._settings, list(dict.fromkeys(model for model, _ in prompts)) or None)
+        return asyncio.run(self._all(prompts))
+
+    async def _all(self, prompts: Sequence[tuple[str, str]]) -> list[str | None]:
+        purse = Purse(self._collection, self._limit)
+        places = iter(range(len(prompts)))
+        said: list[str | None] = [None] * len(prompts)
+
+        async def worker(asker: Asker) -> None:
+            for place in places:
+                said[place] = await self._one(asker, purse, *prompts[place])
+
+        async with open_asker(
+            self._settings, concurrency=self._concurrency, is_limited=self._limit is not None
+        ) as asker:
+            await asyncio.gather(*(worker(asker) for _ in range(self._concurrency)))
+        return said
+
+    async def _one(self, asker: Asker, purse: Purse, model: str, prompt: str) -> str | None:
+        if self.stopped is not None:
+            return None
+        body = {"messages": [{"role": "user", "content": prompt}]}
+        question = asker.question(model, body, f"a question to {model}")
+        if question.impossible is not None:
+            return None
+        ticket = await purse.ticket("grade", model, question.bound.nusd)
+        if ticket is None:
+            self.stopped = (
+                f"the money is used: the next call, of {model}, may cost up to "
+                f"{usd(question.bound.nusd):.6f} USD; go on with a higher limit"
+            )
+            return None
+        reply = await asker.ask(question, ticket)
+        ticket.end(reply.cost_nusd)
+        self.n_calls += 1
+        return reply.text if reply.error is None else None

@@ -1,0 +1,280 @@
+"""Scores for the answers of a collection, and the outcomes table that they make."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from equirouter.answers import make_extractor
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.reading.files import read_file
+from equirouter.data.tables import write_table
+from equirouter.errors import ConfigError, DataError
+from equirouter.labelling.bias import Interval, length_slope, order_bias
+from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
+from equirouter.labelling.graders.making import make_grader
+from equirouter.labelling.pool_models import PoolModels
+from equirouter.labelling.purse import limit_in_nusd
+from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade, KeptQuery
+from equirouter.labelling.table import EMPTY, outcomes_of
+from equirouter.progress import Progress, silent
+from equirouter.serve.records import usd
+from equirouter.serve.settings_file import read_settings
+
+__all__ = ["Marks", "Scored", "read_references", "score"]
+
+_REFUSED = frozenset({"refusal", "content_filter"})
+
+
+@dataclass(slots=True)
+class Marks:
+    """Answers of one model that are not as they should be: how many of which kind."""
+
+    answers: int = 0
+    failed: int = 0
+    empty: int = 0
+    cut: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Scored:
+    """The table, and an account of it.
+
+    by: who scored -> how many answers. unknown: answers without a score, and why: note -> how many.
+    length: a judge -> how its scores rise with the length of answers; order: a judge that compares
+    -> how often the answer shown first won, and the share of pairs judged alike in both orders.
+    """
+
+    table: Outcomes
+    by: dict[str, int]
+    unknown: dict[str, int]
+    marks: dict[str, Marks]
+    length: dict[str, Interval] = field(default_factory=dict)
+    order: dict[str, tuple[Interval, float]] = field(default_factory=dict)
+    spent_usd: float = 0.0
+    stopped: str | None = None
+
+
+def score(
+    folder: str | Path,
+    graders: Sequence[str | Grader],
+    out: str | Path | None = None,
+    *,
+    references: str | Path | Mapping[str, str] | None = None,
+    answers_by: str | None = None,
+    judge: str | None = None,
+    rubric: str | Path | None = None,
+    config: str | Path | None = None,
+    limit_usd: float | None = None,
+    concurrency: int = 8,
+    progress: Progress = silent,
+) -> Scored:
+    """Score the answers in a folder of `collect`, and write them as an outcomes table.
+
+    graders: names with settings, or graders; an answer has the score of the first that knows one,
+    and 0 where it is empty. references: a table with query_id (or query) and reference, or a
+    mapping of query_id. answers_by: how final answers are read, for the table and the graders that
+    compare them. judge, rubric: of graders that ask a model. config: gateway.toml, None for the one
+    that was collected with. limit_usd: for all that the folder has cost.
+    Raises DataError, ConfigError, UnknownNameError.
+
+    >>> from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
+    >>> with Collection.create("answers") as made:
+    ...     made.add_queries([KeptQuery("a", 0, "2 + 2?", "{}", None, 1.0, None, None)])
+    ...     for model, text in (("small", "It is 5."), ("large", "It is 4.")):
+    ...         made.keep(KeptAnswer("a", model, "answered", answer=text, cost_nusd=1000))
+    >>> score("answers", ["number"], references={"a": "4"}).table.performance.tolist()
+    [[1.0, 0.0]]
+    """
+    with Collection.open(folder, writes=True) as collection:
+        given = references if isinstance(references, Mapping) else _references(references)
+        texts = {"by_answer": answers_by, "model": judge, "rubric": _text(rubric)}
+        settings = {name: value for name, value in texts.items() if value is not None}
+        made = [
+            (one.split(":")[0], make_grader(one, **settings))
+            if isinstance(one, str)
+            else (type(one).__name__, one)
+            for one in graders
+        ]
+        if not made:
+            raise ConfigError("no grader is named: name at least one, such as exact or judge")
+        asks = any(grader.asks_models for _, grader in made)
+        models = _models(collection, config, limit_usd, concurrency) if asks else None
+        work = _Work(collection, given)
+        for name, grader in made:
+            work.run(name, grader, models, progress)
+        extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
+        scored = work.scored(extractor, Path(folder).name)
+        scored.spent_usd = usd(collection.spent_nusd())
+        scored.stopped = None if models is None else models.stopped
+    if out is not None:
+        write_table(scored.table, out)
+    return scored
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _models(
+    collection: Collection, config: str | Path | None, limit_usd: float | None, concurrency: int
+) -> PoolModels:
+    path = config or collection.about("gateway.toml")
+    if path is None:
+        raise ConfigError("a judge is a model of a pool: name the gateway.toml (--config)")
+    collection.count_lost()
+    return PoolModels(
+        read_settings(path),
+        collection,
+        limit_nusd=limit_in_nusd(limit_usd),
+        concurrency=concurrency,
+    )
+
+
+def _references(path: str | Path | None) -> dict[str, str]:
+    return {} if path is None else read_references(path)
+
+
+def read_references(path: str | Path) -> dict[str, str]:
+    """The name or the text of a query -> its reference. Raises DataError for another table."""
+    raw = read_file(Path(path))
+    key = raw.find(("query_id", "query"))
+    if key is None or "reference" not in raw.columns:
+        raise DataError(
+            f"{raw.path}: expected columns query_id (or query) and reference; found {raw.listing()}"
+        )
+    pairs = zip(raw.optional_texts(key), raw.optional_texts("reference"), strict=True)
+    return {name: text for name, text in pairs if name is not None and text is not None}
+
+
+class _Work:
+    """The answers to score, and the scores so far."""
+
+    def __init__(self, collection: Collection, references: Mapping[str, str]) -> None:
+        self._collection = collection
+        self._queries = {query.query_id: query for query in collection.queries()}
+        self._answers = {
+            (one.query_id, one.model): one
+            for one in collection.answers()
+            if one.query_id in self._queries
+        }
+        known = {query.query_id for query in self._queries.values()}
+        known |= {query.query for query in self._queries.values()}
+        if references and not known & references.keys():
+            raise DataError(
+                f"none of the {len(references)} references belongs to a query of "
+                f"{collection.folder}; they are found by query_id, or by the text of the query"
+            )
+        self._cases = [
+            _case(self._queries[key[0]], one, references)
+            for key, one in self._answers.items()
+            if one.is_answer
+        ]
+        if not self._cases:
+            raise DataError(f"{collection.folder}: no model has answered anything there")
+        self._scores: dict[tuple[str, str], tuple[float, str]] = {}
+        self._notes: dict[tuple[str, str], str] = {}
+        self._account = _Account()
+        for case in self._cases:
+            if not case.answer.strip():
+                self._scores[case.query_id, case.model] = (0.0, EMPTY)
+
+    def run(self, name: str, grader: Grader, models: PoolModels | None, progress: Progress) -> None:
+        """Let a grader score what has none yet; one that compares answers sees all of them."""
+        cases = [case for case in self._cases if case.answer.strip()]
+        kept = self._collection.grades(grader.key) if grader.asks_models else {}
+        known = {key: Grade(one.score, one.note) for key, one in kept.items()}
+
+        def graded(some: Sequence[Case], grades: Sequence[Grade]) -> None:
+            rows = [
+                KeptGrade(grader.key, case.query_id, case.model, grade.score, grade.note)
+                for case, grade in zip(some, grades, strict=True)
+                if grade.score is not None  # an unknown one is asked again
+            ]
+            self._collection.keep_grades(rows)
+
+        grades = grader.grade(cases, Surroundings(models, progress, known, graded))
+        by = f"{name}:{grader.detail}" if grader.detail else name
+        for case, grade in zip(cases, grades, strict=True):
+            if grade.score is not None:
+                self._scores.setdefault(_key(case), (grade.score, by))
+            else:
+                self._notes[_key(case)] = f"{by}: {grade.note or 'no score'}"
+        if grader.asks_models:
+            self._account.add(by, cases, grades)
+
+    def scored(self, extractor: str | None, name: str) -> Scored:
+        """The table and the account of it."""
+        queries = sorted(self._queries.values(), key=lambda query: query.place)
+        answered = list(dict.fromkeys(model for _, model in self._answers))
+        unknown = Counter(note for key, note in self._notes.items() if key not in self._scores)
+        models = [one for one in answered if any(model == one for _, model in self._scores)]
+        if not models:
+            raise DataError(
+                f"{self._collection.folder}: no answer has a score: "
+                + "; ".join(f"{note} ({count})" for note, count in unknown.items())
+            )
+        return Scored(
+            outcomes_of(
+                queries,
+                models,
+                self._answers,
+                self._scores,
+                read=None if extractor is None else make_extractor(extractor),
+                name=name,
+            ),
+            dict(Counter(by for _, by in self._scores.values())),
+            dict(unknown),
+            {model: self._marks(model) for model in answered},
+            self._account.length,
+            self._account.order,
+        )
+
+    def _marks(self, model: str) -> Marks:
+        marks = Marks()
+        for (_, other), one in self._answers.items():
+            if other != model:
+                continue
+            marks.answers += one.is_answer
+            marks.failed += not one.is_answer
+            marks.empty += one.is_answer and not (one.answer or "").strip()
+            marks.cut += one.finish_reason == "length"
+            marks.refused += one.finish_reason in _REFUSED
+        return marks
+
+
+class _Account:
+    """How judges err, each by its name."""
+
+    def __init__(self) -> None:
+        self.length: dict[str, Interval] = {}
+        self.order: dict[str, tuple[Interval, float]] = {}
+
+    def add(self, by: str, cases: Sequence[Case], grades: Sequence[Grade]) -> None:
+        """Measure one."""
+        slope = length_slope(cases, [grade.score for grade in grades])
+        if slope is not None:
+            self.length[by] = slope
+        order = order_bias(grades)
+        if order is not None:
+            self.order[by] = order
+
+
+def _key(case: Case) -> tuple[str, str]:
+    return case.query_id, case.model
+
+
+def _case(query: KeptQuery, one: KeptAnswer, references: Mapping[str, str]) -> Case:
+    return Case(
+        query.query_id,
+        query.query,
+        one.model,
+        one.answer or "",
+        json.loads(query.body),
+        query.task,
+        one.finish_reason,
+        references.get(query.query_id, references.get(query.query)),
+        query.feedback if query.feedback_model == one.model else None,
+    )

@@ -1,0 +1,73 @@
+"""An outcomes table out of answers and their scores."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from equirouter.answers import Extractor
+from equirouter.arrays import FloatArray
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.text_cells import TextCells
+from equirouter.labelling.store import KeptAnswer, KeptQuery
+from equirouter.serve.records import usd
+
+__all__ = ["EMPTY", "Scores", "outcomes_of"]
+
+EMPTY = "empty"
+"""Who scored an answer without a text, 0, and why such an answer ended."""
+
+Scores: TypeAlias = Mapping[tuple[str, str], tuple[float, str]]
+"""(query_id, model) -> score, and who scored."""
+
+
+def outcomes_of(
+    queries: Sequence[KeptQuery],
+    models: Sequence[str],
+    answers: Mapping[tuple[str, str], KeptAnswer],
+    scores: Scores,
+    *,
+    read: Extractor | None,
+    name: str,
+) -> Outcomes:
+    """The outcomes of these queries and models; a call that brought no answer is not known.
+
+    read: the extractor of final answers, None to leave answers out.
+    """
+    ordered = sorted(queries, key=lambda query: query.place)
+    grid = [[_answered(answers.get((one.query_id, model))) for model in models] for one in ordered]
+
+    def texts(of: Callable[[KeptAnswer], str | None]) -> TextCells:
+        return TextCells.of([[None if one is None else of(one) for one in row] for row in grid])
+
+    def numbers(of: Callable[[KeptAnswer], float | None]) -> FloatArray:
+        cells = [[None if one is None else of(one) for one in row] for row in grid]
+        return np.array(cells, dtype=np.float64).reshape(len(grid), len(models))  # None is NaN
+
+    def score(one: KeptAnswer) -> tuple[float | None, str | None]:
+        return scores.get((one.query_id, one.model), (None, None))
+
+    return Outcomes(
+        query_ids=tuple(query.query_id for query in ordered),
+        texts=tuple(query.query for query in ordered),
+        tasks=tuple(query.task or "all" for query in ordered),
+        models=tuple(models),
+        performance=numbers(lambda one: score(one)[0]),
+        cost_usd=numbers(lambda one: None if one.cost_nusd is None else usd(one.cost_nusd)),
+        input_tokens=numbers(lambda one: one.input_tokens),
+        output_tokens=numbers(lambda one: one.output_tokens),
+        answers=None if read is None else texts(lambda one: read(one.answer or "")),
+        answers_by=None if read is None else read.name,
+        finish_reasons=texts(_finish),
+        scored_by=texts(lambda one: score(one)[1]),
+        name=name,
+    )
+
+
+def _answered(one: KeptAnswer | None) -> KeptAnswer | None:
+    return one if one is not None and one.is_answer else None
+
+
+def _finish(one: KeptAnswer) -> str | None:
+    is_empty = not (one.answer or "").strip()
+    return EMPTY if is_empty and one.finish_reason in (None, "stop") else one.finish_reason

@@ -1,0 +1,149 @@
+"""From answers to an outcomes table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equirouter.data.tables import read_table
+from equirouter.errors import ConfigError, DataError
+from equirouter.labelling.collecting import collect
+from equirouter.labelling.scoring import score
+from equirouter.labelling.store import Collection
+from tests.labelling.pretend import Body, failure, provider, write_gateway, write_queries
+
+MODELS = {"small": "", "middle": "", "large": "price = { input = 10.0, output = 20.0 }"}
+TEXTS = ["1 + 1", "2 + 2", "3 + 3"]
+RIGHT = {"1 + 1": "2", "2 + 2": "4", "3 + 3": "6"}
+
+
+def answer(body: Body) -> Any:
+    text = body["messages"][-1]["content"]
+    if text.startswith("You grade"):
+        return "Score: 8" if "It is" in text.partition("<answer>")[2] else "Score: 2"
+    if body["model"] == "large":
+        return f"It is {RIGHT[text]}"
+    if body["model"] == "small" and text == "3 + 3":
+        return {"content": "", "finish_reason": "stop"}
+    if body["model"] == "middle" and text == "2 + 2":
+        return failure(400)
+    return "It is 2"
+
+
+@pytest.fixture
+def collected(tmp_path: Path) -> Any:
+    with provider(answer) as made:
+        collect(
+            write_gateway(tmp_path, made.url, MODELS),
+            write_queries(tmp_path, TEXTS, task=["a", "a", "b"]),
+            tmp_path / "answers",
+        )
+        made.seen.clear()
+        yield tmp_path / "answers", made
+
+
+def references(folder: Path) -> Path:
+    path = folder / "references.csv"
+    rows = [f"{text},{right}" for text, right in RIGHT.items()]
+    path.write_text("\n".join(["query,reference", *rows]) + "\n", "utf-8")
+    return path
+
+
+def test_a_table_says_what_was_right_what_it_cost_and_who_scored(
+    collected: Any, tmp_path: Path
+) -> None:
+    folder, _ = collected
+    out = tmp_path / "mine.parquet"
+    scored = score(folder, ["number"], out, references=references(tmp_path))
+    table = read_table(out)
+    assert table.models == ("large", "middle", "small")
+    nan = float("nan")
+    np.testing.assert_array_equal(table.performance, [[1, 1, 1], [1, nan, 0], [1, 0, 0]])
+    np.testing.assert_allclose(table.cost_usd[0], [4e-4, 4e-5, 4e-5])
+    assert table.tasks == ("a", "a", "b")
+    assert table.answers is not None
+    assert table.answers.to_lists()[2] == ["6", "2", ""]
+    assert table.finish_reasons is not None
+    assert table.finish_reasons.to_lists()[2] == ["stop", "stop", "empty"]
+    assert table.scored_by is not None
+    assert table.scored_by.to_lists()[1:] == [
+        ["number", None, "number"],
+        ["number", "number", "empty"],
+    ]
+    assert (scored.marks["middle"].failed, scored.marks["small"].empty) == (1, 1)
+    assert scored.by == {"number": 7, "empty": 1}
+
+
+def test_the_first_grader_that_knows_counts(collected: Any, tmp_path: Path) -> None:
+    folder, made = collected
+    scored = score(folder, ["number", "judge"], references={"q0": "2"}, judge="large")
+    table = scored.table
+    assert table.performance[0].tolist() == [1, 1, 1]
+    assert table.performance[1, 2] == 0.8
+    assert np.isnan(table.performance[1, 0])  # large judges no answer of its own
+    assert scored.by == {"number": 3, "empty": 1, "judge:large": 2}
+    assert scored.unknown == {"judge:large: its own answer": 2}
+    judged = len(made.seen)
+    before = scored.spent_usd
+    again = score(folder, ["judge"], judge="large")
+    assert len(made.seen) == judged  # its grades were kept
+    assert again.spent_usd == before
+    del tmp_path
+
+
+def test_judging_is_paid_from_the_same_purse(collected: Any) -> None:
+    folder, made = collected
+    with Collection.open(folder) as collection:
+        before = collection.spent_nusd()
+    scored = score(folder, ["judge"], judge="small", limit_usd=(before + 1) / 1e9)
+    assert made.seen == []
+    assert scored.stopped is not None
+    assert scored.table.models == ("small",)  # whose empty answer needs no judge
+    rest = score(folder, ["judge"], judge="small")
+    # five answers of the two others; 20 tokens in and 10 out at 1 and 2 USD per million are
+    # 40,000 nano-USD
+    assert len(made.seen) == 5
+    assert rest.spent_usd == pytest.approx((before + 5 * 40_000) / 1e9)
+
+
+def test_without_labels_answers_are_compared(collected: Any) -> None:
+    folder, _ = collected
+    scored = score(folder, ["agreement"], answers_by="number")
+    assert scored.table.performance[0].min() > 0.5
+    assert set(scored.by) == {"agreement", "empty"}
+
+
+@pytest.mark.parametrize(
+    ("graders", "options", "error", "said"),
+    [
+        (["exact"], {}, DataError, "no query has one"),
+        (["feedback"], {}, DataError, "no answer has feedback"),
+        ([], {}, ConfigError, "no grader is named"),
+        (["judge"], {"judge": "huge"}, ConfigError, "huge: not in the pool"),
+        (["exact"], {"references": {"other": "1"}}, DataError, "none of the 1 references"),
+        (["agreement"], {}, ConfigError, "no default for by_answer"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(
+    collected: Any, graders: list[str], options: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        score(collected[0], graders, **options)
+
+
+def test_the_command(collected: Any, tmp_path: Path) -> None:
+    folder, _ = collected
+    command = [sys.executable, "-m", "equirouter", "score", str(folder), "--out"]
+    command += [str(tmp_path / "t.csv"), "--with", "number,judge", "--judge", "large"]
+    command += ["--references", str(references(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "3 queries, 2 complete; scored by empty (1), number (7)" in done.stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert document["models"]["small"]["empty"] == 1
+    assert document["n_complete"] == 2
