@@ -25,6 +25,7 @@ _PUBLIC = {
     "as_outcomes": "equirouter.data",
     "import_log": "equirouter.labelling.intake.importing",
     "load_dataset": "equirouter.data",
+    "merge_tables": "equirouter.data",
     "read_table": "equirouter.data.tables",
     "write_table": "equirouter.data.tables",
     "make_encoder": "equirouter.encoders",
@@ -42,6 +43,7 @@ __all__ = ["__version__", *_PUBLIC]
 if TYPE_CHECKING:
     from equirouter.data import as_outcomes as as_outcomes
     from equirouter.data import load_dataset as load_dataset
+    from equirouter.data import merge_tables as merge_tables
     from equirouter.data.outcomes import Outcomes as Outcomes
     from equirouter.data.tables import read_table as read_table
     from equirouter.data.tables import write_table as write_table

@@ -176,3 +176,27 @@ def test_a_pool_that_is_offered_can_be_given(shared_cases: Path) -> None:
     assert "complete queries: 20" in ran.out
     ran = invoke("data", "describe", table, "--models", "small, large")
     assert "40 queries, 2 models" in ran.out
+
+
+def test_tables_are_merged_and_it_is_said_what_came_from_where(tmp_path: Path) -> None:
+    whole = make_table(40)
+    a, b, out = (tmp_path / name for name in ("a.parquet", "b.csv", "c.parquet"))
+    write_table(whole.take(range(30)), a)
+    write_table(whole.take(range(20, 40)), b)
+    ran = invoke("data", "merge", a, b, "--out", out)
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        f"{a}: 30 queries, 3 models; 90 outcomes, 90 new, 0 in conflict",
+        f"{b}: 20 queries, 3 models; 60 outcomes, 30 new, 0 in conflict",
+        f"{out}: 40 queries, 3 models; complete queries: 36",
+    ]
+    assert read_table(out).equals(whole)
+    changed = whole.performance.copy()
+    changed[25, 1] = 1 - changed[25, 1]
+    write_table(replace(whole, performance=changed), b)
+    refused = invoke("data", "merge", a, b, "--out", out)
+    assert refused.code == 2
+    assert "1 outcome differs from a table before: model 'middle' on query 'q25'" in refused.err
+    ran = invoke("data", "merge", a, b, "--out", out, "--conflicts", "first", "--json")
+    assert json.loads(ran.out)["sources"][1]["n_conflicts"] == 1
+    assert read_table(out).equals(whole)

@@ -10,12 +10,13 @@ from equirouter.cli import common
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
+    from equirouter.data.merging import Source
     from equirouter.data.outcomes import Description, Outcomes
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="List, fetch, convert and describe data sets.",
+    help="List, fetch, import, convert, merge and describe data sets.",
     rich_markup_mode=None,
 )
 
@@ -87,6 +88,58 @@ def convert(
 
 
 @app.command()
+def merge(
+    tables: Annotated[
+        list[str],
+        typer.Argument(metavar="TABLE...", help="Outcomes tables: files, or names of data sets."),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="A .parquet, .csv or .jsonl file to write.")
+    ],
+    conflicts: Annotated[
+        Literal["refuse", "first", "mean"],
+        typer.Option(
+            help="Where two tables differ on a query and a model: stop and name the first ones, "
+            "take what the first table says, or the mean of the numbers."
+        ),
+    ] = "refuse",
+    performance_range: common.PerformanceRangeOption = (0.0, 1.0),
+    as_json: common.JsonOption = False,
+    quiet: common.QuietOption = False,
+) -> None:
+    """Join outcomes tables of the same queries, or of the same models, into one.
+
+    A query is the same if its id and its text are. What no table knows stays unknown.
+    """
+    from equirouter.data.merging import merge_tables
+    from equirouter.data.tables import write_table
+
+    with common.shown_progress(quiet=quiet) as progress:
+        merged = merge_tables(
+            [
+                common.open_dataset(name, performance_range, quiet=True, progress=progress)
+                for name in tables
+            ],
+            conflicts=conflicts,
+        )
+    write_table(merged.table, out)
+    n_complete = int(merged.table.is_complete.sum())
+    if as_json:
+        sources = [asdict(source) for source in merged.sources]
+        sizes = {"n_queries": merged.table.n_queries, "n_models": merged.table.n_models}
+        common.print_json(
+            {"written": str(out), **sizes, "n_complete": n_complete, "sources": sources}
+        )
+    elif not quiet:
+        for name, source in zip(tables, merged.sources, strict=True):
+            typer.echo(
+                f"{name}: {_sized(source)}; {number_of(source.n_outcomes, 'outcome')}, "
+                f"{source.n_new} new, {source.n_conflicts} in conflict"
+            )
+        typer.echo(f"{out}: {_sized(merged.table)}; complete queries: {n_complete}")
+
+
+@app.command()
 def describe(
     dataset: common.DatasetArgument = "real",
     performance_range: common.PerformanceRangeOption = (0.0, 1.0),
@@ -125,7 +178,7 @@ def _unread(encoder: str, outcomes: "Outcomes") -> tuple[str, ...]:
         return (f"there are texts that encoder {encoder} may not read, not checked: {error}",)
 
 
-def _sized(table: "Outcomes | Description") -> str:
+def _sized(table: "Outcomes | Description | Source") -> str:
     queries = number_of(table.n_queries, "query", "queries")
     return f"{queries}, {number_of(table.n_models, 'model')}"
 

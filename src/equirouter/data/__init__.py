@@ -8,6 +8,7 @@
     tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
     query_table.py  what was asked: AskedQuery, read_queries, write_queries
     pools.py        models that have queries in common
+    merging.py      merge_tables: several tables as one
     repeats.py      queries that are equal, or nearly so
     split.py        split_outcomes -> Split: train, validation and test part
     sources/        data sets by name: the simulations, published benchmarks, downloads
@@ -25,6 +26,7 @@ from equirouter.data.outcomes import Description, Outcomes
 if TYPE_CHECKING:
     from equirouter.data.load import as_outcomes as as_outcomes
     from equirouter.data.load import load_dataset as load_dataset
+    from equirouter.data.merging import merge_tables as merge_tables
     from equirouter.data.sources.base import Dataset as Dataset
     from equirouter.data.split import Split as Split
     from equirouter.data.split import split_outcomes as split_outcomes
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "as_outcomes": "equirouter.data.load",
     "load_dataset": "equirouter.data.load",
+    "merge_tables": "equirouter.data.merging",
     "Dataset": "equirouter.data.sources.base",
     "Split": "equirouter.data.split",
     "read_table": "equirouter.data.tables",
