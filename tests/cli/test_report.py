@@ -14,7 +14,11 @@ def test_the_report_is_made_again(bench_run: BenchRun, tmp_path: Path) -> None:
     shutil.copy(bench_run.folder / "results.json", tmp_path)
     ran = invoke("report", tmp_path)
     assert ran.code == 0, ran.err
-    assert ran.out == f"report: {tmp_path / 'report.html'}\n"
+    assert ran.out.endswith(f"report: {tmp_path / 'report.html'}\n")
+    assert max(map(len, ran.out.splitlines()[:-1])) <= 80
+    assert "[0." not in ran.out.partition("in-domain split")[0]
+    more = invoke("report", tmp_path, "--intervals")
+    assert "[0." in more.out.partition("in-domain split")[0]
     for name in MADE:
         assert (tmp_path / name).read_bytes() == (bench_run.folder / name).read_bytes()
 

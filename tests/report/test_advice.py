@@ -58,7 +58,7 @@ def test_reading_pays_where_the_paired_cost_is_clearly_lower() -> None:
     said = _text_free(beside(knn=(-0.3, -0.1), mlp=(-0.2, 0.1)))
     assert said is not None
     assert "Reading the query pays" in said
-    assert "knn -0.300 to -0.100 at 98 % against mixture" in said
+    assert "knn [-0.300, -0.100] at 98 % against mixture" in said
     assert "mlp" not in said
 
 
@@ -66,7 +66,7 @@ def test_no_router_is_said_to_pay_within_the_interval() -> None:
     said = _text_free(beside(mlp=(-0.2, 0.1)))
     assert said is not None
     assert "No router is clearly cheaper at equal quality than what reads no text" in said
-    assert "-0.200 to +0.100 at 98 % against mixture" in said
+    assert "[-0.200, +0.100] at 98 % against mixture" in said
     assert _text_free(beside(mlp=None)) is None, "without intervals nothing is said"
 
 

@@ -6,6 +6,7 @@
     importing.py, score.py: commands
     common.py     options that several commands share
     bars.py       progress bars
+    grouped_help.py  headings and examples of help texts, names that a shell completes
     reference.py  docs/cli.md, from the help texts
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.

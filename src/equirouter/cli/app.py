@@ -28,6 +28,7 @@ from equirouter.cli import (
     train,
 )
 from equirouter.cli.common import say
+from equirouter.cli.grouped_help import GroupedCommand, GroupedGroup
 from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
 
 __all__ = ["app", "run"]
@@ -37,20 +38,21 @@ DONE, FAILED, USER_CAN_FIX, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 app = typer.Typer(
     name="equirouter",
     help="Decide which language model should answer each query, and measure routing collapse.",
+    cls=GroupedGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-app.command("bench")(bench.bench)
-app.command("train")(train.train)
-app.command("diagnose")(diagnose.diagnose)
-app.command("route")(route.route)
-app.command("export")(export.export)
-app.command("paper")(paper.paper)
-app.command("report")(report.report)
-app.command("collect")(collect.collect)
-app.command("score")(score.score)
-app.command("serve")(serve.serve)
+app.command("bench", cls=GroupedCommand)(bench.bench)
+app.command("train", cls=GroupedCommand)(train.train)
+app.command("diagnose", cls=GroupedCommand)(diagnose.diagnose)
+app.command("route", cls=GroupedCommand)(route.route)
+app.command("export", cls=GroupedCommand)(export.export)
+app.command("paper", cls=GroupedCommand)(paper.paper)
+app.command("report", cls=GroupedCommand)(report.report)
+app.command("collect", cls=GroupedCommand)(collect.collect)
+app.command("score", cls=GroupedCommand)(score.score)
+app.command("serve", cls=GroupedCommand)(serve.serve)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")
 app.add_typer(routers.app, name="routers")

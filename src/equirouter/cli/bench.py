@@ -55,6 +55,7 @@ def bench(
     answers_by: common.AnswersByOption = None,
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,
+    intervals: common.IntervalsOption = False,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -93,12 +94,13 @@ def bench(
             progress=progress,
         )
         report = write_all(results, folder)
-    if not quiet and results.visibility.warning:
-        common.say_warnings([results.visibility.warning])
-    _show(results, folder, report, as_json=as_json)
+    common.say_warnings(() if quiet else filter(None, [results.visibility.warning]))
+    _show(results, folder, report, intervals=intervals, as_json=as_json)
 
 
-def _show(results: "Results", folder: Path, report: Path, *, as_json: bool) -> None:
+def _show(
+    results: "Results", folder: Path, report: Path, *, intervals: bool, as_json: bool
+) -> None:
     if as_json:
         common.print_json(results.to_json())
         return
@@ -106,5 +108,5 @@ def _show(results: "Results", folder: Path, report: Path, *, as_json: bool) -> N
 
     from equirouter.report.tables import print_results
 
-    print_results(results, Console())
+    print_results(results, Console(), intervals=intervals)
     typer.echo(f"results: {folder / 'results.json'}\nreport:  {report}")

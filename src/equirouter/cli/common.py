@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from equirouter.cli.grouped_help import names_of
 from equirouter.progress import Progress, silent
-from equirouter.registry import POLICIES
+from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
@@ -28,6 +29,7 @@ __all__ = [
     "EncoderSettingOption",
     "ExcludeModelsOption",
     "FactsOption",
+    "IntervalsOption",
     "JsonOption",
     "ModelsOption",
     "PerformanceRangeOption",
@@ -69,11 +71,15 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
+        autocompletion=names_of(DATASETS),
         help="A name from `equirouter data list`, with settings as NAME:key=value (path=... is a "
         "local copy), or a path to a .parquet, .csv, .tsv, .jsonl, .json or RouterBench .pkl file.",
     ),
 ]
-EncoderOption = Annotated[str, typer.Option(metavar="NAME", help="The text encoder.")]
+EncoderOption = Annotated[
+    str,
+    typer.Option(metavar="NAME", autocompletion=names_of(ENCODERS), help="The text encoder."),
+]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
@@ -126,6 +132,7 @@ PolicyOption = Annotated[
     str,
     typer.Option(
         metavar="NAME",
+        autocompletion=names_of(POLICIES),
         callback=check_policy,
         help="What turns scores and predicted costs into a choice: "
         f"{', '.join(POLICIES.builtin)}, or that of another package.",
@@ -135,6 +142,7 @@ RoutersOption = Annotated[
     str,
     typer.Option(
         metavar="A,B,...|all",
+        autocompletion=names_of(ROUTERS),
         help="Routers as NAME[:PRESET][:key=value], separated by commas, or all (see `equirouter "
         "routers list`); FILE.py:CLASS in place of NAME is a router of your own.",
     ),
@@ -162,6 +170,9 @@ ModelsOption = Annotated[
 ExcludeModelsOption = Annotated[
     str | None, typer.Option(metavar="A,B,...", help="All models of the data set but these.")
 ]
+IntervalsOption = Annotated[
+    bool, typer.Option("--intervals", help="Print 95 % intervals as well: [low, high].")
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on stdout, progress on stderr.")
 ]
@@ -188,8 +199,6 @@ def router_specs(routers: str) -> list[str]:
         if not specs:
             raise typer.BadParameter("name at least one router, or all", param_hint="--routers")
         return specs
-    from equirouter.registry import ROUTERS
-
     return [name for name, kind in ROUTERS.load_all().items() if not kind.is_anchor]
 
 

@@ -5,22 +5,30 @@ from typing import Annotated
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json
+from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json
 
 __all__ = ["report"]
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `bench --out`.")],
+    intervals: IntervalsOption = False,
     as_json: JsonOption = False,
-    quiet: QuietOption = False,  # noqa: ARG001  # every command has it
+    quiet: QuietOption = False,
 ) -> None:
-    """Write the HTML report and the figures again from DIR/results.json."""
+    """Print the table, and write the HTML report and the figures again, from DIR/results.json."""
     from equirouter.evaluation.results import read_results
     from equirouter.report.html import write_all
 
-    written = write_all(read_results(folder / "results.json"), folder)
+    results = read_results(folder / "results.json")
+    written = write_all(results, folder)
     if as_json:
         print_json({"report": str(written)})
-    else:
-        typer.echo(f"report: {written}")
+        return
+    if not quiet:
+        from rich.console import Console
+
+        from equirouter.report.tables import print_results
+
+        print_results(results, Console(), intervals=intervals)
+    typer.echo(f"report: {written}")

@@ -244,17 +244,13 @@ def _to_serve(
     settings: list[str] | None,
 ) -> "Encoder":
     """The encoder, in the precision to serve with where none is asked for."""
-    exact = precision or _serving_precision(name, embeddings)
-    return make_text_encoder(
-        name, window=window, precision=exact, weights=weights, settings=settings
-    )
-
-
-def _serving_precision(encoder: str, embeddings: Path | None) -> str | None:
-    """The precision to serve with, where there is a choice; a file of embeddings has none."""
     from equirouter.evaluation.train import serving_options
 
-    return None if embeddings is not None else serving_options(encoder).get("precision")
+    if precision is None and embeddings is None:  # a file of embeddings has none to choose
+        precision = serving_options(name).get("precision")
+    return make_text_encoder(
+        name, window=window, precision=precision, weights=weights, settings=settings
+    )
 
 
 def _facts(path: Path | None, outcomes: "Outcomes") -> "dict[str, ModelFacts]":
@@ -299,15 +295,17 @@ def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
     """Warn where a choice that reads no text is not shown to cost more."""
     if found is None or found["difference"]["high"] is None or found["difference"]["high"] < 0:
         return
+    from equirouter.report.wording import interval
+
     anchor, difference = found["anchor"], found["difference"]
+    spread = interval(difference["low"], difference["high"], "+.3f")
     say(
         f"warning: on the test part reading the queries is not shown to pay: at "
         f"{float(found['quality']):.0%} of the strongest model's quality the router needs "
         f"{found['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
-        f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f}, 95 % interval "
-        f"{difference['low']:+.3f} to {difference['high']:+.3f}). More rows, more kinds of "
-        "queries, or models that differ more in price and in what they are good at would pay; "
-        "equirouter diagnose says more"
+        f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f} {spread}). "
+        "More rows, more kinds of queries, or models that differ more in price and in what they "
+        "are good at would pay; equirouter diagnose says more"
     )
 
 
@@ -396,5 +394,7 @@ def _kept(found: Mapping[str, Any]) -> str:
     """Quality and cost of the operating point on the test part."""
     if found["performance"] is None or found["cost"] is None:
         return ""
-    spread = "" if found["interval"] is None else " ({:.3f} to {:.3f})".format(*found["interval"])
+    from equirouter.report.wording import interval
+
+    spread = "" if found["interval"] is None else f" {interval(*found['interval'])}"
     return f"quality {found['performance']:.3f}{spread} at {found['cost']:.1%} of its cost; "

@@ -16,6 +16,7 @@ from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.policy import UtilityPolicy
 from equirouter.report.canvas import Line
+from equirouter.report.wording import interval
 from equirouter.routers.factors import FactorRouter
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
@@ -108,15 +109,15 @@ def _finding(
     verdict: Verdict = "partly reproduced" if lowest else "not reproduced"
     if lowest and difference.high is not None and difference.high < 0:
         verdict = "reproduced"
-    interval = (
+    spread = (
         ""
         if difference.low is None or difference.high is None
-        else f", 95 % {difference.low:+.3f} to {difference.high:+.3f}"
+        else f" {interval(difference.low, difference.high, '+.3f')}"
     )
     return verdict, (
         f"At 98 % of the strongest model's performance RCI is {rci:.3f} where predicted collapse "
         f"is the price, {_text(cost.rci_at_quality['0.98'].mean)} where predicted cost is "
-        f"(difference {difference.value:+.3f}{interval}), and of the run's routers the least is "
+        f"(difference {difference.value:+.3f}{spread}), and of the run's routers the least is "
         f"{_text(results[other].rci_at_quality['0.98'].mean)} ({other}). The cost there is "
         f"{_text(less.cost_at_quality['0.98'].mean)} of the strongest model's, and "
         f"{_text(cost.cost_at_quality['0.98'].mean)} where cost is the price: less collapse and "

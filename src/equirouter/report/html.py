@@ -22,7 +22,7 @@ from equirouter.report.tables import (
     published_notes,
     published_rows,
 )
-from equirouter.report.wording import plain
+from equirouter.report.wording import interval, plain
 
 __all__ = ["check_report_extra", "write_all", "write_report"]
 
@@ -135,7 +135,7 @@ def _difference(difference: Difference | None, column: Column) -> dict[str, str]
     verdict = "better" if least > 0 else "worse" if most < 0 else "no difference shown"
     return {
         "text": f"{mean:+.4f}",
-        "interval": f"[{low:+.4f}, {high:+.4f}]",
+        "interval": interval(low, high, "+.4f"),
         "verdict": verdict,
     }
 

@@ -11,7 +11,7 @@ from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.registry import PLAN
 from equirouter.report import markdown
-from equirouter.report.wording import NEVER, count, percent
+from equirouter.report.wording import NEVER, count, interval, percent
 
 __all__ = [
     "PUBLISHED_COLUMNS",
@@ -38,24 +38,23 @@ PUBLISHED_COLUMNS = tuple(
 _WHOLE_BENCHMARKS = {"routerbench-5shot", "routerbench-0shot", "routerbench-raw", "mmrbench"}
 
 
-def results_table(results: Results, *, width: int | None = None) -> Table:
+def results_table(results: Results, *, intervals: bool = False, width: int | None = None) -> Table:
     """The terminal's table: anchors first, then the routers from the highest nAUC to the lowest.
 
-    Each cell is a mean with its 95 % interval below; the best value of a column among the routers
-    is bold and has a "*". width: columns there are, by default the terminal's; intervals take
-    one line where they fit and two where they do not, and so do means with a count of seeds, down
-    to 80 columns.
+    A row is one line of means; the best value of a column among the routers is bold and has a "*".
+    intervals: below each mean its 95 % interval as "[low, high]", which takes a line where it fits
+    and two where it does not. width: columns there are, by default the terminal's; 80 are enough.
     """
     available = Console().width if width is None else width
     for n_breaks in range(len(_BREAKS) + 1):
-        table = _results_table(results, n_breaks)
+        table = _results_table(results, n_breaks, intervals=intervals)
         if Console(width=1000).measure(table).maximum <= available:
             break
     return table
 
 
-def _results_table(results: Results, n_breaks: int) -> Table:
-    table = _rich_table("Measured routers", caption(results))
+def _results_table(results: Results, n_breaks: int, *, intervals: bool) -> Table:
+    table = _rich_table("Measured routers", caption(results) if intervals else _legend(results))
     table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
     for column in COLUMNS:
         table.add_column(column.heading, no_wrap=True)
@@ -63,10 +62,32 @@ def _results_table(results: Results, n_breaks: int) -> Table:
     columns = [cells(results, column) for column in COLUMNS]
     n_anchors = sum(is_anchor for _, _, is_anchor in rows)
     for index, (name, _, is_anchor) in enumerate(rows):
-        row = [_rich_cell(*column[name], n_breaks) for column in columns]
+        shown = (column[name] for column in columns)
+        row = [
+            _rich_cell(value, interval if intervals else "", is_best, n_breaks)
+            for value, interval, is_best in shown
+        ]
         style = "dim" if is_anchor else ""
         table.add_row(Text(name, style=style), *row, end_section=index == n_anchors - 1)
     return table
+
+
+def _legend(results: Results) -> str:
+    """How to read the table of means, in few words."""
+    return (
+        f"{_protocol(results)}. Costs are shares of {results.strongest}'s. *: best router. "
+        f"{NEVER}: never reached. {_count_note(results)}[low, high]: a 95 % interval; "
+        "--intervals adds those of the table. "
+        f"{_misleading(results)}"
+    ).rstrip()
+
+
+def _protocol(results: Results) -> str:
+    """Split, seeds and policy."""
+    protocol = results.protocol
+    seeds = ", ".join(str(seed) for seed in protocol.seeds)
+    ratios = ":".join(str(part) for part in protocol.ratios)
+    return f"{protocol.split} split {ratios}; seeds {seeds}; policy {protocol.policy}"
 
 
 def published_table(results: Results) -> Table | None:
@@ -118,17 +139,15 @@ def results_markdown(results: Results) -> str:
 def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
     """(value, interval, is the best router) of every row of a column, as text.
 
-    The interval is "±0.002" where that is true of every row within a tenth of the interval's half
-    width or a unit of the last digit, else "[low, high]"; "/" stands for a value never reached. A
-    value that not every seed reached has their count behind it: "0.683 (3/5)".
+    The interval is "[low, high]"; "/" stands for a value never reached. A value that not every seed
+    reached has their count behind it: "0.683 (3/5)".
     """
     figures = {name: results.measured(name, column) for name, _, _ in results.rows()}
-    symmetric = all(_is_symmetric(figure, column.digits) for figure in figures.values())
     winners = results.best(column)
     return {
         name: (
             _value(figure, column.digits),
-            _interval(figure, column.digits, symmetric),
+            interval(figure.low, figure.high, f".{column.digits}f"),
             name in winners,
         )
         for name, figure in figures.items()
@@ -166,8 +185,6 @@ def published_notes(results: Results) -> list[str]:
 def caption(results: Results, *, mark: str | None = "*") -> str:
     """Data set, protocol and how to read the figures. mark: of the best; None: no mark."""
     dataset, protocol = results.dataset, results.protocol
-    seeds = ", ".join(str(seed) for seed in protocol.seeds)
-    ratios = ":".join(str(part) for part in protocol.ratios)
     where = "at the largest budget" if protocol.is_by_budget else "at the last point"
     marked = (
         ""
@@ -179,8 +196,8 @@ def caption(results: Results, *, mark: str | None = "*") -> str:
     )
     return (
         f"{dataset.name}: {dataset.n_queries:,} queries, {dataset.n_models} models; "
-        f"{protocol.split} split {ratios}; seeds {seeds}; policy {protocol.policy}; "
-        f"{counted_queries(results)}. Intervals: 95 %. {marked}"
+        f"{_protocol(results)}; "
+        f"{counted_queries(results)}. [low, high]: 95 % intervals. {marked}"
         f"{NEVER}: never reached. {_count_note(results)}Costs are shares of "
         f"{results.strongest}'s cost, strongest calls are {where}. "
         f"{_reference_note(results)}{_misleading(results)}"
@@ -267,31 +284,12 @@ def _number(value: float | None, digits: int) -> str:
     return NEVER if value is None else f"{value:.{digits}f}"
 
 
-def _interval(figure: Measured, digits: int, symmetric: bool) -> str:
-    low, high = figure.low, figure.high
-    if low is None and high is None:
-        return ""
-    # a value that is not reached has no middle, but its resamples may have an interval
-    if symmetric and not (figure.mean is None or low is None or high is None):
-        return f"±{(high - low) / 2:.{digits}f}"
-    return f"[{_number(low, digits)}, {_number(high, digits)}]"
-
-
-def _is_symmetric(figure: Measured, digits: int) -> bool:
-    if figure.mean is None or (figure.low is None and figure.high is None):
-        return True  # nothing is shown, so nothing is shown wrongly
-    if figure.low is None or figure.high is None:
-        return False
-    off_centre = abs((figure.high + figure.low) / 2 - figure.mean)
-    return off_centre <= max(0.05 * (figure.high - figure.low), 10.0**-digits)
-
-
 def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
     return f"{f'**{value}**' if is_best else value} {interval}".strip()
 
 
 def headline(results: Results) -> list[str]:
-    """The setting and the main result in two or three sentences.
+    """The setting and the main result in two or three sentences, intervals of 95 % in brackets.
 
     Which router has 98 % of the strongest model's mean performance at the lowest cost, and the
     paired difference from the best anchor that reads no text.
@@ -332,7 +330,7 @@ def _against_text_free(results: Results, name: str) -> str:
     low, high = difference.low, difference.high
     if low is None or high is None:
         return f"{needs}. An interval is missing, so the two cannot be told apart."
-    apart = f"{100 * difference.mean:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+    apart = f"{100 * difference.mean:+.1f} points {interval(100 * low, 100 * high, '+.1f')}"
     doing = "reading the queries"
     if results.protocol.policy == PLAN:
         doing += " and comparing answers"
@@ -349,12 +347,12 @@ def _share(cost: Measured) -> str:
     """A cost as a percentage with its interval."""
     if cost.mean is None or cost.low is None or cost.high is None:
         return percent(cost.mean)
-    return f"{percent(cost.mean)} (95 % interval {percent(cost.low)} to {percent(cost.high)})"
+    return f"{percent(cost.mean)} {interval(100 * cost.low, 100 * cost.high, '.1f')}"
 
 
-def print_results(results: Results, console: Console) -> None:
+def print_results(results: Results, console: Console, *, intervals: bool = False) -> None:
     """Print the table, the paper's figures beside ours where there are any, and the headline."""
-    console.print(results_table(results, width=console.width))
+    console.print(results_table(results, intervals=intervals, width=console.width))
     published = published_table(results)
     if published is not None:
         console.print(published)

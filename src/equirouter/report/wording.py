@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from equirouter.evaluation.diagnosis.contents import Interval
 
-__all__ = ["NEVER", "count", "number", "percent", "plain", "signed", "usd"]
+__all__ = ["NEVER", "count", "interval", "number", "percent", "plain", "signed", "usd"]
 
 NEVER = "/"
 
@@ -24,9 +24,17 @@ def usd(value: float | None) -> str:
     return NEVER if value is None else f"{value:.3g} USD"
 
 
-def signed(interval: Interval) -> str:
+def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """An interval, everywhere as "[low, high]"; "/" for a side never reached, "" without both."""
+    if low is None and high is None:
+        return ""
+    sides = (NEVER if side is None else f"{side:{form}}" for side in (low, high))
+    return f"[{', '.join(sides)}]"
+
+
+def signed(known: Interval) -> str:
     """An interval of a difference."""
-    return "no interval" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
+    return "no interval" if known is None else interval(*known, "+.3f")
 
 
 def count(n: int, noun: str) -> str:
