@@ -25,6 +25,7 @@ from equirouter.cli import (
     routers,
     score,
     serve,
+    start,
     train,
 )
 from equirouter.cli.common import say
@@ -52,6 +53,7 @@ app.command("paper", cls=GroupedCommand)(paper.paper)
 app.command("report", cls=GroupedCommand)(report.report)
 app.command("collect", cls=GroupedCommand)(collect.collect)
 app.command("score", cls=GroupedCommand)(score.score)
+app.command("start", cls=GroupedCommand)(start.start)
 app.command("serve", cls=GroupedCommand)(serve.serve)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")

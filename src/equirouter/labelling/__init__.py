@@ -8,6 +8,8 @@ estimate.py    what that will cost
 pool_models.py the models of the pool, as graders ask them
 purse.py       money: no call starts unless its bound fits
 scoring.py     score: grades make an outcomes table
+public_levels.py  families and public levels of models
+starting.py    start: a pipeline without any label
 store.py       the folder of a collection: queries, answers, grades, labels, money
 table.py       an outcomes table out of answers and scores
 graders/       what an answer is worth, a grader per file

@@ -1,0 +1,141 @@
+"""A pipeline without any label."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equirouter.errors import ConfigError
+from equirouter.labelling.public_levels import family_of, level_of
+from equirouter.labelling.starting import start
+from equirouter.pipeline.decision import Ask
+from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.policy.base import Control
+from equirouter.policy.replies import Reply
+from tests.labelling.pretend import write_gateway
+
+POOL = {
+    "gpt-4o-mini": "price = { input = 0.15, output = 0.6 }",
+    "my-haiku": 'upstream_model = "claude-3-5-haiku"\nprice = { input = 0.8, output = 4.0 }',
+    "gpt-4.1-nano": "price = { input = 0.1, output = 0.4 }",
+    "gpt-5": "price = { input = 1.25, output = 10.0 }",
+}
+
+
+def gateway(folder: Path, pool: Any = POOL) -> Path:
+    return write_gateway(folder, "http://127.0.0.1:9/v1", pool)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    return start(gateway(folder), answers_by="number").pipeline.save(folder / "first")
+
+
+def test_the_pair_is_cheap_and_of_two_families_and_the_strongest_by_public_level(
+    tmp_path: Path,
+) -> None:
+    started = start(gateway(tmp_path), answers_by="number")
+    assert started.pair == ("my-haiku", "gpt-4.1-nano")  # in the order of the pool
+    assert started.families == ("anthropic", "openai")
+    assert (started.strongest, started.level) == ("gpt-5", 86.0)
+    # 300 tokens each way: (0.8 + 4.0 + 0.1 + 0.4) / (1.25 + 10.0)
+    assert started.break_even == pytest.approx(5.3 / 11.25)
+    assert started.notes == ()
+
+
+def test_a_loaded_pipeline_asks_the_pair_and_then_the_strongest(saved: Path) -> None:
+    pipeline = RoutingPipeline.load(saved)
+    queries = ["What is 2 + 2?", "Schreibe ein Gedicht.", "x" * 5000]
+    for decision in pipeline.decide_each([Ask(query, may_check=True) for query in queries]):
+        assert decision.model == "gpt-5"  # where two may not be asked
+        assert not decision.far
+        assert decision.plan is not None
+        assert decision.plan.first == ("my-haiku", "gpt-4.1-nano")
+        assert not decision.plan.learned
+        agree = decision.plan.then(
+            ("my-haiku", "gpt-4.1-nano"),
+            {"my-haiku": Reply("4", 9.0), "gpt-4.1-nano": Reply("4", 9.0)},
+        )
+        differ = decision.plan.then(
+            ("my-haiku", "gpt-4.1-nano"),
+            {"my-haiku": Reply("4", 9.0), "gpt-4.1-nano": Reply("5", 9.0)},
+        )
+        assert "gpt-4.1-nano" in str(agree)
+        assert "gpt-5" in str(differ)
+    assert pipeline.plans is not None
+    assert pipeline.plans.extractor == "number@1"
+
+
+def test_it_claims_nothing(saved: Path) -> None:
+    document = json.loads((saved / "pipeline.json").read_text("utf-8"))
+    assert document["test_metrics"] == {}
+    assert document["data"]["n_queries"] == 0
+    assert "learned nothing" in document["data"]["notes"][0]
+    (decision,) = RoutingPipeline.load(saved).decide_each([Ask("2 + 2?")])
+    assert decision.confidence == 0.5
+
+
+def test_a_budget_that_the_strongest_exceeds_takes_another_model(saved: Path) -> None:
+    pipeline = RoutingPipeline.load(saved)
+    # a call of 300 tokens each way costs 0.003375 USD with gpt-5, 0.00144 with my-haiku
+    (decision,) = pipeline.decide_each([Ask("2 + 2?", control=Control(budget_usd=0.002))])
+    assert decision.model == "my-haiku"
+
+
+def test_the_user_has_the_last_word(tmp_path: Path) -> None:
+    started = start(
+        gateway(tmp_path),
+        answers_by="choice",
+        strongest="my-haiku",
+        pair=["gpt-4.1-nano", "gpt-4o-mini"],
+    )
+    assert (started.strongest, started.level) == ("my-haiku", None)
+    assert started.pair == ("gpt-4o-mini", "gpt-4.1-nano")
+    assert "of one family" in started.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("pool", "options", "said"),
+    [
+        ({"a": "", "b": ""}, {}, "three are needed"),
+        ({"a": "", "b": "", "c": ""}, {}, "no public level is known of a, b, c"),
+        (POOL, {"answers_by": "prose"}, "not an answer extractor"),
+        (POOL, {"strongest": "huge"}, "huge: not in the pool"),
+        (POOL, {"pair": ["gpt-5", "my-haiku"]}, "neither of them the strongest"),
+        (POOL, {"strongest": "gpt-4o-mini"}, "cannot save money"),
+        (
+            {**POOL, "unheard-of": "price = { input = 50.0, output = 50.0 }"},
+            {},
+            "no public level is known of unheard-of",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path: Path, pool: Any, options: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        start(gateway(tmp_path, pool), **{"answers_by": "number", **options})
+
+
+def test_families_and_levels() -> None:
+    assert family_of("meta-llama/Llama-3.1-8B-Instruct") == "meta"
+    assert family_of("o3-mini") == family_of("gpt-4o") == "openai"
+    assert family_of("mine") == "mine"
+    assert level_of("openai/gpt-5") == 86.0
+    assert level_of("gpt-5-mini") is None
+
+
+def test_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "equirouter", "start", str(gateway(tmp_path))]
+    command += ["--out", str(tmp_path / "first")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Free text cannot be compared" in done.stderr
+    command += ["--answers-by", "number"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "money is saved where they agree on more than 47% of the queries" in done.stdout
+    assert "not known" in done.stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["strongest"] == "gpt-5"
