@@ -10,12 +10,14 @@ import aiohttp
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.feedback import Feedback
+from equirouter.serve.plan.cascades import with_pair
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -46,6 +48,7 @@ class RankedPlanner:
         self.answers: dict[str, int] = {}  # model -> limit of an answer that is sent
         self.asked: list[tuple[ChatRequest, RequestControl, Key | None]] = []
         self.over: list[RequestRecord] = []
+        self.cascade: QueryPlan | None = None  # of which models first, and then
 
     async def plan(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         self.asked.append((chat, control, key))
@@ -55,7 +58,7 @@ class RankedPlanner:
             limit = self.answers.get(chat.model)
             candidate = Candidate(chat.model, 100_000, answer_tokens=limit)
             return Plan((candidate,), "named", prompt_tokens=20)
-        return Plan(
+        plan = Plan(
             tuple(
                 Candidate(name, upper, 0.5, 0.0001, self.answers.get(name))
                 for name, upper in self.order
@@ -67,6 +70,9 @@ class RankedPlanner:
             prompt_tokens=20,
             max_output_tokens=100,
         )
+        if self.cascade is None:
+            return plan
+        return with_pair(plan, chat, self.cascade, last=None, rule="none", extractor="number@1")
 
     def finished(self, record: RequestRecord) -> None:
         self.over.append(record)

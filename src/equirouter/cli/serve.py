@@ -50,6 +50,8 @@ def serve(
         elif not quiet:
             count = number_of(len(settings.models), "model is ready", "models are ready")
             typer.echo(f"{config}: {count} to be served")
+            if report["cascade"] is not None:
+                typer.echo(report["cascade"])
         return
 
     def ready(address: str) -> None:

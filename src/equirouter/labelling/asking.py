@@ -23,7 +23,7 @@ from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
-from equirouter.serve.records import Attempt, Candidate, Plan, RequestControl
+from equirouter.serve.records import Attempt, Candidate, RequestControl
 from equirouter.serve.settings import GatewaySettings, RetrySettings
 from equirouter.serve.settling import Bounds, Report, charge, reported_nusd, unseen_nusd
 
@@ -184,10 +184,9 @@ class Asker:
             names_parameter=lambda _model, _failed: False,  # there is no other model to try
             unseen_nusd=lambda _model, seconds: unseen_nusd(price, seconds, unknown),
         )
-        plan = Plan(
-            (candidate,), "named", prompt_tokens=bound.prompt, max_output_tokens=bound.output
+        return await walk(
+            (candidate,), self.pool, call, ticket, attempts, self._retries, bound.nusd
         )
-        return await walk(plan, self.pool, call, ticket, attempts, self._retries)
 
     def _body(self, question: Question, route: Route) -> bytes:
         body = question.chat.body

@@ -6,26 +6,31 @@ sums are exact. USD as a float is for predictions and for people.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from equirouter.pipeline.query_plan import QueryPlan
     from equirouter.policy.pacer import Paced
 
 __all__ = [
     "Attempt",
     "AttemptOutcome",
+    "CallRole",
     "Candidate",
+    "Cascaded",
     "ChargedBy",
     "DecidedBy",
     "Endpoint",
     "Key",
+    "Pair",
     "Plan",
     "Removal",
     "RequestControl",
     "RequestRecord",
     "Tokens",
     "UserFeedback",
+    "WhyNext",
     "nusd",
     "usd",
 ]
@@ -36,7 +41,12 @@ Endpoint: TypeAlias = Literal[
     "chat.completions", "responses", "messages", "embeddings", "route", "unknown"
 ]
 """unknown: of a request whose worker died."""
-DecidedBy: TypeAlias = Literal["named", "policy", "session", "router_failure", "unreadable"]
+DecidedBy: TypeAlias = Literal[
+    "named", "policy", "session", "cascade", "router_failure", "unreadable"
+]
+CallRole: TypeAlias = Literal["first", "escalation", "audit"]
+"""In a cascade: one of the two that were asked at once, the one after them, or one that is asked
+when the answer is served, to see whether it was right to stop."""
 AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
 ]
@@ -52,6 +62,9 @@ RemovalKind: TypeAlias = Literal[
     "unbounded",
     "budget",
 ]
+WhyNext: TypeAlias = Literal["agree", "disagree", "no answer", "failed", "late"]
+"""Of two models that were asked at once: both gave the same final answer, or each another; one gave
+none; one failed; or time was over."""
 ChargedBy: TypeAlias = Literal[
     "usage", "reported", "implausible", "estimate", "bound", "nothing", "full"
 ]
@@ -75,7 +88,8 @@ class RequestControl:
 
     budget_usd: most that this call may cost. quality: share of the strongest model's performance.
     lambda_: performance that one USD must buy. exclude: models of the pool that must not be used.
-    session: requests of one session stay with a model where that pays.
+    session: requests of one session stay with a model where that pays. cascade: whether more than
+    one model may be asked.
     """
 
     budget_usd: float | None = None
@@ -83,6 +97,7 @@ class RequestControl:
     lambda_: float | None = None
     exclude: frozenset[str] = frozenset()
     session: str | None = None
+    cascade: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +151,22 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """Two models that are asked at once, the first round of a cascade.
+
+    expected_cost_usd: of all calls. p_escalate: how likely one more model is asked, None where that
+    is not known. learned: whether learned plans decide; else the agreement rule. extractor: the
+    name of what reads final answers out of the replies.
+    """
+
+    models: tuple[str, str]
+    expected_cost_usd: float
+    p_escalate: float | None
+    learned: bool
+    extractor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The models that may answer a request, best first, and why; removed has those that may not.
 
@@ -147,7 +178,9 @@ class Plan:
     that was asked for. class_: the budget class that the collapse alarm counts it in, None where it
     is not counted; expected_share: how probable calibration holds it that the strongest model is
     chosen here. session: under which the conversation is remembered, a keyed hash. spend_usd: the
-    mean spend that set the lambda, None where it was not set so; paced: what that is told of.
+    mean spend that set the lambda, None where it was not set so; paced: what that is told of. pair:
+    the two models to be asked at once, None where the first candidate is asked alone; cascade: what
+    follows their replies.
     """
 
     candidates: tuple[Candidate, ...]
@@ -168,7 +201,16 @@ class Plan:
     expected_share: float | None = None
     session: str | None = None
     spend_usd: float | None = None
+    pair: Pair | None = None
     paced: "Paced | None" = field(default=None, compare=False)  # not logged
+    cascade: "QueryPlan | None" = field(default=None, compare=False)  # not logged
+
+    @property
+    def first_nusd(self) -> int:
+        """The most that the calls can cost which are made at once; there is a candidate."""
+        if self.pair is None:
+            return self.candidates[0].upper_nusd
+        return sum(one.upper_nusd for one in self.candidates if one.model in self.pair.models)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +219,9 @@ class Attempt:
 
     ms: until it failed or its answer began. error: the gateway's own words, nothing that the
     upstream said. started_at: Unix seconds, None where it is not known. cost_nusd: what is charged
-    for a call that failed though the provider may charge for it; None for any other.
+    for this call, None for one that the provider does not charge for. role: in a cascade. The
+    tokens: as charged. answer_id: equal for equal final answers to this request, 0 for none, None
+    where it was not read. answer: the final answer, only with log_texts.
     """
 
     model: str
@@ -188,6 +232,11 @@ class Attempt:
     error: str | None = None
     started_at: float | None = None
     cost_nusd: int | None = None
+    role: CallRole | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    answer_id: int | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +257,46 @@ class Tokens:
     audio_output: int = 0
     estimated: bool = False
 
+    def __add__(self, other: "Tokens") -> "Tokens":
+        """Those of two calls; estimated where either is."""
+        counts: dict[str, int] = {
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in fields(self)
+            if field.name != "estimated"
+        }
+        return Tokens(**counts, estimated=self.estimated or other.estimated)
+
+
+@dataclass(frozen=True, slots=True)
+class Cascaded:
+    """How a request went of which two models were asked at once.
+
+    pair: those. ended: an answer of the pair was served; or one more model was asked, and the best
+    supported answer was served; or the best of the pair was, as one more could not be asked or
+    failed. blocked: that model, and what was in its way. support: the expected performance of what
+    was served, None where nothing was learned of it. wait_ms: until the pair had replied.
+    """
+
+    pair: tuple[str, str]
+    why: WhyNext
+    ended: Literal["accepted", "escalated", "kept"]
+    wait_ms: float
+    support: float | None = None
+    blocked: str | None = None
+
 
 @dataclass(slots=True)
 class RequestRecord:
     """All that is known of a request: filled in on its way, logged once when it is over.
 
     started_at: Unix seconds. requested_model: as the client named it. served_model: who answered,
-    None if nobody did. cost_nusd: what the request is charged, with the calls that failed; None
-    where nothing was used. charged_by: how that was found. reported_nusd: what the provider says
-    that the answer cost. service_tier: which the call was charged in, None for the standard one.
-    over_budget_nusd: by how much the cost exceeds the budget of the request, None where it does not
-    or has none. strongest_nusd: what the same tokens would have cost with the pipeline's strongest
-    model. prompt, answer: only with log_texts.
+    None if nobody did. tokens, cost_nusd: of all calls, those of a cascade and those that failed
+    too; None where nothing was used. charged_by: how that of the answer was found. reported_nusd:
+    what the provider says that the answer cost. service_tier: which the call was charged in, None
+    for the standard one. over_budget_nusd: by how much the cost exceeds the budget of the request,
+    None where it does not or has none. strongest_nusd: what the tokens of the answer would have
+    cost with the pipeline's strongest model. cascade: None where one model was asked. prompt,
+    answer: only with log_texts.
     """
 
     request_id: str
@@ -243,8 +320,16 @@ class RequestRecord:
     total_ms: float = 0.0
     status: int = 0
     error: str | None = None
+    cascade: Cascaded | None = None
     prompt: str | None = None
     answer: str | None = None
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether a model was called as another one had failed. Those of a cascade are planned."""
+        planned = ("first", "audit")
+        tried = {attempt.model for attempt in self.attempts if attempt.role not in planned}
+        return len(tried) > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Kinds of values in the sections of gateway.toml, and the price of a model."""
+"""Kinds of values in the sections of gateway.toml, the price of a model, and cascades."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,17 @@ from pydantic import (
     field_validator,
 )
 
-__all__ = ["SECTION", "Count", "FilePath", "PassedHeader", "Positive", "PriceSettings"]
+from equirouter.answers import make_extractor
+
+__all__ = [
+    "SECTION",
+    "CascadeSettings",
+    "Count",
+    "FilePath",
+    "PassedHeader",
+    "Positive",
+    "PriceSettings",
+]
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -77,3 +87,24 @@ class PriceSettings(BaseModel):
             if price.service_tiers:
                 raise ValueError(f"the price of {name!r} has service tiers of its own")
         return tiers
+
+
+def _readable(name: str) -> str:
+    make_extractor(name)
+    return name
+
+
+class CascadeSettings(BaseModel):
+    """Whether more than one model may be asked, and how the replies are compared."""
+
+    model_config = SECTION
+
+    enabled: bool = False
+    """Whether two cheap models are asked at once where the pipeline's plans expect that to pay."""
+    extractor: Annotated[str, AfterValidator(_readable)] | None = None
+    """What reads the final answer out of a reply; none: what the pipeline's plans learned with."""
+    max_wait_ms: Positive = 8000.0
+    """How long the two may take; then one more model is asked at once."""
+    audit_share: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of the requests that end as the two agree, the share of which one more model is asked all the
+    same, once the answer is sent: to see whether agreement still says what it did."""

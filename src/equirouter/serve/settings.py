@@ -11,6 +11,7 @@ from equirouter.errors import ConfigError
 from equirouter.serve.model_parameters import ModelParameters
 from equirouter.serve.setting_types import (
     SECTION,
+    CascadeSettings,
     Count,
     FilePath,
     PassedHeader,
@@ -19,6 +20,7 @@ from equirouter.serve.setting_types import (
 )
 
 __all__ = [
+    "CascadeSettings",
     "CollapseSettings",
     "GatewaySettings",
     "KeySettings",
@@ -335,6 +337,7 @@ class GatewaySettings(_Section):
     money: MoneySettings = MoneySettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
+    cascade: CascadeSettings = CascadeSettings()
     collapse: CollapseSettings = CollapseSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
@@ -353,6 +356,8 @@ class GatewaySettings(_Section):
                 )
             if name.startswith("equirouter/"):
                 raise ValueError(f"models.{name}: names under equirouter/ are the virtual models")
+        if self.cascade.enabled and self.pipeline.path is None:
+            raise ValueError("cascade.enabled needs a pipeline with plans: set pipeline.path")
         if self.pipeline.spend_usd is not None and self.pipeline.path is None:
             raise ValueError("pipeline.spend_usd needs a pipeline to decide: set pipeline.path")
         if self.limits.regions is not None:

@@ -11,7 +11,7 @@ from equirouter.errors import DataError
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.log_export import Exported, export_log
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.records import Attempt, RequestRecord, Tokens, UserFeedback
+from equirouter.serve.records import Attempt, CallRole, RequestRecord, Tokens, UserFeedback
 from tests.serve.stores import record, with_store
 
 START = 1_800_000_000.25  # of every record that is made without another time
@@ -85,6 +85,52 @@ def test_a_cell_has_the_cost_of_its_own_models_answers(store_url: str) -> None:
         table = (await exported(store, requests)).table
         nan = np.nan
         np.testing.assert_allclose(table.cost_usd, [[40e-9], [nan], [nan], [7e-9]])
+
+    with_store(store_url, work)
+
+
+def test_a_cascade_has_the_answers_of_several_models_to_one_query(store_url: str) -> None:
+    def call(model: str, role: CallRole, nusd: int, answer: int, text: str | None) -> Attempt:
+        return Attempt(
+            *(model, "here", "ok", 200, 5.0), cost_nusd=nusd, role=role,
+            input_tokens=20, output_tokens=nusd // 10, answer_id=answer, answer=text,
+        )  # fmt: skip
+
+    agree = [call("small", "first", 10, 1, "7"), call("other", "first", 20, 1, "7")]
+    audited = [*agree, call("large", "audit", 300, 2, "8")]
+    differ = [call("small", "first", 30, 1, "5"), call("other", "first", 20, 2, "6")]
+    third = [*differ, call("large", "escalation", 300, 2, "6")]
+    silent = [call("small", "first", 10, 0, ""), call("other", "first", 20, 0, "")]
+    late = Attempt("other", "here", "cancelled", None, 5.0, cost_nusd=9, role="first")
+    requests = [
+        (asked("1", "a", cost_nusd=330, attempts=audited), 1.0),
+        (asked("2", "b", "large", cost_nusd=350, attempts=third), 0.5),
+        (asked("3", "c", cost_nusd=30, attempts=silent), 0.0),
+        (asked("4", "d", cost_nusd=19, attempts=[silent[0], late]), 0.25),
+    ]
+
+    async def work(store: Store) -> None:
+        table = (await exported(store, requests)).table
+        nan = np.nan
+        assert table.models == ("large", "other", "small")
+        # feedback on the answer that was served holds for equal ones; no answer equals none
+        np.testing.assert_array_equal(
+            table.performance,
+            [[nan, 1.0, 1.0], [0.5, 0.5, nan], [nan, nan, 0.0], [nan, nan, 0.25]],
+        )
+        np.testing.assert_allclose(
+            np.asarray(table.cost_usd) * 1e9,
+            [[300.0, 20.0, 10.0], [300.0, 20.0, 30.0], [nan, 20.0, 10.0], [nan, nan, 10.0]],
+        )
+        assert table.answers is not None
+        assert table.answers.to_lists() == [
+            ["8", "7", "7"],
+            ["6", "6", "5"],
+            [None, "", ""],
+            [None, None, ""],
+        ]
+        assert table.tokens is not None
+        np.testing.assert_array_equal(table.tokens[1][0], [30.0, 2.0, 1.0])
 
     with_store(store_url, work)
 

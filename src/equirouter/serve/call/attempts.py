@@ -7,7 +7,7 @@ pause, where another call may go better. Nobody is called who costs more than co
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -16,10 +16,10 @@ from equirouter.serve.call.answers import Opening, answer_document
 from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.upstream import NO_HEADERS, Answer, retry_after
 from equirouter.serve.contracts import Reservation
-from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Plan
+from equirouter.serve.records import Attempt, AttemptOutcome, Candidate
 from equirouter.serve.settings import RetrySettings
 
-__all__ = ["PASSED_ON", "Call", "Served", "pause_seconds", "walk"]
+__all__ = ["PASSED_ON", "Call", "Served", "pause_seconds", "try_once", "walk"]
 
 # What a client did wrong would be wrong everywhere. All other statuses are the upstream's affair: a
 # key, a limit, a path, a form of request that it does not take.
@@ -76,18 +76,23 @@ _Fetched: TypeAlias = tuple[Answer, bytes, dict[str, Any]]
 
 
 async def walk(
-    plan: Plan,
+    candidates: Sequence[Candidate],
     pool: ModelPool,
     call: Call,
     ticket: Reservation,
     attempts: list[Attempt],
     retries: RetrySettings,
+    reserved_nusd: int,
 ) -> Served:
-    """The first answer; attempts: every try is noted there. Raises NoAnswerError."""
-    tries = _Tries(call, attempts, retries, ticket, plan.candidates[0].upper_nusd)
-    for place, candidate in enumerate(plan.candidates):
+    """The first answer of the candidates, of which there is one at least.
+
+    attempts: every try is noted there; what those before it are charged is reserved beside the next
+    call. reserved_nusd: what is reserved already. Raises NoAnswerError.
+    """
+    tries = _Tries(call, attempts, retries, ticket, reserved_nusd)
+    for place, candidate in enumerate(candidates):
         route = pool.routes[candidate.model]
-        is_last = place == len(plan.candidates) - 1
+        is_last = place == len(candidates) - 1
         fetched = await tries.answer(route, candidate.upper_nusd, is_last=is_last)
         if fetched is not None:
             return Served(candidate, route, *fetched)
@@ -133,7 +138,7 @@ class _Tries:
                 break
             wait = self._retries.max_wait_seconds if is_last else 0.0
             try:
-                return await _try(route, self._call, wait, self._attempts)
+                return await try_once(route, self._call, wait, self._attempts)
             except UpstreamError as error:
                 failed = self.last = error
             if failed.outcome == "refused":
@@ -155,8 +160,14 @@ class _Tries:
         return True
 
 
-async def _try(route: Route, call: Call, wait_seconds: float, attempts: list[Attempt]) -> _Fetched:
-    """One call up to the first byte of a stream, or to the last of a document."""
+async def try_once(
+    route: Route, call: Call, wait_seconds: float, attempts: list[Attempt]
+) -> _Fetched:
+    """One call up to the first byte of a stream, or to the last of a document.
+
+    wait_seconds: longest wait for the upstream to have room. attempts: it is noted there. Raises
+    UpstreamError.
+    """
     guard, start = route.guard, time.monotonic()
     try:
         await guard.enter(wait_seconds)

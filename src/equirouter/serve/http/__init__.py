@@ -1,16 +1,18 @@
 """HTTP: endpoints, bodies, access, and one request on its way.
 
-access.py      who may send requests, and who may look at the gateway itself
-admin.py       state of the gateway, a new pipeline, keys
-bill.py        the money of one request
-body.py        JSON bodies: read under limits, and written
-controls.py    what a request asks of the router: by model name, in its body, by headers
-endpoints.py   the web application: what is behind each path
-exchange.py    one request on its way: planned, paid for, answered, logged
-gateway.py     the parts in one object, which every handler is given
-openapi.py     what is behind each path, as an OpenAPI document
-messages.py    requests of the Messages API, and their tokens counted
-requests.py    requests of the Responses API and for embeddings
+access.py     who may send requests, and who may look at the gateway itself
+admin.py      state of the gateway, a new pipeline, keys
+bill.py       the money of one request
+body.py       JSON bodies: read under limits, and written
+cascade.py    two models at once, then stop or ask one more
+controls.py   what a request asks of the router: by model name, in its body, by headers
+endpoints.py  the web application: what is behind each path
+exchange.py   one request on its way: planned, paid for, answered, logged
+gateway.py    the parts in one object, which every handler is given
+headers.py    what an upstream is sent of the client's headers, and what an answer's say
+openapi.py    what is behind each path, as an OpenAPI document
+messages.py   requests of the Messages API, and their tokens counted
+requests.py   requests of the Responses API and for embeddings
 """
 
 __all__: list[str] = []

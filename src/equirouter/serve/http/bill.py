@@ -1,11 +1,24 @@
 """The money of one request: what its calls may come to, what they are charged, and its end."""
 
+from dataclasses import replace
+
+from equirouter.cost.prices import estimated_tokens
 from equirouter.serve.call.attempts import Served
+from equirouter.serve.call.relay import answer_text
+from equirouter.serve.call.sse import StreamReader, service_tier_of, usage_in
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.records import Candidate, RequestControl, RequestRecord, nusd
-from equirouter.serve.settling import Bounds, Report, charge, cost_in_tier, unseen_nusd
+from equirouter.serve.records import Candidate, RequestControl, RequestRecord, Tokens, nusd
+from equirouter.serve.settling import (
+    Bounds,
+    Charge,
+    Report,
+    charge,
+    cost_in_tier,
+    reported_nusd,
+    unseen_nusd,
+)
 
 __all__ = ["Bill"]
 
@@ -13,7 +26,10 @@ _LONGEST_TIER = 32  # characters of the name of a service tier that are logged
 
 
 class Bill:
-    """Writes what a request costs into its record, which has its plan before anybody is called."""
+    """Writes what a request costs into its record, which has its plan before anybody is called.
+
+    The cost of a request is the sum of what its calls are charged, those that failed too.
+    """
 
     def __init__(
         self,
@@ -27,44 +43,54 @@ class Bill:
         self._chat = chat
         self._budget_usd = control.budget_usd
         self._unknown = gateway.settings.money.charge_unknown
+        self._charged: dict[str, tuple[Charge, int | None]] = {}
 
     def candidate(self, model: str) -> Candidate:
         """A model of the plan."""
         assert self._record.plan is not None  # noqa: S101  # see above
         return next(known for known in self._record.plan.candidates if known.model == model)
 
+    @property
+    def spent_nusd(self) -> int:
+        """The charge for all calls that are over."""
+        return sum(attempt.cost_nusd or 0 for attempt in self._record.attempts)
+
     def unseen_nusd(self, model: str, seconds: float) -> int:
         """The charge for a call of a model that ran so long, and brought no answer."""
         return unseen_nusd(self._bounds(model), seconds, self._unknown)
 
-    def charge(
-        self,
-        served: Served,
-        *,
-        usage: object,
-        output_tokens: int,
-        reported: int | None,
-        service_tier: object,
-    ) -> None:
-        """Note what an answer is charged, and what the strongest model would have cost.
-
-        The arguments are those of a Report; reported: nano-USD.
-        """
-        record, gateway, route = self._record, self._gateway, served.route
-        is_answer = self._chat.endpoint != "embeddings"
-        charged = charge(
-            self._bounds(route.model),
-            Report(usage, output_tokens, reported, service_tier, is_answer),
-            unknown=self._unknown,
-            by_reported_cost=route.upstream_settings.charge_reported_cost,
+    def charge_document(self, served: Served) -> Tokens:
+        """Note what an answer is charged that came in one piece; returns its tokens."""
+        document = served.document
+        usage = usage_in(document)
+        report = Report(
+            usage,
+            estimated_tokens(answer_text(document)),
+            reported_nusd(usage, served.answer.headers),
+            service_tier_of(document),
+            self._is_answer,
         )
+        return self._charge(served, report)
+
+    def charge_stream(self, served: Served, reader: StreamReader) -> None:
+        """Note what an answer is charged that came in pieces."""
+        usage = reader.usage
+        generated = -(-reader.output_bytes // 4)
+        tier = reader.service_tier
+        self._charge(served, Report(usage, generated, reported_nusd(usage, {}), tier))
+
+    def serves(self, model: str) -> None:
+        """Note that the answer of a model, which was charged, is the one for the client.
+
+        The strongest model would have cost what its tokens cost there, and no other's.
+        """
+        record, gateway = self._record, self._gateway
+        charged, record.reported_nusd = self._charged[model]
         tier = charged.service_tier
-        record.tokens, record.charged_by = charged.tokens, charged.by
-        record.reported_nusd = reported
+        record.charged_by = charged.by
         record.service_tier = None if tier is None else tier[:_LONGEST_TIER]
-        self._spend(charged.cost_nusd)
         strongest = gateway.planner.strongest
-        if strongest is not None and is_answer:
+        if strongest is not None and self._is_answer:
             price = gateway.pool.routes[strongest].price
             record.strongest_nusd = cost_in_tier(price, charged.tokens, tier)
 
@@ -72,10 +98,12 @@ class Bill:
         """End the reservation with what the request cost."""
         record = self._record
         unseen = [attempt for attempt in record.attempts if attempt.cost_nusd is not None]
-        if record.tokens is None and unseen:
+        if record.tokens is not None:
+            self._add_up()
+        elif unseen:
             record.charged_by = self._unknown
             if any(attempt.cost_nusd for attempt in unseen):
-                self._spend(0)
+                self._add_up()
         if record.cost_nusd is None:
             ticket.release()
             return
@@ -88,10 +116,36 @@ class Bill:
         over = 0 if self._budget_usd is None else nano_usd - nusd(self._budget_usd)
         return over if over > 0 else None
 
-    def _spend(self, cost_nusd: int) -> None:
-        """Note the cost of the request: of its answer, and of the calls that failed."""
+    @property
+    def _is_answer(self) -> bool:
+        return self._chat.endpoint != "embeddings"
+
+    def _charge(self, served: Served, report: Report) -> Tokens:
+        record, route = self._record, served.route
+        charged = charge(
+            self._bounds(route.model),
+            report,
+            unknown=self._unknown,
+            by_reported_cost=route.upstream_settings.charge_reported_cost,
+        )
+        self._charged[route.model] = charged, report.cost_nusd
+        used = charged.tokens
+        record.tokens = used if record.tokens is None else record.tokens + used
+        record.charged_by = charged.by
+        attempts = record.attempts
+        place = max(at for at, one in enumerate(attempts) if one.model == route.model)
+        attempts[place] = replace(
+            attempts[place],
+            cost_nusd=charged.cost_nusd,
+            input_tokens=used.input,
+            output_tokens=used.output,
+        )
+        self._add_up()
+        return used
+
+    def _add_up(self) -> None:
         record = self._record
-        record.cost_nusd = cost_nusd + sum(attempt.cost_nusd or 0 for attempt in record.attempts)
+        record.cost_nusd = self.spent_nusd
         record.over_budget_nusd = self.over_budget(record.cost_nusd)
 
     def _bounds(self, model: str) -> Bounds:

@@ -25,13 +25,16 @@ CONTROL_HEADERS = {
     "x-equirouter-lambda": "lambda",
     "x-equirouter-exclude": "exclude",
     "x-equirouter-session": "session",
+    "x-equirouter-cascade": "cascade",
 }
 _MOST = {"budget_usd": 1e9, "quality": 1.0, "lambda": 1e12}  # beyond any sense, within any type
 _NAMED = {"budget": "budget_usd", "quality": "quality", "lambda": "lambda"}
 _ALLOWED = (
     "allowed are budget_usd (USD, above 0, at most 1e9), quality (above 0, at most 1) and lambda "
-    "(from 0 to 1e12), at most one of them; exclude (names of models) and session (a text)"
+    "(from 0 to 1e12), at most one of them; exclude (names of models), session (a text) and "
+    "cascade (true or false; in the header on or off)"
 )
+_SWITCH = {"on": True, "off": False}
 _NO_CONTROL = RequestControl()
 LONGEST_SESSION = 256
 
@@ -72,6 +75,7 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestContro
         lambda_=controls.get("lambda"),
         exclude=controls.get("exclude", frozenset()),
         session=controls.get("session"),
+        cascade=controls.get("cascade", True),
     )
 
 
@@ -97,6 +101,8 @@ def _of_text(name: str, text: str, header: str) -> object:
         return [model.strip() for model in text.split(",") if model.strip()]
     if name == "session":
         return text
+    if name == "cascade":
+        return _SWITCH.get(text, text)
     try:
         return float(text)
     except ValueError:
@@ -105,14 +111,7 @@ def _of_text(name: str, text: str, header: str) -> object:
 
 def _checked(name: str, value: object, place: str) -> float | str | frozenset[str]:
     if name in _MOST:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _wrong(place, value, "a number")
-        number = float(value)
-        if not math.isfinite(number):
-            raise _wrong(place, value, "a finite number")
-        if not 0 <= number <= _MOST[name] or (number == 0 and name != "lambda"):
-            raise _wrong(place, value, "a number in the range of this control")
-        return number
+        return _number(name, value, place)
     if name == "exclude":
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise _wrong(place, value, "a list of names of models")
@@ -121,7 +120,22 @@ def _checked(name: str, value: object, place: str) -> float | str | frozenset[st
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_SESSION:
             raise _wrong(place, value, f"a text of 1 to {LONGEST_SESSION} characters")
         return value
+    if name == "cascade":
+        if not isinstance(value, bool):
+            raise _wrong(place, value, "whether more than one model may be asked")
+        return value
     raise _wrong(place, value, "no such control")
+
+
+def _number(name: str, value: object, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(place, value, "a number")
+    number = float(value)
+    if not math.isfinite(number):
+        raise _wrong(place, value, "a finite number")
+    if not 0 <= number <= _MOST[name] or (number == 0 and name != "lambda"):
+        raise _wrong(place, value, "a number in the range of this control")
+    return number
 
 
 def _add(controls: dict[str, Any], name: str, value: object, *, place: str) -> None:

@@ -115,7 +115,9 @@ def _route_document(plan: Plan) -> dict[str, Any]:
     order in which they would be tried; predicted_cost_usd is the mean that was chosen by,
     upper_cost_usd the most that a call can cost, which the budget is held by. spend_usd: the mean
     spend that has set the lambda, null where the lambda is not set so. removed: by model,
-    the constraint in words. scores, predicted_costs_usd: of all models, null where no router was
+    the constraint in words. cascade: the two models that would be asked at once, what all calls are
+    expected to cost, and how likely a third is asked, null where that is not known; null where the
+    model is asked alone. scores, predicted_costs_usd: of all models, null where no router was
     asked.
     """
     return {
@@ -143,6 +145,13 @@ def _route_document(plan: Plan) -> dict[str, Any]:
         "prompt_tokens": plan.prompt_tokens,
         "max_output_tokens": plan.max_output_tokens,
         "expected_strongest_share": plan.expected_share,
+        "cascade": None
+        if plan.pair is None
+        else {
+            "models": plan.pair.models,
+            "expected_cost_usd": plan.pair.expected_cost_usd,
+            "p_escalate": plan.pair.p_escalate,
+        },
         "pipeline": plan.pipeline,
         "decision_ms": round(plan.decision_ms, 3),
     }

@@ -3,34 +3,36 @@
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.quirks import answer_limit, asks_for_usage, chat_body
 from equirouter.serve.call.relay import Relay, answer_text, typed
-from equirouter.serve.call.sse import service_tier_of, usage_in
 from equirouter.serve.call.translation import DIALECTS, translated, without_own_thoughts
+from equirouter.serve.call.whole_stream import WholeAnswer, whole_stream
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
+from equirouter.serve.http.cascade import Calls, Cascade
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.headers import cascade_headers, figure, passed_headers, safe
 from equirouter.serve.records import (
     Attempt,
-    Endpoint,
     Key,
     Plan,
     RequestControl,
     RequestRecord,
     usd,
 )
-from equirouter.serve.settling import reported_nusd
 
 __all__ = ["Exchange", "request_id"]
 
@@ -39,7 +41,6 @@ PATHS = {
     "embeddings": "/embeddings",
     **{endpoint: dialect.path for endpoint, dialect in DIALECTS.items()},
 }
-ANTHROPIC_VERSION = "2023-06-01"
 OVER_BUDGET = "x-equirouter-over-budget-usd"
 HUNG_UP = 499  # as nginx counts a client that did not wait for its answer
 
@@ -71,6 +72,7 @@ class Exchange:
         self._given_plan = plan
         self._start = time.perf_counter()
         self._adds_usage = False
+        self._cascade: Cascade | None = None
         self.record = RequestRecord(
             request_id=request_id(),
             started_at=time.time(),
@@ -87,20 +89,18 @@ class Exchange:
     async def answered(self) -> web.StreamResponse:
         """Do all of it. Whatever happens, the money is settled once and the record is logged."""
         record, gateway = self.record, self._gateway
+        audit: Coroutine[Any, Any, None] | None = None
         gateway.metrics.in_flight(1)
         try:
             gateway.admission.check_rate(self._key)
-            plan = await self._planned()
-            ticket = await gateway.admission.admit(
-                self._key,
-                plan.candidates[0].upper_nusd,
-                tokens=plan.prompt_tokens + plan.max_output_tokens,
-                request_id=record.request_id,
-            )
+            plan, ticket = await self._admitted(await self._planned())
             try:
-                return await self._served(plan, ticket)
+                response = await self._served(plan, ticket)
+                audit = self._audit(ticket)
+                return response
             finally:
-                self._bill.settle(ticket)
+                if audit is None:
+                    self._bill.settle(ticket)
         except GatewayError as error:
             record.status, record.error = error.status, error.message
             error.headers.setdefault("x-equirouter-request-id", record.request_id)
@@ -117,7 +117,36 @@ class Exchange:
         finally:
             record.total_ms = self._ms()
             gateway.metrics.in_flight(-1)
-            gateway.finished(record, self._request.headers)
+            if audit is None:
+                gateway.finished(record, self._request.headers)
+            else:
+                gateway.begin(audit)
+
+    async def _admitted(self, plan: Plan) -> tuple[Plan, Reservation]:
+        """Reserve what the first calls can cost at most.
+
+        Where a budget or a rate has no room for two calls at once, it may have it for one.
+        """
+        if plan.pair is None:
+            return plan, await self._reserved(plan)
+        if self._bill.over_budget(plan.first_nusd) is None:
+            try:
+                return plan, await self._reserved(plan)
+            except GatewayError as refused:
+                if refused.code != "insufficient_quota" and refused.type != "tokens":
+                    raise
+        plan = replace(plan, pair=None, cascade=None, decided_by="policy")
+        self.record.plan = plan
+        return plan, await self._reserved(plan)
+
+    async def _reserved(self, plan: Plan) -> Reservation:
+        calls = 1 if plan.pair is None else len(plan.pair.models)
+        return await self._gateway.admission.admit(
+            self._key,
+            plan.first_nusd,
+            tokens=calls * (plan.prompt_tokens + plan.max_output_tokens),
+            request_id=self.record.request_id,
+        )
 
     async def _planned(self) -> Plan:
         plan = self._given_plan
@@ -140,8 +169,57 @@ class Exchange:
         )
 
     async def _served(self, plan: Plan, ticket: Reservation) -> web.StreamResponse:
+        try:
+            served = await self._found(plan, ticket)
+        except NoAnswerError as nobody:
+            raise self._refusal(nobody) from nobody
+        try:
+            self.record.served_model = served.route.model
+            if self._chat.stream:
+                return await self._streamed(plan, served)
+            return self._document(plan, served)
+        finally:
+            served.close()
+
+    async def _found(self, plan: Plan, ticket: Reservation) -> Served:
+        """The answer: the beginning of a stream, or all of it, which is charged.
+
+        Raises NoAnswerError.
+        """
+        gateway, record = self._gateway, self.record
+        pool, settings = gateway.pool, gateway.settings
+        if plan.pair is not None:
+            self._cascade = Cascade(plan, record, self._bill, pool, settings)
+            return await self._cascade.answer(self._calls, ticket)
+        call, attempts = self._calls.wanted, record.attempts
+        reserved = plan.first_nusd
+        served = await walk(
+            plan.candidates, pool, call, ticket, attempts, settings.retries, reserved
+        )
+        if served.document:
+            self._bill.charge_document(served)
+        return served
+
+    def _audit(self, ticket: Reservation) -> Coroutine[Any, Any, None] | None:
+        """The work that is left once the client has its answer, None for none."""
+        cascade = self._cascade
+        if cascade is None or not cascade.draws_audit():
+            return None
+        return self._audited(cascade, ticket)
+
+    async def _audited(self, cascade: Cascade, ticket: Reservation) -> None:
+        """Ask one more model, and only then settle the request and log it."""
+        try:
+            await cascade.audit(self._calls, ticket)
+        finally:
+            self._bill.settle(ticket)
+            self._gateway.finished(self.record, self._request.headers)
+
+    @cached_property
+    def _calls(self) -> Calls:
+        """Calls of this request's endpoint."""
         chat, gateway = self._chat, self._gateway
-        call = Call(
+        wanted = Call(
             PATHS[chat.endpoint],
             self._body_for,
             chat.stream,
@@ -150,23 +228,15 @@ class Exchange:
             self._bill.unseen_nusd,
             lambda route: passed_headers(self._request.headers, chat.endpoint, route),
         )
-        try:
-            served = await walk(
-                plan, gateway.pool, call, ticket, self.record.attempts, gateway.settings.retries
-            )
-        except NoAnswerError as nobody:
-            raise self._refusal(nobody) from nobody
-        try:
-            self.record.served_model = served.route.model
-            if chat.stream:
-                return await self._streamed(plan, served)
-            return self._document(plan, served)
-        finally:
-            served.close()
+        body_for = partial(self._body_for, is_whole=True)
+        return Calls(replace(wanted, body_for=body_for, stream=False), wanted)
 
-    def _body_for(self, route: Route) -> bytes:
+    def _body_for(self, route: Route, *, is_whole: bool = False) -> bytes:
+        """The body that a model is sent. is_whole: for an answer in one piece in any case."""
         chat = self._chat
         body = chat.body
+        if is_whole:
+            body = {name: value for name, value in body.items() if not name.startswith("stream")}
         limit = self._bill.candidate(route.model).answer_tokens
         if limit is not None and chat.endpoint != "embeddings":
             body = {**body, answer_limit(chat.endpoint, route.upstream_settings): limit}
@@ -190,14 +260,7 @@ class Exchange:
     def _document(self, plan: Plan, served: Served) -> web.Response:
         """An answer that came in one piece."""
         record, document = self.record, served.document
-        usage = usage_in(document)
-        self._bill.charge(
-            served,
-            usage=usage,
-            output_tokens=estimated_tokens(answer_text(document)),
-            reported=reported_nusd(usage, served.answer.headers),
-            service_tier=service_tier_of(document),
-        )
+        self._bill.serves(served.route.model)
         if self._gateway.settings.log.log_texts:
             record.answer = answer_text(document)
         body = served.body
@@ -207,26 +270,28 @@ class Exchange:
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)
         headers["Content-Type"] = typed(served.answer.content_type, "application/json")
-        if record.cost_nusd is not None:
-            headers["x-equirouter-cost-usd"] = _figure(usd(record.cost_nusd))
-        if record.over_budget_nusd is not None:
-            headers[OVER_BUDGET] = _figure(usd(record.over_budget_nusd))
-        return web.Response(body=body, headers=headers)
+        return web.Response(body=body, headers=headers | self._cost_headers())
 
     async def _streamed(self, plan: Plan, served: Served) -> web.StreamResponse:
         """An answer that comes in pieces; what it cost is known when it is over."""
-        settings, record = self._gateway.settings, self.record
+        settings, record, cascade = self._gateway.settings, self.record, self._cascade
         headers = self._headers(plan, served)
-        over = self._bill.over_budget(served.candidate.upper_nusd)
-        if over is not None:
-            headers[OVER_BUDGET] = _figure(usd(over))
+        if served.document:
+            headers |= self._cost_headers()
+            wants_usage = self._chat.include_usage
+            served.body = whole_stream(served.document, include_usage=wants_usage)
+            served.answer = WholeAnswer(served.answer.headers)
+        else:
+            over = self._bill.over_budget(self._bill.spent_nusd + served.candidate.upper_nusd)
+            if over is not None:
+                headers[OVER_BUDGET] = figure(usd(over))
         relay = Relay(
             served,
             self._request,
             headers,
-            drop_usage=self._adds_usage,
+            drop_usage=self._adds_usage and not served.document,
             model=served.route.model if settings.server.answer_model == "pool" else None,
-            keep_text=settings.log.log_texts,
+            keep_text=settings.log.log_texts or cascade is not None,
             endpoint=self._chat.endpoint,
             most_bytes=settings.limits.max_answer_bytes,
         )
@@ -235,27 +300,37 @@ class Exchange:
             response = await relay.run(lambda: setattr(record, "first_byte_ms", self._ms()))
         finally:
             reader = relay.reader
-            self._bill.charge(
-                served,
-                usage=reader.usage,
-                output_tokens=-(-reader.output_bytes // 4),
-                reported=reported_nusd(reader.usage, {}),
-                service_tier=reader.service_tier,
-            )
+            if not served.document:  # which was charged when it was whole
+                self._bill.charge_stream(served, reader)
+            self._bill.serves(served.route.model)
             record.error = relay.error
-            if reader.text:
-                record.answer = "".join(reader.text)
+            text = "".join(reader.text)
+            if cascade is not None and not served.document:
+                cascade.read(served, text)
+            if text and settings.log.log_texts:
+                record.answer = text
         return response
 
+    def _cost_headers(self) -> dict[str, str]:
+        """The cost of the request, where that is known before its answer is sent."""
+        record, headers = self.record, {}
+        if record.cost_nusd is not None:
+            headers["x-equirouter-cost-usd"] = figure(usd(record.cost_nusd))
+        if record.over_budget_nusd is not None:
+            headers[OVER_BUDGET] = figure(usd(record.over_budget_nusd))
+        return headers
+
     def _headers(self, plan: Plan, served: Served) -> dict[str, str]:
-        headers = self._common_headers(plan)
-        headers["x-equirouter-model"] = _safe(served.route.model)
+        headers = self._common_headers(plan) | cascade_headers(self.record)
+        headers["x-equirouter-model"] = safe(served.route.model)
         lost = self._lost(served.route)
         if lost:
-            headers["x-equirouter-dropped"] = ", ".join(_safe(name) for name in lost)
+            headers["x-equirouter-dropped"] = ", ".join(safe(name) for name in lost)
         predicted = served.candidate.predicted_cost_usd
+        if plan.pair is not None:
+            predicted = plan.pair.expected_cost_usd
         if predicted is not None:
-            headers["x-equirouter-predicted-cost-usd"] = _figure(predicted)
+            headers["x-equirouter-predicted-cost-usd"] = figure(predicted)
         return headers
 
     def _common_headers(self, plan: Plan) -> dict[str, str]:
@@ -270,7 +345,7 @@ class Exchange:
         failed = [attempt for attempt in record.attempts if attempt.outcome != "ok"]
         if failed:
             headers["x-equirouter-failed"] = "; ".join(
-                f"{_safe(attempt.model)}: {attempt.status or attempt.outcome}" for attempt in failed
+                f"{safe(attempt.model)}: {attempt.status or attempt.outcome}" for attempt in failed
             )
         return headers
 
@@ -303,30 +378,8 @@ class Exchange:
         return (time.perf_counter() - self._start) * 1000.0
 
 
-def passed_headers(
-    headers: Mapping[str, str], endpoint: Endpoint, route: Route
-) -> Mapping[str, str]:
-    """Headers of the client that an upstream is sent: those of its settings, and Anthropic's."""
-    settings = route.upstream_settings
-    passed = {name: headers[name] for name in settings.pass_headers if name in headers}
-    if endpoint == "messages" and settings.messages:
-        passed["anthropic-version"] = headers.get("anthropic-version", ANTHROPIC_VERSION)
-        if "anthropic-beta" in headers:
-            passed["anthropic-beta"] = headers["anthropic-beta"]
-    return passed
-
-
 def _why(failed: Attempt) -> str:
     """Why a call failed, for the client: not where the upstream is, which the log says."""
     if failed.outcome == "connect":
         return "cannot be reached"
     return failed.error or failed.outcome
-
-
-def _figure(amount_usd: float) -> str:
-    return f"{amount_usd:.9f}".rstrip("0").rstrip(".")
-
-
-def _safe(name: str) -> str:
-    """A model's name as a header can hold it."""
-    return name if name.isascii() and name.isprintable() else ascii(name)[1:-1]

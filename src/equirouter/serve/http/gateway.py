@@ -1,7 +1,7 @@
 """The gateway: its parts in one object, which every handler is given."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -71,6 +71,17 @@ class Gateway:
         if task is not None and task not in self._running:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on with the work on a request that is answered; it counts as running."""
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            LOGGER.error("work after an answer failed", exc_info=task.exception())
 
     async def stop(self) -> None:
         """Wait for running requests, for server.shutdown_seconds, and cut off those that are left.

@@ -10,8 +10,8 @@ from equirouter.serve.call.translation.messages.request import read_conversation
 from equirouter.serve.call.translation.messages.tools import is_run_by_the_client
 from equirouter.serve.chat import ChatRequest, checked_model, counted, flagged, named_tier, unpriced
 from equirouter.serve.http.body import json_response, outgoing
-from equirouter.serve.http.exchange import passed_headers
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.headers import passed_headers
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.records import Plan
 from equirouter.serve.refusals import wrong_field

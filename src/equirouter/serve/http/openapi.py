@@ -58,6 +58,7 @@ _HEADERS: dict[str, Schema] = {
     **_CONTROLS,
     "exclude": {"type": "string", "description": "Names of models with commas between them."},
     "session": _SESSION,
+    "cascade": {"enum": ["on", "off"]},
 }
 
 
@@ -170,7 +171,14 @@ def _requests(models: Sequence[str]) -> Schema:
             equirouter=_ref("Control"),
         ),
         "EmbeddingsRequest": _object("model input", model=model, input={"anyOf": texts_or_tokens}),
-        "Control": _object("", closed=True, **_CONTROLS, exclude=_list(_TEXT), session=_SESSION),
+        "Control": _object(
+            "",
+            closed=True,
+            **_CONTROLS,
+            exclude=_list(_TEXT),
+            session=_SESSION,
+            cascade=_FLAG,
+        ),
         "Feedback": _object(
             "request_id",
             closed=True,
@@ -210,6 +218,14 @@ def _answers() -> Schema:
             removed={"type": "object", "additionalProperties": _TEXT},
             confidence=_or_null(_NUMBER),
             far=_or_null(_FLAG),
+            cascade=_or_null(
+                _object(
+                    "models expected_cost_usd p_escalate",
+                    models=_list(_TEXT),
+                    expected_cost_usd=_NUMBER,
+                    p_escalate=_or_null(_NUMBER),
+                )
+            ),
         ),
         "FeedbackTaken": _object(
             "request_id model score", request_id=_TEXT, model=_TEXT, score=_NUMBER

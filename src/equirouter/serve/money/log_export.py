@@ -1,4 +1,7 @@
-"""The log as an outcomes table again: queries, the models that answered, feedback, costs."""
+"""The log as an outcomes table again: queries, the models that answered, feedback, costs.
+
+A request of a cascade has the answers of several models to one query.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,7 +13,9 @@ import sqlalchemy as sa
 
 from equirouter.conversation import Scope, read_scope
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
+from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import Attempt, usd
 
@@ -43,6 +48,8 @@ class _Mean:
     scores: list[float] = field(default_factory=list)
     costs_nusd: list[int] = field(default_factory=list)
     tokens: list[tuple[int, int]] = field(default_factory=list)
+    answer: str | None = None
+    """The latest final answer, where texts were kept."""
 
 
 def export_log(
@@ -56,9 +63,10 @@ def export_log(
 ) -> Exported:
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
-    Several requests of one text and one model are averaged. performance: the feedback, NaN
-    where there is none; cost_usd: what the calls cost, where that is known. unrated: also texts
-    without any feedback.
+    Several requests of one text and one model are averaged. performance: the feedback on the answer
+    that was served, which holds for models that gave the same, NaN where there is none; cost_usd:
+    what the calls cost, where that is known; answers: where a cascade read them. unrated: also
+    texts without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
@@ -76,7 +84,7 @@ def export_log(
             missing += 1
             continue
         used += 1
-        _add(cells.setdefault((text, row["served_model"]), _Mean()), row)
+        _add(cells, text, row)
     if not cells:
         raise DataError(_nothing(silent, missing, unrated=unrated))
     table = _table(cells)
@@ -127,15 +135,41 @@ def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
     return read_scope(orjson.loads(row["prompt"]), scope, window_turns).text
 
 
-def _add(cell: _Mean, row: Mapping[str, Any]) -> None:
+def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any]) -> None:
+    """Add the calls of a request, of which one was served."""
+    attempts = attempts_of(row)
+    model, is_known = row["served_model"], row["charged_by"] not in ("bound", "nothing")
+    ok = [one for one in attempts if one.outcome == "ok"]
+    served = next((one for one in reversed(ok) if one.model == model), None)
+    cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
         cell.scores.append(row["score"])
-    if row["cost_nusd"] is not None and row["charged_by"] not in ("bound", "nothing"):
-        attempts = [Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")]
-        failed = sum(attempt.cost_nusd or 0 for attempt in attempts)  # of other models
-        cell.costs_nusd.append(row["cost_nusd"] - failed)
-    if row["input_tokens"] is not None and row["output_tokens"] is not None:
-        cell.tokens.append((row["input_tokens"], row["output_tokens"]))
+    others = sum(one.cost_nusd or 0 for one in attempts if one is not served)
+    if row["cost_nusd"] is not None and is_known:
+        cell.costs_nusd.append(row["cost_nusd"] - others)
+    if served is None or served.role is None:
+        _add_tokens(cell, row["input_tokens"], row["output_tokens"])
+        return
+    _add_reply(cell, served)
+    for one in ok:
+        if one is served:
+            continue
+        cell = cells.setdefault((text, one.model), _Mean())
+        _add_reply(cell, one)
+        if one.cost_nusd is not None and is_known:
+            cell.costs_nusd.append(one.cost_nusd)
+        if row["score"] is not None and one.answer_id and one.answer_id == served.answer_id:
+            cell.scores.append(row["score"])
+
+
+def _add_reply(cell: _Mean, attempt: Attempt) -> None:
+    _add_tokens(cell, attempt.input_tokens, attempt.output_tokens)
+    cell.answer = cell.answer if attempt.answer is None else attempt.answer
+
+
+def _add_tokens(cell: _Mean, read: int | None, written: int | None) -> None:
+    if read is not None and written is not None:
+        cell.tokens.append((read, written))
 
 
 def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
@@ -155,6 +189,8 @@ def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
             cost[at] = usd(sum(cell.costs_nusd)) / len(cell.costs_nusd)
         if cell.tokens:
             read[at], written[at] = np.mean(cell.tokens, axis=0)
+    known = {at: cell.answer for at, cell in cells.items() if cell.answer is not None}
+    answers = [[known.get((text, model)) for model in models] for text in queries]
     return Outcomes(
         query_ids=tuple(hashlib.sha256(text.encode()).hexdigest()[:16] for text in queries),
         texts=tuple(queries),
@@ -164,6 +200,7 @@ def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
         cost_usd=cost,
         input_tokens=read,
         output_tokens=written,
+        answers=TextCells.of(answers) if known else None,
         name="log",
     )
 

@@ -1,5 +1,6 @@
 """Plans: who may answer a request, best first.
 
+cascades.py         which requests may be asked of more than one model
 decision_thread.py  decisions beside the event loop, in batches that never wait; a new pipeline
 feasible.py         who may answer at all, and what a call can cost at most
 loading.py          a pipeline read, tried out and measured

@@ -13,6 +13,7 @@ from equirouter.pipeline.decision import Ask
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.plan.cascades import may_cascade, with_pair
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Bound, Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline
@@ -28,6 +29,7 @@ from equirouter.serve.records import (
     RequestRecord,
 )
 from equirouter.serve.settings import GatewaySettings
+from equirouter.serve.watch.agreement_alarm import AgreementWatch
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
 from equirouter.serve.watch.prometheus import Metrics
 
@@ -66,6 +68,7 @@ class RoutingPlanner:
         self._feasible = Feasible(settings, prices, available)
         self._sessions = sessions or Sessions(settings.sessions)
         self.collapse = CollapseWatch(settings.collapse)
+        self.agreement = AgreementWatch(settings.collapse, metrics)
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, Removal] = {}
@@ -114,6 +117,7 @@ class RoutingPlanner:
             "decision_ms": round(loaded.decision_ms, 3),
             "waiting": self._decider.waiting,
             "pacing": None if self._pace is None else pacing_document(self._pace),
+            "agreement": asdict(self.agreement.state()),
             "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
         }
 
@@ -137,7 +141,10 @@ class RoutingPlanner:
         if plan.session is not None and record.served_model is not None:
             self._sessions.note(plan.session, record.served_model)
         loaded = self._loaded
-        if plan.class_ is None or loaded is None or plan.pipeline != loaded.id:
+        if loaded is None or plan.pipeline != loaded.id:
+            return
+        self.agreement.note(record)
+        if plan.class_ is None:
             return
         is_strongest = plan.candidates[0].model == loaded.strongest
         has_changed = self.collapse.observe(plan.class_, plan.expected_share, is_strongest)
@@ -183,6 +190,7 @@ class RoutingPlanner:
                     class_, share=state.share, expected=state.expected, alarm=False
                 )
         self.collapse.reset()
+        self.agreement.reset()
 
     def _named(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         """The plan of a request that names its model: that one, under the same constraints."""
@@ -224,7 +232,8 @@ class RoutingPlanner:
             )
         if decider.loaded is not self._loaded:
             self._learn(decider.loaded)
-        asked = self._asked(control, decider.loaded)
+        extractor = self._extractor(chat, control, decider.loaded)
+        asked, may_check = self._asked(control, decider.loaded, may_check=extractor is not None)
         tokens = prompt_tokens(chat)
         limited = is_limited(self._settings.money, control, key)
         bounds = self._feasible.bounds(self._models, chat, tokens, is_limited=limited)
@@ -234,9 +243,8 @@ class RoutingPlanner:
         fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
         removed |= self._not_served
         session = self._sessions.id_of(chat.messages, control, key)
-        return await self._decided(
-            Circumstances(chat, control, bounds, removed, fits, session), asked
-        )
+        request = Circumstances(chat, control, bounds, removed, fits, session)
+        return await self._decided(request, asked, extractor if may_check else None)
 
     def _spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
         """Where only the budget is in the way, let the cheapest model answer if the rule says so.
@@ -252,27 +260,48 @@ class RoutingPlanner:
         del removed[min(over, key=lambda name: bounds[name].nusd)]
         return True
 
-    def _asked(self, control: RequestControl, loaded: LoadedPipeline) -> Control:
-        """The control as the pipeline understands it, a quality already at its operating point."""
+    def _extractor(
+        self, chat: ChatRequest, control: RequestControl, loaded: LoadedPipeline
+    ) -> str | None:
+        """The reader of the final answers of several models, None where one is asked."""
+        settings, plans = self._settings.cascade, loaded.pipeline.plans
+        if not settings.enabled or not control.cascade or plans is None:
+            return None
+        extractor = settings.extractor or plans.extractor
+        return extractor if extractor and may_cascade(chat, extractor) else None
+
+    def _asked(
+        self, control: RequestControl, loaded: LoadedPipeline, *, may_check: bool
+    ) -> tuple[Control, bool]:
+        """The control as the pipeline understands it, a quality already at its operating point.
+
+        The second: whether that is one of plans, at which more than one model may be asked.
+        """
         pace = self._pace_of(control)
         if pace is not None:
-            return Control(lambda_=pace.lambda_)
+            return Control(lambda_=pace.lambda_), may_check
         asked = Control(control.budget_usd, control.quality, None, control.lambda_)
+        price = loaded.pipeline.plan_lambda(asked) if may_check else None
+        if price is not None:
+            return Control(lambda_=price), True
         try:
             policy, value = loaded.pipeline.policy_for(asked)
         except ConfigError as error:
             raise GatewayError(400, str(error), param="quality") from error
         if isinstance(policy, BudgetPolicy):
-            return Control(budget_usd=policy.budget_usd)
-        return Control(lambda_=value) if type(policy) is UtilityPolicy else asked
+            return Control(budget_usd=policy.budget_usd), False
+        return (Control(lambda_=value) if type(policy) is UtilityPolicy else asked), False
 
     def _pace_of(self, control: RequestControl) -> Pacer | None:
         """The spend target of a request that sets no operating point, None without one."""
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
 
-    async def _decided(self, request: Circumstances, asked: Control) -> Plan:
-        """The plan among the models that are left, by the router or by the rule of its failure."""
+    async def _decided(self, request: Circumstances, asked: Control, extractor: str | None) -> Plan:
+        """The plan among the models that are left, by the router or by the rule of its failure.
+
+        extractor: what reads final answers, None where one model is to be asked.
+        """
         assert self._decider is not None  # noqa: S101  # a pipeline decides
         chat, removed = request.chat, request.removed
         if all(name in removed for name in self._models):
@@ -283,22 +312,22 @@ class RoutingPlanner:
         image = reading.image if encoder.accepts_images else None
         reasons = {name: removal.text for name, removal in removed.items()}
         try:
+            may_check = extractor is not None
             decided = await self._decider.decide(
-                Ask(reading.text, control=asked, removed=reasons), image
+                Ask(reading.text, control=asked, removed=reasons, may_check=may_check), image
             )
         except Exception as error:  # whatever fails there, requests go on being answered
             return self._without_router(error, request)
         decision, paced, pace = decided.decision, None, self._pace_of(request.control)
         if pace is not None:
             decision, paced = paced_decision(pace, decision, is_call=chat.endpoint != "route")
+        last = self._sessions.model(request.session)
+        rule = self._settings.sessions.switch_cost
         plan = ranked_plan(
-            request,
-            decision,
-            decided.loaded,
-            last=self._sessions.model(request.session),
-            prices=self._prices,
-            rule=self._settings.sessions.switch_cost,
+            request, decision, decided.loaded, last=last, prices=self._prices, rule=rule
         )
+        if decision.plan is not None and extractor is not None:
+            plan = with_pair(plan, chat, decision.plan, last=last, rule=rule, extractor=extractor)
         return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
 
     def _without_router(self, error: Exception, request: Circumstances) -> Plan:

@@ -29,6 +29,7 @@ from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, connected
 from equirouter.serve.money.writer import Writer
+from equirouter.serve.plan.cascades import cascade_note
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.records import RequestRecord
@@ -93,6 +94,9 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
+        note = _cascade(settings, decider)
+        if note is not None:
+            _LOG.log(logging.INFO if note[1] else logging.WARNING, note[0])
         planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
         yield Parts(pool, decider, planner, metrics, tracer)
 
@@ -101,6 +105,13 @@ def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | No
     if settings.pipeline.path is None:
         return None
     return DecisionThread(settings.pipeline, tuple(settings.models), metrics)
+
+
+def _cascade(settings: GatewaySettings, decider: DecisionThread | None) -> tuple[str, bool] | None:
+    """The note on cascades, None where they are off."""
+    if not settings.cascade.enabled or decider is None:
+        return None
+    return cascade_note(settings.cascade, decider.loaded.pipeline.plans)
 
 
 def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None) -> None:
@@ -219,7 +230,9 @@ def check_settings(settings: GatewaySettings) -> dict[str, Any]:
     async def opened() -> dict[str, Any]:
         async with open_parts(settings) as parts, connected(settings.store) as database:
             await check_store(database)
+            note = _cascade(settings, parts.decider)
             return {
+                "cascade": None if note is None else note[0],
                 "models": {
                     route.model: {
                         "upstream": route.upstream_name,

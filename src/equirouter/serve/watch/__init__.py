@@ -1,10 +1,11 @@
-"""Watching: metrics, logs, traces, events and the collapse alarm.
+"""Watching: metrics, logs, traces, events and the alarms for collapse and for drift.
 
-collapse_alarm.py  the alarm for routing collapse
-events.py          new log entries for those who look at the dashboard
-logs.py            lines on stderr, as JSON or text, without texts and secrets
-prometheus.py      Prometheus metrics, those of several workers added up
-tracing.py         OpenTelemetry spans of a request that is over
+agreement_alarm.py  the alarm for agreement that is not as it was when plans were learned
+collapse_alarm.py   the alarm for routing collapse
+events.py           new log entries for those who look at the dashboard
+logs.py             lines on stderr, as JSON or text, without texts and secrets
+prometheus.py       Prometheus metrics, those of several workers added up
+tracing.py          OpenTelemetry spans of a request that is over
 """
 
 __all__: list[str] = []

@@ -50,8 +50,8 @@ def log_request(record: RequestRecord) -> None:
     level = logging.DEBUG
     if record.status >= 500:
         level = logging.WARNING
-    elif (record.served_model is not None and len(record.attempts) > 1) or (
-        record.over_budget_nusd is not None
+    elif record.over_budget_nusd is not None or (
+        record.served_model is not None and (record.is_fallback or _was_called_again(record))
     ):
         level = logging.INFO
     if not LOGGER.isEnabledFor(level):
@@ -62,6 +62,10 @@ def log_request(record: RequestRecord) -> None:
         f"{record.endpoint} answered by {served} with {record.status}",
         extra={"fields": _fields(record)},
     )
+
+
+def _was_called_again(record: RequestRecord) -> bool:
+    return len(record.attempts) > len({attempt.model for attempt in record.attempts})
 
 
 def _fields(record: RequestRecord) -> Mapping[str, object]:

@@ -8,7 +8,9 @@ prometheus_client is imported, all count in files there, and the one that is ask
 """
 
 import os
+from collections import Counter as Counted
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from prometheus_client import (
@@ -22,7 +24,7 @@ from prometheus_client import (
 )
 
 from equirouter import __version__
-from equirouter.serve.records import RequestRecord, usd
+from equirouter.serve.records import Cascaded, RequestRecord, Tokens, usd
 
 __all__ = ["BREAKER_STATES", "BreakerState", "Metrics", "worker_is_gone"]
 
@@ -78,6 +80,8 @@ class Metrics:
         self._attempts = counter("attempts", "Calls of upstreams by how they ended.", *of_call)
         self._failures = counter("router_failures", "Decisions that could not be made.")
         self._dropped = counter("log_dropped", "Log entries dropped: the queue was full.")
+        self._cascades = counter("cascades", "Two models asked at once.", "why", "ended")
+        self._audits = counter("cascade_audits", "Accepted answers asked again.", "agrees")
         self._reloads = counter("reloads", "Attempts to load a new pipeline.", "result")
         for result in ("taken", "refused"):
             self._reloads.labels(result)  # a series that is there from the start can be alarmed on
@@ -92,6 +96,7 @@ class Metrics:
         self._seconds = histogram("request_seconds", "Until the last byte.", _ANSWER, *of_request)
         self._first = histogram("first_byte_seconds", "Until the first byte.", _ANSWER, "model")
         self._upstream = histogram("upstream_seconds", "One call.", _ANSWER, "upstream")
+        self._wait = histogram("cascade_wait_seconds", "Until two models had replied.", _ANSWER)
         self._batch = histogram("batch_size", "Queries that were encoded together.", _BATCH)
         self._score = histogram("feedback_score", "Feedback on answers.", _SCORE, "model")
 
@@ -107,6 +112,9 @@ class Metrics:
         self._alarm = gauge("collapse_alarm", "1: routing has collapsed.", "class")
         self._share = gauge("strongest_share", "Of recent routed requests.", "class")
         self._expected = gauge("expected_strongest_share", "In the calibration.", "class")
+        self._agreement_alarm = gauge("agreement_alarm", "1: agreement has drifted.")
+        self._agreement = gauge("agreement_share", "Of recent pairs whose answer was accepted.")
+        self._expected_agreement = gauge("expected_agreement_share", "When plans were learned.")
         gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
 
     def observe(self, record: RequestRecord) -> None:
@@ -126,31 +134,59 @@ class Metrics:
             asked = self._known(attempt.model)
             self._count(self._attempts, attempt.upstream, asked, attempt.outcome)
             self._time(self._upstream, attempt.ms, attempt.upstream)
+        if record.cascade is not None:
+            self._observe_cascade(record, record.cascade)
         if record.cost_nusd is not None:
             self._observe_money(record, record.cost_nusd, model, key)
+
+    def _observe_cascade(self, record: RequestRecord, how: Cascaded) -> None:
+        self._count(self._cascades, how.why, how.ended)
+        self._time(self._wait, how.wait_ms)
+        answers = {one.model: one.answer_id for one in record.attempts if one.outcome == "ok"}
+        for attempt in record.attempts:
+            if attempt.role == "audit" and attempt.outcome == "ok":
+                agrees = attempt.answer_id == answers.get(record.served_model or "")
+                self._count(self._audits, "yes" if agrees else "no")
 
     def _observe_money(
         self, record: RequestRecord, cost_nusd: int, model: str, key: tuple[str, ...]
     ) -> None:
-        self._count(self._cost, model, *key, by=usd(cost_nusd))
+        by_model = Counted({model: cost_nusd})
+        for attempt in record.attempts:  # what other models are charged is theirs
+            by_model[self._known(attempt.model)] += attempt.cost_nusd or 0
+            by_model[model] -= attempt.cost_nusd or 0
+        for charged, amount in by_model.items():
+            self._count(self._cost, charged, *key, by=usd(amount))
         if record.strongest_nusd is not None:
             self._compared.inc(usd(cost_nusd))
             self._strongest.inc(usd(record.strongest_nusd))
         tokens = record.tokens
         if tokens is None:
             return
-        for kind, count in (
-            ("input", tokens.input - tokens.cached_input),
-            ("cached_input", tokens.cached_input),
-            ("output", tokens.output - tokens.reasoning),
-            ("reasoning", tokens.reasoning),
-        ):
-            if count > 0:
-                self._count(self._tokens, model, kind, by=count)
+        self._observe_tokens(record, tokens, model)
         if tokens.estimated:
             self._count(self._estimated, model)
         if record.charged_by == "implausible":
             self._count(self._implausible, model)
+
+    def _observe_tokens(self, record: RequestRecord, tokens: Tokens, model: str) -> None:
+        """Count tokens by model: those of others in a cascade are not the answer's."""
+        served = tokens
+        for attempt in record.attempts:
+            other = self._known(attempt.model)
+            read, written = attempt.input_tokens or 0, attempt.output_tokens or 0
+            if other != model and read + written:
+                self._count(self._tokens, other, "input", by=read)
+                self._count(self._tokens, other, "output", by=written)
+                served = replace(served, input=served.input - read, output=served.output - written)
+        for kind, count in (
+            ("input", served.input - served.cached_input),
+            ("cached_input", served.cached_input),
+            ("output", served.output - served.reasoning),
+            ("reasoning", served.reasoning),
+        ):
+            if count > 0:
+                self._count(self._tokens, model, kind, by=count)
 
     def feedback(self, model: str, score: float) -> None:
         """Count feedback in [0, 1] on an answer of a model."""
@@ -194,6 +230,13 @@ class Metrics:
         self._share.labels(class_).set(share)
         if expected is not None:
             self._expected.labels(class_).set(expected)
+
+    def agreement(self, share: float, expected: float | None, *, alarm: bool) -> None:
+        """Set how often the answers of two models were accepted of late."""
+        self._agreement_alarm.set(int(alarm))
+        self._agreement.set(share)
+        if expected is not None:
+            self._expected_agreement.set(expected)
 
     def alarms(self) -> frozenset[str]:
         """The classes for which any worker's collapse alarm is on. Reads files: not free."""

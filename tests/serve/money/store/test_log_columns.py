@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from equirouter.serve.money.store.log_columns import COLUMNS, clean, log_row, record_of
 from equirouter.serve.money.store.schema import log
-from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Cascaded, Plan, RequestRecord, Tokens
 from tests.serve.stores import record
 
 
@@ -35,7 +35,7 @@ def test_a_row_by_hand() -> None:
     assert (row["predicted_nusd"], row["cost_nusd"], row["strongest_nusd"]) == (200, 250, 4000)
     assert (row["input_tokens"], row["output_tokens"], row["cached_input_tokens"]) == (20, 30, 5)
     assert (row["tokens_estimated"], row["stream"], row["status"]) == (False, False, 200)
-    assert row["attempts"] == '[["small","here","ok",200,12.5,null,null,null]]'
+    assert row["attempts"] == '[["small","here","ok",200,12.5]]'
     assert (row["note"], row["error"]) == (None, "half ?")
 
 
@@ -58,6 +58,10 @@ def test_what_is_not_known_is_null() -> None:
         {"plan": None, "tokens": None, "attempts": [], "served_model": None, "cost_nusd": None},
         {"tokens": Tokens(5, 6, 1, 2, 3, 4, 5, estimated=True), "stream": True, "status": 502},
         {"attempts": [Attempt("m", "u", "timeout", None, 0.25, "late", 17.5)], "session": "s"},
+        {
+            "attempts": [Attempt("m", "u", "ok", 200, 1.0, None, 2.0, 3, "audit", 4, 5, 1, "x")],
+            "cascade": Cascaded(("a", "b"), "disagree", "kept", 7.5, 0.25, "c over budget"),
+        },
         {"first_byte_ms": None, "strongest_nusd": None, "error": "nobody", "key_id": "k"},
     ],
 )

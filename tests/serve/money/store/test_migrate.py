@@ -41,7 +41,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0003", "0002"
+revision, down_revision = "0004", "0003"
 
 
 def upgrade() -> None:
@@ -54,7 +54,7 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
 ) -> None:
     for step in migrations._VERSIONS.glob("v*.py"):
         (tmp_path / step.name).write_text(step.read_text("utf-8"), "utf-8")
-    (tmp_path / "v0003_colour.py").write_text(LATER, "utf-8")
+    (tmp_path / "v0004_colour.py").write_text(LATER, "utf-8")
 
     def colours(connection: sa.Connection) -> list[Any]:
         return list(connection.execute(sa.text("SELECT name, colour FROM keys")))
@@ -64,18 +64,18 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
         await migrate(database)
         await database.write(create_key, "first")
         monkeypatch.setattr(migrations, "_VERSIONS", tmp_path)
-        monkeypatch.setattr(migrations, "HEAD", "0003")
+        monkeypatch.setattr(migrations, "HEAD", "0004")
         await migrate(database)
         version, rows = await database.read(version_of), await database.read(colours)
         await database.close()
         return version, rows
 
-    assert asyncio.run(work()) == ("0003", [("first", None)])
+    assert asyncio.run(work()) == ("0004", [("first", None)])
 
 
-def test_the_log_of_the_first_version_gets_the_columns_of_charges(store_url: str) -> None:
+def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
     new = ["long_cache_write_tokens", "charged_by", "reported_nusd", "service_tier"]
-    new.append("over_budget_nusd")
+    new += ["over_budget_nusd", "cascade"]
 
     def as_first(connection: sa.Connection) -> None:
         connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))

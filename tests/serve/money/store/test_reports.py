@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,14 +17,14 @@ from equirouter.serve.money.store.reports import (
 )
 from equirouter.serve.money.store.schema import feedback
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.records import Attempt, Plan, RequestRecord, Tokens
+from equirouter.serve.records import Attempt, Cascaded, Pair, Plan, RequestRecord, Tokens
 from tests.serve.reports_made import MadeReports
 from tests.serve.stores import record, with_store
 
 NAMES = {
     *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
     *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
-    *("class_", "expected_share", "session", "spend_usd"),
+    *("class_", "expected_share", "session", "spend_usd", "pair"),
 }
 NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
 
@@ -116,6 +116,7 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
         expected_share=0.5,
         session="h",
         spend_usd=0.002,
+        pair=Pair(("a", "b"), 3e-6, 0.25, True, "number@1"),
     )
     assert {
         one.name for one in fields(Plan) if one.compare
@@ -191,3 +192,28 @@ def test_sums_begin_with_the_step_that_the_period_begins_in(tmp_path: Path) -> N
             assert sum((await reports.statuses(since, until)).values()) == requests
 
     with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+def test_cascades_are_counted_by_their_end_with_what_they_cost(store_url: str) -> None:
+    def cascaded(ended: Literal["accepted", "escalated"], nusd: int) -> RequestRecord:
+        plan = record().plan
+        assert plan is not None
+        how = Cascaded(("small", "other"), "agree", ended, 5.0)
+        decided = replace(plan, decided_by="cascade")
+        return record(plan=decided, cascade=how, cost_nusd=nusd, strongest_nusd=400)
+
+    records = [cascaded("accepted", 100), cascaded("accepted", 120), cascaded("escalated", 500)]
+
+    async def work(store: Store) -> None:
+        for one in (*records, record()):
+            store.writer.log(one)
+        await store.writer.flush()
+        reports = StoreReports(store.database)
+        at = records[0].started_at
+        found = await reports.cascades(at - 3600, at + 3600)
+        assert found.ended == {"accepted": 2, "escalated": 1}
+        assert (found.totals.requests, found.totals.cost_nusd) == (3, 720)
+        assert found.totals.strongest_nusd == 1200
+        assert (await reports.totals(at - 3600, at + 3600)).routed == 4
+
+    with_store(store_url, work)

@@ -161,6 +161,8 @@ def added_by(records: Iterable[RequestRecord]) -> Added:
         )
         values = _counted(record)
         names = [("status", str(record.status))]
+        if record.cascade is not None:
+            names.append(("cascade", record.cascade.ended))
         names += [
             ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
             for attempt in record.attempts
@@ -181,7 +183,7 @@ def _counted(record: RequestRecord) -> Sequence[int]:
     return (
         1,
         int(record.status >= 400),
-        int(len({attempt.model for attempt in record.attempts}) > 1),
+        int(record.is_fallback),
         int(tokens is not None and tokens.estimated),
         cost or 0,
         int(compared),

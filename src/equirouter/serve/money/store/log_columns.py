@@ -11,9 +11,19 @@ import orjson
 from sqlalchemy import BigInteger, Boolean, Column, Float, SmallInteger, String, Text
 from sqlalchemy.types import TypeEngine
 
-from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens, nusd
+from equirouter.serve.records import (
+    Attempt,
+    Candidate,
+    Cascaded,
+    Pair,
+    Plan,
+    Removal,
+    RequestRecord,
+    Tokens,
+    nusd,
+)
 
-__all__ = ["COLUMNS", "LogColumn", "clean", "log_row", "record_of"]
+__all__ = ["COLUMNS", "LogColumn", "attempts_of", "clean", "log_row", "record_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +66,29 @@ def _plan(record: RequestRecord) -> str | None:
 def _attempts(record: RequestRecord) -> str | None:
     if not record.attempts:
         return None
-    attempts = [replace(attempt, error=clean(attempt.error)) for attempt in record.attempts]
-    return orjson.dumps([astuple(attempt) for attempt in attempts]).decode()
+    attempts = [
+        replace(attempt, error=clean(attempt.error), answer=clean(attempt.answer))
+        for attempt in record.attempts
+    ]
+    return orjson.dumps([_known(astuple(attempt)) for attempt in attempts]).decode()
+
+
+def _known(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Without those at the end that are not known: most calls have few."""
+    while values and values[-1] is None:
+        values = values[:-1]
+    return values
+
+
+def _cascade(record: RequestRecord) -> str | None:
+    return None if record.cascade is None else orjson.dumps(record.cascade).decode()
 
 
 def _predicted(record: RequestRecord) -> int | None:
     if record.plan is None:
         return None
+    if record.plan.pair is not None:
+        return nusd(record.plan.pair.expected_cost_usd)
     predicted = record.plan.predicted_costs_usd.get(record.served_model or "")
     return None if predicted is None else nusd(predicted)
 
@@ -84,6 +110,7 @@ COLUMNS = (
     LogColumn("pipeline", Text(), "plan.pipeline"),
     LogColumn("plan", Text(), _plan),
     LogColumn("attempts", Text(), _attempts),
+    LogColumn("cascade", Text(), _cascade),
     LogColumn("n_attempts", SmallInteger(), lambda record: len(record.attempts), required=True),
     LogColumn("status", SmallInteger(), "status", required=True),
     LogColumn("error", Text(), "error"),
@@ -154,13 +181,25 @@ def record_of(row: Mapping[str, Any]) -> RequestRecord:
         candidates = tuple(Candidate(*values) for values in document["candidates"])
         others = {name: document[name] for name in _PLAN_FIELDS if name in document}
         others["removed"] = {name: Removal(**why) for name, why in document["removed"].items()}
+        if others.get("pair") is not None:
+            others["pair"] = Pair(**{**others["pair"], "models": tuple(others["pair"]["models"])})
         plan = Plan(candidates, **parts["plan"], **others)
     return RequestRecord(
         **parts[""],
         plan=plan,
-        attempts=[Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")],
+        attempts=attempts_of(row),
+        cascade=None if row["cascade"] is None else _cascaded(orjson.loads(row["cascade"])),
         tokens=None if row["input_tokens"] is None else Tokens(**parts["tokens"]),
     )
+
+
+def attempts_of(row: Mapping[str, Any]) -> list[Attempt]:
+    """The calls of a request, from a row of the table log."""
+    return [Attempt(*values) for values in orjson.loads(row["attempts"] or b"[]")]
+
+
+def _cascaded(document: dict[str, Any]) -> Cascaded:
+    return Cascaded(**{**document, "pair": tuple(document["pair"])})
 
 
 def clean(text: str | None) -> str | None:

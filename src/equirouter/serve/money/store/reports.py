@@ -24,6 +24,7 @@ from equirouter.serve.records import AttemptOutcome, RequestRecord
 
 __all__ = [
     "Calls",
+    "Cascades",
     "Logged",
     "ModelFeedback",
     "Percentiles",
@@ -47,7 +48,7 @@ upstream: total less decision."""
 class Totals:
     """Sums over a period.
 
-    errors: answered with a status of 400 or more. routed: decided by policy or session. cost_nusd:
+    errors: answered with a status of 400 or more. routed: by policy, session or cascade. cost_nusd:
     of all. strongest_nusd: what the strongest model would have cost, over the requests where that
     and the cost are known; compared_nusd: what those did cost. estimated: their tokens were counted
     here. fallbacks: more than one model was called.
@@ -90,6 +91,14 @@ class Calls:
     model: str
     outcome: AttemptOutcome
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cascades:
+    """ended: how many in which way, as Cascaded says it. totals: of them alone."""
+
+    ended: Mapping[str, int]
+    totals: Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +156,10 @@ class StoreReports:
             upstream, model, outcome = orjson.loads(name)
             made.append(Calls(upstream, model, outcome, n))
         return sorted(made, key=lambda calls: (calls.upstream, calls.model, calls.outcome))
+
+    async def cascades(self, since: float, until: float) -> Cascades:
+        """Of requests of which two models were asked at once."""
+        return await self._database.read(_cascades, since, until)
 
     async def statuses(self, since: float, until: float) -> Mapping[int, int]:
         """Requests per HTTP status."""
@@ -213,7 +226,9 @@ def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
         requests=total("requests"),
         errors=total("errors"),
         routed=sum(
-            int(row["requests"]) for row in rows if row["decided_by"] in ("policy", "session")
+            int(row["requests"])
+            for row in rows
+            if row["decided_by"] in ("policy", "session", "cascade")
         ),
         cost_nusd=total("cost_nusd"),
         strongest_nusd=total("compared_strongest_nusd"),
@@ -221,6 +236,13 @@ def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
         estimated=total("estimated"),
         fallbacks=total("fallbacks"),
     )
+
+
+def _cascades(connection: sa.Connection, since: float, until: float) -> Cascades:
+    slices = _slices(connection, since, until, until - since)
+    rows = [row for rows in slices.values() for row in rows if row["decided_by"] == "cascade"]
+    ended = _counts(connection, "cascade", since, until)
+    return Cascades(ended, _totals(rows))
 
 
 def _counts(connection: sa.Connection, kind: str, since: float, until: float) -> dict[str, int]:

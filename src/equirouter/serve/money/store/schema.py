@@ -135,7 +135,7 @@ reservations = Table(
     sqlite_with_rowid=False,
 )
 
-# A row per request. plan, attempts: JSON. at_us: Unix microseconds.
+# A row per request. plan, attempts, cascade: JSON. at_us: Unix microseconds.
 log = Table(
     "log",
     metadata,
@@ -204,8 +204,8 @@ STEPS = (60, 1800)
 Place: TypeAlias = tuple[int, int, str, str, str]
 """The key of a row of the table sums: step, start, key_id, model, decided_by."""
 
-# Counts over the same steps. kind: "status", with the HTTP status as its name, or "call", with
-# upstream, model and outcome as a JSON list.
+# Counts over the same steps. kind: "status", with the HTTP status as its name; "call", with
+# upstream, model and outcome as a JSON list; or "cascade", with how it ended.
 counts = Table(
     "counts",
     metadata,

@@ -1,0 +1,106 @@
+"""A whole answer as the stream of events that a client asked for."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+__all__ = ["WholeAnswer", "whole_stream"]
+
+_Object = dict[str, Any]
+_DONE = b"data: [DONE]\n\n"
+_SAID = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}
+
+
+class WholeAnswer:
+    """An Answer of which everything is there: nothing more comes."""
+
+    status = 200
+    content_type = "text/event-stream"
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+
+    async def read(self, most_bytes: int) -> bytes:  # noqa: ARG002
+        """Nothing, as Answer.read."""
+        return b""
+
+    async def chunk(self) -> bytes:
+        """Nothing, as Answer.chunk."""
+        return b""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def whole_stream(document: Mapping[str, Any], *, include_usage: bool) -> bytes:
+    """The events of a chat completion, or of a response, that came in one piece.
+
+    include_usage: whether those of a chat completion end with the usage; a response always has it.
+    """
+    if "choices" in document:
+        return b"".join(_chunks(document, include_usage=include_usage)) + _DONE
+    events = enumerate(_events(document))
+    return b"".join(_event({**event, "sequence_number": n}) for n, event in events)
+
+
+def _chunks(completion: Mapping[str, Any], *, include_usage: bool) -> Iterator[bytes]:
+    """Two chunks of each choice: its message, then why it ended."""
+    head = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
+    head["object"] = "chat.completion.chunk"
+    for place, choice in enumerate(_objects(completion["choices"])):
+        message = choice.get("message")
+        said = message if isinstance(message, dict) else {}
+        known = {key: value for key, value in said.items() if value is not None}
+        for delta, reason in ((known, None), (_Object(), choice.get("finish_reason"))):
+            part = {"index": place, "delta": delta, "logprobs": None, "finish_reason": reason}
+            yield _data({**head, "choices": [part]})
+    if include_usage and "usage" in completion:
+        yield _data({**head, "choices": [], "usage": completion["usage"]})
+
+
+def _events(response: Mapping[str, Any]) -> Iterator[_Object]:
+    begun = {**response, "status": "in_progress", "output": [], "usage": None}
+    yield {"type": "response.created", "response": begun}
+    yield {"type": "response.in_progress", "response": begun}
+    for place, item in enumerate(_objects(response.get("output"))):
+        yield from _of_item(item, {"output_index": place})
+    ended = "incomplete" if response.get("status") == "incomplete" else "completed"
+    yield {"type": f"response.{ended}", "response": dict(response)}
+
+
+def _of_item(item: _Object, place: _Object) -> Iterator[_Object]:
+    begun = {**item, "status": "in_progress"}
+    is_message = item.get("type") == "message"
+    if is_message:
+        begun["content"] = []
+    yield {"type": "response.output_item.added", **place, "item": begun}
+    for number, part in enumerate(_objects(item.get("content")) if is_message else ()):
+        yield from _of_part(part, {**place, "item_id": item.get("id"), "content_index": number})
+    yield {"type": "response.output_item.done", **place, "item": item}
+
+
+def _of_part(part: _Object, place: _Object) -> Iterator[_Object]:
+    said = _SAID.get(str(part.get("type")))
+    if said is not None and not isinstance(part.get(said[1]), str):
+        said = None
+    begun = part if said is None else {**part, said[1]: ""}
+    yield {"type": "response.content_part.added", **place, "part": begun}
+    if said is not None:
+        kind, name = said
+        yield {"type": f"response.{kind}.delta", **place, "delta": part[name]}
+        yield {"type": f"response.{kind}.done", **place, name: part[name]}
+    yield {"type": "response.content_part.done", **place, "part": part}
+
+
+def _event(document: _Object) -> bytes:
+    kind: str = document["type"]
+    return b"event: " + kind.encode() + b"\n" + _data(document)
+
+
+def _objects(value: object) -> list[_Object]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _data(document: _Object) -> bytes:
+    return b"data: " + orjson.dumps(document) + b"\n\n"

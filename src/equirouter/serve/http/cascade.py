@@ -1,0 +1,250 @@
+"""Two models at once, then stop with the better supported answer or ask one more.
+
+The two are collected and never relayed, so that the head of the answer names who is served. What
+they may cost at most is reserved before they are called, and that of one more beside what they are
+charged before that one is.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from random import random
+from typing import Any
+
+from equirouter.answers import NO_ANSWER, make_extractor
+from equirouter.errors import ConfigError, NoAnswerError, UpstreamError
+from equirouter.pipeline.query_plan import AskModel, Serve
+from equirouter.policy.replies import Reply
+from equirouter.serve.call.attempts import Call, Served, try_once, walk
+from equirouter.serve.call.final_answer import final_answer
+from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.contracts import Reservation
+from equirouter.serve.http.bill import Bill
+from equirouter.serve.records import (
+    CallRole,
+    Candidate,
+    Cascaded,
+    Plan,
+    RequestRecord,
+    WhyNext,
+)
+from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["Calls", "Cascade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """whole: a call that brings all of the answer at once. wanted: one as the client wants it."""
+
+    whole: Call
+    wanted: Call
+
+
+class Cascade:
+    """One request of which more than one model is asked: `plan` has a pair.
+
+    Every call is noted in the record, and charged when it is over.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        record: RequestRecord,
+        bill: Bill,
+        pool: ModelPool,
+        settings: GatewaySettings,
+    ) -> None:
+        assert plan.pair is not None and plan.cascade is not None  # noqa: S101, PT018  # see above
+        self._last: UpstreamError | None = None
+        self._pair, self._next, self._candidates = plan.pair, plan.cascade, plan.candidates
+        self._record, self._bill, self._pool, self._settings = record, bill, pool, settings
+        self._extract = make_extractor(plan.pair.extractor)
+        self._replies: dict[str, Reply] = {}
+        self._numbers: dict[str, int] = {NO_ANSWER: 0}
+        self._served: dict[str, Served] = {}
+        self._asked: list[str] = list(plan.pair.models)
+
+    async def answer(self, calls: Calls, ticket: Reservation) -> Served:
+        """The answer for the client: whole and charged, but for the stream of one more model.
+
+        Raises NoAnswerError where nobody answered.
+        """
+        start = time.perf_counter()
+        is_late = not await self._ask_pair(calls.whole)
+        wait_ms = (time.perf_counter() - start) * 1000.0
+        why = self._why(is_late=is_late)
+        self._record.cascade = Cascaded(self._pair.models, why, "accepted", wait_ms)
+        without: set[str] = set()
+        while True:
+            step = self._step(without, is_late=is_late and not without)
+            if isinstance(step, Serve):
+                self._note(ended="kept" if without else "accepted", support=step.support)
+                return self._served[step.model]
+            served = await self._escalated(step.model, calls.wanted, ticket)
+            if served is not None:
+                return served
+            without.add(step.model)
+
+    def read(self, served: Served, text: str) -> None:
+        """Note the final answer of one more model, which went to the client as a stream."""
+        self._note_answer(served.route.model, self._extract(text))
+
+    def draws_audit(self) -> bool:
+        """Draw whether one more model is asked though two agreed: never where they did not."""
+        how = self._record.cascade
+        if how is None or (how.ended, how.why) != ("accepted", "agree"):
+            return False
+        return random() < self._settings.cascade.audit_share  # noqa: S311  # no secret
+
+    async def audit(self, calls: Calls, ticket: Reservation) -> None:
+        """Ask one more model once the answer is served, where the budgets allow it."""
+        open_ = [self._bill.candidate(model) for model in self._next.last]
+        if open_:
+            best = max(open_, key=_score)
+            with suppress(NoAnswerError):
+                await self._ask_more([best], calls.whole, ticket, "audit")
+
+    async def _ask_pair(self, call: Call) -> bool:
+        """Ask both at once, for max_wait_ms at most; whether that was enough."""
+        seconds = self._settings.cascade.max_wait_ms / 1000.0
+        tasks = [asyncio.ensure_future(self._collect(model, call)) for model in self._pair.models]
+        try:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+        finally:  # a client that hangs up ends both
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            self._give_role("first")
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+        return not late
+
+    async def _collect(self, model: str, call: Call) -> None:
+        """The whole answer of one model; one that fails has no reply."""
+        route = self._pool.routes[model]
+        try:
+            fetched = await try_once(route, call, 0.0, self._record.attempts)
+        except UpstreamError as failed:
+            call.names_parameter(model, failed)
+            self._last = failed
+            return
+        self._take(Served(self._bill.candidate(model), route, *fetched))
+
+    def _take(self, served: Served) -> None:
+        """Charge a whole answer, and read what it says."""
+        served.close()
+        model = served.route.model
+        tokens = self._bill.charge_document(served)
+        answer = final_answer(served.document, self._extract)
+        self._served[model] = served
+        self._replies[model] = Reply(answer, tokens.output)
+        self._note_answer(model, answer)
+
+    def _why(self, *, is_late: bool) -> WhyNext:
+        if is_late:
+            return "late"
+        answers = [reply.answer for reply in self._replies.values()]
+        if len(answers) < len(self._pair.models):
+            return "failed"
+        if NO_ANSWER in answers:
+            return "no answer"
+        return "agree" if len(set(answers)) == 1 else "disagree"
+
+    def _step(self, without: set[str], *, is_late: bool) -> Serve | AskModel:
+        """The next step on the replies; where time was over, as if there were none.
+
+        An answer that was refused, cut, or has no final answer in it is served only where no model
+        is left to ask. Raises NoAnswerError where there is no answer at all.
+        """
+        replies = {} if is_late else self._replies
+        try:
+            step = self._next.then(self._asked, replies, without=without)
+            if isinstance(step, Serve) and step.model not in self._full():
+                step = self._next.then(self._asked, self._full(), without=without)
+        except ConfigError:  # no model is left
+            if not self._replies:
+                raise NoAnswerError(self._last) from None
+            best = max(map(self._bill.candidate, self._full() or self._replies), key=_score)
+            step = Serve(best.model, None)
+        return step
+
+    def _full(self) -> dict[str, Reply]:
+        """The replies with a final answer."""
+        return {model: one for model, one in self._replies.items() if one.answer != NO_ANSWER}
+
+    async def _escalated(self, model: str, call: Call, ticket: Reservation) -> Served | None:
+        """The answer for the client once one more model was asked; None where it could not be.
+
+        Where nobody has replied the others follow, should that one fail.
+        """
+        candidates = [self._bill.candidate(model)]
+        if not self._replies:
+            gone = (*self._pair.models, model)
+            candidates += [one for one in self._candidates if one.model not in gone]
+        try:
+            served = await self._ask_more(candidates, call, ticket, "escalation")
+        except NoAnswerError as nobody:
+            self._last = nobody.last or self._last
+            if not self._replies:
+                raise NoAnswerError(self._last) from nobody
+            self._note(blocked=f"{model} {'failed' if nobody.last else 'over budget'}")
+            return None
+        self._note(ended="escalated", blocked=None)
+        return self._best(served.route.model) if served.document else served
+
+    async def _ask_more(
+        self, candidates: Sequence[Candidate], call: Call, ticket: Reservation, role: CallRole
+    ) -> Served:
+        """Ask one model more: the first that answers of those which the budgets allow.
+
+        Raises NoAnswerError, where no budget allows one without a failure.
+        """
+        spent = self._bill.spent_nusd
+        left = [one for one in candidates if self._bill.over_budget(spent + one.upper_nusd) is None]
+        needed = spent + (left[0].upper_nusd if left else 0)
+        if not left or not await ticket.extend(needed):
+            raise NoAnswerError(None)
+        attempts, retries = self._record.attempts, self._settings.retries
+        try:
+            served = await walk(left, self._pool, call, ticket, attempts, retries, needed)
+        finally:
+            self._give_role(role)
+        self._asked.append(served.route.model)
+        if served.document:
+            self._take(served)
+        return served
+
+    def _best(self, third: str) -> Served:
+        """The best supported of the answers; the last one where none has a final answer."""
+        full = self._full()
+        step = self._next.then(self._asked, full) if full else Serve(third, None)
+        if not isinstance(step, Serve):  # the rule would ask a model that is down
+            step = Serve(third, None)
+        self._note(support=step.support)
+        return self._served[step.model]
+
+    def _give_role(self, role: CallRole) -> None:
+        """The calls since the last round had this role."""
+        attempts = self._record.attempts
+        attempts[:] = [one if one.role else replace(one, role=role) for one in attempts]
+
+    def _note_answer(self, model: str, answer: str) -> None:
+        attempts = self._record.attempts
+        place = max(at for at, one in enumerate(attempts) if one.model == model)
+        attempts[place] = replace(
+            attempts[place],
+            answer_id=self._numbers.setdefault(answer, len(self._numbers)),
+            answer=answer if self._settings.log.log_texts else None,
+        )
+
+    def _note(self, **changes: Any) -> None:  # noqa: ANN401  # fields of Cascaded
+        assert self._record.cascade is not None  # noqa: S101  # the pair was asked
+        self._record.cascade = replace(self._record.cascade, **changes)
+
+
+def _score(candidate: Candidate) -> float:
+    return candidate.score or 0.0
