@@ -7,14 +7,15 @@ none. Per seed a split 3:1:6, the router `factors` on minilm, and plans fitted o
 validation part. A cost is that of the cheapest of 100 prices whose mean performance on the test
 part is the quality times that of always calling the strongest model of training and validation
 part, all calls of a plan added up, as a share of what that model costs; always calling it is one
-more point. So prices are read from the test curve, for routing and for plans alike. `asked` instead
-finds the price on queries of the training and validation part that the plans had not learned from:
-what it then gets on the test part.
+more point. So prices are read from the test curve, for routing and for plans alike. Plans are those
+that `train` keeps: half of their points are those of routing, half the prices at which the rule or
+learned plans gained out of fold. `asked` instead finds price and way on queries of the training and
+validation part that nothing had learned from: what it then gets on the test part.
 """
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,17 @@ from equirouter.data.split import split_outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.encoders.cache import encode_cached
-from equirouter.policy.plan import PlanPolicy, Replayed
-from equirouter.policy.plans import Plans
+from equirouter.evaluation.plan_runs import with_routing
+from equirouter.policy import UtilityPolicy
+from equirouter.policy.plan import Replayed
+from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
-from equirouter.training.fitted import FittedRouter, fit_router
-from equirouter.training.plans import best_rule, labelled_by, plans_of, replay_unseen
-from equirouter.training.protocol import Part, prepare, stream
+from equirouter.training.fitted import fit_router
+from equirouter.training.plans import Labelled, best_rule, labelled_by
+from equirouter.training.pool_plans import Candidates, made_plans
+from equirouter.training.protocol import Part, prepare
 
+N_POINTS = 100
 LEVELS = (1.0, 0.99, 0.98, 0.95, 0.9)
 FIRST_SEED = 42
 SONNET = "claude-3-5-sonnet-20241022"
@@ -63,13 +68,6 @@ def with_answers(outcomes: Outcomes, path: Path) -> Outcomes:
     return replace(outcomes, answers=TextCells.of(cells)).with_models(complete)
 
 
-def replayed(plans: Plans, scores: FloatArray, part: Part, outcomes: Outcomes) -> Replayed:
-    policy = PlanPolicy(plans)
-    points = policy.points(scores, part.predicted_cost_usd)
-    replies = Replies.of_table(outcomes, part.rows)
-    return policy.replay(scores, part.predicted_cost_usd, points, replies, part.cost_usd)
-
-
 def curve(made: Replayed, part: Part, strongest: int) -> tuple[FloatArray, FloatArray]:
     """Performance and cost (T,) as shares of the strongest model's."""
     performance = part.performance[np.arange(len(part.rows))[:, None], made.served].mean(axis=0)
@@ -89,67 +87,99 @@ def cheapest(performance: FloatArray, cost: FloatArray) -> tuple[list[float], li
     return costs, points
 
 
-def asked(
-    plans: Plans, fitted: FittedRouter, test: tuple[FloatArray, Part], outcomes: Outcomes, seed: int
-) -> list[tuple[float, float]]:
-    """Performance and cost on the test part at the price found for each level on training."""
-    seen, policy = fitted.validation, PlanPolicy(plans)
-    strongest = int(seen.performance.mean(axis=0).argmax())
-    labelled = labelled_by(fitted, outcomes, seed)
-    prices = policy.points(labelled.scores, seen.predicted_cost_usd)
-    unseen = replay_unseen(labelled, prices, stream(seed, "plans, unseen"))
-    _, points = cheapest(*curve(unseen, seen, strongest))
-    replies = Replies.of_table(outcomes, test[1].rows)
-    costs = (test[1].predicted_cost_usd, prices[points], replies, test[1].cost_usd)
-    performance, cost = curve(policy.replay(test[0], *costs), test[1], strongest)
-    none = np.array(points) < 0  # the strongest model for every query
-    return list(zip(np.where(none, 1.0, performance), np.where(none, 1.0, cost), strict=True))
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One split: its test part, what the router says of it, and what train would keep."""
 
+    test: Part
+    scores: FloatArray
+    replies: Replies
+    strongest: int
+    labelled: Labelled
+    plans: PoolPlans | None
+    candidates: Candidates
+    notes: tuple[str, ...]
 
-def by_rule(
-    fitted: FittedRouter, test: Part, outcomes: Outcomes, seed: int
-) -> tuple[float, float] | None:
-    """Performance and cost on the test part of the agreement rule that is best on training."""
-    rule = best_rule(labelled_by(fitted, outcomes, seed))
-    if rule is None:
-        return None
-    made = rule.replay(Replies.of_table(outcomes, test.rows), test.cost_usd)
-    performance, cost = curve(made, test, rule.otherwise)
-    return float(performance[0]), float(cost[0])
+    @classmethod
+    def of(cls, outcomes: Outcomes, embeddings: Float32Array, seed: int) -> "Split":
+        prepared = prepare(outcomes, embeddings, split_outcomes(outcomes, seed=seed))
+        fitted = fit_router("factors", prepared, seed=seed)
+        test = prepared.test
+        labelled = labelled_by(fitted, outcomes, seed)
+        made = made_plans(labelled, None, prepared.strongest, seed)
+        scores = fitted.scores(test, UtilityPolicy())
+        replies = Replies.of_table(outcomes, test.rows)
+        return cls(test, scores, replies, prepared.strongest, labelled, *made)
+
+    def read(self, plans: PoolPlans | None) -> tuple[list[float], list[int], Replayed]:
+        """Costs at each level, their points, and the replay."""
+        _, made = with_routing(plans, self.scores, self.test, self.replies, N_POINTS)
+        return *cheapest(*curve(made, self.test, self.strongest)), made
+
+    def asked(self, plans: PoolPlans | None) -> list[tuple[float, float]]:
+        """Quality and cost on the test part of what out-of-fold figures promise for each level."""
+        usual, got = self.candidates.calibration(self.candidates.routed, self.strongest), []
+        for level in LEVELS:
+            point, way = usual.operating_point(level), None
+            if plans is not None and plans.calibration is not None:
+                found = plans.calibration.operating_point(level)
+                point, way = (found, plans) if found.is_better(point) else (point, None)
+            if point.setting == "strongest":
+                got.append((1.0, 1.0))
+                continue
+            at = np.array([point.value])
+            if way is None:
+                chosen = UtilityPolicy().sweep(self.scores, self.test.predicted_cost_usd, at)
+                made = Replayed.of_one(chosen, self.test.cost_usd)
+            else:
+                costs = (self.test.predicted_cost_usd, at, self.replies, self.test.cost_usd)
+                made = way.replay(self.scores, *costs)
+            quality, cost = curve(made, self.test, self.strongest)
+            got.append((float(quality[0]), float(cost[0])))
+        return got
+
+    def by_rule(self) -> tuple[float, float] | None:
+        """Quality and cost on the test part of the agreement rule that is best on training."""
+        rule = best_rule(self.labelled)
+        if rule is None:
+            return None
+        made = rule.replay(self.replies, self.test.cost_usd)
+        quality, cost = curve(made, self.test, rule.otherwise)
+        return float(quality[0]), float(cost[0])
 
 
 def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> str:
     """Print the rows of a pool; returns a remark on it."""
     figures: dict[str, list[list[float]]] = {"routing": [], "plans": []}
-    realised, shape, agreed = [], [], []
+    asked: dict[str, list[list[tuple[float, float]]]] = {"routing, asked": [], "plans, asked": []}
+    shape, agreed, kept = [], [], 0
     for seed in range(FIRST_SEED, FIRST_SEED + n_seeds):
-        prepared = prepare(outcomes, embeddings, split_outcomes(outcomes, seed=seed))
-        fitted = fit_router("factors", prepared, seed=seed)
-        test = prepared.test
-        scores = fitted.scores(test, PlanPolicy(Plans(outcomes.n_models)))  # type: ignore[arg-type]
-        plans = plans_of(fitted, outcomes, seed)
-        for kind, of in (("routing", Plans(outcomes.n_models)), ("plans", plans)):
-            made = replayed(of, scores, test, outcomes)
-            costs, points = cheapest(*curve(made, test, prepared.strongest))
-            figures[kind].append(costs)
+        split = Split.of(outcomes, embeddings, seed)
+        figures["routing"].append(split.read(None)[0])
+        costs, points, made = split.read(split.plans)
+        figures["plans"].append(costs)
+        asked["routing, asked"].append(split.asked(None))
+        asked["plans, asked"].append(split.asked(split.plans))
         at = points[LEVELS.index(0.98)]
         shape.append((made.calls[:, at].mean(), made.rounds[:, at].mean()))
-        agreed.append(by_rule(fitted, test, outcomes, seed))
-        realised.append(asked(plans, fitted, (scores, test), outcomes, seed))
+        agreed.append(split.by_rule())
+        kept += split.plans is not None
     for kind, rows in figures.items():
         mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(max(1, n_seeds - 1))
         cells = " | ".join(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))
         print(f"| {name} | {kind} | {cells} |")
-    got = " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(realised, 0))
-    print(f"| {name} | asked | {got} |")
+    for kind, got in asked.items():
+        cells = " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(got, axis=0))
+        print(f"| {name} | {kind} | {cells} |")
     if None not in agreed:
         quality, cost = np.mean([rule for rule in agreed if rule], axis=0)
-        print(f"| {name} | agreement rule | {quality:.3f} at {cost:.3f} | | | | |")
+        print(f"| {name} | agreement rule | {quality:.3f} at {cost:.3f} | | | | |", flush=True)
     below = sum(row[0] <= 0.57 for row in figures["plans"])
     calls, rounds = np.mean(shape, axis=0)
     return (
-        f"{name}: {below} of {n_seeds} seeds have 100 % for at most .57 of the cost; at 98 % "
-        f"{calls:.2f} calls, {rounds:.2f} rounds; {'; '.join(plans.notes)}"
+        f"{name}: plans kept in {kept} of {n_seeds} seeds; {below} of {n_seeds} have 100 % for at "
+        f"most .57 of the cost; at 98 % {calls:.2f} calls, {rounds:.2f} rounds; "
+        f"{'; '.join(split.notes)}"
     )
 
 

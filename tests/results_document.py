@@ -27,7 +27,7 @@ MODELS = (
 NAMES = [name for name, _, _ in MODELS]
 STRONGEST, CHEAPEST = NAMES[-1], NAMES[0]
 N_QUERIES, N_POINTS, SEEDS = 1000, 100, [42, 43, 44]
-QUALITIES = ("1.00", "0.99", "0.98", "0.95", "0.90")
+QUALITIES = ("1.02", "1.00", "0.99", "0.98", "0.95", "0.90")
 ROUTERS = {"mlp": 0.12, "equirouter": 0.02, "knn": 0.06}  # noise of their scores
 ANCHORS = ("oracle", "random", "strongest", "cheapest", "task")
 
@@ -132,6 +132,7 @@ def build_document() -> Document:
             for name in ROUTERS
         },
         "calibration": {name: _calibration(rng) for name in ROUTERS},
+        "checks": {},
         "command": ["equirouter", "bench", "routerbench-5shot", "--routers", "equirouter,mlp,knn"],
     }
 
@@ -155,6 +156,10 @@ def _curve(
         "call_share": {name: shares[:, k].tolist() for k, name in enumerate(NAMES)},
         "calls": None,
         "rounds": None,
+        "escalated": None,
+        "wrongly_accepted": None,
+        "output_tokens_p50": None,
+        "output_tokens_p95": None,
     }
 
 

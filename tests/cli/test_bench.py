@@ -16,7 +16,7 @@ from tests.cli.invoke import REPOSITORY, invoke, invoke_process
 
 ANCHORS = ["oracle", "random", "strongest", "cheapest", "task", "mixture"]
 MODELS = ["small", "middle", "large"]
-QUALITIES = ["1.00", "0.99", "0.98", "0.95", "0.90"]
+QUALITIES = ["1.02", "1.00", "0.99", "0.98", "0.95", "0.90"]
 TIMES = ("fit_seconds", "predict_us_per_query")
 FIGURES = (
     *("nauc", "nauc_common", "peak_score", "peak_cost_usd", "peak_quality", "qnc", "rci"),

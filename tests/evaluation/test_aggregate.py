@@ -67,6 +67,7 @@ def test_differences_are_taken_draw_by_draw() -> None:
     assert paired.peak_score.mean == 1.0 - 0.5
     draws = np.asarray(router.draws["rci"]) - np.asarray(reference.draws["rci"])
     low, high = np.quantile(draws, [0.025, 0.975])
+    assert paired.rci is not None
     assert (paired.rci.low, paired.rci.high) == pytest.approx((low, high))
     # with the second model on 3 of 4 queries all is right; on 1 only always calling it is enough
     costs = [each.draws["cost_at_quality"] for each in (router, reference)]

@@ -33,8 +33,9 @@ def test_every_metric_by_hand() -> None:
     assert point["rci_mean"] == pytest.approx(0.25)
     # 0.90 * 0.75 = 0.675 is more than the 0.5 of the first budget: all levels at the second
     levels = ["1.00", "0.99", "0.98", "0.95", "0.90"]
-    assert point["cost_at_quality"] == dict.fromkeys(levels, 1.75 / 4)
-    assert point["rci_at_quality"] == dict.fromkeys(levels, 0.25)
+    # but 1.02 * 0.75 = 0.765, which the third one has
+    assert point["cost_at_quality"] == {"1.02": 2.5 / 4} | dict.fromkeys(levels, 1.75 / 4)
+    assert point["rci_at_quality"] == {"1.02": 0.0} | dict.fromkeys(levels, 0.25)
     assert point["call_share"] == [0.5, 0.5]
 
 
@@ -53,26 +54,29 @@ def ladder(*n_strong: int) -> Measurement:
 def test_each_quality_level_is_read_at_its_own_point() -> None:
     point = ladder(10, 90, 95, 98, 99, 100).point
     levels = {"1.00": 1.0, "0.99": 0.99, "0.98": 0.98, "0.95": 0.95, "0.90": 0.9}
-    assert point["cost_at_quality"] == pytest.approx(levels)
-    assert point["rci_at_quality"] == pytest.approx({name: 1 - q for name, q in levels.items()})
+    assert point["cost_at_quality"] == pytest.approx({"1.02": None} | levels)
+    collapse = {name: 1 - q for name, q in levels.items()}
+    assert point["rci_at_quality"] == pytest.approx({"1.02": None} | collapse)
     assert point["qnc"] == 1.0
 
 
 def test_a_quality_that_the_curve_never_reaches_is_served_by_the_strongest() -> None:
     point = ladder(10, 97).point
     never = dict.fromkeys(("1.00", "0.99", "0.98"), 1.0)
-    assert point["cost_at_quality"] == never | {"0.95": 0.97, "0.90": 0.97}
+    above = {"1.02": None}
+    assert point["cost_at_quality"] == above | never | {"0.95": 0.97, "0.90": 0.97}
     assert point["qnc"] is None
     assert point["peak_quality"] == pytest.approx(0.97)
     assert point["rci_at_quality"] == pytest.approx(
-        dict.fromkeys(never, 0.0) | {"0.95": 0.03, "0.90": 0.03}
+        above | dict.fromkeys(never, 0.0) | {"0.95": 0.03, "0.90": 0.03}
     )
 
 
 def test_the_reference_is_fixed_before_the_queries_that_are_measured() -> None:
     # model 0 is the reference although model 1 scores more here: 0.5 at cost 1
     point = measure(CHOSEN, PERFORMANCE, COST_USD, strongest=0, resamples=0).point
-    assert point["cost_at_quality"] == dict.fromkeys(("1.00", "0.99", "0.98", "0.95", "0.90"), 1.0)
+    levels = ("1.00", "0.99", "0.98", "0.95", "0.90")
+    assert point["cost_at_quality"] == {"1.02": 1.75} | dict.fromkeys(levels, 1.0)
     assert point["peak_quality"] == 2.0
     assert point["strongest_share"] == 0.5
     assert point["qnc"] == pytest.approx(1.75 / 4)  # the paper's, of the model that is strongest

@@ -114,7 +114,7 @@ def test_figures_are_attributes(document: Document) -> None:
     )
     assert results["oracle"] == results.anchors["oracle"]
     assert dict(results["knn"].call_share.items()).keys() == set(document["dataset"]["models"])
-    assert len(results["knn"].cost_at_quality) == 5
+    assert len(results["knn"].cost_at_quality) == 6
 
 
 def test_an_unknown_router_is_named_with_those_there_are(document: Document) -> None:
@@ -143,8 +143,8 @@ def without_reached(value: Any) -> Any:
 
 def test_a_frame_has_a_row_per_figure(document: Document) -> None:
     frame = made(document).to_frame()
-    # 8 routers and anchors; 13 figures with one value, 2 of 5 qualities, 1 of 11 models
-    assert len(frame) == 8 * (13 + 2 * 5 + 11)
+    # 8 routers and anchors; 13 figures with one value, 2 of 6 qualities, 1 of 11 models
+    assert len(frame) == 8 * (13 + 2 * 6 + 11)
     row = frame.query("router == 'knn' and metric == 'cost_at_quality' and key == '0.95'").iloc[0]
     assert row["mean"] == document["routers"]["knn"]["cost_at_quality"]["mean"]["0.95"]
     assert not row["is_anchor"]
@@ -229,7 +229,7 @@ def test_no_file_says_which_command_writes_one(tmp_path: Path) -> None:
         (("routers", "mlp", "nauc"), "routers.mlp.nauc: Field required"),
         (("routers", "mlp", "qnc", "per_seed"), "routers.mlp.qnc.per_seed: Field required"),
         (("anchors", "task", "call_share", "low", "gpt-4-1106-preview"), "anchors.task.call_share"),
-        (("routers", "knn", "cost_at_quality", "mean", "0.98"), "knn.cost_at_quality is of 1.00"),
+        (("routers", "knn", "cost_at_quality", "mean", "0.98"), "knn.cost_at_quality is of 1.02"),
     ],
 )
 def test_what_is_missing_is_named(

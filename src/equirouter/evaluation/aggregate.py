@@ -16,8 +16,14 @@ from equirouter.evaluation.measured import (
     MeasuredByKey,
 )
 from equirouter.evaluation.metrics import METRICS, RouterMetrics
+from equirouter.evaluation.plan_runs import CheckAUC
 from equirouter.evaluation.reliability import Reliability
-from equirouter.evaluation.results import CalibrationResults, MeanCurve, RouterResults
+from equirouter.evaluation.results import (
+    CalibrationResults,
+    CheckResults,
+    MeanCurve,
+    RouterResults,
+)
 
 __all__ = ["SeedRecords", "differences", "metrics_over_seeds"]
 
@@ -29,9 +35,10 @@ class SeedRecords:
     measurements: list[Measurement] = field(default_factory=list)
     points: list[FloatArray] = field(default_factory=list)
     """(T,): the operating points."""
-    calls: list[FloatArray] = field(default_factory=list)
-    """(T,): mean calls per query, of plans; else empty, as rounds is."""
-    rounds: list[FloatArray] = field(default_factory=list)
+    asked: list[dict[str, FloatArray]] = field(default_factory=list)
+    """Of what asks more than one model: see figures_of; else empty."""
+    checks: list[CheckAUC] = field(default_factory=list)
+    """Of the same, what its check knows; empty too where it has none."""
     notes: list[str] = field(default_factory=list)
     """Remarks on its plans, such as why there are none."""
     fit_seconds: list[float] = field(default_factory=list)
@@ -41,6 +48,15 @@ class SeedRecords:
     calibrated: list[Reliability] = field(default_factory=list)
     uncalibrated: list[Reliability] = field(default_factory=list)
     """Of the scores as they are, where they estimate performance; else empty."""
+
+    def learned_nothing(self) -> None:
+        """Count a seed in which nothing was fitted and nothing predicted."""
+        for effort in (self.fit_seconds, self.predict_us, self.n_parameters):
+            effort.append(0.0)
+
+    def is_of(self, n_seeds: int) -> bool:
+        """Whether it was measured for each of so many seeds."""
+        return len(self.measurements) == n_seeds
 
     def router_results(self, models: Sequence[str]) -> RouterResults:
         """Every metric, and what fitting and predicting took."""
@@ -59,11 +75,30 @@ class SeedRecords:
             point=np.mean(self.points, axis=0).tolist(),
             performance=np.mean([curve.performance for curve in curves], axis=0).tolist(),
             cost_usd=np.mean([curve.cost_usd for curve in curves], axis=0).tolist(),
-            rci=np.mean([curve.rci for curve in curves], axis=0).tolist(),
+            rci=None if self.asked else np.mean([each.rci for each in curves], axis=0).tolist(),
             call_share={model: share[:, column].tolist() for column, model in enumerate(models)},
-            calls=np.mean(self.calls, axis=0).tolist() if self.calls else None,
-            rounds=np.mean(self.rounds, axis=0).tolist() if self.rounds else None,
+            **{
+                name: np.mean([figures[name] for figures in self.asked], axis=0).tolist()
+                for name in (self.asked[0] if self.asked else ())
+                if all(name in figures for figures in self.asked)
+            },
         )
+
+    def check(self) -> CheckResults | None:
+        """What the check of a pair of answers knows, over the seeds; None without any."""
+        if not self.checks:
+            return None
+        figures = {
+            name: _of_values([getattr(seed, name) for seed in self.checks], [])
+            for name in (
+                "router_auc",
+                "agreement_auc",
+                "agreement_beyond",
+                "check_auc",
+                "check_beyond",
+            )
+        }
+        return CheckResults(pairs=tuple(seed.pair for seed in self.checks), **figures)
 
     def calibration(self) -> CalibrationResults:
         """Means over the seeds of the calibration on the test part."""
@@ -96,7 +131,7 @@ PAIRED_QUALITIES = ("0.98", "0.95", "0.90")
 
 def differences(measurements: Sequence[Measurement], others: Sequence[Measurement]) -> Differences:
     """Differences of the paired metrics between two routers, a measurement per seed of each."""
-    found: dict[str, Difference | dict[str, Difference]] = {}
+    found: dict[str, Difference | dict[str, Difference] | None] = {}
     for name in (name for name, metric in METRICS.items() if metric.is_paired):
         sides = [[_values(each, name) for each in side] for side in (measurements, others)]
         by_key = {
@@ -104,7 +139,7 @@ def differences(measurements: Sequence[Measurement], others: Sequence[Measuremen
             for key in sides[0][0]
             if all(values[key][0] is not None for side in sides for values in side)
         }
-        found[name] = by_key.get("") or by_key
+        found[name] = by_key.get("") if "" in sides[0][0] else by_key
     return Differences.model_validate(found)
 
 

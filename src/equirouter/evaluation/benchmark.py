@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostError
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
@@ -33,23 +33,19 @@ from equirouter.evaluation.facts import (
     VisibilityFacts,
 )
 from equirouter.evaluation.measured import Differences
+from equirouter.evaluation.plan_runs import PlanRun, anchor_runs, router_run
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.reliability import reliability
-from equirouter.evaluation.results import ANCHORS, Results
+from equirouter.evaluation.results import ANCHORS, COMPARING, Results
 from equirouter.extras import versions
 from equirouter.output import make_folder
-from equirouter.policy import Policy, UtilityPolicy
-from equirouter.policy.plan import PlanPolicy, Replayed
-from equirouter.policy.plans import Plans
-from equirouter.policy.replies import Replies
+from equirouter.policy import DecisionPath, Policy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
 from equirouter.training.fitted import fit_router
 from equirouter.training.needs import check_what_fits, reader
-from equirouter.training.plans import plans_of
 from equirouter.training.protocol import (
-    Part,
     Prepared,
     description_notes,
     embedded,
@@ -139,6 +135,7 @@ def benchmark(
     splits = _splits(outcomes, split, n_seeds)
     folder = None if out is None else make_folder(out)
     records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
+    comparing = {name: SeedRecords() for name in COMPARING}
     ready = partial(prepare, cost_network=cost_network, device=device)
     with _log(folder, outcomes, rule) as log:
         facts: list[_SplitFacts] = []
@@ -151,7 +148,12 @@ def benchmark(
                 scores = _run(name, record, prepared, rule, made, resamples, device, log, answers)
                 if on_scores is not None:
                     on_scores(name, made.seed, scores)
+            if answers is not None:
+                for name, run in anchor_runs(prepared, answers).items():
+                    comparing[name].learned_nothing()
+                    _measure_run(name, comparing[name], prepared, run, made, resamples, log)
         progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
+        records |= {name: each for name, each in comparing.items() if each.is_of(n_seeds)}
         protocol = _protocol(outcomes, encoder, splits, policy, resamples)
         results = _results(outcomes, protocol, records, splits, facts, rows, tuple(command))
         if folder is not None and log is not None:
@@ -244,45 +246,65 @@ def _run(
         if rule.needs == "expected_performance":
             scores = estimate
     costs = test.costs(router)
+    record.n_parameters.append(router.n_parameters)
     if answers is not None and scale is not None:
-        plans = plans_of(fitted, answers, split.seed)
-        points, replayed = _replayed(plans, answers, scores, test)
-        record.notes += [f"plans of {name}, seed {split.seed}: {note}" for note in plans.notes]
-        chosen, spent, path = replayed.served, replayed.cost_usd, None
-        record.calls.append(replayed.calls.mean(axis=0))
-        record.rounds.append(replayed.rounds.mean(axis=0))
-    else:
-        points = rule.points(scores, costs, N_POINTS)
-        chosen, spent = rule.replay(scores, costs, points, test.cost_usd), None
-        path = rule.path(scores, costs)
-    rng = stream(split.seed, "bootstrap")  # the same resamples for every router: paired
+        run = router_run(fitted, prepared, answers, scores, seed=split.seed, n_points=N_POINTS)
+        record.notes += [f"plans of {name}, seed {split.seed}: {note}" for note in run.notes]
+        _measure_run(name, record, prepared, run, split, resamples, log)
+        return scores
+    points = rule.points(scores, costs, N_POINTS)
+    chosen = rule.replay(scores, costs, points, test.cost_usd)
+    path = rule.path(scores, costs)
+    _measure(name, record, prepared, points, chosen, None, path, split, resamples, log)
+    return scores
+
+
+def _measure_run(
+    name: str,
+    record: SeedRecords,
+    prepared: Prepared,
+    run: PlanRun,
+    split: Split,
+    resamples: int,
+    log: DecisionLog | None,
+) -> None:
+    """Measure what asks more than one model; all calls are paid for."""
+    record.asked.append(run.figures)
+    record.checks += [] if run.check is None else [run.check]
+    made = run.replayed
+    _measure(
+        name, record, prepared, run.points, made.served, made.cost_usd, None, split, resamples, log
+    )
+
+
+def _measure(
+    name: str,
+    record: SeedRecords,
+    prepared: Prepared,
+    points: FloatArray,
+    chosen: IntArray,
+    spent_usd: FloatArray | None,
+    path: DecisionPath | None,
+    split: Split,
+    resamples: int,
+    log: DecisionLog | None,
+) -> None:
+    test = prepared.test
     record.measurements.append(
         measure(
             chosen,
             test.performance,
             test.cost_usd,
             strongest=prepared.strongest,
-            spent_usd=spent,
+            spent_usd=spent_usd,
             path=path,
             resamples=resamples,
-            rng=rng,
+            rng=stream(split.seed, "bootstrap"),  # the same resamples for all: paired
         )
     )
     record.points.append(points)
-    record.n_parameters.append(router.n_parameters)
     if log is not None:
-        log.add(name, split.seed, test.rows, points, chosen, spent)
-    return scores
-
-
-def _replayed(
-    plans: Plans, outcomes: Outcomes, scores: FloatArray, test: Part
-) -> tuple[FloatArray, Replayed]:
-    """Plans on a router's estimates, at every price (T,), on the test part."""
-    policy = PlanPolicy(plans)
-    points = policy.points(scores, test.predicted_cost_usd, N_POINTS)
-    replies = Replies.of_table(outcomes, test.rows)
-    return points, policy.replay(scores, test.predicted_cost_usd, points, replies, test.cost_usd)
+        log.add(name, split.seed, test.rows, points, chosen, spent_usd)
 
 
 def _results(
@@ -295,7 +317,9 @@ def _results(
     command: tuple[str, ...],
 ) -> Results:
     """Results from the records of anchors and routers and the facts of each split."""
-    models, specs = outcomes.models, [name for name in records if name not in ANCHORS]
+    models = outcomes.models
+    anchors = [name for name in records if name in (*ANCHORS, *COMPARING)]
+    specs = [name for name in records if name not in anchors]
     figures = {name: record.router_results(models) for name, record in records.items()}
     notes = (*outcomes.notes, *table_warnings(outcomes), *description_notes(outcomes, specs))
     notes += tuple(note for record in records.values() for note in record.notes)
@@ -304,11 +328,12 @@ def _results(
         command=command,
         dataset=DatasetFacts.model_validate(outcomes, from_attributes=True),
         protocol=protocol,
-        anchors={name: figures[name] for name in ANCHORS},
+        anchors={name: figures[name] for name in anchors},
         routers={name: figures[name] for name in specs},
         paired=_paired(records, specs),
         curves={name: record.curve(models) for name, record in records.items()},
         calibration={name: records[name].calibration() for name in specs},
+        checks={name: check for name in specs if (check := records[name].check()) is not None},
         outcomes=replace(outcomes.describe(), notes=notes),
         visibility=VisibilityFacts.model_validate(visibility, from_attributes=True),
         reference=Reference(

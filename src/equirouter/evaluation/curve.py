@@ -83,14 +83,14 @@ def measure(
     (N, K), no NaN. strongest: column of the reference model, of which qualities and their costs are
     shares: the strongest on training and validation part; None: the strongest on these queries.
     spent_usd (N, T): of all calls of a choice, where those are more than the call of the chosen
-    model; collapse reads that call alone. path: every change of a decision (Policy.path); nauc, the
-    peak, qnc and the two at_quality are then read from all its points, in the resamples from at
-    most MOST_POINTS of them, and rci, rci_mean and call_share from chosen. resamples: 0 leaves
-    draws empty. rng: where they come from; a new generator of one seed for every router pairs them.
-    counts (R, N): these resamples and no others, each row how often each query counts, with any sum
-    above 0; so the test parts of several splits can share them. Raises DataError for other shapes,
-    missing outcomes, or a choice that is no column; ConfigError for resamples without rng. Source:
-    paper, App. A.3 and D.
+    model; collapse, which compares one call with others, is then None. path: every change of a
+    decision (Policy.path); nauc, the peak, qnc and the two at_quality are then read from all its
+    points, in the resamples from at most MOST_POINTS of them, and rci, rci_mean and call_share from
+    chosen. resamples: 0 leaves draws empty. rng: where they come from; a new generator of one seed
+    for every router pairs them. counts (R, N): these resamples and no others, each row how often
+    each query counts, with any sum above 0; so the test parts of several splits can share them.
+    Raises DataError for other shapes, missing outcomes, or a choice that is no column; ConfigError
+    for resamples without rng. Source: paper, App. A.3 and D.
     """
     performance, cost_usd = checked_outcomes(performance, cost_usd)
     columns = _checked_sweep(chosen, performance)
@@ -106,6 +106,9 @@ def measure(
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
     parts[6][:] = pick(columns[:, -1:], orbit_collapse_table(performance, cost_usd))[0]
     parts[7][:, 0] = tables[2][:, reference]
+    if spent_usd is not None:  # collapse of one of several calls would mislead
+        for collapse in (parts[2], parts[6], parts[7]):
+            collapse[:] = np.nan
 
     def means(counts: FloatArray, points: IntArray | None = None) -> list[FloatArray]:
         grid = np.split(weighted_means(counts, values), ends[:-1], axis=1)

@@ -36,14 +36,15 @@ class Differences(BaseModel):
     nauc: Difference
     nauc_common: Difference
     peak_score: Difference
-    rci: Difference
+    rci: Difference | None
+    """None where one of the two asks more than one model."""
     cost_at_quality: dict[str, Difference]
     """At "0.98", "0.95" and "0.90"; empty where the strongest model costs nothing."""
 
     def of(self, metric: str, key: str | None) -> Difference | None:
         """That of a metric, or of one of its values; None where there is none."""
-        found: Difference | dict[str, Difference] = getattr(self, metric)
-        return found if isinstance(found, Difference) else found.get(key or "")
+        found: Difference | dict[str, Difference] | None = getattr(self, metric)
+        return found.get(key or "") if isinstance(found, dict) else found
 
 
 class Measured(BaseModel):

@@ -19,11 +19,19 @@ __all__ = ["QUALITIES", "compared", "figures_of", "served"]
 QUALITIES = (1.0, 0.99, 0.98, 0.95, 0.9)
 
 
-def figures_of(made: Replayed, performance: FloatArray, strongest: int) -> list[dict[str, float]]:
-    """Per operating point of a replay (n, T): calls and rounds per query, and shares of queries.
+def figures_of(
+    made: Replayed,
+    performance: FloatArray,
+    strongest: int,
+    output_tokens: FloatArray | None = None,
+) -> dict[str, FloatArray]:
+    """Of a replay on n queries, (T,) each.
 
-    escalated: of which a third model was asked. wrongly_accepted: whose answer is one of the first
-    two although the strongest model's (a column of performance (n, K)) is better.
+    calls, rounds: means. escalated: share of the queries of which a third model was asked.
+    wrongly_accepted: share whose answer is one of the first two although the strongest model's (a
+    column of performance (n, K)) is better. output_tokens_p50, _p95: median and 95th percentile of
+    the tokens that are written one after the other: the longer of two answers that are asked at
+    once, and a third. output_tokens (n, K): where known, else these are left out.
     """
     got = performance[np.arange(len(made.served))[:, None], made.served]
     accepted = made.calls == 2
@@ -34,10 +42,21 @@ def figures_of(made: Replayed, performance: FloatArray, strongest: int) -> list[
         "escalated": (made.rounds > 1).mean(axis=0),
         "wrongly_accepted": (accepted & worse).mean(axis=0),
     }
-    return [
-        {name: float(values[point]) for name, values in figures.items()}
-        for point in range(made.calls.shape[1])
-    ]
+    tokens = None if output_tokens is None else _sequential(made, output_tokens)
+    if tokens is not None:
+        for percent in (50, 95):
+            figures[f"output_tokens_p{percent}"] = np.percentile(tokens, percent, axis=0)
+    return figures
+
+
+def _sequential(made: Replayed, output_tokens: FloatArray) -> FloatArray | None:
+    """Tokens (n, T) that are written one after the other; None where some are not known."""
+    shape = made.asked.shape
+    flat = np.maximum(made.asked, 0).reshape(shape[0], -1)
+    tokens = np.take_along_axis(output_tokens, flat, axis=1).reshape(shape)
+    tokens = np.where(made.asked >= 0, tokens, 0.0)
+    total = tokens[:, :, :2].max(axis=2) + tokens[:, :, 2]
+    return total if np.isfinite(total).all() else None
 
 
 def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Outcomes) -> Replayed:
@@ -49,8 +68,7 @@ def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Out
     if pipeline.plans is None or price is None:
         policy, _ = pipeline.policy_for()
         chosen = policy.choose(scores, part.predicted_cost_usd)[:, None]
-        cost = np.take_along_axis(part.cost_usd, chosen, axis=1)
-        return Replayed(chosen, np.ones_like(chosen), np.ones_like(chosen), cost)
+        return Replayed.of_one(chosen, part.cost_usd)
     replies = Replies.of_table(table, part.rows)
     point = np.array([price])
     return pipeline.plans.replay(scores, part.predicted_cost_usd, point, replies, part.cost_usd)

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANCHORS",
+    "COMPARING",
     "TEXT_FREE",
     "CalibrationResults",
+    "CheckResults",
     "MeanCurve",
     "Results",
     "RouterResults",
@@ -44,6 +46,8 @@ __all__ = [
 
 SCHEMA = 1
 ANCHORS = ("oracle", "random", "strongest", "cheapest", "task", "mixture")
+COMPARING = ("agree", "oracle-check")
+"""Anchors that ask more than one model; under the policy `plan`, where a pair is cheap enough."""
 TEXT_FREE = {
     "task": "which knows a query's task",
     "strongest": "which has the models' means and the predicted costs",
@@ -71,13 +75,38 @@ class MeanCurve(Facts):
     """Budget in USD per query, or the value of the policy's setting."""
     performance: tuple[Number, ...]
     cost_usd: tuple[Number, ...]
-    rci: tuple[Number, ...]
+    rci: tuple[Number, ...] | None
+    """None where more than one model is asked."""
     call_share: dict[str, tuple[Number, ...]]
     """Model -> share of the queries."""
     calls: tuple[Number, ...] | None = None
-    """Mean number of calls per query, of plans; None where it is one."""
+    """Mean number of calls per query, of plans; None, as all below, where it is one."""
     rounds: tuple[Number, ...] | None = None
     """Mean number of rounds, which wait for each other."""
+    escalated: tuple[Number, ...] | None = None
+    """Share of the queries of which a third model is asked."""
+    wrongly_accepted: tuple[Number, ...] | None = None
+    """Share answered by one of the first two although the reference model's answer is better."""
+    output_tokens_p50: tuple[Number, ...] | None = None
+    """Median of the tokens that are written one after the other; None where not known."""
+    output_tokens_p95: tuple[Number, ...] | None = None
+    """Their 95th percentile."""
+
+
+class CheckResults(Facts):
+    """What tells whether the better supported of two cheap answers is right, on the test part.
+
+    AUCs: 0.5 knows nothing, 1 all; null where there is no check, or nothing to tell apart. beyond:
+    among queries that the router scores alike.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    """Per seed."""
+    router_auc: Measured
+    agreement_auc: Measured
+    agreement_beyond: Measured
+    check_auc: Measured
+    check_beyond: Measured
 
 
 class CalibrationResults(Facts):
@@ -112,6 +141,8 @@ class Results(Facts):
     """Of routers and anchors."""
     calibration: dict[str, CalibrationResults]
     """Of routers."""
+    checks: dict[str, CheckResults] = Field(default_factory=dict)
+    """Of routers whose plans compare answers."""
     outcomes: Description
     reference: Reference
     visibility: VisibilityFacts
@@ -163,8 +194,8 @@ class Results(Facts):
         The anchors come first, in a fixed order, then the routers from the highest nAUC to the
         lowest; a tie goes by name.
         """
-        known = [name for name in ANCHORS if name in self.anchors]
-        others = [name for name in self.anchors if name not in ANCHORS]
+        known = [name for name in (*ANCHORS, *COMPARING) if name in self.anchors]
+        others = [name for name in self.anchors if name not in known]
 
         def by_nauc(item: tuple[str, RouterResults]) -> tuple[float, str]:
             nauc = item[1].nauc.mean

@@ -193,7 +193,8 @@ def _kept_by_plans(
     part, strongest = fitted.parts["test"], pipeline.models.index(pipeline.baseline.strongest)
     replayed = served(pipeline, fitted.scores(UtilityPolicy(), part), part, outcomes)
     figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
-    return figures | figures_of(replayed, part.performance, strongest)[0]
+    of_all = figures_of(replayed, part.performance, strongest)
+    return figures | {name: float(values[0]) for name, values in of_all.items()}
 
 
 def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
-from equirouter.policy.plan import Action, Ask, Replayed, State, Stop
+from equirouter.policy.plan import NONE, Action, Ask, Replayed, State, Stop
 from equirouter.policy.plans import Columns
 from equirouter.policy.replies import Replies
 
@@ -57,8 +57,9 @@ class AgreementRule(NamedTuple):
         served = np.where(agree, self._cheaper(cost_usd.mean(axis=0)), self.otherwise)
         cost = cost_usd[:, list(self.pair)].sum(axis=1)
         cost = cost + np.where(agree, 0.0, cost_usd[:, self.otherwise])
-        calls = np.where(agree, 2, 3)
-        return Replayed(served[:, None], calls[:, None], calls[:, None] - 1, cost[:, None])
+        asked = np.tile((*self.pair, self.otherwise), (len(agree), 1))
+        asked[agree, 2] = NONE
+        return Replayed(served[:, None], asked[:, None], cost[:, None])
 
     def _cheaper(self, costs: FloatArray) -> int:
         return min(self.pair, key=lambda column: float(costs[column]))

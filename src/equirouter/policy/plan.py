@@ -18,6 +18,8 @@ from equirouter.routers.base import ScoresAre
 __all__ = ["Action", "Ask", "PlanPolicy", "Replayed", "State", "Stop"]
 
 MOST_CALLS = 3
+NONE = -1
+"""In place of a column: no model was asked."""
 
 
 class Action(NamedTuple):
@@ -62,36 +64,43 @@ class State:
 
 
 class Replayed(NamedTuple):
-    """Plans on n queries at T operating points, each (n, T).
+    """Plans on n queries at T operating points.
 
-    served: column of the answer that is served; calls 1 to 3, rounds 1 or 2; cost_usd: of all
-    calls.
+    served (n, T): column of the answer that is served. asked (n, T, 3): columns in the order in
+    which they were asked, the first two at once where there are two; -1 for none. cost_usd (n, T):
+    of all calls.
     """
 
     served: IntArray
-    calls: IntArray
-    rounds: IntArray
+    asked: IntArray
     cost_usd: FloatArray
+
+    @property
+    def calls(self) -> IntArray:
+        """(n, T), 1 to 3."""
+        return np.asarray((self.asked >= 0).sum(axis=2))
+
+    @property
+    def rounds(self) -> IntArray:
+        """(n, T), 1 or 2."""
+        return np.asarray(1 + (self.asked[:, :, 2] >= 0))
+
+    @classmethod
+    def of_one(cls, chosen: IntArray, cost_usd: FloatArray) -> "Replayed":
+        """One model per query: chosen (n, T), and the costs of the models (n, K)."""
+        asked = np.full((*chosen.shape, MOST_CALLS), NONE)
+        asked[:, :, 0] = chosen
+        return cls(chosen, asked, np.take_along_axis(cost_usd, chosen, axis=1))
 
     @classmethod
     def empty(cls, n: int, n_points: int) -> "Replayed":
         """Of n queries, to be filled."""
         shape = (n, n_points)
-        return cls(
-            np.zeros(shape, np.int64),
-            np.zeros(shape, np.int64),
-            np.zeros(shape, np.int64),
-            np.zeros(shape),
-        )
+        return cls(np.zeros(shape, np.int64), np.full((*shape, MOST_CALLS), NONE), np.zeros(shape))
 
-    def take(self, rows: IntArray | slice, points: IntArray | slice) -> "Replayed":
-        """These queries at these operating points."""
-        return Replayed(
-            self.served[rows][:, points],
-            self.calls[rows][:, points],
-            self.rounds[rows][:, points],
-            self.cost_usd[rows][:, points],
-        )
+    def take(self, points: IntArray) -> "Replayed":
+        """A copy with these operating points."""
+        return Replayed(self.served[:, points], self.asked[:, points], self.cost_usd[:, points])
 
 
 class _Best(NamedTuple):
@@ -237,19 +246,17 @@ class PlanPolicy:
         estimates = np.asarray(scores, dtype=np.float64)
         expected = np.asarray(predicted_cost_usd, dtype=np.float64)
         served = self._utility.sweep(estimates, expected, points)
-        row = np.arange(len(served))
-        cost = cost_usd[row[:, None], served]
-        calls = np.ones_like(served)
+        made = Replayed.of_one(served, cost_usd)
         second = _SecondRound(self.plans, estimates, expected, replies, cost_usd)
         for point, lambda_ in enumerate(points.tolist()):
             best = self.at(lambda_)._best_pairs(estimates, None).place
             for place in np.unique(best[best >= 0]).tolist():
                 rows = np.flatnonzero(best == place)
                 pair = self.plans.pairs[place]
-                columns, n_calls, paid = second.at(pair, rows, lambda_)
-                served[rows, point], calls[rows, point] = columns, n_calls
-                cost[rows, point] = paid
-        return Replayed(served, calls, np.where(calls == MOST_CALLS, 2, 1), cost)
+                columns, third, paid = second.at(pair, rows, lambda_)
+                made.served[rows, point], made.cost_usd[rows, point] = columns, paid
+                made.asked[rows, point, :2], made.asked[rows, point, 2] = pair, third
+        return made
 
 
 class _SecondRound:
@@ -275,19 +282,20 @@ class _SecondRound:
     def at(
         self, pair: Columns, rows: IntArray, lambda_: float
     ) -> tuple[IntArray, IntArray, FloatArray]:
-        """Of these rows the column that is served, the number of calls, and their cost."""
+        """Of these rows the column that is served, the third that is asked, and the cost."""
         values = self.values[pair]
         served = self.best_of[pair][rows]
         cost = self.cost_usd[rows][:, list(pair)].sum(axis=1)
         value = values.more[rows] - lambda_ * self.expected_usd[rows][:, values.others]
         best = value.argmax(axis=1)
         asks = value.max(axis=1) > values.stop[rows].max(axis=1)
+        third = np.where(asks, values.others[best], NONE)
         for place, column in enumerate(values.others.tolist()):
             more = asks & (best == place)
             three = tuple(sorted((*pair, column)))
             served[more] = self.best_of[three][rows[more]]
             cost[more] += self.cost_usd[rows[more], column]
-        return served, 2 + asks, cost
+        return served, third, cost
 
 
 def _row(values: RealArray) -> FloatArray:

@@ -143,8 +143,7 @@ class PoolPlans:
                 columns.append(rule.replay(scores, predicted_cost_usd, at, replies, cost_usd))
         return Replayed(
             np.hstack([made.served for made in columns]),
-            np.hstack([made.calls for made in columns]),
-            np.hstack([made.rounds for made in columns]),
+            np.hstack([made.asked for made in columns]),
             np.hstack([made.cost_usd for made in columns]),
         )
 

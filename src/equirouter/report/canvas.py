@@ -234,6 +234,8 @@ _LOOKS = {
     "cheapest": ("#909090", "dash"),
     "task": ("#7D7D7D", "dashdot"),
     "mixture": ("#A0A0A0", "solid"),
+    "agree": ("#8A8A8A", "dashdot"),
+    "oracle-check": ("#7A7A7A", "dot"),
     "equirouter": (_VERMILLION, "solid"),
     "factors": (_VERMILLION, "dash"),
     "mlp": (_BLUE, "solid"),

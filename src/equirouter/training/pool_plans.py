@@ -1,6 +1,6 @@
 """Which plans pay at which price: routing, the agreement rule and learned plans, out of fold."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy, Replayed
+from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import AtPrice, By, Gain, PoolPlans
 from equirouter.policy.quality import Calibration, calibrate_served
 from equirouter.policy.utility import UtilityPolicy
@@ -23,10 +24,12 @@ N_POINTS = 100
 class Candidates:
     """What n labelled queries would have got at T prices, from nothing that had learned from them.
 
-    prices (T,): falling to 0. routed: one model per query. rule, learned: None where there is none.
+    plans: as fitted on all of them. prices (T,): falling to 0. routed: one model per query. rule,
+    learned: None where there is none.
     """
 
     labelled: Labelled
+    plans: Plans
     prices: FloatArray
     routed: Replayed
     rule: Replayed | None
@@ -67,25 +70,24 @@ class Candidates:
         return _mixed(self)
 
 
-def candidates_of(labelled: Labelled, plans: PlanPolicy, seed: int) -> Candidates:
+def candidates_of(labelled: Labelled, plans: Plans, seed: int) -> Candidates:
     """What routing, the rule and plans fitted like these do on queries they have not learned from.
 
-    plans: gives the prices, and says whether there are learned plans at all.
+    plans: those of all queries; without gains there are no learned ones.
     """
     scores, expected = labelled.scores, labelled.predicted_cost_usd
-    prices = np.unique(plans.points(scores, expected, N_POINTS))[::-1]
-    routed = PlanPolicy(replace(plans.plans, gains=None)).replay(
-        scores, expected, prices, labelled.replies, labelled.cost_usd
-    )
+    prices = np.unique(PlanPolicy(plans).points(scores, expected, N_POINTS))[::-1]
+    chosen = UtilityPolicy().sweep(scores, expected, prices)
+    routed = Replayed.of_one(chosen, labelled.cost_usd)
     rule = rule_unseen(labelled, stream(seed, "rule, unseen"))
     learned = (
         None
-        if plans.plans.gains is None
+        if plans.gains is None
         else replay_unseen(labelled, prices, stream(seed, "plans, unseen"))
     )
     if rule is not None:  # at every price the same
-        rule = rule.take(slice(None), np.zeros(len(prices), dtype=np.int64))
-    return Candidates(labelled, prices, routed, rule, learned)
+        rule = rule.take(np.zeros(len(prices), dtype=np.int64))
+    return Candidates(labelled, plans, prices, routed, rule, learned)
 
 
 def rule_unseen(labelled: Labelled, rng: np.random.Generator) -> Replayed | None:
@@ -119,7 +121,7 @@ def made_plans(
     strongest: a column.
     """
     learned = fit_plans(labelled, stream(seed, "plans"))
-    candidates = candidates_of(labelled, PlanPolicy(learned), seed)
+    candidates = candidates_of(labelled, learned, seed)
     notes = tuple(f"answers are compared by the agreement rule alone: {n}" for n in learned.notes)
     if candidates.rule is None and candidates.learned is None:
         return None, candidates, learned.notes
@@ -140,7 +142,7 @@ def made_plans(
 def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
     """What decides at each price, and what it got; the prices (T,) fall, the facts rise."""
     rules, plans = candidates.gains(candidates.rule), candidates.gains(candidates.learned)
-    made = candidates.routed.take(slice(None), np.arange(len(candidates.prices)))  # a copy
+    made = candidates.routed.take(np.arange(len(candidates.prices)))
     found = []
     for place, (price, rule, learned) in enumerate(
         zip(candidates.prices.tolist(), rules, plans, strict=True)

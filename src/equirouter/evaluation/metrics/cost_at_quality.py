@@ -10,10 +10,11 @@ __all__ = ["CostAtQuality"]
 class CostAtQuality(Metric):
     """The lowest cost at which an operating point has a share of the strongest model's performance.
 
-    A value per quality ("1.00", "0.99", "0.98", "0.95", "0.90"), as a share of what the strongest
-    model costs. The strongest is the reference model, and always calling it is an operating point
-    of every router, so a quality is always reached, at 1 at most. Lower is better, NaN where the
-    strongest model costs nothing. Source: paper, Fig. 5, but for that operating point.
+    A value per quality ("1.02", "1.00", "0.99", "0.98", "0.95", "0.90"), as a share of what the
+    strongest model costs. The strongest is the reference model, and always calling it is an
+    operating point of every router, so a quality up to 1 is always reached, at 1 at most. Lower is
+    better, NaN where the strongest model costs nothing, and for 1.02 where it is never reached.
+    Source: paper, Fig. 5, but for that operating point.
     """
 
     direction = -1

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 QUALITY_LEVELS: Mapping[str, float] = MappingProxyType(
-    {"1.00": 1.0, "0.99": 0.99, "0.98": 0.98, "0.95": 0.95, "0.90": 0.90}
+    {"1.02": 1.02, "1.00": 1.0, "0.99": 0.99, "0.98": 0.98, "0.95": 0.95, "0.90": 0.90}
 )
 """Shares of the strongest model's mean performance at which cost and collapse are compared."""
 
