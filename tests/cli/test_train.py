@@ -61,7 +61,7 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     assert (
         f"test part, {kept['n_queries']} queries, before the pipeline learned from them: "
         f"quality {kept['performance']:.3f} "
-        f"({low:.3f} to {high:.3f}) at {kept['cost']:.1%} of its cost; nAUC"
+        f"[{low:.3f}, {high:.3f}] at {kept['cost']:.1%} of its cost; nAUC"
     ) in ran.out
 
 
@@ -225,7 +225,10 @@ def test_training_again_adds_a_version_and_replaces_none(table: Path, tmp_path: 
     assert invoke("train", table, *options).code == 0
     again = invoke("train", table, *options, "--json", "--quiet")
     assert again.code == 3
-    assert "version 0002 is saved, and another one goes on being served" in again.err
+    assert "version 0002 is saved and not made current: 0 complete queries are new" in again.err
+    refused = json.loads(again.out)
+    assert (refused["version"], refused["current"]) == ("0002", False)
+    assert "200 are needed" in refused["refused"]
     versions = PipelineVersions(tmp_path)
     assert (versions.names, versions.current) == (["0001", "0002"], "0001")
     forced = invoke("train", table, *options, "--promote", "--json", "--quiet")

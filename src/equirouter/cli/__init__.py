@@ -2,8 +2,9 @@
 
     app.py        the commands put together; errors become exit codes here and nowhere else
     bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py,
-    routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, pipeline.py, collect.py,
-    importing.py, score.py, start.py: commands
+    routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, pipeline.py, retrain.py,
+    collect.py, importing.py, score.py, start.py: commands
+    trained.py    what train says
     common.py     options that several commands share
     bars.py       progress bars
     grouped_help.py  headings and examples of help texts, names that a shell completes

@@ -21,6 +21,7 @@ from equirouter.cli import (
     paper,
     pipeline,
     report,
+    retrain,
     route,
     routers,
     score,
@@ -28,13 +29,13 @@ from equirouter.cli import (
     start,
     train,
 )
-from equirouter.cli.common import say
+from equirouter.cli.common import GATE_REFUSED, say
 from equirouter.cli.grouped_help import GroupedCommand, GroupedGroup
 from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
 
 __all__ = ["app", "run"]
 
-DONE, FAILED, USER_CAN_FIX, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USER_CAN_FIX, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="equirouter",
@@ -54,6 +55,7 @@ app.command("report", cls=GroupedCommand)(report.report)
 app.command("collect", cls=GroupedCommand)(collect.collect)
 app.command("score", cls=GroupedCommand)(score.score)
 app.command("start", cls=GroupedCommand)(start.start)
+app.command("retrain", cls=GroupedCommand)(retrain.retrain)
 app.command("serve", cls=GroupedCommand)(serve.serve)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")
@@ -98,7 +100,7 @@ def run(arguments: Sequence[str]) -> int:
     except UserError as error:
         return _failed(str(error), type(error).__name__, arguments, USER_CAN_FIX)
     except GateRefusedError as error:
-        return _failed(str(error), type(error).__name__, arguments, REFUSED)
+        return _failed(str(error), type(error).__name__, arguments, GATE_REFUSED)
     except EquiRouterError as error:
         return _failed(str(error), type(error).__name__, arguments, FAILED)
     except (KeyboardInterrupt, typer.Abort):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 __all__ = [
+    "GATE_REFUSED",
     "AnswersByOption",
     "DatasetArgument",
     "Device",
@@ -61,6 +62,9 @@ __all__ = [
     "what_is_read",
 ]
 
+
+GATE_REFUSED = 3
+"""The exit code where a gate said no."""
 
 Window = Literal["head", "tail", "head+tail"]
 Precision = Literal["fp32", "int8"]

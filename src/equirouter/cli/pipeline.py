@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json
+from equirouter.cli.common import (
+    EncoderSettingOption,
+    JsonOption,
+    QuietOption,
+    load_pipeline,
+    print_json,
+)
 
 if TYPE_CHECKING:
+    from equirouter.evaluation.comparison import Comparison, Paired
     from equirouter.pipeline.versions import Event, PipelineVersions
 
-__all__ = ["app"]
+__all__ = ["app", "print_comparison"]
 
 app = typer.Typer(
     help="List, show and compare the versions of a pipeline, and make one of them current.",
@@ -40,7 +47,7 @@ def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption =
         return
     del quiet
     header = ("version", "", "made", "by", "how", "data", "rows", "promise on", "kept", "cost")
-    _print_table([header, *(_cells(row) for row in rows)])
+    typer.echo("\n".join(_table_lines([header, *(_cells(row) for row in rows)])))
 
 
 @app.command()
@@ -64,6 +71,62 @@ def show(
     typer.echo("history")
     for event in events:
         typer.echo(f"  {_said(event)}")
+
+
+@app.command()
+def compare(
+    folder: DirArgument,
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE", help="Outcomes, such as of recent queries.")
+    ],
+    version: SomeVersionArgument = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="The version it is held against; default: current."),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the strongest model's quality and cost: what makes no difference.",
+        ),
+    ] = 0.02,
+    encoder_option: EncoderSettingOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare a version, the latest by default, with the current one, query by query.
+
+    Only queries with the outcomes of all models count that neither version has learned from. What
+    the gate would say is the last line; the exit code is 0 either way.
+    """
+    from equirouter.data import load_dataset
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.errors import DataError
+    from equirouter.evaluation.comparison import compare as compared
+    from equirouter.evaluation.gate import Gate
+    from equirouter.evaluation.retrain import new_queries
+
+    versions = _opened(folder)
+    gate = Gate(margin)
+    outcomes = load_dataset(table)
+    names = (against or versions.path().name, version or versions.names[-1])
+    pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
+    new = new_queries(outcomes, *pair)
+    if not len(new):
+        raise DataError(
+            f"{table}: both versions, or one of them, have learned from all its queries that have "
+            "the outcomes of all models: give a table with others, such as recent ones"
+        )
+    found = compared(pair[0], pair[1], outcomes.take(new), cache=EmbeddingCache())
+    verdict = gate.judge(found)
+    if as_json:
+        names_of = {"champion": names[0], "challenger": names[1]}
+        print_json({**names_of, **found.document(), "objections": list(verdict.objections)})
+        return
+    del quiet
+    print_comparison(found, names)
+    typer.echo(f"gate: {verdict.why or 'passes'}")
 
 
 @app.command()
@@ -102,6 +165,29 @@ def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOptio
     """Make the version current again that was before the current one."""
     now, before = _opened(folder).roll_back(how="pipeline rollback")
     _tell_current(folder, now, before, as_json=as_json, quiet=quiet)
+
+
+def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
+    """The paired figures as a table. names: of champion and challenger."""
+
+    def line(what: str, paired: "Paired") -> tuple[str, ...]:
+        figures = (paired.champion, paired.challenger, paired.difference, paired.low, paired.high)
+        first, second, difference, low, high = (f"{figure:.3f}" for figure in figures)
+        return what, first, second, difference, f"{low} to {high}"
+
+    typer.echo(
+        f"{found.n_queries} queries that are new to both, worth {found.n_effective:.0f} different "
+        f"ones; {found.same:.1%} go to the same model; shares of always {found.strongest}"
+    )
+    rows = [line("quality", found.quality), line("cost", found.cost)]
+    rows += [line(f"quality, {task}", paired) for task, paired in found.tasks.items()]
+    if found.decision_ms is not None:
+        rows.append(line("ms per decision", found.decision_ms))
+    lines = _table_lines([("", *names, "difference", "95 % interval"), *rows])
+    for text in lines:
+        typer.echo(text)
+    for name, kept, promised in zip(names, found.kept, found.promised, strict=True):
+        typer.echo(f"{name} promises {promised:g}, keeps {kept.low:.3f} to {kept.high:.3f}")
 
 
 def _opened(folder: Path) -> "PipelineVersions":
@@ -161,11 +247,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _print_table(lines: Sequence[tuple[str, ...]]) -> None:
+def _table_lines(lines: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    padded = [[c.ljust(width) for c, width in zip(line, widths, strict=True)] for line in lines]
+    return ["  ".join(cells).rstrip() for cells in padded]
 
 
 def _said(event: "Event") -> str:

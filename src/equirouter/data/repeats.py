@@ -1,14 +1,22 @@
-"""Queries of a table that are the same query, or nearly so, under several ids."""
+"""Queries that are the same query, or nearly so, under several ids and in several tables."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import IntArray
 from equirouter.data.cells import OutcomeCells
 
-__all__ = ["count_repeated", "equal_queries", "nearly_equal_queries", "words_of"]
+__all__ = [
+    "count_repeated",
+    "equal_queries",
+    "nearly_equal_queries",
+    "query_prints",
+    "words_of",
+]
 
 _WORDS = re.compile(r"\w+")
 
@@ -18,8 +26,20 @@ def equal_queries(table: OutcomeCells) -> IntArray:
 
     Case and white space do not count. Numbers are given as the queries first occur.
     """
-    texts = (" ".join(text.casefold().split()) for text in table.texts)
-    return _numbered(zip(texts, _images(table), strict=True))
+    return _numbered(zip(_plain(table), _images(table), strict=True))
+
+
+def query_prints(table: OutcomeCells) -> NDArray[np.uint64]:
+    """(N,): 64 bits per query that are equal for equal queries (equal_queries), in any table.
+
+    By them a pipeline knows which queries it has learned from, without keeping any text. Two
+    different queries share a print with a probability of 1 in 10^19.
+    """
+    prints = np.empty(table.n_queries, dtype=np.uint64)
+    for row, (text, image) in enumerate(zip(_plain(table), _images(table), strict=True)):
+        key = f"{text}\0{image or ''}".encode()
+        prints[row] = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")
+    return prints
 
 
 def nearly_equal_queries(table: OutcomeCells) -> IntArray:
@@ -43,6 +63,10 @@ def words_of(text: str) -> tuple[str, ...]:
 def count_repeated(group: IntArray) -> int:
     """How many queries share their number with another one."""
     return int((np.bincount(group)[group] > 1).sum())
+
+
+def _plain(table: OutcomeCells) -> Iterable[str]:
+    return (" ".join(text.casefold().split()) for text in table.texts)
 
 
 def _images(table: OutcomeCells) -> Sequence[str | None]:

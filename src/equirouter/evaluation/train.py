@@ -6,10 +6,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.repeats import query_prints
 from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.data.strength import as_strong
 from equirouter.data.table_warnings import table_warnings
@@ -131,6 +133,7 @@ def train(
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         model_facts=model_facts or {},
+        learned=_learned(outcomes, parts, refit=refit),
         provenance=pipeline.provenance.measured(metrics, refit=refit),
     )
 
@@ -195,6 +198,12 @@ def _kept_by_plans(
     figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
     of_all = figures_of(replayed, part.performance, strongest)
     return figures | {name: float(values[0]) for name, values in of_all.items()}
+
+
+def _learned(outcomes: Outcomes, split: Split, *, refit: bool) -> NDArray[np.uint64]:
+    """The queries that a pipeline comes from; without a refit those of the test part are none."""
+    prints = query_prints(outcomes)
+    return np.unique(prints if refit else prints[split.learnable])
 
 
 def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:

@@ -29,6 +29,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "copy_folder",
     "digest_of_description",
+    "exclusive",
     "locked",
     "read_description",
     "read_folder",
@@ -183,6 +184,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Within it no other process is within it; ends with the process, however that ends.
+
+    path: a file, made if needed and left there. Raises BlockingIOError at once where another
+    process is.
+    """
+    with path.open("ab") as stream:
+        if fcntl is not None:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _read(path: Path) -> bytes:

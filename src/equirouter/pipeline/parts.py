@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from equirouter.cost.model_price import ModelPrice
 from equirouter.errors import ConfigError
@@ -15,6 +17,9 @@ from equirouter.policy.baseline import Baseline
 from equirouter.policy.constraints import ModelFacts, check_names
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.registry import POLICIES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["PipelineParts", "Provenance"]
 
@@ -62,6 +67,8 @@ class PipelineParts:
     """By name, what constraints are checked against; it may lack models."""
     prices: Sequence[ModelPrice] = ()
     """Of every model in the order of `models`, or none; the cost model takes them."""
+    learned: "NDArray[np.uint64]" = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    """The queries that router, cost model and operating points come from, by query_prints."""
     plans: PoolPlans | None = None
     """How more than one model is asked; None where that is not known to pay."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -182,7 +183,11 @@ class _Description(_Part):
         )
 
     def parts(
-        self, stage: Stage, record: ValidationRecord, plans: PoolPlans | None
+        self,
+        stage: Stage,
+        record: ValidationRecord,
+        learned: NDArray[np.uint64],
+        plans: PoolPlans | None,
     ) -> PipelineParts:
         return PipelineParts(
             stage=stage,
@@ -198,6 +203,7 @@ class _Description(_Part):
             provenance=Provenance(self.data, self.split, self.test_metrics),
             model_facts={model.name: model.facts for model in self.models if model.facts},
             prices=[model.model_price() for model in self.models],
+            learned=learned,
             plans=plans,
         )
 
@@ -235,9 +241,11 @@ def read_pipeline(
     with blamed_on(folder / WEIGHTS_FILE):
         stage = _stage(description, arrays, made)
         record = ValidationRecord.restore(_part(arrays, "validation."))
+        learned = np.asarray(arrays["learned.queries"], dtype=np.uint64)
         plans = _plans(description, _part(arrays, "plans."))
     with blamed_on(folder / DESCRIPTION_FILE):
-        return description.parts(stage, record, plans), digest_of_description(content)
+        parts = description.parts(stage, record, learned, plans)
+    return parts, digest_of_description(content)
 
 
 @contextmanager
@@ -271,6 +279,7 @@ def _arrays(parts: PipelineParts) -> dict[str, Any]:
         "scorer": stage.scorer.state(),
         "familiar": {"centres": stage.familiar.centres},
         "validation": parts.record.arrays(),
+        "learned": {"queries": parts.learned},
         "plans": arrays_of_plans(parts.plans),
     }
     return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}

@@ -27,12 +27,14 @@ from equirouter.pipeline.folder import (
     DESCRIPTION_FILE,
     WEIGHTS_FILE,
     copy_folder,
+    exclusive,
     locked,
 )
 
-__all__ = ["CURRENT_FILE", "Event", "PipelineVersions", "current_folder"]
+__all__ = ["CURRENT_FILE", "Event", "PipelineVersions", "current_folder", "retraining"]
 
 CURRENT_FILE = "current.json"
+RETRAIN_FILE = "retrain.lock"
 _FOLDER = "versions"
 _NAME = re.compile(r"[0-9]{4,9}")
 _UNFINISHED = ".new-"
@@ -236,6 +238,21 @@ class PipelineVersions:
         )
         with atomic_write(self.folder / CURRENT_FILE) as stream:
             stream.write(after.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def retraining(folder: Path) -> Iterator[None]:
+    """Within it no other process retrains the pipeline in a folder.
+
+    Raises ConfigError where one does: it takes minutes, so that nobody waits for it.
+    """
+    try:
+        with exclusive(make_folder(folder) / RETRAIN_FILE):
+            yield
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"{folder}: another process is retraining this pipeline; try again when it is done"
+        ) from error
 
 
 def current_folder(folder: str | Path) -> Path:

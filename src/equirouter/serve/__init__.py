@@ -5,6 +5,7 @@ chat.py              what is read of a body: messages, limits, abilities, what i
 model_parameters.py  settings of a model about the parameters that it takes
 contracts.py         what the gateway expects of planner and admission
 records.py           what the parts hand to each other: keys, plans, attempts, a request's record
+retrain_settings.py  when a challenger is trained, from what, and what it must show
 refusals.py          the answer to a request that cannot be served, and its HTTP status
 setting_types.py     what the sections of the settings are made of
 settings.py          every setting, checked; secrets by the name of a variable or file only

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from equirouter.errors import ConfigError
 from equirouter.serve.model_parameters import ModelParameters
+from equirouter.serve.retrain_settings import RetrainSettings
 from equirouter.serve.setting_types import (
     SECTION,
     CascadeSettings,
@@ -332,6 +333,7 @@ class GatewaySettings(_Section):
     models: Annotated[dict[str, ModelSettings], Field(min_length=1)]
     retries: RetrySettings = RetrySettings()
     sessions: SessionSettings = SessionSettings()
+    retrain: RetrainSettings = RetrainSettings()
     limits: LimitSettings = LimitSettings()
     keys: KeySettings = KeySettings()
     money: MoneySettings = MoneySettings()

@@ -11,6 +11,7 @@ from equirouter.cost.model_price import counted, input_share, price_that_explain
 from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import Price, price_of
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.repeats import query_prints
 from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
@@ -86,6 +87,7 @@ def with_model(
     note = f"added {model} from {table.n_queries} labelled queries; its outcomes on the validation "
     note += "queries are estimates"
     made = calibrated_again(pipeline, grown, pool, quality=quality, note=note)
+    made = replace(made, learned=np.union1d(pipeline.learned, query_prints(table)))
     shares = zip(pipeline.models, np.maximum(learned.weights, 0.0).tolist(), strict=True)
     return Joined(made, table.n_queries, float(after.performance[:, -1].mean()), dict(shares))
 

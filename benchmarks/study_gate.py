@@ -1,0 +1,127 @@
+"""How often the gate promotes a pipeline that is worse, on real outcomes.
+
+    nice -n 15 python benchmarks/study_gate.py        # about 10 minutes on one core
+
+A third of the queries is to learn from; the others are the world, on which the quality of every
+pipeline is known exactly. Champions and challengers learn from random parts of the third;
+challengers also with some of their outcomes turned over, as malicious or noisy feedback would, or
+calibrated for less quality. In each simulated promotion the gate sees some queries of the world and
+decides; the world tells whether it was right.
+"""
+
+import json
+import sys
+from itertools import product
+
+import numpy as np
+
+from equirouter import train
+from equirouter.data import load_dataset
+from equirouter.data.outcomes import Outcomes
+from equirouter.evaluation.comparison import compare
+from equirouter.evaluation.gate import Gate
+from equirouter.pipeline import RoutingPipeline
+
+POOLS = {
+    "5 strong": (
+        "gpt-4o-2024-08-06",
+        "gpt-4o-mini-2024-07-18",
+        "Llama-3.1-405B-Inst@hyperbolic",
+        "claude-3-5-sonnet-20241022",
+        "Mistral-Large-2",
+    ),
+    "2, far apart": ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"),
+}
+SEEN = (200, 400, 800)
+PROMOTIONS = 200
+QUALITY = 0.98
+
+
+def turned_over(table: Outcomes, share: float, rng: np.random.Generator) -> Outcomes:
+    """The table with a share of its outcomes of performance replaced by 1 - performance."""
+    from dataclasses import replace
+
+    lies = rng.random(table.performance.shape) < share
+    return replace(table, performance=np.where(lies, 1 - table.performance, table.performance))
+
+
+def pipelines(table: Outcomes, rng: np.random.Generator) -> dict[str, list[RoutingPipeline]]:
+    """Champions, and challengers by what is wrong with them."""
+
+    def made(n: int, lies: float = 0.0, quality: float = QUALITY) -> RoutingPipeline:
+        part = table.take(np.sort(rng.permutation(table.n_queries)[:n]))
+        part = turned_over(part, lies, rng)
+        pipeline = train(part, "lexical", router="factors", quality=quality, resamples=0)
+        pipeline.quality = quality
+        return pipeline
+
+    return {
+        "champion": [made(600) for _ in range(5)],
+        "as good": [made(600) for _ in range(4)],
+        "more rows": [made(900) for _ in range(3)],
+        "few rows": [made(120) for _ in range(4)],
+        "5 % lies": [made(600, 0.05) for _ in range(4)],
+        "20 % lies": [made(600, 0.2) for _ in range(4)],
+        "aims at 0.96": [made(600, quality=0.96) for _ in range(4)],
+        "aims at 0.94": [made(600, quality=0.94) for _ in range(4)],
+    }
+
+
+def main() -> None:
+    """One line of JSON per pool and number of queries, then one per kind of challenger."""
+    gate = Gate()
+    for name, models in POOLS.items():
+        table = load_dataset("real").choose_models(list(models))
+        table = table.take(table.is_complete)
+        rng = np.random.default_rng(20)
+        order = rng.permutation(table.n_queries)
+        to_learn = table.take(np.sort(order[:950]))
+        world = table.take(np.sort(order[950:]))
+        made = pipelines(to_learn, rng)
+        champions = made.pop("champion")
+        challengers = [(kind, one) for kind, several in made.items() for one in several]
+        truth = {
+            (i, j): compare(champion, one, world).quality.difference
+            for (i, champion), (j, (_, one)) in product(
+                enumerate(champions), enumerate(challengers)
+            )
+        }
+        for n in SEEN:
+            worse = promoted = wrong = better = better_promoted = 0
+            by_kind: dict[str, list[int]] = {}
+            for _ in range(PROMOTIONS):
+                i, j = int(rng.integers(len(champions))), int(rng.integers(len(challengers)))
+                kind, one = challengers[j]
+                seen = world.take(np.sort(rng.permutation(world.n_queries)[:n]))
+                passes = gate.judge(compare(champions[i], one, seen)).passes
+                is_worse, is_better = truth[i, j] < -gate.margin, truth[i, j] >= 0
+                worse += is_worse
+                promoted += passes
+                wrong += passes and is_worse
+                better += is_better
+                better_promoted += passes and is_better
+                counts = by_kind.setdefault(kind, [0, 0])
+                counts[0] += 1
+                counts[1] += passes
+            row = {
+                "pool": name,
+                "queries": n,
+                "promotions tried": PROMOTIONS,
+                "truly worse by more than the margin": worse,
+                "of these promoted": wrong,
+                "truly not worse": better,
+                "of those promoted": better_promoted,
+                "promoted": promoted,
+                "by kind": {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())},
+            }
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+        means: dict[str, list[float]] = {}
+        for (_, j), value in truth.items():
+            means.setdefault(challengers[j][0], []).append(value)
+        sys.stdout.write(json.dumps({k: round(float(np.mean(v)), 4) for k, v in means.items()}))
+        sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

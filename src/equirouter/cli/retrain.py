@@ -1,0 +1,136 @@
+"""`equirouter retrain`: a challenger from the gateway's log, promoted if it passes the gate."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from equirouter.cli.common import GATE_REFUSED, JsonOption, QuietOption, print_json, say
+from equirouter.cli.keys import ConfigArgument, with_store
+from equirouter.words import number_of
+
+if TYPE_CHECKING:
+    from equirouter.arrays import IntArray
+    from equirouter.data.outcomes import Outcomes
+    from equirouter.evaluation.retrain import Challenge
+    from equirouter.serve.retrain_settings import RetrainSettings
+    from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["retrain"]
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def retrain(
+    config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False
+) -> None:
+    """Train a version on retrain.table and the log, and make it current if it passes the gate.
+
+    Half of the latest queries that have an outcome of every model and are new to the current
+    version are held out, and both versions are compared on them. A version that does not pass is
+    kept, and is not current; the exit code is then 3, as it is where too little is new.
+    """
+    from equirouter.serve.settings_file import read_settings
+
+    settings = read_settings(config)
+    _limit(settings.retrain)
+    from equirouter.errors import ConfigError, GateRefusedError
+    from equirouter.evaluation.retrain import settled
+    from equirouter.pipeline.versions import PipelineVersions, retraining
+
+    if settings.pipeline.path is None:
+        raise ConfigError(f"{config}: pipeline.path is not set: there is nothing to train again")
+    versions = PipelineVersions(settings.pipeline.path)
+    with retraining(versions.folder):
+        over = versions.adopt()
+        made = _challenge(config, settings, versions.path())
+        version = settled(made, versions, over=over, how="retrain")
+    if as_json:
+        print_json(
+            {
+                "pipeline": str(versions.folder),
+                "current": versions.current,
+                "challenger": version,
+                "comparison": None if made.comparison is None else made.comparison.document(),
+                "objections": list(made.verdict.objections),
+            }
+        )
+    elif not quiet and made.comparison is not None:
+        from equirouter.cli.pipeline import print_comparison
+
+        print_comparison(made.comparison, (str(over), version))
+    if made.verdict.passes:
+        if not quiet:
+            say(f"{versions.folder}: {version} is current, it was {over}")
+        return
+    why = f"{over} goes on being served, {version} is not: {made.verdict.why}"
+    if not as_json:
+        raise GateRefusedError(why)
+    say(f"error: {why}")
+    raise typer.Exit(GATE_REFUSED)
+
+
+def _limit(settings: "RetrainSettings") -> None:
+    """Leave the machine to the gateway: fewer threads, less memory, the others first.
+
+    Before NumPy and torch are loaded, which read the number of threads then.
+    """
+    for name in THREADS:
+        os.environ[name] = str(settings.threads)
+    if hasattr(os, "nice"):
+        os.nice(10)
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return
+    most = int(settings.memory_gb * 2**30)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Challenge":
+    """The challenger of the pipeline in a folder, on all that is known now."""
+    from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.errors import GateRefusedError
+    from equirouter.evaluation.gate import Gate
+    from equirouter.evaluation.retrain import challenge, new_queries, trained_like
+    from equirouter.pipeline.pipeline import RoutingPipeline
+
+    options = dict(settings.pipeline.encoder_options)
+    weights = settings.pipeline.weights
+    champion = RoutingPipeline.load(folder, weights=weights, encoder_options=options)
+    gate = Gate(settings.retrain.margin, settings.retrain.minimum_rows)
+    table = _known(config, settings)
+    latest = new_queries(table, champion)
+    if len(latest) < gate.minimum_rows:
+        raise GateRefusedError(
+            f"{number_of(len(latest), 'query', 'queries')} with an outcome of every model are new "
+            f"to the current version, and {gate.minimum_rows} are needed (retrain.minimum_rows); "
+            "answers of every model on a sample of the queries, scored, bring them"
+        )
+    cache = EmbeddingCache()
+
+    def fit(rows: "IntArray") -> RoutingPipeline:
+        return trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
+
+    return challenge(champion, table, fit, latest=latest, gate=gate, cache=cache)
+
+
+def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
+    """The outcomes of the base table and of the log, the log's in the order of time and last."""
+    from equirouter.data.tables import read_table
+    from equirouter.evaluation.retrain import with_log
+    from equirouter.serve.money.log_export import export_log
+
+    read = settings.pipeline
+    log = with_store(
+        config,
+        lambda connection, _: export_log(
+            connection, scope=read.scope, window_turns=read.window_turns
+        ),
+        writes=False,
+    )
+    base = settings.retrain.table
+    return log.table if base is None else with_log(read_table(base), log.table)

@@ -1,0 +1,184 @@
+"""What `equirouter train` says of the pipeline that it made, and whether it is current."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from equirouter.cli.common import GATE_REFUSED, print_json, say
+
+if TYPE_CHECKING:
+    from equirouter.data.outcomes import Outcomes
+    from equirouter.pipeline.pipeline import RoutingPipeline
+
+__all__ = ["Placed", "show"]
+
+
+class Placed(NamedTuple):
+    """Where a trained pipeline is: a version in a folder, and whether it is the current one."""
+
+    folder: Path
+    version: str
+    refused: str | None
+    """Why it is not current; None where it is."""
+
+    def refuse(self, *, as_json: bool) -> None:
+        """End with the gate's exit code unless it is current; a JSON document has said why."""
+        from equirouter.errors import GateRefusedError
+
+        if self.refused is None:
+            return
+        why = (
+            f"version {self.version} is saved and not made current: {self.refused}. "
+            f"`equirouter pipeline promote {self.folder} {self.version}`, or train with "
+            "--promote, makes it current all the same"
+        )
+        if not as_json:
+            raise GateRefusedError(why)
+        say(f"error: {why}")
+        raise typer.Exit(GATE_REFUSED)
+
+
+def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
+    """Print the notes of the training; those on the table have been printed before."""
+    from equirouter.data.table_warnings import table_warnings
+    from equirouter.training.protocol import description_notes
+
+    known = {
+        *outcomes.notes,
+        *table_warnings(outcomes),
+        *description_notes(outcomes, [router]),
+    }
+    for note in pipeline.provenance.data["notes"]:
+        if note not in known:
+            say(f"note: {note}")
+    point = pipeline.operating_point()
+    if point.setting == "strongest":
+        best = pipeline.calibration.largest_quality(point.confidence)
+        say(
+            f"warning: no operating point below the cost of {pipeline.baseline.strongest} keeps "
+            f"quality {pipeline.quality:g} with confidence {point.confidence:g}, so all calls that "
+            f"name no target go to it; the largest quality that saves anything is {best:.3f}. A "
+            "lower --quality or --confidence, or more outcomes, save more"
+        )
+    _say_whether_reading_pays(pipeline.provenance.test_metrics.get("text_free"))
+    if pipeline.confidence is None and point.confidence <= 0.5:
+        say(
+            f"note: {pipeline.calibration.n_queries} queries promise this quality as a "
+            "point estimate only, which is missed about as often as it is kept; more queries, or a "
+            "lower --quality, give a promise with a confidence"
+        )
+
+
+def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
+    """Warn where a choice that reads no text is not shown to cost more."""
+    if found is None or found["difference"]["high"] is None or found["difference"]["high"] < 0:
+        return
+    from equirouter.report.wording import interval
+
+    anchor, difference = found["anchor"], found["difference"]
+    spread = interval(difference["low"], difference["high"], "+.3f")
+    say(
+        f"warning: on the test part reading the queries is not shown to pay: at "
+        f"{float(found['quality']):.0%} of the strongest model's quality the router needs "
+        f"{found['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
+        f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f} {spread}). "
+        "More rows, more kinds of queries, or models that differ more in price and in what they "
+        "are good at would pay; equirouter diagnose says more"
+    )
+
+
+def show(
+    pipeline: "RoutingPipeline",
+    place: Placed,
+    router: str,
+    *,
+    as_json: bool,
+    noted: "Outcomes | None",
+) -> None:
+    """Print what was trained, measured and saved.
+
+    noted: the table, whose notes were said already; None to say no notes at all.
+    """
+    if noted is not None:
+        _say_notes(pipeline, noted, router)
+    quality = pipeline.quality
+    point = pipeline.operating_point()
+    metrics = pipeline.provenance.test_metrics
+    kept = metrics["at_quality"]
+    if as_json:
+        print_json(
+            {
+                "pipeline": str(place.folder),
+                "version": place.version,
+                "current": place.refused is None,
+                "refused": place.refused,
+                "router": router,
+                "policy": pipeline.policy,
+                "quality": quality,
+                "confidence": point.confidence,
+                point.setting: point.value,
+                "refit": pipeline.provenance.split["refit"],
+                "validation": {
+                    "n_queries": pipeline.calibration.n_queries,
+                    "relative_performance": point.relative_performance,
+                    "relative_cost": point.relative_cost,
+                },
+                "test_metrics": metrics,
+            }
+        )
+        return
+    typer.echo(
+        f"saved to {place.folder} as version {place.version}"
+        f"{', which is current' if place.refused is None else ''}\n"
+        f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
+        f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
+        f"{pipeline.calibration.n_queries} queries, each as if it were new\n"
+        f"test part, {kept['n_queries']} queries{_before(pipeline)}: {_kept(kept)}"
+        f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
+        f"RCI {metrics['rci']['mean']:.4f}"
+    )
+    if metrics["plans"] is not None:
+        typer.echo(_plans(pipeline, metrics["plans"]))
+
+
+_TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned plans"}
+
+
+def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
+    """What comparing answers saves, out of fold, and what it came to on the test part."""
+    lines = [
+        f"cost on {pipeline.calibration.n_queries} queries that nothing had learned from, as a "
+        "share of the strongest model's:",
+        f"quality{''.join(f'{name:>16}' for name in _TAKEN.values())}   taken",
+    ]
+    for row in found["out_of_fold"]:
+        costs = "".join(
+            f"{'-' if row[name] is None else format(row[name], '.1%'):>16}" for name in _TAKEN
+        )
+        lines.append(f"{row['quality']:7.0%}{costs}   {_TAKEN[row['taken']]}")
+    kept, plans = found["at_quality"], pipeline.plans
+    if plans is not None:
+        pairs = plans.learned.pairs or (() if plans.rule is None else (plans.rule.pair,))
+        named = [" and ".join(pipeline.models[column] for column in pair) for pair in pairs]
+        lines.append(f"asked at once: {', or '.join(named)}")
+        lines.append(
+            f"test part, with answers compared: {_kept(kept)}{kept['calls']:.2f} calls, "
+            f"{kept['escalated']:.1%} escalated, {kept['wrongly_accepted']:.1%} wrongly accepted"
+        )
+    return "\n".join(lines)
+
+
+def _before(pipeline: "RoutingPipeline") -> str:
+    return ", before the pipeline learned from them" if pipeline.provenance.split["refit"] else ""
+
+
+def _kept(found: Mapping[str, Any]) -> str:
+    """Quality and cost of the operating point on the test part."""
+    if found["performance"] is None or found["cost"] is None:
+        return ""
+    from equirouter.report.wording import interval
+
+    spread = "" if found["interval"] is None else f" {interval(*found['interval'])}"
+    return f"quality {found['performance']:.3f}{spread} at {found['cost']:.1%} of its cost; "

@@ -1,0 +1,156 @@
+"""A challenger for a pipeline that serves: trained on what is known now, and held against it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equirouter.arrays import IntArray
+from equirouter.data.merging import merge_tables
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.repeats import query_prints
+from equirouter.encoders import make_encoder
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
+from equirouter.evaluation.comparison import Comparison, comparable, compare
+from equirouter.evaluation.gate import Gate, Verdict
+from equirouter.evaluation.train import train
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
+from equirouter.training.pool import repriced
+
+__all__ = ["Challenge", "challenge", "new_queries", "settled", "trained_like", "with_log"]
+
+MOST_HELD_OUT = 2000
+"""Held-out queries beyond which an interval gains little, and training loses."""
+
+
+@dataclass(frozen=True, eq=False)
+class Challenge:
+    """A challenger, and what the gate says of it; comparison: None where it had too little."""
+
+    pipeline: RoutingPipeline
+    comparison: Comparison | None
+    verdict: Verdict
+
+
+def new_queries(table: Outcomes, *pipelines: RoutingPipeline) -> IntArray:
+    """The rows of a table with all outcomes that none of these has learned from, in order.
+
+    Raises DataError for a model of theirs that the table does not have.
+    """
+    seen = np.concatenate([pipeline.learned for pipeline in pipelines])
+    return np.flatnonzero(~np.isin(query_prints(table), seen) & comparable(table, pipelines))
+
+
+def challenge(
+    champion: RoutingPipeline,
+    table: Outcomes,
+    fit: Callable[[IntArray], RoutingPipeline],
+    *,
+    latest: IntArray,
+    gate: Gate,
+    cache: EmbeddingCache | None = None,
+) -> Challenge:
+    """Train a challenger on a table without its latest queries, and compare the two on these.
+
+    fit: trains on these rows of the table. latest: rows that the champion has not learned from (see
+    new_queries), the latest last. Half of them are held out, at least gate.minimum_rows and at most
+    2,000: neither pipeline learns from them. Where they are fewer than that minimum, the challenger
+    learns from all rows and does not pass. Errors: those of fit and compare.
+    """
+    everything = np.arange(table.n_queries)
+    if len(latest) < gate.minimum_rows:
+        reason = (
+            f"{len(latest)} complete queries are new to the current version, and "
+            f"{gate.minimum_rows} are needed to compare on"
+        )
+        return Challenge(fit(everything), None, Verdict((reason,)))
+    n_held_out = min(max(gate.minimum_rows, len(latest) // 2), MOST_HELD_OUT)
+    held_out = table.take(latest[-n_held_out:])
+    prints = query_prints(table)
+    pipeline = fit(everything[~np.isin(prints, query_prints(held_out))])
+    found = compare(champion, pipeline, held_out, cache=cache)
+    return Challenge(pipeline, found, gate.judge(found))
+
+
+def settled(
+    made: Challenge, versions: PipelineVersions, *, over: str | None, how: str, forced: bool = False
+) -> str:
+    """Save a challenger as a version, and make it current if it passes; returns its name.
+
+    over: the version that it was held against; forced: without the gate. The history has the
+    figures, and why it does not pass. Raises ConfigError where another version became current.
+    """
+    version = versions.add(made.pipeline, how=how)
+    figures = None if made.comparison is None else made.comparison.document()
+    if made.verdict.passes:
+        versions.promote(version, over=over, how=how, forced=forced, figures=figures)
+    else:
+        versions.refuse(version, how=how, why=made.verdict.why, figures=figures)
+    return version
+
+
+def trained_like(
+    champion: RoutingPipeline,
+    table: Outcomes,
+    *,
+    encoder_options: Mapping[str, object] | None = None,
+    seed: int = 42,
+    cache: EmbeddingCache | None = None,
+) -> RoutingPipeline:
+    """A pipeline trained on a table as the champion was: encoder, router, policy, promise, facts.
+
+    Of the table only the models of the champion are learned; prices that were changed in it are
+    changed in the new one. encoder_options: those that no pipeline carries. Errors: those of train.
+    """
+    before = champion.stage.encoder
+    saved = {name: before.settings[name] for name in before.saved_options}
+    encoder: Encoder = make_encoder(before.name, **saved, **(encoder_options or {}))
+    made = train(
+        table.choose_models(champion.models),
+        encoder,
+        router=_spec(champion),
+        policy=champion.policy,
+        quality=champion.quality,
+        confidence=champion.confidence,
+        when_nothing_fits=champion.when_nothing_fits,
+        ood=champion.ood,
+        model_facts=champion.model_facts,
+        seed=seed,
+        cache=cache,
+    )
+    changed = [p for p in champion.prices if p.now is not None and p.now != p.trained]
+    if not changed:
+        return made
+    return repriced(
+        made,
+        {price.model: price.now for price in changed if price.now is not None},
+        was={price.model: price.trained for price in changed if price.trained is not None},
+    )
+
+
+def _spec(champion: RoutingPipeline) -> str:
+    """The router of a pipeline, as make_router takes it."""
+    settings = champion.stage.router.settings
+    return ":".join(
+        [champion.stage.router_name, *(f"{key}={json.dumps(v)}" for key, v in settings.items())]
+    )
+
+
+def with_log(base: Outcomes, log: Outcomes) -> Outcomes:
+    """The queries of both, those of the log last, with the models of both.
+
+    A query is the same for equal texts (query_prints); what the base knows of it counts first.
+    Raises DataError where the two are not on one scale.
+    """
+    queries = zip(base.query_ids, base.texts, base.tasks, strict=True)
+    known = dict(zip(query_prints(base).tolist(), queries, strict=True))
+    said = zip(log.query_ids, log.texts, log.tasks, strict=True)
+    named = [
+        known.get(key, (f"log-{name}", text, task))
+        for key, (name, text, task) in zip(query_prints(log).tolist(), said, strict=True)
+    ]
+    ids, texts, tasks = zip(*named, strict=True)
+    same = replace(log, query_ids=ids, texts=texts, tasks=tasks)
+    return merge_tables([base, same], conflicts="first").table

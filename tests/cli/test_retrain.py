@@ -1,0 +1,127 @@
+"""`retrain`, and the gate of `train`: a version is current only where it is shown to be as good."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.tables import write_table
+from equirouter.evaluation.retrain import with_log
+from equirouter.pipeline import PipelineVersions
+from equirouter.pipeline.versions import retraining
+from tests.cli.invoke import Ran, invoke, invoke_process
+from tests.cli.test_log import CONFIG, keep, simulated
+from tests.toys import make_table
+
+TRAIN = ("--encoder", "toy", "--router", "knn:k=5", "--quality", "0.9")
+
+
+def others(n: int, seed: int = 1) -> Outcomes:
+    table = make_table(n, seed=seed, incomplete=0)
+    return replace(table, texts=tuple(f"new {text}" for text in table.texts))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_table(make_table(300), tmp_path / "base.parquet")
+    ran = invoke("train", tmp_path / "base.parquet", *TRAIN, "--out", tmp_path / "p")
+    assert ran.code == 0, ran.err
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def config(folder: Path) -> Path:
+    path = folder.parent / "gateway.toml"
+    section = '[retrain]\ntable = "base.parquet"\nminimum_rows = 200\nmargin = 0.1\n'
+    path.write_text(f'[pipeline]\npath = "p"\n{section}{CONFIG}')
+    return path
+
+
+def retrained(config: Path, *options: str) -> Ran:
+    """In a process of its own: it limits its own threads and memory."""
+    return invoke_process("retrain", str(config), *options)
+
+
+def test_a_challenger_as_good_becomes_current(config: Path, folder: Path) -> None:
+    keep(config, simulated(others(500)))
+    ran = retrained(config, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["current"] == PipelineVersions(folder).current == "0002"
+    assert found["comparison"]["n_queries"] == 250
+    event = PipelineVersions(folder).history[-1]
+    assert (event.did, event.version, event.over, event.how) == (
+        "promoted",
+        "0002",
+        "0001",
+        "retrain",
+    )
+    assert event.figures == found["comparison"]
+    described = json.loads((folder / "versions/0002/pipeline.json").read_text("utf-8"))
+    assert described["data"]["n_queries"] == 550  # 300 and half of 500
+
+
+def test_too_little_is_refused_and_nothing_changes(config: Path, folder: Path) -> None:
+    keep(config, simulated(others(60)))
+    before = (folder / "current.json").read_bytes()
+    ran = retrained(config)
+    assert ran.code == 3
+    assert "60 queries with an outcome of every model are new to the current" in ran.err
+    assert (folder / "current.json").read_bytes() == before
+    assert PipelineVersions(folder).names == ["0001"]
+
+
+def test_a_worse_challenger_is_kept_and_not_current(config: Path, folder: Path) -> None:
+    table = others(500)
+    lies = table.performance.copy()
+    lies[:250] = 1 - lies[:250]
+    keep(config, simulated(replace(table, performance=lies)))
+    base = make_table(300)
+    write_table(replace(base, performance=1 - base.performance), folder.parent / "base.parquet")
+    ran = retrained(config, "--json")
+    assert ran.code == 3
+    found = json.loads(ran.out)
+    assert (found["current"], found["challenger"]) == ("0001", "0002")
+    assert "0001 goes on being served, 0002 is not: it keeps" in ran.err
+    assert found["objections"]
+    versions = PipelineVersions(folder)
+    assert (versions.current, versions.names) == ("0001", ["0001", "0002"])
+    assert versions.history[-1].did == "refused"
+
+
+def test_two_at_once(config: Path, folder: Path) -> None:
+    with retraining(folder):
+        ran = retrained(config)
+    assert ran.code == 2
+    assert "another process is retraining this pipeline" in ran.err
+
+
+def test_train_asks_the_gate_too(folder: Path, tmp_path: Path) -> None:
+    write_table(with_log(make_table(300), others(1200)), tmp_path / "more.parquet")
+    ran = invoke("train", tmp_path / "more.parquet", *TRAIN, "--out", folder)
+    event = PipelineVersions(folder).history[-1]
+    assert event.figures is not None
+    assert event.figures["n_queries"] == 600
+    assert ran.code == (0 if event.did == "promoted" else 3)
+    same = invoke("train", tmp_path / "base.parquet", *TRAIN, "--out", folder)
+    assert same.code == 3
+    assert "0 complete queries are new to the current version, and 200 are needed" in same.err
+
+
+def test_two_versions_are_compared_on_what_is_new_to_both(folder: Path, tmp_path: Path) -> None:
+    write_table(others(200, seed=3), tmp_path / "recent.parquet")
+    options = [*TRAIN[:-1], "1", "--promote", "--out", folder]
+    assert invoke("train", tmp_path / "base.parquet", *options).code == 0
+    ran = invoke("pipeline", "compare", folder, tmp_path / "recent.parquet", "0001", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    found = json.loads(ran.out)
+    assert (found["champion"], found["challenger"], found["n_queries"]) == ("0002", "0001", 200)
+    assert found["quality"]["low"] <= found["quality"]["difference"] <= found["quality"]["high"]
+    shown = invoke("pipeline", "compare", folder, tmp_path / "recent.parquet", "0001").out
+    assert "200 queries that are new to both" in shown
+    assert shown.splitlines()[-1].startswith("gate: ")
+    seen = invoke("pipeline", "compare", folder, tmp_path / "base.parquet", "0001")
+    assert seen.code == 2
+    assert "have learned from all its queries" in seen.err

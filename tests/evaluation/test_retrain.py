@@ -1,0 +1,121 @@
+"""A challenger: what it learns from, what is held out, and what the log adds to a table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from equirouter.arrays import IntArray
+from equirouter.cost.prices import Price
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.repeats import query_prints
+from equirouter.errors import DataError
+from equirouter.evaluation.gate import Gate
+from equirouter.evaluation.retrain import challenge, new_queries, settled, trained_like, with_log
+from equirouter.evaluation.train import train
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
+from equirouter.registry import ENCODERS
+from equirouter.training.pool import repriced
+from tests.toys import HashingEncoder, make_table
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENCODERS._paths, "toy", "tests.toys:HashingEncoder")
+
+
+@pytest.fixture(scope="module")
+def champion() -> RoutingPipeline:
+    return train(make_table(300), HashingEncoder(), router="knn:k=5", quality=0.3)
+
+
+def two_tables(n: int) -> Outcomes:
+    """The 300 queries that the champion knows, and n others after them."""
+    others = make_table(n, seed=1, incomplete=0)
+    others = replace(others, texts=tuple(f"new {text}" for text in others.texts))
+    return with_log(make_table(300), others)
+
+
+def test_a_pipeline_knows_what_it_learned_from(champion: RoutingPipeline, tmp_path: Path) -> None:
+    table = two_tables(50)
+    assert new_queries(table, champion).tolist() == list(range(300, 350))
+    spoken = replace(table, texts=tuple(f" {text.upper()}\n" for text in table.texts))
+    assert new_queries(spoken, champion).tolist() == list(range(300, 350))
+    loaded = RoutingPipeline.load(champion.save(tmp_path / "p"), encoder=HashingEncoder())
+    assert np.array_equal(loaded.learned, champion.learned)
+    kept_out = train(make_table(300), HashingEncoder(), router="knn:k=5", refit=False)
+    assert len(kept_out.learned) == 120  # 4 tenths
+
+
+def test_neither_learns_from_the_held_out_queries(champion: RoutingPipeline) -> None:
+    table, learned = two_tables(150), []
+
+    def fit(rows: IntArray) -> RoutingPipeline:
+        learned.append(rows)
+        return trained_like(champion, table.take(rows))
+
+    made = challenge(
+        champion, table, fit, latest=new_queries(table, champion), gate=Gate(minimum_rows=60)
+    )
+    assert made.comparison is not None
+    assert made.comparison.n_queries == 75  # half of 150, and these are the latest
+    assert learned[0].tolist() == list(range(375))
+    held_out = query_prints(table.take(range(375, 450)))
+    for pipeline in (champion, made.pipeline):
+        assert not np.isin(held_out, pipeline.learned).any()
+    assert made.pipeline.stage.router.settings == champion.stage.router.settings
+    assert made.pipeline.quality == 0.3
+
+
+def test_too_few_new_queries_do_not_pass(champion: RoutingPipeline, tmp_path: Path) -> None:
+    table = two_tables(59)
+    fit = lambda rows: trained_like(champion, table.take(rows))  # noqa: E731
+    latest = new_queries(table, champion)
+    made = challenge(champion, table, fit, latest=latest, gate=Gate(minimum_rows=60))
+    assert made.comparison is None
+    assert "59 complete queries are new to the current version, and 60 are" in made.verdict.why
+    versions = PipelineVersions(tmp_path)
+    versions.promote(versions.add(champion, how="train"), over=None, how="train")
+    assert settled(made, versions, over="0001", how="retrain") == "0002"
+    assert versions.current == "0001"
+    assert versions.history[-1].did == "refused"
+
+
+def test_one_that_learned_lies_is_not_promoted() -> None:
+    table = two_tables(600)
+    champion = train(make_table(300), HashingEncoder(), router="knn:k=5", quality=0.9)
+    lies = np.where(np.arange(len(table))[:, None] < 600, 1 - table.performance, table.performance)
+    fit = lambda rows: trained_like(champion, replace(table, performance=lies).take(rows))  # noqa: E731
+    made = challenge(
+        champion, table, fit, latest=new_queries(table, champion), gate=Gate(minimum_rows=200)
+    )
+    assert not made.verdict.passes
+    assert made.comparison is not None
+    assert made.comparison.quality.high < 0
+
+
+def test_changed_prices_are_changed_in_the_challenger(champion: RoutingPipeline) -> None:
+    dear, cheap = Price(10, 30), Price(1, 3)
+    cheaper = repriced(champion, {"large": cheap}, was={"large": dear})
+    made = trained_like(cheaper, make_table(300))
+    assert made.prices[2].now == cheap
+    assert made.prices[2].factor() == pytest.approx(0.1)
+
+
+def test_the_log_fills_in_what_the_table_does_not_know() -> None:
+    def table(ids: tuple[str, ...], models: tuple[str, ...], cells: list[list[float]]) -> Outcomes:
+        values = np.array(cells)
+        texts = tuple(f"text {name}" for name in ids)
+        return Outcomes(ids, texts, ("t",) * len(ids), models, values, values)
+
+    nan = float("nan")
+    base = table(("a", "b"), ("x", "y"), [[0.1, nan], [0.3, 0.4]])
+    both = with_log(base, table(("c", "a"), ("y", "z"), [[0.5, 0.6], [0.7, 0.8]]))
+    assert both.query_ids == ("a", "b", "log-c")
+    assert both.models == ("x", "y", "z")
+    expected = [[0.1, 0.7, 0.8], [0.3, 0.4, nan], [nan, 0.5, 0.6]]
+    assert np.array_equal(both.performance, expected, equal_nan=True)
+    other = replace(base, performance_range=(0.0, 10.0))
+    with pytest.raises(DataError, match="bring both to one scale"):
+        with_log(other, base)
