@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 VIRTUAL = "equirouter/"
+_WITHOUT_SLASH = "equirouter-"  # some clients take what is before a slash for a provider
 MOST_CHOICES = 128
 _NAMES = "model messages input instructions prompt n max_tokens max_completion_tokens"
 _NAMES += " max_output_tokens stream stream_options tools functions response_format text"
@@ -117,6 +118,8 @@ def checked_model(body: dict[str, Any]) -> str:
     model = body.get("model")
     if not isinstance(model, str) or not 0 < len(model) <= LONGEST_MODEL:
         raise wrong_field("model", model, "the name of a model, such as equirouter/auto")
+    if model.startswith(_WITHOUT_SLASH):
+        return VIRTUAL + model.removeprefix(_WITHOUT_SLASH)
     return model
 
 

@@ -54,6 +54,9 @@ class ServerSettings(_Section):
     """Processes that share the port; budgets, rates and metrics are exact over all of them."""
     shutdown_seconds: Positive = 30.0
     """How long running requests may go on after SIGTERM."""
+    cors_origins: frozenset[str] = frozenset()
+    """Origins of pages that may call the API from a browser, such as "https://app.example", or "*"
+    for all that have a key; none: no page."""
     answer_model: Literal["upstream", "pool"] = "upstream"
     """Which model answers name: the upstream's own word, or with "pool" the name in the pool."""
 
@@ -356,8 +359,11 @@ class GatewaySettings(_Section):
                     f"models.{name}: kind is embedding, and upstreams.{model.upstream} says "
                     "embeddings = false"
                 )
-            if name.startswith("equirouter/"):
-                raise ValueError(f"models.{name}: names under equirouter/ are the virtual models")
+            if name.startswith(("equirouter/", "equirouter-")):
+                raise ValueError(
+                    f"models.{name}: names that begin with equirouter/ or equirouter- are the "
+                    "virtual models"
+                )
         if self.cascade.enabled and self.pipeline.path is None:
             raise ValueError("cascade.enabled needs a pipeline with plans: set pipeline.path")
         if self.pipeline.spend_usd is not None and self.pipeline.path is None:

@@ -327,7 +327,7 @@ def test_models_health_and_readiness() -> None:
     ("method", "path", "status", "says"),
     [
         ("GET", "/v1/nothing", 404, "no /v1/nothing here"),
-        ("POST", "/", 404, "no / here"),
+        ("POST", "/", 405, "takes GET, not POST"),
         ("GET", "/v1/chat/completions", 405, "takes POST, not GET"),
         ("DELETE", "/v1/models", 405, "takes GET, not DELETE"),
     ],

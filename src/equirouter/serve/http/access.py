@@ -4,11 +4,13 @@ Without keys the gateway is for programs of this machine: not for web pages, not
 """
 
 import ipaddress
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.serve.http.cors import ANY
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import admin_only
 from equirouter.serve.records import Key
@@ -40,7 +42,8 @@ async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
     """
     key = await gateway.admission.authenticate(request.headers)
     if key is None:
-        _check_local(request, is_local=gateway.settings.is_local)
+        pages = gateway.settings.server.cors_origins - {ANY}
+        _check_local(request, is_local=gateway.settings.is_local, pages=pages)
     return key
 
 
@@ -78,15 +81,15 @@ def _is_of_proxy(header: str) -> bool:
     return name in _OF_PROXIES or name.startswith(("x-forwarded-", "x-envoy-"))
 
 
-def _check_local(request: web.Request, *, is_local: bool) -> None:
+def _check_local(request: web.Request, *, is_local: bool, pages: Collection[str] = ()) -> None:
     """Refuse what a browser was made to send. is_local: refuse what is not of this machine, too.
 
-    A page from elsewhere can send requests to 127.0.0.1; they are seen by their Origin. Raises
-    GatewayError 403.
+    pages: origins of those that may send requests all the same. A page from elsewhere can send
+    requests to 127.0.0.1; they are seen by their Origin. Raises GatewayError 403.
     """
     origin = request.headers.get("Origin")
     host = request.headers.get("Host", "")
-    if origin is not None and _host(origin)[0] != (host or None):
+    if origin is not None and origin not in pages and _host(origin)[0] != (host or None):
         raise _refused(f"requests of pages from {origin[:100]} are not answered without a key")
     if is_local and not _is_here(request):
         raise _refused(

@@ -14,8 +14,10 @@ from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.access import admin, authorized, metrics_reader
 from equirouter.serve.http.body import json_response, parsed, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
+from equirouter.serve.http.cors import allow_pages
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.listing import model, models
 from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
@@ -167,22 +169,11 @@ async def feedback(gateway: Gateway, request: web.Request) -> web.StreamResponse
     return json_response({"request_id": given.request_id, "model": model, "score": given.score})
 
 
-async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
-    """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
-    key = await authorized(gateway, request)
-    allowed = None if key is None else key.models
-    names = [name for name in gateway.settings.models if allowed is None or name in allowed]
-    virtual = VIRTUAL_MODELS if gateway.settings.pipeline.path is not None else ()
-    data = [
-        {
-            "id": name,
-            "object": "model",
-            "created": 0,
-            "owned_by": gateway.settings.models[name].upstream,
-        }
-        for name in names
-    ] + [{"id": n, "object": "model", "created": 0, "owned_by": "equirouter"} for n in virtual]
-    return json_response({"object": "list", "data": data})
+async def root(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """GET /: to the dashboard, or where there is none, a word that somebody is there."""
+    if request.method == "GET" and gateway.settings.telemetry.dashboard:
+        raise web.HTTPFound("dashboard")
+    return json_response({"status": "ok"})
 
 
 async def metrics(gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -318,6 +309,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/v1/route", route),
     ("POST", "/v1/feedback", feedback),
     ("GET", "/v1/models", models),
+    ("GET", r"/v1/models/{name:[\s\S]+}", model),
     ("GET", "/openapi.json", openapi),
     ("GET", "/healthz", healthz),
     ("GET", "/readyz", readyz),
@@ -327,8 +319,11 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 def make_app(gateway: Gateway) -> web.Application:
     """The web application of a gateway."""
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
-    for method, path, handler in ROUTES:
+    allow_pages(app, gateway.settings.server.cors_origins)
+    for method, path, handler in (*ROUTES, ("GET", "/", root)):
         app.router.add_route(method, path, _guarded(gateway, handler))
+        if method == "GET":
+            app.router.add_route("HEAD", path, _guarded(gateway, handler))
     app.on_shutdown.append(lambda _app: gateway.stop())
     if gateway.settings.telemetry.metrics:
         app.router.add_get("/metrics", _guarded(gateway, metrics))
@@ -336,6 +331,7 @@ def make_app(gateway: Gateway) -> web.Application:
         app.router.add_route(route.method, route.path, _of_part(gateway, route))
     known: dict[str, list[str]] = {}
     for resource in app.router.resources():
-        known[resource.canonical] = sorted(route.method for route in resource)
-    app.router.add_route("*", "/{path:.*}", _guarded(gateway, _unknown(known)))
+        methods = sorted(route.method for route in resource if route.method != "HEAD")
+        known[resource.canonical] = methods
+    app.router.add_route("*", r"/{path:[\s\S]*}", _guarded(gateway, _unknown(known)))
     return app

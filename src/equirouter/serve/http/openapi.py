@@ -33,6 +33,7 @@ _OPERATIONS = (
     ),
     ("post", "/v1/feedback", "Say how good an answer was", "Feedback", "FeedbackTaken"),
     ("get", "/v1/models", "The models of the pool and the virtual ones", None, "Models"),
+    ("get", "/v1/models/{name}", "One of them", None, "Model"),
     ("get", "/healthz", "Whether the process answers", None, "Status"),
     ("get", "/readyz", "Whether new requests are accepted", None, "Status"),
     ("get", "/openapi.json", "This document", None, "Anything"),
@@ -102,8 +103,9 @@ def _operation(path: str, summary: str, request: str | None, answer: str) -> Sch
             {"name": header, "in": "header", "required": False, "schema": _HEADERS[name]}
             for header, name in CONTROL_HEADERS.items()
         ]
-    if path.endswith("{key}"):
-        operation["parameters"] = [{"name": "key", "in": "path", "required": True, "schema": _TEXT}]
+    if path.endswith("}"):
+        name = path.rpartition("{")[2].removesuffix("}")
+        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": _TEXT}]
     return operation
 
 
@@ -230,7 +232,8 @@ def _answers() -> Schema:
         "FeedbackTaken": _object(
             "request_id model score", request_id=_TEXT, model=_TEXT, score=_NUMBER
         ),
-        "Models": _object("object data", object={"const": "list"}, data=_list(model)),
+        "Models": _object("object data", object={"const": "list"}, data=_list(_ref("Model"))),
+        "Model": model,
         "Status": _object("status", status=_TEXT),
         "Error": _object("error", error=error),
     }

@@ -1,0 +1,83 @@
+"""What models there are, in the fields that clients of OpenAI, Anthropic and OpenRouter read."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from aiohttp import web
+
+from equirouter.cost.prices import Price
+from equirouter.errors import GatewayError
+from equirouter.serve.chat import VIRTUAL
+from equirouter.serve.http.access import authorized
+from equirouter.serve.http.body import json_response
+from equirouter.serve.http.controls import VIRTUAL_MODELS
+from equirouter.serve.http.gateway import Gateway
+
+__all__ = ["model", "models"]
+
+_NEVER = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
+
+
+async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
+    data = [one async for one in _listed(gateway, request)]
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
+    return json_response({"object": "list", "data": data, "has_more": False, **ends})
+
+
+async def model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+    """GET /v1/models/NAME: one of them."""
+    name = request.match_info["name"]
+    async for one in _listed(gateway, request):
+        if one["id"] == name:
+            return json_response(one)
+    raise GatewayError(
+        404,
+        f"no model {name[:200]!r} that this key may use; GET /v1/models has all",
+        code="model_not_found",
+        param="model",
+    )
+
+
+async def _listed(gateway: Gateway, request: web.Request) -> AsyncIterator[dict[str, Any]]:
+    key = await authorized(gateway, request)
+    for one in _of_pool(gateway, None if key is None else key.models):
+        yield one
+    if gateway.settings.pipeline.path is not None:
+        sizes = [known.context_tokens or 0 for known in gateway.settings.models.values()]
+        # some clients take what is before a slash for a provider
+        for name in (*VIRTUAL_MODELS, VIRTUAL_MODELS[0].replace("/", "-")):
+            yield _document(name, VIRTUAL[:-1]) | {"context_length": max(sizes) or None}
+
+
+def _of_pool(gateway: Gateway, allowed: frozenset[str] | None) -> Iterator[dict[str, Any]]:
+    """The models of the pool: context_length in tokens, prices in USD a token as OpenRouter's."""
+    for name, route in gateway.pool.routes.items():
+        if allowed is None or name in allowed:
+            known = route.settings
+            yield _document(name, known.upstream) | {
+                "context_length": known.context_tokens,
+                "max_output_tokens": known.max_output_tokens,
+                "pricing": _pricing(route.price),
+                "abilities": None if known.abilities is None else sorted(known.abilities),
+            }
+
+
+def _document(name: str, owner: str) -> dict[str, Any]:
+    of_anthropic = {"type": "model", "display_name": name, "created_at": _NEVER}
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner, **of_anthropic}
+
+
+def _pricing(price: Price) -> dict[str, str]:
+    by_name = {
+        "prompt": price.input_usd_per_mtok,
+        "completion": price.output_usd_per_mtok,
+        "input_cache_read": price.cached_input_usd_per_mtok,
+        "input_cache_write": price.cache_write_usd_per_mtok,
+        "internal_reasoning": price.reasoning_usd_per_mtok,
+    }
+    return {
+        name: f"{usd / 1e6:.12f}".rstrip("0").rstrip(".")
+        for name, usd in by_name.items()
+        if usd is not None
+    }
