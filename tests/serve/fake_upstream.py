@@ -52,9 +52,10 @@ class FakeUpstream:
         raw = await request.read()
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
-        seen = Seen(request, raw, json.loads(raw), peer)
+        is_json = request.content_type == "application/json" and raw
+        seen = Seen(request, raw, json.loads(raw) if is_json else {}, peer)
         self.seen.append(seen)
-        shapes = self.shapes.get(seen.body["model"], [ok()])
+        shapes = self.shapes.get(seen.body.get("model", ""), [ok()])
         shape = shapes.pop(0) if len(shapes) > 1 else shapes[0]
         try:
             return await shape(seen)
@@ -68,7 +69,7 @@ async def fake_upstream() -> AsyncIterator[FakeUpstream]:
     """A running one."""
     fake = FakeUpstream()
     app = web.Application()
-    app.router.add_post("/v1/{tail:.*}", fake.handle)
+    app.router.add_route("*", "/v1/{tail:.*}", fake.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -38,7 +38,7 @@ __all__ = [
 NUSD_PER_USD = 1_000_000_000
 
 Endpoint: TypeAlias = Literal[
-    "chat.completions", "responses", "messages", "embeddings", "route", "unknown"
+    "chat.completions", "responses", "messages", "embeddings", "route", "passed", "unknown"
 ]
 """unknown: of a request whose worker died."""
 DecidedBy: TypeAlias = Literal[

@@ -122,6 +122,9 @@ class UpstreamSettings(_Section):
     completions."""
     embeddings: bool = True
     """Whether it has /embeddings."""
+    pass_through: bool = False
+    """Whether /v1/completions, moderations, audio, images, files and batches are passed on to
+    it."""
     stream_usage: bool = True
     """Whether it can be asked for the usage of a stream (stream_options.include_usage)."""
     charge_reported_cost: bool = False
@@ -153,6 +156,8 @@ class UpstreamSettings(_Section):
                     f"base_url is {self.base_url!r}: expected something like "
                     "https://api.openai.com/v1"
                 )
+        if self.pass_through and self.kind != "openai":
+            raise ValueError('pass_through needs kind = "openai"')
         if self.api_key_env and self.api_key_file:
             raise ValueError("api_key_env and api_key_file exclude each other")
         return self

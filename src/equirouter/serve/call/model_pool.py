@@ -183,7 +183,8 @@ class Route:
 class ModelPool:
     """All models of the pool. told: hears of every change of an upstream's circuit.
 
-    refused: what models refused of late. Raises ConfigError for a key or a price that is not there.
+    refused: what models refused of late. http: the upstreams that are not of kind "litellm". Raises
+    ConfigError for a key or a price that is not there.
     """
 
     def __init__(
@@ -203,6 +204,11 @@ class ModelPool:
         most_bytes = settings.limits.max_answer_bytes
         upstreams = {
             name: _upstream(upstream, session) for name, upstream in settings.upstreams.items()
+        }
+        self.http = {
+            name: upstream
+            for name, upstream in upstreams.items()
+            if isinstance(upstream, HttpUpstream)
         }
         self.routes: dict[str, Route] = {}
         for name, model in settings.models.items():

@@ -92,12 +92,28 @@ class HttpUpstream:
         if url is None:
             url = self._urls[path] = URL(f"{self._base}{path}{self._query}", encoded=True)
             self._headers[path] = own_headers(path, self._settings, self._secret)
-        sent = self._headers[path]
-        if headers:
-            sent = {**headers, **sent}
+        return await self._sent("POST", url, body, {**headers, **self._headers[path]})
+
+    async def send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> "HttpAnswer":
+        """Any request. path: may have a query. headers: what the body is, and of the client."""
+        base, joined = self._query.removeprefix("?"), "&" if "?" in path else "?"
+        url = URL(f"{self._base}{path}{joined + base if base else ''}", encoded=True)
+        own = own_headers(path, self._settings, self._secret)
+        return await self._sent(method, url, body, {**headers, **own})
+
+    async def _sent(
+        self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
+    ) -> "HttpAnswer":
         try:
-            response = await self._session.post(
-                url, data=body, headers=sent, allow_redirects=False, timeout=self._timeout
+            response = await self._session.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=self._timeout,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise failure(error) from error

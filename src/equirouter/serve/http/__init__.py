@@ -14,6 +14,7 @@ headers.py    what an upstream is sent of the client's headers, and what an answ
 openapi.py    what is behind each path, as an OpenAPI document
 listing.py    what models there are
 messages.py   requests of the Messages API, and their tokens counted
+passing.py    endpoints that are passed on and not routed
 requests.py   requests of the Responses API and for embeddings
 """
 

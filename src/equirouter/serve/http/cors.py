@@ -10,8 +10,8 @@ ANY = "*"
 _API = "/v1/"
 _METHODS = "GET, POST, DELETE, OPTIONS"
 _SECONDS = "600"
-_SHOWN = ("request-id", "model", "cost-usd", "predicted-cost-usd", "over-budget-usd")
-_SHOWN += ("decision-ms", "attempts", "failed", "dropped")
+_NAMES = "request-id model cost-usd predicted-cost-usd over-budget-usd decision-ms attempts"
+_SHOWN = ", ".join(f"x-equirouter-{name}" for name in f"{_NAMES} failed dropped".split())
 
 
 def allow_pages(app: web.Application, origins: Collection[str]) -> None:
@@ -36,8 +36,7 @@ def allow_pages(app: web.Application, origins: Collection[str]) -> None:
         response.headers.add("Vary", "Origin")
         if ANY in origins or origin in origins:
             response.headers["Access-Control-Allow-Origin"] = origin
-            shown = ", ".join(f"x-equirouter-{name}" for name in _SHOWN)
-            response.headers["Access-Control-Expose-Headers"] = f"{shown}, Retry-After"
+            response.headers["Access-Control-Expose-Headers"] = f"{_SHOWN}, Retry-After"
 
     if origins:
         app.router.add_route("OPTIONS", f"{_API}{{path:.*}}", preflight)

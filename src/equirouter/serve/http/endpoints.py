@@ -20,6 +20,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.listing import model, models
 from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
+from equirouter.serve.http.passing import PATHS, passed_on
 from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
@@ -324,6 +325,8 @@ def make_app(gateway: Gateway) -> web.Application:
         app.router.add_route(method, path, _guarded(gateway, handler))
         if method == "GET":
             app.router.add_route("HEAD", path, _guarded(gateway, handler))
+    if any(upstream.pass_through for upstream in gateway.settings.upstreams.values()):
+        app.router.add_route("*", PATHS, _guarded(gateway, passed_on))
     app.on_shutdown.append(lambda _app: gateway.stop())
     if gateway.settings.telemetry.metrics:
         app.router.add_get("/metrics", _guarded(gateway, metrics))
