@@ -22,6 +22,7 @@ LAYERS = (
     "scale",
     "report",
     "paper",
+    "integrations",
     "cli",
 )
 # data sets that publish token counts need prices: these stand on root files and each other only

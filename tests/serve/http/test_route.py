@@ -53,7 +53,9 @@ async def client(
 async def asked(http: aiohttp.ClientSession, model: str, **body: Any) -> tuple[int, Any]:
     content = {"model": model, "messages": [{"role": "user", "content": "hard task3"}], **body}
     async with http.post("/v1/route", json=content) as response:
-        return response.status, await response.json()
+        found = await response.json()
+        assert response.headers.get("x-equirouter-model") == found.get("model")
+        return response.status, found
 
 
 def test_it_says_who_would_answer_and_why(folder: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
 from equirouter.serve.http.cors import allow_pages
 from equirouter.serve.http.exchange import Exchange, request_id
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.headers import safe
 from equirouter.serve.http.listing import model, models
 from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
@@ -101,7 +102,10 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
         total_ms=(time.perf_counter() - start) * 1000.0,
     )
     gateway.finished(record, request.headers)
-    return json_response(_route_document(plan))
+    response = json_response(_route_document(plan))
+    if plan.candidates:  # for proxies that read headers only
+        response.headers["x-equirouter-model"] = safe(plan.candidates[0].model)
+    return response
 
 
 async def _count(gateway: Gateway, key: Key | None, identity: str) -> None:
