@@ -12,6 +12,7 @@ EquiRouterError           exit code 1, HTTP 500
 │   └── OutputError       a result could not be written
 ├── GateRefusedError      a gate said no, and what was served is served on: exit code 3
 ├── FitError              training failed
+├── WorkerError           a process that worked for this one was ended by the system
 ├── GatewayError          an answer of the gateway that is an error, with its own HTTP status
 │   └── PassedOnError     an upstream's error, passed on as it came
 ├── UpstreamError         one call of an upstream failed
@@ -51,6 +52,7 @@ __all__ = [
     "UnreadableError",
     "UpstreamError",
     "UserError",
+    "WorkerError",
 ]
 
 CallFailure: TypeAlias = Literal["status", "connect", "timeout", "broken", "refused", "cancelled"]
@@ -103,6 +105,10 @@ class FitError(EquiRouterError):
 
 class GateRefusedError(EquiRouterError):
     """A pipeline was not made current: the message says why, and what is served is as before."""
+
+
+class WorkerError(EquiRouterError):
+    """A process that worked for this one was ended by the system, or by somebody."""
 
 
 class GatewayError(EquiRouterError):

@@ -8,6 +8,7 @@ import typer
 
 from equirouter import __version__
 from equirouter.cli import (
+    batch,
     bench,
     collect,
     data,
@@ -49,6 +50,7 @@ app.command("bench", cls=GroupedCommand)(bench.bench)
 app.command("train", cls=GroupedCommand)(train.train)
 app.command("diagnose", cls=GroupedCommand)(diagnose.diagnose)
 app.command("route", cls=GroupedCommand)(route.route)
+app.command("batch", cls=GroupedCommand)(batch.batch)
 app.command("export", cls=GroupedCommand)(export.export)
 app.command("paper", cls=GroupedCommand)(paper.paper)
 app.command("report", cls=GroupedCommand)(report.report)

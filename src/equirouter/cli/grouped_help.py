@@ -83,6 +83,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         'equirouter route pipeline "Who wrote Faust?" --budget 0.002',
         "equirouter route pipeline - --quality 0.98 < queries.jsonl > decisions.jsonl",
     ),
+    "batch": (
+        "equirouter batch pipeline queries.parquet decisions/ --quality 0.95",
+        "equirouter batch pipeline s3://bucket/queries s3://bucket/decisions --engine ray",
+    ),
     "diagnose": (
         "equirouter diagnose outcomes.csv",
         "equirouter diagnose outcomes.csv --pipeline pipeline --out runs/diagnosis",

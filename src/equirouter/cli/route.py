@@ -3,11 +3,24 @@
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equirouter.cli.asking import (
+    BudgetOption,
+    ConfidenceOption,
+    ContextOption,
+    ExcludeOption,
+    LambdaOption,
+    NeedsOption,
+    PerformanceOption,
+    PipelineArgument,
+    QualityOption,
+    RegionOption,
+    asking_of,
+    needs_of,
+)
 from equirouter.cli.common import (
     EncoderSettingOption,
     FactsOption,
@@ -22,7 +35,6 @@ from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.pipeline.decision import Ask, Decision
-    from equirouter.policy import Needs
     from equirouter.policy.pacer import Pacer
     from equirouter.scale.asking import Asking
 
@@ -43,36 +55,6 @@ ImageOption = Annotated[
         metavar="FILE", help="An image that belongs to the query, for encoders that read images."
     ),
 ]
-BudgetOption = Annotated[
-    float | None,
-    typer.Option(
-        "--predicted-cost",
-        "--budget",
-        metavar="USD",
-        help="Most that one call may cost, by prediction. The gateway's budget limits what it "
-        "can cost at most.",
-    ),
-]
-QualityOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE", help="Share of the strongest model's performance to reach, such as 0.98."
-    ),
-]
-PerformanceOption = Annotated[
-    float | None, typer.Option(metavar="X", help="Mean performance to reach, such as 0.8.")
-]
-LambdaOption = Annotated[
-    float | None,
-    typer.Option("--lambda", metavar="X", help="Performance that one USD must buy."),
-]
-ConfidenceOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SHARE",
-        help="How surely the quality or performance is kept, 0.5 to below 1; default: as trained.",
-    ),
-]
 SpendOption = Annotated[
     float | None,
     typer.Option(metavar="USD", help="Mean cost of a query of the stream, by predicted costs."),
@@ -81,26 +63,10 @@ CapOption = Annotated[
     float | None,
     typer.Option(metavar="USD", help="Most that the whole stream may cost, with --spend."),
 ]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="A,B,...", help="Models that must not answer; may be repeated."),
-]
-NeedsOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="A,B,...", help="What the model must have: vision, tools, json."),
-]
-RegionOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="A,B,...", help="The only regions that the data may go to, such as eu."),
-]
-ContextOption = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Tokens that the model must hold, the answer included."),
-]
 
 
 def route(
-    pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],
+    pipeline: PipelineArgument,
     query: QueryArgument = "-",
     image: ImageOption = None,
     budget: BudgetOption = None,
@@ -122,17 +88,13 @@ def route(
 ) -> None:
     """Decide which model should answer a query, or every query of a stream."""
     from equirouter.pipeline.decision import Ask
-    from equirouter.policy import Control, read_model_facts
-    from equirouter.scale.asking import Asking
+    from equirouter.policy import Control
     from equirouter.scale.lines import decision_fields
 
     control = Control(budget, quality, performance, lambda_, confidence)
-    constraints = _needs(exclude, needs, region, context_tokens)
+    constraints = needs_of(exclude, needs, region, context_tokens)
     loaded = load_pipeline(pipeline, encoder_option, weights)
-    if model_facts is not None:
-        known = read_model_facts(model_facts, loaded.models)
-        loaded.model_facts = {**loaded.model_facts, **known}
-    asking = Asking(loaded, control, constraints)  # says what is wrong before anything is read
+    asking = asking_of(loaded, control, constraints, model_facts)
     _check_stream(query, image, spend, cap)
     if query == "-":
         pacer = None if spend is None else loaded.pacer(spend, cap_usd=cap or math.inf)
@@ -175,27 +137,6 @@ def _say_spent(pacer: "Pacer") -> None:
     )
 
 
-def _needs(
-    exclude: list[str] | None,
-    abilities: list[str] | None,
-    regions: list[str] | None,
-    context_tokens: int | None,
-) -> "Needs":
-    from equirouter.policy import Needs
-
-    return Needs(
-        exclude=frozenset(_named(exclude)),
-        context_tokens=context_tokens,
-        abilities=frozenset(_named(abilities)),
-        regions=None if regions is None else frozenset(_named(regions)),
-    )
-
-
-def _named(lists: list[str] | None) -> list[str]:
-    """The names in several lists of an option, each with commas between."""
-    return [name for given in lists or [] for name in given.split(",") if name.strip()]
-
-
 def _decide_stream(asking: "Asking", pacer: "Pacer | None") -> None:
     """One JSON line on stdout per JSON line of stdin, in order; its other fields are kept."""
     from equirouter.scale.lines import decided_lines
@@ -208,7 +149,7 @@ def _decide_stream(asking: "Asking", pacer: "Pacer | None") -> None:
 
     lines = ((f"stdin, line {n}", line) for n, line in enumerate(sys.stdin.buffer, start=1))
     for block in decided_lines(lines, asking, decide):
-        sys.stdout.buffer.write(block)
+        sys.stdout.buffer.writelines(block)
         sys.stdout.buffer.flush()
 
 

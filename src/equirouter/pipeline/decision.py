@@ -61,9 +61,15 @@ class ByModel(Mapping[str, float]):
     def __repr__(self) -> str:
         return repr(self.as_dict())
 
+    @property
+    def row(self) -> "Float32Array":
+        """The numbers (K,), in the order of the models."""
+        row: Float32Array = self._table[self._row]
+        return row
+
     def as_dict(self) -> dict[str, float]:
         """The numbers, copied."""
-        return dict(zip(self._column, self._table[self._row].tolist(), strict=True))
+        return dict(zip(self._column, self.row.tolist(), strict=True))
 
 
 class Decision(NamedTuple):

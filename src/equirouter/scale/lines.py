@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,27 +13,31 @@ from equirouter.pipeline.decision import Ask, ByModel, Decision
 from equirouter.pipeline.pipeline import STREAMED_AT_ONCE
 from equirouter.scale.asking import FIELDS, Asking, Decide, decided_at
 
-__all__ = ["decided_lines", "decision_fields"]
+__all__ = ["decided_lines", "decision_fields", "read_line"]
 
 _MARK = b"\xef\xbb\xbf"  # that some programs begin a file with
 
 
 def decided_lines(
-    lines: Iterable[tuple[str, bytes]], asking: Asking, decide: Decide
-) -> Iterator[bytes]:
+    lines: Iterable[tuple[str, bytes]],
+    asking: Asking,
+    decide: Decide,
+    keep: Sequence[str] | None = None,
+) -> Iterator[list[bytes]]:
     """Each line as it came, with the fields of its decision behind its own; blank ones left out.
 
-    lines: each with its place in words. Results come in blocks of lines, in order. Raises DataError
-    that names the place for a line that is no object or cannot be asked.
+    lines: each with its place in words. keep: of a line's own fields, None for all of them. Results
+    come in blocks of lines, in order. Raises DataError that names the place for a line that is no
+    object or cannot be asked.
     """
-    read = _read(lines, asking)
+    read = _read(lines, asking, keep)
     while block := list(islice(read, STREAMED_AT_ONCE)):
         places, written, asks = zip(*block, strict=True)
         decisions = decided_at(places, asks, decide)
-        yield b"".join(
+        yield [
             b"%b,%b\n" % (line[:-1], orjson.dumps(decision_fields(decision))[1:])
             for line, decision in zip(written, decisions, strict=True)
-        )
+        ]
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:
@@ -47,18 +51,24 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
     return fields
 
 
-def _read(lines: Iterable[tuple[str, bytes]], asking: Asking) -> Iterator[tuple[str, bytes, Ask]]:
+def _read(
+    lines: Iterable[tuple[str, bytes]], asking: Asking, keep: Sequence[str] | None
+) -> Iterator[tuple[str, bytes, Ask]]:
     for place, raw in lines:
         line = raw.strip()
         if not line:
             continue
         if line.startswith(_MARK):
             line = line[len(_MARK) :]
-        yield place, line, asking.ask(_parse(line, place, asking.text), place)
+        ask = asking.ask(read_line(line, place, asking.text), place)
+        if keep is not None:
+            whole = _parse_exactly(line, place)
+            line = json.dumps({name: whole.get(name) for name in keep}).encode()
+        yield place, line, ask
 
 
-def _parse(line: bytes, place: str, text: str) -> dict[str, Any]:
-    """The object of a line. Raises DataError."""
+def read_line(line: bytes, place: str, text: str) -> dict[str, Any]:
+    """The object of a line. text: the field of the query. Raises DataError that names the place."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:

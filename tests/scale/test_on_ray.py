@@ -1,0 +1,91 @@
+"""The same parts from a cluster, when an actor and when a node is lost."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from equirouter.errors import DataError
+from equirouter.scale import run as run_module
+from equirouter.scale.asking import Asking
+from equirouter.scale.parts import Done, Work
+from equirouter.scale.pieces import Piece
+from equirouter.scale.run import Summary, run_batch
+from tests.scale.made import parts, write_lines, write_parquet
+
+ray = pytest.importorskip("ray")
+pytest.importorskip("ray.data")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("small_pieces")]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head that does no work, and two nodes of one core each, on this machine."""
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [made.add_node(num_cpus=1) for _ in range(2)]
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made, nodes
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def on_cluster(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(run_module, "CLUSTER_FROM_SECONDS", 0.0)
+    return cluster
+
+
+def ran(asking: Asking, source: Path, output: Path, **options: Any) -> Summary:
+    return run_batch(asking, str(source), str(output), engine="ray", workers=(1, 2), **options)
+
+
+class Dying(Work):
+    """Its process ends while it writes piece 2, once."""
+
+    def __call__(self, piece: Piece) -> Done:
+        marker = Path(f"{self.output.path}.died")
+        if piece.number == 2 and not marker.exists():
+            marker.touch()
+            os._exit(1)
+        return super().__call__(piece)
+
+
+def test_a_cluster_writes_the_same_parts(asking: Asking, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "in" / "a.parquet", 40)
+    write_lines(tmp_path / "in" / "b.jsonl", 20)
+    run_batch(asking, str(tmp_path / "in"), str(tmp_path / "here"))
+    done = ran(asking, tmp_path / "in", tmp_path / "out")
+    assert (done.engine, done.workers, done.rows) == ("ray", 2, 60)
+    assert parts(tmp_path / "out") == parts(tmp_path / "here")
+
+
+def test_an_error_is_that_of_one_machine(asking: Asking, tmp_path: Path) -> None:
+    source = write_lines(tmp_path / "in.jsonl", 20)
+    source.write_text(source.read_text() + '{"query": ""}\n')
+    with pytest.raises(DataError, match=r"in.jsonl: the line at byte \d+: the query is empty"):
+        ran(asking, source, tmp_path / "out")
+
+
+def test_what_a_lost_actor_and_a_lost_node_did_is_done_again(
+    on_cluster: Any, asking: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_parquet(tmp_path / "in.parquet", 70)
+    run_batch(asking, str(source), str(tmp_path / "here"))
+    monkeypatch.setattr(run_module, "Work", Dying)
+    made, nodes = on_cluster
+    lost: list[Any] = []
+
+    def lose_a_node(stage: str, done: int, total: int) -> None:  # noqa: ARG001
+        if done == 4 and not lost:
+            made.remove_node(nodes[1], allow_graceful=False)
+            lost.append(nodes[1])
+
+    done = ran(asking, source, tmp_path / "out", progress=lose_a_node)
+    assert (tmp_path / "out.died").exists()
+    assert lost
+    assert (done.rows, done.parts) == (70, 10)
+    assert parts(tmp_path / "out") == parts(tmp_path / "here")
