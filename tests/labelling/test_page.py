@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,23 @@ def answer(body: Body) -> Any:
     return f"It is {2 * number if number % 7 < model else 'unknown'}"
 
 
+def opened_and_closed(line: str, folder: Path) -> str:
+    """The command's first line, and then Ctrl-C."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(line)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert first.startswith("open http://127.0.0.1:")
+    return first
+
+
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("page")
@@ -46,6 +64,9 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Any:
         settings = toml.replace("https://api.openai.com/v1", made.url)
         (folder / "gateway.toml").write_text(settings, "utf-8")
         for line in commands():
+            if line.startswith("equirouter review"):
+                said[line] = opened_and_closed(line, folder)
+                continue
             done = subprocess.run(
                 [sys.executable, "-m", *shlex.split(line)],
                 cwd=folder,

@@ -3,7 +3,7 @@
     app.py        the commands put together; errors become exit codes here and nowhere else
     bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py,
     routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, pipeline.py, retrain.py,
-    collect.py, importing.py, score.py, start.py, batch.py: commands
+    collect.py, importing.py, score.py, review.py, start.py, batch.py: commands
     trained.py    what train says
     common.py     options that several commands share
     asking.py     options of the commands that decide: controls and constraints

@@ -23,6 +23,7 @@ from equirouter.cli import (
     pipeline,
     report,
     retrain,
+    review,
     route,
     routers,
     score,
@@ -56,6 +57,7 @@ app.command("paper", cls=GroupedCommand)(paper.paper)
 app.command("report", cls=GroupedCommand)(report.report)
 app.command("collect", cls=GroupedCommand)(collect.collect)
 app.command("score", cls=GroupedCommand)(score.score)
+app.command("review", cls=GroupedCommand)(review.review)
 app.command("start", cls=GroupedCommand)(start.start)
 app.command("retrain", cls=GroupedCommand)(retrain.retrain)
 app.command("serve", cls=GroupedCommand)(serve.serve)

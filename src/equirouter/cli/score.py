@@ -10,6 +10,7 @@ from equirouter.cli.common import JsonOption, QuietOption, print_json, say, show
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
+    from equirouter.labelling.review.correcting import Corrected
     from equirouter.labelling.scoring import Scored
 
 __all__ = ["CollectionArgument", "score"]
@@ -63,6 +64,9 @@ def score(
     rubric: RubricOption = None,
     references: ReferencesOption = None,
     answers_by: AnswersByOption = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Correct the scores by labels of `equirouter review`.")
+    ] = False,
     config: ConfigOption = None,
     limit_usd: LimitOption = None,
     concurrency: ConcurrencyOption = 8,
@@ -85,6 +89,7 @@ def score(
             answers_by=answers_by,
             judge=judge,
             rubric=rubric,
+            labels=labels,
             config=config,
             limit_usd=limit_usd,
             concurrency=concurrency,
@@ -119,8 +124,21 @@ def _document(scored: "Scored") -> dict[str, Any]:
         "order_bias": {
             by: {**asdict(first), "same": same} for by, (first, same) in scored.order.items()
         },
+        "labels": None if scored.corrected is None else _of_labels(scored.corrected),
         "spent_usd": scored.spent_usd,
         "stopped": scored.stopped,
+    }
+
+
+def _of_labels(corrected: "Corrected") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    agreement = corrected.correlation
+    return {
+        "n_queries": corrected.n_queries,
+        "n_labels": corrected.n_labels,
+        "correlation": None if agreement is None else asdict(agreement),
+        "means": {model: asdict(mean) for model, mean in corrected.means.items()},
     }
 
 
@@ -153,6 +171,8 @@ def _text(scored: "Scored", out: Path) -> str:
 def _remarks(scored: "Scored") -> None:
     for note, count in scored.unknown.items():
         say(f"note: {number_of(count, 'answer has', 'answers have')} no score: {note}")
+    if scored.corrected is not None:
+        _say_corrected(scored.corrected)
     for by, slope in scored.length.items():
         say(
             f"note: {by} gives an answer twice as long as another to the same query "
@@ -166,3 +186,18 @@ def _remarks(scored: "Scored") -> None:
         )
     if scored.stopped is not None:
         say(f"warning: {scored.stopped}")
+
+
+def _say_corrected(corrected: "Corrected") -> None:
+    found = corrected.correlation
+    agree = (
+        ""
+        if found is None
+        else f"; scores and labels correlate at {found.mean:.2f} ({found.low:.2f} to "
+        f"{found.high:.2f})"
+    )
+    labels = number_of(corrected.n_labels, "label")
+    queries = number_of(corrected.n_queries, "query", "queries")
+    say(f"note: corrected by {labels} on {queries}{agree}")
+    for model, mean in corrected.means.items():
+        say(f"note: {model}: {mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f}) on such queries")

@@ -12,6 +12,7 @@ public_levels.py  families and public levels of models
 starting.py    start: a pipeline without any label
 store.py       the folder of a collection: queries, answers, grades, labels, money
 table.py       an outcomes table out of answers and scores
+review/        a page for people, and what their labels correct
 graders/       what an answer is worth, a grader per file
 """
 

@@ -16,6 +16,9 @@ from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 from equirouter.labelling.graders.making import make_grader
 from equirouter.labelling.pool_models import PoolModels
 from equirouter.labelling.purse import limit_in_nusd
+from equirouter.labelling.review.choosing import choose
+from equirouter.labelling.review.correcting import Corrected, corrected
+from equirouter.labelling.review.people import merged
 from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade, KeptQuery
 from equirouter.labelling.table import EMPTY, outcomes_of
 from equirouter.progress import Progress, silent
@@ -45,6 +48,7 @@ class Scored:
     by: who scored -> how many answers. unknown: answers without a score, and why: note -> how many.
     length: a judge -> how its scores rise with the length of answers; order: a judge that compares
     -> how often the answer shown first won, and the share of pairs judged alike in both orders.
+    corrected: by the labels of people, where that was asked for.
     """
 
     table: Outcomes
@@ -53,6 +57,7 @@ class Scored:
     marks: dict[str, Marks]
     length: dict[str, Interval] = field(default_factory=dict)
     order: dict[str, tuple[Interval, float]] = field(default_factory=dict)
+    corrected: Corrected | None = None
     spent_usd: float = 0.0
     stopped: str | None = None
 
@@ -66,6 +71,7 @@ def score(
     answers_by: str | None = None,
     judge: str | None = None,
     rubric: str | Path | None = None,
+    labels: bool = False,
     config: str | Path | None = None,
     limit_usd: float | None = None,
     concurrency: int = 8,
@@ -76,7 +82,8 @@ def score(
     graders: names with settings, or graders; an answer has the score of the first that knows one,
     and 0 where it is empty. references: a table with query_id (or query) and reference, or a
     mapping of query_id. answers_by: how final answers are read, for the table and the graders that
-    compare them. judge, rubric: of graders that ask a model. config: gateway.toml, None for the one
+    compare them. judge, rubric: of graders that ask a model. labels: correct the scores by those of
+    people, which count as they are where there are some. config: gateway.toml, None for the one
     that was collected with. limit_usd: for all that the folder has cost.
     Raises DataError, ConfigError, UnknownNameError.
 
@@ -106,7 +113,9 @@ def score(
         for name, grader in made:
             work.run(name, grader, models, progress)
         extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
+        found = work.corrected() if labels else None
         scored = work.scored(extractor, Path(folder).name)
+        scored.corrected = found
         scored.spent_usd = usd(collection.spent_nusd())
         scored.stopped = None if models is None else models.stopped
     if out is not None:
@@ -204,6 +213,19 @@ class _Work:
                 self._notes[_key(case)] = f"{by}: {grade.note or 'no score'}"
         if grader.asks_models:
             self._account.add(by, cases, grades)
+
+    def corrected(self) -> Corrected:
+        """Correct the scores by the labels of people. Raises DataError for too few."""
+        labels = merged(self._collection.labels())
+        choice = choose(self._collection)
+        done = frozenset(
+            name
+            for name, answers in choice.shown.items()
+            if all((name, one.models[0]) in labels for one in answers)
+        )
+        found = corrected(self._scores, labels, choice.chances(done))
+        self._scores = found.scores
+        return found
 
     def scored(self, extractor: str | None, name: str) -> Scored:
         """The table and the account of it."""

@@ -255,6 +255,10 @@ class Collection:
         rows = self._base.execute("SELECT * FROM grades WHERE grader = ?", (grader,))
         return {(row[1], row[2]): KeptGrade(*row) for row in rows}
 
+    def all_grades(self) -> list[KeptGrade]:
+        """The grades of all graders."""
+        return [KeptGrade(*row) for row in self._base.execute("SELECT * FROM grades")]
+
     def keep_grades(self, grades: Sequence[KeptGrade]) -> None:
         """Keep what a grader said, in place of what it said before."""
         with self._transaction():
@@ -271,6 +275,13 @@ class Collection:
         self._base.execute(
             "DELETE FROM labels WHERE person = ? AND query_id = ?", (person, query_id)
         )
+
+    def latest_labelled(self, person: str) -> str | None:
+        """The query whose answers a person scored last, None where there is none."""
+        row = self._base.execute(
+            "SELECT query_id FROM labels WHERE person = ? ORDER BY at DESC LIMIT 1", (person,)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def labels(self) -> list[tuple[str, str, str, float]]:
         """(person, query_id, model, score) of all labels."""

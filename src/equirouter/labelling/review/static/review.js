@@ -1,0 +1,140 @@
+// The page: one query, its answers blind; every key is stored before the next one counts.
+const token = location.hash.slice(1);
+const WORDS = [[0, "wrong", "1"], [0.5, "half", "2"], [1, "right", "3"]];
+let query = null;
+let here = 0;
+let waiting = Promise.resolve();
+
+const element = (id) => document.getElementById(id);
+
+async function ask(path, body) {
+  const response = await fetch(path, {
+    method: body === undefined ? "GET" : "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(await response.text());
+  return response.json();
+}
+
+// one after the other, so that no key overtakes another
+function then(work) {
+  waiting = waiting.then(work).catch((error) => end(`This was not stored: ${error.message}`));
+  return waiting;
+}
+
+function end(text) {
+  element("end").textContent = text;
+  element("end").hidden = false;
+}
+
+async function next() {
+  const state = await ask("api/next");
+  element("progress").textContent = `${state.done} of ${state.total} queries, as ${state.person}`;
+  element("bar").max = Math.max(state.total, 1);
+  element("bar").value = state.done;
+  show(state.query);
+  if (state.query === null) end("All queries are scored. Thank you: this page can be closed.");
+}
+
+function show(given) {
+  query = given;
+  here = given === null ? 0 : Math.max(0, given.answers.findIndex((one) => one.score === null));
+  element("query").textContent = given === null ? "" : given.text;
+  element("query").scrollTop = 0;
+  draw();
+}
+
+function draw() {
+  const list = element("answers");
+  list.replaceChildren(...(query === null ? [] : query.answers.map(item)));
+  list.querySelector(".here")?.scrollIntoView({ block: "nearest" });
+}
+
+function item(answer, place) {
+  const row = document.createElement("li");
+  row.className = place === here ? "here" : "";
+  row.setAttribute("aria-label", `Answer ${place + 1}`);
+  const text = document.createElement("pre");
+  text.textContent = answer.text;
+  const scores = document.createElement("div");
+  scores.className = "scores";
+  for (const [score, word, key] of WORDS) {
+    const button = document.createElement("button");
+    button.append(word, " ", Object.assign(document.createElement("kbd"), { textContent: key }));
+    button.setAttribute("aria-pressed", String(answer.score === score));
+    button.onclick = () => rate(place, score);
+    scores.append(button);
+  }
+  const best = document.createElement("button");
+  best.append("best ", Object.assign(document.createElement("kbd"), { textContent: "b" }));
+  best.onclick = () => choose(place);
+  scores.append(best);
+  row.append(text, scores);
+  return row;
+}
+
+function rate(place, score) {
+  return then(async () => {
+    if (query === null || place >= query.answers.length) return;
+    await ask("api/label", { query: query.id, answer: place, score });
+    query.answers[place].score = score;
+    await moveOn();
+  });
+}
+
+// the better one is right, and all others are wrong
+function choose(place) {
+  return then(async () => {
+    if (query === null) return;
+    for (let other = 0; other < query.answers.length; other += 1) {
+      const score = other === place ? 1 : 0;
+      await ask("api/label", { query: query.id, answer: other, score });
+      query.answers[other].score = score;
+    }
+    await moveOn();
+  });
+}
+
+async function moveOn() {
+  const open = query.answers.findIndex((one) => one.score === null);
+  if (open < 0) return next();
+  here = open;
+  return draw();
+}
+
+const undo = () => then(async () => {
+  const { query: last } = await ask("api/undo", {});
+  if (last !== null) {
+    element("end").hidden = true;
+    show(last);
+  }
+});
+
+const skip = () => then(async () => {
+  if (query === null) return;
+  await ask("api/skip", { query: query.id });
+  await next();
+});
+
+function move(step) {
+  if (query === null) return;
+  here = Math.min(Math.max(here + step, 0), query.answers.length - 1);
+  draw();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const keys = {
+    1: () => rate(here, 0), 2: () => rate(here, 0.5), 3: () => rate(here, 1),
+    b: () => choose(here), u: undo, s: skip, j: () => move(1), k: () => move(-1),
+    ArrowDown: () => move(1), ArrowUp: () => move(-1),
+  };
+  if (Object.hasOwn(keys, event.key)) {
+    event.preventDefault();
+    keys[event.key]();
+  }
+});
+element("undo").onclick = undo;
+element("skip").onclick = skip;
+then(next);
