@@ -11,7 +11,6 @@ NEVER = {
     "onnxruntime",
     "sklearn",
     "pandas",
-    "plotly",
     "matplotlib",
     "jinja2",
     "tokenizers",

@@ -15,7 +15,6 @@ OPTIONAL = (
     "scipy",
     "faiss",
     "matplotlib",
-    "plotly",
     "pandas",
     "PIL",
     "openai",
@@ -131,8 +130,15 @@ def test_serve_says_all_that_its_settings_need(tmp_path: Path) -> None:
     assert commands(ran) == ["pip install 'equirouter[litellm,serve]'"]
 
 
-def test_the_core_trains_and_decides(tmp_path: Path) -> None:
+def test_the_core_measures_trains_and_decides(tmp_path: Path) -> None:
     table, folder = "simulated:n_queries=300", tmp_path / "pipeline"
+    options = ["--encoder", "lexical", "--routers", "factors", "--seeds", "1", "--resamples", "5"]
+    ran = bare("bench", table, *options, "--out", tmp_path / "run")
+    assert ran.code == 0, ran.err
+    assert "note: no figures/*.svg: they need matplotlib" in ran.err
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        *("results.json", "decisions.parquet", "report.html")
+    }
     ran = bare("train", table, "--encoder", "lexical", "--out", folder, "--quiet")
     assert ran.code == 0, ran.err
     ran = bare("route", folder, "What is 2 + 2?", "--budget", "0.01")

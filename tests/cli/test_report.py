@@ -11,7 +11,8 @@ MADE = ("report.html", "figures/call-share.svg", "figures/cost-performance.svg")
 
 
 def test_the_report_is_made_again(bench_run: BenchRun, tmp_path: Path) -> None:
-    shutil.copy(bench_run.folder / "results.json", tmp_path)
+    for name in ("results.json", "decisions.parquet"):
+        shutil.copy(bench_run.folder / name, tmp_path)
     ran = invoke("report", tmp_path)
     assert ran.code == 0, ran.err
     assert ran.out.endswith(f"report: {tmp_path / 'report.html'}\n")

@@ -10,6 +10,7 @@ from equirouter.cli import common
 from equirouter.registry import PLAN, POLICIES
 
 if TYPE_CHECKING:
+    from equirouter.data.outcomes import Outcomes
     from equirouter.evaluation.results import Results
 
 __all__ = ["bench"]
@@ -35,6 +36,11 @@ OutOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Results; default: runs/DATASET-SPLIT.")
 ]
 
+TextsOption = Annotated[
+    bool,
+    typer.Option("--texts", help="Show texts of some test queries in report.html."),
+]
+
 
 def bench(
     dataset: common.DatasetArgument = "real",
@@ -56,6 +62,7 @@ def bench(
     models: common.ModelsOption = None,
     exclude_models: common.ExcludeModelsOption = None,
     intervals: common.IntervalsOption = False,
+    texts: TextsOption = False,
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
@@ -93,14 +100,25 @@ def bench(
             command=["equirouter", *sys.argv[1:]],
             progress=progress,
         )
-        report = write_all(results, folder)
-    common.say_warnings(() if quiet else filter(None, [results.visibility.warning]))
-    _show(results, folder, report, intervals=intervals, as_json=as_json)
+        report = write_all(results, folder, texts=_texts(outcomes) if texts else None)
+    _show(results, folder, report, intervals=intervals, as_json=as_json, quiet=quiet)
+
+
+def _texts(outcomes: "Outcomes") -> dict[str, str]:
+    """The texts by query id, of a table that has any."""
+    if outcomes.packed is not None:
+        return {}
+    return dict(zip(outcomes.query_ids, outcomes.texts, strict=True))
 
 
 def _show(
-    results: "Results", folder: Path, report: Path, *, intervals: bool, as_json: bool
+    results: "Results", folder: Path, report: Path, *, intervals: bool, as_json: bool, quiet: bool
 ) -> None:
+    from equirouter.report.html import note_on_figures
+
+    common.say_warnings(() if quiet else filter(None, [results.visibility.warning]))
+    for note in () if quiet else note_on_figures():
+        common.say(f"note: {note}")
     if as_json:
         common.print_json(results.to_json())
         return

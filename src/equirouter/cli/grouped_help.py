@@ -59,7 +59,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
         "embeddings",
     ),
     "Protocol": ("split", "seeds", "seed", "resamples", "device", "refit"),
-    "Output": ("out", "intervals", "as_json", "quiet", "help"),
+    "Output": ("out", "intervals", "texts", "as_json", "quiet", "help"),
 }
 """Heading -> parameters of commands; one that is named nowhere stands under "Options"."""
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json
+from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json, say
 
 __all__ = ["report"]
 
@@ -28,7 +28,10 @@ def report(
     if not quiet:
         from rich.console import Console
 
+        from equirouter.report.html import note_on_figures
         from equirouter.report.tables import print_results
 
         print_results(results, Console(), intervals=intervals)
+        for note in note_on_figures():
+            say(f"note: {note}")
     typer.echo(f"report: {written}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from equirouter.errors import DataError
-from equirouter.extras import require, versions
+from equirouter.extras import versions
 from equirouter.output import atomic_write, make_folder
 from equirouter.paper.base import Cell, Section, Table, Value
 from equirouter.paper.context import Context
@@ -97,8 +97,7 @@ def write_paper(
 ) -> tuple[dict[str, Any], Path]:
     """Write every section, paper.json and report.html; returns what the former holds, and the page.
 
-    The page asks nothing of any server. Raises OutputError when the system refuses,
-    MissingExtraError without jinja2.
+    The page asks nothing of any server.
     """
     folder = make_folder(folder)
     for section in paper.sections:
@@ -160,7 +159,8 @@ def _section_json(section: Section) -> dict[str, Any]:
 
 
 def _page(paper: Paper, document: dict[str, Any]) -> str:
-    jinja2 = require("jinja2", extra="train", purpose="write the report")
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("equirouter.paper"), jinja2.PackageLoader("equirouter.report")]

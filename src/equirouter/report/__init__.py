@@ -6,6 +6,7 @@
     markdown.py  rows and safe text of Markdown tables
     sections.py  diagnosis_text, _markdown, _json: advice.py has the advice,
                  blocks.py makes text and Markdown of the same parts; wording.py words numbers
+    explorer.py  the data of the page's curves, and queries that change model
     html.py      write_report: one offline file with its charts; write_all: all files of a run
 
 Nothing here computes a metric: `evaluation` measures, this folder shows.

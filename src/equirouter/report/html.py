@@ -1,18 +1,17 @@
 """The report: one HTML file that needs nothing else, not even a network, with its charts."""
 
-import html
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from equirouter.evaluation.measured import Difference
 from equirouter.evaluation.metrics import COLUMNS, METRICS, Column
 from equirouter.evaluation.results import Results
-from equirouter.extras import require
+from equirouter.extras import is_installed
 from equirouter.output import atomic_write
-from equirouter.report.canvas import colour_of, dash_of, model_colours
-from equirouter.report.figures import models_by_cost, share_axis, write_figures
+from equirouter.report.explorer import Samples, page_data, read_samples
+from equirouter.report.figures import models_by_cost, write_figures
 from equirouter.report.tables import (
     PUBLISHED_COLUMNS,
     caption,
@@ -24,7 +23,7 @@ from equirouter.report.tables import (
 )
 from equirouter.report.wording import interval, plain
 
-__all__ = ["check_report_extra", "write_all", "write_report"]
+__all__ = ["note_on_figures", "write_all", "write_report"]
 
 _PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {
@@ -34,16 +33,15 @@ _EFFORT = {
 }
 
 
-def write_report(results: Results, path: str | Path) -> None:
-    """Write results as one HTML page with tables, interactive curves and all that was stated.
+def write_report(results: Results, path: str | Path, samples: Samples | None = None) -> None:
+    """Write results as one HTML page with tables, an explorer, curves and all that was stated.
 
     The page asks nothing of any server: scripts and styles are in it, and its own security policy
-    forbids requests. Raises OutputError when path cannot be written, MissingExtraError without
-    jinja2 or plotly.
+    forbids requests. samples: queries of which the page says who answers them. Raises OutputError
+    when path cannot be written.
     """
-    jinja2 = require("jinja2", extra="train", purpose="write the report")
-    markupsafe = require("markupsafe", extra="train", purpose="write the report")
-    plotly = require("plotly.offline", extra="train", purpose="write the report")
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("equirouter.report"),
         autoescape=True,
@@ -53,14 +51,12 @@ def write_report(results: Results, path: str | Path) -> None:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN would break the page
     environment.filters["plain"] = plain
-    text = environment.get_template("report.html.j2").render(
-        _context(results), plotly=markupsafe.Markup(plotly.get_plotlyjs())
-    )
+    text = environment.get_template("report.html.j2").render(_context(results, samples))
     with atomic_write(path) as stream:
         stream.write(text)
 
 
-def _context(results: Results) -> dict[str, Any]:
+def _context(results: Results, samples: Samples | None) -> dict[str, Any]:
     """All that the template shows."""
     protocol = results.protocol.model_dump()
     del protocol["encoder_notes"]  # among the warnings
@@ -84,7 +80,7 @@ def _context(results: Results) -> dict[str, Any]:
         "warnings": _warnings(results),
         "counted": counted_queries(results),
         "command": shlex.join(results.command),
-        "charts": chart_data(results),
+        "data": page_data(results, samples),
     }
 
 
@@ -196,46 +192,6 @@ SIDE = 120
 """Width and height of a picture; both axes run over the range of the performances shown."""
 
 
-def chart_data(results: Results) -> dict[str, Any]:
-    """The data that report.js draws.
-
-    "series": per router and anchor its curve and look; "models": names and colours from the
-    cheapest to the most expensive, as the stacked areas are laid; "share": axis of the call shares.
-    Names are escaped for plotly, which reads a subset of HTML in every text.
-    """
-    models = models_by_cost(results)
-    x_of, label = share_axis(results)
-    series = []
-    for name, _, is_anchor in results.rows():
-        curve = results.curves[name]
-        series.append(
-            {
-                "name": html.escape(name, quote=False),
-                "anchor": is_anchor,
-                "colour": colour_of(name),
-                "dash": dash_of(name),
-                "cost": _short(curve.cost_usd),
-                "performance": _short(curve.performance),
-                "x": _short(x_of(curve)),
-                "shares": [_short(curve.call_share[model]) for model in models],
-            }
-        )
-    return {
-        "series": series,
-        "models": [
-            {"name": html.escape(model, quote=False), "colour": colour}
-            for model, colour in zip(models, model_colours(len(models)), strict=True)
-        ],
-        "strongest": models.index(results.strongest),
-        "shareLabel": label,
-    }
-
-
-def _short(values: Sequence[float]) -> list[float]:
-    """Six digits: more cannot be seen and would double the size of the page."""
-    return [float(f"{value:.6g}") for value in values]
-
-
 def reliability_rows(results: Results) -> list[dict[str, Any]]:
     """Per router: name, error, uncalibrated error ("–" if there is none), squared error, points.
 
@@ -266,16 +222,23 @@ def _points(predicted: Sequence[float], observed: Sequence[float]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in place)
 
 
-def check_report_extra() -> None:
-    """Raise MissingExtraError, before hours of work, when a report could not be written."""
-    for module in ("plotly", "jinja2", "matplotlib"):
-        require(module, extra="train", purpose="write the report")
+def note_on_figures() -> tuple[str, ...]:
+    """A note where write_all draws no figures; else ()."""
+    if is_installed("matplotlib"):
+        return ()
+    return ("no figures/*.svg: they need matplotlib (pip install 'equirouter[train]')",)
 
 
-def write_all(results: Results, folder: str | Path) -> Path:
-    """Write figures/*.svg and report.html into a run's folder; returns the report's path."""
+def write_all(
+    results: Results, folder: str | Path, *, texts: Mapping[str, str] | None = None
+) -> Path:
+    """Write report.html, and figures/*.svg where matplotlib is installed, into a run's folder.
+
+    texts: by query id; some of them are then on the page. Returns the report's path.
+    """
     folder = Path(folder)
-    write_figures(results, folder / "figures")
+    if is_installed("matplotlib"):
+        write_figures(results, folder / "figures")
     report = folder / "report.html"
-    write_report(results, report)
+    write_report(results, report, read_samples(folder / "decisions.parquet", results, texts))
     return report
