@@ -17,8 +17,8 @@ from equirouter.serve.watch.collapse_alarm import CollapseState
 from tests.serve.dashboard_made import Made, served
 from tests.serve.traffic_made import ASKED, STRONGEST, made_traffic
 
-WIDTH, HEIGHT, COLOURS, WINDOW = 1280, 1934, 96, 500
-SEED = 37  # one whose last but one decision shows most: under a budget, with models ruled out
+WIDTH, HEIGHT, COLOURS, WINDOW = 1280, 2190, 96, 500
+SEED = 15  # one whose last but one decision shows most: under a budget, with models ruled out
 
 
 def main(out: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from equirouter.serve.money.store.reports import (
     Calls,
+    Cascades,
     Logged,
     ModelFeedback,
     Percentiles,
@@ -69,6 +70,10 @@ class MadeReports(StoreReports):
         )
         return [Calls(*names, count) for names, count in sorted(counted.items())]
 
+    async def cascades(self, since: float, until: float) -> Cascades:
+        found = [one for one in self._of(since, until) if one.cascade is not None]
+        return Cascades(Counter(one.cascade.ended for one in found if one.cascade), _totals(found))
+
     async def statuses(self, since: float, until: float) -> Mapping[int, int]:
         return Counter(one.status for one in self._of(since, until))
 
@@ -106,5 +111,5 @@ def _totals(records: Sequence[RequestRecord]) -> Totals:
         strongest_nusd=sum(one.strongest_nusd or 0 for one in compared),
         compared_nusd=sum(one.cost_nusd or 0 for one in compared),
         estimated=sum(one.tokens is not None and one.tokens.estimated for one in records),
-        fallbacks=sum(len({attempt.model for attempt in one.attempts}) > 1 for one in records),
+        fallbacks=sum(one.is_fallback for one in records),
     )

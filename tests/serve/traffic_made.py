@@ -4,7 +4,16 @@ import random
 from dataclasses import replace
 
 from equirouter.serve.money.store.reports import Logged
-from equirouter.serve.records import Attempt, Candidate, Plan, Removal, RequestRecord, Tokens
+from equirouter.serve.records import (
+    Attempt,
+    Candidate,
+    Cascaded,
+    Pair,
+    Plan,
+    Removal,
+    RequestRecord,
+    Tokens,
+)
 
 POOL = ("llama-3-8b", "mixtral-8x7b", "gpt-4o-mini", "claude-sonnet-4", "gpt-5")  # cheapest first
 STRONGEST = "gpt-5"
@@ -62,6 +71,8 @@ def _logged(rng: random.Random, number: int, start: float, is_late: bool) -> Log
         record.requested_model = plan.candidates[0].model
     elif dice < 0.14 and setting != "budget_usd":  # under a budget no conversation is kept
         record.plan = replace(_staying(plan), decided_by="session", class_=class_)
+    elif dice < 0.42 and setting != "budget_usd":
+        return Logged(number, _cascaded(rng, record, tokens))
     _answer(rng, record, tokens)
     is_rated = record.served_model is not None and rng.random() < 0.15
     score = None
@@ -119,6 +130,51 @@ def _staying(plan: Plan) -> Plan:
     """The same with the second model in front, which the conversation had."""
     best, kept, *others = plan.candidates
     return replace(plan, candidates=(kept, best, *others))
+
+
+def _cascaded(rng: random.Random, record: RequestRecord, tokens: Tokens) -> RequestRecord:
+    """Two cheap models at once, which agree in three cases of four; else the strongest."""
+    assert record.plan is not None
+    costs = record.plan.predicted_costs_usd
+    pair, does_agree = ("mixtral-8x7b", "gpt-4o-mini"), rng.random() < 0.75
+    expected = costs[pair[0]] + costs[pair[1]] + 0.25 * costs[STRONGEST]
+    planned = Pair(pair, expected, 0.25, True, "number@1")
+    record.plan = replace(record.plan, decided_by="cascade", pair=planned)
+    elapsed = record.plan.decision_ms
+    for model, answer in zip(
+        (*pair, STRONGEST), ("42", "42" if does_agree else "41", "41"), strict=True
+    ):
+        ms, output = rng.lognormvariate(6.3, 0.4), int(tokens.output * rng.uniform(0.7, 1.3))
+        if model == STRONGEST:
+            elapsed += max(attempt.ms for attempt in record.attempts)
+        record.attempts.append(
+            Attempt(
+                *(model, UPSTREAMS[model], "ok", 200, ms, None),
+                record.started_at + elapsed / 1000,
+                cost_nusd=nusd(model, tokens.input, output),
+                role="escalation" if model == STRONGEST else "first",
+                input_tokens=tokens.input,
+                output_tokens=output,
+                answer_id=1 if answer == "42" else 2,
+                answer=answer,
+            )
+        )
+        if model == pair[1] and does_agree:
+            break
+    last = record.attempts[-1]
+    record.served_model = pair[0] if does_agree else STRONGEST
+    record.cascade = Cascaded(
+        pair,
+        "agree" if does_agree else "disagree",
+        "accepted" if does_agree else "escalated",
+        max(attempt.ms for attempt in record.attempts[:2]),
+        rng.uniform(0.85, 0.98) if does_agree else None,
+    )
+    record.tokens = tokens
+    record.cost_nusd = sum(attempt.cost_nusd or 0 for attempt in record.attempts)
+    record.strongest_nusd = nusd(STRONGEST, tokens.input, tokens.output)
+    record.first_byte_ms = record.total_ms = elapsed + last.ms
+    return record
 
 
 def _answer(rng: random.Random, record: RequestRecord, tokens: Tokens) -> None:

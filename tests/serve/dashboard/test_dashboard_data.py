@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -12,11 +12,11 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from equirouter.report.canvas import model_colours
-from equirouter.serve.dashboard.documents import why
+from equirouter.serve.dashboard.documents import full, why
 from equirouter.serve.dashboard.handlers import CONTENT_SECURITY_POLICY
 from equirouter.serve.dashboard.view import OTHER, colours_of
 from equirouter.serve.money.store.reports import Logged
-from equirouter.serve.records import Attempt, Plan, Removal, RequestRecord
+from equirouter.serve.records import Attempt, Cascaded, Pair, Plan, Removal, RequestRecord
 from tests.serve.dashboard_made import Made
 from tests.serve.records_made import made_plan, made_record
 from tests.serve.traffic_made import made_traffic
@@ -252,3 +252,49 @@ def test_why_says_what_happened() -> None:
     nobody.plan = empty
     assert "No model may answer" in why(nobody)[0]
     assert "status 400" in why(RequestRecord("r", 0.0, "route", "x", status=400))[0]
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        (
+            Cascaded(("small", "medium"), "agree", "accepted", 5.0, 0.94),
+            "Both gave the same final answer; the answer of small was served, expected to be right "
+            "with 0.94.",
+        ),
+        (
+            Cascaded(("small", "medium"), "disagree", "escalated", 5.0),
+            "Their final answers differ, so large was asked as well; the answer of small was "
+            "served.",
+        ),
+        (
+            Cascaded(("small", "medium"), "late", "kept", 5.0, blocked="large over budget"),
+            "Not both replied in time, and one more was to be asked: large over budget. small was "
+            "served.",
+        ),
+    ],
+)
+def test_a_cascade_says_who_was_asked_and_why_it_ended(how: Cascaded, says: str) -> None:
+    pair = Pair(how.pair, 0.003, 0.25, False, "number@1")
+    plan = replace(made_plan(), decided_by="cascade", pair=pair, setting="lambda", value=20.0)
+    calls = [
+        Attempt("small", "east", "ok", 200, 5.0, role="first", answer_id=1, answer="7"),
+        Attempt("medium", "east", "ok", 200, 5.0, role="first", answer_id=2),
+        Attempt("large", "east", "ok", 200, 5.0, role="escalation", answer_id=2),
+    ]
+    record = replace(made_record(), plan=plan, cascade=how, attempts=calls)
+    assert why(record) == [
+        "small and medium are asked at once, as the agreement rule says; 0.003 USD expected for "
+        "all calls, a third in 25 % of cases.",
+        says,
+    ]
+    document = full(Logged(1, record))
+    assert document["cascade"] == asdict(how)
+    assert document["expected_usd"] == 0.003
+    attempts = document["attempt_list"]
+    assert isinstance(attempts, list)
+    assert [(one["role"], one["answer_id"], one["answer"]) for one in attempts] == [
+        ("first", 1, "7"),
+        ("first", 2, None),
+        ("escalation", 2, None),
+    ]

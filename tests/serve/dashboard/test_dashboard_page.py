@@ -127,6 +127,27 @@ def test_a_decision_opens_by_keyboard_and_says_why(browser: "Browser", url: str)
     why.wait_for()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_cascade_shows_who_said_what_and_what_cascades_saved(
+    browser: "Browser", url: str, scheme: str, made: Made
+) -> None:
+    page = shown(open_page(browser, url, scheme=scheme))
+    panel = page.locator("section", has=page.locator("#cascades"))
+    cascades = [one for one in TRAFFIC if one.record.cascade is not None]
+    assert f"in {len(cascades)} requests" in panel.inner_text()
+    escalated = next(one for one in cascades if one.record.served_model == "gpt-5")
+    page.get_by_label("Request id").fill(escalated.record.request_id)
+    page.keyboard.press("Enter")
+    why = page.get_by_role("article", name="Why this model")
+    why.wait_for()
+    text = why.inner_text()
+    for says in ("are asked at once", "so gpt-5 was asked as well", "Final answer 41", "one more"):
+        assert says in text
+    made.reports.entries = [one for one in TRAFFIC if one.record.cascade is None]
+    page = shown(open_page(browser, url, scheme=scheme))
+    expect(page.locator("#cascades")).to_be_hidden()
+
+
 def test_a_chart_is_read_by_the_arrow_keys(browser: "Browser", url: str) -> None:
     page = shown(open_page(browser, url))
     page.locator("#spend svg[role=img]").focus()

@@ -1,11 +1,13 @@
 """The JSON documents of the dashboard, from what the store gives. Money is in USD there."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from equirouter.serve.money.store.reports import Logged, Slice, Totals
-from equirouter.serve.records import Plan, RequestRecord, usd
+from equirouter.serve.money.store.reports import Cascades, Logged, Slice, Totals
+from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd
+from equirouter.serve.watch.agreement_alarm import AgreementState
 
-__all__ = ["full", "row", "slice_document", "totals_document", "why"]
+__all__ = ["cascades_document", "full", "row", "slice_document", "totals_document", "why"]
 
 Document = dict[str, object]
 
@@ -13,7 +15,7 @@ _RENAMED = {"started_at": "time", "served_model": "model", "key_id": "key"}
 _NAMES = tuple(
     field.name
     for field in fields(RequestRecord)
-    if field.name not in ("plan", "attempts", "tokens")
+    if field.name not in ("plan", "attempts", "tokens", "cascade")
 )
 
 
@@ -35,6 +37,15 @@ def totals_document(totals: Totals) -> Document:
 def slice_document(part: Slice) -> Document:
     """Sums of one step of time and the calls of each model in it."""
     return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
+
+
+def cascades_document(cascades: Cascades, agreement: AgreementState) -> Document:
+    """Requests of which two models were asked at once, and how often they are accepted now."""
+    return {
+        "ended": dict(cascades.ended),
+        **totals_document(cascades.totals),
+        "agreement": asdict(agreement),
+    }
 
 
 def row(logged: Logged) -> Document:
@@ -81,6 +92,8 @@ def full(logged: Logged) -> Document:
             }
             for attempt in record.attempts
         ],
+        "expected_usd": None if plan is None or plan.pair is None else plan.pair.expected_cost_usd,
+        "cascade": None if record.cascade is None else asdict(record.cascade),
         "tokens": None if record.tokens is None else asdict(record.tokens),
         "prompt_tokens": None if plan is None else plan.prompt_tokens,
         "max_output_tokens": None if plan is None else plan.max_output_tokens,
@@ -118,6 +131,7 @@ def _models(plan: Plan, record: RequestRecord) -> list[Document]:
     scores = {**plan.scores, **scores}
     costs = {**plan.predicted_costs_usd, **costs}
     order = list(dict.fromkeys((*upper, *sorted(scores), *sorted(plan.removed))))
+    called = {attempt.model for attempt in record.attempts if attempt.outcome != "refused"}
     ranks = {model: rank for rank, model in enumerate(upper, start=1)}
     return [
         {
@@ -128,6 +142,7 @@ def _models(plan: Plan, record: RequestRecord) -> list[Document]:
             "upper_usd": _usd(upper.get(model)),
             "removed": plan.removed[model].text if model in plan.removed else None,
             "served": model == record.served_model,
+            "asked": model in called,
         }
         for model in order
     ]
@@ -161,6 +176,8 @@ def _decided(plan: Plan) -> str:
     first = plan.candidates[0]
     if plan.decided_by == "named":
         return f"The request names {first.model}, so no router was asked."
+    if plan.pair is not None:
+        return _by_cascade(plan, plan.pair)
     if plan.decided_by == "session":
         return (
             f"The conversation stays with {first.model}: to switch would cost more than it brings."
@@ -173,6 +190,41 @@ def _decided(plan: Plan) -> str:
             f"{first.model}."
         )
     return _by_policy(plan)
+
+
+def _by_cascade(plan: Plan, pair: Pair) -> str:
+    likely = (
+        "" if pair.p_escalate is None else f", a third in {100 * pair.p_escalate:.0f} % of cases"
+    )
+    return (
+        f"{' and '.join(pair.models)} are asked at once, as {_PLANS[pair.learned]} "
+        f"{pair.expected_cost_usd:g} USD expected for all calls{likely}{_calibrated(plan)}."
+    )
+
+
+_PLANS = {
+    True: "learned plans expect that to pay;",
+    False: "the agreement rule says;",
+}
+_REPLIES: Mapping[WhyNext, str] = {
+    "agree": "Both gave the same final answer",
+    "disagree": "Their final answers differ",
+    "no answer": "Not both have a final answer",
+    "failed": "Not both replied",
+    "late": "Not both replied in time",
+}
+
+
+def _after_pair(record: RequestRecord, how: Cascaded) -> str:
+    """Why it ended after the replies of two models, or did not."""
+    said, served = _REPLIES[how.why], record.served_model
+    support = "" if how.support is None else f", expected to be right with {how.support:.2f}"
+    if how.ended == "accepted":
+        return f"{said}; the answer of {served} was served{support}."
+    if how.ended == "kept":
+        return f"{said}, and one more was to be asked: {how.blocked}. {served} was served{support}."
+    more = [one.model for one in record.attempts if one.role == "escalation"]
+    return f"{said}, so {more[-1]} was asked as well; the answer of {served} was served{support}."
 
 
 def _by_policy(plan: Plan) -> str:
@@ -215,7 +267,9 @@ def _happened(record: RequestRecord, first: str) -> list[str]:
         if attempt.outcome != "ok":
             status = f" {attempt.status}" if attempt.status else ""
             sentences.append(f"{attempt.model} {_OUTCOMES[attempt.outcome]}{status}.")
-    if record.served_model is None:
+    if record.cascade is not None and record.served_model is not None:
+        sentences.append(_after_pair(record, record.cascade))
+    elif record.served_model is None:
         sentences.append(f"No model answered: the client got status {record.status}.")
     elif record.served_model != first:
         sentences.append(f"{record.served_model}, a fallback within the budget, answered.")

@@ -6,9 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from equirouter.errors import GatewayError
-from equirouter.serve.dashboard.documents import Document, slice_document, totals_document
+from equirouter.serve.dashboard.documents import (
+    Document,
+    cascades_document,
+    slice_document,
+    totals_document,
+)
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.settings import CollapseSettings
+from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.events import Hub
 
@@ -28,7 +34,8 @@ class View:
     """models: the pool, cheapest first. strongest: of the pipeline that decides now.
 
     collapse: class -> state, as this process sees it, by collapse_settings. alarms: classes for
-    which any worker's alarm is on; it may read files, and is called in a thread. breakers:
+    which any worker's alarm is on; it may read files, and is called in a thread. agreement: of two
+    models that are asked at once, as this process sees it. breakers:
     upstream -> "closed", "half-open" or "open". status: further facts on this process, such as
     version and pipeline, by name.
     """
@@ -40,6 +47,7 @@ class View:
     collapse: Callable[[], Mapping[str, CollapseState]] = dict
     alarms: Callable[[], frozenset[str]] = frozenset
     collapse_settings: CollapseSettings = field(default_factory=CollapseSettings)
+    agreement: Callable[[], AgreementState] = AgreementState
     breakers: Callable[[], Mapping[str, str]] = dict
     status: Callable[[], Mapping[str, object]] = dict
     clock: Callable[[], float] = time.time
@@ -133,6 +141,10 @@ def _collapse(view: View, class_: str, state: CollapseState | None, *, is_alarm:
     }
 
 
+async def _cascades(view: View, since: float, until: float) -> Document:
+    return cascades_document(await view.reports.cascades(since, until), view.agreement())
+
+
 async def _upstreams(view: View, since: float, until: float) -> list[Document]:
     outcomes: dict[str, dict[str, int]] = {name: {} for name in view.breakers()}
     for calls in await view.reports.calls(since, until):
@@ -149,6 +161,7 @@ PANELS: Mapping[str, Callable[[View, float, float], Awaitable[object]]] = {
     "totals": _totals,
     "latency": _latency,
     "collapse": _collapses,
+    "cascades": _cascades,
     "upstreams": _upstreams,
     "statuses": _statuses,
     "feedback": _feedback,

@@ -166,6 +166,7 @@ def _routes(
             models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
             strongest=lambda: planner.strongest,
             collapse=planner.collapse.states,
+            agreement=planner.agreement.state,
             alarms=parts.metrics.alarms,
             collapse_settings=settings.collapse,
             breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},

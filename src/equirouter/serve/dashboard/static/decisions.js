@@ -5,9 +5,10 @@ import { bar, el, number, swatch, table } from "./dom.js";
 import { clock, count, milliseconds, money, percent, when } from "./format.js";
 
 const MOST = 500;
-const BY = { named: "named", policy: "router", session: "session", router_failure: "router failed", unreadable: "unreadable" };
+const BY = { named: "named", policy: "router", session: "session", cascade: "two at once", router_failure: "router failed", unreadable: "unreadable" };
 const OUTCOMES = { ok: "answered", status: "error", connect: "not reached", timeout: "time-out",
   broken: "broken off", refused: "not called", cancelled: "given up by the client" };
+const ROLES = { first: "of two at once", escalation: "one more", audit: "asked to check" };
 const COLUMNS = [["Time", ""], ["Asked for", "second"], ["Answered by", ""], ["Decided by", "third"],
   ["Status", ""], ["Cost", "number"], ["Saved", "number second"], ["Decision", "number third"],
   ["Total", "number second"], ["Calls", "number third"], ["Feedback", "number third"]];
@@ -154,6 +155,7 @@ function models(document, colours) {
 
 function verdict(one) {
   if (one.served) return el("b", {}, "answered");
+  if (one.asked) return "was asked";
   if (one.removed) return el("span", { class: "muted" }, "ruled out");
   return one.rank === null ? el("span", { class: "muted" }, "not a candidate") : "could answer";
 }
@@ -167,13 +169,22 @@ function attempts(document, colours) {
     bar(one.ms / Math.max(document.total_ms, 1e-9), { colour: one.outcome === "ok"
       ? colours(one.model) : null, kind: "bar-bad",
     from: (one.started_ms || 0) / Math.max(document.total_ms, 1e-9) }),
-    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ended(one, document.stream),
-      one.status, one.error, one.cost_usd === null ? null : `charged ${money(one.cost_usd)}`]
+    said(one),
+    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ROLES[one.role],
+      ended(one, document.stream), one.status, one.error, one.cost_usd === null ? null : `charged ${money(one.cost_usd)}`]
       .filter(Boolean).join(", ")))));
 }
 
+// Of a cascade. Without texts only which answers are equal is known.
+function said(one) {
+  if (one.answer_id === null) return null;
+  if (one.answer_id === 0) return el("p", {}, "No final answer");
+  return el("p", {}, "Final answer ", one.answer === null ? `no. ${one.answer_id}` : el("b", {}, one.answer));
+}
+
 function ended(one, isStream) {
-  if (one.outcome === "ok" && isStream) return "began to answer"; // its time is that until then
+  const isWhole = one.role === "first" || one.role === "audit";
+  if (one.outcome === "ok" && isStream && !isWhole) return "began to answer"; // its time is that until then
   return OUTCOMES[one.outcome] || one.outcome;
 }
 
@@ -189,7 +200,8 @@ function facts(document) {
     ["Over its budget by", document.over_budget_usd === null ? null : money(document.over_budget_usd)],
     ["The provider says", document.reported_usd === null ? null : money(document.reported_usd)],
     ["Service tier", document.service_tier],
-    ["Predicted, at most", first ? `${money(first.predicted_cost_usd)}, ${money(first.upper_usd)}` : null],
+    ["Predicted, all calls", document.expected_usd === null ? null : money(document.expected_usd)],
+    ["Predicted, at most", first && document.expected_usd === null ? `${money(first.predicted_cost_usd)}, ${money(first.upper_usd)}` : null],
     ["With the strongest", document.strongest_usd === null ? null : money(document.strongest_usd)],
     ["Tokens in", tokens && `${count(tokens.input)}`
       + (tokens.cached_input ? `, of which ${count(tokens.cached_input)} from the cache` : "")],

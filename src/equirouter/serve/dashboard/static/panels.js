@@ -58,6 +58,11 @@ export function alarms(data) {
       + `${data.strongest || "the strongest model"} gets ${percent(one.share)} of the last `
       + `${plural(one.requests, "request", "requests")}, ${percent(one.expected)} was expected.`]);
   }
+  const pairs = data.cascades.agreement;
+  if (pairs.drifts) {
+    said.push([el("b", {}, "Agreement has drifted"), `: ${percent(pairs.share)} of the last `
+      + `${plural(pairs.decisions, "pair", "pairs")} were accepted, ${percent(pairs.expected)} was expected.`]);
+  }
   for (const one of data.upstreams.filter((upstream) => upstream.state === "open")) {
     said.push([el("b", {}, `The circuit of ${one.name} is open`), ": it is not called for a while."]);
   }
@@ -94,6 +99,34 @@ function collapse(data) {
           : `; evidence for an alarm ${percent(one.evidence)}`))))),
     el("p", { class: "legend muted" },
       key("expected", "expected"), key("limit", "too much, if it lasts")));
+}
+
+const ENDS = [["accepted", "Answered by one of the two"], ["escalated", "One more was asked"],
+  ["kept", "One more could not be asked"]];
+
+function cascades(data) {
+  const all = data.cascades;
+  document.getElementById("cascades").closest("section").hidden = !all.requests; // off by default
+  if (!all.requests) return;
+  const of = all.requests;
+  show("cascades",
+    el("p", {}, el("b", { class: all.saved_usd < 0 ? "bad" : "good" }, `${money(all.saved_usd)} saved`),
+      ` in ${plural(of, "request", "requests")}, ${percent(all.saved_usd / all.strongest_usd)} of what `
+        + `${data.strongest || "the strongest"} alone would have cost.`),
+    el("ul", { class: "rows" }, ENDS.map(([name, says]) => el("li", {},
+      el("div", { class: "row-head" }, el("span", { class: "name" }, says),
+        el("span", {}, count(all.ended[name] || 0),
+          el("span", { class: "muted" }, ` · ${percent((all.ended[name] || 0) / of)}`))),
+      bar((all.ended[name] || 0) / of)))),
+    agreement(all.agreement));
+}
+
+// Of the pairs that this worker asked since it started, or since the last pipeline.
+function agreement(state) {
+  if (!state.decisions) return null;
+  const now = `${percent(state.share)} of the last ${plural(state.decisions, "pair", "pairs")} accepted`;
+  return el("p", { class: state.drifts ? "bad" : "muted" },
+    state.expected === null ? `${now}.` : `${now}, ${percent(state.expected)} expected.`);
 }
 
 function key(kind, text) {
@@ -208,6 +241,7 @@ const empty = (text) => el("span", { class: "muted" }, text);
 // The panels below the charts, in their order. What each draws is in the summary: see view.py.
 export const PANELS = [
   { id: "collapse", title: "Collapse now", draw: collapse },
+  { id: "cascades", title: "Two models at once", draw: cascades },
   { id: "latency", title: "Latency", draw: latency },
   { id: "upstreams", title: "Upstreams and errors", draw: upstreams },
   { id: "feedback", title: "Quality from feedback", draw: feedback },
