@@ -1,0 +1,206 @@
+"""Cascades with all parts real: a pipeline with plans, keys with budgets, ledger and log."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from equirouter.evaluation.train import train
+from equirouter.policy.agreement import AgreementRule
+from equirouter.policy.plans import Plans
+from equirouter.policy.pool_plans import PoolPlans
+from equirouter.serve.money.log_export import export_log
+from equirouter.serve.money.store.schema import accounts, log, reservations
+from tests.serve import fake_upstream as fake
+from tests.serve.assembled import Assembled, assembled
+from tests.serve.http.test_cascade import saying
+from tests.serve.pipelines import GatedEncoder, registered
+from tests.toys import make_table
+
+__all__ = ["registered"]  # a fixture
+
+AUTO = "equirouter/auto"
+NAMES = {"small": "a", "middle": "b", "large": "c"}  # of the pipeline, and of their upstreams
+# 1,000 nano-USD a token of prompt, 2,000 of the answer, of the large one ten times as much
+COST = {"small": 20_000 + 10 * 2000, "middle": 20_000 + 20 * 2000, "large": 200_000 + 30 * 20_000}
+BOTH, ALL = COST["small"] + COST["middle"], sum(COST.values())
+PRICE = {"input": 1.0, "output": 2.0}
+LARGE_PRICE = {"input": 10.0, "output": 20.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    GatedEncoder.gate.set()
+    made = train(make_table(), GatedEncoder(), router="knn:k=5", quality=0.2, policy="utility")
+    rule = PoolPlans("number@1", Plans(3), AgreementRule((0, 1), 2, 0.4))
+    return replace(made, plans=rule).save(tmp_path_factory.mktemp("pipeline"))
+
+
+@asynccontextmanager
+async def cascading(
+    folder: Path, store: Path, says: dict[str, str], **sections: Any
+) -> AsyncIterator[Assembled]:
+    models: dict[str, Any] = {
+        name: {"upstream": place, "price": PRICE} for name, place in NAMES.items()
+    }
+    models["large"]["price"] = LARGE_PRICE
+    on = {"enabled": True, "audit_share": 0.0, **sections.pop("cascade", {})}
+    async with assembled(
+        store, models=models, pipeline={"path": folder}, cascade=on, **sections
+    ) as here:
+        for name, place in NAMES.items():
+            here.upstream.answers(name, saying(place, says[name]))
+        yield here
+
+
+def chat(here: Assembled, key: str | None, text: str = "easy task1 query", **body: Any) -> Any:
+    message = [{"role": "user", "content": text}]
+    return here.chat(key=key, model=AUTO, messages=message, max_tokens=100, **body)
+
+
+def reading(here: Assembled, statement: Any) -> Any:
+    engine = sa.create_engine(here.gateway.settings.store.url)
+    with engine.connect() as connection:
+        found = [dict(row) for row in connection.execute(statement).mappings()]
+    engine.dispose()
+    return found
+
+
+async def written(here: Assembled, n: int) -> list[dict[str, Any]]:
+    """The first n requests of the log, once they are there."""
+    async with asyncio.timeout(20):
+        while len(rows := reading(here, sa.select(log).order_by(log.c.id))) < n:
+            await asyncio.sleep(0.01)
+    return list(rows)
+
+
+AGREE = {"small": "7", "middle": "It is 7", "large": "7"}
+DIFFER = {"small": "7", "middle": "It is 8", "large": "9"}
+
+
+def test_ledger_log_and_header_agree_to_the_nano_usd(folder: Path, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with cascading(folder, tmp_path, DIFFER) as here:
+            admin = await here.new_key(is_admin=True)
+            key = await here.new_key(by=admin, budget_usd=1.0)
+            for stream in (False, True):
+                status, _ = await chat(here, key, stream=stream)
+                assert status == 200
+            here.upstream.answers("middle", saying("b", "7"))
+            assert (await chat(here, key))[0] == 200
+            rows = await written(here, 3)
+            assert [row["cost_nusd"] for row in rows] == [ALL, ALL, BOTH]
+            assert [row["served_model"] for row in rows] == ["large", "large", "small"]
+            assert {row["decided_by"] for row in rows} == {"cascade"}
+            assert [row["strongest_nusd"] for row in rows] == [
+                COST["large"],
+                COST["large"],
+                200_000 + 10 * 20_000,  # the tokens of the small one's answer
+            ]
+            [account] = [row for row in reading(here, sa.select(accounts)) if row["spent_nusd"]]
+            assert (account["spent_nusd"], account["reserved_nusd"]) == (2 * ALL + BOTH, 0)
+            assert not reading(here, sa.select(reservations))
+            _, summary = await here.ask("GET", "/admin/summary", key=admin, params={"period": "1h"})
+            assert summary["cascades"]["ended"] == {"accepted": 1, "escalated": 2}
+            assert summary["cascades"]["cost_usd"] == pytest.approx((2 * ALL + BOTH) / 1e9)
+
+    asyncio.run(run())
+
+
+def test_all_that_a_running_third_call_may_cost_is_reserved_durably(
+    folder: Path, tmp_path: Path
+) -> None:
+    """So that a process that is killed there is charged no less than it may have spent."""
+
+    async def run() -> None:
+        async with cascading(folder, tmp_path, DIFFER) as here:
+            key = await here.new_key(is_admin=True, budget_usd=1.0)
+            until = asyncio.Event()
+            here.upstream.answers("large", fake.silent(until))
+            here.upstream.answers("middle", fake.silent(until))
+            waiting = asyncio.ensure_future(chat(here, key))
+            bound = await _reserved(here, 2) // 2
+            prompt = (bound - 100 * 2000) // 1000  # tokens, counted on the safe side
+            here.upstream.answers("middle", saying("b", "8"))
+            until.set()
+            await waiting
+            until.clear()
+            here.upstream.answers("large", fake.silent(until))
+            waiting = asyncio.ensure_future(chat(here, key))
+            assert await _reserved(here, 3) == BOTH + prompt * 10_000 + 100 * 20_000
+            until.set()
+            await waiting
+
+    asyncio.run(run())
+
+
+async def _reserved(here: Assembled, calls: int) -> int:
+    """What is reserved when so many calls of the request are under way."""
+    seen = len(here.upstream.seen)
+    async with asyncio.timeout(20):
+        while len(here.upstream.seen) < seen + calls:
+            await asyncio.sleep(0.005)
+    [row] = reading(here, sa.select(reservations))
+    return int(row["amount_nusd"])
+
+
+def test_a_key_that_cannot_pay_the_third_gets_the_cheap_answer(
+    folder: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with cascading(folder, tmp_path, DIFFER) as here:
+            admin = await here.new_key(is_admin=True)
+            key = await here.new_key(by=admin, budget_usd=0.001)  # below the bound of the third
+            message = [{"role": "user", "content": "easy task1 query"}]
+            body = {"model": AUTO, "messages": message, "max_tokens": 100}
+            headers = {"Authorization": f"Bearer {key}"}
+            for n in range(1, 3):
+                async with here.http.post(
+                    "/v1/chat/completions", json=body, headers=headers
+                ) as response:
+                    assert response.status == 200
+                    said = response.headers["x-equirouter-cascade"]
+                assert said == "small,middle; disagree; large over budget"
+                rows = await written(here, n)
+                assert [row["cost_nusd"] for row in rows] == [BOTH] * n
+            [account] = [row for row in reading(here, sa.select(accounts)) if row["spent_nusd"]]
+            assert (account["spent_nusd"], account["reserved_nusd"]) == (2 * BOTH, 0)
+
+    asyncio.run(run())
+
+
+def test_the_exported_log_is_a_table_with_several_models_per_query(
+    folder: Path, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        on = {"audit_share": 1.0}
+        async with cascading(folder, tmp_path, AGREE, cascade=on, log={"log_texts": True}) as here:
+            for n in range(3):
+                status, _ = await chat(here, None, f"easy task1 query {n}")
+                assert status == 200
+            rows = await written(here, 3)
+            said = {"request_id": rows[0]["request_id"], "score": 1.0}
+            assert (await here.ask("POST", "/v1/feedback", json=said))[0] == 200
+            engine = sa.create_engine(here.gateway.settings.store.url)
+            with engine.connect() as connection:
+                table = export_log(connection, unrated=True).table
+            engine.dispose()
+            assert table.models == ("large", "middle", "small")
+            assert table.answers is not None
+            assert table.answers.to_lists() == [["7", "7", "7"]] * 3
+            # of equal answers all are as good
+            np.testing.assert_array_equal(table.performance[0], [1.0, 1.0, 1.0])
+            np.testing.assert_allclose(
+                np.asarray(table.cost_usd[0]) * 1e9,
+                [float(COST[name]) for name in ("large", "middle", "small")],
+            )
+            assert json.loads(rows[0]["attempts"])[2][8] == "audit"
+
+    asyncio.run(run())
