@@ -1,6 +1,7 @@
 """The Messages API as chat completions and back, on examples worked by hand."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,12 +10,17 @@ from hypothesis import strategies as st
 
 from equirouter.conversation import read_scope
 from equirouter.errors import GatewayError, NoChatError
-from equirouter.serve.call.translation.messages.building import MessageBuilding, message_usage
+from equirouter.serve.call.translation.messages.building import (
+    MessageBuilding,
+    message_usage,
+    without_own_thoughts,
+)
 from equirouter.serve.call.translation.messages.request import as_chat, left_out
 from equirouter.serve.call.translation.telling import whole
 from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.charging import reported
 from equirouter.serve.http.messages import messages_request
+from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.settings import LimitSettings
 from tests.serve import fake_upstream as fake
 
@@ -328,3 +334,39 @@ def test_usage_costs_the_same_in_both_forms(counts: list[int]) -> None:
     assert here is not None
     assert (here.input, here.output) == (there.input, there.output)
     assert (here.cached_input, here.cache_write) == (there.cached_input, there.cache_write)
+
+
+# --- whatever is sent
+
+_WORDS = "text image document tool_use tool_result thinking search_result user assistant auto tool"
+_WORDS += " base64 url bash_20250124 web_search_20250305 x"
+_NAMES = "type role content text source data name input id title tools"
+_FIELDS = "system tools tool_choice output_config output_format thinking metadata stop_sequences"
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | st.sampled_from(_WORDS.split()),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(_NAMES.split()), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+ROLES = st.sampled_from(["user", "assistant", "system"])
+MESSAGES = st.lists(
+    st.fixed_dictionaries({"role": ROLES, "content": VALUES}) | VALUES, min_size=1, max_size=3
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(messages=MESSAGES, more=st.dictionaries(st.sampled_from(_FIELDS.split()), VALUES))
+def test_any_request_is_read_or_refused_and_then_translated_or_refused(
+    messages: list[Any], more: dict[str, Any]
+) -> None:
+    body = {"model": "m", "messages": messages, **more}
+    with suppress(GatewayError, NoChatError):
+        found = messages_request(body, LimitSettings())
+        prompt_tokens(found)
+        read_scope(found.messages, "last_user")
+        left_out(body)
+        without_own_thoughts(body)
+        json.dumps(as_chat(body))
+        whole(MessageBuilding, body, fake.completion("x"), model="m")
