@@ -156,7 +156,7 @@ def test_requests_of_one_text_and_model_are_averaged(config: Path, tmp_path: Pat
     said = invoke("log", "export", config, out).err
     assert "1 request was left out: logged without texts" in said
     assert "1 request was left out: nobody gave feedback" in said
-    assert "1 query has an outcome of every model; training needs 20" in said
+    assert "1 query has an outcome of every model; a promise of quality 0.98 needs 95" in said
 
     invoke("log", "export", config, out, "--unrated", "--scope", "first_user")
     table = read_table(out)

@@ -65,15 +65,32 @@ def test_the_operating_point_and_the_test_figures_are_printed(table: Path, tmp_p
     ) in ran.out
 
 
-def test_a_default_that_gave_way_to_the_point_estimate_says_so(tmp_path: Path) -> None:
-    few = tmp_path / "few.csv"
-    write_table(make_table(40), few)
-    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.75"]
-    ran = invoke("train", few, *options, "--out", tmp_path / "a")
+# a router that has hardly moved scores at random, and calibrates on the validation part
+AT_RANDOM = ["--encoder", "toy", "--router", "mlp:epochs=1:learning_rate=1e-9", "--quality", "1"]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("many") / "many.csv"
+    write_table(make_table(1000), path)
+    return path
+
+
+def test_a_default_that_gave_way_to_the_point_estimate_says_so(many: Path, tmp_path: Path) -> None:
+    options = [*AT_RANDOM, "--seed", "3"]
+    ran = invoke("train", many, *options, "--out", tmp_path / "a")
     assert "with confidence 0.5" in ran.out
-    assert "note: 4 queries promise this quality as a point estimate only" in ran.err
-    named = invoke("train", few, *options, "--confidence", "0.5", "--out", tmp_path / "b")
+    assert "note: 100 queries promise this quality as a point estimate only" in ran.err
+    named = invoke("train", many, *options, "--confidence", "0.5", "--out", tmp_path / "b")
     assert (named.code, "point estimate" in named.err) == (0, False)
+
+
+def test_too_few_complete_rows_are_explained_and_nothing_is_saved(tmp_path: Path) -> None:
+    write_table(make_table(40), tmp_path / "few.csv")
+    ran = invoke("train", tmp_path / "few.csv", "--encoder", "toy", "--out", tmp_path / "p")
+    assert ran.code == 2
+    assert "cannot be promised from 36 queries with the outcome of every model: 95" in ran.err
+    assert not (tmp_path / "p").exists()
 
 
 def test_embeddings_made_before_are_taken_from_a_file(table: Path, tmp_path: Path) -> None:
@@ -118,11 +135,9 @@ def test_what_makes_no_sense_is_said_before_the_training(
 
 
 def test_a_quality_out_of_reach_of_the_router_goes_to_the_strongest_with_a_warning(
-    table: Path, tmp_path: Path
+    many: Path, tmp_path: Path
 ) -> None:
-    # a router that has hardly moved scores at random: it keeps no quality of 1
-    options = ["--encoder", "toy", "--router", "mlp:epochs=1:learning_rate=1e-9", "--seed", "3"]
-    ran = invoke("train", table, *options, "--quality", "1", "--out", tmp_path / "out")
+    ran = invoke("train", many, *AT_RANDOM, "--seed", "0", "--out", tmp_path / "out")
     assert ran.code == 0
     assert "warning: no operating point below the cost of large keeps quality 1" in ran.err
     decided = invoke("route", tmp_path / "out", "easy task1 query", "--json")
@@ -135,8 +150,8 @@ def test_a_model_that_is_strongest_and_free_leaves_nothing_to_save(tmp_path: Pat
     table.write_text(
         "\n".join(["query_id,query,free,paid,free|total_cost,paid|total_cost", *lines])
     )
-    options = ["--encoder", "toy", "--router", "knn", "--out", str(tmp_path / "out")]
-    ran = invoke("train", table, *options)
+    options = ["--encoder", "toy", "--router", "knn", "--quality", "0.5"]
+    ran = invoke("train", table, *options, "--out", tmp_path / "out")
     assert ran.code == 2
     assert "the calls of the strongest model cost nothing on the 6 validation queries" in ran.err
 
@@ -194,7 +209,7 @@ def test_what_looks_wrong_in_the_table_is_said_and_kept(tmp_path: Path) -> None:
     notes = json.loads((tmp_path / "p" / "versions/0001/pipeline.json").read_text("utf-8"))["data"][
         "notes"
     ]
-    assert [note[:18] for note in notes] == ["models that differ"]
+    assert [note[:18] for note in notes] == ["models that differ", "116 of 120 rows ha"]
 
 
 def test_a_table_whose_texts_say_nothing_is_warned_of(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("known")
 def test_what_an_encoder_learned_is_saved_with_the_pipeline(tmp_path: Path) -> None:
     encoder = LearningEncoder()
-    made = train(make_table(), encoder, router="knn:k=5", quality=0.2)
+    made = train(make_table(incomplete=0), encoder, router="knn:k=5", quality=0.2)
     assert len(encoder.seen) == round(0.3 * 120)  # the training part and nothing else
     loaded = RoutingPipeline.load(made.save(tmp_path))
     assert loaded.stage.encoder.fingerprint == encoder.fingerprint

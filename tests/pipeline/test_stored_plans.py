@@ -53,7 +53,7 @@ def measured(*deciders: str, relative_cost: float = 0.1) -> PoolPlans:
 
 @pytest.fixture(scope="module")
 def bare() -> RoutingPipeline:
-    return train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.9, resamples=0)
+    return train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.8, resamples=0)
 
 
 @pytest.fixture(scope="module")

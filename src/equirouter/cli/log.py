@@ -137,7 +137,7 @@ def _counts(exported: "Exported") -> dict[str, int]:
 
 def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     """Say what was written, and what was left out and why."""
-    from equirouter.data.pools import MINIMUM_COMPLETE
+    from equirouter.training.floor import floor_of
 
     typer.echo(
         f"{out}: {number_of(exported.table.n_queries, 'query', 'queries')}, "
@@ -149,10 +149,11 @@ def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     if exported.unrated and not unrated:
         left_out = number_of(exported.unrated, "request was", "requests were")
         say(f"note: {left_out} left out: nobody gave feedback")
-    if exported.complete < MINIMUM_COMPLETE:
+    needed = floor_of(0.98)
+    if exported.complete < needed:
         say(
             f"note: {number_of(exported.complete, 'query has', 'queries have')} an outcome of "
-            f"every model; training needs {MINIMUM_COMPLETE} of them. Send some queries to "
+            f"every model; a promise of quality 0.98 needs {needed} of them. Send some queries to "
             "each model by its name, and rate them"
         )
 

@@ -17,7 +17,7 @@ __all__ = ["Conflicts", "Merged", "Source", "merge_tables"]
 Conflicts: TypeAlias = Literal["refuse", "first", "mean"]
 
 _NAMED = 5
-_TEXT_FIELDS = ("answers", "finish_reasons")
+_TEXT_FIELDS = ("answers", "finish_reasons", "scored_by")
 
 
 @dataclass(frozen=True, slots=True)

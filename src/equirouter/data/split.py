@@ -64,6 +64,27 @@ class Split:
         train = np.sort(np.concatenate([self.train, self.test]))
         return replace(self, train=train, test=self.validation)
 
+    def with_incomplete_in_training(self, outcomes: Outcomes) -> "Split":
+        """A split whose training part has all rows that could not be measured in another one.
+
+        Those are the rows of validation and test part without the outcome of every model. One stays
+        where a measured query is equal to it, so that no router learns from that query; and under
+        "ood" all stay, so that no router learns from the tasks that it is measured on.
+        """
+        if self.kind == "ood" or outcomes.is_complete.all():
+            return self
+        group = equal_queries(outcomes)
+        held_out = np.concatenate([self.validation, self.test])
+        measured = np.isin(group, group[held_out[outcomes.is_complete[held_out]]])
+        stays = outcomes.is_complete | measured
+        moved = held_out[~stays[held_out]]
+        return replace(
+            self,
+            train=np.sort(np.concatenate([self.train, moved])),
+            validation=self.validation[stays[self.validation]],
+            test=self.test[stays[self.test]],
+        )
+
 
 def split_outcomes(
     outcomes: Outcomes,

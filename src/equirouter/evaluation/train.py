@@ -35,6 +35,7 @@ from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plans import Labelled
 from equirouter.training.pool_plans import Candidates, made_plans
@@ -92,7 +93,7 @@ def train(
 
     Raises:
         ConfigError: An option, router or encoder that cannot be used.
-        DataError: A table that cannot be read, or has too few complete queries.
+        DataError: A table that cannot be read, or has too few complete queries: see floor_of.
 
     Examples:
         >>> from equirouter import train
@@ -105,15 +106,17 @@ def train(
     outcomes = readable(encoder, as_outcomes(table, answers_by=answers_by), embeddings)
     _check(outcomes, encoder, embeddings, router, quality, confidence, model_facts)
     kind = _policy(make_router(router), router, policy)
-    parts = split_outcomes(outcomes, kind=split, seed=seed)
+    drawn = split_outcomes(outcomes, kind=split, seed=seed)  # complete rows stay where they are
+    parts = drawn.with_incomplete_in_training(outcomes)
+    counted = counted_rows(outcomes, parts, router, quality, refit=refit)
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1 + refit)
     stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
     fitted = stage(split=parts, cache=cache)
-    made = partial(_pipeline, outcomes, parts, router, kind, quality, confidence)
+    made = partial(_pipeline, outcomes, drawn, router, kind, quality, confidence, counted)
     pipeline, candidates = made(fitted)
-    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, parts)
+    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, drawn)
     kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
     if refit:
         progress("fit", 1, 2)
@@ -145,6 +148,7 @@ def _pipeline(
     policy: str,
     quality: float,
     confidence: float | None,
+    counted: tuple[str, ...],
     fitted: FittedStage,
 ) -> tuple[RoutingPipeline, Candidates | None]:
     """The fitted stage with its promises, as shares of the strongest model; and its plans' rivals.
@@ -156,7 +160,7 @@ def _pipeline(
     strongest = int(best[0])
     calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, strongest)
     plans, candidates, said = _plans(fitted, outcomes, strongest, split.seed)
-    notes = (*notes, *said, *_group_note(outcomes, best))
+    notes = (*counted, *notes, *said, *_group_note(outcomes, best))
     pipeline = RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,

@@ -4,6 +4,7 @@ calibrating.py  the promises of a pipeline, and what it does when it is made
 pool.py         a pipeline at other prices, or without a model
 joining.py      a model joins a pipeline
 fitted.py       a router, or a stage of a pipeline, fitted on one split, and its choices there
+floor.py        how many complete queries a promise needs; what counts where in a partial table
 needs.py        what fitting needs beside the core, said before it begins
 plans.py        plans of more than one call, fitted
 pool_plans.py   at which price they pay, the agreement rule pays, or one model per query does

@@ -66,7 +66,7 @@ def test_a_router_is_measured_on_it_and_decides_about_texts(table: Outcomes) -> 
     few = table.take(range(0, 2840, 20)).choose_models(table.models[:4])
     results = benchmark(few, "lexical", routers=["linear"], n_seeds=1, resamples=10)
     assert results.dataset.n_queries == 142
-    pipeline = train(few, "lexical", router="linear", resamples=10)
+    pipeline = train(few, "lexical", router="linear", quality=0.8, resamples=10)
     assert pipeline.decide("How many apples are left?").model in few.models
 
 
