@@ -13,13 +13,17 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask, AskModel, Decision, QueryPlan, RoutingPipeline, Serve
 from equirouter.policy import Calibration, Control
 from equirouter.policy.agreement import AgreementRule
+from equirouter.policy.plan import Ask as AskColumn
+from equirouter.policy.plan import PlanPolicy, State, Stop
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import AtPrice, Gain, PoolPlans
 from equirouter.policy.replies import Reply
+from equirouter.training.plans import fit_plans
 from equirouter.training.pool import repriced, without
 from tests.pipeline.sealed import change_arrays, change_description
-from tests.policy.plans_by_hand import by_hand
+from tests.policy.plans_by_hand import COSTS, SCORES, by_hand
 from tests.toys import HashingEncoder, make_table
+from tests.training.independent_errors import world
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query")
 RULE = AgreementRule((0, 1), 2, 0.4)
@@ -241,3 +245,18 @@ def test_an_array_that_does_not_fit_is_refused(
     change_arrays(folder, change)
     with pytest.raises(PipelineError, match=r"plans"):
         loaded(folder)
+
+
+def test_the_signals_of_checks_are_saved(bare: RoutingPipeline, tmp_path: Path) -> None:
+    labelled = world(600, 0)
+    signals = {"tests": labelled.performance}
+    known = replace(labelled, replies=replace(labelled.replies, signals=signals))
+    learned = fit_plans(known, np.random.default_rng(0))
+    plans = replace(measured("learned"), learned=learned, rule=None)
+    again = loaded(replace(bare, plans=plans).save(tmp_path))
+    assert again.plans is not None
+    assert again.plans.learned.signals == ("tests",)
+    policy = PlanPolicy(again.plans.learned, 0.1)
+    for right, kind in ((0.0, AskColumn), (1.0, Stop)):
+        replies = {0: Reply("1", signals={"tests": right}), 1: Reply("2", signals={"tests": 0.0})}
+        assert isinstance(policy.then(State((0, 1), replies, SCORES, COSTS)), kind)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from equirouter.arrays import FloatArray
+from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.agreement import AgreementRule
@@ -16,6 +17,7 @@ from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
 from equirouter.policy.plans import Gains, Plans, more_features
 from equirouter.policy.replies import Replies, Reply, features_of
 from tests.policy.plans_by_hand import COSTS, SCORES, by_hand
+from tests.toys import make_answered_table
 
 ROUTING = Plans(3)
 
@@ -116,7 +118,7 @@ def test_without_a_pair_it_is_the_utility_policy(
     for row, column in enumerate(chosen.tolist()):
         action = policy.first(scores[row], costs[row])
         assert (action.columns, action.final) == ((column,), True)
-    nothing = Replies(np.full((4, 3), -1), *(np.full((4, 3), np.nan) for _ in range(3)))
+    nothing = Replies.unknown(4, 3)
     made = policy.replay(scores, costs, np.array([lambda_]), nothing, costs)
     np.testing.assert_array_equal(
         made.served[:, 0], usual.sweep(scores, costs, np.array([lambda_]))[:, 0]
@@ -217,3 +219,43 @@ def test_a_replay_of_the_agreement_rule() -> None:
     assert made.served[:, 0].tolist() == [0, 2, 2]
     assert made.calls[:, 0].tolist() == [2, 3, 3]
     np.testing.assert_allclose(made.cost_usd[:, 0], [0.3, 2.3, 2.3])
+
+
+def test_a_reply_that_was_cut_is_served_only_where_no_other_is() -> None:
+    policy = PlanPolicy(by_hand(), 0.5)
+    cut, plain = Reply("18", usable=False), Reply("17")
+    differ = state(0, 1, a="18", b="17")
+    assert policy.then(differ) == Stop(0, 0.5)
+    stop = policy.then(replace(differ, replies={0: cut, 1: plain}))
+    assert isinstance(stop, Stop)
+    assert stop.column == 1
+    both = replace(differ, replies={0: cut, 1: cut})
+    assert policy.at(0.9).then(both) == Ask(2)  # at this price an answer would be accepted
+    alone = replace(both, feasible=np.array([True, True, False]))
+    assert policy.at(0.9).then(alone) == Stop(0, 0.0)  # the least performance
+    assert RULE.then(state(0, 1, a="18", b="18")) != Ask(2)
+    assert RULE.then(both) == Ask(2)
+    third = State((0, 1, 2), {0: cut, 1: plain, 2: cut}, SCORES, COSTS)
+    assert RULE.then(third)[0] == policy.then(third)[0] == 1
+
+
+def test_the_finish_reason_of_a_table_says_what_is_usable() -> None:
+    table = replace(
+        make_answered_table(3),
+        finish_reasons=TextCells.of([["stop", "length", None], ["refusal"] * 3, [None] * 3]),
+    )
+    replies = Replies.of_table(table, np.array([0, 1, 2]))
+    assert replies.usable is not None
+    assert replies.usable.tolist() == [[True, False, True], [False] * 3, [True] * 3]
+    assert replies.answered.tolist() == [[1, 0, 1], [0, 0, 0], [1, 1, 1]]
+    assert replies.equal(0, 1)[1] == 0
+    taken = replies.take(np.array([1]))
+    assert taken.usable is not None
+    assert not taken.usable.any()
+
+
+def test_signals_are_features_and_unknown_ones_take_no_part() -> None:
+    replies = Replies.of_query(2, {0: Reply("18", signals={"sure": 0.25}), 1: Reply("18")})
+    seen = features_of((0, 1), np.zeros((1, 2)), replies, ("other", "sure"))[0]
+    np.testing.assert_array_equal(seen[8:12], [np.nan, np.nan, 0.25, np.nan])
+    assert len(seen) == 11 + 4

@@ -32,6 +32,7 @@ class _Learned(_Part):
     pairs: tuple[tuple[str, str], ...]
     lowest: float
     highest: float
+    signals: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -64,6 +65,7 @@ class StoredPlans(_Part):
                 pairs=tuple(map(pair, learned.pairs)),
                 lowest=learned.lowest,
                 highest=learned.highest,
+                signals=learned.signals,
                 notes=learned.notes,
             ),
             at_prices=plans.at_prices,
@@ -136,6 +138,7 @@ def _learned(stored: _Learned, arrays: Mapping[str, Any], models: Sequence[str])
         pairs,
         lowest=stored.lowest,
         highest=stored.highest,
+        signals=stored.signals,
         notes=stored.notes,
     )
     reader = _Reader(arrays, bare)
@@ -174,6 +177,7 @@ class _Reader:
             self._gains(),
             bare.lowest,
             bare.highest,
+            bare.signals,
             bare.notes,
         )
 

@@ -37,8 +37,8 @@ class AgreementRule(NamedTuple):
     def then(self, state: State) -> Stop | Ask:
         """Stop where both replied and agree, or the third did; else ask the third.
 
-        Where the third may not be asked or has not replied, the first of the pair that has is
-        served. Raises ConfigError where nobody replied and the third may not be asked.
+        Where the third may not be asked, has not replied or not usably, the first of the pair that
+        has is served. Raises ConfigError where nobody replied and the third may not be asked.
         """
         replies = Replies.of_query(len(state.costs), state.replies)
         if replies.equal(*self.pair)[0] == 1.0:
@@ -46,15 +46,19 @@ class AgreementRule(NamedTuple):
         allowed = state.feasible is None or bool(state.feasible[self.otherwise])
         if self.otherwise not in state.asked and allowed:
             return Ask(self.otherwise)
-        for column in (self.otherwise, *self.pair):
-            if column in state.replies:
-                return Stop(column, np.nan)
-        raise ConfigError("no model has replied, and no other may be asked")
+        there = [column for column in (self.otherwise, *self.pair) if column in state.replies]
+        if not there:
+            raise ConfigError("no model has replied, and no other may be asked")
+        return Stop(max(there, key=lambda column: state.replies[column].usable), np.nan)
 
     def replay(self, replies: Replies, cost_usd: FloatArray) -> Replayed:
         """The rule on n queries whose replies and costs (n, K) are known: one operating point."""
         agree = replies.equal(*self.pair) == 1.0
-        served = np.where(agree, self._cheaper(cost_usd.mean(axis=0)), self.otherwise)
+        order = (self.otherwise, *self.pair)
+        usable = replies.servable(order, np.zeros((len(agree), len(order))))
+        served = np.where(
+            agree, self._cheaper(cost_usd.mean(axis=0)), np.array(order)[usable.argmax(axis=1)]
+        )
         cost = cost_usd[:, list(self.pair)].sum(axis=1)
         cost = cost + np.where(agree, 0.0, cost_usd[:, self.otherwise])
         asked = np.tile((*self.pair, self.otherwise), (len(agree), 1))

@@ -192,7 +192,7 @@ class PlanPolicy:
         left = np.asarray(left) & ~np.isin(np.arange(scores.shape[1]), state.asked)
         stop = self._stop(there, scores, odds, replies)
         if len(state.asked) >= MOST_CALLS and stop is not None:
-            return stop
+            return self._served(stop)
         if there in self.plans.pairs:
             values = self.plans.after(there, odds, replies)
             open_ = left[values.others]
@@ -205,7 +205,11 @@ class PlanPolicy:
             return Ask(int(others[value.argmax()]))
         if stop is None:
             raise ConfigError("no model has replied, and no other may be asked")
-        return stop
+        return self._served(stop)
+
+    def _served(self, stop: Stop) -> Stop:
+        """An answer that could not be used, where there is no other, has the least performance."""
+        return stop._replace(support=max(stop.support, self.plans.lowest))
 
     def _stop(
         self, there: Columns, scores: FloatArray, odds: FloatArray, replies: Replies
@@ -214,7 +218,11 @@ class PlanPolicy:
         if not there:
             return None
         known = there in self.plans.checks
-        support = self.plans.support(there, odds, replies)[0] if known else scores[0, list(there)]
+        support = (
+            self.plans.support(there, odds, replies)
+            if known
+            else replies.servable(there, scores[:, list(there)])
+        )[0]
         best = int(support.argmax())
         return Stop(there[best], float(support[best]))
 

@@ -78,12 +78,16 @@ class Plans:
     gains: Gains | None = None
     lowest: float = 0.0
     highest: float = 1.0
+    signals: tuple[str, ...] = ()
+    """Names of the signals that the checks read."""
     notes: tuple[str, ...] = ()
     """Why there is no pair, or what a user should know of the pairs."""
 
     def check_width(self, n: int) -> int:
         """The number of features of a check of n models."""
-        return int(features_of(range(n), np.zeros((0, n)), Replies.unknown(0, n)).shape[1])
+        return int(
+            features_of(range(n), np.zeros((0, n)), Replies.unknown(0, n), self.signals).shape[1]
+        )
 
     @property
     def more_width(self) -> int:
@@ -104,21 +108,23 @@ class Plans:
         return np.hstack([own, own**2])
 
     def support(self, columns: Columns, odds: FloatArray, replies: Replies) -> FloatArray:
-        """How well each of two or three models does on n queries by the check, (n, S)."""
-        check = self.checks[columns]
-        return self.performance(check.apply(features_of(columns, odds, replies)))
+        """How well each of two or three models does on n queries by the check, (n, S).
+
+        -inf where a reply is not usable: it is served only where no other is.
+        """
+        seen = features_of(columns, odds, replies, self.signals)
+        support = self.performance(self.checks[columns].apply(seen))
+        return replies.servable(columns, support)
 
     def after(self, pair: Columns, odds: FloatArray, replies: Replies) -> PairValues:
         """The values of stopping and of one more call, once a pair has replied."""
-        seen = features_of(pair, odds, replies)
+        seen = features_of(pair, odds, replies, self.signals)
         others = [column for column in self.members if (pair, column) in self.more]
         more = [
             self.more[pair, column].apply(more_features(seen, odds[:, column])) for column in others
         ]
-        stop = self.checks[pair].apply(seen)
-        return PairValues(
-            self.performance(stop), self.performance(np.hstack(more)), np.array(others)
-        )
+        stop = replies.servable(pair, self.performance(self.checks[pair].apply(seen)))
+        return PairValues(stop, self.performance(np.hstack(more)), np.array(others))
 
 
 def more_features(seen: FloatArray, odds: FloatArray) -> FloatArray:

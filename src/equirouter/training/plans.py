@@ -209,6 +209,7 @@ class _Fit:
             members=members,
             lowest=float(lowest),
             highest=float(highest),
+            signals=tuple(sorted(labelled.replies.signals)),
         )
         self.odds = self.empty.odds(labelled.scores)
         self.share = (labelled.performance - lowest) / ((highest - lowest) or 1.0)
@@ -234,23 +235,24 @@ class _Fit:
             self._gains(),
             self.empty.lowest,
             self.empty.highest,
+            self.empty.signals,
         )
 
     def _check(self, columns: Columns) -> None:
         """A check of a set of models, and the share of the best supported answer (n,)."""
         if columns in self.checks:
             return
-        features = features_of(columns, self.odds, self.labelled.replies)
+        features = features_of(columns, self.odds, self.labelled.replies, self.empty.signals)
         target = self.share[:, list(columns)]
         self.checks[columns] = fit_check(features, target)
-        support = self._unseen(features, target)
+        support = self.labelled.replies.servable(columns, self._unseen(features, target))
         self.support[columns] = support.max(axis=1)
         self.served[columns] = target[self.row, support.argmax(axis=1)]
 
     def _one_more(self, pair: Columns, column: int) -> None:
         three = tuple(sorted((*pair, column)))
         self._check(three)
-        seen = features_of(pair, self.odds, self.labelled.replies)
+        seen = features_of(pair, self.odds, self.labelled.replies, self.empty.signals)
         features, target = more_features(seen, self.odds[:, column]), self.served[three][:, None]
         self.more[pair, column] = fit_check(features, target)
         self.more_value[pair, column] = self._unseen(features, target)[:, 0]
