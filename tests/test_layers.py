@@ -12,6 +12,7 @@ LAYERS = (
     "encoders",
     "routers",
     "cost",
+    "checks",
     "policy",
     "pipeline",
     "training",

@@ -17,6 +17,7 @@ from typing import Any
 from equirouter.errors import ConfigError, UnknownNameError
 
 __all__ = [
+    "CHECKS",
     "DATASETS",
     "ENCODERS",
     "EXPERIMENTS",
@@ -166,6 +167,17 @@ LOG_FORMATS = Registry(
         "chat": "equirouter.data.logs.chat:Chat",
         "prompts": "equirouter.data.logs.prompts:PromptColumn",
         "text-files": "equirouter.data.logs.prompts:TextFiles",
+    },
+)
+
+CHECKS = Registry(
+    "check",
+    "equirouter.checks",
+    {
+        "json": "equirouter.checks.json_form:JsonCheck",
+        "command": "equirouter.checks.command:CommandCheck",
+        "log-probability": "equirouter.checks.log_odds:LogProbabilityCheck",
+        "judge": "equirouter.checks.asking:JudgeCheck",
     },
 )
 

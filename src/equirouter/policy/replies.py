@@ -9,6 +9,7 @@ import numpy as np
 
 from equirouter.answers import NO_ANSWER
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.checks.usable import UNUSABLE_REASONS
 from equirouter.data.outcomes import Outcomes
 
 __all__ = ["Replies", "Reply", "features_of", "log_odds"]
@@ -122,15 +123,11 @@ class Replies:
         return np.where(known, agree, np.nan)
 
 
-_UNUSABLE = ("length", "content_filter", "refusal", "empty")
-"""Finish reasons of replies that were cut, refused or empty."""
-
-
 def _usable(outcomes: Outcomes, rows: IntArray) -> BoolArray | None:
     reasons = outcomes.finish_reasons
     if reasons is None:
         return None
-    bad = np.array([*(reason in _UNUSABLE for reason in reasons.values), False])
+    bad = np.array([*(reason in UNUSABLE_REASONS for reason in reasons.values), False])
     return np.asarray(~bad[reasons.codes[rows]])
 
 

@@ -1,6 +1,7 @@
 """The contracts as checks, for pytest or without it: run them on a router of your own.
 
     routers.py       ROUTER_CHECKS and check_router: the contract of a router, a function per rule
+    checks.py        check_response_check: the contract of a check of responses
     problems.py      small made-up problems, make_toy, that the checks and other tests fit on
     expect.py        how a check fails
     surroundings.py  missing packages, and generators of random numbers
@@ -18,7 +19,8 @@ found and what was expected. With pytest, each check a test of its own:
 Importing this needs the core install alone; a check of what needs an extra needs that extra too.
 """
 
+from equirouter.testing.checks import check_response_check
 from equirouter.testing.problems import Toy, make_toy
 from equirouter.testing.routers import ROUTER_CHECKS, check_router
 
-__all__ = ["ROUTER_CHECKS", "Toy", "check_router", "make_toy"]
+__all__ = ["ROUTER_CHECKS", "Toy", "check_response_check", "check_router", "make_toy"]

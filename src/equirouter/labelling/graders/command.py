@@ -2,29 +2,17 @@
 
 import json
 import math
-import os
-import shlex
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 
 from pydantic import PositiveFloat, PositiveInt
 
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
+from equirouter.limited import run_limited, split_command
 
 __all__ = ["CommandGrader"]
-
-# Limits are set by a process that then becomes the program: setting them between fork and exec of
-# this one is not safe while it has threads.
-_LIMITED = (
-    "import os,resource,sys;b=int(sys.argv[1]);"
-    "resource.setrlimit(resource.RLIMIT_AS,(b,b));os.execvp(sys.argv[2],sys.argv[2:])"
-)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -46,12 +34,7 @@ class CommandGrader(Grader):
     """Runs at once."""
 
     def __post_init__(self) -> None:
-        try:
-            self._command = shlex.split(self.run)
-        except ValueError as error:
-            raise ConfigError(f"command: {self.run!r} cannot be split: {error}") from error
-        if not self._command:
-            raise ConfigError('command: run is empty, expected something like "python grade.py"')
+        self._command = split_command(self.run)
 
     def grade(self, cases: Sequence[Case], surroundings: Surroundings) -> list[Grade]:
         """Run the program for each. Raises DataError where no run printed a score."""
@@ -65,42 +48,15 @@ class CommandGrader(Grader):
         return grades
 
     def _one(self, case: Case) -> Grade:
-        command = self._command
-        if os.name == "posix":
-            limit = str(self.memory_mb * 1024 * 1024)
-            command = [sys.executable, "-c", _LIMITED, limit, *command]
-        try:
-            process = subprocess.Popen(  # noqa: S603  # the user's own command, without a shell
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ConfigError(f"command: {self.run!r} cannot be run: {error}") from error
-        with process:
-            try:
-                said, complaint = process.communicate(
-                    json.dumps(case.document(), ensure_ascii=False).encode(), self.seconds
-                )
-            except subprocess.TimeoutExpired:
-                _kill(process)
-                process.communicate()
-                return Grade(None, f"no score within {self.seconds:g} s")
-        if process.returncode:
-            lines = complaint.decode("utf-8", "replace").strip().splitlines()
+        given = json.dumps(case.document(), ensure_ascii=False)
+        ran = run_limited(self._command, given, seconds=self.seconds, memory_mb=self.memory_mb)
+        if ran is None:
+            return Grade(None, f"no score within {self.seconds:g} s")
+        if ran.code:
+            lines = ran.complaint.strip().splitlines()
             last = lines[-1][:200] if lines else "nothing on stderr"
-            return Grade(None, f"exit code {process.returncode}: {last}")
-        return _read(said.decode("utf-8", "replace").strip())
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    with suppress(ProcessLookupError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+            return Grade(None, f"exit code {ran.code}: {last}")
+        return _read(ran.printed.strip())
 
 
 def _read(said: str) -> Grade:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equirouter.answers import make_extractor
-from equirouter.errors import ConfigError
-from equirouter.extras import require
+from equirouter.checks.json_form import schema_validator
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
 __all__ = ["JsonGrader"]
@@ -29,7 +28,7 @@ class JsonGrader(EachGrader):
     """File of a JSON Schema that the answer must fit; needs the extra `grade`."""
 
     def __post_init__(self) -> None:
-        self._validator: Any = None if self.schema is None else _validator(Path(self.schema))
+        self._validator: Any = None if self.schema is None else schema_validator(Path(self.schema))
 
     def one(self, case: Case) -> Grade:
         """Read, validate, compare."""
@@ -52,13 +51,3 @@ def _leaves(document: Any, path: str = "") -> "list[tuple[str, Any]]":  # noqa: 
     if not isinstance(document, Mapping) or not document:
         return [(path, document)]
     return [leaf for name, value in document.items() for leaf in _leaves(value, f"{path}/{name}")]
-
-
-def _validator(path: Path) -> Any:  # noqa: ANN401
-    rules = require("jsonschema_rs", extra="grade", purpose="check answers against a JSON Schema")
-    try:
-        return rules.validator_for(json.loads(path.read_text("utf-8")))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, rules.ValidationError) as error:
-        raise ConfigError(f"{path}: this is no JSON Schema: {error}") from error

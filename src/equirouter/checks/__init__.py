@@ -1,0 +1,19 @@
+"""Checks: what is seen of a response before anybody has graded it.
+
+    base.py         ResponseCheck, the contract; Response, what a check sees
+    usable.py       empty, refused or cut responses, which are never accepted
+    json_form.py    whether it is JSON, and fits a schema
+    command.py      what a program of yours says, such as unit tests
+    log_odds.py     how sure the model was, by the provider's log-probabilities
+    asking.py       checks that ask a model: their contract, their price, a judge
+    making.py       a check from its name and settings
+
+A number of a check is a signal: a column `signal.NAME` of a table, a feature of the fitted check,
+never a threshold. Only an unusable response is one whatever was learned.
+"""
+
+from equirouter.checks.base import Response, ResponseCheck
+from equirouter.checks.making import make_check
+from equirouter.checks.usable import unusable
+
+__all__ = ["Response", "ResponseCheck", "make_check", "unusable"]

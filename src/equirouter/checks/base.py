@@ -1,0 +1,37 @@
+"""The contract of a check of one response."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["Response", "ResponseCheck"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a check sees.
+
+    query, text: of the user and of the model. finish_reason: as the provider says it. log_probs: of
+    the tokens of the text, natural logarithms, None where they were not asked for.
+    """
+
+    query: str
+    text: str
+    finish_reason: str | None = None
+    log_probs: Sequence[float] | None = None
+
+
+class ResponseCheck(ABC):
+    """A number that tells more often than not whether a response is right.
+
+    A subclass is a keyword-only dataclass: its fields are settings, checked against their types.
+    One of another package joins by an entry point in the group `equirouter.checks`.
+    """
+
+    @abstractmethod
+    def __call__(self, response: Response) -> float | None:
+        """From 0 to 1, higher is better; None where it cannot be said.
+
+        The same response gives the same number, from several threads at once. Raises ConfigError
+        where the check cannot work at all here; never for what a response says.
+        """
