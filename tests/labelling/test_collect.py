@@ -230,6 +230,25 @@ def test_one_model_under_two_names_with_other_parameters(tmp_path: Path) -> None
     }
 
 
+def test_one_model_under_two_names_with_another_system_prompt(tmp_path: Path) -> None:
+    instructions = "Answer in one word. " * 50
+    models = {
+        "plain": 'upstream_model = "one"',
+        "brief": f'upstream_model = "one"\nsystem_prompt = "{instructions}"',
+    }
+    with provider(lambda body: body["messages"][0]["role"]) as made:
+        done = run(tmp_path, made, ["a"], models)
+    assert {model: row.answer for (_, model), row in kept(tmp_path / "answers").items()} == {
+        "plain": "user",
+        "brief": "system",
+    }
+    sent = next(body for body in made.seen if len(body["messages"]) == 2)
+    assert sent["messages"][0] == {"role": "system", "content": instructions}
+    plain, brief = done.estimate.models
+    assert brief.input_tokens > plain.input_tokens + 100  # it is counted, and so is its bound
+    assert brief.most_usd > plain.most_usd
+
+
 def test_an_answer_in_the_log_is_not_paid_again(tmp_path: Path) -> None:
     columns = {"model": ["large"], "answer": ["logged"], "cost_usd": [0.5], "output_tokens": [7]}
     with provider(said) as made:

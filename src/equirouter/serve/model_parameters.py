@@ -1,8 +1,8 @@
 """Settings of a model that say which parameters of a request it takes, and under which names."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 __all__ = ["ModelParameters"]
 
@@ -23,6 +23,8 @@ class ModelParameters(BaseModel):
     """Parameters that it knows by another name, as in { max_tokens = "max_completion_tokens" }."""
     set: dict[str, Any] = {}
     """Parameters that it is always sent so, whatever the client sent."""
+    system_prompt: Annotated[str, Field(min_length=1, max_length=100_000)] | None = None
+    """Instructions that it is always given before those of the request."""
     known_parameters: bool = True
     """Whether the package's table of usual models adds to drop and rename, by the model's name."""
 

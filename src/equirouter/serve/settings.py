@@ -359,16 +359,7 @@ class GatewaySettings(_Section):
                     f"models.{name}: upstream {model.upstream!r} is not one of "
                     f"{', '.join(self.upstreams)}"
                 )
-            if model.kind == "embedding" and not self.upstreams[model.upstream].embeddings:
-                raise ValueError(
-                    f"models.{name}: kind is embedding, and upstreams.{model.upstream} says "
-                    "embeddings = false"
-                )
-            if name.startswith(("equirouter/", "equirouter-")):
-                raise ValueError(
-                    f"models.{name}: names that begin with equirouter/ or equirouter- are the "
-                    "virtual models"
-                )
+            _check_model(name, model, self.upstreams[model.upstream])
         if self.cascade.enabled and self.pipeline.path is None:
             raise ValueError("cascade.enabled needs a pipeline with plans: set pipeline.path")
         if self.pipeline.spend_usd is not None and self.pipeline.path is None:
@@ -391,3 +382,16 @@ class GatewaySettings(_Section):
             return ipaddress.ip_address(self.server.host).is_loopback
         except ValueError:
             return False
+
+
+def _check_model(name: str, model: ModelSettings, upstream: UpstreamSettings) -> None:
+    """Raise ValueError for a name, or for settings of a model that its upstream rules out."""
+    wrong = None
+    if model.kind == "embedding" and not upstream.embeddings:
+        wrong = f"kind is embedding, and upstreams.{model.upstream} says embeddings = false"
+    elif model.system_prompt is not None and (model.kind == "embedding" or upstream.messages):
+        wrong = "system_prompt is for models that chat, by an upstream without messages = true"
+    elif name.startswith(("equirouter/", "equirouter-")):
+        wrong = "names that begin with equirouter/ or equirouter- are the virtual models"
+    if wrong is not None:
+        raise ValueError(f"models.{name}: {wrong}")

@@ -24,6 +24,16 @@ def fitted(name: str, url: str = URL, **model: Any) -> Fitting:
     return fitting("a", settings_for(url, models=changes))
 
 
+def test_a_system_prompt_stands_before_the_instructions_of_the_request() -> None:
+    given = fitted("mine", system_prompt="Be brief.")
+    system, asked = {"role": "system", "content": "Rhyme."}, {"role": "user", "content": "why?"}
+    ours = {"role": "system", "content": "Be brief."}
+    assert given.applied({"messages": [system, asked]})[0] == {"messages": [ours, system, asked]}
+    assert given.applied({"input": "why?"})[0]["instructions"] == "Be brief."
+    said = given.applied({"input": "why?", "instructions": "Rhyme."})[0]["instructions"]
+    assert said == "Be brief.\n\nRhyme."
+
+
 def test_a_model_is_sent_what_it_takes_and_the_answer_says_what_was_left_out() -> None:
     async def run() -> None:
         taken = {

@@ -22,12 +22,16 @@ _TABLE = Path(__file__).with_name("parameter_table.toml")
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """Changes of a request for one model. lacks: abilities that it is known not to have."""
+    """Changes of a request for one model.
+
+    lacks: abilities that it is known not to have. system_prompt: put before its instructions.
+    """
 
     drop: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
     set: Mapping[str, Any] = field(default_factory=dict)
     lacks: frozenset[str] = frozenset()
+    system_prompt: str | None = None
 
     def applied(self, body: _Body) -> tuple[_Body, list[str]]:
         """The body as the model takes it, and what of it was lost."""
@@ -45,7 +49,17 @@ class Fitting:
                 value = body[old]
                 body = {name: other for name, other in body.items() if name != old}
                 body.setdefault(new, value)
+        if self.system_prompt is not None:
+            body = _instructed(body, self.system_prompt)
         return body, lost
+
+
+def _instructed(body: _Body, text: str) -> _Body:
+    """The request with instructions before its own: of a chat, or of the Responses API."""
+    if isinstance(body.get("messages"), list):
+        return {**body, "messages": [{"role": "system", "content": text}, *body["messages"]]}
+    given = body.get("instructions")
+    return {**body, "instructions": f"{text}\n\n{given}" if given else text}
 
 
 def fitting(model: str, settings: GatewaySettings) -> Fitting:
@@ -66,6 +80,7 @@ def fitting(model: str, settings: GatewaySettings) -> Fitting:
         drop=tuple(dict.fromkeys((*sorted(given.drop), *(n for n in drop if n not in kept)))),
         rename={**rename, **given.rename},
         set=given.set,
+        system_prompt=given.system_prompt,
         lacks=frozenset(ability for rule in rules for ability in rule.get("lacks", ())),
     )
 

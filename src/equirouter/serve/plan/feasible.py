@@ -12,7 +12,7 @@ from equirouter.serve.call.parameters import fitting
 from equirouter.serve.call.translation import DIALECTS
 from equirouter.serve.charging import max_rates, prices_in
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.plan.prompt_tokens import LIKELY, PromptTokens
+from equirouter.serve.plan.prompt_tokens import LIKELY, PER_MESSAGE, PromptTokens, text_tokens
 from equirouter.serve.records import Key, Removal, RequestControl, nusd
 from equirouter.serve.settings import GatewaySettings, MoneySettings
 
@@ -46,14 +46,15 @@ _UNKNOWN_TIER = ""
 class _Model:
     """rates: at each price, by service tier, use of a cache and whether there is sound.
 
-    context: in tokens. context, abilities: None if not known. lacks: abilities that it
-    is known not to have. has_tiers: whether it is sent the service tier of a request. always: why
-    it never answers a chat.
+    instructions: tokens of its own system prompt. context: in tokens. context, abilities: None if
+    not known. lacks: abilities that it is known not to have. has_tiers: whether it is sent the
+    service tier of a request. always: why it never answers a chat.
     """
 
     price: Price
     rates: Mapping[tuple[str | None, bool, bool], Sequence[_Rates]]
     most_output: int
+    instructions: int
     per_image: int
     context: int | None
     abilities: frozenset[str] | None
@@ -114,7 +115,7 @@ class Feasible:
         bounds = {}
         for model in models:
             known = self._models[model]
-            prompt = text + images * known.per_image
+            prompt = text + known.instructions + images * known.per_image
             if fills and known.context is not None:
                 prompt = max(prompt, known.context)
             output, answer = asked or known.most_output, None
@@ -266,6 +267,7 @@ class Feasible:
                 for audio in (False, True)
             },
             most_output=settings.max_output_tokens,
+            instructions=_of_instructions(fitted.system_prompt),
             per_image=settings.image_tokens,
             context=settings.context_tokens or facts.context_tokens,
             abilities=facts.abilities if given is None else given,
@@ -273,6 +275,10 @@ class Feasible:
             has_tiers="service_tier" not in fitted.drop,
             always=always,
         )
+
+
+def _of_instructions(text: str | None) -> int:
+    return 0 if text is None else text_tokens(text) + PER_MESSAGE
 
 
 def _tier(model: _Model, chat: ChatRequest) -> str | None:

@@ -17,7 +17,15 @@ import orjson
 
 from equirouter.serve.chat import ChatRequest
 
-__all__ = ["LIKELY", "PromptTokens", "message_tokens", "prompt_tokens", "strings", "text_tokens"]
+__all__ = [
+    "LIKELY",
+    "PER_MESSAGE",
+    "PromptTokens",
+    "message_tokens",
+    "prompt_tokens",
+    "strings",
+    "text_tokens",
+]
 
 LIKELY = 0.7
 """What a tokenizer is likely to count of an estimate: that of English, code and JSON."""
