@@ -91,6 +91,14 @@ def test_a_worse_challenger_is_kept_and_not_current(config: Path, folder: Path) 
     assert versions.history[-1].did == "refused"
 
 
+def test_a_table_with_new_rows_needs_no_log(config: Path, folder: Path) -> None:
+    write_table(with_log(make_table(300), others(500)), folder.parent / "base.parquet")
+    ran = retrained(config)
+    assert ran.code == 0, ran.err
+    assert "base.parquet alone is learned from: no request was answered" in ran.err
+    assert PipelineVersions(folder).current == "0002"
+
+
 def test_two_at_once(config: Path, folder: Path) -> None:
     with retraining(folder):
         ran = retrained(config)

@@ -83,6 +83,8 @@ def test_a_promotion_over_a_version_that_is_not_current_any_more_is_refused(tmp_
     with pytest.raises(ConfigError, match="meanwhile 0002 became current in place of 0001"):
         versions.promote("0003", over="0001", how="test")
     assert served(tmp_path) == "b"
+    with pytest.raises(ConfigError, match="0002 is current already"):
+        versions.promote("0002", over="0002", how="test")
     with pytest.raises(ConfigError, match=r"no version '0009'; there are: 0001, 0002, 0003"):
         versions.promote("0009", over="0002", how="test")
 

@@ -77,7 +77,7 @@ class RankedPlanner:
     def finished(self, record: RequestRecord) -> None:
         self.over.append(record)
 
-    async def reload(self, path: Path | None = None) -> str:
+    async def reload(self, path: Path | None = None, *, force: bool = False) -> str:  # noqa: ARG002
         return str(path)
 
 

@@ -156,7 +156,7 @@ def promote(
             f"{version} is not made current: {why}; `equirouter pipeline compare {folder} TABLE "
             f"{version}` tells which is better, and --force makes it current all the same"
         )
-    versions.promote(version, over=before, how="pipeline promote", forced=True, why=why or "")
+    versions.promote(version, over=before, how="pipeline promote", forced=force, why=why or "")
     _tell_current(folder, version, before, as_json=as_json, quiet=quiet)
 
 

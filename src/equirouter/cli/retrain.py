@@ -121,16 +121,22 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
 def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
     """The outcomes of the base table and of the log, the log's in the order of time and last."""
     from equirouter.data.tables import read_table
+    from equirouter.errors import DataError
     from equirouter.evaluation.retrain import with_log
     from equirouter.serve.money.log_export import export_log
 
-    read = settings.pipeline
-    log = with_store(
-        config,
-        lambda connection, _: export_log(
-            connection, scope=read.scope, window_turns=read.window_turns
-        ),
-        writes=False,
-    )
-    base = settings.retrain.table
+    read, base = settings.pipeline, settings.retrain.table
+    try:
+        log = with_store(
+            config,
+            lambda connection, _: export_log(
+                connection, scope=read.scope, window_turns=read.window_turns
+            ),
+            writes=False,
+        )
+    except DataError as error:  # the log has nothing to learn from yet
+        if base is None:
+            raise
+        say(f"note: {base} alone is learned from: {error}")
+        return read_table(base)
     return log.table if base is None else with_log(read_table(base), log.table)

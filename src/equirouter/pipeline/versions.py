@@ -9,6 +9,7 @@ was current is, or the new one. Writers wait for each other.
 """
 
 import getpass
+import os
 import re
 import shutil
 import tempfile
@@ -31,7 +32,15 @@ from equirouter.pipeline.folder import (
     locked,
 )
 
-__all__ = ["CURRENT_FILE", "Event", "PipelineVersions", "current_folder", "retraining"]
+__all__ = [
+    "CURRENT_FILE",
+    "Event",
+    "PipelineVersions",
+    "current_folder",
+    "current_version",
+    "last_retraining",
+    "retraining",
+]
 
 CURRENT_FILE = "current.json"
 RETRAIN_FILE = "retrain.lock"
@@ -165,11 +174,13 @@ class PipelineVersions:
     ) -> None:
         """Make a version current, in place of the one that it was held against.
 
-        over: that one, None where there was none. Raises ConfigError where another one is current
-        by now, OutputError.
+        over: that one, None where there was none. Raises ConfigError where it is current already,
+        or another one is by now, OutputError.
         """
         self.path(name)
         with self._alone() as state:
+            if state.current == name:
+                raise ConfigError(f"{self.folder}: {name} is current already")
             if state.current != over:
                 raise ConfigError(
                     f"{self.folder}: meanwhile {state.current} became current in place of {over}; "
@@ -246,13 +257,35 @@ def retraining(folder: Path) -> Iterator[None]:
 
     Raises ConfigError where one does: it takes minutes, so that nobody waits for it.
     """
+    path = make_folder(folder) / RETRAIN_FILE
     try:
-        with exclusive(make_folder(folder) / RETRAIN_FILE):
+        with exclusive(path):
+            os.utime(path)  # see last_retraining
             yield
     except BlockingIOError as error:
         raise ConfigError(
             f"{folder}: another process is retraining this pipeline; try again when it is done"
         ) from error
+
+
+def last_retraining(folder: Path) -> float:
+    """When the pipeline in a folder was last retrained or, if never, made; Unix seconds, or 0."""
+    try:
+        return (folder / RETRAIN_FILE).stat().st_mtime
+    except OSError:
+        added = [event.at.timestamp() for event in _state(folder).history if event.did == "added"]
+        return added[-1] if added else 0.0
+
+
+def current_version(folder: Path) -> tuple[str | None, bool]:
+    """The current version in a folder, None without versions, and whether it needs no evidence.
+
+    It needs none where the gate passed it, or somebody forced it.
+    """
+    state = _state(folder)
+    came = [e for e in state.history if e.did in ("promoted", "rolled back")]
+    is_vouched = bool(came) and (came[-1].forced or came[-1].figures is not None)
+    return state.current, is_vouched and came[-1].version == state.current
 
 
 def current_folder(folder: str | Path) -> Path:

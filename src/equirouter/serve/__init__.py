@@ -11,6 +11,7 @@ setting_types.py     what the sections of the settings are made of
 settings.py          every setting, checked; secrets by the name of a variable or file only
 settings_file.py     gateway.toml read, its errors in words
 settling.py          what a call is charged: by its usage, or where nobody saw one
+watch_settings.py   what is watched, and who may see it
 stopping.py          how long a stop takes, in parts and in all
 money/               keys, limits, the ledger, the store and its log
 call/                providers: upstreams, attempts, streams, translation

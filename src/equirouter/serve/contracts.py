@@ -27,7 +27,7 @@ class Planner(Protocol):
     def finished(self, record: RequestRecord) -> None:
         """A planned request is over: who answered counts for its session. Never blocks."""
 
-    async def reload(self, path: Path | None = None) -> str:
+    async def reload(self, path: Path | None = None, *, force: bool = False) -> str:
         """Take another pipeline, None the one of the settings as it is now; returns its id.
 
         Raises UserError for one that is bad; the old one goes on.

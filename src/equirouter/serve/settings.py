@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from equirouter.serve.setting_types import (
     Positive,
     PriceSettings,
 )
+from equirouter.serve.watch_settings import CollapseSettings, TelemetrySettings
 
 __all__ = [
     "CascadeSettings",
@@ -304,34 +306,6 @@ class LogSettings(_Section):
     """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
 
 
-class CollapseSettings(_Section):
-    """The alarm for routing collapse: the strongest model's share against the expected one."""
-
-    window: Count = 500
-    """Decisions of a class whose share is shown."""
-    minimum: Count = 50
-    """Decisions below which no alarm is raised."""
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """How far the strongest model's share may exceed the expected one."""
-    false_alarm_every: Count = 100_000
-    """Mean number of decisions of a class before a false alarm, at least."""
-
-
-class TelemetrySettings(_Section):
-    """Metrics, dashboard and traces."""
-
-    metrics: bool = True
-    """Whether /metrics is served."""
-    metrics_open: bool = False
-    """Whether other machines may read the metrics without an admin key."""
-    metrics_by_key: bool = False
-    """Whether the ids of keys are a label of the metrics."""
-    dashboard: bool = True
-    """Whether /dashboard and its data are served."""
-    otel: bool = False
-    """Whether traces are sent, to where the OTEL_* variables say."""
-
-
 class GatewaySettings(_Section):
     """The whole of gateway.toml."""
 
@@ -372,6 +346,19 @@ class GatewaySettings(_Section):
                         "may go; set it, to one of those or to another that is then never called"
                     )
         return self
+
+    @model_validator(mode="after")
+    def _retrains(self) -> Self:
+        if self.retrain.every is not None and self.pipeline.path is None:
+            raise ValueError("retrain.every needs a pipeline to train again: set pipeline.path")
+        return self
+
+    _file: Path | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """Where they were read from; None for settings made in Python."""
+        return self._file
 
     @property
     def is_local(self) -> bool:

@@ -32,7 +32,10 @@ def read_settings(path: str | Path) -> GatewaySettings:
         details = error.errors(include_url=False)
         raise ConfigError(f"{path}: {'; '.join(map(_in_words, details))}") from error
     url = _absolute_url(settings.store.url, path.parent)
-    return settings.model_copy(update={"store": settings.store.model_copy(update={"url": url})})
+    store = settings.store.model_copy(update={"url": url})
+    settings = settings.model_copy(update={"store": store})
+    settings._file = path.absolute()
+    return settings
 
 
 def _absolute_url(url: str, folder: Path) -> str:

@@ -27,16 +27,19 @@ _Limit: TypeAlias = Annotated[
 
 
 def admin_routes(
-    status: Callable[[], Document], reload: Callable[[], Awaitable[Document]]
+    status: Callable[[], Document], reload: Callable[[bool], Awaitable[Document]]
 ) -> list[web.RouteDef]:
-    """GET /admin/status, POST /admin/reload; who may ask is checked before."""
+    """GET /admin/status, POST /admin/reload; who may ask is checked before.
+
+    reload: takes whether to force it.
+    """
 
     async def get_status(_request: web.Request) -> web.StreamResponse:
         return json_response(status())
 
-    async def post_reload(_request: web.Request) -> web.StreamResponse:
+    async def post_reload(request: web.Request) -> web.StreamResponse:
         try:
-            return json_response(await reload())
+            return json_response(await reload(request.query.get("force") == "true"))
         except UserError as error:
             raise GatewayError(
                 409,

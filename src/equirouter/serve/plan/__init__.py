@@ -5,6 +5,7 @@ decision_thread.py  decisions beside the event loop, in batches that never wait;
 feasible.py         who may answer at all, and what a call can cost at most
 loading.py          a pipeline read, tried out and measured
 planner.py          who may answer a request, best first
+pointer.py          another version becomes current: it is taken
 prompt_tokens.py    how many tokens a prompt will have, rather too many
 sessions.py         from a decision to candidates; which model a conversation stays with
 spend_target.py     the lambda that a mean spend comes to, on what requests have cost

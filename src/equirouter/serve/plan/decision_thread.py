@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from equirouter.errors import PipelineError, UnreadableError
 from equirouter.pipeline.decision import Ask, Decision
 from equirouter.serve.chat import decoded_image
-from equirouter.serve.plan.loading import LoadedPipeline, load_pipeline
+from equirouter.serve.plan.loading import LoadedPipeline, check_evidence, load_pipeline
 from equirouter.serve.settings import PipelineSettings
 from equirouter.serve.stopping import THREAD_SECONDS
 from equirouter.serve.watch.prometheus import Metrics
@@ -62,6 +62,8 @@ class DecisionThread:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._reloading = asyncio.Lock()
+        self.refused: str | None = None
+        """Why the latest pipeline that was to be taken was not; None where it was."""
 
     @property
     def loaded(self) -> LoadedPipeline:
@@ -90,23 +92,28 @@ class DecisionThread:
         self._queue.put(_Job(loaded, ask, image, future))
         return await future
 
-    async def reload(self, path: Path | None = None) -> LoadedPipeline:
+    async def reload(self, path: Path | None = None, *, force: bool = False) -> LoadedPipeline:
         """Load a pipeline, None from where the old one lies, try it out, and decide with it.
 
         The old one decides until then. Raises PipelineError, and whatever else loading raises, for
-        one that is bad: it is refused and the old one goes on.
+        one that is bad, and for one that rests on far less than the old one, unless forced: it is
+        refused and the old one goes on.
         """
         async with self._reloading:
             path = path or self._loaded.path
             try:
                 loaded = await asyncio.to_thread(load_pipeline, self._settings, path, self._served)
+                if not force:
+                    check_evidence(loaded, self._loaded)
             except Exception as error:
+                self.refused = str(error)
                 self._metrics.reloaded(taken=False)
                 _LOG.error("the pipeline %s is refused, the old one goes on: %s", path, error)
                 raise
-            self._loaded = loaded
+            self._loaded, self.refused = loaded, None
             self._metrics.reloaded(taken=True)
-            _LOG.info("the pipeline %s (%s) decides from now on", path, loaded.id)
+            version = f", version {loaded.version}" if loaded.version else ""
+            _LOG.info("the pipeline %s%s (%s) decides from now on", path, version, loaded.id)
             return loaded
 
     async def close(self) -> None:

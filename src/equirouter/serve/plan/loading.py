@@ -11,14 +11,16 @@ import numpy as np
 
 from equirouter.errors import PipelineError
 from equirouter.pipeline import RoutingPipeline
+from equirouter.pipeline.evidence import Evidence
 from equirouter.pipeline.stored import blamed_on
+from equirouter.pipeline.versions import current_version
 from equirouter.policy import PROBES
 from equirouter.serve.settings import PipelineSettings
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
 
-__all__ = ["LoadedPipeline", "load_pipeline", "try_out"]
+__all__ = ["LoadedPipeline", "check_evidence", "load_pipeline", "try_out"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -35,8 +37,9 @@ AS_WHEN_MADE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class LoadedPipeline:
-    """A pipeline that was tried out. id: of its content.
+    """A pipeline that was tried out. id: of its content. version: where it has versions.
 
+    is_vouched: whether the gate passed that version, or somebody forced it.
     strongest: of the models that are served. is_whole: whether all its models are served.
     quick_characters: queries of at most so many are decided within QUICK_SECONDS; 0 if even short
     ones are not. decision_ms: of a short query, alone.
@@ -44,6 +47,8 @@ class LoadedPipeline:
 
     pipeline: RoutingPipeline
     path: Path
+    version: str | None
+    is_vouched: bool
     id: str
     strongest: str
     is_whole: bool
@@ -55,6 +60,21 @@ class LoadedPipeline:
         return self.pipeline.baseline.expected_share(setting, value) if self.is_whole else None
 
 
+def check_evidence(new: LoadedPipeline, old: LoadedPipeline) -> None:
+    """Raise PipelineError where a pipeline rests on far less than the one that decides now.
+
+    Evidence.far_below says when. A version that passed the gate, or was forced, needs none.
+    """
+    if new.is_vouched:
+        return
+    why = Evidence.of(new.pipeline).far_below(Evidence.of(old.pipeline))
+    if why is not None:
+        raise PipelineError(
+            f"{new.path}: {why}; `equirouter pipeline promote --force`, or POST "
+            "/admin/reload?force=true, takes it all the same"
+        )
+
+
 def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str]) -> LoadedPipeline:
     """Read a pipeline, try it out and measure it. served: the models of the pool.
 
@@ -62,6 +82,7 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
     have and the settings do not ignore, and for one that fails its self-test.
     """
     pool = set(served)
+    version, is_vouched = current_version(path)
     pipeline = RoutingPipeline.load(
         path, weights=settings.weights, encoder_options=settings.encoder_options
     )
@@ -86,6 +107,8 @@ def load_pipeline(settings: PipelineSettings, path: Path, served: Iterable[str])
     return LoadedPipeline(
         pipeline=pipeline,
         path=path,
+        version=version,
+        is_vouched=is_vouched,
         id=str(pipeline.digest)[:12],
         strongest=_strongest(pipeline, models, scores, path),
         is_whole=len(models) == len(pipeline.models),

@@ -110,6 +110,8 @@ class RoutingPlanner:
         loaded = self._decider.loaded
         return {
             "id": loaded.id,
+            "version": loaded.version,
+            "refused": self._decider.refused,
             "path": str(loaded.path),
             "models": list(loaded.pipeline.models),
             "strongest": loaded.strongest,
@@ -121,15 +123,16 @@ class RoutingPlanner:
             "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
         }
 
-    async def reload(self, path: Path | None = None) -> str:
+    async def reload(self, path: Path | None = None, *, force: bool = False) -> str:
         """Let another pipeline decide once it has passed its self-test; returns its id.
 
-        path: None reads the folder of the settings again. Raises ConfigError where no pipeline is
+        path: None reads the folder of the settings again. force: even if it rests on far less than
+        the old one. Raises ConfigError where no pipeline is
         configured, PipelineError for a bad one: the old one goes on.
         """
         if self._decider is None:
             raise ConfigError("pipeline.path is not set: there is no pipeline to reload")
-        return (await self._decider.reload(path or self._settings.pipeline.path)).id
+        return (await self._decider.reload(path or self._settings.pipeline.path, force=force)).id
 
     def finished(self, record: RequestRecord) -> None:
         """Remember who answered a conversation, and watch for collapse."""

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,9 @@ from equirouter.serve.money.writer import Writer
 from equirouter.serve.plan.cascades import cascade_note
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.planner import RoutingPlanner
+from equirouter.serve.plan.pointer import follow
 from equirouter.serve.records import RequestRecord
+from equirouter.serve.run.retraining import RetrainClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds
 from equirouter.serve.watch.events import Hub
@@ -51,6 +53,8 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         store = await Store.open(settings.store)
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
+        clock = RetrainClock(settings, parts.metrics.retrained)
+        beside = [asyncio.create_task(work) for work in _beside(settings, parts, clock)]
         try:
             yield Gateway(
                 settings,
@@ -62,10 +66,13 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 metrics=parts.metrics,
                 events=hub,
                 tracer=parts.tracer,
-                routes=_routes(settings, parts, store, hub, admission),
+                routes=_routes(settings, parts, store, hub, admission, clock),
                 fault=store.fault,
             )
         finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await _close(store, parts)
 
 
@@ -101,6 +108,15 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         yield Parts(pool, decider, planner, metrics, tracer)
 
 
+def _beside(
+    settings: GatewaySettings, parts: Parts, clock: RetrainClock
+) -> Iterator[Coroutine[None, None, None]]:
+    """What goes on beside the requests."""
+    if settings.pipeline.path is not None:
+        yield follow(settings.pipeline.path, parts.planner.reload)
+        yield clock.run()
+
+
 def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | None:
     if settings.pipeline.path is None:
         return None
@@ -131,7 +147,12 @@ def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None)
 
 
 def _routes(
-    settings: GatewaySettings, parts: Parts, store: Store, hub: Hub, admission: Admission
+    settings: GatewaySettings,
+    parts: Parts,
+    store: Store,
+    hub: Hub,
+    admission: Admission,
+    clock: RetrainClock,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
     pool, planner = parts.pool, parts.planner
@@ -146,11 +167,12 @@ def _routes(
             "log_dropped": store.writer.dropped,
             "store_failing": store.lost() or store.writer.failing,
             "pipeline": planner.status(),
+            "retrain": clock.last,
             "refused_parameters": pool.refused.document(),
         }
 
-    async def reload() -> dict[str, object]:
-        taken = await planner.reload()
+    async def reload(force: bool) -> dict[str, object]:
+        taken = await planner.reload(force=force)
         if settings.server.workers > 1:
             os.kill(os.getppid(), signal.SIGHUP)  # the parent tells all workers, this one too
         return {"pipeline": taken}

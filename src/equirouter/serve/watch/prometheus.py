@@ -83,6 +83,9 @@ class Metrics:
         self._cascades = counter("cascades", "Two models asked at once.", "why", "ended")
         self._audits = counter("cascade_audits", "Accepted answers asked again.", "agrees")
         self._reloads = counter("reloads", "Attempts to load a new pipeline.", "result")
+        self._retrains = counter("retrains", "Runs of retrain by the gateway.", "result")
+        for result in ("promoted", "refused", "failed"):
+            self._retrains.labels(result)
         for result in ("taken", "refused"):
             self._reloads.labels(result)  # a series that is there from the start can be alarmed on
 
@@ -203,6 +206,10 @@ class Metrics:
     def reloaded(self, *, taken: bool) -> None:
         """Count a new pipeline that was taken, or refused."""
         self._reloads.labels("taken" if taken else "refused").inc()
+
+    def retrained(self, result: str) -> None:
+        """Count a run of retrain: "promoted", "refused" or "failed"."""
+        self._retrains.labels(result).inc()
 
     def breaker(self, upstream: str, state: BreakerState) -> None:
         """Set the state of an upstream's circuit breaker."""
