@@ -233,3 +233,13 @@ def test_service_tiers_are_there_once_and_have_none_of_their_own() -> None:
         ServiceTier("slow", Price(1.0, 2.0, service_tiers=(tier,)))
     with pytest.raises(ConfigError, match="the price of a tier has tiers"):
         Tier(100, Price(1.0, 2.0, service_tiers=(tier,)))
+
+
+def test_a_price_in_a_message_is_words() -> None:
+    assert str(Price(1.5, 6.0)) == "USD per million tokens: input 1.5, output 6"
+    price = Price(
+        1.5, 6.0, cached_input_usd_per_mtok=0.15, service_tiers=(ServiceTier("flex", Price(1, 3)),)
+    )
+    assert str(price) == (
+        "USD per million tokens: input 1.5, output 6, cached_input 0.15, service tier flex"
+    )

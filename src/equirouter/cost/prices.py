@@ -80,6 +80,17 @@ class Price:
         if len(set(names)) < len(names):
             raise ConfigError(f"the service tiers are {names}; each must be there once")
 
+    def __str__(self) -> str:
+        amounts = {
+            field.name.removesuffix("_usd_per_mtok"): getattr(self, field.name)
+            for field in fields(self)
+            if field.name.endswith("_usd_per_mtok")
+        }
+        known = [f"{name} {value:g}" for name, value in amounts.items() if value is not None]
+        known += [f"{len(self.tiers)} tiers"] if self.tiers else []
+        known += [f"service tier {tier.name}" for tier in self.service_tiers]
+        return f"USD per million tokens: {', '.join(known)}"
+
     def at(self, input_tokens: float) -> "Price":
         """The price of a whole call with so long a prompt: its tier's, or this one."""
         reached = [tier for tier in self.tiers if input_tokens > tier.above_input_tokens]

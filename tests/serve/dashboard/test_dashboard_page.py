@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from equirouter.serve.http.endpoints import route_document
 from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.records import Attempt, Candidate, Removal
 from tests.serve.dashboard_made import COLLAPSED, Made, served
@@ -17,7 +18,7 @@ from tests.serve.records_made import made_plan, made_record
 from tests.serve.traffic_made import made_traffic
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(
@@ -326,3 +327,42 @@ def test_an_empty_log_says_how_to_begin(browser: "Browser") -> None:
         page.get_by_text("No requests yet").wait_for()
         assert f"{address}/v1" in page.locator("#decisions").inner_text()
         assert figure(page, "Requests") == "0"
+
+
+def test_a_query_is_tried_without_a_call(browser: "Browser", url: str) -> None:
+    plan = made_plan(removed={"small": Removal("context", "too long for small")})
+    asked: list[object] = []
+
+    def decide(route: "Route") -> None:
+        asked.append(route.request.post_data_json)
+        route.fulfill(json=route_document(plan))
+
+    page = shown(open_page(browser, url))
+    page.route("**/v1/route", decide)
+    page.get_by_label("Query", exact=True).fill("What is 2 + 2?")
+    page.get_by_label("Move along").select_option("quality")
+    page.get_by_label("Value").fill("0.98")
+    page.get_by_role("button", name="Decide").click()
+    tried = page.locator("#tried")
+    first = plan.candidates[0]
+    expect(tried.locator("p").first).to_contain_text(f"{first.model} would be asked")
+    assert asked == [
+        {
+            "model": "equirouter/auto",
+            "messages": [{"role": "user", "content": "What is 2 + 2?"}],
+            "equirouter": {"quality": 0.98},
+        }
+    ]
+    table = tried.get_by_role("table", name="Models that were weighed")
+    assert "too long for small" in table.inner_text()
+    for candidate in plan.candidates:
+        assert candidate.model in table.inner_text()
+
+
+def test_a_refused_trial_says_why(browser: "Browser", url: str) -> None:
+    page = shown(open_page(browser, url))
+    error = {"error": {"message": "quality is 7: at most 1"}}
+    page.route("**/v1/route", lambda route: route.fulfill(status=400, json=error))
+    page.get_by_label("Query", exact=True).fill("Hi")
+    page.get_by_role("button", name="Decide").click()
+    expect(page.locator("#tried")).to_have_text("quality is 7: at most 1")

@@ -28,7 +28,7 @@ from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, u
 from equirouter.serve.refusals import answer_to, error_document, message_error
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["ROUTES", "make_app"]
+__all__ = ["ROUTES", "make_app", "route_document"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -102,7 +102,7 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
         total_ms=(time.perf_counter() - start) * 1000.0,
     )
     gateway.finished(record, request.headers)
-    response = json_response(_route_document(plan))
+    response = json_response(route_document(plan))
     if plan.candidates:  # for proxies that read headers only
         response.headers["x-equirouter-model"] = safe(plan.candidates[0].model)
     return response
@@ -115,7 +115,7 @@ async def _count(gateway: Gateway, key: Key | None, identity: str) -> None:
         ticket.release()
 
 
-def _route_document(plan: Plan) -> dict[str, Any]:
+def route_document(plan: Plan) -> dict[str, Any]:
     """A plan as JSON can hold it.
 
     model: who would be called first, null where nobody may answer. ranking: all candidates in the

@@ -19,8 +19,13 @@ async function ask(path, options) {
   return answer;
 }
 
-export async function get(path) {
-  const answer = await ask(path);
+export const get = (path) => told(path);
+
+export const post = (path, body) => told(path, { method: "POST", body: JSON.stringify(body),
+  headers: { ...headers(), "Content-Type": "application/json" } });
+
+async function told(path, options) {
+  const answer = await ask(path, options);
   const document = await answer.json();
   if (!answer.ok) {
     const error = new Error(document.error?.message || `status ${answer.status}`);

@@ -5,6 +5,7 @@ import { shareChart, spendChart } from "./charts.js";
 import { Decisions, detail } from "./decisions.js";
 import { el, show } from "./dom.js";
 import { PANELS, alarms, figures, footer } from "./panels.js";
+import { offerTrial } from "./trial.js";
 
 const OTHER = "#909090";
 const EVERY_MS = 10000;
@@ -181,6 +182,7 @@ function begin() {
 
 // --- start
 
+offerTrial(colours, askForKey);
 document.getElementById("recent").before(...PANELS.map(({ id, title }) =>
   el("section", {}, el("h2", {}, title), el("div", { id }))));
 document.getElementById("periods").addEventListener("change", (event) => {

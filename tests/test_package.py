@@ -1,0 +1,137 @@
+"""The wheel and the sdist: built, installed into a clean environment, and run there."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from equirouter import __version__
+
+REPOSITORY = Path(__file__).parents[1]
+SOURCE = REPOSITORY / "src"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist, built by hatchling without a network."""
+    pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
+    folder = tmp_path_factory.mktemp("dist")
+    code = "from hatchling import build; build.build_sdist({0!r}); build.build_wheel({0!r})"
+    subprocess.run(
+        [sys.executable, "-c", code.format(str(folder))], cwd=REPOSITORY, check=True, timeout=300
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment that has the wheel, and not the checkout.
+
+    Its dependencies are those of this environment, put behind its own packages: nothing is
+    downloaded.
+    """
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+    programs = Path(sysconfig.get_path("scripts", "venv", {"base": str(folder)}))
+    python = programs / ("python.exe" if os.name == "nt" else "python")
+    packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--no-index", "--disable-pip-version-check", str(next(built.glob("*.whl")))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"pip cannot install into another environment here: {done.stderr[-300:]}")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    return programs
+
+
+def run(programs: Path, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """The program `equirouter`, without the checkout on its path."""
+    variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [programs / "equirouter", *arguments],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_the_wheel_has_every_file_of_the_package_and_no_other(built: Path) -> None:
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        metadata = wheel.read(f"equirouter-{__version__}.dist-info/METADATA").decode()
+    listed = subprocess.run(
+        [
+            shutil.which("git") or "git",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "equirouter",
+        ],
+        cwd=SOURCE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a checkout of git: the list of files is not known")
+    assert names == {name for name in listed.stdout.splitlines() if (SOURCE / name).is_file()}
+    assert "Requires-Python: <3.15,>=3.11" in metadata
+    extras = {"train", "serve", "encoders", "weights", "all", "dev", "litellm"}
+    provided = {
+        line.partition(": ")[2]
+        for line in metadata.splitlines()
+        if line.startswith("Provides-Extra: ")
+    }
+    assert extras <= provided
+
+
+def test_the_sdist_can_be_built_and_tested_again(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "constraints.txt",
+        "Makefile",
+        "src/equirouter/__init__.py",
+        "tests/test_package.py",
+        "deploy/Dockerfile",
+    } <= names
+
+
+def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    ran = run(installed, "--version", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, f"equirouter {__version__}\n"), ran.stderr
+    python = [str(installed / "python"), "-c", "import equirouter; print(equirouter.__file__)"]
+    variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    where = subprocess.run(python, env=variables, capture_output=True, text=True, check=True)
+    assert str(installed.parent) in where.stdout
+
+
+def test_data_files_are_found_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    options = ["--encoder", "lexical", "--routers", "factors", "--seeds", "1", "--resamples", "2"]
+    table = "simulated:n_queries=100"
+    ran = run(installed, "bench", table, *options, "--out", "run", "--quiet", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    ran = run(installed, "serve", "--example", cwd=tmp_path)
+    assert "[upstreams." in ran.stdout
+    (tmp_path / "gateway.toml").write_text(ran.stdout)
+    ran = run(installed, "keys", "create", "gateway.toml", "--name", "one", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr  # the migrations of the store are there
