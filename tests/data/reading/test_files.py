@@ -7,7 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from equirouter.data import read_table
+from equirouter.data.reading.columns import RawTable
+from equirouter.data.reading.files import read_file
+from equirouter.data.tables import write_table
 from equirouter.errors import DataError
+from tests.toys import make_table
 
 WIDE = "query_id,query,task,a,a|total_cost,b,b|total_cost\n"
 LONG = "query_id,query,task,model,performance,cost_usd\n"
@@ -162,3 +166,25 @@ def test_parquet_columns_of_lists(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"column 'a' holds list<.*numbers are expected"):
         read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_a_text_of_many_rows_is_kept_once(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"long{suffix}"
+    write_table(make_table(), path, layout="long")
+    column = read_file(path).columns["query"]
+    assert (len(column), len(column.unify_dictionaries().chunk(0).dictionary)) == (360, 120)
+
+
+def test_a_dictionary_may_say_a_value_twice_and_hold_nothing(tmp_path: Path) -> None:
+    values = pa.array(["b", "a", "b", None, "never"])
+    column = pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array([2, 1, 0, 1]), values)])
+    raw = RawTable(tmp_path / "t", {"query": column}, 4)
+    codes, texts = raw.codes("query")
+    assert (codes.tolist(), texts) == ([0, 1, 0, 1], ["b", "a"])
+    gap = pa.chunked_array([pa.DictionaryArray.from_arrays(pa.array([2, 3, None]), values)])
+    raw = RawTable(tmp_path / "t", {"query": gap}, 3)
+    codes, texts = raw.codes("query", empty_is_text=True)
+    assert (codes.tolist(), texts) == ([0, 1, 1], ["b", ""])
+    with pytest.raises(DataError, match="data row 2, column 'query': the cell is empty"):
+        raw.codes("query")

@@ -30,6 +30,7 @@ __all__ = [
     "OUTPUT_SUFFIX",
     "OUTPUT_TOKENS",
     "PERFORMANCE",
+    "REPEATED",
     "RESERVED",
     "RESPONSE",
     "SCORED_BY",
@@ -39,6 +40,7 @@ __all__ = [
     "RawTable",
     "check_names",
     "is_ignored",
+    "is_text",
     "join_prompt_lists",
 ]
 
@@ -79,6 +81,9 @@ MOST_COLUMNS = 50_000
 # as pandas writes it to CSV, as pandas reads that again, and as pandas writes it to parquet.
 _ROUTERBENCH = (RESPONSE, "oracle_model_to_route_to", "index")
 _IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
+
+REPEATED = frozenset((*ID, *TEXT, *TASK, *MODEL, *IMAGE, *DESCRIPTION, FINISH_REASON))
+"""Columns of texts that a long table has in many rows: each is kept once."""
 
 RESERVED = frozenset(
     (
@@ -189,18 +194,25 @@ class RawTable:
         text "". Raises DataError at any other empty cell, at cells that are not text or numbers,
         and at text that is not valid UTF-8.
         """
-        column = self._strings(name)
-        if empty_is_text:
-            column = column.fill_null("")
-        if column.null_count:
-            row = int(pc.index(column.is_null(), True).as_py())
-            raise DataError(f"{self.place(row, name)}: the cell is empty, a text is expected")
-        encoded = column.dictionary_encode()
+        encoded = self._encoded(name)
         try:
-            values = encoded.dictionary.to_pylist()
+            values = [*encoded.dictionary.to_pylist(), None]
         except UnicodeDecodeError as error:
-            raise self._invalid_text(name, column) from error
-        return encoded.indices.to_numpy().astype(np.int64), values
+            raise self._invalid_text(name, self._strings(name)) from error
+        found = encoded.indices.fill_null(len(values) - 1).to_numpy()
+        if empty_is_text:
+            values = ["" if value is None else value for value in values]
+        place = {value: number for number, value in enumerate(dict.fromkeys(values))}
+        codes = np.array([place[value] for value in values])[found]  # equal values may stand twice
+        used, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        if None in place and (codes == place[None]).any():
+            row = int((codes == place[None]).argmax())
+            raise DataError(f"{self.place(row, name)}: the cell is empty, a text is expected")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        distinct = list(place)
+        return rank[of_row].astype(np.int64), [distinct[used[number]] for number in order]
 
     def optional_texts(self, name: str) -> list[str | None]:
         """A text column with None where a cell is empty; in CSV "" in quotes is a text."""
@@ -248,7 +260,7 @@ class RawTable:
         """
         column = _plain(self.columns[name])
         kind = column.type
-        if _is_text(kind):
+        if is_text(kind):
             column = self._parsed(name, column)
         elif not _is_number(kind) and not pa.types.is_null(kind):
             raise DataError(f"{self.path}: column {name!r} holds {kind}, numbers are expected")
@@ -263,15 +275,24 @@ class RawTable:
     def looks_numeric(self, name: str) -> bool:
         """Whether all cells that are not empty are numbers, or nan, and there is such a cell."""
         column = _plain(self.columns[name])
-        if not _is_text(column.type):
+        if not is_text(column.type):
             return _is_number(column.type) and column.null_count < self.n_rows
         cells = _nothing_to_null(column)
         return cells.null_count < self.n_rows and _first_not_a_number(cells) is None
 
+    def _encoded(self, name: str) -> Any:  # noqa: ANN401  # a pyarrow array of dictionary
+        """A text column as indices of values; one that was read so is never written out."""
+        column = self.columns[name]
+        kind = column.type
+        if not (pa.types.is_dictionary(kind) and is_text(kind.value_type)):
+            return self._strings(name).dictionary_encode()
+        whole = column.unify_dictionaries().combine_chunks()
+        return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+
     def _strings(self, name: str) -> Any:  # noqa: ANN401  # a pyarrow array of large_string
         column = _plain(self.columns[name])
         kind = column.type
-        if not _is_text(kind) and not _is_number(kind) and not pa.types.is_null(kind):
+        if not is_text(kind) and not _is_number(kind) and not pa.types.is_null(kind):
             raise DataError(f"{self.path}: column {name!r} holds {kind}, text is expected")
         if pa.types.is_floating(kind):
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
@@ -338,7 +359,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds texts, each by itself."""
     checks: tuple[Callable[[pa.DataType], bool], ...] = (
         pa.types.is_string,
         pa.types.is_large_string,

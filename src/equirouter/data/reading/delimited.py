@@ -7,12 +7,13 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from equirouter.data.reading.columns import RawTable, check_names, is_ignored
+from equirouter.data.reading.columns import REPEATED, RawTable, check_names, is_ignored
 from equirouter.errors import DataError
 
 __all__ = ["read_delimited"]
 
 _BLOCK_BYTES = 1 << 26  # a row must fit into one block: long queries do, with room to spare
+_REPEATED = pa.dictionary(pa.int32(), pa.string())
 _SEPARATORS = (",", ";", "\t")
 
 
@@ -28,7 +29,9 @@ def read_delimited(path: Path, *, responses: bool = False) -> RawTable:
     wanted = [name for name in names if not is_ignored(name, responses=responses)]
     convert = pa_csv.ConvertOptions(
         # Every cell as text: 0.10 and 1e400 must not be judged before the column is known.
-        column_types=dict.fromkeys(wanted, pa.large_string()),
+        column_types={
+            name: _REPEATED if name in REPEATED else pa.large_string() for name in wanted
+        },
         include_columns=wanted,
         strings_can_be_null=True,
         null_values=[""],

@@ -8,7 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equirouter.data.reading.columns import RawTable, check_names, is_ignored
+from equirouter.data.reading.columns import (
+    REPEATED,
+    RawTable,
+    check_names,
+    is_ignored,
+    is_text,
+)
 from equirouter.data.reading.delimited import read_delimited
 from equirouter.data.reading.json_rows import read_json_columns, read_json_lines
 from equirouter.data.reading.unpickle import Column, read_pickle_table
@@ -88,10 +94,11 @@ def _with_rows(raw: RawTable) -> RawTable:
 
 def _read_parquet(path: Path, *, responses: bool) -> RawTable:
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            check_names(path, names)
-            wanted = [name for name in names if not is_ignored(name, responses=responses)]
+        schema = pq.read_schema(path)
+        check_names(path, schema.names)
+        wanted = [name for name in schema.names if not is_ignored(name, responses=responses)]
+        once = [name for name in wanted if name in REPEATED and is_text(schema.field(name).type)]
+        with pq.ParquetFile(path, read_dictionary=once) as file:
             table = file.read(columns=wanted)
     except (pa.ArrowException, OSError) as error:
         raise DataError(
@@ -144,7 +151,12 @@ def _to_arrow(path: Path, name: str, cells: Any) -> pa.ChunkedArray:  # noqa: AN
             raise DataError(f"{path}: column {name!r} holds an integer beyond 1e308") from error
     try:
         texts = [c if c is None or isinstance(c, str) else repr(+c) for c in cells]
-        return pa.chunked_array([pa.array(texts, pa.large_string())])
+        if name not in REPEATED:
+            return pa.chunked_array([pa.array(texts, pa.large_string())])
+        place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        values = pa.array([*place], pa.large_string())
+        codes = pa.array(np.fromiter((place[text] for text in texts), np.int32, len(texts)))
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, values)])
     except UnicodeEncodeError as error:
         raise DataError(
             f"{path}: column {name!r} holds half a surrogate pair, which is not valid Unicode: "

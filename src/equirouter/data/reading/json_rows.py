@@ -17,7 +17,8 @@ def read_json_lines(path: Path) -> tuple[Cells, list[int]]:
 
     Raises DataError that names the line of what is not JSON or no object.
     """
-    rows: list[dict[str, Any]] = []
+    columns: Cells = {}
+    texts: dict[str, str] = {}  # a long table says the same in many rows
     lines: list[int] = []
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
@@ -34,9 +35,14 @@ def read_json_lines(path: Path) -> tuple[Cells, list[int]]:
                 raise DataError(f"{place}: this is not JSON: {error}") from error
             if not isinstance(row, dict):
                 raise DataError(f'{place}: expected one object per line: {{"query_id": ...}}')
-            rows.append(row)
+            for name, value in row.items():
+                cells = columns.setdefault(name, [])
+                cells += [None] * (len(lines) - len(cells))
+                cells.append(texts.setdefault(value, value) if isinstance(value, str) else value)
             lines.append(number)
-    return _by_column(rows), lines
+    for cells in columns.values():
+        cells += [None] * (len(lines) - len(cells))
+    return columns, lines
 
 
 def read_json_columns(path: Path) -> tuple[Cells, list[int] | None]:
