@@ -6,7 +6,7 @@ sums are exact. USD as a float is for predictions and for people.
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -323,6 +323,13 @@ class RequestRecord:
     cascade: Cascaded | None = None
     prompt: str | None = None
     answer: str | None = None
+
+    def note(self, model: str, **facts: Any) -> None:  # noqa: ANN401  # fields of Attempt
+        """Note facts on the latest call of a model."""
+        for place in range(len(self.attempts) - 1, -1, -1):
+            if self.attempts[place].model == model:
+                self.attempts[place] = replace(self.attempts[place], **facts)
+                return
 
     @property
     def is_fallback(self) -> bool:

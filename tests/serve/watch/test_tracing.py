@@ -1,6 +1,7 @@
 """Spans of a request, collected in memory."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -8,7 +9,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from equirouter.serve.records import RequestRecord
+from equirouter.serve.records import Attempt, RequestRecord, Tokens
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.tracing import Tracer, provider_of
 from tests.serve.records_made import MODELS, made_record
@@ -76,6 +77,19 @@ def test_a_call_has_the_attributes_of_the_genai_conventions() -> None:
     }
     assert {name: answered.attributes.get(name) for name in expected} == expected
     assert answered.status.status_code is StatusCode.UNSET
+
+
+def test_each_call_of_a_cascade_has_its_role_and_its_own_tokens() -> None:
+    calls = [
+        Attempt("small", "west", "ok", 200, 5.0, role="first", input_tokens=20, output_tokens=4),
+        Attempt("medium", "east", "cancelled", None, 9.0, role="first"),
+    ]
+    record = replace(made_record(), attempts=calls, tokens=Tokens(45, 9))
+    spans = by_kind(spans_of(record), SpanKind.CLIENT)
+    found = [dict(span.attributes or {}) for span in spans]
+    assert [one["equirouter.role"] for one in found] == ["first", "first"]
+    used = [one.get("gen_ai.usage.output_tokens") for one in found]
+    assert sorted(used, key=str) == [4, None]
 
 
 def test_a_decision_says_why() -> None:

@@ -1,7 +1,5 @@
 """The money of one request: what its calls may come to, what they are charged, and its end."""
 
-from dataclasses import replace
-
 from equirouter.cost.prices import estimated_tokens
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.relay import answer_text
@@ -132,10 +130,8 @@ class Bill:
         used = charged.tokens
         record.tokens = used if record.tokens is None else record.tokens + used
         record.charged_by = charged.by
-        attempts = record.attempts
-        place = max(at for at, one in enumerate(attempts) if one.model == route.model)
-        attempts[place] = replace(
-            attempts[place],
+        record.note(
+            route.model,
             cost_nusd=charged.cost_nusd,
             input_tokens=used.input,
             output_tokens=used.output,

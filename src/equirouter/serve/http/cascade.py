@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import random
 from typing import Any
 
@@ -32,15 +32,7 @@ from equirouter.serve.records import (
 )
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["Calls", "Cascade"]
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """whole: a call that brings all of the answer at once. wanted: one as the client wants it."""
-
-    whole: Call
-    wanted: Call
+__all__ = ["Cascade"]
 
 
 class Cascade:
@@ -67,13 +59,14 @@ class Cascade:
         self._served: dict[str, Served] = {}
         self._asked: list[str] = list(plan.pair.models)
 
-    async def answer(self, calls: Calls, ticket: Reservation) -> Served:
+    async def answer(self, whole: Call, wanted: Call, ticket: Reservation) -> Served:
         """The answer for the client: whole and charged, but for the stream of one more model.
 
-        Raises NoAnswerError where nobody answered.
+        whole: a call that brings all of an answer at once; wanted: as the client wants it. Raises
+        NoAnswerError where nobody answered.
         """
         start = time.perf_counter()
-        is_late = not await self._ask_pair(calls.whole)
+        is_late = not await self._ask_pair(whole)
         wait_ms = (time.perf_counter() - start) * 1000.0
         why = self._why(is_late=is_late)
         self._record.cascade = Cascaded(self._pair.models, why, "accepted", wait_ms)
@@ -83,7 +76,7 @@ class Cascade:
             if isinstance(step, Serve):
                 self._note(ended="kept" if without else "accepted", support=step.support)
                 return self._served[step.model]
-            served = await self._escalated(step.model, calls.wanted, ticket)
+            served = await self._escalated(step.model, wanted, ticket)
             if served is not None:
                 return served
             without.add(step.model)
@@ -99,13 +92,13 @@ class Cascade:
             return False
         return random() < self._settings.cascade.audit_share  # noqa: S311  # no secret
 
-    async def audit(self, calls: Calls, ticket: Reservation) -> None:
+    async def audit(self, whole: Call, ticket: Reservation) -> None:
         """Ask one more model once the answer is served, where the budgets allow it."""
         open_ = [self._bill.candidate(model) for model in self._next.last]
         if open_:
             best = max(open_, key=_score)
             with suppress(NoAnswerError):
-                await self._ask_more([best], calls.whole, ticket, "audit")
+                await self._ask_more([best], whole, ticket, "audit")
 
     async def _ask_pair(self, call: Call) -> bool:
         """Ask both at once, for max_wait_ms at most; whether that was enough."""
@@ -233,10 +226,8 @@ class Cascade:
         attempts[:] = [one if one.role else replace(one, role=role) for one in attempts]
 
     def _note_answer(self, model: str, answer: str) -> None:
-        attempts = self._record.attempts
-        place = max(at for at, one in enumerate(attempts) if one.model == model)
-        attempts[place] = replace(
-            attempts[place],
+        self._record.note(
+            model,
             answer_id=self._numbers.setdefault(answer, len(self._numbers)),
             answer=answer if self._settings.log.log_texts else None,
         )

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,7 +22,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
-from equirouter.serve.http.cascade import Calls, Cascade
+from equirouter.serve.http.cascade import Cascade
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.headers import cascade_headers, figure, passed_headers, safe
 from equirouter.serve.records import (
@@ -190,8 +190,8 @@ class Exchange:
         pool, settings = gateway.pool, gateway.settings
         if plan.pair is not None:
             self._cascade = Cascade(plan, record, self._bill, pool, settings)
-            return await self._cascade.answer(self._calls, ticket)
-        call, attempts = self._calls.wanted, record.attempts
+            return await self._cascade.answer(self._call(is_whole=True), self._call(), ticket)
+        call, attempts = self._call(), record.attempts
         reserved = plan.first_nusd
         served = await walk(
             plan.candidates, pool, call, ticket, attempts, settings.retries, reserved
@@ -210,26 +210,23 @@ class Exchange:
     async def _audited(self, cascade: Cascade, ticket: Reservation) -> None:
         """Ask one more model, and only then settle the request and log it."""
         try:
-            await cascade.audit(self._calls, ticket)
+            await cascade.audit(self._call(is_whole=True), ticket)
         finally:
             self._bill.settle(ticket)
             self._gateway.finished(self.record, self._request.headers)
 
-    @cached_property
-    def _calls(self) -> Calls:
-        """Calls of this request's endpoint."""
+    def _call(self, *, is_whole: bool = False) -> Call:
+        """A call of this request's endpoint. is_whole: for an answer in one piece in any case."""
         chat, gateway = self._chat, self._gateway
-        wanted = Call(
+        return Call(  # not kept: it holds this object
             PATHS[chat.endpoint],
-            self._body_for,
-            chat.stream,
+            partial(self._body_for, is_whole=is_whole),
+            chat.stream and not is_whole,
             gateway.settings.limits.max_answer_bytes,
             lambda model, failed: gateway.pool.refused.names_one(model, failed, chat),
             self._bill.unseen_nusd,
             lambda route: passed_headers(self._request.headers, chat.endpoint, route),
         )
-        body_for = partial(self._body_for, is_whole=True)
-        return Calls(replace(wanted, body_for=body_for, stream=False), wanted)
 
     def _body_for(self, route: Route, *, is_whole: bool = False) -> bytes:
         """The body that a model is sent. is_whole: for an answer in one piece in any case."""

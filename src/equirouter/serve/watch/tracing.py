@@ -139,9 +139,11 @@ class Tracer:
         operation = _OPERATIONS.get(record.endpoint, "chat")
         end = record.started_at + record.total_ms / 1000
         start = record.started_at + (record.plan.decision_ms / 1000 if record.plan else 0.0)
-        for number, attempt in enumerate(record.attempts):
+        answered = [one for one in record.attempts if one.outcome == "ok"]
+        served = [one for one in answered if one.model == record.served_model] or answered
+        for attempt in record.attempts:
             start = start if attempt.started_at is None else attempt.started_at
-            is_answer = attempt.outcome == "ok" and number == len(record.attempts) - 1
+            is_answer = bool(served) and attempt is served[-1]
             model = self._settings.models.get(attempt.model)
             asked = attempt.model if model is None else model.upstream_model or attempt.model
             span = self._span(f"{operation} {asked}", SpanKind.CLIENT, context, start)
@@ -151,12 +153,14 @@ class Tracer:
                     "gen_ai.request.model": asked,
                     **self._server(attempt),
                     **(_of_answer(record, attempt) if is_answer else {}),
+                    **_of_cascade(attempt),
                 }
             )
             if attempt.outcome != "ok":
                 _failed(span, str(attempt.status) if attempt.status else attempt.outcome)
             start += attempt.ms / 1000
-            span.end(_ns(end if is_answer else start))  # an answer may be a stream
+            is_stream = is_answer and attempt.role != "first"
+            span.end(_ns(end if is_stream else start))
 
     def _server(self, attempt: Attempt) -> dict[str, "AttributeValue"]:
         upstream = self._settings.upstreams.get(attempt.upstream)
@@ -221,6 +225,18 @@ def _of_answer(record: RequestRecord, attempt: Attempt) -> dict[str, "AttributeV
         attributes["gen_ai.usage.reasoning.output_tokens"] = tokens.reasoning
         attributes["equirouter.usage_estimated"] = tokens.estimated
     return attributes
+
+
+def _of_cascade(attempt: Attempt) -> dict[str, "AttributeValue"]:
+    """Of one call of several, its own part of what the request used."""
+    if attempt.role is None:
+        return {}
+    known: dict[str, AttributeValue | None] = {
+        "equirouter.role": attempt.role,
+        "gen_ai.usage.input_tokens": attempt.input_tokens,
+        "gen_ai.usage.output_tokens": attempt.output_tokens,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _failed(span: "Span", kind: str) -> None:
