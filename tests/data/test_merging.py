@@ -92,6 +92,17 @@ def test_the_first_or_the_mean() -> None:
     assert [source.n_conflicts for source in mean.sources] == [0, 1, 0]
 
 
+def test_two_graders_who_agree_are_no_conflict() -> None:
+    a = table("p", "s", [[1]], "a", scored_by=TextCells.of([["exact@1"]]))
+    b = table("p", "s", [[1]], "b", scored_by=TextCells.of([["number@1"]]))
+    merged = merge_tables([a, b])
+    assert merged.sources[1].n_conflicts == 0
+    assert merged.table.scored_by is not None
+    assert merged.table.scored_by.to_lists() == [["exact@1"]]
+    with pytest.raises(DataError, match="1 outcome differs"):
+        merge_tables([a, table("p", "s", [[0]], "c", scored_by=a.scored_by)])
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -17,7 +17,8 @@ __all__ = ["Conflicts", "Merged", "Source", "merge_tables"]
 Conflicts: TypeAlias = Literal["refuse", "first", "mean"]
 
 _NAMED = 5
-_TEXT_FIELDS = ("answers", "finish_reasons", "scored_by")
+_SCORED_BY = "scored_by"
+_TEXT_FIELDS = ("answers", "finish_reasons", _SCORED_BY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,8 @@ class _Cells:
             old = self.texts[name][at]
             unequal = (old >= 0) & (codes >= 0) & (old != codes)
             self.unequal[name][at] |= unequal
-            differs |= unequal
+            if name != _SCORED_BY:  # two graders who agree are no conflict
+                differs |= unequal
         self.disputed[at] |= differs
         may_fill = ~self.disputed[at]  # what the first says of a disputed pair is all there is
         for name, array in numbers.items():

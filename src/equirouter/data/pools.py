@@ -117,7 +117,7 @@ def pool_advice(table: OutcomeCells) -> str:
     if not pools:
         return (
             f"{least}No two models have {MINIMUM_COMPLETE} queries in common: run the models on "
-            "the same queries"
+            "the same queries (equirouter collect does)"
         )
     offers = "".join(
         f"\n  {len(pool.models)} models with {pool.n_queries} queries: {_option(table, pool)}"

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 __all__ = ["writing_system"]
 
-_LOOKED_AT = 2000
+_LOOKED_AT = 400
 _NAMED = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Hangul"}
 
 
