@@ -1,11 +1,13 @@
 """The wheel and the sdist: built, installed into a clean environment, and run there."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -135,3 +137,22 @@ def test_data_files_are_found_from_the_wheel(installed: Path, tmp_path: Path) ->
     (tmp_path / "gateway.toml").write_text(ran.stdout)
     ran = run(installed, "keys", "create", "gateway.toml", "--name", "one", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr  # the migrations of the store are there
+
+
+def test_only_extras_that_there_are_are_named() -> None:
+    """In messages, pages, examples and images: each is a command that somebody will type."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as stream:
+        extras = set(tomllib.load(stream)["project"]["optional-dependencies"])
+    named: dict[str, str] = {}
+    for folder in ("src", "docs", "examples", "deploy", "README.md", "Makefile", "CHANGELOG.md"):
+        place = REPOSITORY / folder
+        for file in place.rglob("*") if place.is_dir() else [place]:
+            if file.suffix in {".py", ".md", ".toml", ".yaml", ""} and file.is_file():
+                text = file.read_text("utf-8", errors="ignore")
+                for listed in re.findall(r"(?:equirouter|'\.)\[([a-z][a-z,-]*)\]", text):
+                    named |= dict.fromkeys(listed.split(","), str(file))
+                for extra in re.findall(r"extra=\"([a-z-]+)\"", text):
+                    named[extra] = str(file)
+    del named["forbid"]  # pydantic's
+    assert {extra: place for extra, place in named.items() if extra not in extras} == {}
+    assert {"train", "weights", "serve"} <= named.keys()
