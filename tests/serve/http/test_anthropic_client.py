@@ -403,3 +403,12 @@ def test_thoughts_without_a_signature_are_not_sent_to_whoever_checks_it() -> Non
             assert [block["type"] for block in sent[3]["content"]] == ["text"]
 
     asyncio.run(run())
+
+
+def test_models_are_listed_for_this_client_too() -> None:
+    async def run() -> None:
+        async with connected() as (_, client):
+            assert [one.id async for one in client.models.list()] == ["a", "b", "c"]
+            assert (await client.models.retrieve("b")).display_name == "b"
+
+    asyncio.run(run())

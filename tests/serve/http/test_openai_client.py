@@ -209,6 +209,22 @@ def test_embeddings() -> None:
     asyncio.run(run())
 
 
+def test_azures_client_names_the_model_in_the_path() -> None:
+    async def run() -> None:
+        async with running(models={"b": {"kind": "embedding"}}) as here:
+            client = openai.AsyncAzureOpenAI(
+                azure_endpoint=here.url, api_key="eq-any", api_version="2024-10-21", max_retries=0
+            )
+            async with client:
+                got = await client.chat.completions.create(model="a", messages=MESSAGES[:1])
+                assert got.choices[0].message.content == "Hello wörld"
+                await client.embeddings.create(model="b", input="x")
+            assert here.upstream.models == ["a-theirs", "b-theirs"]
+            assert "api-version" not in here.upstream.seen[0].request.query
+
+    asyncio.run(run())
+
+
 def test_models_are_listed() -> None:
     async def run() -> None:
         async with connected() as (_, client):

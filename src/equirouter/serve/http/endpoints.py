@@ -77,7 +77,11 @@ async def _read(
     """Key, body and control of a request."""
     key = await authorized(gateway, request)
     limits = gateway.settings.limits
-    chat = read(await read_body(request, limits), limits)
+    body = await read_body(request, limits)
+    deployment = request.match_info.get("deployment")  # where Azure's clients name the model
+    if deployment is not None and isinstance(body, dict):
+        body["model"] = deployment
+    chat = read(body, limits)
     return key, chat, read_control(chat, request.headers)
 
 
@@ -321,11 +325,19 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
+_AZURE = "/openai/deployments/{deployment}"
+_UNLISTED: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/", root),
+    ("POST", f"{_AZURE}/chat/completions", chat_completions),
+    ("POST", f"{_AZURE}/embeddings", embeddings),
+)
+
+
 def make_app(gateway: Gateway) -> web.Application:
     """The web application of a gateway."""
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
     allow_pages(app, gateway.settings.server.cors_origins)
-    for method, path, handler in (*ROUTES, ("GET", "/", root)):
+    for method, path, handler in (*ROUTES, *_UNLISTED):
         app.router.add_route(method, path, _guarded(gateway, handler))
         if method == "GET":
             app.router.add_route("HEAD", path, _guarded(gateway, handler))
