@@ -7,7 +7,14 @@ import orjson
 
 from equirouter.errors import GatewayError, StoreGoneError, UnknownNameError, UserError
 
-__all__ = ["answer_to", "error_document", "message_error", "store_unreachable", "wrong_field"]
+__all__ = [
+    "answer_to",
+    "error_document",
+    "message_error",
+    "store_unreachable",
+    "wrong_field",
+    "wrong_form",
+]
 
 
 def answer_to(error: Exception) -> GatewayError:
@@ -70,6 +77,16 @@ def wrong_field(param: str | None, value: object, expected: str) -> GatewayError
     """A 400 for a field of a request: its place, its value, and what was expected."""
     return GatewayError(
         400, f"{param or 'the body'}: found {_shown(value)}; expected {expected}", param=param
+    )
+
+
+def wrong_form(place: str, api: str) -> GatewayError:
+    """A 400 for a part of a conversation that is not of the form that an API gives it."""
+    return GatewayError(
+        400,
+        f'{place}: expected as in {api}: a role, and a text or a list of objects with a "type" '
+        "and the fields of that type",
+        param=place,
     )
 
 

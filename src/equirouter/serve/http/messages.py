@@ -14,7 +14,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.headers import passed_headers
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.records import Plan
-from equirouter.serve.refusals import wrong_field
+from equirouter.serve.refusals import wrong_field, wrong_form
 from equirouter.serve.settings import LimitSettings
 
 __all__ = ["counted_tokens", "messages_request"]
@@ -41,12 +41,7 @@ def messages_request(body: object, limits: LimitSettings) -> ChatRequest:
     try:
         found = read_conversation(body)
     except ValueError as wrong:
-        raise GatewayError(
-            400,
-            f"{wrong}: expected as in Anthropic's Messages API: a role, and a text or blocks with "
-            'a "type" and the fields of that type',
-            param=str(wrong),
-        ) from None
+        raise wrong_form(str(wrong), "Anthropic's Messages API") from None
     tools = body.get("tools")
     listed = tools if isinstance(tools, list) else []
     run_there = [tool for tool in listed if not is_run_by_the_client(tool)]

@@ -16,6 +16,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError, NotCalledError, PassedOnError, UpstreamError
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.call.sse import StreamReader, usage_in
+from equirouter.serve.call.translation.reading import strings
 from equirouter.serve.call.upstream import HttpAnswer, retry_after
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.contracts import Reservation
@@ -23,7 +24,7 @@ from equirouter.serve.http.access import authorized
 from equirouter.serve.http.exchange import request_id
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.headers import passed_headers
-from equirouter.serve.plan.prompt_tokens import strings, text_tokens
+from equirouter.serve.plan.prompt_tokens import text_tokens
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Key, Plan, RequestRecord
 from equirouter.serve.settling import Bounds, Report, charge
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from equirouter.errors import GatewayError
 from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.call.translation.conversation import Conversation
+from equirouter.serve.call.translation.responses.request import read_conversation
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.chat import (
     ChatRequest,
@@ -15,16 +17,14 @@ from equirouter.serve.chat import (
     unpriced,
 )
 from equirouter.serve.plan.feasible import is_limited
-from equirouter.serve.plan.prompt_tokens import strings
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, nusd
-from equirouter.serve.refusals import wrong_field
+from equirouter.serve.refusals import wrong_field, wrong_form
 from equirouter.serve.settings import LimitSettings, MoneySettings
 
 __all__ = ["embedding_plan", "embedding_request", "responses_request"]
 
 _KEPT_ELSEWHERE = ("previous_response_id", "conversation")
 _EMBEDDED = "a text, a list of texts, a list of tokens, or a list of such lists"
-_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
 
 def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
@@ -33,27 +33,41 @@ def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
         raise wrong_field(None, body, "a JSON object")
     model = checked_model(body)
     _check_state(body, model)
-    kinds: set[str] = set()
-    messages = _messages(body, limits, kinds)
+    found = _conversation(body, limits)
     form = body.get("text")
     form = form.get("format") if isinstance(form, dict) else None
     if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
-        kinds.add("json")
+        found.needs.add("json")
     if body.get("tools"):
-        kinds.add("tools")
+        found.needs.add("tools")
     return ChatRequest(
         body=body,
         model=model,
-        messages=messages,
+        messages=found.messages,
         endpoint="responses",
         stream=flagged(body, "stream"),
         include_usage=True,  # the last event has it always
         max_output_tokens=counted(body, "max_output_tokens"),
-        needs=frozenset(kinds),
+        needs=frozenset(found.needs),
         service_tier=named_tier(body),
         kept_elsewhere=tuple(_references(body)),
         unpriced=unpriced(body),
     )
+
+
+def _conversation(body: dict[str, Any], limits: LimitSettings) -> Conversation:
+    """What is said, as far as the request has it."""
+    given = body.get("input")
+    if given is None and body.get("prompt") is not None:
+        body = {**body, "input": []}  # a template that the provider keeps
+    elif isinstance(given, list) and len(given) > limits.max_messages:
+        raise wrong_field("input", len(given), f"at most {limits.max_messages} items")
+    elif not isinstance(given, str) and not (isinstance(given, list) and given):
+        raise wrong_field("input", given, "a text, or a list of at least one item")
+    try:
+        return read_conversation(body)
+    except ValueError as wrong:
+        raise wrong_form(str(wrong), "the Responses API") from None
 
 
 def _check_state(body: dict[str, Any], model: str) -> None:
@@ -91,88 +105,6 @@ def _references(body: dict[str, Any]) -> Iterator[str]:
 
 def _lists(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _messages(body: dict[str, Any], limits: LimitSettings, kinds: set[str]) -> list[dict[str, Any]]:
-    given = body.get("input")
-    messages: list[dict[str, Any]] = []
-    instructions = body.get("instructions")
-    if isinstance(instructions, str) and instructions:
-        messages.append({"role": "system", "content": instructions})
-    if isinstance(given, str):
-        return [*messages, {"role": "user", "content": given}]
-    if not isinstance(given, list) or not given:
-        if given is None and body.get("prompt") is not None:
-            return messages  # a template that the provider keeps
-        raise wrong_field("input", given, "a text, or a list of at least one item")
-    if len(given) > limits.max_messages:
-        raise wrong_field("input", len(given), f"at most {limits.max_messages} items")
-    for number, item in enumerate(given):
-        if not isinstance(item, dict):
-            raise wrong_field(f"input[{number}]", item, "an object")
-        message = _message(item, f"input[{number}]", kinds)
-        if message is not None:
-            messages.append(message)
-    return messages
-
-
-def _message(item: dict[str, Any], place: str, kinds: set[str]) -> dict[str, Any] | None:
-    """An item as a message of a chat, None for one that says nothing."""
-    kind = item.get("type", "message")
-    if kind == "message":
-        role = item.get("role")
-        if not isinstance(role, str):
-            raise wrong_field(f"{place}.role", role, "a role, such as user")
-        return {"role": role, "content": _content(item.get("content"), f"{place}.content", kinds)}
-    if kind == "function_call":
-        function = {"name": item.get("name"), "arguments": item.get("arguments")}
-        call = {"id": item.get("call_id"), "type": "function", "function": function}
-        return {"role": "assistant", "content": None, "tool_calls": [call]}
-    if kind == "function_call_output":
-        output = item.get("output")
-        content = output if isinstance(output, str) else _content(output, place, kinds)
-        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
-    is_output = isinstance(kind, str) and kind.endswith("_output")
-    parts = _counted(item, kinds)
-    return {"role": "tool" if is_output else "item", "content": parts} if parts else None
-
-
-def _counted(document: dict[str, Any], kinds: set[str]) -> list[dict[str, Any]]:
-    """Parts that are counted and not routed on: they are paid for like all others."""
-    parts: list[dict[str, Any]] = []
-    for name, value in document.items():
-        for text in strings(value):
-            if text.startswith("data:image/"):
-                kinds.add("vision")
-                parts.append({"type": "image_url", "image_url": {"url": text}})
-            elif name in ("file_data", "encrypted_content"):
-                parts.append({"type": "file", "file": {"file_data": text}})
-            elif name != "type":
-                parts.append({"type": "other", "other": text})
-    return parts
-
-
-def _content(content: object, place: str, kinds: set[str]) -> str | list[dict[str, Any]] | None:
-    if content is None or isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise wrong_field(place, content, "a text or a list of parts")
-    parts: list[dict[str, Any]] = []
-    for number, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if not isinstance(kind, str):
-            raise wrong_field(f"{place}[{number}]", part, 'an object with a "type"')
-        if kind in _PARTS and isinstance(part.get(_PARTS[kind]), str):
-            parts.append({"type": "text", "text": part[_PARTS[kind]]})
-        elif kind == "input_image":
-            kinds.add("vision")
-            parts.append({"type": "image_url", "image_url": {"url": part.get("image_url")}})
-        elif kind == "input_audio":
-            kinds.add("audio")
-            parts.append({"type": "input_audio", "input_audio": part.get("input_audio")})
-        else:
-            parts += _counted(part, kinds)
-    return parts
 
 
 def embedding_request(body: object) -> ChatRequest:

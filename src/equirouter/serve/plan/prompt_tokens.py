@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from equirouter.serve.call.translation.reading import strings
 from equirouter.serve.chat import ChatRequest
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "PromptTokens",
     "message_tokens",
     "prompt_tokens",
-    "strings",
     "text_tokens",
 ]
 
@@ -156,17 +156,6 @@ def _of_data(part: Mapping[str, Any], kind: str) -> int:
     inner, (field, per_token) = part.get(kind), _DATA[kind]
     data = inner.get(field) if isinstance(inner, dict) else None
     return -(-len(data) // per_token) if isinstance(data, str) else 0
-
-
-def strings(value: object) -> Iterator[str]:
-    """All strings in a value of JSON, and its numbers as text."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from strings(inner)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
 
 
 def _without(document: Mapping[str, Any], *names: str) -> Iterator[str]:

@@ -2,12 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
 
-__all__ = ["function_name", "identifier", "of_type", "only", "taken_object", "taken_text"]
+__all__ = [
+    "function_name",
+    "identifier",
+    "of_type",
+    "only",
+    "strings",
+    "taken_object",
+    "taken_text",
+]
 
 _LONGEST_NAME = 64  # of a function
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
@@ -59,3 +67,14 @@ def taken_text(value: object, place: str) -> str:
 def of_type(place: str, value: object) -> NoChatError:
     """The refusal of something whose type has no place in a chat completion."""
     return NoChatError(f"{place} of type {str(value)[:60]}")
+
+
+def strings(value: object) -> Iterator[str]:
+    """All strings in a value of JSON, and its numbers as text."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from strings(inner)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)

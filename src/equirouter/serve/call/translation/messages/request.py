@@ -1,22 +1,25 @@
 """A request of the Messages API in the form of a chat completion.
 
-One reading serves two ends: what is routed and counted, where every block counts, and the body for
-an upstream with chat completions only, where what such a body has no place for is refused by its
-name, but for hints, and for what left_out names.
+What changes the answer and has no place there is refused by its name, but for what left_out names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from equirouter.conversation import AGENTS_REMINDER
 from equirouter.errors import NoChatError
+from equirouter.serve.call.translation.conversation import (
+    COUNTED,
+    ITEM,
+    Conversation,
+    joined,
+)
 from equirouter.serve.call.translation.messages.tools import function_of, is_left_out
 from equirouter.serve.call.translation.reading import function_name
 
-__all__ = ["Conversation", "as_chat", "left_out", "read_conversation"]
+__all__ = ["as_chat", "left_out", "read_conversation"]
 
 _Object = dict[str, Any]
 
@@ -32,24 +35,10 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _BILLING = "x-anthropic-billing-header:"
 """How a line begins that Claude Code sends as an instruction. It differs in every request: sent to
 others, it would keep them from finding a conversation in their cache."""
-_OTHER = "other"
 
 
-@dataclass(slots=True)
-class Conversation:
-    """The messages of a request as a chat has them, and what was found in it.
-
-    messages: parts of type "other" are counted and not sent. needs: abilities. kept_elsewhere:
-    fields that stand for a part of the prompt which only the provider has. beyond: what a chat
-    completion has no place for. skipped: kinds of blocks that are left out though they say
-    something.
-    """
-
-    messages: list[_Object] = field(default_factory=list)
-    needs: set[str] = field(default_factory=set)
-    kept_elsewhere: list[str] = field(default_factory=list)
-    beyond: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+class Blocks(Conversation):
+    """A conversation of the Messages API. Raises ValueError with the place of a wrong form."""
 
     def read_system(self, system: object) -> None:
         """The instructions, which are one message."""
@@ -61,7 +50,7 @@ class Conversation:
             if not str(part.get("text", "")).startswith(_BILLING)
         ]
         if parts:
-            self.messages.append({"role": "system", "content": _joined(parts)})
+            self.messages.append({"role": "system", "content": joined(parts)})
 
     def read_message(self, message: object, place: str) -> None:
         """Add a message of any role."""
@@ -91,7 +80,7 @@ class Conversation:
             elif not isinstance(block, dict):
                 raise ValueError(f"{place}[{number}]")
         texts = [block for block in blocks if block.get("type") != "tool_use"]
-        message: _Object = {"role": "assistant", "content": _joined(self._parts(texts, place))}
+        message: _Object = {"role": "assistant", "content": joined(self._parts(texts, place))}
         if calls:
             message["content"] = message["content"] or None
             message["tool_calls"] = calls
@@ -129,7 +118,9 @@ class Conversation:
         self.messages += results.values()
         if shown or rest or not results:
             parts = [*shown, *rest]
-            self.messages.append({"role": role, "content": parts if parts[1:] else _joined(parts)})
+            if parts and all(part["type"] == COUNTED for part in parts):
+                role = ITEM
+            self.messages.append({"role": role, "content": parts if parts[1:] else joined(parts)})
 
     def _parts(self, blocks: object, place: str) -> list[_Object]:
         """Blocks as parts of a chat's message."""
@@ -204,7 +195,7 @@ class Conversation:
         elif kind not in _SILENT:
             self.skipped.append(f"messages.{kind}")
         fields = {name: value for name, value in block.items() if name not in ("type", "signature")}
-        return [{"type": _OTHER, _OTHER: orjson.dumps(fields).decode()}] if fields else []
+        return [{"type": COUNTED, COUNTED: orjson.dumps(fields).decode()}] if fields else []
 
 
 _BLOCKS = frozenset({"text", "image", "document", "search_result"})
@@ -213,16 +204,9 @@ _SILENT = frozenset({"thinking", "redacted_thinking"})
 _SKIPPED = _SILENT | {"server_tool_use", "tool_reference", "compaction", "mcp_tool_use"}
 
 
-def _joined(parts: list[_Object]) -> str | list[_Object]:
-    """Content: a text where it is nothing but texts."""
-    if all(part["type"] == "text" for part in parts):
-        return "\n\n".join(part["text"] for part in parts)
-    return parts
-
-
 def read_conversation(request: Mapping[str, Any]) -> Conversation:
     """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
-    found = Conversation()
+    found = Blocks()
     if request.get("system"):
         found.read_system(request["system"])
     for number, message in enumerate(request["messages"]):
@@ -238,10 +222,7 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
     for name, value in request.items():
         if value and name not in _TAKEN:
             raise NoChatError(name[:60])
-    conversation = read_conversation(request)
-    if conversation.beyond:
-        raise NoChatError(conversation.beyond[0])
-    chat: _Object = {"model": request["model"], "messages": _sent(conversation.messages)}
+    chat: _Object = {"model": request["model"], "messages": read_conversation(request).sent()}
     for name, new in (
         ("max_tokens", "max_tokens"),
         ("temperature", "temperature"),
@@ -267,22 +248,6 @@ def left_out(request: Mapping[str, Any]) -> list[str]:
     listed = tools if isinstance(tools, list) else []
     named += [f"tools.{tool['type']}" for tool in listed if is_left_out(tool)]
     return list(dict.fromkeys([*named, *read_conversation(request).skipped]))
-
-
-def _sent(messages: list[_Object]) -> list[_Object]:
-    """The messages without what is only counted."""
-    sent = []
-    for message in messages:
-        content = message["content"]
-        if isinstance(content, list):
-            content = _joined([part for part in content if part["type"] != _OTHER])
-            if isinstance(content, list) and message["role"] == "assistant":
-                raise NoChatError(f"messages of the assistant with {content[0]['type']}")
-            message = {**message, "content": content}
-        if message["role"] == "assistant" and message.get("tool_calls"):
-            message = {**message, "content": message["content"] or None}
-        sent.append(message)
-    return sent
 
 
 def _tools(request: Mapping[str, Any]) -> _Object:

@@ -4,11 +4,23 @@ What changes the answer and has no place in a chat completion is refused by as_c
 left_out names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.reading import of_type, only, taken_object, taken_text
+from equirouter.serve.call.translation.conversation import (
+    COUNTED,
+    ITEM,
+    Conversation,
+    joined,
+)
+from equirouter.serve.call.translation.reading import (
+    of_type,
+    only,
+    strings,
+    taken_object,
+    taken_text,
+)
 from equirouter.serve.call.translation.responses.tools import (
     LEFT_OUT_ITEMS,
     chat_tools,
@@ -16,7 +28,7 @@ from equirouter.serve.call.translation.responses.tools import (
     past_arguments,
 )
 
-__all__ = ["as_chat", "left_out"]
+__all__ = ["as_chat", "left_out", "read_conversation"]
 
 _Object = dict[str, Any]
 
@@ -46,9 +58,10 @@ _CALLS = {
     ),
     "local_shell_call": frozenset({"type", "id", "call_id", "action", "status"}),
 }
-_OF_CALLS_NEUTRAL: Mapping[str, tuple[object, ...]] = {
+_NEUTRAL_FIELDS: Mapping[str, tuple[object, ...]] = {
     "async": (False,),
     "caller": ({"type": "direct"},),
+    "detail": ("auto",),
 }
 _OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output")
 _OF_OUTPUTS = frozenset({"type", "id", "call_id", "name", "output", "status"})
@@ -67,7 +80,7 @@ def as_chat(request: Mapping[str, Any]) -> _Object:
     """
     only(request, _TAKEN, _NEUTRAL)
     _check_wishes(request)
-    chat: _Object = {"model": request["model"], "messages": _messages(request)}
+    chat: _Object = {"model": request["model"], "messages": read_conversation(request).sent()}
     chat |= {name: request[name] for name in _SAME_NAME if request.get(name) is not None}
     if request.get("max_output_tokens") is not None:
         # and not max_completion_tokens: every compatible provider keeps to this one, and what is
@@ -134,105 +147,161 @@ def _text(given: object) -> _Object:
     return chat
 
 
-def _messages(request: Mapping[str, Any]) -> list[_Object]:
-    messages: list[_Object] = []
-    instructions = request.get("instructions")
-    if instructions:
-        text = taken_text(instructions, "instructions")
-        messages.append({"role": "system", "content": text})
-    given = request.get("input")
-    if isinstance(given, str):
-        return [*messages, {"role": "user", "content": given}]
-    if not isinstance(given, list):
-        raise NoChatError("input of this form")
-    for number, item in enumerate(given):
-        _add(messages, taken_object(item, f"input[{number}]"), f"input[{number}]")
-    return messages
+class Items(Conversation):
+    """A conversation of the Responses API. Raises ValueError with the place of a wrong form."""
+
+    def read(self, request: Mapping[str, Any]) -> None:
+        """Instructions and input."""
+        instructions, given = request.get("instructions"), request.get("input")
+        if isinstance(instructions, str) and instructions:
+            self.messages.append({"role": "system", "content": instructions})
+        elif instructions:
+            self.beyond.append("instructions of this form")
+        if isinstance(given, str):
+            self.messages.append({"role": "user", "content": given})
+            return
+        if not isinstance(given, list):
+            raise ValueError("input")
+        for number, item in enumerate(given):
+            if not isinstance(item, dict):
+                raise ValueError(f"input[{number}]")
+            self._read_item(item, f"input[{number}]")
+
+    def _read_item(self, item: _Object, place: str) -> None:
+        """Say an item at the end of the conversation."""
+        kind = str(item.get("type", "message"))
+        if kind == "message":
+            self._only(item, _OF_MESSAGES, place)
+            self._read_message(item, place)
+        elif kind in _CALLS:
+            self._only(item, _CALLS[kind], place)
+            self._read_call(item, place)
+        elif kind in _OUTPUTS:
+            self._only(item, _OF_OUTPUTS, place)
+            call_id = item.get("call_id") or item.get("id")
+            if not isinstance(call_id, str):
+                self.beyond.append(f"{place}.call_id of this form")
+            parts = self._content(item.get("output"), f"{place}.output", texts_only=True)
+            self.messages.append({"role": "tool", "tool_call_id": call_id, "content": parts})
+        else:  # models answer without what is silent
+            if kind != "reasoning" and kind not in LEFT_OUT_ITEMS:
+                self.beyond.append(of_type(place, kind).field)
+            self._count(item, "tool" if kind.endswith("_output") else ITEM)
+
+    def _count(self, item: _Object, role: str) -> None:
+        parts = self._counted(item)
+        if parts:
+            self.messages.append({"role": role, "content": parts})
+
+    def _read_message(self, item: _Object, place: str) -> None:
+        role = item.get("role")
+        if not isinstance(role, str):
+            raise ValueError(f"{place}.role")
+        if role not in _ROLES:
+            self.beyond.append(f"{place}.role {role[:60]}")
+        role = _ROLES.get(role, role)
+        content = self._content(item.get("content"), f"{place}.content", texts_only=role != "user")
+        if role == "assistant" and not isinstance(content, str):
+            content = joined(content, between="")
+        last = self._last()
+        if role == "assistant" and last.get("tool_calls") and isinstance(content, str):
+            # nothing may stand between calls and their results
+            last["content"] = (last["content"] or "") + content
+        else:
+            self.messages.append({"role": role, "content": content})
+
+    def _read_call(self, item: _Object, place: str) -> None:
+        """A call, within the message of the assistant that it belongs to."""
+        call_id = item.get("call_id")
+        try:
+            name, arguments = past_arguments(item, place)
+            taken_text(call_id, f"{place}.call_id")
+        except NoChatError as wrong:
+            self.beyond.append(wrong.field)
+            self._count(item, ITEM)
+            return
+        function = {"name": name, "arguments": arguments}
+        if self._last().get("role") != "assistant":
+            self.messages.append({"role": "assistant", "content": None})
+        calls = self._last().setdefault("tool_calls", [])
+        calls.append({"id": call_id, "type": "function", "function": function})
+
+    def _last(self) -> _Object:
+        """The last message that is sent, {} before the first."""
+        return next((one for one in reversed(self.messages) if one["role"] != ITEM), {})
+
+    def _only(self, document: _Object, taken: Iterable[str], place: str) -> None:
+        try:
+            only(document, taken, _NEUTRAL_FIELDS, f"{place}.")
+        except NoChatError as more:
+            self.beyond.append(more.field)
+
+    def _content(self, value: object, place: str, *, texts_only: bool) -> str | list[_Object]:
+        if isinstance(value, str):
+            return value
+        if value is None:
+            self.beyond.append(f"{place} of this form")
+            return ""
+        if not isinstance(value, list):
+            raise ValueError(place)
+        parts: list[_Object] = []
+        for number, part in enumerate(value):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if not isinstance(kind, str):
+                raise ValueError(f"{place}[{number}]")
+            parts += self._part(part, kind, f"{place}[{number}]", texts_only=texts_only)
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            return str(parts[0]["text"])
+        return parts
+
+    def _part(self, part: _Object, kind: str, place: str, *, texts_only: bool) -> list[_Object]:
+        if kind in _TEXTS:
+            self._only(part, _OF_PARTS, place)
+            text = part.get(_TEXTS[kind])
+            if isinstance(text, str):
+                return [{"type": "text", "text": text}]
+            self.beyond.append(f"{place}.{_TEXTS[kind]} of this form")
+            return self._counted(part)
+        if texts_only or kind not in ("input_image", "input_audio", "input_file"):
+            self.beyond.append(of_type(place, kind).field)
+        if kind == "input_image":
+            self.needs.add("vision")
+            self._only(part, _OF_IMAGES, place)
+            if not isinstance(part.get("image_url"), str):
+                self.beyond.append(f"{place}.image_url of this form")
+            detail = part.get("detail")
+            more = {} if detail in (None, "auto") else {"detail": detail}
+            return [{"type": "image_url", "image_url": {"url": part.get("image_url"), **more}}]
+        if kind == "input_audio":
+            self.needs.add("audio")
+            self._only(part, {"type", "input_audio"}, place)
+            return [{"type": "input_audio", "input_audio": part.get("input_audio")}]
+        if kind == "input_file" and isinstance(part.get("file_data"), str):
+            self._only(part, _OF_FILES, place)
+            file = {name: part[name] for name in ("filename", "file_data") if part.get(name)}
+            return [{"type": "file", "file": file}]
+        if kind == "input_file":
+            self._only(part, _OF_FILES, place)
+            self.beyond.append(f"{place}.file_data of this form")
+        return self._counted(part)
+
+    def _counted(self, document: _Object) -> list[_Object]:
+        """Parts that are counted and not routed on: they are paid for like all others."""
+        parts: list[_Object] = []
+        for name, value in document.items():
+            for text in strings(value):
+                if text.startswith("data:image/"):
+                    self.needs.add("vision")
+                    parts.append({"type": "image_url", "image_url": {"url": text}})
+                elif name in ("file_data", "encrypted_content"):
+                    parts.append({"type": "file", "file": {"file_data": text}})
+                elif name != "type":
+                    parts.append({"type": COUNTED, COUNTED: text})
+        return parts
 
 
-def _add(messages: list[_Object], item: _Object, place: str) -> None:
-    """Say an item at the end of the conversation."""
-    kind = item.get("type", "message")
-    if kind == "message":
-        only(item, _OF_MESSAGES, place=f"{place}.")
-        _add_message(messages, item, place)
-    elif isinstance(kind, str) and kind in _CALLS:
-        only(item, _CALLS[kind], _OF_CALLS_NEUTRAL, f"{place}.")
-        _add_call(messages, item, place)
-    elif kind in _OUTPUTS:
-        only(item, _OF_OUTPUTS, _OF_CALLS_NEUTRAL, f"{place}.")
-        call_id = taken_text(item.get("call_id") or item.get("id"), f"{place}.call_id")
-        content = _content(item.get("output"), f"{place}.output", texts_only=True)
-        messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
-    elif kind != "reasoning" and not (isinstance(kind, str) and kind in LEFT_OUT_ITEMS):
-        # there is no place for these, and no need: models answer without
-        raise of_type(place, kind)
-
-
-def _add_message(messages: list[_Object], item: _Object, place: str) -> None:
-    role = _ROLES.get(item["role"]) if isinstance(item.get("role"), str) else None
-    if role is None:
-        raise NoChatError(f"{place}.role {str(item.get('role'))[:60]}")
-    if role != "assistant":
-        content = _content(item.get("content"), f"{place}.content", texts_only=role == "system")
-        messages.append({"role": role, "content": content})
-        return
-    content = _content(item.get("content"), f"{place}.content", texts_only=True)
-    if not isinstance(content, str):
-        content = "".join(part["text"] for part in content)
-    if messages and messages[-1].get("tool_calls"):  # nothing may stand between calls and results
-        messages[-1]["content"] = (messages[-1]["content"] or "") + content
-    else:
-        messages.append({"role": role, "content": content})
-
-
-def _add_call(messages: list[_Object], item: _Object, place: str) -> None:
-    """A call, within the message of the assistant that it belongs to."""
-    name, arguments = past_arguments(item, place)
-    call_id = taken_text(item.get("call_id"), f"{place}.call_id")
-    function = {"name": name, "arguments": arguments}
-    if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": None})
-    calls = messages[-1].setdefault("tool_calls", [])
-    calls.append({"id": call_id, "type": "function", "function": function})
-
-
-def _content(value: object, place: str, *, texts_only: bool) -> str | list[_Object]:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise NoChatError(f"{place} of this form")
-    parts = [
-        _part(taken_object(part, f"{place}[{number}]"), f"{place}[{number}]", texts_only=texts_only)
-        for number, part in enumerate(value)
-    ]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        return str(parts[0]["text"])
-    return parts
-
-
-def _part(part: _Object, place: str, *, texts_only: bool) -> _Object:
-    kind = part.get("type")
-    if isinstance(kind, str) and kind in _TEXTS:
-        only(part, _OF_PARTS, place=f"{place}.")
-        return {
-            "type": "text",
-            "text": taken_text(part.get(_TEXTS[kind]), f"{place}.{_TEXTS[kind]}"),
-        }
-    if texts_only:
-        raise of_type(place, kind)
-    if kind == "input_image":
-        only(part, _OF_IMAGES, place=f"{place}.")
-        image = {"url": taken_text(part.get("image_url"), f"{place}.image_url")}
-        if part.get("detail") not in (None, "auto"):
-            image["detail"] = part["detail"]
-        return {"type": "image_url", "image_url": image}
-    if kind == "input_audio":
-        only(part, {"type", "input_audio"}, place=f"{place}.")
-        return {"type": "input_audio", "input_audio": part.get("input_audio")}
-    if kind == "input_file":
-        only(part, _OF_FILES, {"detail": ("auto",)}, f"{place}.")
-        file = {name: part[name] for name in ("filename", "file_data") if part.get(name)}
-        taken_text(file.get("file_data"), f"{place}.file_data")
-        return {"type": "file", "file": file}
-    raise of_type(place, kind)
+def read_conversation(request: Mapping[str, Any]) -> Items:
+    """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
+    found = Items()
+    found.read(request)
+    return found
