@@ -412,3 +412,21 @@ def test_models_are_listed_for_this_client_too() -> None:
             assert (await client.models.retrieve("b")).display_name == "b"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_models_own_instructions_come_before_those_of_the_request(native: bool) -> None:
+    async def run() -> None:
+        models = {"a": {"system_prompt": "Be kind."}}
+        async with connected(upstream={"messages": native}, models=models) as (here, client):
+            for given in ({}, {"system": "Be brief."}):
+                await client.messages.create(model="a", max_tokens=9, messages=LONG[:1], **given)
+            plain, more = (seen.body for seen in here.upstream.seen)
+            if native:
+                texts = [[block["text"] for block in body["system"]] for body in (plain, more)]
+                assert texts == [["Be kind."], ["Be kind.", "Be brief."]]
+            else:
+                roles = [[one["role"] for one in body["messages"]] for body in (plain, more)]
+                assert roles == [["system", "user"], ["system", "system", "user"]]
+
+    asyncio.run(run())

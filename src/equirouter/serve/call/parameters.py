@@ -33,8 +33,11 @@ class Fitting:
     lacks: frozenset[str] = frozenset()
     system_prompt: str | None = None
 
-    def applied(self, body: _Body) -> tuple[_Body, list[str]]:
-        """The body as the model takes it, and what of it was lost."""
+    def applied(self, body: _Body, *, is_message: bool = False) -> tuple[_Body, list[str]]:
+        """The body as the model takes it, and what of it was lost.
+
+        is_message: whether it is one of the Messages API.
+        """
         lost = []
         for name in self.drop:
             before, body = body, without(body, name.split("."))
@@ -50,12 +53,16 @@ class Fitting:
                 body = {name: other for name, other in body.items() if name != old}
                 body.setdefault(new, value)
         if self.system_prompt is not None:
-            body = _instructed(body, self.system_prompt)
+            body = _instructed(body, self.system_prompt, is_message=is_message)
         return body, lost
 
 
-def _instructed(body: _Body, text: str) -> _Body:
-    """The request with instructions before its own: of a chat, or of the Responses API."""
+def _instructed(body: _Body, text: str, *, is_message: bool) -> _Body:
+    """The request with instructions before its own, of any of the three APIs."""
+    if is_message:
+        own = body.get("system") or []
+        blocks = [{"type": "text", "text": own}] if isinstance(own, str) else own
+        return {**body, "system": [{"type": "text", "text": text}, *blocks]}
     if isinstance(body.get("messages"), list):
         return {**body, "messages": [{"role": "system", "content": text}, *body["messages"]]}
     given = body.get("instructions")

@@ -241,8 +241,10 @@ class Exchange:
             body = chat_body(body, route.upstream_settings)
             self._adds_usage = asks_for_usage(body) and not chat.include_usage
         if translated(chat.endpoint, route.upstream_settings) is None:
-            body, _ = route.fitting.applied(body)  # else it is a chat completion that is fitted
-            if chat.endpoint == "messages":
+            is_message = chat.endpoint == "messages"
+            # else it is a chat completion that is fitted
+            body, _ = route.fitting.applied(body, is_message=is_message)
+            if is_message:
                 body = without_own_thoughts(body)
         return outgoing(body, route.upstream_model)
 

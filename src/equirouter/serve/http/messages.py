@@ -113,7 +113,7 @@ async def counted_tokens(
 async def _asked(
     gateway: Gateway, request: web.Request, chat: ChatRequest, route: Route
 ) -> web.Response:
-    body, _ = route.fitting.applied(chat.body)
+    body, _ = route.fitting.applied(chat.body, is_message=True)
     headers = passed_headers(request.headers, chat.endpoint, route)
     try:
         await route.guard.enter(gateway.settings.retries.max_wait_seconds)
