@@ -167,7 +167,7 @@ def test_langfuse_observations_in_both_spellings() -> None:
     assert generation == asked([BRIEF, SUM], parameters=parameters, feedback=1.0, **LANGFUSE)
     assert span == LeftOut("observations of type SPAN")
     assert masked == LeftOut("without the text that was asked")
-    assert read("langfuse.csv") == [asked([SUM], **LANGFUSE)]
+    assert read("langfuse.csv") == [asked([SUM], feedback=1.0, **LANGFUSE)]
 
 
 def test_helicone_with_bodies_of_two_providers() -> None:

@@ -24,7 +24,8 @@ class Langfuse(LogReader):
     """Observations of type GENERATION; names in snake_case and in camelCase are the same.
 
     Other observations are steps around a call and no calls. The task is the name of the trace, else
-    of the observation. Feedback is a score called feedback, or user-feedback, from 0 to 1.
+    of the observation. Feedback is a score called feedback, or user-feedback, from 0 to 1: under
+    scores, or as a column of its own, as exports of the pages have them.
     """
 
     title = "Langfuse observations: JSON, JSON lines, CSV, parquet (blob storage export, API; v4)"
@@ -59,8 +60,8 @@ class Langfuse(LogReader):
             model=named(row, "provided_model_name", "model") or reply.get("model"),
             answer=reply.get("answer"),
             finish_reason=reply.get("finish_reason"),
-            input_tokens=_tokens(row, "input", "prompt_tokens", "input_tokens"),
-            output_tokens=_tokens(row, "output", "completion_tokens", "output_tokens"),
+            input_tokens=_tokens(row, "input", "input_usage", "prompt_tokens"),
+            output_tokens=_tokens(row, "output", "output_usage", "completion_tokens"),
             cost_usd=_cost(row),
             latency_seconds=end - start if start is not None and end is not None else None,
             feedback=_feedback(row),
@@ -96,10 +97,12 @@ def _cost(row: Mapping[str, Any]) -> float | None:
 
 def _feedback(row: Mapping[str, Any]) -> float | None:
     scores = parsed(row.get("scores"))
-    if isinstance(scores, Mapping):
-        scores = [{"name": name, "value": value} for name, value in scores.items()]
-    for score in scores if isinstance(scores, list) else ():
+    if not isinstance(scores, list):
+        flat = row if scores is None else scores
+        pairs = flat.items() if isinstance(flat, Mapping) else ()
+        scores = [{"name": name, "value": value} for name, value in pairs]
+    for score in scores:
         if isinstance(score, Mapping) and "feedback" in str(score.get("name")).casefold():
-            value = score.get("value")
+            value = parsed(score.get("value"))
             return share(value[0] if isinstance(value, list) and value else value)
     return None

@@ -24,16 +24,22 @@ class Reply(TypedDict, total=False):
 
 def reply_of(response: Any) -> Reply:  # noqa: ANN401  # whatever JSON can hold
     """The fields that an answer says of itself; {} for nothing, or an answer that is an error."""
-    response = parsed(response)
-    if isinstance(response, str):
-        return Reply(answer=response)
+    found = parsed(response)
+    reply = _reply_in(found)
+    if reply is not None or not isinstance(response, str) or not found:
+        return reply or Reply()
+    is_error = isinstance(found, Mapping) and "error" in found
+    return Reply() if is_error else Reply(answer=response)  # the model itself wrote JSON
+
+
+def _reply_in(response: Any) -> Reply | None:  # noqa: ANN401
+    """The same of a provider's answer; None for whatever is none."""
     if isinstance(response, list):
         response = {"output": response} if _is_output(response) else {"content": response}
-    if not isinstance(response, Mapping) or not response:
-        return Reply()
-    said = _said(response)
-    if said is None:
-        return Reply()
+        if "content" in response and not text_of(response["content"]):
+            return None
+    if not isinstance(response, Mapping) or (said := _said(response)) is None:
+        return None
     answer, reason = said
     usage = inner(response, "usage")
     return Reply(

@@ -1,0 +1,115 @@
+"""Answers in the forms of several providers, and answers that only look like one."""
+
+from typing import Any
+
+import pytest
+
+from equirouter.data.logs.bodies import as_messages, request_of
+from equirouter.data.logs.fields import FieldError, number, share, unix_seconds
+from equirouter.data.logs.replies import reply_of
+
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+
+
+@pytest.mark.parametrize(
+    ("response", "answer", "reason"),
+    [
+        ("five", "five", None),
+        ('{"city": "Rome"}', '{"city": "Rome"}', None),  # what the model wrote is JSON
+        ("[1, 2]", "[1, 2]", None),
+        ({"choices": [{"text": "five", "finish_reason": "length"}]}, "five", "length"),
+        ({"choices": [{"message": CALL, "finish_reason": "tool_calls"}]}, "", "tool_calls"),
+        ({"role": "assistant", "content": "five"}, "five", None),
+        ([{"type": "text", "text": "five"}], "five", None),
+        (
+            {"output": [{"type": "function_call", "name": "f"}], "status": "completed"},
+            "",
+            "tool_calls",
+        ),
+        (
+            {
+                "output": [{"type": "message", "content": [{"text": "fi"}]}],
+                "incomplete_details": {"reason": "max_output_tokens"},
+            },
+            "fi",
+            "length",
+        ),
+        (
+            {"content": [{"type": "thinking", "text": "hm"}, {"type": "text", "text": "five"}]},
+            "five",
+            None,
+        ),
+    ],
+)
+def test_an_answer(response: Any, answer: str, reason: str | None) -> None:
+    reply = reply_of(response)
+    assert (reply.get("answer"), reply.get("finish_reason")) == (answer, reason)
+
+
+@pytest.mark.parametrize("response", [None, "", {}, "{}", {"error": {"code": 500}}, '{"error": 1}'])
+def test_no_answer(response: Any) -> None:
+    assert reply_of(response).get("answer") in (None, "")
+    assert reply_of(response).get("finish_reason") is None
+
+
+def test_conversations_in_other_forms() -> None:
+    assert as_messages("Hi") == [{"role": "user", "content": "Hi"}]
+    items = [
+        {"type": "message", "role": "user", "content": "Weather?"},
+        {"type": "reasoning", "summary": []},
+        {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "1", "output": "sun"},
+    ]
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert as_messages(items) == [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "sun"},
+    ]
+    assert request_of({"prompt": "Hi", "model": "m", "stream": True, "n": 2}) == (
+        [{"role": "user", "content": "Hi"}],
+        {"n": 2},
+    )
+    assert request_of({"model": "m"}) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(5, "a int, a list is expected"), ([{"text": "x"}], "message 1 has no role"), ([1], "int")],
+)
+def test_a_conversation_that_is_none(content: Any, said: str) -> None:
+    with pytest.raises(FieldError, match=said):
+        as_messages(content)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1764000000, 1764000000.0),
+        ("1764000000000", 1764000000.0),
+        (1764000000000000, 1764000000.0),
+        ("1764000000000000000", 1764000000.0),
+        ("2025-11-24T16:00:00Z", 1764000000.0),
+        ("2025-11-24 17:00:00+01:00", 1764000000.0),
+        ("2025-11-24 16:00:00.500000", 1764000000.5),
+        ("", None),
+    ],
+)
+def test_times_of_every_unit(value: Any, seconds: float | None) -> None:
+    assert unix_seconds(value) == seconds
+
+
+def test_fields() -> None:
+    assert number({"a": "", "b": "0.5"}, "a", "b") == 0.5
+    with pytest.raises(FieldError, match="'a' is 'nan', a number"):
+        number({"a": "nan"}, "a")
+    with pytest.raises(FieldError, match="'soon' is not a time"):
+        unix_seconds("soon")
+    assert [share(value) for value in (True, "False", 0.5, 4, "up", None)] == [
+        1.0,
+        0.0,
+        0.5,
+        None,
+        None,
+        None,
+    ]
