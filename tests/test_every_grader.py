@@ -1,15 +1,17 @@
 """Every registered grader under the contract: a new one is tested by being registered."""
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from equirouter.errors import DataError
-from equirouter.labelling.graders import Case, Grader, make_grader
+from equirouter.labelling.graders import Case, EachGrader, Grade, Grader, make_grader
 from equirouter.labelling.graders.base import Surroundings
 from equirouter.registry import GRADERS
+from equirouter.testing import GRADER_CHECKS, check_grader
+from equirouter.testing.graders import GraderCheck
+
+Heard = Callable[[int, str | None], None]
 
 
 class SureModels:
@@ -21,8 +23,9 @@ class SureModels:
     def price_order(self) -> Sequence[str]:
         return ["strong", "right", "wrong"]
 
-    def ask(self, prompts: Sequence[tuple[str, str]]) -> Sequence[str | None]:
-        return [self._one(prompt) for _, prompt in prompts]
+    def ask(self, prompts: Sequence[tuple[str, str]], heard: Heard) -> None:
+        for place, (_, prompt) in enumerate(prompts):
+            heard(place, self._one(prompt))
 
     @staticmethod
     def _one(prompt: str) -> str:
@@ -79,72 +82,29 @@ def cases(name: str) -> list[Case]:
     ]
 
 
-SURE = Surroundings(SureModels())
+@pytest.mark.parametrize("check", GRADER_CHECKS)
+def test_the_contract(check: GraderCheck, name: str) -> None:
+    check(lambda: made(name), cases(name), Surroundings(SureModels()))
 
 
-def test_a_right_answer_scores_more_than_a_wrong_one(name: str) -> None:
-    right, wrong, _ = made(name).grade(cases(name), SURE)
-    assert right.score is not None
-    assert wrong.score is not None
-    assert 0 <= wrong.score < 0.5 <= right.score <= 1
-
-
-def test_each_case_has_a_grade_and_the_same_one_again(name: str) -> None:
-    given = cases(name)
-    before = copy.deepcopy(given)
-    grades = made(name).grade(given, SURE)
-    assert len(grades) == len(given)
-    assert given == before
-    assert made(name).grade(given, SURE) == grades
-    backwards = made(name).grade(given[::-1], SURE)
-    assert [one.score for one in backwards] == pytest.approx([one.score for one in grades[::-1]])
-
-
-def test_no_cases_have_no_grades(name: str) -> None:
-    assert made(name).grade([], SURE) == []
-
-
-def test_equal_graders_have_equal_keys_and_others_do_not(name: str) -> None:
-    assert made(name).key == made(name).key
-    keys = {made(other).key for other in GRADERS.names() if other != "math" or name == "math"}
-    assert len(keys) >= len(GRADERS.names()) - 1
-
-
-def test_one_that_needs_a_reference_says_so_where_there_is_none(name: str) -> None:
-    grader = made(name)
-    bare = [replace(one, reference=None) for one in cases(name)]
-    if not grader.needs_reference:
-        assert any(one.score is not None for one in grader.grade(bare, SURE))
-        return
-    with pytest.raises(DataError, match="no query has one"):
-        grader.grade(bare, SURE)
-    one_lacks = [*cases(name)[:2], bare[2]]
-    assert grader.grade(one_lacks, SURE)[2].score is None
-
-
-def test_one_that_asks_models_says_so_where_there_are_none(name: str) -> None:
-    grader = made(name)
-    if grader.asks_models:
-        with pytest.raises(DataError, match="asks a model of the gateway's pool"):
-            grader.grade(cases(name), Surroundings())
-    else:
-        grader.grade(cases(name), Surroundings())
-
-
-def test_what_is_known_is_not_asked_again(name: str) -> None:
-    grader = made(name)
-    if not grader.asks_models:
-        return
-    given = cases(name)
-    grades = grader.grade(given, SURE)
-    known = {(one.query_id, one.model): g for one, g in zip(given, grades, strict=True)}
-
-    class Silent(SureModels):
-        def ask(self, prompts: Sequence[tuple[str, str]]) -> Sequence[str | None]:
-            raise AssertionError(prompts)
-
-    assert grader.grade(given, Surroundings(Silent(), known=known)) == grades
+def test_graders_of_different_settings_have_different_keys() -> None:
+    keys = {made(name).key for name in GRADERS.names() if name != "math"}
+    assert len(keys) == len(GRADERS.names()) - 1
+    assert make_grader("number:tolerance=0.5").key != make_grader("number").key
 
 
 def test_every_grader_has_an_example() -> None:
     assert set(EXAMPLES) == set(GRADERS.names())
+
+
+class Careless(EachGrader):
+    """Breaks the contract: it says the same of all."""
+
+    def one(self, case: Case) -> Grade:  # noqa: ARG002
+        return Grade(1.0)
+
+
+def test_a_grader_that_breaks_the_contract_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"right 1\.0, wrong 1\.0"):
+        check_grader(Careless, cases("exact"))
+    assert check_grader(lambda: made("exact"), cases("exact")) == len(GRADER_CHECKS)

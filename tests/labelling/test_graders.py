@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -193,9 +193,12 @@ class Judges:
     def price_order(self) -> Sequence[str]:
         return ["best"]
 
-    def ask(self, prompts: Sequence[tuple[str, str]]) -> Sequence[str | None]:
+    def ask(
+        self, prompts: Sequence[tuple[str, str]], heard: Callable[[int, str | None], None]
+    ) -> None:
         self.prompts += prompts
-        return [self.said.pop(0) for _ in prompts]
+        for place in range(len(prompts)):
+            heard(place, self.said.pop(0))
 
 
 def judged(judges: Judges, *cases: Case, spec: str = "judge:model=j") -> list[float | None]:

@@ -104,10 +104,24 @@ def test_judging_is_paid_from_the_same_purse(collected: Any) -> None:
     assert scored.stopped is not None
     assert scored.table.models == ("small",)  # whose empty answer needs no judge
     rest = score(folder, ["judge"], judge="small")
-    # five answers of the two others; 20 tokens in and 10 out at 1 and 2 USD per million are
-    # 40,000 nano-USD
-    assert len(made.seen) == 5
-    assert rest.spent_usd == pytest.approx((before + 5 * 40_000) / 1e9)
+    # five answers of the two others, of which two are equal; 20 tokens in and 10 out at 1 and 2 USD
+    # per million are 40,000 nano-USD
+    assert len(made.seen) == 4
+    assert rest.spent_usd == pytest.approx((before + 4 * 40_000) / 1e9)
+
+
+def test_a_judge_that_is_interrupted_keeps_what_it_said(collected: Any) -> None:
+    folder, made = collected
+
+    def interrupt(_stage: str, done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(folder, ["judge"], judge="small", concurrency=1, progress=interrupt)
+    score(folder, ["judge"], judge="small", concurrency=1)
+    prompts = [body["messages"][0]["content"] for body in made.seen]
+    assert len(prompts) == len(set(prompts)) == 4  # none was asked twice
 
 
 def test_without_labels_answers_are_compared(collected: Any) -> None:

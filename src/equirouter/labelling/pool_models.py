@@ -1,7 +1,7 @@
 """The models of the pool as graders ask them: paid from the collection's purse."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from equirouter.labelling.asking import Asker, check_models, open_asker
 from equirouter.labelling.purse import Purse
@@ -51,25 +51,27 @@ class PoolModels:
             key=lambda name: -(prices[name].input_usd_per_mtok + prices[name].output_usd_per_mtok),
         )
 
-    def ask(self, prompts: Sequence[tuple[str, str]]) -> list[str | None]:
+    def ask(
+        self, prompts: Sequence[tuple[str, str]], heard: Callable[[int, str | None], None]
+    ) -> None:
         """As Models.ask. Raises ConfigError for a model that is not in the pool."""
         check_models(self._settings, list(dict.fromkeys(model for model, _ in prompts)) or None)
-        return asyncio.run(self._all(prompts))
+        asyncio.run(self._all(prompts, heard))
 
-    async def _all(self, prompts: Sequence[tuple[str, str]]) -> list[str | None]:
+    async def _all(
+        self, prompts: Sequence[tuple[str, str]], heard: Callable[[int, str | None], None]
+    ) -> None:
         purse = Purse(self._collection, self._limit)
         places = iter(range(len(prompts)))
-        said: list[str | None] = [None] * len(prompts)
 
         async def worker(asker: Asker) -> None:
             for place in places:
-                said[place] = await self._one(asker, purse, *prompts[place])
+                heard(place, await self._one(asker, purse, *prompts[place]))
 
         async with open_asker(
             self._settings, concurrency=self._concurrency, is_limited=self._limit is not None
         ) as asker:
             await asyncio.gather(*(worker(asker) for _ in range(self._concurrency)))
-        return said
 
     async def _one(self, asker: Asker, purse: Purse, model: str, prompt: str) -> str | None:
         if self.stopped is not None:

@@ -2,6 +2,7 @@
 
     routers.py       ROUTER_CHECKS and check_router: the contract of a router, a function per rule
     checks.py        check_response_check: the contract of a check of responses
+    graders.py       GRADER_CHECKS and check_grader: the contract of a grader
     problems.py      small made-up problems, make_toy, that the checks and other tests fit on
     expect.py        how a check fails
     surroundings.py  missing packages, and generators of random numbers
@@ -20,7 +21,16 @@ Importing this needs the core install alone; a check of what needs an extra need
 """
 
 from equirouter.testing.checks import check_response_check
+from equirouter.testing.graders import GRADER_CHECKS, check_grader
 from equirouter.testing.problems import Toy, make_toy
 from equirouter.testing.routers import ROUTER_CHECKS, check_router
 
-__all__ = ["ROUTER_CHECKS", "Toy", "check_response_check", "check_router", "make_toy"]
+__all__ = [
+    "GRADER_CHECKS",
+    "ROUTER_CHECKS",
+    "Toy",
+    "check_grader",
+    "check_response_check",
+    "check_router",
+    "make_toy",
+]

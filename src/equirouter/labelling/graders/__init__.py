@@ -14,6 +14,7 @@ command.py      a program of your own
 feedback.py     what users said
 agreement.py    answers compared with each other
 judge.py        a model, on a rubric
+verdicts.py     asks until the answer can be read
 compare.py      a model, against the answer of one model
 """
 

@@ -54,8 +54,13 @@ class Models(Protocol):
     def price_order(self) -> Sequence[str]:
         """The models of the pool, the most expensive first."""
 
-    def ask(self, prompts: Sequence[tuple[str, str]]) -> Sequence[str | None]:
-        """The answers to (model, prompt), in their order; None where there is none."""
+    def ask(
+        self, prompts: Sequence[tuple[str, str]], heard: Callable[[int, str | None], None]
+    ) -> None:
+        """Ask (model, prompt). heard: called with the place of each and its answer, None for none.
+
+        In any order, as soon as it is there.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """A model compares each answer with that of the strongest model, in both orders."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings, require_models
 from equirouter.labelling.graders.judge import conversation
+from equirouter.labelling.graders.verdicts import ask_for_verdicts
 
 __all__ = ["CompareGrader", "first_wins", "order_verdicts"]
 
@@ -32,8 +33,6 @@ First say in one or two sentences how they differ. Then write, on a line of its 
 _VERDICT = re.compile(r"better[\s*_:=]{1,5}(A|B|equal)\b", re.IGNORECASE)
 _NOTE = re.compile(r"first shown wins (\S+), then (\S+)")
 _WORTH = {"A": 1.0, "B": 0.0, "EQUAL": 0.5}
-_TRIES = 3
-_AT_ONCE = 32
 
 
 @dataclass(kw_only=True, eq=False)
@@ -73,49 +72,47 @@ class CompareGrader(Grader):
                 f"{', '.join(sorted(there))}"
             )
         best = {case.query_id: case for case in cases if case.model == against}
-        grades = [
-            Grade(0.5) if case.model == against else Grade(None, f"no answer of {against}")
-            for case in cases
-        ]
-        jobs = []
-        for place, case in enumerate(cases):
-            if case.model == against or case.query_id not in best:
-                continue
-            kept = surroundings.known.get((case.query_id, case.model))
-            if kept is not None:
-                grades[place] = kept
-                continue
-            if not self.grades_own and any(
-                models.is_same(self.model, name) for name in (case.model, against)
-            ):
-                grades[place] = Grade(None, "its own answer")
-                continue
-            jobs.append(place)
-        for start in range(0, len(jobs), _AT_ONCE):
-            part = jobs[start : start + _AT_ONCE]
-            pairs = [(cases[place], best[cases[place].query_id]) for place in part]
-            for place, grade in zip(part, self._compared(pairs, surroundings), strict=True):
-                grades[place] = grade
-            surroundings.graded([cases[i] for i in part], [grades[i] for i in part])
-            surroundings.progress("compare", start + len(part), len(jobs))
+        known = [self._without_asking(case, best, surroundings) for case in cases]
+        grades = [grade or Grade(None) for grade in known]
+        jobs = [place for place, grade in enumerate(known) if grade is None]
+        verdicts: list[dict[bool, float | None]] = [{} for _ in jobs]
+        heard_so_far = 0
+
+        def heard(question: int, verdict: float | None) -> None:
+            nonlocal heard_so_far
+            heard_so_far += 1
+            job, is_second = question // 2, question % 2 == 1
+            place, both = jobs[job], verdicts[job]
+            both[is_second] = verdict
+            if len(both) == 2:
+                grades[place] = _both(both[False], both[True])
+                surroundings.graded([cases[place]], [grades[place]])
+            surroundings.progress("compare", heard_so_far, 2 * len(jobs))
+
+        pairs = [(cases[place], best[cases[place].query_id]) for place in jobs]
+        shown = [pair for one, other in pairs for pair in ((one, other), (other, one))]
+        prompts = [(self.model, _prompt(*pair)) for pair in shown]
+        ask_for_verdicts(models, prompts, first_wins, heard)
         return grades
 
-    def _compared(
-        self, pairs: Sequence[tuple[Case, Case]], surroundings: Surroundings
-    ) -> list[Grade]:
-        """The grade of the first of each pair."""
+    def _without_asking(
+        self, case: Case, best: Mapping[str, Case], surroundings: Surroundings
+    ) -> Grade | None:
+        """The grade of an answer that needs no verdict, None where one is to be asked for."""
         models = require_models(surroundings, "compare")
-        shown = [pair for one, other in pairs for pair in ((one, other), (other, one))]
-        verdicts: list[float | None] = [None] * len(shown)
-        waiting = list(range(len(shown)))
-        for _ in range(_TRIES):
-            prompts = [(self.model, _prompt(*shown[i])) for i in waiting]
-            for i, said in zip(waiting, models.ask(prompts), strict=True):
-                verdicts[i] = None if said is None else first_wins(said)
-            waiting = [i for i in waiting if verdicts[i] is None]
-            if not waiting:
-                break
-        return [_both(*verdicts[2 * place : 2 * place + 2]) for place in range(len(pairs))]
+        other = best.get(case.query_id)
+        if other is None:
+            return Grade(None, "no answer to compare with")
+        if case.model == other.model:
+            return Grade(0.5)
+        kept = surroundings.known.get((case.query_id, case.model))
+        if kept is not None:
+            return kept
+        judged = (case.model, other.model)
+        if not self.grades_own and any(models.is_same(self.model, name) for name in judged):
+            return Grade(None, "its own answer")
+        is_same = case.answer.strip() == other.answer.strip()
+        return Grade(0.5, "the same answer") if is_same else None
 
 
 def _both(shown_first: float | None, shown_second: float | None) -> Grade:

@@ -1,12 +1,14 @@
 """A model as the judge, on a rubric."""
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings, require_models
+from equirouter.labelling.graders.verdicts import ask_for_verdicts
 
 __all__ = ["JudgeGrader", "conversation", "read_text"]
 
@@ -35,7 +37,6 @@ First say in one or two sentences what is right and what is wrong. Then write, o
 "Score: N" with a whole number N from 0 (useless) to 10 (as good as can be)."""
 
 _SCORE = re.compile(r"score[\s*_:=]{1,5}(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?", re.IGNORECASE)
-_TRIES = 3
 
 
 @dataclass(kw_only=True, eq=False)
@@ -75,42 +76,29 @@ class JudgeGrader(Grader):
         models = require_models(surroundings, "judge")
         known = [surroundings.known.get((case.query_id, case.model)) for case in cases]
         grades = [grade or Grade(None, "its own answer") for grade in known]
-        jobs = [
-            (place, judge)
-            for place, case in enumerate(cases)
-            for judge in self._judges
-            if known[place] is None
-            if self.grades_own or not models.is_same(judge, case.model)
-        ]
-        scores: dict[int, list[float | None]] = {}
-        for start in range(0, len(jobs), _AT_ONCE):
-            part = jobs[start : start + _AT_ONCE]
-            said = self._asked(part, cases, surroundings)
-            for (place, _), score in zip(part, said, strict=True):
-                scores.setdefault(place, []).append(score)
-            surroundings.progress("judge", start + len(part), len(jobs))
-            open_still = {place for place, _ in jobs[start + len(part) :]}
-            done = sorted({place for place, _ in part} - open_still)
-            for place in done:
-                grades[place] = _mean(scores[place])
-            surroundings.graded([cases[i] for i in done], [grades[i] for i in done])
-        return grades
+        # equal answers to a query are one question
+        questions: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, case in enumerate(cases):
+            for judge in self._judges if known[place] is None else ():
+                if self.grades_own or not models.is_same(judge, case.model):
+                    questions[judge, self._prompt(case)].append(place)
+        judges = Counter(place for places in questions.values() for place in places)
+        asked = list(questions)
+        scores: dict[int, list[float | None]] = defaultdict(list)
+        heard_so_far = 0
 
-    def _asked(
-        self, jobs: Sequence[tuple[int, str]], cases: Sequence[Case], surroundings: Surroundings
-    ) -> list[float | None]:
-        """The score of each job, None where the judge said nothing of the kind, however often."""
-        models = require_models(surroundings, "judge")
-        scores: list[float | None] = [None] * len(jobs)
-        waiting = list(range(len(jobs)))
-        for _ in range(_TRIES):
-            prompts = [(jobs[i][1], self._prompt(cases[jobs[i][0]])) for i in waiting]
-            for i, said in zip(waiting, models.ask(prompts), strict=True):
-                scores[i] = None if said is None else _score(said)
-            waiting = [i for i in waiting if scores[i] is None]
-            if not waiting:
-                break
-        return scores
+        def heard(question: int, score: float | None) -> None:
+            nonlocal heard_so_far
+            heard_so_far += 1
+            for place in questions[asked[question]]:
+                scores[place].append(score)
+                if len(scores[place]) == judges[place]:
+                    grades[place] = _mean(scores[place])
+                    surroundings.graded([cases[place]], [grades[place]])
+            surroundings.progress("judge", heard_so_far, len(asked))
+
+        ask_for_verdicts(models, asked, _score, heard)
+        return grades
 
     def _prompt(self, case: Case) -> str:
         reference = ""
@@ -122,9 +110,6 @@ class JudgeGrader(Grader):
             reference=reference,
             answer=case.answer,
         )
-
-
-_AT_ONCE = 64
 
 
 def _mean(scores: Sequence[float | None]) -> Grade:
