@@ -373,6 +373,20 @@ def test_plans_are_not_said_to_read_alone(cheap_knn: Document) -> None:
     assert "so reading the queries and comparing answers pays here" in headline(made(cheap_knn))[2]
 
 
+def test_what_several_models_come_to_is_said(cheap_knn: Document) -> None:
+    curve = cheap_knn["curves"]["knn"]
+    n = len(curve["performance"])
+    curve["performance"] = [0.1] * (n - 1) + [1.0]  # only the last point has 98 %
+    curve |= {"calls": [1.0] * (n - 1) + [2.25], "escalated": [0.0] * (n - 1) + [0.25]}
+    curve |= {"rounds": curve["calls"], "wrongly_accepted": [0.01] * n}
+    said = headline(made(cheap_knn))[3]
+    assert said.startswith("About there 2.25 models are asked per query, a third one on 25.0 %")
+    assert "1.0 % are served one of two answers" in said
+    assert "tokens" not in said
+    curve |= {"output_tokens_p50": [120.0] * n, "output_tokens_p95": [1400.0] * n}
+    assert "; 120 output tokens are written one after the other" in headline(made(cheap_knn))[3]
+
+
 def test_no_anchor_no_claim(cheap_knn: Document) -> None:
     cheap_knn["anchors"] = {"oracle": cheap_knn["anchors"]["oracle"]}
     assert "does not show that queries are read" in headline(made(cheap_knn))[2]

@@ -316,7 +316,31 @@ def headline(results: Results) -> list[str]:
         f"{name} has 98 % of the mean performance of {strongest}, the strongest model, at the "
         f"lowest cost: {_share(costs[name])} of what {strongest} costs.",
         _against_text_free(results, name),
+        *_of_plans(results, name),
     ]
+
+
+def _of_plans(results: Results, name: str) -> list[str]:
+    """What asking several models comes to, where the mean curve has 98 % at the lowest cost."""
+    curve, strongest = results.curves[name], results.outcomes.models.index(results.strongest)
+    if curve.calls is None or curve.escalated is None or curve.wrongly_accepted is None:
+        return []
+    least = 0.98 * results.outcomes.mean_performance[strongest]
+    reached = [at for at, performance in enumerate(curve.performance) if performance >= least]
+    if not reached:
+        return []
+    at = min(reached, key=lambda point: curve.cost_usd[point])
+    said = (
+        f"About there {curve.calls[at]:.2f} models are asked per query, a third one on "
+        f"{percent(curve.escalated[at])}, and {percent(curve.wrongly_accepted[at])} are served one "
+        "of two answers although the strongest model's is better"
+    )
+    if curve.output_tokens_p50 is not None and curve.output_tokens_p95 is not None:
+        said += (
+            f"; {curve.output_tokens_p50[at]:,.0f} output tokens are written one after the other "
+            f"(median; 95th percentile {curve.output_tokens_p95[at]:,.0f})"
+        )
+    return [f"{said}."]
 
 
 def _against_text_free(results: Results, name: str) -> str:
