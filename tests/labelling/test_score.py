@@ -161,3 +161,22 @@ def test_the_command(collected: Any, tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert document["models"]["small"]["empty"] == 1
     assert document["n_complete"] == 2
+
+
+def test_what_checks_see_is_a_signal_of_the_table(collected: Any, tmp_path: Path) -> None:
+    folder, _ = collected
+    right = tmp_path / "ends_in_2.py"
+    right.write_text("import json, sys; sys.exit(not json.load(sys.stdin)['text'].endswith('2'))")
+    command = f"command:run='{sys.executable}' '{right}'"
+    out = tmp_path / "mine.parquet"
+    given = str(references(tmp_path))
+    score(folder, ["number"], out, references=given, checks=["json", command])
+    table = read_table(out)
+    assert sorted(table.signals) == ["command", "json"]
+    by_model = dict(zip(table.models, table.signals["command"].T.tolist(), strict=True))
+    assert by_model["large"] == [1.0, 0.0, 0.0]  # It is 2, 4, 6
+    assert np.isnan(by_model["middle"][1])  # that call failed
+    assert np.nanmax(table.signals["json"]) == 0.0
+    for checks, message in ((["judge:model=large"], "asks a model"), (["json", "json"], "twice")):
+        with pytest.raises(ConfigError, match=message):
+            score(folder, ["number"], references=given, checks=checks)

@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from equirouter.checks.asking import AskingCheck
@@ -11,7 +12,7 @@ from equirouter.errors import ConfigError
 from equirouter.registry import CHECKS, Registry
 from equirouter.routers.settings import check_settings
 
-__all__ = ["made_from_spec", "make_check"]
+__all__ = ["made_from_spec", "make_check", "signal_checks"]
 
 
 def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # noqa: ANN401
@@ -26,6 +27,22 @@ def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # no
     """
     check: ResponseCheck | AskingCheck = made_from_spec(CHECKS, spec, settings)
     return check
+
+
+def signal_checks(specs: Sequence[str]) -> dict[str, ResponseCheck]:
+    """Signal -> its check, for specs of checks that ask no model, each name once.
+
+    Raises ConfigError for others; and as make_check.
+    """
+    checks: dict[str, ResponseCheck] = {}
+    for spec in specs:
+        name, check = spec.partition(":")[0], make_check(spec)
+        if isinstance(check, AskingCheck):
+            raise ConfigError(f"the check {name} asks a model, which only a gateway does")
+        if name in checks:
+            raise ConfigError(f"the check {name} is named twice, and its signal is one column")
+        checks[name] = check
+    return checks
 
 
 def made_from_spec(registry: Registry, spec: str, settings: dict[str, Any]) -> Any:  # noqa: ANN401

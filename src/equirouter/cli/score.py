@@ -67,6 +67,15 @@ def score(
     labels: Annotated[
         bool, typer.Option("--labels", help="Correct the scores by labels of `equirouter review`.")
     ] = False,
+    checks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="CHECK",
+            help="What is seen of an answer without a grade, as NAME[:key=value]: json, command, "
+            "or that of another package: a column signal.NAME. May be given several times.",
+        ),
+    ] = None,
     config: ConfigOption = None,
     limit_usd: LimitOption = None,
     concurrency: ConcurrencyOption = 8,
@@ -90,6 +99,7 @@ def score(
             judge=judge,
             rubric=rubric,
             labels=labels,
+            checks=checks or (),
             config=config,
             limit_usd=limit_usd,
             concurrency=concurrency,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from equirouter.answers import make_extractor
+from equirouter.checks import ResponseCheck
+from equirouter.checks.making import signal_checks
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
@@ -72,6 +74,7 @@ def score(
     judge: str | None = None,
     rubric: str | Path | None = None,
     labels: bool = False,
+    checks: Sequence[str] = (),
     config: str | Path | None = None,
     limit_usd: float | None = None,
     concurrency: int = 8,
@@ -83,8 +86,9 @@ def score(
     and 0 where it is empty. references: a table with query_id (or query) and reference, or a
     mapping of query_id. answers_by: how final answers are read, for the table and the graders that
     compare them. judge, rubric: of graders that ask a model. labels: correct the scores by those of
-    people, which count as they are where there are some. config: gateway.toml, None for the one
-    that was collected with. limit_usd: for all that the folder has cost.
+    people, which count as they are where there are some. checks: of equirouter.checks, with their
+    settings; what they say is a column signal.NAME, which plans learn from. config: gateway.toml,
+    None for the one that was collected with. limit_usd: for all that the folder has cost.
     Raises DataError, ConfigError, UnknownNameError.
 
     >>> from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
@@ -109,12 +113,13 @@ def score(
             raise ConfigError("no grader is named: name at least one, such as exact or judge")
         asks = any(grader.asks_models for _, grader in made)
         models = _models(collection, config, limit_usd, concurrency) if asks else None
+        named = signal_checks(checks)
         work = _Work(collection, given)
         for name, grader in made:
             work.run(name, grader, models, progress)
         extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
         found = work.corrected() if labels else None
-        scored = work.scored(extractor, Path(folder).name)
+        scored = work.scored(extractor, named, Path(folder).name)
         scored.corrected = found
         scored.spent_usd = usd(collection.spent_nusd())
         scored.stopped = None if models is None else models.stopped
@@ -227,7 +232,9 @@ class _Work:
         self._scores = found.scores
         return found
 
-    def scored(self, extractor: str | None, name: str) -> Scored:
+    def scored(
+        self, extractor: str | None, checks: Mapping[str, ResponseCheck], name: str
+    ) -> Scored:
         """The table and the account of it."""
         queries = sorted(self._queries.values(), key=lambda query: query.place)
         answered = list(dict.fromkeys(model for _, model in self._answers))
@@ -245,6 +252,7 @@ class _Work:
                 self._answers,
                 self._scores,
                 read=None if extractor is None else make_extractor(extractor),
+                checks=checks,
                 name=name,
             ),
             dict(Counter(by for _, by in self._scores.values())),

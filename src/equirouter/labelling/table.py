@@ -1,12 +1,14 @@
 """An outcomes table out of answers and their scores."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from equirouter.answers import Extractor
 from equirouter.arrays import FloatArray
+from equirouter.checks import Response, ResponseCheck
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.labelling.store import KeptAnswer, KeptQuery
@@ -28,11 +30,12 @@ def outcomes_of(
     scores: Scores,
     *,
     read: Extractor | None,
+    checks: Mapping[str, ResponseCheck],
     name: str,
 ) -> Outcomes:
     """The outcomes of these queries and models; a call that brought no answer is not known.
 
-    read: the extractor of final answers, None to leave answers out.
+    read: the extractor of final answers, None to leave answers out. checks: signal -> who says it.
     """
     ordered = sorted(queries, key=lambda query: query.place)
     grid = [[_answered(answers.get((one.query_id, model))) for model in models] for one in ordered]
@@ -43,6 +46,11 @@ def outcomes_of(
     def numbers(of: Callable[[KeptAnswer], float | None]) -> FloatArray:
         cells = [[None if one is None else of(one) for one in row] for row in grid]
         return np.array(cells, dtype=np.float64).reshape(len(grid), len(models))  # None is NaN
+
+    text_of = {query.query_id: query.query for query in ordered}
+
+    def signal(check: ResponseCheck, one: KeptAnswer) -> float | None:
+        return check(Response(text_of[one.query_id], one.answer or "", one.finish_reason))
 
     def score(one: KeptAnswer) -> tuple[float | None, str | None]:
         return scores.get((one.query_id, one.model), (None, None))
@@ -59,6 +67,7 @@ def outcomes_of(
         answers=None if read is None else texts(lambda one: read(one.answer or "")),
         answers_by=None if read is None else read.name,
         finish_reasons=texts(_finish),
+        signals={which: numbers(partial(signal, check)) for which, check in checks.items()},
         scored_by=texts(lambda one: score(one)[1]),
         name=name,
     )
