@@ -376,8 +376,8 @@ def _check_model(name: str, model: ModelSettings, upstream: UpstreamSettings) ->
     wrong = None
     if model.kind == "embedding" and not upstream.embeddings:
         wrong = f"kind is embedding, and upstreams.{model.upstream} says embeddings = false"
-    elif model.system_prompt is not None and (model.kind == "embedding" or upstream.messages):
-        wrong = "system_prompt is for models that chat, by an upstream without messages = true"
+    elif model.system_prompt is not None and model.kind == "embedding":
+        wrong = "system_prompt is for models that chat"
     elif name.startswith(("equirouter/", "equirouter-")):
         wrong = "names that begin with equirouter/ or equirouter- are the virtual models"
     if wrong is not None:
