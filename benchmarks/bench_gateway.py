@@ -28,6 +28,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from equirouter.pipeline.versions import current_folder
+
 HERE = Path(__file__).parent
 UPSTREAM, PASSTHROUGH, LITELLM = 19000, 19001, 19002
 GATEWAYS = {"static": 19010, "int8": 19011}
@@ -84,7 +86,7 @@ CASES = (
 
 def train(folder: Path) -> None:
     for name, options in TRAIN.items():
-        if not (folder / name / "pipeline.json").exists():
+        if not (folder / name / "current.json").exists():
             command = ["train", "simulated", *options, "--quality", "0.9", "--quiet"]
             run_equirouter([*command, "--out", str(folder / name)])
 
@@ -98,7 +100,7 @@ def run_equirouter(arguments: list[str]) -> str:
 
 def configuration(folder: Path, name: str, workers: int = 1, batch: int | None = None) -> Path:
     """gateway.toml of one gateway, all models served by the fake provider."""
-    pipeline = json.loads((folder / name / "pipeline.json").read_text())
+    pipeline = json.loads((current_folder(folder / name) / "pipeline.json").read_text())
     store = folder / f"{name}-{workers}.db"
     lines = [
         f"[server]\nport = {GATEWAYS[name]}\nworkers = {workers}",

@@ -73,7 +73,7 @@ def text_of(tokens: int) -> str:
 
 def train(folder: Path) -> None:
     for name, options in VARIANTS.items():
-        if not (folder / name / "pipeline.json").exists():
+        if not (folder / name / "current.json").exists():
             command = ["train", "simulated", *options, "--quality", "0.9", "--quiet"]
             subprocess.run(
                 [sys.executable, "-m", "equirouter", *command, "--out", str(folder / name)],

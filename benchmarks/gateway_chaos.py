@@ -31,6 +31,8 @@ from typing import Any
 import aiohttp
 from bench_gateway import HERE, resident, run_equirouter, train, wait_for
 
+from equirouter.pipeline.versions import current_folder
+
 GATEWAY = 19200
 PROVIDERS = (19201, 19202, 19203)
 POOR_USD = 0.05
@@ -131,7 +133,7 @@ class Clients:
 
 
 def configuration(folder: Path, workers: int) -> tuple[Path, list[str]]:
-    described = json.loads((folder / "static" / "pipeline.json").read_text())
+    described = json.loads((current_folder(folder / "static") / "pipeline.json").read_text())
     models = [str(model["name"]) for model in described["models"]]
     store = folder / "chaos.db"
     for path in folder.glob("chaos.db*"):

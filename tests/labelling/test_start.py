@@ -11,10 +11,12 @@ import pytest
 from equirouter.errors import ConfigError
 from equirouter.labelling.public_levels import family_of, level_of
 from equirouter.labelling.starting import start
+from equirouter.pipeline import PipelineVersions
 from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy.base import Control
 from equirouter.policy.replies import Reply
+from tests.cli.invoke import invoke
 from tests.labelling.pretend import write_gateway
 
 POOL = {
@@ -137,5 +139,17 @@ def test_the_command(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "money is saved where they agree on more than 47% of the queries" in done.stdout
     assert "not known" in done.stdout
+    command[command.index("--out") + 1] = str(tmp_path / "second")
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["strongest"] == "gpt-5"
+
+
+def test_the_command_saves_a_first_version_and_takes_no_pipelines_place(tmp_path: Path) -> None:
+    options = ("start", gateway(tmp_path), "--answers-by", "number", "--out", tmp_path / "p")
+    ran = invoke(*options, "--json")
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["pipeline"] == str(tmp_path / "p")
+    assert PipelineVersions(tmp_path / "p").current == "0001"
+    again = invoke(*options)
+    assert again.code == 2
+    assert "a pipeline is there already" in again.err

@@ -41,6 +41,7 @@ def start(
     """
     from equirouter.errors import ConfigError
     from equirouter.labelling.starting import start as start_pipeline
+    from equirouter.pipeline.versions import PipelineVersions
 
     if answers_by is None:
         raise ConfigError(
@@ -49,13 +50,16 @@ def start(
             "(equirouter collect), score them with a judge (equirouter score --with judge), check "
             "some by hand (equirouter review), and train"
         )
+    versions = PipelineVersions(out)
+    if not versions.is_empty:
+        raise ConfigError(f"{out}: a pipeline is there already, this makes a first: name another")
     names = None if pair is None else [name.strip() for name in pair.split(",")]
     started = start_pipeline(config, answers_by=answers_by, strongest=strongest, pair=names)
-    folder = started.pipeline.save(out)
+    versions.promote(versions.add(started.pipeline, how="start"), over=None, how="start")
     if as_json:
         print_json(
             {
-                "pipeline": str(folder),
+                "pipeline": str(out),
                 "pair": started.pair,
                 "families": started.families,
                 "strongest": started.strongest,
@@ -67,7 +71,7 @@ def start(
             }
         )
         return
-    typer.echo(_text(started, folder))
+    typer.echo(_text(started, out))
     if not quiet:
         for note in started.notes:
             say(f"note: {note}")
