@@ -1,8 +1,11 @@
-"""Words of messages that depend on a number."""
+"""Words of messages that depend on a number, and intervals, always written the same way."""
 
 from collections.abc import Sequence
 
-__all__ = ["listed", "number_of"]
+__all__ = ["NEVER", "interval", "listed", "number_of"]
+
+NEVER = "/"
+"""Stands for a value that was never reached."""
 
 
 def number_of(count: int, one: str, many: str | None = None) -> str:
@@ -18,3 +21,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     """
     shown = [*names] if len(names) <= most else [*names[:most], f"{len(names) - most} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """`[0.912, 0.964]`; "/" for a side never reached, "" without both. form: of a format string."""
+    if low is None and high is None:
+        return ""
+    sides = (NEVER if side is None else f"{side:{form}}" for side in (low, high))
+    return f"[{', '.join(sides)}]"

@@ -1,5 +1,6 @@
 """What is not installed is said all at once with one command, before any work begins."""
 
+import json
 import os
 import subprocess
 import sys
@@ -128,6 +129,26 @@ def test_serve_says_all_that_its_settings_need(tmp_path: Path) -> None:
         ran.err
     )
     assert commands(ran) == ["pip install 'equirouter[litellm,serve]'"]
+
+
+def test_serve_knows_what_the_encoder_of_its_pipeline_needs(tmp_path: Path) -> None:
+    (tmp_path / "pipeline").mkdir()
+    encoder = {"name": "minilm", "settings": {"window": "head", "precision": "int8"}}
+    (tmp_path / "pipeline" / "pipeline.json").write_text(json.dumps({"encoder": encoder}))
+    (tmp_path / "gateway.toml").write_text(
+        """
+        [pipeline]
+        path = "pipeline"
+        [upstreams.local]
+        base_url = "http://127.0.0.1:1/v1"
+        [models.a]
+        upstream = "local"
+        price = { input = 1.0, output = 2.0 }
+        """
+    )
+    ran = bare("serve", "--check", tmp_path / "gateway.toml", HF_HOME=str(tmp_path))
+    assert ran.code == 2, ran.err
+    assert commands(ran)[0] == "pip install 'equirouter[weights]'"
 
 
 def test_the_core_measures_trains_and_decides(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_check_pays_where_the_interval_is_above_zero() -> None:
     said = _check(checked("rule", (0.1, 0.3)))
     assert said is not None
     assert "pays here: 98% of the strongest model's performance costs 60.0 % of its cost" in said
-    assert "0.200 less by the agreement rule (95 % interval of what is saved: +0.100" in said
+    assert "0.200 less by the agreement rule (95 % interval of what is saved: [+0.100" in said
     for unsure in ((-0.1, 0.3), None):
         assert "may pay here" in str(_check(checked("rule", unsure)))
     assert "of one family" not in said

@@ -14,6 +14,7 @@ from equirouter.cli.common import (
     load_pipeline,
     print_json,
 )
+from equirouter.words import interval
 
 if TYPE_CHECKING:
     from equirouter.evaluation.comparison import Comparison, Paired
@@ -187,7 +188,7 @@ def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
     for text in lines:
         typer.echo(text)
     for name, kept, promised in zip(names, found.kept, found.promised, strict=True):
-        typer.echo(f"{name} promises {promised:g}, keeps {kept.low:.3f} to {kept.high:.3f}")
+        typer.echo(f"{name} promises {promised:g}, keeps {interval(kept.low, kept.high)}")
 
 
 def _opened(folder: Path) -> "PipelineVersions":

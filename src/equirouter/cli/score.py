@@ -7,7 +7,7 @@ import typer
 
 from equirouter.cli.collect import ConcurrencyOption, LimitOption
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say, shown_progress
-from equirouter.words import number_of
+from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.review.correcting import Corrected
@@ -186,12 +186,13 @@ def _remarks(scored: "Scored") -> None:
     for by, slope in scored.length.items():
         say(
             f"note: {by} gives an answer twice as long as another to the same query "
-            f"{slope.mean:+.3f} ({slope.low:+.3f} to {slope.high:+.3f}); some of it may be deserved"
+            f"{slope.mean:+.3f} {interval(slope.low, slope.high, '+.3f')}; some of it may be "
+            "deserved"
         )
     for by, (first, same) in scored.order.items():
         say(
             f"note: {by} prefers the answer shown first {first.mean:.1%} of the time "
-            f"({first.low:.1%} to {first.high:.1%}; fair is 50 %), and judges {same:.0%} of "
+            f"{interval(first.low, first.high, '.1%')} (fair is 50 %), and judges {same:.0%} of "
             f"{first.n} pairs alike in both orders"
         )
     if scored.stopped is not None:
@@ -203,11 +204,11 @@ def _say_corrected(corrected: "Corrected") -> None:
     agree = (
         ""
         if found is None
-        else f"; scores and labels correlate at {found.mean:.2f} ({found.low:.2f} to "
-        f"{found.high:.2f})"
+        else f"; scores and labels correlate at {found.mean:.2f} "
+        f"{interval(found.low, found.high, '.2f')}"
     )
     labels = number_of(corrected.n_labels, "label")
     queries = number_of(corrected.n_queries, "query", "queries")
     say(f"note: corrected by {labels} on {queries}{agree}")
     for model, mean in corrected.means.items():
-        say(f"note: {model}: {mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f}) on such queries")
+        say(f"note: {model}: {mean.mean:.3f} {interval(mean.low, mean.high)} on such queries")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from equirouter.cli.common import GATE_REFUSED, print_json, say
+from equirouter.words import interval
 
 if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes
@@ -75,8 +76,6 @@ def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
     """Warn where a choice that reads no text is not shown to cost more."""
     if found is None or found["difference"]["high"] is None or found["difference"]["high"] < 0:
         return
-    from equirouter.report.wording import interval
-
     anchor, difference = found["anchor"], found["difference"]
     spread = interval(difference["low"], difference["high"], "+.3f")
     say(
@@ -178,7 +177,5 @@ def _kept(found: Mapping[str, Any]) -> str:
     """Quality and cost of the operating point on the test part."""
     if found["performance"] is None or found["cost"] is None:
         return ""
-    from equirouter.report.wording import interval
-
     spread = "" if found["interval"] is None else f" {interval(*found['interval'])}"
     return f"quality {found['performance']:.3f}{spread} at {found['cost']:.1%} of its cost; "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from equirouter.errors import ConfigError
 from equirouter.evaluation.comparison import Comparison, Paired
+from equirouter.words import interval
 
 __all__ = ["Gate", "Verdict"]
 
@@ -77,7 +78,7 @@ class Gate:
         if missed[1] and not missed[0]:
             yield (
                 f"it promises {found.promised[1]:g} and keeps {found.kept[1].value:.3f} "
-                f"({found.kept[1].low:.3f} to {found.kept[1].high:.3f})"
+                f"{interval(found.kept[1].low, found.kept[1].high)}"
             )
         repairs = missed[0] and not missed[1]
         if not repairs and cost.difference > self.margin:
@@ -97,4 +98,4 @@ class Gate:
 
 
 def _range(paired: Paired) -> str:
-    return f"difference {paired.low:+.3f} to {paired.high:+.3f}"
+    return f"difference {interval(paired.low, paired.high, '+.3f')}"

@@ -16,10 +16,10 @@ from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.policy import UtilityPolicy
 from equirouter.report.canvas import Line
-from equirouter.report.wording import interval
 from equirouter.routers.factors import FactorRouter
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
+from equirouter.words import interval
 
 __all__ = ["collapse_as_an_aim"]
 

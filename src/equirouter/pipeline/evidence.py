@@ -12,6 +12,7 @@ from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.stored import described
 from equirouter.pipeline.versions import current_folder
 from equirouter.policy import Calibration
+from equirouter.words import interval
 
 __all__ = ["Evidence", "stored_prices"]
 
@@ -104,8 +105,8 @@ class Evidence:
 
 
 def _words(evidence: Evidence) -> str:
-    low, high = evidence.interval or (float("nan"),) * 2
-    return f"{evidence.kept:.3f} ({low:.3f} to {high:.3f})"
+    low, high = evidence.interval or (None, None)
+    return f"{evidence.kept:.3f} {interval(low, high)}".rstrip()
 
 
 def stored_prices(folder: Path) -> dict[str, Price]:

@@ -21,7 +21,8 @@ from equirouter.report.tables import (
     published_notes,
     published_rows,
 )
-from equirouter.report.wording import interval, plain
+from equirouter.report.wording import plain
+from equirouter.words import interval
 
 __all__ = ["note_on_figures", "write_all", "write_report"]
 

@@ -11,7 +11,8 @@ from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.registry import PLAN
 from equirouter.report import markdown
-from equirouter.report.wording import NEVER, count, interval, percent
+from equirouter.report.wording import NEVER, count, percent
+from equirouter.words import interval
 
 __all__ = [
     "PUBLISHED_COLUMNS",

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from equirouter.evaluation.diagnosis.contents import Interval
+from equirouter.words import NEVER, interval
 
-__all__ = ["NEVER", "count", "interval", "number", "percent", "plain", "signed", "usd"]
-
-NEVER = "/"
+__all__ = ["NEVER", "count", "number", "percent", "plain", "signed", "usd"]
 
 
 def percent(share: float | None) -> str:
@@ -22,14 +21,6 @@ def number(value: float | None) -> str:
 def usd(value: float | None) -> str:
     """USD with three significant digits."""
     return NEVER if value is None else f"{value:.3g} USD"
-
-
-def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
-    """An interval, everywhere as "[low, high]"; "/" for a side never reached, "" without both."""
-    if low is None and high is None:
-        return ""
-    sides = (NEVER if side is None else f"{side:{form}}" for side in (low, high))
-    return f"[{', '.join(sides)}]"
 
 
 def signed(known: Interval) -> str:
