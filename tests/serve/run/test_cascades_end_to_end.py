@@ -17,12 +17,15 @@ from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.money.log_export import export_log
-from equirouter.serve.money.store.schema import accounts, log, reservations
+from equirouter.serve.money.store.schema import accounts, feedback, log, reservations
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.records import Attempt, CallRole, Pair, Plan, RequestRecord
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.http.test_cascade import saying
 from tests.serve.pipelines import GatedEncoder, registered
-from tests.toys import make_table
+from tests.serve.stores import record, with_store
+from tests.toys import HashingEncoder, make_table
 
 __all__ = ["registered"]  # a fixture
 
@@ -194,6 +197,7 @@ def test_the_exported_log_is_a_table_with_several_models_per_query(
             engine.dispose()
             assert table.models == ("large", "middle", "small")
             assert table.answers is not None
+            assert table.answers_by == "number@1"
             assert table.answers.to_lists() == [["7", "7", "7"]] * 3
             # of equal answers all are as good
             np.testing.assert_array_equal(table.performance[0], [1.0, 1.0, 1.0])
@@ -204,3 +208,59 @@ def test_the_exported_log_is_a_table_with_several_models_per_query(
             assert json.loads(rows[0]["attempts"])[2][8] == "audit"
 
     asyncio.run(run())
+
+
+def test_plans_are_trained_on_an_exported_log(tmp_path: Path) -> None:
+    """Audited pairs that agree, with feedback: what all three said is known to be right or not."""
+    table = make_table()
+    right = {"small": 0.6, "middle": 0.7, "large": 0.9}
+    rng = np.random.default_rng(0)
+
+    roles: tuple[tuple[str, CallRole], ...] = (
+        ("small", "first"),
+        ("middle", "first"),
+        ("large", "audit"),
+    )
+
+    def logged(n: int) -> RequestRecord:
+        is_right = bool(rng.random() < right["middle"])
+        calls = [
+            Attempt(
+                *(model, "here", "ok", 200, 5.0), cost_nusd=COST[model], role=role,
+                input_tokens=20, output_tokens=10, answer_id=1, answer=str(n),
+            )
+            for model, role in roles
+        ]  # fmt: skip
+        plan = replace(
+            record().plan or Plan((), "cascade"),
+            pair=Pair(("small", "middle"), 1e-6, 0.4, False, "number@1"),
+        )
+        text = f"{table.texts[n % len(table)]} number {n}"
+        made = record(
+            str(n), plan=plan, attempts=calls, served_model="small", cost_nusd=ALL,
+            prompt=json.dumps([{"role": "user", "content": text}]), charged_by="usage",
+        )  # fmt: skip
+        scores[made.request_id] = float(is_right)
+        return made
+
+    scores: dict[str, float] = {}
+
+    async def work(store: Store) -> Any:
+        for n in range(450):
+            store.writer.log(logged(n))
+        await store.writer.flush()
+        for request_id, score in scores.items():
+            await store.database.write(_rate, request_id, score)
+        return (await store.database.read(export_log)).table
+
+    exported = with_store(f"sqlite:///{tmp_path}/x.db", work)
+    assert exported.is_complete.all()
+    made = train(exported, HashingEncoder(), router="knn:k=5", quality=0.9, resamples=0)
+    # those who always say the same are as good, and the cheapest alone is enough: no plan gains
+    assert made.plans is None
+    assert "plans" in made.provenance.test_metrics
+
+
+def _rate(connection: sa.Connection, request_id: str, score: float) -> None:
+    row = {"request_id": request_id, "at_us": 0, "given_at_us": 0, "score": score}
+    connection.execute(sa.insert(feedback).values(row))

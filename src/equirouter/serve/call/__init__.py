@@ -3,7 +3,7 @@
 answers.py       whether what an upstream sent is an answer
 attempts.py      one candidate after the other until the first byte of an answer is there
 decoding.py      a compressed answer, unpacked in pieces
-final_answer.py  the final answer in what an upstream sent
+final_answer.py  the final answer in what an upstream sent, and whether it is usable
 litellm_sdk.py   calls through LiteLLM's SDK, for providers with an API of their own
 model_pool.py    the models of the pool: upstream, price, guard against calls in vain
 parameters.py    the parameters of a request as a model takes them

@@ -1,47 +1,63 @@
-"""The final answer in what an upstream sent, as the extractor of a table of answers reads it."""
+"""The reply in what an upstream sent, as plans see it: its final answer, and whether it is usable.
+
+The same as in a table: extractors read the text, and what was empty, refused or cut has no answer.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from equirouter.answers import NO_ANSWER
+from equirouter.checks import Response, unusable
+from equirouter.policy.replies import Reply
 
-__all__ = ["final_answer"]
+__all__ = ["reply_of"]
 
-_CUT = ("length", "content_filter")
+_REFUSED = "refusal"
+_ENDED = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-def final_answer(document: Mapping[str, Any], extract: Callable[[str], str]) -> str:
-    """The final answer of a chat completion or a response with one answer.
+def reply_of(
+    document: Mapping[str, Any], extract: Callable[[str], str], output_tokens: int
+) -> Reply:
+    """The reply of a chat completion or a response with one answer.
 
-    NO_ANSWER for one that was refused or cut, whatever it says, and where `extract` finds none.
+    extract: reads the final answer out of a text, NO_ANSWER where there is none.
     """
-    message = _message(document) if "choices" in document else _response(document)
-    return NO_ANSWER if message is None else extract(message)
+    text, reason = _message(document) if "choices" in document else _response(document)
+    is_usable = unusable(Response("", text, reason)) is None
+    return Reply(extract(text) if is_usable else NO_ANSWER, output_tokens, usable=is_usable)
 
 
-def _message(completion: Mapping[str, Any]) -> str | None:
-    """The text of a chat completion, None where it was refused or cut."""
+def _message(completion: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The text of a chat completion, and why it ended."""
     choice = next(iter(_objects(completion.get("choices"))), {})
     message = choice.get("message")
-    if not isinstance(message, dict) or message.get("refusal"):
-        return None
-    if choice.get("finish_reason") in _CUT:
-        return None
+    if not isinstance(message, dict):
+        return "", None
     content = message.get("content")
-    return content if isinstance(content, str) else _text(content)
+    text = content if isinstance(content, str) else _text(content)
+    return text, _REFUSED if message.get("refusal") else _word(choice.get("finish_reason"))
 
 
-def _response(response: Mapping[str, Any]) -> str | None:
-    """The text of a response, None where it was refused or cut."""
-    if response.get("status") == "incomplete":
-        return None
+def _response(response: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The text of a response, and why it ended."""
     parts = [
         part
         for item in _objects(response.get("output"))
         if item.get("type") == "message"
         for part in _objects(item.get("content"))
     ]
-    return None if any(part.get("type") == "refusal" for part in parts) else _text(parts)
+    if any(part.get("type") == "refusal" for part in parts):
+        return _text(parts), _REFUSED
+    if response.get("status") != "incomplete":
+        return _text(parts), None
+    details = response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return _text(parts), _ENDED.get(str(reason), "length")
+
+
+def _word(reason: object) -> str | None:
+    return reason if isinstance(reason, str) else None
 
 
 def _text(parts: object) -> str:

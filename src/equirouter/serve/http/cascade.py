@@ -18,7 +18,7 @@ from equirouter.errors import ConfigError, NoAnswerError, UpstreamError
 from equirouter.pipeline.query_plan import AskModel, Serve
 from equirouter.policy.replies import Reply
 from equirouter.serve.call.attempts import Call, Served, try_once, walk
-from equirouter.serve.call.final_answer import final_answer
+from equirouter.serve.call.final_answer import reply_of
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
@@ -132,10 +132,9 @@ class Cascade:
         served.close()
         model = served.route.model
         tokens = self._bill.charge_document(served)
-        answer = final_answer(served.document, self._extract)
-        self._served[model] = served
-        self._replies[model] = Reply(answer, tokens.output)
-        self._note_answer(model, answer)
+        reply = reply_of(served.document, self._extract, tokens.output)
+        self._served[model], self._replies[model] = served, reply
+        self._note_answer(model, reply.answer or NO_ANSWER)
 
     def _why(self, *, is_late: bool) -> WhyNext:
         if is_late:

@@ -71,6 +71,7 @@ def export_log(
     Raises DataError, which says what is missing, when there is nothing to export.
     """
     cells: dict[tuple[str, str], _Mean] = {}
+    readers: set[str] = set()
     rated = missing = silent = used = 0  # requests
     for row in _answered(connection, since, until):
         if row["score"] is None:
@@ -85,9 +86,12 @@ def export_log(
             continue
         used += 1
         _add(cells, text, row)
+        pair = orjson.loads(row["plan"] or b"{}").get("pair")
+        if pair is not None:
+            readers.add(pair["extractor"])
     if not cells:
         raise DataError(_nothing(silent, missing, unrated=unrated))
-    table = _table(cells)
+    table = _table(cells, readers)
     return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()))
 
 
@@ -101,6 +105,7 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
             c.cost_nusd,
             c.charged_by,
             c.attempts,
+            c.plan,
             c.input_tokens,
             c.output_tokens,
             texts.c.prompt,
@@ -172,7 +177,8 @@ def _add_tokens(cell: _Mean, read: int | None, written: int | None) -> None:
         cell.tokens.append((read, written))
 
 
-def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
+def _table(cells: Mapping[tuple[str, str], _Mean], readers: set[str]) -> Outcomes:
+    """readers: the extractors that read the answers."""
     import numpy as np
 
     queries = list(dict.fromkeys(text for text, _ in cells))
@@ -201,6 +207,7 @@ def _table(cells: Mapping[tuple[str, str], _Mean]) -> Outcomes:
         input_tokens=read,
         output_tokens=written,
         answers=TextCells.of(answers) if known else None,
+        answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
         name="log",
     )
 
