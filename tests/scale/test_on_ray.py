@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
+from equirouter.evaluation.benchmark import benchmark
 from equirouter.scale import run as run_module
 from equirouter.scale.asking import Asking
+from equirouter.scale.fits_on_ray import each_on_ray
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import Piece
 from equirouter.scale.run import Summary, run_batch
 from tests.scale.made import parts, write_lines, write_parquet
+from tests.toys import HashingEncoder, make_table
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -61,6 +66,39 @@ def test_a_cluster_writes_the_same_parts(asking: Asking, tmp_path: Path) -> None
     done = ran(asking, tmp_path / "in", tmp_path / "out")
     assert (done.engine, done.workers, done.rows) == ("ray", 2, 60)
     assert parts(tmp_path / "out") == parts(tmp_path / "here")
+
+
+def test_a_benchmark_has_the_same_figures_bit_for_bit(tmp_path: Path) -> None:
+    run = partial(
+        benchmark,
+        make_table(),
+        HashingEncoder(),
+        routers=["knn:k=5", "mlp:epochs=2"],
+        n_seeds=2,
+        resamples=20,
+    )
+    here = run(out=tmp_path / "here").to_json()
+    there = run(out=tmp_path / "there", workers=each_on_ray).to_json()
+    assert without_times(there) == without_times(here)
+    tables = [pq.read_table(tmp_path / name / "decisions.parquet") for name in ("here", "there")]
+    assert tables[0].equals(tables[1])
+
+
+def without_times(document: Any) -> Any:
+    """What does not depend on how fast a machine is."""
+    if isinstance(document, dict):
+        times = ("fit_seconds", "predict_us_per_query")
+        return {key: without_times(of) for key, of in document.items() if key not in times}
+    return document
+
+
+def test_a_task_of_a_benchmark_that_cannot_be_done_says_why() -> None:
+    with pytest.raises(ConfigError, match="k is 0"):
+        list(each_on_ray([partial(refuse, "k is 0")]))
+
+
+def refuse(words: str) -> list[Any]:
+    raise ConfigError(words)
 
 
 def test_an_error_is_that_of_one_machine(asking: Asking, tmp_path: Path) -> None:

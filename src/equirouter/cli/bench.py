@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from equirouter.registry import PLAN, POLICIES
 if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes
     from equirouter.evaluation.results import Results
+    from equirouter.evaluation.seed_runs import Workers
 
 __all__ = ["bench"]
 
@@ -41,6 +42,11 @@ TextsOption = Annotated[
     typer.Option("--texts", help="Show texts of some test queries in report.html."),
 ]
 
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where routers are fitted: here, or on the cluster that RAY_ADDRESS names."),
+]
+
 
 def bench(
     dataset: common.DatasetArgument = "real",
@@ -63,19 +69,18 @@ def bench(
     exclude_models: common.ExcludeModelsOption = None,
     intervals: common.IntervalsOption = False,
     texts: TextsOption = False,
+    engine: EngineOption = "local",
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.benchmark import benchmark
-    from equirouter.report.html import write_all
     from equirouter.training.needs import check_run
 
     specs = common.router_specs(routers)
-    made = common.make_text_encoder(
-        encoder, window=window, precision=precision, weights=weights, settings=encoder_option
-    )
+    how = {"precision": precision, "weights": weights}
+    made = common.make_text_encoder(encoder, window=window, settings=encoder_option, **how)
     check_run(dataset, specs, made if embeddings is None else None)
     with common.shown_progress(quiet=quiet) as progress:
         table = (dataset, performance_range, models, exclude_models)
@@ -99,9 +104,18 @@ def bench(
             out=folder,
             command=["equirouter", *sys.argv[1:]],
             progress=progress,
+            workers=_workers(engine),
         )
-        report = write_all(results, folder, texts=_texts(outcomes) if texts else None)
-    _show(results, folder, report, intervals=intervals, as_json=as_json, quiet=quiet)
+    shown = {"intervals": intervals, "as_json": as_json, "quiet": quiet}
+    _show(results, folder, _texts(outcomes) if texts else None, **shown)
+
+
+def _workers(engine: str) -> "Workers":
+    """Where routers are fitted."""
+    from equirouter.evaluation.seed_runs import one_by_one
+    from equirouter.scale.fits_on_ray import each_on_ray
+
+    return each_on_ray if engine == "ray" else one_by_one
 
 
 def _texts(outcomes: "Outcomes") -> dict[str, str]:
@@ -112,10 +126,17 @@ def _texts(outcomes: "Outcomes") -> dict[str, str]:
 
 
 def _show(
-    results: "Results", folder: Path, report: Path, *, intervals: bool, as_json: bool, quiet: bool
+    results: "Results",
+    folder: Path,
+    texts: dict[str, str] | None,
+    intervals: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    from equirouter.report.html import note_on_figures
+    """Write the report, and print."""
+    from equirouter.report.html import note_on_figures, write_all
 
+    report = write_all(results, folder, texts=texts)
     common.say_warnings(() if quiet else filter(None, [results.visibility.warning]))
     for note in () if quiet else note_on_figures():
         common.say(f"note: {note}")

@@ -1,6 +1,7 @@
 """Measuring: what a router's choices scored, cost and wasted.
 
     benchmark.py       benchmark: fit on train, choose on validation, measure on test
+    seed_runs.py       one router on one seed: fitted, swept, measured, apart from all others
     train.py           train: one pipeline, fitted and measured on the test part
     results.py         results.json: its fields, written and read; facts.py: those that are no
                        figures; measured.py: its leaves

@@ -49,6 +49,11 @@ class SeedRecords:
     uncalibrated: list[Reliability] = field(default_factory=list)
     """Of the scores as they are, where they estimate performance; else empty."""
 
+    def extend(self, other: "SeedRecords") -> None:
+        """Take over the entries of another, behind the own."""
+        for name, entries in vars(other).items():
+            getattr(self, name).extend(entries)
+
     def learned_nothing(self) -> None:
         """Count a seed in which nothing was fitted and nothing predicted."""
         for effort in (self.fit_seconds, self.predict_us, self.n_parameters):

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from time import perf_counter
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from equirouter.arrays import Float32Array, FloatArray, IntArray
+from equirouter.arrays import Float32Array, FloatArray
 from equirouter.cost import CostError
 from equirouter.data import as_outcomes
 from equirouter.data.outcomes import Outcomes
@@ -22,7 +22,6 @@ from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.aggregate import SeedRecords, differences
-from equirouter.evaluation.curve import measure
 from equirouter.evaluation.decision_log import DecisionLog, decision_log
 from equirouter.evaluation.facts import (
     CostModelErrors,
@@ -33,17 +32,22 @@ from equirouter.evaluation.facts import (
     VisibilityFacts,
 )
 from equirouter.evaluation.measured import Differences
-from equirouter.evaluation.plan_runs import PlanRun, anchor_runs, router_run
 from equirouter.evaluation.published import published_for
-from equirouter.evaluation.reliability import reliability
 from equirouter.evaluation.results import ANCHORS, COMPARING, Results
+from equirouter.evaluation.seed_runs import (
+    N_POINTS,
+    Work,
+    Workers,
+    one_by_one,
+    run_anchors,
+    run_router,
+)
 from equirouter.extras import versions
 from equirouter.output import make_folder
-from equirouter.policy import DecisionPath, Policy, UtilityPolicy
+from equirouter.policy import Policy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
-from equirouter.training.fitted import fit_router
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.protocol import (
     Prepared,
@@ -53,14 +57,11 @@ from equirouter.training.protocol import (
     prepare,
     readable,
     reading_notes,
-    scores_of,
-    stream,
 )
 
 __all__ = ["FIRST_SEED", "benchmark"]
 
 FIRST_SEED = 42  # the paper's, App. A.1; further seeds count on from it
-N_POINTS = 100
 
 
 class _SplitFacts(NamedTuple):
@@ -98,6 +99,7 @@ def benchmark(
     command: Sequence[str] = (),
     on_scores: Callable[[str, int, FloatArray], object] | None = None,
     progress: Progress = silent,
+    workers: Workers = one_by_one,
 ) -> Results:
     """Measure routers and anchors under one protocol; returns the contents of results.json.
 
@@ -120,6 +122,7 @@ def benchmark(
         on_scores: Is given every name, seed and scores (n, K) of the test part, as the policy sees
             them.
         progress: Is told what is done.
+        workers: Where routers are fitted and measured; here, if not given.
 
     Examples:
         >>> from equirouter import benchmark
@@ -133,32 +136,39 @@ def benchmark(
     check_what_fits(specs, reader(encoder, outcomes, embeddings), cost_network=cost_network)
     rule, answers = _checked(policy, specs, outcomes)
     splits = _splits(outcomes, split, n_seeds)
-    folder = None if out is None else make_folder(out)
     records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
     comparing = {name: SeedRecords() for name in COMPARING}
+    facts: list[_SplitFacts] = []
+    seen: list[Float32Array] = []
     ready = partial(prepare, cost_network=cost_network, device=device)
-    with _log(folder, outcomes, rule) as log:
-        facts: list[_SplitFacts] = []
-        encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
-        for index, (made, rows, descriptions) in enumerate(encoded):
+
+    def works() -> Iterator[Work]:
+        for made, rows, descriptions in encoded:
             prepared = ready(outcomes, rows, made, descriptions=descriptions)
             facts.append(_SplitFacts.of(prepared))
-            for step, (name, record) in enumerate(records.items()):
-                progress("fit and measure", index * len(records) + step, n_seeds * len(records))
-                scores = _run(name, record, prepared, rule, made, resamples, device, log, answers)
-                if on_scores is not None:
-                    on_scores(name, made.seed, scores)
+            seen[:] = [rows]
+            for name in records:
+                yield partial(run_router, name, prepared, rule, made, resamples, device, answers)
             if answers is not None:
-                for name, run in anchor_runs(prepared, answers).items():
-                    comparing[name].learned_nothing()
-                    _measure_run(name, comparing[name], prepared, run, made, resamples, log)
-        progress("fit and measure", n_seeds * len(records), n_seeds * len(records))
+                yield partial(run_anchors, prepared, answers, made, resamples)
+
+    with _log(out, outcomes, rule) as log:
+        encoded = _encoded(outcomes, encoder, splits, specs, embeddings, cache, progress)
+        for ran in chain.from_iterable(workers(works())):
+            (comparing | records)[ran.name].extend(ran.record)
+            if log is not None:
+                log.add(ran.name, ran.seed, *ran.sweep)
+            if ran.scores is not None:
+                done = sum(len(record.measurements) for record in records.values())
+                progress("fit and measure", done, n_seeds * len(records))
+                if on_scores is not None:
+                    on_scores(ran.name, ran.seed, ran.scores)
         records |= {name: each for name, each in comparing.items() if each.is_of(n_seeds)}
         protocol = _protocol(outcomes, encoder, splits, policy, resamples)
-        results = _results(outcomes, protocol, records, splits, facts, rows, tuple(command))
-        if folder is not None and log is not None:
+        results = _results(outcomes, protocol, records, splits, facts, seen[0], tuple(command))
+        if out is not None and log is not None:
             log.finish()  # all of it is on disk: neither file is replaced if the other cannot be
-            results.write(folder / "results.json")
+            results.write(Path(out) / "results.json")
     return results
 
 
@@ -190,11 +200,11 @@ def _splits(outcomes: Outcomes, kind: SplitKind, n_seeds: int) -> list[Split]:
 
 
 def _log(
-    folder: Path | None, outcomes: Outcomes, rule: Policy
+    out: str | Path | None, outcomes: Outcomes, rule: Policy
 ) -> AbstractContextManager[DecisionLog | None]:
-    if folder is None:
+    if out is None:
         return nullcontext(None)
-    return decision_log(folder / "decisions.parquet", outcomes, rule.setting)
+    return decision_log(make_folder(out) / "decisions.parquet", outcomes, rule.setting)
 
 
 def _checked(
@@ -215,96 +225,6 @@ def _checked(
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
     return rule, outcomes if policy == PLAN else None
-
-
-def _run(
-    name: str,
-    record: SeedRecords,
-    prepared: Prepared,
-    rule: Policy,
-    split: Split,
-    resamples: int,
-    device: str,
-    log: DecisionLog | None,
-    answers: Outcomes | None,
-) -> FloatArray:
-    """One router on one seed: fit, predict, sweep, measure; returns the scores of the test part.
-
-    answers: the table, where plans are to be fitted on it.
-    """
-    fitted = fit_router(name, prepared, seed=split.seed, device=device)
-    router, scale, test = fitted.router, fitted.scale, prepared.test
-    record.fit_seconds.append(fitted.fit_seconds)
-    start = perf_counter()
-    scores = scores_of(router, test, None)
-    record.predict_us.append((perf_counter() - start) / len(scores) * 1e6)
-    if scale is not None:
-        estimate = scale.apply(scores)
-        record.calibrated.append(reliability(estimate, test.performance))
-        if router.scores_are == "expected_performance":
-            record.uncalibrated.append(reliability(scores, test.performance))
-        if rule.needs == "expected_performance":
-            scores = estimate
-    costs = test.costs(router)
-    record.n_parameters.append(router.n_parameters)
-    if answers is not None and scale is not None:
-        run = router_run(fitted, prepared, answers, scores, seed=split.seed, n_points=N_POINTS)
-        record.notes += [f"plans of {name}, seed {split.seed}: {note}" for note in run.notes]
-        _measure_run(name, record, prepared, run, split, resamples, log)
-        return scores
-    points = rule.points(scores, costs, N_POINTS)
-    chosen = rule.replay(scores, costs, points, test.cost_usd)
-    path = rule.path(scores, costs)
-    _measure(name, record, prepared, points, chosen, None, path, split, resamples, log)
-    return scores
-
-
-def _measure_run(
-    name: str,
-    record: SeedRecords,
-    prepared: Prepared,
-    run: PlanRun,
-    split: Split,
-    resamples: int,
-    log: DecisionLog | None,
-) -> None:
-    """Measure what asks more than one model; all calls are paid for."""
-    record.asked.append(run.figures)
-    record.checks += [] if run.check is None else [run.check]
-    made = run.replayed
-    _measure(
-        name, record, prepared, run.points, made.served, made.cost_usd, None, split, resamples, log
-    )
-
-
-def _measure(
-    name: str,
-    record: SeedRecords,
-    prepared: Prepared,
-    points: FloatArray,
-    chosen: IntArray,
-    spent_usd: FloatArray | None,
-    path: DecisionPath | None,
-    split: Split,
-    resamples: int,
-    log: DecisionLog | None,
-) -> None:
-    test = prepared.test
-    record.measurements.append(
-        measure(
-            chosen,
-            test.performance,
-            test.cost_usd,
-            strongest=prepared.strongest,
-            spent_usd=spent_usd,
-            path=path,
-            resamples=resamples,
-            rng=stream(split.seed, "bootstrap"),  # the same resamples for all: paired
-        )
-    )
-    record.points.append(points)
-    if log is not None:
-        log.add(name, split.seed, test.rows, points, chosen, spent_usd)
 
 
 def _results(

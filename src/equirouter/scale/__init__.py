@@ -9,6 +9,7 @@ journal.py  which parts are written: a run goes on where it was stopped
 run.py      run_batch: a run as a whole
 here.py     the engine of this machine: a process per core where that pays
 on_ray.py   the engine of a cluster
+fits_on_ray.py  the fits of `bench` on a cluster
 """
 
 from equirouter.scale.asking import Asking
