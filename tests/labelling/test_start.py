@@ -1,12 +1,15 @@
 """A pipeline without any label."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.public_levels import family_of, level_of
@@ -16,8 +19,11 @@ from equirouter.pipeline.decision import Ask
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy.base import Control
 from equirouter.policy.replies import Reply
+from equirouter.serve.run.assembly import open_gateway
+from equirouter.serve.run.server import make_runner
+from equirouter.serve.settings_file import read_settings
 from tests.cli.invoke import invoke
-from tests.labelling.pretend import write_gateway
+from tests.labelling.pretend import provider, write_gateway
 
 POOL = {
     "gpt-4o-mini": "price = { input = 0.15, output = 0.6 }",
@@ -119,6 +125,48 @@ def test_the_user_has_the_last_word(tmp_path: Path) -> None:
 def test_what_is_missing_is_said(tmp_path: Path, pool: Any, options: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         start(gateway(tmp_path, pool), **{"answers_by": "number", **options})
+
+
+def test_the_gateway_serves_it_at_once(tmp_path: Path) -> None:
+    def said(body: Any) -> str:
+        if body["model"] == "gpt-5":
+            return "It is 7"
+        is_easy = "easy" in body["messages"][-1]["content"]
+        if body["model"] == "gpt-4.1-nano":
+            return "4, surely." if is_easy else "It is 1"
+        return "It is 4"
+
+    async def ask() -> list[tuple[str, str]]:
+        found = []
+        settings = read_settings(tmp_path / "gateway.toml")
+        async with open_gateway(settings) as gateway:
+            runner = make_runner(gateway)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            base = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            async with aiohttp.ClientSession(base) as http:
+                for text in ("an easy one", "a hard one"):
+                    body = {
+                        "model": "equirouter/auto",
+                        "messages": [{"role": "user", "content": text}],
+                    }
+                    async with http.post("/v1/chat/completions", json=body) as response:
+                        document = await response.json()
+                        content = document["choices"][0]["message"]["content"]
+                        found.append((response.headers["x-equirouter-model"], content))
+            await runner.cleanup()
+        return found
+
+    with provider(said) as made:
+        config = write_gateway(tmp_path, made.url, POOL)
+        start(config, answers_by="number").pipeline.save(tmp_path / "first")
+        text = config.read_text("utf-8")
+        text += '\n[pipeline]\npath = "first"\n[cascade]\nenabled = true\n'
+        config.write_text(text, "utf-8")
+        easy, hard = asyncio.run(ask())
+    assert easy == ("gpt-4.1-nano", "4, surely.")  # both say 4: the cheaper one's words
+    assert hard == ("gpt-5", "It is 7")
+    assert sorted(made.models[:2]) == ["claude-3-5-haiku", "gpt-4.1-nano"]
 
 
 def test_families_and_levels() -> None:

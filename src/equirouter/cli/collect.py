@@ -1,18 +1,21 @@
 """`equirouter collect`: every model of the pool answers every query."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.progress import Progress, silent
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
     from equirouter.labelling.estimate import Estimate
 
-__all__ = ["ConcurrencyOption", "ConfigArgument", "LimitOption", "collect"]
+__all__ = ["ConcurrencyOption", "ConfigArgument", "LimitOption", "collect", "shown_spending"]
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings, with its pool.")
@@ -65,20 +68,13 @@ def collect(
 
     First what it will cost is said. It can be stopped and started again: no answer is paid twice.
     """
-    from equirouter.cli.bars import Bars
     from equirouter.labelling.collecting import collect as collect_answers
-    from equirouter.progress import silent
-
-    bars = Bars()
-
-    def spending(amount_usd: float) -> None:
-        bars.remark = f"{amount_usd:.4f} USD"
 
     def told(estimate: "Estimate") -> None:
         if not as_json and not quiet:
             typer.echo(_table(estimate))
 
-    try:
+    with shown_spending(quiet=quiet) as (progress, spending):
         done = collect_answers(
             config,
             queries,
@@ -87,15 +83,29 @@ def collect(
             models=None if models is None else [name.strip() for name in models.split(",")],
             dry_run=dry_run,
             concurrency=concurrency,
-            progress=silent if quiet else bars,
+            progress=progress,
             spending=spending,
             told=told,
         )
-    finally:
-        bars.close()
     _say(done, out, as_json=as_json, quiet=quiet, dry_run=dry_run)
     if done.stopped == "interrupted":
         raise KeyboardInterrupt
+
+
+@contextmanager
+def shown_spending(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[float], None]]]:
+    """A progress function that draws a bar, and one that puts an amount in USD behind it."""
+    from equirouter.cli.bars import Bars
+
+    bars = Bars()
+
+    def spending(amount_usd: float) -> None:
+        bars.remark = f"{amount_usd:.4f} USD"
+
+    try:
+        yield silent if quiet else bars, spending
+    finally:
+        bars.close()
 
 
 def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: bool) -> None:

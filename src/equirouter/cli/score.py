@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.collect import ConcurrencyOption, LimitOption
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say, shown_progress
+from equirouter.cli.collect import ConcurrencyOption, LimitOption, shown_spending
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def score(
     from equirouter.labelling.graders.making import split_specs
     from equirouter.labelling.scoring import score as score_answers
 
-    with shown_progress(quiet=quiet) as progress:
+    with shown_spending(quiet=quiet) as (progress, spending):
         scored = score_answers(
             folder,
             [spec for given in graders for spec in split_specs(given)],
@@ -104,6 +104,7 @@ def score(
             limit_usd=limit_usd,
             concurrency=concurrency,
             progress=progress,
+            spending=spending,
         )
     if as_json:
         print_json({"written": str(out), **_document(scored)})

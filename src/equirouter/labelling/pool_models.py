@@ -17,6 +17,7 @@ class PoolModels:
     """Asks models for graders. stopped: why some were not asked, None where all were.
 
     n_calls: questions that were asked. limit_nusd: of the whole collection, None for no limit.
+    spending: hears of the USD that the collection has cost.
     """
 
     def __init__(
@@ -26,9 +27,11 @@ class PoolModels:
         *,
         limit_nusd: int | None,
         concurrency: int,
+        spending: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._settings, self._collection = settings, collection
         self._limit, self._concurrency = limit_nusd, concurrency
+        self._spending = spending
         self._pool = check_models(settings, None)
         self.stopped: str | None = None
         self.n_calls = 0
@@ -89,5 +92,6 @@ class PoolModels:
             return None
         reply = await asker.ask(question, ticket)
         ticket.end(reply.cost_nusd)
+        self._spending(usd(purse.spent_nusd))
         self.n_calls += 1
         return reply.text if reply.error is None else None

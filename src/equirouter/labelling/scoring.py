@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def score(
     limit_usd: float | None = None,
     concurrency: int = 8,
     progress: Progress = silent,
+    spending: Callable[[float], None] = lambda _: None,
 ) -> Scored:
     """Score the answers in a folder of `collect`, and write them as an outcomes table.
 
@@ -88,7 +89,8 @@ def score(
     compare them. judge, rubric: of graders that ask a model. labels: correct the scores by those of
     people, which count as they are where there are some. checks: of equirouter.checks, with their
     settings; what they say is a column signal.NAME, which plans learn from. config: gateway.toml,
-    None for the one that was collected with. limit_usd: for all that the folder has cost.
+    None for the one that was collected with. limit_usd: for all that the folder has cost, of which
+    spending hears.
     Raises DataError, ConfigError, UnknownNameError.
 
     >>> from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
@@ -112,7 +114,7 @@ def score(
         if not made:
             raise ConfigError("no grader is named: name at least one, such as exact or judge")
         asks = any(grader.asks_models for _, grader in made)
-        models = _models(collection, config, limit_usd, concurrency) if asks else None
+        models = _models(collection, config, limit_usd, concurrency, spending) if asks else None
         named = signal_checks(checks)
         work = _Work(collection, given)
         for name, grader in made:
@@ -133,7 +135,11 @@ def _text(path: str | Path | None) -> str | None:
 
 
 def _models(
-    collection: Collection, config: str | Path | None, limit_usd: float | None, concurrency: int
+    collection: Collection,
+    config: str | Path | None,
+    limit_usd: float | None,
+    concurrency: int,
+    spending: Callable[[float], None],
 ) -> PoolModels:
     path = config or collection.about("gateway.toml")
     if path is None:
@@ -144,6 +150,7 @@ def _models(
         collection,
         limit_nusd=limit_in_nusd(limit_usd),
         concurrency=concurrency,
+        spending=spending,
     )
 
 
