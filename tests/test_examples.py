@@ -52,8 +52,8 @@ def test_the_router_of_your_own_has_at_most_40_lines() -> None:
     assert len((EXAMPLES / "my_router.py").read_text("utf-8").splitlines()) <= 40
 
 
-def test_the_router_of_the_contributing_page_keeps_the_contract(tmp_path: Path) -> None:
-    page = (EXAMPLES.parent / "CONTRIBUTING.md").read_text("utf-8")
+def test_the_router_of_the_tutorial_keeps_the_contract(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "own-router.md").read_text("utf-8")
     code = page.partition('```python\n"""RidgeRouter')[2].partition("```")[0]
     file = tmp_path / "ridge.py"
     file.write_text(f'"""RidgeRouter{code}', "utf-8")
