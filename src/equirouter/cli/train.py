@@ -170,7 +170,7 @@ def train(
 
 
 class Asked(NamedTuple):
-    """What the options ask of the training: see `equirouter.train`."""
+    """Settings of the training, by the options: see `equirouter.train`."""
 
     router: str
     policy: str | None

@@ -1,4 +1,4 @@
-"""What `equirouter train` says of the pipeline that it made, and whether it is current."""
+"""The words of `equirouter train` about the pipeline that it made, and its place."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -146,7 +146,7 @@ _TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned 
 
 
 def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
-    """What comparing answers saves, out of fold, and what it came to on the test part."""
+    """The saving by comparing answers, out of fold, and what it came to on the test part."""
     lines = [
         f"cost on {pipeline.calibration.n_queries} queries that nothing had learned from, as a "
         "share of the strongest model's:",

@@ -167,7 +167,7 @@ def paired_share(
 
 
 class _Shares:
-    """What two pipelines come to on the same queries, as shares of the strongest model's mean.
+    """Outcomes of two pipelines on the same queries, as shares of the strongest model's mean.
 
     reached: (n,) of champion and challenger. reference: (n,) of the strongest model.
     """

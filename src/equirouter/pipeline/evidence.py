@@ -1,4 +1,4 @@
-"""What a pipeline's promise rests on, and when that is far less than what another one's does.
+"""The evidence behind a pipeline's promise, and when it is far less than another one's.
 
 Read from its description: nothing here loads the weights.
 """
@@ -24,7 +24,7 @@ LESS = 0.02
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a pipeline before it serves.
+    """All that is known of a pipeline before it serves.
 
     data, n_rows: the outcomes table. n_queries: those that its operating points were found on.
     quality, confidence: what it promises to calls that name none. expected_cost: at that operating

@@ -50,7 +50,7 @@ _UNFINISHED = ".new-"
 
 
 class Event(BaseModel):
-    """What happened to a version."""
+    """One change of a version: added, promoted, refused, or rolled back to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,7 +117,7 @@ class PipelineVersions:
 
     @property
     def history(self) -> tuple[Event, ...]:
-        """What happened here, oldest first."""
+        """All changes of the versions here, oldest first."""
         return _state(self.folder).history
 
     @property

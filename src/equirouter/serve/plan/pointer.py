@@ -39,7 +39,7 @@ async def follow(
 
 
 def _mark(folder: Path) -> tuple[int, int] | None:
-    """What changes when the pointer is replaced; None where there is none."""
+    """Numbers that change when the pointer is replaced; None where there is none."""
     try:
         found = (folder / CURRENT_FILE).stat()
     except OSError:

@@ -111,7 +111,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
 def _beside(
     settings: GatewaySettings, parts: Parts, clock: RetrainClock
 ) -> Iterator[Coroutine[None, None, None]]:
-    """What goes on beside the requests."""
+    """Work that goes on beside the requests."""
     if settings.pipeline.path is not None:
         yield follow(settings.pipeline.path, parts.planner.reload)
         yield clock.run()
