@@ -80,7 +80,7 @@ def outgoing(body: dict[str, Any], model: str) -> bytes:
 
 
 def parsed(raw: bytes) -> Any:  # noqa: ANN401  # any JSON
-    """What a provider sent, the text itself where that is no JSON."""
+    """The document that a provider sent, its text where that is no JSON."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What models there are, in the fields that clients of OpenAI, Anthropic and OpenRouter read."""
+"""The list of models, in the fields that clients of OpenAI, Anthropic and OpenRouter read."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any

@@ -56,7 +56,7 @@ def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
 
 
 def _conversation(body: dict[str, Any], limits: LimitSettings) -> Conversation:
-    """What is said, as far as the request has it."""
+    """The conversation, as far as the request has it."""
     given = body.get("input")
     if given is None and body.get("prompt") is not None:
         body = {**body, "input": []}  # a template that the provider keeps

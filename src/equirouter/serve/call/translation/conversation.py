@@ -21,7 +21,7 @@ ITEM = "item"
 
 @dataclass(slots=True)
 class Conversation:
-    """What was read. A subclass reads one dialect.
+    """The reading of one request. A subclass reads one dialect.
 
     needs: abilities. kept_elsewhere: fields that stand for a part of the prompt which only the
     provider has. beyond: what a chat completion has no place for. skipped: kinds of blocks that are

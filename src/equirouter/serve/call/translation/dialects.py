@@ -1,4 +1,4 @@
-"""What is known of each dialect beside chat completions."""
+"""The dialects beside chat completions, with all that is known of each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -188,7 +188,7 @@ class Blocks(Conversation):
         return ""
 
     def _counted(self, block: _Object, kind: str, place: str) -> list[_Object]:
-        """What is paid for, and not sent where a chat completion has no place for it."""
+        """A part that is paid for, and not sent where a chat completion has no place for it."""
         is_known = kind in _SKIPPED or kind.endswith("_tool_result")
         if not is_known:
             self.beyond.append(f"{place} of type {kind[:60]}")
