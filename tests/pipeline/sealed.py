@@ -1,6 +1,6 @@
 """Saved pipelines changed by hand, with digests that are right: as somebody else would write them.
 
-Written here a second time, from docs/architecture.md and not from the code.
+Written here a second time, from docs/files.md and not from the code.
 """
 
 import hashlib

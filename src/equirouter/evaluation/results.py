@@ -126,7 +126,7 @@ class Results(Facts):
     """The product of a benchmark, as `benchmark` returns it and results.json holds it.
 
     `results["knn"].cost_at_quality[0.95].mean` is a figure of a router,
-    `results.anchors["task"].nauc.per_seed` one of an anchor. docs/architecture.md has all fields.
+    `results.anchors["task"].nauc.per_seed` one of an anchor. docs/files.md has all fields.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
