@@ -3,7 +3,8 @@
 EquiRouterError           exit code 1, HTTP 500
 ├── UserError             the caller can fix it: exit code 2, HTTP 400
 │   ├── DataError         a table, file or array is not what was promised
-│   │   └── UnreadableError  a query has nothing in it that the encoder can read
+│   │   ├── UnreadableError  a query has nothing in it that the encoder can read
+│   │   └── FieldError    a field of a logged request holds what it cannot hold
 │   ├── ConfigError       an option or a setting has a value that makes no sense
 │   ├── UnknownNameError  no router, encoder, data set, policy or key of that name: HTTP 404
 │   ├── MissingExtraError an optional package is needed: the message is the command to type
@@ -37,6 +38,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "EquiRouterError",
+    "FieldError",
     "FitError",
     "GateRefusedError",
     "GatewayError",
@@ -69,6 +71,10 @@ class UserError(EquiRouterError):
 
 class DataError(UserError, ValueError):
     """A table, file or array is not what was promised."""
+
+
+class FieldError(DataError):
+    """A field of a logged request holds what it cannot hold; the reader adds file and line."""
 
 
 class UnreadableError(DataError):

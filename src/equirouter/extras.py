@@ -65,7 +65,7 @@ def is_installed(module: str) -> bool:
 
 
 def _message(missing: list[Need]) -> str:
-    """What is missing, then the command on a line of its own, then what else helps."""
+    """All that is missing, then the command on a line of its own, then what else helps."""
     purposes: dict[str, list[str]] = {}
     for need in missing:
         purposes.setdefault(need.shown or need.module, []).append(need.purpose)

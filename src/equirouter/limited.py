@@ -24,7 +24,7 @@ _LIMITED = (
 
 
 class Ran(NamedTuple):
-    """What a program that ended printed, and its exit code."""
+    """Output of a program that ended, and its exit code."""
 
     printed: str
     complaint: str

@@ -9,7 +9,7 @@ __all__ = ["Response", "ResponseCheck"]
 
 @dataclass(frozen=True)
 class Response:
-    """What a check sees.
+    """All that a check sees.
 
     query, text: of the user and of the model. finish_reason: as the provider says it. log_probs: of
     the tokens of the text, natural logarithms, None where they were not asked for.

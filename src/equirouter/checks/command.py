@@ -1,4 +1,4 @@
-"""What a program of your own says of a response: unit tests, a parser of SQL, anything."""
+"""A verdict on a response by a program of your own: unit tests, a parser of SQL, anything."""
 
 import json
 import shutil

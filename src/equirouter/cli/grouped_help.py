@@ -187,7 +187,7 @@ def _write_examples(ctx: "Context", formatter: "HelpFormatter") -> None:
 
 
 def names_of(registry: Registry) -> Callable[[str], list[str]]:
-    """What a shell offers for an option of registered names, also behind a comma."""
+    """Names that a shell offers for an option of registered names, also behind a comma."""
 
     def offered(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")

@@ -90,7 +90,7 @@ class SeedRecords:
         )
 
     def check(self) -> CheckResults | None:
-        """What the check of a pair of answers knows, over the seeds; None without any."""
+        """Figures of the check of a pair of answers, over the seeds; None without any."""
         if not self.checks:
             return None
         figures = {

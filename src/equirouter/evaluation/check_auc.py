@@ -1,4 +1,4 @@
-"""What a number knows of whether an answer is right, alone and beyond the router's score."""
+"""Knowledge in a number of whether an answer is right, alone and beyond the router's score."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What asking more than one model comes to: figures of replays, and plans against routing."""
+"""Asking more than one model: figures of replays, and plans against routing."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def _sequential(made: Replayed, output_tokens: FloatArray) -> FloatArray | None:
 
 
 def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Outcomes) -> Replayed:
-    """What a pipeline serves on a part at its quality, more than one model asked where it says so.
+    """Answers served on a part at the quality of a pipeline, by several models where it says so.
 
     scores (n, K): its calibrated estimates.
     """

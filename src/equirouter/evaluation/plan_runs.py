@@ -23,7 +23,7 @@ __all__ = ["CheckAUC", "PlanRun", "anchor_runs", "router_run", "with_routing"]
 
 
 class CheckAUC(NamedTuple):
-    """What tells whether the answer that a check would serve of a pair is right; see CheckResults.
+    """AUC of whether the answer that a check would serve of a pair is right; see CheckResults.
 
     The router's and the agreement's are of that answer too. None where there is no check.
     """
@@ -58,7 +58,7 @@ def router_run(
     seed: int,
     n_points: int,
 ) -> PlanRun:
-    """What `train` would serve with this router: routing, or plans at the prices where they gain.
+    """Run of what `train` would serve with this router: routing, or plans where they gain.
 
     scores (n, K): its estimates on the test part. Half of the points are those of routing, which
     every pipeline keeps; the others are prices at which plans decide, if there are any.

@@ -94,7 +94,7 @@ class MeanCurve(Facts):
 
 
 class CheckResults(Facts):
-    """What tells whether the better supported of two cheap answers is right, on the test part.
+    """AUC of whether the better supported of two cheap answers is right, on the test part.
 
     AUCs: 0.5 knows nothing, 1 all; null where there is no check, or nothing to tell apart. beyond:
     among queries that the router scores alike.

@@ -22,7 +22,7 @@ N_POINTS = 100
 
 
 class Sweep(NamedTuple):
-    """What one router or anchor chose on one seed, for decisions.parquet: see DecisionLog.add."""
+    """Choices of one router or anchor on one seed, for decisions.parquet: see DecisionLog.add."""
 
     rows: IntArray
     points: FloatArray
@@ -94,7 +94,7 @@ def run_router(
 
 
 def run_anchors(prepared: Prepared, answers: Outcomes, split: Split, resamples: int) -> list[Ran]:
-    """What plans are compared with, on one seed."""
+    """Runs of the anchors that plans are compared with, on one seed."""
     found = []
     for name, run in anchor_runs(prepared, answers).items():
         record = SeedRecords()

@@ -180,7 +180,7 @@ def _pipeline(
 def _plans(
     fitted: FittedStage, outcomes: Outcomes, strongest: int, seed: int
 ) -> tuple[PoolPlans | None, Candidates | None, tuple[str, ...]]:
-    """See made_plans; nothing where the table has no answers."""
+    """Plans as by made_plans; nothing where the table has no answers."""
     if outcomes.answers is None:
         return None, None, ()
     labelled = Labelled.of(fitted.parts["validation"], fitted.held_out, outcomes)
@@ -196,7 +196,7 @@ def _plans(
 def _kept_by_plans(
     pipeline: RoutingPipeline, fitted: FittedStage, outcomes: Outcomes
 ) -> dict[str, Any]:
-    """What the pipeline's quality comes to on the test part where answers are compared."""
+    """Quality of the pipeline on the test part where answers are compared."""
     part, strongest = fitted.parts["test"], pipeline.models.index(pipeline.baseline.strongest)
     replayed = served(pipeline, fitted.scores(UtilityPolicy(), part), part, outcomes)
     figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])

@@ -37,7 +37,7 @@ class _Learned(_Part):
 
 
 class StoredPlans(_Part):
-    """What pipeline.json says of plans. Models are named, and stand in the pipeline's order."""
+    """Plans in pipeline.json. Models are named, and stand in the pipeline's order."""
 
     extractor: str | None
     rule: _Rule | None
@@ -91,7 +91,7 @@ class StoredPlans(_Part):
 
 
 def arrays_of_plans(plans: PoolPlans | None) -> dict[str, FloatArray]:
-    """What was learned, by name: none where nothing was."""
+    """Learned arrays by name: none where nothing was."""
     if plans is None or plans.learned.gains is None:
         return {}
     gains = plans.learned.gains

@@ -31,7 +31,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class AtPrice:
-    """What was measured at a price lambda, on queries that nothing had learned from.
+    """Figures at a price lambda, on queries that nothing had learned from.
 
     by: what decides there. rule, learned: None where there is none. checked, escalated: shares of
     the queries of which more than one model is asked, and of which a third is, by what decides.
@@ -102,7 +102,7 @@ class PoolPlans:
     def first(
         self, lambda_: float, scores: RealArray, costs: FloatArray, feasible: BoolArray
     ) -> tuple[PlanPolicy | AgreementRule, Action] | None:
-        """What decides one query and its first round, where more than one model is asked.
+        """Policy of one query and its first round, where more than one model is asked.
 
         scores, costs (K,): estimates of performance and predicted costs. feasible (K,): False where
         a model may not be asked.
@@ -117,7 +117,7 @@ class PoolPlans:
         return None if action.final else (rule, action)
 
     def at(self, lambda_: float) -> PlanPolicy | AgreementRule | None:
-        """What decides at a price; None for one model per query."""
+        """Policy at a price; None for one model per query."""
         by = self.by(lambda_)
         if by == "rule":
             return self.rule
@@ -131,7 +131,7 @@ class PoolPlans:
         replies: Replies,
         cost_usd: FloatArray,
     ) -> Replayed:
-        """What decides at every price (T,), on queries of known replies and costs (n, K)."""
+        """Decisions at every price (T,), on queries of known replies and costs (n, K)."""
         one = PlanPolicy(Plans(self.learned.n_models))
         columns = []
         for price in points.tolist():
@@ -148,7 +148,7 @@ class PoolPlans:
         )
 
     def by(self, lambda_: float) -> By:
-        """What decides at a price, in a word."""
+        """Name of what decides at a price."""
         if not self.at_prices:
             return "rule"
         prices = [at.price for at in self.at_prices]

@@ -163,7 +163,7 @@ def _check(diagnosis: Diagnosis) -> str | None:
 
 
 def _saved(at: CostsAt) -> float:
-    """What the taken way saves over one model per query, as a share of the strongest's cost."""
+    """Saving of the taken way over one model per query, as a share of the strongest's cost."""
     usual, taken = (1.0 if cost is None else cost for cost in (at.routing, _taken_cost(at)))
     return usual - taken
 

@@ -1,4 +1,4 @@
-"""What the page's charts and its explorer draw: curves, models, and queries that change model."""
+"""Data of the page's charts and its explorer: curves, models, and queries that change model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -104,7 +104,7 @@ def page_data(results: Results, samples: Samples | None = None) -> dict[str, Any
 
 
 def setting_of(results: Results) -> str:
-    """What the operating points are settings of, with the unit."""
+    """Setting that the operating points are of, with the unit."""
     if results.protocol.is_by_budget:
         return "budget, USD per query"
     return "lambda" if results.protocol.policy in ("utility", PLAN) else results.protocol.policy

@@ -322,7 +322,7 @@ def headline(results: Results) -> list[str]:
 
 
 def _of_plans(results: Results, name: str) -> list[str]:
-    """What asking several models comes to, where the mean curve has 98 % at the lowest cost."""
+    """Figures of asking several models, where the mean curve has 98 % at the lowest cost."""
     curve, strongest = results.curves[name], results.outcomes.models.index(results.strongest)
     if curve.calls is None or curve.escalated is None or curve.wrongly_accepted is None:
         return []

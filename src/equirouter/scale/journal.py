@@ -1,4 +1,4 @@
-"""What a run was asked and which parts are written: it goes on where it was stopped or killed."""
+"""Journal of a run: its question and its written parts, to go on after a stop or a kill."""
 
 import json
 import time

@@ -34,7 +34,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with every piece of a run. keep: fields of a row to write, None for all."""
+    """Work on every piece of a run. keep: fields of a row to write, None for all."""
 
     asking: Asking
     output: Place

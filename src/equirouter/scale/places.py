@@ -90,7 +90,7 @@ class Place:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """What a file system says when it cannot read, as a DataError that names the place."""
+        """Errors of a file system, as a DataError that names the place."""
         try:
             yield
         except (DataError, GeneratorExit):

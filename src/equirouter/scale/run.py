@@ -32,7 +32,7 @@ ROWS_TO_MEASURE = 512
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. resumed: parts that were there already. workers: processes or actors."""
+    """Summary of a run. resumed: parts that were there already. workers: processes or actors."""
 
     output: str
     rows: int

@@ -99,7 +99,7 @@ def missing_models_are_said(
 def paid_grades_are_used_again(
     make: Callable[[], Grader], cases: Sequence[Case], surroundings: Surroundings
 ) -> None:
-    """What is known of a grader that costs money is given again, and nothing is asked."""
+    """Grades of a grader that costs money are given again, and nothing is asked."""
     if not make().asks_models:
         return
     grades = make().grade(cases, surroundings)

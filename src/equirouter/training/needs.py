@@ -1,4 +1,4 @@
-"""What fitting needs beside the core: found out before any work, and said all at once."""
+"""Packages that fitting needs beside the core: found out before any work, and said all at once."""
 
 from collections.abc import Iterable, Sequence
 
@@ -66,7 +66,7 @@ def check_run(
     cost_network: bool = False,
     more: Iterable[Need] = (),
 ) -> None:
-    """The same before the data set, given as load_dataset takes it, is opened.
+    """Check the needs before the data set, given as load_dataset takes it, is opened.
 
     more: what is needed beside data set, routers and encoder.
     """

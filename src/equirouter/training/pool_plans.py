@@ -22,7 +22,7 @@ N_POINTS = 100
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What n labelled queries would have got at T prices, from nothing that had learned from them.
+    """Outcomes of n labelled queries at T prices, from nothing that had learned from them.
 
     plans: as fitted on all of them. prices (T,): falling to 0. routed: one model per query. rule,
     learned: None where there is none.
@@ -66,12 +66,12 @@ class Candidates:
 
     @cached_property
     def mixed(self) -> tuple[Replayed, tuple[AtPrice, ...]]:
-        """What decides at each price and what it got there; the facts stand by rising price."""
+        """Policy at each price and its outcome there; the facts stand by rising price."""
         return _mixed(self)
 
 
 def candidates_of(labelled: Labelled, plans: Plans, seed: int) -> Candidates:
-    """What routing, the rule and plans fitted like these do on queries they have not learned from.
+    """Outcomes of routing, the rule and such plans on queries they have not learned from.
 
     plans: those of all queries; without gains there are no learned ones.
     """
@@ -140,7 +140,7 @@ def made_plans(
 
 
 def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
-    """What decides at each price, and what it got; the prices (T,) fall, the facts rise."""
+    """Policy at each price, and its outcome; the prices (T,) fall, the facts rise."""
     rules, plans = candidates.gains(candidates.rule), candidates.gains(candidates.learned)
     made = candidates.routed.take(np.arange(len(candidates.prices)))
     found = []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
-from equirouter.data.logs.fields import FieldError
+from equirouter.errors import FieldError
 
 __all__ = ["Found", "LeftOut", "LogReader", "LoggedRequest", "Record", "Wrong", "without_text"]
 

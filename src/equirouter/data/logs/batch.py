@@ -14,8 +14,9 @@ from equirouter.data.logs.base import (
     without_text,
 )
 from equirouter.data.logs.bodies import request_of
-from equirouter.data.logs.fields import FieldError, inner, named
+from equirouter.data.logs.fields import inner, named
 from equirouter.data.logs.replies import Reply, reply_of
+from equirouter.errors import FieldError
 
 __all__ = ["OpenAIBatch"]
 

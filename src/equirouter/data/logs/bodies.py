@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from equirouter.data.logs.fields import FieldError, parsed
+from equirouter.data.logs.fields import parsed
+from equirouter.errors import FieldError
 
 __all__ = ["as_messages", "parameters_of", "request_of"]
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from equirouter.errors import FieldError
+
 __all__ = [
-    "FieldError",
     "first",
     "inner",
     "named",
@@ -20,10 +21,6 @@ __all__ = [
 
 _MILLI, _MICRO, _NANO = 1e11, 1e14, 1e17
 """Unix times from here on are in milli-, micro- and nanoseconds: as seconds they are after 5138."""
-
-
-class FieldError(ValueError):
-    """A field does not hold what the format says; the message names it."""
 
 
 def first(record: Mapping[str, Any], *names: str) -> Any:  # noqa: ANN401  # whatever JSON can hold

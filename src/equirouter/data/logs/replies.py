@@ -33,7 +33,7 @@ def reply_of(response: Any) -> Reply:  # noqa: ANN401  # whatever JSON can hold
 
 
 def _reply_in(response: Any) -> Reply | None:  # noqa: ANN401
-    """The same of a provider's answer; None for whatever is none."""
+    """Reply out of a provider's answer; None for whatever is none."""
     if isinstance(response, list):
         response = {"output": response} if _is_output(response) else {"content": response}
         if "content" in response and not text_of(response["content"]):

@@ -5,7 +5,8 @@ from typing import Any
 
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.chat import split_answer
-from equirouter.data.logs.fields import FieldError, first, named, parsed
+from equirouter.data.logs.fields import first, named, parsed
+from equirouter.errors import FieldError
 
 __all__ = ["ShareGPT"]
 

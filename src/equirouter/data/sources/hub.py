@@ -151,7 +151,7 @@ def _download(file: HubFile, offline: bool, endpoint: str | None, progress: Prog
 
 
 def fetching_failures() -> tuple[type[Exception], ...]:
-    """What a download may raise: of the system, of huggingface_hub, and of its HTTP library."""
+    """Errors of a download: of the system, of huggingface_hub, and of its HTTP library."""
     loaded = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
     return (OSError, RuntimeError, *(library.HTTPError for library in loaded))
 

@@ -58,7 +58,7 @@ def find_weights(folder: Path | None = None) -> Weights:
 
 
 def needed_weights(folder: Path | None, purpose: str) -> tuple[Need, ...]:
-    """What find_weights would lack: nothing where it finds the weights or could fetch them."""
+    """Packages that find_weights would lack: none where it finds or could fetch the weights."""
     if folder is not None or _on_this_machine() is not None:
         return ()
     reason = why_unreachable()

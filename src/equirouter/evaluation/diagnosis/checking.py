@@ -28,7 +28,7 @@ _NO_FAMILY = frozenset({"meta", "the", "chat", "open", "openai", "google", "anth
 def check_finding(
     outcomes: Outcomes, prepared: Prepared, *, seed: int, resamples: int
 ) -> CheckFinding | None:
-    """What is known of checks on the training and validation part, each query as if it were new.
+    """Finding on checks, from the training and validation part, each query as if it were new.
 
     resamples: of the queries, for intervals. None where the table has no answers.
     """
@@ -61,7 +61,7 @@ def family_of(model: str) -> str:
 def _pair(
     labelled: Labelled, pair: Columns, strongest: int, models: tuple[str, ...]
 ) -> PairFinding:
-    """What the agreement of two models knows, of the one that is right more often."""
+    """Knowledge in the agreement of two models, of the one that is right more often."""
     performance, cost = labelled.performance, labelled.cost_usd.mean(axis=0)
     better = max(pair, key=lambda column: float(performance[:, column].mean()))
     right = performance[:, better] > (performance.min() + performance.max()) / 2

@@ -1,4 +1,4 @@
-"""What users said."""
+"""Scores that users gave."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ _FILES = {
 
 
 class Page:
-    """What the page asks and says. person: under whose name labels are kept."""
+    """Answers to what the page asks. person: under whose name labels are kept."""
 
     def __init__(self, collection: Collection, person: str) -> None:
         self._collection, self.person = collection, person

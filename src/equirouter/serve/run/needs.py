@@ -1,4 +1,4 @@
-"""What a gateway's settings need beside the core: found out before anything is opened."""
+"""Packages that a gateway's settings need beside the core: found out before anything is opened."""
 
 import json
 
