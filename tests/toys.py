@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from equirouter.data.text_cells import TextCells
 from equirouter.encoders.base import Encoder
 from equirouter.progress import Progress
 
-__all__ = ["HashingEncoder", "LearningEncoder", "make_answered_table", "make_table"]
+__all__ = ["HashingEncoder", "LearningEncoder", "make_answered_table", "make_log", "make_table"]
 
 
 def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:
@@ -37,6 +38,20 @@ def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:
         performance=(can_do ^ slips).astype(np.float64),
         cost_usd=cost_usd,
         name="toy",
+    )
+
+
+def make_log(world: Outcomes, share: float, seed: int = 0) -> Outcomes:
+    """The log of a gateway that always calls the largest, and with share one of the others."""
+    rng = np.random.default_rng(seed)
+    n, k = world.performance.shape
+    called = np.where(rng.random(n) < share, rng.integers(k - 1, size=n), k - 1)
+    is_called = np.arange(k) == called[:, None]
+    return replace(
+        world,
+        performance=np.where(is_called, world.performance, np.nan),
+        cost_usd=np.where(is_called, world.cost_usd, np.nan),
+        propensity=np.tile([share / 2, share / 2, 1 - share], (n, 1)),
     )
 
 

@@ -1,6 +1,7 @@
 """`pipeline`: the versions of a folder, and which of them is current."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.pipeline.evidence import Evidence
 from tests.cli.conftest import trained
 from tests.cli.invoke import invoke
-from tests.toys import HashingEncoder, make_table
+from tests.toys import HashingEncoder, make_log, make_table
 
 
 @pytest.fixture
@@ -100,3 +101,20 @@ def evidence(n: int, kept: float, half: float) -> Evidence:
 def test_what_is_far_below(n: int, kept: float, half: float, is_far: bool) -> None:
     served = evidence(6200, 0.959, 0.01)
     assert (evidence(n, kept, half).far_below(served) is not None) is is_far
+
+
+def test_a_log_without_complete_rows_is_compared_off_policy(pipeline: Path, tmp_path: Path) -> None:
+    made = RoutingPipeline.load(pipeline, encoder=HashingEncoder())
+    versions = PipelineVersions(tmp_path / "p")
+    for one, over in ((replace(made, quality=1.0), None), (made, "0001")):
+        versions.promote(versions.add(one, how="train"), over=over, how="train")
+    write_table(make_log(make_table(1500, seed=9, incomplete=0), 0.3), tmp_path / "log.parquet")
+    options = ["pipeline", "compare", tmp_path / "p", tmp_path / "log.parquet", "0002"]
+    ran = invoke(*options, "--against", "0001")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("off-policy: no query has the outcomes of all models")
+    assert "performance, doubly robust" in ran.out
+    assert "gate: not asked" in ran.out
+    found = json.loads(invoke(*options, "--against", "0001", "--json").out)
+    assert (found["method"], found["champion_version"]) == ("off-policy", "0001")
+    assert found["cost_usd"]["high"] < 0  # it calls cheaper models

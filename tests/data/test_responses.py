@@ -83,13 +83,28 @@ def test_written_and_read_again(
     there = cells if cells.is_known.any() else None  # CSV has no column of nothing at all
     numbers = np.reshape(signal, (2, 2))
     signals = {"x.y": numbers, "a": numbers + 1}
-    made = table(answers=there, finish_reasons=there, scored_by=there, signals=signals)
+    made = table(
+        answers=there,
+        finish_reasons=there,
+        scored_by=there,
+        propensity=np.abs(numbers) / 1e9,
+        signals=signals,
+    )
     path = tmp_path_factory.mktemp("tables") / f"table{suffix}"
     write_table(made, path, layout=layout)
     again = read_table(path)
     assert again.fingerprint == made.fingerprint
     if there is not None:
         assert lists(again.answers) == answers
+
+
+def test_a_propensity_is_a_probability(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"propensity of model .* is 1\.5; expected a probability"):
+        table(propensity=np.array([[1.5, 1.0], [0.0, NAN]]))
+    head = "query_id,query,model,performance,cost_usd,propensity"
+    (tmp_path / "log.csv").write_text(f"{head}\nq,two?,small,1,0.1,-0.5\n")
+    with pytest.raises(DataError, match="column 'propensity': found -0"):
+        read_table(tmp_path / "log.csv")
 
 
 def test_rows_and_models_are_taken_with_them() -> None:

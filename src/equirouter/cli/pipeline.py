@@ -16,8 +16,11 @@ from equirouter.cli.common import (
 )
 from equirouter.words import interval
 
+OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS"}
+
 if TYPE_CHECKING:
     from equirouter.evaluation.comparison import Comparison, Paired
+    from equirouter.evaluation.off_policy import LoggedComparison
     from equirouter.pipeline.versions import Event, PipelineVersions
 
 __all__ = ["app", "print_comparison"]
@@ -99,20 +102,29 @@ def compare(
     """Compare a version, the latest by default, with the current one, query by query.
 
     Only queries with the outcomes of all models count that neither version has learned from. What
-    the gate would say is the last line; the exit code is 0 either way.
+    the gate would say is the last line; the exit code is 0 either way. A table without any such
+    query, such as a log of a gateway that explores, is read off-policy: from an outcome per query
+    and its propensity.
     """
     from equirouter.data import load_dataset
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import DataError
+    from equirouter.evaluation.comparison import comparable
     from equirouter.evaluation.comparison import compare as compared
     from equirouter.evaluation.gate import Gate
-    from equirouter.evaluation.retrain import new_queries
+    from equirouter.evaluation.off_policy import compare_from_log
+    from equirouter.evaluation.retrain import new_queries, unseen
 
     versions = _opened(folder)
     gate = Gate(margin)
     outcomes = load_dataset(table)
     names = (against or versions.path().name, version or versions.names[-1])
     pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
+    if not comparable(outcomes, pair).any():
+        logged = outcomes.take(unseen(outcomes, *pair))
+        estimated = compare_from_log(pair[0], pair[1], logged, cache=EmbeddingCache())
+        _tell_logged(estimated, names, as_json=as_json, quiet=quiet)
+        return
     new = new_queries(outcomes, *pair)
     if not len(new):
         raise DataError(
@@ -189,6 +201,35 @@ def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
         typer.echo(text)
     for name, kept, promised in zip(names, found.kept, found.promised, strict=True):
         typer.echo(f"{name} promises {promised:g}, keeps {interval(kept.low, kept.high)}")
+
+
+def _tell_logged(
+    found: "LoggedComparison", names: tuple[str, str], *, as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        print_json(
+            {"champion_version": names[0], "challenger_version": names[1]} | found.document()
+        )
+    if as_json or quiet:
+        return
+    first, second = found.champion, found.challenger
+    left_out = f", {found.n_left_out} left out" if found.n_left_out else ""
+    typer.echo(
+        "off-policy: no query has the outcomes of all models, so both are estimated from an "
+        f"outcome per query and its propensity\n{found.n_queries} queries that are new to both"
+        f"{left_out}; their choices were called as if on {first.n_effective:.0f} and "
+        f"{second.n_effective:.0f} of equal weight; {found.same:.1%} go to the same model"
+    )
+    rows: list[tuple[str, ...]] = [("", *names, "difference", "95 % interval")]
+    for what, form in (("performance", ".3f"), ("cost_usd", ".6f")):
+        for method, title in OFF_POLICY.items():
+            pair = [getattr(one, what)[method] for one in (first, second)]
+            cells = [f"{one.value:{form}} {interval(one.low, one.high, form)}" for one in pair]
+            less = getattr(found, what)
+            paired = (f"{less.value:+{form}}", interval(less.low, less.high, f"+{form}"))
+            rows.append((f"{what}, {title}", *cells, *(paired if method == "dr" else ("", ""))))
+    typer.echo("\n".join(_table_lines(rows)))
+    typer.echo("gate: not asked, it needs queries with the outcomes of all models")
 
 
 def _opened(folder: Path) -> "PipelineVersions":

@@ -47,6 +47,8 @@ class OutcomeCells:
     """(N, K), what the calls used; output_tokens is given with it or not at all."""
     output_tokens: FloatArray | None = None
     """(N, K), tokens of the answers, reasoning included."""
+    propensity: FloatArray | None = None
+    """(N, K), of a log: the probability, 0 to 1, with which this outcome came to be known."""
     answers: TextCells | None = None
     """(N, K), final answers, of which equal ones are equal texts; "" where a response had none,
     which is known, and None where it is not known what was answered."""
@@ -69,8 +71,8 @@ class OutcomeCells:
     @property
     def array_names(self) -> tuple[str, ...]:
         """The names of the (N, K) arrays that there are."""
-        tokens = ("input_tokens", "output_tokens")
-        return ("performance", "cost_usd", *(t for t in tokens if getattr(self, t) is not None))
+        others = ("input_tokens", "output_tokens", "propensity")
+        return ("performance", "cost_usd", *(o for o in others if getattr(self, o) is not None))
 
     def of_responses(
         self,

@@ -145,10 +145,13 @@ def _check_numbers(table: OutcomeCells) -> None:
         "cost_usd",
         "expected USD per call, finite and not negative, or nothing where it is not known",
     )
-    for column in table.array_names[2:]:
-        tokens = getattr(table, column)
+    for column, tokens in zip(("input_tokens", "output_tokens"), table.tokens or (), strict=False):
         wrong = np.isinf(tokens) | (tokens < 0)
         _raise_at(table, wrong, tokens, column, "expected a number of tokens, or nothing")
+    if table.propensity is not None:
+        wrong = (table.propensity < 0) | (table.propensity > 1)
+        expected = "expected a probability from 0 to 1, or nothing where it is not known"
+        _raise_at(table, wrong, table.propensity, "propensity", expected)
     for column, array in (("performance", performance), ("cost_usd", cost_usd)):
         empty = np.isnan(array).all(axis=0)
         if empty.any():

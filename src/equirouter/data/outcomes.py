@@ -62,8 +62,8 @@ class Outcomes(OutcomeCells):
         """The long form as a pandas DataFrame: one row per query and model, N * K rows.
 
         Columns: query_id, query, task, model, performance, cost_usd, and those that the table has
-        of image_path, model_description, input_tokens and output_tokens, answer, finish_reason and
-        signal.NAME; not known is NaN, or None for a text.
+        of image_path, model_description, input_tokens and output_tokens, answer, finish_reason,
+        scored_by, propensity and signal.NAME; not known is NaN, or None for a text.
         Raises MissingExtraError without pandas.
 
         >>> from equirouter import as_outcomes

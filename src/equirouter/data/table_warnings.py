@@ -71,8 +71,8 @@ def _zero_costs(table: OutcomeCells) -> list[str]:
 
 def _constant_tokens(table: OutcomeCells) -> list[str]:
     warnings = []
-    for column in table.array_names[2:]:
-        same = _models_where(table, getattr(table, column), _is_constant)
+    for column, tokens in zip(("input_tokens", "output_tokens"), table.tokens or (), strict=False):
+        same = _models_where(table, tokens, _is_constant)
         if same:
             warnings.append(
                 f"{column} is the same number on all rows of {_listed(same)}: an average or a "

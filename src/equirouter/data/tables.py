@@ -34,10 +34,11 @@ def read_table(
 
     Long, one row per query and model: columns query_id (or sample_id), query (prompt), task
     (eval_name), model (model_name), performance (score), cost_usd (cost); optional are image_path,
-    input_tokens and output_tokens, model_description, answer, finish_reason, scored_by and
-    signal.NAME. Wide, one row per query: the columns of the query, and for every model MODEL (its
-    performance) and MODEL|total_cost; optional are MODEL|input_tokens and MODEL|output_tokens,
-    MODEL|description, MODEL|answer, MODEL|finish_reason, MODEL|scored_by and MODEL|signal.NAME.
+    input_tokens and output_tokens, model_description, answer, finish_reason, scored_by, propensity
+    and signal.NAME. Wide, one row per query: the columns of the query, and for every model MODEL
+    (its performance) and MODEL|total_cost; optional are MODEL|input_tokens and MODEL|output_tokens,
+    MODEL|description, MODEL|answer, MODEL|finish_reason, MODEL|scored_by, MODEL|propensity and
+    MODEL|signal.NAME.
     Without task all queries are of one task, without query_id every text (wide: every row) is a
     query.
 

@@ -18,6 +18,7 @@
     decision_log.py    decisions.parquet: every choice with its outcome
     sweeps.py          a fitted router, or a saved pipeline, over a sweep of operating points
     comparison.py      two pipelines on the same queries, paired
+    off_policy/        policies on a log with one outcome per query and its propensity
     gate.py            whether a challenger may take the champion's place
     retrain.py         a challenger, trained and compared on what neither has learned from
     published.py       the paper's Table 1 and Table A1

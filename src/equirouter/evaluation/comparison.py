@@ -19,7 +19,15 @@ from equirouter.errors import DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.protocol import readable
 
-__all__ = ["Comparison", "Paired", "Share", "comparable", "compare", "paired_share"]
+__all__ = [
+    "Comparison",
+    "Paired",
+    "Share",
+    "chosen_columns",
+    "comparable",
+    "compare",
+    "paired_share",
+]
 
 LEAST_OF_TASK = 30
 """Queries of a task below which no figure of it is given."""
@@ -112,7 +120,7 @@ def compare(
             "outcomes of all models: there is nothing to compare on"
         )
     strongest = champion.baseline.strongest
-    chosen = [_chosen(pipeline, table, cache) for pipeline in (champion, challenger)]
+    chosen = [chosen_columns(pipeline, table, cache) for pipeline in (champion, challenger)]
     row, best = np.arange(table.n_queries), table.models.index(strongest)
     quality, cost = (
         _Shares([values[row, c] for c in chosen], values[:, best], strongest, what, table)
@@ -216,8 +224,13 @@ class _Shares:
         return Paired(float(champion.mean() / unit), float(challenger.mean() / unit), *found)
 
 
-def _chosen(pipeline: RoutingPipeline, table: Outcomes, cache: EmbeddingCache | None) -> IntArray:
-    """The columns of the table that a pipeline chooses, (n,)."""
+def chosen_columns(
+    pipeline: RoutingPipeline, table: Outcomes, cache: EmbeddingCache | None
+) -> IntArray:
+    """The columns of the table that a pipeline chooses, (n,), where a call names no target.
+
+    Raises DataError where it refuses a query.
+    """
     embeddings = encode_table(pipeline.stage.encoder, table, cache=cache)
     chosen = pipeline.decide_many(embeddings=embeddings).chosen
     if (chosen < 0).any():

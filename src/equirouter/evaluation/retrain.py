@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equirouter.arrays import IntArray
+from equirouter.arrays import BoolArray, IntArray
 from equirouter.data.merging import merge_tables
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
@@ -19,7 +19,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.training.pool import repriced
 
-__all__ = ["Challenge", "challenge", "new_queries", "settled", "trained_like", "with_log"]
+__all__ = ["Challenge", "challenge", "new_queries", "settled", "trained_like", "unseen", "with_log"]
 
 MOST_HELD_OUT = 2000
 """Held-out queries beyond which an interval gains little, and training loses."""
@@ -39,8 +39,13 @@ def new_queries(table: Outcomes, *pipelines: RoutingPipeline) -> IntArray:
 
     Raises DataError for a model of theirs that the table does not have.
     """
+    return np.flatnonzero(unseen(table, *pipelines) & comparable(table, pipelines))
+
+
+def unseen(table: Outcomes, *pipelines: RoutingPipeline) -> BoolArray:
+    """(N,): queries that none of these has learned from."""
     seen = np.concatenate([pipeline.learned for pipeline in pipelines])
-    return np.flatnonzero(~np.isin(query_prints(table), seen) & comparable(table, pipelines))
+    return ~np.isin(query_prints(table), seen)
 
 
 def challenge(

@@ -11,6 +11,7 @@
     neighbours.py   finds the nearest rows, and groups of like rows
     anchors.py      oracle, random, strongest, cheapest, task: what others are compared with
     networks/       routers that learn the weights of a network; fitting/ trains them, with torch
+    logged.py       outcomes of a log, estimated for every model
     joining.py      a new model, from few outcomes and the models that are there
     scale.py        scores made into expected performance
 

@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.errors import DataError
 from equirouter.routers.base import Validation
-from equirouter.routers.networks.causal import CausalRouter, complete_logged, doubly_robust
+from equirouter.routers.networks.causal import CausalRouter, complete_logged
 from equirouter.testing.problems import make_toy
 
 torch = pytest.importorskip("torch")
@@ -39,14 +39,6 @@ def test_classification_is_the_cross_entropy_to_the_best() -> None:
     assert float(found) == pytest.approx(-math.log(0.75))
 
 
-def test_a_doubly_robust_estimate_by_hand() -> None:
-    # called model 1, predicted 0.4, seen 1.0, chance 0.5: 0.4 + (1.0 - 0.4) / 0.5 = 1.6
-    found = doubly_robust(
-        np.array([[0.2, 0.4]]), np.array([1.0]), np.array([1]), np.array([[0.5, 0.5]])
-    )
-    assert found.tolist() == [[0.2, pytest.approx(1.6)]]
-
-
 def log_of(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x (n, 2), performance and cost of a log (n, 2), and the true mean performance (2,).
 
@@ -76,19 +68,6 @@ def test_estimates_from_a_confounded_log_are_right_on_average() -> None:
     # standard error: at most sqrt(0.25 / 0.1 / 20,000) = 0.011
     assert filled.mean(axis=0) == pytest.approx(truth, abs=0.035)
     assert costs.mean(axis=0) == pytest.approx([0.001, 0.01], rel=0.01)
-
-
-def test_where_predictions_are_wrong_the_chances_put_them_right() -> None:
-    rng = np.random.default_rng(3)
-    n, called = 40_000, None
-    easy = rng.random(n) < 0.5
-    chances = np.where(easy[:, None], [0.8, 0.2], [0.3, 0.7])
-    called = (rng.random(n) > chances[:, 0]).astype(int)
-    seen = (rng.random(n) < np.where(easy, 0.9, 0.1)).astype(float)  # both models alike: mean 0.5
-    nothing_known = np.zeros((n, 2))
-    found = doubly_robust(nothing_known, seen, called, chances)
-    assert found.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.03)
-    assert seen[called == 0].mean() == pytest.approx(0.68, abs=0.02)  # 0.9 * 8/11 + 0.1 * 3/11
 
 
 def test_a_table_that_is_no_log_stays_as_it_is() -> None:

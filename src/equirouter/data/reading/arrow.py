@@ -15,6 +15,7 @@ from equirouter.data.reading.columns import (
     INPUT_TOKENS,
     OUTPUT_SUFFIX,
     OUTPUT_TOKENS,
+    PROPENSITY,
     RESERVED,
     SCORED_BY,
     SIGNAL,
@@ -50,11 +51,11 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
 
     A model that is described has a column MODEL|description too, and where tokens are known there
     are MODEL|input_tokens and MODEL|output_tokens; so with MODEL|answer, MODEL|finish_reason,
-    MODEL|scored_by and MODEL|signal.NAME.
+    MODEL|scored_by, MODEL|propensity and MODEL|signal.NAME.
     Raises DataError for a model whose name another column of the table has.
     """
     suffixes = (COST_SUFFIX, DESCRIPTION_SUFFIX, INPUT_SUFFIX, OUTPUT_SUFFIX)
-    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}", f"|{SCORED_BY}")
+    of_responses = (f"|{ANSWER}", f"|{FINISH_REASON}", f"|{SCORED_BY}", f"|{PROPENSITY}")
     for model in outcomes.models:
         ends = model.endswith(suffixes + of_responses) or f"|{SIGNAL}" in model
         if model in RESERVED or ends or is_ignored(model):
@@ -106,6 +107,8 @@ def _responses(outcomes: OutcomeCells) -> list[tuple[str, pa.Array]]:
         if cells is not None:
             codes = pa.array(cells.codes.ravel(), mask=~cells.is_known.ravel())
             known.append((name, _texts(cells.values).take(codes)))
+    if outcomes.propensity is not None:
+        known.append((PROPENSITY, pa.array(outcomes.propensity.ravel(), from_pandas=True)))
     for name, signal in outcomes.signals.items():
         known.append((SIGNAL + name, pa.array(signal.ravel(), from_pandas=True)))
     return known

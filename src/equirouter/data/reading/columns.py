@@ -30,6 +30,7 @@ __all__ = [
     "OUTPUT_SUFFIX",
     "OUTPUT_TOKENS",
     "PERFORMANCE",
+    "PROPENSITY",
     "REPEATED",
     "RESERVED",
     "RESPONSE",
@@ -57,8 +58,9 @@ OUTPUT_TOKENS = ("output_tokens",)
 ANSWER = "answer"
 FINISH_REASON = "finish_reason"
 SCORED_BY = "scored_by"
+PROPENSITY = "propensity"
 SIGNAL = "signal."
-"""Before the name of a signal; these four and RESPONSE stand behind MODEL| in a wide table."""
+"""Before the name of a signal; these five and RESPONSE stand behind MODEL| in a wide table."""
 RESPONSE = "model_response"
 COST_SUFFIX = "|total_cost"
 DESCRIPTION_SUFFIX = "|description"
@@ -100,6 +102,7 @@ RESERVED = frozenset(
         ANSWER,
         FINISH_REASON,
         SCORED_BY,
+        PROPENSITY,
         *_IGNORED,
     )
 )

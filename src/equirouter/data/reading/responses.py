@@ -12,6 +12,7 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.reading.columns import (
     ANSWER,
     FINISH_REASON,
+    PROPENSITY,
     RESPONSE,
     SCORED_BY,
     SIGNAL,
@@ -22,6 +23,9 @@ from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 
 __all__ = ["Grid", "columns_of_responses", "response_fields"]
+
+
+_KINDS = (ANSWER, FINISH_REASON, RESPONSE, SCORED_BY, PROPENSITY)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def columns_of_responses(columns: Sequence[str], models: Sequence[str] | None) -
     known = None if models is None else set(models)
     for column in columns:
         model, _, kind = column.rpartition("|") if known is not None else ("", "", column)
-        is_kind = kind in (ANSWER, FINISH_REASON, RESPONSE, SCORED_BY) or kind.startswith(SIGNAL)
+        is_kind = kind in _KINDS or kind.startswith(SIGNAL)
         if is_kind and (known is None or model in known):
             kinds.setdefault(kind, []).append(column)
     return kinds
@@ -67,6 +71,7 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
         "answers": _texts(raw, grid, ANSWER, None),
         "finish_reasons": _texts(raw, grid, FINISH_REASON, None),
         "scored_by": _texts(raw, grid, SCORED_BY, None),
+        "propensity": None if PROPENSITY not in grid.columns else _numbers(raw, grid, PROPENSITY),
         "signals": signals,
     }
     if extractor is None:
@@ -106,9 +111,10 @@ def _extracted(cells: list[str | None], extractor: Extractor) -> list[str | None
 
 def _numbers(raw: RawTable, grid: Grid, kind: str) -> FloatArray:
     table = np.full(grid.shape, np.nan)
+    low, high, expected = -np.inf, np.inf, "expected a finite number, or nothing"
+    if kind == PROPENSITY:
+        low, high, expected = 0.0, 1.0, "expected a probability from 0 to 1, or nothing"
     for column in grid.columns[kind]:
-        numbers = raw.numbers(
-            column, low=-np.inf, high=np.inf, expected="expected a finite number, or nothing"
-        )
+        numbers = raw.numbers(column, low=low, high=high, expected=expected)
         table[grid.place(column)] = numbers
     return table

@@ -1,10 +1,8 @@
 """CausalRouter: the choice with the least regret, learned from full outcomes or from a log.
 
 A log shows the outcome of the model that was called, and which one that was may depend on the
-query. The mean of the known outcomes then favours models that got the easy queries. A doubly robust
-estimate adds to a predicted outcome the error observed where the model was called, divided by the
-chance that it was called: right on average if either the predictions or the chances are (Robins,
-Rotnitzky and Zhao 1994; Dudik, Langford and Li 2011).
+query. The mean of the known outcomes then favours models that got the easy queries; doubly robust
+estimates (routers/logged.py) do not.
 """
 
 from dataclasses import dataclass
@@ -14,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.extras import require
 from equirouter.routers.base import Training, Validation
-from equirouter.routers.linear import ridge
+from equirouter.routers.logged import cross_fitted, doubly_robust
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["CausalRouter", "complete_logged", "doubly_robust"]
+__all__ = ["CausalRouter", "complete_logged"]
 
 TIE = 1e-6
 """Performance that the spread in cost counts as, between models that are equal otherwise."""
@@ -133,7 +131,6 @@ def _spread(cost_usd: FloatArray) -> float:
 
 
 N_FOLDS = 2
-RIDGE = 1.0
 LEAST_PER_MODEL = 2 * N_FOLDS
 
 
@@ -167,10 +164,11 @@ def complete_logged(
     chances = np.maximum(_chances(embeddings[logged], called, fold, performance.shape[1]), clip)
     filled = []
     for table in (performance, cost_usd):
-        observed = table[logged, called]
-        predicted = _predicted(embeddings, table, known, logged, fold)
+        observed = np.where(known, table, np.nan)[logged]
+        predicted = cross_fitted(embeddings[logged], observed, fold)
+        _check_predicted(predicted)
         whole = table.copy()
-        whole[logged] = doubly_robust(predicted, observed, called, chances)
+        whole[logged] = doubly_robust(predicted, observed, chances)
         filled.append(whole)
     return filled[0], filled[1]
 
@@ -178,21 +176,6 @@ def complete_logged(
 def _is_log(performance: FloatArray) -> bool:
     """Whether no query knows the outcomes of two models."""
     return bool(np.isfinite(performance).sum(axis=1).max(initial=0) <= 1)
-
-
-def doubly_robust(
-    predicted: FloatArray, observed: FloatArray, called: IntArray, chances: FloatArray
-) -> FloatArray:
-    """Predicted (n, K), and for the called model its error divided by the chance of the call.
-
-    observed (n,): the outcome of the model that was called; where it is NaN the prediction stands.
-    called (n,): its column. chances (n, K): of each model to be called.
-    """
-    rows = np.arange(len(called))
-    estimate = predicted.copy()
-    error = (observed - predicted[rows, called]) / chances[rows, called]
-    estimate[rows, called] += np.where(np.isfinite(error), error, 0.0)
-    return estimate
 
 
 def _check_calls(called: IntArray, n_models: int) -> None:
@@ -203,6 +186,15 @@ def _check_calls(called: IntArray, n_models: int) -> None:
             f"model {few[0]} was called on {counts[few[0]]} of {len(called)} logged queries (one "
             f"known outcome each): its outcomes on the others are estimated from at least "
             f"{LEAST_PER_MODEL}; log more of it, or leave the model out"
+        )
+
+
+def _check_predicted(predicted: FloatArray) -> None:
+    unknown = np.flatnonzero(np.isnan(predicted).any(axis=0))
+    if unknown.size:
+        raise DataError(
+            f"model {unknown[0]} has no outcome to learn from in one half of the logged queries; "
+            "give its performance and cost_usd for more of them"
         )
 
 
@@ -224,24 +216,3 @@ def _chances(x: Float32Array, called: IntArray, fold: IntArray, n_models: int) -
         model = linear.LogisticRegression(max_iter=1000).fit(x[~mine], called[~mine])
         chances[np.ix_(mine, model.classes_)] = model.predict_proba(x[mine])
     return chances
-
-
-def _predicted(
-    x: Float32Array, table: FloatArray, known: BoolArray, logged: IntArray, fold: IntArray
-) -> FloatArray:
-    """(n, K): outcomes of the logged queries, by ridge regressions on other queries."""
-    predicted = np.empty((len(logged), table.shape[1]))
-    for number in range(N_FOLDS):
-        mine = logged[fold == number]
-        learned = np.ones(len(x), dtype=bool)
-        learned[mine] = False
-        for model in range(table.shape[1]):
-            rows = learned & known[:, model] & np.isfinite(table[:, model])
-            if not rows.any():
-                raise DataError(
-                    f"model {model} has no outcome to learn from in one half of the logged "
-                    "queries; give its performance and cost_usd for more of them"
-                )
-            coef, intercept = ridge(x[rows], table[rows, model : model + 1], (RIDGE,))
-            predicted[fold == number, model] = x[mine] @ coef[0, 0] + intercept[0, 0]
-    return predicted
