@@ -18,6 +18,7 @@ from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.cascades import with_pair
+from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -199,7 +200,10 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running(**sections: Any) -> AsyncIterator[Running]:
-    """A gateway and its provider, both on free ports of 127.0.0.1."""
+    """A gateway and its provider, both on free ports of 127.0.0.1.
+
+    Where it explores, every request is sent elsewhere that may be.
+    """
     async with fake_upstream() as upstream, open_session() as session:
         settings = settings_for(upstream.url, **sections)
         pool = ModelPool(settings, session)
@@ -214,6 +218,9 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
             feedback=Thanks(),
             metrics=Metrics(models=settings.models, upstreams=settings.upstreams),
             events=Hub(MadeReports([])),
+            explorer=Explorer(settings.explore, draw=lambda: 0.0)
+            if settings.explore.share
+            else None,
         )
         runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()

@@ -42,7 +42,7 @@ Endpoint: TypeAlias = Literal[
 ]
 """unknown: of a request whose worker died."""
 DecidedBy: TypeAlias = Literal[
-    "named", "policy", "session", "cascade", "router_failure", "unreadable"
+    "named", "policy", "session", "cascade", "explore", "router_failure", "unreadable"
 ]
 CallRole: TypeAlias = Literal["first", "escalation", "audit"]
 """In a cascade: one of the two that were asked at once, the one after them, or one that is asked
@@ -89,7 +89,7 @@ class RequestControl:
     budget_usd: most that this call may cost. quality: share of the strongest model's performance.
     lambda_: performance that one USD must buy. exclude: models of the pool that must not be used.
     session: requests of one session stay with a model where that pays. cascade: whether more than
-    one model may be asked.
+    one model may be asked. explore: whether another model than the best may be, to learn of it.
     """
 
     budget_usd: float | None = None
@@ -98,6 +98,7 @@ class RequestControl:
     exclude: frozenset[str] = frozenset()
     session: str | None = None
     cascade: bool = True
+    explore: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,8 @@ class Plan:
     chosen here. session: under which the conversation is remembered, a keyed hash. spend_usd: the
     mean spend that set the lambda, None where it was not set so; paced: what that is told of. pair:
     the two models to be asked at once, None where the first candidate is asked alone; cascade: what
-    follows their replies.
+    follows their replies. chances: model -> with what probability it was to come first, of a
+    request that could be explored; of any other the first candidate's was 1.
     """
 
     candidates: tuple[Candidate, ...]
@@ -202,6 +204,7 @@ class Plan:
     session: str | None = None
     spend_usd: float | None = None
     pair: Pair | None = None
+    chances: Mapping[str, float] = field(default_factory=dict)
     paced: "Paced | None" = field(default=None, compare=False)  # not logged
     cascade: "QueryPlan | None" = field(default=None, compare=False)  # not logged
 

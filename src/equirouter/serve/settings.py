@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, model_validator
 
 from equirouter.errors import ConfigError
+from equirouter.serve.explore_settings import ExploreSettings
 from equirouter.serve.model_parameters import ModelParameters
 from equirouter.serve.retrain_settings import RetrainSettings
 from equirouter.serve.setting_types import (
@@ -322,6 +323,7 @@ class GatewaySettings(_Section):
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
     cascade: CascadeSettings = CascadeSettings()
+    explore: ExploreSettings = ExploreSettings()
     collapse: CollapseSettings = CollapseSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
@@ -345,6 +347,13 @@ class GatewaySettings(_Section):
                         f"upstreams.{name}: no region is set, and limits.regions says where data "
                         "may go; set it, to one of those or to another that is then never called"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _explores(self) -> Self:
+        unknown = sorted(self.explore.except_models - self.models.keys())
+        if unknown:
+            raise ValueError(f"explore.except_models: no model {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,15 @@ from equirouter.errors import DataError
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.log_export import Exported, export_log
 from equirouter.serve.money.store.store import Store
-from equirouter.serve.records import Attempt, CallRole, RequestRecord, Tokens, UserFeedback
+from equirouter.serve.records import (
+    Attempt,
+    CallRole,
+    Candidate,
+    Plan,
+    RequestRecord,
+    Tokens,
+    UserFeedback,
+)
 from tests.serve.stores import record, with_store
 
 START = 1_800_000_000.25  # of every record that is made without another time
@@ -178,3 +186,40 @@ def test_nothing_to_export(
             await exported(store, requests, **options)
 
     with_store(f"sqlite:///{tmp_path}/x.db", work)
+
+
+def test_a_propensity_is_the_chance_that_an_outcome_is_known(store_url: str) -> None:
+    def drawn(name: str, text: str, first: str, served: str, large: float) -> RequestRecord:
+        others = {"large", "small"} - {first}
+        models = (first, *others)
+        plan = Plan(
+            tuple(Candidate(model, 1) for model in models),
+            "policy",
+            chances={"small": 1 - large, "large": large},
+        )
+        return asked(name, text, served, plan=plan)
+
+    requests = [
+        (drawn("1", "once", "small", "small", 0.1), 1.0),
+        (drawn("2", "twice", "small", "small", 0.1), 1.0),
+        (drawn("3", "twice", "large", "large", 0.3), 0.0),
+        (drawn("4", "failed", "large", "small", 0.1), 1.0),  # large was called, and failed
+        (asked("5", "named", "large"), 1.0),
+        (drawn("6", "named again", "small", "small", 0.2), 1.0),
+        (asked("7", "named again", "large"), 1.0),
+    ]
+
+    async def work(store: Store) -> None:
+        table = (await exported(store, requests)).table
+        assert table.models == ("large", "small")
+        nan = np.nan
+        expected = [
+            [0.1, 0.9],
+            [1 - 0.9 * 0.7, 1 - 0.1 * 0.3],
+            [0.1, nan],
+            [nan, nan],  # no request could have gone elsewhere
+            [1.0, 0.8],
+        ]
+        np.testing.assert_allclose(table.propensity, expected)  # type: ignore[arg-type]
+
+    with_store(store_url, work)

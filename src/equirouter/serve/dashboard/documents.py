@@ -182,6 +182,11 @@ def _decided(plan: Plan) -> str:
         return (
             f"The conversation stays with {first.model}: to switch would cost more than it brings."
         )
+    if plan.decided_by == "explore":
+        return (
+            f"{first.model} was drawn with a chance of {100 * plan.chances[first.model]:.2g} %, to "
+            "learn what it is worth: the router chose another model."
+        )
     if plan.decided_by == "router_failure":
         return f"The router could not decide; on_router_failure chose {first.model}."
     if plan.decided_by == "unreadable":

@@ -26,14 +26,19 @@ CONTROL_HEADERS = {
     "x-equirouter-exclude": "exclude",
     "x-equirouter-session": "session",
     "x-equirouter-cascade": "cascade",
+    "x-equirouter-explore": "explore",
 }
 _MOST = {"budget_usd": 1e9, "quality": 1.0, "lambda": 1e12}  # beyond any sense, within any type
 _NAMED = {"budget": "budget_usd", "quality": "quality", "lambda": "lambda"}
 _ALLOWED = (
     "allowed are budget_usd (USD, above 0, at most 1e9), quality (above 0, at most 1) and lambda "
-    "(from 0 to 1e12), at most one of them; exclude (names of models), session (a text) and "
-    "cascade (true or false; in the header on or off)"
+    "(from 0 to 1e12), at most one of them; exclude (names of models), session (a text), "
+    "cascade and explore (true or false; in the header on or off)"
 )
+_SWITCHES = {
+    "cascade": "whether more than one model may be asked",
+    "explore": "whether another model than the best may be asked, to learn of it",
+}
 _SWITCH = {"on": True, "off": False}
 _NO_CONTROL = RequestControl()
 LONGEST_SESSION = 256
@@ -76,6 +81,7 @@ def read_control(chat: ChatRequest, headers: Mapping[str, str]) -> RequestContro
         exclude=controls.get("exclude", frozenset()),
         session=controls.get("session"),
         cascade=controls.get("cascade", True),
+        explore=controls.get("explore", True),
     )
 
 
@@ -101,7 +107,7 @@ def _of_text(name: str, text: str, header: str) -> object:
         return [model.strip() for model in text.split(",") if model.strip()]
     if name == "session":
         return text
-    if name == "cascade":
+    if name in _SWITCHES:
         return _SWITCH.get(text, text)
     try:
         return float(text)
@@ -120,9 +126,9 @@ def _checked(name: str, value: object, place: str) -> float | str | frozenset[st
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_SESSION:
             raise _wrong(place, value, f"a text of 1 to {LONGEST_SESSION} characters")
         return value
-    if name == "cascade":
+    if name in _SWITCHES:
         if not isinstance(value, bool):
-            raise _wrong(place, value, "whether more than one model may be asked")
+            raise _wrong(place, value, _SWITCHES[name])
         return value
     raise _wrong(place, value, "no such control")
 

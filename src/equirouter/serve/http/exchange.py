@@ -125,9 +125,10 @@ class Exchange:
     async def _admitted(self, plan: Plan) -> tuple[Plan, Reservation]:
         """Reserve what the first calls can cost at most.
 
-        Where a budget or a rate has no room for two calls at once, it may have it for one.
+        Where a budget or a rate has no room for two calls at once, or for that of another model, it
+        may have it for the one that the router chose.
         """
-        if plan.pair is None:
+        if plan.pair is None and plan.decided_by != "explore":
             return plan, await self._reserved(plan)
         if self._bill.over_budget(plan.first_nusd) is None:
             try:
@@ -135,7 +136,10 @@ class Exchange:
             except GatewayError as refused:
                 if refused.code != "insufficient_quota" and refused.type != "tokens":
                     raise
-        plan = replace(plan, pair=None, cascade=None, decided_by="policy")
+        if plan.pair is None:
+            plan = self._gateway.withdrawn(plan)
+        else:
+            plan = replace(plan, pair=None, cascade=None, decided_by="policy")
         self.record.plan = plan
         return plan, await self._reserved(plan)
 
@@ -153,6 +157,7 @@ class Exchange:
         if plan is None:
             plan = await self._gateway.planner.plan(self._chat, self._control, self._key)
         plan = self._gateway.pool.refused.last(plan, self._chat)
+        plan = self._gateway.explored(plan, self._chat, self._control, self._key)
         self.record.plan = plan
         if plan.candidates:
             return plan
@@ -325,6 +330,8 @@ class Exchange:
         lost = self._lost(served.route)
         if lost:
             headers["x-equirouter-dropped"] = ", ".join(safe(name) for name in lost)
+        if plan.decided_by == "explore":
+            headers["x-equirouter-explored"] = "yes"
         predicted = served.candidate.predicted_cost_usd
         if plan.pair is not None:
             predicted = plan.pair.expected_cost_usd

@@ -8,9 +8,11 @@ from typing import Any
 from aiohttp import web
 
 from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Gatekeeper, Planner
 from equirouter.serve.money.feedback import Feedback
-from equirouter.serve.records import RequestRecord
+from equirouter.serve.plan.explore import Explorer
+from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import CUT_SECONDS
 from equirouter.serve.watch.events import Hub
@@ -24,9 +26,9 @@ __all__ = ["Gateway"]
 class Gateway:
     """All that answers requests, made of its parts.
 
-    log: keeps a finished request, and never blocks. routes: of parts that have pages of their own;
-    under /admin they are for administrators. fault: why no new requests are welcome, None if they
-    are.
+    log: keeps a finished request, and never blocks. explorer: None where nothing is explored.
+    routes: of parts that have pages of their own; under /admin they are for administrators. fault:
+    why no new requests are welcome, None if they are.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Gateway:
         metrics: Metrics,
         events: Hub,
         tracer: Tracer | None = None,
+        explorer: Explorer | None = None,
         routes: Sequence[web.RouteDef] = (),
         fault: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -52,6 +55,7 @@ class Gateway:
         self.metrics = metrics
         self.events = events
         self.tracer = tracer
+        self._explorer = explorer
         self.routes = routes
         self.fault = fault
         self.is_draining = False
@@ -59,11 +63,23 @@ class Gateway:
         self._running: set[asyncio.Task[Any]] = set()
         self._listeners: tuple[Callable[[RequestRecord], None], ...] = (
             planner.finished,
+            *(() if explorer is None else (explorer.finished,)),
             log,
             metrics.observe,
             events.publish,
             log_request,
         )
+
+    def explored(
+        self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
+    ) -> Plan:
+        """The plan, or now and then one with another model first: see Explorer."""
+        return plan if self._explorer is None else self._explorer.drawn(plan, chat, control, key)
+
+    def withdrawn(self, plan: Plan) -> Plan:
+        """The router's own plan, in place of one with another model first."""
+        assert self._explorer is not None  # noqa: S101  # it made that plan
+        return self._explorer.withdrawn(plan)
 
     def runs(self) -> None:
         """The current task answers a request: it is waited for when the gateway stops."""

@@ -60,6 +60,7 @@ _HEADERS: dict[str, Schema] = {
     "exclude": {"type": "string", "description": "Names of models with commas between them."},
     "session": _SESSION,
     "cascade": {"enum": ["on", "off"]},
+    "explore": {"enum": ["on", "off"]},
 }
 
 
@@ -180,6 +181,7 @@ def _requests(models: Sequence[str]) -> Schema:
             exclude=_list(_TEXT),
             session=_SESSION,
             cascade=_FLAG,
+            explore=_FLAG,
         ),
         "Feedback": _object(
             "request_id",

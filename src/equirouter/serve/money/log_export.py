@@ -52,6 +52,30 @@ class _Mean:
     """The latest final answer, where texts were kept."""
 
 
+@dataclass(slots=True)
+class _Chances:
+    """How likely the outcomes of a text are not known, model by model, over its requests.
+
+    explored: whether any of them could have gone to another model. by_failure: models that answered
+    as another one failed, with a chance that nobody knows.
+    """
+
+    unknown: dict[str, float] = field(default_factory=dict)
+    explored: bool = False
+    by_failure: set[str] = field(default_factory=set)
+
+    def add(self, chances: Mapping[str, float]) -> None:
+        """A request with these chances of a call."""
+        for model, chance in chances.items():
+            self.unknown[model] = self.unknown.get(model, 1.0) * (1.0 - chance)
+
+    def propensity(self, model: str) -> float | None:
+        """With what probability the model's outcome is known; None where that is not known."""
+        if not self.explored or model in self.by_failure:
+            return None
+        return 1.0 - self.unknown.get(model, 1.0)
+
+
 def export_log(
     connection: sa.Connection,
     *,
@@ -65,13 +89,15 @@ def export_log(
 
     Several requests of one text and one model are averaged. performance: the feedback on the answer
     that was served, which holds for models that gave the same, NaN where there is none; cost_usd:
-    what the calls cost, where that is known; answers: where a cascade read them. unrated: also
-    texts without any feedback.
+    what the calls cost, where that is known; answers: where a cascade read them; propensity: for
+    texts of which a request could be explored, the probability that one went to the model. unrated:
+    also texts without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
     cells: dict[tuple[str, str], _Mean] = {}
     readers: set[str] = set()
+    chances: dict[str, _Chances] = {}
     rated = missing = silent = used = 0  # requests
     for row in _answered(connection, since, until):
         if row["score"] is None:
@@ -86,12 +112,13 @@ def export_log(
             continue
         used += 1
         _add(cells, text, row)
-        pair = orjson.loads(row["plan"] or b"{}").get("pair")
-        if pair is not None:
-            readers.add(pair["extractor"])
+        plan = orjson.loads(row["plan"] or b"{}")
+        _add_chances(chances.setdefault(text, _Chances()), plan, row["served_model"])
+        if plan.get("pair") is not None:
+            readers.add(plan["pair"]["extractor"])
     if not cells:
         raise DataError(_nothing(silent, missing, unrated=unrated))
-    table = _table(cells, readers)
+    table = _table(cells, chances, readers)
     return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()))
 
 
@@ -177,7 +204,23 @@ def _add_tokens(cell: _Mean, read: int | None, written: int | None) -> None:
         cell.tokens.append((read, written))
 
 
-def _table(cells: Mapping[tuple[str, str], _Mean], readers: set[str]) -> Outcomes:
+def _add_chances(chances: _Chances, plan: Mapping[str, Any], model: str) -> None:
+    """Add with what probability each model was called. model: who answered."""
+    drawn = plan.get("chances")
+    if not drawn:
+        chances.add({model: 1.0})
+        return
+    chances.explored = True
+    chances.add(drawn)
+    if plan["candidates"][0][0] != model:
+        chances.by_failure.add(model)
+
+
+def _table(
+    cells: Mapping[tuple[str, str], _Mean],
+    chances: Mapping[str, _Chances],
+    readers: set[str],
+) -> Outcomes:
     """readers: the extractors that read the answers."""
     import numpy as np
 
@@ -195,6 +238,7 @@ def _table(cells: Mapping[tuple[str, str], _Mean], readers: set[str]) -> Outcome
             cost[at] = usd(sum(cell.costs_nusd)) / len(cell.costs_nusd)
         if cell.tokens:
             read[at], written[at] = np.mean(cell.tokens, axis=0)
+    propensity = [[chances[text].propensity(model) for model in models] for text in queries]
     known = {at: cell.answer for at, cell in cells.items() if cell.answer is not None}
     answers = [[known.get((text, model)) for model in models] for text in queries]
     return Outcomes(
@@ -206,6 +250,9 @@ def _table(cells: Mapping[tuple[str, str], _Mean], readers: set[str]) -> Outcome
         cost_usd=cost,
         input_tokens=read,
         output_tokens=written,
+        propensity=np.array(propensity, dtype=np.float64)
+        if any(one.explored for one in chances.values())
+        else None,
         answers=TextCells.of(answers) if known else None,
         answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
         name="log",

@@ -2,6 +2,7 @@
 
 cascades.py         which requests may be asked of more than one model
 decision_thread.py  decisions beside the event loop, in batches that never wait; a new pipeline
+explore.py          now and then another model first, so that the log can teach
 feasible.py         who may answer at all, and what a call can cost at most
 loading.py          a pipeline read, tried out and measured
 planner.py          who may answer a request, best first

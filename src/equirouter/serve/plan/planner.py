@@ -141,7 +141,8 @@ class RoutingPlanner:
             return
         if plan.paced is not None and self._pace is not None:
             request_over(self._pace, plan.paced, record.cost_nusd)
-        if plan.session is not None and record.served_model is not None:
+        explored = plan.decided_by == "explore"  # the next message is routed as if it had not been
+        if plan.session is not None and record.served_model is not None and not explored:
             self._sessions.note(plan.session, record.served_model)
         loaded = self._loaded
         if loaded is None or plan.pipeline != loaded.id:

@@ -31,6 +31,7 @@ from equirouter.serve.money.store.store import Store, connected
 from equirouter.serve.money.writer import Writer
 from equirouter.serve.plan.cascades import cascade_note
 from equirouter.serve.plan.decision_thread import DecisionThread
+from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.plan.pointer import follow
 from equirouter.serve.records import RequestRecord
@@ -66,6 +67,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 metrics=parts.metrics,
                 events=hub,
                 tracer=parts.tracer,
+                explorer=_explorer(settings),
                 routes=_routes(settings, parts, store, hub, admission, clock),
                 fault=store.fault,
             )
@@ -121,6 +123,12 @@ def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | No
     if settings.pipeline.path is None:
         return None
     return DecisionThread(settings.pipeline, tuple(settings.models), metrics)
+
+
+def _explorer(settings: GatewaySettings) -> Explorer | None:
+    if not settings.explore.share:
+        return None
+    return Explorer(settings.explore, workers=settings.server.workers)
 
 
 def _cascade(settings: GatewaySettings, decider: DecisionThread | None) -> tuple[str, bool] | None:

@@ -24,7 +24,7 @@ from tests.serve.stores import record, with_store
 NAMES = {
     *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
     *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
-    *("class_", "expected_share", "session", "spend_usd", "pair"),
+    *("class_", "expected_share", "session", "spend_usd", "pair", "chances"),
 }
 NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
 
@@ -117,6 +117,7 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
         session="h",
         spend_usd=0.002,
         pair=Pair(("a", "b"), 3e-6, 0.25, True, "number@1"),
+        chances={"a": 0.98, "b": 0.02},
     )
     assert {
         one.name for one in fields(Plan) if one.compare

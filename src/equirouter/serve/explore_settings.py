@@ -1,0 +1,25 @@
+"""[explore] of gateway.toml: how many requests go to another model, so that the log can teach."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from equirouter.serve.setting_types import SECTION, Positive
+
+__all__ = ["ExploreSettings"]
+
+
+class ExploreSettings(BaseModel):
+    """Which routed requests may go to another model that may answer them."""
+
+    model_config = SECTION
+
+    share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the requests that the router decides which go to another model; 0: none."""
+    limit_usd_per_day: Positive | None = None
+    """Most that explored requests cost in a day (UTC), over all workers; each has an even part of
+    it, counted anew after a restart; none: no limit."""
+    except_models: frozenset[str] = frozenset()
+    """Models that nothing is sent to for this."""
+    except_keys: frozenset[str] = frozenset()
+    """Names of keys whose requests are never sent elsewhere for this."""
