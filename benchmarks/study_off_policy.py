@@ -1,6 +1,6 @@
 """How often off-policy intervals hold the truth, on real outcomes that are hidden as by a log.
 
-    nice -n 15 python benchmarks/study_off_policy.py TABLE MODEL,MODEL,...  # an hour
+    nice -n 15 python benchmarks/study_off_policy.py TABLE MODEL,MODEL,...  # 10 minutes
 
 A third of the complete queries is to learn from; the others are the world, on which the mean of
 every policy is known exactly. A log of 20,000 requests draws its queries from the world. It knows
