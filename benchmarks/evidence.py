@@ -50,7 +50,8 @@ def run(table: str, out: Path, seeds: int, *, quick: bool) -> None:
     parts = ("factors", "knn")
     without: dict[str, Any] = {"routers": parts, "policy": "utility", "out": folder / "lexical"}
     benchmark(outcomes, "lexical", **without, **shared)
-    paper = ("knn", "avengerspro") if quick else (*BASELINES, "equirouter:paper")
+    authors = ("equirouter:original", "equirouter:paper")
+    paper = ("knn", "avengerspro") if quick else (*BASELINES, *authors)
     benchmark(
         outcomes,
         "minilm",
