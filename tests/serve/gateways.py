@@ -19,6 +19,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.cascades import with_pair
 from equirouter.serve.plan.explore import Explorer
+from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -221,6 +222,7 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
             explorer=Explorer(settings.explore, draw=lambda: 0.0)
             if settings.explore.share
             else None,
+            shadows=Shadows(settings.shadow) if settings.shadow.share else None,
         )
         runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()

@@ -4,7 +4,7 @@ charging.py          usage -> tokens -> nano-USD; the upper bound of a call
 chat.py              what is read of a body: messages, limits, abilities, what is routed on
 model_parameters.py  settings of a model about the parameters that it takes
 contracts.py         what the gateway expects of planner and admission
-explore_settings.py  how many requests go to another model
+explore_settings.py  what other models answer, so that the log can teach
 records.py           what the parts hand to each other: keys, plans, attempts, a request's record
 retrain_settings.py  when a challenger is trained, from what, and what it must show
 refusals.py          the answer to a request that cannot be served, and its HTTP status

@@ -1,4 +1,4 @@
-"""[explore] of gateway.toml: how many requests go to another model, so that the log can teach."""
+"""[explore] and [shadow] of gateway.toml: what other models answer, so that the log can teach."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Positive
 
-__all__ = ["ExploreSettings"]
+__all__ = ["ExploreSettings", "ShadowSettings"]
 
 
 class ExploreSettings(BaseModel):
@@ -23,3 +23,20 @@ class ExploreSettings(BaseModel):
     """Models that nothing is sent to for this."""
     except_keys: frozenset[str] = frozenset()
     """Names of keys whose requests are never sent elsewhere for this."""
+
+
+class ShadowSettings(BaseModel):
+    """Which answered requests other models answer once more, for the log alone."""
+
+    model_config = SECTION
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the routed requests that other models answer too, once the client has its answer;
+    0: none."""
+    models: frozenset[str] = frozenset()
+    """Models that answer; none: all that might have answered."""
+    limit_usd_per_day: Positive | None = None
+    """Most that their answers cost in a day (UTC), over all workers; each has an even part of it,
+    counted anew after a restart; none: no limit. No key is charged."""
+    except_keys: frozenset[str] = frozenset()
+    """Names of keys whose requests are never answered so."""

@@ -42,7 +42,7 @@ Endpoint: TypeAlias = Literal[
 ]
 """unknown: of a request whose worker died."""
 DecidedBy: TypeAlias = Literal[
-    "named", "policy", "session", "cascade", "explore", "router_failure", "unreadable"
+    "named", "policy", "session", "cascade", "explore", "shadow", "router_failure", "unreadable"
 ]
 CallRole: TypeAlias = Literal["first", "escalation", "audit"]
 """In a cascade: one of the two that were asked at once, the one after them, or one that is asked

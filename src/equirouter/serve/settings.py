@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, model_validator
 
 from equirouter.errors import ConfigError
-from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.model_parameters import ModelParameters
 from equirouter.serve.retrain_settings import RetrainSettings
 from equirouter.serve.setting_types import (
@@ -324,6 +324,7 @@ class GatewaySettings(_Section):
     log: LogSettings = LogSettings()
     cascade: CascadeSettings = CascadeSettings()
     explore: ExploreSettings = ExploreSettings()
+    shadow: ShadowSettings = ShadowSettings()
     collapse: CollapseSettings = CollapseSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
@@ -351,9 +352,13 @@ class GatewaySettings(_Section):
 
     @model_validator(mode="after")
     def _explores(self) -> Self:
-        unknown = sorted(self.explore.except_models - self.models.keys())
-        if unknown:
-            raise ValueError(f"explore.except_models: no model {', '.join(unknown)}")
+        for name, models in (
+            ("explore.except_models", self.explore.except_models),
+            ("shadow.models", self.shadow.models),
+        ):
+            unknown = sorted(models - self.models.keys())
+            if unknown:
+                raise ValueError(f"{name}: no model {', '.join(unknown)}")
         return self
 
     @model_validator(mode="after")

@@ -207,6 +207,8 @@ def test_a_propensity_is_the_chance_that_an_outcome_is_known(store_url: str) -> 
         (asked("5", "named", "large"), 1.0),
         (drawn("6", "named again", "small", "small", 0.2), 1.0),
         (asked("7", "named again", "large"), 1.0),
+        (drawn("8", "shadowed", "small", "small", 0.4), 1.0),
+        (asked("9", "shadowed", "large", plan=Plan((Candidate("large", 1),), "shadow")), 1.0),
     ]
 
     async def work(store: Store) -> None:
@@ -219,6 +221,7 @@ def test_a_propensity_is_the_chance_that_an_outcome_is_known(store_url: str) -> 
             [0.1, nan],
             [nan, nan],  # no request could have gone elsewhere
             [1.0, 0.8],
+            [nan, 0.6],
         ]
         np.testing.assert_allclose(table.propensity, expected)  # type: ignore[arg-type]
 

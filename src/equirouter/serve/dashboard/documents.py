@@ -182,6 +182,8 @@ def _decided(plan: Plan) -> str:
         return (
             f"The conversation stays with {first.model}: to switch would cost more than it brings."
         )
+    if plan.decided_by == "shadow":
+        return f"{first.model} answered after another model had, for the log alone."
     if plan.decided_by == "explore":
         return (
             f"{first.model} was drawn with a chance of {100 * plan.chances[first.model]:.2g} %, to "

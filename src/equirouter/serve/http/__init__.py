@@ -15,6 +15,7 @@ openapi.py    what is behind each path, as an OpenAPI document
 listing.py    what models there are
 messages.py   requests of the Messages API, and their tokens counted
 passing.py    endpoints that are passed on and not routed
+shadow.py     other models answer once the client has its answer
 requests.py   requests of the Responses API and for embeddings
 """
 

@@ -23,6 +23,7 @@ from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.passing import PATHS, passed_on
 from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
+from equirouter.serve.http.shadow import begin_shadows
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
 from equirouter.serve.refusals import answer_to, error_document, message_error
@@ -68,7 +69,10 @@ async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamRespon
 
 async def _answered(gateway: Gateway, request: web.Request, read: _ReadBody) -> web.StreamResponse:
     key, chat, control = await _read(gateway, request, read)
-    return await Exchange(gateway, request, chat, control, key).answered()
+    exchange = Exchange(gateway, request, chat, control, key)
+    response = await exchange.answered()
+    begin_shadows(gateway, request, chat, control, key, exchange.record)
+    return response
 
 
 async def _read(

@@ -12,6 +12,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Gatekeeper, Planner
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.explore import Explorer
+from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import CUT_SECONDS
@@ -26,9 +27,9 @@ __all__ = ["Gateway"]
 class Gateway:
     """All that answers requests, made of its parts.
 
-    log: keeps a finished request, and never blocks. explorer: None where nothing is explored.
-    routes: of parts that have pages of their own; under /admin they are for administrators. fault:
-    why no new requests are welcome, None if they are.
+    log: keeps a finished request, and never blocks. explorer, shadows: None where no other model
+    answers to learn of it. routes: of parts that have pages of their own; under /admin they are for
+    administrators. fault: why no new requests are welcome, None if they are.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Gateway:
         events: Hub,
         tracer: Tracer | None = None,
         explorer: Explorer | None = None,
+        shadows: Shadows | None = None,
         routes: Sequence[web.RouteDef] = (),
         fault: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -56,6 +58,7 @@ class Gateway:
         self.events = events
         self.tracer = tracer
         self._explorer = explorer
+        self.shadows = shadows
         self.routes = routes
         self.fault = fault
         self.is_draining = False

@@ -3,6 +3,7 @@
 admission.py  admission of requests: keys, rates and budgets as answers of the gateway
 log_export.py     the log as an outcomes table again
 request_lines.py  its requests one by one, to be imported
+day_limit.py  what a day may cost, of calls that the gateway makes to learn
 feedback.py   users' feedback on answers
 api_keys.py       keys made, listed and revoked; their spending
 ledger.py     money reserved before a call and settled after it

@@ -56,13 +56,13 @@ class _Mean:
 class _Chances:
     """How likely the outcomes of a text are not known, model by model, over its requests.
 
-    explored: whether any of them could have gone to another model. by_failure: models that answered
-    as another one failed, with a chance that nobody knows.
+    explored: whether any of them could have gone to another model. otherwise: models that answered
+    as another one failed, or as shadows, with a chance that is not known.
     """
 
     unknown: dict[str, float] = field(default_factory=dict)
     explored: bool = False
-    by_failure: set[str] = field(default_factory=set)
+    otherwise: set[str] = field(default_factory=set)
 
     def add(self, chances: Mapping[str, float]) -> None:
         """A request with these chances of a call."""
@@ -71,7 +71,7 @@ class _Chances:
 
     def propensity(self, model: str) -> float | None:
         """With what probability the model's outcome is known; None where that is not known."""
-        if not self.explored or model in self.by_failure:
+        if not self.explored or model in self.otherwise:
             return None
         return 1.0 - self.unknown.get(model, 1.0)
 
@@ -113,7 +113,7 @@ def export_log(
         used += 1
         _add(cells, text, row)
         plan = orjson.loads(row["plan"] or b"{}")
-        _add_chances(chances.setdefault(text, _Chances()), plan, row["served_model"])
+        _add_chances(chances.setdefault(text, _Chances()), plan, row)
         if plan.get("pair") is not None:
             readers.add(plan["pair"]["extractor"])
     if not cells:
@@ -133,6 +133,7 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
             c.charged_by,
             c.attempts,
             c.plan,
+            c.decided_by,
             c.input_tokens,
             c.output_tokens,
             texts.c.prompt,
@@ -204,16 +205,19 @@ def _add_tokens(cell: _Mean, read: int | None, written: int | None) -> None:
         cell.tokens.append((read, written))
 
 
-def _add_chances(chances: _Chances, plan: Mapping[str, Any], model: str) -> None:
-    """Add with what probability each model was called. model: who answered."""
-    drawn = plan.get("chances")
+def _add_chances(chances: _Chances, plan: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Add with what probability each model was called."""
+    drawn, model = plan.get("chances"), row["served_model"]
+    if row["decided_by"] == "shadow":
+        chances.otherwise.add(model)
+        return
     if not drawn:
         chances.add({model: 1.0})
         return
     chances.explored = True
     chances.add(drawn)
     if plan["candidates"][0][0] != model:
-        chances.by_failure.add(model)
+        chances.otherwise.add(model)
 
 
 def _table(

@@ -1,13 +1,11 @@
 """Which requests may be asked of more than one model: those whose final answers can be compared."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.plan.sessions import history
+from equirouter.serve.plan.sessions import history, is_of_tools
 from equirouter.serve.records import Pair, Plan
 from equirouter.serve.settings import CascadeSettings
 
@@ -29,7 +27,7 @@ def may_cascade(chat: ChatRequest, extractor: str) -> bool:
         return False
     if any("logprobs" in str(wish) for wish in chat.body.get("include") or ()):
         return False
-    if any(_is_of_tools(message) for message in chat.messages):
+    if any(is_of_tools(message) for message in chat.messages):
         return False
     return "json" not in chat.needs or extractor.startswith("json:")
 
@@ -82,7 +80,3 @@ def cascade_note(settings: CascadeSettings, plans: PoolPlans | None) -> tuple[st
         "be compared, and no judge is built in: send it with cascade = false",
         True,
     )
-
-
-def _is_of_tools(message: Mapping[str, Any]) -> bool:
-    return message.get("role") in ("tool", "function") or bool(message.get("tool_calls"))

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.plan.sessions import history
-from equirouter.serve.records import Candidate, Key, Plan, RequestControl, RequestRecord, nusd
+from equirouter.serve.records import Candidate, Key, Plan, RequestControl, RequestRecord
 
 __all__ = ["Explorer"]
-
-_DAY_SECONDS = 86_400
 
 
 class Explorer:
@@ -35,13 +34,8 @@ class Explorer:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        limit = settings.limit_usd_per_day
-        self._limit_nusd = None if limit is None else nusd(limit) // workers
+        self._limit = DayLimit(settings.limit_usd_per_day, workers=workers, clock=clock)
         self._draw = draw
-        self._clock = clock
-        self._day = 0
-        self._spent_nusd = 0
-        self._open_nusd = 0  # the most that running ones can cost
 
     def drawn(
         self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -66,7 +60,7 @@ class Explorer:
 
     def withdrawn(self, plan: Plan) -> Plan:
         """A plan that goes elsewhere is given up before a call: the router's choice comes first."""
-        self._open_nusd -= plan.candidates[0].upper_nusd
+        self._limit.settle(plan.candidates[0].upper_nusd, 0)
         first = next(iter(plan.chances))
         candidates = sorted(plan.candidates, key=lambda one: one.model != first)
         return replace(plan, candidates=tuple(candidates), decided_by="policy", chances={})
@@ -75,9 +69,7 @@ class Explorer:
         """A request is over: count what it cost, if it went elsewhere."""
         plan = record.plan
         if plan is not None and plan.decided_by == "explore":
-            self._open_nusd -= plan.candidates[0].upper_nusd
-            self._begin_day()
-            self._spent_nusd += record.cost_nusd or 0
+            self._limit.settle(plan.candidates[0].upper_nusd, record.cost_nusd or 0)
 
     def _others(
         self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -90,11 +82,10 @@ class Explorer:
             return []
         if key is not None and key.name in settings.except_keys:
             return []
-        self._begin_day()
         return [
             other
             for other in plan.candidates[1:]
-            if other.model not in settings.except_models and self._has_room(other)
+            if other.model not in settings.except_models and self._limit.has_room(other.upper_nusd)
         ]
 
     def _chances(self, first: Candidate, others: list[Candidate]) -> dict[str, float]:
@@ -107,7 +98,7 @@ class Explorer:
         }
 
     def _elsewhere(self, plan: Plan, other: Candidate) -> Plan:
-        self._open_nusd += other.upper_nusd
+        self._limit.reserve(other.upper_nusd)
         rest = tuple(one for one in plan.candidates if one is not other)
         return replace(
             plan,
@@ -117,13 +108,3 @@ class Explorer:
             class_=None,
             expected_share=None,
         )
-
-    def _has_room(self, other: Candidate) -> bool:
-        if self._limit_nusd is None:
-            return True
-        return self._spent_nusd + self._open_nusd + other.upper_nusd <= self._limit_nusd
-
-    def _begin_day(self) -> None:
-        day = int(self._clock() // _DAY_SECONDS)
-        if day != self._day:
-            self._day, self._spent_nusd = day, 0

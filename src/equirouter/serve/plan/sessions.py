@@ -28,6 +28,7 @@ __all__ = [
     "Circumstances",
     "Sessions",
     "history",
+    "is_of_tools",
     "is_tool_loop",
     "ranked_plan",
     "stays",
@@ -113,8 +114,12 @@ def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
 
 def is_tool_loop(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a model waits for tools that it called: what they say is for it alone."""
-    last = messages[-1] if messages else {}
-    return last.get("role") in ("tool", "function") or bool(last.get("tool_calls"))
+    return bool(messages) and is_of_tools(messages[-1])
+
+
+def is_of_tools(message: Mapping[str, Any]) -> bool:
+    """Whether a message calls tools, or has what they say."""
+    return message.get("role") in ("tool", "function") or bool(message.get("tool_calls"))
 
 
 def history(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

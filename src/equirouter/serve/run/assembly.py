@@ -34,6 +34,7 @@ from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.plan.pointer import follow
+from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.run.retraining import RetrainClock
 from equirouter.serve.settings import GatewaySettings
@@ -68,6 +69,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 events=hub,
                 tracer=parts.tracer,
                 explorer=_explorer(settings),
+                shadows=_shadows(settings),
                 routes=_routes(settings, parts, store, hub, admission, clock),
                 fault=store.fault,
             )
@@ -129,6 +131,12 @@ def _explorer(settings: GatewaySettings) -> Explorer | None:
     if not settings.explore.share:
         return None
     return Explorer(settings.explore, workers=settings.server.workers)
+
+
+def _shadows(settings: GatewaySettings) -> Shadows | None:
+    if not settings.shadow.share:
+        return None
+    return Shadows(settings.shadow, workers=settings.server.workers)
 
 
 def _cascade(settings: GatewaySettings, decider: DecisionThread | None) -> tuple[str, bool] | None:

@@ -81,7 +81,10 @@ class Metrics:
         self._failures = counter("router_failures", "Decisions that could not be made.")
         self._dropped = counter("log_dropped", "Log entries dropped: the queue was full.")
         self._cascades = counter("cascades", "Two models asked at once.", "why", "ended")
-        self._explored = counter("explored_cost_usd", "Requests sent elsewhere to learn.", "model")
+        self._learning = {
+            "explore": counter("explored_cost_usd", "Requests sent elsewhere to learn.", "model"),
+            "shadow": counter("shadow_cost_usd", "Answers for the log alone.", "model"),
+        }
         self._audits = counter("cascade_audits", "Accepted answers asked again.", "agrees")
         self._reloads = counter("reloads", "Attempts to load a new pipeline.", "result")
         self._retrains = counter("retrains", "Runs of retrain by the gateway.", "result")
@@ -161,8 +164,9 @@ class Metrics:
             by_model[model] -= attempt.cost_nusd or 0
         for charged, amount in by_model.items():
             self._count(self._cost, charged, *key, by=usd(amount))
-        if record.plan is not None and record.plan.decided_by == "explore":
-            self._count(self._explored, model, by=usd(cost_nusd))
+        learning = self._learning.get("" if record.plan is None else record.plan.decided_by)
+        if learning is not None:
+            self._count(learning, model, by=usd(cost_nusd))
         if record.strongest_nusd is not None:
             self._compared.inc(usd(cost_nusd))
             self._strongest.inc(usd(record.strongest_nusd))

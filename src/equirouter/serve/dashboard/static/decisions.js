@@ -5,7 +5,7 @@ import { bar, el, number, swatch, table } from "./dom.js";
 import { clock, count, milliseconds, money, percent, when } from "./format.js";
 
 const MOST = 500;
-const BY = { named: "named", policy: "router", session: "session", cascade: "two at once", explore: "explored", router_failure: "router failed", unreadable: "unreadable" };
+const BY = { named: "named", policy: "router", session: "session", cascade: "two at once", explore: "explored", shadow: "shadow", router_failure: "router failed", unreadable: "unreadable" };
 const OUTCOMES = { ok: "answered", status: "error", connect: "not reached", timeout: "time-out",
   broken: "broken off", refused: "not called", cancelled: "given up by the client" };
 const ROLES = { first: "of two at once", escalation: "one more", audit: "asked to check" };
