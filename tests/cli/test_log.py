@@ -143,6 +143,7 @@ def test_requests_of_one_text_and_model_are_averaged(config: Path, tmp_path: Pat
         "n_queries": 1,
         "n_models": 2,
         "n_complete": 1,
+        "n_explored": 0,
         "requests": 3,
         "rated": 4,
         "unrated": 1,

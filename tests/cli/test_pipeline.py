@@ -116,5 +116,5 @@ def test_a_log_without_complete_rows_is_compared_off_policy(pipeline: Path, tmp_
     assert "performance, doubly robust" in ran.out
     assert "gate: not asked" in ran.out
     found = json.loads(invoke(*options, "--against", "0001", "--json").out)
-    assert (found["method"], found["champion_version"]) == ("off-policy", "0001")
+    assert (found["method"], found["champion"]) == ("off-policy", "0001")
     assert found["cost_usd"]["high"] < 0  # it calls cheaper models

@@ -96,8 +96,9 @@ def export(
     """Write the log as an outcomes table, which `equirouter train` and `bench` read.
 
     A row per text that was asked, a column per model that answered: performance is the feedback
-    that users gave, averaged, and cost what the calls cost. The texts are there only if the gateway
-    ran with log_texts = true.
+    that users gave, averaged, and cost what the calls cost. Where the gateway explored, propensity
+    is how likely the model was to answer, which `pipeline compare` reads. The texts are there only
+    if the gateway ran with log_texts = true.
     """
     from equirouter.data.tables import write_table
     from equirouter.serve.money.log_export import export_log
@@ -128,6 +129,7 @@ def _counts(exported: "Exported") -> dict[str, int]:
         "n_queries": exported.table.n_queries,
         "n_models": exported.table.n_models,
         "n_complete": exported.complete,
+        "n_explored": exported.explored,
         "requests": exported.used,
         "rated": exported.rated,
         "unrated": exported.unrated,
@@ -149,6 +151,12 @@ def _tell(exported: "Exported", out: Path, *, unrated: bool) -> None:
     if exported.unrated and not unrated:
         left_out = number_of(exported.unrated, "request was", "requests were")
         say(f"note: {left_out} left out: nobody gave feedback")
+    if exported.explored:
+        explored = number_of(exported.explored, "query has", "queries have")
+        say(
+            f"note: {explored} the propensity of their outcomes: `equirouter pipeline compare` "
+            "estimates from them what a version is worth, without complete queries"
+        )
     needed = floor_of(0.98)
     if exported.complete < needed:
         say(

@@ -207,18 +207,17 @@ def _tell_logged(
     found: "LoggedComparison", names: tuple[str, str], *, as_json: bool, quiet: bool
 ) -> None:
     if as_json:
-        print_json(
-            {"champion_version": names[0], "challenger_version": names[1]} | found.document()
-        )
+        print_json({"champion": names[0], "challenger": names[1], **found.document()})
     if as_json or quiet:
         return
-    first, second = found.champion, found.challenger
+    first, second = found.values
     left_out = f", {found.n_left_out} left out" if found.n_left_out else ""
     typer.echo(
         "off-policy: no query has the outcomes of all models, so both are estimated from an "
         f"outcome per query and its propensity\n{found.n_queries} queries that are new to both"
-        f"{left_out}; their choices were called as if on {first.n_effective:.0f} and "
-        f"{second.n_effective:.0f} of equal weight; {found.same:.1%} go to the same model"
+        f"{left_out}; the outcomes of their choices are known as if on "
+        f"{first.n_effective:.0f} and {second.n_effective:.0f} of equal weight; "
+        f"{found.same:.1%} go to the same model"
     )
     rows: list[tuple[str, ...]] = [("", *names, "difference", "95 % interval")]
     for what, form in (("performance", ".3f"), ("cost_usd", ".6f")):

@@ -26,14 +26,14 @@ class LoggedComparison:
     """A challenger against the champion, as a log tells it.
 
     n_queries: those that count. n_left_out: those for which one of the two chooses a model that the
-    log could not have called. performance, cost_usd: the challenger's mean less the champion's,
-    doubly robust and paired. same: the share of queries for which both choose the same model.
+    log could not have called. values: of champion and challenger. performance, cost_usd: the
+    challenger's mean less the champion's, doubly robust and paired. same: the share of queries for
+    which both choose the same model.
     """
 
     n_queries: int
     n_left_out: int
-    champion: PolicyValue
-    challenger: PolicyValue
+    values: tuple[PolicyValue, PolicyValue]
     performance: Estimate
     cost_usd: Estimate
     same: float
@@ -87,8 +87,7 @@ def compare_from_log(
     return LoggedComparison(
         n_queries=table.n_queries,
         n_left_out=n_left_out,
-        champion=log.value(first),
-        challenger=log.value(second),
+        values=(log.value(first), log.value(second)),
         performance=log.difference(first, second, "performance"),
         cost_usd=log.difference(first, second, "cost_usd"),
         same=float((first == second).mean()),

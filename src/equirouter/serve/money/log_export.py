@@ -30,7 +30,7 @@ class Exported:
 
     rated: answered ones with feedback. unrated: without, left out unless asked for. without_text:
     logged while log_texts was off, or with no text in the scope. complete: queries with an outcome
-    of every model.
+    of every model. explored: queries with a propensity.
     """
 
     table: Outcomes
@@ -39,6 +39,7 @@ class Exported:
     unrated: int
     without_text: int
     complete: int
+    explored: int
 
 
 @dataclass(slots=True)
@@ -119,7 +120,8 @@ def export_log(
     if not cells:
         raise DataError(_nothing(silent, missing, unrated=unrated))
     table = _table(cells, chances, readers)
-    return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()))
+    explored = 0 if table.propensity is None else sum(one.explored for one in chances.values())
+    return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()), explored)
 
 
 def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # noqa: ANN401
