@@ -7,7 +7,7 @@ import numpy as np
 from equirouter.policy.check import Check
 from equirouter.policy.plans import Gains, Plans
 
-__all__ = ["COSTS", "SCORES", "by_hand"]
+__all__ = ["COSTS", "SCORES", "by_hand", "by_signal"]
 
 SCORES = np.array([0.6, 0.5, 0.9])
 COSTS = np.array([0.01, 0.02, 1.0])
@@ -50,3 +50,29 @@ def by_hand(gain: float = 0.1) -> Plans:
             np.array([[[gain, gain]], [[0.25, 0.25]], [[0.3, 0.3]]]),
         ),
     )
+
+
+def by_signal(name: str) -> Plans:
+    """As by_hand, but a signal alone says who is right: with 0.88 at 1, 0.12 at 0, else with 0.5.
+
+    Agreement says nothing.
+    """
+    pair = _of_signals(13, (8, 9))
+    three = _of_signals(24, (12, 13, 14))
+    plans = by_hand()
+    return replace(
+        plans,
+        signals=(name,),
+        checks={(0, 1): pair, (0, 1, 2): three},
+        more={((0, 1), 2): check(15, 3.0)},
+    )
+
+
+def _of_signals(n_features: int, places: tuple[int, ...]) -> Check:
+    """Log odds of 4 times what each of these features is above 0.5."""
+    centre = np.zeros(n_features)
+    centre[list(places)] = 0.5
+    weights = np.zeros((n_features + 1, len(places)))
+    for target, place in enumerate(places):
+        weights[place + 1, target] = 4.0
+    return Check(centre, np.ones(n_features), weights)

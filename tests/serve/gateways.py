@@ -16,6 +16,7 @@ from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.cascades import with_pair
 from equirouter.serve.plan.explore import Explorer
@@ -51,6 +52,7 @@ class RankedPlanner:
         self.asked: list[tuple[ChatRequest, RequestControl, Key | None]] = []
         self.over: list[RequestRecord] = []
         self.cascade: QueryPlan | None = None  # of which models first, and then
+        self.extractor = "number@1"
 
     async def plan(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         self.asked.append((chat, control, key))
@@ -74,7 +76,7 @@ class RankedPlanner:
         )
         if self.cascade is None:
             return plan
-        return with_pair(plan, chat, self.cascade, last=None, rule="none", extractor="number@1")
+        return with_pair(plan, chat, self.cascade, last=None, rule="none", extractor=self.extractor)
 
     def finished(self, record: RequestRecord) -> None:
         self.over.append(record)
@@ -213,6 +215,7 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
         gateway = Gateway(
             settings,
             pool=pool,
+            checks=ReplyChecks(settings, pool),
             planner=planner,
             admission=admission,
             log=log.append,

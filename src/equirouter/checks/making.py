@@ -12,7 +12,7 @@ from equirouter.errors import ConfigError
 from equirouter.registry import CHECKS, Registry
 from equirouter.routers.settings import check_settings
 
-__all__ = ["made_from_spec", "make_check", "signal_checks"]
+__all__ = ["made_checks", "made_from_spec", "make_check", "signal_checks"]
 
 
 def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # noqa: ANN401
@@ -35,13 +35,21 @@ def signal_checks(specs: Sequence[str]) -> dict[str, ResponseCheck]:
     Raises ConfigError for others; and as make_check.
     """
     checks: dict[str, ResponseCheck] = {}
-    for spec in specs:
-        name, check = spec.partition(":")[0], make_check(spec)
+    for name, check in made_checks(specs).items():
         if isinstance(check, AskingCheck):
             raise ConfigError(f"the check {name} asks a model, which only a gateway does")
+        checks[name] = check
+    return checks
+
+
+def made_checks(specs: Sequence[str]) -> dict[str, ResponseCheck | AskingCheck]:
+    """Signal -> its check, for specs with each name once. Raises as make_check."""
+    checks: dict[str, ResponseCheck | AskingCheck] = {}
+    for spec in specs:
+        name = spec.partition(":")[0]
         if name in checks:
             raise ConfigError(f"the check {name} is named twice, and its signal is one column")
-        checks[name] = check
+        checks[name] = make_check(spec)
     return checks
 
 

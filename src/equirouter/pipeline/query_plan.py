@@ -67,6 +67,11 @@ class QueryPlan:
         return isinstance(self.rule, PlanPolicy)
 
     @property
+    def signals(self) -> tuple[str, ...]:
+        """The names of the signals of replies that count in what is done with them."""
+        return self.rule.plans.signals if isinstance(self.rule, PlanPolicy) else ()
+
+    @property
     def last(self) -> tuple[str, ...]:
         """The models one of which may be asked after the first two."""
         columns = set(self.rule.others(self.action.columns)) - set(self.action.columns)

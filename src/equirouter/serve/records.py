@@ -44,9 +44,9 @@ Endpoint: TypeAlias = Literal[
 DecidedBy: TypeAlias = Literal[
     "named", "policy", "session", "cascade", "explore", "shadow", "router_failure", "unreadable"
 ]
-CallRole: TypeAlias = Literal["first", "escalation", "audit"]
-"""In a cascade: one of the two that were asked at once, the one after them, or one that is asked
-when the answer is served, to see whether it was right to stop."""
+CallRole: TypeAlias = Literal["first", "escalation", "audit", "check"]
+"""In a cascade: one of the two that were asked at once, the one after them, one that is asked when
+the answer is served, to see whether it was right to stop, or a judge of a reply."""
 AttemptOutcome: TypeAlias = Literal[
     "ok", "status", "connect", "timeout", "broken", "refused", "cancelled"
 ]
@@ -328,16 +328,16 @@ class RequestRecord:
     answer: str | None = None
 
     def note(self, model: str, **facts: Any) -> None:  # noqa: ANN401  # fields of Attempt
-        """Note facts on the latest call of a model."""
+        """Note facts on the latest call of a model that was asked for an answer."""
         for place in range(len(self.attempts) - 1, -1, -1):
-            if self.attempts[place].model == model:
+            if self.attempts[place].model == model and self.attempts[place].role != "check":
                 self.attempts[place] = replace(self.attempts[place], **facts)
                 return
 
     @property
     def is_fallback(self) -> bool:
         """Whether a model was called as another one had failed. Those of a cascade are planned."""
-        planned = ("first", "audit")
+        planned = ("first", "audit", "check")
         tried = {attempt.model for attempt in self.attempts if attempt.role not in planned}
         return len(tried) > 1
 

@@ -104,7 +104,20 @@ class CascadeSettings(BaseModel):
     extractor: Annotated[str, AfterValidator(_readable)] | None = None
     """What reads the final answer out of a reply; none: what the pipeline's plans learned with."""
     max_wait_ms: Positive = 8000.0
-    """How long the two may take; then one more model is asked at once."""
+    """How long the two and the checks of their replies may take; then one more model is asked at
+    once."""
+    checks: tuple[str, ...] = ()
+    """Checks of replies, as NAME[:key=value ...]; run where the plans learned with them."""
+    judge: str | None = None
+    """A model of the pool that scores replies where the plans learned with the signal judge, and
+    where its call likely costs at most 5 % of one of the strongest model."""
+    max_check_ms: Positive = 2000.0
+    """How long a check of a reply may take; then what it says is not known."""
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Of the requests that end as the two agree, the share of which one more model is asked all the
     same, once the answer is sent: to see whether agreement still says what it did."""
+
+    @property
+    def all_checks(self) -> tuple[str, ...]:
+        """The checks, with the judge."""
+        return self.checks if self.judge is None else (*self.checks, f"judge:model={self.judge}")

@@ -17,6 +17,7 @@ from equirouter.serve.plan.cascades import cascade_note, may_cascade
 from equirouter.serve.records import Cascaded, Pair, RequestControl, RequestRecord
 from equirouter.serve.settings import CascadeSettings, LimitSettings
 from tests.pipeline.test_stored_plans import measured
+from tests.policy.plans_by_hand import by_signal
 from tests.serve.pipelines import GatedEncoder, registered
 from tests.serve.planners import Planned, order
 from tests.toys import make_table
@@ -172,7 +173,7 @@ def test_what_is_said_of_settings_and_plans() -> None:
     on = CascadeSettings(enabled=True)
     assert cascade_note(on, RULE) == (
         "cascade: final answers are read by number@1. What has none, such as free text, cannot be "
-        "compared, and no judge is built in: send it with cascade = false",
+        "compared: send it with cascade = false, or train with a judge",
         True,
     )
     for plans, says in (
@@ -184,6 +185,23 @@ def test_what_is_said_of_settings_and_plans() -> None:
         assert says in note
         assert not is_used
     assert cascade_note(CascadeSettings(extractor="label"), replace(RULE, extractor=None))[1]
+
+
+def test_signals_that_plans_and_checks_do_not_share_are_said() -> None:
+    on = CascadeSettings(enabled=True)
+    judged = replace(RULE, learned=by_signal("judge"))
+    note, is_right = cascade_note(on, judged)
+    assert "learned with signals that no check gives here: judge." in note
+    assert not is_right
+    note, is_right = cascade_note(on, judged, ["judge"])
+    assert note.endswith("number@1. A judge scores the replies")
+    assert is_right
+    note, is_right = cascade_note(on, judged, ["judge", "json"])
+    assert "The plans know nothing of json, so" in note
+    assert not is_right
+    note, is_right = cascade_note(on, judged, ["judge"], ["judge"])
+    assert "judge never asks its model" in note
+    assert not is_right
 
 
 def test_an_unknown_extractor_is_an_error() -> None:

@@ -20,6 +20,8 @@ from equirouter.serve.money.log_export import export_log
 from equirouter.serve.money.store.schema import accounts, feedback, log, reservations
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Attempt, CallRole, Pair, Plan, RequestRecord
+from tests.pipeline.test_stored_plans import measured
+from tests.policy.plans_by_hand import by_signal
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.http.test_cascade import saying
@@ -48,12 +50,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def cascading(
-    folder: Path, store: Path, says: dict[str, str], **sections: Any
+    folder: Path,
+    store: Path,
+    says: dict[str, str],
+    *,
+    more: dict[str, Any] | None = None,
+    **sections: Any,
 ) -> AsyncIterator[Assembled]:
     models: dict[str, Any] = {
         name: {"upstream": place, "price": PRICE} for name, place in NAMES.items()
     }
     models["large"]["price"] = LARGE_PRICE
+    models |= more or {}
     on = {"enabled": True, "audit_share": 0.0, **sections.pop("cascade", {})}
     async with assembled(
         store, models=models, pipeline={"path": folder}, cascade=on, **sections
@@ -264,3 +272,46 @@ def test_plans_are_trained_on_an_exported_log(tmp_path: Path) -> None:
 def _rate(connection: sa.Connection, request_id: str, score: float) -> None:
     row = {"request_id": request_id, "at_us": 0, "given_at_us": 0, "score": score}
     connection.execute(sa.insert(feedback).values(row))
+
+
+def test_judges_of_both_replies_are_reserved_charged_and_left_out_of_the_exported_table(
+    tmp_path: Path,
+) -> None:
+    GatedEncoder.gate.set()
+    made = train(make_table(), GatedEncoder(), router="knn:k=5", quality=0.2, policy="utility")
+    learned = by_signal("judge")
+    plans = replace(measured("learned"), extractor="exact@1", learned=learned, rule=None)
+    folder = replace(made, plans=plans).save(tmp_path / "judged")
+    told = {"small": "Blue.", "middle": "Blue.", "large": "Blue, as it scatters."}
+
+    async def run() -> None:
+        # the strongest costs some .0001 USD a call in the table
+        price = {"input": 0.001, "output": 0.002}
+        judge = {"upstream": "a", "price": price, "max_output_tokens": 16}
+        sections = {"log": {"log_texts": True}, "cascade": {"judge": "judge", "enabled": True}}
+        async with cascading(folder, tmp_path, told, more={"judge": judge}, **sections) as here:
+            admin = await here.new_key(is_admin=True)
+            key = await here.new_key(by=admin, budget_usd=1.0)
+            marked = fake.document(fake.completion("10", usage=fake.USAGE))
+            here.upstream.answers("judge", marked)
+            control = {"lambda": 10_000.0}  # .95 less the price of the large one
+            assert (await chat(here, key, equirouter=control))[0] == 200
+            [row] = await written(here, 1)
+            each = 20 * 1 + 10 * 2
+            assert row["cost_nusd"] == BOTH + 2 * each
+            attempts = [Attempt(*one) for one in json.loads(row["attempts"])]
+            assert [(one.model, one.cost_nusd) for one in attempts if one.role == "check"] == [
+                ("judge", each)
+            ] * 2
+            [account] = [one for one in reading(here, sa.select(accounts)) if one["spent_nusd"]]
+            assert (account["spent_nusd"], account["reserved_nusd"]) == (BOTH + 2 * each, 0)
+            rated = {"request_id": row["request_id"], "score": 1.0}
+            assert (await here.ask("POST", "/v1/feedback", key=key, json=rated))[0] == 200
+            engine = sa.create_engine(here.gateway.settings.store.url)
+            with engine.connect() as connection:
+                table = export_log(connection).table
+            engine.dispose()
+            assert table.models == ("middle", "small")
+            assert table.cost_usd.tolist() == [[COST["middle"] / 1e9, COST["small"] / 1e9]]
+
+    asyncio.run(run())

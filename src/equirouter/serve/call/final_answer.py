@@ -1,59 +1,81 @@
-"""The reply in what an upstream sent, as plans see it: its final answer, and whether it is usable.
+"""The reply in what an upstream sent, as checks and plans see it.
 
 The same as in a table: extractors read the text, and what was empty, refused or cut has no answer.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from equirouter.answers import NO_ANSWER
 from equirouter.checks import Response, unusable
 from equirouter.policy.replies import Reply
 
-__all__ = ["reply_of"]
+__all__ = ["reply_of", "response_of"]
 
 _REFUSED = "refusal"
 _ENDED = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-def reply_of(
-    document: Mapping[str, Any], extract: Callable[[str], str], output_tokens: int
-) -> Reply:
-    """The reply of a chat completion or a response with one answer.
+class _Said(NamedTuple):
+    """tokens: objects with a log-probability each, where the provider gave them."""
+
+    text: str
+    reason: str | None
+    tokens: list[dict[str, Any]]
+
+
+def response_of(document: Mapping[str, Any], query: str) -> Response:
+    """What checks see of a chat completion or a response with one answer to a query."""
+    said = _message(document) if "choices" in document else _response(document)
+    known = [token["logprob"] for token in said.tokens if _is_number(token.get("logprob"))]
+    return Response(query, said.text, said.reason, known or None)
+
+
+def reply_of(response: Response, extract: Callable[[str], str], output_tokens: int) -> Reply:
+    """The reply, without signals.
 
     extract: reads the final answer out of a text, NO_ANSWER where there is none.
     """
-    text, reason = _message(document) if "choices" in document else _response(document)
-    is_usable = unusable(Response("", text, reason)) is None
-    return Reply(extract(text) if is_usable else NO_ANSWER, output_tokens, usable=is_usable)
+    is_usable = unusable(response) is None
+    answer = extract(response.text) if is_usable else NO_ANSWER
+    return Reply(answer, output_tokens, usable=is_usable)
 
 
-def _message(completion: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The text of a chat completion, and why it ended."""
+def _message(completion: Mapping[str, Any]) -> _Said:
     choice = next(iter(_objects(completion.get("choices"))), {})
     message = choice.get("message")
     if not isinstance(message, dict):
-        return "", None
+        return _Said("", None, [])
     content = message.get("content")
     text = content if isinstance(content, str) else _text(content)
-    return text, _REFUSED if message.get("refusal") else _word(choice.get("finish_reason"))
+    reason = _REFUSED if message.get("refusal") else _word(choice.get("finish_reason"))
+    about = choice.get("logprobs")
+    return _Said(text, reason, _objects(about.get("content") if isinstance(about, dict) else None))
 
 
-def _response(response: Mapping[str, Any]) -> tuple[str, str | None]:
-    """The text of a response, and why it ended."""
+def _response(response: Mapping[str, Any]) -> _Said:
     parts = [
         part
         for item in _objects(response.get("output"))
         if item.get("type") == "message"
         for part in _objects(item.get("content"))
     ]
+    tokens = [token for part in parts for token in _objects(part.get("logprobs"))]
+    return _Said(_text(parts), _why_ended(response, parts), tokens)
+
+
+def _why_ended(response: Mapping[str, Any], parts: list[dict[str, Any]]) -> str | None:
     if any(part.get("type") == "refusal" for part in parts):
-        return _text(parts), _REFUSED
+        return _REFUSED
     if response.get("status") != "incomplete":
-        return _text(parts), None
+        return None
     details = response.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, dict) else None
-    return _text(parts), _ENDED.get(str(reason), "length")
+    return _ENDED.get(str(reason), "length")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _word(reason: object) -> str | None:

@@ -15,8 +15,9 @@ openapi.py    what is behind each path, as an OpenAPI document
 listing.py    what models there are
 messages.py   requests of the Messages API, and their tokens counted
 passing.py    endpoints that are passed on and not routed
-shadow.py     other models answer once the client has its answer
+reply_checks.py, request_checks.py  checks of replies: of all requests, and of one
 requests.py   requests of the Responses API and for embeddings
+shadow.py     other models answer once the client has its answer
 """
 
 __all__: list[str] = []

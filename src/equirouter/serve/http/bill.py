@@ -1,5 +1,8 @@
 """The money of one request: what its calls may come to, what they are charged, and its end."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from equirouter.cost.prices import estimated_tokens
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.relay import answer_text
@@ -7,7 +10,14 @@ from equirouter.serve.call.sse import StreamReader, service_tier_of, usage_in
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.gateway import Gateway
-from equirouter.serve.records import Candidate, RequestControl, RequestRecord, Tokens, nusd
+from equirouter.serve.records import (
+    Attempt,
+    Candidate,
+    RequestControl,
+    RequestRecord,
+    Tokens,
+    nusd,
+)
 from equirouter.serve.settling import (
     Bounds,
     Charge,
@@ -59,16 +69,7 @@ class Bill:
 
     def charge_document(self, served: Served) -> Tokens:
         """Note what an answer is charged that came in one piece; returns its tokens."""
-        document = served.document
-        usage = usage_in(document)
-        report = Report(
-            usage,
-            estimated_tokens(answer_text(document)),
-            reported_nusd(usage, served.answer.headers),
-            service_tier_of(document),
-            self._is_answer,
-        )
-        return self._charge(served, report)
+        return self._charge(served, _report(served, is_answer=self._is_answer))
 
     def charge_stream(self, served: Served, reader: StreamReader) -> None:
         """Note what an answer is charged that came in pieces."""
@@ -76,6 +77,34 @@ class Bill:
         generated = -(-reader.output_bytes // 4)
         tier = reader.service_tier
         self._charge(served, Report(usage, generated, reported_nusd(usage, {}), tier))
+
+    def note_check(
+        self, attempts: Sequence[Attempt], bounds: Bounds, served: Served | None
+    ) -> None:
+        """Note the call of a check in the record, and what it is charged.
+
+        served: its answer, None where it brought none.
+        """
+        record = self._record
+        for attempt in attempts:
+            noted = replace(attempt, role="check")
+            if served is not None:
+                charged = charge(
+                    bounds,
+                    _report(served),
+                    unknown=self._unknown,
+                    by_reported_cost=served.route.upstream_settings.charge_reported_cost,
+                )
+                used = charged.tokens
+                noted = replace(
+                    noted,
+                    cost_nusd=charged.cost_nusd,
+                    input_tokens=used.input,
+                    output_tokens=used.output,
+                )
+                record.tokens = used if record.tokens is None else record.tokens + used
+            record.attempts.append(noted)
+        self._add_up()
 
     def serves(self, model: str) -> None:
         """Note that the answer of a model, which was charged, is the one for the client.
@@ -161,3 +190,16 @@ class Bill:
             is_whole=not (chat.kept_elsewhere or chat.unpriced),
             service_tier=None if "service_tier" in route.fitting.drop else chat.service_tier,
         )
+
+
+def _report(served: Served, *, is_answer: bool = True) -> Report:
+    """The facts of an answer that came in one piece."""
+    document = served.document
+    usage = usage_in(document)
+    return Report(
+        usage,
+        estimated_tokens(answer_text(document)),
+        reported_nusd(usage, served.answer.headers),
+        service_tier_of(document),
+        is_answer,
+    )

@@ -14,14 +14,18 @@ from random import random
 from typing import Any
 
 from equirouter.answers import NO_ANSWER, make_extractor
+from equirouter.checks import Response
+from equirouter.conversation import read_scope
 from equirouter.errors import ConfigError, NoAnswerError, UpstreamError
 from equirouter.pipeline.query_plan import AskModel, Serve
 from equirouter.policy.replies import Reply
 from equirouter.serve.call.attempts import Call, Served, try_once, walk
-from equirouter.serve.call.final_answer import reply_of
-from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.call.final_answer import reply_of, response_of
+from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
+from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.request_checks import RequestChecks
 from equirouter.serve.records import (
     CallRole,
     Candidate,
@@ -30,7 +34,6 @@ from equirouter.serve.records import (
     RequestRecord,
     WhyNext,
 )
-from equirouter.serve.settings import GatewaySettings
 
 __all__ = ["Cascade"]
 
@@ -43,16 +46,20 @@ class Cascade:
 
     def __init__(
         self,
+        gateway: Gateway,
+        chat: ChatRequest,
         plan: Plan,
         record: RequestRecord,
         bill: Bill,
-        pool: ModelPool,
-        settings: GatewaySettings,
     ) -> None:
         assert plan.pair is not None and plan.cascade is not None  # noqa: S101, PT018  # see above
         self._last: UpstreamError | None = None
         self._pair, self._next, self._candidates = plan.pair, plan.cascade, plan.candidates
-        self._record, self._bill, self._pool, self._settings = record, bill, pool, settings
+        self._record, self._bill = record, bill
+        self._pool, self._settings = gateway.pool, gateway.settings
+        self._checks = RequestChecks(gateway.checks, plan, bill, gateway.planner.strongest)
+        reads = gateway.settings.pipeline
+        self._query = read_scope(chat.messages, reads.scope, reads.window_turns).text
         self._extract = make_extractor(plan.pair.extractor)
         self._replies: dict[str, Reply] = {}
         self._numbers: dict[str, int] = {NO_ANSWER: 0}
@@ -66,7 +73,7 @@ class Cascade:
         NoAnswerError where nobody answered.
         """
         start = time.perf_counter()
-        is_late = not await self._ask_pair(whole)
+        is_late = not await self._ask_pair(whole, ticket)
         wait_ms = (time.perf_counter() - start) * 1000.0
         why = self._why(is_late=is_late)
         self._record.cascade = Cascaded(self._pair.models, why, "accepted", wait_ms)
@@ -100,12 +107,21 @@ class Cascade:
             with suppress(NoAnswerError):
                 await self._ask_more([best], whole, ticket, "audit")
 
-    async def _ask_pair(self, call: Call) -> bool:
-        """Ask both at once, for max_wait_ms at most; whether that was enough."""
+    async def _ask_pair(self, call: Call, ticket: Reservation) -> bool:
+        """Ask both at once, for max_wait_ms at most; whether that was enough for both to end.
+
+        A check that is cut off is not known, which is no reason not to use the reply.
+        """
         seconds = self._settings.cascade.max_wait_ms / 1000.0
-        tasks = [asyncio.ensure_future(self._collect(model, call)) for model in self._pair.models]
+        tasks = {
+            asyncio.ensure_future(self._collect(model, call, ticket)): model
+            for model in self._pair.models
+        }
         try:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
+            _, running = await asyncio.wait(tasks, timeout=seconds)
+            async with self._checks.reserving:  # an extension that is cut off blocks the next
+                for task in running:
+                    task.cancel()
         finally:  # a client that hangs up ends both
             for task in tasks:
                 task.cancel()
@@ -114,27 +130,37 @@ class Cascade:
         for error in ended:
             if isinstance(error, Exception):
                 raise error
-        return not late
+        return {tasks[task] for task in running} <= self._replies.keys()
 
-    async def _collect(self, model: str, call: Call) -> None:
-        """The whole answer of one model; one that fails has no reply."""
-        route = self._pool.routes[model]
+    async def _collect(self, model: str, call: Call, ticket: Reservation) -> None:
+        """The whole answer of one model, checked; one that fails has no reply."""
+        route, candidate = self._pool.routes[model], self._bill.candidate(model)
+        self._checks.open_nusd[model] = candidate.upper_nusd
         try:
             fetched = await try_once(route, call, 0.0, self._record.attempts)
         except UpstreamError as failed:
             call.names_parameter(model, failed)
             self._last = failed
             return
-        self._take(Served(self._bill.candidate(model), route, *fetched))
+        finally:
+            del self._checks.open_nusd[model]
+        await self._check(model, self._take(Served(candidate, route, *fetched)), ticket)
 
-    def _take(self, served: Served) -> None:
+    async def _check(self, model: str, response: Response, ticket: Reservation) -> None:
+        """Add to a reply what checks say of it."""
+        signals = await self._checks.of(model, response, ticket)
+        self._replies[model] = replace(self._replies[model], signals=signals)
+
+    def _take(self, served: Served) -> Response:
         """Charge a whole answer, and read what it says."""
         served.close()
         model = served.route.model
         tokens = self._bill.charge_document(served)
-        reply = reply_of(served.document, self._extract, tokens.output)
+        response = response_of(served.document, self._query)
+        reply = reply_of(response, self._extract, tokens.output)
         self._served[model], self._replies[model] = served, reply
         self._note_answer(model, reply.answer or NO_ANSWER)
+        return response
 
     def _why(self, *, is_late: bool) -> WhyNext:
         if is_late:
@@ -207,7 +233,9 @@ class Cascade:
             self._give_role(role)
         self._asked.append(served.route.model)
         if served.document:
-            self._take(served)
+            response = self._take(served)
+            if role == "escalation":
+                await self._check(served.route.model, response, ticket)
         return served
 
     def _best(self, third: str) -> Served:

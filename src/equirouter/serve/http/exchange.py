@@ -194,8 +194,8 @@ class Exchange:
         gateway, record = self._gateway, self.record
         pool, settings = gateway.pool, gateway.settings
         if plan.pair is not None:
-            self._cascade = Cascade(plan, record, self._bill, pool, settings)
-            return await self._cascade.answer(self._call(is_whole=True), self._call(), ticket)
+            self._cascade = cascade = Cascade(gateway, self._chat, plan, record, self._bill)
+            return await cascade.answer(self._call(is_whole=True), self._call(), ticket)
         call, attempts = self._call(), record.attempts
         reserved = plan.first_nusd
         served = await walk(

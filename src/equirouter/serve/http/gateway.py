@@ -10,6 +10,7 @@ from aiohttp import web
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Gatekeeper, Planner
+from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.plan.shadow import Shadows
@@ -37,6 +38,7 @@ class Gateway:
         settings: GatewaySettings,
         *,
         pool: ModelPool,
+        checks: ReplyChecks,
         planner: Planner,
         admission: Gatekeeper,
         log: Callable[[RequestRecord], None],
@@ -51,6 +53,7 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.pool = pool
+        self.checks = checks
         self.planner = planner
         self.admission = admission
         self.feedback = feedback

@@ -174,7 +174,7 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
     """Add the calls of a request, of which one was served."""
     attempts = attempts_of(row)
     model, is_known = row["served_model"], row["charged_by"] not in ("bound", "nothing")
-    ok = [one for one in attempts if one.outcome == "ok"]
+    ok = [one for one in attempts if one.outcome == "ok" and one.role != "check"]
     served = next((one for one in reversed(ok) if one.model == model), None)
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:

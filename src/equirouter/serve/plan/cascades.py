@@ -1,5 +1,6 @@
 """Which requests may be asked of more than one model: those whose final answers can be compared."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from equirouter.pipeline.query_plan import QueryPlan
@@ -10,6 +11,9 @@ from equirouter.serve.records import Pair, Plan
 from equirouter.serve.settings import CascadeSettings
 
 __all__ = ["cascade_note", "may_cascade", "with_pair"]
+
+JUDGE = "judge"
+"""The signal of a judge, which can score free text, too."""
 
 _COMPARED = ("chat.completions", "responses", "route")
 # An answer beside the text, or one that somebody else keeps: two of them cannot be compared.
@@ -62,8 +66,17 @@ def with_pair(
     return replace(plan, decided_by="cascade", pair=pair, cascade=cascade)
 
 
-def cascade_note(settings: CascadeSettings, plans: PoolPlans | None) -> tuple[str, bool]:
-    """How requests fare under these settings and plans, and whether two are ever asked."""
+def cascade_note(
+    settings: CascadeSettings,
+    plans: PoolPlans | None,
+    checks: Collection[str] = (),
+    too_dear: Collection[str] = (),
+) -> tuple[str, bool]:
+    """How requests fare under these settings and plans, and whether all is as it should be.
+
+    checks: the signals that are given here, of which the plans should read all, and no others;
+    too_dear: those that never are, as they ask a model that costs too much.
+    """
     alone = "one model is asked for each request"
     if plans is None:
         return (
@@ -75,8 +88,30 @@ def cascade_note(settings: CascadeSettings, plans: PoolPlans | None) -> tuple[st
     extractor = settings.extractor or plans.extractor
     if extractor is None:
         return f"cascade.extractor is not set, and the pipeline names none, so {alone}", False
+    read = plans.learned.signals
+    missing = [name for name in read if name not in checks]
+    unread = [name for name in checks if name not in read]
+    text = f"cascade: final answers are read by {extractor}. "
+    if missing:
+        text += (
+            f"The plans learned with signals that no check gives here: {', '.join(missing)}. They "
+            "are taken for average: name the checks in cascade.checks or cascade.judge. "
+        )
+    if unread:
+        text += (
+            f"The plans know nothing of {', '.join(unread)}, so these checks do not run: score "
+            "with them and train again. "
+        )
+    if too_dear:
+        text += (
+            f"{', '.join(too_dear)} never asks its model, which costs more than 5 % of the "
+            "strongest: name a cheaper one. "
+        )
+    is_right = not (missing or unread or too_dear)
+    if JUDGE in read and JUDGE in checks:
+        return f"{text}A judge scores the replies", is_right
     return (
-        f"cascade: final answers are read by {extractor}. What has none, such as free text, cannot "
-        "be compared, and no judge is built in: send it with cascade = false",
-        True,
+        f"{text}What has none, such as free text, cannot be compared: send it with cascade = "
+        "false, or train with a judge",
+        is_right,
     )

@@ -21,6 +21,7 @@ from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.http.admin import admin_routes, key_routes
 from equirouter.serve.http.gateway import Gateway
+from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.api_keys import any_keys
 from equirouter.serve.money.feedback import Feedback
@@ -61,6 +62,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             yield Gateway(
                 settings,
                 pool=parts.pool,
+                checks=parts.checks,
                 planner=parts.planner,
                 admission=admission,
                 log=_counted(store.writer, parts.metrics),
@@ -85,6 +87,7 @@ class Parts:
     """The parts of a gateway that keep nothing: they decide, call and count."""
 
     pool: ModelPool
+    checks: ReplyChecks
     decider: DecisionThread | None
     planner: RoutingPlanner
     metrics: Metrics
@@ -105,11 +108,15 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
-        note = _cascade(settings, decider)
+        checks = ReplyChecks(settings, pool)
+        note = _cascade(settings, decider, checks)
         if note is not None:
             _LOG.log(logging.INFO if note[1] else logging.WARNING, note[0])
         planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
-        yield Parts(pool, decider, planner, metrics, tracer)
+        try:
+            yield Parts(pool, checks, decider, planner, metrics, tracer)
+        finally:
+            checks.close()
 
 
 def _beside(
@@ -139,11 +146,15 @@ def _shadows(settings: GatewaySettings) -> Shadows | None:
     return Shadows(settings.shadow, workers=settings.server.workers)
 
 
-def _cascade(settings: GatewaySettings, decider: DecisionThread | None) -> tuple[str, bool] | None:
+def _cascade(
+    settings: GatewaySettings, decider: DecisionThread | None, checks: ReplyChecks
+) -> tuple[str, bool] | None:
     """The note on cascades, None where they are off."""
     if not settings.cascade.enabled or decider is None:
         return None
-    return cascade_note(settings.cascade, decider.loaded.pipeline.plans)
+    loaded = decider.loaded
+    dear = checks.too_dear(loaded.strongest)
+    return cascade_note(settings.cascade, loaded.pipeline.plans, checks.names, dear)
 
 
 def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None) -> None:
@@ -269,7 +280,7 @@ def check_settings(settings: GatewaySettings) -> dict[str, Any]:
     async def opened() -> dict[str, Any]:
         async with open_parts(settings) as parts, connected(settings.store) as database:
             await check_store(database)
-            note = _cascade(settings, parts.decider)
+            note = _cascade(settings, parts.decider, parts.checks)
             return {
                 "cascade": None if note is None else note[0],
                 "models": {

@@ -149,7 +149,8 @@ class Metrics:
     def _observe_cascade(self, record: RequestRecord, how: Cascaded) -> None:
         self._count(self._cascades, how.why, how.ended)
         self._time(self._wait, how.wait_ms)
-        answers = {one.model: one.answer_id for one in record.attempts if one.outcome == "ok"}
+        replied = [one for one in record.attempts if one.outcome == "ok" and one.role != "check"]
+        answers = {one.model: one.answer_id for one in replied}
         for attempt in record.attempts:
             if attempt.role == "audit" and attempt.outcome == "ok":
                 agrees = attempt.answer_id == answers.get(record.served_model or "")

@@ -8,7 +8,7 @@ const MOST = 500;
 const BY = { named: "named", policy: "router", session: "session", cascade: "two at once", explore: "explored", shadow: "shadow", router_failure: "router failed", unreadable: "unreadable" };
 const OUTCOMES = { ok: "answered", status: "error", connect: "not reached", timeout: "time-out",
   broken: "broken off", refused: "not called", cancelled: "given up by the client" };
-const ROLES = { first: "of two at once", escalation: "one more", audit: "asked to check" };
+const ROLES = { first: "of two at once", escalation: "one more", audit: "asked to check", check: "judged an answer" };
 const COLUMNS = [["Time", ""], ["Asked for", "second"], ["Answered by", ""], ["Decided by", "third"],
   ["Status", ""], ["Cost", "number"], ["Saved", "number second"], ["Decision", "number third"],
   ["Total", "number second"], ["Calls", "number third"], ["Feedback", "number third"]];
@@ -183,7 +183,7 @@ function said(one) {
 }
 
 function ended(one, isStream) {
-  const isWhole = one.role === "first" || one.role === "audit";
+  const isWhole = ["first", "audit", "check"].includes(one.role);
   if (one.outcome === "ok" && isStream && !isWhole) return "began to answer"; // its time is that until then
   return OUTCOMES[one.outcome] || one.outcome;
 }

@@ -1,0 +1,89 @@
+"""The checks of the replies to one request; those that ask a model are paid like its calls."""
+
+import asyncio
+
+from equirouter.checks import Response
+from equirouter.checks.asking import AskingCheck, may_ask
+from equirouter.errors import UpstreamError
+from equirouter.serve.call.attempts import Served, try_once
+from equirouter.serve.call.final_answer import response_of
+from equirouter.serve.contracts import Reservation
+from equirouter.serve.http.bill import Bill
+from equirouter.serve.http.reply_checks import Question, ReplyChecks
+from equirouter.serve.records import Attempt, Candidate, Plan
+
+__all__ = ["RequestChecks"]
+
+
+class RequestChecks:
+    """What checks say of replies: only the signals that decide in the plan, which has a pair.
+
+    strongest: the model against whose predicted cost a judge must be cheap.
+    """
+
+    def __init__(
+        self,
+        checks: ReplyChecks,
+        plan: Plan,
+        bill: Bill,
+        strongest: str | None,
+    ) -> None:
+        assert plan.cascade is not None  # noqa: S101  # see above
+        cascade = plan.cascade
+        self._checks, self._bill = checks, bill
+        self._names = [name for name in cascade.signals if name in checks]
+        costs = dict(zip(cascade.models, cascade.costs.tolist(), strict=True))
+        self._strongest_usd = 0.0 if strongest is None else costs[strongest]
+        self.open_nusd: dict[str, int] = {}
+        """The most that calls may cost which are not over, by what they are for."""
+        self.reserving = asyncio.Lock()
+        """Held while money is reserved: a reservation takes one extension at a time."""
+
+    async def of(self, model: str, response: Response, ticket: Reservation) -> dict[str, float]:
+        """The signals of a model's response; those that are not known are left out."""
+        found = await asyncio.gather(
+            *(self._signal(name, model, response, ticket) for name in self._names)
+        )
+        pairs = zip(self._names, found, strict=True)
+        return {name: value for name, value in pairs if value is not None}
+
+    async def _signal(
+        self, name: str, model: str, response: Response, ticket: Reservation
+    ) -> float | None:
+        check = self._checks[name]
+        if not isinstance(check, AskingCheck):
+            return await self._checks.run(name, check, response)
+        question = self._checks.question(check, response, model)
+        if question is None or not may_ask(question.expected_usd, self._strongest_usd):
+            return None
+        purpose, most = f"{name} of {model}", question.bounds.upper_nusd
+        if not await self._reserves(most, ticket):
+            return None
+        self.open_nusd[purpose] = most
+        try:
+            said = await self._answer(question)
+        finally:
+            del self.open_nusd[purpose]
+        return None if said is None else check.read(said)
+
+    async def _reserves(self, more_nusd: int, ticket: Reservation) -> bool:
+        """Reserve a call beside those that are over, and those that are not."""
+        async with self.reserving:
+            needed = self._bill.spent_nusd + sum(self.open_nusd.values()) + more_nusd
+            return self._bill.over_budget(needed) is None and await ticket.extend(needed)
+
+    async def _answer(self, question: Question) -> str | None:
+        """The text of the answer, None where there is none in time. The call is charged."""
+        route, attempts = question.route, list[Attempt]()
+        served: Served | None = None
+        try:
+            async with asyncio.timeout(self._checks.seconds):
+                fetched = await try_once(route, question.call, 0.0, attempts)
+            candidate = Candidate(route.model, question.bounds.upper_nusd)
+            served = Served(candidate, route, *fetched)
+            served.close()
+        except (UpstreamError, TimeoutError):
+            return None
+        finally:
+            self._bill.note_check(attempts, question.bounds, served)
+        return response_of(served.document, "").text
