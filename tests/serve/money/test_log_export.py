@@ -209,10 +209,13 @@ def test_a_propensity_is_the_chance_that_an_outcome_is_known(store_url: str) -> 
         (asked("7", "named again", "large"), 1.0),
         (drawn("8", "shadowed", "small", "small", 0.4), 1.0),
         (asked("9", "shadowed", "large", plan=Plan((Candidate("large", 1),), "shadow")), 1.0),
+        (asked("10", "shadowed", "large", plan=Plan((Candidate("large", 1),), "shadow")), None),
     ]
 
     async def work(store: Store) -> None:
-        table = (await exported(store, requests)).table
+        found = await exported(store, requests)
+        assert (found.unrated, found.explored) == (0, 5)
+        table = found.table
         assert table.models == ("large", "small")
         nan = np.nan
         expected = [

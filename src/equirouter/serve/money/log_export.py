@@ -102,7 +102,7 @@ def export_log(
     rated = missing = silent = used = 0  # requests
     for row in _answered(connection, since, until):
         if row["score"] is None:
-            silent += 1
+            silent += row["decided_by"] != "shadow"  # which no user saw
             if not unrated:
                 continue
         else:
