@@ -17,12 +17,15 @@ from equirouter.labelling.store import Collection
 from tests.labelling.pretend import Body, failure, provider, write_gateway, write_queries
 
 MODELS = {"small": "", "middle": "", "large": "price = { input = 10.0, output = 20.0 }"}
+NAN = float("nan")
 TEXTS = ["1 + 1", "2 + 2", "3 + 3"]
 RIGHT = {"1 + 1": "2", "2 + 2": "4", "3 + 3": "6"}
 
 
 def answer(body: Body) -> Any:
     text = body["messages"][-1]["content"]
+    if "<question>" in text:
+        return "9" if "1 + 1" in text else "1"
     if text.startswith("You grade"):
         return "Score: 8" if "It is" in text.partition("<answer>")[2] else "Score: 2"
     if body["model"] == "large":
@@ -177,6 +180,27 @@ def test_what_checks_see_is_a_signal_of_the_table(collected: Any, tmp_path: Path
     assert by_model["large"] == [1.0, 0.0, 0.0]  # It is 2, 4, 6
     assert np.isnan(by_model["middle"][1])  # that call failed
     assert np.nanmax(table.signals["json"]) == 0.0
-    for checks, message in ((["judge:model=large"], "asks a model"), (["json", "json"], "twice")):
+    for checks, message in ((["judge:model=x"], "x: not in the pool"), (["json", "json"], "twice")):
         with pytest.raises(ConfigError, match=message):
             score(folder, ["number"], references=given, checks=checks)
+
+
+def test_a_judge_as_a_check_is_asked_once_for_equal_answers_and_never_of_its_own(
+    collected: Any, tmp_path: Path
+) -> None:
+    folder, provider = collected
+    given = str(references(tmp_path))
+    check = "judge:model=large"
+
+    def table_of(checks: list[str]) -> dict[str, list[float]]:
+        table = score(folder, ["number"], references=given, checks=checks).table
+        return dict(zip(table.models, table.signals["judge"].T.tolist(), strict=True))
+
+    by_model = table_of([check])
+    np.testing.assert_array_equal(by_model["large"], [NAN, NAN, NAN])
+    # right are 2, of 1 + 1; the small one's last answer is empty, the middle one's second failed
+    np.testing.assert_array_equal(by_model["small"], [0.9, 0.1, NAN])
+    np.testing.assert_array_equal(by_model["middle"], [0.9, NAN, 0.1])
+    assert len(provider.seen) == 3  # both say 2 to the first
+    assert table_of([check])["small"][:2] == [0.9, 0.1]
+    assert len(provider.seen) == 3  # which are kept

@@ -12,7 +12,7 @@ from equirouter.errors import ConfigError
 from equirouter.registry import CHECKS, Registry
 from equirouter.routers.settings import check_settings
 
-__all__ = ["made_checks", "made_from_spec", "make_check", "signal_checks"]
+__all__ = ["made_from_spec", "make_check", "signal_checks"]
 
 
 def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # noqa: ANN401
@@ -29,20 +29,7 @@ def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # no
     return check
 
 
-def signal_checks(specs: Sequence[str]) -> dict[str, ResponseCheck]:
-    """Signal -> its check, for specs of checks that ask no model, each name once.
-
-    Raises ConfigError for others; and as make_check.
-    """
-    checks: dict[str, ResponseCheck] = {}
-    for name, check in made_checks(specs).items():
-        if isinstance(check, AskingCheck):
-            raise ConfigError(f"the check {name} asks a model, which only a gateway does")
-        checks[name] = check
-    return checks
-
-
-def made_checks(specs: Sequence[str]) -> dict[str, ResponseCheck | AskingCheck]:
+def signal_checks(specs: Sequence[str]) -> dict[str, ResponseCheck | AskingCheck]:
     """Signal -> its check, for specs with each name once. Raises as make_check."""
     checks: dict[str, ResponseCheck | AskingCheck] = {}
     for spec in specs:

@@ -73,7 +73,8 @@ def score(
             "--check",
             metavar="CHECK",
             help="What is seen of an answer without a grade, as NAME[:key=value]: json, command, "
-            "or that of another package: a column signal.NAME. May be given several times.",
+            "judge:model=NAME (paid), or that of another package: a column signal.NAME. May be "
+            "given several times.",
         ),
     ] = None,
     config: ConfigOption = None,

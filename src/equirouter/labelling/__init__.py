@@ -2,6 +2,7 @@
 
 intake/        logs of requests become a table of queries
 asking.py      one question to one model, by the gateway's own calls
+asked_signals.py  what models say of answers when a check asks them
 bias.py        how judges err: length and order
 collecting.py  collect: every model answers every query
 estimate.py    what that will cost

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from equirouter.answers import make_extractor
 from equirouter.checks import ResponseCheck
+from equirouter.checks.asking import AskingCheck
 from equirouter.checks.making import signal_checks
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
+from equirouter.labelling.asked_signals import AskedSignal, asked_signal
 from equirouter.labelling.bias import Interval, length_slope, order_bias
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 from equirouter.labelling.graders.making import make_grader
@@ -88,9 +90,9 @@ def score(
     mapping of query_id. answers_by: how final answers are read, for the table and the graders that
     compare them. judge, rubric: of graders that ask a model. labels: correct the scores by those of
     people, which count as they are where there are some. checks: of equirouter.checks, with their
-    settings; what they say is a column signal.NAME, which plans learn from. config: gateway.toml,
-    None for the one that was collected with. limit_usd: for all that the folder has cost, of which
-    spending hears.
+    settings; what they say is a column signal.NAME, which plans learn from; what a model said that
+    one asked is paid and kept. config: gateway.toml, None for the one that was collected with.
+    limit_usd: for all that the folder has cost, of which spending hears.
     Raises DataError, ConfigError, UnknownNameError.
 
     >>> from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
@@ -113,15 +115,18 @@ def score(
         ]
         if not made:
             raise ConfigError("no grader is named: name at least one, such as exact or judge")
-        asks = any(grader.asks_models for _, grader in made)
-        models = _models(collection, config, limit_usd, concurrency, spending) if asks else None
         named = signal_checks(checks)
+        asking = {name: one for name, one in named.items() if isinstance(one, AskingCheck)}
+        asks = bool(asking) or any(grader.asks_models for _, grader in made)
+        models = _models(collection, config, limit_usd, concurrency, spending) if asks else None
         work = _Work(collection, given)
         for name, grader in made:
             work.run(name, grader, models, progress)
+        asked = {name: work.asked(check, models, progress) for name, check in asking.items()}
+        alone = {name: one for name, one in named.items() if isinstance(one, ResponseCheck)}
         extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
         found = work.corrected() if labels else None
-        scored = work.scored(extractor, named, Path(folder).name)
+        scored = work.scored(extractor, alone, asked, Path(folder).name)
         scored.corrected = found
         scored.spent_usd = usd(collection.spent_nusd())
         scored.stopped = None if models is None else models.stopped
@@ -226,6 +231,13 @@ class _Work:
         if grader.asks_models:
             self._account.add(by, cases, grades)
 
+    def asked(
+        self, check: AskingCheck, models: PoolModels | None, progress: Progress
+    ) -> AskedSignal:
+        """Let a model say what a check asks of each answer."""
+        assert models is not None  # noqa: S101  # there are some where a check asks
+        return asked_signal(check, self._cases, self._collection, models, progress)
+
     def corrected(self) -> Corrected:
         """Correct the scores by the labels of people. Raises DataError for too few."""
         labels = merged(self._collection.labels())
@@ -240,7 +252,11 @@ class _Work:
         return found
 
     def scored(
-        self, extractor: str | None, checks: Mapping[str, ResponseCheck], name: str
+        self,
+        extractor: str | None,
+        checks: Mapping[str, ResponseCheck],
+        asked: Mapping[str, AskedSignal],
+        name: str,
     ) -> Scored:
         """The table and the account of it."""
         queries = sorted(self._queries.values(), key=lambda query: query.place)
@@ -260,6 +276,7 @@ class _Work:
                 self._scores,
                 read=None if extractor is None else make_extractor(extractor),
                 checks=checks,
+                asked=asked,
                 name=name,
             ),
             dict(Counter(by for _, by in self._scores.values())),

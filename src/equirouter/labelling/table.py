@@ -11,6 +11,7 @@ from equirouter.arrays import FloatArray
 from equirouter.checks import Response, ResponseCheck
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
+from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.store import KeptAnswer, KeptQuery
 from equirouter.serve.records import usd
 
@@ -31,11 +32,13 @@ def outcomes_of(
     *,
     read: Extractor | None,
     checks: Mapping[str, ResponseCheck],
+    asked: Mapping[str, AskedSignal],
     name: str,
 ) -> Outcomes:
     """The outcomes of these queries and models; a call that brought no answer is not known.
 
-    read: the extractor of final answers, None to leave answers out. checks: signal -> who says it.
+    read: the extractor of final answers, None to leave answers out. checks: signal -> who says it;
+    asked: signal -> what models said.
     """
     ordered = sorted(queries, key=lambda query: query.place)
     grid = [[_answered(answers.get((one.query_id, model))) for model in models] for one in ordered]
@@ -52,6 +55,9 @@ def outcomes_of(
     def signal(check: ResponseCheck, one: KeptAnswer) -> float | None:
         return check(Response(text_of[one.query_id], one.answer or "", one.finish_reason))
 
+    def known(said: AskedSignal, one: KeptAnswer) -> float | None:
+        return said.get((one.query_id, one.model))
+
     def score(one: KeptAnswer) -> tuple[float | None, str | None]:
         return scores.get((one.query_id, one.model), (None, None))
 
@@ -67,7 +73,8 @@ def outcomes_of(
         answers=None if read is None else texts(lambda one: read(one.answer or "")),
         answers_by=None if read is None else read.name,
         finish_reasons=texts(_finish),
-        signals={which: numbers(partial(signal, check)) for which, check in checks.items()},
+        signals={which: numbers(partial(signal, check)) for which, check in checks.items()}
+        | {which: numbers(partial(known, said)) for which, said in asked.items()},
         scored_by=texts(lambda one: score(one)[1]),
         name=name,
     )

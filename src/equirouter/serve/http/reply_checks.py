@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from equirouter.checks import Response, ResponseCheck
 from equirouter.checks.asking import AskingCheck, may_ask
-from equirouter.checks.making import made_checks
+from equirouter.checks.making import signal_checks
 from equirouter.errors import ConfigError
 from equirouter.serve.call.attempts import Call
 from equirouter.serve.call.model_pool import ModelPool, Route
@@ -51,7 +51,7 @@ class ReplyChecks:
 
     def __init__(self, settings: GatewaySettings, pool: ModelPool) -> None:
         self._settings, self._pool = settings, pool
-        self._checks = made_checks(settings.cascade.all_checks)
+        self._checks = signal_checks(settings.cascade.all_checks)
         self.seconds = settings.cascade.max_check_ms / 1000.0
         """Longest time of a check."""
         self._threads = ThreadPoolExecutor(thread_name_prefix="equirouter-check")

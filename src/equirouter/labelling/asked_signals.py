@@ -1,0 +1,63 @@
+"""What a model says of answers when a check asks it: a signal, kept with the grades."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from equirouter.checks import Response
+from equirouter.checks.asking import AskingCheck
+from equirouter.labelling.graders.base import Case, Models
+from equirouter.labelling.graders.verdicts import ask_for_verdicts
+from equirouter.labelling.store import Collection, KeptGrade
+from equirouter.progress import Progress
+
+__all__ = ["AskedSignal", "asked_signal"]
+
+AskedSignal: TypeAlias = Mapping[tuple[str, str], float]
+"""(query_id, model) -> from 0 to 1; what is not known is left out."""
+
+
+def asked_signal(
+    check: AskingCheck,
+    cases: Sequence[Case],
+    collection: Collection,
+    models: Models,
+    progress: Progress,
+) -> AskedSignal:
+    """Ask about every answer that has a text and is of another model, and keep what is said.
+
+    What the collection knows of this check is not paid for again. As in the gateway, but for its
+    limit of the price: here the limit of the collection holds.
+    """
+    key = _key(check)
+    known = {of: one.score for of, one in collection.grades(key).items() if one.score is not None}
+    places: dict[str, list[tuple[str, str]]] = defaultdict(list)  # equal prompts are one question
+    for case in cases:
+        of = (case.query_id, case.model)
+        is_own = models.is_same(check.model, case.model)
+        if of not in known and case.answer.strip() and not is_own:
+            places[check.prompt(Response(case.query, case.answer, case.finish_reason))].append(of)
+    prompts = list(places)
+    n_heard = 0
+
+    def heard(place: int, said: float | None) -> None:
+        nonlocal n_heard
+        n_heard += 1
+        progress("check", n_heard, len(prompts))
+        if said is not None:
+            whose = places[prompts[place]]
+            known.update(dict.fromkeys(whose, said))
+            collection.keep_grades([KeptGrade(key, *of, said) for of in whose])
+
+    ask_for_verdicts(models, [(check.model, prompt) for prompt in prompts], check.read, heard)
+    return known
+
+
+def _key(check: AskingCheck) -> str:
+    """Equal for checks that ask the same: class, settings, and the words of the prompt."""
+    names = getattr(check, "__dataclass_fields__", ())
+    settings = {name: getattr(check, name) for name in names}
+    words = check.prompt(Response("", ""))
+    given = json.dumps(settings, sort_keys=True, default=str)
+    return f"check {type(check).__name__} {given} {words}"
