@@ -61,7 +61,11 @@ async def ask(here: Running, **body: Any) -> tuple[str, str]:
     return headers["x-equirouter-model"], headers["x-equirouter-cascade"]
 
 
-def test_free_text_that_a_judge_likes_is_served_and_the_judge_is_paid() -> None:
+def test_free_text_that_a_judge_likes_is_served_and_the_judge_is_paid(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "equirouter.serve")
+
     async def run() -> None:
         async with checked() as here:
             here.upstream.answers("d-theirs", judging(a="2", b="10"))
@@ -82,6 +86,7 @@ def test_free_text_that_a_judge_likes_is_served_and_the_judge_is_paid() -> None:
             assert here.record.tokens.output == 10 + 20 + 2 * 10
             assert here.record.strongest_nusd == COST["b"]  # by the answer's tokens alone
             assert not here.record.is_fallback
+            assert not caplog.records  # nothing was tried again
 
     asyncio.run(run())
 

@@ -201,6 +201,7 @@ def test_signals_that_plans_and_checks_do_not_share_are_said() -> None:
     assert not is_right
     note, is_right = cascade_note(on, judged, ["judge"], ["judge"])
     assert "judge never asks its model" in note
+    assert "A judge scores" not in note
     assert not is_right
 
 

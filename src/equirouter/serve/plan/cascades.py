@@ -108,10 +108,11 @@ def cascade_note(
             "strongest: name a cheaper one. "
         )
     is_right = not (missing or unread or too_dear)
-    if JUDGE in read and JUDGE in checks:
-        return f"{text}A judge scores the replies", is_right
-    return (
-        f"{text}What has none, such as free text, cannot be compared: send it with cascade = "
-        "false, or train with a judge",
-        is_right,
-    )
+    if JUDGE in read and JUDGE in checks and JUDGE not in too_dear:
+        text += "A judge scores the replies"
+    else:
+        text += (
+            "What has none, such as free text, cannot be compared: send it with cascade = false, "
+            "or train with a judge"
+        )
+    return text, is_right

@@ -65,7 +65,8 @@ def log_request(record: RequestRecord) -> None:
 
 
 def _was_called_again(record: RequestRecord) -> bool:
-    return len(record.attempts) > len({attempt.model for attempt in record.attempts})
+    asked = [attempt.model for attempt in record.attempts if attempt.role != "check"]
+    return len(asked) > len(set(asked))
 
 
 def _fields(record: RequestRecord) -> Mapping[str, object]:
