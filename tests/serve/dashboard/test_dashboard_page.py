@@ -96,6 +96,19 @@ def test_figures_and_charts_are_those_of_the_log(browser: "Browser", url: str, m
     expect(page.locator(".decisions tbody tr")).to_have_count(100, timeout=TIMEOUT_MS)
 
 
+def test_rows_get_their_models_colours_whichever_comes_first(browser: "Browser", url: str) -> None:
+    page = browser.new_page(viewport={"width": 1300, "height": 860})
+    held: list[Route] = []
+    page.route("**/admin/summary*", lambda route: held.append(route))
+    page.goto(f"{url}/dashboard")
+    page.wait_for_selector(".decisions tbody tr")
+    swatches = page.locator(".decisions tbody tr .swatch rect[fill='#909090']")
+    assert swatches.count() > 0  # nobody has said which colours there are
+    held[0].continue_()
+    page.wait_for_selector(".figure")
+    expect(swatches).to_have_count(0, timeout=TIMEOUT_MS)
+
+
 def test_a_mean_spend_stands_beside_what_it_is_aimed_at(
     browser: "Browser", url: str, made: Made
 ) -> None:
@@ -136,6 +149,7 @@ def test_a_cascade_shows_who_said_what_and_what_cascades_saved(
     panel = page.locator("section", has=page.locator("#cascades"))
     cascades = [one for one in TRAFFIC if one.record.cascade is not None]
     assert f"in {len(cascades)} requests" in panel.inner_text()
+    assert "before two are asked" in page.locator("#collapse").inner_text()
     escalated = next(one for one in cascades if one.record.served_model == "gpt-5")
     page.get_by_label("Request id").fill(escalated.record.request_id)
     page.keyboard.press("Enter")

@@ -10,6 +10,7 @@ import pytest
 from equirouter.errors import DataError
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.log_export import Exported, export_log
+from equirouter.serve.money.request_lines import request_lines
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import (
     Attempt,
@@ -139,6 +140,15 @@ def test_a_cascade_has_the_answers_of_several_models_to_one_query(store_url: str
         ]
         assert table.tokens is not None
         np.testing.assert_array_equal(table.tokens[1][0], [30.0, 2.0, 1.0])
+
+        lines = await store.database.read(lambda connection: list(request_lines(connection)))
+        assert [(one["served_model"], round(one["cost_usd"] * 1e9)) for one in lines] == [
+            ("small", 10), ("large", 300), ("small", 10), ("small", 10),
+        ]  # fmt: skip
+        assert [round(one["request_cost_usd"] * 1e9) for one in lines] == [330, 350, 30, 19]
+        assert [(one["input_tokens"], one["output_tokens"]) for one in lines[:2]] == [
+            (20, 1), (20, 30),
+        ]  # fmt: skip
 
     with_store(store_url, work)
 

@@ -4,7 +4,7 @@ A request of a cascade has the answers of several models to one query.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,11 @@ from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import Attempt, usd
 
-__all__ = ["Exported", "export_log"]
+__all__ = ["Exported", "export_log", "served_call", "served_cost_nusd"]
 
 _PAGE = 2000
+_UNKNOWN = ("bound", "nothing")
+"""Ways of charging a request that say nothing of what its answer cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +175,15 @@ def _text(row: Mapping[str, Any], scope: Scope, window_turns: int) -> str:
 def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any]) -> None:
     """Add the calls of a request, of which one was served."""
     attempts = attempts_of(row)
-    model, is_known = row["served_model"], row["charged_by"] not in ("bound", "nothing")
+    model, is_known = row["served_model"], row["charged_by"] not in _UNKNOWN
     ok = [one for one in attempts if one.outcome == "ok" and one.role != "check"]
-    served = next((one for one in reversed(ok) if one.model == model), None)
+    served = served_call(row, attempts)
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
         cell.scores.append(row["score"])
-    others = sum(one.cost_nusd or 0 for one in attempts if one is not served)
-    if row["cost_nusd"] is not None and is_known:
-        cell.costs_nusd.append(row["cost_nusd"] - others)
+    cost_nusd = served_cost_nusd(row, attempts)
+    if cost_nusd is not None:
+        cell.costs_nusd.append(cost_nusd)
     if served is None or served.role is None:
         _add_tokens(cell, row["input_tokens"], row["output_tokens"])
         return
@@ -195,6 +197,21 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
             cell.costs_nusd.append(one.cost_nusd)
         if row["score"] is not None and one.answer_id and one.answer_id == served.answer_id:
             cell.scores.append(row["score"])
+
+
+def served_call(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> Attempt | None:
+    """The call of a row of the log whose answer was served."""
+    model = row["served_model"]
+    ok = [one for one in attempts if one.outcome == "ok" and one.role != "check"]
+    return next((one for one in reversed(ok) if one.model == model), None)
+
+
+def served_cost_nusd(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> int | None:
+    """What the served answer alone cost: the request without its other calls; None: not known."""
+    if row["cost_nusd"] is None or row["charged_by"] in _UNKNOWN:
+        return None
+    served = served_call(row, attempts)
+    return int(row["cost_nusd"]) - sum(one.cost_nusd or 0 for one in attempts if one is not served)
 
 
 def _add_reply(cell: _Mean, attempt: Attempt) -> None:

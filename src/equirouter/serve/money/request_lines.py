@@ -1,11 +1,14 @@
 """The requests of the log one by one, with their texts: what `data import` reads again."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
 
+from equirouter.serve.money.log_export import served_call, served_cost_nusd
+from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import usd
 
@@ -19,13 +22,15 @@ def request_lines(
 ) -> Iterator[dict[str, Any]]:
     """The requests of a period in Unix seconds, oldest first, as JSON can hold them.
 
-    messages and answer are null where the gateway logged no texts.
+    messages and answer are null where the gateway logged no texts. Tokens and cost_usd are those of
+    the answer that was served, as one call of its model; request_cost_usd is what all calls cost.
     """
     c = log.c
     wanted = (
         sa.select(
             *(c.id, c.request_id, c.at_us, c.endpoint, c.requested_model, c.served_model),
             *(c.decided_by, c.status, c.input_tokens, c.output_tokens, c.cost_nusd, c.total_us),
+            *(c.attempts, c.charged_by),
             *(texts.c.prompt, texts.c.answer, feedback.c.score),
         )
         .select_from(
@@ -39,12 +44,14 @@ def request_lines(
     )
     last = 0
     while page := connection.execute(wanted.where(c.id > last)).mappings().all():
-        yield from map(_line, page)
+        yield from (_line(dict(row)) for row in page)
         last = page[-1]["id"]
 
 
-def _line(row: sa.RowMapping) -> dict[str, Any]:
-    cost = row["cost_nusd"]
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    attempts = attempts_of(row)
+    served, cost_nusd = served_call(row, attempts), served_cost_nusd(row, attempts)
+    of = row if served is None or served.role is None else asdict(served)  # role: one of several
     return {
         "request_id": row["request_id"],
         "asked_at": row["at_us"] / 1e6,
@@ -55,9 +62,10 @@ def _line(row: sa.RowMapping) -> dict[str, Any]:
         "status": row["status"],
         "messages": None if row["prompt"] is None else orjson.loads(row["prompt"]),
         "answer": row["answer"],
-        "input_tokens": row["input_tokens"],
-        "output_tokens": row["output_tokens"],
-        "cost_usd": None if cost is None else usd(cost),
+        "input_tokens": of["input_tokens"],
+        "output_tokens": of["output_tokens"],
+        "cost_usd": None if cost_nusd is None else usd(cost_nusd),
+        "request_cost_usd": None if row["cost_nusd"] is None else usd(row["cost_nusd"]),
         "latency_seconds": row["total_us"] / 1e6,
         "feedback": row["score"],
     }

@@ -67,6 +67,13 @@ export class Decisions {
     }
   }
 
+  // Rows may be there before the summary that gives models their colours, or know a new model first.
+  recolour() {
+    for (const { row, document } of this.rows.values()) {
+      row.querySelector(".swatch rect")?.setAttribute("fill", this.colours(document.model));
+    }
+  }
+
   told() {
     this.table.hidden = this.rows.size === 0;
     this.nothing.hidden = this.rows.size > 0;

@@ -37,6 +37,7 @@ function draw() {
   figures(data);
   for (const panel of PANELS) panel.draw(data, colours);
   footer(data);
+  decisions.recolour();
   charts();
 }
 

@@ -87,7 +87,8 @@ function collapse(data) {
   }
   show("collapse",
     el("p", { class: "muted" }, `Share of ${data.strongest || "the strongest model"} now, `
-      + "against its share in the calibration."),
+      + "against its share in the calibration."
+      + (data.cascades.requests ? " Counted is whom one call would go to, before two are asked." : "")),
     el("ul", { class: "rows" }, data.collapse.map((one) => el("li", {},
       el("div", { class: "row-head" }, el("span", { class: "name" }, one.class), badge(one)),
       bar(one.share ?? 0, { kind: one.alarm ? "bar-bad" : "bar-fill", marks: [
