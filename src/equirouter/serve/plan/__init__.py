@@ -11,6 +11,7 @@ prompt_tokens.py    how many tokens a prompt will have, rather too many
 shadow.py           which models answer once more, for the log alone
 sessions.py         from a decision to candidates; which model a conversation stays with
 spend_target.py     the lambda that a mean spend comes to, on what requests have cost
+waits.py            how long models take for a whole answer; which pairs would be late
 """
 
 __all__: list[str] = []

@@ -20,6 +20,7 @@ from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
 from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
 from equirouter.serve.plan.spend_target import paced_decision, pacing_document, request_over
+from equirouter.serve.plan.waits import Waits
 from equirouter.serve.records import (
     Candidate,
     Key,
@@ -69,6 +70,7 @@ class RoutingPlanner:
         self._sessions = sessions or Sessions(settings.sessions)
         self.collapse = CollapseWatch(settings.collapse)
         self.agreement = AgreementWatch(settings.collapse, metrics)
+        self._waits = Waits(settings.cascade.max_wait_ms)
         self._loaded: LoadedPipeline | None = None
         self._models: tuple[str, ...] = ()
         self._not_served: dict[str, Removal] = {}
@@ -139,6 +141,7 @@ class RoutingPlanner:
         plan = record.plan
         if plan is None or record.endpoint == "route":
             return
+        self._waits.note(record)
         if plan.paced is not None and self._pace is not None:
             request_over(self._pace, plan.paced, record.cost_nusd)
         explored = plan.decided_by == "explore"  # the next message is routed as if it had not been
@@ -188,6 +191,7 @@ class RoutingPlanner:
         if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
             self._pace = loaded.pipeline.pacer(spend_usd)
         self._feasible.learn(loaded.pipeline.model_facts)
+        self._waits.learn(loaded.pipeline)
         for class_, state in self.collapse.states().items():
             if state.is_alarm:  # it was about the pipeline that decided until now
                 self._metrics.collapse(
@@ -330,8 +334,9 @@ class RoutingPlanner:
         plan = ranked_plan(
             request, decision, decided.loaded, last=last, prices=self._prices, rule=rule
         )
-        if decision.plan is not None and extractor is not None:
-            plan = with_pair(plan, chat, decision.plan, last=last, rule=rule, extractor=extractor)
+        two = decision.plan
+        if two is not None and extractor is not None and not self._waits.too_long(plan, two.first):
+            plan = with_pair(plan, chat, two, last=last, rule=rule, extractor=extractor)
         return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
 
     def _without_router(self, error: Exception, request: Circumstances) -> Plan:
