@@ -120,7 +120,7 @@ def test_train_asks_the_gate_too(folder: Path, tmp_path: Path) -> None:
 
 def test_two_versions_are_compared_on_what_is_new_to_both(folder: Path, tmp_path: Path) -> None:
     write_table(others(200, seed=3), tmp_path / "recent.parquet")
-    options = [*TRAIN[:-1], "1", "--promote", "--out", folder]
+    options = [*TRAIN[:-1], "0.5", "--promote", "--out", folder]
     assert invoke("train", tmp_path / "base.parquet", *options).code == 0
     ran = invoke("pipeline", "compare", folder, tmp_path / "recent.parquet", "0001", "--json")
     assert (ran.code, ran.err) == (0, "")

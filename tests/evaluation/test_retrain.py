@@ -44,7 +44,8 @@ def test_a_pipeline_knows_what_it_learned_from(champion: RoutingPipeline, tmp_pa
     assert new_queries(spoken, champion).tolist() == list(range(300, 350))
     loaded = RoutingPipeline.load(champion.save(tmp_path / "p"), encoder=HashingEncoder())
     assert np.array_equal(loaded.learned, champion.learned)
-    kept_out = train(make_table(300), HashingEncoder(), router="knn:k=5", refit=False)
+    whole = make_table(300, incomplete=0)
+    kept_out = train(whole, HashingEncoder(), router="knn:k=5", quality=0.3, refit=False)
     assert len(kept_out.learned) == 120  # 4 tenths
 
 
