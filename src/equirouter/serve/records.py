@@ -224,7 +224,8 @@ class Attempt:
     upstream said. started_at: Unix seconds, None where it is not known. cost_nusd: what is charged
     for this call, None for one that the provider does not charge for. role: in a cascade. The
     tokens: as charged. answer_id: equal for equal final answers to this request, 0 for none, None
-    where it was not read. answer: the final answer, only with log_texts.
+    where it was not read. answer: the final answer, only with log_texts. signals: what checks said
+    of the reply, None where none did.
     """
 
     model: str
@@ -240,6 +241,7 @@ class Attempt:
     output_tokens: int | None = None
     answer_id: int | None = None
     answer: str | None = None
+    signals: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,8 @@ class Cascade:
         """Add to a reply what checks say of it."""
         signals = await self._checks.of(model, response, ticket)
         self._replies[model] = replace(self._replies[model], signals=signals)
+        if signals:
+            self._record.note(model, signals=signals)
 
     def _take(self, served: Served) -> Response:
         """Charge a whole answer, and read what it says."""

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from equirouter.arrays import FloatArray
 from equirouter.conversation import Scope, read_scope
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
@@ -53,6 +54,7 @@ class _Mean:
     tokens: list[tuple[int, int]] = field(default_factory=list)
     answer: str | None = None
     """The latest final answer, where texts were kept."""
+    signals: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,9 +94,9 @@ def export_log(
 
     Several requests of one text and one model are averaged. performance: the feedback on the answer
     that was served, which holds for models that gave the same, NaN where there is none; cost_usd:
-    what the calls cost, where that is known; answers: where a cascade read them; propensity: for
-    texts of which a request could be explored, the probability that one went to the model. unrated:
-    also texts without any feedback.
+    what the calls cost, where that is known; answers, signals: where a cascade read answers, and
+    checked replies; propensity: for texts of which a request could be explored, the probability
+    that one went to the model. unrated: also texts without any feedback.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
@@ -217,6 +219,8 @@ def served_cost_nusd(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> int
 def _add_reply(cell: _Mean, attempt: Attempt) -> None:
     _add_tokens(cell, attempt.input_tokens, attempt.output_tokens)
     cell.answer = cell.answer if attempt.answer is None else attempt.answer
+    for name, value in (attempt.signals or {}).items():
+        cell.signals.setdefault(name, []).append(value)
 
 
 def _add_tokens(cell: _Mean, read: int | None, written: int | None) -> None:
@@ -278,8 +282,29 @@ def _table(
         else None,
         answers=TextCells.of(answers) if known else None,
         answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
+        signals={name: _signal(name, cells, row_of, column_of) for name in _signals(cells)},
         name="log",
     )
+
+
+def _signals(cells: Mapping[tuple[str, str], _Mean]) -> list[str]:
+    return sorted({name for cell in cells.values() for name in cell.signals})
+
+
+def _signal(
+    name: str,
+    cells: Mapping[tuple[str, str], _Mean],
+    row_of: Mapping[str, int],
+    column_of: Mapping[str, int],
+) -> FloatArray:
+    """What a check said of replies, (queries, models), NaN where that is not known."""
+    import numpy as np
+
+    said = np.full((len(row_of), len(column_of)), np.nan)
+    for (text, model), cell in cells.items():
+        if name in cell.signals:
+            said[row_of[text], column_of[model]] = np.mean(cell.signals[name])
+    return said
 
 
 def _nothing(silent: int, missing: int, *, unrated: bool) -> str:

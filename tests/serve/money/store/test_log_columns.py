@@ -59,7 +59,10 @@ def test_what_is_not_known_is_null() -> None:
         {"tokens": Tokens(5, 6, 1, 2, 3, 4, 5, estimated=True), "stream": True, "status": 502},
         {"attempts": [Attempt("m", "u", "timeout", None, 0.25, "late", 17.5)], "session": "s"},
         {
-            "attempts": [Attempt("m", "u", "ok", 200, 1.0, None, 2.0, 3, "audit", 4, 5, 1, "x")],
+            "attempts": [
+                Attempt("m", "u", "ok", 200, 1.0, None, 2.0, 3, "audit", 4, 5, 1, "x"),
+                Attempt("m", "u", "ok", 200, 1.0, signals={"judge": 0.5}),
+            ],
             "cascade": Cascaded(("a", "b"), "disagree", "kept", 7.5, 0.25, "c over budget"),
         },
         {"first_byte_ms": None, "strongest_nusd": None, "error": "nobody", "key_id": "k"},

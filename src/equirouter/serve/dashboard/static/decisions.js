@@ -177,9 +177,13 @@ function attempts(document, colours) {
       ? colours(one.model) : null, kind: "bar-bad",
     from: (one.started_ms || 0) / Math.max(document.total_ms, 1e-9) }),
     said(one),
-    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ROLES[one.role],
+    el("p", { class: one.outcome === "ok" ? "muted" : "bad" }, [ROLES[one.role], ...signals(one),
       ended(one, document.stream), one.status, one.error, one.cost_usd === null ? null : `charged ${money(one.cost_usd)}`]
       .filter(Boolean).join(", ")))));
+}
+
+function signals(one) {
+  return Object.entries(one.signals || {}).map(([name, value]) => `${name} ${value.toFixed(2)}`);
 }
 
 // Of a cascade. Without texts only which answers are equal is known.
