@@ -274,14 +274,19 @@ def _rate(connection: sa.Connection, request_id: str, score: float) -> None:
     connection.execute(sa.insert(feedback).values(row))
 
 
-def test_judges_of_both_replies_are_reserved_charged_and_left_out_of_the_exported_table(
-    tmp_path: Path,
-) -> None:
+def judged(folder: Path) -> Path:
+    """A pipeline whose plans learned with a judge."""
     GatedEncoder.gate.set()
     made = train(make_table(), GatedEncoder(), router="knn:k=5", quality=0.2, policy="utility")
     learned = by_signal("judge")
     plans = replace(measured("learned"), extractor="exact@1", learned=learned, rule=None)
-    folder = replace(made, plans=plans).save(tmp_path / "judged")
+    return replace(made, plans=plans).save(folder / "judged")
+
+
+def test_judges_of_both_replies_are_reserved_charged_and_left_out_of_the_exported_table(
+    tmp_path: Path,
+) -> None:
+    folder = judged(tmp_path)
     told = {"small": "Blue.", "middle": "Blue.", "large": "Blue, as it scatters."}
 
     async def run() -> None:
@@ -316,5 +321,17 @@ def test_judges_of_both_replies_are_reserved_charged_and_left_out_of_the_exporte
                 "judge": [[1.0, 1.0]]
             }
             assert table.cost_usd.tolist() == [[COST["middle"] / 1e9, COST["small"] / 1e9]]
+
+    asyncio.run(run())
+
+
+def test_a_pipeline_that_learned_with_a_check_that_is_not_here_says_so_when_it_is_taken(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with cascading(folder, tmp_path, AGREE) as here:
+            assert "no check gives here" not in caplog.text
+            await here.gateway.planner.reload(judged(tmp_path), force=True)
+            assert "learned with signals that no check gives here: judge" in caplog.text
 
     asyncio.run(run())

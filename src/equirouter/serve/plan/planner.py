@@ -49,7 +49,7 @@ class RoutingPlanner:
     not answer are removed; among those whose most expensive call is within the budget that the
     request sets, the router chooses by score and predicted mean cost; a conversation stays with its
     model where a switch does not pay. The candidates are in the order in which they are tried, all
-    within the budget.
+    within the budget. told: hears that another pipeline decides.
     """
 
     def __init__(
@@ -61,11 +61,12 @@ class RoutingPlanner:
         metrics: Metrics,
         *,
         sessions: Sessions | None = None,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._prices = prices
         self._decider = decider
-        self._metrics = metrics
+        self._metrics, self._told = metrics, told
         self._feasible = Feasible(settings, prices, available)
         self._sessions = sessions or Sessions(settings.sessions)
         self.collapse = CollapseWatch(settings.collapse)
@@ -129,12 +130,14 @@ class RoutingPlanner:
         """Let another pipeline decide once it has passed its self-test; returns its id.
 
         path: None reads the folder of the settings again. force: even if it rests on far less than
-        the old one. Raises ConfigError where no pipeline is
-        configured, PipelineError for a bad one: the old one goes on.
+        the old one. Raises ConfigError where no pipeline is configured, PipelineError for a bad
+        one: the old one goes on.
         """
         if self._decider is None:
             raise ConfigError("pipeline.path is not set: there is no pipeline to reload")
-        return (await self._decider.reload(path or self._settings.pipeline.path, force=force)).id
+        taken = await self._decider.reload(path or self._settings.pipeline.path, force=force)
+        self._told()
+        return taken.id
 
     def finished(self, record: RequestRecord) -> None:
         """Remember who answered a conversation, and watch for collapse."""

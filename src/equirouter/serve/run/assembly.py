@@ -109,10 +109,14 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
         checks = ReplyChecks(settings, pool)
-        note = _cascade(settings, decider, checks)
-        if note is not None:
-            _LOG.log(logging.INFO if note[1] else logging.WARNING, note[0])
-        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics)
+
+        def tell() -> None:
+            note = _cascade(settings, decider, checks)
+            if note is not None:
+                _LOG.log(logging.INFO if note[1] else logging.WARNING, note[0])
+
+        tell()
+        planner = RoutingPlanner(settings, prices, pool.available, decider, metrics, told=tell)
         try:
             yield Parts(pool, checks, decider, planner, metrics, tracer)
         finally:
