@@ -70,7 +70,7 @@ TABLES = {
     ),
     "fewer than 20 rows": (
         lines(rows=ROWS[:19]),
-        "t: 19 of 19 rows have the outcome of every model, at least 20 are needed",
+        "t: 19 of 19 queries have the outcome of every model, at least 20 are needed",
     ),
     "an empty query": (
         lines(ROWS[0], "q1,,t,0,1,0.001,0.01"),
@@ -218,8 +218,14 @@ PIPELINES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "a field of another type": (change("models", "a"), "pipeline.json: models: Input should be"),
     "a field too many": (change("comment", "hello"), "pipeline.json: comment: Extra inputs"),
-    "no weights": (remove("weights.safetensors"), "no pipeline there (weights.safetensors: No"),
-    "no description": (remove("pipeline.json"), "`equirouter train DATASET --out"),
+    "no weights": (
+        remove("weights.safetensors"),
+        "weights.safetensors: No such file or directory, though pipeline.json is there",
+    ),
+    "no description": (
+        remove("pipeline.json"),
+        "though weights.safetensors is there: copy the folder again",
+    ),
 }
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.cli.models import Place
 from equirouter.data.tables import write_table
-from equirouter.pipeline import PipelineVersions
+from equirouter.errors import ConfigError
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from tests.cli.invoke import invoke
-from tests.toys import make_table
+from tests.toys import HashingEncoder, make_table
 
 
 @pytest.fixture
@@ -94,11 +96,21 @@ def test_a_price_that_cannot_be_is_refused(folder: Path, options: list[str], mes
     assert (folder / "pipeline.json").read_bytes() == before
 
 
+def test_a_pipeline_that_came_meanwhile_is_not_replaced(folder: Path, tmp_path: Path) -> None:
+    place = Place(folder, tmp_path / "out")
+    made = RoutingPipeline.load(folder, encoder=HashingEncoder())
+    versions = PipelineVersions(tmp_path / "out")
+    versions.promote(versions.add(made, how="train"), over=None, how="train")
+    with pytest.raises(ConfigError, match="meanwhile 0001 became current; 0002 is there"):
+        place.save(made, "models price")
+
+
 def test_a_model_is_taken_out(folder: Path) -> None:
     ran = invoke("models", "remove", folder, "--name", "large")
     assert ran.code == 0, ran.err
     assert "large was the strongest model" in ran.err
     assert "without large: 2 models left" in ran.out
+    assert f"saved to {folder} as version 0002, which is current" in ran.out
     decision = json.loads(invoke("route", folder, "a query", "--json").out)
     assert decision["model"] in ("small", "middle")
     assert set(decision["scores"]) == {"small", "middle"}
@@ -128,6 +140,7 @@ def test_a_model_is_added(two: Path, outcomes: Path) -> None:
     assert ran.code == 0, ran.err
     assert "added middle from 60 labelled queries; expected performance 0." in ran.out
     assert "most like: " in ran.out
+    assert f"saved to {two} as version 0003, which is current" in ran.out
     assert "train again once it has outcomes on many queries" in ran.err
     listed = json.loads(invoke("models", "list", two, "--json").out)
     history = PipelineVersions(two).history
@@ -151,7 +164,7 @@ def test_what_was_added_as_json(two: Path, outcomes: Path, tmp_path: Path) -> No
     ran = invoke("models", "add", two, *options, "--out", tmp_path / "three", "--json")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
-    assert found["n_labels"] == 60
+    assert (found["n_labels"], found["version"]) == (60, "0001")
     assert found["models"] == ["small", "large", "middle"]
     assert set(found["follows"]) == {"small", "large"}
     listed = json.loads(invoke("models", "list", tmp_path / "three", "--json").out)

@@ -47,7 +47,7 @@ def test_a_version_is_shown_with_its_history(folder: Path) -> None:
         ("added", "0002"),
         ("promoted", "0002"),
     ]
-    assert "n queries       " in invoke("pipeline", "show", folder).out
+    assert "promise rests on    " in invoke("pipeline", "show", folder).out
 
 
 def test_a_version_is_made_current_and_the_one_before_again(folder: Path) -> None:
@@ -118,3 +118,49 @@ def test_a_log_without_complete_rows_is_compared_off_policy(pipeline: Path, tmp_
     found = json.loads(invoke(*options, "--against", "0001", "--json").out)
     assert (found["method"], found["champion"]) == ("off-policy", "0001")
     assert found["cost_usd"]["high"] < 0  # it calls cheaper models
+
+
+def test_a_damaged_version_neither_hides_the_others_nor_stays_current(folder: Path) -> None:
+    (folder / "versions" / "0002" / "pipeline.json").write_text("{")
+    lines = invoke("pipeline", "list", folder).out.splitlines()
+    assert lines[1].startswith("0001  ")
+    assert lines[2].startswith("0002 current damaged  ")
+    assert "is damaged, cut, or was edited" in invoke("pipeline", "show", folder).out
+    found = json.loads(invoke("pipeline", "list", folder, "--json").out)["versions"]
+    assert [row["damaged"] is None for row in found] == [True, False]
+    assert found[1]["quality"] is None
+    assert invoke("pipeline", "promote", folder, "0001").code == 0
+    refused = invoke("pipeline", "promote", folder, "0002")
+    assert refused.code == 2
+    assert "is damaged, cut, or was edited" in refused.err
+    (folder / "versions" / "0001" / "weights.safetensors").write_bytes(b"")
+    PipelineVersions(folder).roll_back(how="test")
+    assert "SHA-256 is" in invoke("pipeline", "promote", folder, "0001").err
+
+
+def test_a_current_version_that_is_missing_is_named_with_the_way_out(folder: Path) -> None:
+    (folder / "versions" / "0002").rename(folder / "away")
+    for command in (["route", folder, "hello"], ["models", "list", folder]):
+        ran = invoke(*command)
+        assert ran.code == 2
+        assert "names version 0002, which is not there; there are: 0001" in ran.err
+        assert f"`equirouter pipeline promote {folder} VERSION`" in ran.err
+    assert (
+        "the current version is 0002, which is not there" in invoke("pipeline", "list", folder).err
+    )
+    assert invoke("pipeline", "promote", folder, "0001").code == 0
+    assert PipelineVersions(folder).current == "0001"
+
+
+def test_a_version_is_not_compared_with_itself(folder: Path, tmp_path: Path) -> None:
+    write_table(make_table(60), tmp_path / "new.csv")
+    ran = invoke("pipeline", "compare", folder, tmp_path / "new.csv")
+    assert ran.code == 2
+    assert "0002 would be compared with itself; name another version" in ran.err
+
+
+def test_what_is_shown_has_no_empty_fields_and_no_python(folder: Path) -> None:
+    shown = invoke("pipeline", "show", folder).out
+    assert "current             yes\n" in shown
+    assert not {"?", "True", "None", "("} & set(shown.partition("history")[0].split())
+    assert all(len(line) <= 80 for line in invoke("pipeline", "list", folder).out.splitlines())

@@ -1,14 +1,17 @@
 """`train`: what is saved, and what is said about it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from equirouter.cli.train import Asked
 from equirouter.data.tables import write_table
-from equirouter.pipeline import PipelineVersions
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.pipeline.stored import SCHEMA
 from tests.cli.invoke import REPOSITORY, invoke
 from tests.toys import HashingEncoder, make_answered_table, make_table
@@ -209,7 +212,7 @@ def test_what_looks_wrong_in_the_table_is_said_and_kept(tmp_path: Path) -> None:
     notes = json.loads((tmp_path / "p" / "versions/0001/pipeline.json").read_text("utf-8"))["data"][
         "notes"
     ]
-    assert [note[:18] for note in notes] == ["models that differ", "116 of 120 rows ha"]
+    assert [note[:18] for note in notes] == ["models that differ", "116 of 120 queries"]
 
 
 def test_a_table_whose_texts_say_nothing_is_warned_of(tmp_path: Path) -> None:
@@ -251,3 +254,35 @@ def test_training_again_adds_a_version_and_replaces_none(table: Path, tmp_path: 
     assert json.loads(forced.out)["current"] is True
     assert versions.current == "0003"
     assert versions.history[-1].forced
+
+
+def test_of_two_trainings_into_a_new_folder_the_second_does_not_pass_unasked(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions, fit = PipelineVersions(tmp_path / "new"), Asked.train
+
+    def overtaken(*arguments: Any) -> RoutingPipeline:  # those of Asked.train
+        made = fit(*arguments)
+        versions.promote(versions.add(made, how="the other"), over=None, how="the other")
+        return made
+
+    monkeypatch.setattr(Asked, "train", overtaken)
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3"]
+    ran = invoke("train", table, *options, "--out", versions.folder)
+    assert ran.code == 2
+    assert "meanwhile 0001 became current; 0002 is there, and not current" in ran.err
+    assert versions.current == "0001"
+
+
+def test_a_damaged_pipeline_can_be_replaced_by_a_new_training(
+    table: Path, pipeline: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipeline.parents[1], tmp_path / "p")
+    (folder / "versions" / "0001" / "weights.safetensors").write_bytes(b"")
+    options = ["--encoder", "toy", "--router", "knn:k=5", "--quality", "0.3", "--out", folder]
+    ran = invoke("train", table, *options)
+    assert ran.code == 2
+    assert "SHA-256 is" in ran.err
+    assert f"`equirouter pipeline rollback {folder}` makes the version before it" in ran.err
+    assert invoke("train", table, *options, "--promote").code == 0
+    assert PipelineVersions(folder).current == "0002"

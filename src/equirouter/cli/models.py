@@ -1,7 +1,7 @@
 """`equirouter models`: the pool of a trained pipeline, and what changes in it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -40,6 +40,20 @@ app = typer.Typer(
 DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
 
 
+class Saved(NamedTuple):
+    """Where a changed pipeline is: the version in a folder that is now the current one."""
+
+    folder: Path
+    version: str
+
+    def document(self) -> dict[str, str]:
+        """Both, for JSON."""
+        return {"pipeline": str(self.folder), "version": self.version}
+
+    def __str__(self) -> str:
+        return f"saved to {self.folder} as version {self.version}, which is current"
+
+
 class Place:
     """Where a pipeline whose pool is changed lies, and where the changed one goes.
 
@@ -51,20 +65,20 @@ class Place:
         from equirouter.pipeline.versions import PipelineVersions, current_folder
 
         self._versions = PipelineVersions(out or folder)
-        self._before = self._versions.current
+        self._before, self._is_empty = self._versions.current, self._versions.is_empty
         self.version = current_folder(folder)
         """The folder of the pipeline before the change."""
 
-    def save(self, pipeline: "RoutingPipeline", how: str) -> Path:
-        """Save the changed pipeline as a version and make it current; returns the whole folder.
+    def save(self, pipeline: "RoutingPipeline", how: str) -> "Saved":
+        """Save the changed pipeline as a version and make it current; returns where it is.
 
         Raises ConfigError where another version became current since the change began.
         """
         versions = self._versions
-        adopted = versions.adopt()
+        over = None if self._is_empty else self._before or versions.adopt()
         name = versions.add(pipeline, how=how)
-        versions.promote(name, over=self._before or adopted, how=how)
-        return versions.folder
+        versions.promote(name, over=over, how=how)
+        return Saved(versions.folder, name)
 
 
 NameOption = Annotated[
@@ -202,15 +216,15 @@ def price(
     prices = _new_prices(before, name, stated, table, shipped=shipped)
     was = _was(prices, was_input, was_output)
     after = repriced(before, prices, was=was, quality=quality)
-    folder = place.save(after, "models price")
+    saved = place.save(after, "models price")
     rows = [_factors(after, model) for model in after.models if model in prices]
     if as_json:
         points = _operating_points(before, after)
-        print_json({"pipeline": str(folder), "models": rows, **points})
+        print_json({**saved.document(), "models": rows, **points})
     elif not quiet:
         for row in rows:
             typer.echo(_said_of_price(row))
-        typer.echo(said_of_points(before, after))
+        typer.echo(f"{said_of_points(before, after)}\n{saved}")
 
 
 def _new_prices(
@@ -317,11 +331,11 @@ def remove(
     place = Place(pipeline, out)
     before = load_pipeline(place.version, encoder_option)
     after = without(before, name, quality=quality)
-    folder = place.save(after, "models remove")
+    saved = place.save(after, "models remove")
     if as_json:
         print_json(
             {
-                "pipeline": str(folder),
+                **saved.document(),
                 "models": list(after.models),
                 **_operating_points(before, after),
             }
@@ -333,4 +347,4 @@ def remove(
                 f"{after.baseline.strongest} does"
             )
         typer.echo(f"without {name}: {number_of(len(after.models), 'model')} left")
-        typer.echo(said_of_points(before, after))
+        typer.echo(f"{said_of_points(before, after)}\n{saved}")

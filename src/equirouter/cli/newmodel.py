@@ -78,9 +78,9 @@ def add(
             cache=EmbeddingCache(),
             progress=progress,
         )
-    folder = place.save(joined.pipeline, "models add")
+    saved = place.save(joined.pipeline, "models add")
     found: dict[str, Any] = {
-        "pipeline": str(folder),
+        **saved.document(),
         "model": name,
         "n_labels": joined.n_labels,
         "performance": joined.performance,
@@ -91,6 +91,7 @@ def add(
         print_json(found)
     elif not quiet:
         _show(before, joined, found["performance"])
+        typer.echo(saved)
 
 
 def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> None:

@@ -1,7 +1,7 @@
 """`equirouter pipeline`: the versions of a pipeline, and which of them is current."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from equirouter.cli.common import (
     QuietOption,
     load_pipeline,
     print_json,
+    say,
 )
 from equirouter.words import interval
 
@@ -21,6 +22,7 @@ OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS
 if TYPE_CHECKING:
     from equirouter.evaluation.comparison import Comparison, Paired
     from equirouter.evaluation.off_policy import LoggedComparison
+    from equirouter.pipeline.evidence import Evidence
     from equirouter.pipeline.versions import Event, PipelineVersions
 
 __all__ = ["app", "print_comparison"]
@@ -50,8 +52,13 @@ def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption =
         print_json({"current": versions.current, "versions": rows})
         return
     del quiet
-    header = ("version", "", "made", "by", "how", "data", "rows", "promise on", "kept", "cost")
+    header = ("version", "made", "how", "data", "queries", "kept", "cost")
     typer.echo("\n".join(_table_lines([header, *(_cells(row) for row in rows)])))
+    if versions.current is not None and versions.current not in versions.names:
+        say(
+            f"warning: the current version is {versions.current}, which is not there: copy it "
+            f"there again, or `equirouter pipeline promote {folder} VERSION`"
+        )
 
 
 @app.command()
@@ -71,7 +78,8 @@ def show(
         return
     del quiet
     for key, value in row.items():
-        typer.echo(f"{key.replace('_', ' '):16}{_shown(value)}")
+        if value is not None:
+            typer.echo(f"{_LABELS.get(key, key):20}{_shown(value)}")
     typer.echo("history")
     for event in events:
         typer.echo(f"  {_said(event)}")
@@ -108,7 +116,7 @@ def compare(
     """
     from equirouter.data import load_dataset
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.errors import DataError
+    from equirouter.errors import ConfigError, DataError
     from equirouter.evaluation.comparison import comparable
     from equirouter.evaluation.comparison import compare as compared
     from equirouter.evaluation.gate import Gate
@@ -119,6 +127,11 @@ def compare(
     gate = Gate(margin)
     outcomes = load_dataset(table)
     names = (against or versions.path().name, version or versions.names[-1])
+    if names[0] == names[1]:
+        raise ConfigError(
+            f"{folder}: {names[0]} would be compared with itself; name another version, or one "
+            f"with --against: there are {', '.join(versions.names)}"
+        )
     pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
     if not comparable(outcomes, pair).any():
         logged = outcomes.take(unseen(outcomes, *pair))
@@ -159,11 +172,13 @@ def promote(
     """
     from equirouter.errors import GateRefusedError
     from equirouter.pipeline.evidence import Evidence
+    from equirouter.pipeline.folder import read_folder
 
     versions = _opened(folder)
     path, before = versions.path(version), versions.current
-    evidence = Evidence.stored(path)
-    why = None if before is None else evidence.far_below(Evidence.stored(versions.path(before)))
+    read_folder(path)  # whole, or it could not be served
+    served = None if before is None else _evidence(versions, before)
+    why = None if isinstance(served, str | None) else Evidence.stored(path).far_below(served)
     if why is not None and not force:
         raise GateRefusedError(
             f"{version} is not made current: {why}; `equirouter pipeline compare {folder} TABLE "
@@ -255,10 +270,11 @@ def _tell_current(
 
 
 def _row(versions: "PipelineVersions", name: str) -> dict[str, Any]:
-    """A version in JSON; evidence is None where its folder cannot be read."""
+    """A version in JSON; `damaged` says why its evidence is None, where it cannot be read."""
     from equirouter.pipeline.evidence import Evidence
 
-    evidence = Evidence.stored(versions.path(name))
+    evidence = _evidence(versions, name)
+    known = dict.fromkeys(field.name for field in fields(Evidence))
     made = next((event for event in versions.history if event.version == name), None)
     refused = [e for e in versions.history if e.did == "refused" and e.version == name]
     return {
@@ -268,24 +284,49 @@ def _row(versions: "PipelineVersions", name: str) -> dict[str, Any]:
         "made_by": None if made is None else made.by,
         "how": None if made is None else made.how,
         "refused": refused[-1].why if refused else None,
-        **asdict(evidence),
+        "damaged": evidence if isinstance(evidence, str) else None,
+        **(known if isinstance(evidence, str) else asdict(evidence)),
     }
 
 
+def _evidence(versions: "PipelineVersions", name: str) -> "Evidence | str":
+    """The evidence of a version, or why it cannot be read."""
+    from equirouter.errors import UserError
+    from equirouter.pipeline.evidence import Evidence
+
+    try:
+        return Evidence.stored(versions.path(name))
+    except UserError as error:  # one bad version must not hide the others, nor stay current
+        return str(error)
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    mark = "current" if row["current"] else "refused" if row["refused"] else ""
+    marks = [mark for mark in ("current", "damaged", "refused") if row[mark]][:2]
+    cost = row["expected_cost"] if row["cost"] is None else row["cost"]
     return (
-        row["version"],
-        mark,
-        (row["made_at"] or "?")[:16],
-        row["made_by"] or "?",
+        " ".join([row["version"], *marks]),
+        (row["made_at"] or "?")[:16].replace("T", " "),
         row["how"] or "?",
-        row["data"],
-        _shown(row["n_rows"]),
-        f"{row['n_queries']} queries",
+        row["data"] or "?",
+        _shown(row["n_queries"]),
         "" if row["kept"] is None else f"{row['kept']:.3f}",
-        f"{row['expected_cost'] if row['cost'] is None else row['cost']:.1%}",
+        "?" if cost is None else f"{cost:.1%}",
     )
+
+
+_LABELS = {
+    "made_at": "made at",
+    "made_by": "made by",
+    "n_rows": "queries in it",
+    "quality": "promised quality",
+    "n_queries": "promise rests on",
+    "expected_cost": "expected cost",
+    "n_tested": "tested on",
+    "kept": "quality kept",
+    "interval": "95 % interval",
+    "cost": "cost in the test",
+}
+"""What `show` calls the fields; costs and qualities are shares of the strongest model's."""
 
 
 def _table_lines(lines: Sequence[tuple[str, ...]]) -> list[str]:
@@ -304,4 +345,8 @@ def _said(event: "Event") -> str:
 def _shown(value: object) -> str:
     if value is None:
         return "?"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return interval(*value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -154,7 +154,7 @@ def train(
     made = _to_serve(encoder, embeddings, window, precision, weights, encoder_option)
     check_run(dataset, [router], made if embeddings is None else None)
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
-        before = versions.current
+        before, is_first = versions.current, versions.is_empty
         table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = open_chosen(*table, answers_by=answers_by, quiet=quiet, progress=progress)
         remark_on_descriptions(outcomes, [router], quiet=quiet)
@@ -164,7 +164,8 @@ def train(
         fit = partial(asked.train, outcomes, made, given, facts, progress)
         champion = None if promote else _champion(versions, made, encoder_option, weights)
         made_now = _challenged(champion, outcomes, fit, seed)
-    placed = _placed(made_now, versions, before, promote=promote)
+    over = None if is_first else before or versions.adopt()
+    placed = _placed(made_now, versions, over, promote=promote and before is not None)
     show(made_now.pipeline, placed, router, as_json=as_json, noted=None if quiet else outcomes)
     placed.refuse(as_json=as_json)
 
@@ -223,13 +224,20 @@ def _champion(
 
     settings, weights: of the new one's encoder; they hold for one of the same name here.
     """
+    from equirouter.errors import PipelineError
     from equirouter.pipeline.stored import described
 
     if versions.is_empty:
         return None
-    folder = versions.path()
-    is_same = described(folder).encoder.name == encoder.name
-    return load_pipeline(folder, settings if is_same else None, weights if is_same else None)
+    try:
+        folder = versions.path()
+        is_same = described(folder).encoder.name == encoder.name
+        return load_pipeline(folder, settings if is_same else None, weights if is_same else None)
+    except PipelineError as error:
+        raise PipelineError(
+            f"{error}. The new pipeline is compared with this one: `equirouter pipeline rollback "
+            f"{versions.folder}` makes the version before it current, --promote compares with none"
+        ) from error
 
 
 def _challenged(
@@ -250,17 +258,15 @@ def _challenged(
 
 
 def _placed(
-    made: "Challenge", versions: "PipelineVersions", before: str | None, *, promote: bool
+    made: "Challenge", versions: "PipelineVersions", over: str | None, *, promote: bool
 ) -> Placed:
     """Save a pipeline as a version, and make it current where that may be.
 
-    before: the version that was current when the training began.
+    over: the version that was current when the training began, None where nothing was.
     """
     from equirouter.evaluation.retrain import settled
 
-    before = before or versions.adopt()
-    forced = promote and before is not None
-    version = settled(made, versions, over=before, how="train", forced=forced)
+    version = settled(made, versions, over=over, how="train", forced=promote)
     return Placed(versions.folder, version, made.verdict.why or None)
 
 

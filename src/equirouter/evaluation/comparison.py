@@ -93,7 +93,8 @@ def comparable(table: Outcomes, pipelines: Sequence[RoutingPipeline]) -> BoolArr
     if missing:
         raise DataError(
             f"{table.name}: it has no outcomes of {', '.join(missing)}, between which the pipeline "
-            f"chooses; its models are {', '.join(table.models)}"
+            f"chooses; its models are {', '.join(table.models)}: pipelines are compared on one "
+            "table that has the models of both"
         )
     return table.with_models(list(models)).is_complete
 

@@ -203,6 +203,12 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
+        other = path.with_name(WEIGHTS_FILE if path.name == DESCRIPTION_FILE else DESCRIPTION_FILE)
+        if other.exists():
+            raise PipelineError(
+                f"{path}: {error.strerror}, though {other.name} is there: copy the folder again or "
+                "train again"
+            ) from error
         raise PipelineError(
             f"{path.parent}: no pipeline there ({path.name}: {error.strerror}); "
             f"`equirouter train DATASET --out {path.parent}` makes one"

@@ -182,8 +182,9 @@ class PipelineVersions:
             if state.current == name:
                 raise ConfigError(f"{self.folder}: {name} is current already")
             if state.current != over:
+                instead = "" if over is None else f" in place of {over}"
                 raise ConfigError(
-                    f"{self.folder}: meanwhile {state.current} became current in place of {over}; "
+                    f"{self.folder}: meanwhile {state.current} became current{instead}; "
                     f"{name} is there, and not current: run the command again"
                 )
             event = _event("promoted", name, over, how, forced=forced, why=why, figures=figures)
@@ -291,13 +292,20 @@ def current_version(folder: Path) -> tuple[str | None, bool]:
 def current_folder(folder: str | Path) -> Path:
     """The folder of the pipeline that a folder means: its current version, or itself.
 
-    Raises PipelineError where it has versions and none is current.
+    Raises PipelineError where it has versions and none is current, or the current one is missing.
     """
     folder = Path(folder)
     current = _state(folder).current
-    if current is not None:
+    is_plain = current is None and (folder / DESCRIPTION_FILE).exists()
+    names = [] if is_plain else PipelineVersions(folder).names
+    if current in names:
         return folder / _FOLDER / current
-    names = [] if (folder / DESCRIPTION_FILE).exists() else PipelineVersions(folder).names
+    if current is not None:
+        known = ", ".join(names) or "none"
+        raise PipelineError(
+            f"{folder}: {CURRENT_FILE} names version {current}, which is not there; there are: "
+            f"{known}. Copy it there again, or `equirouter pipeline promote {folder} VERSION`"
+        )
     if names:
         raise PipelineError(
             f"{folder}: it has the versions {', '.join(names)}, and none is current: "

@@ -256,7 +256,7 @@ def _another_model(folder: Path) -> None:
         (_other_probes, "self-test: of the stored probes, scores now and when it was made"),
         (_other_probe_costs, "of the stored probes, predicted costs now and when it was made"),
         (_another_model, "models that the gateway does not have: huge"),
-        (lambda folder: (folder / "pipeline.json").unlink(), "no pipeline there"),
+        (lambda folder: (folder / "pipeline.json").unlink(), "though weights.safetensors is"),
         (_flipped, "its last field must be the SHA-256"),
         (_probes_of_another_pool, "does not fit together"),
         (_no_graph, "the graph that decides cannot be run"),
