@@ -40,7 +40,7 @@ def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[I
             raise
         raise OutputError(
             f"{path}: could not be written: {error.strerror or error}; "
-            "free space or permission is needed there, or another --out"
+            "free space or permission is needed there, or another place"
         ) from error
     finally:
         if temporary is not None:

@@ -1,8 +1,9 @@
 """Words of messages that depend on a number, and intervals, always written the same way."""
 
+import textwrap
 from collections.abc import Sequence
 
-__all__ = ["NEVER", "interval", "listed", "number_of"]
+__all__ = ["NEVER", "in_columns", "interval", "listed", "number_of"]
 
 NEVER = "/"
 """Stands for a value that was never reached."""
@@ -29,3 +30,15 @@ def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
         return ""
     sides = (NEVER if side is None else f"{side:{form}}" for side in (low, high))
     return f"[{', '.join(sides)}]"
+
+
+def in_columns(name: str, text: str, width: int) -> str:
+    """A name of at most width characters and a text beside it, in lines of at most 80."""
+    indent = " " * (width + 2)
+    return textwrap.fill(
+        text,
+        80,
+        initial_indent=f"{name:{width}}  ",
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )

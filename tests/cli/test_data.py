@@ -14,7 +14,9 @@ from tests.toys import HashingEncoder, make_table
 
 
 def test_list_has_every_data_set() -> None:
-    listed = [line.split()[0] for line in invoke("data", "list").out.splitlines()]
+    lines = invoke("data", "list").out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    listed = [line.split()[0] for line in lines if not line.startswith(" ")]
     assert listed == DATASETS.names()
     documents = json.loads(invoke("data", "list", "--json").out)
     assert [document["name"] for document in documents] == listed

@@ -16,6 +16,7 @@ def test_list_has_every_router_and_its_presets() -> None:
     listed = [line.split()[0] for line in shown.splitlines() if line[:1].strip()]
     assert listed == [*ROUTERS.names(), "Settings"]
     assert "presets: paper, original, paper-without-joint-feature" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
     documents = json.loads(invoke("routers", "list", "--json").out)
     assert [document["name"] for document in documents] == ROUTERS.names()
     assert all(document["description"] for document in documents)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from equirouter.data import Outcomes, load_dataset, read_table, split_outcomes
-from equirouter.data.pools import working_pools
+from equirouter.data.pools import pool_advice, working_pools
 from equirouter.errors import ConfigError, DataError
 
 NAN = float("nan")
@@ -46,7 +46,7 @@ def test_a_refused_table_names_sparse_models_and_pools_that_work() -> None:
     with pytest.raises(DataError) as caught:
         split_outcomes(PARTLY)
     message = str(caught.value)
-    assert "0 of 200 rows have the outcome of every model" in message
+    assert "0 of 200 queries have the outcome of every model" in message
     assert "Known on the fewest queries: e (10), d (80), c (120)." in message
     assert "3 models with 120 queries: --exclude-models d,e" in message
     assert "2 models with 200 queries: --models a,b" in message
@@ -56,6 +56,11 @@ def test_a_refused_table_names_sparse_models_and_pools_that_work() -> None:
         chosen = PARTLY.choose_models(pool.models)
         assert int(chosen.is_complete.sum()) == pool.n_queries
         split_outcomes(chosen)
+
+
+def test_a_pool_of_all_models_is_no_advice() -> None:
+    advice = pool_advice(table({"a": range(100), "b": range(98)}, 100))
+    assert advice == "Known on the fewest queries: b (98)."
 
 
 def test_models_without_a_query_in_common_have_no_pool() -> None:

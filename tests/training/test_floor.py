@@ -61,8 +61,8 @@ def test_every_row_with_an_outcome_is_learned_from() -> None:
     [note] = [note for note in made.provenance.data["notes"] if "learned from" in note]
     measured = made.provenance.test_metrics["at_quality"]["n_queries"]
     assert note == (
-        "100 of 400 rows have the outcome of every model: 400 are learned from with the outcomes "
-        f"that they have, promises rest on 100 complete ones, test figures on {measured}"
+        "100 of 400 queries have the outcome of every model: 400 are learned from with the "
+        f"outcomes that they have, promises rest on 100 complete ones, test figures on {measured}"
     )
     assert made.calibration.n_queries == 100
     # a complete table says nothing about it

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from equirouter.cli import common
-from equirouter.words import number_of
+from equirouter.words import in_columns, number_of
 
 if TYPE_CHECKING:
     from equirouter.data.merging import Source
@@ -32,7 +32,7 @@ def list_(as_json: common.JsonOption = False, quiet: common.QuietOption = False)
         return
     width = max(map(len, found))
     for name, text in found.items():
-        typer.echo(f"{name:{width}}  {text}")
+        typer.echo(in_columns(name, text, width))
 
 
 @app.command()

@@ -116,7 +116,7 @@ def compare(
     """
     from equirouter.data import load_dataset
     from equirouter.encoders.cache import EmbeddingCache
-    from equirouter.errors import ConfigError, DataError
+    from equirouter.errors import DataError
     from equirouter.evaluation.comparison import comparable
     from equirouter.evaluation.comparison import compare as compared
     from equirouter.evaluation.gate import Gate
@@ -126,12 +126,7 @@ def compare(
     versions = _opened(folder)
     gate = Gate(margin)
     outcomes = load_dataset(table)
-    names = (against or versions.path().name, version or versions.names[-1])
-    if names[0] == names[1]:
-        raise ConfigError(
-            f"{folder}: {names[0]} would be compared with itself; name another version, or one "
-            f"with --against: there are {', '.join(versions.names)}"
-        )
+    names = _two(versions, against, version)
     pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
     if not comparable(outcomes, pair).any():
         logged = outcomes.take(unseen(outcomes, *pair))
@@ -258,6 +253,19 @@ def _opened(folder: Path) -> "PipelineVersions":
             "makes the first"
         )
     return versions
+
+
+def _two(versions: "PipelineVersions", against: str | None, version: str | None) -> tuple[str, str]:
+    """The two to compare: the current one and the latest by default. Raises ConfigError."""
+    from equirouter.errors import ConfigError
+
+    names = (against or versions.path().name, version or versions.names[-1])
+    if names[0] == names[1]:
+        raise ConfigError(
+            f"{versions.folder}: {names[0]} would be compared with itself; name another version, "
+            f"or one with --against: there are {', '.join(versions.names)}"
+        )
+    return names
 
 
 def _tell_current(

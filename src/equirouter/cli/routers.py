@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json
+from equirouter.words import in_columns
 
 if TYPE_CHECKING:
     from equirouter.routers import Router
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-WIDTH = 100
+WIDTH = 80
 
 app = typer.Typer(
     help="List the routers, and show the presets and settings of one.", no_args_is_help=True
@@ -34,10 +35,10 @@ def list_(as_json: JsonOption = False, quiet: QuietOption = False) -> None:  # n
         return
     width = max(map(len, kinds))
     for name, kind in kinds.items():
-        lines = [_summary(kind)]
+        typer.echo(in_columns(name, _summary(kind), width))
         presets = [preset for preset in kind.presets if preset != "default"]
-        lines += [f"presets: {', '.join(presets)}"] if presets else []
-        typer.echo(f"{name:{width}}  " + f"\n{' ' * (width + 2)}".join(lines))
+        if presets:
+            typer.echo(in_columns("", f"presets: {', '.join(presets)}", width))
     typer.echo("\nSettings of one of them: equirouter routers show NAME")
 
 

@@ -119,9 +119,12 @@ def pool_advice(table: OutcomeCells) -> str:
             f"{least}No two models have {MINIMUM_COMPLETE} queries in common: run the models on "
             "the same queries (equirouter collect does)"
         )
+    smaller = [pool for pool in pools if len(pool.models) < len(table.models)]
+    if not smaller:  # all models have the most queries in common already
+        return least.rstrip()
     offers = "".join(
         f"\n  {len(pool.models)} models with {pool.n_queries} queries: {_option(table, pool)}"
-        for pool in pools
+        for pool in smaller
     )
     return f"{least}Pools that would work (Outcomes.choose_models in Python):{offers}"
 

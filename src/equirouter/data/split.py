@@ -270,7 +270,7 @@ def _check(outcomes: Outcomes, kind: str, seed: int, ratios: Sequence[float]) ->
     n_complete = int(outcomes.is_complete.sum())
     if n_complete < MINIMUM_COMPLETE:
         raise DataError(
-            f"{outcomes.name}: {n_complete} of {outcomes.n_queries} rows have the outcome of every "
-            f"model, at least {MINIMUM_COMPLETE} are needed to train and to measure."
+            f"{outcomes.name}: {n_complete} of {outcomes.n_queries} queries have the outcome of "
+            f"every model, at least {MINIMUM_COMPLETE} are needed to train and to measure."
             + (f" {pool_advice(outcomes)}" if n_complete < outcomes.n_queries else "")
         )

@@ -88,10 +88,17 @@ class Journal:
             ) from error
         for name in self._asked | before:
             if before.get(name) != self._asked.get(name):
-                what = _WHAT.get(
-                    name, f"{name} {before.get(name)!r}, not {self._asked.get(name)!r}"
-                )
+                was, now = (_said(asked.get(name)) for asked in (before, self._asked))
+                what = _WHAT.get(name, f"{name} {was}, not {now}")
                 raise OutputError(
                     f"{self._place}: the run that began here was asked with {what}; repeat it as "
                     "it was, or name another folder"
                 )
+
+
+def _said(value: object) -> str:
+    """A setting in words; of several only those that were given."""
+    if not isinstance(value, dict):
+        return repr(value)
+    given = (f"{name.rstrip('_')} {one}" for name, one in value.items() if one is not None)
+    return ", ".join(given) or "none"

@@ -53,9 +53,9 @@ def counted_rows(
     learned = outcomes.n_queries if refit else len(split.learnable)
     measured = outcomes.is_complete[split.test].sum()
     return (
-        f"{n_complete} of {outcomes.n_queries} rows have the outcome of every model: {learned} are "
-        f"learned from with the outcomes that they have, promises rest on {n} complete ones, test "
-        f"figures on {measured}",
+        f"{n_complete} of {outcomes.n_queries} queries have the outcome of every model: {learned} "
+        f"are learned from with the outcomes that they have, promises rest on {n} complete ones, "
+        f"test figures on {measured}",
     )
 
 
