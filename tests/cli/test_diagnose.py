@@ -28,6 +28,8 @@ def test_a_data_set_is_diagnosed_in_text_and_files(table: Path, tmp_path: Path) 
     for title in (*SECTIONS, "Tasks: linear at the largest budget"):
         assert title in ran.out
     assert "query 7" not in ran.out  # no text of a query
+    measured = ran.out.partition("Where routers collapse")[2].partition("Tasks: ")[0]
+    assert max(map(len, measured.splitlines())) <= 80
     written = (tmp_path / "diagnosis.md").read_text("utf-8")
     assert "# Diagnosis of toy" in written
     assert "| `large` |" in written

@@ -39,10 +39,10 @@ def test_plain_text() -> None:
     ]
 
 
-def test_lines_are_at_most_100_columns_and_a_percentage_stays_in_one_piece() -> None:
-    text = as_text([Items((f"{'word ' * 18}12345 % of the queries",))])
+def test_lines_are_at_most_80_columns_and_a_percentage_stays_in_one_piece() -> None:
+    text = as_text([Items((f"{'word ' * 14}12345 % of the queries",))])
     first, second = text.splitlines()
-    assert max(len(first), len(second)) <= 100
+    assert max(len(first), len(second)) <= 80
     assert second.startswith("   12345 %") or first.endswith("12345 %")
 
 

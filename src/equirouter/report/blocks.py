@@ -9,7 +9,7 @@ from equirouter.report import markdown
 
 __all__ = ["Block", "Facts", "Heading", "Items", "Rows", "as_markdown", "as_text"]
 
-WIDTH = 100
+WIDTH = 80
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 

@@ -128,7 +128,7 @@ def _outcomes(diagnosis: Diagnosis) -> list[Block]:
             f"The oracle scores {number(table.oracle_performance)} at "
             f"{percent(table.oracle_relative_cost)} of the strongest model's cost."
         ),
-        Rows(("model", "performance", "cost, USD", "oracle calls", "cost error"), rows),
+        Rows(("model", "performance", "cost, USD", "oracle", "cost error"), rows),
     ]
 
 
@@ -166,7 +166,8 @@ def _noise(diagnosis: Diagnosis) -> list[Block]:
 
 
 def _routers(diagnosis: Diagnosis) -> list[Block]:
-    rows = tuple(
+    measured = (*diagnosis.anchors, *diagnosis.routers)
+    calls = tuple(
         (
             router.name,
             number(router.nauc),
@@ -174,34 +175,33 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
             percent(router.strongest_share),
             "never" if router.half_from_usd is None else f"{router.half_from_usd:.3g}",
             "never" if router.ninety_from_usd is None else f"{router.ninety_from_usd:.3g}",
+        )
+        for router in measured
+    )
+    costs = tuple(
+        (
+            router.name,
             percent(router.budget_cost_at_98),
             percent(router.utility_cost_at_98),
             signed(router.nauc_minus_task),
             signed(router.cost_minus_text_free.get("0.98")),
         )
-        for router in (*diagnosis.anchors, *diagnosis.routers)
+        for router in measured
     )
-    heads = (
-        "router",
-        "nAUC",
-        "RCI",
-        "calls",
-        "50 % from",
-        "90 % from",
-        "98 % budget",
-        "98 % utility",
-        "nAUC minus task",
-        f"98 % utility minus {diagnosis.text_free.get('0.98', 'text-free')}",
-    )
+    free = diagnosis.text_free.get("0.98", "text-free")
     return [
         Heading("Where routers collapse"),
-        Rows(heads, rows),
+        Rows(("router", "nAUC", "RCI", "calls", "50 % from", "90 % from"), calls),
         (
             "calls: share of the queries sent to the strongest model at the largest budget; "
-            "50 % from, 90 % from: the budget in USD from which on it stays above that. 98 %: cost "
-            "at 98 % of the strongest model's performance as a share of its cost, by policy. The "
-            "last columns are 95 % intervals on the same resamples of the test queries; the last "
-            "one is against the anchor that needs the least of those that read no text."
+            "50 % from, 90 % from: the budget in USD from which on it stays above that."
+        ),
+        Rows(("router", "budget", "utility", "nAUC minus task", f"utility minus {free}"), costs),
+        (
+            "budget, utility: cost at 98 % of the strongest model's performance as a share of its "
+            "cost, by policy. The last columns are 95 % intervals on the same resamples of the "
+            "test queries; the last one is against the anchor that needs the least of those that "
+            "read no text."
         ),
     ]
 
@@ -315,10 +315,10 @@ def _tasks(diagnosis: Diagnosis) -> list[Block]:
     heads = (
         "task",
         "queries",
-        "strongest",
+        "calls",
         "oracle",
         "RCI",
-        "performance",
+        "router's",
         "strongest's",
         "best's",
         "oracle's",
@@ -329,7 +329,8 @@ def _tasks(diagnosis: Diagnosis) -> list[Block]:
         Heading(f"Tasks: {diagnosis.tasks_of} {where}"),
         Rows(heads, rows),
         (
-            "strongest, oracle: share of the calls that go to the strongest model, by the router "
-            f"and by the oracle; best: the model of the highest mean on the task.{more}"
+            "calls, oracle: share of the queries that the router and the oracle send to the "
+            "strongest model. The last four are performances; best: the model of the highest mean "
+            f"on the task.{more}"
         ),
     ]
