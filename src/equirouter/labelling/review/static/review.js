@@ -17,7 +17,15 @@ async function ask(path, body) {
   return response.json();
 }
 
-// one after the other, so that no key overtakes another
+// one after the other, so that no key overtakes another; what was meant for a query that is gone
+// meanwhile is dropped
+function onShown(work) {
+  const shown = query;
+  return then(async () => {
+    if (shown !== null && query === shown) await work();
+  });
+}
+
 function then(work) {
   waiting = waiting.then(work).catch((error) => end(`This was not stored: ${error.message}`));
   return waiting;
@@ -29,12 +37,17 @@ function end(text) {
 }
 
 async function next() {
+  const state = await counted();
+  show(state.query);
+  if (state.query === null) end("All queries are scored. Thank you: this page can be closed.");
+}
+
+async function counted() {
   const state = await ask("api/next");
   element("progress").textContent = `${state.done} of ${state.total} queries, as ${state.person}`;
   element("bar").max = Math.max(state.total, 1);
   element("bar").value = state.done;
-  show(state.query);
-  if (state.query === null) end("All queries are scored. Thank you: this page can be closed.");
+  return state;
 }
 
 function show(given) {
@@ -63,7 +76,7 @@ function item(answer, place) {
     const button = document.createElement("button");
     button.append(word, " ", Object.assign(document.createElement("kbd"), { textContent: key }));
     button.setAttribute("aria-pressed", String(answer.score === score));
-    button.onclick = () => rate(place, score);
+    button.onclick = () => rate(score, place);
     scores.append(button);
   }
   const best = document.createElement("button");
@@ -74,21 +87,22 @@ function item(answer, place) {
   return row;
 }
 
-function rate(place, score) {
-  return then(async () => {
-    if (query === null || place >= query.answers.length) return;
-    await ask("api/label", { query: query.id, answer: place, score });
-    query.answers[place].score = score;
+// place: none is where the mark stands once the keys before are stored
+function rate(score, place = null) {
+  return onShown(async () => {
+    const at = place ?? here;
+    await ask("api/label", { query: query.id, answer: at, score });
+    query.answers[at].score = score;
     await moveOn();
   });
 }
 
 // the better one is right, and all others are wrong
-function choose(place) {
-  return then(async () => {
-    if (query === null) return;
+function choose(place = null) {
+  return onShown(async () => {
+    const best = place ?? here;
     for (let other = 0; other < query.answers.length; other += 1) {
-      const score = other === place ? 1 : 0;
+      const score = other === best ? 1 : 0;
       await ask("api/label", { query: query.id, answer: other, score });
       query.answers[other].score = score;
     }
@@ -106,28 +120,26 @@ async function moveOn() {
 const undo = () => then(async () => {
   const { query: last } = await ask("api/undo", {});
   if (last !== null) {
+    await counted();
     element("end").hidden = true;
     show(last);
   }
 });
 
-const skip = () => then(async () => {
-  if (query === null) return;
+const skip = () => onShown(async () => {
   await ask("api/skip", { query: query.id });
   await next();
 });
 
-function move(step) {
-  if (query === null) return;
+const move = (step) => onShown(async () => {
   here = Math.min(Math.max(here + step, 0), query.answers.length - 1);
   draw();
-}
+});
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const keys = {
-    1: () => rate(here, 0), 2: () => rate(here, 0.5), 3: () => rate(here, 1),
-    b: () => choose(here), u: undo, s: skip, j: () => move(1), k: () => move(-1),
+    1: () => rate(0), 2: () => rate(0.5), 3: () => rate(1), b: () => choose(), u: undo, s: skip, j: () => move(1), k: () => move(-1),
     ArrowDown: () => move(1), ArrowUp: () => move(-1),
   };
   if (Object.hasOwn(keys, event.key)) {
