@@ -19,11 +19,11 @@ def test_a_log_is_read_and_described(tmp_path: Path) -> None:
     ran = invoke("data", "import", SAMPLES / "chat.jsonl", SAMPLES / "helicone.jsonl", "--out", out)
     assert ran.code == 0
     assert ran.out.splitlines() == [
-        "read 1 file chat, 1 file helicone: 4 requests, 3 queries after near-duplicates are folded "
-        "(the same words in every turn)",
-        "left out: 1 calls of embeddings",
+        "read 1 file (chat), 1 file (helicone): 4 requests, 3 queries after near-duplicates are "
+        "folded (the same words in every turn)",
+        "left out, calls of embeddings: 1",
         "asked: 2025-11-24 16:00 to 2025-11-24 16:00",
-        "characters that are routed on: p10 14, median 15, p90 16, longest 16",
+        "length of the texts in characters: p10 14, median 15, p90 16, longest 16",
         "written in: Latin 4",
         "tasks: sums 2, all 2",
         "models: small 1, not known 1, small-2 1, claude 1",
@@ -33,6 +33,7 @@ def test_a_log_is_read_and_described(tmp_path: Path) -> None:
         f"{out}: 3 queries",
     ]
     assert "--redact replaces personal data" in ran.err
+    assert f"next: equirouter collect gateway.toml {out}" in ran.err
     assert [asked.count for asked in read_queries(out)] == [2, 1, 1]
 
 

@@ -94,7 +94,9 @@ def test_no_call_starts_whose_bound_does_not_fit(tmp_path: Path) -> None:
         # a bound is some 25 tokens in and 100 out: 0.000225 USD; a call comes to 0.00004
         done = run(tmp_path, made, list("abcdef"), models, limit_usd=0.0003, concurrency=4)
         assert done.stopped is not None
-        assert "the money is used" in done.stopped
+        # so much is left: 0.0003 without the calls that were answered
+        left = 0.0003 - done.answered * COST_NUSD / 1e9
+        assert f"and {left:.6f} of the limit are left" in done.stopped
         assert 1 <= done.answered < 6
         assert done.missing == 6 - done.answered
         assert spent(tmp_path / "answers") == done.answered * COST_NUSD
@@ -259,6 +261,16 @@ def test_an_answer_in_the_log_is_not_paid_again(tmp_path: Path) -> None:
     assert done.spent_usd == pytest.approx(COST_NUSD / 1e9)  # that was paid before
 
 
+def test_an_answer_in_the_log_with_its_tokens_costs_their_price(tmp_path: Path) -> None:
+    columns = {"model": ["large", "large"], "answer": ["logged", "logged"]}
+    columns |= {"input_tokens": [30, None], "output_tokens": [7, 7]}  # type: ignore[list-item]
+    with provider(said) as made:
+        run(tmp_path, made, ["a", "b"], {"large": ""}, columns=columns)
+    rows = kept(tmp_path / "answers")
+    assert (rows["q0", "large"].state, rows["q1", "large"].state) == ("logged", "answered")
+    assert rows["q0", "large"].cost_nusd == 30 * 1000 + 7 * 2000
+
+
 def test_another_query_under_the_same_id_is_refused(tmp_path: Path) -> None:
     with provider(said) as made:
         run(tmp_path, made, ["a"])
@@ -359,6 +371,7 @@ def test_ctrl_c_lets_calls_under_way_end_and_keeps_them(tmp_path: Path) -> None:
     assert {row.state for row in kept(tmp_path / "answers").values()} == {"answered"}
     assert spent(tmp_path / "answers") == 3 * COST_NUSD
     assert "3 answers more" in out
+    assert "stopped: interrupted; the same command goes on" in err
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
@@ -376,7 +389,8 @@ def test_the_command_says_the_cost_first_and_json_is_one_document(tmp_path: Path
     with provider(said) as made:
         with started(tmp_path, made, ["a"], "--dry-run") as process:
             out, _ = process.communicate(timeout=60)
-        assert "at most" in out
+        assert "at the very most" in out
+        assert max(map(len, out.splitlines())) <= 80
         assert made.seen == []
         with started(tmp_path, made, ["a"], "--json") as process:
             out, _ = process.communicate(timeout=60)

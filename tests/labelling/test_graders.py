@@ -213,6 +213,22 @@ def test_a_judge_that_says_nonsense_is_asked_again_and_then_unknown() -> None:
     assert len(judges.prompts) == 5
 
 
+@pytest.mark.parametrize("spec", ["judge", "compare"])
+def test_a_judge_that_says_nothing_but_nonsense_is_not_paid_for_the_rest(
+    spec: str,
+) -> None:
+    judges = Judges(*["I like cats."] * 100)
+    cases = [case(f"{n}", query_id=str(n)) for n in range(30)]
+    if spec == "compare":
+        cases += [case(f"other {n}", query_id=str(n), model="large") for n in range(30)]
+    against = ":against=large" if spec == "compare" else ""
+    grades = make_grader(f"{spec}:model=j{against}").grade(cases, Surroundings(judges))
+    assert len(judges.prompts) == 3 * 10  # each is asked three times
+    told = [one.note or "" for one in grades[:30]]
+    assert sum("from the judge" in note for note in told) == (10 if spec == "judge" else 5)
+    assert sum(note.startswith("not asked") for note in told) == (20 if spec == "judge" else 25)
+
+
 def test_a_judge_grades_no_answer_of_its_own_unless_asked() -> None:
     own = case("mine", model="j")
     assert judged(Judges(), own) == [None]

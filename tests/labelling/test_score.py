@@ -113,6 +113,27 @@ def test_judging_is_paid_from_the_same_purse(collected: Any) -> None:
     assert rest.spent_usd == pytest.approx((before + 4 * 40_000) / 1e9)
 
 
+def test_a_judge_whose_calls_fail_is_given_up_and_said(tmp_path: Path) -> None:
+    texts = [f"{n} + 1" for n in range(30)]
+
+    def said(body: Body) -> Any:
+        text = body["messages"][-1]["content"]
+        return failure(401, "key") if text.startswith("You grade") else f"{body['model']}: {text}"
+
+    with provider(said) as made:
+        gateway = write_gateway(tmp_path, made.url, {"small": "", "large": ""})
+        collect(gateway, write_queries(tmp_path, texts), tmp_path / "answers")
+        made.seen.clear()
+        with pytest.raises(DataError, match="large was given up: 10 calls in a row failed"):
+            score(tmp_path / "answers", ["judge"], judge="large", concurrency=1)
+        assert len(made.seen) == 10
+        rest = score(
+            tmp_path / "answers", ["number", "judge"], judge="large", references={"q0": "1"}
+        )
+    assert "no: key" in rest.given_up["large"]
+    assert rest.constant == {"number": 1.0}  # both say 1, the last number of the question
+
+
 def test_a_judge_that_is_interrupted_keeps_what_it_said(collected: Any) -> None:
     folder, made = collected
 
@@ -137,12 +158,13 @@ def test_without_labels_answers_are_compared(collected: Any) -> None:
 @pytest.mark.parametrize(
     ("graders", "options", "error", "said"),
     [
-        (["exact"], {}, DataError, "no query has one"),
+        (["exact"], {}, DataError, "no query has a right answer"),
         (["feedback"], {}, DataError, "no answer has feedback"),
         ([], {}, ConfigError, "no grader is named"),
         (["judge"], {"judge": "huge"}, ConfigError, "huge: not in the pool"),
-        (["exact"], {"references": {"other": "1"}}, DataError, "none of the 1 references"),
-        (["agreement"], {}, ConfigError, "no default for by_answer"),
+        (["exact"], {"references": {"other": "1"}}, DataError, "no reference, of 1, belongs"),
+        (["agreement"], {}, ConfigError, "--answers-by NAME"),
+        (["number", "judge"], {}, ConfigError, "--judge MODEL"),
     ],
 )
 def test_what_cannot_be_scored_is_said(

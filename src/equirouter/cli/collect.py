@@ -51,6 +51,9 @@ ConcurrencyOption = Annotated[
 ]
 
 
+_CTRL_C = "interrupted"
+
+
 def collect(
     config: ConfigArgument,
     queries: QueriesArgument,
@@ -88,7 +91,7 @@ def collect(
             told=told,
         )
     _say(done, out, as_json=as_json, quiet=quiet, dry_run=dry_run)
-    if done.stopped == "interrupted":
+    if done.stopped == _CTRL_C:
         raise KeyboardInterrupt
 
 
@@ -118,6 +121,8 @@ def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: b
         print_json({"out": str(out), "dry_run": dry_run, **_document(done)})
         return
     if dry_run:
+        if not quiet and done.estimate.calls:
+            say("next: the same without --dry-run asks; --limit-usd USD bounds what it may cost")
         return
     typer.echo(
         f"{out}: {number_of(done.answered, 'answer')} more, {done.failed} failed, {done.missing} "
@@ -126,7 +131,11 @@ def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: b
     for model, why in done.given_up.items():
         say(f"warning: {model} was given up: {why}")
     if done.stopped is not None:
-        say(f"stopped: {done.stopped}")
+        say(f"stopped: {done.stopped}" + "; the same command goes on" * (done.stopped == _CTRL_C))
+    elif done.missing and not quiet:
+        say("next: the same command asks again for what failed")
+    elif not quiet:
+        say(f"next: equirouter score {out} --with GRADER --out TABLE")
 
 
 def _document(done: "Collected") -> dict[str, Any]:
@@ -139,35 +148,46 @@ def _document(done: "Collected") -> dict[str, Any]:
 
 def _table(estimate: "Estimate") -> str:
     """The estimate as lines of text, a model each, the most expensive first."""
-    rows = sorted(estimate.models, key=lambda row: -row.usd)
-    width = max(5, *(len(row.model) for row in rows))
-    lines = [
-        f"{'model':{width}}  {'calls':>7}  {'tokens in':>11}  {'tokens out':>11}  "
-        f"{'USD':>10}  {'likely from':>11} {'to':>10}  {'at most':>10}  lengths by"
-    ]
-    lines += [
-        f"{row.model:{width}}  {row.calls:7,}  {row.input_tokens:11,}  {row.output_tokens:11,}  "
-        f"{row.usd:10.4f}  {row.low_usd:11.4f} {row.high_usd:10.4f}  {row.most_usd:10.4f}  {row.by}"
-        for row in rows
-    ]
-    sums = {name: estimate.total(name) for name in ("usd", "low_usd", "high_usd", "most_usd")}
-    lines.append(
-        f"{'all':{width}}  {estimate.calls:7,}  {int(estimate.total('input_tokens')):11,}  "
-        f"{int(estimate.total('output_tokens')):11,}  {sums['usd']:10.4f}  "
-        f"{sums['low_usd']:11.4f} {sums['high_usd']:10.4f}  {sums['most_usd']:10.4f}"
-    )
-    if estimate.there:
-        lines.append(f"{number_of(estimate.there, 'answer')} there already")
+    there = f"{number_of(estimate.there, 'answer')} there already"
     impossible = int(estimate.total("impossible"))
-    if impossible:
-        lines.append(f"{impossible} that a model cannot take, and is not asked")
-    if any(row.by == "log" for row in rows):
-        lines.append(
-            "lengths by log: as the model in the log wrote, and half to twice of it; models that "
-            "reason first write more"
-        )
-    if any(row.by == "unknown" for row in rows):
-        lines.append(
-            "lengths unknown: nothing says how long answers are; collect a few queries first"
-        )
-    return "\n".join(lines)
+    cannot = [f"{impossible} that a model cannot take, and is not asked"] if impossible else []
+    if not estimate.calls:
+        return "\n".join(["nothing to ask", there, *cannot])
+    usd, low, high, most = map(estimate.total, ("usd", "low_usd", "high_usd", "most_usd"))
+    total = ("all", estimate.calls, int(estimate.total("input_tokens")),
+             int(estimate.total("output_tokens")), usd, most)  # fmt: skip
+    rows = [
+        (row.model, row.calls, row.input_tokens, row.output_tokens, row.usd, row.most_usd)
+        for row in sorted(estimate.models, key=lambda row: -row.usd)
+    ]
+    cells: list[tuple[str, ...]] = [
+        ("model", "calls", "tokens in", "tokens out", "USD", "at most USD")
+    ]
+    cells += [
+        (name, *(f"{count:,}" for count in counts), f"{usual:,.4f}", f"{bound:,.4f}")
+        for name, *counts, usual, bound in [*rows, total]
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells
+    ]
+    lines.append(f"likely {low:,.4f} to {high:,.4f} USD, and {most:,.4f} at the very most")
+    lines += [there] if estimate.there else []
+    return "\n".join([*lines, *cannot, *_lengths(estimate)])
+
+
+def _lengths(estimate: "Estimate") -> list[str]:
+    """Where the lengths of answers come from, of the models that are asked."""
+    says = {
+        "measured": "of their own answers",
+        "log": "as the model in the log wrote, and half to twice of it; models that reason first "
+        "write more",
+        "unknown": "nothing says how long answers are; collect a few queries first",
+    }
+    found: dict[str, list[str]] = {}
+    for row in estimate.models:
+        if row.calls:
+            found.setdefault(row.by, []).append(row.model)
+    if len(found) == 1:
+        return [f"lengths {by}: {says[by]}" for by in found]
+    return [f"lengths {by} ({', '.join(models)}): {says[by]}" for by, models in found.items()]

@@ -114,3 +114,4 @@ def _tell(report: "ImportReport", out: Path) -> None:
         typer.echo(report.redacted)
     drawn = "" if report.n_written == report.summary.n_queries else ", a sample with weights"
     typer.echo(f"{out}: {number_of(report.n_written, 'query', 'queries')}{drawn}")
+    common.say(f"next: equirouter collect gateway.toml {out} --out DIR --dry-run")

@@ -113,6 +113,9 @@ def score(
     typer.echo(_text(scored, out))
     if not quiet:
         _remarks(scored)
+        read = scored.table.answers_by
+        option = "" if read is None else f" --answers-by {read.partition('@')[0]}"
+        say(f"next: equirouter diagnose {out}; equirouter train {out}{option} --out DIR")
 
 
 def _document(scored: "Scored") -> dict[str, Any]:
@@ -139,6 +142,8 @@ def _document(scored: "Scored") -> dict[str, Any]:
         "labels": None if scored.corrected is None else _of_labels(scored.corrected),
         "spent_usd": scored.spent_usd,
         "stopped": scored.stopped,
+        "given_up": scored.given_up,
+        "constant": scored.constant,
     }
 
 
@@ -166,7 +171,8 @@ def _text(scored: "Scored", out: Path) -> str:
     lines = [
         f"{out}: {number_of(table.n_queries, 'query', 'queries')}, "
         f"{int(table.is_complete.sum())} complete; scored by "
-        + ", ".join(f"{by} ({count})" for by, count in scored.by.items()),
+        + ", ".join(f"{by} ({count})" for by, count in scored.by.items())
+        + f"; {scored.spent_usd:.6f} USD spent in all",
         f"{'model':{width}}  performance  USD per call  answers  failed  empty  cut  refused",
     ]
     order = sorted(range(table.n_models), key=lambda place: -(performance[place] or 0.0))
@@ -198,7 +204,14 @@ def _remarks(scored: "Scored") -> None:
             f"{first.n} pairs alike in both orders"
         )
     if scored.stopped is not None:
-        say(f"warning: {scored.stopped}")
+        say(f"warning: stopped: {scored.stopped}")
+    for model, why in scored.given_up.items():
+        say(f"warning: {model} was given up: {why}")
+    for by, value in scored.constant.items():
+        say(
+            f"warning: {by} gave every answer {value:g}, of which nothing can be learned; is "
+            "it the right grader for these answers?"
+        )
 
 
 def _say_corrected(corrected: "Corrected") -> None:

@@ -27,8 +27,10 @@ from equirouter.serve.records import Attempt, Candidate, RequestControl
 from equirouter.serve.settings import GatewaySettings, RetrySettings
 from equirouter.serve.settling import Bounds, Report, charge, reported_nusd, unseen_nusd
 
-__all__ = ["Asker", "Question", "Reply", "check_models", "open_asker"]
+__all__ = ["FAILURES_IN_A_ROW", "Asker", "Question", "Reply", "check_models", "open_asker"]
 
+FAILURES_IN_A_ROW = 10
+"""Calls of a model after which it is given up."""
 _TRIES = 6
 _LONGEST_PAUSE_SECONDS = 120.0
 _CIRCUIT_WAITS = 6

@@ -11,18 +11,25 @@ from pathlib import Path
 
 from equirouter.data.query_table import AskedQuery, read_queries
 from equirouter.errors import ConfigError
-from equirouter.labelling.asking import Asker, Question, Reply, check_models, open_asker
+from equirouter.labelling.asking import (
+    FAILURES_IN_A_ROW,
+    Asker,
+    Question,
+    Reply,
+    check_models,
+    open_asker,
+)
 from equirouter.labelling.estimate import Estimate, Lengths, ModelEstimate, estimated
 from equirouter.labelling.purse import Purse, limit_in_nusd
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.progress import Progress, silent
-from equirouter.serve.records import nusd, usd
+from equirouter.serve.charging import cost_nusd
+from equirouter.serve.records import Tokens, nusd, usd
 from equirouter.serve.settings_file import read_settings
 
 __all__ = ["Collected", "collect"]
 
 CONCURRENCY = 8
-_FAILURES_IN_A_ROW = 10
 _SETTINGS = "gateway.toml"
 
 
@@ -161,10 +168,20 @@ class _Work:
         known = {(one.query_id, one.model) for one in self.collection.answers()}
         for one in self._asked:
             model = one.model
-            if model is None or one.answer is None or one.cost_usd is None:
+            if model is None or one.answer is None or model not in self.models:
                 continue
-            if model in self.models and (one.query_id, model) not in known:
-                self.collection.keep(_logged(one, model))
+            paid = self._logged_nusd(one, model)
+            if paid is not None and (one.query_id, model) not in known:
+                self.collection.keep(_logged(one, model, paid))
+
+    def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
+        """What an answer of the log cost: as it says, else its tokens at the model's price."""
+        if one.cost_usd is not None:
+            return nusd(one.cost_usd)
+        if one.input_tokens is None or one.output_tokens is None:
+            return None
+        price = self.asker.pool.routes[model].price
+        return cost_nusd(price, Tokens(one.input_tokens, one.output_tokens))
 
     def estimate(self) -> Estimate:
         """The cost of the questions."""
@@ -252,10 +269,7 @@ class _Run:
         purse, done = self._work.purse, self._done
         ticket = await purse.ticket("answer", question.model, question.bound.nusd)
         if ticket is None:
-            done.stopped = done.stopped or (
-                f"the money is used: the next call, of {question.model}, may cost up to "
-                f"{usd(question.bound.nusd):.6f} USD; go on with a higher limit"
-            )
+            done.stopped = done.stopped or purse.short(question.model, question.bound.nusd)
             return
         if done.stopped is not None:  # meanwhile
             ticket.release()
@@ -273,7 +287,7 @@ class _Run:
             return
         self._done.failed += 1
         row = self._failures[reply.model] = self._failures.get(reply.model, 0) + 1
-        if row >= _FAILURES_IN_A_ROW:
+        if row >= FAILURES_IN_A_ROW:
             self._done.given_up[reply.model] = f"{row} calls in a row failed: {reply.error}"
 
 
@@ -323,7 +337,7 @@ def _kept(query_id: str, reply: Reply, asked_at: float) -> KeptAnswer:
     )
 
 
-def _logged(one: AskedQuery, model: str) -> KeptAnswer:
+def _logged(one: AskedQuery, model: str, nano_usd: int) -> KeptAnswer:
     return KeptAnswer(
         one.query_id,
         model,
@@ -332,7 +346,7 @@ def _logged(one: AskedQuery, model: str) -> KeptAnswer:
         finish_reason=one.finish_reason,
         input_tokens=one.input_tokens,
         output_tokens=one.output_tokens,
-        cost_nusd=nusd(one.cost_usd or 0.0),
+        cost_nusd=nano_usd,
         latency_seconds=one.latency_seconds,
         asked_at=one.asked_at,
     )

@@ -1,9 +1,15 @@
 """The models of the pool as graders ask them: paid from the collection's purse."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from equirouter.labelling.asking import Asker, check_models, open_asker
+from equirouter.labelling.asking import (
+    FAILURES_IN_A_ROW,
+    Asker,
+    check_models,
+    open_asker,
+)
 from equirouter.labelling.purse import Purse
 from equirouter.labelling.store import Collection
 from equirouter.serve.charging import model_prices
@@ -16,6 +22,7 @@ __all__ = ["PoolModels"]
 class PoolModels:
     """Asks models for graders. stopped: why some were not asked, None where all were.
 
+    given_up: model -> why it is asked no more: its calls fail, one after the other.
     n_calls: questions that were asked. limit_nusd: of the whole collection, None for no limit.
     spending: hears of the USD that the collection has cost.
     """
@@ -34,7 +41,14 @@ class PoolModels:
         self._spending = spending
         self._pool = check_models(settings, None)
         self.stopped: str | None = None
+        self.given_up: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
         self.n_calls = 0
+
+    def trouble(self) -> list[str]:
+        """Why some were not asked: stopped and given_up as sentences."""
+        said = [f"{model} was given up: {why}" for model, why in self.given_up.items()]
+        return said if self.stopped is None else [self.stopped, *said]
 
     def is_same(self, one: str, other: str) -> bool:
         """As Models.is_same; a name that is not in the pool is only itself."""
@@ -77,7 +91,7 @@ class PoolModels:
             await asyncio.gather(*(worker(asker) for _ in range(self._concurrency)))
 
     async def _one(self, asker: Asker, purse: Purse, model: str, prompt: str) -> str | None:
-        if self.stopped is not None:
+        if self.stopped is not None or model in self.given_up:
             return None
         body = {"messages": [{"role": "user", "content": prompt}]}
         question = asker.question(model, body, f"a question to {model}")
@@ -85,13 +99,16 @@ class PoolModels:
             return None
         ticket = await purse.ticket("grade", model, question.bound.nusd)
         if ticket is None:
-            self.stopped = (
-                f"the money is used: the next call, of {model}, may cost up to "
-                f"{usd(question.bound.nusd):.6f} USD; go on with a higher limit"
-            )
+            self.stopped = purse.short(model, question.bound.nusd)
             return None
         reply = await asker.ask(question, ticket)
         ticket.end(reply.cost_nusd)
         self._spending(usd(purse.spent_nusd))
         self.n_calls += 1
-        return reply.text if reply.error is None else None
+        if reply.error is None:
+            self._failures[model] = 0
+            return reply.text
+        self._failures[model] += 1
+        if self._failures[model] >= FAILURES_IN_A_ROW:
+            self.given_up[model] = f"{self._failures[model]} calls in a row failed: {reply.error}"
+        return None

@@ -5,7 +5,7 @@ import math
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.store import Collection, KeptAnswer
-from equirouter.serve.records import nusd
+from equirouter.serve.records import nusd, usd
 
 __all__ = ["Purse", "Ticket", "limit_in_nusd"]
 
@@ -50,6 +50,14 @@ class Purse:
     def fits(self, nano_usd: int) -> bool:
         """Whether so much more is left, whatever the calls under way come to."""
         return self._limit is None or self._spent + self._reserved + nano_usd <= self._limit
+
+    def short(self, model: str, nano_usd: int) -> str:
+        """Why a call that may cost so much does not start."""
+        left = 0 if self._limit is None else max(self._limit - self._spent - self._reserved, 0)
+        return (
+            f"the next call, of {model}, may cost up to {usd(nano_usd):.6f} USD, and "
+            f"{usd(left):.6f} of the limit are left; go on with a higher one (--limit-usd)"
+        )
 
     async def ticket(self, purpose: str, model: str, nano_usd: int) -> "Ticket | None":
         """Money for one call, entered durably; None where it does not fit.

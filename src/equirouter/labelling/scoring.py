@@ -52,7 +52,9 @@ class Scored:
     by: who scored -> how many answers. unknown: answers without a score, and why: note -> how many.
     length: a judge -> how its scores rise with the length of answers; order: a judge that compares
     -> how often the answer shown first won, and the share of pairs judged alike in both orders.
-    corrected: by the labels of people, where that was asked for.
+    corrected: by the labels of people, where that was asked for. spent_usd: of the folder, ever.
+    stopped, given_up: why judges were not asked all. constant: who scored -> the one score that all
+    answers got, of which nothing can be learned.
     """
 
     table: Outcomes
@@ -64,6 +66,8 @@ class Scored:
     corrected: Corrected | None = None
     spent_usd: float = 0.0
     stopped: str | None = None
+    given_up: dict[str, str] = field(default_factory=dict)
+    constant: dict[str, float] = field(default_factory=dict)
 
 
 def score(
@@ -105,6 +109,7 @@ def score(
     """
     with Collection.open(folder, writes=True) as collection:
         given = references if isinstance(references, Mapping) else _references(references)
+        _require_options(graders, answers_by, judge)
         texts = {"by_answer": answers_by, "model": judge, "rubric": _text(rubric)}
         settings = {name: value for name, value in texts.items() if value is not None}
         made = [
@@ -126,13 +131,30 @@ def score(
         alone = {name: one for name, one in named.items() if isinstance(one, ResponseCheck)}
         extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
         found = work.corrected() if labels else None
-        scored = work.scored(extractor, alone, asked, Path(folder).name)
+        trouble = [] if models is None else models.trouble()
+        scored = work.scored(extractor, alone, asked, Path(folder).name, trouble)
         scored.corrected = found
         scored.spent_usd = usd(collection.spent_nusd())
         scored.stopped = None if models is None else models.stopped
+        scored.given_up = {} if models is None else models.given_up
     if out is not None:
         write_table(scored.table, out)
     return scored
+
+
+def _require_options(
+    graders: Sequence[str | Grader], answers_by: str | None, judge: str | None
+) -> None:
+    """Raise ConfigError for a grader without what only the user can say."""
+    for name, setting, value, option in (
+        ("judge", "model", judge, "who judges (--judge MODEL)"),
+        ("compare", "model", judge, "who compares (--judge MODEL)"),
+        ("agreement", "by_answer", answers_by, "how answers are read (--answers-by NAME)"),
+    ):
+        for spec in graders:
+            named = isinstance(spec, str) and spec.partition(":")[0] == name
+            if named and value is None and f":{setting}=" not in str(spec):
+                raise ConfigError(f"{name}: say {option}, or {name}:{setting}=VALUE")
 
 
 def _text(path: str | Path | None) -> str | None:
@@ -190,7 +212,7 @@ class _Work:
         known |= {query.query for query in self._queries.values()}
         if references and not known & references.keys():
             raise DataError(
-                f"none of the {len(references)} references belongs to a query of "
+                f"no reference, of {len(references)}, belongs to a query of "
                 f"{collection.folder}; they are found by query_id, or by the text of the query"
             )
         self._cases = [
@@ -257,6 +279,7 @@ class _Work:
         checks: Mapping[str, ResponseCheck],
         asked: Mapping[str, AskedSignal],
         name: str,
+        trouble: Sequence[str],
     ) -> Scored:
         """The table and the account of it."""
         queries = sorted(self._queries.values(), key=lambda query: query.place)
@@ -266,7 +289,7 @@ class _Work:
         if not models:
             raise DataError(
                 f"{self._collection.folder}: no answer has a score: "
-                + "; ".join(f"{note} ({count})" for note, count in unknown.items())
+                + "; ".join([*trouble, *(f"{why} ({n})" for why, n in unknown.items())])
             )
         return Scored(
             outcomes_of(
@@ -284,7 +307,19 @@ class _Work:
             {model: self._marks(model) for model in answered},
             self._account.length,
             self._account.order,
+            constant=self._constant(),
         )
+
+    def _constant(self) -> dict[str, float]:
+        """Graders that gave several answers, and all of them one score."""
+        given: dict[str, list[float]] = {}
+        for score_, by in self._scores.values():
+            given.setdefault(by, []).append(score_)
+        return {
+            by: scores[0]
+            for by, scores in given.items()
+            if by != EMPTY and len(scores) > 1 and len(set(scores)) == 1
+        }
 
     def _marks(self, model: str) -> Marks:
         marks = Marks()

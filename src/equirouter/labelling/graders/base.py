@@ -121,9 +121,9 @@ class EachGrader(Grader):
         """As Grader.grade. A case without a reference is unknown where one is needed."""
         if self.needs_reference and cases and all(case.reference is None for case in cases):
             raise DataError(
-                f"{type(self).__name__} compares with a reference, and no query has one: give them "
-                "in a column reference beside query_id (--references FILE), or choose a grader "
-                "that needs none, such as judge, agreement or feedback"
+                "there is nothing to compare with, as no query has a right answer: give them in a "
+                "column reference beside query_id (--references FILE), or choose a grader that "
+                "needs none, such as judge, agreement or feedback"
             )
         grades = []
         for place, case in enumerate(cases, start=1):

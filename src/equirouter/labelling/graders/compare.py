@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings, require_models
 from equirouter.labelling.graders.judge import conversation
-from equirouter.labelling.graders.verdicts import ask_for_verdicts
+from equirouter.labelling.graders.verdicts import NOT_ASKED, ask_for_verdicts
 
 __all__ = ["CompareGrader", "first_wins", "order_verdicts"]
 
@@ -92,7 +92,9 @@ class CompareGrader(Grader):
         pairs = [(cases[place], best[cases[place].query_id]) for place in jobs]
         shown = [pair for one, other in pairs for pair in ((one, other), (other, one))]
         prompts = [(self.model, _prompt(*pair)) for pair in shown]
-        ask_for_verdicts(models, prompts, first_wins, heard)
+        if ask_for_verdicts(models, prompts, first_wins, heard):
+            for place, both in zip(jobs, verdicts, strict=True):
+                grades[place] = grades[place] if len(both) == 2 else Grade(None, NOT_ASKED)
         return grades
 
     def _without_asking(
@@ -118,7 +120,7 @@ class CompareGrader(Grader):
 def _both(shown_first: float | None, shown_second: float | None) -> Grade:
     """The grade of an answer by the verdicts on both orders: 1 where the first shown is better."""
     if shown_first is None or shown_second is None:
-        return Grade(None, "the judge said no verdict")
+        return Grade(None, 'no "Better: ..." from the judge')
     note = f"first shown wins {shown_first:g}, then {shown_second:g}"
     return Grade((shown_first + 1.0 - shown_second) / 2, note)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings, require_models
-from equirouter.labelling.graders.verdicts import ask_for_verdicts
+from equirouter.labelling.graders.verdicts import NOT_ASKED, ask_for_verdicts
 
 __all__ = ["JudgeGrader", "conversation", "read_text"]
 
@@ -43,7 +43,8 @@ _SCORE = re.compile(r"score[\s*_:=]{1,5}(\d{1,2}(?:\.\d+)?)(?:\s*/\s*10)?", re.I
 class JudgeGrader(Grader):
     """The score that a model gives on a rubric, from 0 to 10, as a tenth of it.
 
-    A judge that says no score is asked again, twice; then the answer is unknown. With several
+    A judge that says no score is asked again, twice; then the answer is unknown, and a judge that
+    says none at all is not asked the rest. With several
     judges the score is the mean of theirs. Judges err, and like their own answers and long ones:
     `score` shows how their scores go with length, and with the labels of people.
     """
@@ -97,7 +98,11 @@ class JudgeGrader(Grader):
                     surroundings.graded([cases[place]], [grades[place]])
             surroundings.progress("judge", heard_so_far, len(asked))
 
-        ask_for_verdicts(models, asked, _score, heard)
+        useless = ask_for_verdicts(models, asked, _score, heard)
+        for question, (judge, _) in enumerate(asked):
+            for place in questions[asked[question]] if judge in useless else ():
+                if not scores[place]:
+                    grades[place] = Grade(None, NOT_ASKED)
         return grades
 
     def _prompt(self, case: Case) -> str:
@@ -115,7 +120,7 @@ class JudgeGrader(Grader):
 def _mean(scores: Sequence[float | None]) -> Grade:
     known = [score for score in scores if score is not None]
     if not known:
-        return Grade(None, "the judge said no score")
+        return Grade(None, 'no "Score: N" from the judge')
     return Grade(sum(known) / len(known))
 
 

@@ -94,15 +94,15 @@ class LogSummary:
 
     def lines(self) -> list[str]:
         """All of it for people."""
-        formats = ", ".join(f"{number_of(n, 'file')} {name}" for name, n in self.n_files.items())
+        formats = ", ".join(f"{number_of(n, 'file')} ({name})" for name, n in self.n_files.items())
         lengths = ", ".join(f"{name} {value}" for name, value in self._lengths().items())
         return [
             f"read {formats}: {number_of(self.n_requests, 'request')}, "
             f"{number_of(self.n_queries, 'query', 'queries')} after near-duplicates are folded "
             "(the same words in every turn)",
-            *(f"left out: {n} {why}" for why, n in self.left_out.most_common()),
+            *(f"left out, {why}: {n}" for why, n in self.left_out.most_common()),
             *([f"asked: {_day(self.first_at)} to {_day(self.last_at)}"] if self.first_at else []),
-            f"characters that are routed on: {lengths}",
+            f"length of the texts in characters: {lengths}",
             f"written in: {self._counted(self.writing)}",
             f"tasks: {self._counted(self.tasks)}",
             f"models: {self._counted(self.models)}",
