@@ -68,6 +68,12 @@ def test_describe_names_the_models_that_equal_the_strongest(tmp_path: Path) -> N
     )
 
 
+def test_a_description_in_python_reads_as_the_command_prints_it(table: Path) -> None:
+    ran = invoke("data", "describe", table, "--quiet")
+    assert ran.out == f"{read_table(table).describe()}\n"
+    assert ran.out.startswith("toy: 120 queries, 3 models, ")
+
+
 def test_describe_has_the_figures_of_the_table(table: Path) -> None:
     document = json.loads(invoke("data", "describe", table, "--json").out)
     described = read_table(table).describe()

@@ -82,6 +82,13 @@ def test_a_folder_without_versions_says_so(pipeline: Path, tmp_path: Path) -> No
     assert ran.code == 2
     assert "no versions of a pipeline there; `equirouter train" in ran.err
     assert "give " in invoke("pipeline", "list", pipeline).err
+    (tmp_path / "file.csv").touch()
+    for command in (
+        ["route", tmp_path / "file.csv", "hello"],
+        ["pipeline", "list", tmp_path / "file.csv"],
+    ):
+        ran = invoke(*command)
+        assert (ran.code, "file.csv: no " in ran.err) == (2, True)
 
 
 def evidence(n: int, kept: float, half: float) -> Evidence:

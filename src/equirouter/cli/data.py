@@ -10,8 +10,9 @@ from equirouter.cli import common
 from equirouter.words import in_columns, number_of
 
 if TYPE_CHECKING:
+    from equirouter.data.description import Description
     from equirouter.data.merging import Source
-    from equirouter.data.outcomes import Description, Outcomes
+    from equirouter.data.outcomes import Outcomes
 
 __all__ = ["app"]
 
@@ -178,46 +179,13 @@ def _unread(encoder: str, outcomes: "Outcomes") -> tuple[str, ...]:
         return (f"there are texts that encoder {encoder} may not read, not checked: {error}",)
 
 
-def _sized(table: "Outcomes | Description | Source") -> str:
+def _sized(table: "Outcomes | Source") -> str:
     queries = number_of(table.n_queries, "query", "queries")
     return f"{queries}, {number_of(table.n_models, 'model')}"
-
-
-def _as_strong(description: "Description") -> str:
-    others = description.as_strong[1:]
-    return f" (as strong within noise: {', '.join(others)})" if others else ""
 
 
 def _show(description: "Description", *, as_json: bool, warnings: tuple[str, ...] = ()) -> None:
     if as_json:
         common.print_json({**asdict(description), "warnings": warnings})
         return
-    width = max(map(len, description.models))
-    lines = [
-        f"{description.name}: {_sized(description)}, {number_of(description.n_tasks, 'task')}",
-        f"missing cells: {description.missing_performance} performance, "
-        f"{description.missing_cost} cost; complete queries: {description.n_complete}",
-        f"queries with the text of another one: {description.n_equal} equal, "
-        f"{description.n_nearly_equal} nearly equal (the same words)",
-        f"ties for the best: {description.tie_rate:.1%} of queries",
-        f"strongest: {description.strongest}{_as_strong(description)}; "
-        f"cheapest: {description.cheapest}",
-        f"oracle: performance {description.oracle_performance:.4f} at "
-        f"{description.oracle_cost_usd:.6f} USD per query",
-        "",
-        f"{'model':{width}}  performance    cost USD  oracle calls",
-    ]
-    if description.known_answers is not None:
-        known, without = description.known_answers, description.no_answer
-        lines.insert(2, f"answers: {known} known, {without} of them say nothing")
-    rows = zip(
-        description.models,
-        description.mean_performance,
-        description.mean_cost_usd,
-        description.oracle_call_share,
-        strict=True,
-    )
-    for model, performance, cost, share in sorted(rows, key=lambda row: -row[1]):
-        lines.append(f"{model:{width}}  {performance:11.4f}  {cost:10.6f}  {share:12.1%}")
-    lines += ["", "tasks: " + ", ".join(f"{t} {n}" for t, n in description.task_sizes.items())]
-    typer.echo("\n".join(lines))
+    typer.echo(str(description))

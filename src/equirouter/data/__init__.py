@@ -1,7 +1,8 @@
 """Outcomes tables: what they are, how they are read, written, fetched and split.
 
-    outcomes.py     Outcomes, the table, and its Description; cells.py, text_cells.py: its columns;
-                    checks.py: its checks when it is made; show.py: its short forms as text and HTML
+    outcomes.py     Outcomes, the table; description.py: it in figures; cells.py,
+                    text_cells.py: its columns; checks.py: its checks when it is made;
+                    show.py: its short forms as text and HTML
     strength.py     the strongest model, and those that are as strong within noise
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     table_warnings.py  what looks wrong in a table
@@ -21,7 +22,8 @@ Importing this package reads no files and loads neither pandas nor huggingface_h
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from equirouter.data.outcomes import Description, Outcomes
+from equirouter.data.description import Description
+from equirouter.data.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from equirouter.data.load import as_outcomes as as_outcomes

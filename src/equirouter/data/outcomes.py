@@ -12,6 +12,7 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
+from equirouter.data.description import Description
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
@@ -21,7 +22,7 @@ from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.words import number_of
 
-__all__ = ["Description", "Outcomes"]
+__all__ = ["Outcomes"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,54 +205,6 @@ def _frozen(array: object) -> FloatArray:
 def _bytes(array: FloatArray) -> bytes:
     """Equal for equal numbers: one NaN, one zero."""
     return np.where(np.isnan(array), np.nan, array + 0.0).tobytes()
-
-
-@dataclass(frozen=True)
-class Description:
-    """An outcomes table in plain numbers; the figures use complete rows only.
-
-    >>> from equirouter import as_outcomes
-    >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
-    >>> table = as_outcomes({**columns, "small": [1.0], "small|total_cost": [0.001]})
-    >>> table.describe().oracle_cost_usd
-    0.001
-    """
-
-    name: str
-    fingerprint: str
-    n_queries: int
-    n_models: int
-    n_tasks: int
-    n_complete: int
-    n_equal: int
-    """Queries whose text and image another one has too, but for case and white space; splits keep
-    them together."""
-    n_nearly_equal: int
-    """Queries whose words another one has too, whatever their order and punctuation, with the same
-    image; those of n_equal are among them."""
-    missing_performance: int
-    missing_cost: int
-    models: tuple[str, ...]
-    mean_performance: tuple[float, ...]
-    mean_cost_usd: tuple[float, ...]
-    strongest: str
-    as_strong: tuple[str, ...]
-    """The strongest model and those that equal it within noise (paired, 95 %), best mean first."""
-    cheapest: str
-    tie_rate: float
-    """Share of queries, 0 to 1, on which the best and the second-best model score the same: the
-    margin of Eq. 4 is 0."""
-    oracle_performance: float
-    """Mean performance of the choices of Eq. 3 without a budget, as all of oracle_*."""
-    oracle_cost_usd: float
-    oracle_call_share: tuple[float, ...]
-    task_sizes: dict[str, int]
-    model_descriptions: tuple[str | None, ...] | None
-    notes: tuple[str, ...]
-    known_answers: int | None = None
-    """Cells of which it is known what was answered; None where the table has no answers."""
-    no_answer: int | None = None
-    """Those of known_answers whose response had no answer."""
 
 
 def _describe(table: Outcomes) -> Description:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from equirouter.data.outcomes import Description
+from equirouter.data.description import Description
 from equirouter.errors import DataError, UnknownNameError
 from equirouter.evaluation.facts import (
     CostModelErrors,

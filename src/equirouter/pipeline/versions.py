@@ -106,7 +106,7 @@ class PipelineVersions:
         """The versions, oldest first."""
         try:
             found = [path.name for path in (self.folder / _FOLDER).iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted((name for name in found if _NAME.fullmatch(name)), key=int)
 

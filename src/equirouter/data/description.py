@@ -1,0 +1,89 @@
+"""An outcomes table in plain numbers, as `describe` gives them and `data describe` prints them."""
+
+from dataclasses import dataclass
+
+from equirouter.words import number_of
+
+__all__ = ["Description"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """An outcomes table in plain numbers; the figures use complete rows only.
+
+    >>> from equirouter import as_outcomes
+    >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
+    >>> table = as_outcomes({**columns, "small": [1.0], "small|total_cost": [0.001]})
+    >>> table.describe().oracle_cost_usd
+    0.001
+    """
+
+    name: str
+    fingerprint: str
+    n_queries: int
+    n_models: int
+    n_tasks: int
+    n_complete: int
+    n_equal: int
+    """Queries whose text and image another one has too, but for case and white space; splits keep
+    them together."""
+    n_nearly_equal: int
+    """Queries whose words another one has too, whatever their order and punctuation, with the same
+    image; those of n_equal are among them."""
+    missing_performance: int
+    missing_cost: int
+    models: tuple[str, ...]
+    mean_performance: tuple[float, ...]
+    mean_cost_usd: tuple[float, ...]
+    strongest: str
+    as_strong: tuple[str, ...]
+    """The strongest model and those that equal it within noise (paired, 95 %), best mean first."""
+    cheapest: str
+    tie_rate: float
+    """Share of queries, 0 to 1, on which the best and the second-best model score the same: the
+    margin of Eq. 4 is 0."""
+    oracle_performance: float
+    """Mean performance of the choices of Eq. 3 without a budget, as all of oracle_*."""
+    oracle_cost_usd: float
+    oracle_call_share: tuple[float, ...]
+    task_sizes: dict[str, int]
+    model_descriptions: tuple[str | None, ...] | None
+    notes: tuple[str, ...]
+    known_answers: int | None = None
+    """Cells of which it is known what was answered; None where the table has no answers."""
+    no_answer: int | None = None
+    """Those of known_answers whose response had no answer."""
+
+    def __str__(self) -> str:
+        """Lines of text: the figures, and one for each model, best first."""
+        width = max(map(len, self.models))
+        others = ", ".join(self.as_strong[1:])
+        as_strong = f" (as strong within noise: {others})" if others else ""
+        lines = [
+            f"{self.name}: {number_of(self.n_queries, 'query', 'queries')}, "
+            f"{number_of(self.n_models, 'model')}, {number_of(self.n_tasks, 'task')}",
+            f"missing cells: {self.missing_performance} performance, "
+            f"{self.missing_cost} cost; complete queries: {self.n_complete}",
+            f"queries with the text of another one: {self.n_equal} equal, "
+            f"{self.n_nearly_equal} nearly equal (the same words)",
+            f"ties for the best: {self.tie_rate:.1%} of queries",
+            f"strongest: {self.strongest}{as_strong}; cheapest: {self.cheapest}",
+            f"oracle: performance {self.oracle_performance:.4f} at "
+            f"{self.oracle_cost_usd:.6f} USD per query",
+            "",
+            f"{'model':{width}}  performance    cost USD  oracle calls",
+        ]
+        if self.known_answers is not None:
+            known, without = self.known_answers, self.no_answer
+            lines.insert(2, f"answers: {known} known, {without} of them say nothing")
+        rows = zip(
+            self.models,
+            self.mean_performance,
+            self.mean_cost_usd,
+            self.oracle_call_share,
+            strict=True,
+        )
+        for model, performance, cost, share in sorted(rows, key=lambda row: -row[1]):
+            lines.append(f"{model:{width}}  {performance:11.4f}  {cost:10.6f}  {share:12.1%}")
+        lines += ["", "tasks: " + ", ".join(f"{t} {n}" for t, n in self.task_sizes.items())]
+        return "\n".join(lines)
