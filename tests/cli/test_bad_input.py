@@ -31,7 +31,7 @@ def lines(*changed: str, head: str = HEAD, rows: list[str] | None = None) -> byt
 
 
 TABLES = {
-    "an empty file": (b"", "t.csv: the file is empty (0 bytes), an outcomes table is expected"),
+    "an empty file": (b"", "t.csv: the file is empty (0 bytes), a table is expected"),
     "no rows": (lines(rows=[]) + b"\n", "t.csv: there are no rows, only column names"),
     "no cost columns": (
         lines(head="query_id,query,task,a,b", rows=["q,text,t,0,1"]),

@@ -48,7 +48,9 @@ def test_the_example_is_a_file_that_can_be_used(
 
 def test_check_says_what_would_be_served(tmp_path: Path) -> None:
     path = written(tmp_path)
-    assert "1 model is ready" in invoke("serve", path, "--check").out
+    said = invoke("serve", path, "--check").out
+    assert "1 model is ready" in said
+    assert "only requests that name a model are served" in said
     found = json.loads(invoke("serve", path, "--check", "--json").out)
     assert found["models"]["m"] == {
         "upstream": "u",
@@ -148,3 +150,9 @@ def test_a_store_that_is_no_database_is_said_in_one_line(
     out = (tmp_path / "x.csv",) if command[0] == "log" else ()
     ran = invoke(*command, path, *out)
     assert (ran.code, "not a database" in ran.err, "Traceback" in ran.err) == (2, True, False)
+
+
+def test_a_file_without_a_section_that_is_needed_says_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "g.toml").write_text("")
+    said = invoke("serve", tmp_path / "g.toml", "--check").err
+    assert "upstreams: missing, and needed; `equirouter serve --example`" in said

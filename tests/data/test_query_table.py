@@ -88,3 +88,13 @@ def test_what_is_wrong_is_named(rows: str, said: str, tmp_path: Path) -> None:
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is written as"):
         write_queries([FULL], tmp_path / "queries.csv")
+
+
+def test_a_log_in_place_of_a_table_of_queries_is_called_one(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "why?"}], "model": "m"}\n', "utf-8")
+    with pytest.raises(DataError, match=r"looks like a log of requests .chat.*data import"):
+        read_queries(path)
+    path.write_text('{"id": 1}\n', "utf-8")
+    with pytest.raises(DataError, match="there is no column 'query_id'"):
+        read_queries(path)

@@ -351,7 +351,11 @@ def test_the_command_says_who_labelled(tmp_path: Path) -> None:
     folder = collection(tmp_path / "c")
     with Collection.open(folder, writes=True) as made:
         made.label("ann", "q0", "small", 1.0)
-    command = [sys.executable, "-m", "equirouter", "review", str(folder), "--count"]
+    other = collection(tmp_path / "other")
+    command = [sys.executable, "-m", "equirouter", "review", "--count"]
+    done = subprocess.run([*command, str(other)], capture_output=True, text=True, check=True)
+    assert done.stdout == "nobody has scored an answer yet\n"
+    command += [str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "ann: 1 label\n"
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)

@@ -85,6 +85,8 @@ def _tell(collection: "Collection", *, as_json: bool) -> None:
     if as_json:
         print_json({"labels": people, "agreement": [asdict(one) for one in found]})
         return
+    if not people:
+        typer.echo("nobody has scored an answer yet")
     for person, number in people.items():
         typer.echo(f"{person}: {number_of(number, 'label')}")
     for one in found:

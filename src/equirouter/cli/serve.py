@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,10 +48,7 @@ def serve(
         if as_json:
             print_json(report)
         elif not quiet:
-            count = number_of(len(settings.models), "model is ready", "models are ready")
-            typer.echo(f"{config}: {count} to be served")
-            if report["cascade"] is not None:
-                typer.echo(report["cascade"])
+            _say(config, report)
         return
 
     def ready(address: str) -> None:
@@ -61,6 +58,18 @@ def serve(
             say(f"serving on {address} with {number_of(settings.server.workers, 'worker')}")
 
     _run(settings, ready)
+
+
+def _say(config: Path, report: dict[str, Any]) -> None:
+    count = number_of(len(report["models"]), "model is ready", "models are ready")
+    typer.echo(f"{config}: {count} to be served")
+    if report["pipeline"] is None:
+        typer.echo(
+            "no pipeline is set (pipeline.path): only requests that name a model are served; "
+            "equirouter train or start makes one"
+        )
+    if report["cascade"] is not None:
+        typer.echo(report["cascade"])
 
 
 def _run(settings: "GatewaySettings", ready: "Callable[[str], None]") -> None:

@@ -36,6 +36,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from equirouter.data.logs.recognise import log_advice
 from equirouter.data.reading.columns import ID, RawTable
 from equirouter.data.reading.files import read_file
 from equirouter.errors import DataError
@@ -121,14 +122,11 @@ def read_queries(path: str | Path) -> list[AskedQuery]:
     >>> read_queries("queries.parquet") == [asked]
     True
     """
-    raw = read_file(Path(path))
-    for name in ("query_id", "query"):
-        may_be_left_out = name == "query_id" and raw.looks_like(ID) is None
-        if name not in raw.columns and not may_be_left_out:
-            raise DataError(
-                f"{raw.path}: there is no column {name!r}; found {raw.listing()}. A table of "
-                "queries has query_id and query: equirouter data import makes it out of a log"
-            )
+    try:
+        raw = _with_queries(read_file(Path(path)))
+    except DataError as error:
+        advice = log_advice(Path(path), str(error), "a table of queries is expected")
+        raise DataError(advice or str(error)) from error
     cells: dict[str, Sequence[Any]] = {}
     for name in (name for name in _COLUMNS if name in raw.columns):
         if name in _TEXTS:
@@ -145,6 +143,18 @@ def read_queries(path: str | Path) -> list[AskedQuery]:
         queries = _named(queries)
     _check(raw, queries)
     return queries
+
+
+def _with_queries(raw: RawTable) -> RawTable:
+    """The columns, if queries are among them. Raises DataError."""
+    for name in ("query_id", "query"):
+        may_be_left_out = name == "query_id" and raw.looks_like(ID) is None
+        if name not in raw.columns and not may_be_left_out:
+            raise DataError(
+                f"{raw.path}: there is no column {name!r}; found {raw.listing()}. A table of "
+                "queries has query_id and query: equirouter data import makes it out of a log"
+            )
+    return raw
 
 
 def _named(queries: Sequence[AskedQuery]) -> list[AskedQuery]:

@@ -53,6 +53,8 @@ def _in_words(detail: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
         # its value is not shown: it may be a key, from somebody who thinks that it belongs here
         *above, name = detail["loc"]
         return f"{place}: no such setting{_known(above, str(name))}"
+    if detail["type"] == "missing":
+        return f"{place}: missing, and needed; `equirouter serve --example` prints a whole file"
     message = str(detail["msg"]).removeprefix("Value error, ")
     value = detail.get("input")
     shown = f" (found {value!r})" if isinstance(value, str | int | float | bool) else ""

@@ -9,7 +9,7 @@ from equirouter.data.logs.sources import first_records
 from equirouter.errors import DataError
 from equirouter.registry import LOG_FORMATS
 
-__all__ = ["format_of", "known_formats", "no_outcomes_advice"]
+__all__ = ["format_of", "known_formats", "log_advice", "no_outcomes_advice"]
 
 _LOOKED_AT = 20
 
@@ -25,6 +25,8 @@ def format_of(path: Path) -> str:
     Raises DataError, which says what was found and which formats there are, for none of them.
     """
     records = first_records(path, _LOOKED_AT)
+    if not records:
+        raise DataError(f"{path}: there is no record in it, requests are expected")
     found = _recognised(records)
     if found is None:
         keys = list(dict.fromkeys(key for record in records for key in record.content))
@@ -55,16 +57,32 @@ def no_outcomes_advice(path: Path, wrong: str) -> str | None:
             f"{path}: this is a table of queries, without any outcome: equirouter collect asks the "
             "models for answers to them"
         )
-    name = _recognised(records)
-    if name is None or name == "text-files" or (name in _TABLES and any(map(_is_outcome, columns))):
+    if _recognised(records) in _TABLES and any(map(_is_outcome, columns)):
+        return None
+    return log_advice(
+        path,
+        wrong,
+        "an outcomes table is expected: one row per query and model with its performance and cost",
+    )
+
+
+def log_advice(path: Path, wrong: str, expected: str) -> str | None:
+    """A message about a file that is a log where a table is expected; None for any other.
+
+    wrong: what is wrong with it as that table. expected: which table that is.
+    """
+    try:
+        name = None if path.is_dir() else _recognised(first_records(path, _LOOKED_AT))
+    except DataError:
+        return None
+    if name is None or name == "text-files":
         return None
     begin = f"equirouter data import {shlex.quote(str(path))} --out queries.parquet"
     if name == "prompts":
         return f"{wrong}. If it is a log of requests, begin with: {begin}"
     return (
         f"{path}: this looks like a log of requests ({name}: {known_formats()[name].title}), and "
-        "an outcomes table is expected: one row per query and model with its performance and cost. "
-        f"Begin with: {begin}"
+        f"{expected}. Begin with: {begin}"
     )
 
 

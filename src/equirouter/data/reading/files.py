@@ -44,7 +44,7 @@ def read_file(path: Path, *, responses: bool = False) -> RawTable:
         )
     try:
         if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty (0 bytes), an outcomes table is expected")
+            raise DataError(f"{path}: the file is empty (0 bytes), a table is expected")
         raw = reader(path, responses=responses)
     except OSError as error:
         raise DataError(f"{path}: could not be read: {error.strerror or error}") from error
