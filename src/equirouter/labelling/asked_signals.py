@@ -1,4 +1,4 @@
-"""What a model says of answers when a check asks it: a signal, kept with the grades."""
+"""A model's word on answers when a check asks it: a signal, kept with the grades."""
 
 import json
 from collections import defaultdict

@@ -175,7 +175,7 @@ class _Work:
                 self.collection.keep(_logged(one, model, paid))
 
     def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
-        """What an answer of the log cost: as it says, else its tokens at the model's price."""
+        """The cost of an answer of the log: as it says, else its tokens at the model's price."""
         if one.cost_usd is not None:
             return nusd(one.cost_usd)
         if one.input_tokens is None or one.output_tokens is None:

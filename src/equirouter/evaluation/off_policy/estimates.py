@@ -1,4 +1,4 @@
-"""What a policy would score and cost, from a log with one outcome per query and its propensity.
+"""Performance and cost of a policy, from a log with one outcome per query and its propensity.
 
 Three estimates of a mean over queries, where y is the outcome of the model that the policy chooses,
 w is 1 / propensity where that is known and 0 elsewhere, and r is y as predicted by other queries:
@@ -50,7 +50,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """What a policy would come to on the queries of a log.
+    """The figures that a policy would come to on the queries of a log.
 
     n_matched: queries on which the log knows the outcome of the policy's choice. n_effective: as
     many queries of equal weight tell as much, (sum w)^2 / sum w^2 (Kish).
@@ -204,7 +204,7 @@ class _Terms:
         )
 
     def with_added(self, seldom: BoolArray) -> tuple[float, float]:
-        """What ADDED calls on these queries change of the mean, and add to its variance."""
+        """The change of the mean by ADDED calls on these queries, and its added variance."""
         if self.ends is None or not seldom.any():
             return 0.0, 0.0
         size, effective = len(seldom), _effective(self.weight[seldom])

@@ -25,7 +25,7 @@ class _Said(NamedTuple):
 
 
 def response_of(document: Mapping[str, Any], query: str) -> Response:
-    """What checks see of a chat completion or a response with one answer to a query."""
+    """The part that checks see of a chat completion or a response with one answer to a query."""
     said = _message(document) if "choices" in document else _response(document)
     known = [token["logprob"] for token in said.tokens if _is_number(token.get("logprob"))]
     return Response(query, said.text, said.reason, known or None)

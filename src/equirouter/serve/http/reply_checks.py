@@ -92,7 +92,7 @@ class ReplyChecks:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, name: str, check: ResponseCheck, response: Response) -> float | None:
-        """What a check says, None where it fails or takes longer than max_check_ms."""
+        """The signal of a check, None where it fails or takes longer than max_check_ms."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.seconds):

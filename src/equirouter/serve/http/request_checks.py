@@ -16,7 +16,7 @@ __all__ = ["RequestChecks"]
 
 
 class RequestChecks:
-    """What checks say of replies: only the signals that decide in the plan, which has a pair.
+    """The signals of checks on replies: only those that decide in the plan, which has a pair.
 
     strongest: the model against whose predicted cost a judge must be cheap.
     """

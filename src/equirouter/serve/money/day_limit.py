@@ -1,4 +1,4 @@
-"""What a day may cost at most, of calls that the gateway makes to learn."""
+"""The most that a day's calls may cost that the gateway makes to learn."""
 
 import time
 from collections.abc import Callable

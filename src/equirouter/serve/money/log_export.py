@@ -209,7 +209,7 @@ def served_call(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> Attempt 
 
 
 def served_cost_nusd(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> int | None:
-    """What the served answer alone cost: the request without its other calls; None: not known."""
+    """The cost of the served answer alone: the request without its other calls; None: not known."""
     if row["cost_nusd"] is None or row["charged_by"] in _UNKNOWN:
         return None
     served = served_call(row, attempts)
@@ -297,7 +297,7 @@ def _signal(
     row_of: Mapping[str, int],
     column_of: Mapping[str, int],
 ) -> FloatArray:
-    """What a check said of replies, (queries, models), NaN where that is not known."""
+    """Signals of a check on replies, (queries, models), NaN where that is not known."""
     import numpy as np
 
     said = np.full((len(row_of), len(column_of)), np.nan)

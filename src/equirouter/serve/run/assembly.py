@@ -157,8 +157,8 @@ def _cascade(
     if not settings.cascade.enabled or decider is None:
         return None
     loaded = decider.loaded
-    dear = checks.too_dear(loaded.strongest)
-    return cascade_note(settings.cascade, loaded.pipeline.plans, checks.names, dear)
+    expensive = checks.too_dear(loaded.strongest)
+    return cascade_note(settings.cascade, loaded.pipeline.plans, checks.names, expensive)
 
 
 def _compare_prices(prices: Mapping[str, Price], decider: DecisionThread | None) -> None:
