@@ -233,6 +233,8 @@ def test_what_comparing_answers_saves_is_printed(tmp_path: Path) -> None:
     assert ran.code == 0, ran.err
     assert "quality       one model  agreement rule   learned plans   taken" in ran.out
     assert "asked at once: one and two" in ran.out
+    assert "taken is one model, unless another gains more" in ran.out
+    assert 'next: set pipeline.path = "' in ran.err
     assert "wrongly accepted" in ran.out
     description = json.loads((tmp_path / "out" / "versions/0001/pipeline.json").read_text("utf-8"))
     assert description["plans"]["extractor"] == "exact@1"

@@ -140,6 +140,11 @@ def show(
     )
     if metrics["plans"] is not None:
         typer.echo(_plans(pipeline, metrics["plans"]))
+    if noted is not None and place.refused is None:
+        say(
+            f'next: set pipeline.path = "{place.folder}" in gateway.toml, and start it with '
+            "equirouter serve gateway.toml"
+        )
 
 
 _TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned plans"}
@@ -157,6 +162,9 @@ def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
             f"{'-' if row[name] is None else format(row[name], '.1%'):>16}" for name in _TAKEN
         )
         lines.append(f"{row['quality']:7.0%}{costs}   {_TAKEN[row['taken']]}")
+    lines.append(
+        "taken is one model, unless another gains more than a standard error over it at that price"
+    )
     kept, plans = found["at_quality"], pipeline.plans
     if plans is not None:
         pairs = plans.learned.pairs or (() if plans.rule is None else (plans.rule.pair,))
