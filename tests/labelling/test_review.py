@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from playwright.sync_api import Page as BrowserPage
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-
 
 def collection(folder: Path, n: int = 3, models: tuple[str, ...] = ("small", "large")) -> Path:
     with Collection.create(folder) as made:
@@ -238,18 +236,6 @@ def test_data_need_the_token_and_this_machines_name(tmp_path: Path) -> None:
         assert asked(address, "api/next", {"Authorization": "Bearer x"}) == 401
         assert asked(address, "", {"Host": "evil.example:80"}) == 403
         assert asked(address, "api/next", {**token, "Host": "evil.example:80"}) == 403
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 def opened(

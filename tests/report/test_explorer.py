@@ -1,7 +1,5 @@
 """The explorer of report.html: its data, and the page in Chromium by keyboard and on a phone."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +15,6 @@ from tests.toys import make_table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -85,17 +80,6 @@ def test_always_the_strongest_is_what_a_curve_has_of_it(document: Document) -> N
     assert always(made(document))["cost"] == document["outcomes"]["mean_cost_usd"][place]
 
 
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # the sandbox does not work as root, where CI runs
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-
-
 def opened(browser: "Browser", run: Path, *, width: int = 1280, scheme: str = "light") -> "Page":
     page = browser.new_page(
         viewport={"width": width, "height": 850},
@@ -106,7 +90,6 @@ def opened(browser: "Browser", run: Path, *, width: int = 1280, scheme: str = "l
     return page
 
 
-@in_browser
 def test_the_keyboard_moves_along_the_curve(browser: "Browser", run: Path) -> None:
     page = opened(browser, run)
     shown = page_data(read_results(run / "results.json"))
@@ -127,7 +110,6 @@ def test_the_keyboard_moves_along_the_curve(browser: "Browser", run: Path) -> No
     page.close()
 
 
-@in_browser
 def test_queries_that_change_their_model_are_listed(browser: "Browser", run: Path) -> None:
     page = opened(browser, run)
     page.get_by_label("budget, USD per query").check()
@@ -141,7 +123,6 @@ def test_queries_that_change_their_model_are_listed(browser: "Browser", run: Pat
     page.close()
 
 
-@in_browser
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_the_answer_and_the_explorer_are_on_the_first_screen(
     width: int, scheme: str, browser: "Browser", run: Path

@@ -1,14 +1,13 @@
 """The dashboard in Chromium, as people use it: by pointer, keyboard and phone."""
 
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from equirouter.serve.http.endpoints import route_document
 from equirouter.serve.money.store.reports import Logged
@@ -20,10 +19,6 @@ from tests.serve.traffic_made import made_traffic
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"
-)
 TIMEOUT_MS = 20_000
 TRAFFIC = made_traffic(time.time(), hours=20, n=120)
 BUDGET, TOO_DEAR = next(
@@ -33,15 +28,6 @@ BUDGET, TOO_DEAR = next(
     for removal in one.record.plan.removed.values()
     if removal.kind == "budget"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    with sync_playwright() as playwright:
-        # the sandbox does not work as root, where CI runs
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture
