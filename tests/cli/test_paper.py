@@ -1,10 +1,12 @@
 """`paper`: the experiments on a small table."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
+from equirouter.cli.paper import paper as command
 from tests.cli.conftest import BenchRun
-from tests.cli.invoke import invoke
+from tests.cli.invoke import REPOSITORY, invoke
 
 
 def paper(table: Path, out: Path, *arguments: object) -> list[object]:
@@ -48,3 +50,12 @@ def test_a_folder_that_cannot_be_made_is_named(table: Path, tmp_path: Path) -> N
     ran = invoke(*paper(table, tmp_path / "file", "fig1"))
     assert ran.code == 2
     assert str(tmp_path / "file") in ran.err
+
+
+def test_the_page_makes_results_that_the_paper_command_takes() -> None:
+    lines = (REPOSITORY / "docs" / "paper.md").read_text("utf-8").splitlines()
+    assert any(line.startswith("equirouter paper fig1 --results runs/simulated ") for line in lines)
+    made = next(line for line in lines if line.startswith("equirouter bench "))
+    default = {name: one.default for name, one in signature(command).parameters.items()}
+    assert made.split()[2] == default["dataset"]
+    assert f"--encoder {default['encoder']} --policy {default['policy']} --out" in made

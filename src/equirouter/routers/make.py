@@ -60,7 +60,7 @@ def check_registered(spec: str) -> None:
     if _is_file(name):
         raise ConfigError(
             f"{name}: a saved pipeline could not load a router from a file; register the class by "
-            "an entry point in the group equirouter.routers (docs/own-router.md), or measure it "
+            "an entry point in the group equirouter.routers of a package, or measure it "
             "with `equirouter bench`"
         )
     check_plain(router_class(name), make_router(spec).settings)
