@@ -148,6 +148,15 @@ def test_a_judge_that_is_interrupted_keeps_what_it_said(collected: Any) -> None:
     assert len(prompts) == len(set(prompts)) == 4  # none was asked twice
 
 
+def test_a_model_that_nobody_scored_is_said(collected: Any, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "equirouter", "score", str(collected[0]), "--with", "judge"]
+    command += ["--judge", "large", "--out", str(tmp_path / "t.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "3 queries, 2 complete, of which the means are; scored by" in done.stdout
+    assert "warning: large is not in the table, as none of its answers has a score" in done.stderr
+    assert f"next: equirouter diagnose {tmp_path / 't.csv'}" in done.stderr
+
+
 def test_without_labels_answers_are_compared(collected: Any) -> None:
     folder, _ = collected
     scored = score(folder, ["agreement"], answers_by="number")
@@ -181,7 +190,10 @@ def test_the_command(collected: Any, tmp_path: Path) -> None:
     command += ["--references", str(references(tmp_path))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "3 queries, 2 complete; scored by empty (1), number (7)" in done.stdout
+    assert (
+        "3 queries, 2 complete, of which the means are; scored by empty (1), number (7)"
+        in done.stdout
+    )
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     document = json.loads(done.stdout)
     assert document["models"]["small"]["empty"] == 1

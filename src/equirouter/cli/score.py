@@ -170,7 +170,7 @@ def _text(scored: "Scored", out: Path) -> str:
     width = max(map(len, (*table.models, "model")))
     lines = [
         f"{out}: {number_of(table.n_queries, 'query', 'queries')}, "
-        f"{int(table.is_complete.sum())} complete; scored by "
+        f"{_complete(scored)}; scored by "
         + ", ".join(f"{by} ({count})" for by, count in scored.by.items())
         + f"; {scored.spent_usd:.6f} USD spent in all",
         f"{'model':{width}}  performance  USD per call  answers  failed  empty  cut  refused",
@@ -186,12 +186,42 @@ def _text(scored: "Scored", out: Path) -> str:
     return "\n".join(lines)
 
 
+def _complete(scored: "Scored") -> str:
+    """How many queries have every outcome, as the means are theirs where there are any."""
+    n = int(scored.table.is_complete.sum())
+    if n == scored.table.n_queries:
+        return f"{n} complete"
+    return f"{n} complete, of which the means are" if n else "0 complete, so no mean compares"
+
+
 def _remarks(scored: "Scored") -> None:
     for note, count in scored.unknown.items():
         say(f"note: {number_of(count, 'answer has', 'answers have')} no score: {note}")
+    for model in scored.marks:
+        if model not in scored.table.models:
+            say(
+                f"warning: {model} is not in the table, as none of its answers has a score; a "
+                "second judge (--judge A+B) grades what the first may not"
+            )
     if scored.corrected is not None:
         _say_corrected(scored.corrected)
+    _say_bias(scored)
+    if scored.stopped is not None:
+        say(f"warning: stopped: {scored.stopped}")
+    for model, why in scored.given_up.items():
+        say(f"warning: {model} was given up: {why}")
+    for by, value in scored.constant.items():
+        say(
+            f"warning: {by} gave every answer {value:g}, of which nothing can be learned; is "
+            "it the right grader for these answers?"
+        )
+
+
+def _say_bias(scored: "Scored") -> None:
+    """How judges lean, where lengths differ enough to tell."""
     for by, slope in scored.length.items():
+        if slope.high - slope.low > 1.0:
+            continue  # wider than the scale: lengths hardly differ
         say(
             f"note: {by} gives an answer twice as long as another to the same query "
             f"{slope.mean:+.3f} {interval(slope.low, slope.high, '+.3f')}; some of it may be "
@@ -202,15 +232,6 @@ def _remarks(scored: "Scored") -> None:
             f"note: {by} prefers the answer shown first {first.mean:.1%} of the time "
             f"{interval(first.low, first.high, '.1%')} (fair is 50 %), and judges {same:.0%} of "
             f"{first.n} pairs alike in both orders"
-        )
-    if scored.stopped is not None:
-        say(f"warning: stopped: {scored.stopped}")
-    for model, why in scored.given_up.items():
-        say(f"warning: {model} was given up: {why}")
-    for by, value in scored.constant.items():
-        say(
-            f"warning: {by} gave every answer {value:g}, of which nothing can be learned; is "
-            "it the right grader for these answers?"
         )
 
 
