@@ -143,9 +143,9 @@ def test_incomplete_rows_are_split_too() -> None:
 def test_what_cannot_be_split() -> None:
     with pytest.raises(DataError, match="routing needs at least two models"):
         split_outcomes(table(["t"] * 30, n_models=1))
-    with pytest.raises(DataError, match="19 of 19 rows"):
+    with pytest.raises(DataError, match="19 of 19 queries"):
         split_outcomes(table(["t"] * 19))
-    with pytest.raises(DataError, match="19 of 39 rows"):
+    with pytest.raises(DataError, match="19 of 39 queries"):
         split_outcomes(table(["t"] * 39, n_missing=20))
     with pytest.raises(DataError, match=r"at least 3 tasks, found 2: 'a', 'b'"):
         split_outcomes(table(["a", "b"] * 20), "ood")
