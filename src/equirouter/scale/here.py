@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import pickle
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -37,9 +36,7 @@ def each_here(work: Work, pieces: Iterable[Piece], n_processes: int) -> Iterator
         return
     waiting = iter(pieces)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        n_processes, context, initializer=_start, initargs=(pickle.dumps(work),)
-    ) as pool:
+    with ProcessPoolExecutor(n_processes, context, initializer=_start, initargs=(work,)) as pool:
         running: set[Future[Done]] = set()
         try:
             while True:
@@ -72,9 +69,8 @@ _given: list[Work] = []
 """What a process of the pool has to do, once it has started."""
 
 
-def _start(packed: bytes) -> None:
+def _start(work: Work) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    work: Work = pickle.loads(packed)  # noqa: S301  # from the process that started this one
     on_one_thread(work.asking.pipeline)
     _given.append(work)
 
