@@ -18,8 +18,8 @@ import numpy as np
 from equirouter import train
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
-from equirouter.evaluation.comparison import compare
-from equirouter.evaluation.gate import Gate
+from equirouter.evaluation.promotion.comparison import compare
+from equirouter.evaluation.promotion.gate import Gate
 from equirouter.pipeline import RoutingPipeline
 
 POOLS = {

@@ -8,7 +8,7 @@ import pytest
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.tables import write_table
-from equirouter.evaluation.retrain import with_log
+from equirouter.evaluation.promotion.retrain import with_log
 from equirouter.pipeline import PipelineVersions
 from equirouter.pipeline.versions import retraining
 from tests.cli.invoke import Ran, invoke, invoke_process

@@ -20,8 +20,8 @@ from equirouter.words import interval
 OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS"}
 
 if TYPE_CHECKING:
-    from equirouter.evaluation.comparison import Comparison, Paired
     from equirouter.evaluation.off_policy import LoggedComparison
+    from equirouter.evaluation.promotion.comparison import Comparison, Paired
     from equirouter.pipeline.evidence import Evidence
     from equirouter.pipeline.versions import Event, PipelineVersions
 
@@ -117,11 +117,11 @@ def compare(
     from equirouter.data import load_dataset
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import DataError
-    from equirouter.evaluation.comparison import comparable
-    from equirouter.evaluation.comparison import compare as compared
-    from equirouter.evaluation.gate import Gate
     from equirouter.evaluation.off_policy import compare_from_log
-    from equirouter.evaluation.retrain import new_queries, unseen
+    from equirouter.evaluation.promotion.comparison import comparable
+    from equirouter.evaluation.promotion.comparison import compare as compared
+    from equirouter.evaluation.promotion.gate import Gate
+    from equirouter.evaluation.promotion.retrain import new_queries, unseen
 
     versions = _opened(folder)
     gate = Gate(margin)

@@ -13,7 +13,7 @@ from equirouter.words import number_of
 if TYPE_CHECKING:
     from equirouter.arrays import IntArray
     from equirouter.data.outcomes import Outcomes
-    from equirouter.evaluation.retrain import Challenge
+    from equirouter.evaluation.promotion.retrain import Challenge
     from equirouter.serve.retrain_settings import RetrainSettings
     from equirouter.serve.settings import GatewaySettings
 
@@ -36,7 +36,7 @@ def retrain(
     settings = read_settings(config)
     _limit(settings.retrain)
     from equirouter.errors import ConfigError, GateRefusedError
-    from equirouter.evaluation.retrain import settled
+    from equirouter.evaluation.promotion.retrain import settled
     from equirouter.pipeline.versions import PipelineVersions, retraining
 
     if settings.pipeline.path is None:
@@ -94,8 +94,8 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     """The challenger of the pipeline in a folder, on all that is known now."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import GateRefusedError
-    from equirouter.evaluation.gate import Gate
-    from equirouter.evaluation.retrain import challenge, new_queries, trained_like
+    from equirouter.evaluation.promotion.gate import Gate
+    from equirouter.evaluation.promotion.retrain import challenge, new_queries, trained_like
     from equirouter.pipeline.pipeline import RoutingPipeline
 
     options = dict(settings.pipeline.encoder_options)
@@ -122,7 +122,7 @@ def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
     """The outcomes of the base table and of the log, the log's in the order of time and last."""
     from equirouter.data.tables import read_table
     from equirouter.errors import DataError
-    from equirouter.evaluation.retrain import with_log
+    from equirouter.evaluation.promotion.retrain import with_log
     from equirouter.serve.money.log_export import export_log
 
     read, base = settings.pipeline, settings.retrain.table

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from equirouter.arrays import Float32Array, IntArray
     from equirouter.data.outcomes import Outcomes
     from equirouter.encoders.base import Encoder
-    from equirouter.evaluation.retrain import Challenge
+    from equirouter.evaluation.promotion.retrain import Challenge
     from equirouter.pipeline import PipelineVersions
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import ModelFacts
@@ -247,8 +247,8 @@ def _challenged(
     seed: int,
 ) -> "Challenge":
     """The trained pipeline, and what the gate says of it; without a champion it has nothing to."""
-    from equirouter.evaluation.gate import Gate, Verdict
-    from equirouter.evaluation.retrain import Challenge, challenge, new_queries
+    from equirouter.evaluation.promotion.gate import Gate, Verdict
+    from equirouter.evaluation.promotion.retrain import Challenge, challenge, new_queries
     from equirouter.training.protocol import stream
 
     if champion is None:
@@ -264,7 +264,7 @@ def _placed(
 
     over: the version that was current when the training began, None where nothing was.
     """
-    from equirouter.evaluation.retrain import settled
+    from equirouter.evaluation.promotion.retrain import settled
 
     version = settled(made, versions, over=over, how="train", forced=promote)
     return Placed(versions.folder, version, made.verdict.why or None)

@@ -17,10 +17,8 @@
     plan_figures.py    what asking more than one model comes to
     decision_log.py    decisions.parquet: every choice with its outcome
     sweeps.py          a fitted router, or a saved pipeline, over a sweep of operating points
-    comparison.py      two pipelines on the same queries, paired
     off_policy/        policies on a log with one outcome per query and its propensity
-    gate.py            whether a challenger may take the champion's place
-    retrain.py         a challenger, trained and compared on what neither has learned from
+    promotion/         two pipelines compared, and the gate before a new version
     published.py       the paper's Table 1 and Table A1
     diagnosis/         why routing collapses, or pays, on a table
 

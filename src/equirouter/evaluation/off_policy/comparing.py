@@ -10,8 +10,8 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import nearly_equal_queries
 from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import DataError
-from equirouter.evaluation.comparison import chosen_columns, comparable
 from equirouter.evaluation.off_policy.estimates import Estimate, LoggedOutcomes, PolicyValue
+from equirouter.evaluation.promotion.comparison import chosen_columns, comparable
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.protocol import readable
 

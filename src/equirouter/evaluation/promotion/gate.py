@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from equirouter.errors import ConfigError
-from equirouter.evaluation.comparison import Comparison, Paired
+from equirouter.evaluation.promotion.comparison import Comparison, Paired
 from equirouter.words import interval
 
 __all__ = ["Gate", "Verdict"]

@@ -13,8 +13,8 @@ from equirouter.data.repeats import query_prints
 from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
-from equirouter.evaluation.comparison import Comparison, comparable, compare
-from equirouter.evaluation.gate import Gate, Verdict
+from equirouter.evaluation.promotion.comparison import Comparison, comparable, compare
+from equirouter.evaluation.promotion.gate import Gate, Verdict
 from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.training.pool import repriced

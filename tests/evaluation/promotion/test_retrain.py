@@ -11,8 +11,14 @@ from equirouter.cost.prices import Price
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.errors import DataError
-from equirouter.evaluation.gate import Gate
-from equirouter.evaluation.retrain import challenge, new_queries, settled, trained_like, with_log
+from equirouter.evaluation.promotion.gate import Gate
+from equirouter.evaluation.promotion.retrain import (
+    challenge,
+    new_queries,
+    settled,
+    trained_like,
+    with_log,
+)
 from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.registry import ENCODERS

@@ -7,8 +7,14 @@ import pytest
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.comparison import Comparison, Paired, Share, compare, paired_share
-from equirouter.evaluation.gate import Gate
+from equirouter.evaluation.promotion.comparison import (
+    Comparison,
+    Paired,
+    Share,
+    compare,
+    paired_share,
+)
+from equirouter.evaluation.promotion.gate import Gate
 from equirouter.evaluation.train import train
 from equirouter.pipeline import RoutingPipeline
 from tests.toys import HashingEncoder, make_table
