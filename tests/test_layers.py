@@ -41,7 +41,7 @@ SERVE_ROOMS = (
     "http",
     "run",
 )  # "": its root files
-LONGEST_MODULE, LONGEST_FUNCTION = 400, 60
+LONGEST_MODULE, LONGEST_FUNCTION, MOST_MODULES = 400, 60, 20
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 
 
@@ -202,3 +202,9 @@ def test_files_and_functions_are_short(file: str) -> None:
             described = (ast.get_docstring(node, clean=False) or "").count("\n") + 1
             length = node.end_lineno - node.lineno + 2 - described
             assert length <= LONGEST_FUNCTION, f"{file}: {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("folder", sorted({file.rpartition("/")[0] for file in FILES}))
+def test_a_folder_is_not_too_full(folder: str) -> None:
+    modules = [path for path in (SOURCE / folder).glob("*.py") if path.stem != "__init__"]
+    assert len(modules) <= MOST_MODULES

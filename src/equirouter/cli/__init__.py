@@ -1,9 +1,10 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
     app.py        the commands put together; errors become exit codes here and nowhere else
-    bench.py, train.py, diagnose.py, route.py, export.py, report.py, paper.py, data.py,
-    routers.py, serve.py, keys.py, log.py, models.py, newmodel.py, pipeline.py, retrain.py,
-    collect.py, importing.py, score.py, review.py, start.py, batch.py: commands
+    bench.py, train.py, diagnose.py, route.py, batch.py, export.py, report.py, paper.py, data.py,
+    routers.py, models.py, newmodel.py, pipeline.py: commands
+    labels/       commands from a log to an outcomes table
+    gateway/      commands of the gateway
     trained.py    what train says
     common.py     options that several commands share
     asking.py     options of the commands that decide: controls and constraints

@@ -10,29 +10,22 @@ from equirouter import __version__
 from equirouter.cli import (
     batch,
     bench,
-    collect,
     data,
     diagnose,
     export,
-    importing,
-    keys,
-    log,
     models,
     newmodel,
     paper,
     pipeline,
     report,
-    retrain,
-    review,
     route,
     routers,
-    score,
-    serve,
-    start,
     train,
 )
 from equirouter.cli.common import GATE_REFUSED, say
+from equirouter.cli.gateway import keys, log, retrain, serve
 from equirouter.cli.grouped_help import GroupedCommand, GroupedGroup
+from equirouter.cli.labels import collect, importing, review, score, start
 from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
 
 __all__ = ["app", "run"]

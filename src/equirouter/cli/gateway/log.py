@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
-from equirouter.cli.keys import ConfigArgument, with_store
+from equirouter.cli.gateway.keys import ConfigArgument, with_store
 from equirouter.words import number_of
 
 if TYPE_CHECKING:

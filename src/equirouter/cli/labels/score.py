@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.collect import ConcurrencyOption, LimitOption, shown_spending
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.labels.collect import ConcurrencyOption, LimitOption, shown_spending
 from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equirouter.cli.collect import ConfigArgument
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.cli.labels.collect import ConfigArgument
 
 if TYPE_CHECKING:
     from equirouter.labelling.starting import Started

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
-from equirouter.cli.score import CollectionArgument
+from equirouter.cli.labels.score import CollectionArgument
 from equirouter.words import number_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,11 @@
+"""Commands of the gateway: each parses, calls `equirouter.serve` and prints.
+
+serve.py    the gateway itself, and its check
+keys.py     keys and their budgets
+log.py      the decision log, and feedback
+retrain.py  the log and the table make a challenger; a gate decides
+"""
+
+from equirouter.cli.gateway import keys, log, retrain, serve
+
+__all__ = ["keys", "log", "retrain", "serve"]
