@@ -11,6 +11,8 @@ SPECS = {"command": "command:run=true", "judge": "judge:model=small"}
 
 @pytest.mark.parametrize("name", CHECKS.names())
 def test_every_check_keeps_the_contract(name: str) -> None:
+    if name == "sql":
+        pytest.importorskip("sqlglot")
     check_response_check(lambda: make_check(SPECS.get(name, name)))
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from equirouter.errors import ConfigError
 
-__all__ = ["NO_ANSWER", "Extractor", "make_extractor"]
+__all__ = ["NO_ANSWER", "Extractor", "fenced", "make_extractor"]
 
 NO_ANSWER = ""
 """The answer of a response that has none; an answer that is not known is None."""
@@ -165,9 +165,14 @@ _DECODER = json.JSONDecoder(parse_int=Decimal, parse_float=Decimal, parse_consta
 _FENCED = re.compile(r"```[a-zA-Z]*\n(.*?)```", re.DOTALL)
 
 
+def fenced(text: str) -> list[str]:
+    """The blocks of code in a text of Markdown."""
+    return _FENCED.findall(text)
+
+
 def _read_json(response: str, path: str) -> str:
     """The value at a path of the response's JSON: all of it, a fenced block, or from { to }."""
-    candidates = [response, *_FENCED.findall(response)[-1:]]
+    candidates = [response, *fenced(response)[-1:]]
     candidates.append(response[response.find("{") : response.rfind("}") + 1])
     for text in candidates:
         try:

@@ -175,6 +175,7 @@ CHECKS = Registry(
     "equirouter.checks",
     {
         "json": "equirouter.checks.json_form:JsonCheck",
+        "sql": "equirouter.checks.sql:SqlCheck",
         "command": "equirouter.checks.command:CommandCheck",
         "log-probability": "equirouter.checks.log_odds:LogProbabilityCheck",
         "judge": "equirouter.checks.asking:JudgeCheck",

@@ -64,6 +64,37 @@ def test_json_by_a_schema(tmp_path: Path) -> None:
         make_check(f"json:schema={tmp_path / 'none.json'}")
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("SELECT name FROM users WHERE age > 3", 1.0),
+        ("```sql\nSELECT 1\n```\nBetter:\n```sql\nWITH a AS (SELECT 1) SELECT * FROM a;\n```", 1.0),
+        ("BEGIN; UPDATE t SET a = 1; COMMIT", 1.0),
+        ("CREATE TABLE t (a INT)", 1.0),
+        ("SELECT name FROM users WHERE", 0.0),
+        ("Here:\n```sql\nSELECT * FROM\n```", 0.0),
+        ("I cannot do that.", 0.0),
+        ("hello world", 0.0),  # which parses, as a column with an alias
+        ("-- nothing", 0.0),
+        ("SELECT " + "(" * 5000, 0.0),
+        ("EXPLAIN SELECT 1", None),
+    ],
+)
+def test_sql(text: str, found: float | None, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("sqlglot")
+    assert check("sql")(said(text)) == found
+    assert not caplog.records  # which would quote the response
+
+
+def test_sql_of_a_dialect() -> None:
+    pytest.importorskip("sqlglot")
+    top = said("SELECT TOP 3 [a b] FROM t")
+    assert check("sql:dialect=tsql")(top) == 1.0
+    assert check("sql:dialect=sqlite")(top) == 0.0
+    with pytest.raises(ConfigError, match=r"dialect is 'cobol', expected .*postgres"):
+        make_check("sql:dialect=cobol")
+
+
 def test_a_program_says_yes_no_or_a_number(tmp_path: Path) -> None:
     source = """
 import json, sys
@@ -116,8 +147,8 @@ def test_a_judge_is_asked_only_where_it_is_cheap() -> None:
 
 
 def test_what_is_wrong_with_a_spec_is_said() -> None:
-    with pytest.raises(UnknownNameError, match="no check named 'sql'"):
-        make_check("sql")
+    with pytest.raises(UnknownNameError, match="no check named 'xml'"):
+        make_check("xml")
     with pytest.raises(ConfigError, match="command has no default for run"):
         make_check("command")
     with pytest.raises(ConfigError, match="json has no setting 'limit'"):

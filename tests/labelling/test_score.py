@@ -201,19 +201,20 @@ def test_the_command(collected: Any, tmp_path: Path) -> None:
 
 
 def test_what_checks_see_is_a_signal_of_the_table(collected: Any, tmp_path: Path) -> None:
+    pytest.importorskip("sqlglot")
     folder, _ = collected
     right = tmp_path / "ends_in_2.py"
     right.write_text("import json, sys; sys.exit(not json.load(sys.stdin)['text'].endswith('2'))")
     command = f"command:run='{sys.executable}' '{right}'"
     out = tmp_path / "mine.parquet"
     given = str(references(tmp_path))
-    score(folder, ["number"], out, references=given, checks=["json", command])
+    score(folder, ["number"], out, references=given, checks=["json", command, "sql"])
     table = read_table(out)
-    assert sorted(table.signals) == ["command", "json"]
+    assert sorted(table.signals) == ["command", "json", "sql"]
     by_model = dict(zip(table.models, table.signals["command"].T.tolist(), strict=True))
     assert by_model["large"] == [1.0, 0.0, 0.0]  # It is 2, 4, 6
     assert np.isnan(by_model["middle"][1])  # that call failed
-    assert np.nanmax(table.signals["json"]) == 0.0
+    assert np.nanmax(table.signals["json"]) == np.nanmax(table.signals["sql"]) == 0.0
     for checks, message in ((["judge:model=x"], "x: not in the pool"), (["json", "json"], "twice")):
         with pytest.raises(ConfigError, match=message):
             score(folder, ["number"], references=given, checks=checks)

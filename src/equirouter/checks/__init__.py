@@ -3,6 +3,7 @@
     base.py         ResponseCheck, the contract; Response, what a check sees
     usable.py       empty, refused or cut responses, which are never accepted
     json_form.py    whether it is JSON, and fits a schema
+    sql.py          whether it is SQL that parses
     command.py      what a program of yours says, such as unit tests
     log_odds.py     how sure the model was, by the provider's log-probabilities
     asking.py       checks that ask a model: their contract, their price, a judge

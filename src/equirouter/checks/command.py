@@ -1,4 +1,4 @@
-"""A verdict on a response by a program of your own: unit tests, a parser of SQL, anything."""
+"""A verdict on a response by a program of your own: unit tests, a query that is run, anything."""
 
 import json
 import shutil

@@ -16,7 +16,17 @@ from equirouter.serve.call.final_answer import response_of
 from tests.policy.plans_by_hand import by_signal
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
-from tests.serve.http.test_cascade import ALL, AUTO, BOTH, COST, UPPERS, asked, cascading, paid
+from tests.serve.http.test_cascade import (
+    ALL,
+    AUTO,
+    BOTH,
+    COST,
+    UPPERS,
+    asked,
+    cascading,
+    paid,
+    saying,
+)
 
 FREE_TEXT = {"a": "The sky is blue.", "b": "Green, mostly.", "c": "It scatters."}
 JUDGE_NUSD = 20 * 1 + 10 * 1
@@ -214,11 +224,24 @@ def test_a_command_says_which_reply_is_right_if_it_ends_in_time(
     asyncio.run(run())
 
 
+def test_a_reply_that_is_sql_is_served_before_one_that_is_not() -> None:
+    pytest.importorskip("sqlglot")
+
+    async def run() -> None:
+        async with checked("sql", cascade={"checks": ["sql:dialect=sqlite"]}) as here:
+            here.upstream.answers("a-theirs", saying("a", "SELECT name FROM"))
+            here.upstream.answers("b-theirs", saying("b", "```sql\nSELECT name FROM users\n```"))
+            assert await ask(here) == ("b", "a,b; disagree")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("cascade", "error", "says"),
     [
         ({"judge": "e"}, ConfigError, "'e', and the models that chat are a, b, c"),
-        ({"checks": ["sql"]}, UnknownNameError, "no check named 'sql'"),
+        ({"checks": ["xml"]}, UnknownNameError, "no check named 'xml'"),
+        ({"checks": ["sql:dialect=x"]}, ConfigError, r"dialect is 'x', expected .*postgres"),
         ({"checks": ["json", "json"]}, ConfigError, "named twice"),
         ({"checks": ["judge:model=a"], "judge": "b"}, ConfigError, "named twice"),
     ],

@@ -72,9 +72,9 @@ def score(
         typer.Option(
             "--check",
             metavar="CHECK",
-            help="What is seen of an answer without a grade, as NAME[:key=value]: json, command, "
-            "judge:model=NAME (paid), or that of another package: a column signal.NAME. May be "
-            "given several times.",
+            help="What is seen of an answer without a grade, as NAME[:key=value]: json, sql, "
+            "command, judge:model=NAME (paid), or that of another package: a column signal.NAME. "
+            "May be given several times.",
         ),
     ] = None,
     config: ConfigOption = None,
