@@ -1,12 +1,13 @@
-"""Does routing pay, on real outcomes? All of docs/benchmarks/evidence.md comes from this script.
+"""Does routing pay, on real outcomes? The tables of docs/benchmarks/evidence.md.
 
     python benchmarks/evidence.py run TABLE [TABLE ...] --out runs/evidence [--seeds 8] [--quick]
-    python benchmarks/evidence.py page runs/evidence > page.md
+    python benchmarks/evidence.py page runs/evidence
 
 TABLE: as `equirouter bench` takes it. `run` measures, per table, three results folders (the default
 encoder with every lambda, `lexical` with every lambda, and the baselines under the paper's
 protocol: MiniLM, even budgets, the paper's cost network) and promises.json: what a promised quality
-came to, and the learning curve. `page` reads these files alone. --quick leaves the networks out.
+came to, and the learning curve. `page` reads these files alone, and replaces the rows of these
+tables in docs/benchmarks/data/evidence-*.csv and on the page. --quick leaves the networks out.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pages import record, with_rows, write_csv
 
 from equirouter import benchmark
 from equirouter.data import as_outcomes
@@ -118,97 +120,100 @@ def at(results: Results, name: str, quality: str) -> np.ndarray:
     return np.array([1.0 if value is None else min(value, 1.0) for value in per_seed])
 
 
-def page(folder: Path) -> str:
-    tables = sorted(path for path in folder.iterdir() if path.is_dir())
-    read = {
-        table.name: {kind: read_results(table / kind / "results.json") for kind in KINDS}
-        for table in tables
-    }
-    lines = ["## Cost for a quality", "", HEAD, "|---|---|---|---|---|"]
-    for name, results in read.items():
-        ours = results["default"]
-        n = ours.dataset
-        lines.append(f"| **{name}**, {n.n_queries} x {n.n_models} | | | | |")
-        lines += [row(results[kind], router, kind) for kind, router in rows_of(results)]
-    lines += ["", "## Ratios", "", *ratios(read), "", "## Promises", "", *kept(tables)]
-    return "\n".join([*lines, "", "## Learning curve", "", *curves(tables)])
-
-
 KINDS = ("default", "lexical", "paper")
-HEAD = "| | router | 98 % | 95 % | 90 % |"
+
+
+def page(folder: Path) -> None:
+    """Write the figures of these tables into docs/benchmarks/data; other tables' rows stay."""
+    tables = sorted(path for path in folder.iterdir() if path.is_dir())
+    costs, ratios, kept, curves = [], [], [], []
+    for table in tables:
+        name = table.name
+        results = {kind: read_results(table / kind / "results.json") for kind in KINDS}
+        measured = json.loads((table / "promises.json").read_text())
+        costs += [[name, *row(results[kind], router, kind)] for kind, router in rows_of(results)]
+        ratios += [
+            [title, name, *compared(results, kind, choose)] for title, kind, choose in OPPONENTS
+        ]
+        kept.append([name, *kept_of(measured["promises"])])
+        curve = measured["curve"]
+        curves.append([name, *(f"{np.mean(curve[str(share)]):.3f}" for share in SHARES)])
+    record("evidence-cost", costs, keys=(0, 1, 2))
+    record("evidence-promises", kept)
+    record("evidence-curve", curves)
+    write_csv("evidence-ratios", overall(with_rows("evidence-ratios", ratios, keys=(0, 1))))
+
+
+def overall(ratios: Sequence[list[str]]) -> list[list[str]]:
+    """By opponent, each with the geometric mean of its ratios over all tables."""
+    lines = []
+    for title, *_ in OPPONENTS:
+        rows = [row for row in ratios if row[0] == title and row[1] != "all"]
+        at_98, at_95 = (
+            np.exp(np.mean([np.log(float(row[column])) for row in rows])) for column in (2, 5)
+        )
+        lines += [*rows, [title, "all", f"{at_98:.3f}", "", "", f"{at_95:.3f}", "", ""]]
+    return lines
 
 
 def rows_of(results: dict[str, Results]) -> list[tuple[str, str]]:
     return [
         *(("default", name) for name in results["default"].routers),
+        *(("default", name) for name in results["default"].anchors),
         ("lexical", "factors"),
         *(("paper", name) for name in results["paper"].routers),
-        *(("default", name) for name in results["default"].anchors),
     ]
 
 
-def row(results: Results, name: str, kind: str) -> str:
+def row(results: Results, name: str, kind: str) -> list[str]:
     cells = []
     for quality in QUALITIES:
         values = at(results, name, quality)
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-        cells.append(f"{values.mean():.3f} ± {error:.3f}")
-    return f"| {kind} | `{name}` | {' | '.join(cells)} |"
+        cells += [f"{values.mean():.3f}", f"{error:.3f}"]
+    return [kind, name, *cells]
 
 
-def ratios(read: dict[str, dict[str, Results]]) -> Sequence[str]:
+def compared(
+    results: dict[str, Results], kind: str, choose: Callable[[Results], list[str]]
+) -> list[str]:
     """The default's cost over another's, and the paired difference with its standard error.
 
-    The last column is the geometric mean of the ratios. The opponent is the one of the lowest mean
-    cost on the test parts, which favours it.
+    The opponent is the one of the lowest mean cost on the test parts, which favours it.
     """
-    lines = ["| the default against | quality | " + " | ".join(read) + " | all |"]
-    lines.append("|---|---|" + "---|" * (len(read) + 1))
-    for title, kind, choose in OPPONENTS:
-        for quality in QUALITIES[:2]:
-            values, cells = [], []
-            for results in read.values():
-                own = at(results["default"], "factors", quality)
-                others = [at(results[kind], name, quality) for name in choose(results[kind])]
-                other = min(others, key=lambda costs: float(costs.mean()))
-                values.append(own.mean() / other.mean())
-                difference = own - other
-                error = difference.std(ddof=1) / len(own) ** 0.5
-                cells.append(f"{values[-1]:.2f} ({difference.mean():+.3f} ± {error:.3f})")
-            mean = float(np.exp(np.mean(np.log(values))))
-            lines.append(f"| {title} | {float(quality):.0%} | {' | '.join(cells)} | {mean:.2f} |")
-    return lines
+    cells = []
+    for quality in QUALITIES[:2]:
+        own = at(results["default"], "factors", quality)
+        others = [at(results[kind], name, quality) for name in choose(results[kind])]
+        other = min(others, key=lambda costs: float(costs.mean()))
+        difference = own - other
+        error = difference.std(ddof=1) / len(own) ** 0.5
+        cells += [
+            f"{own.mean() / other.mean():.3f}",
+            f"{difference.mean():+.3f}",
+            f"{error:.3f}",
+        ]
+    return cells
+
+
+def by_lambda(results: Results) -> list[str]:
+    return [name for name in ("equirouter", "mlp", "knn") if name in results.routers]
 
 
 OPPONENTS: tuple[tuple[str, str, Callable[[Results], list[str]]], ...] = (
     ("`task`, with true labels", "default", lambda _: ["task"]),
     ("means and predicted costs (`strongest`)", "default", lambda _: ["strongest"]),
     ("`lexical` alone", "lexical", lambda _: ["factors"]),
-    ("the best other router, by lambda", "default", lambda _: ["equirouter", "mlp", "knn"]),
+    ("the best other router, by lambda", "default", by_lambda),
     ("the best baseline, the paper's protocol", "paper", lambda results: list(results.routers)),
 )
 
 
-def kept(tables: Sequence[Path]) -> Sequence[str]:
-    lines = [f"| table | kept {PROMISED:.0%} | worst | cost |", "|---|---|---|---|"]
-    for table in tables:
-        rows = json.loads((table / "promises.json").read_text())["promises"]
-        quality = np.array([each["quality"] for each in rows])
-        paid = np.mean([each["cost"] for each in rows])
-        n_kept = int((quality >= PROMISED).sum())
-        n = f"{n_kept} of {len(rows)}"
-        lines.append(f"| {table.name} | {n} | {quality.min():.3f} | {paid:.3f} |")
-    return lines
-
-
-def curves(tables: Sequence[Path]) -> Sequence[str]:
-    lines = ["| table | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |"]
-    lines.append("|---|" + "---|" * len(SHARES))
-    for table in tables:
-        curve = json.loads((table / "promises.json").read_text())["curve"]
-        cells = " | ".join(f"{np.mean(curve[str(share)]):.3f}" for share in SHARES)
-        lines.append(f"| {table.name} | {cells} |")
-    return lines
+def kept_of(promises: Sequence[dict[str, float]]) -> list[str]:
+    quality = np.array([each["quality"] for each in promises])
+    paid = np.mean([each["cost"] for each in promises])
+    n_kept = int((quality >= PROMISED).sum())
+    return [f"{n_kept} of {len(promises)}", f"{quality.min():.3f}", f"{paid:.3f}"]
 
 
 def main() -> None:
@@ -223,7 +228,7 @@ def main() -> None:
     pager.add_argument("folder", type=Path)
     args = parser.parse_args()
     if hasattr(args, "folder"):
-        print(page(args.folder))
+        page(args.folder)
         return
     for table in args.tables:
         run(table, args.out, args.seeds, quick=args.quick)

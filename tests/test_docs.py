@@ -1,6 +1,7 @@
 """The documentation agrees with the program: help texts, links, and examples that run."""
 
 import ast
+import csv
 import re
 import shutil
 import subprocess
@@ -44,6 +45,22 @@ def anchors(page: Path) -> set[str]:
 def test_the_command_line_page_is_current() -> None:
     found = (REPOSITORY / "docs" / "cli.md").read_text("utf-8")
     assert found == reference(), "docs/cli.md is stale: run `make docs`"
+
+
+def test_tables_of_results_are_what_their_data_say() -> None:
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "pages.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_tables_of_results_name_each_column_once_and_are_shown() -> None:
+    pages = "".join(page.read_text("utf-8") for page in PAGES)
+    for path in (REPOSITORY / "docs" / "benchmarks" / "data").glob("*.csv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        assert len(set(header)) == len(header), path
+        assert {len(row) for row in rows} == {len(header)}, path
+        assert pages.count(f"<!-- table: {path.stem} -->") == 1, path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
