@@ -1,6 +1,7 @@
-"""The functions of docs/batch.md, as they stand there, in the engines that are installed."""
+"""The code of docs/batch.md, as it stands there; query engines where they are installed."""
 
 import ast
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS
+from tests.cli.invoke import invoke
 from tests.scale.made import write_parquet
 
 PAGE = (Path(__file__).parents[2] / "docs" / "batch.md").read_text("utf-8")
@@ -68,3 +70,24 @@ def test_spark_decides(names: dict[str, Any]) -> None:
         assert {row.query: row.model for row in rows} == expected(names)
     finally:
         session.stop()
+
+
+def test_the_file_of_predictions_for_routerarena(names: dict[str, Any]) -> None:
+    entries = [
+        {"global index": "a_1", "prompt": "2 + 2?", "prompt_formatted": "Answer: 2 + 2?\nA. 4"},
+        {"global index": "b_1", "prompt": "Wer schrieb „Faust“?", "prompt_formatted": None},
+    ]
+    Path("dataset").mkdir()
+    Path("dataset/router_data.json").write_text(json.dumps(entries), "utf-8")
+    Path("router_inference/predictions").mkdir(parents=True)
+    exec(BLOCKS[4], {})  # noqa: S102
+    command = ("batch", "PIPELINE", "prompts.jsonl", "decided", "--column", "prompt")
+    assert invoke(*command, "--quality", "0.95").code == 0
+    exec(BLOCKS[5], {})  # noqa: S102
+
+    made = json.loads(Path("router_inference/predictions/mine.json").read_text("utf-8"))
+    prompts = ["Answer: 2 + 2?\nA. 4", "Wer schrieb „Faust“?"]
+    assert [row["prompt"] for row in made] == prompts
+    assert [row["global index"] for row in made] == ["a_1", "b_1"]
+    assert [row["prediction"] for row in made] == names["models"](prompts)
+    assert all(row["generated_result"] is None for row in made)
