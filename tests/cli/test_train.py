@@ -226,9 +226,11 @@ def test_a_table_whose_texts_say_nothing_is_warned_of(tmp_path: Path) -> None:
     assert "warning: on the test part reading the queries is not shown to pay: at 90%" in ran.err
 
 
-def test_what_comparing_answers_saves_is_printed(tmp_path: Path) -> None:
-    write_table(make_answered_table(), tmp_path / "answered.parquet")
-    options = ["--encoder", "toy", "--answers-by", "exact", "--out", tmp_path / "out"]
+@pytest.mark.parametrize("given", [[], ["--answers-by", "exact"]])
+def test_what_comparing_answers_saves_is_printed(tmp_path: Path, given: list[str]) -> None:
+    kept = "label@1" if given else "exact@1"  # in the table; what is given counts more
+    write_table(replace(make_answered_table(), answers_by=kept), tmp_path / "answered.parquet")
+    options = ["--encoder", "toy", *given, "--out", tmp_path / "out"]
     ran = invoke("train", tmp_path / "answered.parquet", *options)
     assert ran.code == 0, ran.err
     assert "quality       one model  agreement rule   learned plans   taken" in ran.out

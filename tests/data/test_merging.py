@@ -72,10 +72,17 @@ def test_conflicts_are_refused_by_name() -> None:
 
 
 def test_the_first_or_the_mean() -> None:
+    read: Any = {"answers_by": "number@1"}
     tables = [
-        table("p", "sl", [[1, 1]], "a", answers=TextCells.of([["5", "5"]])),
+        table("p", "sl", [[1, 1]], "a", answers=TextCells.of([["5", "5"]]), **read),
         table(
-            "p", "sl", [[0, 1]], "b", answers=TextCells.of([["6", "5"]]), signals={"x": [[2, 3]]}
+            "p",
+            "sl",
+            [[0, 1]],
+            "b",
+            answers=TextCells.of([["6", "5"]]),
+            **read,
+            signals={"x": [[2, 3]]},
         ),
         table("p", "s", [[1]], "c"),
     ]
@@ -85,6 +92,7 @@ def test_the_first_or_the_mean() -> None:
     np.testing.assert_array_equal(first.table.signals["x"], [[NAN, 3]])
     assert first.table.answers is not None
     assert first.table.answers.to_lists() == [["5", "5"]]
+    assert first.table.answers_by == "number@1"
     mean = merge_tables(tables, conflicts="mean")
     assert mean.table.performance[0].tolist() == pytest.approx([2 / 3, 1])
     assert mean.table.answers is not None

@@ -1,7 +1,8 @@
 """Answers, finish reasons and signals of an outcomes table: optional, in both layouts."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -206,6 +207,40 @@ def test_answers_without_responses_are_said_to_be_an_extractors() -> None:
     given = {name: cells for name, cells in RESPONSES.items() if "response" not in name}
     made = as_outcomes({**given, "m|answer": ["4.0", None]}, answers_by="number")
     assert (lists(made.answers), made.answers_by) == ([["4.0"], [None]], "number@1")
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_a_file_keeps_what_read_its_answers(
+    tmp_path: Path, suffix: str, layout: Literal["long", "wide"]
+) -> None:
+    path = tmp_path / f"table{suffix}"
+    write_table(as_outcomes(RESPONSES, answers_by="number"), path, layout=layout)
+    kept = read_table(path)
+    assert (lists(kept.answers), kept.answers_by) == ([["4"], [None]], "number@1")
+    assert not kept.notes  # the column is used
+    assert read_table(path, answers_by="label").answers_by == "label@1"  # what a user says wins
+    write_table(replace(kept, answers=None), path, layout=layout)
+    assert read_table(path).answers_by is None
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        (
+            ["number", "choice@1"],
+            r"data row 2, column 'answers_by': 'choice@1', and 'number' above",
+        ),
+        (["", "guess"], r"data row 2, column 'answers_by': 'guess' is not an answer extractor"),
+        (["number@0", None], r"data row 1, .*: answers were read by 'number@0', and this version"),
+    ],
+)
+def test_a_file_names_one_extractor_that_there_is(named: list[str | None], says: str) -> None:
+    given = {name: cells for name, cells in RESPONSES.items() if "response" not in name}
+    columns = {**given, "m|answer": ["4", "5"], "answers_by": named}
+    with pytest.raises(DataError, match=says):
+        as_outcomes(columns)
+    assert as_outcomes(columns, answers_by="label").answers_by == "label@1"
 
 
 def test_an_extractor_needs_responses_and_no_answers() -> None:

@@ -85,6 +85,7 @@ def merge_tables(tables: Sequence[Outcomes], *, conflicts: Conflicts = "refuse")
         performance_range=tables[0].performance_range,
         name="merged",
         notes=tuple(dict.fromkeys(note for table in tables for note in table.notes)),
+        answers_by=_read_by(tables),
         **cells.fields(mean=conflicts == "mean"),
     )
     return Merged(merged, tuple(sources))
@@ -162,6 +163,12 @@ def _descriptions(
                     "make the two one, or take the first with conflicts='first' (--conflicts first)"
                 )
     return tuple(found.get(model) for model in models)
+
+
+def _read_by(tables: Sequence[Outcomes]) -> str | None:
+    """What read the answers of all tables that have some; None where that is not one extractor."""
+    names = {table.answers_by for table in tables if table.answers is not None}
+    return names.pop() if len(names) == 1 else None
 
 
 class _Cells:

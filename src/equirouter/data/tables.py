@@ -34,17 +34,18 @@ def read_table(
 
     Long, one row per query and model: columns query_id (or sample_id), query (prompt), task
     (eval_name), model (model_name), performance (score), cost_usd (cost); optional are image_path,
-    input_tokens and output_tokens, model_description, answer, finish_reason, scored_by, propensity
-    and signal.NAME. Wide, one row per query: the columns of the query, and for every model MODEL
-    (its performance) and MODEL|total_cost; optional are MODEL|input_tokens and MODEL|output_tokens,
-    MODEL|description, MODEL|answer, MODEL|finish_reason, MODEL|scored_by, MODEL|propensity and
-    MODEL|signal.NAME.
+    input_tokens and output_tokens, model_description, answer, answers_by, finish_reason, scored_by,
+    propensity and signal.NAME. Wide, one row per query: the columns of the query, and for every
+    model MODEL (its performance) and MODEL|total_cost; optional are answers_by, and
+    MODEL|input_tokens and MODEL|output_tokens, MODEL|description, MODEL|answer,
+    MODEL|finish_reason, MODEL|scored_by, MODEL|propensity and MODEL|signal.NAME.
     Without task all queries are of one task, without query_id every text (wide: every row) is a
     query.
 
     answers_by: read the answers out of the columns model_response or MODEL|model_response, as
     make_extractor says (number, choice, boxed, json:/path, label, exact); without, these are left
-    out. Of a table that has answers and no responses: what they were read by.
+    out. Of a table that has answers and no responses: what they were read by, in place of what its
+    column answers_by says.
     name: what messages and results call the table, else the file's name. Cells that are empty or
     say nan are NaN. Relative image paths start at the file's folder. A pickle is read without
     running what is in it.
@@ -79,8 +80,8 @@ def write_table(
 ) -> None:
     """Write an outcomes table as .parquet, .csv, .jsonl or .ndjson; the suffix names the format.
 
-    Reading it again gives the same table bit for bit: the file holds all but name, notes,
-    performance_range and answers_by. Only image paths that start at another folder than the file's
+    Reading it again gives the same table bit for bit: the file holds all but name, notes and
+    performance_range. Only image paths that start at another folder than the file's
     are written so that they lead to the same images from there: relative to the file's folder if
     below it, else absolute. The file appears whole or not at all.
     Raises DataError for another suffix and for a model that cannot be a column of a wide table,

@@ -113,9 +113,7 @@ def score(
     typer.echo(_text(scored, out))
     if not quiet:
         _remarks(scored)
-        read = scored.table.answers_by
-        option = "" if read is None else f" --answers-by {read.partition('@')[0]}"
-        say(f"next: equirouter diagnose {out}; equirouter train {out}{option} --out DIR")
+        say(f"next: equirouter diagnose {out}; equirouter train {out} --out DIR")
 
 
 def _document(scored: "Scored") -> dict[str, Any]:

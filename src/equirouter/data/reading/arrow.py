@@ -7,6 +7,7 @@ from equirouter.arrays import FloatArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.reading.columns import (
     ANSWER,
+    ANSWERS_BY,
     COST_SUFFIX,
     DESCRIPTION,
     DESCRIPTION_SUFFIX,
@@ -38,6 +39,7 @@ def to_long(outcomes: OutcomeCells) -> pa.Table:
     for column, tokens in _tokens(outcomes, INPUT_TOKENS[0], OUTPUT_TOKENS[0]):
         columns[column] = pa.array(tokens.ravel(), from_pandas=True)
     columns.update(_responses(outcomes))
+    columns.update(_read_by(outcomes, n * k))
     if image is not None:
         columns["image_path"] = image
     if outcomes.model_descriptions is not None:
@@ -72,6 +74,7 @@ def to_wide(outcomes: OutcomeCells) -> pa.Table:
     for kind, cells in _responses(outcomes):
         for j, model in enumerate(outcomes.models):
             columns[f"{model}|{kind}"] = cells[j :: outcomes.n_models]
+    columns.update(_read_by(outcomes, outcomes.n_queries))
     described = outcomes.model_descriptions or ()
     for model, text in zip(outcomes.models, described, strict=False):
         if text is not None:
@@ -112,6 +115,13 @@ def _responses(outcomes: OutcomeCells) -> list[tuple[str, pa.Array]]:
     for name, signal in outcomes.signals.items():
         known.append((SIGNAL + name, pa.array(signal.ravel(), from_pandas=True)))
     return known
+
+
+def _read_by(outcomes: OutcomeCells, n_rows: int) -> dict[str, pa.Array]:
+    """The extractor of the answers on every row, where it is known."""
+    if outcomes.answers is None or outcomes.answers_by is None:
+        return {}
+    return {ANSWERS_BY: pa.repeat(pa.scalar(outcomes.answers_by, pa.large_string()), n_rows)}
 
 
 def _texts(values: tuple[str | None, ...]) -> pa.Array:

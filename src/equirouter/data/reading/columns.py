@@ -17,6 +17,7 @@ from equirouter.errors import DataError
 
 __all__ = [
     "ANSWER",
+    "ANSWERS_BY",
     "COST",
     "COST_SUFFIX",
     "DESCRIPTION",
@@ -56,6 +57,7 @@ DESCRIPTION = ("model_description",)
 INPUT_TOKENS = ("input_tokens",)
 OUTPUT_TOKENS = ("output_tokens",)
 ANSWER = "answer"
+ANSWERS_BY = "answers_by"
 FINISH_REASON = "finish_reason"
 SCORED_BY = "scored_by"
 PROPENSITY = "propensity"
@@ -84,7 +86,7 @@ MOST_COLUMNS = 50_000
 _ROUTERBENCH = (RESPONSE, "oracle_model_to_route_to", "index")
 _IGNORED = (*_ROUTERBENCH, "", "Unnamed: 0", "__index_level_0__")
 
-REPEATED = frozenset((*ID, *TEXT, *TASK, *MODEL, *IMAGE, *DESCRIPTION, FINISH_REASON))
+REPEATED = frozenset((*ID, *TEXT, *TASK, *MODEL, *IMAGE, *DESCRIPTION, FINISH_REASON, ANSWERS_BY))
 """Columns of texts that a long table has in many rows: each is kept once."""
 
 RESERVED = frozenset(
@@ -100,6 +102,7 @@ RESERVED = frozenset(
         *INPUT_TOKENS,
         *OUTPUT_TOKENS,
         ANSWER,
+        ANSWERS_BY,
         FINISH_REASON,
         SCORED_BY,
         PROPENSITY,

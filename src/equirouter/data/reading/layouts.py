@@ -8,6 +8,7 @@ from equirouter.answers import Extractor
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.columns import (
+    ANSWERS_BY,
     COST,
     COST_SUFFIX,
     DESCRIPTION,
@@ -106,7 +107,7 @@ def _wide_description(raw: RawTable, model: str) -> str | None:
 
 def _wide_models(raw: RawTable) -> tuple[list[str], list[str]]:
     """The models of a wide table in the order of their columns, and the columns of no use."""
-    known = (*ID, *TEXT, *TASK, *IMAGE)
+    known = (*ID, *TEXT, *TASK, *IMAGE, ANSWERS_BY)
     others = [column for column in raw.columns if column not in known]
     costs = [column for column in others if column.endswith(COST_SUFFIX)]
     if not costs:
@@ -199,7 +200,7 @@ def _from_long(
         array[queries.of_row, of_model] = numbers
     column = raw.find(DESCRIPTION)
     described = None if column is None else raw.text_per_owner(column, of_model, models)
-    about_query = (*ID, *TEXT, *TASK, *IMAGE)
+    about_query = (*ID, *TEXT, *TASK, *IMAGE, ANSWERS_BY)
     responses = columns_of_responses([*raw.columns], None)
     known = {*about_query, *DESCRIPTION, *tokens, model_column, performance_column, cost_column}
     known.update(*responses.values())

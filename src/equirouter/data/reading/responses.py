@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.answers import Extractor
+from equirouter.answers import Extractor, make_extractor
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.reading.columns import (
     ANSWER,
+    ANSWERS_BY,
     FINISH_REASON,
     PROPENSITY,
     RESPONSE,
@@ -20,7 +21,7 @@ from equirouter.data.reading.columns import (
 )
 from equirouter.data.reading.columns import join_prompt_lists as join_lists
 from equirouter.data.text_cells import TextCells
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
 
 __all__ = ["Grid", "columns_of_responses", "response_fields"]
 
@@ -60,7 +61,8 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
     """The fields of Outcomes that are about responses.
 
     extractor: reads the answers out of the responses that the file holds; where it holds answers
-    instead, they are said to be this one's. Raises DataError where it holds neither, or both.
+    instead, they are said to be this one's, whatever the file says. Raises DataError where it holds
+    neither, or both, or names an extractor that there is not.
     """
     signals = {
         kind.removeprefix(SIGNAL): _numbers(raw, grid, kind)
@@ -75,7 +77,7 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
         "signals": signals,
     }
     if extractor is None:
-        return fields
+        return {**fields, "answers_by": _read_by(raw) if ANSWER in grid.columns else None}
     if RESPONSE not in grid.columns:
         if ANSWER in grid.columns:  # as the extractor read them before
             return {**fields, "answers_by": extractor.name}
@@ -91,6 +93,29 @@ def response_fields(raw: RawTable, grid: Grid, extractor: Extractor | None) -> d
         )
     answers = _texts(raw, grid, RESPONSE, extractor)
     return {**fields, "answers": answers, "answers_by": extractor.name}
+
+
+def _read_by(raw: RawTable) -> str | None:
+    """The extractor that the file names for its answers: one for all of them."""
+    if ANSWERS_BY not in raw.columns:
+        return None
+    named: dict[str, int] = {}
+    for row, cell in enumerate(raw.optional_texts(ANSWERS_BY)):
+        if cell:
+            named.setdefault(cell, row)
+    found = [*named.items()]
+    if len(found) > 1:
+        (first, _), (other, row) = found[:2]
+        raise DataError(
+            f"{raw.place(row, ANSWERS_BY)}: {other!r}, and {first!r} above: the answers of a table "
+            "are read by one extractor, so read the responses again, or name it (--answers-by)"
+        )
+    for name, row in found:
+        try:
+            return make_extractor(name).name
+        except ConfigError as error:
+            raise DataError(f"{raw.place(row, ANSWERS_BY)}: {error}") from error
+    return None
 
 
 def _texts(raw: RawTable, grid: Grid, kind: str, extractor: Extractor | None) -> TextCells | None:
