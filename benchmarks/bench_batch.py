@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pages import record
 
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control, Needs
@@ -32,7 +33,14 @@ from equirouter.scale import run as run_module
 from equirouter.scale.asking import Asking
 from equirouter.scale.run import run_batch
 
-KINDS = ("here1", "here2", "ray1", "ray2", "actor", "node")
+KINDS = {
+    "here1": "1 process",
+    "here2": "2 processes",
+    "ray1": "1 actor",
+    "ray2": "2 actors",
+    "actor": "2 actors, one killed after a third",
+    "node": "2 actors, the node of one killed after a third",
+}
 WORDS = 16
 
 
@@ -148,12 +156,16 @@ def measure(kind: str, asking: Asking, source: Path, output: Path) -> None:
     rows_behind_first = done.rows * (done.parts - 1) / done.parts
     seconds = watch.times[-1] - watch.times[0]
     cpu = sum(watch.cpu_seconds.values()) - (watch.cpu_at_first or 0.0)
-    print(
-        f"| {kind} | {done.seconds:.0f} | {watch.times[0] - watch.began:.0f} | "
-        f"{rows_behind_first / seconds:,.0f} | {rows_behind_first / cpu:,.0f} | "
-        f"{watch.peak_mb:.0f} |",
-        flush=True,
+    row = (
+        KINDS[kind],
+        done.rows,
+        f"{done.seconds:.0f}",
+        f"{watch.times[0] - watch.began:.0f}",
+        f"{rows_behind_first / seconds:.0f}",
+        f"{rows_behind_first / cpu:.0f}",
+        f"{watch.peak_mb:.0f}",
     )
+    record("batch", [row], keys=(0, 1))
 
 
 def main() -> None:
@@ -162,14 +174,12 @@ def main() -> None:
     )
     parser.add_argument("pipeline", type=Path)
     parser.add_argument("--queries", type=int, default=1_000_000)
-    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=KINDS)
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     args = parser.parse_args()
     run_module.CLUSTER_FROM_SECONDS = 0.0
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "queries.parquet"
         write_queries(source, args.queries)
-        print("| run | seconds | first part | queries/s | per second of CPU | MB |")
-        print("|---|---|---|---|---|---|", flush=True)
         first: list[bytes] = []
         for kind in args.kinds:
             asking = Asking(RoutingPipeline.load(args.pipeline), Control(), Needs())

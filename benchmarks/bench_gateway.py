@@ -28,6 +28,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pages import read_csv, record
+
 from equirouter.pipeline.versions import current_folder
 
 HERE = Path(__file__).parent
@@ -73,12 +75,12 @@ class Case:
 
 
 CASES = (
-    Case("upstream itself", UPSTREAM, "fake"),
-    Case("passthrough", PASSTHROUGH, "fake"),
-    Case("litellm", LITELLM, "fake"),
-    Case("named", GATEWAYS["static"], NAMED, keyed=True),
-    Case("static, 20 tokens", GATEWAYS["static"], "equirouter/auto", keyed=True),
-    Case("static, 256 tokens", GATEWAYS["static"], "equirouter/auto", 256, keyed=True),
+    Case("the provider itself", UPSTREAM, "fake"),
+    Case("pass-through", PASSTHROUGH, "fake"),
+    Case("LiteLLM's proxy", LITELLM, "fake"),
+    Case("named model", GATEWAYS["static"], NAMED, keyed=True),
+    Case("`static`, 20 tokens", GATEWAYS["static"], "equirouter/auto", keyed=True),
+    Case("`static`, 256 tokens", GATEWAYS["static"], "equirouter/auto", 256, keyed=True),
     Case("int8, 20 tokens", GATEWAYS["int8"], "equirouter/auto", keyed=True),
     Case("int8, 256 tokens", GATEWAYS["int8"], "equirouter/auto", 256, keyed=True),
 )
@@ -251,17 +253,17 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def table(results: dict[str, Any]) -> str:
-    whats = list(next(iter(results.values())))
-    lines = ["| | " + " | ".join(whats) + " |", "|---|" + "---|" * len(whats)]
+def recorded(results: dict[str, Any]) -> None:
+    """Into the table: requests/s, latency p50 and p99, and for streams the first byte."""
+    rows = []
     for name, cases in results.items():
-        cells = []
-        for what in whats:
+        row = [name]
+        for what in read_csv("gateway-proxies")[0][1:]:
             one = cases[what]
-            cell = f"{one['rps']:,.0f}/s, {one['p50']:.2f} ms, {one['p99']:.2f} ms"
-            cells.append(cell + (f", {one['first']:.2f} ms" if "stream" in what else ""))
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cell = f"{one['rps']:,.0f}/s, {one['p50']:.3g}, {one['p99']:.3g}"
+            row.append(f"{cell}, {one['first']:.3g} ms" if "stream" in what else f"{cell} ms")
+        rows.append(row)
+    record("gateway-proxies", rows)
 
 
 def starts(folder: Path, options: argparse.Namespace) -> None:
@@ -356,8 +358,7 @@ def main() -> None:
     else:
         results = measured(options.folder, options)
         (options.folder / "results.json").write_text(json.dumps(results, indent=1))
-        print("requests/s, latency p50, p99, and for streams the first byte\n")
-        print(table(results))
+        recorded(results)
 
 
 if __name__ == "__main__":

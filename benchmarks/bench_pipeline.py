@@ -20,6 +20,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from pages import record
+
 WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
 VARIANTS = {
     "int8": ["--encoder", "minilm", "--window", "head", "--precision", "int8"],
@@ -115,14 +117,15 @@ def main() -> None:
             figures |= {name: run(folder / name, peer=False) for name in VARIANTS}
             rounds.append(figures)
     measures = list(rounds[0][PEER])
-    print(f"| path | {' | '.join(measures)} |\n|---|{'---|' * len(measures)}")
+    rows = []
     for name in rounds[0]:
         cells = []
         for measure in measures:
             value = median(one[name][measure] for one in rounds)
             ratio = median(one[PEER][measure] / one[name][measure] for one in rounds)
             cells.append(f"{value:.3g}" + ("" if name == PEER else f" ({ratio:.1f}x)"))
-        print(f"| {name} | {' | '.join(cells)} |")
+        rows.append([f"minilm, {name}" if name in ("int8", "fp32") else name, *cells])
+    record("speed-pipeline", rows)
 
 
 if __name__ == "__main__":

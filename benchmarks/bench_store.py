@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
+from pages import record
+
 from equirouter.serve.money.api_keys import create_key
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.store.reports import StoreReports
@@ -62,7 +64,7 @@ def made_record(i: int, at: float, key_id: str) -> RequestRecord:
     )
 
 
-async def reservations(store: Store, key: Key, clients: int, n: int) -> str:
+async def reservations(store: Store, key: Key, clients: int, n: int) -> list[str]:
     waits: list[float] = []
     left = n
 
@@ -84,10 +86,10 @@ async def reservations(store: Store, key: Key, clients: int, n: int) -> str:
     took, cpu = time.perf_counter() - begun, time.process_time() - cpu
     waits.sort()
     p50, p99 = waits[len(waits) // 2] * 1e3, waits[int(0.99 * len(waits))] * 1e3
-    return (
-        f"| {clients} | {n / took:,.0f} | {p50:.3f} | {p99:.2f} | {cpu / n * 1e6:.0f} | "
-        f"{store.writer.dropped} |"
-    )
+    if store.writer.dropped:
+        raise RuntimeError(f"{store.writer.dropped} log entries were dropped")
+    times = [f"{p50:.3f}", f"{p99:.2f}", f"{cpu / n * 1e6:.0f}"]
+    return [str(clients), f"{n / took:.0f}", *times]
 
 
 async def timed(name: str, question: Awaitable[object], runs: list[tuple[str, float]]) -> None:
@@ -119,11 +121,9 @@ async def questions(store: Store, now: float) -> dict[str, float]:
 async def run(url: str, rows: int) -> None:
     store = await Store.open(StoreSettings(url=url, queue=10**7))
     _, key = await store.database.write(create_key, "bench", budget_nusd=10**17)
-    print(f"{url.split(':')[0]}\n")
-    print("| clients | requests/s | p50, ms | p99, ms | CPU, us | dropped |")
-    print("|---|---|---|---|---|---|")
+    kind = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
     for clients, n in ((1, 4000), (16, 8000), (64, 16_000)):
-        print(await reservations(store, key, clients, n), flush=True)
+        record("store", [[kind, *await reservations(store, key, clients, n)]], keys=(0, 1))
         await store.writer.flush()
     keys = [key.id, *(f"key_{i}" for i in range(9))]
     now = time.time() // 1800 * 1800
@@ -134,9 +134,8 @@ async def run(url: str, rows: int) -> None:
             store.writer.log(made_record(i, at, keys[i % 10]))
         await store.writer.flush()
     print(f"\n{rows:,} log entries over 30 days in {time.perf_counter() - begun:.0f} s\n")
-    print("| question | median of 5, ms |\n|---|---|")
     for name, took in (await questions(store, now)).items():
-        print(f"| {name} | {took:.1f} |")
+        print(f"{name}: {took:.1f} ms, median of 5")
     await store.close()
 
 

@@ -43,6 +43,9 @@ def with_rows(name: str, rows: Iterable[Sequence[object]], keys: Sequence[int]) 
 def write_csv(name: str, rows: Iterable[Sequence[object]]) -> None:
     """Replace the rows of a table, whose header stays, and fill the page that shows it."""
     header = read_csv(name)[0]
+    rows = [*rows]
+    if wrong := next((row for row in rows if len(row) != len(header)), None):
+        raise ValueError(f"{name}: {wrong} has {len(wrong)} cells; the columns are {header}")
     with atomic_write(DATA / f"{name}.csv") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
     fill()

@@ -10,10 +10,10 @@ decides; the world tells whether it was right.
 """
 
 import json
-import sys
 from itertools import product
 
 import numpy as np
+from pages import record
 
 from equirouter import train
 from equirouter.data import load_dataset
@@ -23,14 +23,14 @@ from equirouter.evaluation.promotion.gate import Gate
 from equirouter.pipeline import RoutingPipeline
 
 POOLS = {
-    "5 strong": (
+    "five strong models": (
         "gpt-4o-2024-08-06",
         "gpt-4o-mini-2024-07-18",
         "Llama-3.1-405B-Inst@hyperbolic",
         "claude-3-5-sonnet-20241022",
         "Mistral-Large-2",
     ),
-    "2, far apart": ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"),
+    "two, far apart in price": ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"),
 }
 SEEN = (200, 400, 800)
 PROMOTIONS = 200
@@ -68,7 +68,7 @@ def pipelines(table: Outcomes, rng: np.random.Generator) -> dict[str, list[Routi
 
 
 def main() -> None:
-    """One line of JSON per pool and number of queries, then one per kind of challenger."""
+    """A row of the table per pool and number of queries, and what happened by challenger."""
     gate = Gate()
     for name, models in POOLS.items():
         table = load_dataset("real").choose_models(list(models))
@@ -103,24 +103,15 @@ def main() -> None:
                 counts = by_kind.setdefault(kind, [0, 0])
                 counts[0] += 1
                 counts[1] += passes
-            row = {
-                "pool": name,
-                "queries": n,
-                "promotions tried": PROMOTIONS,
-                "truly worse by more than the margin": worse,
-                "of these promoted": wrong,
-                "truly not worse": better,
-                "of those promoted": better_promoted,
-                "promoted": promoted,
-                "by kind": {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())},
-            }
-            sys.stdout.write(json.dumps(row) + "\n")
-            sys.stdout.flush()
+            record(
+                "gate", [[name, n, promoted, worse, wrong, better, better_promoted]], keys=(0, 1)
+            )
+            of_kind = {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())}
+            print(f"{name}, {n} queries, promoted: {json.dumps(of_kind)}", flush=True)
         means: dict[str, list[float]] = {}
         for (_, j), value in truth.items():
             means.setdefault(challengers[j][0], []).append(value)
-        sys.stdout.write(json.dumps({k: round(float(np.mean(v)), 4) for k, v in means.items()}))
-        sys.stdout.write("\n")
+        print(json.dumps({k: round(float(np.mean(v)), 4) for k, v in means.items()}))
 
 
 if __name__ == "__main__":

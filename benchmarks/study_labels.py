@@ -5,7 +5,7 @@
 A provider on 127.0.0.1 plays back what ten models answered to questions of ZeroEval; `collect` asks
 it, and the answers are scored by `exact` against references, by `agreement` and by a noisy `judge`
 without any, and by that judge corrected by people's labels of 50 queries. Pipelines are trained on
-50 to 500 of these queries, and measured on the true scores of all others. Prints Markdown.
+50 to 500 of these queries, and measured on the true scores of all others.
 
 The references are what a model that was right answered. The judge is made up: it knows the truth,
 says so with noise, and likes length; what a real one is worth is to be measured on real labels.
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 from aiohttp import web
+from pages import record
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data import Outcomes, read_table
@@ -288,11 +289,11 @@ def main() -> None:
             part = shuffled[:size]
             true = asked.take(part)
             arms = {
-                "true scores": true,
-                "exact": scored["exact"].take(part),
-                "agreement": by_agreement(true, playback),
-                "judge": scored["judge"].take(part),
-                "judge, 50 labelled": with_labels(scored["judge"].take(part), true),
+                "the true ones": true,
+                "`exact`, against references": scored["exact"].take(part),
+                "`agreement`: no labels": by_agreement(true, playback),
+                "`judge`, a noisy one": scored["judge"].take(part),
+                "judge, 50 queries labelled": with_labels(scored["judge"].take(part), true),
                 "50 labelled alone": true.take(np.arange(min(size, LABELLED))),
             }
             for name, table in arms.items():
@@ -305,13 +306,12 @@ def main() -> None:
                 except DataError as error:
                     print(f"{name}, {size}: {error}", file=sys.stderr)
             print(f"draw {draw}, {size} queries", file=sys.stderr)
-    sizes = [size for size in SIZES if size <= len(kept)]
-    print("| scores | correlation, tau at 500 | " + " | ".join(map(str, sizes)) + " |")
-    print("|---|---|" + "---|" * len(sizes))
+    rows = []
     for name in dict.fromkeys(name for name, _ in likeness):
-        like = np.mean(likeness[name, sizes[-1]], axis=0)
-        cells = " | ".join(shown(results[name, size]) for size in sizes)
-        print(f"| {name} | {like[0]:.2f}, {like[1]:.2f} | {cells} |")
+        like = np.mean(likeness[name, min(args.queries, SIZES[-1])], axis=0)
+        cells = [shown(results[name, size]) if results[name, size] else "" for size in SIZES]
+        rows.append([name, f"{like[0]:.2f}, {like[1]:.2f}", *cells])
+    record("labels", rows)
 
 
 if __name__ == "__main__":

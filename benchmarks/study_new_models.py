@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pages import record
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data import Outcomes, load_dataset
@@ -229,7 +230,7 @@ def main() -> None:
                 joins.numbers[router, arm, seed, model].append(numbers)
     sizes = f"{len(case.labels)} queries train, {len(case.test)} test, {len(seeds)} seeds"
     print(f"## {table.name}: {table.n_models} models, {sizes}\n")
-    show_joins(joins, args.routers, args.labels, table.models)
+    show_joins(joins, args.routers, args.labels, table)
 
 
 def header(names: Sequence[str]) -> None:
@@ -238,19 +239,18 @@ def header(names: Sequence[str]) -> None:
 
 
 def show_joins(
-    results: Found, routers: Sequence[str], labels: Sequence[int], models: Sequence[str]
+    results: Found, routers: Sequence[str], labels: Sequence[int], table: Outcomes
 ) -> None:
     most = f"mean {labels[-1]}"
     joined = [f"joined {n}" for n in labels]
-    print("### Share of what training again gains\n")
-    print("In nAUC over a pipeline without the model; by the estimated performance of the model")
-    print("over its mean.\n")
-    header(["router", "gain in", "its mean alone", *joined])
+    rows = []
     for router in routers:
         for what, start in (("nauc", "without"), ("error", most)):
             cells = [interval(results.share(router, arm, what, start)) for arm in (most, *joined)]
             name = "nAUC" if what == "nauc" else "error"
-            print(f"| `{router}` | {name} | {' | '.join(cells)} |")
+            split = [part for cell in cells for part in (*cell.split(" ± "), "")[:2]]
+            rows.append([table.name, router, name, *split])
+    record("new-models", rows, keys=(0, 1, 2))
     for title, what, digits, arms in (
         ("nAUC along lambda", "nauc", 4, ["without", *(f"mean {n}" for n in labels), *joined]),
         ("Error of the estimated performance (mean squared)", "error", 4, [most, *joined]),
@@ -269,7 +269,7 @@ def show_joins(
     print(f"\n### nAUC along lambda by the model left out, `{routers[0]}`\n")
     arms = ["without", most, *joined, "full"]
     header(["model", *arms])
-    for model in models:
+    for model in table.models:
         means = [np.mean(results.of(routers[0], arm, "nauc", model)) for arm in arms]
         print(f"| {model} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
     print("\n### Quality 0.95 promised: the share that the test part got\n")

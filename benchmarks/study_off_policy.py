@@ -12,6 +12,7 @@ import json
 import sys
 
 import numpy as np
+from pages import record
 
 from equirouter.arrays import Float32Array, IntArray
 from equirouter.data import load_dataset
@@ -70,7 +71,7 @@ def hidden(
 
 
 def coverage(world: Outcomes, x: Float32Array, chosen: dict[str, IntArray], share: float) -> None:
-    """A line of JSON per policy: how often each interval held the truth, in per cent."""
+    """A row of the table per policy: how often each interval held the truth, in per cent."""
     rng = np.random.default_rng([20, round(1000 * share)])
     held: dict[str, dict[str, list[bool]]] = {name: {} for name in chosen}
     widths: dict[str, list[float]] = {name: [] for name in chosen}
@@ -102,17 +103,21 @@ def coverage(world: Outcomes, x: Float32Array, chosen: dict[str, IntArray], shar
             widths[name].append(dr.high - dr.low)
             effective[name].append(value.n_effective)
     for name in chosen:
-        line = {
-            "share": share,
-            "policy": name,
-            "goes elsewhere": round(float((chosen[name] != chosen["serves"]).mean()), 3),
-            "refused": refused[name],
-            "effective": round(float(np.mean(effective[name]))),
-            "width dr": round(float(np.mean(widths[name])), 4),
-            "held, %": {k: round(100 * float(np.mean(v)), 1) for k, v in held[name].items()},
-        }
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
+        percent = {k: f"{100 * float(np.mean(v)):.1f}" for k, v in held[name].items()}
+        print(f"{share:.0%}, {name}: {refused[name]} refused; held, %: {percent}", flush=True)
+        if name == "serves":
+            continue
+        cells = [
+            world.name,
+            f"{100 * share:.0f} %",
+            name,
+            f"{(chosen[name] != chosen['serves']).mean():.2f}",
+            round(float(np.mean(effective[name]))),
+            f"{np.mean(widths[name]) / 2:.3f}",
+            f"{percent['performance dr']}, {percent['cost_usd dr']}",
+            f"{percent['performance difference']}, {percent['cost_usd difference']}",
+        ]
+        record("off-policy", [cells], keys=(0, 1, 2))
 
 
 def without_exploration(world: Outcomes, x: Float32Array, chosen: dict[str, IntArray]) -> None:

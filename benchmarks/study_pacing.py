@@ -16,6 +16,7 @@ import argparse
 from dataclasses import dataclass
 
 import numpy as np
+from pages import record
 
 from equirouter.arrays import FloatArray
 from equirouter.data import load_dataset
@@ -51,11 +52,6 @@ def main() -> None:
     parser.add_argument("--routers", nargs="+", default=["mlp", "knn"])
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
-    print(
-        "| data | order | target at | spend / target | range | fixed lambda, points | "
-        "budget, points | lambda of validation: spend / target, range |"
-    )
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
     for name in args.datasets:
         outcomes = load_dataset(name)
         cases = [
@@ -63,8 +59,8 @@ def main() -> None:
             for seed in range(42, 42 + args.seeds)
             for made in fitted(outcomes, args.routers, seed)
         ]
-        for order in ("shuffled", "of the table"):
-            show(name, order, np.array([one(case, order) for case in cases]))
+        for order in ("shuffled", "by task"):
+            show(outcomes.name, order, np.array([one(case, order) for case in cases]))
 
 
 def fitted(outcomes: Outcomes, routers: list[str], seed: int) -> list[Case]:
@@ -115,14 +111,15 @@ def level_at(spent: FloatArray, got: FloatArray, at: FloatArray) -> FloatArray:
 
 def show(name: str, order: str, figures: FloatArray) -> None:
     """figures (runs, 4, T)."""
+    rows = []
     for place, share in enumerate(SHARES):
         spend, regret, budget, calibrated = figures[:, :, place].T
         half = 1.96 * regret.std(ddof=1) / np.sqrt(len(regret))
-        print(
-            f"| {name} | {order} | {share:.0%} | {spend.mean():.3f} | {spend.min():.3f} to "
-            f"{spend.max():.3f} | {regret.mean():+.2f} ± {half:.2f} | {budget.mean():+.2f} | "
-            f"{calibrated.mean():.3f}, {calibrated.min():.3f} to {calibrated.max():.3f} |"
-        )
+        ranges = [f"{found.min():.3f} to {found.max():.3f}" for found in (spend, calibrated)]
+        lost = [f"{regret.mean():+.2f}", f"{half:.2f}"]
+        rows.append([name, order, f"{100 * share:.0f} %", ranges[0], *lost, ranges[1]])
+        print(f"{name}, {order}, {share:.0%}: {budget.mean():+.2f} points by a budget per query")
+    record("pacing", rows, keys=(0, 1, 2))
 
 
 if __name__ == "__main__":

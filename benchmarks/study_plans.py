@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from pages import record
 
 from equirouter.answers import NO_ANSWER
 from equirouter.arrays import Float32Array, FloatArray
@@ -149,7 +150,7 @@ class Split:
 
 
 def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seeds: int) -> str:
-    """Print the rows of a pool; returns a remark on it."""
+    """Record the rows of a pool; returns a remark on it."""
     figures: dict[str, list[list[float]]] = {"routing": [], "plans": []}
     asked: dict[str, list[list[tuple[float, float]]]] = {"routing, asked": [], "plans, asked": []}
     shape, agreed, kept = [], [], 0
@@ -164,16 +165,17 @@ def measure_pool(name: str, outcomes: Outcomes, embeddings: Float32Array, n_seed
         shape.append((made.calls[:, at].mean(), made.rounds[:, at].mean()))
         agreed.append(split.by_rule())
         kept += split.plans is not None
+    table = []
     for kind, rows in figures.items():
         mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(max(1, n_seeds - 1))
-        cells = " | ".join(f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True))
-        print(f"| {name} | {kind} | {cells} |")
+        cells = [f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True)]
+        table.append([name, kind, *cells])
     for kind, got in asked.items():
-        cells = " | ".join(f"{q:.3f} at {c:.3f}" for q, c in np.mean(got, axis=0))
-        print(f"| {name} | {kind} | {cells} |")
+        table.append([name, kind, *(f"{q:.3f} at {c:.3f}" for q, c in np.mean(got, axis=0))])
     if None not in agreed:
         quality, cost = np.mean([rule for rule in agreed if rule], axis=0)
-        print(f"| {name} | agreement rule | {quality:.3f} at {cost:.3f} | | | | |", flush=True)
+        table.append([name, "agreement rule", f"{quality:.3f} at {cost:.3f}", "", "", "", ""])
+    record("plans", table, keys=(0, 1))
     below = sum(row[0] <= 0.57 for row in figures["plans"])
     calls, rounds = np.mean(shape, axis=0)
     return (
@@ -193,8 +195,6 @@ def main() -> None:
     whole = with_answers(read_table(chosen.outcomes), chosen.answers)
     encoder = make_encoder("minilm", window="head+tail")
     embeddings = encode_cached(encoder, whole.texts, None, cache=EmbeddingCache())
-    print("| pool | | " + " | ".join(f"{level:.0%}" for level in LEVELS) + " |")
-    print("|---|---|" + "---|" * len(LEVELS))
     remarks = []
     for name in chosen.pools.split(","):
         models = POOLS[name] or whole.models

@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from pages import record
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.cost.prices import PRICES, estimated_tokens
@@ -282,18 +283,15 @@ def report(
     quality: float,
     cached: float,
 ) -> None:
-    """One table."""
+    """The rows of one quality and one price of cached input."""
     strongest = sums(by_setting[quality, cached, "strongest", ""])
     base = sums(by_setting[quality, cached, "last_user", "none"])
     n_turns = int(strongest[:, 2].sum())
     print(
-        f"\n### Quality {quality}, cached input at {cached:g} of the price "
-        f"({len(strongest)} conversations, {n_turns} turns)\n"
+        f"quality {quality}, cached input at {cached:g} of the price: "
+        f"{len(strongest)} conversations, {n_turns} turns"
     )
-    print(
-        "| scope | switch_cost | performance | cost | switches | performance, apart | cost, apart |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    rows = []
     rng = np.random.default_rng(0)
     picks = rng.integers(len(base), size=(2000, len(base)))
     for scope, rule in ways:
@@ -301,14 +299,11 @@ def report(
         performance = here[:, 0].sum() / strongest[:, 0].sum()
         cost = here[:, 1].sum() / strongest[:, 1].sum()
         switches = here[:, 3].sum() / (here[:, 2] - 1).sum()
-        apart = [
-            interval(here[:, column], base[:, column], strongest[:, column], picks)
-            for column in (0, 1)
-        ]
-        if (scope, rule) == ("last_user", "none"):
-            apart = ["", ""]
-        shown = f"{performance:.3f} | {cost:.3f} | {switches:.2f} | {apart[0]} | {apart[1]}"
-        print(f"| `{scope}` | `{rule}` | {shown} |")
+        is_base = (scope, rule) == ("last_user", "none")
+        apart = "" if is_base else interval(here[:, 1], base[:, 1], strongest[:, 1], picks)
+        figures = [f"{performance:.3f}", f"{cost:.3f}", f"{switches:.2f}", apart]
+        rows.append([quality, f"{cached:g}", f"`{scope}`", f"`{rule}`", *figures])
+    record("sessions", rows, keys=(0, 1, 2, 3))
 
 
 def sums(served: Sequence[Served]) -> FloatArray:
@@ -320,7 +315,7 @@ def interval(here: FloatArray, base: FloatArray, whole: FloatArray, picks: Any) 
     """95 % of the difference of two shares of the whole."""
     apart = (here - base)[picks].sum(axis=1) / whole[picks].sum(axis=1)
     low, high = np.quantile(apart, [0.025, 0.975])
-    return f"{low:+.3f} to {high:+.3f}"
+    return f"[{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":
