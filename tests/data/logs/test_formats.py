@@ -274,6 +274,18 @@ def test_a_column_of_prompts() -> None:
     ]
 
 
+def test_an_instruction_and_its_input_are_one_prompt() -> None:
+    rows = [
+        {"instruction": "Add.", "input": "2 and 3", "output": "5"},
+        {"instruction": "Add.", "input": "", "output": "0"},
+        {"prompt": "Add: 2 and 3", "input": "of the form", "output": "5"},
+    ]
+    read_ = [list(known_formats()["prompts"].read(row)) for row in rows]
+    texts = ["Add.\n\n2 and 3", "Add.", "Add: 2 and 3"]
+    for requests, text, row in zip(read_, texts, rows, strict=True):
+        assert requests == [asked([{"role": "user", "content": text}], answer=row["output"])]
+
+
 def test_a_folder_of_text_files() -> None:
     german = {"role": "user", "content": "Wer schrieb Faust?"}
     assert read("text-files") == [asked([SUM], task="sums"), asked([german], task="sums")]

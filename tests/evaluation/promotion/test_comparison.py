@@ -78,6 +78,13 @@ def test_a_pipeline_against_itself_and_against_always_the_strongest(made: Routin
     assert strong.decision_ms is not None
 
 
+def test_a_task_has_figures_of_its_own_from_30_queries_on(made: RoutingPipeline) -> None:
+    world = make_table(400, seed=9, incomplete=0)
+    for n, named in ((29, {"large"}), (30, {"large", "little"})):
+        table = replace(world, tasks=("little",) * n + ("large",) * (400 - n))
+        assert set(compare(made, made, table).tasks) == named
+
+
 def test_queries_that_say_the_same_count_as_one(made: RoutingPipeline) -> None:
     world = make_table(400, seed=9, incomplete=0)
     turned = tuple(" ".join(reversed(text.split())) for text in world.texts)
@@ -143,5 +150,6 @@ def test_what_repairs_a_broken_promise_may_cost_more() -> None:
 def test_a_gate_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ConfigError, match="margin is 0"):
         Gate(0.0)
-    with pytest.raises(ConfigError, match="minimum_rows is 3"):
-        Gate(minimum_rows=3)
+    with pytest.raises(ConfigError, match="minimum_rows is 29"):
+        Gate(minimum_rows=29)
+    assert Gate(minimum_rows=30).minimum_rows == 30
