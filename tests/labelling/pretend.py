@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,8 +79,10 @@ def failure(status: int, code: str = "oops", **headers: str) -> tuple[int, Body,
 
 
 @contextmanager
-def provider(answer: Callable[[Body], Any]) -> Iterator[Provider]:
-    """A running one."""
+def provider(
+    answer: Callable[[Body], Any], routes: Iterable[web.RouteDef] = ()
+) -> Iterator[Provider]:
+    """A running one. routes: others that it has, beside chat completions."""
     made = Provider(answer)
     loop = asyncio.new_event_loop()
     ready = threading.Event()
@@ -88,6 +90,7 @@ def provider(answer: Callable[[Body], Any]) -> Iterator[Provider]:
 
     async def serve() -> None:
         app = web.Application()
+        app.router.add_routes(routes)
         app.router.add_post("/v1/{tail:.*}", made.handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()

@@ -79,6 +79,15 @@ def test_a_dry_run_asks_nobody_and_says_what_it_would_cost(tmp_path: Path) -> No
     assert small.low_usd < 0.0005 < small.usd < 0.0016 < small.high_usd < small.most_usd
 
 
+def test_a_dry_run_needs_no_key(tmp_path: Path) -> None:
+    with provider(said) as made:
+        more = 'api_key_env = "A_KEY_THAT_IS_NOT_SET"'
+        done = run(tmp_path, made, ["a"], {"small": ""}, more=more, dry_run=True)
+        with pytest.raises(ConfigError, match="A_KEY_THAT_IS_NOT_SET is not set"):
+            run(tmp_path, made, ["a"], {"small": ""}, more=more)
+    assert done.estimate.calls == 1
+
+
 def test_an_estimate_goes_by_the_models_own_answers_when_there_are_some(tmp_path: Path) -> None:
     texts = [f"question {n}" for n in range(8)]
     with provider(said) as made:

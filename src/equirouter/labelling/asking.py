@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +28,16 @@ from equirouter.serve.records import Attempt, Candidate, RequestControl
 from equirouter.serve.settings import GatewaySettings, RetrySettings
 from equirouter.serve.settling import Bounds, Report, charge, reported_nusd, unseen_nusd
 
-__all__ = ["FAILURES_IN_A_ROW", "Asker", "Question", "Reply", "check_models", "open_asker"]
+__all__ = [
+    "FAILURES_IN_A_ROW",
+    "Asker",
+    "Question",
+    "Reply",
+    "check_models",
+    "failure",
+    "open_asker",
+    "priced",
+]
 
 FAILURES_IN_A_ROW = 10
 """Calls of a model after which it is given up."""
@@ -76,17 +86,19 @@ class Reply:
 
 @asynccontextmanager
 async def open_asker(
-    settings: GatewaySettings, *, concurrency: int, is_limited: bool
+    settings: GatewaySettings, *, concurrency: int, is_limited: bool, asks: bool = True
 ) -> AsyncIterator["Asker"]:
     """The models of the pool, ready to be asked. Raises ConfigError for a missing key or price.
 
     concurrency: most calls of a provider at once, where its settings name no number. is_limited:
-    whether a limit of money relies on the bounds.
+    whether a limit of money relies on the bounds. asks: False where nobody is called, and no key
+    is needed.
     """
+    keyless = {} if asks else {"api_key_env": None, "api_key_file": None}
     upstreams = {
-        name: upstream
-        if upstream.max_concurrency is not None
-        else upstream.model_copy(update={"max_concurrency": concurrency})
+        name: upstream.model_copy(
+            update={"max_concurrency": upstream.max_concurrency or concurrency, **keyless}
+        )
         for name, upstream in settings.upstreams.items()
     }
     async with open_session() as session:
@@ -155,7 +167,7 @@ class Asker:
                 failed = nobody.last or failed
             else:
                 served.close()
-                return self._reply(question, served, attempts)
+                return self.reply(question, served.document, served.answer.headers, attempts)
             if failed is None or ticket.is_short:
                 break
             if failed.outcome == "refused":  # not called: a limit per minute, or an open circuit
@@ -170,7 +182,7 @@ class Asker:
                 break
             self._hold(route.upstream_name, failed, pause)
             await asyncio.sleep(pause)
-        return _failure(question.model, failed, attempts)
+        return failure(question.model, failed, attempts)
 
     async def _once(
         self, question: Question, route: Route, ticket: Ticket, attempts: list[Attempt]
@@ -180,7 +192,7 @@ class Asker:
         candidate = Candidate(question.model, bound.nusd, answer_tokens=bound.answer)
         call = Call(
             "/chat/completions",
-            lambda _: self._body(question, route),
+            lambda _: self.body(question),
             stream=False,
             most_bytes=self.settings.limits.max_answer_bytes,
             names_parameter=lambda _model, _failed: False,  # there is no other model to try
@@ -190,27 +202,42 @@ class Asker:
             (candidate,), self.pool, call, ticket, attempts, self._retries, bound.nusd
         )
 
-    def _body(self, question: Question, route: Route) -> bytes:
-        body = question.chat.body
+    def body(self, question: Question) -> bytes:
+        """The request as it is sent."""
+        route, body = self.pool.routes[question.model], question.chat.body
         if question.bound.answer is not None:
             limit = answer_limit("chat.completions", route.upstream_settings)
             body = {**body, limit: question.bound.answer}
         fitted, _ = route.fitting.applied(chat_body(body, route.upstream_settings))
         return outgoing(fitted, route.upstream_model)
 
-    def _reply(self, question: Question, served: Served, attempts: list[Attempt]) -> Reply:
-        document, usage = served.document, served.document.get("usage")
+    def reply(
+        self,
+        question: Question,
+        document: dict[str, Any],
+        headers: Mapping[str, str],
+        attempts: Sequence[Attempt],
+        price_factor: float = 1.0,
+    ) -> Reply:
+        """The end of a question that was answered. document: a completion, with its headers.
+
+        price_factor: what the call costs as a share of its price.
+        """
+        route, usage = self.pool.routes[question.model], document.get("usage")
         charged = charge(
-            _bounds(question, served.route),
+            _bounds(question, route),
             Report(
                 usage,
                 estimated_tokens(answer_text(document)),
-                reported_nusd(usage, served.answer.headers),
+                reported_nusd(usage, headers),
                 service_tier_of(document),
             ),
             unknown=self.settings.money.charge_unknown,
-            by_reported_cost=served.route.upstream_settings.charge_reported_cost,
+            by_reported_cost=route.upstream_settings.charge_reported_cost,
         )
+        cost = charged.cost_nusd
+        if charged.by != "reported":  # the provider's own figure is what it takes
+            cost = priced(cost, price_factor)
         choice = document["choices"][0]
         message = choice.get("message") or {"content": choice.get("text")}
         return Reply(
@@ -220,9 +247,9 @@ class Asker:
             finish_reason=_finish(choice, message),
             input_tokens=charged.tokens.input,
             output_tokens=charged.tokens.output,
-            cost_nusd=charged.cost_nusd + _of_failed(attempts),
+            cost_nusd=cost + _of_failed(attempts),
             charged_by=charged.by,
-            latency_seconds=attempts[-1].ms / 1000.0,
+            latency_seconds=attempts[-1].ms / 1000.0 if attempts else None,
             attempts=_calls(attempts),
         )
 
@@ -249,7 +276,12 @@ def _bounds(question: Question, route: Route) -> Bounds:
     )
 
 
-def _failure(model: str, failed: UpstreamError | None, attempts: list[Attempt]) -> Reply:
+def priced(nano_usd: int, factor: float) -> int:
+    """Nano-USD of a call that costs so much of its price, rounded up."""
+    return math.ceil(nano_usd * factor)
+
+
+def failure(model: str, failed: UpstreamError | None, attempts: Sequence[Attempt]) -> Reply:
     """No answer. What a provider's own filter refused is an answer without a text."""
     cost, calls = _of_failed(attempts), _calls(attempts)
     if failed is None:
@@ -277,11 +309,11 @@ def _said(body: bytes) -> tuple[str | None, str]:
         return None, ""
 
 
-def _of_failed(attempts: list[Attempt]) -> int:
+def _of_failed(attempts: Sequence[Attempt]) -> int:
     return sum(attempt.cost_nusd or 0 for attempt in attempts)
 
 
-def _calls(attempts: list[Attempt]) -> int:
+def _calls(attempts: Sequence[Attempt]) -> int:
     return sum(attempt.outcome != "refused" for attempt in attempts)
 
 

@@ -13,18 +13,18 @@ from equirouter.data.query_table import AskedQuery, read_queries
 from equirouter.errors import ConfigError
 from equirouter.labelling.asking import (
     FAILURES_IN_A_ROW,
-    Asker,
     Question,
     Reply,
     check_models,
     open_asker,
 )
-from equirouter.labelling.estimate import Estimate, Lengths, ModelEstimate, estimated
+from equirouter.labelling.batching import BatchRun, batch_price_factor
+from equirouter.labelling.estimate import Estimate
 from equirouter.labelling.purse import Purse, limit_in_nusd
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
+from equirouter.labelling.work_left import WorkLeft, waiting_in_batches
 from equirouter.progress import Progress, silent
-from equirouter.serve.charging import cost_nusd
-from equirouter.serve.records import Tokens, nusd, usd
+from equirouter.serve.records import usd
 from equirouter.serve.settings_file import read_settings
 
 __all__ = ["Collected", "collect"]
@@ -40,7 +40,8 @@ class Collected:
     answered, failed: calls of this run. missing: answers that are still not there, of those that
     can be had. spent_usd: of all runs into the folder. lost: calls that an earlier run left when it
     was killed, counted at their bound, lost_usd. given_up: model -> why it was not asked any more.
-    stopped: why the run ended before its end, None where it did not.
+    waiting: calls in batches that are still with a provider. stopped: why the run ended before its
+    end, None where it did not.
     """
 
     estimate: Estimate
@@ -51,6 +52,7 @@ class Collected:
     lost: int = 0
     lost_usd: float = 0.0
     given_up: dict[str, str] = field(default_factory=dict)
+    waiting: int = 0
     stopped: str | None = None
 
 
@@ -62,6 +64,7 @@ def collect(
     limit_usd: float | None = None,
     models: Sequence[str] | None = None,
     dry_run: bool = False,
+    batch: bool = False,
     concurrency: int = CONCURRENCY,
     progress: Progress = silent,
     spending: Callable[[float], None] = lambda _: None,
@@ -71,9 +74,10 @@ def collect(
 
     config: gateway.toml. queries: a table of queries, or its rows. limit_usd: most that the folder
     may have cost in all its runs; a call starts only if the most that it can cost still fits.
-    models: names of the pool, None for all that chat. dry_run: only estimate. concurrency: most
-    calls of a provider at once, where its settings set none. spending: hears of the USD spent.
-    told: hears of the estimate before the first call.
+    models: names of the pool, None for all that chat. dry_run: only estimate, which needs no key.
+    batch: ask in batches where a provider's settings have batch_price_factor, and wait for them,
+    up to a day. concurrency: most calls of a provider at once, where its settings set none.
+    spending: hears of the USD spent. told: hears of the estimate before the first call.
 
     What is there already is not asked again; what failed is. Raises ConfigError and DataError.
 
@@ -89,6 +93,12 @@ def collect(
     settings = read_settings(config)
     chosen = check_models(settings, models)
     limit = limit_in_nusd(limit_usd)
+    if batch and all(batch_price_factor(settings, model) is None for model in chosen):
+        raise ConfigError(
+            "--batch: no provider of these models has batch_price_factor. Set it in gateway.toml "
+            "for one that has OpenAI's /v1/batches, below [upstreams.NAME]: batch_price_factor = "
+            "0.5 where a call in a batch costs half"
+        )
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}: expected at least 1")
     asked = read_queries(queries) if isinstance(queries, str | Path) else list(queries)
@@ -99,16 +109,21 @@ def collect(
 
         async def run() -> Collected:
             async with open_asker(
-                settings, concurrency=concurrency, is_limited=limit is not None
+                settings, concurrency=concurrency, is_limited=limit is not None, asks=not dry_run
             ) as asker:
-                work = _Work(collection, asker, Purse(collection, limit), asked, chosen)
+                purse = Purse(collection, limit)
+                batches = BatchRun(collection, asker, purse, waits=batch, kept=_kept)
+                if not dry_run:
+                    await batches.settle_unsent()
+                work = WorkLeft(collection, asker, purse, asked, chosen, in_batches=batch)
                 done = Collected(work.estimate(), lost=lost, lost_usd=usd(lost_nusd))
                 told(done.estimate)
                 if not dry_run:
                     work.keep_impossible()
-                    await _Run(work, done, progress, spending).run(concurrency)
+                    await _Run(work, done, progress, spending, batches).run(concurrency)
                 done.spent_usd = usd(collection.spent_nusd())
                 done.missing = work.count_missing()
+                done.waiting = len(waiting_in_batches(collection))
                 return done
 
         try:
@@ -134,111 +149,22 @@ def _kept_queries(asked: Iterable[AskedQuery], pool: Iterable[str]) -> list[Kept
     ]
 
 
-class _Work:
-    """The questions that are left, query by query, so that what is paid for makes whole rows."""
-
-    def __init__(
-        self,
-        collection: Collection,
-        asker: Asker,
-        purse: Purse,
-        asked: Sequence[AskedQuery],
-        models: Sequence[str],
-    ) -> None:
-        self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
-        self._asked = asked
-        self._keep_logged()
-        there = [answer for answer in collection.answers() if answer.is_answer]
-        self._measured: dict[str, list[int]] = {}
-        for answer in there:
-            if answer.output_tokens is not None:
-                self._measured.setdefault(answer.model, []).append(answer.output_tokens)
-        answered = {(answer.query_id, answer.model) for answer in there}
-        self.questions: dict[str, dict[str, Question]] = {model: {} for model in models}
-        for one in asked:
-            body = one.body()
-            for model in models:
-                if (one.query_id, model) not in answered:
-                    place = f"query {one.query_id!r}"
-                    self.questions[model][one.query_id] = asker.question(model, body, place)
-        self._there = sum((one.query_id, model) in answered for one in asked for model in models)
-
-    def _keep_logged(self) -> None:
-        """Answers of the log are answers of the models of the pool that have the same name."""
-        known = {(one.query_id, one.model) for one in self.collection.answers()}
-        for one in self._asked:
-            model = one.model
-            if model is None or one.answer is None or model not in self.models:
-                continue
-            paid = self._logged_nusd(one, model)
-            if paid is not None and (one.query_id, model) not in known:
-                self.collection.keep(_logged(one, model, paid))
-
-    def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
-        """The cost of an answer of the log: as it says, else its tokens at the model's price."""
-        if one.cost_usd is not None:
-            return nusd(one.cost_usd)
-        if one.input_tokens is None or one.output_tokens is None:
-            return None
-        price = self.asker.pool.routes[model].price
-        return cost_nusd(price, Tokens(one.input_tokens, one.output_tokens))
-
-    def estimate(self) -> Estimate:
-        """The cost of the questions."""
-        lengths = Lengths(
-            {one.query_id: (one.input_tokens, one.output_tokens) for one in self._asked},
-            self._measured,
-        )
-        rows: list[ModelEstimate] = [
-            estimated(self.asker, model, self.questions[model], lengths) for model in self.models
-        ]
-        return Estimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
-
-    def keep_impossible(self) -> None:
-        """A row for each question that its model cannot take."""
-        for model, questions in self.questions.items():
-            for query_id, question in questions.items():
-                if question.impossible is not None:
-                    self.collection.keep(
-                        KeptAnswer(query_id, model, "impossible", error=question.impossible)
-                    )
-
-    def possible(self) -> dict[str, list[tuple[str, Question]]]:
-        """Upstream -> the questions for its models, query by query."""
-        by_upstream: dict[str, list[tuple[str, Question]]] = {}
-        for one in self._asked:
-            for model in self.models:
-                question = self.questions[model].get(one.query_id)
-                if question is not None and question.impossible is None:
-                    upstream = self.asker.pool.routes[model].upstream_name
-                    by_upstream.setdefault(upstream, []).append((one.query_id, question))
-        return by_upstream
-
-    def count_missing(self) -> int:
-        """Answers that could be had and are not there."""
-        kept = self.collection.answers()
-        there = {(one.query_id, one.model) for one in kept if one.is_answer}
-        return sum(
-            question.impossible is None and (query_id, model) not in there
-            for model, questions in self.questions.items()
-            for query_id, question in questions.items()
-        )
-
-
 class _Run:
-    """Workers of each provider take its questions in order."""
+    """Workers of each provider take its questions in order, beside its batches."""
 
     def __init__(
         self,
-        work: _Work,
+        work: WorkLeft,
         done: Collected,
         progress: Progress,
         spending: Callable[[float], None],
+        batches: BatchRun,
     ) -> None:
-        self._work, self._done = work, done
+        self._work, self._done, self._batches = work, done, batches
+        batches.ended, batches.moved = self._batch_ended, self._batch_moved
         self._progress, self._spending = progress, spending
         self._failures: dict[str, int] = {}
-        self._total = done.estimate.calls
+        self._total = done.estimate.calls + len(waiting_in_batches(work.collection))
         self._over = 0
 
     async def run(self, concurrency: int) -> None:
@@ -250,11 +176,32 @@ class _Run:
                     waiting = iter(questions)
                     for _ in range(min(most or concurrency, len(questions))):
                         group.create_task(self._worker(waiting))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+                group.create_task(self._batches.run_open())
+                group.create_task(self._send_batches())
+        except BaseExceptionGroup as raised:
+            error: BaseException = raised
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+        self._done.given_up |= self._batches.left
 
     def _stop(self) -> None:
         self._done.stopped = self._done.stopped or "interrupted"
+        self._batches.stop.set()
+
+    async def _send_batches(self) -> None:
+        short = await self._batches.run_new(self._work.in_batches())
+        self._done.stopped = self._done.stopped or short
+
+    def _batch_moved(self, n_done: int) -> None:
+        self._progress("collect", self._over + n_done, self._total)
+
+    def _batch_ended(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            self._done.answered += reply.error is None
+            self._done.failed += reply.error is not None
+        self._over += len(replies)
+        self._spending(usd(self._work.purse.spent_nusd))
 
     async def _worker(self, waiting: "Iterable[tuple[str, Question]]") -> None:
         for query_id, question in waiting:
@@ -334,19 +281,4 @@ def _kept(query_id: str, reply: Reply, asked_at: float) -> KeptAnswer:
         status=reply.status,
         error=reply.error,
         asked_at=asked_at,
-    )
-
-
-def _logged(one: AskedQuery, model: str, nano_usd: int) -> KeptAnswer:
-    return KeptAnswer(
-        one.query_id,
-        model,
-        "logged",
-        answer=one.answer,
-        finish_reason=one.finish_reason,
-        input_tokens=one.input_tokens,
-        output_tokens=one.output_tokens,
-        cost_nusd=nano_usd,
-        latency_seconds=one.latency_seconds,
-        asked_at=one.asked_at,
     )

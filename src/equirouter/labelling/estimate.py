@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from equirouter.labelling.asking import Asker, Question
+from equirouter.labelling.asking import Asker, Question, priced
 from equirouter.serve.charging import cost_nusd
 from equirouter.serve.plan.prompt_tokens import LIKELY
 from equirouter.serve.records import Tokens, usd
@@ -27,7 +27,8 @@ class ModelEstimate:
 
     low_usd, high_usd: an interval around usd. most_usd: the sum of the bounds. by: where the
     lengths of answers come from: "measured" on its own answers, "log", or "unknown". impossible:
-    queries that it cannot take.
+    queries that it cannot take. batch_price_factor: what a call costs as a share of its price where
+    it is asked in batches, None where it is not.
     """
 
     model: str
@@ -41,6 +42,7 @@ class ModelEstimate:
     most_expensive_call_usd: float
     by: str
     impossible: int
+    batch_price_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +76,19 @@ class Lengths:
 
 
 def estimated(
-    asker: Asker, model: str, questions: Mapping[str, Question], lengths: Lengths
+    asker: Asker,
+    model: str,
+    questions: Mapping[str, Question],
+    lengths: Lengths,
+    batch_price_factor: float | None = None,
 ) -> ModelEstimate:
     """The estimate of one model's calls. questions: by query_id, those that cannot be asked too."""
     asked = {key: one for key, one in questions.items() if one.impossible is None}
     typical, low, high, by = _output(lengths, model)
     price = asker.pool.routes[model].price
+    factor = batch_price_factor or 1.0
     sums = [0, 0, 0]
+    bounds = [priced(one.bound.nusd, factor) for one in asked.values()]
     tokens_in = tokens_out = 0
     for key, one in asked.items():
         logged_in, logged_out = lengths.logged.get(key, (None, None))
@@ -100,13 +108,14 @@ def estimated(
         calls=len(asked),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        usd=usd(sums[0]),
-        low_usd=usd(sums[1]),
-        high_usd=usd(sums[2]),
-        most_usd=usd(sum(one.bound.nusd for one in asked.values())),
-        most_expensive_call_usd=usd(max((one.bound.nusd for one in asked.values()), default=0)),
+        usd=usd(sums[0]) * factor,
+        low_usd=usd(sums[1]) * factor,
+        high_usd=usd(sums[2]) * factor,
+        most_usd=usd(sum(bounds)),
+        most_expensive_call_usd=usd(max(bounds, default=0)),
         by=by,
         impossible=len(questions) - len(asked),
+        batch_price_factor=batch_price_factor,
     )
 
 

@@ -66,14 +66,30 @@ class Purse:
         """
         async with self._turn:
             while not self.fits(nano_usd):
-                if self._under_way == 0:
+                if not await self.changed():
                     return None
-                self._changed.clear()
-                await self._changed.wait()
             call = self._collection.reserve(purpose, model, nano_usd)
             self._reserved += nano_usd
             self._under_way += 1
             return Ticket(self, self._collection, call, nano_usd)
+
+    def hold(self, nano_usd: int, *, is_counted: bool = False) -> None:
+        """Money for a batch, which the caller has entered durably; over ends it.
+
+        is_counted: an earlier run entered it, so it is among what was spent.
+        """
+        if is_counted:
+            self._spent -= nano_usd
+        self._reserved += nano_usd
+        self._under_way += 1
+
+    async def changed(self) -> bool:
+        """Wait until a call is over; False where none is under way."""
+        if self._under_way == 0:
+            return False
+        self._changed.clear()
+        await self._changed.wait()
+        return True
 
     def reserve_more(self, nano_usd: int) -> bool:
         """Reserve so much more for a call under way; False: it does not fit."""

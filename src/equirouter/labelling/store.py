@@ -47,6 +47,11 @@ CREATE TABLE IF NOT EXISTS grades (
 CREATE TABLE IF NOT EXISTS labels (
     person TEXT NOT NULL, query_id TEXT NOT NULL, model TEXT NOT NULL, score REAL NOT NULL,
     at REAL NOT NULL, PRIMARY KEY (person, query_id, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    id INTEGER PRIMARY KEY, upstream TEXT NOT NULL, model TEXT NOT NULL, began REAL NOT NULL,
+    file_id TEXT, batch_id TEXT, is_over INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS batch_calls (
+    call INTEGER PRIMARY KEY, batch INTEGER NOT NULL, query_id TEXT NOT NULL);
 """
 
 
@@ -109,16 +114,16 @@ class KeptGrade:
 
 
 class Collection:
-    """A collection that is open. Make one with `create` or `open`."""
+    """A collection that is open. Make one with `create` or `open`. base: its file."""
 
     def __init__(self, folder: Path, *, writes: bool) -> None:
         self.folder = folder
         self._lock = _only_writer(folder) if writes else None
         try:
-            self._base = sqlite3.connect(folder / FILE, isolation_level=None, timeout=10.0)
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = FULL")  # what was paid for survives the power
-            self._base.executescript(_TABLES)
+            self.base = sqlite3.connect(folder / FILE, isolation_level=None, timeout=10.0)
+            self.base.execute("PRAGMA journal_mode = WAL")
+            self.base.execute("PRAGMA synchronous = FULL")  # what was paid for survives the power
+            self.base.executescript(_TABLES)
             self._check_version()
         except sqlite3.DatabaseError as error:
             self.close()
@@ -157,7 +162,7 @@ class Collection:
 
     def close(self) -> None:
         """Let another process write."""
-        base = getattr(self, "_base", None)
+        base = getattr(self, "base", None)
         if base is not None:
             base.close()
         if self._lock is not None:
@@ -168,22 +173,22 @@ class Collection:
 
     def about(self, name: str) -> str | None:
         """A note on the collection, such as the path of the gateway's settings."""
-        row = self._base.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        row = self.base.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def note(self, name: str, value: str) -> None:
         """Keep a note on the collection."""
-        self._base.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+        self.base.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
 
     def add_queries(self, queries: Iterable[KeptQuery]) -> None:
         """Add those that are not there. Raises DataError where one is there with another body."""
-        with self._transaction():
+        with self.transaction():
             for query in queries:
-                found = self._base.execute(
+                found = self.base.execute(
                     "SELECT body FROM queries WHERE query_id = ?", (query.query_id,)
                 ).fetchone()
                 if found is None:
-                    self._insert("queries", query)
+                    self.insert("queries", query)
                 elif json.loads(found[0]) != json.loads(query.body):
                     raise DataError(
                         f"query {query.query_id!r} is in {self.folder} with another text or other "
@@ -203,21 +208,21 @@ class Collection:
 
     def keep(self, answer: KeptAnswer) -> None:
         """Keep a row that cost nothing."""
-        self._insert("answers", answer)
+        self.insert("answers", answer)
 
     # money
 
     def spent_nusd(self) -> int:
         """Nano-USD that all calls came to, those on their way at the most that they may cost."""
-        row = self._base.execute(
+        row = self.base.execute(
             "SELECT COALESCE(SUM(COALESCE(cost_nusd, reserved_nusd)), 0) FROM calls"
         ).fetchone()
         return int(row[0])
 
     def reserve(self, purpose: str, model: str, nusd: int) -> int:
         """Enter a call before it is made, with the most that it may cost; returns its number."""
-        with self._transaction():
-            entered = self._base.execute(
+        with self.transaction():
+            entered = self.base.execute(
                 "INSERT INTO calls (purpose, model, began, reserved_nusd) VALUES (?, ?, ?, ?)",
                 (purpose, model, time.time(), nusd),
             )
@@ -226,92 +231,92 @@ class Collection:
 
     def extend(self, call: int, nusd: int) -> None:
         """A call may cost so much after all."""
-        self._base.execute("UPDATE calls SET reserved_nusd = ? WHERE id = ?", (nusd, call))
+        self.base.execute("UPDATE calls SET reserved_nusd = ? WHERE id = ?", (nusd, call))
 
     def settle(self, call: int, nusd: int, kept: KeptAnswer | None = None) -> None:
         """A call is over: what it cost, and what it brought, in one step."""
-        with self._transaction():
-            self._base.execute("UPDATE calls SET cost_nusd = ? WHERE id = ?", (nusd, call))
+        with self.transaction():
+            self.base.execute("UPDATE calls SET cost_nusd = ? WHERE id = ?", (nusd, call))
             if kept is not None:
-                self._insert("answers", kept)
+                self.insert("answers", kept)
 
     def count_lost(self) -> tuple[int, int]:
         """Settle calls that a killed process left at their bound; how many, and their nano-USD.
 
-        Only while no other process writes.
+        Those in batches are not lost: they are at the provider. Only while no other process writes.
         """
-        with self._transaction():
-            row = self._base.execute(
-                "SELECT COUNT(*), COALESCE(SUM(reserved_nusd), 0) FROM calls "
-                "WHERE cost_nusd IS NULL"
-            ).fetchone()
-            self._base.execute("UPDATE calls SET cost_nusd = reserved_nusd WHERE cost_nusd IS NULL")
-        return int(row[0]), int(row[1])
+        with self.transaction():
+            lost = self.base.execute(
+                "UPDATE calls SET cost_nusd = reserved_nusd WHERE cost_nusd IS NULL AND id NOT IN "
+                "(SELECT call FROM batch_calls) RETURNING reserved_nusd"
+            ).fetchall()
+        return len(lost), sum(int(row[0]) for row in lost)
 
     # grades and labels
 
     def grades(self, grader: str) -> dict[tuple[str, str], KeptGrade]:
         """(query_id, model) -> the grade that a grader gave."""
-        rows = self._base.execute("SELECT * FROM grades WHERE grader = ?", (grader,))
+        rows = self.base.execute("SELECT * FROM grades WHERE grader = ?", (grader,))
         return {(row[1], row[2]): KeptGrade(*row) for row in rows}
 
     def all_grades(self) -> list[KeptGrade]:
         """The grades of all graders."""
-        return [KeptGrade(*row) for row in self._base.execute("SELECT * FROM grades")]
+        return [KeptGrade(*row) for row in self.base.execute("SELECT * FROM grades")]
 
     def keep_grades(self, grades: Sequence[KeptGrade]) -> None:
         """Keep what a grader said, in place of what it said before."""
-        with self._transaction():
+        with self.transaction():
             for grade in grades:
-                self._insert("grades", grade)
+                self.insert("grades", grade)
 
     def label(self, person: str, query_id: str, model: str, score: float) -> None:
         """Keep what a person says of an answer, from 0 to 1; the latest word counts."""
         row = (person, query_id, model, score, time.time())
-        self._base.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", row)
+        self.base.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?)", row)
 
     def unlabel(self, person: str, query_id: str) -> None:
         """Forget what a person said of the answers to a query."""
-        self._base.execute(
+        self.base.execute(
             "DELETE FROM labels WHERE person = ? AND query_id = ?", (person, query_id)
         )
 
     def latest_labelled(self, person: str) -> str | None:
         """The query whose answers a person scored last, None where there is none."""
-        row = self._base.execute(
+        row = self.base.execute(
             "SELECT query_id FROM labels WHERE person = ? ORDER BY at DESC LIMIT 1", (person,)
         ).fetchone()
         return None if row is None else str(row[0])
 
     def labels(self) -> list[tuple[str, str, str, float]]:
         """(person, query_id, model, score) of all labels."""
-        rows = self._base.execute(
+        rows = self.base.execute(
             "SELECT person, query_id, model, score FROM labels ORDER BY query_id, model, person"
         )
         return [(str(row[0]), str(row[1]), str(row[2]), float(row[3])) for row in rows]
 
     def _rows(self, table: str, kind: type, order: str) -> Iterator[tuple[Any, ...]]:
         names = ", ".join(field.name for field in fields(kind))
-        return self._base.execute(f"SELECT {names} FROM {table} ORDER BY {order}")  # noqa: S608
+        return self.base.execute(f"SELECT {names} FROM {table} ORDER BY {order}")  # noqa: S608
 
-    def _insert(self, table: str, row: Any) -> None:  # noqa: ANN401  # one of the classes above
+    def insert(self, table: str, row: Any) -> None:  # noqa: ANN401  # one of the classes above
+        """Insert a row of a table, or put it in the place of one with its key."""
         names = [field.name for field in fields(row)]
         marks = ", ".join("?" * len(names))
-        self._base.execute(
+        self.base.execute(
             f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({marks})",  # noqa: S608
             astuple(row),
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """All or nothing. Raises OutputError where the disk refuses."""
         try:
-            self._base.execute("BEGIN IMMEDIATE")
+            self.base.execute("BEGIN IMMEDIATE")
             yield
-            self._base.execute("COMMIT")
+            self.base.execute("COMMIT")
         except BaseException as error:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
+            if self.base.in_transaction:
+                self.base.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):
                 raise OutputError(f"{self.folder / FILE}: could not be written: {error}") from error
             raise

@@ -121,8 +121,7 @@ class UpstreamSettings(_Section):
     responses: bool = False
     """Whether it has /responses; if not, such requests are translated to chat completions."""
     messages: bool = False
-    """Whether it has Anthropic's /messages; if not, such requests are translated to chat
-    completions."""
+    """Whether it has Anthropic's /messages; if not, they are translated to chat completions."""
     embeddings: bool = True
     """Whether it has /embeddings."""
     pass_through: bool = False
@@ -133,6 +132,8 @@ class UpstreamSettings(_Section):
     charge_reported_cost: bool = False
     """Whether a call is charged what the provider reports that it cost (usage.cost), in place of
     tokens times price."""
+    batch_price_factor: Annotated[float, Field(gt=0, le=1)] | None = None
+    """What a call in a batch costs, as a share of its price (0.5); none: no `collect --batch`."""
     max_concurrency: Count | None = None
     """Most calls at once; none: no limit."""
     requests_per_minute: Count | None = None
@@ -159,8 +160,9 @@ class UpstreamSettings(_Section):
                     f"base_url is {self.base_url!r}: expected something like "
                     "https://api.openai.com/v1"
                 )
-        if self.pass_through and self.kind != "openai":
-            raise ValueError('pass_through needs kind = "openai"')
+        for name in ("pass_through", "batch_price_factor"):
+            if getattr(self, name) and self.kind != "openai":
+                raise ValueError(f'{name} needs kind = "openai"')
         if self.api_key_env and self.api_key_file:
             raise ValueError("api_key_env and api_key_file exclude each other")
         return self

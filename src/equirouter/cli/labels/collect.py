@@ -63,6 +63,14 @@ def collect(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost.")
     ] = False,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch",
+            help="Ask in batches, and wait for them, where a provider's settings have "
+            "batch_price_factor: cheaper, and up to a day later.",
+        ),
+    ] = False,
     concurrency: ConcurrencyOption = 8,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
@@ -85,6 +93,7 @@ def collect(
             limit_usd=limit_usd,
             models=None if models is None else [name.strip() for name in models.split(",")],
             dry_run=dry_run,
+            batch=batch,
             concurrency=concurrency,
             progress=progress,
             spending=spending,
@@ -130,11 +139,16 @@ def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: b
     )
     for model, why in done.given_up.items():
         say(f"warning: {model} was given up: {why}")
+    if done.waiting:
+        say(
+            f"note: {number_of(done.waiting, 'answer')} to come in batches, which go on at the "
+            "provider; the same command with --batch waits for them"
+        )
     if done.stopped is not None:
         say(f"stopped: {done.stopped}" + "; the same command goes on" * (done.stopped == _CTRL_C))
     elif done.missing and not quiet:
         say("next: the same command asks again for what failed")
-    elif not quiet:
+    elif not quiet and not done.waiting:
         say(f"next: equirouter score {out} --with GRADER --out TABLE")
 
 
@@ -173,7 +187,20 @@ def _table(estimate: "Estimate") -> str:
     ]
     lines.append(f"likely {low:,.4f} to {high:,.4f} USD, and {most:,.4f} at the very most")
     lines += [there] if estimate.there else []
+    lines += _batches(estimate)
     return "\n".join([*lines, *cannot, *_lengths(estimate)])
+
+
+def _batches(estimate: "Estimate") -> list[str]:
+    """What is asked in batches, and at which price."""
+    found: dict[float, list[str]] = {}
+    for row in estimate.models:
+        if row.batch_price_factor is not None and row.calls:
+            found.setdefault(row.batch_price_factor, []).append(row.model)
+    return [
+        f"in batches, at {factor:g} of the price, within a day: {', '.join(models)}"
+        for factor, models in found.items()
+    ]
 
 
 def _lengths(estimate: "Estimate") -> list[str]:

@@ -1,0 +1,159 @@
+"""The questions that a run of collect has: those that lack their answer."""
+
+from collections.abc import Sequence
+
+from equirouter.data.query_table import AskedQuery
+from equirouter.labelling.asking import Asker, Question
+from equirouter.labelling.batching import batch_price_factor
+from equirouter.labelling.estimate import Estimate, Lengths, ModelEstimate, estimated
+from equirouter.labelling.open_batches import OpenBatches
+from equirouter.labelling.purse import Purse
+from equirouter.labelling.store import Collection, KeptAnswer
+from equirouter.serve.charging import cost_nusd
+from equirouter.serve.records import Tokens, nusd, usd
+
+__all__ = ["WorkLeft", "waiting_in_batches"]
+
+
+def waiting_in_batches(collection: Collection) -> set[tuple[str, str]]:
+    """(query_id, model) of the calls in batches that are not over."""
+    open_batches = OpenBatches(collection).all()
+    return {(call.query_id, batch.model) for batch in open_batches for call in batch.calls}
+
+
+class WorkLeft:
+    """The questions that are left, query by query, so that what is paid for makes whole rows.
+
+    in_batches: whether those are asked in batches whose providers have them.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        asker: Asker,
+        purse: Purse,
+        asked: Sequence[AskedQuery],
+        models: Sequence[str],
+        *,
+        in_batches: bool,
+    ) -> None:
+        self.factors = {
+            model: batch_price_factor(asker.settings, model) if in_batches else None
+            for model in models
+        }
+        self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
+        self._asked = asked
+        self._keep_logged()
+        there = [answer for answer in collection.answers() if answer.is_answer]
+        self._measured: dict[str, list[int]] = {}
+        for answer in there:
+            if answer.output_tokens is not None:
+                self._measured.setdefault(answer.model, []).append(answer.output_tokens)
+        answered = {(answer.query_id, answer.model) for answer in there}
+        taken = answered | waiting_in_batches(collection)
+        self.questions: dict[str, dict[str, Question]] = {model: {} for model in models}
+        for one in asked:
+            body = one.body()
+            for model in models:
+                if (one.query_id, model) not in taken:
+                    place = f"query {one.query_id!r}"
+                    self.questions[model][one.query_id] = asker.question(model, body, place)
+        self._there = sum((one.query_id, model) in answered for one in asked for model in models)
+
+    def _keep_logged(self) -> None:
+        """Answers of the log are answers of the models of the pool that have the same name."""
+        known = {(one.query_id, one.model) for one in self.collection.answers()}
+        for one in self._asked:
+            model = one.model
+            if model is None or one.answer is None or model not in self.models:
+                continue
+            paid = self._logged_nusd(one, model)
+            if paid is not None and (one.query_id, model) not in known:
+                self.collection.keep(_logged(one, model, paid))
+
+    def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
+        """The cost of an answer of the log: as it says, else its tokens at the model's price."""
+        if one.cost_usd is not None:
+            return nusd(one.cost_usd)
+        if one.input_tokens is None or one.output_tokens is None:
+            return None
+        price = self.asker.pool.routes[model].price
+        return cost_nusd(price, Tokens(one.input_tokens, one.output_tokens))
+
+    def estimate(self) -> Estimate:
+        """The cost of the questions."""
+        lengths = Lengths(
+            {one.query_id: (one.input_tokens, one.output_tokens) for one in self._asked},
+            self._measured,
+        )
+        rows: list[ModelEstimate] = [
+            estimated(self.asker, model, self.questions[model], lengths, self.factors[model])
+            for model in self.models
+        ]
+        return Estimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
+
+    def keep_impossible(self) -> None:
+        """A row for each question that its model cannot take."""
+        for model, questions in self.questions.items():
+            for query_id, question in questions.items():
+                if question.impossible is not None:
+                    self.collection.keep(
+                        KeptAnswer(query_id, model, "impossible", error=question.impossible)
+                    )
+
+    def possible(self) -> dict[str, list[tuple[str, Question]]]:
+        """Upstream -> the questions for its models that are not asked in batches, by query."""
+        by_upstream: dict[str, list[tuple[str, Question]]] = {}
+        for one in self._asked:
+            for model in self.models:
+                question = self.questions[model].get(one.query_id)
+                is_direct = self.factors[model] is None
+                if is_direct and question is not None and question.impossible is None:
+                    upstream = self.asker.pool.routes[model].upstream_name
+                    by_upstream.setdefault(upstream, []).append((one.query_id, question))
+        return by_upstream
+
+    def in_batches(self) -> list[tuple[str, list[Question]]]:
+        """The questions that are asked in batches, by query."""
+        return [
+            (
+                one.query_id,
+                [
+                    question
+                    for model in self.models
+                    if self.factors[model] is not None
+                    and (question := self.questions[model].get(one.query_id)) is not None
+                    and question.impossible is None
+                ],
+            )
+            for one in self._asked
+        ]
+
+    def count_missing(self) -> int:
+        """Answers that could be had and are not there, nor in a batch."""
+        kept = self.collection.answers()
+        there = {(one.query_id, one.model) for one in kept if one.is_answer}
+        there |= waiting_in_batches(self.collection)
+        impossible = {
+            (query_id, model)
+            for model, questions in self.questions.items()
+            for query_id, question in questions.items()
+            if question.impossible is not None
+        }
+        wanted = {(one.query_id, model) for one in self._asked for model in self.models}
+        return len(wanted - there - impossible)
+
+
+def _logged(one: AskedQuery, model: str, nano_usd: int) -> KeptAnswer:
+    return KeptAnswer(
+        one.query_id,
+        model,
+        "logged",
+        answer=one.answer,
+        finish_reason=one.finish_reason,
+        input_tokens=one.input_tokens,
+        output_tokens=one.output_tokens,
+        cost_nusd=nano_usd,
+        latency_seconds=one.latency_seconds,
+        asked_at=one.asked_at,
+    )
