@@ -89,7 +89,16 @@ def test_what_violates_a_constraint_never_answers(
 
 @given(asks=st.lists(ASKS, min_size=1, max_size=12))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_each_is_decided_as_it_is_alone(asks: list[Ask], made: RoutingPipeline) -> None:
+@pytest.mark.parametrize("when", ["cheapest", "refuse"])
+@pytest.mark.parametrize("ood", ["policy", "strongest"])
+def test_each_is_decided_as_it_is_alone(
+    ood: Any, when: Any, asks: list[Ask], made: RoutingPipeline
+) -> None:
+    stage = dataclasses.replace(
+        made.stage, familiar=dataclasses.replace(made.stage.familiar, threshold=0.5)
+    )
+    made = dataclasses.replace(made, stage=stage, ood=ood, when_nothing_fits=when)
+    asks = [*asks, Ask("like no other")]
     assert made.decide_each(asks) == [made.decide_each([ask])[0] for ask in asks]
 
 

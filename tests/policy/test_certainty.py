@@ -16,6 +16,7 @@ def test_the_probability_by_hand() -> None:
     assert np.isnan(certainty.of(estimates[:1], np.array([NOTHING_FITS]))[0])
     alone = [certainty.of(estimates[:1], np.array([chosen]))[0] for chosen in (0, 1)]
     assert alone == found.tolist()
+    assert [certainty.of_one([2.0, 2.5], chosen) for chosen in (0, 1)] == alone
     never = Certainty(-1e9, 0.0, 0.0, 0.0, 1.0)
     assert never.of(np.array([[0.5]]), np.array([0]))[0] < 1e-300
 

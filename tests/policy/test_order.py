@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from equirouter.policy import NOTHING_FITS, BudgetPolicy, Policy, UtilityPolicy
+from equirouter.policy import (
+    NOTHING_FITS,
+    BudgetPolicy,
+    Policy,
+    StrongestPolicy,
+    UtilityPolicy,
+)
 
 few = st.sampled_from([-1.0, 0.0, -0.0, 0.25, 0.5, 1.0])
 few_costs = st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.5])
@@ -21,6 +27,7 @@ policies = st.sampled_from(
         BudgetPolicy(1e300),
         UtilityPolicy(),
         UtilityPolicy(0.3),
+        StrongestPolicy(2),
     ]
 )
 
@@ -31,6 +38,8 @@ def by_hand(policy: Policy, scores: list[float], costs: list[float], may: list[b
     value = scores
     if isinstance(policy, UtilityPolicy):
         value = [score - policy.lambda_ * cost for score, cost in zip(scores, costs, strict=True)]
+    if isinstance(policy, StrongestPolicy):
+        value = [math.inf if column == 2 else score for column, score in enumerate(scores)]
     if isinstance(policy, BudgetPolicy):
         fitting = [column for column in columns if costs[column] <= policy.budget_usd]
         if not fitting and policy.when_nothing_fits == "cheapest":
@@ -64,6 +73,10 @@ def test_the_order_is_the_rule_and_the_choice_is_its_first(
         assert ranked[row].tolist() == expected
         alone = policy.rank(values[row : row + 1], paid[row : row + 1], may[row : row + 1])
         assert alone[0].tolist() == expected
+        in_lists = (values[row].tolist(), paid[row].tolist(), may[row].tolist())
+        assert policy.rank_one(*in_lists) == [column for column in expected if column >= 0]
+        if feasible is None:
+            assert policy.rank_one(*in_lists[:2]) == expected[: len(policy.rank_one(*in_lists))]
     chosen = policy.choose(values, paid, feasible)
     assert chosen.dtype == np.int64
     assert chosen.tolist() == ranked[:, 0].tolist()

@@ -159,8 +159,9 @@ class Encoder(WithoutCached, ABC):
         if not texts:
             return np.zeros((0, self.dimension), dtype=np.float32)
         embeddings = self.embed(texts, images, progress)
-        wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
-        if wrong.size:
+        finite = np.isfinite(embeddings)
+        if not finite.all():
+            wrong = np.flatnonzero(~finite.all(axis=1))
             raise DataError(
                 f"encoder {self.name}: the embedding of text {wrong[0]} has values that are not "
                 "finite; the weights are damaged, so install or download them again"

@@ -92,6 +92,12 @@ class RoutingPipeline(PipelineParts):
         and the pipeline has plans, the decision may have a plan. Errors: those of
         decide_many; ConfigError for a removed model that the pipeline does not have.
         """
+        if len(asks) == 1:
+            ask = asks[0]
+            images = None if ask.image is None else [ask.image]
+            point = self._point(ask.control, may_check=ask.may_check)
+            limits = self._limits(ask.needs, ask.removed)
+            return self._decided([ask.query], images, [point], [limits])
         kinds = [(ask.control, ask.may_check) for ask in asks]
         points = {kind: self._point(kind[0], may_check=kind[1]) for kind in dict.fromkeys(kinds)}
         return self._decided(

@@ -1,5 +1,6 @@
 """One stage of a pipeline: from the text of a query to scores and predicted costs."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,10 +34,15 @@ class Familiarity:
     def distance(self, embeddings: "Float32Array") -> "FloatArray":
         """To the nearest centre, (N,). Each row is a product of its own: no other changes it."""
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
+        if len(rows) == 1:
+            row = rows[0]
+            nearest = np.minimum.reduce(self._lengths - 2 * np.dot(self.centres, row))
+            squared = float(nearest + np.dot(row, row))
+            return np.array([math.sqrt(max(squared, 0.0))])
         products = np.matmul(self.centres, rows[:, :, None])[:, :, 0]  # (N, M)
-        squared = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
-        nearest = (self._lengths - 2 * products).min(axis=1) + squared
-        distance: FloatArray = np.sqrt(np.maximum(nearest.astype(np.float64), 0.0))
+        lengths = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
+        away = (self._lengths - 2 * products).min(axis=1) + lengths
+        distance: FloatArray = np.sqrt(np.maximum(away.astype(np.float64), 0.0))
         return distance
 
     @cached_property
@@ -85,7 +91,7 @@ class Stage:
         self.scorer.each(embeddings, use_block)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Seen:
     """N queries as a stage reads them: raw scores and predicted costs in USD, (N, K) each."""
 

@@ -4,6 +4,7 @@ The queries of one operating point are put in order by one call of its rule. A q
 the same, whichever others stand beside it.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,15 +16,19 @@ import numpy as np
 from equirouter.errors import DataError
 from equirouter.pipeline.decision import ByModel, Choices, Decision
 from equirouter.pipeline.query_plan import QueryPlan
-from equirouter.policy.order import NOTHING_FITS
+from equirouter.policy.base import Policy
+from equirouter.policy.order import NOTHING_FITS, check_inputs
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, IntArray
     from equirouter.pipeline.stage import Seen, Stage
-    from equirouter.policy import PacedStream, Policy
+    from equirouter.policy import PacedStream
     from equirouter.policy.pool_plans import PoolPlans
 
 __all__ = ["Limits", "Point", "Walk"]
+
+FEW_MODELS = 64
+"""Up to so many the lists of one query are faster than arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +42,14 @@ class Point:
     setting: str
     value: float
     plans: "PoolPlans | None" = None
+
+    @property
+    def of_one(self) -> Policy | None:
+        """The policy, where a query stands alone and one model is asked."""
+        rule = self.rule
+        if self.plans is not None or not isinstance(rule, Policy) or rule.in_order:
+            return None
+        return rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +79,10 @@ class Walk:
         self, seen: "Seen", points: Sequence[Point], limits: Sequence[Limits]
     ) -> list[Decision]:
         """A decision for each of N queries, with its operating point and limits."""
+        if len(points) == 1 and len(self.models) <= FEW_MODELS:
+            rule = points[0].of_one
+            if rule is not None:
+                return [self._decision(seen, points[0], rule, limits[0])]
         groups = _by_identity(points)
         if len(groups) == 1:
             return self._decisions(seen, points[0], limits)
@@ -170,6 +187,37 @@ class Walk:
                 [limit.removed for limit in limits],
                 self._plans(seen, point, limits, far),
             )
+        )
+
+    def _decision(self, seen: "Seen", point: Point, rule: Policy, limit: Limits) -> Decision:
+        """That of _decisions for one query alone, in lists: arrays of a few numbers are slow."""
+        scores, costs = seen.scores_for(rule.needs), seen.costs
+        own, paid = scores[0].tolist(), costs[0].tolist()
+        if not math.isfinite(sum(own) + sum(paid)):
+            check_inputs(scores, costs, None)  # says what is wrong, if it is no overflow
+        ranked = rule.rank_one(own, paid, limit.allowed.tolist() if limit.removed else None)
+        far = bool(seen.far[0])
+        if far and self.by_strength is not None:
+            ranked.sort(key=self.by_strength.tolist().index)
+        names = [self.models[column] for column in ranked]
+        first = ranked[0] if ranked else None
+        estimates = seen.estimates
+        return Decision(
+            None if first is None else names[0],
+            None if first is None else paid[first],
+            point.setting,
+            point.value,
+            first is not None and bool(rule.within(costs[0, first])),
+            tuple(names[1:]),
+            ByModel(self._column, scores, 0),
+            ByModel(self._column, costs, 0),
+            None
+            if first is None
+            else self.stage.certainty.of_one(
+                own if estimates is scores else estimates[0].tolist(), first
+            ),
+            far,
+            limit.removed,
         )
 
     def _plans(

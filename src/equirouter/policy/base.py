@@ -1,6 +1,7 @@
 """The contract of a policy, the one place where scores and predicted costs become a choice."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -74,6 +75,21 @@ class Policy(ABC):
 
         The first column is what `choose` gives, the others are the fallback order.
         """
+
+    def rank_one(
+        self,
+        scores: Sequence[float],
+        predicted_cost_usd: Sequence[float],
+        allowed: Sequence[bool] | None = None,
+    ) -> list[int]:
+        """The columns of `rank` for one query, without the -1: for policies that do it in lists.
+
+        scores, predicted_cost_usd (K,): finite, of float32. A few models take a third of the time.
+        """
+        score_row, cost_row = np.array([[scores], [predicted_cost_usd]], dtype=np.float32)
+        feasible = None if allowed is None else np.array([allowed], dtype=bool)
+        ranked: list[int] = self.rank(score_row, cost_row, feasible)[0].tolist()
+        return [column for column in ranked if column != NOTHING_FITS]
 
     def within(self, predicted_cost_usd: RealArray) -> BoolArray:  # budgets limit, others do not
         """Whether a call of such a predicted cost is within the policy's limit, same shape."""

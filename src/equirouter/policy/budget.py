@@ -1,6 +1,7 @@
 """The paper's policy: drop what costs more than the budget, take the best of the rest."""
 
 import math
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -12,7 +13,13 @@ from equirouter.policy.base import (
     WhenNothingFits,
     check_when_nothing_fits,
 )
-from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, columns_by_value
+from equirouter.policy.order import (
+    NOTHING_FITS,
+    best_column,
+    check_inputs,
+    columns_by_value,
+    columns_in_lists,
+)
 from equirouter.policy.path import DecisionPath
 
 __all__ = ["BudgetPolicy", "EvenBudgetPolicy"]
@@ -73,6 +80,22 @@ class BudgetPolicy(Policy):
         ranked = columns_by_value(scores, cost_usd, allowed & self.within(cost_usd))
         self._answer_all(ranked[:, 0], scores, cost_usd, allowed)
         return ranked
+
+    def rank_one(
+        self,
+        scores: Sequence[float],
+        predicted_cost_usd: Sequence[float],
+        allowed: Sequence[bool] | None = None,
+    ) -> list[int]:
+        """See Policy.rank_one."""
+        costs, limit = predicted_cost_usd, self.budget_usd
+        limit = float(np.float32(limit)) if limit < LARGEST_FLOAT32 else math.inf  # see within
+        may = allowed or (True,) * len(costs)
+        fits = [may_be and cost <= limit for may_be, cost in zip(may, costs, strict=True)]
+        if self.when_nothing_fits == "cheapest" and not any(fits):
+            left = [column for column, may_be in enumerate(may) if may_be]
+            return sorted(left, key=lambda column: (costs[column], -scores[column]))[:1]
+        return columns_in_lists(scores, costs, fits)
 
     def within(self, predicted_cost_usd: RealArray) -> BoolArray:
         """Whether a call of such a predicted cost is within the budget, same shape."""

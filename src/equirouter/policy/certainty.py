@@ -1,5 +1,6 @@
 """How sure a choice is: the chance that no other model would have answered clearly better."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,17 @@ class Certainty:
         probability = 1.0 / (1.0 + np.exp(-np.maximum(z, -700.0)))  # beyond that exp overflows
         probability[chosen == NOTHING_FITS] = np.nan
         return np.asarray(probability)
+
+    def of_one(self, estimates: Sequence[float], chosen: int) -> float:
+        """The probability of `of` for the estimates of one query (K,), and a model of them."""
+        span = (self.highest - self.lowest) or 1.0
+        shares = [
+            min(max((estimate - self.lowest) / span, MARGIN), 1 - MARGIN)
+            for estimate in (estimates[chosen], max(estimates))
+        ]
+        own, best = np.log([share / (1 - share) for share in shares]).tolist()  # not math's bits
+        z = self.intercept + self.own * own + self.best * best
+        return float(1.0 / (1.0 + np.exp(-max(z, -700.0))))
 
 
 def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArray) -> Certainty:

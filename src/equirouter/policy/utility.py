@@ -1,13 +1,14 @@
 """The utility policy: performance minus lambda times cost, the highest wins."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
 from equirouter.policy.base import ByValue
-from equirouter.policy.order import check_inputs
+from equirouter.policy.order import check_inputs, columns_in_lists
 from equirouter.policy.path import DecisionPath, utility_path
 
 __all__ = ["UtilityPolicy"]
@@ -32,6 +33,17 @@ class UtilityPolicy(ByValue):
     def value(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
         """Performance less priced cost (N, K)."""
         return np.asarray(scores.astype(np.float64) - self.lambda_ * cost_usd.astype(np.float64))
+
+    def rank_one(
+        self,
+        scores: Sequence[float],
+        predicted_cost_usd: Sequence[float],
+        allowed: Sequence[bool] | None = None,
+    ) -> list[int]:
+        """See Policy.rank_one."""
+        lambda_ = self.lambda_
+        value = map(lambda score, cost: score - lambda_ * cost, scores, predicted_cost_usd)
+        return columns_in_lists(value, predicted_cost_usd, allowed)
 
     def path(self, scores: RealArray, predicted_cost_usd: RealArray) -> DecisionPath:
         """Every lambda at which a decision changes, and what changes there."""
