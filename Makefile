@@ -23,6 +23,7 @@ check: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(PY) -m equirouter.cli.reference > docs/cli.md
+	$(PY) -m equirouter.cli.reference settings > docs/gateway-settings.md
 	$(PY) benchmarks/pages.py
 	$(PY) -m zensical build --clean --strict
 

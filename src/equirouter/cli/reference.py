@@ -1,15 +1,25 @@
-"""docs/cli.md, made from the help texts: `python -m equirouter.cli.reference > docs/cli.md`."""
+"""Pages that are made from the code.
+
+python -m equirouter.cli.reference > docs/cli.md
+python -m equirouter.cli.reference settings > docs/gateway-settings.md
+"""
 
 import io
+import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from typing import Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from equirouter.cli.app import app
+from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["reference"]
+__all__ = ["reference", "settings_reference"]
 
 WIDTH = 88  # of the help texts, whatever the terminal is
 
@@ -78,5 +88,93 @@ def _help(command: tuple[str, ...]) -> str:
     return shown.getvalue().strip()
 
 
+SETTINGS = """\
+# Settings of the gateway
+
+`equirouter serve gateway.toml` reads one file. `equirouter serve --example` prints one to begin
+with, `equirouter serve gateway.toml --check` names the errors in yours. This page is made from the
+code (`make docs`).
+
+Paths are relative to the file. Secrets are never in it: a setting that ends in `_env` is the name
+of an environment variable, one that ends in `_file` the path of a file that holds nothing else. At
+least one upstream and one model are needed; everything else has a default.
+"""
+
+MORE = {
+    "server.shutdown_seconds": "gateway-operations.md#start-and-stop",
+    "pipeline.encoder_options": "encoders.md#options-that-a-pipeline-does-not-carry",
+    "pipeline.on_router_failure": "gateway-decisions.md#when-the-router-fails",
+    "pipeline.spend_usd": "gateway-decisions.md#a-mean-spend",
+    "upstreams.responses": "gateway-providers.md#the-responses-api",
+    "upstreams.messages": "gateway-providers.md#the-messages-api",
+    "upstreams.pass_through": "gateway-providers.md#other-endpoints",
+    "upstreams.charge_reported_cost": "gateway-money.md#what-a-call-is-charged",
+    "models.drop": "gateway-providers.md#parameters-of-each-model",
+    "models.max_output_tokens": "gateway-providers.md#reaching-them",
+    "keys.required": "security.md#without-keys",
+    "money.charge_unknown": "gateway-money.md#what-a-call-is-charged",
+    "money.unbounded": "gateway-money.md#what-has-no-bound",
+    "retrain.every": "loop.md",
+    "cascade.enabled": "check-and-escalate.md",
+    "cascade.checks": "check-and-escalate.md#checks-of-a-reply",
+    "explore.share": "loop.md#exploration",
+    "shadow.share": "loop.md#exploration",
+}
+"""Setting -> the place that says more of it."""
+
+TITLES = {"upstreams": "[upstreams.NAME]", "models": '[models."NAME"]', "price": "price"}
+_CODE = re.compile(
+    r"""`[^`]+`|"[^" ]+"|\w+://[\w./]+\w|\bequirouter/auto|(?<![\w])/[\w/]+|\b[a-zA-Z]+_[\w.]*\w|OTEL_"""
+)
+"""Names and values in a text: paths, addresses, settings, what is quoted."""
+
+
+def settings_reference() -> str:
+    """The text of docs/gateway-settings.md: every section of gateway.toml, from its class."""
+    parts = [SETTINGS]
+    for name, field in GatewaySettings.model_fields.items():
+        parts.append(_section(name, _class_in(field.annotation), level=2))
+    return "\n".join(parts)
+
+
+def _section(name: str, section: type[BaseModel], level: int) -> str:
+    lines = [f"{'#' * level} `{TITLES.get(name, f'[{name}]')}`", "", section.__doc__ or "", ""]
+    lines += ["| setting | default | what it is |", "|---|---|---|"]
+    below = ""
+    own = [name for name in section.model_fields if name in section.__annotations__]
+    for setting in dict.fromkeys([*own, *section.model_fields]):  # inherited ones come last
+        field = section.model_fields[setting]
+        more = MORE.get(f"{name}.{setting}")
+        words = " ".join((field.description or "").split())
+        text = _CODE.sub(lambda found: f"`{found[0].strip('`')}`", words)
+        text += _values(field.annotation, text) + (f" [More]({more})." if more else "")
+        lines.append(f"| `{setting}` | {_default(field)} | {text} |")
+        if setting == "price":
+            below = "\n" + _section(setting, _class_in(field.annotation), level=3)
+    return "\n".join([*lines, below])
+
+
+def _class_in(annotation: Any) -> type[BaseModel]:  # noqa: ANN401
+    """The settings that an annotation speaks of, such as dict[str, S], S | None or S itself."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(_class_in(one) for one in get_args(annotation)[::-1] if one is not type(None))
+
+
+def _values(annotation: Any, text: str) -> str:  # noqa: ANN401
+    """The values of a choice, where the text does not name all."""
+    if get_origin(annotation) is not Literal:
+        return next((found for one in get_args(annotation) if (found := _values(one, text))), "")
+    values = [f"`{json.dumps(value)}`" for value in get_args(annotation)]
+    return "" if all(value in text for value in values) else f" Values: {', '.join(values)}."
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = sorted(field.default) if isinstance(field.default, frozenset) else field.default
+    return "none" if value is None else f"`{json.dumps(value)}`"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    sys.stdout.write(settings_reference() if sys.argv[1:] == ["settings"] else reference())

@@ -18,7 +18,8 @@ class ExploreSettings(BaseModel):
     """Share of the requests that the router decides which go to another model; 0: none."""
     limit_usd_per_day: Positive | None = None
     """Most that explored requests cost in a day (UTC), over all workers; each has an even part of
-    it, counted anew after a restart; none: no limit."""
+    it, counted anew after a restart, and makes no call whose highest cost has no room; none: no
+    limit."""
     except_models: frozenset[str] = frozenset()
     """Models that nothing is sent to for this."""
     except_keys: frozenset[str] = frozenset()

@@ -22,9 +22,10 @@ class ModelParameters(BaseModel):
     rename: dict[str, str] = {}
     """Parameters that it knows by another name, as in { max_tokens = "max_completion_tokens" }."""
     set: dict[str, Any] = {}
-    """Parameters that it is always sent so, whatever the client sent."""
+    """Parameters that always have this value, whatever the client sent."""
     system_prompt: Annotated[str, Field(min_length=1, max_length=100_000)] | None = None
-    """Instructions that it is always given before those of the request."""
+    """Instructions that it is always given before those of the request; with another name for the
+    same upstream_model this is a model of its own."""
     known_parameters: bool = True
     """Whether the package's table of usual models adds to drop and rename, by the model's name."""
 

@@ -102,7 +102,8 @@ class CascadeSettings(BaseModel):
     enabled: bool = False
     """Whether two cheap models are asked at once where the pipeline's plans expect that to pay."""
     extractor: Annotated[str, AfterValidator(_readable)] | None = None
-    """What reads the final answer out of a reply; none: what the pipeline's plans learned with."""
+    """What reads the final answer out of a reply: "number", "choice", "boxed", "json:/path",
+    "label" or "exact"; none: what the pipeline's plans learned with."""
     max_wait_ms: Positive = 8000.0
     """How long the two and the checks of their replies may take; then one more model is asked at
     once."""

@@ -56,7 +56,7 @@ class ServerSettings(_Section):
     workers: Count = 1
     """Processes that share the port; budgets, rates and metrics are exact over all of them."""
     shutdown_seconds: Positive = 30.0
-    """How long running requests may go on after SIGTERM."""
+    """How long running requests may go on after SIGTERM; the process ends at most 20 s later."""
     cors_origins: frozenset[str] = frozenset()
     """Origins of pages that may call the API from a browser, such as "https://app.example", or "*"
     for all that have a key; none: no page."""
@@ -68,7 +68,7 @@ class PipelineSettings(_Section):
     """Which pipeline decides, and which part of a conversation it reads."""
 
     path: FilePath | None = None
-    """Folder from equirouter train; without one only requests that name a model are served."""
+    """Folder from `equirouter train`; without one only requests that name a model are served."""
     weights: FilePath | None = None
     """Folder with the encoder's weights; none: the installed package, or what the pipeline
     carries."""
@@ -82,7 +82,7 @@ class PipelineSettings(_Section):
     on_router_failure: Literal["strongest", "cheapest", "refuse"] = "strongest"
     """Which model answers when no decision can be made."""
     when_nothing_fits: Literal["cheapest", "refuse"] | None = None
-    """What happens when no model is within the budget; none: the pipeline's own rule."""
+    """What happens when no model is predicted to fit the budget; none: the pipeline's own rule."""
     batch_size: Count = 16
     """Most queries that are decided together; none waits for a batch to fill."""
     threads: Count | None = None
@@ -99,7 +99,7 @@ class UpstreamSettings(_Section):
     """An OpenAI-compatible provider."""
 
     base_url: str = ""
-    """With the version, such as https://api.openai.com/v1; needed unless kind is "litellm"."""
+    """Address with the version, as https://api.openai.com/v1; needed unless kind is "litellm"."""
     kind: Literal["openai", "litellm"] = "openai"
     """How it is called: by OpenAI's API, or through LiteLLM's SDK."""
     api_key_env: str | None = None
@@ -197,15 +197,15 @@ class ModelSettings(ModelParameters):
     kind: Literal["chat", "embedding"] = "chat"
     """Models of kind "embedding" serve /v1/embeddings only."""
     price: PriceSettings | None = None
-    """None: the pipeline's price unless that is 0, else the one of the package's table."""
+    """See below; none: the pipeline's unless that is 0, else the one of the package's table."""
     context_tokens: Count | None = None
-    """Prompt and answer together; none: not known."""
+    """Most tokens of prompt and answer together; none: not known."""
     max_output_tokens: Count = 4096
     """Longest answer where the request does not say; bounds the reserved cost."""
     image_tokens: Count = 1600
-    """Most tokens that one image counts."""
+    """Most tokens that one image counts; GPT-4o mini counts up to 50,000."""
     abilities: frozenset[Literal["vision", "tools", "json", "audio"]] | None = None
-    """Of "vision", "tools", "json", "audio"; none: not known."""
+    """What it can do; none: not known."""
 
 
 class RetrySettings(_Section):
@@ -245,7 +245,7 @@ class LimitSettings(_Section):
     max_body_bytes: Count = 20 * 1024 * 1024
     """Longest body of a request."""
     body_seconds: Positive = 120.0
-    """Longest time for a body to arrive."""
+    """Longest time for a body to arrive; else a 408."""
     max_header_bytes: Count = 16 * 1024
     """Longest line of a header."""
     max_messages: Count = 2048
@@ -253,8 +253,8 @@ class LimitSettings(_Section):
     max_json_depth: Count = 64
     """How deep a body may be nested."""
     max_json_values: Count = 500_000
-    """Most values in a body, counted by its commas and brackets before it is parsed: very many
-    small values take seconds."""
+    """Most values in a body, counted by commas and opening brackets before it is parsed; else a
+    413. Reading that many takes up to 0.2 s."""
     max_answer_bytes: Count = 64 * 1024 * 1024
     """Longest answer of an upstream, unpacked; a longer stream ends with an error."""
 
@@ -263,7 +263,7 @@ class KeySettings(_Section):
     """Whether requests need a key of the gateway."""
 
     required: bool | None = None
-    """Whether a request needs a key; none: as soon as there has ever been one."""
+    """Whether a request needs a key; none: from the first key on, for good."""
     fail: Literal["closed", "open"] = "closed"
     """While the store is unreachable "closed" answers 503, "open" serves and charges later."""
 
@@ -283,7 +283,7 @@ class StoreSettings(_Section):
     """Where keys, money and the decision log are kept."""
 
     url: str = "sqlite:///equirouter-gateway.db"
-    """sqlite:///FILE or postgresql://HOST/DATABASE."""
+    """sqlite:///FILE or postgresql://HOST/DATABASE (extra serve)."""
     url_env: str | None = None
     """Environment variable that holds the URL, with its password."""
     flush_ms: Positive = 100.0

@@ -34,8 +34,8 @@ class TelemetrySettings(_Section):
     metrics_open: bool = False
     """Whether other machines may read the metrics without an admin key."""
     metrics_by_key: bool = False
-    """Whether the ids of keys are a label of the metrics."""
+    """Whether the ids of keys are a label of the metrics: a series per key and model."""
     dashboard: bool = True
     """Whether /dashboard and its data are served."""
     otel: bool = False
-    """Whether traces are sent, to where the OTEL_* variables say."""
+    """Whether traces are sent, to where the OTEL_ variables say (extra serve)."""
