@@ -214,6 +214,8 @@ def _put(*path: str | int, value: object) -> Callable[[dict[str, Any]], None]:
         (_put("learned", "members", value=["small", "small", "large"]), "members|small"),
         (_put("learned", "pairs", value=[]), "no plan has"),
         (_put("learned", "pairs", value=[["small", "large"]]), "expected finite"),
+        (_put("learned", "check_usd", value={"small": 1.0}), "check_usd"),
+        (_put("learned", "check_usd", value={"small": -1.0}), "check_usd"),
         (_put("extractor", value="number@7"), "number@7"),
         (_put("at_prices", 0, "price", value=-1), "price"),
         (_put("at_prices", 0, "by", value="chance"), "by"),
@@ -249,13 +251,16 @@ def test_an_array_that_does_not_fit_is_refused(
 
 def test_the_signals_of_checks_are_saved(bare: RoutingPipeline, tmp_path: Path) -> None:
     labelled = world(600, 0)
-    signals = {"tests": labelled.performance}
+    cost = np.tile([0.001, 0.002, 0.5], (600, 1))
+    signals = {"tests": labelled.performance, "tests.cost_usd": cost}
     known = replace(labelled, replies=replace(labelled.replies, signals=signals))
     learned = fit_plans(known, np.random.default_rng(0))
     plans = replace(measured("learned"), learned=learned, rule=None)
     again = loaded(replace(bare, plans=plans).save(tmp_path))
     assert again.plans is not None
     assert again.plans.learned.signals == ("tests",)
+    assert again.plans.learned.check_usd is not None
+    assert again.plans.learned.check_usd.tolist() == pytest.approx(cost[0].tolist())
     policy = PlanPolicy(again.plans.learned, 0.1)
     for right, kind in ((0.0, AskColumn), (1.0, Stop)):
         replies = {0: Reply("1", signals={"tests": right}), 1: Reply("2", signals={"tests": 0.0})}

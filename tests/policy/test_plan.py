@@ -16,7 +16,7 @@ from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
 from equirouter.policy.plans import Gains, Plans, more_features
 from equirouter.policy.replies import Replies, Reply, features_of
-from tests.policy.plans_by_hand import COSTS, SCORES, by_hand
+from tests.policy.plans_by_hand import COSTS, SCORES, by_hand, by_signal
 from tests.toys import make_answered_table
 
 ROUTING = Plans(3)
@@ -104,6 +104,52 @@ def test_a_replay_by_hand() -> None:
     assert made.calls.tolist() == [[2, 2], [2, 3], [2, 3]]
     assert made.rounds.tolist() == [[1, 1], [1, 2], [1, 2]]
     np.testing.assert_allclose(made.cost_usd, [[0.3, 0.3], [0.3, 2.3], [0.3, 2.3]])
+
+
+CHECKS_USD = np.array([0.001, 0.002, 0.5])
+"""What a judge costs of a reply of each model, on average."""
+
+
+def test_the_price_of_a_judge_counts_in_what_is_expected_and_in_whether_to_ask() -> None:
+    policy = PlanPolicy(replace(by_hand(), check_usd=CHECKS_USD), 0.2)
+    action = policy.first(SCORES, COSTS)
+    # two calls, what judges say of them, and one more call, for which the gains have a judge too
+    assert action.expected_cost_usd == pytest.approx(0.01 + 0.02 + 0.001 + 0.002 + 0.3)
+    differ = state(0, 1, a="18", b="17")
+    assert policy.then(differ) == Ask(2)  # 0.95 - 0.2 * 1.5 against 0.5
+    assert policy.at(0.4).then(differ) == Stop(0, 0.5)  # 0.35; without a judge 0.55
+    one = PlanPolicy(replace(by_hand(gain=-0.1), check_usd=CHECKS_USD), 1.0)
+    assert one.first(SCORES, COSTS).expected_cost_usd == 0.01  # one model alone is not judged
+
+
+def test_a_replay_pays_the_judges_of_what_it_asks() -> None:
+    signals = {
+        "judge": np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [np.nan, 0.0, 1.0]]),
+        "judge.cost_usd": np.array([[0.03, 0.04, 0.5], [0.03, 0.04, 0.5], [np.nan, 0.04, 0.5]]),
+    }
+    unknown = np.full((3, 3), np.nan)
+    replies = Replies(np.full((3, 3), -1), unknown, unknown, unknown, signals=signals)
+    assert replies.signal_names == ("judge",)
+    plans = replace(by_signal("judge"), check_usd=CHECKS_USD)
+    many = np.tile(SCORES, (3, 1)), np.tile(COSTS, (3, 1))
+    paid = np.tile([0.1, 0.2, 2.0], (3, 1))
+    made = PlanPolicy(plans).replay(*many, np.array([0.2]), replies, paid)
+    # the first of the first query is right with 0.88 against 0.95 - 0.2 * 1.5
+    assert made.asked[:, 0].tolist() == [[0, 1, -1], [0, 1, 2], [0, 1, 2]]
+    expected = [0.3 + 0.07, 2.3 + 0.57, 2.3 + 0.54]  # nobody judges the first of the third query
+    np.testing.assert_allclose(made.cost_usd[:, 0], expected)
+
+
+def test_signals_of_a_judge_that_is_too_dear_are_not_known() -> None:
+    signals = {
+        "judge": np.array([[1.0, 0.5, 0.0]]),
+        "judge.cost_usd": np.array([[0.05, 0.051, np.nan]]),
+        "free": np.array([[1.0, 1.0, 1.0]]),
+    }
+    replies = replace(Replies.unknown(1, 3), signals=signals).affordable(np.array([1.0]))
+    np.testing.assert_array_equal(replies.signals["judge"], [[1.0, np.nan, 0.0]])
+    np.testing.assert_array_equal(replies.check_usd(["judge", "free"]), [[0.05, 0.0, 0.0]])
+    np.testing.assert_array_equal(replies.signals["free"], [[1.0, 1.0, 1.0]])
 
 
 SMALL = arrays.arrays(np.float64, (4, 3), elements=st.floats(0, 1, width=16))

@@ -9,7 +9,7 @@ from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import AtPrice, PoolPlans
 from equirouter.training.plans import Labelled
 from equirouter.training.pool_plans import Candidates, made_plans, rule_unseen
-from tests.training.independent_errors import world
+from tests.training.independent_errors import COSTS, world
 
 
 def made(labelled: Labelled) -> tuple[PoolPlans | None, Candidates, tuple[str, ...]]:
@@ -71,6 +71,38 @@ def test_answers_that_never_agree_are_not_compared() -> None:
         plans, _, notes = made(world(n, 0, agree=False))
         assert plans is None
         assert "at no price lambda does comparing answers gain" in notes[-1]
+
+
+def judged(usd: float | None) -> Labelled:
+    """Queries whose answers never agree, with a judge that knows all; usd: what a reply costs."""
+    labelled = world(600, 0, agree=False)
+    signals = {"judge": labelled.performance}
+    if usd is not None:
+        signals["judge.cost_usd"] = np.full((600, 3), usd)
+    return replace(labelled, replies=replace(labelled.replies, signals=signals))
+
+
+def test_a_judge_decides_only_where_its_price_is_worth_it() -> None:
+    # at lambda 0.2 one model is worth 0.95 - 0.2; where neither of the pair is right, in 0.09, one
+    # more is asked: 0.995 - 0.2 * (0.03 + 0.09 * 1), less 0.2 for every 2.09 * the judge's price
+    cheap, candidates, notes = made(judged(0.001))
+    assert cheap is not None
+    assert cheap.by(0.2) == "learned"
+    assert cheap.learned.signals == ("judge",)
+    assert cheap.learned.check_usd is not None
+    assert cheap.learned.check_usd.tolist() == pytest.approx([0.001] * 3)
+    assert notes == ()
+    assert candidates.learned is not None
+    asked, calls = candidates.learned.asked, candidates.learned.calls
+    paid = np.append(COSTS, 0.0)[asked].sum(axis=2)  # -1, no call, is the last
+    judges = np.where(calls > 1, calls * 0.001, 0.0)
+    np.testing.assert_allclose(candidates.learned.cost_usd, paid + judges)
+    dear, _, _ = made(judged(0.6))
+    assert dear is not None  # where cost counts for nothing
+    assert dear.by(0.2) == "routing"
+    unpriced, _, notes = made(judged(None))
+    assert unpriced is not None
+    assert "does not say what judge cost (signal.judge.cost_usd)" in notes[-1]
 
 
 def test_few_queries_allow_the_rule_alone() -> None:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from equirouter.checks.base import Response
 
-__all__ = ["MOST_OF_STRONGEST", "AskingCheck", "JudgeCheck", "may_ask"]
+__all__ = ["COST", "MOST_OF_STRONGEST", "AskingCheck", "JudgeCheck", "may_ask"]
 
 MOST_OF_STRONGEST = 0.05
 """A judge may cost this share of a call of the strongest model. Measured with simulated judges of
 AUC .8 on 2,840 questions: at 98 % quality one that is nearly free takes the cost from .55 to .24,
 one that reads at the strongest model's price to .84."""
+
+
+COST = ".cost_usd"
+"""Behind the name of a signal: what it cost to have it said of a response, in USD; not known where
+nobody was asked."""
 
 
 def may_ask(call_usd: float, strongest_usd: float) -> bool:

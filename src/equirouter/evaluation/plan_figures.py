@@ -69,7 +69,8 @@ def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Out
         policy, _ = pipeline.policy_for()
         chosen = policy.choose(scores, part.predicted_cost_usd)[:, None]
         return Replayed.of_one(chosen, part.cost_usd)
-    replies = Replies.of_table(table, part.rows)
+    strongest_usd = part.predicted_cost_usd[:, pipeline.models.index(pipeline.baseline.strongest)]
+    replies = Replies.of_table(table, part.rows).affordable(strongest_usd)
     point = np.array([price])
     return pipeline.plans.replay(scores, part.predicted_cost_usd, point, replies, part.cost_usd)
 

@@ -65,7 +65,8 @@ def router_run(
     """
     test, labelled = prepared.test, labelled_by(fitted, outcomes, seed)
     plans, candidates, notes = made_plans(labelled, outcomes.answers_by, prepared.strongest, seed)
-    replies = Replies.of_table(outcomes, test.rows)
+    strongest_usd = test.predicted_cost_usd[:, prepared.strongest]
+    replies = Replies.of_table(outcomes, test.rows).affordable(strongest_usd)
     points, replayed = with_routing(plans, scores, test, replies, n_points)
     rule = best_rule(labelled)
     pair = None if rule is None else rule.pair

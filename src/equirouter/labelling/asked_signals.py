@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from equirouter.checks import Response
-from equirouter.checks.asking import AskingCheck
-from equirouter.labelling.graders.base import Case, Models
+from equirouter.checks.asking import COST, AskingCheck
+from equirouter.labelling.graders.base import Case
 from equirouter.labelling.graders.verdicts import ask_for_verdicts
+from equirouter.labelling.pool_models import PoolModels
 from equirouter.labelling.store import Collection, KeptGrade
 from equirouter.progress import Progress
+from equirouter.serve.records import usd
 
 __all__ = ["AskedSignal", "asked_signal"]
 
@@ -19,19 +21,21 @@ AskedSignal: TypeAlias = Mapping[tuple[str, str], float]
 
 
 def asked_signal(
+    name: str,
     check: AskingCheck,
     cases: Sequence[Case],
     collection: Collection,
-    models: Models,
+    models: PoolModels,
     progress: Progress,
-) -> AskedSignal:
+) -> dict[str, AskedSignal]:
     """Ask about every answer that has a text and is of another model, and keep what is said.
 
     What the collection knows of this check is not paid for again. As in the gateway, but for its
-    limit of the price: here the limit of the collection holds.
+    limit of the price: here the limit of the collection holds. The signal, and what it cost: each
+    answer as if it had been asked about alone.
     """
     key = _key(check)
-    known = {of: one.score for of, one in collection.grades(key).items() if one.score is not None}
+    known = {of: one for of, one in collection.grades(key).items() if one.score is not None}
     places: dict[str, list[tuple[str, str]]] = defaultdict(list)  # equal prompts are one question
     for case in cases:
         of = (case.query_id, case.model)
@@ -46,12 +50,18 @@ def asked_signal(
         n_heard += 1
         progress("check", n_heard, len(prompts))
         if said is not None:
-            whose = places[prompts[place]]
-            known.update(dict.fromkeys(whose, said))
-            collection.keep_grades([KeptGrade(key, *of, said) for of in whose])
+            prompt = prompts[place]
+            cost_nusd = models.cost_nusd[check.model, prompt]
+            kept = {of: KeptGrade(key, *of, said, None, cost_nusd) for of in places[prompt]}
+            known.update(kept)
+            collection.keep_grades([*kept.values()])
 
     ask_for_verdicts(models, [(check.model, prompt) for prompt in prompts], check.read, heard)
-    return known
+    costs = {of: one.cost_nusd for of, one in known.items()}
+    return {
+        name: {of: one.score for of, one in known.items() if one.score is not None},
+        name + COST: {of: usd(cost) for of, cost in costs.items() if cost is not None},
+    }
 
 
 def _key(check: AskingCheck) -> str:

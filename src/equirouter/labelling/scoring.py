@@ -127,7 +127,9 @@ def score(
         work = _Work(collection, given)
         for name, grader in made:
             work.run(name, grader, models, progress)
-        asked = {name: work.asked(check, models, progress) for name, check in asking.items()}
+        asked: dict[str, AskedSignal] = {}
+        for name, check in asking.items():
+            asked |= work.asked(name, check, models, progress)
         alone = {name: one for name, one in named.items() if isinstance(one, ResponseCheck)}
         extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
         found = work.corrected() if labels else None
@@ -254,11 +256,11 @@ class _Work:
             self._account.add(by, cases, grades)
 
     def asked(
-        self, check: AskingCheck, models: PoolModels | None, progress: Progress
-    ) -> AskedSignal:
-        """Let a model say what a check asks of each answer."""
+        self, name: str, check: AskingCheck, models: PoolModels | None, progress: Progress
+    ) -> dict[str, AskedSignal]:
+        """Let a model say what a check asks of each answer, and what that cost."""
         assert models is not None  # noqa: S101  # there are some where a check asks
-        return asked_signal(check, self._cases, self._collection, models, progress)
+        return asked_signal(name, check, self._cases, self._collection, models, progress)
 
     def corrected(self) -> Corrected:
         """Correct the scores by the labels of people. Raises DataError for too few."""

@@ -21,7 +21,7 @@ __all__ = ["FILE", "Collection", "KeptAnswer", "KeptGrade", "KeptQuery", "State"
 
 FILE = "answers.sqlite"
 _LOCK = "writing.sqlite"
-VERSION = 1
+VERSION = 2
 
 State = Literal["answered", "logged", "failed", "impossible"]
 """answered: by a call; logged: taken from the log; failed: called in vain; impossible: never asked,
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS answers (
     status INTEGER, error TEXT, asked_at REAL, PRIMARY KEY (query_id, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS grades (
     grader TEXT NOT NULL, query_id TEXT NOT NULL, model TEXT NOT NULL, score REAL, note TEXT,
-    PRIMARY KEY (grader, query_id, model)) WITHOUT ROWID;
+    cost_nusd INTEGER, PRIMARY KEY (grader, query_id, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labels (
     person TEXT NOT NULL, query_id TEXT NOT NULL, model TEXT NOT NULL, score REAL NOT NULL,
     at REAL NOT NULL, PRIMARY KEY (person, query_id, model)) WITHOUT ROWID;
@@ -104,13 +104,17 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class KeptGrade:
-    """The score, from 0 to 1, that a grader gave an answer; None: it could not say, see note."""
+    """The score, from 0 to 1, that a grader gave an answer; None: it could not say, see note.
+
+    cost_nusd: of the call for it, None where that was not kept.
+    """
 
     grader: str
     query_id: str
     model: str
     score: float | None
     note: str | None = None
+    cost_nusd: int | None = None
 
 
 class Collection:

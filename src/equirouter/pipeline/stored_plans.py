@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import PipelineError
@@ -33,6 +33,7 @@ class _Learned(_Part):
     lowest: float
     highest: float
     signals: tuple[str, ...]
+    check_usd: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     notes: tuple[str, ...]
 
 
@@ -66,6 +67,9 @@ class StoredPlans(_Part):
                 lowest=learned.lowest,
                 highest=learned.highest,
                 signals=learned.signals,
+                check_usd={}
+                if learned.check_usd is None
+                else dict(zip(models, learned.check_usd.tolist(), strict=True)),
                 notes=learned.notes,
             ),
             at_prices=plans.at_prices,
@@ -139,6 +143,7 @@ def _learned(stored: _Learned, arrays: Mapping[str, Any], models: Sequence[str])
         lowest=stored.lowest,
         highest=stored.highest,
         signals=stored.signals,
+        check_usd=_check_usd(stored.check_usd, models),
         notes=stored.notes,
     )
     reader = _Reader(arrays, bare)
@@ -147,6 +152,12 @@ def _learned(stored: _Learned, arrays: Mapping[str, Any], models: Sequence[str])
     if unread:
         raise PipelineError(f"plans: arrays that no plan has: {', '.join(unread[:3])}")
     return plans
+
+
+def _check_usd(stored: Mapping[str, float], models: Sequence[str]) -> FloatArray | None:
+    if stored and set(stored) != set(models):
+        raise PipelineError(f"plans.check_usd: expected {', '.join(models)}, found {[*stored]}")
+    return np.array([stored[model] for model in models]) if stored else None
 
 
 class _Reader:
@@ -178,6 +189,7 @@ class _Reader:
             bare.lowest,
             bare.highest,
             bare.signals,
+            bare.check_usd,
             bare.notes,
         )
 

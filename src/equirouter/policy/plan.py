@@ -26,7 +26,7 @@ class Action(NamedTuple):
     """The first round: the columns to ask at once, none where no model may answer.
 
     final: its answer is served whatever it is. p_escalate: how likely a second round is;
-    expected_cost_usd: of all calls, by predicted costs.
+    expected_cost_usd: of all calls, those of checks too, by predicted costs.
     """
 
     columns: Columns
@@ -68,7 +68,7 @@ class Replayed(NamedTuple):
 
     served (n, T): column of the answer that is served. asked (n, T, 3): columns in the order in
     which they were asked, the first two at once where there are two; -1 for none. cost_usd (n, T):
-    of all calls.
+    of all calls, those of checks too.
     """
 
     served: IntArray
@@ -169,7 +169,8 @@ class PlanPolicy:
         if best.place[0] < 0:
             return Action((one,), final=True, expected_cost_usd=float(cost[0, one]), p_escalate=0.0)
         pair = self.plans.pairs[int(best.place[0])]
-        expected = float(cost[0, list(pair)].sum()) + max(0.0, float(best.more_usd[0]))
+        both = float(self.plans.with_checks(cost)[0, list(pair)].sum())
+        expected = both + max(0.0, float(best.more_usd[0]))
         share = float(np.clip(best.escalates[0], 0.0, 1.0))
         return Action(pair, final=False, expected_cost_usd=expected, p_escalate=share)
 
@@ -184,7 +185,7 @@ class PlanPolicy:
         by the router's estimates alone. Raises ConfigError where nobody replied and no model is
         left to ask.
         """
-        scores, costs = _row(state.scores), _row(state.costs)
+        scores, costs = _row(state.scores), self.plans.with_checks(_row(state.costs))
         there = tuple(sorted(state.replies))
         replies = Replies.of_query(self.plans.n_models, state.replies)
         odds = self.plans.odds(scores)
@@ -279,7 +280,8 @@ class _SecondRound:
         cost_usd: FloatArray,
     ) -> None:
         self.plans, self.replies = plans, replies
-        self.expected_usd, self.cost_usd = expected_usd, cost_usd
+        self.expected_usd = plans.with_checks(expected_usd)
+        self.cost_usd = cost_usd + replies.check_usd(plans.signals)
         self.odds = plans.odds(scores)
         self.values = {pair: plans.after(pair, self.odds, replies) for pair in plans.pairs}
         self.best_of = {

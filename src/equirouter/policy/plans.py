@@ -80,6 +80,8 @@ class Plans:
     highest: float = 1.0
     signals: tuple[str, ...] = ()
     """Names of the signals that the checks read."""
+    check_usd: FloatArray | None = None
+    """(K,), what those signals cost of a reply of each model, on average; None: nothing."""
     notes: tuple[str, ...] = ()
     """Why there is no pair, or what a user should know of the pairs."""
 
@@ -93,6 +95,10 @@ class Plans:
     def more_width(self) -> int:
         """The number of features of the value of one more call after a pair."""
         return int(more_features(np.zeros((0, self.check_width(2))), np.zeros(0)).shape[1])
+
+    def with_checks(self, cost_usd: FloatArray) -> FloatArray:
+        """The costs (n, K) of calls, with those of the checks of their replies."""
+        return cost_usd if self.check_usd is None else cost_usd + self.check_usd
 
     def odds(self, scores: FloatArray) -> FloatArray:
         """Log odds (n, K) of estimates of performance."""

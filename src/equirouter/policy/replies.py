@@ -9,6 +9,7 @@ import numpy as np
 
 from equirouter.answers import NO_ANSWER
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.checks.asking import COST, MOST_OF_STRONGEST
 from equirouter.checks.usable import UNUSABLE_REASONS
 from equirouter.data.outcomes import Outcomes
 
@@ -39,7 +40,8 @@ class Replies:
     answers: numbers, equal for equal answers to one query, -1 = not known. answered: 1, or 0 where
     there was no answer, NaN = not known. tokens: logarithms of 1 + the output tokens, lengths: of
     1 + the characters of the answer, both NaN = not known. usable: False where a reply was empty,
-    refused or cut; it has no answer. signals: name -> numbers, NaN = not known.
+    refused or cut; it has no answer. signals: name -> numbers, NaN = not known; NAME.cost_usd is
+    what the check NAME cost, NaN where it asked nobody.
     """
 
     answers: IntArray
@@ -105,6 +107,30 @@ class Replies:
             None if self.usable is None else self.usable[rows],
             {name: array[rows] for name, array in self.signals.items()},
         )
+
+    @property
+    def signal_names(self) -> tuple[str, ...]:
+        """The names of the signals but for those that are costs of others."""
+        return tuple(sorted(self.signals.keys() - {name + COST for name in self.signals}))
+
+    def check_usd(self, signals: Sequence[str]) -> FloatArray:
+        """The costs (n, K) of having these signals said of the replies."""
+        known = [self.signals[name + COST] for name in signals if name + COST in self.signals]
+        return np.asarray(sum(map(np.nan_to_num, known), np.zeros(self.answers.shape)))
+
+    def affordable(self, strongest_usd: FloatArray) -> "Replies":
+        """The replies without signals that a gateway would not pay for, see may_ask.
+
+        strongest_usd (n,): predicted costs of the strongest model.
+        """
+        signals = dict(self.signals)
+        for name in self.signal_names:
+            cost = self.signals.get(name + COST)
+            if cost is not None:
+                dear = cost > MOST_OF_STRONGEST * strongest_usd[:, None]
+                for one in (name, name + COST):
+                    signals[one] = np.where(dear, np.nan, signals[one])
+        return replace(self, signals=signals)
 
     def servable(self, columns: Sequence[int], support: FloatArray) -> FloatArray:
         """The support (n, S) of the replies of models, -inf where one is not usable."""

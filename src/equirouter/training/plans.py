@@ -73,13 +73,10 @@ class Labelled:
     @classmethod
     def of(cls, part: Part, scores: FloatArray, outcomes: Outcomes) -> Self:
         """The queries of a part of a table, with such estimates (n, K) of them."""
-        return cls(
-            scores,
-            part.predicted_cost_usd,
-            part.performance,
-            part.cost_usd,
-            Replies.of_table(outcomes, part.rows),
-        )
+        expected = part.predicted_cost_usd
+        strongest = _strongest(part.performance, part.cost_usd)
+        replies = Replies.of_table(outcomes, part.rows).affordable(expected[:, strongest])
+        return cls(scores, expected, part.performance, part.cost_usd, replies)
 
     def take(self, rows: IntArray) -> "Labelled":
         """These of the queries."""
@@ -153,13 +150,11 @@ def best_rule(labelled: Labelled) -> AgreementRule | None:
 
     Where none does, of the pair that performs best. None where no pair is cheap enough.
     """
-    members, pairs = cheap_pairs(labelled)
+    _, pairs = cheap_pairs(labelled)
     if not pairs:
         return None
     row, means = np.arange(len(labelled.scores)), labelled.performance.mean(axis=0)
-    strongest = max(
-        members, key=lambda column: (means[column], -labelled.cost_usd[:, column].mean())
-    )
+    strongest = _strongest(labelled.performance, labelled.cost_usd)
     rules = [AgreementRule(pair, strongest) for pair in pairs]
 
     def worth(rule: AgreementRule) -> tuple[float, float]:
@@ -168,6 +163,12 @@ def best_rule(labelled: Labelled) -> AgreementRule | None:
         return min(got, float(means[strongest])), -float(made.cost_usd.mean())
 
     return max(rules, key=worth)
+
+
+def _strongest(performance: FloatArray, cost_usd: FloatArray) -> int:
+    """The column of the highest mean performance; of equal ones the cheapest."""
+    means, costs = performance.mean(axis=0), cost_usd.mean(axis=0)
+    return max(range(len(means)), key=lambda column: (means[column], -costs[column]))
 
 
 def cheap_pairs(labelled: Labelled) -> tuple[Columns, tuple[Columns, ...]]:
@@ -204,12 +205,15 @@ class _Fit:
     ) -> None:
         self.labelled, self.members, self.pairs, self.fold = labelled, members, pairs, fold
         lowest, highest = labelled.performance.min(), labelled.performance.max()
+        signals = labelled.replies.signal_names
+        paid = labelled.replies.check_usd(signals).mean(axis=0)
         self.empty = Plans(
             labelled.scores.shape[1],
             members=members,
             lowest=float(lowest),
             highest=float(highest),
-            signals=tuple(sorted(labelled.replies.signals)),
+            signals=signals,
+            check_usd=paid if paid.any() else None,
         )
         self.odds = self.empty.odds(labelled.scores)
         self.share = (labelled.performance - lowest) / ((highest - lowest) or 1.0)
@@ -236,6 +240,7 @@ class _Fit:
             self.empty.lowest,
             self.empty.highest,
             self.empty.signals,
+            self.empty.check_usd,
         )
 
     def _check(self, columns: Columns) -> None:
@@ -281,7 +286,8 @@ class _Fit:
 
     def _outcome(self, pair: Columns, lambdas: FloatArray, usual: FloatArray) -> FloatArray:
         """(3, n, G): the gain of asking a pair, whether it asks one more, and what that costs."""
-        cost, of = self.labelled.predicted_cost_usd, self.empty.performance
+        cost = self.empty.with_checks(self.labelled.predicted_cost_usd)
+        of = self.empty.performance
         others = [column for column in self.members if column not in pair]
         three = [tuple(sorted((*pair, column))) for column in others]
         value = of(np.stack([self.more_value[pair, column] for column in others], axis=1))

@@ -6,12 +6,15 @@ from functools import cached_property
 import numpy as np
 
 from equirouter.arrays import FloatArray
+from equirouter.checks.asking import COST, AskingCheck
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import AtPrice, By, Gain, PoolPlans
 from equirouter.policy.quality import Calibration, calibrate_served
+from equirouter.policy.replies import Replies
 from equirouter.policy.utility import UtilityPolicy
+from equirouter.registry import CHECKS
 from equirouter.training.plans import FOLDS, Labelled, best_rule, fit_plans, replay_unseen
 from equirouter.training.protocol import stream
 
@@ -123,6 +126,7 @@ def made_plans(
     learned = fit_plans(labelled, stream(seed, "plans"))
     candidates = candidates_of(labelled, learned, seed)
     notes = tuple(f"answers are compared by the agreement rule alone: {n}" for n in learned.notes)
+    notes += _unpriced(labelled.replies)
     if candidates.rule is None and candidates.learned is None:
         return None, candidates, learned.notes
     made, at_prices = candidates.mixed
@@ -170,6 +174,16 @@ def _measured_rule(labelled: Labelled) -> AgreementRule | None:
         return None
     agree = labelled.replies.equal(*rule.pair) == 1.0
     return rule._replace(escalates=float(1.0 - agree.mean()))
+
+
+def _unpriced(replies: Replies) -> tuple[str, ...]:
+    """What a user should know of signals whose checks ask models."""
+    free = [name for name in replies.signal_names if name + COST not in replies.signals]
+    return tuple(
+        f"the table does not say what {name} cost (signal.{name}{COST}), so plans take it as free"
+        for name in free
+        if name in CHECKS.names() and issubclass(CHECKS.load(name), AskingCheck)
+    )
 
 
 def _no_gain(at_prices: tuple[AtPrice, ...]) -> str:

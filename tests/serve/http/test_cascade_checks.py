@@ -91,6 +91,9 @@ def test_free_text_that_a_judge_likes_is_served_and_the_judge_is_paid(
             assert paid(here) == BOTH + 2 * JUDGE_NUSD == 100_060
             checks = [one for one in here.record.attempts if one.role == "check"]
             assert [(one.model, one.cost_nusd) for one in checks] == [("d", JUDGE_NUSD)] * 2
+            said = {one.model: one.signals for one in here.record.attempts if one.signals}
+            cost = {"judge.cost_usd": JUDGE_NUSD / 1e9}
+            assert said == {"a": {"judge": 0.2, **cost}, "b": {"judge": 1.0, **cost}}
             assert [(one.input_tokens, one.output_tokens) for one in checks] == [(20, 10)] * 2
             assert here.record.tokens is not None
             assert here.record.tokens.output == 10 + 20 + 2 * 10

@@ -318,7 +318,8 @@ def test_judges_of_both_replies_are_reserved_charged_and_left_out_of_the_exporte
             engine.dispose()
             assert table.models == ("middle", "small")
             assert {name: said.tolist() for name, said in table.signals.items()} == {
-                "judge": [[1.0, 1.0]]
+                "judge": [[1.0, 1.0]],
+                "judge.cost_usd": [[each / 1e9] * 2],
             }
             assert table.cost_usd.tolist() == [[COST["middle"] / 1e9, COST["small"] / 1e9]]
 

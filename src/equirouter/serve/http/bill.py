@@ -78,14 +78,12 @@ class Bill:
         tier = reader.service_tier
         self._charge(served, Report(usage, generated, reported_nusd(usage, {}), tier))
 
-    def note_check(
-        self, attempts: Sequence[Attempt], bounds: Bounds, served: Served | None
-    ) -> None:
-        """Note the call of a check in the record, and what it is charged.
+    def note_check(self, attempts: Sequence[Attempt], bounds: Bounds, served: Served | None) -> int:
+        """Note the call of a check in the record; returns what it is charged, in nano-USD.
 
         served: its answer, None where it brought none.
         """
-        record = self._record
+        record, before_nusd = self._record, self.spent_nusd
         for attempt in attempts:
             noted = replace(attempt, role="check")
             if served is not None:
@@ -105,6 +103,7 @@ class Bill:
                 record.tokens = used if record.tokens is None else record.tokens + used
             record.attempts.append(noted)
         self._add_up()
+        return self.spent_nusd - before_nusd
 
     def serves(self, model: str) -> None:
         """Note that the answer of a model, which was charged, is the one for the client.

@@ -3,14 +3,14 @@
 import asyncio
 
 from equirouter.checks import Response
-from equirouter.checks.asking import AskingCheck, may_ask
+from equirouter.checks.asking import COST, AskingCheck, may_ask
 from equirouter.errors import UpstreamError
 from equirouter.serve.call.attempts import Served, try_once
 from equirouter.serve.call.final_answer import response_of
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.reply_checks import Question, ReplyChecks
-from equirouter.serve.records import Attempt, Candidate, Plan
+from equirouter.serve.records import Attempt, Candidate, Plan, usd
 
 __all__ = ["RequestChecks"]
 
@@ -40,31 +40,34 @@ class RequestChecks:
         """Held while money is reserved: a reservation takes one extension at a time."""
 
     async def of(self, model: str, response: Response, ticket: Reservation) -> dict[str, float]:
-        """The signals of a model's response; those that are not known are left out."""
+        """The signals of a model's response, with what it cost to ask for one.
+
+        Those that are not known are left out.
+        """
         found = await asyncio.gather(
             *(self._signal(name, model, response, ticket) for name in self._names)
         )
-        pairs = zip(self._names, found, strict=True)
-        return {name: value for name, value in pairs if value is not None}
+        return {name: value for one in found for name, value in one.items() if value is not None}
 
     async def _signal(
         self, name: str, model: str, response: Response, ticket: Reservation
-    ) -> float | None:
+    ) -> dict[str, float | None]:
         check = self._checks[name]
         if not isinstance(check, AskingCheck):
-            return await self._checks.run(name, check, response)
+            return {name: await self._checks.run(name, check, response)}
         question = self._checks.question(check, response, model)
         if question is None or not may_ask(question.expected_usd, self._strongest_usd):
-            return None
+            return {}
         purpose, most = f"{name} of {model}", question.bounds.upper_nusd
         if not await self._reserves(most, ticket):
-            return None
+            return {}
         self.open_nusd[purpose] = most
         try:
-            said = await self._answer(question)
+            said, cost_nusd = await self._answer(question)
         finally:
             del self.open_nusd[purpose]
-        return None if said is None else check.read(said)
+        value = None if said is None else check.read(said)
+        return {name: value, name + COST: usd(cost_nusd)}
 
     async def _reserves(self, more_nusd: int, ticket: Reservation) -> bool:
         """Reserve a call beside those that are over, and those that are not."""
@@ -72,8 +75,8 @@ class RequestChecks:
             needed = self._bill.spent_nusd + sum(self.open_nusd.values()) + more_nusd
             return self._bill.over_budget(needed) is None and await ticket.extend(needed)
 
-    async def _answer(self, question: Question) -> str | None:
-        """The text of the answer, None where there is none in time. The call is charged."""
+    async def _answer(self, question: Question) -> tuple[str | None, int]:
+        """The text of the answer, None where there is none in time; what it is charged."""
         route, attempts = question.route, list[Attempt]()
         served: Served | None = None
         try:
@@ -83,7 +86,7 @@ class RequestChecks:
             served = Served(candidate, route, *fetched)
             served.close()
         except (UpstreamError, TimeoutError):
-            return None
+            pass
         finally:
-            self._bill.note_check(attempts, question.bounds, served)
-        return response_of(served.document, "").text
+            cost_nusd = self._bill.note_check(attempts, question.bounds, served)
+        return None if served is None else response_of(served.document, "").text, cost_nusd

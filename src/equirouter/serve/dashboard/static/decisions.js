@@ -183,7 +183,8 @@ function attempts(document, colours) {
 }
 
 function signals(one) {
-  return Object.entries(one.signals || {}).map(([name, value]) => `${name} ${value.toFixed(2)}`);
+  const said = Object.entries(one.signals || {}).filter(([name]) => !name.endsWith(".cost_usd"));
+  return said.map(([name, value]) => `${name} ${value.toFixed(2)}`);
 }
 
 // Of a cascade. Without texts only which answers are equal is known.
