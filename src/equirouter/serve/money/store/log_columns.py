@@ -4,7 +4,8 @@ A new column is a line here, a field of the record (records.py) and a migration 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -57,7 +58,7 @@ def _plan(record: RequestRecord) -> str | None:
     plan = record.plan
     if plan is None:
         return None
-    document: dict[str, Any] = {"candidates": [astuple(candidate) for candidate in plan.candidates]}
+    document: dict[str, Any] = {"candidates": list(map(_CANDIDATE, plan.candidates))}
     for name in _PLAN_FIELDS:
         document[name] = getattr(plan, name)
     return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
@@ -66,11 +67,12 @@ def _plan(record: RequestRecord) -> str | None:
 def _attempts(record: RequestRecord) -> str | None:
     if not record.attempts:
         return None
-    attempts = [
-        replace(attempt, error=clean(attempt.error), answer=clean(attempt.answer))
-        for attempt in record.attempts
-    ]
-    return orjson.dumps([_known(astuple(attempt)) for attempt in attempts]).decode()
+    attempts = [tuple(map(_cleaned, _ATTEMPT(attempt))) for attempt in record.attempts]
+    return orjson.dumps([_known(attempt) for attempt in attempts]).decode()
+
+
+def _cleaned(value: object) -> object:
+    return clean(value) if isinstance(value, str) else value
 
 
 def _known(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -92,6 +94,11 @@ def _predicted(record: RequestRecord) -> int | None:
     predicted = record.plan.predicted_costs_usd.get(record.served_model or "")
     return None if predicted is None else nusd(predicted)
 
+
+# as astuple, which copies what is in them
+_CANDIDATE, _ATTEMPT = (
+    attrgetter(*(field.name for field in fields(kind))) for kind in (Candidate, Attempt)
+)
 
 _MICRO, _MILLI_IN_MICRO = 1e6, 1000.0
 
