@@ -12,7 +12,7 @@ AGENTS_REMINDER = "<system-reminder>"
 Scope: TypeAlias = Literal["last_user", "conversation", "first_user"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
     """text: empty where the scope has none. image: the last one in it, as a data URL."""
 

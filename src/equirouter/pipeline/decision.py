@@ -18,7 +18,7 @@ OutOfDomain = Literal["policy", "strongest"]
 performance of the models, the strongest first, within the limits of the policy."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Ask:
     """One query, and how it is to be decided.
 

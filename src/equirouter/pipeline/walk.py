@@ -31,7 +31,7 @@ FEW_MODELS = 64
 """Up to so many the lists of one query are faster than arrays."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Point:
     """An operating point: a policy, or the stream of a pacer, and how a decision names it.
 
@@ -52,7 +52,7 @@ class Point:
         return rule
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Limits:
     """Which models constraints rule out, each with the reason.
 
@@ -209,8 +209,8 @@ class Walk:
             point.value,
             first is not None and bool(rule.within(costs[0, first])),
             tuple(names[1:]),
-            ByModel(self._column, scores, 0),
-            ByModel(self._column, costs, 0),
+            dict(zip(self.models, own, strict=True)),
+            dict(zip(self.models, paid, strict=True)),
             None
             if first is None
             else self.stage.certainty.of_one(

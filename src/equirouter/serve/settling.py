@@ -37,7 +37,7 @@ _TOKENS_PER_SECOND = 50
 """About what hosted models generate for one answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bounds:
     """The tokens and the cost that a call may come to, as reserved.
 
@@ -55,7 +55,7 @@ class Bounds:
     service_tier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
     """An answer's facts about itself. usage: as it came. cost_nusd: the provider's own figure.
 
@@ -70,7 +70,7 @@ class Report:
     is_answer: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Charge:
     """The charge for a call: for which tokens, how it was found, and in which service tier."""
 

@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -26,10 +27,11 @@ __all__ = ["PASSED_ON", "Call", "Served", "pause_seconds", "try_once", "walk"]
 _CLIENTS_FAULT = frozenset({400, 422})
 # What the client is told in the provider's own words where nobody else answered.
 PASSED_ON = _CLIENTS_FAULT | {413, 429}
+_NO_LIMIT = nullcontext()  # asyncio.timeout(None) makes a timer all the same
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """A call to make: its path, what is sent to a route, whether a stream is wanted.
 
@@ -210,7 +212,7 @@ async def _fetch(route: Route, call: Call) -> _Fetched:
     answer: Answer | None = None
     seconds = route.upstream_settings.first_byte_seconds if call.stream else None
     try:
-        async with asyncio.timeout(seconds):
+        async with _NO_LIMIT if seconds is None else asyncio.timeout(seconds):
             answer = await route.upstream.post(
                 call.path, call.body_for(route), call.headers_for(route)
             )

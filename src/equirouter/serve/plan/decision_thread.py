@@ -28,7 +28,7 @@ __all__ = ["Decided", "DecisionThread"]
 _LOG = logging.getLogger("equirouter.serve")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decided:
     """A decision, the pipeline that made it, and how many were made with it."""
 
@@ -37,7 +37,7 @@ class Decided:
     batch: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Job:
     loaded: LoadedPipeline
     ask: Ask

@@ -25,7 +25,7 @@ def is_limited(settings: MoneySettings, control: RequestControl, key: Key | None
     return has_budget and settings.unbounded == "refuse"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bound:
     """The most that a call of one model may have and cost: tokens of both kinds, nano-USD.
 
@@ -112,6 +112,7 @@ class Feasible:
         """
         asked, n, text, images = chat.max_output_tokens, chat.n, tokens.text, tokens.images
         fills = is_limited and bool(chat.kept_elsewhere)
+        has_audio = "audio" in chat.needs
         bounds = {}
         for model in models:
             known = self._models[model]
@@ -124,10 +125,10 @@ class Feasible:
                 # a limit above the room is refused by some providers, one below it cuts answers
                 answer = output if room >= output else None
                 output = max(1, min(output, room))
-            cost_nusd = max(
-                _most_nusd(rates, prompt, output * n)
-                for rates in known.rates[_tier(known, chat), tokens.caches, "audio" in chat.needs]
-            )
+            rates = known.rates[_tier(known, chat), tokens.caches, has_audio]
+            cost_nusd = _most_nusd(rates[0], prompt, output * n)
+            for of_tier in rates[1:]:
+                cost_nusd = max(cost_nusd, _most_nusd(of_tier, prompt, output * n))
             bounds[model] = Bound(prompt, output * n, cost_nusd, answer)
         return bounds
 
@@ -151,6 +152,7 @@ class Feasible:
         if translated:
             fixed = self._beyond_chat(chat, translated) | fixed
         limit = None if control.budget_usd is None else nusd(control.budget_usd)
+        is_plain = chat.service_tier is None and not (chat.unpriced or chat.kept_elsewhere)
         removed = {}
         for model in models:
             bound = bounds[model]
@@ -158,8 +160,8 @@ class Feasible:
                 fixed.get(model)
                 or self._too_long(model, bound, chat)
                 or self._unavailable(model)
-                or (self._unbounded(model, chat) if is_limited else None)
-                or _too_expensive(bound, limit)
+                or (self._unbounded(model, chat) if is_limited and not is_plain else None)
+                or (None if limit is None else _too_expensive(bound, limit))
             )
             if removal is not None:
                 removed[model] = removal
@@ -283,6 +285,8 @@ def _of_instructions(text: str | None) -> int:
 
 def _tier(model: _Model, chat: ChatRequest) -> str | None:
     """The service tier as `_Model.rates` has it."""
+    if chat.service_tier is None:
+        return None
     tier = chat.service_tier if model.has_tiers else None
     served = model.price.served(tier)
     if served is model.price:
@@ -298,8 +302,8 @@ def _most_nusd(rates: _Rates, prompt: int, output: int) -> int:
     return nusd((prompt * row[1] + output * row[2]) / 1e6)
 
 
-def _too_expensive(bound: Bound, limit: int | None) -> Removal | None:
-    if limit is None or bound.nusd <= limit:
+def _too_expensive(bound: Bound, limit: int) -> Removal | None:
+    if bound.nusd <= limit:
         return None
     return Removal(
         "budget",

@@ -104,7 +104,8 @@ class RoutingPlanner:
         if not chat.is_virtual:
             return self._named(chat, control, key)
         plan = await self._routed(chat, control, key)
-        return replace(plan, decision_ms=(time.perf_counter() - start) * 1000.0)
+        plan.decision_ms = (time.perf_counter() - start) * 1000.0
+        return plan
 
     def status(self) -> dict[str, object] | None:
         """The pipeline that decides now and what waits for it, as JSON; None without one."""

@@ -74,7 +74,7 @@ _WEIGHT_OF: list[float] = _WEIGHTS.tolist()
 _FEW = 128
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PromptTokens:
     """text: of all that is written. images: how many pictures; what one is depends on the model.
 

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Session:
     model: str
     until: float  # of the clock
@@ -160,7 +160,7 @@ def stays(decision: Decision, last: str, switch_usd: Callable[[str], float], rul
     return gain <= decision.value * switch_usd(best)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Circumstances:
     """A request beside the decision on it: what its call can cost at most, who may not answer.
 

@@ -8,7 +8,6 @@ prometheus_client is imported, all count in files there, and the one that is ask
 """
 
 import os
-from collections import Counter as Counted
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
@@ -159,10 +158,12 @@ class Metrics:
     def _observe_money(
         self, record: RequestRecord, cost_nusd: int, model: str, key: tuple[str, ...]
     ) -> None:
-        by_model = Counted({model: cost_nusd})
+        by_model = {model: cost_nusd}
         for attempt in record.attempts:  # what other models are charged is theirs
-            by_model[self._known(attempt.model)] += attempt.cost_nusd or 0
-            by_model[model] -= attempt.cost_nusd or 0
+            asked = self._known(attempt.model)
+            if asked != model:
+                by_model[asked] = by_model.get(asked, 0) + (attempt.cost_nusd or 0)
+                by_model[model] -= attempt.cost_nusd or 0
         for charged, amount in by_model.items():
             self._count(self._cost, charged, *key, by=usd(amount))
         learning = self._learning.get("" if record.plan is None else record.plan.decided_by)
