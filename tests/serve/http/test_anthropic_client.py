@@ -9,6 +9,7 @@ import pytest
 
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
+from tests.serve.http.test_cascade import AGREE, AUTO, cascading
 
 anthropic = pytest.importorskip("anthropic")
 
@@ -112,6 +113,26 @@ def test_the_bytes_of_a_stream_are_those_of_the_upstream() -> None:
                 final = await stream.get_final_message()
             assert final.content[0].text == "Hello wörld"
             assert (final.usage.input_tokens, final.usage.output_tokens) == (20, 10)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_client_reads_what_two_models_agree_on_as_a_stream(native: bool) -> None:
+    async def run() -> None:
+        async with cascading(AGREE, upstream={"messages": native}) as here:
+            asked = [{"role": "user", "content": "3 + 4?"}]
+            client = anthropic.AsyncAnthropic(base_url=here.url, api_key="eq-any", max_retries=0)
+            async with (
+                client,
+                client.messages.stream(model=AUTO, max_tokens=9, messages=asked) as events,
+            ):
+                final = await events.get_final_message()
+                headers = events.response.headers
+            assert final.content[-1].text == "It is 7."
+            assert (final.usage.input_tokens, final.usage.output_tokens) == (20, 10)
+            assert final.stop_reason == "end_turn"
+            assert headers["x-equirouter-cascade"] == "a,b; agree"
 
     asyncio.run(run())
 

@@ -14,6 +14,7 @@ from equirouter.errors import GatewayError
 from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy
+from equirouter.serve.call.whole_stream import whole_stream
 from equirouter.serve.records import Attempt
 from tests.policy.plans_by_hand import by_hand
 from tests.serve import fake_upstream as fake
@@ -34,6 +35,8 @@ def saying(model: str, text: str, *, reason: str = "stop") -> fake.Shape:
     async def shape(seen: fake.Seen) -> Any:
         if seen.path.endswith("/responses"):
             return await fake.document(response(text, usage, reason))(seen)
+        if seen.path.endswith("/messages"):
+            return await message(text, usage, reason, stream=bool(seen.body.get("stream")))(seen)
         if not seen.body.get("stream"):
             said = fake.completion(text, usage=usage)
             said["choices"][0]["finish_reason"] = reason
@@ -50,6 +53,19 @@ def response(text: str, usage: dict[str, int], reason: str) -> dict[str, Any]:
     made["status"] = "completed" if reason == "stop" else "incomplete"
     made["usage"] = {"input_tokens": 20, "output_tokens": usage["completion_tokens"]}
     return made
+
+
+def message(text: str, usage: dict[str, int], reason: str, *, stream: bool) -> fake.Shape:
+    """Of the Messages API, with a thought before it."""
+    thought = {"type": "thinking", "thinking": "Is it 5? No.", "signature": "c2ln"}
+    said = {"type": "text", "text": text, "citations": [{"type": "page", "url": "u"}]}
+    counted = {"input_tokens": 20, "output_tokens": usage["completion_tokens"]}
+    whole = fake.message(
+        thought, said, usage=counted, stop_reason={"length": "max_tokens"}.get(reason, "end_turn")
+    )
+    if not stream:
+        return fake.document(whole)
+    return fake.stream([whole_stream(whole, include_usage=True)])
 
 
 @asynccontextmanager
@@ -430,6 +446,101 @@ def test_the_responses_api_is_asked_twice_and_streams_what_was_accepted() -> Non
         "response.completed",
     ]
     assert asyncio.run(run(responses=False)) == kinds
+
+
+def told(raw: bytes, *, stream: bool) -> tuple[list[str], dict[str, Any]]:
+    """The kinds of events of the Messages API, and the message as a client puts it together."""
+    if not stream:
+        return [], orjson.loads(raw)
+    events = [orjson.loads(one.split(b"data: ")[1]) for one in raw.split(b"\n\n") if one]
+    made: dict[str, Any] = {}
+    for event in events:
+        if event["type"] == "message_start":
+            made = event["message"]
+        elif event["type"] == "content_block_start":
+            made["content"].append(event["content_block"])
+        elif event["type"] == "content_block_delta":
+            delta, block = event["delta"], made["content"][event["index"]]
+            for name in {"text", "thinking", "signature"} & delta.keys():
+                block[name] += delta[name]
+            if "citation" in delta:
+                block.setdefault("citations", []).append(delta["citation"])
+        elif event["type"] == "message_delta":
+            made |= {**event["delta"], "usage": event["usage"]}
+    return [event["type"] for event in events], made
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("differ", [False, True])
+def test_the_messages_api_is_asked_like_chat_completions(
+    native: bool, stream: bool, differ: bool
+) -> None:
+    async def run() -> None:
+        says, on = DIFFER if differ else AGREE, {"audit_share": 0}
+        async with cascading(says, upstream={"messages": native}, cascade=on) as here:
+            body = {"model": AUTO, "max_tokens": 50, "stream": stream}
+            body["messages"] = [{"role": "user", "content": "3 + 4?"}]
+            async with here.http.post("/v1/messages", json=body) as answer:
+                kinds, made = told(await answer.read(), stream=stream)
+            served = "c" if differ else "a"
+            headers = answer.headers
+            assert headers["x-equirouter-model"] == served
+            assert headers["x-equirouter-cascade"] == (
+                "a,b>c; disagree" if differ else "a,b; agree"
+            )
+            assert paid(here) == (ALL if differ else BOTH)
+            assert ("x-equirouter-cost-usd" in headers) == (not stream or not differ)
+            assert here.record.error is None
+            answers = {one.model: one.answer_id for one in here.record.attempts}
+            assert (answers["a"] == answers["b"]) == (not differ)  # thoughts are not read
+            if differ:
+                assert answers["c"] == answers["b"]
+            assert made["content"][-1]["text"] == says[served]
+            assert made["stop_reason"] == "end_turn"
+            assert made["usage"]["output_tokens"] == TOKENS[served]
+            if stream:
+                assert (kinds[0], kinds[-1]) == ("message_start", "message_stop")
+            if native:  # the message as it came, thought, citation and all
+                cited = [{"type": "page", "url": "u"}]
+                said = {"type": "text", "text": says[served], "citations": cited}
+                thought = {"type": "thinking", "thinking": "Is it 5? No.", "signature": "c2ln"}
+                assert made["content"] == [thought, said]
+            paths = {seen.path for seen in here.upstream.seen}
+            assert paths == {"/v1/messages" if native else "/v1/chat/completions"}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_message_that_was_cut_agrees_with_none(native: bool) -> None:
+    async def run() -> None:
+        async with cascading(AGREE, upstream={"messages": native}) as here:
+            here.upstream.answers("a-theirs", saying("a", "It is 7", reason="length"))
+            body = {"model": AUTO, "max_tokens": 50}
+            body["messages"] = [{"role": "user", "content": "3 + 4?"}]
+            async with here.http.post("/v1/messages", json=body) as answer:
+                assert answer.headers["x-equirouter-cascade"] == "a,b>c; no answer"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("native", [False, True])
+def test_the_responses_api_escalates(native: bool, stream: bool) -> None:
+    async def run() -> None:
+        async with cascading(DIFFER, upstream={"responses": native}) as here:
+            if native and stream:
+                here.upstream.answers("c-theirs", fake.ok())
+            body = {"model": AUTO, "input": "3 + 4?", "stream": stream}
+            async with here.http.post("/v1/responses", json=body) as answer:
+                assert await answer.read()
+            assert answer.headers["x-equirouter-cascade"] == "a,b>c; disagree"
+            assert answer.headers["x-equirouter-model"] == "c"
+            assert paid(here) > BOTH
+            assert here.record.error is None
+
+    asyncio.run(run())
 
 
 def test_free_models_are_asked_like_others() -> None:

@@ -12,6 +12,7 @@ from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.chat import chat_request
+from equirouter.serve.http.messages import messages_request
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.plan.cascades import cascade_note, may_cascade
 from equirouter.serve.records import Cascaded, Pair, RequestControl, RequestRecord
@@ -56,6 +57,11 @@ def response(**body: Any) -> Any:
     return responses_request({"model": "equirouter/auto", "input": "3 + 4?", **body}, LIMITS)
 
 
+def message(**body: Any) -> Any:
+    document = {"model": "equirouter/auto", "messages": [{"role": "user", "content": "3 + 4?"}]}
+    return messages_request(document | {"max_tokens": 9} | body, LIMITS)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -83,6 +89,15 @@ def test_what_can_be_compared() -> None:
     assert not may_cascade(response(include=["message.output_text.logprobs"]), "number@1")
     assert not may_cascade(response(tools=[{"type": "web_search"}]), "number@1")
     assert not may_cascade(response(prompt={"id": "p"}), "number@1")
+    assert may_cascade(message(), "number@1")
+    assert may_cascade(message(thinking={"type": "enabled", "budget_tokens": 9}), "number@1")
+    assert not may_cascade(message(tools=[{"name": "f", "input_schema": {}}]), "number@1")
+    assert not may_cascade(message(mcp_servers=[{"url": "u"}]), "number@1")
+    form = {"type": "json_schema", "schema": {}}
+    assert not may_cascade(message(output_config={"format": form}), "number@1")
+    assert may_cascade(message(output_config={"format": form}), "json:/answer@1")
+    used = [{"type": "tool_result", "tool_use_id": "1", "content": "7"}]
+    assert not may_cascade(message(messages=[{"role": "user", "content": used}]), "number@1")
 
 
 def test_two_are_asked_where_the_pipelines_plans_say_so(planned: Planned) -> None:

@@ -13,7 +13,15 @@ from equirouter.policy.replies import Reply
 __all__ = ["reply_of", "response_of"]
 
 _REFUSED = "refusal"
-_ENDED = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_ENDED = {
+    "max_output_tokens": "length",
+    "content_filter": "content_filter",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+}
+"""Words of the other APIs for why an answer ended -> those of chat completions."""
 
 
 class _Said(NamedTuple):
@@ -25,8 +33,11 @@ class _Said(NamedTuple):
 
 
 def response_of(document: Mapping[str, Any], query: str) -> Response:
-    """The part that checks see of a chat completion or a response with one answer to a query."""
-    said = _message(document) if "choices" in document else _response(document)
+    """The part that checks see of one answer to a query, in the form of any of the APIs."""
+    if "choices" in document:
+        said = _completion(document)
+    else:
+        said = _response(document) if "output" in document else _message(document)
     known = [token["logprob"] for token in said.tokens if _is_number(token.get("logprob"))]
     return Response(query, said.text, said.reason, known or None)
 
@@ -41,7 +52,7 @@ def reply_of(response: Response, extract: Callable[[str], str], output_tokens: i
     return Reply(answer, output_tokens, usable=is_usable)
 
 
-def _message(completion: Mapping[str, Any]) -> _Said:
+def _completion(completion: Mapping[str, Any]) -> _Said:
     choice = next(iter(_objects(completion.get("choices"))), {})
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -51,6 +62,12 @@ def _message(completion: Mapping[str, Any]) -> _Said:
     reason = _REFUSED if message.get("refusal") else _word(choice.get("finish_reason"))
     about = choice.get("logprobs")
     return _Said(text, reason, _objects(about.get("content") if isinstance(about, dict) else None))
+
+
+def _message(message: Mapping[str, Any]) -> _Said:
+    texts = [block for block in _objects(message.get("content")) if block.get("type") == "text"]
+    reason = _word(message.get("stop_reason"))
+    return _Said(_text(texts), _ENDED.get(str(reason), reason), [])
 
 
 def _response(response: Mapping[str, Any]) -> _Said:

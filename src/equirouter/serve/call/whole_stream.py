@@ -10,6 +10,8 @@ __all__ = ["WholeAnswer", "whole_stream"]
 _Object = dict[str, Any]
 _DONE = b"data: [DONE]\n\n"
 _SAID = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}
+_TEXTS = {"text": ("text",), "thinking": ("thinking", "signature")}
+"""Of a message's blocks, by their type."""
 
 
 class WholeAnswer:
@@ -34,12 +36,14 @@ class WholeAnswer:
 
 
 def whole_stream(document: Mapping[str, Any], *, include_usage: bool) -> bytes:
-    """The events of a chat completion, or of a response, that came in one piece.
+    """The events of a chat completion, a response or a message that came in one piece.
 
-    include_usage: whether those of a chat completion end with the usage; a response always has it.
+    include_usage: whether those of a chat completion end with the usage; others always have it.
     """
     if "choices" in document:
         return b"".join(_chunks(document, include_usage=include_usage)) + _DONE
+    if "output" not in document:
+        return b"".join(map(_event, _of_message(document)))
     events = enumerate(_events(document))
     return b"".join(_event({**event, "sequence_number": n}) for n, event in events)
 
@@ -57,6 +61,29 @@ def _chunks(completion: Mapping[str, Any], *, include_usage: bool) -> Iterator[b
             yield _data({**head, "choices": [part]})
     if include_usage and "usage" in completion:
         yield _data({**head, "choices": [], "usage": completion["usage"]})
+
+
+def _of_message(message: Mapping[str, Any]) -> Iterator[_Object]:
+    """Its events, a delta for each text of a block; blocks of other kinds begin as they are."""
+    usage, unsaid = message.get("usage"), dict.fromkeys(("stop_reason", "stop_sequence"))
+    begun = {**message, **unsaid, "content": []}
+    if isinstance(usage, dict):
+        begun["usage"] = {**usage, "output_tokens": 0}
+    yield {"type": "message_start", "message": begun}
+    for place, block in enumerate(_objects(message.get("content"))):
+        texts = [name for name in _TEXTS.get(str(block.get("type")), ()) if name in block]
+        start = {**block, **dict.fromkeys(texts, "")}
+        cited = _objects(start.pop("citations", None))
+        yield {"type": "content_block_start", "index": place, "content_block": start}
+        for delta in (
+            *({"type": f"{name}_delta", name: block[name]} for name in texts),
+            *({"type": "citations_delta", "citation": citation} for citation in cited),
+        ):
+            yield {"type": "content_block_delta", "index": place, "delta": delta}
+        yield {"type": "content_block_stop", "index": place}
+    ended = {name: message.get(name) for name in unsaid}
+    yield {"type": "message_delta", "delta": ended, "usage": usage}
+    yield {"type": "message_stop"}
 
 
 def _events(response: Mapping[str, Any]) -> Iterator[_Object]:

@@ -15,9 +15,9 @@ __all__ = ["cascade_note", "may_cascade", "with_pair"]
 JUDGE = "judge"
 """The signal of a judge, which can score free text, too."""
 
-_COMPARED = ("chat.completions", "responses", "route")
+_COMPARED = ("chat.completions", "responses", "messages", "route")
 # An answer beside the text, or one that somebody else keeps: two of them cannot be compared.
-_ALONE = ("logprobs", "top_logprobs", "store", "tools", "functions", "audio")
+_ALONE = ("logprobs", "top_logprobs", "store", "tools", "functions", "mcp_servers", "audio")
 
 
 def may_cascade(chat: ChatRequest, extractor: str) -> bool:
