@@ -12,7 +12,8 @@ import pytest
 from equirouter.data.tables import read_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.labelling.collecting import collect
-from equirouter.labelling.scoring import score
+from equirouter.labelling.estimate import Estimate
+from equirouter.labelling.scoring import estimate_score, score
 from equirouter.labelling.store import Collection
 from tests.labelling.pretend import Body, failure, provider, write_gateway, write_queries
 
@@ -81,7 +82,7 @@ def test_a_table_says_what_was_right_what_it_cost_and_who_scored(
     assert scored.by == {"number": 7, "empty": 1}
 
 
-def test_the_first_grader_that_knows_counts(collected: Any, tmp_path: Path) -> None:
+def test_the_first_grader_that_knows_counts(collected: Any) -> None:
     folder, made = collected
     scored = score(folder, ["number", "judge"], references={"q0": "2"}, judge="large")
     table = scored.table
@@ -90,12 +91,71 @@ def test_the_first_grader_that_knows_counts(collected: Any, tmp_path: Path) -> N
     assert np.isnan(table.performance[1, 0])  # large judges no answer of its own
     assert scored.by == {"number": 3, "empty": 1, "judge:large": 2}
     assert scored.unknown == {"judge:large: its own answer": 2}
-    judged = len(made.seen)
+    assert len(made.seen) == 2  # nobody pays to judge what number has scored
     before = scored.spent_usd
-    again = score(folder, ["judge"], judge="large")
-    assert len(made.seen) == judged  # its grades were kept
+    again = score(folder, ["number", "judge"], references={"q0": "2"}, judge="large")
+    assert len(made.seen) == 2  # its grades were kept
     assert again.spent_usd == before
-    del tmp_path
+
+
+def test_what_a_judge_will_cost_is_said_before_and_asks_nobody(collected: Any) -> None:
+    folder, made = collected
+    # small judges the two others' five answers, of which two are equal to others
+    estimate = estimate_score(folder, ["judge"], judge="small")
+    (row,) = estimate.models
+    assert made.seen == []
+    assert (row.model, row.calls, row.by) == ("small", 4, "prompt")
+    # 80 tokens of a verdict at 2 USD per million are 0.00016 USD; at least 32, at most 320
+    prompt_usd = row.input_tokens / 1e6
+    assert row.usd == pytest.approx(4 * 0.00016 + prompt_usd, rel=1e-6)
+    assert row.low_usd < 4 * 0.000064 + prompt_usd
+    assert 4 * 0.00064 + prompt_usd < row.high_usd < row.most_usd
+    # of free graders before it what they leave is counted
+    some = estimate_score(folder, ["number", "judge"], judge="small", references={"q0": "2"})
+    assert some.calls == 3
+    none = estimate_score(folder, ["number"], references=RIGHT)
+    assert (none.calls, none.models) == (0, ())
+
+
+def test_a_judge_that_has_judged_is_estimated_by_what_that_came_to(tmp_path: Path) -> None:
+    texts = [f"{n} + 1" for n in range(30)]
+    some = {f"q{n}": "1" for n in range(10, 30)}
+
+    def said(body: Body) -> Any:
+        text = body["messages"][-1]["content"]
+        return "Score: 8" if text.startswith("You grade") else text
+
+    told: list[Estimate] = []
+    with provider(said) as made:
+        gateway = write_gateway(tmp_path, made.url, {"small": "", "large": ""})
+        collect(gateway, write_queries(tmp_path, texts), tmp_path / "answers")
+        answers = tmp_path / "answers"
+        graders = ["number", "judge"]
+        first = score(answers, graders, references=some, judge="large", told=told.append)
+        assert first.by["judge:large"] == 10
+        score(answers, ["judge"], judge="large", told=told.append)
+    assert [(one.calls, one.models[0].by) for one in told] == [(10, "prompt"), (20, "grades")]
+    # each of the ten cost 40,000 nano-USD, so each of the twenty will
+    assert told[1].models[0].usd == pytest.approx(20 * 40_000 / 1e9)
+    assert told[1].models[0].low_usd == told[1].models[0].high_usd == told[1].models[0].usd
+
+
+def test_a_dry_run_of_the_command_needs_no_key_and_writes_nothing(
+    collected: Any, tmp_path: Path
+) -> None:
+    folder, made = collected
+    gateway = write_gateway(tmp_path, made.url, MODELS, 'api_key_env = "NOT_SET_AT_ALL"')
+    command = [sys.executable, "-m", "equirouter", "score", str(folder), "--with", "compare"]
+    command += ["--judge", "small", "--dry-run", "--config", str(gateway)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert made.seen == []
+    # one answer of the middle model against that of the large one, in both orders
+    assert done.stdout.splitlines()[1].split()[:2] == ["small", "2"]
+    assert "at the very most" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    done = subprocess.run(command[:-3], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--out TABLE" in done.stderr
 
 
 def test_judging_is_paid_from_the_same_purse(collected: Any) -> None:

@@ -1,7 +1,7 @@
 """The cost of a collection, before anything is spent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
 from equirouter.labelling.asking import Asker, Question, priced
@@ -9,7 +9,7 @@ from equirouter.serve.charging import cost_nusd
 from equirouter.serve.plan.prompt_tokens import LIKELY
 from equirouter.serve.records import Tokens, usd
 
-__all__ = ["Estimate", "Lengths", "ModelEstimate", "estimated"]
+__all__ = ["MEASURED", "OF_TWO_SIDES", "Estimate", "Lengths", "ModelEstimate", "estimated"]
 
 MEASURED = 5
 """Answers of a model from which on its own lengths count."""
@@ -18,7 +18,7 @@ _SPREAD = 2.0
 the embedded data set do (0.51 to 1.98 times), none of which reasons out of sight."""
 _OTHER_TOKENIZER = 1.25
 _LEAST_TOKENS = 10
-_OF_TWO_SIDES = 1.96
+OF_TWO_SIDES = 1.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class ModelEstimate:
     """Of one model. calls: to make. input_tokens, output_tokens: of all calls, expected.
 
     low_usd, high_usd: an interval around usd. most_usd: the sum of the bounds. by: where the
-    lengths of answers come from: "measured" on its own answers, "log", or "unknown". impossible:
+    lengths of answers come from: "measured" on its own answers, "log", or "unknown"; of questions
+    of graders "grades", what such calls came to so far, or "prompt", what they ask for. impossible:
     queries that it cannot take. batch_price_factor: what a call costs as a share of its price where
     it is asked in batches, None where it is not.
     """
@@ -68,11 +69,13 @@ class Lengths:
     """Lengths that are known.
 
     logged: query_id -> (input, output) tokens of the log, None where
-    not known; measured: model -> output tokens of its answers here.
+    not known; measured: model -> output tokens of its answers here. otherwise: tokens of an answer
+    where neither says, factors of an interval around it, and by what that is known.
     """
 
-    logged: Mapping[str, tuple[int | None, int | None]]
-    measured: Mapping[str, Sequence[int]]
+    logged: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict)
+    measured: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    otherwise: tuple[float, float, float, str] = (300.0, 0.1, 10.0, "unknown")
 
 
 def estimated(
@@ -124,13 +127,9 @@ def _output(lengths: Lengths, model: str) -> tuple[float, float, float, str]:
     own = lengths.measured.get(model, ())
     if len(own) >= MEASURED:
         mean = max(fmean(own), 1.0)
-        half = _OF_TWO_SIDES * stdev(own) / len(own) ** 0.5 / mean
+        half = OF_TWO_SIDES * stdev(own) / len(own) ** 0.5 / mean
         return mean, max(0.0, 1.0 - half), 1.0 + half, "measured"
     logged = [tokens for _, tokens in lengths.logged.values() if tokens is not None]
     if logged:
         return fmean(logged), 1 / _SPREAD, _SPREAD, "log"
-    return _UNKNOWN, 0.1, 10.0, "unknown"
-
-
-_UNKNOWN = 300.0
-"""Tokens of an answer where nothing is known, from a tenth to ten times of it."""
+    return lengths.otherwise

@@ -3,20 +3,36 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
 
 from equirouter.labelling.asking import (
     FAILURES_IN_A_ROW,
     Asker,
+    Question,
     check_models,
     open_asker,
 )
+from equirouter.labelling.estimate import (
+    MEASURED,
+    OF_TWO_SIDES,
+    Estimate,
+    Lengths,
+    ModelEstimate,
+    estimated,
+)
+from equirouter.labelling.graders.verdicts import TRIES
 from equirouter.labelling.purse import Purse
 from equirouter.labelling.store import Collection
 from equirouter.serve.charging import model_prices
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["PoolModels"]
+__all__ = ["CountedModels", "PoolModels"]
+
+_PURPOSE = "grade"
+_AS_ASKED = (80.0, 0.4, 4.0, "prompt")
+"""Tokens of a verdict: a sentence or two and a line, in other words as few or as many."""
 
 
 class PoolModels:
@@ -95,11 +111,10 @@ class PoolModels:
     async def _one(self, asker: Asker, purse: Purse, model: str, prompt: str) -> str | None:
         if self.stopped is not None or model in self.given_up:
             return None
-        body = {"messages": [{"role": "user", "content": prompt}]}
-        question = asker.question(model, body, f"a question to {model}")
+        question = _question(asker, model, prompt)
         if question.impossible is not None:
             return None
-        ticket = await purse.ticket("grade", model, question.bound.nusd)
+        ticket = await purse.ticket(_PURPOSE, model, question.bound.nusd)
         if ticket is None:
             self.stopped = purse.short(model, question.bound.nusd)
             return None
@@ -115,3 +130,54 @@ class PoolModels:
         if self._failures[model] >= FAILURES_IN_A_ROW:
             self.given_up[model] = f"{self._failures[model]} calls in a row failed: {reply.error}"
         return None
+
+
+class CountedModels(PoolModels):
+    """Counts what graders would ask, and asks nobody: no key is needed."""
+
+    def __init__(self, settings: GatewaySettings, collection: Collection) -> None:
+        super().__init__(settings, collection, limit_nusd=None, concurrency=1)
+        self._prompts: dict[str, list[str]] = {}
+
+    def ask(
+        self,
+        prompts: Sequence[tuple[str, str]],
+        heard: Callable[[int, str | None], None],  # noqa: ARG002  # there is nothing to hear
+    ) -> None:
+        """Count (model, prompt). Raises ConfigError for a model that is not in the pool."""
+        check_models(self._settings, list(dict.fromkeys(model for model, _ in prompts)) or None)
+        for model, prompt in prompts:
+            self._prompts.setdefault(model, []).append(prompt)
+
+    def estimate(self) -> Estimate:
+        """What all of it will cost, and at the very most, where everything is asked again."""
+        return asyncio.run(self._estimate())
+
+    async def _estimate(self) -> Estimate:
+        async with open_asker(self._settings, concurrency=1, is_limited=False, asks=False) as asker:
+            rows = [self._row(asker, model, prompts) for model, prompts in self._prompts.items()]
+        return Estimate(tuple(rows), 0, usd(self._collection.spent_nusd()))
+
+    def _row(self, asker: Asker, model: str, prompts: Sequence[str]) -> ModelEstimate:
+        questions = {
+            str(place): _question(asker, model, prompt) for place, prompt in enumerate(prompts)
+        }
+        row = estimated(asker, model, questions, Lengths(otherwise=_AS_ASKED))
+        row = replace(row, most_usd=row.most_usd * TRIES)
+        costs = self._collection.costs_nusd(_PURPOSE, model)
+        if len(costs) < MEASURED or not row.calls:
+            return row
+        n, mean = row.calls, fmean(costs)
+        half = OF_TWO_SIDES * stdev(costs) * (n + n * n / len(costs)) ** 0.5  # of the sum of n more
+        return replace(
+            row,
+            usd=n * mean / 1e9,
+            low_usd=max(0.0, n * mean - half) / 1e9,
+            high_usd=(n * mean + half) / 1e9,
+            by="grades",
+        )
+
+
+def _question(asker: Asker, model: str, prompt: str) -> Question:
+    body = {"messages": [{"role": "user", "content": prompt}]}
+    return asker.question(model, body, f"a question to {model}")

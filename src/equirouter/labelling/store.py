@@ -223,6 +223,14 @@ class Collection:
         ).fetchone()
         return int(row[0])
 
+    def costs_nusd(self, purpose: str, model: str) -> list[int]:
+        """What the calls of a model for a purpose came to, of those that cost something."""
+        rows = self.base.execute(
+            "SELECT cost_nusd FROM calls WHERE purpose = ? AND model = ? AND cost_nusd > 0",
+            (purpose, model),
+        )
+        return [int(row[0]) for row in rows]
+
     def reserve(self, purpose: str, model: str, nusd: int) -> int:
         """Enter a call before it is made, with the most that it may cost; returns its number."""
         with self.transaction():

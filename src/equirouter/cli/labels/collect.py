@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
     from equirouter.labelling.estimate import Estimate
 
-__all__ = ["ConcurrencyOption", "ConfigArgument", "LimitOption", "collect", "shown_spending"]
+__all__ = [
+    "ConcurrencyOption",
+    "ConfigArgument",
+    "LimitOption",
+    "collect",
+    "estimate_table",
+    "shown_spending",
+]
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings, with its pool.")
@@ -83,7 +90,7 @@ def collect(
 
     def told(estimate: "Estimate") -> None:
         if not as_json and not quiet:
-            typer.echo(_table(estimate))
+            typer.echo(estimate_table(estimate))
 
     with shown_spending(quiet=quiet) as (progress, spending):
         done = collect_answers(
@@ -160,7 +167,7 @@ def _document(done: "Collected") -> dict[str, Any]:
     return {"estimate": estimate, **document}
 
 
-def _table(estimate: "Estimate") -> str:
+def estimate_table(estimate: "Estimate") -> str:
     """The estimate as lines of text, a model each, the most expensive first."""
     there = f"{number_of(estimate.there, 'answer')} there already"
     impossible = int(estimate.total("impossible"))
@@ -210,6 +217,8 @@ def _lengths(estimate: "Estimate") -> list[str]:
         "log": "as the model in the log wrote, and half to twice of it; models that reason first "
         "write more",
         "unknown": "nothing says how long answers are; collect a few queries first",
+        "grades": "of what such calls came to so far",
+        "prompt": "of two sentences and a score; models that reason write more",
     }
     found: dict[str, list[str]] = {}
     for row in estimate.models:

@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from equirouter.cli.common import JsonOption, QuietOption, print_json, say
-from equirouter.cli.labels.collect import ConcurrencyOption, LimitOption, shown_spending
+from equirouter.cli.common import JsonOption, QuietOption, print_json, say, shown_progress
+from equirouter.cli.labels.collect import (
+    ConcurrencyOption,
+    LimitOption,
+    estimate_table,
+    shown_spending,
+)
+from equirouter.errors import ConfigError
 from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:
+    from equirouter.labelling.estimate import Estimate
     from equirouter.labelling.review.correcting import Corrected
     from equirouter.labelling.scoring import Scored
 
@@ -52,60 +59,83 @@ ConfigOption = Annotated[
     Path | None,
     typer.Option(metavar="gateway.toml", help="The pool; default: the one collected with."),
 ]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="TABLE", help="A .parquet, .csv or .jsonl file to write."),
+]
+LabelsOption = Annotated[
+    bool, typer.Option("--labels", help="Correct the scores by labels of `equirouter review`.")
+]
+ChecksOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--check",
+        metavar="CHECK",
+        help="What is seen of an answer without a grade, as NAME[:key=value]: json, sql, "
+        "command, judge:model=NAME (paid), or that of another package: a column signal.NAME. "
+        "May be given several times.",
+    ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only say what judges would cost; what is free runs."),
+]
 
 
 def score(
     folder: CollectionArgument,
     graders: WithOption,
-    out: Annotated[
-        Path, typer.Option(metavar="TABLE", help="A .parquet, .csv or .jsonl file to write.")
-    ],
+    out: OutOption = None,
     judge: JudgeOption = None,
     rubric: RubricOption = None,
     references: ReferencesOption = None,
     answers_by: AnswersByOption = None,
-    labels: Annotated[
-        bool, typer.Option("--labels", help="Correct the scores by labels of `equirouter review`.")
-    ] = False,
-    checks: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--check",
-            metavar="CHECK",
-            help="What is seen of an answer without a grade, as NAME[:key=value]: json, sql, "
-            "command, judge:model=NAME (paid), or that of another package: a column signal.NAME. "
-            "May be given several times.",
-        ),
-    ] = None,
+    labels: LabelsOption = False,
+    checks: ChecksOption = None,
     config: ConfigOption = None,
     limit_usd: LimitOption = None,
+    dry_run: DryRunOption = False,
     concurrency: ConcurrencyOption = 8,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score the answers of a collection, and write an outcomes table, which `train` reads.
 
-    Scores of judges are kept in the folder and are not paid for twice.
+    First it is said what judges will cost. Their scores are kept and are not paid for twice.
     """
     from equirouter.labelling.graders.making import split_specs
+    from equirouter.labelling.scoring import estimate_score
     from equirouter.labelling.scoring import score as score_answers
+
+    specs = [spec for given in graders for spec in split_specs(given)]
+    options: dict[str, Any] = {
+        "references": references,
+        "answers_by": answers_by,
+        "judge": judge,
+        "rubric": rubric,
+        "checks": checks or (),
+        "config": config,
+    }
+    if dry_run:
+        with shown_progress(quiet=quiet) as progress:
+            estimate = estimate_score(folder, specs, **options, progress=progress)
+        _say_estimate(estimate, as_json=as_json, quiet=quiet)
+        return
+    if out is None:
+        raise ConfigError("say where the table is written: --out TABLE")
 
     with shown_spending(quiet=quiet) as (progress, spending):
         scored = score_answers(
             folder,
-            [spec for given in graders for spec in split_specs(given)],
+            specs,
             out,
-            references=references,
-            answers_by=answers_by,
-            judge=judge,
-            rubric=rubric,
+            **options,
             labels=labels,
-            checks=checks or (),
-            config=config,
             limit_usd=limit_usd,
             concurrency=concurrency,
             progress=progress,
             spending=spending,
+            told=_silent if as_json or quiet else _tell,
         )
     if as_json:
         print_json({"written": str(out), **_document(scored)})
@@ -114,6 +144,29 @@ def score(
     if not quiet:
         _remarks(scored)
         say(f"next: equirouter diagnose {out}; equirouter train {out} --out DIR")
+
+
+def _silent(estimate: "Estimate") -> None:
+    """Say nothing."""
+
+
+def _tell(estimate: "Estimate") -> None:
+    if estimate.calls:
+        typer.echo(estimate_table(estimate))
+
+
+def _say_estimate(estimate: "Estimate", *, as_json: bool, quiet: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        print_json({"dry_run": True, "estimate": asdict(estimate)})
+        return
+    if not estimate.calls:
+        typer.echo("no model is to be asked: nothing to pay")
+        return
+    typer.echo(estimate_table(estimate))
+    if not quiet:
+        say("next: the same without --dry-run asks; --limit-usd USD bounds what it may cost")
 
 
 def _document(scored: "Scored") -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Models(Protocol):
     ) -> None:
         """Ask (model, prompt). heard: called with the place of each and its answer, None for none.
 
-        In any order, as soon as it is there.
+        In any order, as soon as it is there. Never where the cost of grading is only estimated.
         """
 
 

@@ -27,14 +27,16 @@ def ask_for_verdicts(
     """
     first, rest = _trial(prompts)
     answered: set[str] = set()
+    asked: set[str] = set()  # none where models only count
 
     def told(place: int, value: float | None) -> None:
+        asked.add(prompts[place][0])
         if value is not None:
             answered.add(prompts[place][0])
         heard(place, value)
 
     _rounds(models, prompts, first, read, told)
-    useless = frozenset(prompts[place][0] for place in rest) - answered
+    useless = frozenset(prompts[place][0] for place in rest) & asked - answered
     left = [place for place in rest if prompts[place][0] not in useless]
     _rounds(models, prompts, left, read, heard)
     return useless

@@ -1,0 +1,254 @@
+"""Answers and their scores, as one grader after the other gives them."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from equirouter.answers import make_extractor
+from equirouter.checks import ResponseCheck
+from equirouter.checks.asking import AskingCheck
+from equirouter.data.outcomes import Outcomes
+from equirouter.errors import DataError
+from equirouter.labelling.asked_signals import AskedSignal, asked_signal
+from equirouter.labelling.bias import Interval, length_slope, order_bias
+from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
+from equirouter.labelling.pool_models import CountedModels, PoolModels
+from equirouter.labelling.review.choosing import choose
+from equirouter.labelling.review.correcting import Corrected, corrected
+from equirouter.labelling.review.people import merged
+from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade, KeptQuery
+from equirouter.labelling.table import EMPTY, outcomes_of
+from equirouter.progress import Progress, silent
+
+__all__ = ["Grading", "Marks", "Scored"]
+
+_REFUSED = frozenset({"refusal", "content_filter"})
+
+
+@dataclass(slots=True)
+class Marks:
+    """Answers of one model that are not as they should be: how many of which kind."""
+
+    answers: int = 0
+    failed: int = 0
+    empty: int = 0
+    cut: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class Scored:
+    """The table, and an account of it.
+
+    by: who scored -> how many answers. unknown: answers without a score, and why: note -> how many.
+    length: a judge -> how its scores rise with the length of answers; order: a judge that compares
+    -> how often the answer shown first won, and the share of pairs judged alike in both orders.
+    corrected: by the labels of people, where that was asked for. spent_usd: of the folder, ever.
+    stopped, given_up: why judges were not asked all. constant: who scored -> the one score that all
+    answers got, of which nothing can be learned.
+    """
+
+    table: Outcomes
+    by: dict[str, int]
+    unknown: dict[str, int]
+    marks: dict[str, Marks]
+    length: dict[str, Interval] = field(default_factory=dict)
+    order: dict[str, tuple[Interval, float]] = field(default_factory=dict)
+    corrected: Corrected | None = None
+    spent_usd: float = 0.0
+    stopped: str | None = None
+    given_up: dict[str, str] = field(default_factory=dict)
+    constant: dict[str, float] = field(default_factory=dict)
+
+
+class Grading:
+    """The answers to score, and the scores so far."""
+
+    def __init__(self, collection: Collection, references: Mapping[str, str]) -> None:
+        self._collection = collection
+        self._queries = {query.query_id: query for query in collection.queries()}
+        self._answers = {
+            (one.query_id, one.model): one
+            for one in collection.answers()
+            if one.query_id in self._queries
+        }
+        known = {query.query_id for query in self._queries.values()}
+        known |= {query.query for query in self._queries.values()}
+        if references and not known & references.keys():
+            raise DataError(
+                f"no reference, of {len(references)}, belongs to a query of "
+                f"{collection.folder}; they are found by query_id, or by the text of the query"
+            )
+        self._cases = [
+            _case(self._queries[key[0]], one, references)
+            for key, one in self._answers.items()
+            if one.is_answer
+        ]
+        if not self._cases:
+            raise DataError(f"{collection.folder}: no model has answered anything there")
+        self._scores: dict[tuple[str, str], tuple[float, str]] = {}
+        self._notes: dict[tuple[str, str], str] = {}
+        self._account = _Account()
+        for case in self._cases:
+            if not case.answer.strip():
+                self._scores[case.query_id, case.model] = (0.0, EMPTY)
+
+    def count(self, grader: Grader, models: CountedModels) -> None:
+        """Let models count what a grader would ask them."""
+        cases, known = self._answered(), self._known(grader)
+        grader.grade(cases, Surroundings(models, silent, known))
+
+    def run(self, name: str, grader: Grader, models: PoolModels | None, progress: Progress) -> None:
+        """Let a grader score what has none yet; one that compares answers sees all of them."""
+        cases, known = self._answered(), self._known(grader)
+        scored_before = set(self._scores)
+
+        def graded(some: Sequence[Case], grades: Sequence[Grade]) -> None:
+            rows = [
+                KeptGrade(grader.key, case.query_id, case.model, grade.score, grade.note)
+                for case, grade in zip(some, grades, strict=True)
+                if grade.score is not None  # an unknown one is asked again
+            ]
+            self._collection.keep_grades(rows)
+
+        grades = grader.grade(cases, Surroundings(models, progress, known, graded))
+        by = f"{name}:{grader.detail}" if grader.detail else name
+        for case, grade in zip(cases, grades, strict=True):
+            if grade.score is not None:
+                self._scores.setdefault(_key(case), (grade.score, by))
+            else:
+                self._notes[_key(case)] = f"{by}: {grade.note or 'no score'}"
+        if grader.asks_models:
+            own = [
+                (case, grade)
+                for case, grade in zip(cases, grades, strict=True)
+                if _key(case) not in scored_before
+            ]
+            self._account.add(by, [case for case, _ in own], [grade for _, grade in own])
+
+    def _answered(self) -> list[Case]:
+        return [case for case in self._cases if case.answer.strip()]
+
+    def _known(self, grader: Grader) -> dict[tuple[str, str], Grade]:
+        """What a grader that is paid need not be asked: its own word, or that of one before it."""
+        if not grader.asks_models:
+            return {}
+        kept = self._collection.grades(grader.key)
+        scored = {of: Grade(score) for of, (score, _) in self._scores.items()}
+        return scored | {of: Grade(one.score, one.note) for of, one in kept.items()}
+
+    def asked(
+        self, name: str, check: AskingCheck, models: PoolModels | None, progress: Progress
+    ) -> dict[str, AskedSignal]:
+        """Let a model say what a check asks of each answer, and what that cost."""
+        assert models is not None  # noqa: S101  # there are some where a check asks
+        return asked_signal(name, check, self._cases, self._collection, models, progress)
+
+    def corrected(self) -> Corrected:
+        """Correct the scores by the labels of people. Raises DataError for too few."""
+        labels = merged(self._collection.labels())
+        choice = choose(self._collection)
+        done = frozenset(
+            name
+            for name, answers in choice.shown.items()
+            if all((name, one.models[0]) in labels for one in answers)
+        )
+        found = corrected(self._scores, labels, choice.chances(done))
+        self._scores = found.scores
+        return found
+
+    def scored(
+        self,
+        extractor: str | None,
+        checks: Mapping[str, ResponseCheck],
+        asked: Mapping[str, AskedSignal],
+        name: str,
+        trouble: Sequence[str],
+    ) -> Scored:
+        """The table and the account of it."""
+        queries = sorted(self._queries.values(), key=lambda query: query.place)
+        answered = list(dict.fromkeys(model for _, model in self._answers))
+        unknown = Counter(note for key, note in self._notes.items() if key not in self._scores)
+        models = [one for one in answered if any(model == one for _, model in self._scores)]
+        if not models:
+            raise DataError(
+                f"{self._collection.folder}: no answer has a score: "
+                + "; ".join([*trouble, *(f"{why} ({n})" for why, n in unknown.items())])
+            )
+        return Scored(
+            outcomes_of(
+                queries,
+                models,
+                self._answers,
+                self._scores,
+                read=None if extractor is None else make_extractor(extractor),
+                checks=checks,
+                asked=asked,
+                name=name,
+            ),
+            dict(Counter(by for _, by in self._scores.values())),
+            dict(unknown),
+            {model: self._marks(model) for model in answered},
+            self._account.length,
+            self._account.order,
+            constant=self._constant(),
+        )
+
+    def _constant(self) -> dict[str, float]:
+        """Graders that gave several answers, and all of them one score."""
+        given: dict[str, list[float]] = {}
+        for score_, by in self._scores.values():
+            given.setdefault(by, []).append(score_)
+        return {
+            by: scores[0]
+            for by, scores in given.items()
+            if by != EMPTY and len(scores) > 1 and len(set(scores)) == 1
+        }
+
+    def _marks(self, model: str) -> Marks:
+        marks = Marks()
+        for (_, other), one in self._answers.items():
+            if other != model:
+                continue
+            marks.answers += one.is_answer
+            marks.failed += not one.is_answer
+            marks.empty += one.is_answer and not (one.answer or "").strip()
+            marks.cut += one.finish_reason == "length"
+            marks.refused += one.finish_reason in _REFUSED
+        return marks
+
+
+class _Account:
+    """How judges err, each by its name."""
+
+    def __init__(self) -> None:
+        self.length: dict[str, Interval] = {}
+        self.order: dict[str, tuple[Interval, float]] = {}
+
+    def add(self, by: str, cases: Sequence[Case], grades: Sequence[Grade]) -> None:
+        """Measure one."""
+        slope = length_slope(cases, [grade.score for grade in grades])
+        if slope is not None:
+            self.length[by] = slope
+        order = order_bias(grades)
+        if order is not None:
+            self.order[by] = order
+
+
+def _key(case: Case) -> tuple[str, str]:
+    return case.query_id, case.model
+
+
+def _case(query: KeptQuery, one: KeptAnswer, references: Mapping[str, str]) -> Case:
+    return Case(
+        query.query_id,
+        query.query,
+        one.model,
+        one.answer or "",
+        json.loads(query.body),
+        query.task,
+        one.finish_reason,
+        references.get(query.query_id, references.get(query.query)),
+        query.feedback if query.feedback_model == one.model else None,
+    )
