@@ -53,6 +53,7 @@ class RoutingPipeline(PipelineParts):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.walk = Walk(self.stage, self.models, self._by_strength())
+        self._kind: type[Policy] = POLICIES.load(self.policy)  # once: it takes 10 microseconds
 
     def decide(
         self,
@@ -296,8 +297,7 @@ class RoutingPipeline(PipelineParts):
         point = self.operating_point(control)
         if point.setting == StrongestPolicy.setting:
             return StrongestPolicy(self.models.index(self.baseline.strongest)), point.value
-        kind: type[Policy] = POLICIES.load(self.policy)
-        return kind.at(point.value, self.when_nothing_fits), point.value
+        return self._kind.at(point.value, self.when_nothing_fits), point.value
 
     def plan_lambda(self, control: Control = NO_CONTROL) -> float | None:
         """The price of the plans that a control means; None where one model is asked.
