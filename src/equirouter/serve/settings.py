@@ -86,7 +86,7 @@ class PipelineSettings(_Section):
     batch_size: Count = 16
     """Most queries that are decided together; none waits for a batch to fill."""
     threads: Count | None = None
-    """Threads of one run of the encoder; none: the encoder's own choice."""
+    """Threads of the encoder for a long query alone; none: the encoder's own choice."""
     ignored_models: frozenset[str] = frozenset()
     """Models of the pipeline that are not served; any other that is missing in the pool is an
     error."""

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equirouter.encoders.minilm import MiniLMEncoder
-from equirouter.encoders.minilm.onnx_sessions import WindowSession
+from equirouter.encoders.minilm import MiniLMEncoder, onnx_sessions
+from equirouter.encoders.minilm.onnx_sessions import WindowSession, open_session
 from tests.encoders.toymodel import id_of, toy_vectors, write_toy_model
 
 
@@ -32,6 +32,24 @@ def test_every_window_is_reported_and_none_is_no_run(toy: Path) -> None:
     )
     assert calls == list(range(1, 151))
     assert session.run([]).shape == (0, 384)
+
+
+def test_only_a_long_window_alone_is_shared_out(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int | None] = []
+
+    def counted(graph: Path, threads: int | None) -> object:
+        opened.append(threads)
+        return open_session(graph, threads)
+
+    monkeypatch.setattr(onnx_sessions, "open_session", counted)
+    short, long = [id_of("cat")] * 64, [id_of("cat")] * 65
+    session = WindowSession(toy, threads=2)
+    session.run([short])
+    session.run([long, long])
+    assert opened == [1]
+    session.run([long])
+    session.run([long])
+    assert opened == [1, 2]
 
 
 def test_an_error_in_a_thread_is_raised(toy: Path) -> None:

@@ -62,9 +62,9 @@ class MiniLMEncoder(Encoder):
     precision: "fp32", or "int8", which is up to twice as fast and less exact; fit measures on
     training texts what its numbers must reach (quantise.py).
     weights: a folder with the model, see find_weights; None takes the installed package, else the
-    hub. threads: of one run, 1 or more; None takes one per physical core. Nothing is loaded before
-    the first encode or fingerprint. Raises ConfigError for an unknown window or precision, and for
-    fewer threads than 1.
+    hub. threads: of a long text alone, 1 or more; None takes one per physical core. Nothing is
+    loaded before the first encode or fingerprint. Raises ConfigError for an unknown window or
+    precision, and for fewer threads than 1.
     Source: Reimers and Gurevych 2019; Wang et al. 2020 (MiniLM).
     """
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,9 @@ __all__ = ["WindowSession", "open_session"]
 _AT_ONCE = 64
 """Windows handed to the threads together; an interrupted run still finishes them."""
 
+SHORT_TOKENS = 64
+"""With its ends; some 1.5 ms on one thread."""
+
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
@@ -34,12 +39,17 @@ class WindowSession:
     """A model of one embedding per window, or of one vector per token, whose mean is taken.
 
     graph: an ONNX file with the inputs input_ids and, if it has them, attention_mask and
-    token_type_ids, all (B, S) int64. threads: 1 or more; None takes one per physical core for one
-    window, and one per usable core for many. Raises DataError for a model of another form.
+    token_type_ids, all (B, S) int64. threads: 1 or more; None takes one per physical core for a
+    long window alone, and one per usable core for many. Raises DataError for a model of another
+    form.
+
+    A short window is run on one thread, and so is each of several: to share one out costs more
+    processor time than it saves. For a long one that is alone the model is opened once more.
     """
 
     def __init__(self, graph: Path, *, threads: int | None = None) -> None:
-        self._session = open_session(graph, threads)
+        self._graph, self._threads = graph, threads
+        self._session = open_session(graph, 1)
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._workers = threads or _usable_cores()
         self._check(graph)
@@ -64,22 +74,30 @@ class WindowSession:
     def _in_order(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
         n_workers = min(self._workers, len(windows))
         if n_workers <= 1:
-            yield from map(self._one, windows)
+            for window in windows:
+                is_long = len(windows) == 1 and len(window) > SHORT_TOKENS
+                yield self._one(window, self._wide if is_long else self._session)
             return
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(n_workers, thread_name_prefix="equirouter-encode")
             stack.callback(pool.shutdown, cancel_futures=True)
             for start in range(0, len(windows), _AT_ONCE):
-                yield from pool.map(self._one, windows[start : start + _AT_ONCE])
+                block = windows[start : start + _AT_ONCE]
+                yield from pool.map(self._one, block, repeat(self._session))
 
-    def _one(self, window: Sequence[int]) -> Float32Array:
+    @cached_property
+    def _wide(self) -> "InferenceSession":
+        """For one window on several threads."""
+        return self._session if self._workers == 1 else open_session(self._graph, self._threads)
+
+    def _one(self, window: Sequence[int], session: "InferenceSession") -> Float32Array:
         """(384,): one window through the model."""
         ids = np.array([window], dtype=np.int64)
         feed = {
             name: ids if name == "input_ids" else np.full_like(ids, name == "attention_mask")
             for name in self._inputs
         }
-        output = np.asarray(self._session.run(None, feed)[0], dtype=np.float32)[0]
+        output = np.asarray(session.run(None, feed)[0], dtype=np.float32)[0]
         return output if output.ndim == 1 else _pool(output)
 
     def _check(self, graph: Path) -> None:
