@@ -63,6 +63,21 @@ def test_tables_of_results_name_each_column_once_and_are_shown() -> None:
         assert pages.count(f"<!-- table: {path.stem} -->") == 1, path
 
 
+GENERATED = {"docs/cli.md", "docs/gateway-settings.md", "docs/python.md", "CHANGELOG.md"}
+TABLE = re.compile(r"^<!-- table: .*?^<!-- end of table -->$", re.DOTALL | re.MULTILINE)
+
+
+def test_pages_are_short() -> None:
+    """At most 1,200 words a page beside code; 35,000 in all; what is generated is not counted."""
+    texts = {name_of(page): TABLE.sub("", page.read_text("utf-8")) for page in PAGES}
+    for name in GENERATED:
+        del texts[name]
+    for name, text in texts.items():
+        words = [word for word in FENCE.sub("", text).split() if re.search(r"\w", word)]
+        assert len(words) <= 1200, f"{name} has {len(words)} words: cut it, or split it"
+    assert sum(len(text.split()) for text in texts.values()) <= 35_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_relative_link_resolves(page: Path) -> None:
     for link in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):

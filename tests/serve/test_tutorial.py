@@ -19,14 +19,15 @@ from equirouter.cli.app import app
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "examples" / "gateway"
-PAGES = ("gateway.md", "gateway-operations.md", "gateway-settings.md", "security.md")
+DOCS = REPOSITORY / "docs"
+PAGES = [page for page in (REPOSITORY / "README.md", *DOCS.rglob("*.md")) if page.name != "cli.md"]
 COMMAND = re.compile(r"(?<![/\w-])equirouter ((?:[a-z][\w-]*|--)[^\n`;#\\]*)")
 
 
 def written() -> list[str]:
     found = set()
     for page in PAGES:
-        text = (REPOSITORY / "docs" / page).read_text("utf-8")
+        text = page.read_text("utf-8")
         blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
         spans = re.findall(r"`(equirouter [^`]+)`", text)
         for one in (*blocks, *spans):
@@ -38,11 +39,13 @@ def written() -> list[str]:
 def test_commands_in_the_pages_exist(line: str) -> None:
     command = typer.main.get_command(app)
     words = line.split()
-    while words and (commands := getattr(command, "commands", None)):  # a group has them
+    while (
+        words and words[0][0] != "-" and (commands := getattr(command, "commands", None))
+    ):  # a group has them
         name = words.pop(0)
         assert name in commands, line
         command = commands[name]
-    known = {option for one in command.params for option in one.opts}
+    known = {"--help"} | {option for one in command.params for option in one.opts}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
 

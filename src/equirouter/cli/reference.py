@@ -102,9 +102,9 @@ least one upstream and one model are needed; everything else has a default.
 
 MORE = {
     "server.shutdown_seconds": "gateway-operations.md#start-and-stop",
-    "pipeline.encoder_options": "encoders.md#options-that-a-pipeline-does-not-carry",
+    "pipeline.encoder_options": "encoders-other.md#options-that-a-pipeline-does-not-carry",
     "pipeline.on_router_failure": "gateway-decisions.md#when-the-router-fails",
-    "pipeline.spend_usd": "gateway-decisions.md#a-mean-spend",
+    "pipeline.spend_usd": "mean-spend.md",
     "upstreams.responses": "gateway-providers.md#the-responses-api",
     "upstreams.messages": "gateway-providers.md#the-messages-api",
     "upstreams.pass_through": "gateway-providers.md#other-endpoints",

@@ -69,11 +69,12 @@ def test_labels_are_those_of_the_metrics() -> None:
             assert asked <= labels[base] | {"job"}, one
 
 
-OPERATIONS = Path(__file__).parents[3] / "docs" / "gateway-operations.md"
+DOCS = Path(__file__).parents[3] / "docs"
+OPERATIONS = DOCS / "gateway-operations.md"
 
 
-def test_the_page_on_operations_has_every_metric_and_alarm() -> None:
-    page = OPERATIONS.read_text("utf-8")
+def test_the_page_on_watching_has_every_metric_and_alarm() -> None:
+    page = (DOCS / "gateway-watching.md").read_text("utf-8")
     rows = re.findall(r"^\| `(equirouter_\w+)` \| (\w+) \|(.*)\|$", page, flags=re.MULTILINE)
     metrics = Metrics(models=("m",), upstreams=("u",))
     expected = {
