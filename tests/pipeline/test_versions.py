@@ -55,7 +55,7 @@ def test_a_version_is_added_and_then_made_current(tmp_path: Path) -> None:
     assert served(tmp_path / "p") == "a"
     assert versions.add(Named("b"), how="retrain") == "0002"
     assert served(tmp_path / "p") == "a"
-    versions.refuse("0002", how="retrain", why="it keeps less", figures={"quality": -0.1})
+    versions.note("0002", "refused", how="retrain", why="it keeps less", figures={"quality": -0.1})
     assert [(e.did, e.version, e.over, e.how) for e in versions.history] == [
         ("added", "0001", None, "train"),
         ("promoted", "0001", None, "train"),

@@ -78,7 +78,10 @@ class Planned:
         """The plan of one request."""
         document = {"model": AUTO, "messages": [{"role": "user", "content": text}], **body}
         chat = chat_request(document, self.settings.limits, endpoint)
-        return asyncio.run(self.planner.plan(chat, control, key))
+        plan = asyncio.run(self.planner.plan(chat, control, key))
+        if plan.refused is not None:
+            raise plan.refused
+        return plan
 
     def served(
         self, plan: Plan, model: str | None = None, endpoint: Any = "chat.completions"

@@ -288,6 +288,7 @@ def _row(versions: "PipelineVersions", name: str) -> dict[str, Any]:
     return {
         "version": name,
         "current": name == versions.current,
+        "canary": versions.is_tried(name),
         "made_at": None if made is None else made.at.isoformat(),
         "made_by": None if made is None else made.by,
         "how": None if made is None else made.how,
@@ -309,7 +310,7 @@ def _evidence(versions: "PipelineVersions", name: str) -> "Evidence | str":
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    marks = [mark for mark in ("current", "damaged", "refused") if row[mark]][:2]
+    marks = [mark for mark in ("current", "canary", "damaged", "refused") if row[mark]][:2]
     cost = row["expected_cost"] if row["cost"] is None else row["cost"]
     return (
         " ".join([row["version"], *marks]),

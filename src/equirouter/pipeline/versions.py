@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_IMODE
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,6 +34,7 @@ from equirouter.pipeline.folder import (
 
 __all__ = [
     "CURRENT_FILE",
+    "MOVES",
     "Event",
     "PipelineVersions",
     "current_folder",
@@ -49,16 +50,24 @@ _NAME = re.compile(r"[0-9]{4,9}")
 _UNFINISHED = ".new-"
 
 
+Did: TypeAlias = Literal["added", "promoted", "refused", "rolled back", "tried", "withdrawn"]
+
+
+MOVES = frozenset({"promoted", "rolled back"})
+"""What makes a version current."""
+
+
 class Event(BaseModel):
-    """One change of a version: added, promoted, refused, or rolled back to."""
+    """One change of a version: added, promoted, refused, rolled back to, or tried by a gateway."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     at: datetime
     by: str
     """The user whose process did it."""
-    did: Literal["added", "promoted", "refused", "rolled back"]
-    """refused: by the gate, so that another version went on."""
+    did: Did
+    """refused: by the gate or as a canary, so that another version went on. tried: as a canary, and
+    withdrawn: no more, with nothing found."""
     version: str
     over: str | None
     """The version that was current before."""
@@ -190,12 +199,23 @@ class PipelineVersions:
             event = _event("promoted", name, over, how, forced=forced, why=why, figures=figures)
             self._write(state, event)
 
-    def refuse(self, name: str, *, how: str, why: str, figures: Mapping[str, Any] | None) -> None:
-        """Note that a version was not made current, and why not."""
+    def note(
+        self,
+        name: str,
+        did: Literal["refused", "tried", "withdrawn"],
+        *,
+        how: str,
+        why: str,
+        figures: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note what happened to a version that is not made current, and why."""
         with self._alone() as state:
-            self._write(
-                state, _event("refused", name, state.current, how, why=why, figures=figures)
-            )
+            self._write(state, _event(did, name, state.current, how, why=why, figures=figures))
+
+    def is_tried(self, name: str) -> bool:
+        """Whether a gateway tries a version beside the current one."""
+        events = [event.did for event in self.history if event.version == name]
+        return bool(events) and events[-1] == "tried"
 
     def roll_back(self, *, how: str) -> tuple[str, str]:
         """Make the version current that was before the current one; returns (now, before).
@@ -243,7 +263,7 @@ class PipelineVersions:
         return name
 
     def _write(self, state: _State, event: Event) -> None:
-        moves = event.did in ("promoted", "rolled back")
+        moves = event.did in MOVES
         after = _State(
             current=event.version if moves else state.current,
             history=(*state.history, event),
@@ -284,7 +304,7 @@ def current_version(folder: Path) -> tuple[str | None, bool]:
     It needs none where the gate passed it, or somebody forced it.
     """
     state = _state(folder)
-    came = [e for e in state.history if e.did in ("promoted", "rolled back")]
+    came = [e for e in state.history if e.did in MOVES]
     is_vouched = bool(came) and (came[-1].forced or came[-1].figures is not None)
     return state.current, is_vouched and came[-1].version == state.current
 
@@ -334,7 +354,7 @@ def _state(folder: Path) -> _State:
 
 
 def _event(
-    did: Literal["added", "promoted", "refused", "rolled back"],
+    did: Did,
     version: str,
     over: str | None,
     how: str,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from equirouter.errors import GatewayError
+
 if TYPE_CHECKING:
     from equirouter.pipeline.query_plan import QueryPlan
     from equirouter.policy.pacer import Paced
@@ -183,7 +185,10 @@ class Plan:
     mean spend that set the lambda, None where it was not set so; paced: what that is told of. pair:
     the two models to be asked at once, None where the first candidate is asked alone; cascade: what
     follows their replies. chances: model -> with what probability it was to come first, of a
-    request that could be explored; of any other the first candidate's was 1.
+    request that could be explored; of any other the first candidate's was 1. pipeline, version:
+    which decided, by its content and by its name. unit: the conversation, or the request alone,
+    that a canary counts, None while there is none. refused: what the client gets in place of an
+    answer, where the router could not choose.
     """
 
     candidates: tuple[Candidate, ...]
@@ -206,6 +211,9 @@ class Plan:
     spend_usd: float | None = None
     pair: Pair | None = None
     chances: Mapping[str, float] = field(default_factory=dict)
+    version: str | None = None
+    unit: int | None = None
+    refused: GatewayError | None = field(default=None, compare=False)  # not logged
     paced: "Paced | None" = field(default=None, compare=False)  # not logged
     cascade: "QueryPlan | None" = field(default=None, compare=False)  # not logged
 

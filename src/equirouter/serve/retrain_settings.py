@@ -1,4 +1,4 @@
-"""[retrain] of gateway.toml: when a challenger is trained, from what, and what it must show."""
+"""[retrain] and [canary] of gateway.toml: how a version is made, and how it is tried."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Count, FilePath, Positive
 
-__all__ = ["RetrainSettings"]
+__all__ = ["CanarySettings", "RetrainSettings"]
 
 _SECONDS = {"h": 3600.0, "d": 86400.0}
 
@@ -34,3 +34,24 @@ class RetrainSettings(BaseModel):
     def every_seconds(self) -> float | None:
         """`every` in seconds."""
         return None if self.every is None else int(self.every[:-1]) * _SECONDS[self.every[-1]]
+
+
+class CanarySettings(BaseModel):
+    """A version that a share of the conversations goes to, until it is shown to be worse or not."""
+
+    model_config = SECTION
+
+    version: Annotated[str, Field(pattern="^[0-9]{4,9}$")] | None = None
+    """A version in pipeline.path beside the current one; none: no canary."""
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """Share of the conversations, or requests without one, that go to it."""
+    false_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    """How probable it is at most that a version that is no worse is ever rolled back."""
+    cost_margin: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """What makes no difference in mean cost: a share of the current version's."""
+    error_margin: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """What makes no difference in the share of failed requests."""
+    score_margin: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """What makes no difference in the mean feedback score."""
+    enough: Count = 2000
+    """Conversations of the canary after which it is made current if nothing was found worse."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from equirouter.errors import ConfigError
 from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.model_parameters import ModelParameters
-from equirouter.serve.retrain_settings import RetrainSettings
+from equirouter.serve.retrain_settings import CanarySettings, RetrainSettings
 from equirouter.serve.setting_types import (
     SECTION,
     CascadeSettings,
@@ -21,7 +21,7 @@ from equirouter.serve.setting_types import (
     Positive,
     PriceSettings,
 )
-from equirouter.serve.watch_settings import CollapseSettings, TelemetrySettings
+from equirouter.serve.watch_settings import CollapseSettings, LogSettings, TelemetrySettings
 
 __all__ = [
     "CascadeSettings",
@@ -297,18 +297,6 @@ class StoreSettings(_Section):
     waits for the disk."""
 
 
-class LogSettings(_Section):
-    """The lines on stderr, and which texts are kept."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe lines that are written: "debug" has every request, "info" those that a fallback
-    answered or that cost more than their budget, "warning" failures."""
-    format: Literal["text", "json"] = "json"
-    """Form of the lines."""
-    log_texts: bool = False
-    """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
-
-
 class GatewaySettings(_Section):
     """The whole of gateway.toml."""
 
@@ -319,6 +307,7 @@ class GatewaySettings(_Section):
     retries: RetrySettings = RetrySettings()
     sessions: SessionSettings = SessionSettings()
     retrain: RetrainSettings = RetrainSettings()
+    canary: CanarySettings = CanarySettings()
     limits: LimitSettings = LimitSettings()
     keys: KeySettings = KeySettings()
     money: MoneySettings = MoneySettings()
@@ -365,8 +354,12 @@ class GatewaySettings(_Section):
 
     @model_validator(mode="after")
     def _retrains(self) -> Self:
-        if self.retrain.every is not None and self.pipeline.path is None:
-            raise ValueError("retrain.every needs a pipeline to train again: set pipeline.path")
+        for name, value in (
+            ("retrain.every", self.retrain.every),
+            ("canary.version", self.canary.version),
+        ):
+            if value is not None and self.pipeline.path is None:
+                raise ValueError(f"{name} needs a pipeline with versions: set pipeline.path")
         return self
 
     _file: Path | None = None

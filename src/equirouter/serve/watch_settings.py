@@ -1,12 +1,12 @@
-"""[collapse] and [telemetry] of gateway.toml: what is watched, and who may see it."""
+"""[collapse], [log] and [telemetry] of gateway.toml: what is watched, and who may see it."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Count
 
-__all__ = ["CollapseSettings", "TelemetrySettings"]
+__all__ = ["CollapseSettings", "LogSettings", "TelemetrySettings"]
 
 
 class _Section(BaseModel):
@@ -24,6 +24,18 @@ class CollapseSettings(_Section):
     """How far the strongest model's share may exceed the expected one."""
     false_alarm_every: Count = 100_000
     """Mean number of decisions of a class before a false alarm, at least."""
+
+
+class LogSettings(_Section):
+    """The lines on stderr, and which texts are kept."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe lines that are written: "debug" has every request, "info" those that a fallback
+    answered or that cost more than their budget, "warning" failures."""
+    format: Literal["text", "json"] = "json"
+    """Form of the lines."""
+    log_texts: bool = False
+    """Whether the store keeps prompts and answers; log lines, metrics and traces never do."""
 
 
 class TelemetrySettings(_Section):

@@ -92,7 +92,7 @@ def settled(
     if made.verdict.passes:
         versions.promote(version, over=over, how=how, forced=forced, figures=figures)
     else:
-        versions.refuse(version, how=how, why=made.verdict.why, figures=figures)
+        versions.note(version, "refused", how=how, why=made.verdict.why, figures=figures)
     return version
 
 

@@ -57,6 +57,8 @@ async def count_tokens(gateway: Gateway, request: web.Request) -> web.StreamResp
     key, chat, control = await _read(gateway, request, messages_request)
     await _count(gateway, key, request_id())
     plan = await gateway.planner.plan(chat, control, key)
+    if plan.refused is not None:
+        raise plan.refused
     return await counted_tokens(gateway, request, chat, plan)
 
 
@@ -98,6 +100,8 @@ async def route(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     identity = request_id()
     await _count(gateway, key, identity)
     plan = gateway.pool.refused.last(await gateway.planner.plan(chat, control, key), chat)
+    if plan.refused is not None:
+        raise plan.refused
     record = RequestRecord(
         request_id=identity,
         started_at=began,
@@ -168,6 +172,7 @@ def route_document(plan: Plan) -> dict[str, Any]:
             "p_escalate": plan.pair.p_escalate,
         },
         "pipeline": plan.pipeline,
+        "version": plan.version,
         "decision_ms": round(plan.decision_ms, 3),
     }
 

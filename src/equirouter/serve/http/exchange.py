@@ -159,6 +159,8 @@ class Exchange:
         plan = self._gateway.pool.refused.last(plan, self._chat)
         plan = self._gateway.explored(plan, self._chat, self._control, self._key)
         self.record.plan = plan
+        if plan.refused is not None:
+            raise plan.refused
         if plan.candidates:
             return plan
         is_down = any(removal.kind == "unavailable" for removal in plan.removed.values())
@@ -348,6 +350,8 @@ class Exchange:
                 sum(attempt.outcome != "refused" for attempt in record.attempts)
             ),
         }
+        if plan.version is not None:
+            headers["x-equirouter-version"] = plan.version
         failed = [attempt for attempt in record.attempts if attempt.outcome != "ok"]
         if failed:
             headers["x-equirouter-failed"] = "; ".join(

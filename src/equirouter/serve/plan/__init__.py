@@ -8,6 +8,7 @@ loading.py          a pipeline read, tried out and measured
 planner.py          who may answer a request, best first
 pointer.py          another version becomes current: it is taken
 prompt_tokens.py    how many tokens a prompt will have, rather too many
+served.py           a pipeline with what is known of its models; a canary beside it
 shadow.py           which models answer once more, for the log alone
 sessions.py         from a decision to candidates; which model a conversation stays with
 spend_target.py     the lambda that a mean spend comes to, on what requests have cost

@@ -75,15 +75,17 @@ class DecisionThread:
         """Queries that wait for the thread."""
         return self._queue.qsize()
 
-    async def decide(self, ask: Ask, image: str | None = None) -> Decided:
-        """Decide one query with the pipeline that is loaded now.
+    async def decide(
+        self, ask: Ask, image: str | None = None, loaded: LoadedPipeline | None = None
+    ) -> Decided:
+        """Decide one query with a pipeline, None for the one that is loaded now.
 
         image: a data URL, where the encoder reads images.
 
         If the caller is cancelled while the query waits, it is dropped. Raises whatever the
         pipeline raises, for this query alone.
         """
-        loaded = self._loaded
+        loaded = loaded or self._loaded
         if image is None and len(ask.query) <= loaded.quick_characters:
             return Decided(loaded.pipeline.decide_each([ask])[0], loaded, 1)
         if self._thread is None:
@@ -102,7 +104,7 @@ class DecisionThread:
         async with self._reloading:
             path = path or self._loaded.path
             try:
-                loaded = await asyncio.to_thread(load_pipeline, self._settings, path, self._served)
+                loaded = await self.load(path)
                 if not force:
                     check_evidence(loaded, self._loaded)
             except Exception as error:
@@ -115,6 +117,10 @@ class DecisionThread:
             version = f", version {loaded.version}" if loaded.version else ""
             _LOG.info("the pipeline %s%s (%s) decides from now on", path, version, loaded.id)
             return loaded
+
+    async def load(self, path: Path) -> LoadedPipeline:
+        """Load a pipeline beside the one that decides, and try it out. Raises as load_pipeline."""
+        return await asyncio.to_thread(load_pipeline, self._settings, path, self._served)
 
     async def close(self) -> None:
         """Decide what still waits, and end the thread, which is not waited for without end."""
@@ -151,8 +157,8 @@ class DecisionThread:
 
     def _answers(self, jobs: Sequence[_Job]) -> list[Decided | Exception]:
         """A decision for each job, or why there is none."""
-        if any(job.loaded is not jobs[0].loaded for job in jobs):  # a new pipeline came in between
-            return [self._answers([job])[0] for job in jobs]
+        if any(job.loaded is not jobs[0].loaded for job in jobs):  # a new pipeline, or a canary
+            return self._answers_of_each(jobs)
         try:
             return list(self._decided(jobs))
         except Exception as error:
@@ -160,6 +166,14 @@ class DecisionThread:
                 return [error]
             # one of them is at fault: the others must not suffer
             return [self._answers([job])[0] for job in jobs]
+
+    def _answers_of_each(self, jobs: Sequence[_Job]) -> list[Decided | Exception]:
+        """The same where the jobs are of several pipelines."""
+        answers: dict[int, Decided | Exception] = {}
+        for loaded in {id(job.loaded): job.loaded for job in jobs}.values():
+            rows = [row for row, job in enumerate(jobs) if job.loaded is loaded]
+            answers |= zip(rows, self._answers([jobs[row] for row in rows]), strict=True)
+        return [answers[row] for row in range(len(jobs))]
 
     def _decided(self, jobs: Sequence[_Job]) -> list[Decided]:
         loaded = jobs[0].loaded

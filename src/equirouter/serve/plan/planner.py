@@ -10,14 +10,15 @@ from equirouter.conversation import read_scope
 from equirouter.cost.prices import Price
 from equirouter.errors import ConfigError, GatewayError, UnreadableError
 from equirouter.pipeline.decision import Ask
-from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
+from equirouter.policy import Control
 from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.plan.cascades import may_cascade, with_pair
+from equirouter.serve.plan.cascades import with_pair
 from equirouter.serve.plan.decision_thread import DecisionThread
-from equirouter.serve.plan.feasible import Bound, Feasible, is_limited
+from equirouter.serve.plan.feasible import Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
+from equirouter.serve.plan.served import Canary, Served
 from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
 from equirouter.serve.plan.spend_target import paced_decision, pacing_document, request_over
 from equirouter.serve.plan.waits import Waits
@@ -72,9 +73,9 @@ class RoutingPlanner:
         self.collapse = CollapseWatch(settings.collapse)
         self.agreement = AgreementWatch(settings.collapse, metrics)
         self._waits = Waits(settings.cascade.max_wait_ms)
-        self._loaded: LoadedPipeline | None = None
-        self._models: tuple[str, ...] = ()
-        self._not_served: dict[str, Removal] = {}
+        self._available = available
+        self._served: Served | None = None
+        self._canary: Canary | None = None
         self._pace: Pacer | None = None
         self._observed = 0
         if decider is not None:
@@ -151,13 +152,13 @@ class RoutingPlanner:
         explored = plan.decided_by == "explore"  # the next message is routed as if it had not been
         if plan.session is not None and record.served_model is not None and not explored:
             self._sessions.note(plan.session, record.served_model)
-        loaded = self._loaded
-        if loaded is None or plan.pipeline != loaded.id:
+        served = self._served
+        if served is None or plan.pipeline != served.loaded.id:  # a canary's is not watched so
             return
         self.agreement.note(record)
         if plan.class_ is None:
             return
-        is_strongest = plan.candidates[0].model == loaded.strongest
+        is_strongest = plan.candidates[0].model == served.loaded.strongest
         has_changed = self.collapse.observe(plan.class_, plan.expected_share, is_strongest)
         self._observed += 1
         if has_changed or self._observed % TELL_EVERY == 1:
@@ -181,20 +182,24 @@ class RoutingPlanner:
                 "nothing" if state.expected is None else f"{100 * state.expected:.0f} %",
             )
 
-    def _learn(self, loaded: LoadedPipeline) -> None:
+    def try_out(self, loaded: LoadedPipeline | None, share: float = 0.0, salt: bytes = b"") -> None:
+        """Let a share of the conversations go to another pipeline, None for no more: see Canary."""
+        detect = self._settings.sessions.detect
+        self._canary = (
+            None if loaded is None else Canary(self._served_of(loaded), share, salt, detect)
+        )
+
+    def _served_of(self, loaded: LoadedPipeline) -> Served:
+        feasible = Feasible(self._settings, self._prices, self._available)
+        return Served(loaded, feasible, self._settings.models)
+
+    def _learn(self, loaded: LoadedPipeline) -> Served:
         """Another pipeline decides from now on."""
-        pool = self._settings.models
-        self._loaded = loaded
-        self._models = tuple(name for name in loaded.pipeline.models if name in pool)
-        self._not_served = {
-            name: Removal("model", "not in the pool")
-            for name in loaded.pipeline.models
-            if name not in pool
-        }
+        self._served = served = self._served_of(loaded)
         spend_usd = self._settings.pipeline.spend_usd
         if self._pace is None and spend_usd is not None:  # a later pipeline goes on with the stream
             self._pace = loaded.pipeline.pacer(spend_usd)
-        self._feasible.learn(loaded.pipeline.model_facts)
+        self._feasible = served.feasible
         self._waits.learn(loaded.pipeline)
         for class_, state in self.collapse.states().items():
             if state.is_alarm:  # it was about the pipeline that decided until now
@@ -203,6 +208,7 @@ class RoutingPlanner:
                 )
         self.collapse.reset()
         self.agreement.reset()
+        return served
 
     def _named(self, chat: ChatRequest, control: RequestControl, key: Key | None) -> Plan:
         """The plan of a request that names its model: that one, under the same constraints."""
@@ -242,94 +248,68 @@ class RoutingPlanner:
                 code="model_not_found",
                 param="model",
             )
-        if decider.loaded is not self._loaded:
-            self._learn(decider.loaded)
-        extractor = self._extractor(chat, control, decider.loaded)
-        asked, may_check = self._asked(control, decider.loaded, may_check=extractor is not None)
+        served = self._served
+        if served is None or decider.loaded is not served.loaded:
+            served = self._learn(decider.loaded)
+        canary = self._canary
+        if canary is None:
+            return await self._routed_by(served, chat, control, key)
+        unit = canary.unit(chat.messages, control, key)
+        if canary.takes(unit):
+            served = canary.served
+        return replace(await self._routed_by(served, chat, control, key), unit=unit)
+
+    async def _routed_by(
+        self, served: Served, chat: ChatRequest, control: RequestControl, key: Key | None
+    ) -> Plan:
+        extractor = served.extractor(self._settings.cascade, chat, control)
+        try:
+            asked, may_check = served.asked(
+                control, self._pace_of(control), may_check=extractor is not None
+            )
+        except ConfigError as error:
+            return _none(served, {}, GatewayError(400, str(error), param="quality"))
         tokens = prompt_tokens(chat)
         limited = is_limited(self._settings.money, control, key)
-        bounds = self._feasible.bounds(self._models, chat, tokens, is_limited=limited)
-        removed = self._feasible.removed(
-            self._models, bounds, chat, control, key, is_limited=limited
-        )
-        fits = len(removed) < len(self._models) or not self._spare_cheapest(removed, bounds)
-        removed |= self._not_served
+        models, feasible = served.models, served.feasible
+        bounds = feasible.bounds(models, chat, tokens, is_limited=limited)
+        removed = feasible.removed(models, bounds, chat, control, key, is_limited=limited)
+        fits = len(removed) < len(models) or not served.spare_cheapest(removed, bounds)
+        removed |= served.not_served
         session = self._sessions.id_of(chat.messages, control, key)
         request = Circumstances(chat, control, bounds, removed, fits, session)
-        return await self._decided(request, asked, extractor if may_check else None)
-
-    def _spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
-        """Where only the budget is in the way, let the cheapest model answer if the rule says so.
-
-        Takes it out of removed; returns whether there is one.
-        """
-        assert self._loaded is not None  # noqa: S101  # a pipeline decides
-        if self._loaded.pipeline.when_nothing_fits == "refuse":
-            return False
-        over = [name for name, removal in removed.items() if removal.kind == "budget"]
-        if not over:
-            return False
-        del removed[min(over, key=lambda name: bounds[name].nusd)]
-        return True
-
-    def _extractor(
-        self, chat: ChatRequest, control: RequestControl, loaded: LoadedPipeline
-    ) -> str | None:
-        """The reader of the final answers of several models, None where one is asked."""
-        settings, plans = self._settings.cascade, loaded.pipeline.plans
-        if not settings.enabled or not control.cascade or plans is None:
-            return None
-        extractor = settings.extractor or plans.extractor
-        return extractor if extractor and may_cascade(chat, extractor) else None
-
-    def _asked(
-        self, control: RequestControl, loaded: LoadedPipeline, *, may_check: bool
-    ) -> tuple[Control, bool]:
-        """The control as the pipeline understands it, a quality already at its operating point.
-
-        The second: whether that is one of plans, at which more than one model may be asked.
-        """
-        pace = self._pace_of(control)
-        if pace is not None:
-            return Control(lambda_=pace.lambda_), may_check
-        asked = Control(control.budget_usd, control.quality, None, control.lambda_)
-        price = loaded.pipeline.plan_lambda(asked) if may_check else None
-        if price is not None:
-            return Control(lambda_=price), True
-        try:
-            policy, value = loaded.pipeline.policy_for(asked)
-        except ConfigError as error:
-            raise GatewayError(400, str(error), param="quality") from error
-        if isinstance(policy, BudgetPolicy):
-            return Control(budget_usd=policy.budget_usd), False
-        return (Control(lambda_=value) if type(policy) is UtilityPolicy else asked), False
+        return await self._decided(served, request, asked, extractor if may_check else None)
 
     def _pace_of(self, control: RequestControl) -> Pacer | None:
         """The spend target of a request that sets no operating point, None without one."""
         points = (control.budget_usd, control.quality, control.lambda_)
         return self._pace if points == (None, None, None) else None
 
-    async def _decided(self, request: Circumstances, asked: Control, extractor: str | None) -> Plan:
+    async def _decided(
+        self, served: Served, request: Circumstances, asked: Control, extractor: str | None
+    ) -> Plan:
         """The plan among the models that are left, by the router or by the rule of its failure.
 
         extractor: what reads final answers, None where one model is to be asked.
         """
         assert self._decider is not None  # noqa: S101  # a pipeline decides
         chat, removed = request.chat, request.removed
-        if all(name in removed for name in self._models):
-            return Plan((), "policy", removed=removed)
+        if all(name in removed for name in served.models):
+            return _none(served, removed)
         pipeline = self._settings.pipeline
         reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
-        encoder = self._decider.loaded.pipeline.stage.encoder
+        encoder = served.loaded.pipeline.stage.encoder
         image = reading.image if encoder.accepts_images else None
         reasons = {name: removal.text for name, removal in removed.items()}
         try:
             may_check = extractor is not None
             decided = await self._decider.decide(
-                Ask(reading.text, control=asked, removed=reasons, may_check=may_check), image
+                Ask(reading.text, control=asked, removed=reasons, may_check=may_check),
+                image,
+                served.loaded,
             )
         except Exception as error:  # whatever fails there, requests go on being answered
-            return self._without_router(error, request)
+            return self._without_router(error, served, request)
         decision, paced, pace = decided.decision, None, self._pace_of(request.control)
         if pace is not None:
             decision, paced = paced_decision(pace, decision, is_call=chat.endpoint != "route")
@@ -343,7 +323,7 @@ class RoutingPlanner:
             plan = with_pair(plan, chat, two, last=last, rule=rule, extractor=extractor)
         return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
 
-    def _without_router(self, error: Exception, request: Circumstances) -> Plan:
+    def _without_router(self, error: Exception, served: Served, request: Circumstances) -> Plan:
         """The plan without a decision, by pipeline.on_router_failure.
 
         A request that cannot be read is the client's doing, and sets off no alarm.
@@ -355,13 +335,16 @@ class RoutingPlanner:
             name = type(error).__name__
             _LOG.warning("the router failed, on_router_failure is %r: %s: %s", rule, name, error)
         if rule == "refuse":
-            raise _refused(is_unread=is_unread) from error
+            return replace(
+                _none(served, request.removed, _refused(is_unread=is_unread)),
+                decided_by="unreadable" if is_unread else "router_failure",
+            )
         bounds = request.bounds
-        left = [name for name in self._models if name not in request.removed]
+        left = [name for name in served.models if name not in request.removed]
         by_cost = sorted(left, key=lambda name: bounds[name].nusd)
         if rule == "strongest":
             by_cost.reverse()  # without a router, the more expensive is taken for the stronger
-            by_cost.sort(key=lambda name: name != self.strongest)
+            by_cost.sort(key=lambda name: name != served.loaded.strongest)
         first = bounds[by_cost[0]]
         return Plan(
             tuple(
@@ -372,9 +355,25 @@ class RoutingPlanner:
             removed=request.removed,
             prompt_tokens=first.prompt,
             max_output_tokens=first.output,
-            pipeline=None if self._loaded is None else self._loaded.id,
+            pipeline=served.loaded.id,
+            version=served.loaded.version,
             fits=request.fits,
         )
+
+
+def _none(
+    served: Served, removed: Mapping[str, Removal], refused: GatewayError | None = None
+) -> Plan:
+    """No model may answer; refused: what the client gets, None where removed says why."""
+    loaded = served.loaded
+    return Plan(
+        (),
+        "policy",
+        removed=removed,
+        pipeline=loaded.id,
+        version=loaded.version,
+        refused=refused,
+    )
 
 
 def _refused(*, is_unread: bool) -> GatewayError:

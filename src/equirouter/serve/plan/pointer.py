@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from equirouter.errors import UserError
-from equirouter.pipeline.versions import CURRENT_FILE
+from equirouter.pipeline.versions import CURRENT_FILE, MOVES, PipelineVersions
 
 __all__ = ["follow"]
 
@@ -23,19 +23,27 @@ async def follow(
     What is refused is not tried again until the pointer changes once more. A folder without
     versions has no pointer: nothing happens then.
     """
-    seen = await asyncio.to_thread(_mark, folder)
+    seen, moved = await asyncio.to_thread(_mark, folder), await asyncio.to_thread(_moves, folder)
     while True:
         await asyncio.sleep(seconds)
         mark = await asyncio.to_thread(_mark, folder)
         if mark == seen:
             continue
-        seen = mark
         try:
+            before, moved = moved, await asyncio.to_thread(_moves, folder)
+            seen = mark
+            if moved == before:  # something was noted, and the same version is current
+                continue
             await reload()
         except UserError:  # the decider has said what is wrong with it
             continue
         except Exception:
             _LOG.exception("the pipeline in %s cannot be reloaded; the old one goes on", folder)
+
+
+def _moves(folder: Path) -> int:
+    """How often a version was made current. Raises PipelineError for a file that is damaged."""
+    return sum(event.did in MOVES for event in PipelineVersions(folder).history)
 
 
 def _mark(folder: Path) -> tuple[int, int] | None:

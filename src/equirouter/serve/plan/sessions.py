@@ -31,6 +31,7 @@ __all__ = [
     "is_of_tools",
     "is_tool_loop",
     "ranked_plan",
+    "session_digest",
     "stays",
     "switch_cost_usd",
 ]
@@ -74,16 +75,8 @@ class Sessions:
         """
         if not self._settings.enabled:
             return None
-        if control.session is not None:
-            content = b"s" + control.session.encode("utf-8", "surrogatepass")
-        elif self._settings.detect:
-            content = b"m" + _beginning(messages)
-        else:
-            return None
-        digest = blake2b(key=self._secret, digest_size=16)
-        digest.update(b"" if key is None else key.id.encode())
-        digest.update(b"\0" + content)
-        return digest.hexdigest()
+        digest = session_digest(messages, control, key, self._secret, detect=self._settings.detect)
+        return None if digest is None else digest.hex()
 
     def model(self, id_: str | None) -> str | None:
         """The model that answered last, None if that is not known or too long ago."""
@@ -101,6 +94,30 @@ class Sessions:
 
     def _oldest(self) -> _Session:
         return next(iter(self._kept.values()))
+
+
+def session_digest(
+    messages: Sequence[Mapping[str, Any]],
+    control: RequestControl,
+    key: Key | None,
+    secret: bytes,
+    *,
+    detect: bool,
+) -> bytes | None:
+    """A keyed hash of a conversation, 16 bytes; None for a request that is of none.
+
+    detect: whether one that names no session is known by its first messages.
+    """
+    if control.session is not None:
+        content = b"s" + control.session.encode("utf-8", "surrogatepass")
+    elif detect:
+        content = b"m" + _beginning(messages)
+    else:
+        return None
+    digest = blake2b(key=secret, digest_size=16)
+    digest.update(b"" if key is None else key.id.encode())
+    digest.update(b"\0" + content)
+    return digest.digest()
 
 
 def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
@@ -223,6 +240,7 @@ def ranked_plan(
         confidence=decision.confidence if decided_by == "policy" else None,
         far=decision.far,
         pipeline=loaded.id,
+        version=loaded.version,
         fits=request.fits,
         class_=collapse_class(request.control) if is_choice else None,
         # calibration saw choices between all models

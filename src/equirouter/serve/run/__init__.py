@@ -2,6 +2,7 @@
 
 needs.py       what the settings need beside the core, said before anything is opened
 assembly.py    the parts put together from the settings, or tried without serving
+canary.py      a version that is tried: begun, watched, and ended by itself
 retraining.py  the clock for `equirouter retrain`, in a process of its own
 server.py      one process that serves; drains on SIGTERM
 supervisor.py  several of them on one port, and the one that looks after them

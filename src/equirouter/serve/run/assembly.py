@@ -16,6 +16,7 @@ from aiohttp import web
 from equirouter import __version__
 from equirouter.cost.prices import Price
 from equirouter.errors import StoreGoneError
+from equirouter.pipeline.versions import PipelineVersions
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
@@ -37,6 +38,7 @@ from equirouter.serve.plan.planner import RoutingPlanner
 from equirouter.serve.plan.pointer import follow
 from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
+from equirouter.serve.run.canary import CanaryKeeper
 from equirouter.serve.run.retraining import RetrainClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds
@@ -57,7 +59,8 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
         clock = RetrainClock(settings, parts.metrics.retrained)
-        beside = [asyncio.create_task(work) for work in _beside(settings, parts, clock)]
+        canary = _canary(settings, parts, store)
+        beside = [asyncio.create_task(work) for work in _beside(settings, parts, clock, canary)]
         try:
             yield Gateway(
                 settings,
@@ -72,7 +75,7 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 tracer=parts.tracer,
                 explorer=_explorer(settings),
                 shadows=_shadows(settings),
-                routes=_routes(settings, parts, store, hub, admission, clock),
+                routes=_routes(settings, parts, store, hub, admission, clock, canary),
                 fault=store.fault,
             )
         finally:
@@ -108,6 +111,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
+        if settings.canary.version is not None and settings.pipeline.path is not None:
+            PipelineVersions(settings.pipeline.path).path(settings.canary.version)
         checks = ReplyChecks(settings, pool)
 
         def tell() -> None:
@@ -124,9 +129,11 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
 
 
 def _beside(
-    settings: GatewaySettings, parts: Parts, clock: RetrainClock
+    settings: GatewaySettings, parts: Parts, clock: RetrainClock, canary: CanaryKeeper | None
 ) -> Iterator[Coroutine[None, None, None]]:
     """Work that goes on beside the requests."""
+    if canary is not None:
+        yield canary.run()
     if settings.pipeline.path is not None:
         yield follow(settings.pipeline.path, parts.planner.reload)
         yield clock.run()
@@ -136,6 +143,16 @@ def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | No
     if settings.pipeline.path is None:
         return None
     return DecisionThread(settings.pipeline, tuple(settings.models), metrics)
+
+
+def _canary(settings: GatewaySettings, parts: Parts, store: Store) -> CanaryKeeper | None:
+    """What looks after canary.version, None where none is set."""
+    path, decider = settings.pipeline.path, parts.decider
+    if settings.canary.version is None or path is None or decider is None:
+        return None
+    return CanaryKeeper(
+        settings.canary, PipelineVersions(path), store, decider, parts.planner, parts.metrics
+    )
 
 
 def _explorer(settings: GatewaySettings) -> Explorer | None:
@@ -184,6 +201,7 @@ def _routes(
     hub: Hub,
     admission: Admission,
     clock: RetrainClock,
+    canary: CanaryKeeper | None,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
     pool, planner = parts.pool, parts.planner
@@ -199,6 +217,7 @@ def _routes(
             "store_failing": store.lost() or store.writer.failing,
             "pipeline": planner.status(),
             "retrain": clock.last,
+            "canary": None if canary is None else canary.state,
             "refused_parameters": pool.refused.document(),
         }
 

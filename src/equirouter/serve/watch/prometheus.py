@@ -8,7 +8,7 @@ prometheus_client is imported, all count in files there, and the one that is ask
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
@@ -24,6 +24,7 @@ from prometheus_client import (
 
 from equirouter import __version__
 from equirouter.serve.records import Cascaded, RequestRecord, Tokens, usd
+from equirouter.serve.watch.side_by_side import Evidence
 
 __all__ = ["BREAKER_STATES", "BreakerState", "Metrics", "worker_is_gone"]
 
@@ -80,6 +81,9 @@ class Metrics:
         self._failures = counter("router_failures", "Decisions that could not be made.")
         self._dropped = counter("log_dropped", "Log entries dropped: the queue was full.")
         self._cascades = counter("cascades", "Two models asked at once.", "why", "ended")
+        self._canaries = counter("canaries", "Versions that were tried, by their end.", "verdict")
+        for verdict in ("promoted", "rolled back", "withdrawn"):
+            self._canaries.labels(verdict)
         self._learning = {
             "explore": counter("explored_cost_usd", "Requests sent elsewhere to learn.", "model"),
             "shadow": counter("shadow_cost_usd", "Answers for the log alone.", "model"),
@@ -121,6 +125,8 @@ class Metrics:
         self._agreement_alarm = gauge("agreement_alarm", "1: agreement has drifted.")
         self._agreement = gauge("agreement_share", "Of recent pairs whose answer was accepted.")
         self._expected_agreement = gauge("expected_agreement_share", "When plans were learned.")
+        self._canary = gauge("canary", "1: a version is tried beside the current one.")
+        self._evidence = gauge("canary_evidence", "1: it is shown.", "measure", "of")
         gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
 
     def observe(self, record: RequestRecord) -> None:
@@ -219,6 +225,17 @@ class Metrics:
     def retrained(self, result: str) -> None:
         """Count a run of retrain: "promoted", "refused" or "failed"."""
         self._retrains.labels(result).inc()
+
+    def canary(self, evidence: Mapping[str, Evidence] | None) -> None:
+        """Set what is known of the version that is tried, None where none is."""
+        self._canary.set(int(evidence is not None))
+        for measure, one in (evidence or {}).items():
+            self._evidence.labels(measure, "worse").set(one.worse)
+            self._evidence.labels(measure, "not worse").set(one.not_worse)
+
+    def canary_ended(self, verdict: str) -> None:
+        """Count a version whose trial ended: "promoted", "rolled back" or "withdrawn"."""
+        self._canaries.labels(verdict).inc()
 
     def breaker(self, upstream: str, state: BreakerState) -> None:
         """Set the state of an upstream's circuit breaker."""

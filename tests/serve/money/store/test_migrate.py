@@ -37,11 +37,12 @@ def test_a_new_database_has_the_newest_version(store_url: str) -> None:
     assert asyncio.run(work()) == HEAD
 
 
-LATER = """
+NEXT = f"{int(HEAD) + 1:04d}"
+LATER = f"""
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision = "0004", "0003"
+revision, down_revision = "{NEXT}", "{HEAD}"
 
 
 def upgrade() -> None:
@@ -54,7 +55,7 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
 ) -> None:
     for step in migrations._VERSIONS.glob("v*.py"):
         (tmp_path / step.name).write_text(step.read_text("utf-8"), "utf-8")
-    (tmp_path / "v0004_colour.py").write_text(LATER, "utf-8")
+    (tmp_path / f"v{NEXT}_colour.py").write_text(LATER, "utf-8")
 
     def colours(connection: sa.Connection) -> list[Any]:
         return list(connection.execute(sa.text("SELECT name, colour FROM keys")))
@@ -64,13 +65,13 @@ def test_older_tables_are_brought_up_to_date_and_keep_their_rows(
         await migrate(database)
         await database.write(create_key, "first")
         monkeypatch.setattr(migrations, "_VERSIONS", tmp_path)
-        monkeypatch.setattr(migrations, "HEAD", "0004")
+        monkeypatch.setattr(migrations, "HEAD", NEXT)
         await migrate(database)
         version, rows = await database.read(version_of), await database.read(colours)
         await database.close()
         return version, rows
 
-    assert asyncio.run(work()) == ("0004", [("first", None)])
+    assert asyncio.run(work()) == (NEXT, [("first", None)])
 
 
 def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
@@ -81,6 +82,7 @@ def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
         connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))
         for name in new:
             connection.execute(sa.text(f"ALTER TABLE log DROP COLUMN {name}"))
+        connection.execute(sa.text("DROP TABLE canaries"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
 
     def columns(connection: sa.Connection) -> set[str]:
@@ -146,4 +148,5 @@ def test_only_these_columns_may_be_without_a_value(store_url: str) -> None:
         "workers": {"gone_at"},
         "texts": {"prompt", "answer"},
         "feedback": {"key_id", "model", "comment"},
+        "canaries": {"ended_at_us", "verdict", "why"},
     }

@@ -12,6 +12,7 @@ reserving.py    reservations of money, a group per transaction
 batches.py      settlements, log and sums, written behind the requests
 workers.py      which workers are alive; the reservations of dead ones
 reports.py      queries of the dashboard: sums, latencies, single decisions
+canaries.py     versions that are tried, and what the log says of them
 store.py        Store: all of it behind one object; what is too old deleted
 """
 

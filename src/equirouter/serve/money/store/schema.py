@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from equirouter.serve.money.store.log_columns import COLUMNS
@@ -25,6 +26,7 @@ __all__ = [
     "SUMS",
     "Place",
     "accounts",
+    "canaries",
     "counts",
     "feedback",
     "keys",
@@ -215,4 +217,25 @@ counts = Table(
     Column("name", Text, primary_key=True),
     _number("n"),
     sqlite_with_rowid=False,
+)
+
+# Versions that are or were tried beside the current one. pipeline, over: the ids of both. usual: of
+# the current one before, JSON. verdict: null while it runs.
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("over", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("over_version", Text, nullable=False),
+    Column("share", Float(53), nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("usual", Text, nullable=False),
+    _number("at_us"),
+    _maybe("ended_at_us"),
+    Column("verdict", String(16), nullable=True),
+    Column("why", Text, nullable=True),
+    UniqueConstraint("pipeline", "over"),
+    sqlite_autoincrement=True,
 )

@@ -1,0 +1,108 @@
+"""A pipeline that decides, with what the gateway knows of its models; and a canary beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from secrets import randbits
+from typing import Any
+
+from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
+from equirouter.policy.pacer import Pacer
+from equirouter.serve.chat import ChatRequest
+from equirouter.serve.plan.cascades import may_cascade
+from equirouter.serve.plan.feasible import Bound, Feasible
+from equirouter.serve.plan.loading import LoadedPipeline
+from equirouter.serve.plan.sessions import session_digest
+from equirouter.serve.records import Key, Removal, RequestControl
+from equirouter.serve.settings import CascadeSettings
+
+__all__ = ["Canary", "Served"]
+
+_UNIT_BITS = 63  # a whole number of the database
+
+
+class Served:
+    """A pipeline and the models of it that are served. feasible: its own, no other learns from it.
+
+    pool: names of the models that the gateway has.
+    """
+
+    def __init__(
+        self, loaded: LoadedPipeline, feasible: Feasible, pool: Mapping[str, object]
+    ) -> None:
+        self.loaded, self.feasible = loaded, feasible
+        feasible.learn(loaded.pipeline.model_facts)
+        names = loaded.pipeline.models
+        self.models = tuple(name for name in names if name in pool)
+        self.not_served = {
+            name: Removal("model", "not in the pool") for name in names if name not in pool
+        }
+
+    def spare_cheapest(self, removed: dict[str, Removal], bounds: Mapping[str, Bound]) -> bool:
+        """Where only the budget is in the way, let the cheapest model answer if the rule says so.
+
+        Takes it out of removed; returns whether there is one.
+        """
+        if self.loaded.pipeline.when_nothing_fits == "refuse":
+            return False
+        over = [name for name, removal in removed.items() if removal.kind == "budget"]
+        if not over:
+            return False
+        del removed[min(over, key=lambda name: bounds[name].nusd)]
+        return True
+
+    def extractor(
+        self, settings: CascadeSettings, chat: ChatRequest, control: RequestControl
+    ) -> str | None:
+        """The reader of the final answers of several models, None where one is asked."""
+        plans = self.loaded.pipeline.plans
+        if not settings.enabled or not control.cascade or plans is None:
+            return None
+        extractor = settings.extractor or plans.extractor
+        return extractor if extractor and may_cascade(chat, extractor) else None
+
+    def asked(
+        self, control: RequestControl, pace: Pacer | None, *, may_check: bool
+    ) -> tuple[Control, bool]:
+        """The control as the pipeline understands it, a quality already at its operating point.
+
+        pace: the spend target of a request that sets no operating point. The second: whether that
+        is one of plans, at which more than one model may be asked. Raises ConfigError where the
+        pipeline cannot follow it.
+        """
+        if pace is not None:
+            return Control(lambda_=pace.lambda_), may_check
+        asked = Control(control.budget_usd, control.quality, None, control.lambda_)
+        price = self.loaded.pipeline.plan_lambda(asked) if may_check else None
+        if price is not None:
+            return Control(lambda_=price), True
+        policy, value = self.loaded.pipeline.policy_for(asked)
+        if isinstance(policy, BudgetPolicy):
+            return Control(budget_usd=policy.budget_usd), False
+        return (Control(lambda_=value) if type(policy) is UtilityPolicy else asked), False
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A version that a share of all conversations goes to.
+
+    salt: of the hash that says which; the same in all workers and after a restart, so that a
+    conversation stays where it is. detect: as SessionSettings.
+    """
+
+    served: Served
+    share: float
+    salt: bytes
+    detect: bool
+
+    def unit(
+        self, messages: Sequence[Mapping[str, Any]], control: RequestControl, key: Key | None
+    ) -> int:
+        """The number of a conversation, or of a request that is of none; uniform."""
+        digest = session_digest(messages, control, key, self.salt, detect=self.detect)
+        if digest is None:
+            return randbits(_UNIT_BITS)
+        return int.from_bytes(digest[:8]) >> 64 - _UNIT_BITS
+
+    def takes(self, unit: int) -> bool:
+        """Whether a unit goes to the canary."""
+        return unit < self.share * 2.0**_UNIT_BITS
