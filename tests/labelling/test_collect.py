@@ -280,6 +280,32 @@ def test_an_answer_in_the_log_with_its_tokens_costs_their_price(tmp_path: Path) 
     assert rows["q0", "large"].cost_nusd == 30 * 1000 + 7 * 2000
 
 
+def test_a_model_of_the_log_under_another_name_counts_only_if_that_is_said(tmp_path: Path) -> None:
+    columns = {"answer": ["x", "y", "z"], "cost_usd": [0.5] * 3, "feedback": [1.0] * 3}
+    columns["model"] = ["gpt-4o-mini-2024-07-18", "anthropic.claude-3-5-haiku-20241022-v1:0", "b"]
+    models = {"openai/gpt-4o-mini": "", "haiku": 'upstream_model = "claude-3.5-haiku"', "c": ""}
+    with provider(said) as made:
+        dry = run(tmp_path, made, ["a", "b", "c"], models, columns=columns, dry_run=True)
+        assert kept(tmp_path / "answers") == {}
+        same = {"gpt-4o-mini-2024-07-18": "openai/gpt-4o-mini"}
+        done = run(tmp_path, made, ["a", "b", "c"], models, columns=columns, same=same)
+        for bad, message in (
+            ({"gpt-4o-mini-2024-07-18": "d"}, "d is not in the pool"),
+            ({"e": "c"}, "in these queries answered anthropic"),
+        ):
+            with pytest.raises(ConfigError, match=message):
+                run(tmp_path, made, ["a", "b", "c"], models, columns=columns, same=bad)
+    assert [(one.answers, one.likely) for one in dry.other_names] == [
+        (1, ("openai/gpt-4o-mini",)),
+        (1, ("haiku",)),
+        (1, ()),
+    ]
+    assert (dry.estimate.calls, done.answered) == (9, 8)
+    assert kept(tmp_path / "answers")["q0", "openai/gpt-4o-mini"].state == "logged"
+    with Collection.open(tmp_path / "answers") as collection:  # feedback was there without a model
+        assert collection.queries()[0].feedback_model == "openai/gpt-4o-mini"
+
+
 def test_another_query_under_the_same_id_is_refused(tmp_path: Path) -> None:
     with provider(said) as made:
         run(tmp_path, made, ["a"])
@@ -401,6 +427,8 @@ def test_the_command_says_the_cost_first_and_json_is_one_document(tmp_path: Path
         assert "at the very most" in out
         assert max(map(len, out.splitlines())) <= 80
         assert made.seen == []
+        with started(tmp_path, made, ["a"], "--json", "--same", "large") as process:
+            assert "expected LOGGED=POOL" in process.communicate(timeout=60)[1]
         with started(tmp_path, made, ["a"], "--json") as process:
             out, _ = process.communicate(timeout=60)
     document = json.loads(out)

@@ -9,6 +9,7 @@ collecting.py  collect: every model answers every query
 estimate.py    what that will cost
 pool_models.py the models of the pool, as graders ask them
 grading.py     scores, one grader after the other
+log_names.py   models of a log that are not in the pool
 open_batches.py  batches that are with a provider
 purse.py       money: no call starts unless its bound fits
 scoring.py     score: grades make an outcomes table

@@ -25,7 +25,7 @@ from equirouter.serve.call.batches import (
 from equirouter.serve.call.upstream import NO_HEADERS
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["BatchRun", "batch_price_factor"]
+__all__ = ["BatchRun", "batch_price_factor", "require_batches"]
 
 _LONGEST_PAUSE_SECONDS = 60.0
 _FORGOTTEN_SECONDS = 7 * 86_400.0
@@ -41,6 +41,16 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
         for one in work:
             group.create_task(one)
+
+
+def require_batches(settings: GatewaySettings, models: Sequence[str]) -> None:
+    """Raise ConfigError where no provider of the models has batches."""
+    if all(batch_price_factor(settings, model) is None for model in models):
+        raise ConfigError(
+            "--batch: no provider of these models has batch_price_factor. Set it in gateway.toml "
+            "for one that has OpenAI's /v1/batches, below [upstreams.NAME]: batch_price_factor = "
+            "0.5 where a call in a batch costs half"
+        )
 
 
 @dataclass(slots=True)

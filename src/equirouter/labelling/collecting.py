@@ -4,10 +4,11 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from equirouter.data.query_table import AskedQuery, read_queries
 from equirouter.errors import ConfigError
@@ -18,8 +19,9 @@ from equirouter.labelling.asking import (
     check_models,
     open_asker,
 )
-from equirouter.labelling.batching import BatchRun, batch_price_factor
+from equirouter.labelling.batching import BatchRun, require_batches
 from equirouter.labelling.estimate import Estimate
+from equirouter.labelling.log_names import OtherName, other_names, under_pool_names
 from equirouter.labelling.purse import Purse, limit_in_nusd
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.labelling.work_left import WorkLeft, waiting_in_batches
@@ -40,7 +42,8 @@ class Collected:
     answered, failed: calls of this run. missing: answers that are still not there, of those that
     can be had. spent_usd: of all runs into the folder. lost: calls that an earlier run left when it
     was killed, counted at their bound, lost_usd. given_up: model -> why it was not asked any more.
-    waiting: calls in batches that are still with a provider. stopped: why the run ended before its
+    waiting: calls in batches that are still with a provider. other_names: models of the log that
+    are not in the pool, so that their answers do not count. stopped: why the run ended before its
     end, None where it did not.
     """
 
@@ -53,6 +56,7 @@ class Collected:
     lost_usd: float = 0.0
     given_up: dict[str, str] = field(default_factory=dict)
     waiting: int = 0
+    other_names: tuple[OtherName, ...] = ()
     stopped: str | None = None
 
 
@@ -63,6 +67,7 @@ def collect(
     *,
     limit_usd: float | None = None,
     models: Sequence[str] | None = None,
+    same: Mapping[str, str] = MappingProxyType({}),
     dry_run: bool = False,
     batch: bool = False,
     concurrency: int = CONCURRENCY,
@@ -74,7 +79,8 @@ def collect(
 
     config: gateway.toml. queries: a table of queries, or its rows. limit_usd: most that the folder
     may have cost in all its runs; a call starts only if the most that it can cost still fits.
-    models: names of the pool, None for all that chat. dry_run: only estimate, which needs no key.
+    models: names of the pool, None for all that chat. same: a model's name in the log -> its name
+    in the pool, whose answers those in the log then are. dry_run: only estimate, without a key.
     batch: ask in batches where a provider's settings have batch_price_factor, and wait for them,
     up to a day. concurrency: most calls of a provider at once, where its settings set none.
     spending: hears of the USD spent. told: hears of the estimate before the first call.
@@ -93,15 +99,12 @@ def collect(
     settings = read_settings(config)
     chosen = check_models(settings, models)
     limit = limit_in_nusd(limit_usd)
-    if batch and all(batch_price_factor(settings, model) is None for model in chosen):
-        raise ConfigError(
-            "--batch: no provider of these models has batch_price_factor. Set it in gateway.toml "
-            "for one that has OpenAI's /v1/batches, below [upstreams.NAME]: batch_price_factor = "
-            "0.5 where a call in a batch costs half"
-        )
+    if batch:
+        require_batches(settings, chosen)
     if concurrency < 1:
         raise ConfigError(f"concurrency is {concurrency}: expected at least 1")
-    asked = read_queries(queries) if isinstance(queries, str | Path) else list(queries)
+    read = read_queries(queries) if isinstance(queries, str | Path) else list(queries)
+    asked = under_pool_names(read, same, settings)
     with Collection.create(out) as collection:
         lost, lost_nusd = collection.count_lost()
         collection.note(_SETTINGS, str(Path(config).absolute()))
@@ -116,10 +119,15 @@ def collect(
                 if not dry_run:
                     await batches.settle_unsent()
                 work = WorkLeft(collection, asker, purse, asked, chosen, in_batches=batch)
-                done = Collected(work.estimate(), lost=lost, lost_usd=usd(lost_nusd))
+                done = Collected(
+                    work.estimate(),
+                    lost=lost,
+                    lost_usd=usd(lost_nusd),
+                    other_names=other_names(asked, settings),
+                )
                 told(done.estimate)
                 if not dry_run:
-                    work.keep_impossible()
+                    work.keep_known()
                     await _Run(work, done, progress, spending, batches).run(concurrency)
                 done.spent_usd = usd(collection.spent_nusd())
                 done.missing = work.count_missing()

@@ -185,7 +185,10 @@ class Collection:
         self.base.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
 
     def add_queries(self, queries: Iterable[KeptQuery]) -> None:
-        """Add those that are not there. Raises DataError where one is there with another body."""
+        """Add those that are not there, and feedback that is not.
+
+        Raises DataError where one is there with another body.
+        """
         with self.transaction():
             for query in queries:
                 found = self.base.execute(
@@ -198,6 +201,12 @@ class Collection:
                         f"query {query.query_id!r} is in {self.folder} with another text or other "
                         "parameters, and its answers are to those; give it another query_id, or "
                         "collect into another folder"
+                    )
+                else:
+                    self.base.execute(
+                        "UPDATE queries SET feedback = ?, feedback_model = ? "
+                        "WHERE query_id = ? AND feedback IS NULL",
+                        (query.feedback, query.feedback_model, query.query_id),
                     )
 
     def queries(self) -> list[KeptQuery]:

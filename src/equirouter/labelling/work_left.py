@@ -1,6 +1,7 @@
 """The questions that a run of collect has: those that lack their answer."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from equirouter.data.query_table import AskedQuery
 from equirouter.labelling.asking import Asker, Question
@@ -43,8 +44,9 @@ class WorkLeft:
         }
         self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
         self._asked = asked
-        self._keep_logged()
         there = [answer for answer in collection.answers() if answer.is_answer]
+        self._logged = self._logged_answers({(one.query_id, one.model) for one in there})
+        there += self._logged
         self._measured: dict[str, list[int]] = {}
         for answer in there:
             if answer.output_tokens is not None:
@@ -60,16 +62,17 @@ class WorkLeft:
                     self.questions[model][one.query_id] = asker.question(model, body, place)
         self._there = sum((one.query_id, model) in answered for one in asked for model in models)
 
-    def _keep_logged(self) -> None:
+    def _logged_answers(self, known: AbstractSet[tuple[str, str]]) -> list[KeptAnswer]:
         """Answers of the log are answers of the models of the pool that have the same name."""
-        known = {(one.query_id, one.model) for one in self.collection.answers()}
+        found = []
         for one in self._asked:
             model = one.model
             if model is None or one.answer is None or model not in self.models:
                 continue
             paid = self._logged_nusd(one, model)
             if paid is not None and (one.query_id, model) not in known:
-                self.collection.keep(_logged(one, model, paid))
+                found.append(_logged(one, model, paid))
+        return found
 
     def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
         """The cost of an answer of the log: as it says, else its tokens at the model's price."""
@@ -92,8 +95,10 @@ class WorkLeft:
         ]
         return Estimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
 
-    def keep_impossible(self) -> None:
-        """A row for each question that its model cannot take."""
+    def keep_known(self) -> None:
+        """A row for each answer of the log, and for each question that its model cannot take."""
+        for logged in self._logged:
+            self.collection.keep(logged)
         for model, questions in self.questions.items():
             for query_id, question in questions.items():
                 if question.impossible is not None:

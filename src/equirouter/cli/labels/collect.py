@@ -1,6 +1,6 @@
 """`equirouter collect`: every model of the pool answers every query."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
+from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of
 
@@ -50,6 +51,14 @@ PoolOption = Annotated[
         "--models", metavar="A,B,...", help="Only these of the pool; default: all that chat."
     ),
 ]
+SameOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LOGGED=POOL",
+        help="A model's name in the log, and its name in the pool: its answers there count. May be "
+        "given several times.",
+    ),
+]
 ConcurrencyOption = Annotated[
     int,
     typer.Option(
@@ -67,6 +76,7 @@ def collect(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where answers are kept.")],
     limit_usd: LimitOption = None,
     models: PoolOption = None,
+    same: SameOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would cost.")
     ] = False,
@@ -99,6 +109,7 @@ def collect(
             out,
             limit_usd=limit_usd,
             models=None if models is None else [name.strip() for name in models.split(",")],
+            same=_pairs(same or ()),
             dry_run=dry_run,
             batch=batch,
             concurrency=concurrency,
@@ -109,6 +120,14 @@ def collect(
     _say(done, out, as_json=as_json, quiet=quiet, dry_run=dry_run)
     if done.stopped == _CTRL_C:
         raise KeyboardInterrupt
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in given]
+    for logged, sign, known in pairs:
+        if not (logged and sign and known):
+            raise ConfigError(f"--same {logged}{sign}{known}: expected LOGGED=POOL, two names")
+    return {logged.strip(): known.strip() for logged, _, known in pairs}
 
 
 @contextmanager
@@ -128,11 +147,8 @@ def shown_spending(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[float],
 
 
 def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: bool) -> None:
-    if done.lost and not quiet:
-        say(
-            f"note: an earlier run was killed with {number_of(done.lost, 'call')} on the way; they "
-            f"count as the most that they may have cost, {done.lost_usd:.6f} USD"
-        )
+    if not quiet:
+        _say_notes(done)
     if as_json:
         print_json({"out": str(out), "dry_run": dry_run, **_document(done)})
         return
@@ -157,6 +173,24 @@ def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: b
         say("next: the same command asks again for what failed")
     elif not quiet and not done.waiting:
         say(f"next: equirouter score {out} --with GRADER --out TABLE")
+
+
+def _say_notes(done: "Collected") -> None:
+    """Calls that were lost, and models of the log that are not in the pool: what counts them."""
+    if done.lost:
+        say(
+            f"note: an earlier run was killed with {number_of(done.lost, 'call')} on the way; they "
+            f"count as the most that they may have cost, {done.lost_usd:.6f} USD"
+        )
+    for one in done.other_names:
+        answers = number_of(one.answers, "answer")
+        if not one.likely:
+            say(f"note: {answers} in the log, of {one.name}: not in the pool, and not counted")
+            continue
+        say(
+            f"note: {answers} in the log, of {one.name}, which may be {' or '.join(one.likely)}: "
+            f"not counted; if it is the same model, add --same '{one.name}={one.likely[0]}'"
+        )
 
 
 def _document(done: "Collected") -> dict[str, Any]:
