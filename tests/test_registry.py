@@ -7,10 +7,10 @@ import pytest
 from equirouter import extras, registry
 from equirouter.errors import ConfigError, MissingExtraError, UnknownNameError
 from equirouter.extras import require, versions
-from equirouter.registry import DATASETS, ENCODERS, GRADERS, POLICIES, ROUTERS, Registry
+from equirouter.registry import CHECKS, DATASETS, ENCODERS, GRADERS, POLICIES, ROUTERS, Registry
 
 
-@pytest.mark.parametrize("table", [ROUTERS, ENCODERS, DATASETS, GRADERS, POLICIES])
+@pytest.mark.parametrize("table", [ROUTERS, ENCODERS, DATASETS, GRADERS, CHECKS, POLICIES])
 def test_everything_that_is_registered_is_there(table: Registry) -> None:
     for name in table.names():
         assert callable(table.load(name))

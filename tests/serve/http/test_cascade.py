@@ -414,6 +414,43 @@ def test_a_share_of_the_accepted_is_asked_of_one_more_once_the_answer_is_sent(
     asyncio.run(run())
 
 
+def test_one_of_a_hundred_that_were_accepted_is_asked_of_one_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        async with cascading(AGREE) as here:  # the settings as they are without a word
+            for draw, total in ((0.0099, ALL), (0.0101, BOTH)):
+                monkeypatch.setattr("equirouter.serve.http.cascade.random", lambda draw=draw: draw)
+                await here.chat(AUTO)
+                async with asyncio.timeout(5):
+                    while not here.log or here.record.cost_nusd != total:
+                        await asyncio.sleep(0.001)
+                assert paid(here) == total
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_hangs_up_while_the_third_is_asked_ends_that(stream: bool) -> None:
+    async def run() -> None:
+        async with cascading(DIFFER) as here:
+            here.upstream.answers("c-theirs", fake.silent())
+            waiting = asyncio.ensure_future(here.chat(AUTO, stream=stream))
+            async with asyncio.timeout(5):
+                while "c-theirs" not in here.upstream.models:
+                    await asyncio.sleep(0.001)
+                waiting.cancel()
+                await here.upstream.hung_up.wait()
+                while not here.log:
+                    await asyncio.sleep(0.001)
+            assert here.record.status == 499
+            assert asked(here) == [("a", "first"), ("b", "first"), ("c", "escalation")]
+            assert here.record.attempts[-1].outcome == "cancelled"
+            assert BOTH + 20_000 <= paid(here) <= BOTH + UPPERS["c"]
+
+    asyncio.run(run())
+
+
 def test_the_responses_api_is_asked_twice_and_streams_what_was_accepted() -> None:
     async def run(responses: bool) -> list[str]:
         upstream = {"responses": responses}

@@ -47,6 +47,8 @@ def control(
             RequestControl(exclude=frozenset("ab")),
         ),
         (control(headers={"x-equirouter-session": "s"}), RequestControl(session="s")),
+        (control(headers={"x-equirouter-cascade": "off"}), RequestControl(cascade=False)),
+        (control(equirouter={"cascade": False}), RequestControl(cascade=False)),
         (
             control(
                 "equirouter/quality-0.9",
