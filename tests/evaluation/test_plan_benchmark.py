@@ -12,6 +12,8 @@ from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.errors import DataError
 from equirouter.evaluation.plan_figures import figures_of
 from equirouter.policy.plan import Replayed
+from equirouter.registry import ROUTERS
+from equirouter.routers import make_router
 from tests.toys import make_answered_table
 
 
@@ -40,6 +42,24 @@ def test_two_that_agree_save_money_and_all_calls_are_paid(tmp_path: Path) -> Non
     paid = np.array([log["cost_usd"][i] for i in rows]).reshape(100, -1).mean(axis=1)
     np.testing.assert_allclose(paid, curve.cost_usd)
     assert made.protocol.read_at == "the operating points"
+
+
+def test_every_router_is_measured_under_plans() -> None:
+    table = make_answered_table(300)  # 120 of them train and validate, so the rule alone compares
+    table = replace(table, model_descriptions=("a small one", "another", "the strong one"))
+    specs = [
+        f"{name}:epochs=1" if "epochs" in router.settings else name
+        for name in ROUTERS.names()
+        if not (router := make_router(name)).is_anchor
+    ]
+    options = {"routers": specs, "n_seeds": 1, "resamples": 0}
+    made = benchmark(table, LexicalEncoder(dimension=64), policy="plan", **options)  # type: ignore[arg-type]
+    for spec in specs:
+        calls = made.curves[spec].calls
+        assert calls is not None
+        # the router knows nothing here: at some price the pair is asked, and the third on .51
+        assert min(calls) == 1.0
+        assert max(calls) == pytest.approx(2.51, abs=0.1)
 
 
 def test_it_is_said_why_there_are_no_plans() -> None:
