@@ -32,7 +32,7 @@ def test_the_models_are_listed(pipeline: Path) -> None:
     shown = invoke("models", "list", pipeline).out.splitlines()
     assert shown[0].split() == ["model", "performance", "cost", "USD", "input", "output"]
     assert shown[3].startswith("large")
-    assert shown[3].endswith("strongest")
+    assert shown[4:] == ["strongest: large", "cheapest: small"]
 
 
 def test_a_price_changes_costs_and_operating_points(folder: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_price_changes_costs_and_operating_points(folder: Path) -> None:
     listed = json.loads(invoke("models", "list", folder, "--json").out)[2]
     assert listed["price"] == {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 3.0}
     assert listed["trained_price"] == {"input_usd_per_mtok": 10.0, "output_usd_per_mtok": 30.0}
-    assert "price changed" in invoke("models", "list", folder).out
+    assert "price changed: large" in invoke("models", "list", folder).out
 
 
 def test_prices_from_a_table(folder: Path, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_model_is_added(two: Path, outcomes: Path) -> None:
     assert [row["model"] for row in listed] == ["small", "large", "middle"]
     assert [row["estimated"] for row in listed] == [False, False, True]
     assert listed[2]["cost_usd"] == pytest.approx(1e-3, rel=0.3)
-    assert "estimated" in invoke("models", "list", two).out
+    assert "\nestimated: " in invoke("models", "list", two).out
     decision = json.loads(
         invoke("route", two, "medium task1 query", "--lambda", "100", "--json").out
     )

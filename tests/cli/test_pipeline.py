@@ -61,6 +61,18 @@ def test_a_version_is_made_current_and_the_one_before_again(folder: Path) -> Non
     assert "there is no version '0007'; there are: 0001, 0002" in nothing.err
 
 
+def test_nothing_is_rolled_back_to_a_damaged_version(folder: Path) -> None:
+    weights = folder / "versions" / "0001" / "weights.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    ran = invoke("pipeline", "rollback", folder)
+    assert ran.code == 2
+    assert str(weights) in ran.err
+    assert PipelineVersions(folder).current == "0002"
+    weights.write_bytes(content)
+    assert invoke("pipeline", "rollback", folder).code == 0
+
+
 def test_far_too_little_evidence_is_refused_unless_forced(tmp_path: Path) -> None:
     write_table(make_table(1000), tmp_path / "many.csv")
     write_table(make_table(40), tmp_path / "few.csv")

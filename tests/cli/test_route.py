@@ -175,6 +175,38 @@ def test_a_line_has_constraints_of_its_own(known_models: Path) -> None:
     assert [answer["model"] for answer in answers] == ["small", "large", "small", "small"]
 
 
+def test_a_line_has_a_control_of_its_own(pipeline: Path) -> None:
+    lines: list[dict[str, object]] = [
+        {"query": "hard x"},
+        {"query": "hard x", "budget_usd": 0.0005},
+        {"query": "hard x", "lambda": 0},
+        {"query": "hard x", "quality": 0.3, "budget_usd": None},
+    ]
+    stdin = "\n".join(map(json.dumps, lines)).encode()
+    ran = invoke("route", pipeline, "-", "--budget", "1", stdin=stdin)
+    answers = [json.loads(line) for line in ran.out.splitlines()]
+    alone = [
+        json.loads(invoke("route", pipeline, "hard x", option, value, "--json").out)
+        for option, value in (
+            ("--budget", "1"),
+            ("--budget", "0.0005"),
+            ("--lambda", "0"),
+            ("--quality", "0.3"),
+        )
+    ]
+    assert [(a["setting"], a["value"], a["model"]) for a in answers] == [
+        (a["setting"], a["value"], a["model"]) for a in alone
+    ]
+    assert answers[0]["model"] != answers[1]["model"]
+
+
+def test_a_line_of_a_paced_stream_has_no_control_of_its_own(pipeline: Path) -> None:
+    stdin = b'{"query": "a"}\n{"query": "a", "quality": 0.3}'
+    ran = invoke("route", pipeline, "-", "--spend", "0.003", stdin=stdin)
+    assert ran.code == 2
+    assert "stdin, line 2: the pacer decides by its spend" in ran.err
+
+
 def test_a_performance_and_a_confidence_are_controls(pipeline: Path) -> None:
     sure = ["--performance", "0.3", "--confidence", "0.9"]
     low, high, quality = (
@@ -236,6 +268,9 @@ def test_an_empty_stream_gives_no_decisions(pipeline: Path) -> None:
         (b'{"query": "a", "exclude": "small"}', "line 1: exclude is 'small'; expected a list"),
         (b'{"query": "a", "needs": ["legs"]}', "line 1: abilities: 'legs' is none; expected"),
         (b'{"query": "a", "context_tokens": 0}', "line 1: context_tokens is 0: expected"),
+        (b'{"query": "a", "quality": "high"}', "line 1: quality is 'high'; expected a number, or"),
+        (b'{"query": "a", "quality": 2}', "line 1: quality is 2.0: expected a share"),
+        (b'{"query": "a", "quality": 1, "lambda": 1}', "line 1: quality and lambda exclude each"),
         (b'{"query": "a", "removed": {}}', "has a field 'removed', which the decision would"),
         (b'{"query": 3}', 'stdin, line 1: query is 3; expected {"query": "..."}'),
         (b'{"query": "a", "model": "b"}', "has a field 'model', which the decision would"),

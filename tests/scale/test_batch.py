@@ -94,6 +94,24 @@ def test_constraints_of_a_row_are_kept(asking: Asking, tmp_path: Path) -> None:
         assert second["removed"] == {}
 
 
+def test_one_row_is_decided_as_one_of_several(asking: Asking, tmp_path: Path) -> None:
+    for n in (1, 3):
+        pq.write_table(pa.table({"query": ["hard"] * n}), tmp_path / "in.parquet")
+        ran(asking, tmp_path / "in.parquet", tmp_path / f"{n}.out")
+    assert plain(decided(tmp_path / "1.out")) == plain(decided(tmp_path / "3.out"))[:1]
+
+
+def test_a_control_of_a_row_is_kept(asking: Asking, tmp_path: Path) -> None:
+    queries = [{"query": "hard", "budget_usd": 0.0005}, {"query": "hard", "budget_usd": None}]
+    pq.write_table(pa.Table.from_pylist(queries), tmp_path / "in.parquet")
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    for name in ("in.parquet", "in.jsonl"):
+        ran(asking, tmp_path / name, tmp_path / f"{name}.out")
+        first, second = plain(decided(tmp_path / f"{name}.out"))
+        assert (first["setting"], first["value"]) == ("budget_usd", 0.0005)
+        assert second["setting"] != "budget_usd"
+
+
 @given(st.lists(st.text("ab", max_size=5), max_size=30), st.integers(1, 40), st.booleans())
 def test_every_line_is_in_one_piece(lines: list[str], step: int, ends: bool) -> None:
     content = "\n".join(lines).encode() + (b"\n" if ends else b"")

@@ -117,26 +117,34 @@ def list_(
         print_json(rows)
         return
     del quiet
-    header = ("model", "performance", "cost USD", "input", "output", "")
+    header = ("model", "performance", "cost USD", "input", "output")
     lines = [header, *(_listed(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    for line in lines:
-        cells = [line[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(line[1:5], widths[1:5], strict=True)]
-        typer.echo("  ".join([*cells, line[5]]).rstrip())
+    for name, *others in lines:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        typer.echo("  ".join([name.ljust(widths[0]), *cells]))
+    for mark, named in _marked(rows).items():
+        if named:
+            typer.echo(f"{mark}: {', '.join(named)}")
+
+
+def _marked(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What is to be said of some models -> these models."""
+    changed = [row["model"] for row in rows if row["price"] != row["trained_price"]]
+    marks = {
+        mark: [row["model"] for row in rows if row[mark]]
+        for mark in ("strongest", "cheapest", "estimated")
+    }
+    return {**marks, "price changed": changed}
 
 
 def _listed(row: dict[str, Any]) -> tuple[str, ...]:
     price = row["price"] or {}
-    marks = [mark for mark in ("strongest", "cheapest") if row[mark]]
-    marks += ["estimated"] if row["estimated"] else []
-    marks += ["price changed"] if row["price"] != row["trained_price"] else []
     return (
         row["model"],
         f"{row['performance']:.4f}",
         f"{row['cost_usd']:.6f}",
         *(f"{price[side]:g}" if price else "?" for side in _SIDES),
-        ", ".join(marks),
     )
 
 

@@ -186,7 +186,11 @@ def promote(
 @app.command()
 def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Make the version current again that was before the current one."""
-    now, before = _opened(folder).roll_back(how="pipeline rollback")
+    from equirouter.pipeline.folder import read_folder
+
+    versions = _opened(folder)
+    read_folder(versions.previous())  # whole, or it could not be served
+    now, before = versions.roll_back(how="pipeline rollback")
     _tell_current(folder, now, before, as_json=as_json, quiet=quiet)
 
 

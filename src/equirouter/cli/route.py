@@ -45,8 +45,9 @@ QueryArgument = Annotated[
     typer.Argument(
         metavar="QUERY|-",
         help='The query, or - for JSON lines {"query": ...} on stdin, decisions on stdout; a line '
-        'may have an "image", the path of one, and constraints of its own: "exclude", "needs" and '
-        '"region", lists of names, and "context_tokens".',
+        'may have an "image", the path of one, a "budget_usd", "quality" or "lambda" in place of '
+        'the options, and constraints of its own: "exclude", "needs" and "region", lists of '
+        'names, and "context_tokens".',
     ),
 ]
 ImageOption = Annotated[

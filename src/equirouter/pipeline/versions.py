@@ -217,21 +217,28 @@ class PipelineVersions:
         events = [event.did for event in self.history if event.version == name]
         return bool(events) and events[-1] == "tried"
 
+    def previous(self) -> Path:
+        """The folder of the version before the current one. Raises ConfigError if it is not."""
+        return self._previous(_state(self.folder))
+
+    def _previous(self, state: _State) -> Path:
+        came = [e for e in state.history if e.did == "promoted" and e.version == state.current]
+        if state.current is None or not came or came[-1].over is None:
+            raise ConfigError(
+                f"{self.folder}: no version was current before {state.current}; "
+                f"`equirouter pipeline list {self.folder}` shows what there is"
+            )
+        return self.path(came[-1].over)
+
     def roll_back(self, *, how: str) -> tuple[str, str]:
         """Make the version current that was before the current one; returns (now, before).
 
         Raises ConfigError where there was none.
         """
         with self._alone() as state:
-            came = [e for e in state.history if e.did == "promoted" and e.version == state.current]
-            if state.current is None or not came or came[-1].over is None:
-                raise ConfigError(
-                    f"{self.folder}: no version was current before {state.current}; "
-                    f"`equirouter pipeline list {self.folder}` shows what there is"
-                )
-            before = self.path(came[-1].over).name
-            self._write(state, _event("rolled back", before, state.current, how, forced=True))
-        return before, state.current
+            before, now = self._previous(state).name, str(state.current)
+            self._write(state, _event("rolled back", before, now, how, forced=True))
+        return before, now
 
     @contextmanager
     def _alone(self) -> Iterator[_State]:

@@ -298,13 +298,19 @@ def _check(diagnosis: Diagnosis) -> list[Block]:
 def _tasks(diagnosis: Diagnosis) -> list[Block]:
     shown = diagnosis.tasks[:MOST_TASKS]
     where = "at its own operating point" if diagnosis.own is not None else "at the largest budget"
-    rows = tuple(
+    calls = tuple(
         (
             task.task,
             f"{task.n_queries:,}",
             percent(task.strongest_share),
             percent(task.oracle_strongest_share),
             number(task.rci),
+        )
+        for task in shown
+    )
+    performance = tuple(
+        (
+            task.task,
             number(task.performance),
             number(task.strongest_performance),
             number(task.best_performance),
@@ -312,25 +318,12 @@ def _tasks(diagnosis: Diagnosis) -> list[Block]:
         )
         for task in shown
     )
-    heads = (
-        "task",
-        "queries",
-        "calls",
-        "oracle",
-        "RCI",
-        "router's",
-        "strongest's",
-        "best's",
-        "oracle's",
-    )
     left = len(diagnosis.tasks) - len(shown)
     more = f" The {left} smallest tasks are left out; --json has them." if left else ""
     return [
         Heading(f"Tasks: {diagnosis.tasks_of} {where}"),
-        Rows(heads, rows),
-        (
-            "calls, oracle: share of the queries that the router and the oracle send to the "
-            "strongest model. The last four are performances; best: the model of the highest mean "
-            f"on the task.{more}"
-        ),
+        Rows(("task", "queries", "calls", "oracle", "RCI"), calls),
+        "calls, oracle: share of the queries that each sends to the strongest model.",
+        Rows(("task: performance", "router", "strongest", "best", "oracle"), performance),
+        f"best: the model of the highest mean on the task.{more}",
     ]

@@ -11,12 +11,15 @@ from equirouter.policy import Control, Needs, removed_by
 if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = ["CONSTRAINTS", "FIELDS", "IMAGE", "Asking", "Decide", "decided_at"]
+__all__ = ["CONSTRAINTS", "CONTROLS", "FIELDS", "IMAGE", "Asking", "Decide", "decided_at"]
 
 Decide: TypeAlias = Callable[[Sequence[Ask]], list[Decision]]
 
 CONSTRAINTS = ("exclude", "needs", "region", "context_tokens")
 """Fields of a row with constraints of its own; null or absent asks nothing."""
+
+CONTROLS = {"budget_usd": "budget_usd", "quality": "quality", "lambda": "lambda_"}
+"""Fields of a row with a control of its own, in place of the run's -> fields of Control."""
 
 IMAGE = "image"
 """The field of a row with the path of an image."""
@@ -29,7 +32,7 @@ _TAKEN = frozenset(FIELDS)
 
 @dataclass(frozen=True)
 class Asking:
-    """How the rows of a run are decided: control and constraints of all, and the field of the text.
+    """How the rows of a run are decided: its control and constraints, and the field of the text.
 
     Raises ConfigError for a control that makes no sense and for constraints on models that the
     pipeline does not have.
@@ -47,8 +50,8 @@ class Asking:
     def ask(self, row: Mapping[str, Any], place: str) -> Ask:
         """The question of a row. place: stands for the row in messages.
 
-        Raises DataError for a row that lacks the text, has a field of a decision, or an image or
-        constraints of another form.
+        Raises DataError for a row that lacks the text, has a field of a decision, or an image, a
+        control or constraints of another form.
         """
         query, image = row.get(self.text), row.get(IMAGE)
         if not isinstance(query, str):
@@ -63,9 +66,31 @@ class Asking:
                 f"{place}: the line of query {query[:40]!r} has a field {taken!r}, which "
                 "the decision would overwrite; rename it"
             )
+        control = self.control
+        if not row.keys().isdisjoint(CONTROLS):
+            control = self._controlled(row, place)
         if row.keys().isdisjoint(CONSTRAINTS):
-            return Ask(query, image, self.control, self.needs)
-        return Ask(query, image, self.control, self._joined(row, place))
+            return Ask(query, image, control, self.needs)
+        return Ask(query, image, control, self._joined(row, place))
+
+    def _controlled(self, row: Mapping[str, Any], place: str) -> Control:
+        """The control of a row, or the run's where it has none."""
+        own: dict[str, Any] = {}
+        for field, name in CONTROLS.items():
+            if (value := row.get(field)) is not None:
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise DataError(f"{place}: {field} is {value!r}; expected a number, or null")
+                own[name] = float(value)
+        if not own:
+            return self.control
+        if "quality" in own:
+            own["confidence"] = self.control.confidence
+        try:
+            control = Control(**own)
+            self.pipeline.policy_for(control)
+        except ConfigError as error:
+            raise DataError(f"{place}: {error}") from error
+        return control
 
     def _joined(self, row: Mapping[str, Any], place: str) -> Needs:
         """The constraints of the run, and those of a row."""
@@ -92,11 +117,11 @@ def decided_at(places: Sequence[str], asks: Sequence[Ask], decide: Decide) -> li
     """Decide the questions of a block of rows; an error in one of them names its place."""
     try:
         return decide(asks)
-    except DataError:
+    except (ConfigError, DataError):
         for place, ask in zip(places, asks, strict=True):
             try:
                 decide([ask])
-            except DataError as error:
+            except (ConfigError, DataError) as error:
                 raise DataError(f"{place}: {error}") from error
         raise
 

@@ -1,7 +1,7 @@
 """One piece of the input decided, and written as one part of the output."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Any
@@ -161,6 +161,8 @@ def _columns(decisions: Sequence[Decision], models: Sequence[str]) -> dict[str, 
     return columns
 
 
-def _by_model(numbers: Sequence[ByModel], models: Sequence[str]) -> pa.StructArray:
-    table = np.stack([of.row for of in numbers])
+def _by_model(numbers: Sequence[Mapping[str, float]], models: Sequence[str]) -> pa.StructArray:
+    """A column per model. A query that was decided alone has a dict of the same float32 numbers."""
+    rows = [of.row if isinstance(of, ByModel) else [of[name] for name in models] for of in numbers]
+    table = np.array(rows, dtype=np.float32)
     return pa.StructArray.from_arrays([pa.array(column) for column in table.T], list(models))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equirouter.errors import DataError
-from equirouter.scale.asking import CONSTRAINTS, FIELDS, IMAGE, Asking
+from equirouter.scale.asking import CONSTRAINTS, CONTROLS, FIELDS, IMAGE, Asking
 from equirouter.scale.lines import read_line
 from equirouter.scale.places import Place, place_of
 
@@ -137,7 +137,7 @@ def _checked_rows(address: str, text: str, keep: tuple[str, ...] | None) -> int:
 
 def asked_columns(names: list[str], text: str) -> list[str]:
     """The columns of a parquet file that say what is asked."""
-    return [name for name in (text, IMAGE, *CONSTRAINTS) if name in names]
+    return [name for name in (text, IMAGE, *CONTROLS, *CONSTRAINTS) if name in names]
 
 
 def _is_hidden(path: str) -> bool:
