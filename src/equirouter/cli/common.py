@@ -275,8 +275,10 @@ def _names(listed: str, outcomes: "Outcomes") -> list[str]:
 
 
 def say_notes(outcomes: "Outcomes") -> None:
-    """Decisions made while reading a table, a line each on stderr."""
-    for note in outcomes.notes:
+    """Decisions made while reading a table, and what a log is, a line each on stderr."""
+    from equirouter.data.logged import log_note
+
+    for note in (*outcomes.notes, *log_note(outcomes)):
         say(f"note: {note}")
 
 

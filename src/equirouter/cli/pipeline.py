@@ -110,42 +110,40 @@ def compare(
     """Compare a version, the latest by default, with the current one, query by query.
 
     Only queries with the outcomes of all models count that neither version has learned from. What
-    the gate would say is the last line; the exit code is 0 either way. A table without any such
-    query, such as a log of a gateway that explores, is read off-policy: from an outcome per query
-    and its propensity.
+    the gate would say is the last line; the exit code is 0 either way. A log of a gateway that
+    explores is read off-policy: from an outcome per query and its propensity.
     """
     from equirouter.data import load_dataset
+    from equirouter.data.logged import is_estimated
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import DataError
     from equirouter.evaluation.off_policy import compare_from_log
-    from equirouter.evaluation.promotion.comparison import comparable
     from equirouter.evaluation.promotion.comparison import compare as compared
     from equirouter.evaluation.promotion.gate import Gate
-    from equirouter.evaluation.promotion.retrain import new_queries, unseen
+    from equirouter.evaluation.promotion.retrain import new_queries
 
-    versions = _opened(folder)
-    gate = Gate(margin)
-    outcomes = load_dataset(table)
+    versions, gate, outcomes = _opened(folder), Gate(margin), load_dataset(table)
     names = _two(versions, against, version)
     pair = [load_pipeline(versions.path(name), encoder_option) for name in names]
-    if not comparable(outcomes, pair).any():
-        logged = outcomes.take(unseen(outcomes, *pair))
-        estimated = compare_from_log(pair[0], pair[1], logged, cache=EmbeddingCache())
-        _tell_logged(estimated, names, as_json=as_json, quiet=quiet)
-        return
     new = new_queries(outcomes, *pair)
     if not len(new):
         raise DataError(
-            f"{table}: both versions, or one of them, have learned from all its queries that have "
-            "the outcomes of all models: give a table with others, such as recent ones"
+            f"{table}: no query that is new to both versions has the outcomes of all models, or "
+            "the chances of all ([explore] share): give a table with others, such as recent ones"
         )
-    found = compared(pair[0], pair[1], outcomes.take(new), cache=EmbeddingCache())
+    rows, cache = outcomes.take(new), EmbeddingCache()
+    first, second = pair
+    logged = compare_from_log(first, second, rows, cache=cache) if is_estimated(rows) else None
+    found = compared(first, second, rows, cache=cache)
     verdict = gate.judge(found)
     if as_json:
-        names_of = {"champion": names[0], "challenger": names[1]}
+        estimates = None if logged is None else logged.document()
+        names_of = {"champion": names[0], "challenger": names[1], "estimates": estimates}
         print_json({**names_of, **found.document(), "objections": list(verdict.objections)})
         return
     del quiet
+    if logged is not None:
+        _tell_logged(logged, names)
     print_comparison(found, names)
     typer.echo(f"gate: {verdict.why or 'passes'}")
 
@@ -217,17 +215,12 @@ def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
         typer.echo(f"{name} promises {promised:g}, keeps {interval(kept.low, kept.high)}")
 
 
-def _tell_logged(
-    found: "LoggedComparison", names: tuple[str, str], *, as_json: bool, quiet: bool
-) -> None:
-    if as_json:
-        print_json({"champion": names[0], "challenger": names[1], **found.document()})
-    if as_json or quiet:
-        return
+def _tell_logged(found: "LoggedComparison", names: tuple[str, str]) -> None:
+    """The estimates three ways, as a table."""
     first, second = found.values
     left_out = f", {found.n_left_out} left out" if found.n_left_out else ""
     typer.echo(
-        "off-policy: no query has the outcomes of all models, so both are estimated from an "
+        "off-policy: few queries have the outcomes of all models, so both are estimated from an "
         f"outcome per query and its propensity\n{found.n_queries} queries that are new to both"
         f"{left_out}; the outcomes of their choices are known as if on "
         f"{first.n_effective:.0f} and {second.n_effective:.0f} of equal weight; "
@@ -242,7 +235,6 @@ def _tell_logged(
             paired = (f"{less.value:+{form}}", interval(less.low, less.high, f"+{form}"))
             rows.append((f"{what}, {title}", *cells, *(paired if method == "dr" else ("", ""))))
     typer.echo("\n".join(_table_lines(rows)))
-    typer.echo("gate: not asked, it needs queries with the outcomes of all models")
 
 
 def _opened(folder: Path) -> "PipelineVersions":

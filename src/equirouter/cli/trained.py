@@ -43,11 +43,13 @@ class Placed(NamedTuple):
 
 def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
     """Print the notes of the training; those on the table have been printed before."""
+    from equirouter.data.logged import log_note
     from equirouter.data.table_warnings import table_warnings
     from equirouter.training.protocol import description_notes
 
     known = {
         *outcomes.notes,
+        *log_note(outcomes),
         *table_warnings(outcomes),
         *description_notes(outcomes, [router]),
     }
@@ -134,9 +136,9 @@ def show(
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
         f"{pipeline.calibration.n_queries} queries, each as if it were new\n"
-        f"test part, {kept['n_queries']} queries{_before(pipeline)}: {_kept(kept)}"
-        f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}, "
-        f"RCI {metrics['rci']['mean']:.4f}"
+        f"test part, {kept['n_queries']} queries{_worth(kept)}{_before(pipeline)}: {_kept(kept)}"
+        f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}"
+        f"{_rci(metrics)}"
     )
     if metrics["plans"] is not None:
         typer.echo(_plans(pipeline, metrics["plans"]))
@@ -179,6 +181,18 @@ def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
 
 def _before(pipeline: "RoutingPipeline") -> str:
     return ", before the pipeline learned from them" if pipeline.provenance.split["refit"] else ""
+
+
+def _worth(found: Mapping[str, Any]) -> str:
+    """Of estimates from a log, as how many complete queries they tell."""
+    n = found.get("n_effective")
+    return "" if n is None else f" of a log, worth {n:.0f} complete ones"
+
+
+def _rci(metrics: Mapping[str, Any]) -> str:
+    """The collapse, which a log does not tell."""
+    rci = metrics["rci"]["mean"]
+    return "" if rci is None else f", RCI {rci:.4f}"
 
 
 def _kept(found: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
     outcomes.py     Outcomes, the table; description.py: it in figures; cells.py,
                     text_cells.py: its columns; checks.py: its checks when it is made;
                     show.py: its short forms as text and HTML
+    logged.py       what of a log means are taken over
     strength.py     the strongest model, and those that are as strong within noise
     load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
     table_warnings.py  what looks wrong in a table

@@ -9,7 +9,7 @@ __all__ = ["Description"]
 
 @dataclass(frozen=True)
 class Description:
-    """An outcomes table in plain numbers; the figures use complete rows only.
+    """An outcomes table in plain numbers; the figures use complete rows only, or those of a log.
 
     >>> from equirouter import as_outcomes
     >>> columns = {"query_id": ["a"], "query": ["2 + 2?"], "task": ["sums"]}
@@ -39,13 +39,13 @@ class Description:
     as_strong: tuple[str, ...]
     """The strongest model and those that equal it within noise (paired, 95 %), best mean first."""
     cheapest: str
-    tie_rate: float
-    """Share of queries, 0 to 1, on which the best and the second-best model score the same: the
-    margin of Eq. 4 is 0."""
-    oracle_performance: float
+    tie_rate: float | None
+    """Share of complete queries, 0 to 1, on which the best and the second-best model score the
+    same: the margin of Eq. 4 is 0. None without such queries, as all of oracle_*."""
+    oracle_performance: float | None
     """Mean performance of the choices of Eq. 3 without a budget, as all of oracle_*."""
-    oracle_cost_usd: float
-    oracle_call_share: tuple[float, ...]
+    oracle_cost_usd: float | None
+    oracle_call_share: tuple[float, ...] | None
     task_sizes: dict[str, int]
     model_descriptions: tuple[str | None, ...] | None
     notes: tuple[str, ...]
@@ -53,6 +53,8 @@ class Description:
     """Cells of which it is known what was answered; None where the table has no answers."""
     no_answer: int | None = None
     """Those of known_answers whose response had no answer."""
+    n_logged: int = 0
+    """Queries of a log that means are taken over by their propensities, beside complete ones."""
 
     def __str__(self) -> str:
         """Lines of text: the figures, and one for each model, best first."""
@@ -63,13 +65,12 @@ class Description:
             f"{self.name}: {number_of(self.n_queries, 'query', 'queries')}, "
             f"{number_of(self.n_models, 'model')}, {number_of(self.n_tasks, 'task')}",
             f"missing cells: {self.missing_performance} performance, "
-            f"{self.missing_cost} cost; complete queries: {self.n_complete}",
+            f"{self.missing_cost} cost; complete queries: {self.n_complete}"
+            + (f", means by the propensities of {self.n_logged} more" if self.n_logged else ""),
             f"queries with the text of another one: {self.n_equal} equal, "
             f"{self.n_nearly_equal} nearly equal (the same words)",
-            f"ties for the best: {self.tie_rate:.1%} of queries",
             f"strongest: {self.strongest}{as_strong}; cheapest: {self.cheapest}",
-            f"oracle: performance {self.oracle_performance:.4f} at "
-            f"{self.oracle_cost_usd:.6f} USD per query",
+            *self._of_best(),
             "",
             f"{'model':{width}}  performance    cost USD  oracle calls",
         ]
@@ -80,10 +81,21 @@ class Description:
             self.models,
             self.mean_performance,
             self.mean_cost_usd,
-            self.oracle_call_share,
+            self.oracle_call_share or [None] * len(self.models),
             strict=True,
         )
         for model, performance, cost, share in sorted(rows, key=lambda row: -row[1]):
-            lines.append(f"{model:{width}}  {performance:11.4f}  {cost:10.6f}  {share:12.1%}")
+            calls = "-" if share is None else f"{share:.1%}"
+            lines.append(f"{model:{width}}  {performance:11.4f}  {cost:10.6f}  {calls:>12}")
         lines += ["", "tasks: " + ", ".join(f"{t} {n}" for t, n in self.task_sizes.items())]
         return "\n".join(lines)
+
+    def _of_best(self) -> list[str]:
+        """What only complete queries tell."""
+        if self.tie_rate is None:
+            return ["ties and the oracle: not known, as no query has the outcome of every model"]
+        return [
+            f"ties for the best: {self.tie_rate:.1%} of queries",
+            f"oracle: performance {self.oracle_performance:.4f} at "
+            f"{self.oracle_cost_usd:.6f} USD per query",
+        ]

@@ -13,10 +13,11 @@ from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.checks import check
 from equirouter.data.description import Description
+from equirouter.data.logged import estimated, is_estimated, measured_rows
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
-from equirouter.data.strength import as_strong, first_column, strongest_of
+from equirouter.data.strength import as_strong, complete_means, first_column, strongest_of
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.extras import require
@@ -90,18 +91,38 @@ class Outcomes(OutcomeCells):
     @cached_property
     def strongest(self) -> int:
         """Column of the model with the highest mean performance; a tie goes to the cheaper."""
-        return strongest_of(self.performance, self.cost_usd)
+        return strongest_of(*self._averaged)
 
     @cached_property
     def as_strong(self) -> tuple[int, ...]:
         """Columns of the strongest model and of those that equal it within noise: see strength."""
-        return tuple(as_strong(self.performance, self.cost_usd).tolist())
+        return tuple(as_strong(*self._averaged).tolist())
 
     @cached_property
     def cheapest(self) -> int:
         """Column of the model with the lowest mean cost; a tie goes to the stronger."""
         performance, cost_usd = self.means()
         return first_column(cost_usd, -performance)
+
+    @cached_property
+    def is_measured(self) -> BoolArray:
+        """(N,): True where a row counts in means over queries: see logged.measured_rows."""
+        return measured_rows(self)
+
+    def means(self) -> tuple[FloatArray, FloatArray]:
+        """Mean performance and cost_usd, (K,) each, over measured rows where there are any.
+
+        Without one they are over each model's own rows, and do not compare.
+        """
+        return complete_means(*self._averaged)
+
+    @cached_property
+    def _averaged(self) -> tuple[FloatArray, FloatArray]:
+        """Performance and cost_usd (N, K); of a log as it tells them on average."""
+        known = self.performance, self.cost_usd
+        if not is_estimated(self):
+            return known
+        return estimated(self, known[0], None), estimated(self, known[1], None)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -208,17 +229,12 @@ def _bytes(array: FloatArray) -> bytes:
 
 
 def _describe(table: Outcomes) -> Description:
-    if not table.is_complete.any():
+    if not table.is_measured.any():
         raise DataError(
             f"{table.name}: no query has the outcome of every model, so nothing can be compared. "
             f"{pool_advice(table)}"
         )
-    complete = table if table.is_complete.all() else table.take(table.is_complete)
     performance, cost_usd = table.means()
-    best = complete.performance.max(axis=1)
-    among_best = np.where(complete.performance == best[:, None], complete.cost_usd, np.inf)
-    oracle = among_best.argmin(axis=1)
-    rows = np.arange(complete.n_queries)
     sizes: dict[str, int] = {}
     for task in table.tasks:
         sizes[task] = sizes.get(task, 0) + 1
@@ -228,7 +244,7 @@ def _describe(table: Outcomes) -> Description:
         n_queries=table.n_queries,
         n_models=table.n_models,
         n_tasks=len(sizes),
-        n_complete=complete.n_queries,
+        n_complete=int(table.is_complete.sum()),
         n_equal=count_repeated(equal_queries(table)),
         n_nearly_equal=count_repeated(nearly_equal_queries(table)),
         missing_performance=int(np.isnan(table.performance).sum()),
@@ -239,15 +255,31 @@ def _describe(table: Outcomes) -> Description:
         strongest=table.models[table.strongest],
         as_strong=tuple(table.models[column] for column in table.as_strong),
         cheapest=table.models[table.cheapest],
-        tie_rate=float(((complete.performance == best[:, None]).sum(axis=1) > 1).mean()),
-        oracle_performance=float(best.mean()),
-        oracle_cost_usd=float(complete.cost_usd[rows, oracle].mean()),
-        oracle_call_share=tuple(
-            (np.bincount(oracle, minlength=table.n_models) / complete.n_queries).tolist()
-        ),
+        n_logged=int((table.is_measured & ~table.is_complete).sum()),
+        **_of_best(table),
         task_sizes=dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0]))),
         model_descriptions=table.model_descriptions,
         notes=table.notes,
         known_answers=None if table.answers is None else int(table.answers.is_known.sum()),
         no_answer=None if table.answers is None else int(table.answers.is_empty.sum()),
     )
+
+
+def _of_best(table: Outcomes) -> dict[str, Any]:
+    """The figures of Description that need the outcome of every model; None without a row."""
+    if not table.is_complete.any():
+        return {"tie_rate": None, **{f"oracle_{name}": None for name in _OF_ORACLE}}
+    complete = table if table.is_complete.all() else table.take(table.is_complete)
+    best = complete.performance.max(axis=1)
+    among_best = np.where(complete.performance == best[:, None], complete.cost_usd, np.inf)
+    oracle = among_best.argmin(axis=1)
+    share = np.bincount(oracle, minlength=complete.n_models) / complete.n_queries
+    return {
+        "tie_rate": float(((complete.performance == best[:, None]).sum(axis=1) > 1).mean()),
+        "oracle_performance": float(best.mean()),
+        "oracle_cost_usd": float(complete.cost_usd[np.arange(len(oracle)), oracle].mean()),
+        "oracle_call_share": tuple(share.tolist()),
+    }
+
+
+_OF_ORACLE = ("performance", "cost_usd", "call_share")

@@ -71,12 +71,12 @@ class Split:
         where a measured query is equal to it, so that no router learns from that query; and under
         "ood" all stay, so that no router learns from the tasks that it is measured on.
         """
-        if self.kind == "ood" or outcomes.is_complete.all():
+        if self.kind == "ood" or outcomes.is_measured.all():
             return self
         group = equal_queries(outcomes)
         held_out = np.concatenate([self.validation, self.test])
-        measured = np.isin(group, group[held_out[outcomes.is_complete[held_out]]])
-        stays = outcomes.is_complete | measured
+        measured = np.isin(group, group[held_out[outcomes.is_measured[held_out]]])
+        stays = outcomes.is_measured | measured
         moved = held_out[~stays[held_out]]
         return replace(
             self,
@@ -267,7 +267,7 @@ def _check(outcomes: Outcomes, kind: str, seed: int, ratios: Sequence[float]) ->
             f"{outcomes.name}: the only model is {outcomes.models[0]!r}; "
             "routing needs at least two models"
         )
-    n_complete = int(outcomes.is_complete.sum())
+    n_complete = int(outcomes.is_measured.sum())
     if n_complete < MINIMUM_COMPLETE:
         raise DataError(
             f"{outcomes.name}: {n_complete} of {outcomes.n_queries} queries have the outcome of "

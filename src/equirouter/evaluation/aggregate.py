@@ -76,11 +76,12 @@ class SeedRecords:
         """The curve, each operating point averaged over the seeds."""
         curves = [measurement.curve for measurement in self.measurements]
         share = np.mean([curve.call_share for curve in curves], axis=0)  # (T, K)
+        rci = np.mean([curve.rci for curve in curves], axis=0)
         return MeanCurve(
             point=np.mean(self.points, axis=0).tolist(),
             performance=np.mean([curve.performance for curve in curves], axis=0).tolist(),
             cost_usd=np.mean([curve.cost_usd for curve in curves], axis=0).tolist(),
-            rci=None if self.asked else np.mean([each.rci for each in curves], axis=0).tolist(),
+            rci=None if np.isnan(rci).any() else rci.tolist(),
             call_share={model: share[:, column].tolist() for column, model in enumerate(models)},
             **{
                 name: np.mean([figures[name] for figures in self.asked], axis=0).tolist()

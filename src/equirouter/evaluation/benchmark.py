@@ -13,6 +13,7 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.cost import CostError
 from equirouter.data import as_outcomes
+from equirouter.data.logged import is_estimated, log_note
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split, SplitKind, split_outcomes
 from equirouter.data.table_warnings import table_warnings
@@ -134,9 +135,9 @@ def benchmark(
     specs = list(dict.fromkeys(routers))
     outcomes = readable(encoder, as_outcomes(table), embeddings)
     check_what_fits(specs, reader(encoder, outcomes, embeddings), cost_network=cost_network)
-    rule, answers = _checked(policy, specs, outcomes)
+    rule, outcomes, answers = _checked(policy, specs, outcomes)
     splits = _splits(outcomes, split, n_seeds)
-    records = {name: SeedRecords() for name in (*ANCHORS, *specs)}
+    records = {name: SeedRecords() for name in (*_anchors(outcomes), *specs)}
     comparing = {name: SeedRecords() for name in COMPARING}
     facts: list[_SplitFacts] = []
     seen: list[Float32Array] = []
@@ -209,10 +210,11 @@ def _log(
 
 def _checked(
     policy: str, specs: Sequence[str], outcomes: Outcomes
-) -> tuple[Policy, Outcomes | None]:
-    """The policy; what cannot be measured is said before anything is fitted.
+) -> tuple[Policy, Outcomes, Outcomes | None]:
+    """The policy and the table; what cannot be measured is said before anything is fitted.
 
-    For plans it is the one of anchors, and the table that plans are fitted on is given as well.
+    For plans it is the one of anchors, and the table that plans are fitted on is given as well,
+    without propensities: plans compare the answers to a query, of which a log has one.
     """
     if policy == PLAN and outcomes.answers is None:
         raise DataError(
@@ -224,7 +226,15 @@ def _checked(
     for spec in specs:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
-    return rule, outcomes if policy == PLAN else None
+    if policy != PLAN:
+        return rule, outcomes, None
+    outcomes = replace(outcomes, propensity=None)
+    return rule, outcomes, outcomes
+
+
+def _anchors(outcomes: Outcomes) -> tuple[str, ...]:
+    """The anchors that can be measured: a log does not tell which model was the best of a query."""
+    return ANCHORS[1:] if is_estimated(outcomes) else ANCHORS
 
 
 def _results(
@@ -241,7 +251,12 @@ def _results(
     anchors = [name for name in records if name in (*ANCHORS, *COMPARING)]
     specs = [name for name in records if name not in anchors]
     figures = {name: record.router_results(models) for name, record in records.items()}
-    notes = (*outcomes.notes, *table_warnings(outcomes), *description_notes(outcomes, specs))
+    notes = (
+        *outcomes.notes,
+        *log_note(outcomes),
+        *table_warnings(outcomes),
+        *description_notes(outcomes, specs),
+    )
     notes += tuple(note for record in records.values() for note in record.notes)
     visibility = duplicate_share(embeddings, outcomes.texts, outcomes.image_paths)
     return Results(
@@ -287,7 +302,8 @@ def _protocol(
     outcomes: Outcomes, encoder: Encoder, splits: Sequence[Split], policy: str, resamples: int
 ) -> Protocol:
     one = np.ones((1, 1))  # whether there is a path is a property of the policy
-    exact = policy != PLAN and POLICIES.load(policy)().path(one, one) is not None
+    swept = policy == PLAN or is_estimated(outcomes)
+    exact = not swept and POLICIES.load(policy)().path(one, one) is not None
     return Protocol(
         split=splits[0].kind,
         ratios=splits[0].ratios,

@@ -31,7 +31,7 @@ class Reliability:
 
 
 def reliability(estimate: FloatArray, performance: FloatArray) -> Reliability:
-    """Compare estimates (N, K) with performance (N, K), no NaN.
+    """Compare estimates (N, K) with performance (N, K), NaN = not known; each model has a value.
 
     Even with perfect estimates `error` is above 0, as the mean of a bin of n outcomes is off by
     about 0.4 / sqrt(n). Raises DataError for arrays of other shapes or without a query.
@@ -42,13 +42,14 @@ def reliability(estimate: FloatArray, performance: FloatArray) -> Reliability:
             "(n_queries, n_models), with a query"
         )
     gaps = []
-    for model in range(estimate.shape[1]):
-        predicted, observed, share = _bins(estimate[:, model], performance[:, model])
+    known = np.isfinite(performance)
+    for model, rows in enumerate(known.T):
+        predicted, observed, share = _bins(estimate[rows, model], performance[rows, model])
         gaps.append(float((np.abs(predicted - observed) * share).sum()))
-    predicted, observed, _ = _bins(estimate.ravel(), performance.ravel())
+    predicted, observed, _ = _bins(estimate[known], performance[known])
     return Reliability(
         error=float(np.mean(gaps)),
-        squared=float(((estimate - performance) ** 2).mean()),
+        squared=float(((estimate - performance)[known] ** 2).mean()),
         predicted=predicted,
         observed=observed,
     )

@@ -76,7 +76,7 @@ class MeanCurve(Facts):
     performance: tuple[Number, ...]
     cost_usd: tuple[Number, ...]
     rci: tuple[Number, ...] | None
-    """None where more than one model is asked."""
+    """None where more than one model is asked, and from a log."""
     call_share: dict[str, tuple[Number, ...]]
     """Model -> share of the queries."""
     calls: tuple[Number, ...] | None = None

@@ -5,6 +5,8 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
@@ -74,9 +76,9 @@ def run_router(
     record.predict_us.append((perf_counter() - start) / len(scores) * 1e6)
     if scale is not None:
         estimate = scale.apply(scores)
-        record.calibrated.append(reliability(estimate, test.performance))
+        record.calibrated.append(reliability(estimate, test.outcomes[0]))
         if router.scores_are == "expected_performance":
-            record.uncalibrated.append(reliability(scores, test.performance))
+            record.uncalibrated.append(reliability(scores, test.outcomes[0]))
         if rule.needs == "expected_performance":
             scores = estimate
     costs = test.costs(router)
@@ -124,14 +126,16 @@ def _measure(
     split: Split,
     resamples: int,
 ) -> None:
-    test = prepared.test
+    test, spent_usd = prepared.test, sweep.spent_usd
+    if test.log is not None:  # of a log no query has a best model: no collapse, and no path of it
+        spent_usd, path = np.take_along_axis(test.cost_usd, sweep.chosen, axis=1), None
     record.measurements.append(
         measure(
             sweep.chosen,
             test.performance,
             test.cost_usd,
             strongest=prepared.strongest,
-            spent_usd=sweep.spent_usd,
+            spent_usd=spent_usd,
             path=path,
             resamples=resamples,
             rng=stream(split.seed, "bootstrap"),  # the same resamples for all: paired

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.data import as_outcomes
+from equirouter.data.logged import log_note
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.data.split import Split, SplitKind, split_outcomes
-from equirouter.data.strength import as_strong
 from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders import encoder_options, make_encoder
 from equirouter.encoders.base import Encoder
@@ -114,23 +114,16 @@ def train(
     progress("fit", 0, 1 + refit)
     stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
     fitted = stage(split=parts, cache=cache)
-    made = partial(_pipeline, outcomes, drawn, router, kind, quality, confidence, counted)
+    best = _as_strong(fitted)
+    made = partial(_pipeline, outcomes, drawn, best, router, kind, quality, confidence, counted)
     pipeline, candidates = made(fitted)
-    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, drawn)
+    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, best)
     kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
     if refit:
         progress("fit", 1, 2)
         pipeline, candidates = made(stage(split=parts.with_test_in_training(), cache=cache))
     progress("fit", 1 + refit, 1 + refit)
-    metrics["plans"] = candidates and {
-        "out_of_fold": compared(
-            candidates,
-            pipeline.plans,
-            pipeline.calibration,
-            pipeline.models.index(pipeline.baseline.strongest),
-        ),
-        "at_quality": kept,
-    }
+    metrics["plans"] = candidates and _plan_metrics(pipeline, candidates, kept)
     return replace(
         pipeline,
         when_nothing_fits=when_nothing_fits,
@@ -144,6 +137,7 @@ def train(
 def _pipeline(
     outcomes: Outcomes,
     split: Split,
+    best: IntArray,
     router: str,
     policy: str,
     quality: float,
@@ -153,10 +147,9 @@ def _pipeline(
 ) -> tuple[RoutingPipeline, Candidates | None]:
     """The fitted stage with its promises, as shares of the strongest model; and its plans' rivals.
 
-    That is the strongest on training and validation part: test rows have no say in it. Without
-    answers in the table there are no plans.
+    best: the strongest on training and validation part: test rows have no say in it.
+    Without answers in the table there are no plans.
     """
-    best = _as_strong(outcomes, split)
     strongest = int(best[0])
     calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, strongest)
     plans, candidates, said = _plans(fitted, outcomes, strongest, split.seed)
@@ -181,8 +174,8 @@ def _plans(
     fitted: FittedStage, outcomes: Outcomes, strongest: int, seed: int
 ) -> tuple[PoolPlans | None, Candidates | None, tuple[str, ...]]:
     """Plans as by made_plans; nothing where the table has no answers."""
-    if outcomes.answers is None:
-        return None, None, ()
+    if outcomes.answers is None or fitted.parts["validation"].log is not None:
+        return None, None, ()  # plans compare the answers of all models to a query
     labelled = Labelled.of(fitted.parts["validation"], fitted.held_out, outcomes)
     plans, candidates, notes = made_plans(labelled, outcomes.answers_by, strongest, seed)
     if plans is not None and plans.extractor is None:
@@ -191,6 +184,15 @@ def _plans(
             "does, or the gateway's settings must",
         )
     return plans, candidates, notes
+
+
+def _plan_metrics(
+    pipeline: RoutingPipeline, candidates: Candidates, kept: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What plans cost out of fold beside their rivals, and what they kept on the test part."""
+    strongest = pipeline.models.index(pipeline.baseline.strongest)
+    found = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
+    return {"out_of_fold": found, "at_quality": kept}
 
 
 def _kept_by_plans(
@@ -210,13 +212,14 @@ def _learned(outcomes: Outcomes, split: Split, *, refit: bool) -> NDArray[np.uin
     return np.unique(prints if refit else prints[split.learnable])
 
 
-def _as_strong(outcomes: Outcomes, split: Split) -> IntArray:
-    rows = split.learnable
-    return as_strong(outcomes.performance[rows], outcomes.cost_usd[rows])
+def _as_strong(fitted: FittedStage) -> IntArray:
+    """The strongest model and its equals on training and validation part, see Prepared."""
+    assert fitted.prepared is not None  # noqa: S101  # it was fitted on a split
+    return fitted.prepared.as_strong
 
 
-def _group(outcomes: Outcomes, split: Split) -> dict[str, list[str]]:
-    return {"as_strong": [outcomes.models[column] for column in _as_strong(outcomes, split)]}
+def _group(outcomes: Outcomes, best: IntArray) -> dict[str, list[str]]:
+    return {"as_strong": [outcomes.models[column] for column in best.tolist()]}
 
 
 def _group_note(outcomes: Outcomes, group: IntArray) -> tuple[str, ...]:
@@ -244,19 +247,26 @@ def _test_metrics(
     part = fitted.parts["test"]
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     chosen, _ = fitted.choices(rule, "test")
+    # from a log there is no collapse: which model was the best of a query is not known
+    spent_usd = None if part.log is None else np.take_along_axis(part.cost_usd, chosen, axis=1)
     measured = measure(
         chosen,
         part.performance,
         part.cost_usd,
         strongest=strongest,
-        path=fitted.path(rule, "test"),
+        path=None if part.log is not None else fitted.path(rule, "test"),
+        spent_usd=spent_usd,
         resamples=resamples,
         rng=stream(seed, "bootstrap"),
     )
     point, _ = pipeline.policy_for()
     promised = point.choose(fitted.scores(point, part), part.predicted_cost_usd)
     pays = None
-    if fitted.prepared is not None and rule.path(part.performance, part.cost_usd) is not None:
+    if (
+        fitted.prepared is not None
+        and part.log is None
+        and rule.path(part.performance, part.cost_usd) is not None
+    ):
         pays = against_text_free(
             measured,
             fitted.prepared,
@@ -285,15 +295,17 @@ def share_of_strongest(
     row = np.arange(len(chosen))
     answered, best = part.performance[row, chosen], part.performance[:, strongest]
     share, interval = None, None
+    n_effective = min(part.effective(chosen), part.effective(strongest))
     if best.mean() > 0:
         share = float(answered.mean() / best.mean())
-        if len(row) > 1:
+        if n_effective > 1:
             error = (answered - share * best).std(ddof=1) / len(row) ** 0.5 / best.mean()
             interval = [share - 1.96 * float(error), share + 1.96 * float(error)]
     spent = part.cost_usd[row, chosen] if spent_usd is None else spent_usd
     paid, most = spent.mean(), part.cost_usd[:, strongest].mean()
     return {
         "n_queries": len(row),
+        **({} if part.log is None else {"n_effective": n_effective}),
         "performance": share,
         "interval": interval,
         "cost": float(paid / most) if most > 0 else None,
@@ -345,6 +357,7 @@ def _provenance(
             "n_queries": outcomes.n_queries,
             "notes": [
                 *outcomes.notes,
+                *log_note(outcomes),
                 *table_warnings(outcomes),
                 *description_notes(outcomes, [router]),
                 *notes,

@@ -28,7 +28,8 @@ class ValidationRecord:
     amounts (V, A): what router and cost model say of them, had they not learned from them.
     performance, cost_usd (V, K): the truth, costs as they were paid. tokens: input and output
     (V, K) each, or None where they are not known. estimated (K,): True for a model that joined
-    later, whose outcomes are not known but estimated from other queries.
+    later, whose outcomes are not known but estimated from other queries. log (V, 3, K): where
+    performance and cost_usd are estimates from a log, see training/off_policy.py; else None.
     """
 
     embeddings: "Float32Array"
@@ -38,6 +39,13 @@ class ValidationRecord:
     cost_usd: "FloatArray"
     tokens: "tuple[FloatArray, FloatArray] | None"
     estimated: "BoolArray"
+    log: "FloatArray | None" = None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest performance that is known."""
+        known = self.performance if self.log is None else self.log[:, 0]
+        return float(np.nanmin(known)), float(np.nanmax(known))
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All of it by name; `restore` takes it back."""
@@ -51,6 +59,7 @@ class ValidationRecord:
             "input_tokens": given,
             "output_tokens": said,
             "estimated": self.estimated,
+            "log": self.log,
         }
         return {name: array for name, array in named.items() if array is not None}
 
@@ -68,6 +77,7 @@ class ValidationRecord:
                 if "input_tokens" in arrays
                 else None,
                 arrays["estimated"],
+                arrays.get("log"),
             )
         except KeyError as error:
             raise PipelineError(f"the validation queries lack the array {error}") from error
@@ -79,12 +89,13 @@ class ValidationRecord:
             or len(record.embeddings) != n
             or len(record.amounts) != n
             or record.estimated.shape != (k,)
+            or (record.log is not None and record.log.shape != (n, 3, k))
         ):
             raise PipelineError(f"the arrays of the validation queries do not agree: {shapes}")
         return record
 
 
-_OTHERS = ("embeddings", "amounts", "estimated")
+_OTHERS = ("embeddings", "amounts", "estimated", "log")
 
 
 def kept_rows(n_queries: int, n_models: int) -> "IntArray":

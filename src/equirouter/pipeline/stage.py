@@ -68,8 +68,8 @@ class Stage:
     """Makes scores into calibrated estimates of performance; None where they are taken as such."""
     scorer: Scorer
     """Router and cost model made ready to run, once."""
-    certainty: "Certainty"
-    """How sure a choice is."""
+    certainty: "Certainty | None"
+    """How sure a choice is; None where that is not known."""
     familiar: Familiarity
     """Which queries are unlike the training queries."""
 

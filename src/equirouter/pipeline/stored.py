@@ -133,7 +133,7 @@ class _Description(_Part):
     router: _Router
     cost_model: _CostModel
     scale: LogisticScale | None
-    certainty: Certainty
+    certainty: Certainty | None
     familiar_within: float
     policy: _Policy
     baseline: Baseline

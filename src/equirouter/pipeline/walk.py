@@ -165,7 +165,10 @@ class Walk:
         chosen = ranked[:, 0]
         paid = seen.costs[np.arange(len(chosen)), chosen]
         fits = (chosen != NOTHING_FITS) & point.rule.within(paid)
-        confidence = self.stage.certainty.of(seen.estimates, chosen)
+        certainty = self.stage.certainty
+        confidence: list[float | None] = [None] * len(chosen)
+        if certainty is not None:
+            confidence = certainty.of(seen.estimates, chosen).tolist()
         n_ranked = np.count_nonzero(ranked != NOTHING_FITS, axis=1).tolist()
         names = self._names[ranked].tolist()
         models = [row[0] for row in names]
@@ -182,7 +185,7 @@ class Walk:
                 [tuple(row[1:n]) for row, n in zip(names, n_ranked, strict=True)],
                 map(ByModel, repeat(self._column), repeat(scores), range(len(ranked))),
                 map(ByModel, repeat(self._column), repeat(seen.costs), range(len(ranked))),
-                _unless_refused(models, confidence.tolist()),
+                _unless_refused(models, confidence),
                 far,
                 [limit.removed for limit in limits],
                 self._plans(seen, point, limits, far),
@@ -251,7 +254,9 @@ def _by_identity(points: Sequence[Point]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _unless_refused(models: list[str | None], values: list[float]) -> list[float | None]:
+def _unless_refused(
+    models: list[str | None], values: "Sequence[float | None]"
+) -> list[float | None]:
     """The values, None where no model was chosen."""
     return [None if model is None else value for model, value in zip(models, values, strict=True)]
 

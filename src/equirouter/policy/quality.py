@@ -5,13 +5,14 @@ Always the strongest model is one of the points, so every quality can be kept.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
 
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
+from equirouter.data.logged import effective_size
 from equirouter.errors import ConfigError
 from equirouter.policy.strongest import StrongestPolicy
 
@@ -290,15 +291,18 @@ def calibrate(
     *,
     strongest: int,
     setting: str,
+    log: FloatArray | None = None,
 ) -> Calibration:
     """Record a sweep over validation queries: chosen (V, T) at points (T,), truth (V, K).
 
-    points run from the least to the largest spending, as Policy.points gives them.
+    points run from the least to the largest spending, as Policy.points gives them. log (V, 3, K):
+    of a log, of which performance and cost_usd are estimates, see training/off_policy.py. The
+    promises then count as many queries as the choices are known on, weighted.
     """
     if math.prod(chosen.shape) == 0:
         raise ConfigError("no complete validation query to calibrate on")
     rows = np.arange(len(chosen))[:, None]
-    return calibrate_served(
+    found = calibrate_served(
         performance[rows, chosen],
         cost_usd[rows, chosen],
         points,
@@ -306,6 +310,31 @@ def calibrate(
         cost_usd,
         strongest=strongest,
         setting=setting,
+    )
+    if log is None:
+        return found
+    columns = np.column_stack([chosen, np.full(len(chosen), strongest)])
+    return _as_from_log(found, log, log[rows, 2, columns])
+
+
+def _as_from_log(found: Calibration, log: FloatArray, weight: FloatArray) -> Calibration:
+    """The calibration by estimates, with the uncertainty of a log.
+
+    weight (V, T): of the choices. The variance of an estimate is that of many queries of which few
+    are known: scaled, it is that of one of the queries that are as good as known, so that means
+    keep their errors. The range is that of known outcomes.
+    """
+    n = max(1, math.floor(min(map(effective_size, weight.T))))
+    scale = n / len(weight)
+    known = log[:, 0]
+    return replace(
+        found,
+        n_queries=n,
+        variance=tuple(scale * value for value in found.variance),
+        covariance=tuple(scale * value for value in found.covariance),
+        strongest_variance=scale * found.strongest_variance,
+        lowest=float(np.nanmin(known)),
+        highest=float(np.nanmax(known)),
     )
 
 

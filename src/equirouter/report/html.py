@@ -159,7 +159,7 @@ def _models(results: Results) -> list[dict[str, Any]]:
         outcomes.models,
         outcomes.mean_performance,
         outcomes.mean_cost_usd,
-        outcomes.oracle_call_share,
+        outcomes.oracle_call_share or [None] * len(outcomes.models),
         strict=True,
     )
     models = {

@@ -80,7 +80,7 @@ class LogisticScale:
 
 
 def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> LogisticScale:
-    """Maximum likelihood on scores and performance (V, K) of validation queries, no NaN.
+    """Maximum likelihood on scores and performance (V, K) of validation queries, NaN = not known.
 
     centred: whether the scores only rank. Every model has a curve of its own; where its labels are
     few it is drawn to the curve of all models together, by a normal prior as strong as
@@ -90,7 +90,7 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
     """
     if len(scores) == 0:
         raise DataError("no complete validation query to calibrate the scores on")
-    lowest, highest = float(performance.min()), float(performance.max())
+    lowest, highest = float(np.nanmin(performance)), float(np.nanmax(performance))
     share = (performance - lowest) / ((highest - lowest) or 1.0)  # (V, K) in [0, 1]
     raw = _centred(scores) if centred else np.asarray(scores, dtype=np.float64)
     middle, spread = float(raw.mean()), float(raw.std()) or 1.0
@@ -98,8 +98,8 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
     weak = np.eye(2)[None] / PRIOR_QUERIES  # keeps the curve finite where all labels are equal
     pooled = _curves(x.reshape(-1, 1), share.reshape(-1, 1), np.zeros((1, 2)), weak)
     p = _sigmoid(pooled[0, 0] + pooled[0, 1] * x)
-    weight = p * (1 - p)
-    moments = [(weight * x**power).mean() for power in range(3)]
+    weight = np.where(np.isfinite(share), p * (1 - p), np.nan)
+    moments = [np.nanmean(weight * x**power) for power in range(3)]
     information = np.array([[moments[0], moments[1]], [moments[1], moments[2]]])
     start = np.repeat(pooled, x.shape[1], axis=0)
     curves = _curves(x, share, start, PRIOR_QUERIES * information[None] + weak)
@@ -116,7 +116,7 @@ def fit_scale(scores: FloatArray, performance: FloatArray, *, centred: bool) -> 
 def _curves(
     x: FloatArray, share: FloatArray, prior: FloatArray, precision: FloatArray
 ) -> FloatArray:
-    """(K, 2): intercept and slope, not negative, of each column of x, share (V, K).
+    """(K, 2): intercept and slope, not negative, of each column of x; share (V, K), or NaN.
 
     Newton's method on the logistic likelihood with a normal prior: mean (K, 2), precision
     (1, 2, 2). Where the slope comes out negative the intercept alone is fitted.
@@ -133,10 +133,10 @@ def _curves(
 def _newton(
     x: FloatArray, share: FloatArray, prior: FloatArray, precision: FloatArray
 ) -> FloatArray:
-    curves = prior.copy()
+    curves, known = prior.copy(), np.isfinite(share)
     for _ in range(MOST_STEPS):
         p = _sigmoid(curves[:, 0] + curves[:, 1] * x)
-        residual, weight = p - share, p * (1 - p)
+        residual, weight = np.where(known, p - share, 0.0), np.where(known, p * (1 - p), 0.0)
         pull = (precision @ (curves - prior)[:, :, None])[:, :, 0]
         gradient = np.stack([residual.sum(axis=0), (residual * x).sum(axis=0)], axis=1) + pull
         parts = [(weight * x**power).sum(axis=0) for power in range(3)]

@@ -52,8 +52,11 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
         amounts=part.predicted_amounts[kept],
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
-        tokens=None if tokens is None else (tokens[0][rows], tokens[1][rows]),
+        tokens=None
+        if tokens is None or part.log is not None  # estimated costs are not of these tokens
+        else (tokens[0][rows], tokens[1][rows]),
         estimated=np.zeros(part.performance.shape[1], dtype=bool),
+        log=None if part.log is None else part.log[kept],
     )
 
 
@@ -83,6 +86,7 @@ def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibrati
         part.cost_usd,
         strongest=strongest,
         setting=rule.setting,
+        log=part.log,
     )
 
 

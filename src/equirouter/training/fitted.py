@@ -129,11 +129,14 @@ def fit_stage(
     return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out, prepared)
 
 
-def certainty_of(held_out: FloatArray, validation: Part) -> Certainty:
-    """How sure a stage's choices are, learned along lambda.
+def certainty_of(held_out: FloatArray, validation: Part) -> Certainty | None:
+    """How sure a stage's choices are, learned along lambda; None from a log.
 
-    held_out (V, K): estimates of performance on the validation part, see cross_fitted.
+    held_out (V, K): estimates of performance on the validation part, see cross_fitted. Whether
+    another model was better than the chosen one is only known where all have answered.
     """
+    if validation.log is not None:
+        return None
     rule, costs = UtilityPolicy(), validation.predicted_cost_usd
     chosen = rule.sweep(held_out, costs, rule.points(held_out, costs, N_POINTS))
     return fit_certainty(held_out, chosen, validation.performance)
@@ -173,7 +176,7 @@ class FittedRouter:
         """
         if self.router.is_anchor:
             return None
-        return fit_scale(self.raw_scores, self.validation.performance, centred=self.only_rank)
+        return fit_scale(self.raw_scores, self.validation.outcomes[0], centred=self.only_rank)
 
     @property
     def only_rank(self) -> bool:
@@ -200,10 +203,12 @@ def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "aut
     if isinstance(made, LeaveOneOutRouter):
         return _fit_on_both(made, prepared, rng, start)
     train, held_out = prepared.train, prepared.validation
-    if made.is_anchor:
+    if made.is_anchor:  # it learns nothing but means
         train = train.with_rows_of(held_out)
-    outcomes = (train.inputs(made), train.performance, train.cost_usd)
-    validation = Validation(held_out.inputs(made), held_out.performance, held_out.cost_usd)
+        outcomes = (train.inputs(made), train.performance, train.cost_usd)
+    else:
+        outcomes = (train.inputs(made), *train.outcomes)
+    validation = Validation(held_out.inputs(made), *held_out.outcomes)
     if isinstance(made, DescriptionRouter):
         texts = prepared.descriptions
         made.fit(*outcomes, descriptions=texts, validation=validation, rng=rng)
@@ -217,13 +222,13 @@ def _fit_on_both(
     router: LeaveOneOutRouter, prepared: Prepared, rng: np.random.Generator, start: float
 ) -> FittedRouter:
     part = prepared.train.with_rows_of(prepared.validation)
-    router.fit(part.embeddings, part.performance, part.cost_usd, tasks=part.tasks, rng=rng)
+    router.fit(part.embeddings, *part.outcomes, tasks=part.tasks, rng=rng)
     seconds = perf_counter() - start
     if router.held_out is None:
         raise FitError(f"{type(router).__name__} has no held_out scores after fit")
-    complete = np.flatnonzero(np.isfinite(part.performance + part.cost_usd).all(axis=1))
-    scores = router.held_out[complete]
-    return FittedRouter(router, part.take(complete), scores, seconds)
+    measured = np.flatnonzero(np.isfinite(part.performance + part.cost_usd).all(axis=1))
+    scores = router.held_out[measured]
+    return FittedRouter(router, part.take(measured), scores, seconds)
 
 
 def cross_fitted(fitted: FittedRouter, seed: int) -> FloatArray:
@@ -233,7 +238,7 @@ def cross_fitted(fitted: FittedRouter, seed: int) -> FloatArray:
     these estimates do not profit from what the calibration learned by heart. Fewer than ten queries
     are calibrated as a whole.
     """
-    scores, performance = fitted.raw_scores, fitted.validation.performance
+    scores, performance = fitted.raw_scores, fitted.validation.outcomes[0]
     if len(scores) < 2 * FOLDS:
         return fit_scale(scores, performance, centred=fitted.only_rank).apply(scores)
     fold = stream(seed, "calibration").permutation(len(scores)) % FOLDS

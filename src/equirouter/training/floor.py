@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from equirouter.arrays import IntArray
+from equirouter.data.logged import cell_weights, effective_queries
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.pools import pool_advice
 from equirouter.data.split import Split
@@ -42,20 +43,41 @@ def counted_rows(
     Raises DataError, which says what is missing, where that is fewer than floor_of(quality).
     """
     rows = _calibrating(split, router, refit=refit)
-    n, n_complete = (
-        int(known.sum()) for known in (outcomes.is_complete[rows], outcomes.is_complete)
-    )
+    measured, n_complete = outcomes.is_measured, int(outcomes.is_complete.sum())
+    is_log = bool((measured & ~outcomes.is_complete).any())
+
+    def worth(some: IntArray) -> int:
+        return math.floor(effective_queries(cell_weights(outcomes)[some[measured[some]]]))
+
+    n = worth(rows) if is_log else int(outcomes.is_complete[rows].sum())
+    part = "" if len(rows) > len(split.validation) else " in the validation part"
     if n < floor_of(quality):
-        part = "" if len(rows) > len(split.validation) else " in the validation part"
-        raise DataError(_refusal(outcomes, router, quality, n, part))
+        refusal = _refusal_of_log if is_log else _refusal
+        raise DataError(refusal(outcomes, router, quality, n, part))
     if n_complete == outcomes.n_queries:
         return ()
     learned = outcomes.n_queries if refit else len(split.learnable)
-    measured = outcomes.is_complete[split.test].sum()
+    if is_log:
+        return (
+            f"{learned} queries are learned from with the outcomes that they have, promises rest "
+            f"on what {n} complete ones would tell, test figures on {worth(split.test)}",
+        )
     return (
         f"{n_complete} of {outcomes.n_queries} queries have the outcome of every model: {learned} "
         f"are learned from with the outcomes that they have, promises rest on {n} complete ones, "
-        f"test figures on {measured}",
+        f"test figures on {measured[split.test].sum()}",
+    )
+
+
+def _refusal_of_log(outcomes: Outcomes, router: str, quality: float, n: int, part: str) -> str:
+    del router
+    return (
+        f"{outcomes.name}: quality {quality:g} of the strongest model cannot be promised from a "
+        f"log{part} that tells of one of its models as little as "
+        f"{number_of(n, 'complete query', 'complete queries')} would: {floor_of(quality)} are the "
+        "least. Log more requests, explore more of them ([explore] share), let other models answer "
+        "too ([shadow]), leave out a model that is seldom called (--exclude-models), or ask for "
+        "less --quality"
     )
 
 

@@ -116,7 +116,7 @@ def _labelled(
             f"least {LEAST_LABELS} are needed, and 50 are a good start"
         )
     table = table.take(known)
-    low, high = float(record.performance.min()), float(record.performance.max())
+    low, high = record.ends
     found = (float(table.performance.min()), float(table.performance.max()))
     if found[0] < low - (high - low) or found[1] > high + (high - low):
         raise DataError(
@@ -158,7 +158,7 @@ def _with_column(
     record: ValidationRecord, stage: Stage, performance: FloatArray
 ) -> ValidationRecord:
     """The validation queries with what is estimated of the new model, as the last column."""
-    low, high = float(record.performance.min()), float(record.performance.max())
+    low, high = record.ends
     model = stage.cost_model
     seen = model.amounts(record.embeddings)
     own = seen[:, model.columns_of(np.array([model.n_models - 1]))]
@@ -170,16 +170,19 @@ def _with_column(
         tokens = (np.hstack([given, own[:, :1]]), np.hstack([said, own[:, 1:]]))
     only_rank = stage.router.scores_are == "ranking"
     scores = stage.router.predict(record.embeddings)[:, -1] if only_rank else performance
+    clipped = np.clip(performance, low, high)[:, None]
+    own_log = np.stack([clipped, cost_usd, np.ones_like(clipped)], axis=1)  # all known, as it were
     before = np.hsplit(record.amounts, model.per_model)  # the columns of each side together
     amounts = [np.hstack([side, own[:, [number]]]) for number, side in enumerate(before)]
     return replace(
         record,
         scores=np.hstack([record.scores, scores[:, None]]).astype(np.float32),
         amounts=np.hstack(amounts),
-        performance=np.hstack([record.performance, np.clip(performance, low, high)[:, None]]),
+        performance=np.hstack([record.performance, clipped]),
         cost_usd=np.hstack([record.cost_usd, cost_usd]),
         tokens=tokens,
         estimated=np.append(record.estimated, True),
+        log=None if record.log is None else np.concatenate([record.log, own_log], axis=2),
     )
 
 

@@ -105,6 +105,7 @@ def without(
         cost_usd=record.cost_usd[:, columns],
         tokens=None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
         estimated=record.estimated[columns],
+        log=None if record.log is None else record.log[:, :, columns],
     )
     before = strongest_of(pipeline)
     # if it was the strongest: the highest mean performance, of equal ones the cheaper
@@ -259,6 +260,7 @@ def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
         cost_usd=costs_now(record, pool.prices),
         predicted_amounts=record.amounts,
         predicted_cost_usd=np.asarray(stage.cost_model.usd(record.amounts), dtype=np.float64),
+        log=record.log,
     )
     fitted = FittedRouter(stage.router, part, record.scores.astype(np.float64), 0.0)
     held_out = cross_fitted(fitted, seed)

@@ -13,6 +13,7 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost import CostError, CostPredictor
 from equirouter.cost.fit import FittedCosts, first_of_each, fit_costs
+from equirouter.data.logged import effective_size
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.descriptions import model_texts
 from equirouter.data.split import Split
@@ -26,6 +27,7 @@ from equirouter.routers import make_router
 from equirouter.routers.anchors import MixtureRouter
 from equirouter.routers.base import DescriptionRouter, Router
 from equirouter.routers.scale import LogisticScale
+from equirouter.training.off_policy import measured_outcomes
 from equirouter.words import number_of
 
 __all__ = [
@@ -50,8 +52,9 @@ class Part:
     """Queries of a table, by their rows, and what is known of them: mostly a part of a split.
 
     embeddings (n, d), tasks (n, n_tasks) one-hot, noise (n, NOISE_WIDTH) random, performance,
-    cost_usd (n, K) with NaN where not known. predicted_amounts (n, A): by the cost model, of which
-    prices make predicted_cost_usd (n, K).
+    cost_usd (n, K) with NaN where not known: what means are taken over (see off_policy.py).
+    predicted_amounts (n, A): by the cost model, of which prices make predicted_cost_usd (n, K).
+    log: see Measured.
     """
 
     rows: IntArray
@@ -62,6 +65,25 @@ class Part:
     cost_usd: FloatArray
     predicted_amounts: FloatArray
     predicted_cost_usd: FloatArray
+    log: FloatArray | None = None
+
+    @property
+    def outcomes(self) -> tuple[FloatArray, FloatArray]:
+        """Performance and cost_usd (n, K) to learn from, NaN where not known."""
+        if self.log is None:
+            return self.performance, self.cost_usd
+        return self.log[:, 0], self.log[:, 1]
+
+    @property
+    def weight(self) -> FloatArray | None:
+        """(n, K): how much a known outcome stands for, 0 for others; None where all are known."""
+        return None if self.log is None else self.log[:, 2]
+
+    def effective(self, chosen: IntArray | int) -> float:
+        """As many queries of equal weight tell as much of these choices (n,), or of one model."""
+        if self.weight is None:
+            return float(len(self.rows))
+        return effective_size(self.weight[np.arange(len(self.rows)), chosen])
 
     def inputs(self, router: Router) -> Float32Array:
         """The part of the data that this router reads."""
@@ -81,22 +103,24 @@ class Part:
 
     def take(self, rows: IntArray) -> "Part":
         """These of its queries, by their places in it."""
-        return Part(*(getattr(self, each.name)[rows] for each in fields(self)))
+        arrays = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: a[rows] for name, a in arrays.items() if a is not None})
 
     def with_rows_of(self, other: "Part") -> "Part":
         """The queries of both, those of the other part last; each once."""
-        both = Part(
-            *(
-                np.concatenate([getattr(part, each.name) for part in (self, other)])
-                for each in fields(self)
-            )
+        pairs = {
+            each.name: [getattr(part, each.name) for part in (self, other)] for each in fields(self)
+        }
+        both = replace(
+            self,
+            **{name: np.concatenate(pair) for name, pair in pairs.items() if pair[0] is not None},
         )
         return both.take(first_of_each(both.rows))
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A split of a table, ready for routers; measured parts hold complete rows only.
+    """A split of a table, ready for routers; measured parts hold rows of Outcomes.is_measured only.
 
     as_strong: columns of the strongest model on training and validation part, and of those that
     equal it within noise there. descriptions: embeddings (K, d) of what the models are, where a
@@ -136,16 +160,17 @@ def prepare(
 
     embeddings: (N, d) of all queries of the table. descriptions: (K, d) of the models, for routers
     that read them. cost_network, device: see fit_costs. Costs of training and
-    validation queries are predicted without those queries, where the cost model can. Incomplete
-    queries train with the cells they have; they are left out of validation and test, and those of
-    the test part are counted.
+    validation queries are predicted without those queries, where the cost model can. Queries that
+    are not measured train with the cells they have; they are left out of validation and test, and
+    those of the test part are counted.
     Embeddings may be a memory-mapped file: each part is a copy of its rows, all of them together
     one copy of the file, and nothing else is held of it.
     """
     if len(embeddings) != outcomes.n_queries:
         raise DataError(f"{len(embeddings)} embeddings for {outcomes.n_queries} queries")
-    validation = _complete(outcomes, split.validation, "validation")
-    test = _complete(outcomes, split.test, "test")
+    validation = _measured(outcomes, split.validation, "validation")
+    test = _measured(outcomes, split.test, "test")
+    counted = measured_outcomes(outcomes, embeddings, split.seed)
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
     seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
@@ -163,10 +188,11 @@ def prepare(
             part,
             tasks[rows],
             noise[rows],
-            outcomes.performance[rows],
-            outcomes.cost_usd[rows],
+            counted.performance[rows],
+            counted.cost_usd[rows],
             predicted,
             np.asarray(costs.model.usd(predicted), dtype=np.float64),
+            None if counted.log is None else counted.log[rows],
         )
         for rows, part, predicted in zip(
             (split.train, validation, test),
@@ -175,19 +201,19 @@ def prepare(
             strict=True,
         )
     )
-    error = costs.model.error(measured.embeddings, measured.cost_usd)
+    error = costs.model.error(measured.embeddings, measured.outcomes[1])
     n_incomplete = len(split.test) - len(test)
     known = split.learnable
-    best = as_strong(outcomes.performance[known], outcomes.cost_usd[known])
+    best = as_strong(counted.performance[known], counted.cost_usd[known])
     return Prepared(train, held_out, measured, costs, error, n_incomplete, best, descriptions)
 
 
-def _complete(outcomes: Outcomes, rows: IntArray, part: str) -> IntArray:
-    """Those of a part's rows that have every outcome."""
-    complete = rows[outcomes.is_complete[rows]]
-    if len(complete) == 0:
+def _measured(outcomes: Outcomes, rows: IntArray, part: str) -> IntArray:
+    """Those of a part's rows that count in means."""
+    measured = rows[outcomes.is_measured[rows]]
+    if len(measured) == 0:
         raise DataError(f"{outcomes.name}: no complete query in the {part} part")
-    return complete
+    return measured
 
 
 def readable(

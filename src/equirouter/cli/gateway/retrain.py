@@ -1,5 +1,6 @@
 """`equirouter retrain`: a challenger from the gateway's log, promoted if it passes the gate."""
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from equirouter.serve.retrain_settings import RetrainSettings
     from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["retrain"]
+__all__ = ["limit_process", "retrain"]
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -34,7 +35,7 @@ def retrain(
     from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)
-    _limit(settings.retrain)
+    limit_process(settings.retrain)
     from equirouter.errors import ConfigError, GateRefusedError
     from equirouter.evaluation.promotion.retrain import settled
     from equirouter.pipeline.versions import PipelineVersions, retraining
@@ -71,7 +72,7 @@ def retrain(
     raise typer.Exit(GATE_REFUSED)
 
 
-def _limit(settings: "RetrainSettings") -> None:
+def limit_process(settings: "RetrainSettings") -> None:
     """Leave the machine to the gateway: fewer threads, less memory, the others first.
 
     Before NumPy and torch are loaded, which read the number of threads then.
@@ -95,7 +96,7 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import GateRefusedError
     from equirouter.evaluation.promotion.gate import Gate
-    from equirouter.evaluation.promotion.retrain import challenge, new_queries, trained_like
+    from equirouter.evaluation.promotion.retrain import challenge, new_queries, trained_like, worth
     from equirouter.pipeline.pipeline import RoutingPipeline
 
     options = dict(settings.pipeline.encoder_options)
@@ -104,11 +105,13 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     gate = Gate(settings.retrain.margin, settings.retrain.minimum_rows)
     table = _known(config, settings)
     latest = new_queries(table, champion)
-    if len(latest) < gate.minimum_rows:
+    n = math.floor(worth(table, latest))
+    if n < gate.minimum_rows:
+        of_log = f", as {len(latest)} of a log with propensities tell" if n < len(latest) else ""
         raise GateRefusedError(
-            f"{number_of(len(latest), 'query', 'queries')} with an outcome of every model are new "
-            f"to the current version, and {gate.minimum_rows} are needed (retrain.minimum_rows); "
-            "answers of every model on a sample of the queries, scored, bring them"
+            f"{number_of(n, 'query', 'queries')} with an outcome of every model are new to the "
+            f"current version{of_log}, and {gate.minimum_rows} are needed (retrain.minimum_rows); "
+            "answers of other models ([shadow] with score), or more exploration, bring them"
         )
     cache = EmbeddingCache()
 

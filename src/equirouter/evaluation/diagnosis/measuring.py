@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.data.logged import is_estimated
 from equirouter.data.outcomes import Outcomes
+from equirouter.data.pools import MINIMUM_COMPLETE
 from equirouter.data.split import Split, split_outcomes
 from equirouter.data.table_warnings import table_warnings
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.encoders.visibility import duplicate_share
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.diagnosis.checking import check_finding
 from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
@@ -53,6 +55,7 @@ from equirouter.training.protocol import (
     reading_notes,
     stream,
 )
+from equirouter.words import number_of
 
 __all__ = ["IN_SAMPLE", "diagnose"]
 
@@ -120,6 +123,7 @@ def diagnose(
     for spec in routers:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
+    outcomes = _without_log(outcomes)
     case = _prepared(
         outcomes, encoder, embeddings, pipeline, split, seed, resamples, cache, device, progress
     )
@@ -256,12 +260,29 @@ def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[Train
     return tuple(rows)
 
 
+def _without_log(outcomes: Outcomes) -> Outcomes:
+    """The table without its propensities: a diagnosis asks what the best model of a query was."""
+    if not is_estimated(outcomes):
+        return outcomes
+    n = int(outcomes.is_complete.sum())
+    if n < MINIMUM_COMPLETE:
+        raise DataError(
+            f"{outcomes.name}: {number_of(n, 'query has', 'queries have')} the outcome of every "
+            f"model, and {MINIMUM_COMPLETE} are needed to say why routing pays or does not: a log "
+            "does not tell which model was the best of a query. train and bench read it; [shadow] "
+            "in gateway.toml, or equirouter collect, brings the outcomes of other models"
+        )
+    return replace(outcomes, propensity=None)
+
+
 def _table(outcomes: Outcomes, strongest: int) -> TableFinding:
     """Facts of the outcomes alone, over the complete queries."""
     complete = outcomes.take(outcomes.is_complete)
     performance, cost_usd = complete.performance, complete.cost_usd
     table = outcomes.describe()
     margin = margin_distribution(performance, cost_usd)
+    assert table.oracle_performance is not None  # noqa: S101  # there are complete queries
+    assert table.oracle_cost_usd is not None  # noqa: S101
     strongest_usd = table.mean_cost_usd[strongest]
     return TableFinding(
         strongest=table.models[strongest],
@@ -284,7 +305,7 @@ def _models(case: _Case) -> tuple[ModelFinding, ...]:
         table.models,
         table.mean_performance,
         table.mean_cost_usd,
-        table.oracle_call_share,
+        table.oracle_call_share or (),
         (None if math.isnan(error) else error for error in errors),
         strict=True,
     )

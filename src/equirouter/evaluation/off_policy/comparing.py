@@ -40,7 +40,7 @@ class LoggedComparison:
 
     def document(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
-        return {"method": "off-policy", **asdict(self)}
+        return asdict(self)
 
 
 def compare_from_log(

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
+from equirouter.data.logged import effective_size
 from equirouter.errors import DataError
 from equirouter.routers.logged import cross_fitted, doubly_robust
 
@@ -115,7 +116,7 @@ class LoggedOutcomes:
             **values,
             n_queries=len(chosen),
             n_matched=int((weight > 0).sum()),
-            n_effective=_effective(weight),
+            n_effective=effective_size(weight),
         )
 
     def difference(self, chosen: IntArray, other: IntArray, what: What) -> Estimate:
@@ -138,7 +139,7 @@ class LoggedOutcomes:
                 "policy's choice (no propensity, or 0): nothing tells what it would have scored"
             )
         weight, seldom = self._weight[row, chosen], self._seldom[row, chosen]
-        effective = _effective(weight[seldom])
+        effective = effective_size(weight[seldom])
         if seldom.mean() > FEW and effective < LEAST_EFFECTIVE:
             raise DataError(
                 f"too little overlap: {int(seldom.sum())} of {len(chosen)} queries go to a model "
@@ -207,7 +208,7 @@ class _Terms:
         """The change of the mean by ADDED calls on these queries, and its added variance."""
         if self.ends is None or not seldom.any():
             return 0.0, 0.0
-        size, effective = len(seldom), _effective(self.weight[seldom])
+        size, effective = len(seldom), effective_size(self.weight[seldom])
         errors = np.array(self.ends) - self.predicted[seldom].mean()
         each = float(seldom.mean()) / (effective + ADDED)
         corrections = float((self.values - self.predicted)[seldom].sum()) / size
@@ -219,8 +220,3 @@ class _Terms:
 def _filled(predicted: FloatArray, observed: FloatArray) -> FloatArray:
     """Predictions, and the mean of all known outcomes where there was nothing to predict from."""
     return np.where(np.isnan(predicted), np.nanmean(observed), predicted)
-
-
-def _effective(weight: FloatArray) -> float:
-    squares = float((weight**2).sum())
-    return float(weight.sum()) ** 2 / squares if squares else 0.0

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
+from equirouter.data.logged import effective_size
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import nearly_equal_queries
 from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
+from equirouter.training.off_policy import measured_outcomes
 from equirouter.training.protocol import readable
 
 __all__ = [
@@ -59,12 +61,13 @@ class Paired:
 class Comparison:
     """A challenger against the champion on queries that neither has learned from.
 
-    n_queries; n_effective: as many queries that have nothing in common would tell as much, since
-    queries of the same words count as one. quality, cost: shares of what the strongest model, the
-    champion's, does on these queries. kept: the quality of both, with the interval of each.
-    promised: the quality that each promises. tasks: the quality for tasks with 30 queries and more,
-    with intervals that hold together. decision_ms: of a query alone; None without texts. same: the
-    share of queries for which both choose the same model.
+    n_queries; n_effective: as many complete queries that have nothing in common would tell as much,
+    since queries of the same words count as one, and of a query of a log one outcome is known (all
+    figures are then doubly robust estimates, see training/off_policy.py). quality, cost: shares of
+    what the strongest model, the champion's, does on these queries. kept: the quality of both, with
+    the interval of each. promised: the quality that each promises. tasks: the quality for tasks
+    with 30 queries and more, with intervals that hold together. decision_ms: of a query alone; None
+    without texts. same: the share of queries for which both choose the same model.
     """
 
     n_queries: int
@@ -84,7 +87,7 @@ class Comparison:
 
 
 def comparable(table: Outcomes, pipelines: Sequence[RoutingPipeline]) -> BoolArray:
-    """(N,): queries with the outcomes of all models of these pipelines.
+    """(N,): queries with the outcomes of all models of these pipelines, or the chances of each.
 
     Raises DataError for a model that the table does not have.
     """
@@ -96,7 +99,7 @@ def comparable(table: Outcomes, pipelines: Sequence[RoutingPipeline]) -> BoolArr
             f"chooses; its models are {', '.join(table.models)}: pipelines are compared on one "
             "table that has the models of both"
         )
-    return table.with_models(list(models)).is_complete
+    return table.with_models(list(models)).is_measured
 
 
 def compare(
@@ -106,7 +109,7 @@ def compare(
     *,
     cache: EmbeddingCache | None = None,
 ) -> Comparison:
-    """Both on the queries of a table that have the outcomes of all their models.
+    """Both on the queries of a table that have the outcomes of all their models, or of a log.
 
     That neither has learned from them is for the caller to see to. Raises DataError for a model
     that the table does not have, fewer than two such queries, and a strongest model that scores or
@@ -123,16 +126,21 @@ def compare(
     strongest = champion.baseline.strongest
     chosen = [chosen_columns(pipeline, table, cache) for pipeline in (champion, challenger)]
     row, best = np.arange(table.n_queries), table.models.index(strongest)
+    seen = measured_outcomes(table, encode_table(champion.stage.encoder, table, cache=cache))
+    thin = 1.0
+    if seen.log is not None:
+        known = (effective_size(seen.log[row, 2, c]) for c in (*chosen, np.full(len(row), best)))
+        thin = min(known) / len(row)
     quality, cost = (
-        _Shares([values[row, c] for c in chosen], values[:, best], strongest, what, table)
-        for what, values in (("performance", table.performance), ("cost_usd", table.cost_usd))
+        _Shares([values[row, c] for c in chosen], values[:, best], strongest, what, table, thin)
+        for what, values in (("performance", seen.performance), ("cost_usd", seen.cost_usd))
     )
     groups = nearly_equal_queries(table)
     lowest, highest = table.performance_range
     spread = (highest - lowest) / quality.unit
     return Comparison(
         n_queries=table.n_queries,
-        n_effective=effective(groups),
+        n_effective=thin * effective(groups),
         strongest=strongest,
         promised=(champion.quality, challenger.quality),
         kept=(quality.share(0, groups, spread), quality.share(1, groups, spread)),
@@ -156,6 +164,7 @@ def paired_share(
     *,
     spread: float,
     n_effective: float,
+    thin: float = 1.0,
     confidence: float = 0.95,
 ) -> tuple[float, float, float]:
     """The mean of differences (n,) as a share of the mean of a reference (n,), and its interval.
@@ -163,13 +172,14 @@ def paired_share(
     The delta method of a ratio of means, with half an observation of +spread and half of -spread
     added, and two halves of 0, as Agresti and Min (2005) do for paired proportions: without them
     differences that are all 0 would have an interval of no width, however few they are. spread: in
-    shares. n_effective: how many observations the interval counts.
+    shares. n_effective: how many observations the interval counts. thin: how much fewer these are
+    than rows, each of which then varies as the mean of so many times less.
     """
     unit = reference.mean()
     share = float(difference.mean() / unit)
     residual = (difference - share * reference) / unit
     n = n_effective
-    variance = (float((residual**2).mean()) * n + spread**2) / (n + 2)
+    variance = (thin * float((residual**2).mean()) * n + spread**2) / (n + 2)
     middle = share * n / (n + 2)
     half = NormalDist().inv_cdf((1 + confidence) / 2) * (variance / (n + 2)) ** 0.5
     return share, middle - half, middle + half
@@ -178,7 +188,8 @@ def paired_share(
 class _Shares:
     """Outcomes of two pipelines on the same queries, as shares of the strongest model's mean.
 
-    reached: (n,) of champion and challenger. reference: (n,) of the strongest model.
+    reached: (n,) of champion and challenger. reference: (n,) of the strongest model. thin: how many
+    complete queries one query is worth, 1 but for a log.
     """
 
     def __init__(
@@ -188,7 +199,9 @@ class _Shares:
         strongest: str,
         what: str,
         table: Outcomes,
+        thin: float,
     ) -> None:
+        self.thin = thin
         self.reached = reached
         self.reference = reference
         self.unit = float(reference.mean())
@@ -200,8 +213,8 @@ class _Shares:
 
     def share(self, which: int, groups: IntArray, spread: float) -> Share:
         lead = self.reached[which] - self.reference
-        n = effective(groups)
-        found = paired_share(lead, self.reference, spread=spread, n_effective=n)
+        n = self.thin * effective(groups)
+        found = paired_share(lead, self.reference, spread=spread, n_effective=n, thin=self.thin)
         return Share(*(1 + figure for figure in found))
 
     def paired(self, groups: IntArray, spread: float, confidence: float = 0.95) -> Paired:
@@ -218,7 +231,8 @@ class _Shares:
             challenger - champion,
             reference,
             spread=spread,
-            n_effective=effective(groups[rows]),
+            n_effective=self.thin * effective(groups[rows]),
+            thin=self.thin,
             confidence=confidence,
         )
         unit = reference.mean()
@@ -245,8 +259,9 @@ def chosen_columns(
 def _tasks(table: Outcomes, quality: _Shares, groups: IntArray, spread: float) -> dict[str, Paired]:
     """The quality per task, with intervals that hold for all of them at once (Bonferroni)."""
     tasks = np.array(table.tasks)
-    names = [name for name in sorted(set(table.tasks)) if (tasks == name).sum() >= LEAST_OF_TASK]
-    if len(set(table.tasks)) == 1:
+    worth = {name: quality.thin * (tasks == name).sum() for name in sorted(set(table.tasks))}
+    names = [name for name, n in worth.items() if n >= LEAST_OF_TASK]
+    if len(worth) == 1:
         return {}
     confidence = 1 - 0.05 / max(len(names), 1)
     return {

@@ -1,12 +1,14 @@
 """A challenger for a pipeline that serves: trained on what is known now, and held against it."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, IntArray
+from equirouter.data.logged import cell_weights, effective_queries, is_estimated
 from equirouter.data.merging import merge_tables
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
@@ -19,7 +21,16 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.training.pool import repriced
 
-__all__ = ["Challenge", "challenge", "new_queries", "settled", "trained_like", "unseen", "with_log"]
+__all__ = [
+    "Challenge",
+    "challenge",
+    "new_queries",
+    "settled",
+    "trained_like",
+    "unseen",
+    "with_log",
+    "worth",
+]
 
 MOST_HELD_OUT = 2000
 """Held-out queries beyond which an interval gains little, and training loses."""
@@ -35,11 +46,19 @@ class Challenge:
 
 
 def new_queries(table: Outcomes, *pipelines: RoutingPipeline) -> IntArray:
-    """The rows of a table with all outcomes that none of these has learned from, in order.
+    """The rows of a table that tell of all models and that none of these learned from, in order.
 
-    Raises DataError for a model of theirs that the table does not have.
+    Those have all outcomes, or are of a log. Raises DataError for a model of theirs that the table
+    does not have.
     """
-    return np.flatnonzero(unseen(table, *pipelines) & comparable(table, pipelines))
+    new = np.flatnonzero(unseen(table, *pipelines))
+    return new[comparable(table.take(new), pipelines)]
+
+
+def worth(table: Outcomes, rows: IntArray) -> float:
+    """As many complete queries tell as much as these rows of a table."""
+    part = table.take(rows)
+    return effective_queries(cell_weights(part)) if is_estimated(part) else float(len(rows))
 
 
 def unseen(table: Outcomes, *pipelines: RoutingPipeline) -> BoolArray:
@@ -60,18 +79,21 @@ def challenge(
     """Train a challenger on a table without its latest queries, and compare the two on these.
 
     fit: trains on these rows of the table. latest: rows that the champion has not learned from (see
-    new_queries), the latest last. Half of them are held out, at least gate.minimum_rows and at most
-    2,000: neither pipeline learns from them. Where they are fewer than that minimum, the challenger
-    learns from all rows and does not pass. Errors: those of fit and compare.
+    new_queries), the latest last. Half of them are held out, worth at least gate.minimum_rows and
+    at most 2,000 complete ones: neither pipeline learns from them. Where all are worth less than
+    that minimum, the challenger learns from all rows and does not pass. Errors: those of fit and
+    compare.
     """
     everything = np.arange(table.n_queries)
-    if len(latest) < gate.minimum_rows:
+    n = worth(table, latest)
+    if n < gate.minimum_rows:
         reason = (
-            f"{len(latest)} complete queries are new to the current version, and "
+            f"{n:.0f} complete queries are new to the current version, and "
             f"{gate.minimum_rows} are needed to compare on"
         )
         return Challenge(fit(everything), None, Verdict((reason,)))
-    n_held_out = min(max(gate.minimum_rows, len(latest) // 2), MOST_HELD_OUT)
+    least, most = (math.ceil(rows * len(latest) / n) for rows in (gate.minimum_rows, MOST_HELD_OUT))
+    n_held_out = min(max(least, len(latest) // 2), most)
     held_out = table.take(latest[-n_held_out:])
     prints = query_prints(table)
     pipeline = fit(everything[~np.isin(prints, query_prints(held_out))])
