@@ -17,6 +17,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.reply_checks import ReplyChecks
+from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.plan.cascades import with_pair
 from equirouter.serve.plan.explore import Explorer
@@ -35,6 +36,7 @@ from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
 from tests.serve.fake_upstream import FakeUpstream, fake_upstream
 from tests.serve.reports_made import MadeReports
+from tests.serve.tills import MemoryTill
 
 PRICE = {"input": 1.0, "output": 2.0}  # USD per million: 1,000 and 2,000 nano-USD a token
 
@@ -212,6 +214,9 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
         pool = ModelPool(settings, session)
         planner, admission = RankedPlanner(pool), OpenAdmission()
         log: list[RequestRecord] = []
+        shadow = DayLimit(settings.shadow.limit_usd_per_day, MemoryTill())
+        shadow.has_room(2**62)  # asks for all that there is
+        await shadow.refill()
         gateway = Gateway(
             settings,
             pool=pool,
@@ -222,10 +227,10 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
             feedback=Thanks(),
             metrics=Metrics(models=settings.models, upstreams=settings.upstreams),
             events=Hub(MadeReports([])),
-            explorer=Explorer(settings.explore, draw=lambda: 0.0)
+            explorer=Explorer(settings.explore, DayLimit(None, MemoryTill()), draw=lambda: 0.0)
             if settings.explore.share
             else None,
-            shadows=Shadows(settings.shadow) if settings.shadow.share else None,
+            shadows=Shadows(settings.shadow, shadow) if settings.shadow.share else None,
         )
         runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()

@@ -11,6 +11,7 @@ pool_models.py the models of the pool, as graders ask them
 grading.py     scores, one grader after the other
 log_names.py   models of a log that are not in the pool
 open_batches.py  batches that are with a provider
+log_scoring.py answers in the gateway's log, scored there
 purse.py       money: no call starts unless its bound fits
 scoring.py     score: grades make an outcomes table
 public_levels.py  families and public levels of models

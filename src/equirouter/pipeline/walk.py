@@ -204,7 +204,7 @@ class Walk:
             ranked.sort(key=self.by_strength.tolist().index)
         names = [self.models[column] for column in ranked]
         first = ranked[0] if ranked else None
-        estimates = seen.estimates
+        estimates, certainty = seen.estimates, self.stage.certainty
         return Decision(
             None if first is None else names[0],
             None if first is None else paid[first],
@@ -215,10 +215,8 @@ class Walk:
             dict(zip(self.models, own, strict=True)),
             dict(zip(self.models, paid, strict=True)),
             None
-            if first is None
-            else self.stage.certainty.of_one(
-                own if estimates is scores else estimates[0].tolist(), first
-            ),
+            if first is None or certainty is None
+            else certainty.of_one(own if estimates is scores else estimates[0].tolist(), first),
             far,
             limit.removed,
         )

@@ -65,7 +65,11 @@ class Replies:
         unknown = np.full(shape, np.nan)
         tokens = unknown if outcomes.output_tokens is None else outcomes.output_tokens[rows]
         usable = _usable(outcomes, rows)
-        signals = {name: array[rows] for name, array in outcomes.signals.items()}
+        signals = {
+            name: array[rows]
+            for name, array in outcomes.signals.items()
+            if not name.startswith("user.")  # which is not known when a reply is decided on
+        }
         codes, sizes = np.full(shape, -1), unknown
         if outcomes.answers is not None:
             codes = outcomes.answers.codes[rows]

@@ -17,9 +17,8 @@ class ExploreSettings(BaseModel):
     share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the requests that the router decides which go to another model; 0: none."""
     limit_usd_per_day: Positive | None = None
-    """Most that explored requests cost in a day (UTC), over all workers; each has an even part of
-    it, counted anew after a restart, and makes no call whose highest cost has no room; none: no
-    limit."""
+    """Most that explored requests cost in a day (UTC), over all workers and restarts; no call is
+    made whose highest cost has no room; none: no limit."""
     except_models: frozenset[str] = frozenset()
     """Models that nothing is sent to for this."""
     except_keys: frozenset[str] = frozenset()
@@ -37,7 +36,10 @@ class ShadowSettings(BaseModel):
     models: frozenset[str] = frozenset()
     """Models that answer; none: all that might have answered."""
     limit_usd_per_day: Positive | None = None
-    """Most that their answers cost in a day (UTC), over all workers; each has an even part of it,
-    counted anew after a restart; none: no limit. No key is charged."""
+    """Most that their answers and the scores cost in a day (UTC), over all workers and restarts;
+    none: no limit. No key is charged."""
+    score: tuple[str, ...] = ()
+    """Graders of `equirouter score`, such as "judge:model=large", that score the answers, the
+    client's too, in a process of its own; needs log.log_texts. Empty: nobody scores them."""
     except_keys: frozenset[str] = frozenset()
     """Names of keys whose requests are never answered so."""

@@ -188,7 +188,8 @@ class Plan:
     request that could be explored; of any other the first candidate's was 1. pipeline, version:
     which decided, by its content and by its name. unit: the conversation, or the request alone,
     that a canary counts, None while there is none. refused: what the client gets in place of an
-    answer, where the router could not choose.
+    answer, where the router could not choose. shadow_of: the request that is answered once more,
+    None for a client's.
     """
 
     candidates: tuple[Candidate, ...]
@@ -213,6 +214,7 @@ class Plan:
     chances: Mapping[str, float] = field(default_factory=dict)
     version: str | None = None
     unit: int | None = None
+    shadow_of: str | None = None
     refused: GatewayError | None = field(default=None, compare=False)  # not logged
     paced: "Paced | None" = field(default=None, compare=False)  # not logged
     cascade: "QueryPlan | None" = field(default=None, compare=False)  # not logged
@@ -356,8 +358,14 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class UserFeedback:
-    """A user's opinion of one answer. score: from 0, useless, to 1."""
+    """A user's opinion of one answer. score: from 0, useless, to 1.
+
+    source: how it was given. edited: the answer as the user made it; its likeness to the one that
+    was given, as far as words go, is then the score.
+    """
 
     request_id: str
     score: float
     comment: str | None = None
+    source: Literal["score", "thumbs", "edit"] = "score"
+    edited: str | None = None

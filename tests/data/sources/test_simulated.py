@@ -63,14 +63,15 @@ def test_strongest_and_cheapest_are_those_of_routerbench(table: Outcomes) -> Non
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_ties_and_the_oracle(seed: int) -> None:
     described = Simulated(seed=seed).load().describe()
+    assert described.oracle_call_share is not None
     share = dict(zip(described.models, described.oracle_call_share, strict=True))
-    assert 0.93 <= described.tie_rate <= 0.97
+    assert 0.93 <= (described.tie_rate or 0) <= 0.97
     assert 0.0 < share[GPT_4] < 0.20
     assert share[MISTRAL_7B] > 0.20
     # the oracle is better than the strongest model and far cheaper
-    assert described.oracle_performance > 0.9
+    assert (described.oracle_performance or 0) > 0.9
     gpt_4 = described.models.index(GPT_4)
-    assert described.oracle_cost_usd < 0.2 * described.mean_cost_usd[gpt_4]
+    assert (described.oracle_cost_usd or 1) < 0.2 * described.mean_cost_usd[gpt_4]
 
 
 @pytest.mark.parametrize("seed", [0, 7])

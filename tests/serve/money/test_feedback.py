@@ -17,8 +17,15 @@ from tests.serve.stores import record, with_store
     [
         ({"request_id": "a", "score": 0.25}, UserFeedback("a", 0.25)),
         ({"request_id": "a", "score": 1, "comment": "fine"}, UserFeedback("a", 1.0, "fine")),
-        ({"request_id": "a", "thumbs": "up"}, UserFeedback("a", 1.0)),
-        ({"request_id": "a", "thumbs": "down", "comment": None}, UserFeedback("a", 0.0)),
+        ({"request_id": "a", "thumbs": "up"}, UserFeedback("a", 1.0, None, "thumbs")),
+        (
+            {"request_id": "a", "thumbs": "down", "comment": None},
+            UserFeedback("a", 0.0, None, "thumbs"),
+        ),
+        (
+            {"request_id": "a", "edited": "so"},
+            UserFeedback("a", 0.0, source="edit", edited="so"),
+        ),
     ],
 )
 def test_what_may_be_sent(document: Any, said: UserFeedback) -> None:
@@ -38,6 +45,9 @@ def test_what_may_be_sent(document: Any, said: UserFeedback) -> None:
         ({"request_id": "a", "score": "1"}, "score"),
         ({"request_id": "a", "score": float("nan")}, "score"),
         ({"request_id": "a", "thumbs": "sideways"}, "thumbs"),
+        ({"request_id": "a", "thumbs": "up", "edited": "so"}, "score"),
+        ({"request_id": "a", "edited": 7}, "edited"),
+        ({"request_id": "a", "edited": "x" * 100_001}, "edited"),
         ({"request_id": "a", "thumbs": ["up"]}, "thumbs"),
         ({"request_id": "a", "score": 1, "comment": "x" * 4001}, "comment"),
         ({"request_id": "a", "score": 1, "rating": 5}, "rating"),
@@ -66,6 +76,28 @@ def test_the_last_word_counts(store_url: str) -> None:
         logged = await found.one("a")
         assert logged is not None
         assert (logged.score, logged.comment) == (0.75, None)
+
+    with_store(store_url, work)
+
+
+def test_an_edit_is_worth_the_words_that_it_left(store_url: str) -> None:
+    async def work(store: Store) -> None:
+        given, found = Feedback(store), StoreReports(store.database)
+        store.writer.log(record("a", answer="it is in the old town"))
+        store.writer.log(record("b"))  # logged without its text
+
+        async def score(edited: str) -> float | None:
+            await given.give(None, UserFeedback("a", 0.0, source="edit", edited=edited))
+            logged = await found.one("a")
+            assert logged is not None
+            return logged.score
+
+        assert await score("it is in the new town") == pytest.approx(5 / 6)  # 2 * 5 / (6 + 6)
+        assert await score("it  is in the old town") == 1.0
+        assert await score("") == 0.0
+        with pytest.raises(GatewayError) as caught:
+            await given.give(None, UserFeedback("b", 0.0, source="edit", edited="x"))
+        assert (caught.value.status, caught.value.code) == (409, "no_text")
 
     with_store(store_url, work)
 

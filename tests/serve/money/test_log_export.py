@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from equirouter.errors import DataError
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.log_export import Exported, export_log
 from equirouter.serve.money.request_lines import request_lines
+from equirouter.serve.money.store.schema import grades
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import (
     Attempt,
@@ -31,7 +34,11 @@ def asked(
 ) -> RequestRecord:
     """A request of one message, answered by a model."""
     prompt = None if text is None else json.dumps([{"role": "user", "content": text}])
-    return record(name, prompt=prompt, served_model=model, **changes)
+    decided_by = changes.pop("decided_by", None)
+    made = record(name, prompt=prompt, served_model=model, **changes)
+    if decided_by is not None and made.plan is not None:
+        made.plan = replace(made.plan, decided_by=decided_by)
+    return made
 
 
 async def exported(
@@ -237,5 +244,70 @@ def test_a_propensity_is_the_chance_that_an_outcome_is_known(store_url: str) -> 
             [nan, 0.6],
         ]
         np.testing.assert_allclose(table.propensity, expected)  # type: ignore[arg-type]
+
+    with_store(store_url, work)
+
+
+def test_what_users_said_and_did_are_columns_of_their_own(store_url: str) -> None:
+    mine = {"key_id": "key_1"}
+    requests = [
+        (asked("1", "a", **mine), 0.5),
+        (asked("2", "a", started_at=START + 60, **mine), None),  # again, within ten minutes
+        (asked("3", "b", stream=True, **mine), 1.0),
+        (asked("4", "b", stream=True, status=499, started_at=START + 601, **mine), None),
+        (asked("5", "b", "large", decided_by="named", started_at=START + 602, **mine), 0.0),
+        (asked("6", "c"), 1.0),  # whoever asked this may be anybody
+        (asked("7", "c"), 1.0),
+    ]
+
+    async def work(store: Store) -> None:
+        for name, thumb in (("1", 1.0), ("3", 0.0)):
+            store.writer.log(next(one for one, _ in requests if one.request_id == name))
+            await Feedback(store).give(None, UserFeedback(name, thumb, source="thumbs"))
+        told = [(one, score) for one, score in requests if one.request_id not in "13"]
+        table = (await exported(store, told)).table
+        nan = np.nan
+        assert (table.texts, table.models) == (("a", "b", "c"), ("large", "small"))
+        np.testing.assert_array_equal(table.performance, [[nan, 1], [0, 0], [nan, 1]])
+        found = {name: column.tolist() for name, column in table.signals.items()}
+        np.testing.assert_equal(
+            found,
+            {
+                # of two requests for a one was repeated; of b the first was, after 601 s, too late
+                "user.again": [[nan, 0.5], [0, 0.5], [nan, nan]],
+                "user.switched": [[nan, 0], [0, 0.5], [nan, nan]],
+                "user.stopped": [[nan, nan], [nan, 0.5], [nan, nan]],
+                "user.score": [[nan, nan], [0, nan], [nan, 1]],
+                "user.thumbs": [[nan, 1], [nan, 0], [nan, nan]],
+            },
+        )
+        assert table.scored_by is None
+
+    with_store(store_url, work)
+
+
+def test_grades_count_before_what_users_say(store_url: str) -> None:
+    requests = [
+        (asked("1", "a"), 0.0),
+        (asked("2", "a", "large", decided_by="shadow"), None),
+        (asked("3", "b"), 1.0),
+    ]
+
+    async def work(store: Store) -> None:
+        await exported(store, requests)
+
+        def grade(connection: sa.Connection) -> None:
+            for name, score in (("1", 0.25), ("2", 0.75)):
+                row = {"request_id": name, "at_us": 0, "claimed_at_us": 0, "by": "judge:x"}
+                connection.execute(sa.insert(grades).values(row | {"score": score}))
+
+        await store.database.write(grade)
+        found = await store.database.read(export_log)
+        table = found.table
+        np.testing.assert_array_equal(table.performance, [[0.75, 0.25], [np.nan, 1]])
+        assert table.scored_by is not None
+        assert table.scored_by.to_lists() == [["judge:x", "judge:x"], [None, "users"]]
+        assert table.signals["user.score"].tolist()[0][1] == 0.0
+        assert (found.rated, found.complete) == (3, 1)
 
     with_store(store_url, work)

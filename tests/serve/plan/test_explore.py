@@ -10,6 +10,7 @@ from equirouter.serve.chat import ChatRequest
 from equirouter.serve.explore_settings import ExploreSettings
 from equirouter.serve.plan.explore import Explorer
 from equirouter.serve.records import Candidate, Key, Pair, Plan, RequestControl, RequestRecord
+from tests.serve.tills import filled_limit
 
 CHAT = ChatRequest({}, "equirouter/auto", [{"role": "user", "content": "Hi"}])
 NO_CONTROL = RequestControl()
@@ -21,11 +22,9 @@ def ranked(*models: str, decided_by: Any = "policy", **changes: Any) -> Plan:
 
 def explorer(draws: Sequence[float], **settings: Any) -> Explorer:
     numbers = itertools.cycle(draws)
-    return Explorer(
-        ExploreSettings(**{"share": 0.13, **settings}),
-        draw=lambda: next(numbers),
-        clock=lambda: 0.0,
-    )
+    made = ExploreSettings(**{"share": 0.13, **settings})
+    limit = filled_limit(made.limit_usd_per_day)
+    return Explorer(made, limit, draw=lambda: next(numbers))
 
 
 def over(plan: Plan, cost_nusd: int | None) -> RequestRecord:
@@ -99,19 +98,3 @@ def test_a_day_costs_no_more_than_its_limit() -> None:
     made.finished(over(ranked("a"), 10_000))  # nobody's doing here
     assert goes_elsewhere() is not None
     assert goes_elsewhere() is None
-
-
-def test_another_day_begins_with_nothing_spent() -> None:
-    day = [0]
-    made = Explorer(
-        ExploreSettings(share=0.1, limit_usd_per_day=4e-6),
-        workers=2,
-        draw=lambda: 0.0,
-        clock=lambda: day[0] * 86_400.0,
-    )
-    for _ in range(2):  # half of the limit: two calls
-        plan = made.drawn(ranked("a", "b"), CHAT, NO_CONTROL, None)
-        made.finished(over(plan, 1000))
-    assert made.drawn(ranked("a", "b"), CHAT, NO_CONTROL, None).chances == {}
-    day[0] = 1
-    assert made.drawn(ranked("a", "b"), CHAT, NO_CONTROL, None).decided_by == "explore"

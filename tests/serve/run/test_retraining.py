@@ -11,7 +11,7 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.pipeline.versions import last_retraining, retraining
-from equirouter.serve.run.retraining import RetrainClock
+from equirouter.serve.run.retraining import RetrainClock, ScoreClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.settings_file import read_settings
 
@@ -95,3 +95,32 @@ def test_a_gateway_without_a_pipeline_has_nothing_to_retrain(tmp_path: Path) -> 
     path.write_text(f'[retrain]\nevery = "weekly"\n{POOL}')
     with pytest.raises(ConfigError, match=r"retrain\.every: String should match"):
         read_settings(path)
+
+
+def test_shadow_answers_are_scored_when_there_are_new_ones(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    shadow = made.shadow.model_copy(update={"score": ("regex:pattern=x",)})
+    runs = tmp_path / "runs"
+    script = f"open({str(runs)!r}, 'a').write('x'); "
+    script += 'print(\'{"answers": 4, "scored": 3, "stopped": null}\')'
+    command = [sys.executable, "-c", script]
+    answered = [0]
+
+    async def run() -> None:
+        scored = made.model_copy(update={"shadow": shadow})
+        clock = ScoreClock(scored, lambda: answered[0], command=command, every_seconds=0.01)
+        running = asyncio.create_task(clock.run())
+        await asyncio.sleep(0.1)
+        assert not runs.exists()  # nobody has answered
+        answered[0] = 2
+        async with asyncio.timeout(30):
+            while clock.last is None:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert runs.read_text() == "x"
+        assert (clock.last["result"], clock.last["said"]) == ("done", "3 of 4 answers have a score")
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await ScoreClock(made, lambda: 1, command=command).run()  # nobody scores them
+
+    asyncio.run(run())

@@ -1,6 +1,7 @@
 """`equirouter log`: what the gateway logged."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.cli.gateway.keys import ConfigArgument, with_store
+from equirouter.cli.gateway.retrain import limit_process
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
@@ -122,6 +124,33 @@ def export(
         print_json({"written": str(out), **_counts(exported)})
     elif not quiet:
         _tell(exported, out, unrated=unrated)
+
+
+@app.command()
+def score(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """Score the answers of shadows, and of the clients behind them, by the graders of shadow.score.
+
+    The gateway does so by itself every few minutes; no answer is scored twice. `log export` has the
+    scores as performance, and who gave them as scored_by.
+    """
+    from equirouter.serve.settings_file import read_settings
+
+    settings = read_settings(config)
+    limit_process(settings.retrain)
+    from equirouter.labelling.log_scoring import score_log
+
+    found = score_log(config, settings)
+    if as_json:
+        print_json(asdict(found))
+    elif not quiet:
+        typer.echo(
+            f"{found.scored} of {number_of(found.answers, 'answer')} have a score now, for "
+            f"{found.spent_usd:.6f} USD"
+        )
+        for note, n in (found.unknown or {}).items():
+            say(f"note: {number_of(n, 'answer')} without a score: {note}")
+        if found.stopped is not None:
+            say(f"note: the others wait: {found.stopped}")
 
 
 def _counts(exported: "Exported") -> dict[str, int]:

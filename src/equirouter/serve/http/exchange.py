@@ -25,6 +25,7 @@ from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.cascade import Cascade
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.headers import cascade_headers, figure, passed_headers, safe
+from equirouter.serve.money.user_signals import HUNG_UP
 from equirouter.serve.records import (
     Attempt,
     Key,
@@ -42,7 +43,6 @@ PATHS = {
     **{endpoint: dialect.path for endpoint, dialect in DIALECTS.items()},
 }
 OVER_BUDGET = "x-equirouter-over-budget-usd"
-HUNG_UP = 499  # as nginx counts a client that did not wait for its answer
 
 
 def request_id() -> str:

@@ -189,6 +189,7 @@ def _requests(models: Sequence[str]) -> Schema:
             request_id=_SHORT_TEXT,
             score={"type": "number", "minimum": 0, "maximum": 1},
             thumbs={"enum": ["up", "down"]},
+            edited={"type": "string", "maxLength": 100000},
             comment=_or_null({"type": "string", "maxLength": 4000}),
         ),
         "NewKey": NewKey.model_json_schema(),

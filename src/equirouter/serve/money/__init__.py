@@ -8,6 +8,7 @@ feedback.py   users' feedback on answers
 api_keys.py       keys made, listed and revoked; their spending
 ledger.py     money reserved before a call and settled after it
 limits.py     budgets and rates decided on what the store knows: pure functions
+user_signals.py   what users did with answers: asked again, switched, stopped
 writer.py     settlements and the log written behind the requests
 store/        the database of keys, money and log
 """

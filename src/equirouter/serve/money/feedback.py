@@ -1,8 +1,8 @@
-"""Users' feedback on answers: a score or a thumb, by the id of the request."""
+"""Users' feedback on answers: a score, a thumb or an edit, by the id of the request."""
 
 import asyncio
 import time
-from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.money.store.log_columns import clean
-from equirouter.serve.money.store.schema import feedback, log
+from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, UserFeedback
 from equirouter.serve.refusals import store_unreachable
@@ -18,18 +18,21 @@ from equirouter.serve.refusals import store_unreachable
 __all__ = ["Feedback", "read_feedback"]
 
 _THUMBS = {"up": 1.0, "down": 0.0}
-_FIELDS = ("request_id", "score", "thumbs", "comment")
+_KINDS = ("score", "thumbs", "edited")
+_FIELDS = ("request_id", *_KINDS, "comment")
 _LONGEST_COMMENT = 4000
+_LONGEST_EDIT = 100_000
+_MOST_WORDS = 2000  # the comparison takes time with the square of them
 _WAITS = (0.0, 0.1, 0.2)  # another worker may have served the request and not yet logged it
 
 
 def read_feedback(document: object) -> UserFeedback:
-    """Read a client's JSON: {"request_id", "score" or "thumbs", "comment"}.
+    """Read a client's JSON: {"request_id", "score", "thumbs" or "edited", "comment"}.
 
     Raises GatewayError 400 that names the field.
     """
     if not isinstance(document, dict):
-        raise _wrong("", "a JSON object with request_id, and score or thumbs")
+        raise _wrong("", "a JSON object with request_id, and score, thumbs or edited")
     unknown = [name for name in document if name not in _FIELDS]
     if unknown:
         raise _wrong(str(unknown[0]), f"nothing but {', '.join(_FIELDS)}")
@@ -39,18 +42,22 @@ def read_feedback(document: object) -> UserFeedback:
     comment = document.get("comment")
     if comment is not None and not (isinstance(comment, str) and len(comment) <= _LONGEST_COMMENT):
         raise _wrong("comment", f"a text of at most {_LONGEST_COMMENT} characters")
-    return UserFeedback(request_id, _score(document), comment)
-
-
-def _score(document: Mapping[str, Any]) -> float:
-    score, thumbs = document.get("score"), document.get("thumbs")
-    if (score is None) == (thumbs is None):
-        raise _wrong("score", "either score, a number from 0 to 1, or thumbs")
-    if thumbs is not None:
-        value = _THUMBS.get(thumbs) if isinstance(thumbs, str) else None
-        if value is None:
+    given = [name for name in _KINDS if document.get(name) is not None]
+    if len(given) != 1:
+        raise _wrong("score", "one of score, a number from 0 to 1, thumbs, and edited")
+    value = document[given[0]]
+    if given == ["thumbs"]:
+        if not (isinstance(value, str) and value in _THUMBS):
             raise _wrong("thumbs", '"up" or "down"')
-        return value
+        return UserFeedback(request_id, _THUMBS[value], comment, "thumbs")
+    if given == ["edited"]:
+        if not (isinstance(value, str) and len(value) <= _LONGEST_EDIT):
+            raise _wrong("edited", f"a text of at most {_LONGEST_EDIT} characters")
+        return UserFeedback(request_id, 0.0, comment, "edit", value)
+    return UserFeedback(request_id, _score(value), comment)
+
+
+def _score(score: object) -> float:
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
         raise _wrong("score", "a number from 0 to 1")
     return float(score)
@@ -106,6 +113,7 @@ def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> st
         return None
     if row.served_model is None:
         return ""
+    score = given.score if given.edited is None else _likeness(connection, given)
     insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     written = insert(feedback).values(
         request_id=given.request_id,
@@ -113,13 +121,33 @@ def _keep(connection: sa.Connection, key: Key | None, given: UserFeedback) -> st
         given_at_us=round(time.time() * 1e6),
         key_id=row.key_id,
         model=row.served_model,
-        score=given.score,
+        score=score,
         comment=clean(given.comment),
+        source=given.source,
     )
-    names = ("given_at_us", "score", "comment")
+    names = ("given_at_us", "score", "comment", "source")
     connection.execute(
         written.on_conflict_do_update(
             index_elements=["request_id"], set_={name: written.excluded[name] for name in names}
         )
     )
     return str(row.served_model)
+
+
+def _likeness(connection: sa.Connection, given: UserFeedback) -> float:
+    """The share of words, from 0 to 1, that an edit left as they were (Ratcliff and Obershelp).
+
+    Raises GatewayError 409 where the answer was not logged.
+    """
+    wanted = sa.select(texts.c.answer).where(texts.c.request_id == clean(given.request_id))
+    answer = connection.execute(wanted).scalar()
+    if answer is None:
+        raise GatewayError(
+            409,
+            "the answer was logged without its text, so it cannot be compared with the edited one: "
+            "set log.log_texts = true",
+            code="no_text",
+            param="edited",
+        )
+    words = answer.split()[:_MOST_WORDS], (given.edited or "").split()[:_MOST_WORDS]
+    return SequenceMatcher(None, *words, autojunk=False).ratio() if any(words) else 1.0

@@ -17,7 +17,8 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.serve.money.store.log_columns import attempts_of
-from equirouter.serve.money.store.schema import feedback, log, texts
+from equirouter.serve.money.store.schema import feedback, grades, log, texts
+from equirouter.serve.money.user_signals import HUNG_UP, UserSignals
 from equirouter.serve.records import Attempt, usd
 
 __all__ = ["Exported", "export_log", "served_call", "served_cost_nusd"]
@@ -31,9 +32,9 @@ _UNKNOWN = ("bound", "nothing")
 class Exported:
     """table: the outcomes. The rest counts requests: what is in the table, and what could not be.
 
-    rated: answered ones with feedback. unrated: without, left out unless asked for. without_text:
-    logged while log_texts was off, or with no text in the scope. complete: queries with an outcome
-    of every model. explored: queries with a propensity.
+    rated: answered ones with feedback or a grade. unrated: without, left out unless asked for.
+    without_text: logged while log_texts was off, or with no text in the scope. complete: queries
+    with an outcome of every model. explored: queries with a propensity.
     """
 
     table: Outcomes
@@ -50,6 +51,10 @@ class _Mean:
     """The known values of a query and a model, a value per request."""
 
     scores: list[float] = field(default_factory=list)
+    """What users said."""
+    grades: list[float] = field(default_factory=list)
+    """What graders said."""
+    graded_by: str | None = None
     costs_nusd: list[int] = field(default_factory=list)
     tokens: list[tuple[int, int]] = field(default_factory=list)
     answer: str | None = None
@@ -92,26 +97,33 @@ def export_log(
 ) -> Exported:
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
-    Several requests of one text and one model are averaged. performance: the feedback on the answer
-    that was served, which holds for models that gave the same, NaN where there is none; cost_usd:
-    what the calls cost, where that is known; answers, signals: where a cascade read answers, and
-    checked replies; propensity: for texts of which a request could be explored, the probability
-    that one went to the model. unrated: also texts without any feedback.
+    Several requests of one text and one model are averaged. performance: what graders said of the
+    answers to a text, else what users said of the answer that was served, which holds for models
+    that gave the same; NaN where there is neither; scored_by: which of them. cost_usd: what the
+    calls cost, where that is known; answers: where a cascade read them. signals: of checked
+    replies; and what users said and did, each kind by itself: user.score, user.thumbs, user.edit,
+    and those of UserSignals. propensity: for texts of which a request could be explored, the
+    probability that one went to the model. unrated: also texts that nobody scored.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
     cells: dict[tuple[str, str], _Mean] = {}
     readers: set[str] = set()
     chances: dict[str, _Chances] = {}
+    did = UserSignals()
     rated = missing = silent = used = 0  # requests
     for row in _answered(connection, since, until):
-        if row["score"] is None:
+        text = _text(row, scope, window_turns)
+        if text and row["decided_by"] != "shadow":
+            did.read(row, text)
+        if row["status"] == HUNG_UP:
+            continue
+        if row["score"] is None and row["grade"] is None:
             silent += row["decided_by"] != "shadow"  # which no user saw
             if not unrated:
                 continue
         else:
             rated += 1
-        text = _text(row, scope, window_turns)
         if not text:
             missing += 1
             continue
@@ -123,6 +135,8 @@ def export_log(
             readers.add(plan["pair"]["extractor"])
     if not cells:
         raise DataError(_nothing(silent, missing, unrated=unrated))
+    for place, cell in cells.items():
+        cell.signals |= did.values.get(place, {})
     table = _table(cells, chances, readers)
     explored = 0 if table.propensity is None else sum(one.explored for one in chances.values())
     return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()), explored)
@@ -142,20 +156,22 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
             c.decided_by,
             c.input_tokens,
             c.output_tokens,
+            *(c.at_us, c.key_id, c.session, c.stream, c.status),
             texts.c.prompt,
-            feedback.c.score,
+            *(feedback.c.score, feedback.c.source),
+            *(grades.c.score.label("grade"), grades.c.by.label("graded_by")),
         )
         .select_from(
-            log.outerjoin(texts, texts.c.request_id == c.request_id).outerjoin(
-                feedback, feedback.c.request_id == c.request_id
-            )
+            log.outerjoin(texts, texts.c.request_id == c.request_id)
+            .outerjoin(feedback, feedback.c.request_id == c.request_id)
+            .outerjoin(grades, grades.c.request_id == c.request_id)
         )
         .where(
             c.at_us >= round(since * 1e6),
             c.at_us < round(until * 1e6),
             c.served_model.is_not(None),
             c.endpoint.in_(("chat.completions", "responses", "messages")),
-            c.status < 400,
+            (c.status < 400) | ((c.status == HUNG_UP) & c.stream),
         )
         .order_by(c.id)
         .limit(_PAGE)
@@ -183,6 +199,10 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
         cell.scores.append(row["score"])
+        cell.signals.setdefault(f"user.{row['source'] or 'score'}", []).append(row["score"])
+    if row["grade"] is not None:
+        cell.grades.append(row["grade"])
+        cell.graded_by = row["graded_by"]
     cost_nusd = served_cost_nusd(row, attempts)
     if cost_nusd is not None:
         cell.costs_nusd.append(cost_nusd)
@@ -257,10 +277,15 @@ def _table(
     column_of = {model: i for i, model in enumerate(models)}
     shape = (len(queries), len(models))
     performance, cost, read, written = (np.full(shape, np.nan) for _ in range(4))
+    by: list[list[str | None]] = [[None] * len(models) for _ in queries]
+    graded = {text for (text, _), cell in cells.items() if cell.grades}
     for (text, model), cell in cells.items():
         at = row_of[text], column_of[model]
-        if cell.scores:
-            performance[at] = np.mean(cell.scores)
+        # what different people and judges say of the answers to one query does not compare
+        scores = cell.grades if text in graded else cell.scores
+        if scores:
+            performance[at] = np.mean(scores)
+            by[at[0]][at[1]] = cell.graded_by if text in graded else "users"
         if cell.costs_nusd:
             cost[at] = usd(sum(cell.costs_nusd)) / len(cell.costs_nusd)
         if cell.tokens:
@@ -283,6 +308,7 @@ def _table(
         answers=TextCells.of(answers) if known else None,
         answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
         signals={name: _signal(name, cells, row_of, column_of) for name in _signals(cells)},
+        scored_by=TextCells.of(by) if graded else None,
         name="log",
     )
 

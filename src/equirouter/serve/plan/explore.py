@@ -5,7 +5,6 @@ the choice are those that the next pipeline may choose, and so the ones to know 
 """
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,20 +20,18 @@ __all__ = ["Explorer"]
 class Explorer:
     """Draws which requests go elsewhere, and keeps what they cost within the limit of a day.
 
-    workers: the limit is shared evenly between so many. draw: numbers from 0 to 1. clock: Unix
-    seconds.
+    draw: numbers from 0 to 1.
     """
 
     def __init__(
         self,
         settings: ExploreSettings,
+        limit: DayLimit,
         *,
-        workers: int = 1,
         draw: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._limit = DayLimit(settings.limit_usd_per_day, workers=workers, clock=clock)
+        self._limit = limit
         self._draw = draw
 
     def drawn(

@@ -1,7 +1,6 @@
 """Shadow answers: which models answer a request once more, for the log alone."""
 
 import random
-import time
 from collections.abc import Callable
 
 from equirouter.serve.chat import ChatRequest
@@ -18,20 +17,21 @@ _ENDPOINTS = ("chat.completions", "responses", "messages")
 class Shadows:
     """Draws the requests that other models answer, and keeps what that costs within a day's limit.
 
-    workers, draw, clock: as Explorer.
+    draw: as Explorer.
     """
 
     def __init__(
         self,
         settings: ShadowSettings,
+        limit: DayLimit,
         *,
-        workers: int = 1,
         draw: Callable[[], float] = random.random,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._limit = DayLimit(settings.limit_usd_per_day, workers=workers, clock=clock)
+        self._limit = limit
         self._draw = draw
+        self.answered = 0
+        """How many answers there are, good or not."""
 
     def drawn(
         self, record: RequestRecord, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -55,12 +55,19 @@ class Shadows:
                 self._limit.reserve(one.upper_nusd)
                 tokens = plan.prompt_tokens, plan.max_output_tokens
                 plans.append(
-                    Plan((one,), "shadow", prompt_tokens=tokens[0], max_output_tokens=tokens[1])
+                    Plan(
+                        (one,),
+                        "shadow",
+                        prompt_tokens=tokens[0],
+                        max_output_tokens=tokens[1],
+                        shadow_of=record.request_id,
+                    )
                 )
         return plans
 
     def finished(self, plan: Plan, cost_nusd: int | None) -> None:
         """A model has answered, or failed."""
+        self.answered += 1
         self._limit.settle(plan.candidates[0].upper_nusd, cost_nusd or 0)
 
     def _may_be(

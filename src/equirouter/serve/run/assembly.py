@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.admission import Admission
 from equirouter.serve.money.api_keys import any_keys
+from equirouter.serve.money.day_limit import DayLimit, StoreTill
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.migrate import check_store, migrate
@@ -39,7 +40,7 @@ from equirouter.serve.plan.pointer import follow
 from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.run.canary import CanaryKeeper
-from equirouter.serve.run.retraining import RetrainClock
+from equirouter.serve.run.retraining import RetrainClock, ScoreClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds
 from equirouter.serve.watch.events import Hub
@@ -60,7 +61,15 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         admission = Admission(store, settings.keys)
         clock = RetrainClock(settings, parts.metrics.retrained)
         canary = _canary(settings, parts, store)
-        beside = [asyncio.create_task(work) for work in _beside(settings, parts, clock, canary)]
+        limits = explore, shadow = _limits(settings, store)
+        shadows = Shadows(settings.shadow, shadow) if settings.shadow.share else None
+        scoring = ScoreClock(settings, None if shadows is None else lambda: shadows.answered)
+        works = (
+            *_beside(settings, parts, clock, canary),
+            *(limit.keep() for limit in limits),
+            scoring.run(),
+        )
+        beside = [asyncio.create_task(work) for work in works]
         try:
             yield Gateway(
                 settings,
@@ -73,15 +82,17 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 metrics=parts.metrics,
                 events=hub,
                 tracer=parts.tracer,
-                explorer=_explorer(settings),
-                shadows=_shadows(settings),
-                routes=_routes(settings, parts, store, hub, admission, clock, canary),
+                explorer=Explorer(settings.explore, explore) if settings.explore.share else None,
+                shadows=shadows,
+                routes=_routes(settings, parts, store, hub, admission, clock, canary, scoring),
                 fault=store.fault,
             )
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            with suppress(StoreGoneError):  # what is left of a day's money then counts as spent
+                await asyncio.gather(*(limit.close() for limit in limits))
             await _close(store, parts)
 
 
@@ -155,16 +166,15 @@ def _canary(settings: GatewaySettings, parts: Parts, store: Store) -> CanaryKeep
     )
 
 
-def _explorer(settings: GatewaySettings) -> Explorer | None:
-    if not settings.explore.share:
-        return None
-    return Explorer(settings.explore, workers=settings.server.workers)
-
-
-def _shadows(settings: GatewaySettings) -> Shadows | None:
-    if not settings.shadow.share:
-        return None
-    return Shadows(settings.shadow, workers=settings.server.workers)
+def _limits(settings: GatewaySettings, store: Store) -> tuple[DayLimit, DayLimit]:
+    """The money of a day for exploration, and for shadow answers."""
+    explore, shadow = (
+        DayLimit(
+            section.limit_usd_per_day if section.share else None, StoreTill(name, store.database)
+        )
+        for name, section in (("explore", settings.explore), ("shadow", settings.shadow))
+    )
+    return explore, shadow
 
 
 def _cascade(
@@ -202,6 +212,7 @@ def _routes(
     admission: Admission,
     clock: RetrainClock,
     canary: CanaryKeeper | None,
+    scoring: ScoreClock,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
     pool, planner = parts.pool, parts.planner
@@ -218,6 +229,7 @@ def _routes(
             "pipeline": planner.status(),
             "retrain": clock.last,
             "canary": None if canary is None else canary.state,
+            "shadow_scores": scoring.last,
             "refused_parameters": pool.refused.document(),
         }
 

@@ -1,4 +1,4 @@
-"""The gateway's clock for `equirouter retrain`: in a process of its own, so that nobody waits."""
+"""The gateway's clocks for `retrain` and `log score`, each in a process: so that nobody waits."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from typing import Literal
 from equirouter.pipeline.versions import last_retraining
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["RetrainClock", "RetrainResult"]
+__all__ = ["RetrainClock", "RetrainResult", "ScoreClock"]
 
 _LOG = logging.getLogger("equirouter.serve")
 
@@ -39,10 +39,7 @@ class RetrainClock:
     ) -> None:
         self._every = settings.retrain.every_seconds
         self._folder = settings.pipeline.path
-        self._command = command or [
-            *(sys.executable, "-m", "equirouter", "retrain"),
-            *(str(settings.file), "--json", "--quiet"),
-        ]
+        self._command = command or _command(settings, "retrain")
         self._told = told
         self.last: dict[str, object] | None = None
         """The latest run of this worker, for /admin/status."""
@@ -63,24 +60,11 @@ class RetrainClock:
         return last_retraining(folder) + every - time.time()
 
     async def _retrain(self) -> None:
-        environment = {n: v for n, v in os.environ.items() if n != "PROMETHEUS_MULTIPROC_DIR"}
-        child = await asyncio.create_subprocess_exec(
-            *self._command,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            out, err = await child.communicate()
-        except asyncio.CancelledError:  # the gateway stops
-            with suppress(ProcessLookupError):
-                child.terminate()
-            raise
-        self._tell(child.returncode, out, err.decode("utf-8", "replace").strip())
+        code, out, said = await _run_apart(self._command)
+        self._tell(code, out, said)
 
-    def _tell(self, code: int | None, out: bytes, said: str) -> None:
-        result = _RESULTS.get(-1 if code is None else code, "failed")
+    def _tell(self, code: int, out: bytes, said: str) -> None:
+        result = _RESULTS.get(code, "failed")
         last_line = said.rsplit("\n", 1)[-1]
         if result == "promoted":
             last_line = f"version {json.loads(out)['current']} is current"
@@ -88,3 +72,71 @@ class RetrainClock:
         _LOG.log(level, "retraining, %s: %s", result, last_line)
         self.last = {"at": time.time(), "result": result, "said": last_line}
         self._told(result)
+
+
+class ScoreClock:
+    """Runs `equirouter log score` some minutes after shadows have answered.
+
+    answered: how many have, of this worker; None where nobody scores them. command: see
+    RetrainClock.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        answered: Callable[[], int] | None,
+        *,
+        command: Sequence[str] | None = None,
+        every_seconds: float = 300.0,
+    ) -> None:
+        self._answered = answered if settings.shadow.score else None
+        self._command = command or _command(settings, "log", "score")
+        self._every = every_seconds
+        self.last: dict[str, object] | None = None
+        """The latest run of this worker, for /admin/status."""
+
+    async def run(self) -> None:
+        """Wait and score, without end; returns at once where nobody scores."""
+        if self._answered is None:
+            return
+        seen = 0  # what another process left is scored with what comes
+        while True:
+            await asyncio.sleep(self._every)
+            answered = self._answered()
+            if answered == seen:
+                continue
+            code, out, said = await _run_apart(self._command)
+            last_line = said.rsplit("\n", 1)[-1]
+            if code == 0:
+                seen = answered
+                found = json.loads(out)
+                last_line = f"{found['scored']} of {found['answers']} answers have a score"
+                if found["stopped"] is not None:
+                    last_line += f"; {found['stopped']}"
+            _LOG.log(logging.ERROR if code else logging.INFO, "scoring: %s", last_line)
+            self.last = {"at": time.time(), "result": "failed" if code else "done"}
+            self.last["said"] = last_line
+
+
+def _command(settings: GatewaySettings, *words: str) -> list[str]:
+    return [sys.executable, "-m", "equirouter", *words, str(settings.file), "--json", "--quiet"]
+
+
+async def _run_apart(command: Sequence[str]) -> tuple[int, bytes, str]:
+    """Run a command, which ends with the caller: its exit code, its output and what it said."""
+    environment = {n: v for n, v in os.environ.items() if n != "PROMETHEUS_MULTIPROC_DIR"}
+    child = await asyncio.create_subprocess_exec(
+        *command,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await child.communicate()
+    except asyncio.CancelledError:  # the gateway stops
+        with suppress(ProcessLookupError):
+            child.terminate()
+        raise
+    code = -1 if child.returncode is None else child.returncode
+    return code, out, err.decode("utf-8", "replace").strip()

@@ -82,16 +82,19 @@ def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
         connection.execute(sa.insert(log), log_row(record("r", tokens=Tokens(20, 30))))
         for name in new:
             connection.execute(sa.text(f"ALTER TABLE log DROP COLUMN {name}"))
-        connection.execute(sa.text("DROP TABLE canaries"))
+        for name in ("canaries", "grades", "day_spending"):
+            connection.execute(sa.text(f"DROP TABLE {name}"))
+        connection.execute(sa.text("ALTER TABLE feedback DROP COLUMN source"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
 
-    def columns(connection: sa.Connection) -> set[str]:
-        return {column["name"] for column in sa.inspect(connection).get_columns("log")}
+    def columns(connection: sa.Connection) -> dict[str, set[str]]:
+        look = sa.inspect(connection)
+        return {name: {one["name"] for one in look.get_columns(name)} for name in metadata.tables}
 
     def first_row(connection: sa.Connection) -> RequestRecord:
         return record_of(dict(connection.execute(sa.select(log)).mappings().one()))
 
-    async def work() -> tuple[set[str], RequestRecord]:
+    async def work() -> tuple[dict[str, set[str]], RequestRecord]:
         database = Database(store_url)
         await migrate(database)
         await database.write(as_first)
@@ -101,7 +104,8 @@ def test_the_log_of_the_first_version_gets_all_columns(store_url: str) -> None:
         return found
 
     names, old = asyncio.run(work())
-    assert names == {column.name for column in log.c}
+    tables = metadata.tables.items()
+    assert names == {name: {column.name for column in table.c} for name, table in tables}
     assert old.tokens == Tokens(20, 30)
     assert old.charged_by is None
 
@@ -147,6 +151,7 @@ def test_only_these_columns_may_be_without_a_value(store_url: str) -> None:
         "keys": {"models", "requests_per_minute", "tokens_per_minute", "budget_nusd", "revoked_at"},
         "workers": {"gone_at"},
         "texts": {"prompt", "answer"},
-        "feedback": {"key_id", "model", "comment"},
+        "feedback": {"key_id", "model", "comment", "source"},
+        "grades": {"score", "by", "note"},
         "canaries": {"ended_at_us", "verdict", "why"},
     }

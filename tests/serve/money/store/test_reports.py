@@ -25,6 +25,7 @@ NAMES = {
     *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
     *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
     *("class_", "expected_share", "session", "spend_usd", "pair", "chances"),
+    *("version", "unit", "shadow_of"),
 }
 NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
 
@@ -118,6 +119,9 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
         spend_usd=0.002,
         pair=Pair(("a", "b"), 3e-6, 0.25, True, "number@1"),
         chances={"a": 0.98, "b": 0.02},
+        version="0002",
+        unit=7,
+        shadow_of="req-1",
     )
     assert {
         one.name for one in fields(Plan) if one.compare

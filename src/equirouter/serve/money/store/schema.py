@@ -28,7 +28,9 @@ __all__ = [
     "accounts",
     "canaries",
     "counts",
+    "day_spending",
     "feedback",
+    "grades",
     "keys",
     "log",
     "metadata",
@@ -160,7 +162,7 @@ texts = Table(
 )
 
 # What users said of answers: the last word on each. at_us: when its request started. score: from 0
-# to 1.
+# to 1. source: "score", "thumbs" or "edit"; null: of a time when that was not kept.
 feedback = Table(
     "feedback",
     metadata,
@@ -171,7 +173,32 @@ feedback = Table(
     Column("model", Text, nullable=True),
     Column("score", Float(53), nullable=False),
     Column("comment", Text, nullable=True),
+    Column("source", String(16), nullable=True),
     Index(None, "at_us"),
+)
+
+# What graders said of answers that shadows answered too. at_us: when the request started. by: who
+# scored, null while nobody has; score: null where that could not be told, note says why.
+grades = Table(
+    "grades",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _number("at_us"),
+    _number("claimed_at_us"),
+    Column("score", Float(53), nullable=True),
+    Column("by", Text, nullable=True),
+    Column("note", Text, nullable=True),
+    Index(None, "at_us"),
+)
+
+# What was spent in a day on learning, or taken for it. purpose: "explore" or "shadow".
+day_spending = Table(
+    "day_spending",
+    metadata,
+    Column("purpose", String(16), primary_key=True),
+    _number("day", key=True),
+    _number("spent_nusd"),
+    sqlite_with_rowid=False,
 )
 
 # Sums of the log over steps of time, which stay when its rows are deleted; those of one minute are

@@ -16,7 +16,15 @@ from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.store.books import open_books
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.migrate import migrate
-from equirouter.serve.money.store.schema import STEPS, counts, feedback, log, sums, texts
+from equirouter.serve.money.store.schema import (
+    STEPS,
+    counts,
+    feedback,
+    grades,
+    log,
+    sums,
+    texts,
+)
 from equirouter.serve.money.store.workers import (
     BEAT_SECONDS,
     Watch,
@@ -182,7 +190,7 @@ class Store:
         await self.database.write(_delete_minutes, self._clock())
         if self._days is not None:
             before_us = round((self._clock() - self._days * _DAY) * 1e6)
-            for table in (texts, feedback, log):
+            for table in (texts, feedback, grades, log):
                 while await self.database.write(_delete_some, table, before_us):
                     pass
 

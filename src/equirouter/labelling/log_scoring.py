@@ -1,0 +1,242 @@
+"""Answers of shadows in the gateway's log, and those of its clients, scored by graders there."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from equirouter.conversation import read_scope
+from equirouter.data.outcomes import Outcomes
+from equirouter.errors import ConfigError, DataError
+from equirouter.labelling.graders.making import make_grader
+from equirouter.labelling.scoring import Scored, score
+from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
+from equirouter.serve.money.day_limit import today
+from equirouter.serve.money.store.day_spending import give_back, take
+from equirouter.serve.money.store.migrate import migrate
+from equirouter.serve.money.store.schema import grades, log, texts
+from equirouter.serve.money.store.store import connected
+from equirouter.serve.records import nusd, usd
+from equirouter.serve.settings import GatewaySettings
+
+__all__ = ["LogScored", "score_log"]
+
+AT_ONCE = 500
+"""Answers of one run."""
+SETTLED_SECONDS = 30.0
+"""Other shadows of a request may still be answering."""
+LOOKS_BACK_SECONDS = 86_400.0
+LOST_SECONDS = 3600.0
+"""A process that scores for longer has died."""
+_PIECES = 5
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogScored:
+    """What a run did: answers that were looked at, and how many of them have a score.
+
+    unknown: those without, and why: note -> how many. stopped: why some wait for another run, None
+    where none do. spent_usd: of this run.
+    """
+
+    answers: int = 0
+    scored: int = 0
+    unknown: Mapping[str, int] | None = None
+    stopped: str | None = None
+    spent_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer in the log. query: the request that the client made."""
+
+    request_id: str
+    at_us: int
+    query: str
+    model: str
+    prompt: str
+    answer: str
+
+
+def score_log(config: Path, settings: GatewaySettings, *, now: float | None = None) -> LogScored:
+    """Score answers that shadows gave, and their clients', by the graders of shadow.score.
+
+    No answer is scored twice, by whatever process. What judges cost counts under
+    shadow.limit_usd_per_day. Raises ConfigError for graders that cannot be made.
+    """
+    specs = settings.shadow.score
+    if not specs:
+        raise ConfigError(f"{config}: shadow.score names no grader, so nothing is scored")
+    graders = [make_grader(spec) for spec in specs]
+    now = time.time() if now is None else now
+    limit = settings.shadow.limit_usd_per_day
+    asks = any(grader.asks_models for grader in graders) and limit is not None
+    limit_nusd = 0 if limit is None else nusd(limit)
+
+    async def begin() -> tuple[list[_Answer], int]:
+        async with connected(settings.store) as database:
+            await migrate(database)
+            answers = await database.write(_claimed, now)
+            wanted = limit_nusd // _PIECES if answers and asks else 0
+            money = (today(now), limit_nusd, wanted)
+            return answers, await database.write(take, "shadow", *money) if wanted else 0
+
+    async def end(
+        answers: Sequence[_Answer], found: Scored | None, left_nusd: int, *, again: bool
+    ) -> None:
+        async with connected(settings.store) as database:
+            await database.write(_keep, answers, found, again=again)
+            if left_nusd:
+                await database.write(give_back, "shadow", today(now), left_nusd)
+
+    answers, taken = asyncio.run(begin())
+    if not answers:
+        return LogScored()
+    found, spent = None, 0
+    why: str | None = "the money of the day is used up (shadow.limit_usd_per_day)"
+    try:
+        if taken or not asks:
+            found, spent, why = _scored(answers, config, settings, usd(taken) if asks else None)
+    finally:
+        cut = found is None or found.stopped is not None or bool(found.given_up)
+        # a judge that says nothing is not paid again and again
+        again = cut and (found is not None or spent == 0)
+        asyncio.run(end(answers, found, taken - spent if asks else 0, again=again))
+    scored = 0 if found is None else sum(found.by.values())
+    return LogScored(
+        len(answers),
+        scored,
+        {} if found is None else found.unknown,
+        why or (None if found is None else found.stopped),
+        usd(spent),
+    )
+
+
+def _scored(
+    answers: Sequence[_Answer], config: Path, settings: GatewaySettings, limit_usd: float | None
+) -> tuple[Scored | None, int, str | None]:
+    """The scores, what they cost in nano-USD, and why there are none."""
+    with TemporaryDirectory(prefix="equirouter-") as folder:
+        _collect(folder, answers, settings)
+        try:
+            found: Scored | None = score(
+                folder, settings.shadow.score, config=config, limit_usd=limit_usd
+            )
+            why = None
+        except DataError as error:  # no answer has a score
+            found, why = None, str(error)
+        with Collection.open(folder) as collection:
+            return found, collection.spent_nusd(), why
+
+
+def _collect(folder: str, answers: Sequence[_Answer], settings: GatewaySettings) -> None:
+    """The answers as a collection, which graders work on."""
+    scope, turns = settings.pipeline.scope, settings.pipeline.window_turns
+    prompts = {one.query: one.prompt for one in answers}
+    with Collection.create(folder) as collection:
+        collection.add_queries(
+            KeptQuery(
+                query,
+                place,
+                read_scope(orjson.loads(prompt), scope, turns).text,
+                f'{{"messages": {prompt}}}',
+                *(None, 1.0, None, None),
+            )
+            for place, (query, prompt) in enumerate(prompts.items())
+        )
+        for one in answers:
+            made = KeptAnswer(one.query, one.model, "logged", answer=one.answer, cost_nusd=0)
+            collection.keep(made)  # what it cost is in the log
+
+
+def _claimed(connection: sa.Connection, now: float) -> list[_Answer]:
+    """Answers that nobody has scored, entered as being scored by this process."""
+    c, g, t = log.c, grades.c, texts.c
+    now_us = round(now * _US)
+    is_lost = g.note.is_(None) & g.score.is_(None)
+    is_lost &= g.claimed_at_us < now_us - round(LOST_SECONDS * _US)
+    connection.execute(sa.delete(grades).where(is_lost))
+    newest = connection.execute(sa.select(sa.func.max(g.at_us))).scalar() or 0
+    at_us = t.request_id == c.request_id
+    new = (
+        sa.select(c.id, c.plan)
+        .join(texts, at_us)
+        .outerjoin(grades, g.request_id == c.request_id)
+        .where(
+            c.decided_by == "shadow",
+            c.status < 400,
+            c.served_model.is_not(None),
+            c.at_us >= newest - round(LOOKS_BACK_SECONDS * _US),
+            c.at_us < now_us - round(SETTLED_SECONDS * _US),
+            g.request_id.is_(None),
+            t.answer.is_not(None),
+        )
+        .order_by(c.id)
+        .limit(AT_ONCE)
+    )
+    rows = connection.execute(new).all()
+    parents = {orjson.loads(row.plan).get("shadow_of") for row in rows} - {None}
+    wanted = (
+        sa.select(c.request_id, c.at_us, c.plan, c.decided_by, c.served_model, t.prompt, t.answer)
+        .join(texts, at_us)
+        .outerjoin(grades, g.request_id == c.request_id)
+        .where(
+            c.id.in_([row.id for row in rows]) | c.request_id.in_(parents),
+            g.request_id.is_(None),
+            t.answer.is_not(None),
+            t.prompt.is_not(None),
+        )
+        .order_by(c.id)
+    )
+    found = [_answer(row) for row in connection.execute(wanted)]
+    return [one for one in found if _enter(connection, one, now_us)]
+
+
+def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
+    is_shadow = row.decided_by == "shadow"
+    query = orjson.loads(row.plan)["shadow_of"] if is_shadow else row.request_id
+    return _Answer(row.request_id, row.at_us, query, row.served_model, row.prompt, row.answer)
+
+
+def _enter(connection: sa.Connection, one: _Answer, now_us: int) -> bool:
+    """Whether this process is the first to score an answer."""
+    insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    row = {"request_id": one.request_id, "at_us": one.at_us, "claimed_at_us": now_us}
+    entered = connection.execute(insert(grades).values(row).on_conflict_do_nothing())
+    return entered.rowcount == 1
+
+
+def _keep(
+    connection: sa.Connection, answers: Sequence[_Answer], found: Scored | None, *, again: bool
+) -> None:
+    """Write the scores. again: answers without one are left for another run."""
+    scores = {} if found is None else _by_answer(found.table)
+    for one in answers:
+        score_, by = scores.get((one.query, one.model), (None, None))
+        mine = grades.c.request_id == one.request_id
+        if score_ is None and again:
+            connection.execute(sa.delete(grades).where(mine))
+        else:
+            row = {"score": score_, "by": by, "note": "no score" if score_ is None else None}
+            connection.execute(sa.update(grades).where(mine).values(row))
+
+
+def _by_answer(table: Outcomes) -> dict[tuple[str, str], tuple[float, str | None]]:
+    """(query, model) -> the score, and who gave it."""
+    assert table.scored_by is not None  # noqa: S101  # `score` says it
+    by = table.scored_by.to_lists()
+    return {
+        (query, model): (float(table.performance[row, column]), by[row][column])
+        for row, query in enumerate(table.query_ids)
+        for column, model in enumerate(table.models)
+        if math.isfinite(table.performance[row, column])
+    }
