@@ -19,8 +19,8 @@ def test_a_log_is_read_and_described(tmp_path: Path) -> None:
     ran = invoke("data", "import", SAMPLES / "chat.jsonl", SAMPLES / "helicone.jsonl", "--out", out)
     assert ran.code == 0
     assert ran.out.splitlines() == [
-        "read 1 file (chat), 1 file (helicone): 4 requests, 3 queries after near-duplicates are "
-        "folded (the same words in every turn)",
+        "read 1 file (chat), 1 file (helicone): 4 requests",
+        "3 queries; folded into them: 1 of the same words, 0 of a last turn alike",
         "left out, calls of embeddings: 1",
         "asked: 2025-11-24 16:00 to 2025-11-24 16:00",
         "length of the texts in characters: p10 14, median 15, p90 16, longest 16",

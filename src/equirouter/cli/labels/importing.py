@@ -74,8 +74,9 @@ def import_(
 
     The format is told from the content: chat-format JSON lines, OpenAI batches and stored
     completions, LiteLLM, Langfuse, Helicone, OpenTelemetry, ShareGPT, a table with a column of
-    prompts, a folder of text files, this gateway's own log. Requests of the same words are one
-    query with a count. Kept: conversation, model, answer, tokens, cost, time, feedback.
+    prompts, a folder of text files, this gateway's own log. Requests of the same words, and
+    long ones that differ in a few, are one query with a count. Kept: conversation, model, answer,
+    tokens, cost, time, feedback.
     """
     from equirouter.labelling.intake.importing import import_log
 

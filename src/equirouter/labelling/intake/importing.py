@@ -18,7 +18,8 @@ from equirouter.data.logs.recognise import format_of, known_formats
 from equirouter.data.logs.sources import files_of, records_of
 from equirouter.data.query_table import AskedQuery, write_queries
 from equirouter.errors import ConfigError, DataError, UnknownNameError
-from equirouter.labelling.intake.folding import Folded, key_of
+from equirouter.labelling.intake.alike import AlikeTexts
+from equirouter.labelling.intake.folding import Folded, key_of, last_turn
 from equirouter.labelling.intake.redaction import Redactor
 from equirouter.labelling.intake.sampling import clustered, drawn
 from equirouter.labelling.intake.summary import LogSummary
@@ -86,7 +87,7 @@ def import_log(
         spool = Path(folder) / "queries.parquet"
         write_queries(intake.queries(by_format, progress), spool)
         hints = intake.check(by_format)
-        rows = {one.row: one for one in intake.folded.values()}
+        rows = {one.row: one for one in intake.queries_found}
         weights = _weights(spool, rows, sample, seed)
         n_written = write_queries(_finished(spool, rows, weights, redactor, intake), out)
     redacted = None if redactor is None else redactor.said()
@@ -109,7 +110,9 @@ class _Intake:
     def __init__(self, scope: Scope, window_turns: int) -> None:
         self.scope, self.window_turns = scope, window_turns
         self.summary = LogSummary()
-        self.folded: dict[bytes, Folded] = {}
+        self.queries_found: list[Folded] = []
+        self._folded: dict[bytes, Folded] = {}
+        self._alike = AlikeTexts()
         self.wrong: list[str] = []
         self.n_wrong = 0
         self.n_without_text: dict[str, int] = {}
@@ -164,9 +167,10 @@ class _Intake:
             return None
         self.summary.add(found, reading.text)
         key = key_of(found.messages)
-        known = self.folded.get(key)
+        known = self._known(key, found)
         if known is None:
-            self.folded[key] = Folded(row, found.answer is not None)
+            self._folded[key] = Folded(row, found.answer is not None)
+            self.queries_found.append(self._folded[key])
             self.summary.n_queries += 1
         else:
             known.count += 1
@@ -174,6 +178,20 @@ class _Intake:
                 return None
             known.row, known.is_answered = row, True  # the first that was answered
         return _asked(found, reading.text, key.hex()[:16])
+
+    def _known(self, key: bytes, found: LoggedRequest) -> Folded | None:
+        """The query that a request repeats, None for a new one."""
+        known = self._folded.get(key)
+        if known is not None:
+            self.summary.n_same_words += 1
+            return known
+        new = len(self.queries_found)
+        number = self._alike.find_or_add(*last_turn(found.messages), new)
+        if number == new:
+            return None
+        self.summary.n_alike += 1
+        self._folded[key] = self.queries_found[number]
+        return self._folded[key]
 
     def check(self, by_format: dict[str, list[Path]]) -> tuple[str, ...]:
         """Hints on what was left out. Raises DataError where the log cannot be used as it is."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.data.logs.base import LoggedRequest
+from equirouter.labelling.intake.alike import ALIKE, said_rule
 from equirouter.labelling.intake.writing_systems import writing_system
 from equirouter.words import number_of
 
@@ -22,12 +23,16 @@ _QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9, "longest": 1.0}
 class LogSummary:
     """Counts of requests; of a whole log, whatever is drawn from it.
 
-    left_out: why -> how many records. characters: lengths of the texts that are routed on.
+    n_same_words, n_alike: requests that were folded into a query before them, for the same words or
+    for a text that is alike. left_out: why -> how many records. characters: lengths of the
+    texts that are routed on.
     """
 
     n_files: Counter[str] = field(default_factory=Counter)
     n_requests: int = 0
     n_queries: int = 0
+    n_same_words: int = 0
+    n_alike: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     writing: Counter[str] = field(default_factory=Counter)
@@ -72,6 +77,11 @@ class LogSummary:
             "files": dict(self.n_files),
             "n_requests": self.n_requests,
             "n_queries": self.n_queries,
+            "folded": {
+                "same_words": self.n_same_words,
+                "alike": self.n_alike,
+                "alike_from": ALIKE,
+            },
             "left_out": dict(self.left_out),
             "tasks": dict(self.tasks.most_common()),
             "writing_systems": dict(self.writing.most_common()),
@@ -97,9 +107,10 @@ class LogSummary:
         formats = ", ".join(f"{number_of(n, 'file')} ({name})" for name, n in self.n_files.items())
         lengths = ", ".join(f"{name} {value}" for name, value in self._lengths().items())
         return [
-            f"read {formats}: {number_of(self.n_requests, 'request')}, "
-            f"{number_of(self.n_queries, 'query', 'queries')} after near-duplicates are folded "
-            "(the same words in every turn)",
+            f"read {formats}: {number_of(self.n_requests, 'request')}",
+            f"{number_of(self.n_queries, 'query', 'queries')}; folded into them: "
+            f"{self.n_same_words} of the same words, {self.n_alike} of a last turn alike",
+            *([f"alike are texts that share {said_rule()}"] if self.n_alike else []),
             *(f"left out, {why}: {n}" for why, n in self.left_out.most_common()),
             *([f"asked: {_day(self.first_at)} to {_day(self.last_at)}"] if self.first_at else []),
             f"length of the texts in characters: {lengths}",
