@@ -1,5 +1,6 @@
 """`equirouter paper`: the experiments of the paper, on any data set."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from equirouter.cli import common
-from equirouter.registry import EXPERIMENTS
+from equirouter.cli.grouped_help import names_of
+from equirouter.registry import ENCODERS, EXPERIMENTS, POLICIES
 
 if TYPE_CHECKING:
     from equirouter.data.split import SplitKind
     from equirouter.encoders.base import Encoder
+    from equirouter.evaluation.facts import Protocol
     from equirouter.evaluation.results import Results
     from equirouter.paper.context import Context
 
@@ -22,6 +25,26 @@ __all__ = ["paper"]
 NAMES = ", ".join(EXPERIMENTS.builtin)
 
 
+ENCODER, POLICY = "minilm", "budget-grid"
+"""Those of the paper."""
+
+PaperEncoderOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=names_of(ENCODERS),
+        help=f"The text encoder; default: {ENCODER}, or that of --results.",
+    ),
+]
+PaperPolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        autocompletion=names_of(POLICIES),
+        callback=common.check_policy,
+        help=f"As in bench; default: {POLICY}, or that of --results.",
+    ),
+]
 NamesArgument = Annotated[
     list[str], typer.Argument(metavar="NAME...", help=f"Experiments, or all: {NAMES}.")
 ]
@@ -72,13 +95,13 @@ def paper(
     dataset: DatasetOption = "simulated",
     routers: PaperRoutersOption = None,
     results: ResultsOption = None,
-    encoder: common.EncoderOption = "minilm",
+    encoder: PaperEncoderOption = None,
     window: common.WindowOption = None,
     precision: common.PrecisionOption = None,
     encoder_option: common.EncoderSettingOption = None,
     embeddings: common.EmbeddingsOption = None,
     weights: common.WeightsOption = None,
-    policy: common.PolicyOption = "budget-grid",
+    policy: PaperPolicyOption = None,
     budget: BudgetOption = None,
     seeds: SeedsOption = None,
     resamples: common.ResamplesOption = 1000,
@@ -97,9 +120,9 @@ def paper(
     experiments(names)  # a wrong name is said now, and not after the encoding
     given = _read(results or [])
     specs = _routers(routers, given)
-    made = common.make_text_encoder(
-        encoder, window=window, precision=precision, weights=weights, settings=encoder_option
-    )
+    protocol = next((one.protocol for one in given.values()), None)
+    asked = {"window": window, "precision": precision, "weights": weights}
+    made = _encoder(encoder, encoder_option, asked, protocol)
     _check(dataset, specs, None if embeddings is not None else made)
     with common.shown_progress(quiet=quiet) as progress:
         outcomes = common.open_dataset(dataset, performance_range, quiet=quiet, progress=progress)
@@ -107,7 +130,7 @@ def paper(
             outcomes,
             made,
             routers=specs,
-            policy=policy,
+            policy=policy or (POLICY if protocol is None else protocol.policy),
             n_seeds=seeds or _n_seeds(given),
             budget_usd=budget,
             resamples=resamples,
@@ -120,6 +143,16 @@ def paper(
         )
         document, report = _run(names, context)
     _show(document, report, as_json=as_json)
+
+
+def _encoder(
+    name: str | None, settings: list[str] | None, asked: dict[str, Any], known: "Protocol | None"
+) -> "Encoder":
+    """The encoder of that name, else that of results with the settings that are asked for."""
+    if name is None and known is not None:
+        stored = [f"{key}={json.dumps(value)}" for key, value in known.encoder_settings.items()]
+        name, settings = known.encoder, [*stored, *(settings or [])]  # the last one counts
+    return common.make_text_encoder(name or ENCODER, settings=settings, **asked)
 
 
 def _check(dataset: str, routers: tuple[str, ...], encoder: "Encoder | None") -> None:
