@@ -166,7 +166,7 @@ def _descriptions(
 
 
 def _read_by(tables: Sequence[Outcomes]) -> str | None:
-    """What read the answers of all tables that have some; None where that is not one extractor."""
+    """The extractor of the answers of all tables that have some; None where it is not one."""
     names = {table.answers_by for table in tables if table.answers is not None}
     return names.pop() if len(names) == 1 else None
 

@@ -131,9 +131,9 @@ class Replies:
         for name in self.signal_names:
             cost = self.signals.get(name + COST)
             if cost is not None:
-                dear = cost > MOST_OF_STRONGEST * strongest_usd[:, None]
+                exceeds = cost > MOST_OF_STRONGEST * strongest_usd[:, None]
                 for one in (name, name + COST):
-                    signals[one] = np.where(dear, np.nan, signals[one])
+                    signals[one] = np.where(exceeds, np.nan, signals[one])
         return replace(self, signals=signals)
 
     def servable(self, columns: Sequence[int], support: FloatArray) -> FloatArray:

@@ -177,7 +177,7 @@ def _measured_rule(labelled: Labelled) -> AgreementRule | None:
 
 
 def _unpriced(replies: Replies) -> tuple[str, ...]:
-    """What a user should know of signals whose checks ask models."""
+    """A note for each signal whose check asks a model, at a cost that the table does not say."""
     free = [name for name in replies.signal_names if name + COST not in replies.signals]
     return tuple(
         f"the table does not say what {name} cost (signal.{name}{COST}), so plans take it as free"
