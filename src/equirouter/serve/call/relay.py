@@ -56,7 +56,7 @@ class Relay:
         A stream that breaks ends with an event that holds the error, without a [DONE]. A client
         that does not take what is there within the time of the whole call has hung up.
         """
-        response = web.StreamResponse(headers=self._headers)
+        response = _Stream(headers=self._headers)
         seconds = self._served.route.upstream_settings.total_seconds
         await response.prepare(self._request)
         try:
@@ -118,6 +118,12 @@ class Relay:
         if events:
             self._is_writing = True
             await response.write(events)
+
+
+class _Stream(web.StreamResponse):
+    """Its head goes out with the first events, which are there: in one packet, and not in two."""
+
+    _send_headers_immediately = False
 
 
 def typed(content_type: str, expected: str) -> str:
