@@ -45,7 +45,6 @@ def fit_costs(
     both, a network from the first. network, device: the paper's network (App. C.1) on a device of
     torch.
     """
-    embeddings = np.concatenate([train[0], validation[0]])
     rows = np.concatenate([train[1], validation[1]])
     prices, notes = _prices(outcomes, rows)
     hidden = NETWORK_WIDTH if network else 0
@@ -57,12 +56,12 @@ def fit_costs(
     known = np.hstack(tokens) if tokens is not None else outcomes.cost_usd
     learned = np.arange(len(train[1])) if model.hidden else first_of_each(rows)
     model.learn(
-        embeddings[learned],
+        np.concatenate([train[0], validation[0]])[learned],  # not kept: it is as large as both
         known[rows[learned]],
         validation=(validation[0], known[validation[1]]),
         rng=rng,
     )
-    amounts = model.amounts(embeddings)
+    amounts = model.amounts(np.concatenate([train[0], validation[0]]))
     if model.held_out is not None:
         amounts[learned] = model.held_out
     return FittedCosts(model.set_prices(prices), prices, notes), amounts

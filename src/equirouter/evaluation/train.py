@@ -119,6 +119,7 @@ def train(
     pipeline, candidates = made(fitted)
     metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, best)
     kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
+    del fitted  # its copies of the embeddings need not lie beside those of the next fit
     if refit:
         progress("fit", 1, 2)
         pipeline, candidates = made(stage(split=parts.with_test_in_training(), cache=cache))

@@ -83,6 +83,7 @@ class FactorRouter(LeaveOneOutRouter):
             self.tasks_ = _as_float32(told.coef)
             self.task_level_ = told.level.astype(np.float32)
             features = np.hstack([embeddings, _shares(told.held_out)])
+            del of  # as large as the embeddings in float64: not beside another one
             of = spectrum(features)
         own = fit_factors(of, performance, self.max_factors)
         parts = [(own, _centred(len(own.level), 1.0 - self.regret, mean=True))]

@@ -68,8 +68,8 @@ def spectrum(features: RealArray) -> Spectrum:
     values, vectors = values[kept], vectors[:, kept]
     if n <= width:
         return Spectrum(centre, vectors, values, x.T @ (vectors / values))
-    back = vectors / np.sqrt(values)
-    return Spectrum(centre, x @ back, values, back)
+    vectors /= np.sqrt(values)
+    return Spectrum(centre, x @ vectors, values, vectors)
 
 
 def fit_lines(of: Spectrum, targets: FloatArray) -> Lines:
@@ -106,7 +106,7 @@ def _least_missed(
         missed /= np.maximum(1.0 - weight, LEAST_LEFT)[:, None]
         losses.append(np.where(known, missed**2, 0.0).sum(axis=0))
     keep = of.values[:, None] / (of.values[:, None] + PENALTIES[np.argmin(losses, axis=0)])
-    return moments * keep, _without(of, centred, moments, keep)
+    return moments * keep, _without(of, centred, moments, keep, squared)
 
 
 def fit_factors(of: Spectrum, targets: FloatArray, most: int) -> Factors:
@@ -136,18 +136,19 @@ def fit_factors(of: Spectrum, targets: FloatArray, most: int) -> Factors:
         if np.abs(estimate - before).mean() < SETTLED:
             break
     trunk = (of.back @ (moments * keep)).T
-    held_out = level + _without(of, components, moments, keep) @ loadings.T
+    held_out = level + _without(of, components, moments, keep, of.axes**2) @ loadings.T
     return Factors(trunk, loadings, level - loadings @ (trunk @ of.centre), held_out)
 
 
 def _without(
-    of: Spectrum, columns: FloatArray, moments: FloatArray, keep: FloatArray
+    of: Spectrum, columns: FloatArray, moments: FloatArray, keep: FloatArray, squared: FloatArray
 ) -> FloatArray:
     """The values (n, r) of centred columns (n, r), each fitted without its own row.
 
-    Exact: the row's residual over what is left of it, 1 less its own weight in its value.
+    Exact: the row's residual over what is left of it, 1 less its own weight in its value. squared:
+    of.axes**2.
     """
-    weight = of.axes**2 @ keep + 1.0 / len(columns)
+    weight = squared @ keep + 1.0 / len(columns)
     missed = columns - of.axes @ (moments * keep)
     return np.asarray(columns - missed / np.maximum(1.0 - weight, LEAST_LEFT))
 
