@@ -175,6 +175,11 @@ def test_families_and_levels() -> None:
     assert family_of("mine") == "mine"
     assert level_of("openai/gpt-5") == 86.0
     assert level_of("gpt-5-mini") is None
+    assert level_of("anthropic/claude-opus-4.7") == level_of("claude-opus-4-7-20260416") == 94.2
+    # a later version is another model, and no level is taken for it
+    assert level_of("grok-4-fast") is None
+    assert level_of("deepseek-v3.1") is None
+    assert level_of("claude-opus-4-1-20250805") is None
 
 
 def test_the_command(tmp_path: Path) -> None:

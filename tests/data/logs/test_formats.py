@@ -43,7 +43,7 @@ BY_FORMAT: dict[str, list[str]] = {
     "litellm": ["litellm.jsonl"],
     "langfuse": ["langfuse.jsonl", "langfuse.csv"],
     "helicone": ["helicone.jsonl"],
-    "otel": ["otel.jsonl"],
+    "otel": ["otel.jsonl", "otel-events.jsonl"],
     "gateway": ["gateway.jsonl", "gateway.csv"],
     "sharegpt": ["sharegpt.jsonl"],
     "prompts": ["prompts.csv"],
@@ -162,6 +162,7 @@ LANGFUSE: dict[str, Any] = {
 
 
 def test_langfuse_observations_in_both_spellings() -> None:
+    # of the JSON lines 8 tokens of the prompt and 4 cached ones, 1 of the answer and 2 of reasoning
     generation, span, masked = read("langfuse.jsonl")
     parameters = {"temperature": 0, "tools": [TOOL]}
     assert generation == asked([BRIEF, SUM], parameters=parameters, feedback=1.0, **LANGFUSE)
@@ -243,6 +244,20 @@ def test_opentelemetry_spans_of_the_convention_and_of_openllmetry() -> None:
     )
 
 
+def test_opentelemetry_events_and_parts_that_are_no_text() -> None:
+    summed, heard, watched = read("otel-events.jsonl")
+    known: dict[str, Any] = {"asked_at": NOON, "model": "small", "answer": "5"}
+    known |= {"finish_reason": "stop", "input_tokens": 12, "output_tokens": 3}
+    assert summed == asked([SUM], **known)
+    parts = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "file-1"}},
+    ]
+    assert heard == asked([{"role": "user", "content": parts}], **known)
+    assert watched == LeftOut("with a part of kind video, which no chat completion has")
+
+
 def test_the_gateways_own_log_and_its_table() -> None:
     known: dict[str, Any] = {"model": "small", "cost_usd": 0.001, "feedback": 1.0}
     line, embedding = read("gateway.jsonl")
@@ -263,7 +278,8 @@ def test_the_gateways_own_log_and_its_table() -> None:
 
 def test_sharegpt_is_its_last_question() -> None:
     hello = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi."}]
-    assert read("sharegpt.jsonl") == [asked([BRIEF, *hello, SUM], answer="5")]
+    of_turns = asked([BRIEF, *hello, SUM], answer="5")
+    assert read("sharegpt.jsonl") == [of_turns, asked([BRIEF, SUM])]
 
 
 def test_a_column_of_prompts() -> None:

@@ -16,7 +16,7 @@ _NOT_ASKED = ("embeddings", "moderations", "images", "audio", "files", "models",
 class Helicone(LogReader):
     """HeliconeRequest objects (JSON, JSON lines, CSV); their property Task is the task."""
 
-    title = "Helicone requests (npx @helicone/export 1.0, POST /v1/request/query-clickhouse)"
+    title = "Helicone requests (npx @helicone/export 1.0, POST query-clickhouse; 2026-11)"
     keeps_texts = (
         "npx @helicone/export writes them with --include-body, and requests that were sent with "
         "Helicone-Omit-Request have none"

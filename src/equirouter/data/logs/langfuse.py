@@ -28,7 +28,10 @@ class Langfuse(LogReader):
     scores, or as a column of its own, as exports of the pages have them.
     """
 
-    title = "Langfuse observations: JSON, JSON lines, CSV, parquet (blob storage export, API; v4)"
+    title = (
+        "Langfuse observations: JSON, JSON lines, CSV, parquet (blob storage export, API; v4, "
+        "2026-11)"
+    )
     keeps_texts = (
         "Langfuse exports input and output with the field group io of its blob storage export; "
         "observations that were sent with masking have none"
@@ -84,10 +87,16 @@ def _request(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, An
 
 
 def _tokens(row: Mapping[str, Any], kind: str, *names: str) -> int | None:
-    """Tokens of "input" or "output", by the details of the usage, else by columns of the row."""
-    details = {**inner(row, "usage"), **inner(row, "usage_details")}
-    found = whole(details, kind)
-    return whole(row, *names) if found is None else found
+    """Tokens of "input" or "output", by the details of the usage, else by columns of the row.
+
+    As Langfuse sums them up: all of usage_details whose name says so, such as input_cached_tokens.
+    """
+    details = inner(row, "usage_details")
+    found = [whole(details, name) for name in details if kind in name]
+    if any(tokens is not None for tokens in found):
+        return sum(tokens or 0 for tokens in found)
+    of_usage = whole(inner(row, "usage"), kind)
+    return whole(row, *names) if of_usage is None else of_usage
 
 
 def _cost(row: Mapping[str, Any]) -> float | None:

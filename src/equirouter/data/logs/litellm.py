@@ -58,10 +58,15 @@ class LiteLLM(LogReader):
             input_tokens=whole(payload, "prompt_tokens"),
             output_tokens=whole(payload, "completion_tokens"),
             cost_usd=number(payload, "response_cost", "spend"),
-            latency_seconds=max(end - start, 0.0)
-            if start is not None and end is not None
-            else None,
+            latency_seconds=_seconds(payload, start, end),
         )
+
+
+def _seconds(payload: Mapping[str, Any], start: float | None, end: float | None) -> float | None:
+    if start is not None and end is not None:
+        return max(end - start, 0.0)
+    took_ms = number(payload, "request_duration_ms")
+    return None if took_ms is None else took_ms / 1e3
 
 
 def _request(payload: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""OpenTelemetry: spans of calls of generative models."""
+"""OpenTelemetry: spans and events of calls of generative models."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,22 +21,28 @@ _PARAMETERS = (
 
 
 class GenAISpans(LogReader):
-    """Spans as OTLP in JSON (a request with many, or one), or as the SDKs print them.
+    """Spans as OTLP in JSON (a request with many, or one), or as the SDKs print them; events.
 
-    Messages are the attributes of the convention since 1.37 (gen_ai.input.messages, in parts), or
-    OpenLLMetry's gen_ai.prompt.0.content and gen_ai.completion.0.content. Spans of agents, tools
-    and embeddings are no calls for an answer. The convention has no cost: gen_ai.usage.cost.
+    Messages are the attributes of the convention since 1.37 (gen_ai.input.messages, in parts), on
+    the span, or on the event gen_ai.client.inference.operation.details, which has the others, too
+    (give only one of them where both have messages); or OpenLLMetry's gen_ai.prompt.0.content and
+    gen_ai.completion.0.content. Spans of agents, tools and embeddings are no calls for an answer.
+    The convention has no cost: gen_ai.usage.cost. Since 1.41 it has a repository of its own,
+    semantic-conventions-genai, read in 2026-11.
     """
 
-    title = "OpenTelemetry GenAI spans (semantic conventions 1.37 to 1.40; OTLP JSON, SDK console)"
+    title = (
+        "OpenTelemetry GenAI spans and events (semantic conventions 1.37 to 1.41, genai 0.1; "
+        "OTLP JSON, SDK console)"
+    )
     keeps_texts = (
         "instrumentations record them with OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=true "
-        "(SPAN_ONLY in newer ones)"
+        "(SPAN_ONLY or EVENT_ONLY in newer ones)"
     )
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """By attributes of the convention; a request of OTLP may begin with other spans."""
-        if "resourceSpans" in record:
+        if "resourceSpans" in record or "resourceLogs" in record:
             return True
         return any(name.startswith("gen_ai.") for name in _attributes(record))
 
@@ -47,12 +53,16 @@ class GenAISpans(LogReader):
 
 
 def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if "resourceSpans" not in record:
+    """Spans, and events, which are records of a log."""
+    if "resourceSpans" not in record and "resourceLogs" not in record:
         yield record
         return
-    for resource in record["resourceSpans"] or ():
+    for resource in record.get("resourceSpans") or ():
         for scope in resource.get("scopeSpans") or resource.get("scope_spans") or ():
             yield from scope.get("spans") or ()
+    for resource in record.get("resourceLogs") or ():
+        for scope in resource.get("scopeLogs") or resource.get("scope_logs") or ():
+            yield from scope.get("logRecords") or scope.get("log_records") or ()
 
 
 def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +99,12 @@ def _request(span: Mapping[str, Any], of: Mapping[str, Any]) -> LoggedRequest | 
     messages = _asked(of)
     if not messages:
         return without_text
-    start = unix_seconds(first(span, "startTimeUnixNano", "start_time_unix_nano", "start_time"))
+    unknown = _unknown_parts(of)
+    if unknown:
+        return LeftOut(f"with a part of kind {', '.join(unknown)}, which no chat completion has")
+    start = unix_seconds(
+        first(span, "startTimeUnixNano", "start_time_unix_nano", "start_time", "timeUnixNano")
+    )
     end = unix_seconds(first(span, "endTimeUnixNano", "end_time_unix_nano", "end_time"))
     answer, reason = _answered(of)
     return LoggedRequest(
@@ -179,10 +194,29 @@ def _content(parts: list[Any]) -> Any:  # noqa: ANN401
 def _shown(part: Mapping[str, Any]) -> dict[str, Any] | None:
     if part.get("type") == "text":
         return {"type": "text", "text": part.get("content")}
+    if part.get("type") == "file":
+        return {"type": "file", "file": {"file_id": part.get("file_id")}}
     if part.get("modality") == "image":
         url = part.get("uri") or f"data:{part.get('mime_type')};base64,{part.get('content')}"
         return {"type": "image_url", "image_url": {"url": url}}
+    if part.get("modality") == "audio" and part.get("type") == "blob":
+        kind = str(part.get("mime_type") or "audio/wav").partition("/")[2]
+        sound = {"data": part.get("content"), "format": {"mpeg": "mp3"}.get(kind, kind)}
+        return {"type": "input_audio", "input_audio": sound}
     return None
+
+
+def _unknown_parts(of: Mapping[str, Any]) -> list[str]:
+    """Kinds of what was sent and cannot be sent again, such as a video."""
+    content = parsed(of.get("gen_ai.input.messages"))
+    parts = [
+        part
+        for one in (content if isinstance(content, list) else ())
+        if isinstance(one, Mapping)
+        for part in one.get("parts") or ()
+        if isinstance(part, Mapping) and part.get("type") in ("blob", "uri")
+    ]
+    return sorted({str(part.get("modality")) for part in parts if _shown(part) is None})
 
 
 def _answered(of: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -15,9 +15,10 @@ _ROLES |= {"chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "sy
 
 
 class ShareGPT(LogReader):
-    """Objects with `conversations`: turns `from` human or gpt, with a `value`.
+    """Objects with `conversations`: turns `from` human or gpt, with a `value`; perhaps `system`.
 
-    A conversation is one request: its last turn of the person, with all before it.
+    A conversation is one request: its last turn of the person, with all before it. Nobody publishes
+    a specification: these are the files of FastChat and LLaMA-Factory, as of 2026-11.
     """
 
     title = 'ShareGPT conversations: {"conversations": [{"from": "human", "value": ...}]}'
@@ -29,7 +30,8 @@ class ShareGPT(LogReader):
 
     def read(self, record: Mapping[str, Any]) -> Iterator[LoggedRequest | LeftOut]:
         """The last request of a conversation."""
-        messages = []
+        instructions = named(record, "system")
+        messages = [{"role": "system", "content": instructions}] if instructions else []
         for turn in _turns(record):
             who = str(first(turn, "from", "role"))
             if who not in _ROLES:
