@@ -83,6 +83,7 @@ async def reservations(store: Store, key: Key, clients: int, n: int) -> list[str
 
     begun, cpu = time.perf_counter(), time.process_time()
     await asyncio.gather(*(client() for _ in range(clients)))
+    await store.writer.flush()
     took, cpu = time.perf_counter() - begun, time.process_time() - cpu
     waits.sort()
     p50, p99 = waits[len(waits) // 2] * 1e3, waits[int(0.99 * len(waits))] * 1e3

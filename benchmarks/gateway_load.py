@@ -5,12 +5,13 @@
 Every request has the next body of the file, so that no two that run at once need be the same.
 Prints one JSON document: requests per second, latency to the last byte and to the first byte of the
 body (percentiles, ms), the number of answers by status. Reads HTTP/1.1 straight from the socket, so
-that the client costs little. Talks to 127.0.0.1 only.
+that the client costs little. With several `--host` the connections go to them in turn.
 """
 
 import argparse
 import asyncio
 import json
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -92,12 +93,16 @@ class Run:
         self.total: list[float] = []
         self.first: list[float] = []
         self.statuses: dict[int, int] = {}
+        self.by_second: dict[int, dict[int, int]] = {}  # answers by status, from the begin on
         self.broken = 0
         self.sample = b""
 
     def note(self, status: int, total: float, first: float, answer: bytes) -> None:
-        if time.perf_counter() < self.begin:
+        second = math.floor(time.perf_counter() - self.begin)
+        if second < 0:
             return
+        answers = self.by_second.setdefault(second, {})
+        answers[status] = answers.get(status, 0) + 1
         self.total.append(total)
         self.first.append(first)
         self.statuses[status] = self.statuses.get(status, 0) + 1
@@ -138,8 +143,9 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
     requests = cycle([request_of(body, options) for body in bodies])
     run = Run(options.concurrency, options.warm_up, options.seconds)
     loop = asyncio.get_running_loop()
-    for _ in range(options.concurrency):
-        await loop.create_connection(lambda: Client(requests, run), "127.0.0.1", options.port)
+    for i in range(options.concurrency):
+        host = options.host[i % len(options.host)]
+        await loop.create_connection(lambda: Client(requests, run), host, options.port)
     async with asyncio.timeout(options.warm_up + options.seconds + 30):
         await run.done
     return {
@@ -147,14 +153,16 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
         "latency_ms": percentiles(run.total),
         "first_byte_ms": percentiles(run.first),
         "statuses": run.statuses,
+        "by_second": run.by_second,
         "broken": run.broken,
         "sample": run.sample.decode("utf-8", "replace"),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Load on an HTTP endpoint of this machine.")
+    parser = argparse.ArgumentParser(description="Load on an HTTP endpoint.")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", nargs="+", default=["127.0.0.1"])
     parser.add_argument("--path", default="/v1/chat/completions")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)

@@ -4,7 +4,7 @@
 
 Reads HTTP/1.1 straight from the socket. A body with "stream": true is answered by server-sent
 events, any other by one chat completion; --delay-ms is waited before the first byte, --chunk-ms
-between chunks. Listens on 127.0.0.1 only.
+between chunks.
 """
 
 import argparse
@@ -134,7 +134,7 @@ async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
         lambda: Upstream(options.chunks, options.delay_ms / 1e3, options.chunk_ms / 1e3),
-        "127.0.0.1",
+        options.host,
         options.port,
         backlog=2048,
     )
@@ -145,6 +145,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A provider that answers at once.")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--delay-ms", type=float, default=0.0)
     parser.add_argument("--chunks", type=int, default=20)
     parser.add_argument("--chunk-ms", type=float, default=0.0)

@@ -17,9 +17,10 @@ class MissingError(Exception):
 
 
 class Server:
-    """A PostgreSQL server in a folder of its own, that listens on a free port of 127.0.0.1."""
+    """A PostgreSQL server in a folder of its own, on a free port; options: of `postgres`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str) -> None:
+        self._options = options
         self._bin = _binaries()
         self._as: list[str] = []
         self.folder = folder
@@ -35,7 +36,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -k {self.folder} -c fsync=off"
+        options = f"-p {self.port} -k {self.folder} {self._options}"
         self._ctl("start", "-w", "-o", options, "-l", f"{self.folder}/log")
 
     def stop(self) -> None:
@@ -66,12 +67,12 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
+def server(options: str = "-c listen_addresses=127.0.0.1 -c fsync=off") -> Iterator[Server]:
     """A server while it is needed. Raises MissingError."""
     _binaries()
     with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp") as folder:  # short path
         Path(folder).chmod(0o755)
-        running = Server(Path(folder))
+        running = Server(Path(folder), options)
         try:
             yield running
         finally:

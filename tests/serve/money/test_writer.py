@@ -205,12 +205,12 @@ def test_a_flush_writes_what_waits_now_in_batches(
         monkeypatch.setattr(OnSQLite, "transact", counted)
         await store.writer.flush()
         assert batches == []  # nothing waits
-        for i in range(70):
+        for i in range(600):
             store.writer.log(record(f"{i}"))
         await store.writer.flush()
-        assert len(batches) == 3  # 32 + 32 + 6
-        assert (store.writer.queued, store.writer.written) == (0, 70)
-        assert len(await store.database.read(ids)) == 70
+        assert len(batches) == 3  # 256 + 256 + 88
+        assert (store.writer.queued, store.writer.written) == (0, 600)
+        assert len(await store.database.read(ids)) == 600
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
 
@@ -229,11 +229,11 @@ def test_a_flush_ends_although_more_comes_all_the_time(
                     store.writer.log(record())
             return await transact(self, work)
 
-        for _ in range(40):
+        for _ in range(300):
             store.writer.log(record())
         monkeypatch.setattr(OnSQLite, "transact", with_more)
         await store.writer.flush()
-        assert len(batches) == 2  # of 32 and 13: the 40 that waited are written
+        assert len(batches) == 2  # of 256 and 49: the 300 that waited are written
         monkeypatch.setattr(OnSQLite, "transact", transact)
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
@@ -241,10 +241,10 @@ def test_a_flush_ends_although_more_comes_all_the_time(
 
 def test_many_entries_are_written_before_their_time(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
-        for i in range(32):
+        for i in range(256):
             store.writer.log(record(f"{i}"))
         async with asyncio.timeout(10):
-            while store.writer.written < 32:
+            while store.writer.written < 256:
                 await asyncio.sleep(0)
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)

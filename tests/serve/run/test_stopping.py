@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from equirouter.serve.stopping import grace_seconds, stop_seconds
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.gateways import running
-from tests.serve.run.test_server import config, key_of, serving
+from tests.serve.run.test_server import BODY, config, key_of, serving
 
 
 def rows(folder: Path, question: str) -> list[Any]:
@@ -157,3 +158,58 @@ def test_the_times_of_a_stop_add_up() -> None:
     server = ServerSettings(shutdown_seconds=7)
     assert stop_seconds(server) == 7 + 2 + 1 + 15 + 2
     assert grace_seconds(server) == stop_seconds(server) + 5
+
+
+def test_replicas_are_replaced_one_by_one_and_no_request_is_lost(tmp_path: Path) -> None:
+    """Two gateways on one store, each stopped and started again as a load balancer goes on."""
+
+    async def run() -> None:
+        async with fake.fake_upstream() as upstream:
+            path = config(tmp_path, upstream.url)
+            headers = {"Authorization": f"Bearer {await key_of(path, budget_nusd=10**9)}"}
+            urls: list[str] = []
+            statuses: list[int] = []
+            is_over = asyncio.Event()
+
+            async def client(http: aiohttp.ClientSession, turn: int) -> None:
+                while not is_over.is_set():
+                    turn += 1
+                    url = urls[turn % len(urls)]
+                    try:
+                        answer = await http.post(
+                            f"{url}/v1/chat/completions", json=BODY, headers=headers
+                        )
+                    except aiohttp.ClientConnectorError:
+                        continue  # refused: nothing was sent, so the other one is asked
+                    async with answer:
+                        await answer.read()
+                        statuses.append(answer.status)
+
+            async def replaced(stack: AsyncExitStack, i: int) -> None:
+                before = len(statuses)
+                old = urls[i]
+                urls[i] = (await stack.enter_async_context(serving(path))).url
+                served[i].process.terminate()
+                assert await served[i].ended() == 0
+                assert old not in urls
+                assert len(statuses) > before
+
+            connector = aiohttp.TCPConnector(force_close=True)
+            async with (
+                aiohttp.ClientSession(connector=connector) as http,
+                AsyncExitStack() as stack,
+            ):
+                served = [await stack.enter_async_context(serving(path)) for _ in range(2)]
+                urls += [one.url for one in served]
+                clients = [asyncio.create_task(client(http, turn)) for turn in range(4)]
+                for i in range(2):
+                    await replaced(stack, i)
+                is_over.set()
+                await asyncio.gather(*clients)
+            assert set(statuses) == {200}
+            logged = rows(tmp_path, "SELECT count(*), sum(cost_nusd), count(note) FROM log")
+            (spent,) = rows(tmp_path, "SELECT spent_nusd, reserved_nusd FROM accounts")
+            assert logged == [(len(statuses), spent[0], 0)]
+            assert spent[1] == 0
+
+    asyncio.run(run())

@@ -7,6 +7,7 @@ day_limit.py  what a day may cost, of calls that the gateway makes to learn
 feedback.py   users' feedback on answers
 api_keys.py       keys made, listed and revoked; their spending
 ledger.py     money reserved before a call and settled after it
+slices.py     money of busy keys that a worker takes ahead
 limits.py     budgets and rates decided on what the store knows: pure functions
 user_signals.py   what users did with answers: asked again, switched, stopped
 writer.py     settlements and the log written behind the requests

@@ -1,8 +1,9 @@
 """Admission of requests: keys, rates and budgets, as answers of the gateway.
 
 A key is looked up in the store at most every few seconds, and its limits are read again, with the
-money, when a call is admitted. So a revoked key is refused at once where calls are admitted, and
-within KEY_SECONDS everywhere, by every worker.
+money, when a call is admitted, unless the key's money was taken ahead (slices.py). So a revoked key
+gets no call after a second, and nothing after KEY_SECONDS, by any worker; by the one that revoked
+it, from then on.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from typing import Any, TypeVar
 from equirouter.errors import GatewayError, StoreGoneError
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.money.api_keys import any_keys, find_key, hash_of
-from equirouter.serve.money.ledger import Ledger, Settlement
+from equirouter.serve.money.ledger import Ledger
 from equirouter.serve.money.limits import Refusal, first_day
+from equirouter.serve.money.slices import Slice
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, usd
@@ -28,7 +30,7 @@ __all__ = ["KEY_SECONDS", "Admission", "admin_only"]
 
 T = TypeVar("T")
 
-KEY_SECONDS = 3.0
+KEY_SECONDS = 2.0
 """How long a looked-up key stays valid."""
 
 _MOST_KEYS = 10_000  # remembered, unknown ones included
@@ -85,6 +87,7 @@ class Admission:
     def forget(self) -> None:
         """Keys were made or revoked by this worker: look all of them up again."""
         self._known.forget()
+        self._ledger.forget()
 
     def check_rate(self, key: Key | None) -> None:
         """Refuse a key that `admit` refused for its requests, until there is room for one again.
@@ -205,7 +208,7 @@ class _Unreserved:
     """
 
     def __init__(
-        self, key: Key | None = None, settle: Callable[[Settlement], None] | None = None
+        self, key: Key | None = None, settle: Callable[[Slice], None] | None = None
     ) -> None:
         self._key, self._settle = key, settle
 
@@ -216,7 +219,9 @@ class _Unreserved:
         settle, self._settle = self._settle, None
         if settle is not None and self._key is not None and cost_nusd:
             account = (self._key.period, first_day(self._key.period, time.time()))
-            settle(Settlement(None, self._key.id, account, cost_nusd))
+            unreserved = Slice(None, self._key.id, account)
+            unreserved.charge(cost_nusd)
+            settle(unreserved)
 
     def release(self) -> None:
         self.settle(0)

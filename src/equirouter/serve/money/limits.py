@@ -6,6 +6,9 @@ limits are exact over all workers.
 Rates look at a window of one minute that slides: the requests of this minute, and those of the last
 one as far as the window still covers it, taken as spread evenly. A key with 60 requests per minute
 can send 60 at once, then none for up to a minute. What is refused does not count.
+
+What a worker takes ahead for a key (slices.py) counts as used. It is a small part of what is left,
+so that the others find enough, and near the limit nothing: then every request is asked for.
 """
 
 import math
@@ -14,7 +17,24 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = ["Account", "Claim", "RateWindow", "Refusal", "decide", "first_day", "last_day", "roll"]
+__all__ = [
+    "LEAST_REQUESTS",
+    "Account",
+    "Ahead",
+    "Claim",
+    "RateWindow",
+    "Refusal",
+    "decide",
+    "first_day",
+    "last_day",
+    "roll",
+    "take_ahead",
+]
+
+LEAST_REQUESTS = 8
+"""Nothing is taken ahead for fewer requests."""
+
+_LARGEST_PART = 16  # one part in so many of what is left may be taken ahead at a time
 
 _MINUTE, _DAY = 60, 86_400
 _MOST_DAYS_AHEAD = 62
@@ -64,13 +84,30 @@ class Claim:
     """A request for amount_nusd and at most so many tokens.
 
     of: None for a new request; for more money for a running one, the period and day of the account
-    that it was granted from; it gets no more once that period is over.
+    that it was granted from; it gets no more once that period is over. is_counted: in the key's
+    rate already.
     """
 
     key_id: str
     amount_nusd: int
     tokens: int = 0
     of: tuple[str, int] | None = None
+    is_counted: bool = False
+
+
+@dataclass(slots=True)
+class Ahead:
+    """Money, requests and tokens that are taken before they are asked for."""
+
+    nusd: int = 0
+    requests: int = 0
+    tokens: int = 0
+
+    def times(self, factor: float) -> "Ahead":
+        """So many times as much, rounded down."""
+        return Ahead(
+            int(self.nusd * factor), int(self.requests * factor), int(self.tokens * factor)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +132,56 @@ def decide(
         if account.is_limited:
             account.window = roll(account.window or RateWindow(), now)
     return [_refusal(accounts.get(claim.key_id), claim, now) for claim in claims]
+
+
+def take_ahead(account: Account, want: Ahead, has: Ahead, now: float) -> Ahead:
+    """Take what a worker wants to hold beside what it has; changes the account.
+
+    It may hold a sixteenth of what is left, and nothing if that is less than LEAST_REQUESTS of its
+    requests need. Call it after `decide`.
+    """
+    rooms = [(want.nusd, _left_nusd(account)), *_rooms(account, want, now)]
+    share = min(
+        (room / _LARGEST_PART / wanted for wanted, room in rooms if room is not None and wanted),
+        default=1.0,
+    )
+    held = want.times(max(0.0, min(1.0, share)))
+    if account.revoked or held.requests < LEAST_REQUESTS:
+        return Ahead()
+    taken = Ahead(max(0, held.nusd - has.nusd))
+    if account.requests_per_minute is not None:
+        taken.requests = max(0, held.requests - has.requests)
+    if account.tokens_per_minute is not None:
+        taken.tokens = max(0, held.tokens - has.tokens)
+    account.reserved_nusd += taken.nusd
+    account.added_nusd += taken.nusd
+    account.granted += 1
+    if account.window is not None:
+        account.window.requests += taken.requests
+        account.window.tokens += taken.tokens
+    return taken
+
+
+def _rooms(account: Account, want: Ahead, now: float) -> list[tuple[int, float | None]]:
+    """Requests and tokens that are wanted, and how many are left; None: as many as one likes."""
+    window = account.window
+    if window is None:
+        return []
+    fades = 1.0 - _passed(window, now)
+    return [
+        (wanted, None if limit is None else limit - used - last * fades)
+        for wanted, limit, used, last in (
+            (want.requests, account.requests_per_minute, window.requests, window.last_requests),
+            (want.tokens, account.tokens_per_minute, window.tokens, window.last_tokens),
+        )
+    ]
+
+
+def _left_nusd(account: Account) -> int | None:
+    """What is left of the budget; None: it has none."""
+    if account.budget_nusd is None:
+        return None
+    return account.budget_nusd - account.spent_nusd - account.reserved_nusd
 
 
 def first_day(period: Literal["day", "month"], now: float) -> int:
@@ -143,7 +230,8 @@ def _refusal(account: Account | None, claim: Claim, now: float) -> Refusal | Non
         return Refusal("revoked")
     if claim.of is not None and claim.of != (account.period, account.day):
         return Refusal("budget")
-    refusal = _rate(account, claim, now) if claim.of is None else None
+    counts = claim.of is None and not claim.is_counted
+    refusal = _rate(account, claim, now) if counts else None
     if refusal is None:
         refusal = _budget(account, claim, now)
     if refusal is not None:
@@ -151,17 +239,16 @@ def _refusal(account: Account | None, claim: Claim, now: float) -> Refusal | Non
     account.reserved_nusd += claim.amount_nusd
     account.added_nusd += claim.amount_nusd
     account.granted += 1
-    if account.window is not None and claim.of is None:
+    if account.window is not None and counts:
         account.window.requests += 1
         account.window.tokens += claim.tokens
     return None
 
 
 def _budget(account: Account, claim: Claim, now: float) -> Refusal | None:
-    budget = account.budget_nusd
-    if budget is None:
+    budget, left = account.budget_nusd, _left_nusd(account)
+    if budget is None or left is None:
         return None
-    left = budget - account.spent_nusd - account.reserved_nusd
     if claim.amount_nusd <= left:
         return None
     if claim.amount_nusd <= budget - account.spent_nusd and claim.amount_nusd > 0:

@@ -1,7 +1,7 @@
 """Writes settlements and the log behind the requests, in batches.
 
 A finished request waits at most flush_ms; a batch is one transaction, and where these run on the
-event loop (books.py) it is small, so that no request waits long for it. While the database is gone
+event loop (books.py) it is smaller, so that no request waits long. While the database is gone
 the batch is tried again, settlements wait without a limit, as they are money, and log entries in a
 queue that has one: what does not fit is dropped and counted.
 """
@@ -11,7 +11,7 @@ import logging
 from collections import deque
 
 from equirouter.errors import BusyError, StoreGoneError
-from equirouter.serve.money.ledger import Settlement
+from equirouter.serve.money.slices import Settlement, Slice
 from equirouter.serve.money.store.batches import Batch, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.engine import BUSY_SECONDS
@@ -23,7 +23,8 @@ __all__ = ["Writer", "happens"]
 _log = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 500
-_LARGEST_BATCH_HERE = 32  # some 0.6 ms of the event loop
+_LARGEST_BATCH_HERE = 256  # some 4 ms of the event loop, for one request in as many
+_ROWS_AT_ONCE = 32  # some 0.6 ms of the event loop
 _LONGEST_PAUSE = 1.0
 _RETRY_SECONDS = 0.001
 
@@ -55,7 +56,8 @@ class Writer:
         self._books, self._worker = books, worker
         self._pause, self._most = flush_ms / 1000.0, queue
         self._largest = _LARGEST_BATCH_HERE if books.is_here else _LARGEST_BATCH
-        self._settlements: deque[Settlement] = deque()
+        self._owing: dict[Slice, None] = {}  # in the order in which they came
+        self._unused: dict[tuple[str, int], tuple[int, int]] = {}
         self._records: deque[RequestRecord] = deque()
         self._some, self._many = asyncio.Event(), asyncio.Event()
         self._writing = asyncio.Lock()
@@ -77,10 +79,17 @@ class Writer:
         """Begin to write."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def settle(self, settlement: Settlement) -> None:
-        """Write the end of a reservation soon."""
-        self._settlements.append(settlement)
+    def settle(self, slice_: Slice) -> None:
+        """Write soon what is owed of a reservation."""
+        self._owing[slice_] = None
         self._some.set()
+
+    def free_rate(self, key_id: str, minute: int, requests: int, tokens: int) -> None:
+        """Give requests and tokens back soon that were counted in that minute of a key's rate."""
+        if minute and (requests or tokens):
+            had = self._unused.get((key_id, minute), (0, 0))
+            self._unused[key_id, minute] = (had[0] + requests, had[1] + tokens)
+            self._some.set()
 
     def log(self, record: RequestRecord) -> None:
         """Write a request soon; drop it, and count that, when too many wait."""
@@ -108,8 +117,12 @@ class Writer:
         self._many.set()
         if self._task is not None:
             await self._task  # not cancelled: a driver may leave its connection half closed
-        while self._unwritten or self._settlements or self._records:
+        while self._unwritten or self._waits:
             await self.flush()
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._owing or self._unused or self._records)
 
     async def _run(self) -> None:
         pause = self._pause
@@ -140,12 +153,12 @@ class Writer:
 
     def _take(self) -> Batch | None:
         """The batch to write next: the one that failed, else from what waits."""
-        if self._unwritten is None and (self._settlements or self._records):
-            settlements = [self._settlements.popleft() for _ in range(len(self._settlements))]
+        if self._unwritten is None and self._waits:
+            owed = [one for slice_ in self._owing if (one := slice_.owed()) is not None]
             most = min(len(self._records), self._largest)
-            self._unwritten = self._next(
-                settlements, [self._records.popleft() for _ in range(most)]
-            )
+            records = [self._records.popleft() for _ in range(most)]
+            self._unwritten = self._next(owed, records)
+            self._unwritten.unused, self._owing, self._unused = self._unused, {}, {}
         return self._unwritten
 
     def _next(self, settlements: list[Settlement], records: list[RequestRecord]) -> Batch:
@@ -174,7 +187,7 @@ class Writer:
         while batch.records:
             record = batch.records[-1]
             error = await self._alone(batch, Batch(0, [], [record]))
-            batch.records.pop()
+            batch.drop()
             if error is None:
                 self.written += 1
                 continue
@@ -187,7 +200,7 @@ class Writer:
     async def _money(self, batch: Batch) -> None:
         """Write the settlements of a batch: together, or else one by one."""
         try:
-            await self._once(Batch(batch.number, batch.settlements))
+            await self._once(Batch(batch.number, batch.settlements, unused=batch.unused))
         except (StoreGoneError, asyncio.CancelledError):
             raise
         except Exception:  # one of them is at fault: the others must not suffer
@@ -217,7 +230,8 @@ class Writer:
         return None
 
     async def _once(self, batch: Batch) -> None:
-        batch.prepare()
+        while not batch.prepare(_ROWS_AT_ONCE):
+            await asyncio.sleep(0)  # requests come in between
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BUSY_SECONDS
         while True:

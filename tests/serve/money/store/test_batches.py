@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from equirouter.serve.money.ledger import Settlement, Ticket
+from equirouter.serve.money.ledger import Ticket
+from equirouter.serve.money.slices import Settlement, Slice
 from equirouter.serve.money.store.batches import Batch, added_by, text_row, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.schema import (
@@ -70,7 +71,7 @@ def test_a_batch_is_written_once(store_url: str) -> None:
         key = await new_key(store)
         (ticket,) = await ask(store, key, 1, 10)
         numbered = 100
-        settlements = [Settlement(ticket.grant.n, key.id, ("month", 0), 7)]
+        settlements = [Settlement(ticket.parts[0][0].n, key.id, ("month", 0), 7)]
         for _ in range(2):
             batch = Batch(numbered, list(settlements), [record("a")])
             await books(store).transact(partial(write_batch, worker=store.worker, batch=batch))
@@ -79,7 +80,7 @@ def test_a_batch_is_written_once(store_url: str) -> None:
         assert await money(store, key) == (7, 0)
         assert await store.database.read(ids) == ["a"]
         assert await summed(store, "requests") == 1
-        store.ledger.end(ticket.grant, 99, None)  # ended twice: the second end finds nothing
+        ticket.settle(99)  # ended twice: the second end finds nothing
         assert await money(store, key) == (7, 0)
 
     with_store(store_url, work, flush_ms=60_000.0)
@@ -116,8 +117,10 @@ def test_a_settlement_adds_its_cost_and_takes_what_was_reserved(store_url: str) 
         assert isinstance(third, Ticket)
         first.settle(7, tokens=40)
         second.settle(0, tokens=90)
-        store.writer.settle(Settlement(None, key.id, ("month", 20_819), 1000))  # never reserved
-        store.writer.settle(Settlement(999, key.id, ("month", 20_819), 5000))  # not there
+        for n, cost in ((None, 1000), (999, 5000)):  # never reserved, and not there
+            row = Slice(n, key.id, ("month", 20_819))
+            row.charge(cost)
+            store.writer.settle(row)
         (free,) = await ask(store, other, 1, 50)
         free.settle(60)
         assert await money(store, key) == (1007, 30)
@@ -125,7 +128,7 @@ def test_a_settlement_adds_its_cost_and_takes_what_was_reserved(store_url: str) 
         (window,) = await store.database.read(rows, windows)
         assert (window["tokens"], window["last_tokens"]) == (230, 0)
         left = await store.database.read(rows, reservations)
-        assert [row["n"] for row in left] == [third.grant.n]
+        assert [row["n"] for row in left] == [third.parts[0][0].n]
 
     with_store(store_url, work, lambda: now, flush_ms=60_000.0)
 

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from equirouter.errors import ChangedError
 from equirouter.serve.money.api_keys import create_key
-from equirouter.serve.money.limits import Refusal
+from equirouter.serve.money.limits import Ahead, Refusal
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
-from equirouter.serve.money.store.reserving import Grant, reserve
-from equirouter.serve.money.store.schema import CHARGED, OPEN, accounts, reservations, windows
+from equirouter.serve.money.store.reserving import Advance, Grant, reserve
+from equirouter.serve.money.store.schema import OPEN, accounts, reservations, windows
 from equirouter.serve.money.store.store import Store
 from tests.serve.stores import ask, new_key, rows, with_store
 
@@ -49,8 +49,8 @@ def test_a_clock_that_jumps_refills_nothing(store_url: str) -> None:
 def test_a_new_key_may_reserve_its_whole_budget_and_not_one_more(store_url: str) -> None:
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
-        more = Grant(key.id, 101, 0, None, 1, "a")
-        whole = Grant(key.id, 100, 0, None, 2, "b")
+        more = Grant(key.id, 101, 0, None, False, 1, "a")
+        whole = Grant(key.id, 100, 0, None, False, 2, "b")
         verdicts = await books(store).transact(lambda run: reserve(run, 8, [more, whole], 0.0))
         # nothing is spent and nothing reserved of a key that has no account yet: 100 are left
         assert [verdict and verdict.reason for verdict in verdicts] == ["budget", None]
@@ -65,11 +65,11 @@ def test_a_grant_is_written_with_its_account_and_its_rate(store_url: str) -> Non
         key = await new_key(store, budget_nusd=100, requests_per_minute=9, tokens_per_minute=90)
         free = await new_key(store)
         grants = [
-            Grant(key.id, 30, 7, None, 1, "a"),
-            Grant(key.id, 71, 1, None, 2, "b"),
-            Grant(free.id, 10**9, 5, None, 3, "c"),
-            Grant("nobody", 0, 0, None, 4, "d"),
-            Grant(key.id, 20, 2, None, 5, "e"),
+            Grant(key.id, 30, 7, None, False, 1, "a"),
+            Grant(key.id, 71, 1, None, False, 2, "b"),
+            Grant(free.id, 10**9, 5, None, False, 3, "c"),
+            Grant("nobody", 0, 0, None, False, 4, "d"),
+            Grant(key.id, 20, 2, None, False, 5, "e"),
         ]
         verdicts = await books(store).transact(lambda run: reserve(run, 8, grants, now))
         assert [verdict and verdict.reason for verdict in verdicts] == [
@@ -92,20 +92,23 @@ def test_a_grant_is_written_with_its_account_and_its_rate(store_url: str) -> Non
         assert (window["key_id"], window["minute"]) == (key.id, 30_000_000)
         assert (window["requests"], window["tokens"], window["last_tokens"]) == (2, 9, 0)
         # The next group goes on from there, in the next minute.
-        more = [Grant(key.id, 50, 3, None, 6, "f"), Grant(free.id, 0, 0, None, 7, "g")]
+        more = [
+            Grant(key.id, 50, 3, None, False, 6, "f"),
+            Grant(free.id, 0, 0, None, False, 7, "g"),
+        ]
         later = await books(store).transact(lambda run: reserve(run, 8, more, now + 60))
         assert later == [None, None]
         (window,) = await store.database.read(rows, windows)
         assert (window["minute"], window["requests"], window["tokens"]) == (30_000_001, 1, 3)
         assert (window["last_requests"], window["last_tokens"]) == (2, 9)
-        spent = Grant(key.id, 1, 0, None, 8, "h")
+        spent = Grant(key.id, 1, 0, None, False, 8, "h")
         (refused,) = await books(store).transact(lambda run: reserve(run, 8, [spent], now + 60))
         assert refused == Refusal("budget", 100, 0, 1.0)
 
     with_store(store_url, work)
 
 
-def test_more_is_granted_to_a_reservation_that_is_open_and_of_the_running_period(
+def test_more_is_granted_to_a_running_request_from_the_account_of_the_running_period(
     store_url: str,
 ) -> None:
     now = 1_800_000_030.0
@@ -113,28 +116,21 @@ def test_more_is_granted_to_a_reservation_that_is_open_and_of_the_running_period
 
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100, requests_per_minute=1)
-        first = Grant(key.id, 30, 7, None, 1, "a")
+        first = Grant(key.id, 30, 7, None, False, 1, "a")
 
-        def asked(at: float, *grants: Grant, worker: int = 8) -> Any:
-            return books(store).transact(lambda run: reserve(run, worker, grants, at))
+        def asked(at: float, *grants: Grant) -> Any:
+            return books(store).transact(lambda run: reserve(run, 8, grants, at))
 
         assert await asked(now, first) == [None]
         of = first.account
-        more = [Grant(key.id, 20, 0, of, 1, "a"), Grant(key.id, 10, 0, of, 2, "not there")]
-        assert await asked(now, *more) == [None, Refusal("budget")]
-        other = await asked(now, Grant(key.id, 10, 0, of, 1, "a"), worker=9)
-        assert other == [Refusal("budget")]
-        assert await asked(february, Grant(key.id, 10, 0, of, 1, "a")) == [Refusal("budget")]
-        (written,) = await store.database.read(rows, reservations)
-        assert written["amount_nusd"] == 50
+        assert await asked(now, Grant(key.id, 20, 0, of, False, 2, "a")) == [None]
+        last = Grant(key.id, 51, 0, of, False, 3, "a")
+        assert await asked(now, last) == [Refusal("budget", 100, 50, 1.0)]
+        assert await asked(february, Grant(key.id, 10, 0, of, False, 4, "a")) == [Refusal("budget")]
+        written = await store.database.read(rows, reservations)
+        assert [(row["n"], row["amount_nusd"]) for row in written] == [(1, 30), (2, 20)]
         (window,) = await store.database.read(rows, windows)
         assert window["requests"] == 1  # more money is no further request
-
-        def charge(connection: sa.Connection) -> None:
-            connection.execute(sa.update(reservations).values(state=CHARGED))
-
-        await store.database.write(charge)
-        assert await asked(now, Grant(key.id, 10, 0, of, 1, "a")) == [Refusal("budget")]
 
     with_store(store_url, work)
 
@@ -144,7 +140,7 @@ def test_the_statement_itself_takes_no_more_than_there_is(store_url: str) -> Non
 
     async def work(store: Store) -> None:
         key = await new_key(store, budget_nusd=100)
-        first = Grant(key.id, 60, 0, None, 1, "a")
+        first = Grant(key.id, 60, 0, None, False, 1, "a")
         await books(store).transact(lambda run: reserve(run, 8, [first], now))
 
         def spend(connection: sa.Connection) -> None:
@@ -157,6 +153,38 @@ def test_the_statement_itself_takes_no_more_than_there_is(store_url: str) -> Non
             assert await books(store).transact(lambda run: run.change("add", values)) == changed  # noqa: B023
         (account,) = await store.database.read(rows, accounts)
         assert (account["spent_nusd"], account["reserved_nusd"]) == (30, 70)
+
+    with_store(store_url, work)
+
+
+def test_a_slice_is_a_part_of_what_is_left_and_none_for_a_key_that_is_refused(
+    store_url: str,
+) -> None:
+    now = 1_800_000_030.0
+
+    async def work(store: Store) -> None:
+        key = await new_key(store, budget_nusd=1700, requests_per_minute=160)
+        ahead = Advance(2, Ahead(160, 20, 50), Ahead(40, 3, 5))
+
+        def asked(*grants: Grant) -> Any:
+            return books(store).transact(lambda run: reserve(run, 8, grants, now, {key.id: ahead}))
+
+        assert await asked(Grant(key.id, 100, 0, None, False, 1, "a")) == [None]
+        # 159 requests are left: it may hold a sixteenth, 9.94 of the 20, and 79.5 of the 160
+        assert (ahead.taken, ahead.account) == (Ahead(39, 6, 0), ("month", 20_819))
+        assert (ahead.minute, ahead.counts) == (30_000_000, (True, False))
+        written = await store.database.read(rows, reservations)
+        assert [(row["request_id"], row["amount_nusd"]) for row in written] == [
+            *(("a", 100), ("slice_8_2", 39))
+        ]
+        (account,) = await store.database.read(rows, accounts)
+        assert account["reserved_nusd"] == 139
+        (window,) = await store.database.read(rows, windows)
+        assert window["requests"] == 7
+        ahead.n = 4
+        assert (await asked(Grant(key.id, 1562, 0, None, False, 3, "b")))[0].reason == "budget"
+        assert (ahead.taken, ahead.account) == (Ahead(), None)
+        assert len(await store.database.read(rows, reservations)) == 2
 
     with_store(store_url, work)
 
@@ -191,5 +219,5 @@ class Changed:
 def test_an_account_that_changed_meanwhile_is_asked_again(budget: int | None, most: int) -> None:
     changed = Changed(budget)
     with pytest.raises(ChangedError):
-        reserve(changed, 8, [Grant("k", 10, 0, None, 1, "a")], 1_800_000_000.0)
+        reserve(changed, 8, [Grant("k", 10, 0, None, False, 1, "a")], 1_800_000_000.0)
     assert changed.most == [most]

@@ -149,7 +149,7 @@ def test_after_kill_9_the_log_lacks_an_instant_and_the_money_nothing(store_url: 
     told += [line.split() for line in worker.stdout]
     worker.wait()
     worker.stdout.close()
-    at_most = 2 * (500 if store_url.startswith("postgresql") else 32)  # a batch waits, one runs
+    at_most = 2 * (500 if store_url.startswith("postgresql") else 256)  # a batch waits, one runs
 
     async def look(store: Store) -> None:
         logged = set(await store.database.read(ids))

@@ -80,7 +80,7 @@ def test_a_worker_that_was_taken_for_dead_puts_its_charges_right(store_url: str)
         assert await other.database.write(charge_dead, [store.worker], 0.0) == 2
         assert await money(other, key) == (60, 0)
         first.settle(7)
-        store.writer.log(record(first.grant.request_id, key_id=key.id, cost_nusd=7))
+        store.writer.log(record(first.request_id, key_id=key.id, cost_nusd=7))
         second.release()
         assert await money(store, key) == (7, 0)
         logged = await store.database.read(rows, log)
@@ -164,7 +164,7 @@ def test_what_dead_workers_had_reserved_is_charged_once(store_url: str) -> None:
             assert await money(store, key) == (90, 0)
         logged = await store.database.read(rows, log)
         assert [row["request_id"] for row in logged] == [
-            ticket.grant.request_id for ticket in (first, second, third)
+            ticket.request_id for ticket in (first, second, third)
         ]
         row = logged[0]
         assert (row["at_us"], row["key_id"], row["cost_nusd"]) == (int(NOW * 1e6), key.id, 30)

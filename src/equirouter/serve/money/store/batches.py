@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from equirouter.serve.money.ledger import Settlement
+from equirouter.serve.money.slices import Settlement
 from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.log_columns import clean, log_row
 from equirouter.serve.money.store.schema import OPEN, STEPS, SUMS, Place, accounts, counts, sums
@@ -24,21 +24,35 @@ __all__ = ["Batch", "added_by", "text_row", "write_batch"]
 
 @dataclass(slots=True)
 class Batch:
-    """A worker's batch of that number; a batch without anything says that the worker is alive."""
+    """A worker's batch of that number; a batch without anything says that the worker is alive.
+
+    unused: requests and tokens of a key's rate, by key and minute, that were not needed.
+    """
 
     number: int
     settlements: list[Settlement] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
-    _rows: "_Rows | None" = None
+    unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    _rows: "_Rows" = field(default_factory=lambda: _Rows())
 
-    def prepare(self) -> "_Rows":
-        """Make the rows, best before the transaction: others wait for its lock."""
-        if self._rows is None:
-            self._rows = _Rows(
-                [log_row(record) for record in self.records],
-                [row for row in map(text_row, self.records) if row is not None],
-                added_by(self.records),
-            )
+    def prepare(self, most: int) -> bool:
+        """Make up to so many rows, best before the transaction; whether all are made."""
+        rows, made = self._rows, len(self._rows.log)
+        for record in self.records[made : made + most]:
+            rows.log.append(log_row(record))
+            if (text := text_row(record)) is not None:
+                rows.texts.append(text)
+            _add(rows.added, record)
+        return len(rows.log) == len(self.records)
+
+    def drop(self) -> None:
+        """Leave its last record out: it is written, or cannot be."""
+        self.records.pop()
+        self._rows = _Rows()
+
+    def rows(self) -> "_Rows":
+        """All rows."""
+        self.prepare(len(self.records))
         return self._rows
 
 
@@ -56,17 +70,17 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    log: list[dict[str, Any]]
-    texts: list[dict[str, Any]]
-    added: Added
+    log: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
+    added: Added = field(default_factory=Added)
 
 
 def write_batch(run: Runner, worker: int, batch: Batch) -> None:
     """Write a batch, unless it is written."""
-    rows = batch.prepare()
+    rows = batch.rows()
     if not _first_time(run, worker, batch.number):
         return
-    money, unused = _settled(run, worker, batch.settlements)
+    money = _settled(run, worker, batch.settlements)
     for name, values in (
         ("log", rows.log),
         ("text", rows.texts),
@@ -76,9 +90,10 @@ def write_batch(run: Runner, worker: int, batch: Batch) -> None:
     ):
         if values:
             run.change_all(name, values)
-    for (key_id, minute), tokens in sorted(unused.items()):
-        for name, at in (("tokens", minute), ("last_tokens", minute + 1)):
-            run.change(name, {"key_id_": key_id, "minute_": at, "unused": tokens})
+    for (key_id, minute), (requests, tokens) in sorted(batch.unused.items()):
+        for name, at in (("unused", minute), ("last_unused", minute + 1)):
+            counted = {"unused_requests": requests, "unused_tokens": tokens}
+            run.change(name, {"key_id_": key_id, "minute_": at, **counted})
 
 
 def _first_time(run: Runner, worker: int, number: int) -> bool:
@@ -94,44 +109,40 @@ def _first_time(run: Runner, worker: int, number: int) -> bool:
 
 def _settled(
     run: Runner, worker: int, settlements: Sequence[Settlement]
-) -> tuple[dict[tuple[Any, ...], list[int]], dict[tuple[str, int], int]]:
-    """End reservations; what that adds to accounts, and which tokens of which minute are free."""
+) -> dict[tuple[Any, ...], list[int]]:
+    """Write what is owed of reservations; what that adds to accounts."""
     money: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])  # spent, reserved
-    unused: dict[tuple[str, int], int] = defaultdict(int)
-    numbers = [settlement.n for settlement in settlements if settlement.n is not None]
-    taken = _taken(run, worker, numbers) if numbers else {}
-    for settlement in settlements:
-        if settlement.unused and settlement.minute:
-            unused[settlement.key_id, settlement.minute] += settlement.unused
-        if settlement.n is None:
-            money[settlement.key_id, *settlement.account][0] += settlement.cost_nusd
+    numbers = [one.n for one in settlements if one.n is not None]
+    mine = {"worker_": worker, "numbers": run.listed(numbers)}
+    found = {row[0]: row[1:] for row in run.rows("taken", mine)} if numbers else {}
+    ended, parts = [], []
+    for one in settlements:
+        if one.n is None:
+            money[one.key_id, *one.account][0] += one.cost_nusd
             continue
-        reservation = taken.pop(settlement.n, None)
-        if reservation is None:
-            continue  # it is settled, or was never made
-        key_id, period, day, amount, state = reservation
+        if one.n not in found:
+            continue  # it was never made
+        key_id, period, day, amount, state, request_id = found[one.n]
         account = money[key_id, period, day]
-        account[0] += settlement.cost_nusd
-        if state == OPEN:
-            account[1] -= amount
-        else:  # this worker was taken for dead: what was charged in full is put right
+        account[0] += one.cost_nusd
+        account[1] -= amount if one.ends else one.freed_nusd
+        if state != OPEN:  # this worker was taken for dead: that is put right
             account[0] -= amount
-    return money, unused
-
-
-def _taken(run: Runner, worker: int, numbers: Sequence[int]) -> dict[int, tuple[Any, ...]]:
-    """Take reservations out of their table."""
-    values = {"worker_": worker, "numbers": run.listed(numbers)}
-    rows = run.rows("taken", values)
-    run.change("end", values)
-    for row in rows:
-        if row[5] != OPEN:
-            _forget(run, row[6])
-    return {row[0]: tuple(row[1:6]) for row in rows}
+            account[1] += amount
+            _forget(run, request_id)
+        if one.ends:
+            ended.append(one.n)
+        else:
+            parts.append({"worker_": worker, "n_": one.n, "freed": one.freed_nusd})
+    if ended:
+        run.change("end", {"worker_": worker, "numbers": run.listed(ended)})
+    if parts:
+        run.change_all("part", parts)
+    return money
 
 
 def _forget(run: Runner, request_id: str) -> None:
-    """Take back what was logged of a request whose worker was taken for dead."""
+    """Take back what was logged of a reservation whose worker was taken for dead."""
     for at_us, key_id, cost_nusd in run.rows("charged", {"request_id_": request_id}):
         run.change("forget", {"request_id_": request_id})
         run.change_all("sum", summed(sums, charged_sums(at_us // 1_000_000, key_id, cost_nusd, -1)))
@@ -153,27 +164,31 @@ def added_by(records: Iterable[RequestRecord]) -> Added:
     """The additions of some requests."""
     added = Added()
     for record in records:
-        plan, at = record.plan, int(record.started_at)
-        who = (
-            record.key_id or "",
-            record.served_model or "",
-            "" if plan is None else plan.decided_by,
-        )
-        values = _counted(record)
-        names = [("status", str(record.status))]
-        if record.cascade is not None:
-            names.append(("cascade", record.cascade.ended))
-        names += [
-            ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
-            for attempt in record.attempts
-        ]
-        for step in STEPS:
-            start = at - at % step
-            row = added.sums[step, start, *who]
-            row[:] = map(operator.add, row, values)
-            for kind, name in names:
-                added.counts[step, start, kind, name][0] += 1
+        _add(added, record)
     return added
+
+
+def _add(added: Added, record: RequestRecord) -> None:
+    plan, at = record.plan, int(record.started_at)
+    who = (
+        record.key_id or "",
+        record.served_model or "",
+        "" if plan is None else plan.decided_by,
+    )
+    values = _counted(record)
+    names = [("status", str(record.status))]
+    if record.cascade is not None:
+        names.append(("cascade", record.cascade.ended))
+    names += [
+        ("call", orjson.dumps((attempt.upstream, attempt.model, attempt.outcome)).decode())
+        for attempt in record.attempts
+    ]
+    for step in STEPS:
+        start = at - at % step
+        row = added.sums[step, start, *who]
+        row[:] = map(operator.add, row, values)
+        for kind, name in names:
+            added.counts[step, start, kind, name][0] += 1
 
 
 def _counted(record: RequestRecord) -> Sequence[int]:

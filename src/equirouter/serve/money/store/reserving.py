@@ -1,15 +1,24 @@
 """Reservations of money: those of a group are granted and written in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from equirouter.errors import ChangedError
-from equirouter.serve.money.limits import Account, Claim, RateWindow, Refusal, decide, last_day
+from equirouter.serve.money.limits import (
+    Account,
+    Ahead,
+    Claim,
+    RateWindow,
+    Refusal,
+    decide,
+    last_day,
+    take_ahead,
+)
 from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.schema import OPEN
 
-__all__ = ["Grant", "reserve"]
+__all__ = ["Advance", "Grant", "reserve"]
 
 
 @dataclass(slots=True)
@@ -17,35 +26,78 @@ class Grant(Claim):
     """A claim with what is written of it; n: the reservation's number with its worker.
 
     account: the period and day of the account that it was granted from. minute: of the key's rate.
+    has_row: False where all of its money is in a slice.
     """
 
     n: int = 0
     request_id: str = ""
     account: tuple[str, int] | None = None
     minute: int = 0
+    has_row: bool = True
 
 
-def reserve(run: Runner, worker: int, grants: Sequence[Grant], now: float) -> list[Refusal | None]:
+@dataclass(slots=True)
+class Advance:
+    """A slice that a worker would like; n: its number. want, has: what it should hold, and holds.
+
+    taken: what it got, from that account; None: nothing, as a request of the key was refused.
+    counts: whether the key's requests and tokens are limited.
+    """
+
+    n: int
+    want: Ahead
+    has: Ahead
+    taken: Ahead = field(default_factory=Ahead)
+    account: tuple[str, int] | None = None
+    minute: int = 0
+    counts: tuple[bool, bool] = (False, False)
+
+
+def reserve(
+    run: Runner,
+    worker: int,
+    grants: Sequence[Grant],
+    now: float,
+    advances: Mapping[str, Advance] | None = None,
+) -> list[Refusal | None]:
     """Grant what fits and write it; the caller begins and commits the transaction.
 
-    Returns None for what was granted, and says in the grant from which account. Raises ChangedError
-    where an account changed meanwhile, which happens on PostgreSQL only.
+    Returns None for what was granted, and says in the grant from which account. advances: of keys,
+    by their ids; those of keys that are refused get nothing. Raises ChangedError where an account
+    changed meanwhile, which happens on PostgreSQL only.
     """
     ids = sorted({grant.key_id for grant in grants})
     run.lock(ids)
     asked_of = {"ids": run.listed(ids), "last_day": last_day(now)}
     accounts = {row[0]: _account(row) for row in run.rows("read", asked_of)}
     before = {key_id: account.day for key_id, account in accounts.items()}
-    refused = {i for i, grant in enumerate(grants) if grant.of and not _is_open(run, worker, grant)}
-    asked = [grant for i, grant in enumerate(grants) if i not in refused]
-    decided = iter(decide(accounts, asked, now))
-    verdicts = [Refusal("budget") if i in refused else next(decided) for i in range(len(grants))]
+    verdicts = decide(accounts, grants, now)
+    granted = [grant for grant, no in zip(grants, verdicts, strict=True) if no is None]
+    refused = {grant.key_id for grant, no in zip(grants, verdicts, strict=True) if no is not None}
+    for key_id, advance in (advances or {}).items():
+        advance.account, advance.taken = None, Ahead()  # of a transaction that was undone
+        if key_id not in refused:
+            _advance(accounts[key_id], advance, now)
     for key_id in ids:
         if key_id in accounts and accounts[key_id].granted:
             _write_account(run, accounts[key_id], is_new=accounts[key_id].day != before[key_id])
-    granted = [grant for grant, no in zip(grants, verdicts, strict=True) if no is None]
-    _write_reservations(run, worker, granted, accounts, int(now))
+    new = [_row(worker, grant, accounts[grant.key_id], int(now)) for grant in granted]
+    new += [_slice_row(worker, *one, int(now)) for one in (advances or {}).items()]
+    if rows := [row for row in new if row is not None]:
+        run.change_all("reserve", rows)
     return verdicts
+
+
+def _advance(account: Account, advance: Advance, now: float) -> None:
+    """Take a slice."""
+    assert account.day is not None  # noqa: S101  # decide opened its period
+    advance.taken = take_ahead(account, advance.want, advance.has, now)
+    advance.account = (account.period, account.day)
+    advance.minute = account.window.minute if account.window is not None else 0
+    advance.counts = (
+        account.requests_per_minute is not None,
+        account.tokens_per_minute is not None,
+    )
 
 
 def _account(row: Sequence[Any]) -> Account:
@@ -62,11 +114,6 @@ def _account(row: Sequence[Any]) -> Account:
         reserved or 0,
         None if minute is None else RateWindow(minute, *used),
     )
-
-
-def _is_open(run: Runner, worker: int, grant: Grant) -> bool:
-    """Whether a running request's reservation is still there, and not charged as a dead one's."""
-    return bool(run.rows("open", {"worker_": worker, "n_": grant.n}))
 
 
 def _write_account(run: Runner, account: Account, *, is_new: bool) -> None:
@@ -91,30 +138,43 @@ def _write_account(run: Runner, account: Account, *, is_new: bool) -> None:
         run.change_all("window", [values])
 
 
-def _write_reservations(
-    run: Runner, worker: int, granted: Sequence[Grant], accounts: Mapping[str, Account], now: int
-) -> None:
-    new = []
-    for grant in granted:
-        account = accounts[grant.key_id]
-        if grant.of is not None:
-            run.change("extend", {"worker_": worker, "n_": grant.n, "added": grant.amount_nusd})
-            continue
-        assert account.day is not None  # noqa: S101  # decide opened its period
-        grant.account = (account.period, account.day)
-        grant.minute = account.window.minute if account.window is not None else 0
-        new.append(
-            {
-                "worker": worker,
-                "n": grant.n,
-                "request_id": grant.request_id,
-                "key_id": grant.key_id,
-                "period": account.period,
-                "day": account.day,
-                "amount_nusd": grant.amount_nusd,
-                "reserved_at": now,
-                "state": OPEN,
-            }
-        )
-    if new:
-        run.change_all("reserve", new)
+def _row(worker: int, grant: Grant, account: Account, now: int) -> dict[str, Any] | None:
+    """The row of a grant, which learns its account."""
+    assert account.day is not None  # noqa: S101  # decide opened its period
+    grant.account = (account.period, account.day)
+    grant.minute = account.window.minute if account.window is not None else 0
+    if not grant.has_row:
+        return None
+    return _reservation(
+        worker, grant.n, grant.request_id, grant.key_id, grant.account, grant.amount_nusd, now
+    )
+
+
+def _slice_row(worker: int, key_id: str, advance: Advance, now: int) -> dict[str, Any] | None:
+    if advance.account is None or not advance.taken.nusd:
+        return None
+    name = f"slice_{worker}_{advance.n}"
+    return _reservation(worker, advance.n, name, key_id, advance.account, advance.taken.nusd, now)
+
+
+def _reservation(
+    worker: int,
+    n: int,
+    request_id: str,
+    key_id: str,
+    account: tuple[str, int],
+    amount_nusd: int,
+    now: int,
+) -> dict[str, Any]:
+    period, day = account
+    return {
+        "worker": worker,
+        "n": n,
+        "request_id": request_id,
+        "key_id": key_id,
+        "period": period,
+        "day": day,
+        "amount_nusd": amount_nusd,
+        "reserved_at": now,
+        "state": OPEN,
+    }

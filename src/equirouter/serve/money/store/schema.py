@@ -123,7 +123,8 @@ workers = Table(
     sqlite_autoincrement=True,
 )
 
-# Money of a running request: what it may cost at most, taken from an account before the call.
+# Money of a running request: what it may cost at most, taken from an account before the call. Or a
+# slice, for requests to come: its amount becomes less with each that is settled.
 reservations = Table(
     "reservations",
     metadata,

@@ -30,18 +30,11 @@ def statements(dialect: str) -> dict[str, sa.Executable]:
 def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
     on_sqlite = dialect == "sqlite"
     insert: Any = sqlite.insert if on_sqlite else postgresql.insert
-    running = sa.and_(
-        reservations.c.worker == sa.bindparam("worker_"),
-        reservations.c.n == sa.bindparam("n_"),
-        reservations.c.state == sa.literal_column(str(OPEN)),
-    )
-    is_open = sa.select(reservations.c.amount_nusd).where(running)
     window = insert(windows)
     among = _among(keys.c.id, sa.bindparam("ids", type_=_list_of(sa.Text(), dialect)), dialect)
     return {
         "lock": sa.select(keys.c.id).where(among).order_by(keys.c.id).with_for_update(),
         "read": _read().where(among),
-        "open": is_open if on_sqlite else is_open.with_for_update(),
         "open_account": insert(accounts).values(
             key_id=sa.bindparam("key_id_"),
             period=sa.bindparam("period_"),
@@ -54,9 +47,6 @@ def _of_reservations(dialect: str) -> dict[str, sa.Executable]:
             index_elements=[windows.c.key_id],
             set_={c.name: window.excluded[c.name] for c in windows.c if c.name != "key_id"},
         ),
-        "extend": sa.update(reservations)
-        .where(running)
-        .values(amount_nusd=reservations.c.amount_nusd + sa.bindparam("added")),
         "reserve": insert(reservations),
     }
 
@@ -79,6 +69,12 @@ def _of_batches(dialect: str) -> dict[str, sa.Executable]:
         "enter": insert(workers),
         "taken": taken.where(ended) if on_sqlite else taken.where(ended).with_for_update(),
         "end": sa.delete(reservations).where(ended),
+        "part": sa.update(reservations)
+        .where(c.worker == sa.bindparam("worker_"), c.n == sa.bindparam("n_"))
+        .values(
+            amount_nusd=c.amount_nusd - sa.bindparam("freed", type_=sa.BigInteger()),
+            state=sa.literal_column(str(OPEN)),
+        ),
         "charged": sa.select(log.c.at_us, log.c.key_id, log.c.cost_nusd).where(
             log.c.request_id == sa.bindparam("request_id_"), log.c.note.is_not(None)
         ),
@@ -88,8 +84,8 @@ def _of_batches(dialect: str) -> dict[str, sa.Executable]:
         "sum": adding(sums, dialect),
         "count": adding(counts, dialect),
         "account": adding(accounts, dialect),
-        "tokens": _give_back(windows.c.tokens),
-        "last_tokens": _give_back(windows.c.last_tokens),
+        "unused": _give_back(windows.c.requests, windows.c.tokens),
+        "last_unused": _give_back(windows.c.last_requests, windows.c.last_tokens),
     }
 
 
@@ -106,17 +102,20 @@ def _among(
     return column == sa.any_(items)
 
 
-def _give_back(column: sa.Column[int]) -> sa.Update:
-    """Tokens of a key's rate that were not needed, where the window is still of that minute."""
-    unused = sa.bindparam("unused", type_=sa.BigInteger())
-    left = sa.case((column > unused, column - unused), else_=sa.literal_column("0"))
+def _give_back(requests: sa.Column[int], tokens: sa.Column[int]) -> sa.Update:
+    """What was not needed of a key's rate, where the window is still of that minute."""
+
+    def left(column: sa.Column[int], name: str) -> sa.ColumnElement[int]:
+        unused = sa.bindparam(f"unused_{name}", type_=sa.BigInteger())
+        return sa.case((column > unused, column - unused), else_=sa.literal_column("0"))
+
     return (
         sa.update(windows)
         .where(
             windows.c.key_id == sa.bindparam("key_id_"),
             windows.c.minute == sa.bindparam("minute_"),
         )
-        .values({column: left})
+        .values({requests: left(requests, "requests"), tokens: left(tokens, "tokens")})
     )
 
 

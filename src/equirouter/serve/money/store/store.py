@@ -95,7 +95,7 @@ class Store:
         self.writer = Writer(
             self._books[-1], worker, flush_ms=settings.flush_ms, queue=settings.queue
         )
-        self.ledger = Ledger(self._books[0], worker, self.writer.settle, clock=clock)
+        self.ledger = Ledger(self._books[0], worker, self.writer, clock=clock)
         self._clock, self._days = clock, settings.retention_days
         self._watch = Watch(worker)
         self._lost: str | None = None
@@ -135,7 +135,7 @@ class Store:
             return 0
         n = await self.database.write(charge_dead, dead, self._clock())
         if n:
-            _log.warning("charged %d requests of workers that died in full", n)
+            _log.warning("charged %d reservations of workers that died in full", n)
         return n
 
     def lost(self) -> str | None:

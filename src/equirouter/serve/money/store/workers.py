@@ -2,10 +2,10 @@
 
 A worker counts up `beats` while it lives. It is dead when its process is gone, where that can be
 seen from here, and else when its beats stood still for DEAD_SECONDS of another worker's own clock,
-which does not jump, while that worker could look. What it had reserved is then charged in full:
-nobody knows what its calls came to, and a budget must not be exceeded. Every such request is in the
-log, with the note "charged in full"; should the worker turn out to live, its settlements put that
-right.
+which does not jump, while that worker could look. What it had reserved, for requests and as slices,
+is then charged in full: nobody knows what its calls came to, and a budget must not be exceeded.
+Every such request or slice is in the log, with the note "charged in full"; should the worker turn
+out to live, its settlements put that right.
 """
 
 import math
