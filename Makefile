@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	OMP_NUM_THREADS=1 $(PY) -m equirouter bench --policy utility --routers $(ROUTERS) --out $(RUN)
 
 test: $(VENV)/.dev $(VENV)/.node check
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(PY) -m ruff check .

@@ -1,6 +1,7 @@
 """`retrain`, and the gate of `train`: a version is current only where it is shown to be as good."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +24,19 @@ def others(n: int, seed: int = 1) -> Outcomes:
     return replace(table, texts=tuple(f"new {text}" for text in table.texts))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_table(make_table(300), tmp_path / "base.parquet")
-    ran = invoke("train", tmp_path / "base.parquet", *TRAIN, "--out", tmp_path / "p")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline in `p` and its table, which tests copy."""
+    made = tmp_path_factory.mktemp("trained")
+    write_table(make_table(300), made / "base.parquet")
+    ran = invoke("train", made / "base.parquet", *TRAIN, "--out", made / "p")
     assert ran.code == 0, ran.err
+    return made
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     return tmp_path / "p"
 
 

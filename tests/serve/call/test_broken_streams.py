@@ -136,7 +136,7 @@ def test_a_client_that_does_not_read_keeps_no_upstream_and_no_money(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def run() -> None:
-        async with running(upstream={"total_seconds": 0.2, "max_concurrency": 1}) as here:
+        async with running(upstream={"total_seconds": 1.0, "max_concurrency": 1}) as here:
             piece = fake.event(fake.text_chunk("x" * 100_000))
             here.upstream.answers("a-theirs", fake.stream([piece] * 500), fake.ok())
             content = {"model": "a", "stream": True, "messages": [{"role": "user"}]}
