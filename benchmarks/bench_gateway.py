@@ -34,10 +34,11 @@ from equirouter.pipeline.versions import current_folder
 
 HERE = Path(__file__).parent
 UPSTREAM, PASSTHROUGH, LITELLM = 19000, 19001, 19002
-GATEWAYS = {"static": 19010, "int8": 19011}
+GATEWAYS = {"static": 19010, "int8": 19011, "lexical": 19012}
 WORDS = ("river", "stone", "garden", "winter", "letter", "music", "bridge", "market")
 TRAIN = {
     "static": ["--encoder", "static"],
+    "lexical": ["--encoder", "lexical"],
     "int8": ["--encoder", "minilm", "--window", "head", "--precision", "int8"],
 }
 NAMED = "mistralai/mixtral-8x7b-chat"
@@ -81,6 +82,8 @@ CASES = (
     Case("named model", GATEWAYS["static"], NAMED, keyed=True),
     Case("`static`, 20 tokens", GATEWAYS["static"], "equirouter/auto", keyed=True),
     Case("`static`, 256 tokens", GATEWAYS["static"], "equirouter/auto", 256, keyed=True),
+    Case("`lexical`, 20 tokens", GATEWAYS["lexical"], "equirouter/auto", keyed=True),
+    Case("`lexical`, 256 tokens", GATEWAYS["lexical"], "equirouter/auto", 256, keyed=True),
     Case("int8, 20 tokens", GATEWAYS["int8"], "equirouter/auto", keyed=True),
     Case("int8, 256 tokens", GATEWAYS["int8"], "equirouter/auto", 256, keyed=True),
 )
@@ -166,44 +169,65 @@ def gateway_command(config: Path) -> list[str]:
     return [sys.executable, "-m", "equirouter", "serve", str(config)]
 
 
-def load(case: Case, bodies: Path, key: str, options: argparse.Namespace, c: int) -> dict[str, Any]:
+def load(
+    case: Case, bodies: Path, key: str, options: argparse.Namespace, c: int, pid: int | None = None
+) -> dict[str, Any]:
+    """What gateway_load.py measures; pid: of the server, whose time per request is added."""
     command = [sys.executable, str(HERE / "gateway_load.py"), "--port", str(case.port)]
     command += ["--concurrency", str(c), "--seconds", str(options.seconds), "--bodies", str(bodies)]
     if case.keyed:
         command += ["--header", f"authorization: Bearer {key}"]
+    before = 0.0 if pid is None else processor_us(pid)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     measured: dict[str, Any] = json.loads(done.stdout)
+    if pid is not None:
+        measured["processor_us"] = (processor_us(pid) - before) / measured["answered"]
     if set(measured["statuses"]) != {"200"} or measured["broken"]:
         raise SystemExit(f"{case.name}, c={c}: {measured}")
     return measured
 
 
+def processor_us(pid: int) -> float:
+    """Processor time of a process, its threads and its children, as far as they are alive."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    own = sum(int((task / "schedstat").read_text().split()[0]) / 1e3 for task in tasks)
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return own + sum(processor_us(int(child)) for child in children)
+
+
 @contextmanager
-def servers(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, str]]:
-    """All systems, started; gives the key of each gateway by its name."""
+def servers(
+    folder: Path, options: argparse.Namespace
+) -> Iterator[tuple[dict[str, str], dict[int, int]]]:
+    """All systems, started; gives the key of each gateway by its name, and processes by port."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:
 
-        def start(name: str, command: list[str], env: dict[str, str] | None = None) -> Path:
+        def start(
+            name: str, port: int, command: list[str], env: dict[str, str] | None = None
+        ) -> Path:
             log = folder / f"{name}.log"
-            stack.enter_context(process(command, log, env))
+            pids[port] = stack.enter_context(process(command, log, env))
             return log
 
+        pids: dict[int, int] = {}
+
         script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
-        wait_for(UPSTREAM, start("upstream", script))
+        wait_for(UPSTREAM, start("upstream", UPSTREAM, script))
         url = f"http://127.0.0.1:{UPSTREAM}"
         script = [sys.executable, str(HERE / "gateway_passthrough.py"), "--upstream", url]
-        wait_for(PASSTHROUGH, start("passthrough", [*script, "--port", str(PASSTHROUGH)]))
+        script += ["--port", str(PASSTHROUGH)]
+        wait_for(PASSTHROUGH, start("passthrough", PASSTHROUGH, script))
         if options.litellm:
-            log = start("litellm", *litellm(folder, options.litellm))
+            log = start("litellm", LITELLM, *litellm(folder, options.litellm))
             wait_for(LITELLM, log, "/health/liveliness")
         keys = {}
         for name, port in GATEWAYS.items():
             config = configuration(folder, name)
             keys[name] = make_key(config)
-            wait_for(port, start(name, gateway_command(config)), "/readyz")
-        yield keys
+            wait_for(port, start(name, port, gateway_command(config)), "/readyz")
+        yield keys, pids
 
 
 def litellm(folder: Path, python: str) -> tuple[list[str], dict[str, str]]:
@@ -227,7 +251,7 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Medians over rounds: {case: {"c=1": {...}, "c=1, stream": {...}}}."""
     cases = [case for case in CASES if options.litellm or case.port != LITELLM]
     runs: dict[str, dict[str, list[dict[str, Any]]]] = {case.name: {} for case in cases}
-    with servers(folder, options) as keys:
+    with servers(folder, options) as (keys, pids):
         for number in range(options.rounds):
             for stream in (False, True):
                 for c in options.concurrency:
@@ -235,7 +259,8 @@ def measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                     for case in cases:
                         name = next((n for n, p in GATEWAYS.items() if p == case.port), "")
                         bodies = case.bodies(folder, stream)
-                        measured = load(case, bodies, keys.get(name, ""), options, c)
+                        key = keys.get(name, "")
+                        measured = load(case, bodies, key, options, c, pids[case.port])
                         runs[case.name].setdefault(what, []).append(measured)
             print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)
     return {name: {w: summary(f) for w, f in whats.items()} for name, whats in runs.items()}
@@ -250,18 +275,20 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, float]:
         "p50": middle(lambda one: one["latency_ms"]["p50"]),
         "p99": middle(lambda one: one["latency_ms"]["p99"]),
         "first": middle(lambda one: one["first_byte_ms"]["p50"]),
+        "us": middle(lambda one: one["processor_us"]),
     }
 
 
 def recorded(results: dict[str, Any]) -> None:
-    """Into the table: requests/s, latency p50 and p99, and for streams the first byte."""
+    """Into the table: requests/s, latency p50 and p99, for streams the first byte; CPU."""
     rows = []
     for name, cases in results.items():
         row = [name]
         for what in read_csv("gateway-proxies")[0][1:]:
             one = cases[what]
             cell = f"{one['rps']:,.0f}/s, {one['p50']:.3g}, {one['p99']:.3g}"
-            row.append(f"{cell}, {one['first']:.3g} ms" if "stream" in what else f"{cell} ms")
+            cell += f", {one['first']:.3g} ms" if "stream" in what else " ms"
+            row.append(f"{cell}, {one['us']:,.0f} us")
         rows.append(row)
     record("gateway-proxies", rows)
 

@@ -95,9 +95,11 @@ class Run:
         self.statuses: dict[int, int] = {}
         self.by_second: dict[int, dict[int, int]] = {}  # answers by status, from the begin on
         self.broken = 0
+        self.answered = 0  # those of the warm-up, too
         self.sample = b""
 
     def note(self, status: int, total: float, first: float, answer: bytes) -> None:
+        self.answered += 1
         second = math.floor(time.perf_counter() - self.begin)
         if second < 0:
             return
@@ -154,6 +156,7 @@ async def load(options: argparse.Namespace) -> dict[str, Any]:
         "first_byte_ms": percentiles(run.first),
         "statuses": run.statuses,
         "by_second": run.by_second,
+        "answered": run.answered,
         "broken": run.broken,
         "sample": run.sample.decode("utf-8", "replace"),
     }
