@@ -141,4 +141,4 @@ def test_two_versions_are_compared_on_what_is_new_to_both(folder: Path, tmp_path
     assert shown.splitlines()[-1].startswith("gate: ")
     seen = invoke("pipeline", "compare", folder, tmp_path / "base.parquet", "0001")
     assert seen.code == 2
-    assert "have learned from all its queries" in seen.err
+    assert "no query that is new to both versions" in seen.err

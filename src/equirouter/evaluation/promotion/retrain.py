@@ -52,11 +52,15 @@ def new_queries(table: Outcomes, *pipelines: RoutingPipeline) -> IntArray:
     does not have.
     """
     new = np.flatnonzero(unseen(table, *pipelines))
+    if not len(new):
+        return new
     return new[comparable(table.take(new), pipelines)]
 
 
 def worth(table: Outcomes, rows: IntArray) -> float:
     """As many complete queries tell as much as these rows of a table."""
+    if not len(rows):
+        return 0.0
     part = table.take(rows)
     return effective_queries(cell_weights(part)) if is_estimated(part) else float(len(rows))
 
