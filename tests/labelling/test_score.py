@@ -286,6 +286,7 @@ def test_a_judge_as_a_check_is_asked_once_for_equal_answers_and_never_of_its_own
     folder, provider = collected
     given = str(references(tmp_path))
     check = "judge:model=large"
+    provider.usage = lambda body: (20 if "1 + 1" in body["messages"][0]["content"] else 40, 10)
 
     def table_of(checks: list[str], signal: str = "judge") -> dict[str, list[float]]:
         table = score(folder, ["number"], references=given, checks=checks).table
@@ -298,8 +299,8 @@ def test_a_judge_as_a_check_is_asked_once_for_equal_answers_and_never_of_its_own
     np.testing.assert_array_equal(by_model["middle"], [0.9, NAN, 0.1])
     assert len(provider.seen) == 3  # both say 2 to the first
     assert table_of([check])["small"][:2] == [0.9, 0.1]
-    # 20 tokens in and 10 out at 10 and 20 USD per million, for each as if it were asked alone
+    # 20 or 40 tokens in and 10 out at 10 and 20 USD a million, each as if it were asked alone
     costs = table_of([check], "judge.cost_usd")
-    np.testing.assert_allclose(costs["small"], [4e-4, 4e-4, NAN])
-    np.testing.assert_allclose(costs["middle"], [4e-4, NAN, 4e-4])
+    np.testing.assert_allclose(costs["small"], [4e-4, 6e-4, NAN])
+    np.testing.assert_allclose(costs["middle"], [4e-4, NAN, 6e-4])
     assert len(provider.seen) == 3  # which are kept

@@ -50,9 +50,8 @@ def asked_signal(
         n_heard += 1
         progress("check", n_heard, len(prompts))
         if said is not None:
-            prompt = prompts[place]
-            cost_nusd = models.cost_nusd[check.model, prompt]
-            kept = {of: KeptGrade(key, *of, said, None, cost_nusd) for of in places[prompt]}
+            cost_nusd, whose = models.latest_nusd, places[prompts[place]]
+            kept = {of: KeptGrade(key, *of, said, cost_nusd=cost_nusd) for of in whose}
             known.update(kept)
             collection.keep_grades([*kept.values()])
 

@@ -39,9 +39,9 @@ class PoolModels:
     """Asks models for graders. stopped: why some were not asked, None where all were.
 
     given_up: model -> why it is asked no more: its calls fail, one after the other.
-    n_calls: questions that were asked. cost_nusd: (model, prompt) -> what asking it came to, the
-    last time that it was. limit_nusd: of the whole collection, None for no limit.
-    spending: hears of the USD that the collection has cost.
+    n_calls: questions that were asked. latest_nusd: what the one came to whose answer was heard
+    last. limit_nusd: of the whole collection, None for no limit. spending: hears of the USD that
+    the collection has cost.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PoolModels:
         self.given_up: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
         self.n_calls = 0
-        self.cost_nusd: dict[tuple[str, str], int] = {}
+        self.latest_nusd = 0
 
     def trouble(self) -> list[str]:
         """Why some were not asked: stopped and given_up as sentences."""
@@ -120,7 +120,7 @@ class PoolModels:
             return None
         reply = await asker.ask(question, ticket)
         ticket.end(reply.cost_nusd)
-        self.cost_nusd[model, prompt] = reply.cost_nusd
+        self.latest_nusd = reply.cost_nusd  # no other is heard in between
         self._spending(usd(purse.spent_nusd))
         self.n_calls += 1
         if reply.error is None:
