@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -306,6 +307,32 @@ def test_keys_score_and_every_one_is_stored(browser: "Browser", tmp_path: Path) 
         page.keyboard.press("s")
         expect(page.locator("#end")).to_contain_text("All queries are scored")
     assert sorted(label[3] for label in labels(folder)) == [0.0, 0.0, 0.5, 1.0]
+
+
+def test_a_right_answer_is_hidden_until_a_key_shows_it(browser: "Browser", tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    folder = collection(tmp_path / "c")
+    with Collection.open(folder, writes=True) as made:
+        known = [replace(one, reference=f"right {one.query_id}") for one in made.queries()]
+        made.add_queries(known[:2])
+    with served(folder) as address:
+        page = opened(browser, address)
+        shown = page.locator("#reference")
+        for done in range(3):
+            expect(page.locator("#progress")).to_have_text(f"{done} of 3 queries, as me")
+            number = page.locator("#answers li pre").first.inner_text()[-1]
+            is_known = number != "2"
+            expect(page.locator("#known")).to_be_visible(visible=is_known)
+            expect(shown).to_be_hidden()
+            page.keyboard.press("r")
+            expect(shown).to_be_visible(visible=is_known)
+            if is_known:
+                expect(shown).to_have_text(f"right q{number}")
+                page.get_by_role("button", name="right answer").click()
+                expect(shown).to_be_hidden()
+                page.keyboard.press("r")
+            page.keyboard.press("b")
 
 
 def test_it_goes_on_where_it_was_and_works_on_a_phone_in_the_dark(

@@ -158,6 +158,18 @@ def test_a_dry_run_of_the_command_needs_no_key_and_writes_nothing(
     assert "--out TABLE" in done.stderr
 
 
+def test_right_answers_in_the_table_of_queries_are_references(tmp_path: Path) -> None:
+    with provider(lambda _: "It is 4") as made:
+        gateway = write_gateway(tmp_path, made.url, {"small": ""})
+        queries = write_queries(tmp_path, ["2 + 2", "1 + 1"], reference=["4", None])
+        collect(gateway, queries, tmp_path / "answers")
+    scored = score(tmp_path / "answers", ["number"])
+    assert scored.table.performance[0, 0] == 1.0
+    assert np.isnan(scored.table.performance[1, 0])
+    given = score(tmp_path / "answers", ["number"], references={"q0": "5", "q1": "4"})
+    assert given.table.performance[:, 0].tolist() == [0.0, 1.0]  # what is given counts before
+
+
 def test_judging_is_paid_from_the_same_purse(collected: Any) -> None:
     folder, made = collected
     with Collection.open(folder) as collection:

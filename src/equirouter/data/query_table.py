@@ -20,6 +20,7 @@ table, and like it with nothing where something is not known:
 | `cost_usd` | what that call cost |
 | `latency_seconds` | from the request to the end of the answer |
 | `feedback` | what users said of the answer, from 0 (bad) to 1 (good) |
+| `reference` | a right answer, for graders and reviewers; no log has one, but a person may |
 
 Only `query` must be there: a table that a person wrote has a message of the user for each query,
 weight 1, and where there is no `query_id` a name that is made of what was asked. An outcomes table is no table of queries: it has a row per model.
@@ -67,6 +68,7 @@ class AskedQuery:
     cost_usd: float | None = None
     latency_seconds: float | None = None
     feedback: float | None = None
+    reference: str | None = None
 
     def body(self) -> dict[str, Any]:
         """The request again, as a chat completion without a model."""
@@ -74,7 +76,10 @@ class AskedQuery:
         return {**others, "messages": json.loads(self.messages)}
 
 
-_TEXTS = ("query_id", "query", "messages", "parameters", "task", "model", "answer", "finish_reason")
+_TEXTS = (
+    *("query_id", "query", "messages", "parameters", "task"),
+    *("model", "answer", "finish_reason", "reference"),
+)
 _WHOLE = ("count", "input_tokens", "output_tokens")
 _COLUMNS = tuple(field.name for field in fields(AskedQuery))
 _SCHEMA = pa.schema(

@@ -152,6 +152,7 @@ def _kept_queries(asked: Iterable[AskedQuery], pool: Iterable[str]) -> list[Kept
             one.weight,
             one.feedback if one.model in known else None,
             one.model if one.model in known else None,
+            one.reference,
         )
         for place, one in enumerate(asked)
     ]

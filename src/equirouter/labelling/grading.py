@@ -249,6 +249,6 @@ def _case(query: KeptQuery, one: KeptAnswer, references: Mapping[str, str]) -> C
         json.loads(query.body),
         query.task,
         one.finish_reason,
-        references.get(query.query_id, references.get(query.query)),
+        references.get(query.query_id, references.get(query.query, query.reference)),
         query.feedback if query.feedback_model == one.model else None,
     )

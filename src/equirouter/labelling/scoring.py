@@ -47,9 +47,10 @@ def score(
 
     graders: names with settings, or graders; an answer has the score of the first that knows one,
     and 0 where it is empty. references: a table with query_id (or query) and reference, or a
-    mapping of query_id. answers_by: how final answers are read, for the table and the graders that
-    compare them. judge, rubric: of graders that ask a model. labels: correct the scores by those of
-    people, which count as they are where there are some. checks: of equirouter.checks, with their
+    mapping of query_id; they count before those in the table of queries. answers_by: how final
+    answers are read, for the table and the graders that compare them. judge, rubric: of graders
+    that ask a model. labels: correct the scores by those of people, which count as they are where
+    there are some. checks: of equirouter.checks, with their
     settings; what they say is a column signal.NAME, which plans learn from; what a model said that
     one asked is paid and kept. config: gateway.toml, None for the one that was collected with.
     limit_usd: for all that the folder has cost, of which spending hears. told: hears what models

@@ -21,7 +21,7 @@ __all__ = ["FILE", "Collection", "KeptAnswer", "KeptGrade", "KeptQuery", "State"
 
 FILE = "answers.sqlite"
 _LOCK = "writing.sqlite"
-VERSION = 2
+VERSION = 3
 
 State = Literal["answered", "logged", "failed", "impossible"]
 """answered: by a call; logged: taken from the log; failed: called in vain; impossible: never asked,
@@ -32,7 +32,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS queries (
     query_id TEXT PRIMARY KEY, place INTEGER NOT NULL, query TEXT NOT NULL, body TEXT NOT NULL,
-    task TEXT, weight REAL NOT NULL, feedback REAL, feedback_model TEXT);
+    task TEXT, weight REAL NOT NULL, feedback REAL, feedback_model TEXT, reference TEXT);
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY, purpose TEXT NOT NULL, model TEXT NOT NULL, began REAL NOT NULL,
     reserved_nusd INTEGER NOT NULL, cost_nusd INTEGER);
@@ -60,6 +60,7 @@ class KeptQuery:
     """A query of the collection. body: the request as JSON, a chat completion without a model.
 
     feedback: from 0 to 1, what users said of the answer of feedback_model, None where nothing.
+    reference: a right answer, None where there is none.
     """
 
     query_id: str
@@ -70,6 +71,7 @@ class KeptQuery:
     weight: float
     feedback: float | None
     feedback_model: str | None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class Collection:
         self.base.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
 
     def add_queries(self, queries: Iterable[KeptQuery]) -> None:
-        """Add those that are not there, and feedback that is not.
+        """Add those that are not there, and feedback and references that are not.
 
         Raises DataError where one is there with another body.
         """
@@ -204,9 +206,10 @@ class Collection:
                     )
                 else:
                     self.base.execute(
-                        "UPDATE queries SET feedback = ?, feedback_model = ? "
-                        "WHERE query_id = ? AND feedback IS NULL",
-                        (query.feedback, query.feedback_model, query.query_id),
+                        "UPDATE queries SET feedback = COALESCE(feedback, ?), feedback_model = "
+                        "COALESCE(feedback_model, ?), reference = COALESCE(?, reference) "
+                        "WHERE query_id = ?",
+                        (query.feedback, query.feedback_model, query.reference, query.query_id),
                     )
 
     def queries(self) -> list[KeptQuery]:

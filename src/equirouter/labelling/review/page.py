@@ -83,6 +83,7 @@ class Page:
         return {
             "id": name,
             "text": conversation(case),
+            "reference": kept.reference,
             "answers": [
                 {"text": one.text, "score": mine.get((name, one.models[0]))}
                 for one in self._choice.shown[name]

@@ -55,7 +55,16 @@ function show(given) {
   here = given === null ? 0 : Math.max(0, given.answers.findIndex((one) => one.score === null));
   element("query").textContent = given === null ? "" : given.text;
   element("query").scrollTop = 0;
+  element("reference").textContent = given?.reference ?? "";
+  element("known").hidden = !given?.reference;
+  reveal(false);
   draw();
+}
+
+// hidden until it is asked for, so that it sways nobody who would rather judge alone
+function reveal(shown = element("reference").hidden) {
+  element("reference").hidden = !(shown && query?.reference);
+  element("reveal").setAttribute("aria-expanded", String(!element("reference").hidden));
 }
 
 function draw() {
@@ -139,7 +148,7 @@ const move = (step) => onShown(async () => {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const keys = {
-    1: () => rate(0), 2: () => rate(0.5), 3: () => rate(1), b: () => choose(), u: undo, s: skip, j: () => move(1), k: () => move(-1),
+    1: () => rate(0), 2: () => rate(0.5), 3: () => rate(1), b: () => choose(), u: undo, s: skip, j: () => move(1), k: () => move(-1), r: () => reveal(),
     ArrowDown: () => move(1), ArrowUp: () => move(-1),
   };
   if (Object.hasOwn(keys, event.key)) {
@@ -147,6 +156,7 @@ document.addEventListener("keydown", (event) => {
     keys[event.key]();
   }
 });
+element("reveal").onclick = () => reveal();
 element("undo").onclick = undo;
 element("skip").onclick = skip;
 then(next);
