@@ -5,11 +5,13 @@
 A third of the queries is to learn from; the others are the world, on which the quality of every
 pipeline is known exactly. Champions and challengers learn from random parts of the third;
 challengers also with some of their outcomes turned over, as malicious or noisy feedback would, or
-calibrated for less quality. In each simulated promotion the gate sees some queries of the world and
-decides; the world tells whether it was right.
+calibrated for less quality. In each simulated promotion the gate sees some queries of the world, or
+the log of a gateway that served the champion and explored, and decides; the world tells whether it
+was right.
 """
 
 import json
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -18,7 +20,7 @@ from pages import record
 from equirouter import train
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
-from equirouter.evaluation.promotion.comparison import compare
+from equirouter.evaluation.promotion.comparison import chosen_columns, compare
 from equirouter.evaluation.promotion.gate import Gate
 from equirouter.pipeline import RoutingPipeline
 
@@ -32,17 +34,34 @@ POOLS = {
     ),
     "two, far apart in price": ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"),
 }
-SEEN = (200, 400, 800)
+SEEN: tuple[int | str, ...] = (200, 400, 800, "a log of 5,000")
+REQUESTS, EXPLORED = 5_000, 0.05
 PROMOTIONS = 200
 QUALITY = 0.98
 
 
 def turned_over(table: Outcomes, share: float, rng: np.random.Generator) -> Outcomes:
     """The table with a share of its outcomes of performance replaced by 1 - performance."""
-    from dataclasses import replace
-
     lies = rng.random(table.performance.shape) < share
     return replace(table, performance=np.where(lies, 1 - table.performance, table.performance))
+
+
+def logged(world: Outcomes, champion: RoutingPipeline, rng: np.random.Generator) -> Outcomes:
+    """The world as a log of REQUESTS knows it, of which EXPLORED went to another model."""
+    n, k = world.performance.shape
+    first = chosen_columns(champion, world, None)
+    chances = np.full((n, k), EXPLORED / (k - 1))
+    chances[np.arange(n), first] = 1 - EXPLORED
+    asked = np.bincount(rng.integers(n, size=REQUESTS), minlength=n)
+    known = rng.multinomial(asked, chances) > 0
+    return replace(
+        world,
+        performance=np.where(known, world.performance, np.nan),
+        cost_usd=np.where(known, world.cost_usd, np.nan),
+        propensity=np.asarray(1 - (1 - chances) ** asked[:, None], dtype=np.float64),
+        input_tokens=None,
+        output_tokens=None,
+    )
 
 
 def pipelines(table: Outcomes, rng: np.random.Generator) -> dict[str, list[RoutingPipeline]]:
@@ -92,7 +111,10 @@ def main() -> None:
             for _ in range(PROMOTIONS):
                 i, j = int(rng.integers(len(champions))), int(rng.integers(len(challengers)))
                 kind, one = challengers[j]
-                seen = world.take(np.sort(rng.permutation(world.n_queries)[:n]))
+                if isinstance(n, int):
+                    seen = world.take(np.sort(rng.permutation(world.n_queries)[:n]))
+                else:
+                    seen = logged(world, champions[i], rng)
                 passes = gate.judge(compare(champions[i], one, seen)).passes
                 is_worse, is_better = truth[i, j] < -gate.margin, truth[i, j] >= 0
                 worse += is_worse

@@ -258,6 +258,7 @@ def _description(performance: FloatArray, cost_usd: FloatArray) -> Document:
         "missing_cost": 14,
         "known_answers": None,
         "no_answer": None,
+        "n_logged": 0,
         "task_sizes": {"mmlu": 14_042},
         "model_descriptions": None,
         "models": NAMES,

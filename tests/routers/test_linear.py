@@ -5,6 +5,7 @@ import pytest
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.routers import Router, Validation, make_router
+from equirouter.routers.linear import ridge
 from equirouter.testing import make_toy
 
 NAN = float("nan")
@@ -78,3 +79,12 @@ def test_one_query_or_equal_queries_give_the_mean(spec: str) -> None:
     equal = np.ones((4, 2), dtype=np.float32)
     performance = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
     assert scores(fitted(equal, performance, spec), 1, 1) == pytest.approx([0.75, 1.0])
+
+
+def test_a_ridge_of_few_queries_is_that_of_the_normal_equations() -> None:
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(6, 9)).astype(np.float32), rng.normal(size=(6, 2))
+    centred, target = x - x.mean(axis=0, dtype=np.float64), y - y.mean(axis=0)
+    for alpha, found in zip((0.5, 3.0), ridge(x, y, (0.5, 3.0))[0], strict=True):
+        direct = np.linalg.solve(centred.T @ centred + alpha * np.eye(9), centred.T @ target)
+        np.testing.assert_allclose(found, direct.T, rtol=1e-9, atol=1e-12)

@@ -135,12 +135,16 @@ def ridge(x: Float32Array, y: FloatArray, alphas: Sequence[float]) -> tuple[Floa
     """
     mean_x, mean_y = x.mean(axis=0, dtype=np.float64), y.mean(axis=0)
     centred, target = x - mean_x, y - mean_y
-    gram, moment = centred.T @ centred, centred.T @ target
+    is_wide = len(x) < x.shape[1]  # then by xx', which is smaller: the same weights
+    gram = centred @ centred.T if is_wide else centred.T @ centred
+    moment = target if is_wide else centred.T @ target
+
+    def solved(alpha: float) -> FloatArray:
+        found = np.linalg.solve(gram + alpha * np.eye(len(gram)), moment)
+        return np.asarray(centred.T @ found if is_wide else found)
+
     weights = [
-        np.linalg.solve(gram + alpha * np.eye(len(gram)), moment)
-        if alpha > 0
-        else np.linalg.lstsq(centred, target)[0]
-        for alpha in alphas
+        solved(alpha) if alpha > 0 else np.linalg.lstsq(centred, target)[0] for alpha in alphas
     ]
     coef = np.stack(weights).transpose(0, 2, 1)
     return coef, mean_y - coef @ mean_x

@@ -52,9 +52,8 @@ def new_queries(table: Outcomes, *pipelines: RoutingPipeline) -> IntArray:
     does not have.
     """
     new = np.flatnonzero(unseen(table, *pipelines))
-    if not len(new):
-        return new
-    return new[comparable(table.take(new), pipelines)]
+    known = comparable(table.take(new) if len(new) else table, pipelines)
+    return new[known] if len(new) else new
 
 
 def worth(table: Outcomes, rows: IntArray) -> float:
