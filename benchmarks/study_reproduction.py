@@ -2,6 +2,7 @@
 
     python benchmarks/study_reproduction.py DATASET [...] [--seeds 5] [--policy budget-grid utility]
         [--questions ties window loss] [--out runs/reproduction]
+    python benchmarks/study_reproduction.py --table-1 RUN [...]
 
 ties    Eq. 8 as written (tie_weight=1) against smaller weights of the pairs that only cost orders.
 window  `head`, what the paper's set-up reads of a prompt, against `tail` and `head+tail`.
@@ -12,6 +13,8 @@ measured on the test part; nothing is chosen here. Prints Markdown. Means over t
 the half width of the 95 % interval of a mean over seeds (t distribution). A quality that is never
 reached counts as a cost of 1, because the strongest model can always be called; RCI at a quality is
 over the seeds that reach it. A difference is from the first row of its table, seed by seed.
+
+--table-1: folders of `equirouter paper`, whose Table 1 go side by side into the page.
 """
 
 import argparse
@@ -19,13 +22,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pages import write_csv
 
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import EmbeddingCache, make_encoder
 from equirouter.evaluation.benchmark import benchmark
 from equirouter.evaluation.measured import Measured
-from equirouter.evaluation.results import RouterResults
+from equirouter.evaluation.results import RouterResults, read_results
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 WINDOWS = ("head", "tail", "head+tail")
@@ -126,14 +130,34 @@ def ask(
     return table(rows, ANCHORS)
 
 
+def table_1(folders: Sequence[Path]) -> list[list[str]]:
+    """A row per router: nAUC, cost at 98 % and calls to the strongest model of each run."""
+    runs = [read_results(folder / "results-in-domain" / "results.json") for folder in folders]
+    first = runs[0]
+    ranked = sorted(first.routers, key=lambda name: -(first[name].nauc.mean or 0.0))
+    return [
+        [name, *(cell for run in runs for cell in cells_of(run[name]))]
+        for name in (*first.anchors, *ranked)
+    ]
+
+
+def cells_of(router: RouterResults) -> list[str]:
+    """A quality that is never reached costs what the strongest model costs."""
+    at = np.mean(per_seed(router.cost_at_quality[0.98], 1.0))
+    return [f"{router.nauc.mean:.3f}", f"{at:.3f}", f"{router.strongest_share.mean:.3f}"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("datasets", nargs="*")
+    parser.add_argument("--table-1", nargs="+", type=Path, default=[])
     parser.add_argument("--seeds", type=int, default=5, choices=list(T_95))
     parser.add_argument("--policy", nargs="+", default=["budget-grid", "utility"])
     parser.add_argument("--questions", nargs="+", default=list(QUESTIONS), choices=list(QUESTIONS))
     parser.add_argument("--out", type=Path, default=Path("runs/reproduction"))
     args = parser.parse_args()
+    if args.table_1:
+        write_csv("table-1", table_1(args.table_1))
     cache = EmbeddingCache()
     for dataset in args.datasets:
         outcomes = load_dataset(dataset)
