@@ -6,8 +6,8 @@
 Needs root: every gateway is one process in a network namespace of its own, all on one bridge. The
 client (gateway_load.py) spreads its connections over them in turn, with one key. The provider
 answers at once. The PostgreSQL is one of our own that waits for the disk at every commit.
-`row/s` are changes of the key's only row in `accounts`; `CPU` is what the gateways take for a
-request. At the end accounts and log must agree to the nano-USD, and nothing may be reserved.
+Counted are changes of the key's only row in `accounts`, and the CPU that gateways and database take
+for a request. At the end accounts and log must agree to the nano-USD, and nothing may be reserved.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 from bench_gateway import HERE, make_key, process
+from pages import record
 
 sys.path.insert(0, str(HERE.parent))
 from tests.serve.databases import Server, server
@@ -102,8 +103,15 @@ def cpu_seconds(pids: list[int]) -> float:
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))  # its own, and of those that it waited for
     return ticks / TICKS
+
+
+def database_pids(postgresql: Server) -> list[int]:
+    """The server and its processes; a connection's CPU goes to the server's when it ends."""
+    parent = int(Path(f"{postgresql.folder}/data/postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [parent, *map(int, children)]
 
 
 def asked(postgresql: Server, question: str) -> tuple[Any, ...]:
@@ -136,6 +144,7 @@ def measured(
     key = make_key(configuration(folder, postgresql, f"{NET}.1"))
     with gateways(folder, postgresql, names) as pids:
         before, cpu = changes(postgresql), cpu_seconds(pids)
+        database_cpu = cpu_seconds(database_pids(postgresql))
         command = [*run_, "--header", f"authorization: Bearer {key}"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loading:
             if options.outage:
@@ -147,7 +156,10 @@ def measured(
                 postgresql.start()
                 print(f"gone from {stopped:.1f} to {time.monotonic() - begun:.1f} s")
             found: dict[str, Any] = json.loads(loading.communicate()[0])
-        found["cpu_us"] = 1e6 * (cpu_seconds(pids) - cpu) / sum(found["statuses"].values())
+        n = sum(found["statuses"].values())
+        found["cpu_us"] = 1e6 * (cpu_seconds(pids) - cpu) / n
+        database_cpu = cpu_seconds(database_pids(postgresql)) - database_cpu
+        found["database_cpu_us"] = 1e6 * database_cpu / n
         changed = changes(postgresql) - before
         found["changes_per_second"] = changed / (options.seconds + 0.5)  # with the warm-up
     question = (
@@ -177,8 +189,6 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     folder = options.folder.resolve()
-    print("| replicas | requests/s | p50, ms | p99, ms | row/s | CPU, us | answers | books |")
-    print("|---|---|---|---|---|---|---|---|")
     settings = "-c listen_addresses=* -c max_connections=300"
     with namespaces(max(options.replicas)) as names, server(settings) as postgresql:
         with Path(f"{postgresql.folder}/data/pg_hba.conf").open("a") as access:
@@ -190,15 +200,15 @@ def main() -> None:
             for n in options.replicas:
                 postgresql.database()
                 found = measured(folder, postgresql, dict([*names.items()][:n]), options)
-                ms, books = found["latency_ms"], "agree" if found["agree"] else found["books"]
-                print(
-                    f"| {n} | {found['requests_per_second']:,.0f} | {ms['p50']:.1f} | "
-                    f"{ms['p99']:.1f} | {found['changes_per_second']:,.0f} | "
-                    f"{found['cpu_us']:.0f} | {found['statuses']} | {books} |",
-                    flush=True,
-                )
+                if set(found["statuses"]) != {"200"} or not found["agree"] or options.outage:
+                    print(json.dumps(found, indent=1))
                 if options.outage:
-                    print(found["by_second"], "broken:", found["broken"])
+                    continue
+                ms = found["latency_ms"]
+                row = [n, f"{found['requests_per_second']:.0f}", f"{ms['p50']:.0f}"]
+                row += [f"{ms['p99']:.0f}", f"{found['changes_per_second']:.0f}"]
+                row += [f"{found['cpu_us']:.0f}", f"{found['database_cpu_us']:.0f}"]
+                record("replicas", [row])
 
 
 if __name__ == "__main__":
