@@ -290,3 +290,19 @@ def test_a_damaged_pipeline_can_be_replaced_by_a_new_training(
     assert f"`equirouter pipeline rollback {folder}` makes the version before it" in ran.err
     assert invoke("train", table, *options, "--promote").code == 0
     assert PipelineVersions(folder).current == "0002"
+
+
+def test_a_table_without_the_models_of_the_pipeline_there_names_the_ways_out(
+    table: Path, tmp_path: Path
+) -> None:
+    options = ["--encoder", "toy", "--router", "knn", "--quality", "0.3", "--quiet"]
+    assert invoke("train", table, *options, "--out", tmp_path / "p").code == 0
+    options += ["--models", "small,middle"]
+    refused = invoke("train", table, *options, "--out", tmp_path / "p")
+    assert refused.code == 2
+    assert "chooses between small, middle, large" in refused.err
+    assert "no outcomes of large" in refused.err
+    assert "(--out)" in refused.err
+    assert PipelineVersions(tmp_path / "p").current == "0001"
+    assert invoke("train", table, *options, "--promote", "--out", tmp_path / "p").code == 0
+    assert PipelineVersions(tmp_path / "p").current == "0002"

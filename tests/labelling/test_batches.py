@@ -296,5 +296,5 @@ def test_ctrl_c_leaves_the_batch_with_the_provider_and_says_so(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130, err
-    assert "in batches, at 0.5 of the price, within a day: small" in out
+    assert "batches  at 0.5 of the price, within a day: small" in out
     assert "2 answers to come in batches" in err

@@ -190,7 +190,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert "Free text cannot be compared" in done.stderr
     command += ["--answers-by", "number"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "money is saved where they agree on more than 47% of the queries" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "money is saved where they agree on more than 47% of the queries" in said
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert "not known" in done.stdout
     command[command.index("--out") + 1] = str(tmp_path / "second")
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)

@@ -163,6 +163,7 @@ def train(
         facts = _facts(model_facts, outcomes)
         fit = partial(asked.train, outcomes, made, given, facts, progress)
         champion = None if promote else _champion(versions, made, encoder_option, weights)
+        _require_its_models(champion, outcomes, out)
         made_now = _challenged(champion, outcomes, fit, seed)
     over = None if is_first else before or versions.adopt()
     placed = _placed(made_now, versions, over, promote=promote and before is not None)
@@ -238,6 +239,22 @@ def _champion(
             f"{error}. The new pipeline is compared with this one: `equirouter pipeline rollback "
             f"{versions.folder}` makes the version before it current, --promote compares with none"
         ) from error
+
+
+def _require_its_models(
+    champion: "RoutingPipeline | None", outcomes: "Outcomes", folder: Path
+) -> None:
+    """Raise ConfigError, before the work, for a table that cannot show which one is better."""
+    from equirouter.errors import ConfigError
+
+    missing = [] if champion is None else [m for m in champion.models if m not in outcomes.models]
+    if champion is not None and missing:
+        raise ConfigError(
+            f"{folder}: the pipeline there chooses between {', '.join(champion.models)}, and "
+            f"{outcomes.name} has no outcomes of {', '.join(missing)}, so the two cannot be "
+            "compared. Save this one in another folder (--out), or put it in that one's place "
+            "without a comparison (--promote)"
+        )
 
 
 def _challenged(

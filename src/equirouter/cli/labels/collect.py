@@ -10,7 +10,7 @@ import typer
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
-from equirouter.words import number_of
+from equirouter.words import in_columns, number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
@@ -239,7 +239,7 @@ def _batches(estimate: "Estimate") -> list[str]:
         if row.batch_price_factor is not None and row.calls:
             found.setdefault(row.batch_price_factor, []).append(row.model)
     return [
-        f"in batches, at {factor:g} of the price, within a day: {', '.join(models)}"
+        in_columns("batches", f"at {factor:g} of the price, within a day: {', '.join(models)}", 7)
         for factor, models in found.items()
     ]
 
@@ -259,5 +259,8 @@ def _lengths(estimate: "Estimate") -> list[str]:
         if row.calls:
             found.setdefault(row.by, []).append(row.model)
     if len(found) == 1:
-        return [f"lengths {by}: {says[by]}" for by in found]
-    return [f"lengths {by} ({', '.join(models)}): {says[by]}" for by, models in found.items()]
+        return [in_columns("lengths", f"{by}: {says[by]}", 7) for by in found]
+    return [
+        in_columns("lengths", f"{by} ({', '.join(models)}): {says[by]}", 7)
+        for by, models in found.items()
+    ]

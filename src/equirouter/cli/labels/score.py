@@ -222,8 +222,8 @@ def _text(scored: "Scored", out: Path) -> str:
     lines = [
         f"{out}: {number_of(table.n_queries, 'query', 'queries')}, "
         f"{_complete(scored)}; scored by "
-        + ", ".join(f"{by} ({count})" for by, count in scored.by.items())
-        + f"; {scored.spent_usd:.6f} USD spent in all",
+        + ", ".join(f"{by} ({count})" for by, count in scored.by.items()),
+        f"{scored.spent_usd:.6f} USD spent in all",
         f"{'model':{width}}  performance  USD per call  answers  failed  empty  cut  refused",
     ]
     order = sorted(range(table.n_models), key=lambda place: -(performance[place] or 0.0))

@@ -7,6 +7,7 @@ import typer
 
 from equirouter.cli.common import JsonOption, QuietOption, print_json, say
 from equirouter.cli.labels.collect import ConfigArgument
+from equirouter.words import in_columns
 
 if TYPE_CHECKING:
     from equirouter.labelling.starting import Started
@@ -83,15 +84,16 @@ def _text(started: "Started", folder: Path) -> str:
     first, second = started.pair
     families = " and ".join(dict.fromkeys(started.families))
     why = "as you said" if started.level is None else f"{started.level:g} on {measure()}"
-    return (
-        f"saved to {folder}\n"
-        f"each query goes to {first} and {second} ({families}); where their answers, read by "
-        f"{started.answers_by}, are equal, that is served; else {started.strongest} ({why}) "
-        "answers\n"
-        f"known: by price the pair costs {started.break_even:.0%} of {started.strongest}, so money "
-        f"is saved where they agree on more than {started.break_even:.0%} of the queries\n"
-        "not known: how often they agree on your queries, and how often they are then right. On "
+    lines = {
+        "saved": f"to {folder}",
+        "does": f"each query goes to {first} and {second} ({families}); where their answers, read "
+        f"by {started.answers_by}, are equal, that is served; else {started.strongest} ({why}) "
+        "answers",
+        "known": f"by price the pair costs {started.break_even:.0%} of {started.strongest}, so "
+        f"money is saved where they agree on more than {started.break_even:.0%} of the queries",
+        "not known": "how often they agree on your queries, and how often they are then right. On "
         "two published sets of questions such a rule kept the strongest model's quality for half "
-        "to two thirds of its cost; measure it on yours: collect, score, train\n"
-        f'serve it: [pipeline] path = "{folder}" in gateway.toml, and [cascade] enabled = true'
-    )
+        "to two thirds of its cost; measure it on yours: collect, score, train",
+        "serve it": f'[pipeline] path = "{folder}" in gateway.toml, and [cascade] enabled = true',
+    }
+    return "\n".join(in_columns(name, text, 9) for name, text in lines.items())
