@@ -11,8 +11,12 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
+from equirouter.serve.explore_settings import ExploreSettings
+from equirouter.serve.money.store.learned import Learned
 from equirouter.serve.money.store.reports import Logged
+from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState
+from equirouter.serve.watch.drift import Alarm, all_alarms
 from equirouter.serve.watch.events import Hub
 from tests.serve.reports_made import MadeReports
 from tests.serve.traffic_made import POOL, STRONGEST
@@ -28,6 +32,38 @@ CALM = {
 COLLAPSED = CALM | {"auto": CollapseState(500, 0.682, 0.18, is_alarm=True, evidence=1.0)}
 
 
+VERSIONS = [
+    {"version": "0003", "canary": True, "made_at": "2026-11-28T03:00:00+00:00", "how": "retrain"}
+    | {"n_queries": 1840, "kept": 0.981, "cost": 0.312, "expected_cost": 0.31},
+    {"version": "0002", "made_at": "2026-11-21T03:00:00+00:00", "how": "retrain"}
+    | {"refused": "quality: the interval begins at -0.041", "n_queries": 1610, "kept": 0.962}
+    | {"cost": None, "expected_cost": 0.27},
+    {"version": "0001", "current": True, "made_at": "2026-11-01T10:12:00+00:00", "how": "train"}
+    | {"n_queries": 1420, "kept": 0.974, "cost": 0.334, "expected_cost": 0.33},
+]
+CANARY = {
+    "version": "0003",
+    "over": "0001",
+    "share": 0.1,
+    "state": "running",
+    "why": None,
+    "evidence": {
+        "cost": {"n": (4410, 490), "mean": (1.02, 0.94), "worse": 0.0, "not_worse": 0.62},
+        "errors": {"n": (4410, 490), "mean": (0.006, 0.0082), "worse": 0.08, "not_worse": 0.4},
+        "feedback": {"n": (402, 0), "mean": (0.27, None), "worse": 0.0, "not_worse": 0.0},
+    },
+}
+LEARNED = (
+    Learned("gpt-5", 41, 12, 310_000_000, 95_000_000, 9, 0.81),
+    Learned("claude-haiku-4-5", 96, 0, 88_000_000, 0, 22, 0.74),
+)
+DRIFT = (
+    Alarm("long answers", "gpt-5", True, 0.38, 0.15, 212, 1.0),
+    Alarm("far queries", "", False, 0.04, 0.01, 500, 0.31),
+    Alarm("slow", "gpt-5", False, 0.09, 0.15, 500, 0.0),
+)
+
+
 @dataclass
 class Made:
     """What is shown, and may be changed while it is. key: what /admin asks for."""
@@ -41,12 +77,20 @@ class Made:
         )
     )
     pacing: Mapping[str, float] | None = None
+    versions: Sequence[Mapping[str, object]] = ()
+    canary: Mapping[str, object] | None = None
+    learned: Sequence[Learned] = ()
+    drift: Sequence[Alarm] = ()
     key: str | None = None
     clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
         self.reports = MadeReports(self.entries)
         self.hub = Hub(self.reports, pause_seconds=0.0, poll_seconds=0.05)
+
+    async def _learned(self, since: float, until: float) -> Sequence[Learned]:
+        del since, until
+        return self.learned
 
     def app(self) -> web.Application:
         """An application with the routes of the dashboard, and the check before /admin."""
@@ -57,6 +101,11 @@ class Made:
             strongest=lambda: STRONGEST,
             collapse=lambda: self.collapse,
             alarms=lambda: self.alarms,
+            watched=lambda: all_alarms(self.collapse, AgreementState(), self.drift),
+            versions=lambda: [dict(one) for one in self.versions],
+            canary=lambda: None if self.canary is None else dict(self.canary),
+            learned=self._learned,
+            explore=ExploreSettings(share=0.02 if self.learned else 0, limit_usd_per_day=5),
             breakers=lambda: self.breakers,
             status=lambda: {
                 "version": "0.1.0",

@@ -23,7 +23,7 @@ from equirouter.cli import (
     train,
 )
 from equirouter.cli.common import GATE_REFUSED, say
-from equirouter.cli.gateway import keys, log, retrain, serve
+from equirouter.cli.gateway import keys, log, retrain, serve, status
 from equirouter.cli.grouped_help import GroupedCommand, GroupedGroup
 from equirouter.cli.labels import collect, importing, review, score, start
 from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
@@ -54,6 +54,7 @@ app.command("review", cls=GroupedCommand)(review.review)
 app.command("start", cls=GroupedCommand)(start.start)
 app.command("retrain", cls=GroupedCommand)(retrain.retrain)
 app.command("serve", cls=GroupedCommand)(serve.serve)
+app.command("status", cls=GroupedCommand)(status.status)
 data.app.command("import")(importing.import_)
 app.add_typer(data.app, name="data")
 app.add_typer(routers.app, name="routers")

@@ -1,7 +1,6 @@
 """`equirouter pipeline`: the versions of a pipeline, and which of them is current."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +21,6 @@ OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS
 if TYPE_CHECKING:
     from equirouter.evaluation.off_policy import LoggedComparison
     from equirouter.evaluation.promotion.comparison import Comparison, Paired
-    from equirouter.pipeline.evidence import Evidence
     from equirouter.pipeline.versions import Event, PipelineVersions
 
 __all__ = ["app", "print_comparison"]
@@ -46,8 +44,10 @@ SomeVersionArgument = Annotated[
 @app.command("list")
 def list_(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List the versions: when and how each was made, its data and its figures."""
+    from equirouter.pipeline.evidence import version_row
+
     versions = _opened(folder)
-    rows = [_row(versions, name) for name in versions.names]
+    rows = [version_row(versions, name) for name in versions.names]
     if as_json:
         print_json({"current": versions.current, "versions": rows})
         return
@@ -69,9 +69,11 @@ def show(
     quiet: QuietOption = False,
 ) -> None:
     """Show a version: what its promise rests on, and all that happened to it."""
+    from equirouter.pipeline.evidence import version_row
+
     versions = _opened(folder)
     name = version or versions.path().name
-    row = _row(versions, name)
+    row = version_row(versions, name)
     events = [event for event in versions.history if name in (event.version, event.over)]
     if as_json:
         print_json({**row, "history": [event.model_dump(mode="json") for event in events]})
@@ -164,13 +166,13 @@ def promote(
     promised on less than a tenth of the queries, or shown to keep less quality.
     """
     from equirouter.errors import GateRefusedError
-    from equirouter.pipeline.evidence import Evidence
+    from equirouter.pipeline.evidence import Evidence, stored_evidence
     from equirouter.pipeline.folder import read_folder
 
     versions = _opened(folder)
     path, before = versions.path(version), versions.current
     read_folder(path)  # whole, or it could not be served
-    served = None if before is None else _evidence(versions, before)
+    served = None if before is None else stored_evidence(versions, before)
     why = None if isinstance(served, str | None) else Evidence.stored(path).far_below(served)
     if why is not None and not force:
         raise GateRefusedError(
@@ -271,38 +273,6 @@ def _tell_current(
         print_json({"pipeline": str(folder), "current": now, "before": before})
     elif not quiet:
         typer.echo(f"{folder}: {now} is current" + (f", it was {before}" if before else ""))
-
-
-def _row(versions: "PipelineVersions", name: str) -> dict[str, Any]:
-    """A version in JSON; `damaged` says why its evidence is None, where it cannot be read."""
-    from equirouter.pipeline.evidence import Evidence
-
-    evidence = _evidence(versions, name)
-    known = dict.fromkeys(field.name for field in fields(Evidence))
-    made = next((event for event in versions.history if event.version == name), None)
-    refused = [e for e in versions.history if e.did == "refused" and e.version == name]
-    return {
-        "version": name,
-        "current": name == versions.current,
-        "canary": versions.is_tried(name),
-        "made_at": None if made is None else made.at.isoformat(),
-        "made_by": None if made is None else made.by,
-        "how": None if made is None else made.how,
-        "refused": refused[-1].why if refused else None,
-        "damaged": evidence if isinstance(evidence, str) else None,
-        **(known if isinstance(evidence, str) else asdict(evidence)),
-    }
-
-
-def _evidence(versions: "PipelineVersions", name: str) -> "Evidence | str":
-    """The evidence of a version, or why it cannot be read."""
-    from equirouter.errors import UserError
-    from equirouter.pipeline.evidence import Evidence
-
-    try:
-        return Evidence.stored(versions.path(name))
-    except UserError as error:  # one bad version must not hide the others, nor stay current
-        return str(error)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -3,18 +3,19 @@
 Read from its description: nothing here loads the weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from equirouter.cost.prices import Price
+from equirouter.errors import UserError
 from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.stored import described
-from equirouter.pipeline.versions import current_folder
+from equirouter.pipeline.versions import PipelineVersions, current_folder
 from equirouter.policy import Calibration
 from equirouter.words import interval
 
-__all__ = ["Evidence", "stored_prices"]
+__all__ = ["Evidence", "latest_versions", "stored_evidence", "stored_prices", "version_row"]
 
 FEWER = 10
 """A promise on a tenth of the queries is about three times less exact."""
@@ -116,3 +117,44 @@ def stored_prices(folder: Path) -> dict[str, Price]:
     """
     models = described(current_folder(folder)).models
     return {model.name: model.price for model in models if model.price is not None}
+
+
+def stored_evidence(versions: PipelineVersions, name: str) -> Evidence | str:
+    """The evidence of a version, or why it cannot be read."""
+    try:
+        return Evidence.stored(versions.path(name))
+    except UserError as error:  # one bad version must not hide the others, nor stay current
+        return str(error)
+
+
+def version_row(versions: PipelineVersions, name: str) -> dict[str, Any]:
+    """A version in JSON; `damaged` says why its evidence is None, where it cannot be read."""
+    evidence = stored_evidence(versions, name)
+    known = dict.fromkeys(field.name for field in fields(Evidence))
+    history = versions.history
+    made = next((event for event in history if event.version == name), None)
+    refused = [event for event in history if event.did == "refused" and event.version == name]
+    return {
+        "version": name,
+        "current": name == versions.current,
+        "canary": versions.is_tried(name),
+        "made_at": None if made is None else made.at.isoformat(),
+        "made_by": None if made is None else made.by,
+        "how": None if made is None else made.how,
+        "refused": refused[-1].why if refused else None,
+        "damaged": evidence if isinstance(evidence, str) else None,
+        **(known if isinstance(evidence, str) else asdict(evidence)),
+    }
+
+
+def latest_versions(folder: Path | None, most: int = 5) -> list[dict[str, Any]]:
+    """The latest versions in a folder, newest first, and the current one; none where it has none.
+
+    Raises PipelineError for a history that is damaged.
+    """
+    if folder is None:
+        return []
+    versions = PipelineVersions(folder)
+    names = versions.names
+    shown = set(names[-most:]) | ({versions.current} & set(names))
+    return [version_row(versions, name) for name in reversed(names) if name in shown]

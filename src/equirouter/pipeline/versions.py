@@ -38,6 +38,7 @@ __all__ = [
     "Event",
     "PipelineVersions",
     "current_folder",
+    "current_since",
     "current_version",
     "last_retraining",
     "retraining",
@@ -314,6 +315,13 @@ def current_version(folder: Path) -> tuple[str | None, bool]:
     came = [e for e in state.history if e.did in MOVES]
     is_vouched = bool(came) and (came[-1].forced or came[-1].figures is not None)
     return state.current, is_vouched and came[-1].version == state.current
+
+
+def current_since(folder: Path) -> float:
+    """When the current version in a folder became so; Unix seconds, 0 where that is not known."""
+    state = _state(folder)
+    came = [e for e in state.history if e.did in MOVES and e.version == state.current]
+    return came[-1].at.timestamp() if came else 0.0
 
 
 def current_folder(folder: str | Path) -> Path:

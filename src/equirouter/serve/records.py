@@ -187,9 +187,9 @@ class Plan:
     follows their replies. chances: model -> with what probability it was to come first, of a
     request that could be explored; of any other the first candidate's was 1. pipeline, version:
     which decided, by its content and by its name. unit: the conversation, or the request alone,
-    that a canary counts, None while there is none. refused: what the client gets in place of an
-    answer, where the router could not choose. shadow_of: the request that is answered once more,
-    None for a client's.
+    that a canary counts, None while there is none. script: that the query is written in. shadow_of:
+    the request that is answered once more, None for a client's. refused: what the client gets in
+    place of an answer, where the router could not choose.
     """
 
     candidates: tuple[Candidate, ...]
@@ -215,6 +215,7 @@ class Plan:
     version: str | None = None
     unit: int | None = None
     shadow_of: str | None = None
+    script: str | None = None
     refused: GatewayError | None = field(default=None, compare=False)  # not logged
     paced: "Paced | None" = field(default=None, compare=False)  # not logged
     cascade: "QueryPlan | None" = field(default=None, compare=False)  # not logged

@@ -21,7 +21,12 @@ from equirouter.serve.setting_types import (
     Positive,
     PriceSettings,
 )
-from equirouter.serve.watch_settings import CollapseSettings, LogSettings, TelemetrySettings
+from equirouter.serve.watch_settings import (
+    CollapseSettings,
+    DriftSettings,
+    LogSettings,
+    TelemetrySettings,
+)
 
 __all__ = [
     "CascadeSettings",
@@ -317,6 +322,7 @@ class GatewaySettings(_Section):
     explore: ExploreSettings = ExploreSettings()
     shadow: ShadowSettings = ShadowSettings()
     collapse: CollapseSettings = CollapseSettings()
+    drift: DriftSettings = DriftSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @model_validator(mode="after")

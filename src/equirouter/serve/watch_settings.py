@@ -1,4 +1,4 @@
-"""[collapse], [log] and [telemetry] of gateway.toml: what is watched, and who may see it."""
+"""[collapse], [drift], [log] and [telemetry] of gateway.toml: what is watched, and who sees it."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Count
 
-__all__ = ["CollapseSettings", "LogSettings", "TelemetrySettings"]
+__all__ = ["CollapseSettings", "DriftSettings", "LogSettings", "TelemetrySettings"]
 
 
 class _Section(BaseModel):
@@ -24,6 +24,21 @@ class CollapseSettings(_Section):
     """How far the strongest model's share may exceed the expected one."""
     false_alarm_every: Count = 100_000
     """Mean number of decisions of a class before a false alarm, at least."""
+
+
+class DriftSettings(_Section):
+    """The alarms for what is not as it was when the version began to serve."""
+
+    enabled: bool = False
+    """Whether the gateway watches for drift; `equirouter status` does in any case."""
+    usual: Annotated[int, Field(ge=50)] = 300
+    """Observations of each kind that tell what is usual, from when the version became current."""
+    window: Count = 500
+    """Observations whose share or mean is shown."""
+    tolerance: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """How far a share or a mean may be above the usual one."""
+    false_alarm_every: Count = 100_000
+    """Mean number of observations of each kind before a false alarm, at least."""
 
 
 class LogSettings(_Section):

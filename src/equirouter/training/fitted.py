@@ -16,7 +16,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import FitError
 from equirouter.pipeline.scoring import Scorer
-from equirouter.pipeline.stage import Familiarity, Stage
+from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
@@ -46,10 +46,6 @@ N_POINTS = 100
 CENTRES = 64
 MOST_QUERIES = 20_000
 """Training queries that the centres are found from: an even sample of more."""
-
-USUAL = 0.99
-"""The share of validation queries that are not far: what is marked among queries of the same kind
-is 1 in 100, so that a mark means something."""
 
 PartName = Literal["validation", "test"]
 
@@ -148,7 +144,7 @@ def fit_familiarity(
     """From embeddings of the training part (n, d), and of the validation part for the threshold."""
     step = -(-len(training) // MOST_QUERIES)
     found = Familiarity(lloyd(training[::step], CENTRES, rng), np.inf)
-    return Familiarity(found.centres, float(np.quantile(found.distance(validation), USUAL)))
+    return Familiarity(found.centres, float(np.quantile(found.distance(validation), 1 - FAR_SHARE)))
 
 
 FOLDS = 5

@@ -12,7 +12,15 @@ from playwright.sync_api import expect
 from equirouter.serve.http.endpoints import route_document
 from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.records import Attempt, Candidate, Removal
-from tests.serve.dashboard_made import COLLAPSED, Made, served
+from tests.serve.dashboard_made import (
+    CANARY,
+    COLLAPSED,
+    DRIFT,
+    LEARNED,
+    VERSIONS,
+    Made,
+    served,
+)
 from tests.serve.records_made import made_plan, made_record
 from tests.serve.traffic_made import made_traffic
 
@@ -125,6 +133,48 @@ def test_a_decision_opens_by_keyboard_and_says_why(browser: "Browser", url: str)
     page.get_by_label("Request id").fill(request_id)
     page.keyboard.press("Enter")
     why.wait_for()
+
+
+LOOP = ("versions", "canary", "learning", "drift")
+
+
+def test_what_is_off_is_not_shown(browser: "Browser", url: str) -> None:
+    page = shown(open_page(browser, url))
+    for panel in LOOP:
+        assert not page.locator(f"#{panel}").is_visible()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 1300), ("light", 390)])
+def test_the_loop_shows_versions_a_canary_what_was_learned_and_drift(
+    browser: "Browser", scheme: str, width: int
+) -> None:
+    made = Made(TRAFFIC, versions=VERSIONS, canary=CANARY, learned=LEARNED, drift=DRIFT)
+    with served(made) as url:
+        page = shown(open_page(browser, url, scheme=scheme, width=width))
+        text = {panel: page.locator(f"#{panel}").inner_text() for panel in LOOP}
+        banner = page.locator("#alarms").inner_text()
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert "0001 current" in text["versions"]
+    assert "0003 canary" in text["versions"]
+    assert "the interval begins at -0.041" in text["versions"]
+    assert "Version 0003 is running on 10 % of the conversations beside 0001." in text["canary"]
+    assert "0.94 against 1.02" in text["canary"]
+    assert "490 conversations against 4,410" in text["canary"]
+    assert "– against 0.73" in text["canary"]
+    assert "Explored: 2.0 % of requests, $0.398 of $5.00 today" in text["learning"]
+    assert "7 alarms watched, 1 on." in text["drift"]
+    assert "far queries" in text["drift"]
+    assert "slow" not in text["drift"]  # it is not near an alarm
+    assert "Drift: long answers, gpt-5, as long as one in ten was: 38 % over the last" in banner
+    assert wide <= 0
+
+
+def test_a_canary_that_was_rolled_back_says_why(browser: "Browser", url: str, made: Made) -> None:
+    why = "cost got worse: 1.9 of the usual cost against 1.01"
+    made.canary = CANARY | {"state": "rolled back", "why": why}
+    page = shown(open_page(browser, url))
+    assert f"Version 0003 is rolled back: {why}." in page.locator("#canary").inner_text()
+    assert f"Version 0003 was rolled back: {why}." in page.locator("#alarms").inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -238,6 +238,19 @@ def test_what_a_killed_worker_did_not_write_is_made_up_for(
     assert versions.current == "0001"
 
 
+def test_one_that_is_the_current_one_by_another_name_is_not_tried(
+    versions: PipelineVersions, tmp_path: Path
+) -> None:
+    made = RoutingPipeline.load(versions.path("0001"), encoder=GatedEncoder())
+    versions.add(made, how="train")
+
+    async def work() -> None:
+        async with gateway(tmp_path, "0004") as here:
+            assert (await until(here, "failed"))["why"] == "it is the same pipeline as 0001"
+
+    run(work)
+
+
 def test_a_version_that_is_not_there_is_named_before_anything_is_served(
     versions: PipelineVersions, tmp_path: Path
 ) -> None:

@@ -68,6 +68,14 @@ def test_a_collapse_that_begins_late_is_found_as_soon() -> None:
     assert 5000 < after <= 5060
 
 
+def test_an_alarm_is_not_ended_by_what_came_before_it() -> None:
+    watch = CollapseWatch(CollapseSettings())
+    assert not any(watch.observe("auto", 0.3, n % 10 < 3) for n in range(5000))
+    changes = [n for n in range(600) if watch.observe("auto", 0.3, True)]
+    assert len(changes) == 1
+    assert watch.state("auto").is_alarm
+
+
 def test_the_alarm_ends_when_the_window_is_right_again_and_can_come_back() -> None:
     watch = CollapseWatch(CollapseSettings(window=100, minimum=20))
     changes = [n for n in range(60) if watch.observe("auto", 0.4, True)]

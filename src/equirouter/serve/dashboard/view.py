@@ -5,17 +5,21 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from equirouter.errors import GatewayError
+from equirouter.errors import GatewayError, PipelineError
 from equirouter.serve.dashboard.documents import (
     Document,
     cascades_document,
     slice_document,
     totals_document,
 )
+from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
+from equirouter.serve.money.store.learned import Learned
 from equirouter.serve.money.store.reports import StoreReports
+from equirouter.serve.records import usd
 from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState
+from equirouter.serve.watch.drift import KINDS, Alarm
 from equirouter.serve.watch.events import Hub
 
 __all__ = ["OTHER", "PERIODS", "View", "colours_of", "summary"]
@@ -29,13 +33,19 @@ PERIODS: Mapping[str, tuple[int, int]] = {
 """Name -> length and step in seconds; between 48 and 60 steps."""
 
 
+async def _nothing(_since: float, _until: float) -> Sequence[Learned]:
+    return ()
+
+
 @dataclass(frozen=True)
 class View:
     """models: the pool, cheapest first. strongest: of the pipeline that decides now.
 
     collapse: class -> state, as this process sees it, by collapse_settings. alarms: classes for
     which any worker's alarm is on; it may read files, and is called in a thread. agreement: of two
-    models that are asked at once, as this process sees it. breakers:
+    models that are asked at once, as this process sees it. watched: all alarms. versions: the
+    latest ones of the pipeline, called in a thread. canary: how it stands. learned: what
+    learning brought in a period. breakers:
     upstream -> "closed", "half-open" or "open". status: further facts on this process, such as
     version and pipeline, by name.
     """
@@ -48,6 +58,12 @@ class View:
     alarms: Callable[[], frozenset[str]] = frozenset
     collapse_settings: CollapseSettings = field(default_factory=CollapseSettings)
     agreement: Callable[[], AgreementState] = AgreementState
+    watched: Callable[[], Sequence[Alarm]] = tuple
+    versions: Callable[[], Sequence[Document]] = tuple
+    canary: Callable[[], Document | None] = lambda: None
+    learned: Callable[[float, float], Awaitable[Sequence[Learned]]] = _nothing
+    explore: ExploreSettings = field(default_factory=ExploreSettings)
+    shadow: ShadowSettings = field(default_factory=ShadowSettings)
     breakers: Callable[[], Mapping[str, str]] = dict
     status: Callable[[], Mapping[str, object]] = dict
     clock: Callable[[], float] = time.time
@@ -145,6 +161,48 @@ async def _cascades(view: View, since: float, until: float) -> Document:
     return cascades_document(await view.reports.cascades(since, until), view.agreement())
 
 
+async def _drift(view: View, _since: float, _until: float) -> list[Document]:
+    return [{**asdict(alarm), "what": KINDS[alarm.kind]} for alarm in view.watched()]
+
+
+async def _versions(view: View, _since: float, _until: float) -> Document:
+    try:
+        return {"versions": await asyncio.to_thread(view.versions), "why": None}
+    except PipelineError as error:  # no reason to show nothing at all
+        return {"versions": [], "why": str(error)}
+
+
+async def _canary(view: View, _since: float, _until: float) -> Document | None:
+    return view.canary()
+
+
+async def _learning(view: View, since: float, until: float) -> Document:
+    """today_usd: since the day began in UTC, over all workers."""
+    today = await view.learned(view.clock() // 86_400 * 86_400, until)
+    explored = sum(one.explored_nusd for one in today)
+    shadow = sum(one.shadow_nusd for one in today)
+    return {
+        "explore": _spending(view.explore, explored),
+        "shadow": _spending(view.shadow, shadow),
+        "models": [
+            {
+                "model": one.model,
+                "explored": one.explored,
+                "shadow": one.shadow,
+                "cost_usd": usd(one.explored_nusd + one.shadow_nusd),
+                "rated": one.rated,
+                "mean": one.mean,
+            }
+            for one in await view.learned(since, until)
+        ],
+    }
+
+
+def _spending(settings: ExploreSettings | ShadowSettings, nusd: int) -> Document:
+    limit = settings.limit_usd_per_day
+    return {"share": settings.share, "limit_usd_per_day": limit, "today_usd": usd(nusd)}
+
+
 async def _upstreams(view: View, since: float, until: float) -> list[Document]:
     outcomes: dict[str, dict[str, int]] = {name: {} for name in view.breakers()}
     for calls in await view.reports.calls(since, until):
@@ -162,6 +220,10 @@ PANELS: Mapping[str, Callable[[View, float, float], Awaitable[object]]] = {
     "latency": _latency,
     "collapse": _collapses,
     "cascades": _cascades,
+    "versions": _versions,
+    "canary": _canary,
+    "learning": _learning,
+    "drift": _drift,
     "upstreams": _upstreams,
     "statuses": _statuses,
     "feedback": _feedback,

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,13 +26,13 @@ from equirouter.serve.records import (
     Candidate,
     Key,
     Plan,
-    Removal,
     RequestControl,
     RequestRecord,
 )
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.agreement_alarm import AgreementWatch
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
+from equirouter.serve.watch.drift import Alarm, all_alarms, script_of
 from equirouter.serve.watch.prometheus import Metrics
 
 __all__ = ["RoutingPlanner"]
@@ -127,6 +127,10 @@ class RoutingPlanner:
             "agreement": asdict(self.agreement.state()),
             "collapse": {name: asdict(state) for name, state in self.collapse.states().items()},
         }
+
+    def alarms(self, drift: Sequence[Alarm] = ()) -> list[Alarm]:
+        """All that is watched, with what the watch for drift says."""
+        return all_alarms(self.collapse.states(), self.agreement.state(), drift)
 
     async def reload(self, path: Path | None = None, *, force: bool = False) -> str:
         """Let another pipeline decide once it has passed its self-test; returns its id.
@@ -268,7 +272,7 @@ class RoutingPlanner:
                 control, self._pace_of(control), may_check=extractor is not None
             )
         except ConfigError as error:
-            return _none(served, {}, GatewayError(400, str(error), param="quality"))
+            return served.nobody({}, GatewayError(400, str(error), param="quality"))
         tokens = prompt_tokens(chat)
         limited = is_limited(self._settings.money, control, key)
         models, feasible = served.models, served.feasible
@@ -295,7 +299,7 @@ class RoutingPlanner:
         assert self._decider is not None  # noqa: S101  # a pipeline decides
         chat, removed = request.chat, request.removed
         if all(name in removed for name in served.models):
-            return _none(served, removed)
+            return served.nobody(removed)
         pipeline = self._settings.pipeline
         reading = read_scope(chat.messages, pipeline.scope, pipeline.window_turns)
         encoder = served.loaded.pipeline.stage.encoder
@@ -316,7 +320,13 @@ class RoutingPlanner:
         last = self._sessions.model(request.session)
         rule = self._settings.sessions.switch_cost
         plan = ranked_plan(
-            request, decision, decided.loaded, last=last, prices=self._prices, rule=rule
+            request,
+            decision,
+            decided.loaded,
+            last=last,
+            prices=self._prices,
+            rule=rule,
+            script=script_of(reading.text),
         )
         two = decision.plan
         if two is not None and extractor is not None and not self._waits.too_long(plan, two.first):
@@ -336,7 +346,7 @@ class RoutingPlanner:
             _LOG.warning("the router failed, on_router_failure is %r: %s: %s", rule, name, error)
         if rule == "refuse":
             return replace(
-                _none(served, request.removed, _refused(is_unread=is_unread)),
+                served.nobody(request.removed, _refused(is_unread=is_unread)),
                 decided_by="unreadable" if is_unread else "router_failure",
             )
         bounds = request.bounds
@@ -359,21 +369,6 @@ class RoutingPlanner:
             version=served.loaded.version,
             fits=request.fits,
         )
-
-
-def _none(
-    served: Served, removed: Mapping[str, Removal], refused: GatewayError | None = None
-) -> Plan:
-    """No model may answer; refused: what the client gets, None where removed says why."""
-    loaded = served.loaded
-    return Plan(
-        (),
-        "policy",
-        removed=removed,
-        pipeline=loaded.id,
-        version=loaded.version,
-        refused=refused,
-    )
 
 
 def _refused(*, is_unread: bool) -> GatewayError:

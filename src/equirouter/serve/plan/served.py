@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from secrets import randbits
 from typing import Any
 
+from equirouter.errors import GatewayError
 from equirouter.policy import BudgetPolicy, Control, UtilityPolicy
 from equirouter.policy.pacer import Pacer
 from equirouter.serve.chat import ChatRequest
@@ -12,7 +13,7 @@ from equirouter.serve.plan.cascades import may_cascade
 from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.sessions import session_digest
-from equirouter.serve.records import Key, Removal, RequestControl
+from equirouter.serve.records import Key, Plan, Removal, RequestControl
 from equirouter.serve.settings import CascadeSettings
 
 __all__ = ["Canary", "Served"]
@@ -79,6 +80,20 @@ class Served:
         if isinstance(policy, BudgetPolicy):
             return Control(budget_usd=policy.budget_usd), False
         return (Control(lambda_=value) if type(policy) is UtilityPolicy else asked), False
+
+    def nobody(self, removed: Mapping[str, Removal], refused: GatewayError | None = None) -> Plan:
+        """The plan where no model may answer.
+
+        refused: what the client gets, None where removed says why.
+        """
+        return Plan(
+            (),
+            "policy",
+            removed=removed,
+            pipeline=self.loaded.id,
+            version=self.loaded.version,
+            refused=refused,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,7 @@ def ranked_plan(
     last: str | None,
     prices: Mapping[str, Price],
     rule: str,
+    script: str | None = None,
 ) -> Plan:
     """The plan that a decision makes.
 
@@ -241,6 +242,7 @@ def ranked_plan(
         far=decision.far,
         pipeline=loaded.id,
         version=loaded.version,
+        script=script,
         fits=request.fits,
         class_=collapse_class(request.control) if is_choice else None,
         # calibration saw choices between all models

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from aiohttp import web
 from equirouter import __version__
 from equirouter.cost.prices import Price
 from equirouter.errors import StoreGoneError
+from equirouter.pipeline.evidence import latest_versions
 from equirouter.pipeline.versions import PipelineVersions
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.upstream import open_session
@@ -28,6 +30,7 @@ from equirouter.serve.money.api_keys import any_keys
 from equirouter.serve.money.day_limit import DayLimit, StoreTill
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.store.engine import BUSY_SECONDS
+from equirouter.serve.money.store.learned import learned_in
 from equirouter.serve.money.store.migrate import check_store, migrate
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.money.store.store import Store, connected
@@ -40,9 +43,11 @@ from equirouter.serve.plan.pointer import follow
 from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.run.canary import CanaryKeeper
+from equirouter.serve.run.drift import DriftKeeper
 from equirouter.serve.run.retraining import RetrainClock, ScoreClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds
+from equirouter.serve.watch.drift import Alarm
 from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
@@ -60,12 +65,12 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         hub = Hub(StoreReports(store.database))
         admission = Admission(store, settings.keys)
         clock = RetrainClock(settings, parts.metrics.retrained)
-        canary = _canary(settings, parts, store)
+        canary, drift = _canary(settings, parts, store), _drift(settings, parts, store)
         limits = explore, shadow = _limits(settings, store)
         shadows = Shadows(settings.shadow, shadow) if settings.shadow.share else None
         scoring = ScoreClock(settings, None if shadows is None else lambda: shadows.answered)
         works = (
-            *_beside(settings, parts, clock, canary),
+            *_beside(settings, parts, clock, canary, drift),
             *(limit.keep() for limit in limits),
             scoring.run(),
         )
@@ -84,7 +89,9 @@ async def open_gateway(settings: GatewaySettings) -> AsyncIterator[Gateway]:
                 tracer=parts.tracer,
                 explorer=Explorer(settings.explore, explore) if settings.explore.share else None,
                 shadows=shadows,
-                routes=_routes(settings, parts, store, hub, admission, clock, canary, scoring),
+                routes=_routes(
+                    settings, parts, store, hub, admission, clock, canary, drift, scoring
+                ),
                 fault=store.fault,
             )
         finally:
@@ -140,11 +147,17 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
 
 
 def _beside(
-    settings: GatewaySettings, parts: Parts, clock: RetrainClock, canary: CanaryKeeper | None
+    settings: GatewaySettings,
+    parts: Parts,
+    clock: RetrainClock,
+    canary: CanaryKeeper | None,
+    drift: DriftKeeper | None,
 ) -> Iterator[Coroutine[None, None, None]]:
     """Work that goes on beside the requests."""
     if canary is not None:
         yield canary.run()
+    if drift is not None:
+        yield drift.run()
     if settings.pipeline.path is not None:
         yield follow(settings.pipeline.path, parts.planner.reload)
         yield clock.run()
@@ -164,6 +177,13 @@ def _canary(settings: GatewaySettings, parts: Parts, store: Store) -> CanaryKeep
     return CanaryKeeper(
         settings.canary, PipelineVersions(path), store, decider, parts.planner, parts.metrics
     )
+
+
+def _drift(settings: GatewaySettings, parts: Parts, store: Store) -> DriftKeeper | None:
+    path, decider = settings.pipeline.path, parts.decider
+    if not settings.drift.enabled or path is None or decider is None:
+        return None
+    return DriftKeeper(settings.drift, path, store.database, decider, parts.metrics)
 
 
 def _limits(settings: GatewaySettings, store: Store) -> tuple[DayLimit, DayLimit]:
@@ -212,6 +232,7 @@ def _routes(
     admission: Admission,
     clock: RetrainClock,
     canary: CanaryKeeper | None,
+    drift: DriftKeeper | None,
     scoring: ScoreClock,
 ) -> list[web.RouteDef]:
     """The dashboard, and what administrators ask for."""
@@ -230,8 +251,12 @@ def _routes(
             "retrain": clock.last,
             "canary": None if canary is None else canary.state,
             "shadow_scores": scoring.last,
+            "alarms": [asdict(alarm) for alarm in watched() if alarm.is_on],
             "refused_parameters": pool.refused.document(),
         }
+
+    def watched() -> list[Alarm]:
+        return planner.alarms(() if drift is None else drift.alarms())
 
     async def reload(force: bool) -> dict[str, object]:
         taken = await planner.reload(force=force)
@@ -244,20 +269,40 @@ def _routes(
         *key_routes(store.database, settings.models, settings.limits, admission),
     ]
     if settings.telemetry.dashboard:
-        view = View(
-            StoreReports(store.database),
-            hub,
-            models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
-            strongest=lambda: planner.strongest,
-            collapse=planner.collapse.states,
-            agreement=planner.agreement.state,
-            alarms=parts.metrics.alarms,
-            collapse_settings=settings.collapse,
-            breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
-            status=status,
-        )
+        view = _view(settings, parts, store, hub, canary, watched, status)
         routes += dashboard_routes(view)
     return routes
+
+
+def _view(
+    settings: GatewaySettings,
+    parts: Parts,
+    store: Store,
+    hub: Hub,
+    canary: CanaryKeeper | None,
+    watched: Callable[[], list[Alarm]],
+    status: Callable[[], dict[str, object]],
+) -> View:
+    """What the dashboard shows."""
+    pool, planner = parts.pool, parts.planner
+    return View(
+        StoreReports(store.database),
+        hub,
+        models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
+        strongest=lambda: planner.strongest,
+        collapse=planner.collapse.states,
+        agreement=planner.agreement.state,
+        alarms=parts.metrics.alarms,
+        collapse_settings=settings.collapse,
+        watched=watched,
+        versions=partial(latest_versions, settings.pipeline.path),
+        canary=lambda: None if canary is None else canary.state,
+        learned=lambda since, until: store.database.read(learned_in, since, until),
+        explore=settings.explore,
+        shadow=settings.shadow,
+        breakers=lambda: {name: guard.state for name, guard in pool.guards.items()},
+        status=status,
+    )
 
 
 def _dearness(price: Price) -> float:

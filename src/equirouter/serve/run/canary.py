@@ -121,6 +121,8 @@ class CanaryKeeper:
         if self._loaded is None:
             loaded = await self._decider.load(self._versions.path(name))
             self._loaded = replace(loaded, version=name)
+        if self._loaded.id == champion.id:
+            return self._stop("failed", f"it is the same pipeline as {champion.version}")
         database = self._store.database
         trial = await database.read(find_trial, self._loaded.id, champion.id)
         if trial is None:

@@ -2,6 +2,7 @@
 
 agreement_alarm.py  the alarm for agreement that is not as it was when plans were learned
 collapse_alarm.py   the alarm for routing collapse
+drift.py            the list of all alarms; what is not as it was
 events.py           new log entries for those who look at the dashboard
 logs.py             lines on stderr, as JSON or text, without texts and secrets
 prometheus.py       Prometheus metrics, those of several workers added up

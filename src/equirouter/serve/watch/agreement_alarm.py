@@ -26,12 +26,14 @@ class AgreementState:
     """Of the latest pairs. share: of them whose answer was accepted.
 
     expected: None where that is not known of any. drifts: which way, None where no alarm is on.
+    evidence: 1 where an alarm begins.
     """
 
     decisions: int = 0
     share: float = 0.0
     expected: float | None = None
     drifts: str | None = None
+    evidence: float = 0.0
 
 
 class AgreementWatch:
@@ -44,18 +46,28 @@ class AgreementWatch:
         self._watch = CollapseWatch(settings)
         self._metrics = metrics
 
-    def note(self, record: RequestRecord) -> None:
-        """Count a request that is over, and say where that raised or ended an alarm."""
+    def count(self, record: RequestRecord) -> bool | None:
+        """Count a request that is over; whether that raised or ended an alarm, None if it does not.
+
+        Only those count of which both models replied.
+        """
         how, plan = record.cascade, record.plan
         if how is None or plan is None or plan.pair is None or how.why in ("failed", "late"):
-            return
+            return None
         more = plan.pair.p_escalate
         is_accepted = how.ended == "accepted"
         fewer = self._watch.observe(_FEWER, more, not is_accepted)
         changed = self._watch.observe(_MORE, None if more is None else 1.0 - more, is_accepted)
+        return fewer or changed
+
+    def note(self, record: RequestRecord) -> None:
+        """Count a request that is over, and say where that raised or ended an alarm."""
+        has_changed = self.count(record)
+        if has_changed is None:
+            return
         state = self.state()
         self._metrics.agreement(state.share, state.expected, alarm=state.drifts is not None)
-        if fewer or changed:
+        if has_changed:
             _LOG.log(
                 logging.WARNING if state.drifts else logging.INFO,
                 "agreement of two models, %s: the answers of %.0f %% of the last %d pairs were "
@@ -73,7 +85,10 @@ class AgreementWatch:
             return AgreementState()
         accepted = states[_MORE]
         drifts = next((name for name, one in states.items() if one.is_alarm), None)
-        return AgreementState(accepted.decisions, accepted.share, accepted.expected, drifts)
+        evidence = max(one.evidence for one in states.values())
+        return AgreementState(
+            accepted.decisions, accepted.share, accepted.expected, drifts, evidence
+        )
 
     def reset(self) -> None:
         """Forget all: another pipeline decides."""

@@ -8,11 +8,14 @@ decisions since then, of a higher share against p + tolerance (Shiryaev 1963, Ro
 that sum grows by no more than 1 a decision on average. So an alarm at a sum of A comes, if nothing
 is wrong, after A decisions or more on average, however long one looks and whatever mixture of
 operating points the decisions come from.
+
+What is watched may be any value in [0, 1] whose mean should not exceed what is expected: the ratio
+is then that of a bet at fair odds. drift.py watches others by it.
 """
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from equirouter.serve.records import RequestControl
@@ -48,19 +51,27 @@ class CollapseState:
 class CollapseWatch:
     """Counts decisions by class, and raises an alarm for a class that has collapsed.
 
-    An alarm ends when the share in the window is within the tolerance again.
+    An alarm ends when the share in the window is within the tolerance again. towards_one: the
+    shares that are tested against; most: classes that are watched apart.
     """
 
-    def __init__(self, settings: CollapseSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: CollapseSettings,
+        *,
+        towards_one: Sequence[float] = _TOWARDS_ONE,
+        most: int = MOST_CLASSES,
+    ) -> None:
+        self._settings, self._towards_one, self._most = settings, towards_one, most
         self._classes: dict[str, _Class] = {}
 
-    def observe(self, class_: str, expected: float | None, is_strongest: bool) -> bool:
+    def observe(self, class_: str, expected: float | None, value: float) -> bool:
         """Count a decision; returns whether the alarm of its class was raised or ended by it.
 
-        expected: in [0, 1], None where calibration says nothing; it then counts for the share only.
+        value: whether the strongest model was chosen. expected: in [0, 1], None where calibration
+        says nothing; it then counts for the share only.
         """
-        return self._class(class_).observe(expected, is_strongest)
+        return self._class(class_).observe(expected, value)
 
     def state(self, class_: str) -> CollapseState:
         """Of a class that was observed."""
@@ -75,40 +86,47 @@ class CollapseWatch:
         self._classes.clear()
 
     def _class(self, name: str) -> "_Class":
-        if name not in self._classes and len(self._classes) >= MOST_CLASSES:
+        if name not in self._classes and len(self._classes) >= self._most:
             name = OTHER
         watched = self._classes.get(name)
         if watched is None:
-            watched = self._classes[name] = _Class(self._settings)
+            watched = self._classes[name] = _Class(self._settings, self._towards_one)
         return watched
 
 
 class _Class:
-    def __init__(self, settings: CollapseSettings) -> None:
-        self._settings = settings
-        self._window: deque[tuple[bool, float | None]] = deque()
-        self._n_strongest = self._n_known = self._n_known_strongest = 0
-        self._expected = 0.0
+    def __init__(self, settings: CollapseSettings, towards_one: Sequence[float]) -> None:
+        self._settings, self._towards_one = settings, towards_one
+        self._window: deque[tuple[float, float | None]] = deque()
+        self._n_known = 0
+        self._total = self._known_total = self._expected = 0.0
         self._tested = 0  # since the sums began
-        self._sums = [0.0] * len(_TOWARDS_ONE)
+        self._sums = [0.0] * len(towards_one)
         self._is_alarm = False
 
-    def observe(self, expected: float | None, is_strongest: bool) -> bool:
-        self._slide(is_strongest, expected)
+    def observe(self, expected: float | None, value: float) -> bool:
+        self._slide(value, expected)
         if expected is not None:
-            self._test(expected, is_strongest)
+            self._test(expected, value)
         before = self._is_alarm
         if not before:
-            self._is_alarm = self._evidence() >= 1 and self._tested >= self._settings.minimum
+            if self._evidence() >= 1 and self._tested >= self._settings.minimum:
+                self._raise()
         elif self._is_back():
             self._is_alarm, self._tested = False, 0
-            self._sums = [0.0] * len(_TOWARDS_ONE)
+            self._sums = [0.0] * len(self._sums)
         return before != self._is_alarm
+
+    def _raise(self) -> None:
+        """What came before the alarm must not end it: only the latest are looked at."""
+        self._is_alarm, self._tested = True, 0
+        while len(self._window) > self._settings.minimum:
+            self._count(*self._window.popleft(), -1)
 
     def state(self) -> CollapseState:
         is_known = self._n_known > 0
         n = self._n_known if is_known else len(self._window)
-        chosen = self._n_known_strongest if is_known else self._n_strongest
+        chosen = self._known_total if is_known else self._total
         return CollapseState(
             decisions=n,
             share=chosen / n if n else 0.0,
@@ -117,28 +135,28 @@ class _Class:
             evidence=min(self._evidence(), 1.0),
         )
 
-    def _slide(self, is_strongest: bool, expected: float | None) -> None:
-        self._window.append((is_strongest, expected))
-        self._count(is_strongest, expected, 1)
+    def _slide(self, value: float, expected: float | None) -> None:
+        self._window.append((value, expected))
+        self._count(value, expected, 1)
         if len(self._window) > self._settings.window:
             self._count(*self._window.popleft(), -1)
 
-    def _count(self, is_strongest: bool, expected: float | None, by: int) -> None:
-        self._n_strongest += by * is_strongest
+    def _count(self, value: float, expected: float | None, by: int) -> None:
+        self._total += by * value
         if expected is not None:
             self._n_known += by
-            self._n_known_strongest += by * is_strongest
+            self._known_total += by * value
             self._expected += by * expected
 
-    def _test(self, expected: float, is_strongest: bool) -> None:
+    def _test(self, expected: float, value: float) -> None:
         self._tested += 1
         share = max(expected + self._settings.tolerance, 1e-3)
         if share >= 1:
             return  # no share is too high
         most = self._settings.false_alarm_every
-        for place, part in enumerate(_TOWARDS_ONE):
+        for place, part in enumerate(self._towards_one):
             higher = share + part * (1 - share)
-            ratio = higher / share if is_strongest else (1 - higher) / (1 - share)
+            ratio = 1 + (higher - share) * (value - share) / (share * (1 - share))
             # beyond the threshold it only has to be remembered
             self._sums[place] = min((self._sums[place] + 1) * ratio, most * len(self._sums))
 
@@ -147,9 +165,9 @@ class _Class:
         return mean / self._settings.false_alarm_every
 
     def _is_back(self) -> bool:
-        if not self._n_known:
+        if not self._n_known or self._tested < self._settings.minimum:
             return False
-        excess = (self._n_known_strongest - self._expected) / self._n_known
+        excess = (self._known_total - self._expected) / self._n_known
         return excess <= self._settings.tolerance
 
 

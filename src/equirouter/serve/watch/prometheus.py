@@ -125,6 +125,7 @@ class Metrics:
         self._agreement_alarm = gauge("agreement_alarm", "1: agreement has drifted.")
         self._agreement = gauge("agreement_share", "Of recent pairs whose answer was accepted.")
         self._expected_agreement = gauge("expected_agreement_share", "When plans were learned.")
+        self._drift = gauge("drift_alarm", "1: not as it was.", "kind", "about")
         self._canary = gauge("canary", "1: a version is tried beside the current one.")
         self._evidence = gauge("canary_evidence", "1: it is shown.", "measure", "of")
         gauge("build_info", "Always 1.", "version").labels(__version__).set(1)
@@ -225,6 +226,10 @@ class Metrics:
     def retrained(self, result: str) -> None:
         """Count a run of retrain: "promoted", "refused" or "failed"."""
         self._retrains.labels(result).inc()
+
+    def drift(self, kind: str, about: str, *, is_on: bool) -> None:
+        """Set an alarm for drift, which has a series from when it was first on."""
+        self._drift.labels(kind, about).set(int(is_on))
 
     def canary(self, evidence: Mapping[str, Evidence] | None) -> None:
         """Set what is known of the version that is tried, None where none is."""

@@ -25,7 +25,7 @@ NAMES = {
     *("candidates", "decided_by", "setting", "value", "removed", "scores", "predicted_costs_usd"),
     *("prompt_tokens", "max_output_tokens", "confidence", "far", "decision_ms", "pipeline", "fits"),
     *("class_", "expected_share", "session", "spend_usd", "pair", "chances"),
-    *("version", "unit", "shadow_of"),
+    *("version", "unit", "shadow_of", "script"),
 }
 NOW = 1_800_000_000 - 1_800_000_000 % 1800  # a step begins
 
@@ -120,8 +120,9 @@ def test_a_request_comes_back_as_it_was_logged(store_url: str) -> None:
         pair=Pair(("a", "b"), 3e-6, 0.25, True, "number@1"),
         chances={"a": 0.98, "b": 0.02},
         version="0002",
-        unit=7,
+        unit=2**62,
         shadow_of="req-1",
+        script="latin",
     )
     assert {
         one.name for one in fields(Plan) if one.compare

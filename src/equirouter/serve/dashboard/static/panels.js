@@ -63,6 +63,12 @@ export function alarms(data) {
     said.push([el("b", {}, "Agreement has drifted"), `: ${percent(pairs.share)} of the last `
       + `${plural(pairs.decisions, "pair", "pairs")} were accepted, ${percent(pairs.expected)} was expected.`]);
   }
+  for (const one of data.drift.filter((alarm) => alarm.is_on && !OWN_ALARMS.includes(alarm.kind))) {
+    said.push([el("b", {}, `Drift: ${one.kind}`), one.about ? `, ${one.about}` : "", `, ${drifted(one)}.`]);
+  }
+  if (data.canary?.state === "rolled back") {
+    said.push([el("b", {}, `Version ${data.canary.version} was rolled back`), `: ${data.canary.why}.`]);
+  }
   for (const one of data.upstreams.filter((upstream) => upstream.state === "open")) {
     said.push([el("b", {}, `The circuit of ${one.name} is open`), ": it is not called for a while."]);
   }
@@ -128,6 +134,102 @@ function agreement(state) {
   const now = `${percent(state.share)} of the last ${plural(state.decisions, "pair", "pairs")} accepted`;
   return el("p", { class: state.drifts ? "bad" : "muted" },
     state.expected === null ? `${now}.` : `${now}, ${percent(state.expected)} expected.`);
+}
+
+// Those that stand above with words of their own.
+const OWN_ALARMS = ["collapse", "agreement"];
+
+function drifted(one) {
+  return `${one.what}: ${percent(one.value)} over the last ${count(one.n)}, `
+    + `${percent(one.expected, 1)} expected`;
+}
+
+const section = (id) => document.getElementById(id).closest("section");
+
+function versions(data) {
+  const { versions: all, why } = data.versions;
+  section("versions").hidden = !all.length && !why;
+  if (!all.length) {
+    show("versions", el("p", { class: "bad" }, why));
+    return;
+  }
+  show("versions", table("Versions", ["Version", "Made", number("Queries"), number("Quality kept"), number("Cost")],
+    all.map((one) => [
+      [one.version, " ", ["current", "canary", "damaged", "refused"].filter((mark) => one[mark])
+        .map((mark) => el("span", { class: `badge ${MARKS[mark]}` }, mark))],
+      one.made_at ? `${day(Date.parse(one.made_at) / 1000)}, ${one.how}` : "–",
+      number(count(one.n_queries)), number(percent(one.kept, 1)),
+      number(percent(one.cost ?? one.expected_cost, 1))]),
+    { kind: "stack", notes: all.map((one) => one.damaged ?? one.refused) }),
+  el("p", { class: "muted" }, "Quality and cost are shares of the strongest model's, in the test of each "
+    + "version; queries are those that its promise rests on."));
+}
+
+const MARKS = { current: "good", canary: "", damaged: "bad", refused: "bad" };
+const MEASURES = {
+  cost: ["Cost, 1 is usual", (mean) => (mean === null ? "–" : mean.toFixed(2))],
+  errors: ["Failed", (mean) => percent(mean, 2)],
+  feedback: ["Feedback", (mean) => (mean === null ? "–" : (1 - mean).toFixed(2))], // kept as what lacks
+};
+
+function canary(data) {
+  const one = data.canary;
+  section("canary").hidden = !one; // off by default
+  if (!one) return;
+  const share = one.share ? ` on ${percent(one.share)} of the conversations beside ${one.over}` : "";
+  const isOver = one.state !== "running";
+  show("canary",
+    el("p", {}, el("b", { class: one.state === "rolled back" || one.state === "failed" ? "bad" : null },
+      `Version ${one.version} is ${one.state}`), isOver ? null : share, one.why ? `: ${one.why}` : null, "."),
+    one.evidence ? el("ul", { class: "rows" }, Object.entries(one.evidence).map(([name, found]) => {
+      const [title, said] = MEASURES[name];
+      return el("li", {},
+        el("div", { class: "row-head" }, el("span", { class: "name" }, title),
+          el("span", {}, said(found.mean[1]), el("span", { class: "muted" }, ` against ${said(found.mean[0])}`))),
+        el("p", { class: "muted" }, `${plural(found.n[1], "conversation", "conversations")} against ${count(found.n[0])}`),
+        evidence("worse", found.worse, "bar-bad"), evidence("not worse", found.not_worse, "bar-fill"));
+    })) : null,
+    one.evidence ? el("p", { class: "muted" }, "Each conversation counts once. A full bar is shown: one "
+      + "“worse” rolls it back, all “not worse” make it current.") : null);
+}
+
+function evidence(of, share, kind) {
+  return el("div", { class: "evidence" }, el("span", { class: "muted" }, of), bar(share, { kind }),
+    el("span", { class: "muted" }, percent(share)));
+}
+
+function learning(data, colours) {
+  const { explore, shadow, models } = data.learning;
+  const isOff = !explore.share && !shadow.share && !models.length;
+  section("learning").hidden = isOff; // off by default
+  if (isOff) return;
+  const spent = (name, one) => el("p", {}, el("b", {}, name), `: ${percent(one.share, 1)} of requests, `
+    + `${money(one.today_usd)}${one.limit_usd_per_day === null ? "" : ` of ${money(one.limit_usd_per_day)}`} today`);
+  show("learning", spent("Explored", explore), spent("Shadow answers", shadow),
+    models.length ? table("What was learned of models",
+      ["Model", number("Explored"), number("Shadow"), number("Cost"), number("Rated"), number("Mean score")],
+      models.map((one) => [[swatch(colours(one.model)), one.model], number(count(one.explored)),
+        number(count(one.shadow)), number(money(one.cost_usd)), number(count(one.rated)),
+        number(one.mean === null ? "–" : one.mean.toFixed(2))]), { kind: "stack" }) : empty("Nothing in this period."));
+}
+
+const NEAR = 0.05; // below it there is nothing to look at
+
+function drift(data) {
+  const all = data.drift;
+  section("drift").hidden = !all.some((one) => !OWN_ALARMS.includes(one.kind)); // off by default
+  const shown = all.filter((one) => one.is_on || one.evidence > NEAR).slice(0, 8);
+  show("drift",
+    el("p", { class: "muted" }, `${plural(all.length, "alarm", "alarms")} watched, `
+      + `${all.filter((one) => one.is_on).length} on.`),
+    el("ul", { class: "rows" }, shown.map((one) => el("li", {},
+      el("div", { class: "row-head" },
+        el("span", { class: "name" }, one.about ? `${one.kind}, ${one.about}` : one.kind),
+        el("span", { class: `badge ${one.is_on ? "bad" : ""}` }, one.is_on ? "alarm" : `${percent(one.evidence)} of the evidence`)),
+      bar(one.value, { kind: one.is_on ? "bar-bad" : "bar-fill",
+        marks: one.expected === null ? [] : [{ at: one.expected, kind: "expected" }] }),
+      el("p", { class: "muted" }, drifted(one))))),
+    shown.length ? null : empty("Nothing is near an alarm."));
 }
 
 function key(kind, text) {
@@ -243,6 +345,10 @@ const empty = (text) => el("span", { class: "muted" }, text);
 export const PANELS = [
   { id: "collapse", title: "Collapse now", draw: collapse },
   { id: "cascades", title: "Two models at once", draw: cascades },
+  { id: "versions", title: "Versions", draw: versions },
+  { id: "canary", title: "Canary", draw: canary },
+  { id: "learning", title: "Exploration and shadow answers", draw: learning },
+  { id: "drift", title: "Drift", draw: drift },
   { id: "latency", title: "Latency", draw: latency },
   { id: "upstreams", title: "Upstreams and errors", draw: upstreams },
   { id: "feedback", title: "Quality from feedback", draw: feedback },

@@ -13,7 +13,9 @@ day_spending.py what a day of learning may still cost, taken in pieces
 batches.py      settlements, log and sums, written behind the requests
 workers.py      which workers are alive; the reservations of dead ones
 reports.py      queries of the dashboard: sums, latencies, single decisions
+learned.py      what exploration and shadow answers cost, and taught
 canaries.py     versions that are tried, and what the log says of them
+tail.py         what a pipeline decided, read bit by bit
 store.py        Store: all of it behind one object; what is too old deleted
 """
 

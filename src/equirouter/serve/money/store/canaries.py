@@ -31,7 +31,7 @@ Ended: TypeAlias = Literal["promoted", "rolled back", "withdrawn"]
 """withdrawn: as another version became current, or was named in gateway.toml."""
 
 _USUAL_FROM, _USUAL_AT_LEAST = 1000, 100
-_ROWS_AT_ONCE = 5000
+_ROWS_AT_ONCE = 1000
 _LATE_ROWS, _LATE_US = 1000, 60_000_000
 """Read again: rows of other workers, which may become visible in another order."""
 

@@ -32,7 +32,10 @@ __all__ = [
     "Slice",
     "StoreReports",
     "Totals",
+    "among",
     "logged_of",
+    "slices_in",
+    "totals_in",
 ]
 
 _FINE, _COARSE = STEPS
@@ -128,12 +131,11 @@ class StoreReports:
 
     async def totals(self, since: float, until: float) -> Totals:
         """Sums of a period."""
-        slices = await self._database.read(_slices, since, until, until - since)
-        return _totals([row for rows in slices.values() for row in rows])
+        return await self._database.read(totals_in, since, until)
 
     async def slices(self, since: float, until: float, seconds: float) -> Sequence[Slice]:
         """The period in steps, oldest first, those without requests too."""
-        by_number = await self._database.read(_slices, since, until, seconds)
+        by_number = await self._database.read(slices_in, since, until, seconds)
         made = []
         for i in range(math.ceil((until - since) / seconds)):
             rows = by_number.get(i, [])
@@ -187,7 +189,7 @@ def _period(table: sa.Table, since: float, until: float) -> sa.ColumnElement[boo
     return sa.and_(table.c.step == step, table.c.start >= first, table.c.start < until)
 
 
-def _slices(
+def slices_in(
     connection: sa.Connection, since: float, until: float, seconds: float
 ) -> dict[int, list[sa.RowMapping]]:
     """Number of the step -> its rows, by model and by who decided."""
@@ -218,6 +220,12 @@ _SUMMED = (
 )
 
 
+def totals_in(connection: sa.Connection, since: float, until: float) -> Totals:
+    """Sums of a period."""
+    slices = slices_in(connection, since, until, until - since)
+    return _totals([row for rows in slices.values() for row in rows])
+
+
 def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
     def total(name: str) -> int:
         return sum(int(row[name]) for row in rows)
@@ -239,7 +247,7 @@ def _totals(rows: Sequence[sa.RowMapping]) -> Totals:
 
 
 def _cascades(connection: sa.Connection, since: float, until: float) -> Cascades:
-    slices = _slices(connection, since, until, until - since)
+    slices = slices_in(connection, since, until, until - since)
     rows = [row for rows in slices.values() for row in rows if row["decided_by"] == "cascade"]
     ended = _counts(connection, "cascade", since, until)
     return Cascades(ended, _totals(rows))
@@ -273,7 +281,7 @@ def _latencies(
         ids = list(range(low, high + 1, every))
         rows = connection.execute(
             sa.select(c.decision_us, c.first_byte_us, c.total_us, c.decided_by).where(
-                _among(c.id, ids, dialect), there, c.served_model.is_not(None)
+                among(c.id, ids, dialect), there, c.served_model.is_not(None)
             )
         )
         for decision, first_byte, total, decided_by in rows:
@@ -285,7 +293,8 @@ def _latencies(
     return {phase: _percentiles(values) for phase, values in phases.items()}
 
 
-def _among(column: sa.Column[Any], ids: list[int], dialect: str) -> sa.ColumnElement[bool]:
+def among(column: sa.Column[Any], ids: list[int], dialect: str) -> sa.ColumnElement[bool]:
+    """Whether a column is one of many numbers."""
     if dialect == "sqlite":
         listed = sa.func.json_each(orjson.dumps(ids).decode()).table_valued("value")
         return column.in_(sa.select(listed.c.value))

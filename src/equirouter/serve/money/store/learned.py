@@ -1,0 +1,54 @@
+"""What the answers that were asked for to learn have cost, and what they taught."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from equirouter.serve.money.store.reports import slices_in
+from equirouter.serve.money.store.schema import feedback, log
+
+__all__ = ["Learned", "learned_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was answered to learn of a model.
+
+    explored: requests that were sent to it in place of the router's choice; shadow: answers for the
+    log alone. rated, mean: feedback on the explored.
+    """
+
+    model: str
+    explored: int = 0
+    shadow: int = 0
+    explored_nusd: int = 0
+    shadow_nusd: int = 0
+    rated: int = 0
+    mean: float | None = None
+
+
+def learned_in(connection: sa.Connection, since: float, until: float) -> list[Learned]:
+    """What exploration and shadow answers brought in a period, by model."""
+    slices = slices_in(connection, since, until, until - since)
+    found: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    for row in (row for rows in slices.values() for row in rows):
+        if row["decided_by"] in _LEARNING and row["model"]:
+            name = _LEARNING[row["decided_by"]]
+            found[row["model"]][name] += int(row["requests"])
+            found[row["model"]][f"{name}_nusd"] += int(row["cost_nusd"])
+    c = feedback.c
+    rated = connection.execute(
+        sa.select(c.model, sa.func.count(), sa.func.avg(c.score))
+        .select_from(feedback.join(log, log.c.request_id == c.request_id))
+        .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
+        .where(log.c.decided_by == "explore")
+        .group_by(c.model)
+    )
+    for model, n, mean in rated:
+        found[model or ""] |= {"rated": n, "mean": float(mean)}
+    return [Learned(model, **values) for model, values in sorted(found.items())]
+
+
+_LEARNING = {"explore": "explored", "shadow": "shadow"}

@@ -1,0 +1,123 @@
+"""What a pipeline decided, read from the log bit by bit: for what watches it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from equirouter.serve.money.store.log_columns import attempts_of
+from equirouter.serve.money.store.reports import among
+from equirouter.serve.money.store.schema import feedback, log
+
+__all__ = ["Rated", "Seen", "Tail", "seen_in"]
+
+_MOST_AT_FIRST, _MOST_AT_ONCE = 20_000, 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request. model: who answered. ms: until the answer, or of a stream its beginning, came."""
+
+    model: str | None
+    stream: bool
+    prompt_tokens: float
+    output_tokens: float | None
+    cost_nusd: int | None
+    predicted_nusd: int | None
+    reported_nusd: int | None
+    ms: float | None
+    far: bool | None
+    script: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """Feedback on an answer. predicted: the score that the router gave the model, if it did."""
+
+    model: str
+    score: float
+    predicted: float | None
+
+
+class Tail:
+    """The requests that one pipeline decided since a time, each read once, in their order.
+
+    Beyond 20,000 at first, and 2,000 at a time later, an even sample is read. since: Unix seconds.
+    """
+
+    def __init__(self, pipeline: str, since: float) -> None:
+        self._pipeline, self._since_us = pipeline, round(since * 1e6)
+        self._last: int | None = None
+        self._given_us = 0
+
+    def read(self, connection: sa.Connection) -> tuple[list[dict[str, Any]], list[Rated]]:
+        """What is new: rows, for seen_in, and feedback."""
+        return self._rows(connection), self._rated(connection)
+
+    def _rows(self, connection: sa.Connection) -> list[dict[str, Any]]:
+        c = log.c
+        most = _MOST_AT_FIRST if self._last is None else _MOST_AT_ONCE
+        newest = connection.execute(sa.select(sa.func.max(c.id))).scalar() or 0
+        if self._last is None:
+            oldest = sa.select(c.id).where(c.at_us >= self._since_us).order_by(c.at_us).limit(1)
+            first = connection.execute(oldest).scalar()
+            self._last = newest if first is None else first - 1
+        ids = range(self._last + 1, newest + 1)
+        ids = ids[:: max(1, math.ceil(len(ids) / most))]
+        self._last = newest
+        wanted = (
+            sa.select(log)
+            .where(
+                among(c.id, list(ids), connection.dialect.name),
+                c.pipeline == self._pipeline,
+                c.endpoint != "route",
+            )
+            .order_by(c.id)
+        )
+        return [dict(row) for row in connection.execute(wanted).mappings()]
+
+    def _rated(self, connection: sa.Connection) -> list[Rated]:
+        c = feedback.c
+        rows = connection.execute(
+            sa.select(c.given_at_us, c.score, log.c.served_model, log.c.plan)
+            .select_from(feedback.join(log, c.request_id == log.c.request_id))
+            .where(
+                c.given_at_us > self._given_us,
+                c.at_us >= self._since_us,
+                log.c.pipeline == self._pipeline,
+            )
+            .order_by(c.given_at_us)
+            .limit(_MOST_AT_FIRST)
+        ).fetchall()
+        if rows:
+            self._given_us = rows[-1].given_at_us
+        return [
+            Rated(
+                row.served_model or "",
+                row.score,
+                orjson.loads(row.plan)["scores"].get(row.served_model),
+            )
+            for row in rows
+        ]
+
+
+def seen_in(row: Mapping[str, Any]) -> Seen:
+    """A request, from a row of the log."""
+    plan = orjson.loads(row["plan"])
+    model = row["served_model"]
+    answered = [one.ms for one in attempts_of(row) if one.outcome == "ok" and one.model == model]
+    return Seen(
+        model,
+        bool(row["stream"]),
+        plan["prompt_tokens"],
+        row["output_tokens"],
+        row["cost_nusd"],
+        row["predicted_nusd"],
+        row["reported_nusd"],
+        answered[-1] if answered else None,
+        plan["far"],
+        plan.get("script"),
+    )
