@@ -129,7 +129,7 @@ def list_(
 
 
 def _marked(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """What is to be said of some models -> these models."""
+    """A remark -> the models that it is about."""
     changed = [row["model"] for row in rows if row["price"] != row["trained_price"]]
     marks = {
         mark: [row["model"] for row in rows if row[mark]]

@@ -91,7 +91,7 @@ class Description:
         return "\n".join(lines)
 
     def _of_best(self) -> list[str]:
-        """What only complete queries tell."""
+        """Figures that only complete queries tell."""
         if self.tie_rate is None:
             return ["ties and the oracle: not known, as no query has the outcome of every model"]
         return [

@@ -1,4 +1,4 @@
-"""What of a table means are taken over: complete rows, or those of a log with chances.
+"""The rows that means are taken over: complete ones, or those of a log with chances.
 
 Of a row of a log one outcome is known, and its propensity. An estimate of each of its outcomes is a
 prediction and, where the outcome is known, its error divided by the propensity: far off for one
@@ -71,7 +71,7 @@ def estimated(table: OutcomeCells, known: FloatArray, predicted: FloatArray | No
 
 
 def log_note(table: OutcomeCells) -> tuple[str, ...]:
-    """What to know of figures of a log; nothing for another table."""
+    """A note on figures of a log; nothing for another table."""
     if not is_estimated(table):
         return ()
     rows = measured_rows(table)

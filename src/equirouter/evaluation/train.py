@@ -190,7 +190,7 @@ def _plans(
 def _plan_metrics(
     pipeline: RoutingPipeline, candidates: Candidates, kept: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """What plans cost out of fold beside their rivals, and what they kept on the test part."""
+    """Costs of plans and their rivals out of fold, and their quality on the test part."""
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     found = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
     return {"out_of_fold": found, "at_quality": kept}

@@ -33,7 +33,7 @@ _FORGOTTEN_SECONDS = 7 * 86_400.0
 
 
 def batch_price_factor(settings: GatewaySettings, model: str) -> float | None:
-    """What a call of a model costs in a batch, as a share of its price; None: it has none."""
+    """The price of a call in a batch, as a share of the model's price; None: it has no batches."""
     return settings.upstreams[settings.models[model].upstream].batch_price_factor
 
 
@@ -126,8 +126,8 @@ class BatchRun:
                 await _together(self._all(some) for some in by_model.values())
                 left = left[chosen:]
             elif left and not await self.purse.changed():
-                dearest = max(left[0][1], key=self._most_nusd)
-                return self.purse.short(dearest.model, sum(map(self._most_nusd, left[0][1])))
+                most_expensive = max(left[0][1], key=self._most_nusd)
+                return self.purse.short(most_expensive.model, sum(map(self._most_nusd, left[0][1])))
         return None
 
     def _affordable(self, queries: Sequence[tuple[str, Sequence[Question]]]) -> int:
@@ -247,7 +247,7 @@ class BatchRun:
         lines: Mapping[str, Mapping[str, Any]],
         state: BatchState,
     ) -> Reply:
-        """What a batch that is over says of one of its calls."""
+        """The reply to one of the calls of a batch that is over."""
         line = lines.get(call.custom_id)
         if line is None:
             why = state.why or f"the batch is {state.status}, and says nothing of this call"

@@ -131,7 +131,7 @@ class Grading:
         return [case for case in self._cases if case.answer.strip()]
 
     def _known(self, grader: Grader) -> dict[tuple[str, str], Grade]:
-        """What a grader that is paid need not be asked: its own word, or that of one before it."""
+        """Grades that a paid grader need not give: its own, kept, or those of one before it."""
         if not grader.asks_models:
             return {}
         kept = self._collection.grades(grader.key)

@@ -42,7 +42,7 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LogScored:
-    """What a run did: answers that were looked at, and how many of them have a score.
+    """The account of a run: answers that were looked at, and how many of them have a score.
 
     unknown: those without, and why: note -> how many. stopped: why some wait for another run, None
     where none do. spent_usd: of this run.

@@ -150,7 +150,7 @@ class CountedModels(PoolModels):
             self._prompts.setdefault(model, []).append(prompt)
 
     def estimate(self) -> Estimate:
-        """What all of it will cost, and at the very most, where everything is asked again."""
+        """The cost of all questions, and the most that it can be with all asked again."""
         return asyncio.run(self._estimate())
 
     async def _estimate(self) -> Estimate:

@@ -236,7 +236,7 @@ class Collection:
         return int(row[0])
 
     def costs_nusd(self, purpose: str, model: str) -> list[int]:
-        """What the calls of a model for a purpose came to, of those that cost something."""
+        """Costs of the calls of a model for a purpose, of those that cost something."""
         rows = self.base.execute(
             "SELECT cost_nusd FROM calls WHERE purpose = ? AND model = ? AND cost_nusd > 0",
             (purpose, model),

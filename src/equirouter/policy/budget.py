@@ -87,7 +87,7 @@ class BudgetPolicy(Policy):
         predicted_cost_usd: Sequence[float],
         allowed: Sequence[bool] | None = None,
     ) -> list[int]:
-        """See Policy.rank_one."""
+        """As Policy.rank_one."""
         costs, limit = predicted_cost_usd, self.budget_usd
         limit = float(np.float32(limit)) if limit < LARGEST_FLOAT32 else math.inf  # see within
         may = allowed or (True,) * len(costs)

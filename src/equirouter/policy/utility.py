@@ -40,7 +40,7 @@ class UtilityPolicy(ByValue):
         predicted_cost_usd: Sequence[float],
         allowed: Sequence[bool] | None = None,
     ) -> list[int]:
-        """See Policy.rank_one."""
+        """As Policy.rank_one."""
         lambda_ = self.lambda_
         value = map(lambda score, cost: score - lambda_ * cost, scores, predicted_cost_usd)
         return columns_in_lists(value, predicted_cost_usd, allowed)

@@ -17,7 +17,7 @@ FOLDS = 2
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is averaged, performance and cost_usd (N, K), of the rows of Outcomes.is_measured.
+    """The values averaged, performance and cost_usd (N, K), of the rows of Outcomes.is_measured.
 
     log (N, 3, K): of a log the known performance and cost_usd, NaN where not known, and the
     weights, see data/logged.py; None where all that is measured is known.

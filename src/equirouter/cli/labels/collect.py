@@ -233,7 +233,7 @@ def estimate_table(estimate: "Estimate") -> str:
 
 
 def _batches(estimate: "Estimate") -> list[str]:
-    """What is asked in batches, and at which price."""
+    """The models asked in batches, and at which price."""
     found: dict[float, list[str]] = {}
     for row in estimate.models:
         if row.batch_price_factor is not None and row.calls:

@@ -46,7 +46,7 @@ _Runs: TypeAlias = NDArray[np.uint64]
 
 
 def said_rule() -> str:
-    """What texts that are alike share, for people."""
+    """The rule by which texts are alike, for people."""
     return (
         f"{ALIKE:.0%} of their runs of {_RUN} words, all numbers\n"
         f"and {_ENDS} words at both ends; no more than {_LONGEST_EDIT} words in a row are others"

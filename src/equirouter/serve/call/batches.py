@@ -151,7 +151,7 @@ class Batches:
         return await self._patiently(lambda: self._once("GET", path, b"", {}))
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """What a call that may be made twice brings, tried again where that may help."""
+        """The result of a call that may be made twice, tried again where that may help."""
         for tries in range(1, _TRIES):
             try:
                 return await call()

@@ -111,7 +111,7 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Asked:
-    """What the store is asked, and when it was, in the loop's time and in Unix time."""
+    """A question to the store, and when it was asked, in the loop's time and in Unix time."""
 
     grants: list[Grant]
     advances: dict[str, Advance]
@@ -292,7 +292,7 @@ class Ledger:
         return group
 
     def _asked(self, group: Sequence[_Waiting]) -> _Asked:
-        """What the store is asked for a group: what slices do not have, and for new slices."""
+        """The question to the store for a group: amounts that slices lack, and new slices."""
         at, now = self._loop.time(), self._clock()
         grants = [self._grant(waiter, now) for waiter in group]
         advances = {}
@@ -303,7 +303,7 @@ class Ledger:
         return _Asked(grants, advances, at, now)
 
     def _grant(self, waiter: _Waiting, now: float) -> Grant:
-        """What the store is asked for a request."""
+        """The question to the store for one request."""
         purse, ticket = self._purses.of(waiter.key_id, now), waiter.ticket
         of = None if ticket is None else ticket.parts[0][0].account
         if all(of in (None, slice_.account) for slice_ in purse.slices):

@@ -178,7 +178,7 @@ def _rooms(account: Account, want: Ahead, now: float) -> list[tuple[int, float |
 
 
 def _left_nusd(account: Account) -> int | None:
-    """What is left of the budget; None: it has none."""
+    """The rest of the budget; None: it has none."""
     if account.budget_nusd is None:
         return None
     return account.budget_nusd - account.spent_nusd - account.reserved_nusd

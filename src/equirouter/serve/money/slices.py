@@ -26,7 +26,7 @@ _AMPLE = 1.25  # times what is asked for in SLICE_SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What is written of a row of reservations.
+    """The record of a row of reservations.
 
     n: its number; None where none was made, as the store could not be asked. cost_nusd: of requests
     that ended. freed_nusd: leaves the row, as it was spent or is given back. ends: the row goes,
@@ -82,7 +82,7 @@ class Slice:
         self._cost_nusd += cost_nusd
 
     def owed(self) -> Settlement | None:
-        """What is to be written of it now; each is given once. None: nothing."""
+        """Amounts to be written of it now; each is given once. None: nothing."""
         ends = not self.is_kept and self._open == 0
         if not self.is_kept:
             self._freed_nusd += self.free_nusd
@@ -98,7 +98,7 @@ Part: TypeAlias = tuple[Slice, int]
 
 
 class Purse:
-    """What a worker has of a key, and how much the key asked for lately.
+    """A worker's slice of a key, and how much the key asked for lately.
 
     until: it pays by itself until then, in seconds of the loop. minute: Unix minutes of the clock,
     when it was filled. rate_minute: the minute of the key's window that its requests and tokens
@@ -183,7 +183,7 @@ class Purse:
             self._since, self._asked = now, Ahead()
 
     def has(self) -> Ahead:
-        """What it holds."""
+        """The amounts that it holds."""
         free = sum(slice_.free_nusd for slice_ in self.slices)
         return Ahead(free, self.requests, self.tokens)
 
@@ -197,7 +197,7 @@ class Purse:
 
 
 class Purses:
-    """What a worker has ahead, by key.
+    """A worker's slices, by key.
 
     settle: takes slices of which there is something to write. free: takes requests and tokens of a
     key that were counted in a minute and are not needed. clock: Unix seconds.
@@ -255,7 +255,7 @@ class Purses:
             self._drop(purse, [one for one in purse.slices if not one.free_nusd])
 
     def take_back(self, key_id: str, minute: int, requests: int, tokens: int) -> None:
-        """What a request did not need of what was counted ahead."""
+        """Take back the part counted ahead that a request did not need."""
         purse = self._purses.get(key_id)
         if purse is not None and purse.rate_minute == minute:
             purse.add(requests, tokens)

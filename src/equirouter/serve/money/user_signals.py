@@ -1,4 +1,4 @@
-"""What users did with an answer, read from the log: asked again, took another model, stopped it.
+"""Signals of users about an answer, read from the log: asked again, another model, stopped it.
 
 None of it says for sure that an answer was bad, and each is a column of its own.
 """

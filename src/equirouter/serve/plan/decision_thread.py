@@ -168,7 +168,7 @@ class DecisionThread:
             return [self._answers([job])[0] for job in jobs]
 
     def _answers_of_each(self, jobs: Sequence[_Job]) -> list[Decided | Exception]:
-        """The same where the jobs are of several pipelines."""
+        """As _answers, where the jobs are of several pipelines."""
         answers: dict[int, Decided | Exception] = {}
         for loaded in {id(job.loaded): job.loaded for job in jobs}.values():
             rows = [row for row, job in enumerate(jobs) if job.loaded is loaded]

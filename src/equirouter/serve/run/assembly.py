@@ -170,7 +170,7 @@ def _decider(settings: GatewaySettings, metrics: Metrics) -> DecisionThread | No
 
 
 def _canary(settings: GatewaySettings, parts: Parts, store: Store) -> CanaryKeeper | None:
-    """What looks after canary.version, None where none is set."""
+    """The watch over canary.version, None where none is set."""
     path, decider = settings.pipeline.path, parts.decider
     if settings.canary.version is None or path is None or decider is None:
         return None

@@ -60,7 +60,7 @@ def compared(trial: Trial, settings: CanarySettings) -> SideBySide:
 
 
 def tally(trial: Trial, test: SideBySide, reader: Reader) -> Callable[[sa.Connection], None]:
-    """What reads the log once more, given a connection, and counts what is new."""
+    """The function that reads the log once more, given a connection, and counts new requests."""
 
     def count(connection: sa.Connection) -> None:
         found = reader.read(connection)

@@ -108,7 +108,7 @@ def end_trial(connection: sa.Connection, trial: int, verdict: Ended, why: str, a
 
 
 def usual_of(connection: sa.Connection, pipeline: str) -> Usual | int:
-    """What is usual with a pipeline; the number of its requests while they are too few to tell."""
+    """The usual figures of a pipeline; the number of its requests while these are too few."""
     rows = connection.execute(
         sa.select(log.c.status, log.c.cost_nusd, log.c.decided_by, feedback.c.score)
         .select_from(log.outerjoin(feedback, feedback.c.request_id == log.c.request_id))

@@ -1,4 +1,4 @@
-"""What all workers together may spend in a day on learning: taken in pieces, durably."""
+"""The money that all workers together may spend in a day on learning: taken in pieces, durably."""
 
 from typing import Any
 

@@ -103,7 +103,7 @@ def _among(
 
 
 def _give_back(requests: sa.Column[int], tokens: sa.Column[int]) -> sa.Update:
-    """What was not needed of a key's rate, where the window is still of that minute."""
+    """Give back the unused part of a key's rate, where the window is still of that minute."""
 
     def left(column: sa.Column[int], name: str) -> sa.ColumnElement[int]:
         unused = sa.bindparam(f"unused_{name}", type_=sa.BigInteger())
