@@ -26,9 +26,9 @@ QUERY = "easy task1 query"
 # options of the encoders that only whoever loads a pipeline can give; all others are saved
 GIVEN = {
     "lexical": set(),
-    "minilm": {"weights", "threads"},
+    "minilm": {"weights", "threads", "device"},
     "static": {"weights", "threads"},
-    "lexical+minilm": {"weights", "threads"},
+    "lexical+minilm": {"weights", "threads", "device"},
     "vision": {"model", "revision", "weights", "device", "batch_size"},
     "sentence-transformers": {"model", "revision", "weights", "device", "batch_size"},
     "openai": {

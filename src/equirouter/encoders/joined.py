@@ -119,8 +119,8 @@ class JoinedEncoder(Encoder):
 class LexicalMiniLMEncoder(JoinedEncoder):
     """`lexical` and `minilm` side by side: the pieces of the whole text, and a part in context.
 
-    dimension: of the lexical half. window, weights, threads, precision: see MiniLMEncoder. Errors
-    are theirs.
+    dimension: of the lexical half. window, weights, threads, precision, device: see MiniLMEncoder.
+    Errors are theirs.
     """
 
     name = "lexical+minilm"
@@ -135,6 +135,7 @@ class LexicalMiniLMEncoder(JoinedEncoder):
         weights: Path | None = None,
         threads: int | None = None,
         precision: str = "fp32",
+        device: str = "cpu",
     ) -> None:
         super().__init__(
             {
@@ -144,6 +145,7 @@ class LexicalMiniLMEncoder(JoinedEncoder):
                     weights=weights,
                     threads=threads,
                     precision=precision,
+                    device=device,
                 ),
             }
         )

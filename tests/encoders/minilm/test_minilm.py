@@ -84,6 +84,10 @@ def test_options_are_checked() -> None:
         MiniLMEncoder(threads=0)
     with pytest.raises(ConfigError, match="no precision 'bf16': one of fp32, int8"):
         MiniLMEncoder(precision="bf16")
+    with pytest.raises(ConfigError, match="no device 'gpu': one of cpu, cuda, auto"):
+        MiniLMEncoder(device="gpu")
+    with pytest.raises(ConfigError, match="device='cuda' computes in fp32 only"):
+        make_encoder("lexical+minilm", device="cuda", precision="int8")
     with pytest.raises(ConfigError, match="has no option 'windows': it has window, weights, thr"):
         make_encoder("minilm", windows="head")
 

@@ -1,10 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from equirouter.encoders.minilm import MiniLMEncoder, onnx_sessions
-from equirouter.encoders.minilm.onnx_sessions import WindowSession, open_session
+from equirouter.encoders.minilm.onnx_sessions import Device, WindowSession, open_session
+from equirouter.errors import ConfigError
 from tests.encoders.toymodel import id_of, toy_vectors, write_toy_model
 
 
@@ -37,9 +40,9 @@ def test_every_window_is_reported_and_none_is_no_run(toy: Path) -> None:
 def test_only_a_long_window_alone_is_shared_out(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[int | None] = []
 
-    def counted(graph: Path, threads: int | None) -> object:
+    def counted(graph: Path, threads: int | None, device: Device = "cpu") -> object:
         opened.append(threads)
-        return open_session(graph, threads)
+        return open_session(graph, threads, device)
 
     monkeypatch.setattr(onnx_sessions, "open_session", counted)
     short, long = [id_of("cat")] * 64, [id_of("cat")] * 65
@@ -68,3 +71,105 @@ def test_the_number_of_threads_does_not_change_a_bit(
     np.testing.assert_array_equal(on_one, on_two)
     single = MiniLMEncoder(window="head+tail", weights=model_folder, threads=2)
     np.testing.assert_array_equal(single.encode(texts[-1:]), on_one[-1:])
+
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.fixture
+def built_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime says that it has CUDA, as onnxruntime-gpu does on a machine without a GPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+
+
+def test_a_gpu_that_onnxruntime_cannot_use_is_refused(toy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"pip install 'onnxruntime-gpu\[cuda,cudnn\]'"):
+        WindowSession(toy, device="cuda")
+    assert open_session(toy, device="auto").get_providers() == [CPU]
+
+
+@pytest.mark.usefixtures("built_with_cuda")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_is_not_there_is_refused(toy: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot use a GPU here \(CUDA and cuDNN were not found"):
+        open_session(toy, device="cuda")
+    assert open_session(toy, device="auto").get_providers() == [CPU]
+
+
+class OnGpu:
+    """A session of the processor that says it is on a GPU, and which windows it was given."""
+
+    asked: tuple[Any, ...] = ()
+    failure = ""
+
+    def __init__(self, graph: str, options: Any, *, providers: list[Any], **more: Any) -> None:
+        type(self).asked = tuple(providers)
+        if self.failure and providers != [CPU]:
+            raise RuntimeError(self.failure)
+        self.session = open_on_processor(graph, options, providers=[CPU], **more)
+        self.providers = [CPU] if providers == [CPU] else [CUDA, CPU]
+        self.shapes: list[tuple[int, int]] = []
+
+    def get_providers(self) -> list[str]:
+        return self.providers
+
+    def run(self, outputs: None, feed: dict[str, Any]) -> Any:
+        self.shapes.append(feed["input_ids"].shape)
+        return self.session.run(outputs, feed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+
+open_on_processor = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def gpu(built_with_cuda: None, monkeypatch: pytest.MonkeyPatch) -> type[OnGpu]:  # noqa: ARG001
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnGpu)
+    return OnGpu
+
+
+def test_cuda_and_auto_take_a_gpu_in_full_precision(toy: Path, gpu: type[OnGpu]) -> None:
+    for device in ("cuda", "auto"):
+        assert CUDA in open_session(toy, device=device).get_providers()
+        assert gpu.asked == ((CUDA, {"use_tf32": "0"}), CPU)
+    assert open_session(toy).get_providers() == [CPU]
+
+
+def test_what_the_driver_says_is_told(
+    toy: Path, gpu: type[OnGpu], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gpu, "failure", "in provider\nCUDA failure 100: no CUDA-capable device")
+    with pytest.raises(ConfigError, match=r"\(CUDA failure 100: no CUDA-capable device\)"):
+        open_session(toy, device="cuda")
+    assert open_session(toy, device="auto").get_providers() == [CPU]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_takes_windows_of_one_length_together(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_sessions, "TOKENS_ON_GPU", 7)
+    words = [id_of(word) for word in ("the", "cat", "sat", "dog", "ice")]
+    windows = [words[:3], words[2:], [words[4]], words[1:4], words[::-1], words[:2] * 4]
+    session, done = WindowSession(toy, device="cuda"), list[int]()
+    vectors = session.run(windows, done.append)
+    # 7 tokens hold two windows of three; a longer one than that is alone
+    assert session._session.shapes == [(1, 8), (1, 5), (2, 3), (1, 3), (1, 1)]
+    assert done == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(vectors, WindowSession(toy).run(windows), atol=1e-6)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_model_gives_windows_together_what_it_gives_them_alone(
+    model_folder: Path, mixed_texts: list[str]
+) -> None:
+    texts = [*mixed_texts[:40], "cats and dogs " * 90, "dogs and cats " * 90]
+    together, alone = (
+        MiniLMEncoder(weights=model_folder, threads=1, device=device) for device in ("cuda", "cpu")
+    )
+    np.testing.assert_allclose(together.encode(texts), alone.encode(texts), atol=1e-6)
+    assert together.fingerprint == alone.fingerprint
+    assert max(size for size, _ in together._session._session.shapes) > 1

@@ -14,7 +14,7 @@ from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder, check_texts
 from equirouter.encoders.kept import digest_of
 from equirouter.encoders.minilm.graph import GRAPH_VERSION, HIDDEN, graph_file
-from equirouter.encoders.minilm.onnx_sessions import WindowSession
+from equirouter.encoders.minilm.onnx_sessions import DEVICES, Device, WindowSession
 from equirouter.encoders.minilm.quantise import (
     QUANTISE_VERSION,
     ActivationRanges,
@@ -62,9 +62,10 @@ class MiniLMEncoder(Encoder):
     precision: "fp32", or "int8", which is up to twice as fast and less exact; fit measures on
     training texts what its numbers must reach (quantise.py).
     weights: a folder with the model, see find_weights; None takes the installed package, else the
-    hub. threads: of a long text alone, 1 or more; None takes one per physical core. Nothing is
-    loaded before the first encode or fingerprint. Raises ConfigError for an unknown window or
-    precision, and for fewer threads than 1.
+    hub. threads: of a long text alone, 1 or more; None takes one per physical core.
+    device: "cpu"; "cuda", a GPU, for fp32; "auto", a GPU where fp32 can use one. Nothing is loaded
+    before the first encode or fingerprint. Raises ConfigError for an unknown window, precision or
+    device, for int8 on a GPU, and for fewer threads than 1; encode does for want of a GPU.
     Source: Reimers and Gurevych 2019; Wang et al. 2020 (MiniLM).
     """
 
@@ -78,6 +79,7 @@ class MiniLMEncoder(Encoder):
         weights: Path | None = None,
         threads: int | None = None,
         precision: str = "fp32",
+        device: str = "cpu",
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads={threads}: at least 1 is needed, None takes every core")
@@ -85,10 +87,11 @@ class MiniLMEncoder(Encoder):
         self.precision = _check_precision(precision)
         self.weights = weights
         self.threads = threads
+        self.device = _check_device(device, self.precision)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Window and precision; where the weights lie and how many threads run is no part of it."""
+        """Window and precision; where the weights lie and what computes is no part of it."""
         return {"window": self.window, "precision": self.precision}
 
     def needs(self) -> tuple[Need, ...]:
@@ -222,7 +225,8 @@ class MiniLMEncoder(Encoder):
 
     @cached_property
     def _session(self) -> WindowSession:
-        return WindowSession(self._graph(), threads=self.threads)
+        device = self.device if self.precision == "fp32" else "cpu"
+        return WindowSession(self._graph(), threads=self.threads, device=device)
 
     def _graph(self) -> Path:
         if self.precision == "int8":
@@ -252,6 +256,18 @@ def _check_precision(precision: str) -> Precision:
         if precision == known:
             return known
     raise ConfigError(f"no precision {precision!r}: one of {', '.join(PRECISIONS)} is expected")
+
+
+def _check_device(device: str, precision: Precision) -> Device:
+    for known in DEVICES:
+        if device == known:
+            if (device, precision) == ("cuda", "int8"):
+                raise ConfigError(
+                    "device='cuda' computes in fp32 only, int8 is for processors: choose "
+                    "precision='fp32' (train again with --precision fp32), or device='auto'"
+                )
+            return known
+    raise ConfigError(f"no device {device!r}: one of {', '.join(DEVICES)} is expected")
 
 
 def _token_id(tokenizer: "Tokenizer", token: str) -> int:

@@ -1,36 +1,46 @@
 """Runs windows through a model file on ONNX Runtime: token ids in, one vector per window out.
 
-Windows are run one at a time. There is no padding, so nothing has to be masked, and a window's
-vector is the same to the last bit whatever is run with it and on how many threads. Several windows
-share the cores by one Python thread each, which waits for nobody: ONNX Runtime holds no lock of
-Python while it computes.
+On the processor windows are run one at a time. There is no padding, so nothing has to be masked,
+and a window's vector is the same to the last bit whatever is run with it and on how many threads.
+Several windows share the cores by one Python thread each, which waits for nobody: ONNX Runtime
+holds no lock of Python while it computes. A GPU takes windows of one length together, also without
+padding; its last bits depend on how many these are.
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cached_property
-from itertools import repeat
+from contextlib import ExitStack, redirect_stdout
+from functools import cached_property, partial
+from itertools import groupby, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.minilm.graph import HIDDEN
-from equirouter.errors import DataError
+from equirouter.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["WindowSession", "open_session"]
+__all__ = ["DEVICES", "Device", "WindowSession", "open_session"]
+
+Device: TypeAlias = Literal["cpu", "cuda", "auto"]
+DEVICES: tuple[Device, ...] = get_args(Device)
 
 _AT_ONCE = 64
 """Windows handed to the threads together; an interrupted run still finishes them."""
 
 SHORT_TOKENS = 64
 """With its ends; some 1.5 ms on one thread."""
+
+TOKENS_ON_GPU = 2**14
+"""In the windows that a GPU takes together: 64 of the longest, whose attention is 200 MB."""
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _KNOWN_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
@@ -40,16 +50,16 @@ class WindowSession:
 
     graph: an ONNX file with the inputs input_ids and, if it has them, attention_mask and
     token_type_ids, all (B, S) int64. threads: 1 or more; None takes one per physical core for a
-    long window alone, and one per usable core for many. Raises DataError for a model of another
-    form.
+    long window alone, and one per usable core for many. device: see open_session. Raises DataError
+    for a model of another form, ConfigError for a GPU that cannot be used.
 
     A short window is run on one thread, and so is each of several: to share one out costs more
     processor time than it saves. For a long one that is alone the model is opened once more.
     """
 
-    def __init__(self, graph: Path, *, threads: int | None = None) -> None:
+    def __init__(self, graph: Path, *, threads: int | None = None, device: Device = "cpu") -> None:
         self._graph, self._threads = graph, threads
-        self._session = open_session(graph, 1)
+        self._session = open_session(graph, 1, device)
         self._inputs = [node.name for node in self._session.get_inputs()]
         self._workers = threads or _usable_cores()
         self._check(graph)
@@ -72,6 +82,9 @@ class WindowSession:
         return vectors
 
     def _in_order(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
+        if _CUDA in self._session.get_providers():
+            yield from self._by_length(windows)
+            return
         n_workers = min(self._workers, len(windows))
         if n_workers <= 1:
             for window in windows:
@@ -85,20 +98,31 @@ class WindowSession:
                 block = windows[start : start + _AT_ONCE]
                 yield from pool.map(self._one, block, repeat(self._session))
 
+    def _by_length(self, windows: Sequence[Sequence[int]]) -> Iterator[Float32Array]:
+        for length, group in groupby(windows, key=len):
+            same, size = list(group), max(1, TOKENS_ON_GPU // length)
+            for start in range(0, len(same), size):
+                yield from self._run(same[start : start + size], self._session)
+
     @cached_property
     def _wide(self) -> "InferenceSession":
         """For one window on several threads."""
         return self._session if self._workers == 1 else open_session(self._graph, self._threads)
 
     def _one(self, window: Sequence[int], session: "InferenceSession") -> Float32Array:
-        """(384,): one window through the model."""
-        ids = np.array([window], dtype=np.int64)
+        return self._run([window], session)[0]
+
+    def _run(
+        self, windows: Sequence[Sequence[int]], session: "InferenceSession"
+    ) -> list[Float32Array]:
+        """(384,) of each of some windows of one length."""
+        ids = np.array(windows, dtype=np.int64)
         feed = {
             name: ids if name == "input_ids" else np.full_like(ids, name == "attention_mask")
             for name in self._inputs
         }
-        output = np.asarray(session.run(None, feed)[0], dtype=np.float32)[0]
-        return output if output.ndim == 1 else _pool(output)
+        output = np.asarray(session.run(None, feed)[0], dtype=np.float32)
+        return [vector if vector.ndim == 1 else _pool(vector) for vector in output]
 
     def _check(self, graph: Path) -> None:
         output = self._session.get_outputs()[0]
@@ -112,8 +136,14 @@ class WindowSession:
             )
 
 
-def open_session(graph: Path | bytes, threads: int | None = None) -> "InferenceSession":
-    """A file or the bytes of a graph on ONNX Runtime's processor kernels, on so many threads."""
+def open_session(
+    graph: Path | bytes, threads: int | None = None, device: Device = "cpu"
+) -> "InferenceSession":
+    """A file or the bytes of a graph on ONNX Runtime, on so many threads.
+
+    device: "cpu"; "cuda", an NVIDIA GPU; "auto", one where it can be used, else the processor.
+    Raises ConfigError for "cuda" where it cannot.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -122,12 +152,46 @@ def open_session(graph: Path | bytes, threads: int | None = None) -> "InferenceS
     # spinning saves 15 % on idle cores, but beside other work it takes twice the processor
     # time and two to three times as long (docs/encoders.md)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(
+    opened = partial(
+        onnxruntime.InferenceSession,
         graph if isinstance(graph, bytes) else str(graph),
         options,
-        providers=["CPUExecutionProvider"],
         # the fused operator takes four times as long as the two that it replaces
         disabled_optimizers=["SkipLayerNormFusion"],
+        enable_fallback=0,  # to the processor, told on stdout
+    )
+    try:
+        return opened(providers=[_CPU]) if device == "cpu" else _on_gpu(opened)
+    except ConfigError:
+        if device == "cuda":
+            raise
+        return opened(providers=[_CPU])
+
+
+def _on_gpu(opened: "Callable[..., InferenceSession]") -> "InferenceSession":
+    """A session on the GPU. Raises ConfigError that says what is in the way."""
+    import onnxruntime
+
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise ConfigError(
+            "device 'cuda': the ONNX Runtime installed here computes on the processor only. "
+            "`pip uninstall onnxruntime`, then `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use "
+            "device cpu or auto"
+        )
+    if hasattr(onnxruntime, "preload_dlls"):  # CUDA from packages of PyPI; from 1.21 on
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            onnxruntime.preload_dlls()
+    reason = "CUDA and cuDNN were not found"
+    try:
+        # TF32 would leave ten bits of a number
+        session = opened(providers=[(_CUDA, {"use_tf32": "0"}), _CPU])
+        if _CUDA in session.get_providers():
+            return session
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+    raise ConfigError(
+        f"device 'cuda': ONNX Runtime cannot use a GPU here ({reason}); check that `nvidia-smi` "
+        "lists one, `pip install 'onnxruntime-gpu[cuda,cudnn]'`, or use device cpu or auto"
     )
 
 
