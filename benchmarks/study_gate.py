@@ -1,6 +1,7 @@
 """How often the gate promotes a pipeline that is worse, on real outcomes.
 
-    nice -n 15 python benchmarks/study_gate.py        # about 10 minutes on one core
+    nice -n 15 python benchmarks/study_gate.py                       # about 10 minutes on one core
+    nice -n 15 python benchmarks/study_gate.py --log ZEROEVAL.parquet # logs alone, 5 minutes
 
 A third of the queries is to learn from; the others are the world, on which the quality of every
 pipeline is known exactly. Champions and challengers learn from random parts of the third;
@@ -10,6 +11,7 @@ the log of a gateway that served the champion and explored, and decides; the wor
 was right.
 """
 
+import argparse
 import json
 from dataclasses import replace
 from itertools import product
@@ -20,6 +22,9 @@ from pages import record
 from equirouter import train
 from equirouter.data import load_dataset
 from equirouter.data.outcomes import Outcomes
+from equirouter.encoders import make_encoder
+from equirouter.encoders.base import Encoder
+from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.promotion.comparison import chosen_columns, compare
 from equirouter.evaluation.promotion.gate import Gate
 from equirouter.pipeline import RoutingPipeline
@@ -34,7 +39,8 @@ POOLS = {
     ),
     "two, far apart in price": ("gpt-4o-2024-08-06", "gpt-4o-mini-2024-07-18"),
 }
-SEEN: tuple[int | str, ...] = (200, 400, 800, "a log of 5,000")
+SEEN: tuple[int | str, ...] = (200, 400, 800)
+A_LOG, POOL_OF_LOG = "a log of 5,000", "two, far apart in price"
 REQUESTS, EXPLORED = 5_000, 0.05
 PROMOTIONS = 200
 QUALITY = 0.98
@@ -64,13 +70,15 @@ def logged(world: Outcomes, champion: RoutingPipeline, rng: np.random.Generator)
     )
 
 
-def pipelines(table: Outcomes, rng: np.random.Generator) -> dict[str, list[RoutingPipeline]]:
+def pipelines(
+    table: Outcomes, encoder: Encoder, rng: np.random.Generator
+) -> dict[str, list[RoutingPipeline]]:
     """Champions, and challengers by what is wrong with them."""
 
     def made(n: int, lies: float = 0.0, quality: float = QUALITY) -> RoutingPipeline:
         part = table.take(np.sort(rng.permutation(table.n_queries)[:n]))
         part = turned_over(part, lies, rng)
-        pipeline = train(part, "lexical", router="factors", quality=quality, resamples=0)
+        pipeline = train(part, encoder, router="factors", quality=quality, resamples=0)
         pipeline.quality = quality
         return pipeline
 
@@ -88,24 +96,31 @@ def pipelines(table: Outcomes, rng: np.random.Generator) -> dict[str, list[Routi
 
 def main() -> None:
     """A row of the table per pool and number of queries, and what happened by challenger."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--log", metavar="TABLE", help="of texts, which are encoded in few numbers")
+    log = parser.parse_args().log
+    encoder = make_encoder("lexical") if log is None else make_encoder("lexical", dimension=256)
+    cache = EmbeddingCache()
     gate = Gate()
     for name, models in POOLS.items():
-        table = load_dataset("real").choose_models(list(models))
+        if log is not None and name != POOL_OF_LOG:
+            continue
+        table = load_dataset(log or "real").choose_models(list(models))
         table = table.take(table.is_complete)
         rng = np.random.default_rng(20)
         order = rng.permutation(table.n_queries)
         to_learn = table.take(np.sort(order[:950]))
         world = table.take(np.sort(order[950:]))
-        made = pipelines(to_learn, rng)
+        made = pipelines(to_learn, encoder, rng)
         champions = made.pop("champion")
         challengers = [(kind, one) for kind, several in made.items() for one in several]
         truth = {
-            (i, j): compare(champion, one, world).quality.difference
+            (i, j): compare(champion, one, world, cache=cache).quality.difference
             for (i, champion), (j, (_, one)) in product(
                 enumerate(champions), enumerate(challengers)
             )
         }
-        for n in SEEN:
+        for n in SEEN if log is None else (A_LOG,):
             worse = promoted = wrong = better = better_promoted = 0
             by_kind: dict[str, list[int]] = {}
             for _ in range(PROMOTIONS):
@@ -115,7 +130,7 @@ def main() -> None:
                     seen = world.take(np.sort(rng.permutation(world.n_queries)[:n]))
                 else:
                     seen = logged(world, champions[i], rng)
-                passes = gate.judge(compare(champions[i], one, seen)).passes
+                passes = gate.judge(compare(champions[i], one, seen, cache=cache)).passes
                 is_worse, is_better = truth[i, j] < -gate.margin, truth[i, j] >= 0
                 worse += is_worse
                 promoted += passes
