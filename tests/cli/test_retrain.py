@@ -108,6 +108,18 @@ def test_a_table_with_new_rows_needs_no_log(config: Path, folder: Path) -> None:
     assert PipelineVersions(folder).current == "0002"
 
 
+def test_too_little_memory_changes_nothing(config: Path, folder: Path) -> None:
+    keep(config, simulated(others(500)))
+    text = config.read_text("utf-8").replace("[retrain]", "[retrain]\nmemory_gb = 0.2")
+    config.write_text(text.replace("minimum_rows = 200", "minimum_rows = 30"))
+    large = make_table(60_000, incomplete=0)
+    write_table(with_log(large, others(500)), folder.parent / "base.parquet")
+    ran = retrained(config)
+    assert ran.code == 2, ran.err
+    assert "retrain.memory_gb is 0.2, and the training needs more" in ran.err
+    assert PipelineVersions(folder).names == ["0001"]
+
+
 def test_two_at_once(config: Path, folder: Path) -> None:
     with retraining(folder):
         ran = retrained(config)

@@ -45,7 +45,13 @@ def retrain(
     versions = PipelineVersions(settings.pipeline.path)
     with retraining(versions.folder):
         over = versions.adopt()
-        made = _challenge(config, settings, versions.path())
+        try:
+            made = _challenge(config, settings, versions.path())
+        except MemoryError as error:
+            raise ConfigError(
+                f"{config}: retrain.memory_gb is {settings.retrain.memory_gb:g}, and the training "
+                "needs more: set a higher one, or train where the gateway does not run"
+            ) from error
         version = settled(made, versions, over=over, how="retrain")
     if as_json:
         print_json(
