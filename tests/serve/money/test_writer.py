@@ -10,7 +10,7 @@ from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.store.books import OnSQLite
 from equirouter.serve.money.store.schema import log, workers
 from equirouter.serve.money.store.store import Store
-from tests.serve.stores import ask, ids, money, new_key, record, rows, with_store
+from tests.serve.stores import ask, ids, money, new_key, record, rows, summed, with_store
 
 
 def test_one_bad_entry_costs_no_other_and_no_money(
@@ -181,11 +181,51 @@ def test_a_store_that_goes_while_entries_are_tried_one_by_one_loses_none(
         if spoiled == "record":
             assert await money(store, key) == (321, 0)
             assert sorted(await store.database.read(ids)) == ["a", "b"]
-            assert store.writer.dropped == 1
+            assert (store.writer.dropped, store.writer.written) == (1, 2)
+            assert await summed(store, "requests") == 2  # none is added up twice
         else:
             assert await money(store, key) == (320, 10)
             assert sorted(await store.database.read(ids)) == ["a", "b", "c"]
             assert store.writer.dropped == 0
+
+    with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_what_is_taken_from_a_slice_is_taken_once_though_the_answer_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    transact = OnSQLite.transact
+    done = [-(10**6)]
+
+    async def lossy(self: OnSQLite, work: Any) -> Any:
+        result = await transact(self, work)
+        done[0] += 1
+        if done[0] == which:
+            raise StoreGoneError("the connection was lost")
+        return result
+
+    monkeypatch.setattr(OnSQLite, "transact", lossy)
+
+    async def work(store: Store) -> None:
+        key, other = await new_key(store, budget_nusd=10**6), await new_key(store)
+        (wrong,) = await ask(store, other, 1, 10)
+        for _ in range(100):
+            for ticket in await ask(store, key, 1, 10):
+                ticket.settle(7)
+        assert (await money(store, key))[0] == 700
+        wrong.settle(2**80)
+        for ticket in await ask(store, key, 5, 10):  # from the slice
+            ticket.settle(7)
+        store.writer.log(record("a"))
+        done[0] = 0
+        with pytest.raises(StoreGoneError):
+            await store.writer.flush()
+        await store.writer.flush()
+        store.ledger.forget()
+        assert await money(store, key) == (735, 0)
+        assert await store.database.read(ids) == ["a"]
+        assert await summed(store, "requests") == 1
 
     with_store(f"sqlite:///{tmp_path}/x.db", work, flush_ms=60_000.0)
 

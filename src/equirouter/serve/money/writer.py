@@ -166,6 +166,8 @@ class Writer:
         return Batch(self._number, settlements, records)
 
     async def _write(self, batch: Batch) -> None:
+        if batch.unsure is not None:
+            await self._again(batch, batch.unsure)
         try:
             await self._once(batch)
         except (StoreGoneError, asyncio.CancelledError):
@@ -187,7 +189,7 @@ class Writer:
         while batch.records:
             record = batch.records[-1]
             error = await self._alone(batch, Batch(0, [], [record]))
-            batch.drop()
+            batch.leave_out([], [record])
             if error is None:
                 self.written += 1
                 continue
@@ -199,35 +201,45 @@ class Writer:
 
     async def _money(self, batch: Batch) -> None:
         """Write the settlements of a batch: together, or else one by one."""
-        try:
-            await self._once(Batch(batch.number, batch.settlements, unused=batch.unused))
-        except (StoreGoneError, asyncio.CancelledError):
-            raise
-        except Exception:  # one of them is at fault: the others must not suffer
-            while batch.settlements:
-                settlement = batch.settlements[-1]
-                error = await self._alone(batch, Batch(0, [settlement]))
-                if error is not None:
-                    _log.error(
-                        "a call of key %s cannot be settled (%s): what was reserved for it stays "
-                        "reserved until this worker ends",
-                        settlement.key_id,
-                        type(error).__name__,
-                    )
-                batch.settlements.pop()
-        batch.settlements = []
+        together = Batch(0, [*batch.settlements], unused=batch.unused)
+        if await self._alone(batch, together) is None:
+            batch.leave_out(together.settlements, [])
+        while batch.settlements:  # one of them is at fault: the others must not suffer
+            settlement = batch.settlements[-1]
+            error = await self._alone(batch, Batch(0, [settlement]))
+            batch.leave_out([settlement], [])
+            if error is not None:
+                _log.error(
+                    "a call of key %s cannot be settled (%s): what was reserved for it stays "
+                    "reserved until this worker ends",
+                    settlement.key_id,
+                    type(error).__name__,
+                )
 
     async def _alone(self, batch: Batch, part: Batch) -> Exception | None:
         """Write a part of a batch under a number of its own; why it cannot be written, or None."""
-        part.number = batch.number = self._number = self._number + 1
+        part.number = self._number = self._number + 1
+        batch.number = self._number = self._number + 1  # the rest is not written yet
         try:
             await self._once(part)
         except (StoreGoneError, asyncio.CancelledError):
-            batch.number = self._number = self._number + 1  # the rest is not written yet
+            batch.unsure = part
             raise
         except Exception as error:
             return error
         return None
+
+    async def _again(self, batch: Batch, part: Batch) -> None:
+        """Write a part, whose answer was lost, under its number: it may be written."""
+        try:
+            await self._once(part)
+        except (StoreGoneError, asyncio.CancelledError):
+            raise
+        except Exception:
+            batch.unsure = None  # it is not, and is tried with the rest
+        else:
+            batch.leave_out(part.settlements, part.records)
+            self.written += len(part.records)
 
     async def _once(self, batch: Batch) -> None:
         while not batch.prepare(_ROWS_AT_ONCE):

@@ -157,6 +157,12 @@ def test_after_kill_9_the_log_lacks_an_instant_and_the_money_nothing(store_url: 
         assert len(lost) <= at_most
         spent, said = await store.database.read(agree)
         assert spent == said  # those that were under way are charged in full, and say so
+        slices = [
+            row["cost_nusd"]
+            for row in await store.database.read(rows, log)
+            if row["note"] is not None and row["request_id"].startswith("slice_")
+        ]
+        assert 0 < sum(slices) <= 2 * 10 * len(told)  # of what was asked for in a second
         assert spent >= 7 * len(told)
         assert (await money(store, key))[1] == 0
 

@@ -26,13 +26,15 @@ __all__ = ["Batch", "added_by", "text_row", "write_batch"]
 class Batch:
     """A worker's batch of that number; a batch without anything says that the worker is alive.
 
-    unused: requests and tokens of a key's rate, by key and minute, that were not needed.
+    unused: requests and tokens of a key's rate, by key and minute, that were not needed. unsure: a
+    part of it that was written by itself, and the answer was lost.
     """
 
     number: int
     settlements: list[Settlement] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
     unused: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    unsure: "Batch | None" = None
     _rows: "_Rows" = field(default_factory=lambda: _Rows())
 
     def prepare(self, most: int) -> bool:
@@ -45,9 +47,16 @@ class Batch:
             _add(rows.added, record)
         return len(rows.log) == len(self.records)
 
-    def drop(self) -> None:
-        """Leave its last record out: it is written, or cannot be."""
-        self.records.pop()
+    def leave_out(
+        self, settlements: Sequence[Settlement], records: Sequence[RequestRecord]
+    ) -> None:
+        """Leave out what is written, or cannot be; with all settlements, what was unused."""
+        self.unsure = None
+        done = {id(one) for one in (*settlements, *records)}
+        self.settlements = [one for one in self.settlements if id(one) not in done]
+        self.records = [one for one in self.records if id(one) not in done]
+        if not self.settlements:
+            self.unused = {}
         self._rows = _Rows()
 
     def rows(self) -> "_Rows":
