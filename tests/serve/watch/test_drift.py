@@ -68,7 +68,7 @@ def test_false_alarms_are_as_rare_as_stated_of_each_kind() -> None:
         ("long answers", {"answers": 2.5}),
         ("short answers", {"answers": 0.4}),
         ("slow", {"ms": 2.5}),
-        ("dear", {"cost": 2.5}),
+        ("expensive", {"cost": 2.5}),
         ("far queries", {"far": 0.2}),
         ("script", {"cyrillic": 0.4}),
     ],

@@ -283,7 +283,7 @@ def _view(
     watched: Callable[[], list[Alarm]],
     status: Callable[[], dict[str, object]],
 ) -> View:
-    """What the dashboard shows."""
+    """The dashboard, with all that it shows."""
     pool, planner = parts.pool, parts.planner
     return View(
         StoreReports(store.database),

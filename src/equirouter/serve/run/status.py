@@ -95,7 +95,7 @@ def _canary(connection: sa.Connection, settings: GatewaySettings) -> dict[str, A
 
 
 def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) -> list[Alarm]:
-    """What the alarms say of the log of the current version."""
+    """The alarms on the log of the current version."""
     folder = current_folder(path)
     strongest = described(folder).baseline.strongest
     drift, collapse = DriftWatch(settings.drift), CollapseWatch(settings.collapse)
@@ -117,7 +117,7 @@ def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) ->
 def _learning(
     connection: sa.Connection, settings: GatewaySettings, now: float
 ) -> dict[str, dict[str, Any]]:
-    """What exploration and shadow answers cost today."""
+    """The cost of exploration and shadow answers today."""
     today = learned_in(connection, now // _DAY * _DAY, now)
 
     def of(chosen: ExploreSettings | ShadowSettings, n: int, nusd: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class _Class:
         return before != self._is_alarm
 
     def _raise(self) -> None:
-        """What came before the alarm must not end it: only the latest are looked at."""
+        """Forget all but the latest: what came before the alarm must not end it."""
         self._is_alarm, self._tested = True, 0
         while len(self._window) > self._settings.minimum:
             self._count(*self._window.popleft(), -1)

@@ -37,7 +37,7 @@ AlarmKind: TypeAlias = Literal[
     "long answers",
     "short answers",
     "slow",
-    "dear",
+    "expensive",
     "price",
 ]
 
@@ -53,7 +53,7 @@ KINDS: dict[AlarmKind, str] = {
     "long answers": "as long as one in ten was",
     "short answers": "as short as one in ten was",
     "slow": "as late as one in ten was",
-    "dear": "as much above the predicted cost as one in ten was",
+    "expensive": "as much above the predicted cost as one in ten was",
     "price": "reported at another cost than is charged",
 }
 """What is watched: a share, or a mean."""
@@ -124,7 +124,7 @@ class _Usual:
         return min(mean + _AT_99 * math.sqrt(spread / n) + 1.0 / n, 1.0)
 
     def ends(self) -> tuple[float, float]:
-        """What one in ten is below, and above."""
+        """The values that one in ten is below, and above."""
         place = round(_ONE_IN_TEN * self.most)
         return self.values[place], self.values[-1 - place]
 
@@ -181,7 +181,7 @@ class DriftWatch:
         if seen.script is not None:
             changed += self._script(seen.script)
         if seen.cost_nusd is not None and seen.predicted_nusd:
-            changed += self._ends("dear", None, "", seen.cost_nusd / seen.predicted_nusd)
+            changed += self._ends("expensive", None, "", seen.cost_nusd / seen.predicted_nusd)
         if model is not None:
             if seen.output_tokens is not None:
                 changed += self._ends("long answers", "short answers", model, seen.output_tokens)

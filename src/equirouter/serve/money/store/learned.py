@@ -1,4 +1,4 @@
-"""What the answers that were asked for to learn have cost, and what they taught."""
+"""Answers that were asked for to learn: their cost, and what they taught."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["Learned", "learned_in"]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What was answered to learn of a model.
+    """Answers to learn of a model.
 
     explored: requests that were sent to it in place of the router's choice; shadow: answers for the
     log alone. rated, mean: feedback on the explored.
@@ -30,7 +30,7 @@ class Learned:
 
 
 def learned_in(connection: sa.Connection, since: float, until: float) -> list[Learned]:
-    """What exploration and shadow answers brought in a period, by model."""
+    """Answers of exploration and shadows in a period, by model."""
     slices = slices_in(connection, since, until, until - since)
     found: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
     for row in (row for rows in slices.values() for row in rows):

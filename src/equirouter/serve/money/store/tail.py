@@ -1,4 +1,4 @@
-"""What a pipeline decided, read from the log bit by bit: for what watches it."""
+"""Decisions of a pipeline, read from the log bit by bit: for what watches it."""
 
 import math
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ class Tail:
         self._given_us = 0
 
     def read(self, connection: sa.Connection) -> tuple[list[dict[str, Any]], list[Rated]]:
-        """What is new: rows, for seen_in, and feedback."""
+        """New rows, for seen_in, and feedback."""
         return self._rows(connection), self._rated(connection)
 
     def _rows(self, connection: sa.Connection) -> list[dict[str, Any]]:
