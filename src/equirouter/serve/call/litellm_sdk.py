@@ -96,6 +96,8 @@ class LiteLLMUpstream:
 class LiteLLMAnswer:
     """An answer of the SDK as bytes."""
 
+    is_over = False  # the SDK says so when it is asked
+
     def __init__(
         self,
         status: int,

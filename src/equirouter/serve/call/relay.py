@@ -40,6 +40,7 @@ class Relay:
         self.error: str | None = None
         self._is_message = endpoint == "messages"
         self._most_bytes = most_bytes
+        self._last = b""  # events that are written with the end
         self._is_writing = False  # what is waited for: the client, else the upstream
         self._served = served
         self._request = request
@@ -82,14 +83,13 @@ class Relay:
             self.error = "the upstream sent an error in the stream"
         elif not self.reader.is_complete:
             self.error = "the upstream ended its stream before the answer was complete"
+        last = self._last
         if self.error is not None:
             self._served.close(is_healthy=False)
             if self.reader.error is None:  # else the client has the upstream's own words
                 error = GatewayError(502, self.error, type_="upstream_error", code="stream_broken")
-                await response.write(
-                    error_event(error_document(error, is_message=self._is_message))
-                )
-        await response.write_eof()
+                last += error_event(error_document(error, is_message=self._is_message))
+        await response.write_eof(last)
 
     def _gave_up(self) -> ConnectionResetError:
         """Cut the connection of a client that does not read; the error that says so."""
@@ -106,18 +106,18 @@ class Relay:
         at_first_byte()
         while chunk:
             events = reader.feed(chunk[:room])
+            room -= len(chunk)
+            if answer.is_over and room >= 0:
+                self._last = events  # they go out with the end, in one packet
+                break
             if events:
                 self._is_writing = True
                 await response.write(events)
                 self._is_writing = False
-            room -= len(chunk)
             if room < 0:
                 raise ValueError(f"an answer of more than {self._most_bytes} bytes")
             chunk = await answer.chunk()
-        events = reader.rest()
-        if events:
-            self._is_writing = True
-            await response.write(events)
+        self._last += reader.rest()
 
 
 class _Stream(web.StreamResponse):

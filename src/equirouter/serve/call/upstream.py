@@ -34,6 +34,10 @@ class Answer(Protocol):
     content_type: str
     headers: Mapping[str, str]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is known already that chunk would give b"" next."""
+
     async def read(self, most_bytes: int) -> bytes:
         """The whole body. Raises UpstreamError, also for one that is longer than most_bytes."""
 
@@ -136,6 +140,11 @@ class HttpAnswer:
         is_clean = _MEDIA_TYPE.fullmatch(given) is not None
         self.content_type = given if is_clean else "application/octet-stream"
         self.headers: Mapping[str, str] = response.headers
+
+    @property
+    def is_over(self) -> bool:
+        """As Answer.is_over; of a compressed one it is not known."""
+        return self._decoder is None and self._response.content.at_eof()
 
     async def read(self, most_bytes: int) -> bytes:
         """The whole body, as Answer.read."""

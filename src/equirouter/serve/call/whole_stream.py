@@ -19,6 +19,7 @@ class WholeAnswer:
 
     status = 200
     content_type = "text/event-stream"
+    is_over = True
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers

@@ -236,6 +236,8 @@ class TranslatingUpstream:
 class _Document:
     """A chat completion that is read as an answer in another dialect."""
 
+    is_over = False  # it is read whole
+
     def __init__(self, answer: Answer, telling: type[Telling], request: Mapping[str, Any]) -> None:
         self._answer = answer
         self._telling = telling
@@ -262,6 +264,8 @@ class _Document:
 
 class _Stream:
     """A stream of a chat completion that is read as that of another dialect."""
+
+    is_over = False  # its end is told when it is read
 
     def __init__(self, answer: Answer, stream: AnswerStream) -> None:
         self._answer = answer
