@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.errors import ConfigError
+from equirouter.errors import ConfigError, DownloadError
 from equirouter.evaluation.train import train
 from equirouter.integrations.litellm import EquiRouterPlugin
 from equirouter.pipeline import RoutingPipeline
@@ -54,6 +54,20 @@ def pipeline(folder: Path) -> RoutingPipeline:
 def left(plugin: EquiRouterPlugin, candidates: list[str], **context: Any) -> list[str]:
     given = Context(list(candidates), **context)
     return asyncio.run(plugin.run(given)).candidate_models
+
+
+def test_what_an_encoder_lacks_is_said_when_the_plug_in_is_loaded(
+    pipeline: RoutingPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.save(tmp_path)
+    EquiRouterPlugin.load(tmp_path, keep=1)
+
+    def lacks(*_: object, **__: object) -> None:
+        raise DownloadError("no weights on this machine")
+
+    monkeypatch.setattr(type(pipeline.stage.encoder), "encode", lacks)
+    with pytest.raises(DownloadError, match="no weights"):
+        EquiRouterPlugin.load(tmp_path)
 
 
 def test_the_decision_of_the_pipeline_is_left(pipeline: RoutingPipeline) -> None:

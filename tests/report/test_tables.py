@@ -1,6 +1,7 @@
 """The tables: rows, marks, intervals, widths."""
 
 import io
+import json
 import re
 
 import pytest
@@ -47,6 +48,17 @@ def test_every_row_fits_and_no_figure_is_cut(width: int, document: Document) -> 
     for name in ("oracle", "random", "strongest", "cheapest", "task", "equirouter", "mlp", "knn"):
         # one word per column: a figure that was broken would make more of them
         assert len(row_of(text, name).split()) == 1 + len(COLUMNS)
+
+
+def test_a_long_name_takes_one_line(document: Document) -> None:
+    text = json.dumps(document).replace('"knn"', '"some/folder/ridge.py:Ridge"')
+    document = json.loads(text.replace('"mlp"', '"equirouter:paper-without-ranking-loss"'))
+    text = printed(results_table(made(document), width=80), 80)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    cut = next(line for line in text.splitlines() if line.strip().startswith("…"))
+    assert cut.split()[0].endswith("ranking-loss")
+    for line in (cut, row_of(text, "Ridge")):
+        assert len(line.split()) == 1 + len(COLUMNS)
 
 
 def test_80_columns_are_enough_for_intervals(document: Document) -> None:

@@ -77,8 +77,14 @@ class EquiRouterPlugin:
 
     @classmethod
     def load(cls, folder: str | Path, **options: Any) -> "EquiRouterPlugin":  # noqa: ANN401
-        """A plug-in with the pipeline in a folder; options: of the class. Raises PipelineError."""
-        return cls(RoutingPipeline.load(folder), **options)
+        """A plug-in with the pipeline in a folder, ready to decide; options: of the class.
+
+        Raises PipelineError, and what the encoder raises that lacks something: now, and not at the
+        first request.
+        """
+        plugin = cls(RoutingPipeline.load(folder), **options)
+        plugin._pipeline.decide_each([Ask("Is everything here?")])
+        return plugin
 
     async def run(self, context: C) -> C:
         """Narrow the candidates; what was decided is in signals["equirouter"].

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NOT_MEASURED = "–"
-_NAME_WIDTH = 12  # a longer name takes two lines instead of pushing the figures out
+_NAME_WIDTH = 12  # a longer name is cut where it would push the figures out
 _BREAKS = ((", ", ",\n "), (" (", "\n("))  # of intervals, and before counts of seeds
 PUBLISHED_COLUMNS = tuple(
     column for column in COLUMNS if column.metric in PublishedRow.__dataclass_fields__
@@ -43,20 +43,24 @@ def results_table(results: Results, *, intervals: bool = False, width: int | Non
     """The terminal's table: anchors first, then the routers from the highest nAUC to the lowest.
 
     A row is one line of means; the best value of a column among the routers is bold and has a "*".
+    Of a name that is too long the end is shown.
     intervals: below each mean its 95 % interval as "[low, high]", which takes a line where it fits
     and two where it does not. width: columns there are, by default the terminal's; 80 are enough.
     """
     available = Console().width if width is None else width
     for n_breaks in range(len(_BREAKS) + 1):
-        table = _results_table(results, n_breaks, intervals=intervals)
-        if Console(width=1000).measure(table).maximum <= available:
+        table = _results_table(results, n_breaks, _NAME_WIDTH, intervals=intervals)
+        room = available - Console(width=1000).measure(table).maximum
+        if room >= 0:
             break
+    if room > 0:
+        table = _results_table(results, n_breaks, _NAME_WIDTH + room, intervals=intervals)
     return table
 
 
-def _results_table(results: Results, n_breaks: int, *, intervals: bool) -> Table:
+def _results_table(results: Results, n_breaks: int, name_width: int, *, intervals: bool) -> Table:
     table = _rich_table("Measured routers", caption(results) if intervals else _legend(results))
-    table.add_column("router", overflow="fold", max_width=_NAME_WIDTH)
+    table.add_column("router", overflow="fold", max_width=name_width)
     for column in COLUMNS:
         table.add_column(column.heading, no_wrap=True)
     rows = results.rows()
@@ -69,8 +73,16 @@ def _results_table(results: Results, n_breaks: int, *, intervals: bool) -> Table
             for value, interval, is_best in shown
         ]
         style = "dim" if is_anchor else ""
-        table.add_row(Text(name, style=style), *row, end_section=index == n_anchors - 1)
+        table.add_row(
+            Text(_cut(name, name_width), style=style), *row, end_section=index == n_anchors - 1
+        )
     return table
+
+
+def _cut(name: str, width: int) -> str:
+    """The name, without the file of a router where that is too wide, or else its end."""
+    short = name if len(name) <= width else name.rpartition(".py:")[2]
+    return short if len(short) <= width else f"…{short[1 - width :]}"
 
 
 def _legend(results: Results) -> str:
