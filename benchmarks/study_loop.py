@@ -1,0 +1,451 @@
+"""A year of a gateway that learns from what it serves, beside one that does not, on real outcomes.
+
+    nice -n 15 python benchmarks/study_loop.py ZEROEVAL.parquet ROUTERBENCH.parquet  # 40 minutes
+
+Thirteen months of four weeks. Requests go through a real gateway to a provider that plays the
+outcomes of the two tables back, under the names of four roles. In month 3 the middle model's price
+halves, in month 5 the small one gets worse behind its name, in month 7 a new task arrives (that of
+the second table), in month 10 a model joins. Half of the answers are rated: a tenth of the ratings
+is wrong, and 5 % of the users say the opposite of what is so. Shadows are scored by a grader that
+errs on 5 % of the answers. Arms: `never` is the first pipeline, `loop` retrains every month by
+`equirouter retrain`, `ungated` does and takes whatever comes out.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import aiohttp
+import numpy as np
+from aiohttp import web
+
+from equirouter import train
+from equirouter.cost.prices import Price
+from equirouter.data.outcomes import Outcomes
+from equirouter.data.tables import read_table, write_table
+from equirouter.encoders import make_encoder
+from equirouter.errors import UserError
+from equirouter.evaluation.promotion.retrain import trained_like, with_log
+from equirouter.labelling.log_scoring import score_log
+from equirouter.pipeline import PipelineVersions, RoutingPipeline
+from equirouter.serve.money.log_export import export_log
+from equirouter.serve.money.store.store import connected
+from equirouter.serve.run.assembly import open_gateway
+from equirouter.serve.run.server import make_runner
+from equirouter.serve.settings_file import read_settings
+from equirouter.training.joining import with_model
+from equirouter.training.pool import repriced
+
+MONTHS = 13
+CHEAPER, WORSE, NEW_TASK, JOINS = 2, 4, 6, 9  # months, counted from 0
+QUALITY = 0.95
+FIRST_LABELS, JOIN_LABELS = 600, 100
+RATED, WRONG, MALICIOUS, JUDGE_ERRS = 0.5, 0.1, 0.05, 0.05
+NEW_SHARE = 0.4
+EXPLORED, SHADOWED = 0.04, 0.05
+AT_ONCE = 16
+ROLES = {
+    "strong": ("gpt-4o-2024-08-06", "gpt-4-1106-preview"),
+    "middle": ("Mistral-Large-2", "zero-one-ai/Yi-34B-Chat"),
+    "small": ("Meta-Llama-3.1-70B-Instruct", "mistralai/mixtral-8x7b-chat"),
+    "joined": ("gpt-4o-mini-2024-07-18", "gpt-3.5-turbo-1106"),
+    "worse": ("Meta-Llama-3-8B-Instruct", "WizardLM/WizardLM-13B-V1.2"),  # than small, which it is
+}
+PRICES = {"strong": (2.5, 10.0), "middle": (2.0, 6.0), "small": (0.9, 0.9), "joined": (0.15, 0.6)}
+FIRST_POOL = ("strong", "middle", "small")
+NUMBER = re.compile(r"\(request (\d+)\)$")
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Queries of both tables under one set of names. is_new (n,): of the task that comes later."""
+
+    table: Outcomes
+    is_new: np.ndarray
+
+    @classmethod
+    def of(cls, first: Outcomes, second: Outcomes) -> "World":
+        parts = []
+        for which, table in enumerate((first, second)):
+            models = [pair[which] for pair in ROLES.values()]
+            chosen = table.choose_models(models)
+            chosen = chosen.take(chosen.is_complete)
+            parts.append(
+                Outcomes(
+                    query_ids=tuple(f"{which}-{name}" for name in chosen.query_ids),
+                    texts=chosen.texts,
+                    tasks=chosen.tasks,
+                    models=tuple(ROLES),
+                    performance=chosen.performance,
+                    cost_usd=chosen.cost_usd,
+                )
+            )
+        a, b = parts
+        joined = Outcomes(
+            **{
+                name: getattr(a, name) + getattr(b, name)
+                for name in ("query_ids", "texts", "tasks")
+            },
+            models=a.models,
+            performance=np.vstack([a.performance, b.performance]),
+            cost_usd=np.vstack([a.cost_usd, b.cost_usd]),
+        )
+        return cls(joined, np.arange(joined.n_queries) >= a.n_queries)
+
+    def column(self, model: str, month: int) -> int:
+        """Whose outcomes a model has in a month."""
+        return list(ROLES).index("worse" if model == "small" and month >= WORSE else model)
+
+    def tokens(self, row: int, model: str, month: int) -> tuple[int, int]:
+        """Tokens that cost, at the first price, what the table says."""
+        read = max(1, len(self.table.texts[row]) // 4)
+        given, said = PRICES[model]
+        cost = float(self.table.cost_usd[row, self.column(model, month)])
+        return read, max(1, round((cost * 1e6 - read * given) / said))
+
+    def price(self, model: str, month: int) -> Price:
+        """Per million tokens."""
+        scale = 0.5 if model == "middle" and month >= CHEAPER else 1.0
+        given, said = PRICES[model]
+        return Price(input_usd_per_mtok=scale * given, output_usd_per_mtok=scale * said)
+
+    def usd(self, row: int, model: str, month: int) -> float:
+        """The cost of an answer."""
+        price, (read, said) = self.price(model, month), self.tokens(row, model, month)
+        return (read * price.input_usd_per_mtok + said * price.output_usd_per_mtok) / 1e6
+
+    def right(self, row: int, model: str, month: int) -> float:
+        """How good an answer is."""
+        return float(self.table.performance[row, self.column(model, month)])
+
+    def labelled(self, rows: np.ndarray, models: tuple[str, ...], month: int) -> Outcomes:
+        """What models made of queries, as a table with tokens."""
+
+        def grid(of: Callable[[int, str], float]) -> np.ndarray:
+            return np.array(
+                [[of(int(row), model) for model in models] for row in rows], dtype=float
+            )
+
+        tokens = grid(lambda row, model: self.tokens(row, model, month)[0])
+        said = grid(lambda row, model: self.tokens(row, model, month)[1])
+        part = self.table.take(rows)
+        return replace(
+            part,
+            models=models,
+            performance=grid(lambda row, model: self.right(row, model, month)),
+            cost_usd=grid(lambda row, model: self.usd(row, model, month)),
+            input_tokens=tokens,
+            output_tokens=said,
+        )
+
+
+def chance(*parts: object) -> float:
+    """A number from 0 to 1 that is always the same for the same parts."""
+    return zlib.crc32(repr(parts).encode()) / 2**32
+
+
+@dataclass
+class Traffic:
+    """The requests of the year: rows of the world by number, and which month it is."""
+
+    world: World
+    rows: list[int]
+    month: int = 0
+
+    @classmethod
+    def of(cls, world: World, per_month: int) -> "Traffic":
+        rng = np.random.default_rng(20)
+        old, new = np.flatnonzero(~world.is_new), np.flatnonzero(world.is_new)
+        rows: list[int] = []
+        for month in range(MONTHS):
+            of_new = rng.random(per_month) < (NEW_SHARE if month >= NEW_TASK else 0.0)
+            picked = np.where(of_new, rng.choice(new, per_month), rng.choice(old, per_month))
+            rows += picked.tolist()
+        return cls(world, rows)
+
+    def text(self, number: int) -> str:
+        return f"{self.world.table.texts[self.rows[number]]}\n(request {number})"
+
+    def row(self, text: str) -> int:
+        found = NUMBER.findall(text)
+        return self.rows[int(found[0])]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The provider: an answer that says whether it is right, as far as the judge will see."""
+        body = await request.json()
+        text, model = body["messages"][-1]["content"], body["model"]
+        row = self.row(text)
+        right = self.world.right(row, model, self.month) >= 0.5
+        if chance("judge", text, model) < JUDGE_ERRS:
+            right = not right
+        read, said = self.world.tokens(row, model, self.month)
+        return web.json_response(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "created": 1,
+                "model": model,
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "RIGHT" if right else "WRONG"},
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": read,
+                    "completion_tokens": said,
+                    "total_tokens": read + said,
+                },
+            }
+        )
+
+
+def config(folder: Path, url: str, world: World, pool: tuple[str, ...], month: int) -> Path:
+    """gateway.toml of a month."""
+    models = "".join(
+        f'[models.{name}]\nupstream = "p"\nprice = {{ input = {price.input_usd_per_mtok}, '
+        f"output = {price.output_usd_per_mtok} }}\n"
+        for name in pool
+        for price in (world.price(name, month),)
+    )
+    path = folder / "gateway.toml"
+    path.write_text(
+        f'[store]\nurl = "sqlite:///{folder}/gateway.db"\n'
+        f'[pipeline]\npath = "p"\n[log]\nlog_texts = true\n'
+        f'[retrain]\ntable = "base.parquet"\n'
+        f"[explore]\nshare = {EXPLORED}\n"
+        f'[shadow]\nshare = {SHADOWED}\nscore = ["regex:pattern=^RIGHT"]\n'
+        f'[server]\nshutdown_seconds = 5.0\n[upstreams.p]\nbase_url = "{url}"\n{models}'
+    )
+    return path
+
+
+@asynccontextmanager
+async def provider(traffic: Traffic) -> AsyncIterator[str]:
+    """Its base URL."""
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", traffic.answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+async def one(http: aiohttp.ClientSession, traffic: Traffic, number: int) -> tuple[float, float]:
+    """Ask, and rate the answer; its true quality and its cost."""
+    body = {
+        "model": "equirouter/auto",
+        "messages": [{"role": "user", "content": traffic.text(number)}],
+    }
+    async with http.post("/v1/chat/completions", json=body) as answer:
+        answer.raise_for_status()
+        await answer.read()
+        model, request = (answer.headers[f"x-equirouter-{n}"] for n in ("model", "request-id"))
+    row, world = traffic.rows[number], traffic.world
+    right = world.right(row, model, traffic.month)
+    if chance("rated", number) < RATED:
+        wrong = chance("user", number) < MALICIOUS or chance("noise", number) < WRONG
+        said = {"request_id": request, "score": 1 - right if wrong else right}
+        async with http.post("/v1/feedback", json=said) as answer:
+            answer.raise_for_status()
+    return right, world.usd(row, model, traffic.month)
+
+
+async def served(config: Path, traffic: Traffic, numbers: range) -> np.ndarray:
+    """A month through the gateway: true quality and cost (n, 2) of what clients got."""
+    settings = read_settings(config)
+    async with open_gateway(settings) as gateway:
+        runner = make_runner(gateway)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        waiting, found = iter(numbers), dict[int, tuple[float, float]]()
+        async with aiohttp.ClientSession(url) as http:
+
+            async def client() -> None:
+                for number in waiting:
+                    found[number] = await one(http, traffic, number)
+
+            await asyncio.gather(*(client() for _ in range(AT_ONCE)))
+            await gateway._all_ended(30)  # shadows
+        await runner.cleanup()
+    return np.array([found[number] for number in numbers])
+
+
+def spent_beside(config: Path) -> float:
+    """What shadows have cost so far, in USD."""
+    import sqlite3
+
+    with sqlite3.connect(config.parent / "gateway.db") as store:
+        row = store.execute("SELECT SUM(cost_nusd) FROM log WHERE decided_by = 'shadow'").fetchone()
+    return (row[0] or 0) / 1e9
+
+
+def retrained(config: Path) -> str:
+    """By the command, with the gate."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "equirouter", "retrain", str(config), "--json", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {0: "promoted", 3: "refused"}.get(ran.returncode, "failed") + (
+        "" if ran.returncode == 0 else ": " + ran.stderr.strip().rsplit("\n", 1)[-1][:300]
+    )
+
+
+async def retrained_ungated(config: Path, champion: RoutingPipeline) -> str:
+    """Whatever comes out becomes current."""
+    settings = read_settings(config)
+    async with connected(settings.store) as database:
+        log = (await database.read(export_log)).table
+    try:
+        made = trained_like(champion, with_log(read_table(config.parent / "base.parquet"), log))
+    except UserError as error:
+        return f"failed: {error}"[:300]
+    add(PipelineVersions(config.parent / "p"), made, "retrain without a gate")
+    return "promoted"
+
+
+def add(versions: PipelineVersions, made: RoutingPipeline, how: str) -> None:
+    """Add a version, and make it current."""
+    version = versions.add(made, how=how)
+    versions.promote(version, over=versions.current, how=how, forced=True)
+
+
+def changed(folder: Path, world: World, month: int) -> None:
+    """What an operator does in a month: tell the new price, and let a model join."""
+    versions = PipelineVersions(folder / "p")
+    if month == CHEAPER:
+        before = RoutingPipeline.load(versions.path())
+        add(versions, repriced(before, {"middle": world.price("middle", month)}), "models price")
+    if month == JOINS:
+        rng = np.random.default_rng(7)
+        rows = np.sort(rng.permutation(world.table.n_queries)[:JOIN_LABELS])
+        before = RoutingPipeline.load(versions.path())
+        table = world.labelled(rows, ("joined",), month)
+        add(versions, with_model(before, table, "joined").pipeline, "models add")
+
+
+@dataclass
+class Arm:
+    """What one way of going on came to, a month after the other."""
+
+    name: str
+    months: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        self.months.append(dict(facts))
+        sys.stdout.write(json.dumps({"arm": self.name, **facts}) + "\n")
+        sys.stdout.flush()
+
+
+def figures(traffic: Traffic, numbers: range, got: np.ndarray, beside: float) -> dict[str, Any]:
+    """Shares of always the strongest model on the same requests."""
+    world, month = traffic.world, traffic.month
+    rows = [traffic.rows[number] for number in numbers]
+    best = np.array(
+        [(world.right(row, "strong", month), world.usd(row, "strong", month)) for row in rows]
+    )
+    quality, cost = got.mean(axis=0) / best.mean(axis=0)
+    return {
+        "month": month + 1,
+        "quality": round(float(quality), 4),
+        "cost": round(float(cost), 4),
+        "beside": round(beside / float(best[:, 1].sum()), 4),
+    }
+
+
+async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
+    """Thirteen months of one arm. first: the folder of the first version and the base table."""
+    with TemporaryDirectory() as name:
+        folder, world = Path(name), traffic.world
+        for path in first.rglob("*"):
+            if path.is_file():
+                target = folder / path.relative_to(first)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
+        beside, never = 0.0, RoutingPipeline.load(folder / "p")
+        async with provider(traffic) as url:
+            for month in range(MONTHS):
+                traffic.month = month
+                numbers = range(month * per_month, (month + 1) * per_month)
+                if arm.name == "never":
+                    chosen = [never.decide(traffic.text(n)).model or "" for n in numbers]
+                    got = np.array(
+                        [
+                            (world.right(row, model, month), world.usd(row, model, month))
+                            for model, row in zip(
+                                chosen, (traffic.rows[n] for n in numbers), strict=True
+                            )
+                        ]
+                    )
+                    arm.note(figures(traffic, numbers, got, 0.0))
+                    continue
+                changed(folder, world, month)
+                pool = (*FIRST_POOL, "joined") if month >= JOINS else FIRST_POOL
+                path = config(folder, url, world, pool, month)
+                got = await served(path, traffic, numbers)
+                total = spent_beside(path)
+                facts = figures(traffic, numbers, got, total - beside)
+                beside = total
+                settings, now = read_settings(path), time.time() + 60
+                while (await asyncio.to_thread(score_log, path, settings, now=now)).answers:
+                    pass
+                if arm.name == "loop":
+                    said = await asyncio.to_thread(retrained, path)
+                else:
+                    current = RoutingPipeline.load(PipelineVersions(folder / "p").path())
+                    said = await retrained_ungated(path, current)
+                arm.note(facts | {"retrain": said})
+
+
+def main() -> None:
+    """A line of JSON per arm and month, then one per arm of the whole year and its last quarter."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tables", nargs=2, type=Path)
+    parser.add_argument("--per-month", type=int, default=1500)
+    parser.add_argument("--arms", default="never,loop,ungated")
+    asked = parser.parse_args()
+    logging.disable(logging.WARNING)
+    world = World.of(*(read_table(path) for path in asked.tables))
+    traffic = Traffic.of(world, asked.per_month)
+    rng = np.random.default_rng(3)
+    rows = np.sort(rng.permutation(np.flatnonzero(~world.is_new))[:FIRST_LABELS])
+    with TemporaryDirectory() as name:
+        first = Path(name)
+        base = world.labelled(rows, FIRST_POOL, 0)
+        write_table(base, first / "base.parquet")
+        encoder = make_encoder("lexical", dimension=256)
+        made = train(base, encoder, router="factors", quality=QUALITY, resamples=100)
+        add(PipelineVersions(first / "p"), made, "train")
+        for which in asked.arms.split(","):
+            arm = Arm(which)
+            asyncio.run(year(arm, traffic, asked.per_month, first))
+            for span, months in (("year", arm.months), ("last quarter", arm.months[-3:])):
+                means = {
+                    key: round(float(np.mean([one[key] for one in months])), 4)
+                    for key in ("quality", "cost", "beside")
+                }
+                sys.stdout.write(json.dumps({"arm": which, "span": span, **means}) + "\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
