@@ -1,5 +1,6 @@
 """Answers that were asked for to learn: their cost, and what they taught."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from equirouter.serve.money.store.reports import slices_in
-from equirouter.serve.money.store.schema import feedback, log
+from equirouter.serve.money.store.schema import feedback, grades, log
 
 __all__ = ["Learned", "learned_in"]
 
@@ -17,7 +18,7 @@ class Learned:
     """Answers to learn of a model.
 
     explored: requests that were sent to it in place of the router's choice; shadow: answers for the
-    log alone. rated, mean: feedback on the explored.
+    log alone. rated, mean: what users said of the explored, and graders of the shadows.
     """
 
     model: str
@@ -38,16 +39,19 @@ def learned_in(connection: sa.Connection, since: float, until: float) -> list[Le
             name = _LEARNING[row["decided_by"]]
             found[row["model"]][name] += int(row["requests"])
             found[row["model"]][f"{name}_nusd"] += int(row["cost_nusd"])
-    c = feedback.c
-    rated = connection.execute(
-        sa.select(c.model, sa.func.count(), sa.func.avg(c.score))
-        .select_from(feedback.join(log, log.c.request_id == c.request_id))
-        .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
-        .where(log.c.decided_by == "explore")
-        .group_by(c.model)
-    )
-    for model, n, mean in rated:
-        found[model or ""] |= {"rated": n, "mean": float(mean)}
+    scores: dict[str, list[float]] = defaultdict(list)
+    for table, decided_by in ((feedback, "explore"), (grades, "shadow")):
+        c = table.c
+        said = connection.execute(
+            sa.select(log.c.served_model, c.score)
+            .select_from(table.join(log, log.c.request_id == c.request_id))
+            .where(c.at_us >= round(since * 1e6), c.at_us < round(until * 1e6))
+            .where(log.c.decided_by == decided_by, c.score.is_not(None))
+        )
+        for model, score in said:
+            scores[model].append(score)
+    for model, known in scores.items():
+        found[model] |= {"rated": len(known), "mean": math.fsum(known) / len(known)}
     return [Learned(model, **values) for model, values in sorted(found.items())]
 
 
