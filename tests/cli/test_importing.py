@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from equirouter.data.query_table import read_queries
+from equirouter.serve.records import Cascaded
 from tests.cli.invoke import REPOSITORY, invoke
 from tests.cli.test_log import CONFIG, keep, prompt
 from tests.serve.stores import record
@@ -96,14 +97,26 @@ def test_the_gateways_own_requests_are_imported(tmp_path: Path) -> None:
         [
             (record("1", served_model="small", prompt=prompt("why?"), answer="so"), 1.0),
             (record("2", served_model="small", prompt=None), None),
+            *(
+                (
+                    record(why, prompt=prompt(why), cascade=Cascaded(("a", "b"), why, "kept", 1.0)),
+                    None,
+                )
+                for why in ("agree", "late", "disagree")
+            ),
         ],
     )
     lines = tmp_path / "log.jsonl"
-    assert invoke("log", "requests", config, lines).out == f"{lines}: 2 requests\n"
+    assert invoke("log", "requests", config, lines).out == f"{lines}: 5 requests\n"
     ran = invoke("data", "import", lines, "--out", tmp_path / "q.parquet")
     assert ran.code == 0
     assert "set log_texts = true under [log]" in ran.err
-    [asked] = read_queries(tmp_path / "q.parquet")
+    asked, *others = read_queries(tmp_path / "q.parquet")
+    assert [(one.query, one.disagreed) for one in others] == [
+        ("agree", 0),
+        ("late", None),
+        ("disagree", 1),
+    ]
     assert (asked.query, asked.model, asked.answer, asked.feedback) == ("why?", "small", "so", 1.0)
     assert len(json.loads(asked.messages)) == 4
 

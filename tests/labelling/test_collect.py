@@ -124,6 +124,28 @@ def test_the_limit_counts_what_earlier_runs_spent(tmp_path: Path) -> None:
     assert len(made.seen) == 1
 
 
+def test_where_cheap_models_disagreed_is_asked_first(tmp_path: Path) -> None:
+    columns = {"disagreed": [0, 1, None, 1]}
+    with provider(said) as made:
+        run(tmp_path, made, list("abcd"), {"small": ""}, columns=columns, concurrency=1)
+    assert [body["messages"][0]["content"] for body in made.seen] == ["b", "d", "a", "c"]
+
+
+def test_a_provider_that_dies_half_way_leaves_what_it_answered(tmp_path: Path) -> None:
+    texts = [f"question {n}" for n in range(30)]
+    with provider(lambda b: said(b) if len(made.seen) <= 12 else failure(503)) as made:
+        done = run(
+            tmp_path, made, texts, {"small": ""}, concurrency=1, more="breaker_seconds = 0.001"
+        )
+        assert (done.answered, done.missing) == (12, 18)
+        assert "10 calls in a row failed" in done.given_up["small"]
+        assert spent(tmp_path / "answers") == 12 * COST_NUSD
+        made.answer = said
+        rest = run(tmp_path, made, texts, {"small": ""})
+    assert (rest.answered, rest.missing) == (18, 0)
+    assert spent(tmp_path / "answers") == 30 * COST_NUSD
+
+
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_limit_is_an_amount(tmp_path: Path, limit: float) -> None:
     with provider(said) as made, pytest.raises(ConfigError, match="limit_usd"):

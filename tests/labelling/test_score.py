@@ -158,6 +158,20 @@ def test_a_dry_run_of_the_command_needs_no_key_and_writes_nothing(
     assert "--out TABLE" in done.stderr
 
 
+def test_a_model_that_always_refuses_is_marked_and_scored(tmp_path: Path) -> None:
+    def said(body: Body) -> Any:
+        refusal = {"content": None, "refusal": "I cannot help with that."}
+        return refusal if body["model"] == "shy" else "It is 4"
+
+    with provider(said) as made:
+        gateway = write_gateway(tmp_path, made.url, {"small": "", "shy": ""})
+        collect(gateway, write_queries(tmp_path, ["2 + 2", "1 + 3"]), tmp_path / "answers")
+    scored = score(tmp_path / "answers", ["number"], references={"q0": "4", "q1": "4"})
+    assert (scored.marks["shy"].refused, scored.marks["shy"].failed) == (2, 0)
+    assert scored.table.models == ("shy", "small")
+    assert scored.table.performance.tolist() == [[0.0, 1.0], [0.0, 1.0]]
+
+
 def test_right_answers_in_the_table_of_queries_are_references(tmp_path: Path) -> None:
     with provider(lambda _: "It is 4") as made:
         gateway = write_gateway(tmp_path, made.url, {"small": ""})

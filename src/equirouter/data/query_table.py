@@ -20,6 +20,7 @@ table, and like it with nothing where something is not known:
 | `cost_usd` | what that call cost |
 | `latency_seconds` | from the request to the end of the answer |
 | `feedback` | what users said of the answer, from 0 (bad) to 1 (good) |
+| `disagreed` | 1 where two models that were asked at once gave different answers, 0 where equal ones: `collect` asks the former first |
 | `reference` | a right answer, for graders and reviewers; no log has one, but a person may |
 
 Only `query` must be there: a table that a person wrote has a message of the user for each query,
@@ -68,6 +69,7 @@ class AskedQuery:
     cost_usd: float | None = None
     latency_seconds: float | None = None
     feedback: float | None = None
+    disagreed: int | None = None
     reference: str | None = None
 
     def body(self) -> dict[str, Any]:
@@ -80,7 +82,7 @@ _TEXTS = (
     *("query_id", "query", "messages", "parameters", "task"),
     *("model", "answer", "finish_reason", "reference"),
 )
-_WHOLE = ("count", "input_tokens", "output_tokens")
+_WHOLE = ("count", "input_tokens", "output_tokens", "disagreed")
 _COLUMNS = tuple(field.name for field in fields(AskedQuery))
 _SCHEMA = pa.schema(
     [

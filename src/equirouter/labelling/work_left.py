@@ -25,6 +25,8 @@ def waiting_in_batches(collection: Collection) -> set[tuple[str, str]]:
 class WorkLeft:
     """The questions that are left, query by query, so that what is paid for makes whole rows.
 
+    First come those on which two models of the log disagreed.
+
     in_batches: whether those are asked in batches whose providers have them.
     """
 
@@ -43,7 +45,8 @@ class WorkLeft:
             for model in models
         }
         self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
-        self._asked = asked
+        # where cheap models disagree an answer teaches most; else in the order of the table
+        self._asked = sorted(asked, key=lambda one: one.disagreed != 1)
         there = [answer for answer in collection.answers() if answer.is_answer]
         self._logged = self._logged_answers({(one.query_id, one.model) for one in there})
         there += self._logged

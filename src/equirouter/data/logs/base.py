@@ -24,7 +24,8 @@ class LoggedRequest:
 
     messages: of a chat completion. parameters: the other fields of the request, without model,
     messages and stream. answer: the whole text, "" where there was none; None where the request was
-    not answered. asked_at: Unix seconds. feedback: from 0 to 1.
+    not answered. asked_at: Unix seconds. feedback: from 0 to 1. disagreed: whether the answers of
+    two models that were asked at once differed.
     """
 
     messages: list[dict[str, Any]]
@@ -39,6 +40,7 @@ class LoggedRequest:
     cost_usd: float | None = None
     latency_seconds: float | None = None
     feedback: float | None = None
+    disagreed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

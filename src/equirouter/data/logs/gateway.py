@@ -48,7 +48,12 @@ def _request(record: Mapping[str, Any]) -> LoggedRequest | LeftOut:
         cost_usd=number(record, "cost_usd"),
         latency_seconds=number(record, "latency_seconds"),
         feedback=share(record.get("feedback")),
+        disagreed=_flag(record.get("disagreed")),
     )
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _answer(record: Mapping[str, Any]) -> str | None:

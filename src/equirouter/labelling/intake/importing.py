@@ -236,6 +236,7 @@ def _asked(found: LoggedRequest, text: str, name: str) -> AskedQuery:
         cost_usd=found.cost_usd,
         latency_seconds=found.latency_seconds,
         feedback=found.feedback,
+        disagreed=None if found.disagreed is None else int(found.disagreed),
     )
 
 

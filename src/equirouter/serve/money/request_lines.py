@@ -24,13 +24,14 @@ def request_lines(
 
     messages and answer are null where the gateway logged no texts. Tokens and cost_usd are those of
     the answer that was served, as one call of its model; request_cost_usd is what all calls cost.
+    disagreed: whether two models that were asked at once differed, null where no two answered.
     """
     c = log.c
     wanted = (
         sa.select(
             *(c.id, c.request_id, c.at_us, c.endpoint, c.requested_model, c.served_model),
             *(c.decided_by, c.status, c.input_tokens, c.output_tokens, c.cost_nusd, c.total_us),
-            *(c.attempts, c.charged_by),
+            *(c.attempts, c.charged_by, c.cascade),
             *(texts.c.prompt, texts.c.answer, feedback.c.score),
         )
         .select_from(
@@ -68,4 +69,11 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "request_cost_usd": None if row["cost_nusd"] is None else usd(row["cost_nusd"]),
         "latency_seconds": row["total_us"] / 1e6,
         "feedback": row["score"],
+        "disagreed": _disagreed(row["cascade"]),
     }
+
+
+def _disagreed(cascade: str | None) -> bool | None:
+    """Whether two that were asked at once gave different answers, None where no two did."""
+    why = None if cascade is None else orjson.loads(cascade)["why"]
+    return why == "disagree" if why in ("agree", "disagree") else None
