@@ -147,3 +147,19 @@ def test_a_query_that_is_only_an_image_teaches_nothing_to_an_encoder_of_text(
         given, texts=("", *given.texts[1:]), image_paths=("x.png",) * given.n_queries
     )
     assert with_model(costs, pictured, "middle").n_labels == given.n_queries - 1
+
+
+def test_a_model_joins_where_tokens_are_known_and_costs_do_not_follow_from_them(
+    tmp_path: Path,
+) -> None:
+    world = make_table(300, incomplete=0)
+    rng = np.random.default_rng(2)
+    counts = rng.integers(1, 100, (2, 300, 3)).astype(np.float64)
+    world = replace(world, input_tokens=counts[0], output_tokens=counts[1])
+    old = world.with_models(["small", "large"])
+    made = train(old, HashingEncoder(), router="factors", quality=0.3, resamples=0)
+    assert made.stage.cost_model.predicts == "cost_usd"
+    grown = with_model(made, world, "middle").pipeline
+    loaded = RoutingPipeline.load(grown.save(tmp_path / "p"), encoder=HashingEncoder())
+    assert loaded.record.cost_usd.shape == loaded.record.performance.shape
+    assert loaded.record.tokens is None

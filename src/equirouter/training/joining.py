@@ -162,7 +162,7 @@ def _with_column(
     model = stage.cost_model
     seen = model.amounts(record.embeddings)
     own = seen[:, model.columns_of(np.array([model.n_models - 1]))]
-    if record.tokens is None:
+    if record.tokens is None or model.predicts == "cost_usd":  # tokens are not predicted
         cost_usd, tokens = own, None
     else:
         cost_usd = np.asarray(model.usd(seen), dtype=np.float64)[:, -1:]
