@@ -1,12 +1,15 @@
 import errno
+import hashlib
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from equirouter.arrays import Float32Array
 from equirouter.data import Outcomes, as_outcomes
@@ -306,3 +309,73 @@ def test_encoders_side_by_side_take_the_numbers_of_each() -> None:
 def test_as_many_numbers_as_queries() -> None:
     with pytest.raises(DataError, match="packed counting-1: 2 rows for 3 ids"):
         replace(without_texts(), packed={"counting-1": np.zeros((2, 4))})
+
+
+@pytest.fixture(params=["memory", "file"])
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An address that two machines reach."""
+    yield f"memory://{tmp_path}" if request.param == "memory" else f"file://{tmp_path}/shared"
+    fsspec.filesystem("memory").store.clear()
+
+
+def there(shared: str) -> dict[str, bytes]:
+    """What lies at the shared address, by path."""
+    system, path = fsspec.core.url_to_fs(shared)
+    return {name: system.cat_file(name) for name in system.find(path)}
+
+
+def test_what_one_machine_encoded_another_does_not(shared: str, tmp_path: Path) -> None:
+    one, two = (EmbeddingCache(tmp_path / name, shared=shared) for name in ("one", "two"))
+    whole, _ = encode(["a", "b"], one)
+    assert len(there(shared)) == 1
+    found, asked = encode(["b", "c", "a"], two)
+    assert asked == ["c"]
+    np.testing.assert_array_equal(found[[2, 0]], whole)
+    assert encode(["a", "b", "c"], one)[1] == []
+    # both are kept on both machines: the address may be gone
+    assert encode(["a", "b", "c"], EmbeddingCache(tmp_path / "two"))[1] == []
+    other = Counting("counting-2")
+    encode_cached(other, ["a"], cache=two)
+    assert other.asked == ["a"]
+
+
+def test_what_is_damaged_or_foreign_there_is_made_again(shared: str, tmp_path: Path) -> None:
+    whole, _ = encode(["a", "b"], EmbeddingCache(tmp_path / "one", shared=shared))
+    system, _ = fsspec.core.url_to_fs(shared)
+    ((path, content),) = there(shared).items()
+    folder = path.rpartition("/")[0]
+    foreign = [
+        b"no shard at all",
+        save({"embeddings": whole}),
+        save({"keys": np.zeros((2, 32), np.uint8), "embeddings": whole[:1]}),
+        save({"keys": keys_of("a", "b"), "embeddings": whole * np.float32("nan")}),
+    ]
+    for number, (wrong, name) in enumerate(
+        [(content[:-1] + b"x", path), (content[:50], path), (b"", path)]
+        + [(other, f"{folder}/{hashlib.sha256(other).hexdigest()[:32]}.shard") for other in foreign]
+    ):
+        system.pipe_file(name, wrong)
+        if name != path:
+            system.rm_file(path)
+        machine = EmbeddingCache(tmp_path / str(number), shared=shared)
+        found, asked = encode(["a", "b"], machine)
+        assert asked == ["a", "b"], wrong
+        np.testing.assert_array_equal(found, whole)
+        assert there(shared)[path] == content  # and is whole there again
+
+
+def keys_of(*texts: str) -> np.ndarray:
+    digests = b"".join(hashlib.sha256(text.encode()).digest() for text in texts)
+    return np.frombuffer(digests, np.uint8).reshape(len(texts), 32)
+
+
+def test_a_shared_address_is_named_by_the_environment_and_in_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("EQUIROUTER_SHARED_EMBEDDINGS", str(tmp_path / "file" / "shared"))
+    with pytest.raises(DataError, match=r"file/shared/\w+: could not be read"):
+        encode(["a"], EmbeddingCache(tmp_path / "one"))
+    assert encode(["a"], EmbeddingCache(tmp_path / "one", shared=""))[1] == ["a"]
+    with pytest.raises(ConfigError, match="no such kind of address"):
+        EmbeddingCache(shared="nowhere://x")

@@ -4,15 +4,17 @@ A folder per encoder fingerprint holds shards: files that are written once, whol
 (so two processes need no lock, a network folder will do, and the least recently used can be deleted
 as files). A shard is a safetensors file with `keys`, (n, 32) uint8, the SHA-256 of what was
 encoded, and `embeddings`, (n, d) float32. It is named by the SHA-256 of its content: one that is
-not what its name says is as good as absent.
+not what its name says is as good as absent. So machines can share shards at any address of fsspec.
 """
 
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import BoolArray, Float32Array
 from equirouter.data.outcomes import Outcomes
@@ -22,7 +24,12 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.output import cache_dir
 from equirouter.progress import Progress, silent
 
+if TYPE_CHECKING:
+    from equirouter.places import Place
+
 __all__ = ["EmbeddingCache", "encode_cached", "encode_table"]
+
+SHARED_VARIABLE = "EQUIROUTER_SHARED_EMBEDDINGS"
 
 MAX_BYTES = 2 * 1024**3
 ROWS_PER_SHARD = 1024
@@ -34,14 +41,24 @@ class EmbeddingCache:
 
     folder: where; None takes "embeddings" in the cache folder. max_bytes: when a write goes beyond
     it, the shards used longest ago are deleted. Made for batches: every put writes one file.
-    Raises ConfigError for max_bytes below 0.
+    shared: an address of fsspec, such as s3://bucket/embeddings, where other machines keep theirs;
+    None takes EQUIROUTER_SHARED_EMBEDDINGS, "" is none. What is not in the folder is looked for
+    there, and every put writes there too; nothing is deleted there.
+    Raises ConfigError for max_bytes below 0, and for an address of an unknown kind.
     """
 
-    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        max_bytes: int = MAX_BYTES,
+        *,
+        shared: str | None = None,
+    ) -> None:
         if max_bytes < 0:
             raise ConfigError(f"max_bytes={max_bytes}: a size of 0 or more is expected")
         self.folder = cache_dir() / "embeddings" if folder is None else Path(folder)
         self.max_bytes = max_bytes
+        self.shared = _shared(os.environ.get(SHARED_VARIABLE, "") if shared is None else shared)
         self._until_look = 0  # bytes: a look at every shard after every write would be quadratic
 
     def read_into(
@@ -50,7 +67,8 @@ class EmbeddingCache:
         """Copy the embeddings that are there and undamaged into their rows of out (N, d) float32.
 
         rows: key -> row of out. Returns (N,), True for the rows that were written. Beyond out, the
-        memory is that of one shard; of shards without a wanted key only the keys are read.
+        memory is that of one shard; of shards here without a wanted key only the keys are read.
+        Raises DataError when the shared place cannot be read.
         """
         written = np.zeros(len(out), dtype=bool)
         left = len(rows)
@@ -61,20 +79,50 @@ class EmbeddingCache:
             if n_read:
                 left -= n_read
                 _mark_used(path)
+        if left and self.shared is not None:
+            self._fetch(self.shared, self._home(fingerprint), rows, out, written)
         return written
+
+    def _fetch(
+        self,
+        shared: "Place",
+        home: Path,
+        rows: Mapping[bytes, int],
+        out: Float32Array,
+        written: BoolArray,
+    ) -> None:
+        """Copy what other machines wrote, and keep the shards that were used here as well."""
+        there = shared.under(home.name)
+        with there.errors():
+            names = sorted(there.sizes())
+        for name in names:
+            if written.sum() == len(rows):
+                return
+            path = home / name
+            if path.suffix != ".shard" or path.exists():
+                continue
+            content = there.under(name).content()  # None: deleted there meanwhile
+            if content is not None and _copy_wanted(content, path.stem, rows, out, written):
+                self._keep(path, content)
 
     def put(self, fingerprint: str, keys: Sequence[bytes], embeddings: Float32Array) -> None:
         """Keep (n, d) embeddings under n keys of 32 bytes; then delete what is over the limit.
 
-        Raises OutputError when the folder cannot be written.
+        Raises OutputError when the folder or the shared place cannot be written.
         """
         from safetensors.numpy import save
 
         key_bytes = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(len(keys), -1)
         table = np.ascontiguousarray(embeddings, dtype=np.float32)
         content = save({"keys": key_bytes, "embeddings": table})
-        name = f"{_name_of(content)}.shard"
-        write_kept(self._home(fingerprint) / name, content)
+        path = self._home(fingerprint) / f"{_name_of(content)}.shard"
+        if self.shared is not None:
+            with self.shared.under(path.parent.name).under(path.name).written() as stream:
+                stream.write(content)
+        self._keep(path, content)
+
+    def _keep(self, path: Path, content: bytes) -> None:
+        write_kept(path, content)
         self._until_look -= len(content)
         if self._until_look < 0:
             self._delete_oldest()
@@ -178,28 +226,51 @@ def _read_shard(
     A shard that is gone, damaged, or of another width has none.
     """
     from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load
 
     try:
         with safe_open(path, framework="numpy") as shard:
             keys = shard.get_tensor("keys")
-        place_of: dict[int, int] = {}  # by row: a key that a shard holds twice counts once
-        for place, key in enumerate(keys):
-            row = rows.get(key.tobytes())
-            if row is not None and not written[row]:
-                place_of[row] = place
-        content = path.read_bytes() if place_of else b""
+        content = path.read_bytes() if _wanted(keys, rows, written) else b""
     except (FileNotFoundError, SafetensorError):  # another process made room; or it is damaged
         return 0
-    if not place_of or _name_of(content) != path.stem:
+    return _copy_wanted(content, path.stem, rows, out, written)
+
+
+def _copy_wanted(
+    content: bytes, name: str, rows: Mapping[bytes, int], out: Float32Array, written: BoolArray
+) -> int:
+    """Copy wanted embeddings from the content of a file, which may be anything; how many."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    if _name_of(content) != name:
         return 0
-    table = load(content)["embeddings"]
-    if table.shape[1] != out.shape[1]:
+    try:
+        shard = load(content)
+        keys, table = shard["keys"], shard["embeddings"]
+    except (SafetensorError, KeyError):
         return 0
+    if table.shape != (len(keys), out.shape[1]) or not np.isfinite(table).all():
+        return 0
+    place_of = _wanted(keys, rows, written)
     targets = list(place_of)
     out[targets] = table[list(place_of.values())]
     written[targets] = True
     return len(targets)
+
+
+def _wanted(
+    keys: NDArray[np.uint8], rows: Mapping[bytes, int], written: BoolArray
+) -> dict[int, int]:
+    """By row that is not written yet: its place in the shard, the last of a key held twice."""
+    asked = ((rows.get(key.tobytes()), place) for place, key in enumerate(keys))
+    return {row: place for row, place in asked if row is not None and not written[row]}
+
+
+def _shared(address: str) -> "Place | None":
+    from equirouter.places import place_of
+
+    return place_of(address) if address else None
 
 
 def _name_of(content: bytes) -> str:

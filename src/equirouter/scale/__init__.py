@@ -2,7 +2,6 @@
 
 asking.py   from a row to what it asks of a pipeline
 lines.py    JSON lines of queries in, each line with its decision out
-places.py   files and folders, here or at any address of fsspec
 pieces.py   the input cut into pieces
 parts.py    a piece decided, and written as a part of the output
 journal.py  which parts are written: a run goes on where it was stopped

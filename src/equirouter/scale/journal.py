@@ -8,9 +8,9 @@ from typing import Any
 
 from equirouter import __version__
 from equirouter.errors import OutputError
+from equirouter.places import Place
 from equirouter.scale.parts import Done
 from equirouter.scale.pieces import Piece
-from equirouter.scale.places import Place
 
 __all__ = ["Journal"]
 

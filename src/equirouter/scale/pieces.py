@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equirouter.errors import DataError
+from equirouter.places import Place, place_of
 from equirouter.scale.asking import CONSTRAINTS, CONTROLS, FIELDS, IMAGE, Asking
 from equirouter.scale.lines import read_line
-from equirouter.scale.places import Place, place_of
 
 __all__ = [
     "InputFile",

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from equirouter.errors import ConfigError
+from equirouter.places import place_of
 from equirouter.policy.constraints import facts_to
 from equirouter.progress import Progress, silent
 from equirouter.scale.asking import Asking
@@ -15,7 +16,6 @@ from equirouter.scale.here import each_here, usable_cores
 from equirouter.scale.journal import Journal
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import InputFile, Piece, cut, find_files, lines_of
-from equirouter.scale.places import place_of
 
 __all__ = ["Engine", "Summary", "run_batch"]
 

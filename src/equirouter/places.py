@@ -49,6 +49,15 @@ class Place:
             stream: IO[bytes] = self.system.open(self.path, "rb")
             return stream
 
+    def content(self) -> bytes | None:
+        """All that is in the file; None where there is no such file. Raises DataError."""
+        with self.errors():
+            try:
+                found: bytes = self.system.cat_file(self.path)
+            except FileNotFoundError:
+                return None
+            return found
+
     def sizes(self) -> dict[str, int]:
         """Bytes by name of the files in this folder; none where there is no folder."""
         self.system.invalidate_cache()
