@@ -101,6 +101,20 @@ def refuse(words: str) -> list[Any]:
     raise ConfigError(words)
 
 
+def test_a_task_of_a_benchmark_whose_process_ends_is_done_again(tmp_path: Path) -> None:
+    works = [partial(dies_at_first, str(tmp_path / str(task)), task) for task in range(4)]
+    assert list(each_on_ray(works)) == [[0], [1], [2], [3]]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def dies_at_first(marker: str, task: int) -> list[int]:
+    """Each task of an odd number ends its process once."""
+    if task % 2 and not Path(marker).exists():
+        Path(marker).touch()
+        os._exit(1)
+    return [task]
+
+
 def test_an_error_is_that_of_one_machine(asking: Asking, tmp_path: Path) -> None:
     source = write_lines(tmp_path / "in.jsonl", 20)
     source.write_text(source.read_text() + '{"query": ""}\n')
