@@ -52,7 +52,7 @@ def _reading(message: Mapping[str, Any]) -> Reading:
     if not content:
         return Reading("")
     # what an agent adds to the words of its user is the same in many requests
-    text = "\n".join(said for said in _texts(content) if not said.startswith(AGENTS_REMINDER))
+    text = "\n".join(piece for piece in _texts(content) if not piece.startswith(AGENTS_REMINDER))
     images = [url for part in content if (url := _data_url(part)) is not None]
     return Reading(text if text.strip() else "", images[-1] if images else None)
 

@@ -92,10 +92,10 @@ def versions() -> dict[str, str]:
 
     One that is not installed is left out: it took no part.
     """
-    found = {"equirouter": __version__, "python": platform.python_version()}
+    versions_ = {"equirouter": __version__, "python": platform.python_version()}
     for name in _COMPUTE:
         try:
-            found[name] = metadata.version(name)
+            versions_[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions_

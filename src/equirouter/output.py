@@ -65,14 +65,14 @@ def reserved_folder(path: str | Path) -> Iterator[Path]:
     Raises OutputError when refused.
     """
     path = Path(path)
-    new = [one for one in (path, *path.parents) if not one.exists()]
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
     make_folder(path)
     try:
         yield path
     except BaseException:
         with suppress(OSError):  # not empty: it holds something, and stays
-            for one in new:
-                one.rmdir()
+            for folder in new:
+                folder.rmdir()
         raise
 
 

@@ -53,19 +53,19 @@ class Place:
         """All that is in the file; None where there is no such file. Raises DataError."""
         with self.errors():
             try:
-                found: bytes = self.system.cat_file(self.path)
+                content: bytes = self.system.cat_file(self.path)
             except FileNotFoundError:
                 return None
-            return found
+            return content
 
     def sizes(self) -> dict[str, int]:
         """Bytes by name of the files in this folder; none where there is no folder."""
         self.system.invalidate_cache()
         try:
-            found = self.system.ls(self.path, detail=True)
+            listing = self.system.ls(self.path, detail=True)
         except FileNotFoundError:
             return {}
-        return {Path(entry["name"]).name: entry["size"] for entry in found}
+        return {Path(entry["name"]).name: entry["size"] for entry in listing}
 
     @contextmanager
     def written(self) -> Iterator[IO[bytes]]:

@@ -80,13 +80,13 @@ class Registry:
 
         Each of these is a warning in the log: a broken package takes nothing from the others.
         """
-        found = {}
+        loaded = {}
         for name in self.names():
             try:
-                found[name] = self.load(name)
+                loaded[name] = self.load(name)
             except ConfigError as error:
                 logging.getLogger(__name__).warning("left out: %s", error)
-        return found
+        return loaded
 
 
 ROUTERS = Registry(

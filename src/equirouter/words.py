@@ -9,9 +9,9 @@ NEVER = "/"
 """Stands for a value that was never reached."""
 
 
-def number_of(count: int, one: str, many: str | None = None) -> str:
+def number_of(count: int, singular: str, plural: str | None = None) -> str:
     """`1 model`, `2 models`; many: the plural, where it is not `one` with an s."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:

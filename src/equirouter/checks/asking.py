@@ -67,5 +67,5 @@ class JudgeCheck(AskingCheck):
 
     def read(self, answer: str) -> float | None:
         """The only number from 0 to 10 in the answer."""
-        found = _SCORE.findall(answer)
-        return int(found[0]) / 10 if len(found) == 1 else None
+        numbers = _SCORE.findall(answer)
+        return int(numbers[0]) / 10 if len(numbers) == 1 else None

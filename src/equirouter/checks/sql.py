@@ -34,10 +34,12 @@ class SqlCheck(ResponseCheck):
         text = [response.text, *fenced(response.text)][-1]
         kinds = self._sql.exp
         try:
-            found = self._sql.parse(text, dialect=self.dialect)
+            parsed = self._sql.parse(text, dialect=self.dialect)
         except (self._sql.errors.SqlglotError, RecursionError):
             return 0.0
-        if any(isinstance(one, kinds.Command) for one in found):
+        if any(isinstance(statement, kinds.Command) for statement in parsed):
             return None
         statements = (kinds.Query, kinds.DML, kinds.DDL, kinds.Alter, kinds.Drop)
-        return float(any(isinstance(one, statements) for one in found))  # words may be a column
+        return float(
+            any(isinstance(statement, statements) for statement in parsed)
+        )  # words may be a column

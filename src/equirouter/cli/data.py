@@ -27,12 +27,14 @@ def list_(as_json: common.JsonOption = False, quiet: common.QuietOption = False)
     """List the data sets that have a name."""
     from equirouter.registry import DATASETS
 
-    found = {name: kind().description for name, kind in DATASETS.load_all().items()}
+    descriptions = {name: kind().description for name, kind in DATASETS.load_all().items()}
     if as_json:
-        common.print_json([{"name": name, "description": text} for name, text in found.items()])
+        common.print_json(
+            [{"name": name, "description": text} for name, text in descriptions.items()]
+        )
         return
-    width = max(map(len, found))
-    for name, text in found.items():
+    width = max(map(len, descriptions))
+    for name, text in descriptions.items():
         typer.echo(in_columns(name, text, width))
 
 

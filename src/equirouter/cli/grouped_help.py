@@ -129,13 +129,15 @@ class GroupedGroup(TyperGroup):
         """Write the commands, one line each."""
         shown = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         width = max(map(len, shown))
-        said = {name: summary for group in COMMANDS.values() for name, summary in group.items()}
+        summaries = {
+            name: summary for group in COMMANDS.values() for name, summary in group.items()
+        }
         for heading, names in _grouped(shown, COMMANDS, "Commands"):
             rows = []
             for name in names:
                 command = shown[name]
                 own = command.get_short_help_str(formatter.width - 6 - width) if command else ""
-                rows.append((name.ljust(width), said.get(name, own)))
+                rows.append((name.ljust(width), summaries.get(name, own)))
             with formatter.section(heading):
                 formatter.write_dl(rows)
 

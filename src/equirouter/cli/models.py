@@ -261,10 +261,10 @@ def _new_prices(
     known = shipped_prices() if table is None else read_price_table(table)
     if name is not None:
         return {name: known.price(name)}
-    found = {model: known.prices[model] for model in pipeline.models if model in known.prices}
-    if not found:
+    prices = {model: known.prices[model] for model in pipeline.models if model in known.prices}
+    if not prices:
         raise ConfigError(f"{known.place} has none of the models {', '.join(pipeline.models)}")
-    return found
+    return prices
 
 
 def _was(
@@ -289,28 +289,28 @@ def _factors(pipeline: "RoutingPipeline", model: str) -> dict[str, Any]:
 
 
 def _said_of_price(row: dict[str, Any]) -> str:
-    said = f"{row['model']}: calls cost {row['factor']:.4g} of what they cost in training"
+    line = f"{row['model']}: calls cost {row['factor']:.4g} of what they cost in training"
     if row["low"] != row["high"]:
-        said += (
+        line += (
             f" (between {row['low']:.4g} and {row['high']:.4g}: how much of a cost was for the "
             "prompt is estimated)"
         )
-    return said
+    return line
 
 
 def _operating_points(before: "RoutingPipeline", after: "RoutingPipeline") -> dict[str, Any]:
     """The operating point of the quality that counts when a call names none, before and after."""
-    found = {}
+    points = {}
     for when, pipeline in (("before", before), ("after", after)):
         point = pipeline.operating_point()
-        found[when] = {
+        points[when] = {
             "quality": pipeline.quality,
             "confidence": point.confidence,
             point.setting: point.value,
             "relative_performance": point.relative_performance,
             "relative_cost": point.relative_cost,
         }
-    return found
+    return points
 
 
 def said_of_points(before: "RoutingPipeline", after: "RoutingPipeline") -> str:

@@ -79,7 +79,7 @@ def add(
             progress=progress,
         )
     saved = place.save(joined.pipeline, "models add")
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         **saved.document(),
         "model": name,
         "n_labels": joined.n_labels,
@@ -88,9 +88,9 @@ def add(
         "models": list(joined.pipeline.models),
     }
     if as_json:
-        print_json(found)
+        print_json(document)
     elif not quiet:
-        _show(before, joined, found["performance"])
+        _show(before, joined, document["performance"])
         typer.echo(saved)
 
 

@@ -136,17 +136,17 @@ def compare(
     rows, cache = outcomes.take(new), EmbeddingCache()
     first, second = pair
     logged = compare_from_log(first, second, rows, cache=cache) if is_estimated(rows) else None
-    found = compared(first, second, rows, cache=cache)
-    verdict = gate.judge(found)
+    comparison = compared(first, second, rows, cache=cache)
+    verdict = gate.judge(comparison)
     if as_json:
         estimates = None if logged is None else logged.document()
         names_of = {"champion": names[0], "challenger": names[1], "estimates": estimates}
-        print_json({**names_of, **found.document(), "objections": list(verdict.objections)})
+        print_json({**names_of, **comparison.document(), "objections": list(verdict.objections)})
         return
     del quiet
     if logged is not None:
         _tell_logged(logged, names)
-    print_comparison(found, names)
+    print_comparison(comparison, names)
     typer.echo(f"gate: {verdict.why or 'passes'}")
 
 
@@ -194,7 +194,7 @@ def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOptio
     _tell_current(folder, now, before, as_json=as_json, quiet=quiet)
 
 
-def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
+def print_comparison(comparison: "Comparison", names: tuple[str, str]) -> None:
     """The paired figures as a table. names: of champion and challenger."""
 
     def line(what: str, paired: "Paired") -> tuple[str, ...]:
@@ -203,37 +203,41 @@ def print_comparison(found: "Comparison", names: tuple[str, str]) -> None:
         return what, first, second, difference, f"{low} to {high}"
 
     typer.echo(
-        f"{found.n_queries} queries that are new to both, worth {found.n_effective:.0f} different "
-        f"ones; {found.same:.1%} go to the same model; shares of always {found.strongest}"
+        f"{comparison.n_queries} queries that are new to both, "
+        f"worth {comparison.n_effective:.0f} different ones; "
+        f"{comparison.same:.1%} go to the same model; shares of always {comparison.strongest}"
     )
-    rows = [line("quality", found.quality), line("cost", found.cost)]
-    rows += [line(f"quality, {task}", paired) for task, paired in found.tasks.items()]
-    if found.decision_ms is not None:
-        rows.append(line("ms per decision", found.decision_ms))
+    rows = [line("quality", comparison.quality), line("cost", comparison.cost)]
+    rows += [line(f"quality, {task}", paired) for task, paired in comparison.tasks.items()]
+    if comparison.decision_ms is not None:
+        rows.append(line("ms per decision", comparison.decision_ms))
     lines = _table_lines([("", *names, "difference", "95 % interval"), *rows])
     for text in lines:
         typer.echo(text)
-    for name, kept, promised in zip(names, found.kept, found.promised, strict=True):
+    for name, kept, promised in zip(names, comparison.kept, comparison.promised, strict=True):
         typer.echo(f"{name} promises {promised:g}, keeps {interval(kept.low, kept.high)}")
 
 
-def _tell_logged(found: "LoggedComparison", names: tuple[str, str]) -> None:
+def _tell_logged(comparison: "LoggedComparison", names: tuple[str, str]) -> None:
     """The estimates three ways, as a table."""
-    first, second = found.values
-    left_out = f", {found.n_left_out} left out" if found.n_left_out else ""
+    first, second = comparison.values
+    left_out = f", {comparison.n_left_out} left out" if comparison.n_left_out else ""
     typer.echo(
         "off-policy: few queries have the outcomes of all models, so both are estimated from an "
-        f"outcome per query and its propensity\n{found.n_queries} queries that are new to both"
+        f"outcome per query and its propensity\n{comparison.n_queries} queries that are new to both"
         f"{left_out}; the outcomes of their choices are known as if on "
         f"{first.n_effective:.0f} and {second.n_effective:.0f} of equal weight; "
-        f"{found.same:.1%} go to the same model"
+        f"{comparison.same:.1%} go to the same model"
     )
     rows: list[tuple[str, ...]] = [("", *names, "difference", "95 % interval")]
     for what, form in (("performance", ".3f"), ("cost_usd", ".6f")):
         for method, title in OFF_POLICY.items():
-            pair = [getattr(one, what)[method] for one in (first, second)]
-            cells = [f"{one.value:{form}} {interval(one.low, one.high, form)}" for one in pair]
-            less = getattr(found, what)
+            pair = [getattr(estimates, what)[method] for estimates in (first, second)]
+            cells = [
+                f"{estimates.value:{form}} {interval(estimates.low, estimates.high, form)}"
+                for estimates in pair
+            ]
+            less = getattr(comparison, what)
             paired = (f"{less.value:+{form}}", interval(less.low, less.high, f"+{form}"))
             rows.append((f"{what}, {title}", *cells, *(paired if method == "dr" else ("", ""))))
     typer.echo("\n".join(_table_lines(rows)))

@@ -74,17 +74,21 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
         )
 
 
-def _say_whether_reading_pays(found: Mapping[str, Any] | None) -> None:
+def _say_whether_reading_pays(comparison: Mapping[str, Any] | None) -> None:
     """Warn where a choice that reads no text is not shown to cost more."""
-    if found is None or found["difference"]["high"] is None or found["difference"]["high"] < 0:
+    if (
+        comparison is None
+        or comparison["difference"]["high"] is None
+        or comparison["difference"]["high"] < 0
+    ):
         return
-    anchor, difference = found["anchor"], found["difference"]
+    anchor, difference = comparison["anchor"], comparison["difference"]
     spread = interval(difference["low"], difference["high"], "+.3f")
     say(
         f"warning: on the test part reading the queries is not shown to pay: at "
-        f"{float(found['quality']):.0%} of the strongest model's quality the router needs "
-        f"{found['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
-        f"{found['cost']['anchor']:.3f} (difference {difference['mean']:+.3f} {spread}). "
+        f"{float(comparison['quality']):.0%} of the strongest model's quality the router needs "
+        f"{comparison['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
+        f"{comparison['cost']['anchor']:.3f} (difference {difference['mean']:+.3f} {spread}). "
         "More rows, more kinds of queries, or models that differ more in price and in what they "
         "are good at would pay; equirouter diagnose says more"
     )
@@ -152,14 +156,14 @@ def show(
 _TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned plans"}
 
 
-def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
+def _plans(pipeline: "RoutingPipeline", figures: Mapping[str, Any]) -> str:
     """The saving by comparing answers, out of fold, and what it came to on the test part."""
     lines = [
         f"cost on {pipeline.calibration.n_queries} queries that nothing had learned from, as a "
         "share of the strongest model's:",
         f"quality{''.join(f'{name:>16}' for name in _TAKEN.values())}   taken",
     ]
-    for row in found["out_of_fold"]:
+    for row in figures["out_of_fold"]:
         costs = "".join(
             f"{'-' if row[name] is None else format(row[name], '.1%'):>16}" for name in _TAKEN
         )
@@ -167,7 +171,7 @@ def _plans(pipeline: "RoutingPipeline", found: Mapping[str, Any]) -> str:
     lines.append(
         "taken is one model, unless another gains more than a standard error over it at that price"
     )
-    kept, plans = found["at_quality"], pipeline.plans
+    kept, plans = figures["at_quality"], pipeline.plans
     if plans is not None:
         pairs = plans.learned.pairs or (() if plans.rule is None else (plans.rule.pair,))
         named = [" and ".join(pipeline.models[column] for column in pair) for pair in pairs]
@@ -183,9 +187,9 @@ def _before(pipeline: "RoutingPipeline") -> str:
     return ", before the pipeline learned from them" if pipeline.provenance.split["refit"] else ""
 
 
-def _worth(found: Mapping[str, Any]) -> str:
+def _worth(figures: Mapping[str, Any]) -> str:
     """Of estimates from a log, as how many complete queries they tell."""
-    n = found.get("n_effective")
+    n = figures.get("n_effective")
     return "" if n is None else f" of a log, worth {n:.0f} complete ones"
 
 
@@ -195,9 +199,9 @@ def _rci(metrics: Mapping[str, Any]) -> str:
     return "" if rci is None else f", RCI {rci:.4f}"
 
 
-def _kept(found: Mapping[str, Any]) -> str:
+def _kept(figures: Mapping[str, Any]) -> str:
     """Quality and cost of the operating point on the test part."""
-    if found["performance"] is None or found["cost"] is None:
+    if figures["performance"] is None or figures["cost"] is None:
         return ""
-    spread = "" if found["interval"] is None else f" {interval(*found['interval'])}"
-    return f"quality {found['performance']:.3f}{spread} at {found['cost']:.1%} of its cost; "
+    spread = "" if figures["interval"] is None else f" {interval(*figures['interval'])}"
+    return f"quality {figures['performance']:.3f}{spread} at {figures['cost']:.1%} of its cost; "

@@ -142,27 +142,27 @@ def _about_queries(
                 )
     whole = [known[row] for row in range(len(known))]
     return {
-        "query_ids": tuple(one[0] for one in whole),
-        "texts": tuple(one[1] for one in whole),
-        "tasks": tuple(one[3] for one in whole),
-        "image_paths": tuple(one[2] for one in whole) if has_images else None,
+        "query_ids": tuple(query[0] for query in whole),
+        "texts": tuple(query[1] for query in whole),
+        "tasks": tuple(query[3] for query in whole),
+        "image_paths": tuple(query[2] for query in whole) if has_images else None,
     }
 
 
 def _descriptions(
     tables: Sequence[Outcomes], models: Sequence[str], conflicts: Conflicts
 ) -> tuple[str | None, ...]:
-    found: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     for table in tables:
         for model, text in zip(table.models, table.model_descriptions or (), strict=False):
             if text is None:
                 continue
-            if found.setdefault(model, text) != text and conflicts == "refuse":
+            if descriptions.setdefault(model, text) != text and conflicts == "refuse":
                 raise DataError(
                     f"{table.name}: model {model!r} is described otherwise than in a table before; "
                     "make the two one, or take the first with conflicts='first' (--conflicts first)"
                 )
-    return tuple(found.get(model) for model in models)
+    return tuple(descriptions.get(model) for model in models)
 
 
 def _read_by(tables: Sequence[Outcomes]) -> str | None:
@@ -184,7 +184,7 @@ class _Cells:
         self.first = {name: np.full(shape, np.nan) for name in names}
         self.total = {name: np.zeros(shape) for name in names}
         self.count = {name: np.zeros(shape, dtype=np.int64) for name in names}
-        fields = [f for f in _TEXT_FIELDS if any(getattr(one, f) is not None for one in tables)]
+        fields = [f for f in _TEXT_FIELDS if any(getattr(given, f) is not None for given in tables)]
         self.texts = {field: np.full(shape, -1) for field in fields}
         self.unequal = {field: np.zeros(shape, dtype=bool) for field in fields}
         self.values: dict[str, int] = {}
@@ -227,7 +227,7 @@ class _Cells:
 
     def fields(self, *, mean: bool) -> dict[str, Any]:
         """The fields of Outcomes. mean: of numbers in dispute; of texts in dispute none."""
-        found: dict[str, Any] = {"signals": {}}
+        fields: dict[str, Any] = {"signals": {}}
         for name, array in self.first.items():
             count = self.count[name]
             taken = array
@@ -235,13 +235,13 @@ class _Cells:
                 average = np.where(count > 0, self.total[name] / np.maximum(count, 1), np.nan)
                 taken = np.where(self.disputed, average, array)
             if name.startswith("signal."):
-                found["signals"][name.removeprefix("signal.")] = taken
+                fields["signals"][name.removeprefix("signal.")] = taken
             else:
-                found[name] = taken
+                fields[name] = taken
         for field, codes in self.texts.items():
-            said = np.where(self.unequal[field], -1, codes) if mean else codes
-            found[field] = TextCells(said, tuple(self.values))
-        return found
+            chosen = np.where(self.unequal[field], -1, codes) if mean else codes
+            fields[field] = TextCells(chosen, tuple(self.values))
+        return fields
 
 
 def _numbers_of(table: Outcomes) -> dict[str, FloatArray]:

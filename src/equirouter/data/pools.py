@@ -67,8 +67,8 @@ def working_pools(table: OutcomeCells, at_least: int = MINIMUM_COMPLETE) -> list
     large pools; a larger one may exist where outcomes are missing without a pattern.
     """
     known = np.isfinite(table.performance) & np.isfinite(table.cost_usd)
-    patterns, found = np.unique(known, axis=0, return_counts=True)
-    counts = found.astype(np.int64)
+    patterns, sizes = np.unique(known, axis=0, return_counts=True)
+    counts = sizes.astype(np.int64)
     candidates = np.unique(_candidates(patterns, counts), axis=0)
     candidates = candidates[candidates.sum(axis=1) >= 2]
     if len(candidates) == 0:

@@ -137,7 +137,7 @@ PAIRED_QUALITIES = ("0.98", "0.95", "0.90")
 
 def differences(measurements: Sequence[Measurement], others: Sequence[Measurement]) -> Differences:
     """Differences of the paired metrics between two routers, a measurement per seed of each."""
-    found: dict[str, Difference | dict[str, Difference] | None] = {}
+    by_metric: dict[str, Difference | dict[str, Difference] | None] = {}
     for name in (name for name, metric in METRICS.items() if metric.is_paired):
         sides = [[_values(each, name) for each in side] for side in (measurements, others)]
         by_key = {
@@ -145,8 +145,8 @@ def differences(measurements: Sequence[Measurement], others: Sequence[Measuremen
             for key in sides[0][0]
             if all(values[key][0] is not None for side in sides for values in side)
         }
-        found[name] = by_key.get("") if "" in sides[0][0] else by_key
-    return Differences.model_validate(found)
+        by_metric[name] = by_key.get("") if "" in sides[0][0] else by_key
+    return Differences.model_validate(by_metric)
 
 
 _Valued: TypeAlias = tuple[float | None, FloatArray | None]

@@ -301,9 +301,9 @@ def _paired(
 def _protocol(
     outcomes: Outcomes, encoder: Encoder, splits: Sequence[Split], policy: str, resamples: int
 ) -> Protocol:
-    one = np.ones((1, 1))  # whether there is a path is a property of the policy
+    single = np.ones((1, 1))  # whether there is a path is a property of the policy
     swept = policy == PLAN or is_estimated(outcomes)
-    exact = not swept and POLICIES.load(policy)().path(one, one) is not None
+    exact = not swept and POLICIES.load(policy)().path(single, single) is not None
     return Protocol(
         split=splits[0].kind,
         ratios=splits[0].ratios,

@@ -23,8 +23,8 @@ def auc_beyond(values: FloatArray, right: BoolArray, score: FloatArray) -> float
 
     Alike is the same of GROUPS groups of equal size. None where no group has right and wrong ones.
     """
-    found = [_ordered(values[rows], right[rows]) for rows in _groups(score)]
-    known = [pairs for pairs in found if pairs is not None]
+    ordered = [_ordered(values[rows], right[rows]) for rows in _groups(score)]
+    known = [pairs for pairs in ordered if pairs is not None]
     return sum(p[0] for p in known) / sum(p[1] for p in known) if known else None
 
 

@@ -43,8 +43,8 @@ class Differences(BaseModel):
 
     def of(self, metric: str, key: str | None) -> Difference | None:
         """That of a metric, or of one of its values; None where there is none."""
-        found: Difference | dict[str, Difference] | None = getattr(self, metric)
-        return found.get(key or "") if isinstance(found, dict) else found
+        difference: Difference | dict[str, Difference] | None = getattr(self, metric)
+        return difference.get(key or "") if isinstance(difference, dict) else difference
 
 
 class Measured(BaseModel):

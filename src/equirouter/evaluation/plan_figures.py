@@ -93,8 +93,8 @@ def compared(
     for quality in QUALITIES:
         point, by = usual.operating_point(quality), "routing"
         if plans is not None and plans.calibration is not None:
-            found = plans.calibration.operating_point(quality)
-            by = plans.by(found.value) if found.is_better(point) else by
+            promised = plans.calibration.operating_point(quality)
+            by = plans.by(promised.value) if promised.is_better(point) else by
         costs = {
             name: None if each is None else _cost(each.operating_point(quality))
             for name, each in known.items()

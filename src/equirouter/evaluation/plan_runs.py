@@ -114,15 +114,15 @@ def with_routing(
     taken = [] if plans is None else [at.price for at in plans.at_prices if at.by != "routing"]
     n_routed = n_points - n_points // 2 if taken else n_points
     routed = UtilityPolicy().points(scores, expected, n_routed)
-    one = Replayed.of_one(UtilityPolicy().sweep(scores, expected, routed), test.cost_usd)
+    alone = Replayed.of_one(UtilityPolicy().sweep(scores, expected, routed), test.cost_usd)
     if plans is None or not taken:
-        return routed, one
+        return routed, alone
     places = np.linspace(0, len(taken) - 1, n_points - n_routed).round().astype(np.int64)
     prices = np.array(taken)[places]
     several = plans.replay(scores, expected, prices, replies, test.cost_usd)
     points = np.concatenate([routed, prices])
     order = np.argsort(-points, kind="stable")
-    joined = Replayed(*(np.concatenate(both, axis=1) for both in zip(one, several, strict=True)))
+    joined = Replayed(*(np.concatenate(both, axis=1) for both in zip(alone, several, strict=True)))
     return points[order], joined.take(order)
 
 

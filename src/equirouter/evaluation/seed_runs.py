@@ -97,13 +97,13 @@ def run_router(
 
 def run_anchors(prepared: Prepared, answers: Outcomes, split: Split, resamples: int) -> list[Ran]:
     """Runs of the anchors that plans are compared with, on one seed."""
-    found = []
+    measured = []
     for name, run in anchor_runs(prepared, answers).items():
         record = SeedRecords()
         record.learned_nothing()
         sweep = _measure_run(record, prepared, run, split, resamples)
-        found.append(Ran(name, split.seed, record, sweep, None))
-    return found
+        measured.append(Ran(name, split.seed, record, sweep, None))
+    return measured
 
 
 def _measure_run(

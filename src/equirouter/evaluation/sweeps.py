@@ -106,7 +106,7 @@ def for_pipeline(outcomes: Outcomes, pipeline: RoutingPipeline) -> Outcomes:
     missing = [model for model in pipeline.models if model not in outcomes.models]
     extra = [model for model in outcomes.models if model not in pipeline.models]
     if missing or extra:
-        said = [
+        notes = [
             f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
             for what, names in (
                 ("the pipeline also has", missing),
@@ -116,7 +116,7 @@ def for_pipeline(outcomes: Outcomes, pipeline: RoutingPipeline) -> Outcomes:
         ]
         raise PipelineError(
             f"the pipeline was trained on other models than those of {outcomes.name}: "
-            f"{' and '.join(said)}; give the data set that it was trained on, or choose the same "
+            f"{' and '.join(notes)}; give the data set that it was trained on, or choose the same "
             "models of this one (--models, --exclude-models)"
         )
     return outcomes.with_models(pipeline.models)

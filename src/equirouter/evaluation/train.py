@@ -153,8 +153,8 @@ def _pipeline(
     """
     strongest = int(best[0])
     calibration, baseline, notes = calibrated(fitted, policy, outcomes.models, strongest)
-    plans, candidates, said = _plans(fitted, outcomes, strongest, split.seed)
-    notes = (*counted, *notes, *said, *_group_note(outcomes, best))
+    plans, candidates, plan_notes = _plans(fitted, outcomes, strongest, split.seed)
+    notes = (*counted, *notes, *plan_notes, *_group_note(outcomes, best))
     pipeline = RoutingPipeline(
         stage=fitted.stage,
         models=outcomes.models,
@@ -192,8 +192,8 @@ def _plan_metrics(
 ) -> dict[str, Any]:
     """Costs of plans and their rivals out of fold, and their quality on the test part."""
     strongest = pipeline.models.index(pipeline.baseline.strongest)
-    found = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
-    return {"out_of_fold": found, "at_quality": kept}
+    out_of_fold = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
+    return {"out_of_fold": out_of_fold, "at_quality": kept}
 
 
 def _kept_by_plans(

@@ -35,7 +35,7 @@ def asked_signal(
     answer as if it had been asked about alone.
     """
     key = _key(check)
-    known = {of: one for of, one in collection.grades(key).items() if one.score is not None}
+    known = {of: grade for of, grade in collection.grades(key).items() if grade.score is not None}
     places: dict[str, list[tuple[str, str]]] = defaultdict(list)  # equal prompts are one question
     for case in cases:
         of = (case.query_id, case.model)
@@ -45,20 +45,20 @@ def asked_signal(
     prompts = list(places)
     n_heard = 0
 
-    def heard(place: int, said: float | None) -> None:
+    def heard(place: int, value: float | None) -> None:
         nonlocal n_heard
         n_heard += 1
         progress("check", n_heard, len(prompts))
-        if said is not None:
+        if value is not None:
             cost_nusd, whose = models.latest_nusd, places[prompts[place]]
-            kept = {of: KeptGrade(key, *of, said, cost_nusd=cost_nusd) for of in whose}
+            kept = {of: KeptGrade(key, *of, value, cost_nusd=cost_nusd) for of in whose}
             known.update(kept)
             collection.keep_grades([*kept.values()])
 
     ask_for_verdicts(models, [(check.model, prompt) for prompt in prompts], check.read, heard)
-    costs = {of: one.cost_nusd for of, one in known.items()}
+    costs = {of: grade.cost_nusd for of, grade in known.items()}
     return {
-        name: {of: one.score for of, one in known.items() if one.score is not None},
+        name: {of: grade.score for of, grade in known.items() if grade.score is not None},
         name + COST: {of: usd(cost) for of, cost in costs.items() if cost is not None},
     }
 

@@ -286,10 +286,10 @@ def failure(model: str, failed: UpstreamError | None, attempts: Sequence[Attempt
     cost, calls = _of_failed(attempts), _calls(attempts)
     if failed is None:
         return Reply(model, cost_nusd=cost, attempts=calls, error="the money that is left is short")
-    code, said = _said(failed.body)
+    code, message = _said(failed.body)
     if code == "content_filter":
         return Reply(model, finish_reason=code, cost_nusd=cost, attempts=calls)
-    error = f"{failed}: {said}" if said else str(failed)
+    error = f"{failed}: {message}" if message else str(failed)
     return Reply(
         model,
         cost_nusd=cost,

@@ -55,10 +55,10 @@ def order_bias(grades: Iterable[Grade]) -> tuple[Interval, float] | None:
     pairs = [verdicts for grade in grades if (verdicts := order_verdicts(grade.note)) is not None]
     if not pairs:
         return None
-    first = np.array([(one + other) / 2 for one, other in pairs])
+    first = np.array([(forward + other) / 2 for forward, other in pairs])
     half = _OF_TWO_SIDES * float(first.std(ddof=1)) / sqrt(len(pairs)) if len(pairs) > 1 else 0.5
     mean = float(first.mean())
-    same = sum(one == 1.0 - other for one, other in pairs) / len(pairs)
+    same = sum(forward == 1.0 - other for forward, other in pairs) / len(pairs)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), len(pairs)), same
 
 

@@ -144,17 +144,17 @@ def _kept_queries(asked: Iterable[AskedQuery], pool: Iterable[str]) -> list[Kept
     known = set(pool)
     return [
         KeptQuery(
-            one.query_id,
+            query.query_id,
             place,
-            one.query,
-            json.dumps(one.body(), ensure_ascii=False),
-            one.task,
-            one.weight,
-            one.feedback if one.model in known else None,
-            one.model if one.model in known else None,
-            one.reference,
+            query.query,
+            json.dumps(query.body(), ensure_ascii=False),
+            query.task,
+            query.weight,
+            query.feedback if query.model in known else None,
+            query.model if query.model in known else None,
+            query.reference,
         )
-        for place, one in enumerate(asked)
+        for place, query in enumerate(asked)
     ]
 
 

@@ -86,19 +86,19 @@ def estimated(
     batch_price_factor: float | None = None,
 ) -> ModelEstimate:
     """The estimate of one model's calls. questions: by query_id, those that cannot be asked too."""
-    asked = {key: one for key, one in questions.items() if one.impossible is None}
+    asked = {key: question for key, question in questions.items() if question.impossible is None}
     typical, low, high, by = _output(lengths, model)
     price = asker.pool.routes[model].price
     factor = batch_price_factor or 1.0
     sums = [0, 0, 0]
-    bounds = [priced(one.bound.nusd, factor) for one in asked.values()]
+    bounds = [priced(question.bound.nusd, factor) for question in asked.values()]
     tokens_in = tokens_out = 0
-    for key, one in asked.items():
+    for key, question in asked.items():
         logged_in, logged_out = lengths.logged.get(key, (None, None))
         expected = typical if by == "measured" or logged_out is None else logged_out
-        given = int(one.bound.prompt * LIKELY) if logged_in is None else logged_in
+        given = int(question.bound.prompt * LIKELY) if logged_in is None else logged_in
         outputs = [
-            min(one.bound.output, max(_LEAST_TOKENS, int(expected * factor)))
+            min(question.bound.output, max(_LEAST_TOKENS, int(expected * factor)))
             for factor in (1.0, low, high)
         ]
         inputs = [given, int(given / _OTHER_TOKENIZER), int(given * _OTHER_TOKENIZER)]

@@ -69,9 +69,9 @@ class Grading:
         self._collection = collection
         self._queries = {query.query_id: query for query in collection.queries()}
         self._answers = {
-            (one.query_id, one.model): one
-            for one in collection.answers()
-            if one.query_id in self._queries
+            (answer.query_id, answer.model): answer
+            for answer in collection.answers()
+            if answer.query_id in self._queries
         }
         known = {query.query_id for query in self._queries.values()}
         known |= {query.query for query in self._queries.values()}
@@ -81,9 +81,9 @@ class Grading:
                 f"{collection.folder}; they are found by query_id, or by the text of the query"
             )
         self._cases = [
-            _case(self._queries[key[0]], one, references)
-            for key, one in self._answers.items()
-            if one.is_answer
+            _case(self._queries[key[0]], answer, references)
+            for key, answer in self._answers.items()
+            if answer.is_answer
         ]
         if not self._cases:
             raise DataError(f"{collection.folder}: no model has answered anything there")
@@ -152,11 +152,11 @@ class Grading:
         done = frozenset(
             name
             for name, answers in choice.shown.items()
-            if all((name, one.models[0]) in labels for one in answers)
+            if all((name, answer.models[0]) in labels for answer in answers)
         )
-        found = corrected(self._scores, labels, choice.chances(done))
-        self._scores = found.scores
-        return found
+        correction = corrected(self._scores, labels, choice.chances(done))
+        self._scores = correction.scores
+        return correction
 
     def scored(
         self,
@@ -170,7 +170,11 @@ class Grading:
         queries = sorted(self._queries.values(), key=lambda query: query.place)
         answered = list(dict.fromkeys(model for _, model in self._answers))
         unknown = Counter(note for key, note in self._notes.items() if key not in self._scores)
-        models = [one for one in answered if any(model == one for _, model in self._scores)]
+        models = [
+            model_name
+            for model_name in answered
+            if any(model == model_name for _, model in self._scores)
+        ]
         if not models:
             raise DataError(
                 f"{self._collection.folder}: no answer has a score: "
@@ -208,14 +212,14 @@ class Grading:
 
     def _marks(self, model: str) -> Marks:
         marks = Marks()
-        for (_, other), one in self._answers.items():
+        for (_, other), answer in self._answers.items():
             if other != model:
                 continue
-            marks.answers += one.is_answer
-            marks.failed += not one.is_answer
-            marks.empty += one.is_answer and not (one.answer or "").strip()
-            marks.cut += one.finish_reason == "length"
-            marks.refused += one.finish_reason in _REFUSED
+            marks.answers += answer.is_answer
+            marks.failed += not answer.is_answer
+            marks.empty += answer.is_answer and not (answer.answer or "").strip()
+            marks.cut += answer.finish_reason == "length"
+            marks.refused += answer.finish_reason in _REFUSED
         return marks
 
 
@@ -240,15 +244,15 @@ def _key(case: Case) -> tuple[str, str]:
     return case.query_id, case.model
 
 
-def _case(query: KeptQuery, one: KeptAnswer, references: Mapping[str, str]) -> Case:
+def _case(query: KeptQuery, answer: KeptAnswer, references: Mapping[str, str]) -> Case:
     return Case(
         query.query_id,
         query.query,
-        one.model,
-        one.answer or "",
+        answer.model,
+        answer.answer or "",
         json.loads(query.body),
         query.task,
-        one.finish_reason,
+        answer.finish_reason,
         references.get(query.query_id, references.get(query.query, query.reference)),
-        query.feedback if query.feedback_model == one.model else None,
+        query.feedback if query.feedback_model == answer.model else None,
     )

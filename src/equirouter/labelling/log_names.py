@@ -35,7 +35,9 @@ class OtherName:
 
 def other_names(asked: Sequence[AskedQuery], settings: GatewaySettings) -> tuple[OtherName, ...]:
     """The models of a log that answered and are not in the pool, most answers first."""
-    found = Counter(str(one.model) for one in asked if one.model and one.answer is not None)
+    counts = Counter(
+        str(query.model) for query in asked if query.model and query.answer is not None
+    )
     pool = {name: model for name, model in settings.models.items() if model.kind == "chat"}
     return tuple(
         OtherName(
@@ -47,7 +49,7 @@ def other_names(asked: Sequence[AskedQuery], settings: GatewaySettings) -> tuple
                 if _plain(name) in {_plain(known), _plain(model.upstream_model or known)}
             ),
         )
-        for name, n in found.most_common()
+        for name, n in counts.most_common()
         if name not in pool
     )
 
@@ -59,7 +61,7 @@ def under_pool_names(
 
     Raises ConfigError for a name that is in neither.
     """
-    in_log = {one.model for one in asked if one.model}
+    in_log = {query.model for query in asked if query.model}
     for logged, known in same.items():
         if known not in settings.models:
             raise ConfigError(
@@ -69,7 +71,7 @@ def under_pool_names(
         if logged not in in_log:
             names = ", ".join(sorted(in_log)) or "nobody: it has no column model"
             raise ConfigError(f"--same {logged}={known}: in these queries answered {names}")
-    return [replace(one, model=same.get(one.model or "", one.model)) for one in asked]
+    return [replace(query, model=same.get(query.model or "", query.model)) for query in asked]
 
 
 def _plain(name: str) -> str:

@@ -91,10 +91,10 @@ def score_log(config: Path, settings: GatewaySettings, *, now: float | None = No
             return answers, await database.write(take, "shadow", *money) if wanted else 0
 
     async def end(
-        answers: Sequence[_Answer], found: Scored | None, left_nusd: int, *, again: bool
+        answers: Sequence[_Answer], scored: Scored | None, left_nusd: int, *, again: bool
     ) -> None:
         async with connected(settings.store) as database:
-            await database.write(_keep, answers, found, again=again)
+            await database.write(_keep, answers, scored, again=again)
             if left_nusd:
                 await database.write(give_back, "shadow", today(now), left_nusd)
 
@@ -128,14 +128,14 @@ def _scored(
     with TemporaryDirectory(prefix="equirouter-") as folder:
         _collect(folder, answers, settings)
         try:
-            found: Scored | None = score(
+            scored: Scored | None = score(
                 folder, settings.shadow.score, config=config, limit_usd=limit_usd
             )
             why = None
         except DataError as error:  # no answer has a score
-            found, why = None, str(error)
+            scored, why = None, str(error)
         with Collection.open(folder) as collection:
-            return found, collection.spent_nusd(), why
+            return scored, collection.spent_nusd(), why
 
 
 def _collect(folder: str, answers: Sequence[_Answer], settings: GatewaySettings) -> None:
@@ -197,8 +197,8 @@ def _claimed(connection: sa.Connection, now: float) -> list[_Answer]:
         )
         .order_by(c.id)
     )
-    found = [_answer(row) for row in connection.execute(wanted)]
-    return [one for one in found if _enter(connection, one, now_us)]
+    answers = [_answer(row) for row in connection.execute(wanted)]
+    return [answer for answer in answers if _enter(connection, answer, now_us)]
 
 
 def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
@@ -207,22 +207,22 @@ def _answer(row: Any) -> _Answer:  # noqa: ANN401  # a row of the log
     return _Answer(row.request_id, row.at_us, query, row.served_model, row.prompt, row.answer)
 
 
-def _enter(connection: sa.Connection, one: _Answer, now_us: int) -> bool:
+def _enter(connection: sa.Connection, answer: _Answer, now_us: int) -> bool:
     """Whether this process is the first to score an answer."""
     insert: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    row = {"request_id": one.request_id, "at_us": one.at_us, "claimed_at_us": now_us}
+    row = {"request_id": answer.request_id, "at_us": answer.at_us, "claimed_at_us": now_us}
     entered = connection.execute(insert(grades).values(row).on_conflict_do_nothing())
     return entered.rowcount == 1
 
 
 def _keep(
-    connection: sa.Connection, answers: Sequence[_Answer], found: Scored | None, *, again: bool
+    connection: sa.Connection, answers: Sequence[_Answer], scored: Scored | None, *, again: bool
 ) -> None:
     """Write the scores. again: answers without one are left for another run."""
-    scores = {} if found is None else _by_answer(found.table)
-    for one in answers:
-        score_, by = scores.get((one.query, one.model), (None, None))
-        mine = grades.c.request_id == one.request_id
+    scores = {} if scored is None else _by_answer(scored.table)
+    for answer in answers:
+        score_, by = scores.get((answer.query, answer.model), (None, None))
+        mine = grades.c.request_id == answer.request_id
         if score_ is None and again:
             connection.execute(sa.delete(grades).where(mine))
         else:

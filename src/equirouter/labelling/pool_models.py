@@ -65,8 +65,8 @@ class PoolModels:
 
     def trouble(self) -> list[str]:
         """Why some were not asked: stopped and given_up as sentences."""
-        said = [f"{model} was given up: {why}" for model, why in self.given_up.items()]
-        return said if self.stopped is None else [self.stopped, *said]
+        reasons = [f"{model} was given up: {why}" for model, why in self.given_up.items()]
+        return reasons if self.stopped is None else [self.stopped, *reasons]
 
     def is_same(self, one: str, other: str) -> bool:
         """As Models.is_same; a name that is not in the pool is only itself."""

@@ -91,12 +91,12 @@ def score(
         asked: dict[str, AskedSignal] = {}
         for name, check in asking.items():
             asked |= work.asked(name, check, models, progress)
-        alone = {name: one for name, one in named.items() if isinstance(one, ResponseCheck)}
-        extractor = answers_by or next(filter(None, (one.answers_by for _, one in made)), None)
-        found = work.corrected() if labels else None
+        alone = {name: kind for name, kind in named.items() if isinstance(kind, ResponseCheck)}
+        extractor = answers_by or next(filter(None, (each.answers_by for _, each in made)), None)
+        correction = work.corrected() if labels else None
         trouble = [] if models is None else models.trouble()
         scored = work.scored(extractor, alone, asked, Path(folder).name, trouble)
-        scored.corrected = found
+        scored.corrected = correction
         scored.spent_usd = usd(collection.spent_nusd())
         scored.stopped = None if models is None else models.stopped
         scored.given_up = {} if models is None else models.given_up

@@ -153,10 +153,10 @@ def _pair(
     else:
         others = [name for name in models if name != strongest]
         pairs = list(combinations(others, 2))
-        pairs = [one for one in pairs if upstream[one[0]] != upstream[one[1]]] or pairs
-        apart = [one for one in pairs if len({family_of(upstream[name]) for name in one}) == 2]
+        pairs = [pair for pair in pairs if upstream[pair[0]] != upstream[pair[1]]] or pairs
+        apart = [pair for pair in pairs if len({family_of(upstream[name]) for name in pair}) == 2]
         pairs = apart or pairs
-    first, second = min(pairs, key=lambda one: sum(call_usd[name] for name in one))
+    first, second = min(pairs, key=lambda pair: sum(call_usd[name] for name in pair))
     notes = []
     if family_of(upstream[first]) == family_of(upstream[second]):
         notes.append(

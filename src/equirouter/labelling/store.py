@@ -193,12 +193,12 @@ class Collection:
         """
         with self.transaction():
             for query in queries:
-                found = self.base.execute(
+                rows = self.base.execute(
                     "SELECT body FROM queries WHERE query_id = ?", (query.query_id,)
                 ).fetchone()
-                if found is None:
+                if rows is None:
                     self.insert("queries", query)
-                elif json.loads(found[0]) != json.loads(query.body):
+                elif json.loads(rows[0]) != json.loads(query.body):
                     raise DataError(
                         f"query {query.query_id!r} is in {self.folder} with another text or other "
                         "parameters, and its answers are to those; give it another query_id, or "
@@ -346,12 +346,12 @@ class Collection:
             raise
 
     def _check_version(self) -> None:
-        found = self.about("version")
-        if found is None:
+        version = self.about("version")
+        if version is None:
             self.note("version", str(VERSION))
-        elif found != str(VERSION):
+        elif version != str(VERSION):
             raise DataError(
-                f"{self.folder / FILE}: of version {found}, and this equirouter reads {VERSION}"
+                f"{self.folder / FILE}: of version {version}, and this equirouter reads {VERSION}"
             )
 
 

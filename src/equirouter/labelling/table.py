@@ -41,49 +41,58 @@ def outcomes_of(
     asked: signal -> what models said.
     """
     ordered = sorted(queries, key=lambda query: query.place)
-    grid = [[_answered(answers.get((one.query_id, model))) for model in models] for one in ordered]
+    grid = [
+        [_answered(answers.get((asked_query.query_id, model))) for model in models]
+        for asked_query in ordered
+    ]
 
     def texts(of: Callable[[KeptAnswer], str | None]) -> TextCells:
-        return TextCells.of([[None if one is None else of(one) for one in row] for row in grid])
+        return TextCells.of(
+            [[None if answer is None else of(answer) for answer in row] for row in grid]
+        )
 
     def numbers(of: Callable[[KeptAnswer], float | None]) -> FloatArray:
-        cells = [[None if one is None else of(one) for one in row] for row in grid]
+        cells = [[None if answer is None else of(answer) for answer in row] for row in grid]
         return np.array(cells, dtype=np.float64).reshape(len(grid), len(models))  # None is NaN
 
     text_of = {query.query_id: query.query for query in ordered}
 
-    def signal(check: ResponseCheck, one: KeptAnswer) -> float | None:
-        return check(Response(text_of[one.query_id], one.answer or "", one.finish_reason))
+    def signal(check: ResponseCheck, answer: KeptAnswer) -> float | None:
+        return check(Response(text_of[answer.query_id], answer.answer or "", answer.finish_reason))
 
-    def known(said: AskedSignal, one: KeptAnswer) -> float | None:
-        return said.get((one.query_id, one.model))
+    def known(signal_: AskedSignal, answer: KeptAnswer) -> float | None:
+        return signal_.get((answer.query_id, answer.model))
 
-    def score(one: KeptAnswer) -> tuple[float | None, str | None]:
-        return scores.get((one.query_id, one.model), (None, None))
+    def score(answer: KeptAnswer) -> tuple[float | None, str | None]:
+        return scores.get((answer.query_id, answer.model), (None, None))
 
     return Outcomes(
         query_ids=tuple(query.query_id for query in ordered),
         texts=tuple(query.query for query in ordered),
         tasks=tuple(query.task or "all" for query in ordered),
         models=tuple(models),
-        performance=numbers(lambda one: score(one)[0]),
-        cost_usd=numbers(lambda one: None if one.cost_nusd is None else usd(one.cost_nusd)),
-        input_tokens=numbers(lambda one: one.input_tokens),
-        output_tokens=numbers(lambda one: one.output_tokens),
-        answers=None if read is None else texts(lambda one: read(one.answer or "")),
+        performance=numbers(lambda asked_query: score(asked_query)[0]),
+        cost_usd=numbers(
+            lambda asked_query: (
+                None if asked_query.cost_nusd is None else usd(asked_query.cost_nusd)
+            )
+        ),
+        input_tokens=numbers(lambda asked_query: asked_query.input_tokens),
+        output_tokens=numbers(lambda asked_query: asked_query.output_tokens),
+        answers=None if read is None else texts(lambda asked_query: read(asked_query.answer or "")),
         answers_by=None if read is None else read.name,
         finish_reasons=texts(_finish),
         signals={which: numbers(partial(signal, check)) for which, check in checks.items()}
         | {which: numbers(partial(known, said)) for which, said in asked.items()},
-        scored_by=texts(lambda one: score(one)[1]),
+        scored_by=texts(lambda asked_query: score(asked_query)[1]),
         name=name,
     )
 
 
-def _answered(one: KeptAnswer | None) -> KeptAnswer | None:
-    return one if one is not None and one.is_answer else None
+def _answered(answer: KeptAnswer | None) -> KeptAnswer | None:
+    return answer if answer is not None and answer.is_answer else None
 
 
-def _finish(one: KeptAnswer) -> str | None:
-    is_empty = not (one.answer or "").strip()
-    return EMPTY if is_empty and one.finish_reason in (None, "stop") else one.finish_reason
+def _finish(answer: KeptAnswer) -> str | None:
+    is_empty = not (answer.answer or "").strip()
+    return EMPTY if is_empty and answer.finish_reason in (None, "stop") else answer.finish_reason

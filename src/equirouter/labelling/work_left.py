@@ -67,29 +67,29 @@ class WorkLeft:
 
     def _logged_answers(self, known: AbstractSet[tuple[str, str]]) -> list[KeptAnswer]:
         """Answers of the log are answers of the models of the pool that have the same name."""
-        found = []
-        for one in self._asked:
-            model = one.model
-            if model is None or one.answer is None or model not in self.models:
+        answers = []
+        for query in self._asked:
+            model = query.model
+            if model is None or query.answer is None or model not in self.models:
                 continue
-            paid = self._logged_nusd(one, model)
-            if paid is not None and (one.query_id, model) not in known:
-                found.append(_logged(one, model, paid))
-        return found
+            paid = self._logged_nusd(query, model)
+            if paid is not None and (query.query_id, model) not in known:
+                answers.append(_logged(query, model, paid))
+        return answers
 
-    def _logged_nusd(self, one: AskedQuery, model: str) -> int | None:
+    def _logged_nusd(self, query: AskedQuery, model: str) -> int | None:
         """The cost of an answer of the log: as it says, else its tokens at the model's price."""
-        if one.cost_usd is not None:
-            return nusd(one.cost_usd)
-        if one.input_tokens is None or one.output_tokens is None:
+        if query.cost_usd is not None:
+            return nusd(query.cost_usd)
+        if query.input_tokens is None or query.output_tokens is None:
             return None
         price = self.asker.pool.routes[model].price
-        return cost_nusd(price, Tokens(one.input_tokens, one.output_tokens))
+        return cost_nusd(price, Tokens(query.input_tokens, query.output_tokens))
 
     def estimate(self) -> Estimate:
         """The cost of the questions."""
         lengths = Lengths(
-            {one.query_id: (one.input_tokens, one.output_tokens) for one in self._asked},
+            {query.query_id: (query.input_tokens, query.output_tokens) for query in self._asked},
             self._measured,
         )
         rows: list[ModelEstimate] = [
@@ -112,35 +112,35 @@ class WorkLeft:
     def possible(self) -> dict[str, list[tuple[str, Question]]]:
         """Upstream -> the questions for its models that are not asked in batches, by query."""
         by_upstream: dict[str, list[tuple[str, Question]]] = {}
-        for one in self._asked:
+        for query in self._asked:
             for model in self.models:
-                question = self.questions[model].get(one.query_id)
+                question = self.questions[model].get(query.query_id)
                 is_direct = self.factors[model] is None
                 if is_direct and question is not None and question.impossible is None:
                     upstream = self.asker.pool.routes[model].upstream_name
-                    by_upstream.setdefault(upstream, []).append((one.query_id, question))
+                    by_upstream.setdefault(upstream, []).append((query.query_id, question))
         return by_upstream
 
     def in_batches(self) -> list[tuple[str, list[Question]]]:
         """The questions that are asked in batches, by query."""
         return [
             (
-                one.query_id,
+                query.query_id,
                 [
                     question
                     for model in self.models
                     if self.factors[model] is not None
-                    and (question := self.questions[model].get(one.query_id)) is not None
+                    and (question := self.questions[model].get(query.query_id)) is not None
                     and question.impossible is None
                 ],
             )
-            for one in self._asked
+            for query in self._asked
         ]
 
     def count_missing(self) -> int:
         """Answers that could be had and are not there, nor in a batch."""
         kept = self.collection.answers()
-        there = {(one.query_id, one.model) for one in kept if one.is_answer}
+        there = {(answer.query_id, answer.model) for answer in kept if answer.is_answer}
         there |= waiting_in_batches(self.collection)
         impossible = {
             (query_id, model)
@@ -148,20 +148,20 @@ class WorkLeft:
             for query_id, question in questions.items()
             if question.impossible is not None
         }
-        wanted = {(one.query_id, model) for one in self._asked for model in self.models}
+        wanted = {(answer.query_id, model) for answer in self._asked for model in self.models}
         return len(wanted - there - impossible)
 
 
-def _logged(one: AskedQuery, model: str, nano_usd: int) -> KeptAnswer:
+def _logged(query: AskedQuery, model: str, nano_usd: int) -> KeptAnswer:
     return KeptAnswer(
-        one.query_id,
+        query.query_id,
         model,
         "logged",
-        answer=one.answer,
-        finish_reason=one.finish_reason,
-        input_tokens=one.input_tokens,
-        output_tokens=one.output_tokens,
+        answer=query.answer,
+        finish_reason=query.finish_reason,
+        input_tokens=query.input_tokens,
+        output_tokens=query.output_tokens,
         cost_nusd=nano_usd,
-        latency_seconds=one.latency_seconds,
-        asked_at=one.asked_at,
+        latency_seconds=query.latency_seconds,
+        asked_at=query.asked_at,
     )

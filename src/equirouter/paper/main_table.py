@@ -212,11 +212,11 @@ def _text(figure: Measured, column: Column) -> str:
     return f"{mean} {figure.count}".rstrip()
 
 
-def _apart(one: Measured, other: Measured) -> bool:
+def _apart(first: Measured, other: Measured) -> bool:
     """Whether two intervals are known and do not overlap."""
-    if one.low is None or one.high is None or other.low is None or other.high is None:
+    if first.low is None or first.high is None or other.low is None or other.high is None:
         return False
-    return one.high < other.low or one.low > other.high
+    return first.high < other.low or first.low > other.high
 
 
 def _figure(results: Results, name: str, title: str) -> Figure:

@@ -53,9 +53,9 @@ class Evidence:
     @classmethod
     def stored(cls, folder: Path) -> Self:
         """That of the pipeline in a folder, which is not loaded. Raises PipelineError."""
-        found = described(folder)
-        provenance = Provenance(found.data, found.split, found.test_metrics)
-        policy = found.policy
+        description = described(folder)
+        provenance = Provenance(description.data, description.split, description.test_metrics)
+        policy = description.policy
         return cls._of(provenance, policy.calibration, policy.quality, policy.confidence)
 
     @classmethod

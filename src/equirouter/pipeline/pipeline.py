@@ -314,10 +314,10 @@ class RoutingPipeline(PipelineParts):
             return 0.0  # the rule decides at any price
         usual = self.operating_point(control)
         try:
-            found = self._promised(plans.calibration, control)
+            point = self._promised(plans.calibration, control)
         except ConfigError:  # a performance that one model per query reaches, and plans do not
             return None
-        return found.value if found.is_better(usual) else None
+        return point.value if point.is_better(usual) else None
 
     def operating_point(self, control: Control = NO_CONTROL) -> OperatingPoint:
         """That of a quality or a performance, with the confidence that it is promised with.

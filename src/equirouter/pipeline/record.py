@@ -49,7 +49,7 @@ class ValidationRecord:
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All of it by name; `restore` takes it back."""
-        given, said = self.tokens or (None, None)
+        given, output = self.tokens or (None, None)
         named: dict[str, NDArray[Any] | None] = {
             "embeddings": self.embeddings.astype(np.float16),
             "scores": self.scores,
@@ -57,7 +57,7 @@ class ValidationRecord:
             "performance": self.performance,
             "cost_usd": self.cost_usd,
             "input_tokens": given,
-            "output_tokens": said,
+            "output_tokens": output,
             "estimated": self.estimated,
             "log": self.log,
         }

@@ -211,9 +211,9 @@ class Scorer(WithoutCached):
         x = np.ascontiguousarray(embeddings, dtype=np.float32)
         if self.graph is None:
             return self.router.predict(x), self.cost_model.predict(x).astype(np.float32)
-        found = self._session.run(self._outputs, {"embeddings": x})
-        costs = self.cost_model.usd(found[0]).astype(np.float32, copy=False)
-        return found[-1] if len(found) > 1 else self.router.predict(x), costs
+        outputs = self._session.run(self._outputs, {"embeddings": x})
+        costs = self.cost_model.usd(outputs[0]).astype(np.float32, copy=False)
+        return outputs[-1] if len(outputs) > 1 else self.router.predict(x), costs
 
     def _check(self, embeddings: Float32Array) -> None:
         if embeddings.ndim != 2 or embeddings.shape[1] != self.width:

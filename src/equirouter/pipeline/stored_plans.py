@@ -216,15 +216,15 @@ class _Reader:
         )
 
     def _array(self, name: str, shape: tuple[int | None, ...]) -> FloatArray:
-        found = self.arrays.get(name)
+        array = self.arrays.get(name)
         if (
-            found is None
-            or found.dtype != np.float64
-            or len(found.shape) != len(shape)
-            or any(want not in (None, size) for want, size in zip(shape, found.shape, strict=True))
-            or not np.isfinite(found).all()
+            array is None
+            or array.dtype != np.float64
+            or len(array.shape) != len(shape)
+            or any(want not in (None, size) for want, size in zip(shape, array.shape, strict=True))
+            or not np.isfinite(array).all()
         ):
-            what = "none" if found is None else f"{found.dtype} {found.shape}"
+            what = "none" if array is None else f"{array.dtype} {array.shape}"
             raise PipelineError(f"plans.{name}: expected finite float64 of {shape}, found {what}")
         self.read.add(name)
-        return np.asarray(found)
+        return np.asarray(array)

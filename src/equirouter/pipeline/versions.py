@@ -115,10 +115,10 @@ class PipelineVersions:
     def names(self) -> list[str]:
         """The versions, oldest first."""
         try:
-            found = [path.name for path in (self.folder / _FOLDER).iterdir()]
+            folders = [path.name for path in (self.folder / _FOLDER).iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted((name for name in found if _NAME.fullmatch(name)), key=int)
+        return sorted((name for name in folders if _NAME.fullmatch(name)), key=int)
 
     @property
     def current(self) -> str | None:

@@ -231,15 +231,15 @@ class Walk:
         plans: list[QueryPlan | None] = []
         for row, limit in enumerate(limits):
             alone = self.by_strength is not None and far[row]
-            found = (
+            made = (
                 None
                 if alone
                 else point.plans.first(point.value, scores[row], costs[row], limit.allowed)
             )
             plans.append(
                 None
-                if found is None
-                else QueryPlan(self.models, *found, scores[row], costs[row], limit.allowed)
+                if made is None
+                else QueryPlan(self.models, *made, scores[row], costs[row], limit.allowed)
             )
         return plans
 

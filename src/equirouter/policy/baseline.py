@@ -80,6 +80,6 @@ def share_curve(chosen: IntArray, points: FloatArray, strongest: int) -> ShareCu
     Of equal settings the first counts.
     """
     share = (chosen == strongest).mean(axis=0)
-    found = dict(zip(reversed(points.tolist()), reversed(share.tolist()), strict=True))
-    rising = sorted(found)
-    return ShareCurve(tuple(rising), tuple(found[point] for point in rising))
+    curve = dict(zip(reversed(points.tolist()), reversed(share.tolist()), strict=True))
+    rising = sorted(curve)
+    return ShareCurve(tuple(rising), tuple(curve[point] for point in rising))

@@ -70,16 +70,16 @@ def fit_certainty(estimates: FloatArray, chosen: IntArray, performance: FloatArr
     good = got >= np.tile(performance.max(axis=1), n_points) - WITHIN
     design = np.column_stack([np.ones(len(x)), x])
     prior = np.diag([1e-6, RIDGE, RIDGE])
-    found = np.zeros(3)
+    coefficients = np.zeros(3)
     for _ in range(STEPS):
-        p = 1.0 / (1.0 + np.exp(-design @ found))
-        gradient = design.T @ (p - good) / n_points + prior @ found
+        p = 1.0 / (1.0 + np.exp(-design @ coefficients))
+        gradient = design.T @ (p - good) / n_points + prior @ coefficients
         curvature = (design.T * (p * (1 - p))) @ design / n_points + prior
         step = np.clip(np.linalg.solve(curvature, gradient), -1.0, 1.0)
-        found -= step
+        coefficients -= step
         if np.abs(step).max() < 1e-10:
             break
-    intercept, own, best = found.tolist()
+    intercept, own, best = coefficients.tolist()
     return Certainty(intercept, own, best, lowest, highest)
 
 

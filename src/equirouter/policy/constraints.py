@@ -156,11 +156,11 @@ def _unknown(what: str) -> str:
 
 
 def _abilities(given: Iterable[str]) -> frozenset[str]:
-    found = _names("abilities", given)
-    unknown = sorted(found - set(ABILITIES))
+    abilities = _names("abilities", given)
+    unknown = sorted(abilities - set(ABILITIES))
     if unknown:
         raise ConfigError(f"abilities: {unknown[0]!r} is none; expected {', '.join(ABILITIES)}")
-    return found
+    return abilities
 
 
 def _regions(given: Iterable[str]) -> frozenset[str]:

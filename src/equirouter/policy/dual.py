@@ -159,8 +159,8 @@ def _slopes(rise: FloatArray, run: FloatArray, otherwise: float) -> FloatArray:
     """Rise over run where both are above 0 and finite."""
     real = (rise > 0) & (run > 0) & np.isfinite(rise) & np.isfinite(run)
     with np.errstate(over="ignore", invalid="ignore"):  # a rise for next to no money
-        found = np.divide(rise, run, out=np.full(rise.shape, otherwise), where=real)
-    return np.where(np.isfinite(found), found, otherwise)
+        slopes = np.divide(rise, run, out=np.full(rise.shape, otherwise), where=real)
+    return np.where(np.isfinite(slopes), slopes, otherwise)
 
 
 def within_carry(

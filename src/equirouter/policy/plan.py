@@ -162,12 +162,14 @@ class PlanPolicy:
         """
         score, cost = _row(scores), _row(costs)
         allowed = None if feasible is None else np.asarray(feasible)[None]
-        one = int(self._utility.choose(score, cost, allowed)[0])
-        if one == NOTHING_FITS:
+        alone = int(self._utility.choose(score, cost, allowed)[0])
+        if alone == NOTHING_FITS:
             return Action((), final=True, expected_cost_usd=0.0, p_escalate=0.0)
         best = self._best_pairs(score, allowed)
         if best.place[0] < 0:
-            return Action((one,), final=True, expected_cost_usd=float(cost[0, one]), p_escalate=0.0)
+            return Action(
+                (alone,), final=True, expected_cost_usd=float(cost[0, alone]), p_escalate=0.0
+            )
         pair = self.plans.pairs[int(best.place[0])]
         both = float(self.plans.with_checks(cost)[0, list(pair)].sum())
         expected = both + max(0.0, float(best.more_usd[0]))

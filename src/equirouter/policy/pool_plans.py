@@ -132,10 +132,10 @@ class PoolPlans:
         cost_usd: FloatArray,
     ) -> Replayed:
         """Decisions at every price (T,), on queries of known replies and costs (n, K)."""
-        one = PlanPolicy(Plans(self.learned.n_models))
+        routing = PlanPolicy(Plans(self.learned.n_models))
         columns = []
         for price in points.tolist():
-            rule = self.at(price) or one
+            rule = self.at(price) or routing
             if isinstance(rule, AgreementRule):
                 columns.append(rule.replay(replies, cost_usd))
             else:

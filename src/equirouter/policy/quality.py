@@ -74,13 +74,13 @@ class Calibration:
         says which one can be promised.
         """
         asked = quality, confidence, performance
-        found = self._found.get(asked)
-        if found is None:
-            found = self._searched(quality, confidence, performance)
+        point = self._found.get(asked)
+        if point is None:
+            point = self._searched(quality, confidence, performance)
             if len(self._found) >= MOST_FOUND:
                 self._found.clear()
-            self._found[asked] = found
-        return found
+            self._found[asked] = point
+        return point
 
     @cached_property
     def _found(self) -> dict[tuple[float | None, float | None, float | None], "OperatingPoint"]:
@@ -302,7 +302,7 @@ def calibrate(
     if math.prod(chosen.shape) == 0:
         raise ConfigError("no complete validation query to calibrate on")
     rows = np.arange(len(chosen))[:, None]
-    found = calibrate_served(
+    calibration = calibrate_served(
         performance[rows, chosen],
         cost_usd[rows, chosen],
         points,
@@ -312,12 +312,12 @@ def calibrate(
         setting=setting,
     )
     if log is None:
-        return found
+        return calibration
     columns = np.column_stack([chosen, np.full(len(chosen), strongest)])
-    return _as_from_log(found, log, log[rows, 2, columns])
+    return _as_from_log(calibration, log, log[rows, 2, columns])
 
 
-def _as_from_log(found: Calibration, log: FloatArray, weight: FloatArray) -> Calibration:
+def _as_from_log(calibration: Calibration, log: FloatArray, weight: FloatArray) -> Calibration:
     """The calibration by estimates, with the uncertainty of a log.
 
     weight (V, T): of the choices. The variance of an estimate is that of many queries of which few
@@ -328,11 +328,11 @@ def _as_from_log(found: Calibration, log: FloatArray, weight: FloatArray) -> Cal
     scale = n / len(weight)
     known = log[:, 0]
     return replace(
-        found,
+        calibration,
         n_queries=n,
-        variance=tuple(scale * value for value in found.variance),
-        covariance=tuple(scale * value for value in found.covariance),
-        strongest_variance=scale * found.strongest_variance,
+        variance=tuple(scale * value for value in calibration.variance),
+        covariance=tuple(scale * value for value in calibration.covariance),
+        strongest_variance=scale * calibration.strongest_variance,
         lowest=float(np.nanmin(known)),
         highest=float(np.nanmax(known)),
     )

@@ -46,11 +46,11 @@ def read_samples(
     step = -(-len(known) // MOST_SAMPLES)
     queries = tuple(known[::step])
     wanted = (pc.field("seed") == seed) & pc.field("query_id").isin(list(queries))
-    found = pq.read_table(path, columns=columns, filters=wanted)
+    rows = pq.read_table(path, columns=columns, filters=wanted)
     place = {query: index for index, query in enumerate(queries)}
     chosen: dict[str, list[list[tuple[int, str]]]] = {}
     for name, point, query, model in sorted(
-        zip(*(found[c].to_pylist() for c in columns), strict=True)
+        zip(*(rows[c].to_pylist() for c in columns), strict=True)
     ):
         runs = chosen.setdefault(name, [[] for _ in queries])[place[query]]
         if not runs or runs[-1][1] != model:

@@ -343,17 +343,17 @@ def _of_plans(results: Results, name: str) -> list[str]:
     if not reached:
         return []
     at = min(reached, key=lambda point: curve.cost_usd[point])
-    said = (
+    lines = (
         f"About there {curve.calls[at]:.2f} models are asked per query, a third one on "
         f"{percent(curve.escalated[at])}, and {percent(curve.wrongly_accepted[at])} are served one "
         "of two answers although the strongest model's is better"
     )
     if curve.output_tokens_p50 is not None and curve.output_tokens_p95 is not None:
-        said += (
+        lines += (
             f"; {curve.output_tokens_p50[at]:,.0f} output tokens are written one after the other "
             f"(median; 95th percentile {curve.output_tokens_p95[at]:,.0f})"
         )
-    return [f"{said}."]
+    return [f"{lines}."]
 
 
 def _against_text_free(results: Results, name: str) -> str:

@@ -140,8 +140,8 @@ def ridge(x: Float32Array, y: FloatArray, alphas: Sequence[float]) -> tuple[Floa
     moment = target if is_wide else centred.T @ target
 
     def solved(alpha: float) -> FloatArray:
-        found = np.linalg.solve(gram + alpha * np.eye(len(gram)), moment)
-        return np.asarray(centred.T @ found if is_wide else found)
+        solution = np.linalg.solve(gram + alpha * np.eye(len(gram)), moment)
+        return np.asarray(centred.T @ solution if is_wide else solution)
 
     weights = [
         solved(alpha) if alpha > 0 else np.linalg.lstsq(centred, target)[0] for alpha in alphas

@@ -121,9 +121,9 @@ def _is_plain(value: object, choices: Sequence[object]) -> bool:
 
 def _choices(schema: Mapping[str, Any]) -> list[object]:
     """The texts that a JSON schema lists."""
-    found = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
+    choices = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else [])]
     inner = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])]
-    return [*found, *(choice for part in inner for choice in _choices(part))]
+    return [*choices, *(choice for part in inner for choice in _choices(part))]
 
 
 @cache

@@ -38,7 +38,7 @@ def each_on_ray(
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     least, most = actors
-    found = data.from_items(
+    rows = data.from_items(
         [{"piece": number} for number in range(len(pieces))], override_num_blocks=len(pieces)
     ).map_batches(
         Actor,
@@ -50,7 +50,7 @@ def each_on_ray(
         num_gpus=gpus or None,
         fn_constructor_args=[ray.put(work), ray.put(list(pieces))],
     )
-    for row in found.iter_rows():
+    for row in rows.iter_rows():
         if row["error"] is not None:
             raise _ERRORS.get(row["error"], EquiRouterError)(row["message"])
         yield Done(row["number"], row["n_rows"], row["size_bytes"], row["sha256"])
@@ -63,8 +63,8 @@ class Actor:
         import ray
 
         self._work: Work = ray.get(work) if isinstance(work, ray.ObjectRef) else work
-        found = ray.get(pieces) if isinstance(pieces, ray.ObjectRef) else pieces
-        self._pieces: Sequence[Piece] = found
+        own = ray.get(pieces) if isinstance(pieces, ray.ObjectRef) else pieces
+        self._pieces: Sequence[Piece] = own
         on_one_thread(self._work.asking.pipeline)
 
     def __call__(self, batch: "dict[str, NDArray[Any]]") -> dict[str, list[Any]]:

@@ -69,12 +69,12 @@ def find_files(source: Place) -> list[InputFile]:
     """
     with source.errors():
         is_folder = source.system.isdir(source.path)
-        found = source.system.find(source.path, detail=True) if is_folder else None
-        if found is None:
-            found = {source.path: source.system.info(source.path)}
+        listing = source.system.find(source.path, detail=True) if is_folder else None
+        if listing is None:
+            listing = {source.path: source.system.info(source.path)}
         files = [
             InputFile(str(Place(source.system, path)), kind, info["size"], _modified(source, path))
-            for path, info in sorted(found.items())
+            for path, info in sorted(listing.items())
             if (kind := _KINDS.get(PurePosixPath(path).suffix.lower())) is not None
             and not (is_folder and _is_hidden(path[len(source.path) :]))
         ]

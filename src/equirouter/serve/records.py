@@ -225,7 +225,11 @@ class Plan:
         """The most that the calls can cost which are made at once; there is a candidate."""
         if self.pair is None:
             return self.candidates[0].upper_nusd
-        return sum(one.upper_nusd for one in self.candidates if one.model in self.pair.models)
+        return sum(
+            candidate.upper_nusd
+            for candidate in self.candidates
+            if candidate.model in self.pair.models
+        )
 
 
 @dataclass(slots=True)

@@ -55,8 +55,8 @@ def message_error(status: int, document: object) -> Mapping[str, Any]:
         return document
     details = document.get("error", document) if isinstance(document, dict) else document
     fields = details if isinstance(details, dict) else {"message": details}
-    said = fields.get("message")
-    message = said if isinstance(said, str) else orjson.dumps(details, default=str).decode()
+    text = fields.get("message")
+    message = text if isinstance(text, str) else orjson.dumps(details, default=str).decode()
     kind = _MESSAGE_ERRORS.get(status, "invalid_request_error" if status < 500 else "api_error")
     more = {name: value for name, value in fields.items() if value is not None}
     return {"type": "error", "error": {**more, "type": kind, "message": message}}

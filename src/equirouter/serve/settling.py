@@ -88,8 +88,8 @@ def charge(
     by_reported_cost: bool,
 ) -> Charge:
     """The charge for an answered call. unknown: the rule where no usage came with it."""
-    said = report.service_tier
-    tier = said if isinstance(said, str) and said else bounds.service_tier
+    service_tier = report.service_tier
+    tier = service_tier if isinstance(service_tier, str) and service_tier else bounds.service_tier
     tokens = reported(report.usage, is_answer=report.is_answer)
     is_plausible = tokens is not None and _is_plausible(bounds, report, tokens)
     estimated = Tokens(bounds.prompt_tokens, report.output_tokens, estimated=True)

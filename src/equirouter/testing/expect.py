@@ -27,22 +27,22 @@ def expect(condition: bool, otherwise: str) -> None:
         raise AssertionError(otherwise)
 
 
-def expect_same_bits(found: NDArray[np.generic], expected: NDArray[np.generic], what: str) -> None:
+def expect_same_bits(actual: NDArray[np.generic], expected: NDArray[np.generic], what: str) -> None:
     """Raise AssertionError unless two arrays are the same in shape, type and every bit."""
-    same = found.shape == expected.shape and found.dtype == expected.dtype
-    expect(same and found.tobytes() == expected.tobytes(), f"{what}: expected the same bits")
+    same = actual.shape == expected.shape and actual.dtype == expected.dtype
+    expect(same and actual.tobytes() == expected.tobytes(), f"{what}: expected the same bits")
 
 
 def expect_close(
-    found: NDArray[np.floating], expected: NDArray[np.floating], tolerance: float, what: str
+    actual: NDArray[np.floating], expected: NDArray[np.floating], tolerance: float, what: str
 ) -> None:
     """Raise AssertionError unless two arrays differ by the tolerance at most, NaN in one place."""
-    expect(found.shape == expected.shape, f"{what}: shapes {found.shape} and {expected.shape}")
-    close = np.isclose(found, expected, rtol=0, atol=tolerance, equal_nan=True)
+    expect(actual.shape == expected.shape, f"{what}: shapes {actual.shape} and {expected.shape}")
+    close = np.isclose(actual, expected, rtol=0, atol=tolerance, equal_nan=True)
     if not close.all():
         place = tuple(int(axis) for axis in np.argwhere(~close)[0])
         raise AssertionError(
-            f"{what}: {found[place]} and {expected[place]} at {place}, expected them to agree "
+            f"{what}: {actual[place]} and {expected[place]} at {place}, expected them to agree "
             f"within {tolerance:g}"
         )
 

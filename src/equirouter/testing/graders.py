@@ -110,15 +110,15 @@ def paid_grades_are_used_again(
     expect(not heard, f"{len(heard)} cases were graded again")
 
 
-def _equal(found: Sequence[Grade], expected: Sequence[Grade]) -> bool:
-    return len(found) == len(expected) and all(
-        one.score == other.score
+def _equal(actual: Sequence[Grade], expected: Sequence[Grade]) -> bool:
+    return len(actual) == len(expected) and all(
+        first.score == other.score
         or (
-            one.score is not None
+            first.score is not None
             and other.score is not None
-            and abs(one.score - other.score) < 1e-9
+            and abs(first.score - other.score) < 1e-9
         )
-        for one, other in zip(found, expected, strict=True)
+        for first, other in zip(actual, expected, strict=True)
     )
 
 

@@ -111,4 +111,4 @@ def _probes(stage: Stage) -> tuple[tuple[Probe, ...], tuple[str, ...]]:
     except EquiRouterError as error:
         return (), (f"kept without probes, as the encoder could not be asked: {error}",)
     rows = zip(PROBES, seen.scores.tolist(), seen.costs.tolist(), strict=True)
-    return tuple(Probe(query, tuple(said), tuple(cost)) for query, said, cost in rows), ()
+    return tuple(Probe(query, tuple(scores), tuple(cost)) for query, scores, cost in rows), ()

@@ -143,8 +143,10 @@ def fit_familiarity(
 ) -> Familiarity:
     """From embeddings of the training part (n, d), and of the validation part for the threshold."""
     step = -(-len(training) // MOST_QUERIES)
-    found = Familiarity(lloyd(training[::step], CENTRES, rng), np.inf)
-    return Familiarity(found.centres, float(np.quantile(found.distance(validation), 1 - FAR_SHARE)))
+    familiarity = Familiarity(lloyd(training[::step], CENTRES, rng), np.inf)
+    return Familiarity(
+        familiarity.centres, float(np.quantile(familiarity.distance(validation), 1 - FAR_SHARE))
+    )
 
 
 FOLDS = 5

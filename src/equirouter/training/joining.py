@@ -117,11 +117,11 @@ def _labelled(
         )
     table = table.take(known)
     low, high = record.ends
-    found = (float(table.performance.min()), float(table.performance.max()))
-    if found[0] < low - (high - low) or found[1] > high + (high - low):
+    scale = (float(table.performance.min()), float(table.performance.max()))
+    if scale[0] < low - (high - low) or scale[1] > high + (high - low):
         raise DataError(
-            f"{outcomes.name}: the performance of {model!r} goes from {found[0]:g} to "
-            f"{found[1]:g}, that of the other models from {low:g} to {high:g}: give it on their "
+            f"{outcomes.name}: the performance of {model!r} goes from {scale[0]:g} to "
+            f"{scale[1]:g}, that of the other models from {low:g} to {high:g}: give it on their "
             "scale"
         )
     return table
@@ -137,8 +137,8 @@ def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) ->
         known = price or (published[0] if published else None)
         return ModelPrice(model, known, known, input_share(counted(table.texts), costs, known))
     if price is None and table.tokens is not None:
-        given, said = (side[:, 0] for side in table.tokens)
-        price = price_that_explains((given, said), costs, published)
+        given, output = (side[:, 0] for side in table.tokens)
+        price = price_that_explains((given, output), costs, published)
     if price is None:
         raise ConfigError(
             f"no price explains what the calls of {model!r} cost from their tokens: state it "
@@ -166,8 +166,8 @@ def _with_column(
         cost_usd, tokens = own, None
     else:
         cost_usd = np.asarray(model.usd(seen), dtype=np.float64)[:, -1:]
-        given, said = record.tokens
-        tokens = (np.hstack([given, own[:, :1]]), np.hstack([said, own[:, 1:]]))
+        given, output = record.tokens
+        tokens = (np.hstack([given, own[:, :1]]), np.hstack([output, own[:, 1:]]))
     only_rank = stage.router.scores_are == "ranking"
     scores = stage.router.predict(record.embeddings)[:, -1] if only_rank else performance
     clipped = np.clip(performance, low, high)[:, None]

@@ -226,24 +226,24 @@ def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatAr
     Calls of unknown tokens change by the factor of the same model's calls of known tokens; where
     there are none, and without tokens, by the factor of the price.
     """
-    found = record.cost_usd.copy()
+    cost_usd = record.cost_usd.copy()
     for column, price in enumerate(prices):
         if price.now == price.trained:
             continue
-        known = np.zeros(len(found), dtype=bool)
+        known = np.zeros(len(cost_usd), dtype=bool)
         factor = None
         if record.tokens is not None and price.trained is not None and price.now is not None:
-            given, said = (side[:, column] for side in record.tokens)
-            known = np.isfinite(given) & np.isfinite(said)
+            given, output = (side[:, column] for side in record.tokens)
+            known = np.isfinite(given) & np.isfinite(output)
             then, now = (
-                costs_usd(each, given[known], said[known]) for each in (price.trained, price.now)
+                costs_usd(each, given[known], output[known]) for each in (price.trained, price.now)
             )
-            paid = found[known, column]
-            found[known, column] = np.maximum(paid - then + now, 0.0)
-            factor = found[known, column].sum() / paid.sum() if paid.sum() > 0 else None
+            paid = cost_usd[known, column]
+            cost_usd[known, column] = np.maximum(paid - then + now, 0.0)
+            factor = cost_usd[known, column].sum() / paid.sum() if paid.sum() > 0 else None
         if not known.all():
-            found[~known, column] *= price.factor() if factor is None else factor
-    return found
+            cost_usd[~known, column] *= price.factor() if factor is None else factor
+    return cost_usd
 
 
 def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
@@ -294,6 +294,6 @@ def strongest_of(pipeline: RoutingPipeline) -> int:
 
 def _changed(before: Provenance, notes: tuple[str, ...]) -> Provenance:
     """Where the pipeline comes from, and what was changed since; the test was of before."""
-    said = f"changed after training: {notes[0]}; test metrics are of before, and left out"
-    kept = [*before.data.get("notes", []), said, *notes[1:]]
+    note = f"changed after training: {notes[0]}; test metrics are of before, and left out"
+    kept = [*before.data.get("notes", []), note, *notes[1:]]
     return Provenance({**before.data, "notes": kept}, before.split, {})

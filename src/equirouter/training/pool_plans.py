@@ -147,7 +147,7 @@ def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
     """Policy at each price, and its outcome; the prices (T,) fall, the facts rise."""
     rules, plans = candidates.gains(candidates.rule), candidates.gains(candidates.learned)
     made = candidates.routed.take(np.arange(len(candidates.prices)))
-    found = []
+    mixed = []
     for place, (price, rule, learned) in enumerate(
         zip(candidates.prices.tolist(), rules, plans, strict=True)
     ):
@@ -157,8 +157,8 @@ def _mixed(candidates: Candidates) -> tuple[Replayed, tuple[AtPrice, ...]]:
             into[:, place] = array[:, place]
         calls = made.calls[:, place]
         checked, escalated = float((calls > 1).mean()), float((calls > 2).mean())
-        found.append(AtPrice(price, by, rule, learned, checked, escalated))
-    return made, tuple(reversed(found))
+        mixed.append(AtPrice(price, by, rule, learned, checked, escalated))
+    return made, tuple(reversed(mixed))
 
 
 def _best(rule: Gain | None, learned: Gain | None) -> By:

@@ -139,18 +139,18 @@ def score(config: ConfigArgument, as_json: JsonOption = False, quiet: QuietOptio
     limit_process(settings.retrain)
     from equirouter.labelling.log_scoring import score_log
 
-    found = score_log(config, settings)
+    scored = score_log(config, settings)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(scored))
     elif not quiet:
         typer.echo(
-            f"{found.scored} of {number_of(found.answers, 'answer')} have a score now, for "
-            f"{found.spent_usd:.6f} USD"
+            f"{scored.scored} of {number_of(scored.answers, 'answer')} have a score now, for "
+            f"{scored.spent_usd:.6f} USD"
         )
-        for note, n in (found.unknown or {}).items():
+        for note, n in (scored.unknown or {}).items():
             say(f"note: {number_of(n, 'answer')} without a score: {note}")
-        if found.stopped is not None:
-            say(f"note: the others wait: {found.stopped}")
+        if scored.stopped is not None:
+            say(f"note: the others wait: {scored.stopped}")
 
 
 def _counts(exported: "Exported") -> dict[str, int]:

@@ -27,43 +27,45 @@ def status(
     """
     from equirouter.serve.run.status import status_of
 
-    found = with_store(
+    report = with_store(
         config,
         lambda connection, settings: status_of(connection, settings, time.time()),
         writes=False,
     )
     if as_json:
-        print_json(found)
+        print_json(report)
     elif not quiet:
-        typer.echo("\n".join(_lines(found)))
+        typer.echo("\n".join(_lines(report)))
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    lines = _pipeline(found["pipeline"]) + _canary(found["canary"]) + _alarms(found)
+def _lines(report: dict[str, Any]) -> list[str]:
+    lines = _pipeline(report["pipeline"]) + _canary(report["canary"]) + _alarms(report)
     for name in ("explore", "shadow"):
-        lines += _entry(name, _learning(found[name]))
-    for name, money in found["money"].items():
+        lines += _entry(name, _learning(report[name]))
+    for name, money in report["money"].items():
         lines += _entry(
             name,
             f"{money['cost_usd']:.4f} USD, {money['saved_usd']:.4f} saved, "
             f"{number_of(money['requests'], 'request')}, {number_of(money['errors'], 'error')}",
         )
-    retrain = found["retrain"]
+    retrain = report["retrain"]
     if retrain is not None:
         last = "never" if retrain["last_at"] is None else _at(retrain["last_at"])
         lines += _entry("retrain", f"every {retrain['every']}, last {last}")
     return lines
 
 
-def _pipeline(found: dict[str, Any] | None) -> list[str]:
-    if found is None:
+def _pipeline(document: dict[str, Any] | None) -> list[str]:
+    if document is None:
         return _entry("pipeline", "none: requests name their model")
-    since = "" if found["since"] is None else f" since {_at(found['since'])}"
-    lines = _entry("pipeline", found["path"])
-    if found["current"] is None:
-        return lines + _entry("version", f"none, the folder holds one pipeline ({found['id']})")
-    lines += _entry("version", f"{found['current']}{since}, of {found['versions']} ({found['id']})")
-    last = found["last"]
+    since = "" if document["since"] is None else f" since {_at(document['since'])}"
+    lines = _entry("pipeline", document["path"])
+    if document["current"] is None:
+        return lines + _entry("version", f"none, the folder holds one pipeline ({document['id']})")
+    lines += _entry(
+        "version", f"{document['current']}{since}, of {document['versions']} ({document['id']})"
+    )
+    last = document["last"]
     if last is not None:
         when = datetime.fromisoformat(last["at"]).timestamp()
         why = f": {last['why']}" if last["why"] else ""
@@ -71,21 +73,21 @@ def _pipeline(found: dict[str, Any] | None) -> list[str]:
     return lines
 
 
-def _canary(found: dict[str, Any] | None) -> list[str]:
-    if found is None:
+def _canary(document: dict[str, Any] | None) -> list[str]:
+    if document is None:
         return _entry("canary", "none")
-    if "over" not in found:
-        return _entry("canary", f"{found['version']} {found['state']}")
-    why = f": {found['why']}" if found["why"] else ""
-    share = f"{found['share']:.0%} beside {found['over']} since {_at(found['since'])}"
-    lines = _entry("canary", f"{found['version']} {found['state']}, {share}{why}")
-    for name, one in found["evidence"].items():
-        if min(one["n"]):
-            old, new = (_mean(name, mean) for mean in one["mean"])
+    if "over" not in document:
+        return _entry("canary", f"{document['version']} {document['state']}")
+    why = f": {document['why']}" if document["why"] else ""
+    share = f"{document['share']:.0%} beside {document['over']} since {_at(document['since'])}"
+    lines = _entry("canary", f"{document['version']} {document['state']}, {share}{why}")
+    for name, measured in document["evidence"].items():
+        if min(measured["n"]):
+            old, new = (_mean(name, mean) for mean in measured["mean"])
             lines += _entry(
                 "",
-                f"{name:8} {new} of {one['n'][1]}, {old} of {one['n'][0]}; "
-                f"worse {one['worse']:.0%}, not worse {one['not_worse']:.0%} shown",
+                f"{name:8} {new} of {measured['n'][1]}, {old} of {measured['n'][0]}; "
+                f"worse {measured['worse']:.0%}, not worse {measured['not_worse']:.0%} shown",
             )
     return lines
 
@@ -96,13 +98,13 @@ def _mean(measure: str, mean: float) -> str:
     return f"{mean:.2%}" if measure == "errors" else f"{mean:.3f}"
 
 
-def _alarms(found: dict[str, Any]) -> list[str]:
+def _alarms(report: dict[str, Any]) -> list[str]:
     from equirouter.serve.watch.drift import KINDS
 
-    if not found["alarms"]:
-        return _entry("alarms", f"none of {found['watched']}")
-    lines = _entry("alarms", f"{len(found['alarms'])} of {found['watched']} are on")
-    for alarm in found["alarms"]:
+    if not report["alarms"]:
+        return _entry("alarms", f"none of {report['watched']}")
+    lines = _entry("alarms", f"{len(report['alarms'])} of {report['watched']} are on")
+    for alarm in report["alarms"]:
         about = f", {alarm['about']}" if alarm["about"] else ""
         expected = "nothing" if alarm["expected"] is None else f"{alarm['expected']:.1%}"
         lines += _entry(
@@ -113,13 +115,13 @@ def _alarms(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _learning(found: dict[str, Any]) -> str:
-    if not found["share"] and not found["requests"]:
+def _learning(report: dict[str, Any]) -> str:
+    if not report["share"] and not report["requests"]:
         return "off"
-    limit = found["limit_usd_per_day"]
+    limit = report["limit_usd_per_day"]
     of = "" if limit is None else f" of {limit:g}"
-    today = f"{found['cost_usd']:.4f}{of} USD today, {number_of(found['requests'], 'request')}"
-    return f"{found['share']:.1%} of requests, {today}"
+    today = f"{report['cost_usd']:.4f}{of} USD today, {number_of(report['requests'], 'request')}"
+    return f"{report['share']:.1%} of requests, {today}"
 
 
 def _entry(title: str, text: str) -> list[str]:

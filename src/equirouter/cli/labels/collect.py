@@ -234,13 +234,13 @@ def estimate_table(estimate: "Estimate") -> str:
 
 def _batches(estimate: "Estimate") -> list[str]:
     """The models asked in batches, and at which price."""
-    found: dict[float, list[str]] = {}
+    models_at: dict[float, list[str]] = {}
     for row in estimate.models:
         if row.batch_price_factor is not None and row.calls:
-            found.setdefault(row.batch_price_factor, []).append(row.model)
+            models_at.setdefault(row.batch_price_factor, []).append(row.model)
     return [
         in_columns("batches", f"at {factor:g} of the price, within a day: {', '.join(models)}", 7)
-        for factor, models in found.items()
+        for factor, models in models_at.items()
     ]
 
 
@@ -254,13 +254,13 @@ def _lengths(estimate: "Estimate") -> list[str]:
         "grades": "of what such calls came to so far",
         "prompt": "of two sentences and a score; models that reason write more",
     }
-    found: dict[str, list[str]] = {}
+    models_of: dict[str, list[str]] = {}
     for row in estimate.models:
         if row.calls:
-            found.setdefault(row.by, []).append(row.model)
-    if len(found) == 1:
-        return [in_columns("lengths", f"{by}: {says[by]}", 7) for by in found]
+            models_of.setdefault(row.by, []).append(row.model)
+    if len(models_of) == 1:
+        return [in_columns("lengths", f"{by}: {says[by]}", 7) for by in models_of]
     return [
         in_columns("lengths", f"{by} ({', '.join(models)}): {says[by]}", 7)
-        for by, models in found.items()
+        for by, models in models_of.items()
     ]

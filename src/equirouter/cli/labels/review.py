@@ -81,17 +81,17 @@ def _tell(collection: "Collection", *, as_json: bool) -> None:
     people: dict[str, int] = {}
     for person, *_ in labels:
         people[person] = people.get(person, 0) + 1
-    found = agreements(labels)
+    pairs = agreements(labels)
     if as_json:
-        print_json({"labels": people, "agreement": [asdict(one) for one in found]})
+        print_json({"labels": people, "agreement": [asdict(pair) for pair in pairs]})
         return
     if not people:
         typer.echo("nobody has scored an answer yet")
     for person, number in people.items():
         typer.echo(f"{person}: {number_of(number, 'label')}")
-    for one in found:
-        kappa = "" if one.kappa is None else f", kappa {one.kappa:.2f}"
+    for pair in pairs:
+        kappa = "" if pair.kappa is None else f", kappa {pair.kappa:.2f}"
         typer.echo(
-            f"{one.one} and {one.other} both scored {number_of(one.n, 'answer')}: equal on "
-            f"{one.equal:.0%}, {one.difference:.2f} apart in the mean{kappa}"
+            f"{pair.one} and {pair.other} both scored {number_of(pair.n, 'answer')}: equal on "
+            f"{pair.equal:.0%}, {pair.difference:.2f} apart in the mean{kappa}"
         )

@@ -287,12 +287,12 @@ def _say_bias(scored: "Scored") -> None:
 
 
 def _say_corrected(corrected: "Corrected") -> None:
-    found = corrected.correlation
+    correlation = corrected.correlation
     agree = (
         ""
-        if found is None
-        else f"; scores and labels correlate at {found.mean:.2f} "
-        f"{interval(found.low, found.high, '.2f')}"
+        if correlation is None
+        else f"; scores and labels correlate at {correlation.mean:.2f} "
+        f"{interval(correlation.low, correlation.high, '.2f')}"
     )
     labels = number_of(corrected.n_labels, "label")
     queries = number_of(corrected.n_queries, "query", "queries")

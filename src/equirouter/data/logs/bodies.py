@@ -36,15 +36,15 @@ def request_of(body: Mapping[str, Any]) -> tuple[list[dict[str, Any]], dict[str,
 
 def parameters_of(body: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request beside its messages; tools in the form of chat completions."""
-    found = {
+    parameters = {
         _RENAMED.get(name, name): value
         for name, value in body.items()
         if name not in _NOT_PARAMETERS and value is not None
     }
-    tools = parsed(found.get("tools"))
+    tools = parsed(parameters.get("tools"))
     if isinstance(tools, list):
-        found["tools"] = [_tool(tool) for tool in tools]
-    return found
+        parameters["tools"] = [_tool(tool) for tool in tools]
+    return parameters
 
 
 def _tool(tool: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
@@ -65,33 +65,33 @@ def as_messages(content: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         return [{"role": "user", "content": content}]
     if not isinstance(content, Sequence):
         raise FieldError(f"the messages are a {type(content).__name__}, a list is expected")
-    if all(isinstance(one, str) for one in content):
-        return [{"role": "user", "content": one} for one in content]
+    if all(isinstance(part, str) for part in content):
+        return [{"role": "user", "content": part} for part in content]
     messages: list[dict[str, Any]] = []
-    for place, one in enumerate(content):
-        if not isinstance(one, Mapping):
+    for place, part in enumerate(content):
+        if not isinstance(part, Mapping):
             raise FieldError(
-                f"message {place + 1} is a {type(one).__name__}, an object is expected"
+                f"message {place + 1} is a {type(part).__name__}, an object is expected"
             )
-        messages.extend(_messages_of(one, place))
+        messages.extend(_messages_of(part, place))
     return messages
 
 
-def _messages_of(one: Mapping[str, Any], place: int) -> Iterator[dict[str, Any]]:
+def _messages_of(item: Mapping[str, Any], place: int) -> Iterator[dict[str, Any]]:
     """The messages that one message, or one item of the Responses API, stands for."""
-    kind = one.get("type", "message")
+    kind = item.get("type", "message")
     if kind == "function_call":
-        yield _calling([(one.get("call_id"), one.get("name"), one.get("arguments"))])
+        yield _calling([(item.get("call_id"), item.get("name"), item.get("arguments"))])
     elif kind == "function_call_output":
-        yield _result(one.get("call_id"), one.get("output"))
+        yield _result(item.get("call_id"), item.get("output"))
     elif kind == "reasoning":
         return
-    elif not isinstance(one.get("role"), str):
-        raise FieldError(f"message {place + 1} has no role; found {', '.join(map(repr, one))}")
-    elif isinstance(one.get("content"), list):
-        yield from _from_parts(one)
+    elif not isinstance(item.get("role"), str):
+        raise FieldError(f"message {place + 1} has no role; found {', '.join(map(repr, item))}")
+    elif isinstance(item.get("content"), list):
+        yield from _from_parts(item)
     else:
-        yield {name: value for name, value in one.items() if name != "type"}
+        yield {name: value for name, value in item.items() if name != "type"}
 
 
 def _from_parts(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -84,9 +84,9 @@ class Chat(LogReader):
         )
 
 
-def _count(said: int | None, usage: Mapping[str, Any], *names: str) -> int | None:
+def _count(count: int | None, usage: Mapping[str, Any], *names: str) -> int | None:
     """Tokens as the answer says, else as the line does."""
-    return whole(usage, *names) if said is None else said
+    return whole(usage, *names) if count is None else count
 
 
 def _body(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -56,19 +56,19 @@ def number(record: Mapping[str, Any], *names: str) -> float | None:
     if value is None:
         return None
     try:
-        found = float(value)
+        parsed_value = float(value)
     except (TypeError, ValueError, OverflowError):
-        found = -1.0
-    if isinstance(value, bool) or not 0 <= found < math.inf:
+        parsed_value = -1.0
+    if isinstance(value, bool) or not 0 <= parsed_value < math.inf:
         name = next(name for name in names if record.get(name) not in (None, ""))
         raise FieldError(f"{name!r} is {str(value)[:40]!r}, a number of at least 0 is expected")
-    return found
+    return parsed_value
 
 
 def whole(record: Mapping[str, Any], *names: str) -> int | None:
     """A count."""
-    found = number(record, *names)
-    return None if found is None else round(found)
+    value = number(record, *names)
+    return None if value is None else round(value)
 
 
 def share(value: Any) -> float | None:  # noqa: ANN401
@@ -76,10 +76,10 @@ def share(value: Any) -> float | None:  # noqa: ANN401
     if isinstance(value, str) and value.casefold() in ("true", "false"):
         value = value.casefold() == "true"
     try:
-        found = float(value)
+        parsed_value = float(value)
     except (TypeError, ValueError):
         return None
-    return found if 0 <= found <= 1 else None
+    return parsed_value if 0 <= parsed_value <= 1 else None
 
 
 def unix_seconds(value: Any) -> float | None:  # noqa: ANN401
@@ -87,15 +87,15 @@ def unix_seconds(value: Any) -> float | None:  # noqa: ANN401
     if value in (None, ""):
         return None
     try:
-        found = float(value)
+        parsed_value = float(value)
     except (TypeError, ValueError):
         try:
             moment = datetime.fromisoformat(str(value))
         except ValueError as error:
             raise FieldError(f"{str(value)[:40]!r} is not a time") from error
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if found >= _NANO:
-        return found / 1e9
-    if found >= _MICRO:
-        return found / 1e6
-    return found / 1e3 if found >= _MILLI else found
+    if parsed_value >= _NANO:
+        return parsed_value / 1e9
+    if parsed_value >= _MICRO:
+        return parsed_value / 1e6
+    return parsed_value / 1e3 if parsed_value >= _MILLI else parsed_value

@@ -92,9 +92,9 @@ def _tokens(row: Mapping[str, Any], kind: str, *names: str) -> int | None:
     As Langfuse sums them up: all of usage_details whose name says so, such as input_cached_tokens.
     """
     details = inner(row, "usage_details")
-    found = [whole(details, name) for name in details if kind in name]
-    if any(tokens is not None for tokens in found):
-        return sum(tokens or 0 for tokens in found)
+    count = [whole(details, name) for name in details if kind in name]
+    if any(tokens is not None for tokens in count):
+        return sum(tokens or 0 for tokens in count)
     of_usage = whole(inner(row, "usage"), kind)
     return whole(row, *names) if of_usage is None else of_usage
 

@@ -67,13 +67,15 @@ def _spans(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
     """Name -> value, of an object or of OTLP's list of keys and typed values."""
-    found = parsed(span.get("attributes") or span.get("span_attributes"))
-    if isinstance(found, Mapping):
-        return dict(found)
-    if not isinstance(found, list):
+    attributes = parsed(span.get("attributes") or span.get("span_attributes"))
+    if isinstance(attributes, Mapping):
+        return dict(attributes)
+    if not isinstance(attributes, list):
         return {}
     return {
-        str(one.get("key")): _value(one.get("value")) for one in found if isinstance(one, Mapping)
+        str(attribute.get("key")): _value(attribute.get("value"))
+        for attribute in attributes
+        if isinstance(attribute, Mapping)
     }
 
 
@@ -81,10 +83,10 @@ def _value(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
     if not isinstance(value, Mapping):
         return value
     if "arrayValue" in value:
-        return [_value(one) for one in (value["arrayValue"] or {}).get("values") or ()]
+        return [_value(item) for item in (value["arrayValue"] or {}).get("values") or ()]
     if "kvlistValue" in value:
         pairs = (value["kvlistValue"] or {}).get("values") or ()
-        return {one.get("key"): _value(one.get("value")) for one in pairs}
+        return {item.get("key"): _value(item.get("value")) for item in pairs}
     if "intValue" in value:  # OTLP writes it as a text
         return whole(value, "intValue")
     return next(iter(value.values()), None)
@@ -122,14 +124,14 @@ def _request(span: Mapping[str, Any], of: Mapping[str, Any]) -> LoggedRequest | 
 
 
 def _parameters(of: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: of.get(f"gen_ai.request.{name}") for name in _PARAMETERS}
+    parameters = {name: of.get(f"gen_ai.request.{name}") for name in _PARAMETERS}
     tools = parsed(of.get("gen_ai.tool.definitions"))
     if isinstance(tools, list) and tools:
-        found["tools"] = [
+        parameters["tools"] = [
             tool if not isinstance(tool, Mapping) or "function" in tool else _tool(tool)
             for tool in tools
         ]
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +144,7 @@ def _asked(of: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not isinstance(content, list):
         return [_indexed(of, f"gen_ai.prompt.{i}") for i in _places(of, "gen_ai.prompt")]
     instructions = parsed(of.get("gen_ai.system_instructions"))
-    messages = [message for one in content for message in _messages(one)]
+    messages = [message for item in content for message in _messages(item)]
     if isinstance(instructions, list) and instructions:
         messages.insert(0, {"role": "system", "content": _content(instructions)})
     return messages
@@ -158,11 +160,11 @@ def _indexed(of: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {"role": of.get(f"{prefix}.role") or "user", "content": of.get(f"{prefix}.content")}
 
 
-def _messages(one: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _messages(item: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     """A message of the convention as messages of a chat completion."""
-    if not isinstance(one, Mapping) or not isinstance(one.get("parts"), list):
+    if not isinstance(item, Mapping) or not isinstance(item.get("parts"), list):
         return
-    parts = [part for part in one["parts"] if isinstance(part, Mapping)]
+    parts = [part for part in item["parts"] if isinstance(part, Mapping)]
     for part in parts:
         if part.get("type") == "tool_call_response":
             result = first(part, "response", "result")
@@ -173,7 +175,7 @@ def _messages(one: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     if calls:
         yield {"role": "assistant", "content": content or None, "tool_calls": calls}
     elif content:
-        yield {"role": one.get("role") or "user", "content": content}
+        yield {"role": item.get("role") or "user", "content": content}
 
 
 def _call(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,10 +187,10 @@ def _call(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content(parts: list[Any]) -> Any:  # noqa: ANN401
     """Texts and pictures of parts: a text where there are only texts."""
-    found = [shown for part in parts if (shown := _shown(part)) is not None]
-    if all(part["type"] == "text" for part in found):
-        return "\n".join(str(part["text"]) for part in found)
-    return found
+    shown_parts = [shown for part in parts if (shown := _shown(part)) is not None]
+    if all(part["type"] == "text" for part in shown_parts):
+        return "\n".join(str(part["text"]) for part in shown_parts)
+    return shown_parts
 
 
 def _shown(part: Mapping[str, Any]) -> dict[str, Any] | None:

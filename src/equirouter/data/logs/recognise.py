@@ -27,18 +27,18 @@ def format_of(path: Path) -> str:
     records = first_records(path, _LOOKED_AT)
     if not records:
         raise DataError(f"{path}: there is no record in it, requests are expected")
-    found = _recognised(records)
-    if found is None:
+    kind = _recognised(records)
+    if kind is None:
         keys = list(dict.fromkeys(key for record in records for key in record.content))
         listed = ", ".join(map(repr, keys[:20])) + (" ..." if len(keys) > 20 else "")
-        formats = "".join(f"\n  {name}: {one.title}" for name, one in known_formats().items())
+        formats = "".join(f"\n  {name}: {known.title}" for name, known in known_formats().items())
         raise DataError(
             f"{path}: this log is in no format that is known. Its first records have "
             f"{listed or 'no fields'}. Known are{formats}\n"
             'Name the nearest with --format, or rename the fields: {"messages": [...], '
             '"model": ..., "response": ...} is enough'
         )
-    return found
+    return kind
 
 
 def no_outcomes_advice(path: Path, wrong: str) -> str | None:

@@ -24,11 +24,11 @@ class Reply(TypedDict, total=False):
 
 def reply_of(response: Any) -> Reply:  # noqa: ANN401  # whatever JSON can hold
     """The fields that an answer says of itself; {} for nothing, or an answer that is an error."""
-    found = parsed(response)
-    reply = _reply_in(found)
-    if reply is not None or not isinstance(response, str) or not found:
+    document = parsed(response)
+    reply = _reply_in(document)
+    if reply is not None or not isinstance(response, str) or not document:
         return reply or Reply()
-    is_error = isinstance(found, Mapping) and "error" in found
+    is_error = isinstance(document, Mapping) and "error" in document
     return Reply() if is_error else Reply(answer=response)  # the model itself wrote JSON
 
 
@@ -38,9 +38,9 @@ def _reply_in(response: Any) -> Reply | None:  # noqa: ANN401
         response = {"output": response} if _is_output(response) else {"content": response}
         if "content" in response and not text_of(response["content"]):
             return None
-    if not isinstance(response, Mapping) or (said := _said(response)) is None:
+    if not isinstance(response, Mapping) or (message := _said(response)) is None:
         return None
-    answer, reason = said
+    answer, reason = message
     usage = inner(response, "usage")
     return Reply(
         model=named(response, "model"),
@@ -82,7 +82,7 @@ def _said(response: Mapping[str, Any]) -> tuple[str, str | None] | None:
     output = response.get("output")
     if isinstance(output, list):
         spoken = [o for o in output if isinstance(o, Mapping) and o.get("type") == "message"]
-        text = "\n".join(filter(None, (text_of(one.get("content")) for one in spoken)))
+        text = "\n".join(filter(None, (text_of(part.get("content")) for part in spoken)))
         return text, _ended(response, calls=len(spoken) < len(output) and not spoken)
     if "content" in response or "tool_calls" in response:
         return text_of(response.get("content")), named(response, "stop_reason", "finish_reason")
@@ -101,8 +101,8 @@ def _ended(response: Mapping[str, Any], *, calls: bool) -> str | None:
 
 def _input_tokens(usage: Mapping[str, Any]) -> int | None:
     """Anthropic counts what a cache read and wrote beside the input; others within it."""
-    found = whole(usage, "prompt_tokens", "input_tokens")
-    if found is None or "prompt_tokens" in usage:
-        return found
+    tokens = whole(usage, "prompt_tokens", "input_tokens")
+    if tokens is None or "prompt_tokens" in usage:
+        return tokens
     cached = ("cache_read_input_tokens", "cache_creation_input_tokens")
-    return found + sum(whole(usage, name) or 0 for name in cached)
+    return tokens + sum(whole(usage, name) or 0 for name in cached)

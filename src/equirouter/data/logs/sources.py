@@ -41,25 +41,25 @@ def files_of(paths: Iterable[str | Path]) -> list[Path]:
     A folder of nothing but .txt and .md files is a file per query. Raises DataError for what is not
     there, and for a folder without such files.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
             inside = sorted(
-                one for one in path.rglob("*") if one.is_file() and _is_shown(one, path)
+                file for file in path.rglob("*") if file.is_file() and _is_shown(file, path)
             )
-            logs = [one for one in inside if one.suffix.lower() in _LOG_SUFFIXES]
-            texts = [one for one in inside if one.suffix.lower() in _TEXT_SUFFIXES]
+            logs = [file for file in inside if file.suffix.lower() in _LOG_SUFFIXES]
+            texts = [file for file in inside if file.suffix.lower() in _TEXT_SUFFIXES]
             if not (logs or texts):
                 raise DataError(
                     f"{path}: no file in this folder is a log ({', '.join(_LOG_SUFFIXES)}) or a "
                     f"query ({', '.join(_TEXT_SUFFIXES)})"
                 )
-            found += logs or texts
+            files += logs or texts
         elif not path.exists():
             raise DataError(f"{path}: there is no such file or folder; check the path")
         else:
-            found.append(path)
-    return list(dict.fromkeys(found))
+            files.append(path)
+    return list(dict.fromkeys(files))
 
 
 def _is_shown(file: Path, folder: Path) -> bool:
@@ -127,7 +127,7 @@ def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
     if suffix in _TEXT_SUFFIXES:
         yield Record(str(path), {TEXT_FILE: stream.read(), "task": path.parent.name})
         return
-    number, line = next(((i, one) for i, one in enumerate(stream, 1) if one.strip()), (0, ""))
+    number, line = next(((i, text) for i, text in enumerate(stream, 1) if text.strip()), (0, ""))
     if not line:
         raise DataError(f"{path}: there is nothing in this file but white space")
     if suffix not in (".csv", ".tsv") and line.lstrip()[0] in "{[":
@@ -235,4 +235,4 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 def first_records(path: Path, n: int) -> list[Record]:
     """The first n records of a file that can be read."""
-    return [one for one in islice(records_of(path), n) if isinstance(one, Record)]
+    return [record for record in islice(records_of(path), n) if isinstance(record, Record)]

@@ -103,14 +103,14 @@ def _read_by(raw: RawTable) -> str | None:
     for row, cell in enumerate(raw.optional_texts(ANSWERS_BY)):
         if cell:
             named.setdefault(cell, row)
-    found = [*named.items()]
-    if len(found) > 1:
-        (first, _), (other, row) = found[:2]
+    columns = [*named.items()]
+    if len(columns) > 1:
+        (first, _), (other, row) = columns[:2]
         raise DataError(
             f"{raw.place(row, ANSWERS_BY)}: {other!r}, and {first!r} above: the answers of a table "
             "are read by one extractor, so read the responses again, or name it (--answers-by)"
         )
-    for name, row in found:
+    for name, row in columns:
         try:
             return make_extractor(name).name
         except ConfigError as error:

@@ -88,11 +88,11 @@ def priced_outcomes(
     without a price are left out, with a note that names them. Raises DataError if fewer than two
     are left.
     """
-    found = {model: published_price(price_names.get(model, model)) for model in sorted(answers)}
-    models = [model for model, price in found.items() if price is not None]
+    prices = {model: published_price(price_names.get(model, model)) for model in sorted(answers)}
+    models = [model for model, price in prices.items() if price is not None]
     if len(models) < 2:
         raise DataError(
-            f"{name}: {number_of(len(models), 'model')} with a price among {', '.join(found)}; "
+            f"{name}: {number_of(len(models), 'model')} with a price among {', '.join(prices)}; "
             "at least two are needed"
         )
     cells = np.full((3, len(questions), len(models)), np.nan)
@@ -103,10 +103,10 @@ def priced_outcomes(
     cost = np.column_stack(
         [
             costs_usd(price.price, cells[1, :, column], cells[2, :, column])
-            for column, price in enumerate(each for each in found.values() if each is not None)
+            for column, price in enumerate(each for each in prices.values() if each is not None)
         ]
     )
-    left = [model for model in found if model not in models]
+    left = [model for model in prices if model not in models]
     images = tuple(question.image for question in questions.values())
     return Outcomes(
         query_ids=tuple(questions),

@@ -68,10 +68,10 @@ def _table(name: str, arrays: Mapping[str, NDArray[Any]]) -> Outcomes:
     ]
     costs = []
     for column, model in enumerate(names["models"]):
-        found = published_price(model)
-        if found is None:
+        price = published_price(model)
+        if price is None:
             raise DataError(f"{name}: there is no price of {model!r} in published_prices.toml")
-        costs.append(costs_usd(found.price, tokens[0][:, column], tokens[1][:, column]))
+        costs.append(costs_usd(price.price, tokens[0][:, column], tokens[1][:, column]))
     return Outcomes(
         query_ids=names["query_ids"],
         texts=tuple(NO_TEXT + query for query in names["query_ids"]),

@@ -110,11 +110,11 @@ def final_answer(output: str) -> str | None:
     start = output.find("{")
     if start >= 0:
         try:
-            found, _ = _DECODER.raw_decode(output, start)
+            document, _ = _DECODER.raw_decode(output, start)
         except (ValueError, RecursionError):
-            found = None
-        if isinstance(found, Mapping) and "answer" in found:
-            return str(found["answer"])
+            document = None
+        if isinstance(document, Mapping) and "answer" in document:
+            return str(document["answer"])
     for pattern in (_STRING, _BARE):
         if match := pattern.search(output):
             return match.group(1)

@@ -101,9 +101,9 @@ class MiniLMGraph(OnnxGraph):
         """One of the weights. Raises DataError if it is missing or has another shape."""
         tensor = self.tensors.get(name)
         if tensor is None or tensor.shape != shape or tensor.dtype != np.float32:
-            found = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
+            there = "nothing" if tensor is None else f"{tensor.dtype} {tensor.shape}"
             raise DataError(
-                f"weights of all-MiniLM-L6-v2: {found} under {name!r}, float32 {shape} expected; "
+                f"weights of all-MiniLM-L6-v2: {there} under {name!r}, float32 {shape} expected; "
                 "give the folder of that model, or install 'equirouter[weights]'"
             )
         return tensor

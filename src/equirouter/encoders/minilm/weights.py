@@ -79,10 +79,10 @@ def _on_this_machine() -> Weights | None:
         return _from_package(Path(package.submodule_search_locations[0]) / "model")
     from huggingface_hub import try_to_load_from_cache
 
-    found = [
+    folders = [
         try_to_load_from_cache(HUB_REPOSITORY, name, revision=HUB_REVISION) for name in _PUBLISHED
     ]
-    files = [Path(path) for path in found if isinstance(path, str)]
+    files = [Path(path) for path in folders if isinstance(path, str)]
     return _checked(files) if len(files) == len(_PUBLISHED) else None
 
 

@@ -52,9 +52,9 @@ class TokenTable:
         for name, (kind, n_axes) in _ARRAYS.items():
             array = state.get(name)
             if array is None or array.dtype != kind or array.ndim != n_axes:
-                found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+                there = "nothing" if array is None else f"{array.dtype} {array.shape}"
                 raise PipelineError(
-                    f"static embeddings: {found} under {name!r}, {np.dtype(kind)} with {n_axes} "
+                    f"static embeddings: {there} under {name!r}, {np.dtype(kind)} with {n_axes} "
                     "axes expected; the file is damaged, copy it again or train again"
                 )
         table = cls(**state)

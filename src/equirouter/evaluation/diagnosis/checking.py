@@ -45,8 +45,8 @@ def check_finding(
             _pair(labelled, pair, strongest, outcomes.models) for pair in cheap_pairs(labelled)[1]
         ),
         costs=tuple(
-            CostsAt(**row, saved=None if found is None else interval(found))
-            for row, found in zip(compared(candidates, plans, usual, strongest), draws, strict=True)
+            CostsAt(**row, saved=None if draw is None else interval(draw))
+            for row, draw in zip(compared(candidates, plans, usual, strongest), draws, strict=True)
         ),
         notes=notes,
     )

@@ -81,11 +81,11 @@ class SweepMeans:
                 (self.collapse, self.reference_collapse),
             )
         )
-        found = {}
+        at = {}
         for name, level in QUALITY_LEVELS.items():
             point = cheapest_reaching(cost_usd, performance, level * self.reference_performance)
-            found[name] = AtQuality(pick_point(cost_usd, point), pick_point(collapse, point))
-        return found
+            at[name] = AtQuality(pick_point(cost_usd, point), pick_point(collapse, point))
+        return at
 
 
 class AtQuality(NamedTuple):

@@ -171,11 +171,13 @@ class LoggedOutcomes:
 
         counted (n,): queries that may matter, as the terms do not cancel there.
         """
-        values = np.sum([sign * one.values for sign, one in terms.items()], axis=0)
+        values = np.sum([sign * term.values for sign, term in terms.items()], axis=0)
         mean, variance = float(values.mean()), float(values.var(ddof=1)) / len(values)
         middle = mean
-        for sign, one in terms.items():
-            shift, added = one.with_added(one.seldom if counted is None else one.seldom & counted)
+        for sign, term in terms.items():
+            shift, added = term.with_added(
+                term.seldom if counted is None else term.seldom & counted
+            )
             middle += sign * shift
             variance += added
         half = NormalDist().inv_cdf(0.975) * variance**0.5

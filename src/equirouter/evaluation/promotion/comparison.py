@@ -214,8 +214,8 @@ class _Shares:
     def share(self, which: int, groups: IntArray, spread: float) -> Share:
         lead = self.reached[which] - self.reference
         n = self.thin * effective(groups)
-        found = paired_share(lead, self.reference, spread=spread, n_effective=n, thin=self.thin)
-        return Share(*(1 + figure for figure in found))
+        figures = paired_share(lead, self.reference, spread=spread, n_effective=n, thin=self.thin)
+        return Share(*(1 + figure for figure in figures))
 
     def paired(self, groups: IntArray, spread: float, confidence: float = 0.95) -> Paired:
         return self.paired_on(np.arange(len(groups)), groups, spread, confidence)
@@ -227,7 +227,7 @@ class _Shares:
         reference = self.reference[rows]
         if reference.mean() <= 0:  # a task that the strongest model always fails
             reference = np.full(len(rows), self.unit)
-        found = paired_share(
+        figures = paired_share(
             challenger - champion,
             reference,
             spread=spread,
@@ -236,7 +236,7 @@ class _Shares:
             confidence=confidence,
         )
         unit = reference.mean()
-        return Paired(float(champion.mean() / unit), float(challenger.mean() / unit), *found)
+        return Paired(float(champion.mean() / unit), float(challenger.mean() / unit), *figures)
 
 
 def chosen_columns(

@@ -47,7 +47,7 @@ class Gate:
         if self.minimum_rows < 30:
             raise ConfigError(f"minimum_rows is {self.minimum_rows}: expected at least 30")
 
-    def judge(self, found: Comparison) -> Verdict:
+    def judge(self, comparison: Comparison) -> Verdict:
         """Whether the challenger is better, or equal within the margin, and shown to be so.
 
         The lower end of the 95 % interval of the quality's difference is not below -margin: a
@@ -57,42 +57,44 @@ class Gate:
         champion does not. No task is surely worse by more than the margin, and decisions are not
         surely slower by 10 ms.
         """
-        return Verdict(tuple(self._objections(found)))
+        return Verdict(tuple(self._objections(comparison)))
 
-    def _objections(self, found: Comparison) -> Iterator[str]:
-        if found.n_effective < self.minimum_rows:
+    def _objections(self, comparison: Comparison) -> Iterator[str]:
+        if comparison.n_effective < self.minimum_rows:
             yield (
-                f"{found.n_queries} queries that are new to both, worth {found.n_effective:.0f} "
-                f"different ones, are too few: {self.minimum_rows} are needed"
+                f"{comparison.n_queries} queries that are new to both, "
+                f"worth {comparison.n_effective:.0f} different ones, "
+                f"are too few: {self.minimum_rows} are needed"
             )
-        quality, cost = found.quality, found.cost
+        quality, cost = comparison.quality, comparison.cost
         if quality.low < -self.margin:
             yield (
-                f"it keeps {quality.challenger:.3f} of {found.strongest}'s quality where "
+                f"it keeps {quality.challenger:.3f} of {comparison.strongest}'s quality where "
                 f"{quality.champion:.3f} is kept now, and the difference may be below "
                 f"-{self.margin:g} ({_range(quality)})"
             )
         missed = [
-            kept.high < promised for kept, promised in zip(found.kept, found.promised, strict=True)
+            kept.high < promised
+            for kept, promised in zip(comparison.kept, comparison.promised, strict=True)
         ]
         if missed[1] and not missed[0]:
             yield (
-                f"it promises {found.promised[1]:g} and keeps {found.kept[1].value:.3f} "
-                f"{interval(found.kept[1].low, found.kept[1].high)}"
+                f"it promises {comparison.promised[1]:g} and keeps {comparison.kept[1].value:.3f} "
+                f"{interval(comparison.kept[1].low, comparison.kept[1].high)}"
             )
         repairs = missed[0] and not missed[1]
         if not repairs and cost.difference > self.margin:
             yield (
-                f"it costs {cost.challenger:.1%} of always {found.strongest} where "
+                f"it costs {cost.challenger:.1%} of always {comparison.strongest} where "
                 f"{cost.champion:.1%} is paid now ({_range(cost)})"
             )
-        for task, paired in found.tasks.items():
+        for task, paired in comparison.tasks.items():
             if paired.high < -self.margin:
                 yield (
                     f"on {task!r} it keeps {paired.challenger:.3f} where {paired.champion:.3f} is "
                     f"kept now ({_range(paired)})"
                 )
-        timed = found.decision_ms
+        timed = comparison.decision_ms
         if timed is not None and timed.low > SLOWER_MS:
             yield (f"a decision takes {timed.challenger:.1f} ms, and {timed.champion:.1f} ms now")
 

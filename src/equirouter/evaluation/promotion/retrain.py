@@ -100,8 +100,8 @@ def challenge(
     held_out = table.take(latest[-n_held_out:])
     prints = query_prints(table)
     pipeline = fit(everything[~np.isin(prints, query_prints(held_out))])
-    found = compare(champion, pipeline, held_out, cache=cache)
-    return Challenge(pipeline, found, gate.judge(found))
+    comparison = compare(champion, pipeline, held_out, cache=cache)
+    return Challenge(pipeline, comparison, gate.judge(comparison))
 
 
 def settled(
@@ -176,10 +176,10 @@ def with_log(base: Outcomes, log: Outcomes) -> Outcomes:
     """
     queries = zip(base.query_ids, base.texts, base.tasks, strict=True)
     known = dict(zip(query_prints(base).tolist(), queries, strict=True))
-    said = zip(log.query_ids, log.texts, log.tasks, strict=True)
+    logged = zip(log.query_ids, log.texts, log.tasks, strict=True)
     named = [
         known.get(key, (f"log-{name}", text, task))
-        for key, (name, text, task) in zip(query_prints(log).tolist(), said, strict=True)
+        for key, (name, text, task) in zip(query_prints(log).tolist(), logged, strict=True)
     ]
     ids, texts, tasks = zip(*named, strict=True)
     same = replace(log, query_ids=ids, texts=texts, tasks=tasks)

@@ -32,7 +32,7 @@ class Case:
 
     def document(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        document = {one.name: getattr(self, one.name) for one in fields(self)}
+        document = {field.name: getattr(self, field.name) for field in fields(self)}
         body = document.pop("body")
         return {**document, "messages": body.get("messages")}
 

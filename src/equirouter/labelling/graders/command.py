@@ -59,11 +59,11 @@ class CommandGrader(Grader):
         return _read(ran.printed.strip())
 
 
-def _read(said: str) -> Grade:
+def _read(output: str) -> Grade:
     try:
-        score = float(said)
+        score = float(output)
     except ValueError:
-        return Grade(None, f"printed {said[:80]!r}, not a number")
+        return Grade(None, f"printed {output[:80]!r}, not a number")
     if math.isfinite(score) and 0 <= score <= 1:
         return Grade(score)
     return Grade(None, f"printed {score:g}, not a number from 0 to 1")

@@ -127,14 +127,14 @@ def _both(shown_first: float | None, shown_second: float | None) -> Grade:
 
 def order_verdicts(note: str | None) -> tuple[float, float] | None:
     """How often the first shown won in both orders of a pair, out of the note of its grade."""
-    found = _NOTE.fullmatch(note or "")
-    return None if found is None else (float(found.group(1)), float(found.group(2)))
+    match = _NOTE.fullmatch(note or "")
+    return None if match is None else (float(match.group(1)), float(match.group(2)))
 
 
-def first_wins(said: str) -> float | None:
+def first_wins(text: str) -> float | None:
     """1 where the answer that was shown first is called better, 0 the second, None for nonsense."""
-    found = _VERDICT.findall(said)
-    return _WORTH[found[-1].upper()] if found else None
+    verdicts = _VERDICT.findall(text)
+    return _WORTH[verdicts[-1].upper()] if verdicts else None
 
 
 def _prompt(first: Case, second: Case) -> str:

@@ -124,11 +124,11 @@ def _mean(scores: Sequence[float | None]) -> Grade:
     return Grade(sum(known) / len(known))
 
 
-def _score(said: str) -> float | None:
-    found = _SCORE.findall(said)
-    if not found:
+def _score(text: str) -> float | None:
+    numbers = _SCORE.findall(text)
+    if not numbers:
         return None
-    score = float(found[-1]) / 10
+    score = float(numbers[-1]) / 10
     return score if 0 <= score <= 1 else None
 
 

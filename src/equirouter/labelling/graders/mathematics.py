@@ -38,5 +38,5 @@ class MathGrader(EachGrader):
 
     def _read(self, text: str) -> list[Any]:
         # an expression alone is read as LaTeX only between dollars
-        found: list[Any] = self._verifier.parse(text)
-        return found or list(self._verifier.parse(f"${text}$"))
+        expressions: list[Any] = self._verifier.parse(text)
+        return expressions or list(self._verifier.parse(f"${text}$"))

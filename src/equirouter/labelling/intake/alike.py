@@ -112,24 +112,24 @@ def _minima(runs: _Runs) -> _Runs:
     return least
 
 
-def _share(one: _Runs, other: _Runs) -> float:
+def _share(first: _Runs, other: _Runs) -> float:
     """The share of the runs of either that are in both."""
-    both = len(np.intersect1d(one, other, assume_unique=True))
-    return both / (len(one) + len(other) - both)
+    both = len(np.intersect1d(first, other, assume_unique=True))
+    return both / (len(first) + len(other) - both)
 
 
-def _is_edited(one: _Codes, other: _Codes) -> bool:
+def _is_edited(first: _Codes, other: _Codes) -> bool:
     """Whether one text is the other with short edits, and a run that is the same behind each."""
     at, there = 0, 0
     while True:
-        n = min(len(one) - at, len(other) - there)
-        differ = one[at : at + n] != other[there : there + n]
+        n = min(len(first) - at, len(other) - there)
+        differ = first[at : at + n] != other[there : there + n]
         same = int(differ.argmax()) if differ.any() else n
         at, there = at + same, there + same
         if same == n:
-            return at == len(one) and there == len(other)
+            return at == len(first) and there == len(other)
         for left, added in _EDITS:
-            here = one[at + left : at + left + _RUN]
+            here = first[at + left : at + left + _RUN]
             if len(here) == _RUN and np.array_equal(
                 here, other[there + added : there + added + _RUN]
             ):

@@ -87,7 +87,7 @@ def import_log(
         spool = Path(folder) / "queries.parquet"
         write_queries(intake.queries(by_format, progress), spool)
         hints = intake.check(by_format)
-        rows = {one.row: one for one in intake.queries_found}
+        rows = {query.row: query for query in intake.queries_found}
         weights = _weights(spool, rows, sample, seed)
         n_written = write_queries(_finished(spool, rows, weights, redactor, intake), out)
     redacted = None if redactor is None else redactor.said()
@@ -98,10 +98,10 @@ def _by_format(files: Sequence[Path], name: str | None) -> dict[str, list[Path]]
     """Name of a format -> its files."""
     if name is not None and name not in known_formats():
         raise UnknownNameError(f"no log format {name!r}; known: {', '.join(known_formats())}")
-    found: dict[str, list[Path]] = {}
+    files_of: dict[str, list[Path]] = {}
     for file in files:
-        found.setdefault(name or format_of(file), []).append(file)
-    return found
+        files_of.setdefault(name or format_of(file), []).append(file)
+    return files_of
 
 
 class _Intake:

@@ -44,15 +44,15 @@ class Redactor:
 
     def __init__(self) -> None:
         self.replaced: Counter[str] = Counter()
-        self._find = [_spans_of(one) for one in _recognisers()]
+        self._find = [_spans_of(recogniser) for recogniser in _recognisers()]
         self.names_by = _name_models()
         self._find += [_names_of(name) for name in self.names_by]
 
     def text(self, text: str) -> str:
         """A text with all that was found in it replaced."""
-        found = sorted(chain.from_iterable(find(text) for find in self._find))
+        spans = sorted(chain.from_iterable(find(text) for find in self._find))
         pieces, end = [], 0
-        for start, stop, kind in _apart(found):
+        for start, stop, kind in _apart(spans):
             pieces += [text[end:start], f"<{kind}>"]
             self.replaced[kind] += 1
             end = stop
@@ -63,14 +63,14 @@ class Redactor:
         if isinstance(value, str):
             return value if value.startswith("data:") else self.text(value)
         if isinstance(value, list):
-            return [self.tree(one) for one in value]
+            return [self.tree(item) for item in value]
         if isinstance(value, dict):
-            return {name: self.tree(one) for name, one in value.items()}
+            return {name: self.tree(item) for name, item in value.items()}
         return value
 
     def parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Parameters of a request without the fields that say who asked."""
-        kept = {name: one for name, one in parameters.items() if name not in _IDENTIFIERS}
+        kept = {name: item for name, item in parameters.items() if name not in _IDENTIFIERS}
         return dict(self.tree(kept))
 
     def said(self) -> str:
@@ -127,8 +127,8 @@ def _spans_of(recogniser: Any) -> Callable[[str], Iterator[_Span]]:  # noqa: ANN
     kinds = recogniser.supported_entities
 
     def find(text: str) -> Iterator[_Span]:
-        for one in recogniser.analyze(text, kinds, None) or ():
-            yield one.start, one.end, one.entity_type
+        for match in recogniser.analyze(text, kinds, None) or ():
+            yield match.start, match.end, match.entity_type
 
     return find
 

@@ -68,9 +68,9 @@ class Choice:
 def choose(collection: Collection) -> Choice:
     """The order of a collection; the weights are fixed when it is first asked for."""
     by_query: dict[str, list[KeptAnswer]] = defaultdict(list)
-    for one in collection.answers():
-        if one.is_answer and (one.answer or "").strip():
-            by_query[one.query_id].append(one)
+    for answer in collection.answers():
+        if answer.is_answer and (answer.answer or "").strip():
+            by_query[answer.query_id].append(answer)
     kept = json.loads(collection.about(_WEIGHTS) or "{}")
     if not set(by_query) <= kept.keys():  # the first time, or more queries have come
         kept = _weights(collection, by_query) | kept
@@ -78,7 +78,7 @@ def choose(collection: Collection) -> Choice:
     shown = {name: _shown(name, answers) for name, answers in by_query.items()}
     skipped = frozenset(json.loads(collection.about(_SKIPPED) or "[]"))
     shares = {
-        name: len(texts) / len({(one.answer or "").strip() for one in by_query[name]})
+        name: len(texts) / len({(answer.answer or "").strip() for answer in by_query[name]})
         for name, texts in shown.items()
     }
     return Choice({name: kept[name] for name in by_query}, shown, shares, skipped)
@@ -105,37 +105,37 @@ def _weights(
     collection: Collection, by_query: Mapping[str, Sequence[KeptAnswer]]
 ) -> dict[str, float]:
     """From _LEAST, where all agree, to 1."""
-    said: dict[tuple[str, str], list[float]] = defaultdict(list)
+    scores: dict[tuple[str, str], list[float]] = defaultdict(list)
     for grade in collection.all_grades():
         if grade.score is not None:
-            said[grade.query_id, grade.model].append(grade.score)
+            scores[grade.query_id, grade.model].append(grade.score)
     return {
-        name: _LEAST + (1 - _LEAST) * _disagreement(answers, said)
+        name: _LEAST + (1 - _LEAST) * _disagreement(answers, scores)
         for name, answers in by_query.items()
     }
 
 
 def _disagreement(
-    answers: Sequence[KeptAnswer], said: Mapping[tuple[str, str], Sequence[float]]
+    answers: Sequence[KeptAnswer], known_scores: Mapping[tuple[str, str], Sequence[float]]
 ) -> float:
     """From 0 to 1: of graders on an answer, and of a grader with itself; else of the answers."""
     parts = []
-    for one in answers:
-        scores = said.get((one.query_id, one.model), ())
+    for answer in answers:
+        scores = known_scores.get((answer.query_id, answer.model), ())
         if scores:
             mean = sum(scores) / len(scores)
             parts.append(max(4 * mean * (1 - mean), max(scores) - min(scores)))
     if parts:
         return sum(parts) / len(parts)
-    texts = [" ".join((one.answer or "").split()).casefold() for one in answers]
+    texts = [" ".join((answer.answer or "").split()).casefold() for answer in answers]
     return 1 - max(texts.count(text) for text in texts) / len(texts)
 
 
 def _shown(query_id: str, answers: Sequence[KeptAnswer]) -> tuple[Shown, ...]:
     """The different texts, in an order that depends on no model; at most MOST_ANSWERS."""
     models: dict[str, list[str]] = defaultdict(list)
-    for one in answers:
-        models[(one.answer or "").strip()].append(one.model)
+    for answer in answers:
+        models[(answer.answer or "").strip()].append(answer.model)
 
     def place(text: str) -> bytes:
         return hashlib.sha256(f"{query_id} {text}".encode()).digest()

@@ -57,9 +57,9 @@ def corrected(
             "label more (equirouter review), in the order in which they are shown"
         )
     given = np.array([scores[key][0] for key in sample])
-    said = np.array([labels[key] for key in sample])
+    by_people = np.array([labels[key] for key in sample])
     weight = np.array([1 / chances[query] for query, _ in sample])
-    slope, level = _line(given, said, weight)
+    slope, level = _line(given, by_people, weight)
     fitted = {key: (level + slope * score, by) for key, (score, by) in scores.items()}
     means, shifts = {}, {}
     for model in dict.fromkeys(model for _, model in scores):
@@ -70,15 +70,17 @@ def corrected(
         for key, (value, by) in fitted.items()
     }
     new |= {key: (label, "person") for key, label in labels.items()}
-    return Corrected(new, means, _correlation(given, said), n_queries, len(sample))
+    return Corrected(new, means, _correlation(given, by_people), n_queries, len(sample))
 
 
-def _line(given: FloatArray, said: FloatArray, weight: FloatArray) -> tuple[float, float]:
+def _line(given: FloatArray, by_people: FloatArray, weight: FloatArray) -> tuple[float, float]:
     """Slope and level of the line through weighted labels; flat where the scores do not vary."""
     total = weight.sum()
-    mean_given, mean_said = (weight @ given) / total, (weight @ said) / total
+    mean_given, mean_said = (weight @ given) / total, (weight @ by_people) / total
     spread = float(weight @ (given - mean_given) ** 2)
-    slope = float(weight @ ((given - mean_given) * (said - mean_said))) / spread if spread else 0.0
+    slope = (
+        float(weight @ ((given - mean_given) * (by_people - mean_said))) / spread if spread else 0.0
+    )
     return slope, float(mean_said - slope * mean_given)
 
 
@@ -119,10 +121,10 @@ def _shrunk(shifts: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     }
 
 
-def _correlation(given: FloatArray, said: FloatArray) -> Interval | None:
-    if len(given) < 5 or not given.std() or not said.std():
+def _correlation(given: FloatArray, by_people: FloatArray) -> Interval | None:
+    if len(given) < 5 or not given.std() or not by_people.std():
         return None
-    found = float(np.corrcoef(given, said)[0, 1])
+    correlation = float(np.corrcoef(given, by_people)[0, 1])
     half = _OF_TWO_SIDES / sqrt(len(given) - 3)
-    middle = atanh(float(np.clip(found, -0.999999, 0.999999)))
-    return Interval(found, tanh(middle - half), tanh(middle + half), len(given))
+    middle = atanh(float(np.clip(correlation, -0.999999, 0.999999)))
+    return Interval(correlation, tanh(middle - half), tanh(middle + half), len(given))

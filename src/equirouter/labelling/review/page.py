@@ -34,7 +34,9 @@ class Page:
 
     def __init__(self, collection: Collection, person: str) -> None:
         self._collection, self.person = collection, person
-        self._queries: dict[str, KeptQuery] = {one.query_id: one for one in collection.queries()}
+        self._queries: dict[str, KeptQuery] = {
+            query.query_id: query for query in collection.queries()
+        }
         self._choice: Choice = choose(collection)
 
     def next(self) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Page:
         return {(query, model): score for who, query, model, score in labels if who == self.person}
 
     def _is_done(self, name: str, mine: dict[tuple[str, str], float]) -> bool:
-        return all((name, one.models[0]) in mine for one in self._choice.shown[name])
+        return all((name, answer.models[0]) in mine for answer in self._choice.shown[name])
 
     def _document(self, name: str, mine: dict[tuple[str, str], float]) -> dict[str, Any]:
         kept = self._queries[name]
@@ -85,8 +87,8 @@ class Page:
             "text": conversation(case),
             "reference": kept.reference,
             "answers": [
-                {"text": one.text, "score": mine.get((name, one.models[0]))}
-                for one in self._choice.shown[name]
+                {"text": answer.text, "score": mine.get((name, answer.models[0]))}
+                for answer in self._choice.shown[name]
             ],
         }
 
@@ -125,8 +127,8 @@ def make_app(page: Page, token: str) -> web.Application:
         return web.json_response(page.next())
 
     async def label(request: web.Request) -> web.Response:
-        said = await request.json()
-        page.label(str(said["query"]), int(said["answer"]), float(said["score"]))
+        document = await request.json()
+        page.label(str(document["query"]), int(document["answer"]), float(document["score"]))
         return web.json_response({})
 
     async def undo(_request: web.Request) -> web.Response:

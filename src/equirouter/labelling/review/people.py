@@ -44,13 +44,13 @@ def agreements(labels: Sequence[Label]) -> list[Agreement]:
     by: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for person, query_id, model, score in labels:
         by[person][query_id, model] = score
-    found = []
+    agreements_ = []
     for one, other in combinations(sorted(by), 2):
         both = sorted(by[one].keys() & by[other].keys())
         if both:
             pairs = [(by[one][key], by[other][key]) for key in both]
-            found.append(_agreement(one, other, pairs))
-    return found
+            agreements_.append(_agreement(one, other, pairs))
+    return agreements_
 
 
 def _agreement(one: str, other: str, pairs: Sequence[tuple[float, float]]) -> Agreement:

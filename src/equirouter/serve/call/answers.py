@@ -152,7 +152,7 @@ _SAYS = {"/responses": _says_response, "/messages": _says_message}
 
 
 def _objects(value: object) -> list[_Object]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _as_error(error: object) -> bytes:

@@ -92,9 +92,9 @@ class Batches:
                 raise failed
             await asyncio.sleep(pause or self._retries.backoff_seconds)
             if not is_refusal(failed):
-                found = await self.find(file_id, since)
-                if found is not None:
-                    return found
+                batch = await self.find(file_id, since)
+                if batch is not None:
+                    return batch
         raise failed
 
     async def find(self, file_id: str, since: float) -> str | None:
@@ -120,13 +120,13 @@ class Batches:
         document = await self._document(f"/batches/{batch_id}")
         counts = _mapping(document.get("request_counts"))
         errors = _mapping(document.get("errors")).get("data") or ()
-        said = [str(one.get("message")) for one in errors if isinstance(one, dict)]
+        messages = [str(error.get("message")) for error in errors if isinstance(error, dict)]
         return BatchState(
             str(document.get("status")),
             sum(counts.get(name) or 0 for name in ("completed", "failed")),
             document.get("output_file_id"),
             document.get("error_file_id"),
-            "; ".join(said),
+            "; ".join(messages),
         )
 
     async def results(self, file_id: str, most_bytes: int) -> list[dict[str, Any]]:
@@ -178,9 +178,9 @@ class Batches:
         if 200 <= answer.status < 300:
             return answer
         try:
-            said = await answer.read(_LONGEST_DOCUMENT)
+            content = await answer.read(_LONGEST_DOCUMENT)
         except UpstreamError:
-            said = b""  # the status says enough
+            content = b""  # the status says enough
         finally:
             answer.close()
         raise UpstreamError(
@@ -188,7 +188,7 @@ class Batches:
             f"{path.split('?')[0]}: status {answer.status}",
             status=answer.status,
             retry_seconds=retry_after(answer.headers),
-            body=said,
+            body=content,
         )
 
 

@@ -35,11 +35,11 @@ class _Said(NamedTuple):
 def response_of(document: Mapping[str, Any], query: str) -> Response:
     """The part that checks see of one answer to a query, in the form of any of the APIs."""
     if "choices" in document:
-        said = _completion(document)
+        message = _completion(document)
     else:
-        said = _response(document) if "output" in document else _message(document)
-    known = [token["logprob"] for token in said.tokens if _is_number(token.get("logprob"))]
-    return Response(query, said.text, said.reason, known or None)
+        message = _response(document) if "output" in document else _message(document)
+    known = [token["logprob"] for token in message.tokens if _is_number(token.get("logprob"))]
+    return Response(query, message.text, message.reason, known or None)
 
 
 def reply_of(response: Response, extract: Callable[[str], str], output_tokens: int) -> Reply:
@@ -104,4 +104,4 @@ def _text(parts: object) -> str:
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -72,7 +72,9 @@ class RefusedParameters:
         """The plan with those at the end that refused what this request has."""
         if len(plan.candidates) < 2 or not self._refused:
             return plan
-        candidates = sorted(plan.candidates, key=lambda one: self._refuses(one.model, chat))
+        candidates = sorted(
+            plan.candidates, key=lambda candidate: self._refuses(candidate.model, chat)
+        )
         return replace(plan, candidates=tuple(candidates))
 
     def document(self) -> dict[str, list[str]]:
@@ -168,7 +170,7 @@ def _uses(chat: ChatRequest, name: str) -> bool:
     if name in chat.needs or name in _LIMITS:  # every request is sent with a limit
         return True
     same = next((names for names in _SAME if name in names), (name,))
-    return any(has(chat.body, one) for one in same)
+    return any(has(chat.body, parameter) for parameter in same)
 
 
 def _named_in(message: str, chat: ChatRequest) -> Iterator[str]:

@@ -140,8 +140,8 @@ def answer_text(document: dict[str, Any]) -> str:
             texts.extend(_of_message(message))
     for block in _list(document.get("content")):  # of a message
         if isinstance(block, dict):
-            said = next((block[name] for name in ("text", "thinking") if block.get(name)), "")
-            texts.append(said if isinstance(said, str) else "")
+            text = next((block[name] for name in ("text", "thinking") if block.get(name)), "")
+            texts.append(text if isinstance(text, str) else "")
             if block.get("input"):
                 texts.append(orjson.dumps(block["input"]).decode())
     for item in _list(document.get("output")):  # of the Responses API

@@ -190,8 +190,8 @@ class StreamReader:
         if usage is None:
             return False
         if document.get("type") == "message_delta":  # goes on with what message_start said
-            said = {name: value for name, value in usage.items() if value is not None}
-            usage = {**(self.usage or {}), **said}
+            known = {name: value for name, value in usage.items() if value is not None}
+            usage = {**(self.usage or {}), **known}
         self.usage, self.service_tier = usage, service_tier_of({**whole, "usage": usage})
         return document.get("choices") == []
 

@@ -55,8 +55,8 @@ def _chunks(completion: Mapping[str, Any], *, include_usage: bool) -> Iterator[b
     head["object"] = "chat.completion.chunk"
     for place, choice in enumerate(_objects(completion["choices"])):
         message = choice.get("message")
-        said = message if isinstance(message, dict) else {}
-        known = {key: value for key, value in said.items() if value is not None}
+        content = message if isinstance(message, dict) else {}
+        known = {key: value for key, value in content.items() if value is not None}
         for delta, reason in ((known, None), (_Object(), choice.get("finish_reason"))):
             part = {"index": place, "delta": delta, "logprobs": None, "finish_reason": reason}
             yield _data({**head, "choices": [part]})
@@ -109,13 +109,13 @@ def _of_item(item: _Object, place: _Object) -> Iterator[_Object]:
 
 
 def _of_part(part: _Object, place: _Object) -> Iterator[_Object]:
-    said = _SAID.get(str(part.get("type")))
-    if said is not None and not isinstance(part.get(said[1]), str):
-        said = None
-    begun = part if said is None else {**part, said[1]: ""}
+    meaning = _SAID.get(str(part.get("type")))
+    if meaning is not None and not isinstance(part.get(meaning[1]), str):
+        meaning = None
+    begun = part if meaning is None else {**part, meaning[1]: ""}
     yield {"type": "response.content_part.added", **place, "part": begun}
-    if said is not None:
-        kind, name = said
+    if meaning is not None:
+        kind, name = meaning
         yield {"type": f"response.{kind}.delta", **place, "delta": part[name]}
         yield {"type": f"response.{kind}.done", **place, name: part[name]}
     yield {"type": "response.content_part.done", **place, "part": part}
@@ -127,7 +127,7 @@ def _event(document: _Object) -> bytes:
 
 
 def _objects(value: object) -> list[_Object]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _data(document: _Object) -> bytes:

@@ -224,14 +224,16 @@ _REPLIES: Mapping[WhyNext, str] = {
 
 def _after_pair(record: RequestRecord, how: Cascaded) -> str:
     """Why it ended after the replies of two models, or did not."""
-    said, served = _REPLIES[how.why], record.served_model
+    reply, served = _REPLIES[how.why], record.served_model
     support = "" if how.support is None else f", expected to be right with {how.support:.2f}"
     if how.ended == "accepted":
-        return f"{said}; the answer of {served} was served{support}."
+        return f"{reply}; the answer of {served} was served{support}."
     if how.ended == "kept":
-        return f"{said}, and one more was to be asked: {how.blocked}. {served} was served{support}."
-    more = [one.model for one in record.attempts if one.role == "escalation"]
-    return f"{said}, so {more[-1]} was asked as well; the answer of {served} was served{support}."
+        return (
+            f"{reply}, and one more was to be asked: {how.blocked}. {served} was served{support}."
+        )
+    more = [attempt.model for attempt in record.attempts if attempt.role == "escalation"]
+    return f"{reply}, so {more[-1]} was asked as well; the answer of {served} was served{support}."
 
 
 def _by_policy(plan: Plan) -> str:

@@ -194,7 +194,7 @@ class Cascade:
 
     def _full(self) -> dict[str, Reply]:
         """The replies with a final answer."""
-        return {model: one for model, one in self._replies.items() if one.answer != NO_ANSWER}
+        return {model: reply for model, reply in self._replies.items() if reply.answer != NO_ANSWER}
 
     async def _escalated(self, model: str, call: Call, ticket: Reservation) -> Served | None:
         """The answer for the client once one more model was asked; None where it could not be.
@@ -204,7 +204,9 @@ class Cascade:
         candidates = [self._bill.candidate(model)]
         if not self._replies:
             gone = (*self._pair.models, model)
-            candidates += [one for one in self._candidates if one.model not in gone]
+            candidates += [
+                candidate for candidate in self._candidates if candidate.model not in gone
+            ]
         try:
             served = await self._ask_more(candidates, call, ticket, "escalation")
         except NoAnswerError as nobody:
@@ -224,7 +226,11 @@ class Cascade:
         Raises NoAnswerError, where no budget allows one without a failure.
         """
         spent = self._bill.spent_nusd
-        left = [one for one in candidates if self._bill.over_budget(spent + one.upper_nusd) is None]
+        left = [
+            candidate
+            for candidate in candidates
+            if self._bill.over_budget(spent + candidate.upper_nusd) is None
+        ]
         needed = spent + (left[0].upper_nusd if left else 0)
         if not left or not await ticket.extend(needed):
             raise NoAnswerError(None)
@@ -252,7 +258,9 @@ class Cascade:
     def _give_role(self, role: CallRole) -> None:
         """The calls since the last round had this role."""
         attempts = self._record.attempts
-        attempts[:] = [one if one.role else replace(one, role=role) for one in attempts]
+        attempts[:] = [
+            attempt if attempt.role else replace(attempt, role=role) for attempt in attempts
+        ]
 
     def _note_answer(self, model: str, answer: str) -> None:
         self._record.note(

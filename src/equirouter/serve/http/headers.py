@@ -19,13 +19,21 @@ def cascade_headers(record: RequestRecord) -> dict[str, str]:
     how = record.cascade
     if how is None:
         return {}
-    called = [one for one in record.attempts if one.outcome != "refused" and one.role != "audit"]
-    more = [one.model for one in called if one.role == "escalation" and one.outcome == "ok"]
+    called = [
+        attempt
+        for attempt in record.attempts
+        if attempt.outcome != "refused" and attempt.role != "audit"
+    ]
+    more = [
+        attempt.model
+        for attempt in called
+        if attempt.role == "escalation" and attempt.outcome == "ok"
+    ]
     models = ">".join([",".join(how.pair), *more])
-    said = [models, how.why, *([how.blocked] if how.blocked else [])]
+    parts = [models, how.why, *([how.blocked] if how.blocked else [])]
     headers = {
-        "x-equirouter-calls": str(len({one.model for one in called})),
-        "x-equirouter-cascade": safe("; ".join(said)),
+        "x-equirouter-calls": str(len({attempt.model for attempt in called})),
+        "x-equirouter-cascade": safe("; ".join(parts)),
     }
     if how.support is not None:
         headers["x-equirouter-check"] = f"{how.support:.3f}"

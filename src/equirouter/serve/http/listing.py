@@ -20,7 +20,7 @@ _NEVER = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
 
 async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models: the pool as far as the key may use it, and the virtual models."""
-    data = [one async for one in _listed(gateway, request)]
+    data = [document async for document in _listed(gateway, request)]
     ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {}
     return json_response({"object": "list", "data": data, "has_more": False, **ends})
 
@@ -28,9 +28,9 @@ async def models(gateway: Gateway, request: web.Request) -> web.StreamResponse:
 async def model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
     """GET /v1/models/NAME: one of them."""
     name = request.match_info["name"]
-    async for one in _listed(gateway, request):
-        if one["id"] == name:
-            return json_response(one)
+    async for document in _listed(gateway, request):
+        if document["id"] == name:
+            return json_response(document)
     raise GatewayError(
         404,
         f"no model {name[:200]!r} that this key may use; GET /v1/models has all",
@@ -41,8 +41,8 @@ async def model(gateway: Gateway, request: web.Request) -> web.StreamResponse:
 
 async def _listed(gateway: Gateway, request: web.Request) -> AsyncIterator[dict[str, Any]]:
     key = await authorized(gateway, request)
-    for one in _of_pool(gateway, None if key is None else key.models):
-        yield one
+    for document in _of_pool(gateway, None if key is None else key.models):
+        yield document
     if gateway.settings.pipeline.path is not None:
         sizes = [known.context_tokens or 0 for known in gateway.settings.models.values()]
         # some clients take what is before a slash for a provider

@@ -39,7 +39,7 @@ def messages_request(body: object, limits: LimitSettings) -> ChatRequest:
     if len(messages) > limits.max_messages:
         raise wrong_field("messages", len(messages), f"at most {limits.max_messages} of them")
     try:
-        found = read_conversation(body)
+        conversation = read_conversation(body)
     except ValueError as wrong:
         raise wrong_form(str(wrong), "Anthropic's Messages API") from None
     tools = body.get("tools")
@@ -47,20 +47,23 @@ def messages_request(body: object, limits: LimitSettings) -> ChatRequest:
     run_there = [tool for tool in listed if not is_run_by_the_client(tool)]
     config = body.get("output_config")
     if body.get("output_format") or (isinstance(config, dict) and config.get("format")):
-        found.needs.add("json")
+        conversation.needs.add("json")
     if tools:
-        found.needs.add("tools")
+        conversation.needs.add("tools")
     return ChatRequest(
         body=body,
         model=model,
-        messages=found.messages,
+        messages=conversation.messages,
         endpoint="messages",
         stream=flagged(body, "stream"),
         include_usage=True,  # its events have it always
         max_output_tokens=counted(body, "max_tokens"),
-        needs=frozenset(found.needs),
+        needs=frozenset(conversation.needs),
         service_tier=named_tier(body),
-        kept_elsewhere=(*found.kept_elsewhere, *(("container",) if body.get("container") else ())),
+        kept_elsewhere=(
+            *conversation.kept_elsewhere,
+            *(("container",) if body.get("container") else ()),
+        ),
         unpriced=unpriced({**body, "tools": run_there}),
         caches=_has_caches(body),
     )

@@ -72,7 +72,7 @@ class ReplyChecks:
         """The signals that they give."""
         return tuple(self._checks)
 
-    def too_dear(self, strongest: str) -> tuple[str, ...]:
+    def too_expensive(self, strongest: str) -> tuple[str, ...]:
         """The signals of judges that are never asked: reading alone costs more than they may.
 
         Their call is held against one of the strongest model, which writes about as much as they
@@ -142,8 +142,8 @@ def _body(chat: ChatRequest, route: Route, limit: int | None) -> bytes:
     return outgoing(fitted, route.upstream_model)
 
 
-def _is_same(one: Route, other: Route) -> bool:
-    names = [(route.upstream_name, route.upstream_model) for route in (one, other)]
+def _is_same(first: Route, other: Route) -> bool:
+    names = [(route.upstream_name, route.upstream_model) for route in (first, other)]
     return names[0] == names[1]
 
 

@@ -44,10 +44,10 @@ class RequestChecks:
 
         Those that are not known are left out.
         """
-        found = await asyncio.gather(
+        values = await asyncio.gather(
             *(self._signal(name, model, response, ticket) for name in self._names)
         )
-        return {name: value for one in found for name, value in one.items() if value is not None}
+        return {name: value for one in values for name, value in one.items() if value is not None}
 
     async def _signal(
         self, name: str, model: str, response: Response, ticket: Reservation
@@ -63,10 +63,10 @@ class RequestChecks:
             return {}
         self.open_nusd[purpose] = most
         try:
-            said, cost_nusd = await self._answer(question)
+            answer, cost_nusd = await self._answer(question)
         finally:
             del self.open_nusd[purpose]
-        value = None if said is None else check.read(said)
+        value = None if answer is None else check.read(answer)
         return {name: value, name + COST: usd(cost_nusd)}
 
     async def _reserves(self, more_nusd: int, ticket: Reservation) -> bool:

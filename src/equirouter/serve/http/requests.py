@@ -33,22 +33,22 @@ def responses_request(body: object, limits: LimitSettings) -> ChatRequest:
         raise wrong_field(None, body, "a JSON object")
     model = checked_model(body)
     _check_state(body, model)
-    found = _conversation(body, limits)
+    conversation = _conversation(body, limits)
     form = body.get("text")
     form = form.get("format") if isinstance(form, dict) else None
     if isinstance(form, dict) and form.get("type") in ("json_object", "json_schema"):
-        found.needs.add("json")
+        conversation.needs.add("json")
     if body.get("tools"):
-        found.needs.add("tools")
+        conversation.needs.add("tools")
     return ChatRequest(
         body=body,
         model=model,
-        messages=found.messages,
+        messages=conversation.messages,
         endpoint="responses",
         stream=flagged(body, "stream"),
         include_usage=True,  # the last event has it always
         max_output_tokens=counted(body, "max_output_tokens"),
-        needs=frozenset(found.needs),
+        needs=frozenset(conversation.needs),
         service_tier=named_tier(body),
         kept_elsewhere=tuple(_references(body)),
         unpriced=unpriced(body),

@@ -138,7 +138,9 @@ def export_log(
     for place, cell in cells.items():
         cell.signals |= did.values.get(place, {})
     table = _table(cells, chances, readers)
-    explored = 0 if table.propensity is None else sum(one.explored for one in chances.values())
+    explored = (
+        0 if table.propensity is None else sum(chance.explored for chance in chances.values())
+    )
     return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()), explored)
 
 
@@ -194,7 +196,7 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
     """Add the calls of a request, of which one was served."""
     attempts = attempts_of(row)
     model, is_known = row["served_model"], row["charged_by"] not in _UNKNOWN
-    ok = [one for one in attempts if one.outcome == "ok" and one.role != "check"]
+    ok = [attempt for attempt in attempts if attempt.outcome == "ok" and attempt.role != "check"]
     served = served_call(row, attempts)
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
@@ -210,22 +212,22 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
         _add_tokens(cell, row["input_tokens"], row["output_tokens"])
         return
     _add_reply(cell, served)
-    for one in ok:
-        if one is served:
+    for attempt in ok:
+        if attempt is served:
             continue
-        cell = cells.setdefault((text, one.model), _Mean())
-        _add_reply(cell, one)
-        if one.cost_nusd is not None and is_known:
-            cell.costs_nusd.append(one.cost_nusd)
-        if row["score"] is not None and one.answer_id and one.answer_id == served.answer_id:
+        cell = cells.setdefault((text, attempt.model), _Mean())
+        _add_reply(cell, attempt)
+        if attempt.cost_nusd is not None and is_known:
+            cell.costs_nusd.append(attempt.cost_nusd)
+        if row["score"] is not None and attempt.answer_id and attempt.answer_id == served.answer_id:
             cell.scores.append(row["score"])
 
 
 def served_call(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> Attempt | None:
     """The call of a row of the log whose answer was served."""
     model = row["served_model"]
-    ok = [one for one in attempts if one.outcome == "ok" and one.role != "check"]
-    return next((one for one in reversed(ok) if one.model == model), None)
+    ok = [attempt for attempt in attempts if attempt.outcome == "ok" and attempt.role != "check"]
+    return next((attempt for attempt in reversed(ok) if attempt.model == model), None)
 
 
 def served_cost_nusd(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> int | None:
@@ -233,7 +235,9 @@ def served_cost_nusd(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> int
     if row["cost_nusd"] is None or row["charged_by"] in _UNKNOWN:
         return None
     served = served_call(row, attempts)
-    return int(row["cost_nusd"]) - sum(one.cost_nusd or 0 for one in attempts if one is not served)
+    return int(row["cost_nusd"]) - sum(
+        attempt.cost_nusd or 0 for attempt in attempts if attempt is not served
+    )
 
 
 def _add_reply(cell: _Mean, attempt: Attempt) -> None:
@@ -303,7 +307,7 @@ def _table(
         input_tokens=read,
         output_tokens=written,
         propensity=np.array(propensity, dtype=np.float64)
-        if any(one.explored for one in chances.values())
+        if any(chance.explored for chance in chances.values())
         else None,
         answers=TextCells.of(answers) if known else None,
         answers_by=next(iter(readers)) if known and len(readers) == 1 else None,
@@ -326,11 +330,11 @@ def _signal(
     """Signals of a check on replies, (queries, models), NaN where that is not known."""
     import numpy as np
 
-    said = np.full((len(row_of), len(column_of)), np.nan)
+    values = np.full((len(row_of), len(column_of)), np.nan)
     for (text, model), cell in cells.items():
         if name in cell.signals:
-            said[row_of[text], column_of[model]] = np.mean(cell.signals[name])
-    return said
+            values[row_of[text], column_of[model]] = np.mean(cell.signals[name])
+    return values
 
 
 def _nothing(silent: int, missing: int, *, unrated: bool) -> str:

@@ -154,7 +154,9 @@ class Writer:
     def _take(self) -> Batch | None:
         """The batch to write next: the one that failed, else from what waits."""
         if self._unwritten is None and self._waits:
-            owed = [one for slice_ in self._owing if (one := slice_.owed()) is not None]
+            owed = [
+                settlement for slice_ in self._owing if (settlement := slice_.owed()) is not None
+            ]
             most = min(len(self._records), self._largest)
             records = [self._records.popleft() for _ in range(most)]
             self._unwritten = self._next(owed, records)

@@ -70,12 +70,12 @@ def cascade_note(
     settings: CascadeSettings,
     plans: PoolPlans | None,
     checks: Collection[str] = (),
-    too_dear: Collection[str] = (),
+    too_expensive: Collection[str] = (),
 ) -> tuple[str, bool]:
     """How requests fare under these settings and plans, and whether all is as it should be.
 
     checks: the signals that are given here, of which the plans should read all, and no others;
-    too_dear: those that never are, as they ask a model that costs too much.
+    too_expensive: those that never are, as they ask a model that costs too much.
     """
     alone = "one model is asked for each request"
     if plans is None:
@@ -102,13 +102,13 @@ def cascade_note(
             f"The plans know nothing of {', '.join(unread)}, so these checks do not run: score "
             "with them and train again. "
         )
-    if too_dear:
+    if too_expensive:
         text += (
-            f"{', '.join(too_dear)} never asks its model, which costs more than 5 % of the "
+            f"{', '.join(too_expensive)} never asks its model, which costs more than 5 % of the "
             "strongest: name a cheaper one. "
         )
-    is_right = not (missing or unread or too_dear)
-    if JUDGE in read and JUDGE in checks and JUDGE not in too_dear:
+    is_right = not (missing or unread or too_expensive)
+    if JUDGE in read and JUDGE in checks and JUDGE not in too_expensive:
         text += "A judge scores the replies"
     else:
         text += (

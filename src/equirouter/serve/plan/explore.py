@@ -59,7 +59,7 @@ class Explorer:
         """A plan that goes elsewhere is given up before a call: the router's choice comes first."""
         self._limit.settle(plan.candidates[0].upper_nusd, 0)
         first = next(iter(plan.chances))
-        candidates = sorted(plan.candidates, key=lambda one: one.model != first)
+        candidates = sorted(plan.candidates, key=lambda candidate: candidate.model != first)
         return replace(plan, candidates=tuple(candidates), decided_by="policy", chances={})
 
     def finished(self, record: RequestRecord) -> None:
@@ -96,7 +96,7 @@ class Explorer:
 
     def _elsewhere(self, plan: Plan, other: Candidate) -> Plan:
         self._limit.reserve(other.upper_nusd)
-        rest = tuple(one for one in plan.candidates if one is not other)
+        rest = tuple(candidate for candidate in plan.candidates if candidate is not other)
         return replace(
             plan,
             candidates=(other, *rest),

@@ -49,7 +49,7 @@ def _moves(folder: Path) -> int:
 def _mark(folder: Path) -> tuple[int, int] | None:
     """Numbers that change when the pointer is replaced; None where there is none."""
     try:
-        found = (folder / CURRENT_FILE).stat()
+        status = (folder / CURRENT_FILE).stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return status.st_mtime_ns, status.st_ino

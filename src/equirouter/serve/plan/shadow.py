@@ -49,14 +49,14 @@ class Shadows:
         called = {attempt.model for attempt in record.attempts}
         wanted = self._settings.models
         plans = []
-        for one in plan.candidates:
-            is_wanted = (not wanted or one.model in wanted) and one.model not in called
-            if is_wanted and self._limit.has_room(one.upper_nusd):
-                self._limit.reserve(one.upper_nusd)
+        for candidate in plan.candidates:
+            is_wanted = (not wanted or candidate.model in wanted) and candidate.model not in called
+            if is_wanted and self._limit.has_room(candidate.upper_nusd):
+                self._limit.reserve(candidate.upper_nusd)
                 tokens = plan.prompt_tokens, plan.max_output_tokens
                 plans.append(
                     Plan(
-                        (one,),
+                        (candidate,),
                         "shadow",
                         prompt_tokens=tokens[0],
                         max_output_tokens=tokens[1],

@@ -67,7 +67,7 @@ class Waits:
         """Another pipeline decides from now on."""
         knows = pipeline.stage.cost_model.predicts == "tokens"
         prices = pipeline.prices if knows else ()
-        self._prices = {one.model: one.now for one in prices if one.now is not None}
+        self._prices = {price.model: price.now for price in prices if price.now is not None}
 
     def note(self, record: RequestRecord) -> None:
         """Learn from a request that is over.
@@ -75,15 +75,15 @@ class Waits:
         A call that was cut off as time was over took at least so long, for what was predicted.
         """
         is_late = record.cascade is not None and record.cascade.why == "late"
-        for one in record.attempts:
+        for attempt in record.attempts:
             tokens: float | None = None
-            if one.outcome == "ok" and _is_whole(one, record):
-                tokens = one.output_tokens
-            elif is_late and one.role == "first" and one.outcome == "cancelled":
-                tokens = self._predicted(record.plan, one.model)
+            if attempt.outcome == "ok" and _is_whole(attempt, record):
+                tokens = attempt.output_tokens
+            elif is_late and attempt.role == "first" and attempt.outcome == "cancelled":
+                tokens = self._predicted(record.plan, attempt.model)
             if tokens:
-                line = self._lines.setdefault(one.model, _Line())
-                line.add(tokens, one.ms / 1000.0, self._clock())
+                line = self._lines.setdefault(attempt.model, _Line())
+                line.add(tokens, attempt.ms / 1000.0, self._clock())
 
     def too_long(self, plan: Plan, models: Sequence[str]) -> bool:
         """Whether one of these models is expected to take longer than the two may."""
@@ -108,6 +108,6 @@ class Waits:
         return max(0.0, cost_usd * 1e6 - read) / price.output_usd_per_mtok
 
 
-def _is_whole(one: Attempt, record: RequestRecord) -> bool:
+def _is_whole(attempt: Attempt, record: RequestRecord) -> bool:
     """Whether the time of a call is that of all of its answer."""
-    return one.role in ("first", "audit", "check") or not record.stream
+    return attempt.role in ("first", "audit", "check") or not record.stream

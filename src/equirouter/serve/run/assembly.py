@@ -204,7 +204,7 @@ def _cascade(
     if not settings.cascade.enabled or decider is None:
         return None
     loaded = decider.loaded
-    expensive = checks.too_dear(loaded.strongest)
+    expensive = checks.too_expensive(loaded.strongest)
     return cascade_note(settings.cascade, loaded.pipeline.plans, checks.names, expensive)
 
 
@@ -288,7 +288,7 @@ def _view(
     return View(
         StoreReports(store.database),
         hub,
-        models=sorted(pool.routes, key=lambda name: _dearness(pool.routes[name].price)),
+        models=sorted(pool.routes, key=lambda name: _price_rank(pool.routes[name].price)),
         strongest=lambda: planner.strongest,
         collapse=planner.collapse.states,
         agreement=planner.agreement.state,
@@ -305,7 +305,7 @@ def _view(
     )
 
 
-def _dearness(price: Price) -> float:
+def _price_rank(price: Price) -> float:
     return price.input_usd_per_mtok + price.output_usd_per_mtok
 
 

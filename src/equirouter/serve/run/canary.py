@@ -63,11 +63,11 @@ def tally(trial: Trial, test: SideBySide, reader: Reader) -> Callable[[sa.Connec
     """The function that reads the log once more, given a connection, and counts new requests."""
 
     def count(connection: sa.Connection) -> None:
-        found = reader.read(connection)
-        is_new = np.array(found.is_new, bool)
-        test.add("cost", is_new, np.array(found.cost_nusd) / trial.usual.cost_nusd)
-        test.add("errors", is_new, np.array(found.failed, float))
-        test.add("feedback", np.array(found.rated_new, bool), 1.0 - np.array(found.scores))
+        outcome = reader.read(connection)
+        is_new = np.array(outcome.is_new, bool)
+        test.add("cost", is_new, np.array(outcome.cost_nusd) / trial.usual.cost_nusd)
+        test.add("errors", is_new, np.array(outcome.failed, float))
+        test.add("feedback", np.array(outcome.rated_new, bool), 1.0 - np.array(outcome.scores))
 
     return count
 

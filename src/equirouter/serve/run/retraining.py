@@ -60,12 +60,12 @@ class RetrainClock:
         return last_retraining(folder) + every - time.time()
 
     async def _retrain(self) -> None:
-        code, out, said = await _run_apart(self._command)
-        self._tell(code, out, said)
+        code, out, errors = await _run_apart(self._command)
+        self._tell(code, out, errors)
 
-    def _tell(self, code: int, out: bytes, said: str) -> None:
+    def _tell(self, code: int, out: bytes, errors: str) -> None:
         result = _RESULTS.get(code, "failed")
-        last_line = said.rsplit("\n", 1)[-1]
+        last_line = errors.rsplit("\n", 1)[-1]
         if result == "promoted":
             last_line = f"version {json.loads(out)['current']} is current"
         level = logging.ERROR if result == "failed" else logging.INFO
@@ -105,14 +105,14 @@ class ScoreClock:
             answered = self._answered()
             if answered == seen:
                 continue
-            code, out, said = await _run_apart(self._command)
-            last_line = said.rsplit("\n", 1)[-1]
+            code, out, errors = await _run_apart(self._command)
+            last_line = errors.rsplit("\n", 1)[-1]
             if code == 0:
                 seen = answered
-                found = json.loads(out)
-                last_line = f"{found['scored']} of {found['answers']} answers have a score"
-                if found["stopped"] is not None:
-                    last_line += f"; {found['stopped']}"
+                document = json.loads(out)
+                last_line = f"{document['scored']} of {document['answers']} answers have a score"
+                if document["stopped"] is not None:
+                    last_line += f"; {document['stopped']}"
             _LOG.log(logging.ERROR if code else logging.INFO, "scoring: %s", last_line)
             self.last = {"at": time.time(), "result": "failed" if code else "done"}
             self.last["said"] = last_line

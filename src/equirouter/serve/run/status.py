@@ -122,8 +122,8 @@ def _learning(
 
     def of(chosen: ExploreSettings | ShadowSettings, n: int, nusd: int) -> dict[str, Any]:
         limit = chosen.limit_usd_per_day
-        found = {"share": chosen.share, "requests": n, "cost_usd": usd(nusd)}
-        return {**found, "limit_usd_per_day": limit}
+        figures = {"share": chosen.share, "requests": n, "cost_usd": usd(nusd)}
+        return {**figures, "limit_usd_per_day": limit}
 
     return {
         "explore": of(

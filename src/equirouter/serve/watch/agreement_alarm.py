@@ -84,8 +84,8 @@ class AgreementWatch:
         if not states:
             return AgreementState()
         accepted = states[_MORE]
-        drifts = next((name for name, one in states.items() if one.is_alarm), None)
-        evidence = max(one.evidence for one in states.values())
+        drifts = next((name for name, state in states.items() if state.is_alarm), None)
+        evidence = max(state.evidence for state in states.values())
         return AgreementState(
             accepted.decisions, accepted.share, accepted.expected, drifts, evidence
         )

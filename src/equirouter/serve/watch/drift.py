@@ -138,10 +138,10 @@ def all_alarms(
     collapse: Mapping[str, CollapseState], agreement: AgreementState, drift: Sequence[Alarm]
 ) -> list[Alarm]:
     """The one list of all that is watched: what is on first, then what is nearest to it."""
-    found = [Alarm.of("collapse", class_, state) for class_, state in collapse.items()]
+    alarms = [Alarm.of("collapse", class_, state) for class_, state in collapse.items()]
     if agreement.decisions:
         is_on = agreement.drifts is not None
-        found.append(
+        alarms.append(
             Alarm(
                 "agreement",
                 "",
@@ -152,8 +152,10 @@ def all_alarms(
                 agreement.evidence,
             )
         )
-    found += drift
-    return sorted(found, key=lambda one: (not one.is_on, -one.evidence, one.kind, one.about))
+    alarms += drift
+    return sorted(
+        alarms, key=lambda alarm: (not alarm.is_on, -alarm.evidence, alarm.kind, alarm.about)
+    )
 
 
 class DriftWatch:
@@ -191,7 +193,7 @@ class DriftWatch:
             if seen.reported_nusd is not None and seen.cost_nusd:
                 is_other = abs(seen.reported_nusd / seen.cost_nusd - 1) > _OTHER_COST
                 changed += self._mean("price", model, float(is_other))
-        return [one for one in changed if one is not None]
+        return [alarm for alarm in changed if alarm is not None]
 
     def rate(self, rated: Rated) -> list[Alarm]:
         """Count feedback; the alarms that it raised or ended."""
@@ -199,7 +201,7 @@ class DriftWatch:
         if rated.predicted is not None:
             below = min(max(rated.predicted, 0.0), 1.0) - rated.score
             changed += self._mean("calibration", "", max(below, 0.0))
-        return [one for one in changed if one is not None]
+        return [alarm for alarm in changed if alarm is not None]
 
     def alarms(self) -> list[Alarm]:
         """All that is watched."""
@@ -214,10 +216,10 @@ class DriftWatch:
         if usual.takes(value):
             return []
         low, high = usual.ends()
-        found = [self._observe(above, about, usual.beyond(), value > high)]
+        changed = [self._observe(above, about, usual.beyond(), value > high)]
         if below is not None:
-            found.append(self._observe(below, about, usual.beyond(), value < low))
-        return found
+            changed.append(self._observe(below, about, usual.beyond(), value < low))
+        return changed
 
     def _mean(self, kind: AlarmKind, about: str, value: float) -> list[Alarm | None]:
         """Count a value in [0, 1] among the first ones, or hold it against their mean."""
@@ -258,11 +260,11 @@ def script_of(text: str) -> str:
     begins = text[:_READ]
     if begins.isascii():
         return "latin" if any(map(str.isalpha, begins)) else ""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for letter, n in Counter(begins).items():
         if letter.isalpha():
-            found[_script_of(letter)] += n
-    return found.most_common(1)[0][0] if found else ""
+            counts[_script_of(letter)] += n
+    return counts.most_common(1)[0][0] if counts else ""
 
 
 @lru_cache(maxsize=4096)

@@ -155,8 +155,10 @@ class Metrics:
     def _observe_cascade(self, record: RequestRecord, how: Cascaded) -> None:
         self._count(self._cascades, how.why, how.ended)
         self._time(self._wait, how.wait_ms)
-        replied = [one for one in record.attempts if one.outcome == "ok" and one.role != "check"]
-        answers = {one.model: one.answer_id for one in replied}
+        replied = [
+            call for call in record.attempts if call.outcome == "ok" and call.role != "check"
+        ]
+        answers = {call.model: call.answer_id for call in replied}
         for attempt in record.attempts:
             if attempt.role == "audit" and attempt.outcome == "ok":
                 agrees = attempt.answer_id == answers.get(record.served_model or "")

@@ -122,17 +122,17 @@ class SideBySide:
         enough: units with the new version after which it may go on if it is not found worse.
         Measures of which nothing is known say nothing.
         """
-        found = self.evidence()
-        for name, one in found.items():
-            if one.worse >= 1:
-                return Verdict(True, f"{name} got worse: {_said(name, one)}")
-        known = {name: one for name, one in found.items() if min(one.n)}
-        said = "; ".join(_said(name, one) for name, one in known.items())
-        if known and all(one.not_worse >= 1 for one in known.values()):
-            return Verdict(False, f"not worse within the margins: {said}")
-        n = max(one.n[1] for one in found.values())
+        evidence = self.evidence()
+        for name, measured in evidence.items():
+            if measured.worse >= 1:
+                return Verdict(True, f"{name} got worse: {_said(name, measured)}")
+        known = {name: measured for name, measured in evidence.items() if min(measured.n)}
+        reasons = "; ".join(_said(name, measured) for name, measured in known.items())
+        if known and all(measured.not_worse >= 1 for measured in known.values()):
+            return Verdict(False, f"not worse within the margins: {reasons}")
+        n = max(measured.n[1] for measured in evidence.values())
         if n >= enough:
-            return Verdict(False, f"nothing got worse in {n} units: {said}")
+            return Verdict(False, f"nothing got worse in {n} units: {reasons}")
         return None
 
 
@@ -142,8 +142,8 @@ def _mean(logarithms: FloatArray) -> float:
     return most + math.log(float(np.exp(logarithms - most).mean()))
 
 
-def _said(name: str, one: Evidence) -> str:
-    old, new = (0.0 if mean is None else mean for mean in one.mean)
+def _said(name: str, evidence: Evidence) -> str:
+    old, new = (0.0 if mean is None else mean for mean in evidence.mean)
     if name == "feedback":  # kept as what is missing to a score of 1
         return f"a mean score of {1 - new:.3f} against {1 - old:.3f}"
     if name == "errors":

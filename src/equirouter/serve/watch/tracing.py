@@ -139,9 +139,9 @@ class Tracer:
         operation = _OPERATIONS.get(record.endpoint, "chat")
         end = record.started_at + record.total_ms / 1000
         start = record.started_at + (record.plan.decision_ms / 1000 if record.plan else 0.0)
-        ok = [one for one in record.attempts if one.outcome == "ok"]
-        answered = [one for one in ok if one.role != "check"]
-        served = [one for one in answered if one.model == record.served_model] or answered
+        ok = [call for call in record.attempts if call.outcome == "ok"]
+        answered = [call for call in ok if call.role != "check"]
+        served = [call for call in answered if call.model == record.served_model] or answered
         for attempt in record.attempts:
             start = start if attempt.started_at is None else attempt.started_at
             is_answer = bool(served) and attempt is served[-1]

@@ -38,7 +38,7 @@ class Conversation:
         """The messages of a chat completion. Raises NoChatError for what none can say."""
         if self.beyond:
             raise NoChatError(self.beyond[0])
-        return [_without_counted(one) for one in self.messages if one["role"] != ITEM]
+        return [_without_counted(message) for message in self.messages if message["role"] != ITEM]
 
 
 def _without_counted(message: _Object) -> _Object:

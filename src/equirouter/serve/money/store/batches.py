@@ -121,28 +121,28 @@ def _settled(
 ) -> dict[tuple[Any, ...], list[int]]:
     """Write what is owed of reservations; what that adds to accounts."""
     money: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0])  # spent, reserved
-    numbers = [one.n for one in settlements if one.n is not None]
+    numbers = [settlement.n for settlement in settlements if settlement.n is not None]
     mine = {"worker_": worker, "numbers": run.listed(numbers)}
-    found = {row[0]: row[1:] for row in run.rows("taken", mine)} if numbers else {}
+    taken = {row[0]: row[1:] for row in run.rows("taken", mine)} if numbers else {}
     ended, parts = [], []
-    for one in settlements:
-        if one.n is None:
-            money[one.key_id, *one.account][0] += one.cost_nusd
+    for settlement in settlements:
+        if settlement.n is None:
+            money[settlement.key_id, *settlement.account][0] += settlement.cost_nusd
             continue
-        if one.n not in found:
+        if settlement.n not in taken:
             continue  # it was never made
-        key_id, period, day, amount, state, request_id = found[one.n]
+        key_id, period, day, amount, state, request_id = taken[settlement.n]
         account = money[key_id, period, day]
-        account[0] += one.cost_nusd
-        account[1] -= amount if one.ends else one.freed_nusd
+        account[0] += settlement.cost_nusd
+        account[1] -= amount if settlement.ends else settlement.freed_nusd
         if state != OPEN:  # this worker was taken for dead: that is put right
             account[0] -= amount
             account[1] += amount
             _forget(run, request_id)
-        if one.ends:
-            ended.append(one.n)
+        if settlement.ends:
+            ended.append(settlement.n)
         else:
-            parts.append({"worker_": worker, "n_": one.n, "freed": one.freed_nusd})
+            parts.append({"worker_": worker, "n_": settlement.n, "freed": settlement.freed_nusd})
     if ended:
         run.change("end", {"worker_": worker, "numbers": run.listed(ended)})
     if parts:

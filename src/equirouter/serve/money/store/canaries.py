@@ -159,13 +159,13 @@ class Reader:
 
     def read(self, connection: sa.Connection) -> Outcome:
         """The outcomes of units that are new."""
-        found = Outcome()
-        while self._requests(connection, found):
+        outcome = Outcome()
+        while self._requests(connection, outcome):
             pass
-        self._feedback(connection, found)
-        return found
+        self._feedback(connection, outcome)
+        return outcome
 
-    def _requests(self, connection: sa.Connection, found: Outcome) -> bool:
+    def _requests(self, connection: sa.Connection, outcome: Outcome) -> bool:
         """Read some rows; whether there may be more."""
         c = log.c
         before = self._id
@@ -182,15 +182,15 @@ class Reader:
             if unit is None or unit in self._units:
                 continue
             self._units.add(unit)
-            found.is_new.append(row.pipeline == self._trial.pipeline)
-            found.cost_nusd.append(row.cost_nusd or 0.0)
+            outcome.is_new.append(row.pipeline == self._trial.pipeline)
+            outcome.cost_nusd.append(row.cost_nusd or 0.0)
             is_nobody = not plan["candidates"]
-            found.failed.append(
+            outcome.failed.append(
                 row.status >= 500 or row.decided_by == "router_failure" or is_nobody
             )
         return len(rows) == _ROWS_AT_ONCE and self._id > before
 
-    def _feedback(self, connection: sa.Connection, found: Outcome) -> None:
+    def _feedback(self, connection: sa.Connection, outcome: Outcome) -> None:
         c = feedback.c
         rows = connection.execute(
             sa.select(c.given_at_us, c.score, log.c.pipeline, log.c.plan)
@@ -207,8 +207,8 @@ class Reader:
             unit = orjson.loads(row.plan).get("unit")
             if unit is not None and unit not in self._rated:
                 self._rated.add(unit)
-                found.rated_new.append(row.pipeline == self._trial.pipeline)
-                found.scores.append(row.score)
+                outcome.rated_new.append(row.pipeline == self._trial.pipeline)
+                outcome.scores.append(row.score)
 
     def _ours(self) -> sa.ColumnElement[bool]:
         both = (self._trial.pipeline, self._trial.over)

@@ -33,12 +33,12 @@ class Learned:
 def learned_in(connection: sa.Connection, since: float, until: float) -> list[Learned]:
     """Answers of exploration and shadows in a period, by model."""
     slices = slices_in(connection, since, until, until - since)
-    found: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
+    figures: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(int))
     for row in (row for rows in slices.values() for row in rows):
         if row["decided_by"] in _LEARNING and row["model"]:
             name = _LEARNING[row["decided_by"]]
-            found[row["model"]][name] += int(row["requests"])
-            found[row["model"]][f"{name}_nusd"] += int(row["cost_nusd"])
+            figures[row["model"]][name] += int(row["requests"])
+            figures[row["model"]][f"{name}_nusd"] += int(row["cost_nusd"])
     scores: dict[str, list[float]] = defaultdict(list)
     for table, decided_by in ((feedback, "explore"), (grades, "shadow")):
         c = table.c
@@ -51,8 +51,8 @@ def learned_in(connection: sa.Connection, since: float, until: float) -> list[Le
         for model, score in said:
             scores[model].append(score)
     for model, known in scores.items():
-        found[model] |= {"rated": len(known), "mean": math.fsum(known) / len(known)}
-    return [Learned(model, **values) for model, values in sorted(found.items())]
+        figures[model] |= {"rated": len(known), "mean": math.fsum(known) / len(known)}
+    return [Learned(model, **values) for model, values in sorted(figures.items())]
 
 
 _LEARNING = {"explore": "explored", "shadow": "shadow"}

@@ -108,7 +108,11 @@ def seen_in(row: Mapping[str, Any]) -> Seen:
     """A request, from a row of the log."""
     plan = orjson.loads(row["plan"])
     model = row["served_model"]
-    answered = [one.ms for one in attempts_of(row) if one.outcome == "ok" and one.model == model]
+    answered = [
+        attempt.ms
+        for attempt in attempts_of(row)
+        if attempt.outcome == "ok" and attempt.model == model
+    ]
     return Seen(
         model,
         bool(row["stream"]),

@@ -169,8 +169,8 @@ class Blocks(Conversation):
     def _read_search_result(self, block: _Object, place: str) -> list[_Object]:
         head = [f"{block.get('title') or ''} ({block.get('source') or ''})"]
         texts = self._parts(block.get("content"), f"{place}.content")
-        said = "\n".join([*head, *(str(part.get("text", "")) for part in texts)])
-        return [{"type": "text", "text": said}]
+        text = "\n".join([*head, *(str(part.get("text", "")) for part in texts)])
+        return [{"type": "text", "text": text}]
 
     def _url(self, source: object, place: str) -> str:
         """The address of a source, or its data as one."""
@@ -206,12 +206,12 @@ _SKIPPED = _SILENT | {"server_tool_use", "tool_reference", "compaction", "mcp_to
 
 def read_conversation(request: Mapping[str, Any]) -> Conversation:
     """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
-    found = Blocks()
+    blocks = Blocks()
     if request.get("system"):
-        found.read_system(request["system"])
+        blocks.read_system(request["system"])
     for number, message in enumerate(request["messages"]):
-        found.read_message(message, f"messages[{number}]")
-    return found
+        blocks.read_message(message, f"messages[{number}]")
+    return blocks
 
 
 def as_chat(request: Mapping[str, Any]) -> _Object:
@@ -266,10 +266,12 @@ def _tools(request: Mapping[str, Any]) -> _Object:
         if kind in ("auto", "none"):
             return {}
         raise NoChatError("tool_choice without tools")
-    chat: _Object = {"tools": [{"type": "function", "function": one} for one in functions]}
+    chat: _Object = {
+        "tools": [{"type": "function", "function": function} for function in functions]
+    }
     if kind == "tool":
         name = function_name(str(choice.get("name")))
-        if name not in [one["name"] for one in functions]:
+        if name not in [function["name"] for function in functions]:
             raise NoChatError("tool_choice that is not among tools")
         chat["tool_choice"] = {"type": "function", "function": {"name": name}}
     elif isinstance(kind, str) and kind in _CHOICES:

@@ -200,8 +200,8 @@ class Building(Telling):
         item.status = status
         if item.kind == "function_call":
             document = item.document()
-            said = {name: document[name] for name in ("name", "arguments")}
-            self._tell("response.function_call_arguments.done", item, **said)
+            call = {name: document[name] for name in ("name", "arguments")}
+            self._tell("response.function_call_arguments.done", item, **call)
         elif item.kind == "custom_tool_call":
             text = item.written()["input"]
             self._tell("response.custom_tool_call_input.delta", item, delta=text)

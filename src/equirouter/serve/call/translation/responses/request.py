@@ -228,7 +228,7 @@ class Items(Conversation):
 
     def _last(self) -> _Object:
         """The last message that is sent, {} before the first."""
-        return next((one for one in reversed(self.messages) if one["role"] != ITEM), {})
+        return next((message for message in reversed(self.messages) if message["role"] != ITEM), {})
 
     def _only(self, document: _Object, taken: Iterable[str], place: str) -> None:
         try:
@@ -302,6 +302,6 @@ class Items(Conversation):
 
 def read_conversation(request: Mapping[str, Any]) -> Items:
     """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
-    found = Items()
-    found.read(request)
-    return found
+    items = Items()
+    items.read(request)
+    return items

@@ -99,7 +99,7 @@ def chat_tools(request: Mapping[str, Any]) -> _Object:
         if choice in (None, "auto", "none"):
             return {}
         raise NoChatError("tool_choice without tools")
-    chat: _Object = {"tools": [{"type": "function", "function": one.function} for one in tools]}
+    chat: _Object = {"tools": [{"type": "function", "function": tool.function} for tool in tools]}
     if choice is not None:
         chat["tool_choice"] = choice
     if request.get("parallel_tool_calls") is not None:
@@ -168,8 +168,8 @@ def _tool(given: _Object, place: str, namespace: str | None = None) -> Tool:
     function |= {field: given[field] for field in fields if given.get(field) is not None}
     if kind == "custom":
         form = _form(given.get("format"), f"{place}.format")
-        said = taken_text(function.get("description") or "", f"{place}.description")
-        function["description"] = f"{said}\n\n{form}".strip()
+        about = taken_text(function.get("description") or "", f"{place}.description")
+        function["description"] = f"{about}\n\n{form}".strip()
         function["parameters"] = _INPUT
     return Tool(_KINDS[kind], name, namespace, function)
 
@@ -202,9 +202,9 @@ def _chosen(choice: _Object, tools: list[Tool]) -> tuple[object, list[Tool]]:
     if not isinstance(given, list) or mode not in ("auto", "required"):
         raise NoChatError("tool_choice of this form")
     allowed = [
-        _named(taken_object(one, place), tools, place)
-        for place, one in ((f"tool_choice.tools[{n}]", one) for n, one in enumerate(given))
-        if not is_left_out(one)
+        _named(taken_object(chosen, place), tools, place)
+        for place, chosen in ((f"tool_choice.tools[{n}]", chosen) for n, chosen in enumerate(given))
+        if not is_left_out(chosen)
     ]
     return mode, [tool for tool in tools if tool in allowed]
 
