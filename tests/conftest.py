@@ -2,11 +2,16 @@
 
 import os
 import shutil
+import signal
 
 # Before NumPy and torch are loaded: the tests' arrays are small, and threads that wait for each
 # other on a busy machine cost ten times what they save.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# A job in the background ignores Ctrl-C; processes that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from collections.abc import Iterator  # noqa: E402
 from pathlib import Path  # noqa: E402
