@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from equirouter.data.logs.recognise import known_formats
 from equirouter.data.query_table import read_queries
 from equirouter.serve.records import Cascaded
 from tests.cli.invoke import REPOSITORY, invoke
@@ -47,6 +48,25 @@ def test_the_figures_are_one_document(tmp_path: Path) -> None:
     assert log["left_out"] == {"calls of type aembedding": 1, "without the text that was asked": 1}
     assert log["models"]["small"] == {"n_requests": 1, "cost_usd": 0.002}
     assert (log["n_requests"], log["n_answered"], log["cost_usd"]) == (2, 1, 0.002)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [("a.jsonl", '{"foo": 1, "bar": [2]}\n', "'foo', 'bar'"), ("a.csv", "a,b\n1,2\n", "'a', 'b'")],
+)
+def test_a_log_of_no_known_format_says_what_is_there_and_what_is_known(
+    name: str, content: str, found: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(content, "utf-8")
+    ran = invoke("data", "import", tmp_path / name, "--out", tmp_path / "q.parquet")
+    assert ran.code == 2
+    assert f"{name}: this log is in no format that is known. Its first records have {found}" in (
+        ran.err
+    )
+    for known in known_formats():
+        assert f"\n  {known}: " in ran.err
+    assert "Name the nearest with --format" in ran.err
+    assert not (tmp_path / "q.parquet").exists()
 
 
 @pytest.mark.parametrize("command", [["describe"], ["convert"]])
