@@ -68,7 +68,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 said[line] = opened_and_closed(line, folder)
                 continue
             done = subprocess.run(
-                [sys.executable, "-m", *shlex.split(line)],
+                [sys.executable, "-m", *shlex.split(line, comments=True)],
                 cwd=folder,
                 env={**os.environ, "OPENAI_API_KEY": "pretend"},
                 capture_output=True,
