@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_an_outcomes_table_that_is_a_log_is_called_one(
     ran = invoke("data", *command, SAMPLES / sample, *target)
     assert ran.code == 2
     assert f"this looks like a log of requests ({name}: " in ran.err
-    assert f"equirouter data import {SAMPLES / sample} --out queries.parquet" in ran.err
+    assert f"equirouter data import {quote(str(SAMPLES / sample))} --out queries.parquet" in ran.err
 
 
 def test_a_table_that_may_be_a_log_is_told_both(tmp_path: Path) -> None:

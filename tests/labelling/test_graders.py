@@ -1,6 +1,7 @@
 """Each grader's own rules, by hand."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_comma_in_a_setting_belongs_to_it() -> None:
 def program(tmp_path: Path, text: str) -> str:
     path = tmp_path / "grade.py"
     path.write_text(text, "utf-8")
-    return f"command:run={sys.executable} {path}:seconds=5"
+    return f"command:run={shlex.join((sys.executable, str(path)))}:seconds=5"
 
 
 def grades(spec: str, *answers: str) -> list[Grade]:

@@ -1,6 +1,7 @@
 """Checks of the replies of two models: of programs, and of a judge that is paid."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -212,7 +213,7 @@ def test_a_command_says_which_reply_is_right_if_it_ends_in_time(
     program = tmp_path / "check.py"
     program.write_text(PROGRAM, "utf-8")
     cascade = {
-        "checks": [f"command:run={sys.executable} {program}:seconds=20"],
+        "checks": [f"command:run={shlex.join((sys.executable, str(program)))}:seconds=20"],
         "max_check_ms": max_check_ms,
         "max_wait_ms": 60_000,
     }
