@@ -308,6 +308,30 @@ def test_bad_input_is_named(
     assert not parts(tmp_path / "out")
 
 
+class Keyless(HashingEncoder):
+    """An encoder whose set-up lacks something."""
+
+    def embed(self, *_: Any) -> Any:
+        raise ConfigError("the variable KEY is not set; set it")
+
+
+def test_what_the_set_up_lacks_is_not_the_fault_of_a_row(folder: Path, tmp_path: Path) -> None:
+    asking = Asking(RoutingPipeline.load(folder, encoder=Keyless()), Control(), Needs())
+    write_parquet(tmp_path / "in" / "a.parquet", 3)
+    write_lines(tmp_path / "lines" / "b.jsonl", 3)
+    for name in ("in", "lines"):
+        with pytest.raises(ConfigError) as caught:
+            ran(asking, tmp_path / name, tmp_path / "out")
+        assert str(caught.value) == "the variable KEY is not set; set it"
+
+
+def test_an_image_that_nobody_reads_is_the_fault_of_its_row(asking: Asking, tmp_path: Path) -> None:
+    lines = [{"query": "hard"}, {"query": "easy", "image": "cat.png"}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(DataError, match=r"the line at byte 18: encoder toy reads text only"):
+        ran(asking, tmp_path / "in.jsonl", tmp_path / "out")
+
+
 def test_columns_that_do_not_fit_are_named(asking: Asking, tmp_path: Path) -> None:
     source = tmp_path / "in.parquet"
     pq.write_table(pa.table({"prompt": ["a"], "model": ["b"]}), source)

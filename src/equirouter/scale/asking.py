@@ -1,10 +1,11 @@
 """From a row of a table or a line of JSON to what it asks of a pipeline."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, UnreadableError
 from equirouter.pipeline.decision import Ask, Decision
 from equirouter.policy import Control, Needs, removed_by
 
@@ -114,10 +115,16 @@ class Asking:
 
 
 def decided_at(places: Sequence[str], asks: Sequence[Ask], decide: Decide) -> list[Decision]:
-    """Decide the questions of a block of rows; an error in one of them names its place."""
+    """Decide the questions of a block of rows.
+
+    Raises DataError that names the place of a row that cannot be decided; where no text at all can
+    be, because of weights, a key or a device, the encoder's own error.
+    """
     try:
         return decide(asks)
     except (ConfigError, DataError):
+        with suppress(UnreadableError):
+            decide([Ask("one word")])
         for place, ask in zip(places, asks, strict=True):
             try:
                 decide([ask])
