@@ -82,6 +82,34 @@ def test_what_is_wrong_is_said_with_its_place(
 
 
 @pytest.mark.parametrize(
+    ("grader", "says"),
+    [
+        ("jugde:model=m", "'jugde'"),
+        ("judge", "judge has no default for model: write judge:model=VALUE"),
+        ("judge:model=m+n", "n: not in the pool, whose models that chat are m"),
+        ("compare:model=m:against=n", "n: not in the pool"),
+        ("judge:model=m:grades_own=perhaps", "grades_own"),
+        ("judge:model=m:rubric=nowhere.md", "nowhere.md: the rubric cannot be read"),
+        ("exact", "it compares with right answers, which a log does not have"),
+    ],
+)
+def test_graders_of_shadow_answers_are_made_before_anything_is_served(
+    tmp_path: Path, grader: str, says: str
+) -> None:
+    path = written(tmp_path)
+    shadow = f'[shadow]\nscore = ["json", "{grader}"]\n'
+    path.write_text(f"{path.read_text()}[log]\nlog_texts = true\n{shadow}")
+    ran = invoke("serve", path, "--check")
+    assert ran.code == 2
+    assert f"{path}: shadow.score, '{grader}': " in ran.err
+    assert says in ran.err
+    path.write_text(path.read_text().replace(grader, "judge:model=m"))
+    assert invoke("serve", path, "--check").code == 0
+    path.write_text(path.read_text().replace("log_texts = true", ""))
+    assert "set log.log_texts = true" in invoke("serve", path, "--check").err
+
+
+@pytest.mark.parametrize(
     ("upstream", "says"),
     [
         ('api_key = "sk-written-here"', "did you mean 'api_key_env'?"),

@@ -37,6 +37,8 @@ price = {{ input = 10.0, output = 10.0 }}
 [models.judge]
 upstream = "a"
 price = {{ input = 1000.0, output = 1000.0 }}
+[log]
+log_texts = true
 [shadow]
 share = 1.0
 score = ["{grader}"]

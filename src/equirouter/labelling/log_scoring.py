@@ -15,7 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.conversation import read_scope
 from equirouter.data.outcomes import Outcomes
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, UserError
+from equirouter.labelling.asking import check_models
+from equirouter.labelling.graders.base import Grader
 from equirouter.labelling.graders.making import make_grader
 from equirouter.labelling.scoring import Scored, score
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
@@ -27,7 +29,7 @@ from equirouter.serve.money.store.store import connected
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["LogScored", "score_log"]
+__all__ = ["LogScored", "log_graders", "score_log"]
 
 AT_ONCE = 500
 """Answers of one run."""
@@ -67,16 +69,35 @@ class _Answer:
     answer: str
 
 
+def log_graders(config: Path, settings: GatewaySettings) -> list[Grader]:
+    """The graders of shadow.score. Raises ConfigError for one that cannot score what is logged."""
+    if settings.shadow.score and not settings.log.log_texts:
+        raise ConfigError(f"{config}: shadow.score needs texts: set log.log_texts = true")
+    graders = []
+    for spec in settings.shadow.score:
+        try:
+            grader = make_grader(spec)
+            check_models(settings, grader.models or None)
+        except UserError as error:
+            raise ConfigError(f"{config}: shadow.score, {spec!r}: {error}") from error
+        if grader.needs_reference:
+            raise ConfigError(
+                f"{config}: shadow.score, {spec!r}: it compares with right answers, which "
+                "a log does not have; judge, compare, agreement and command need none"
+            )
+        graders.append(grader)
+    return graders
+
+
 def score_log(config: Path, settings: GatewaySettings, *, now: float | None = None) -> LogScored:
     """Score answers that shadows gave, and their clients', by the graders of shadow.score.
 
     No answer is scored twice, by whatever process. What judges cost counts under
     shadow.limit_usd_per_day. Raises ConfigError for graders that cannot be made.
     """
-    specs = settings.shadow.score
-    if not specs:
+    graders = log_graders(config, settings)
+    if not graders:
         raise ConfigError(f"{config}: shadow.score names no grader, so nothing is scored")
-    graders = [make_grader(spec) for spec in specs]
     now = time.time() if now is None else now
     limit = settings.shadow.limit_usd_per_day
     asks = any(grader.asks_models for grader in graders) and limit is not None

@@ -41,6 +41,10 @@ def serve(
 
     settings = read_settings(config)
     check_what_serves(settings)
+    if settings.shadow.score:
+        from equirouter.labelling.log_scoring import log_graders
+
+        log_graders(config, settings)
     if check:
         from equirouter.serve.run.assembly import check_settings
 

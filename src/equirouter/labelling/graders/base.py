@@ -105,6 +105,11 @@ class Grader(ABC):
         return None
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models of the gateway's pool that its settings name."""
+        return ()
+
+    @property
     def detail(self) -> str:
         """More of who scored than the grader's name, such as a judge's model; "" for nothing."""
         return ""

@@ -53,6 +53,11 @@ class CompareGrader(Grader):
     """Whether the judge also compares answers of its own model."""
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The judge, and the model compared with where that is named."""
+        return (self.model,) if self.against is None else (self.model, self.against)
+
+    @property
     def detail(self) -> str:
         """The model that judges."""
         return self.model

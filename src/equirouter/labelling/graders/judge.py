@@ -68,6 +68,11 @@ class JudgeGrader(Grader):
         return f"judge {self.model} {self.grades_own} {self._rubric}"
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The judges."""
+        return tuple(self._judges)
+
+    @property
     def detail(self) -> str:
         """The models that judge."""
         return "+".join(self._judges)
