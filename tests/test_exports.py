@@ -10,20 +10,27 @@ import equirouter
 
 SOURCE = Path(equirouter.__file__).parent
 FOLDERS = sorted(path.parent for path in SOURCE.rglob("__init__.py") if path.parent != SOURCE)
-MODULES = sorted(
-    ".".join(("equirouter", *path.relative_to(SOURCE).with_suffix("").parts))
-    for path in SOURCE.rglob("*.py")
-    if path.stem not in ("__init__", "__main__")
-) + [".".join(("equirouter", *folder.relative_to(SOURCE).parts)) for folder in FOLDERS]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_promised_name_exists(module: str) -> None:
-    found = import_module(module)
-    promised = found.__all__
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_promised_name_exists(folder: Path) -> None:
+    package = import_module(".".join(("equirouter", *folder.relative_to(SOURCE).parts)))
+    promised = getattr(package, "__all__", [])
     assert len(set(promised)) == len(promised)
-    missing = [name for name in promised if not hasattr(found, name)]
+    missing = [name for name in promised if not hasattr(package, name)]
     assert not missing
+
+
+def test_no_module_takes_a_private_name_of_another() -> None:
+    taken = [
+        f"{path.relative_to(SOURCE)}: {alias.name} of {node.module}"
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.endswith("__")
+    ]
+    assert not taken, "a leading underscore says that a name is its module's own"
 
 
 def test_the_public_names_resolve_and_are_the_whole_of_dir() -> None:

@@ -14,8 +14,6 @@ from equirouter.data.text_cells import TextCells
 from equirouter.encoders.base import Encoder
 from equirouter.progress import Progress
 
-__all__ = ["HashingEncoder", "LearningEncoder", "make_answered_table", "make_log", "make_table"]
-
 
 def make_table(n: int = 120, seed: int = 0, incomplete: int = 4) -> Outcomes:
     """A table whose texts tell which of three models is enough: easy, medium or hard.

@@ -13,8 +13,6 @@ from typing import NoReturn
 
 from equirouter.errors import ConfigError
 
-__all__ = ["NO_ANSWER", "Extractor", "fenced", "make_extractor"]
-
 NO_ANSWER = ""
 """The answer of a response that has none; an answer that is not known is None."""
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["AGENTS_REMINDER", "Reading", "Scope", "read_scope"]
-
 AGENTS_REMINDER = "<system-reminder>"
 """How a part begins that a coding agent adds to what its user says."""
 

@@ -30,33 +30,6 @@ Exit codes are set in `equirouter.cli.app`, HTTP statuses in `equirouter.serve.r
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "BusyError",
-    "CallFailure",
-    "ChangedError",
-    "ConfigError",
-    "DataError",
-    "DownloadError",
-    "EquiRouterError",
-    "FieldError",
-    "FitError",
-    "GateRefusedError",
-    "GatewayError",
-    "MissingExtraError",
-    "NoAnswerError",
-    "NoChatError",
-    "NotCalledError",
-    "OutputError",
-    "PassedOnError",
-    "PipelineError",
-    "StoreGoneError",
-    "UnknownNameError",
-    "UnreadableError",
-    "UpstreamError",
-    "UserError",
-    "WorkerError",
-]
-
 CallFailure: TypeAlias = Literal["status", "connect", "timeout", "broken", "refused", "cancelled"]
 """How a call of an upstream failed."""
 

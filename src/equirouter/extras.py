@@ -11,8 +11,6 @@ from types import ModuleType
 from equirouter import __version__
 from equirouter.errors import MissingExtraError
 
-__all__ = ["Need", "check_needs", "is_installed", "require", "versions"]
-
 _COMPUTE = ("numpy", "onnxruntime", "torch", "scikit-learn")
 """Packages whose version can change a figure."""
 

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 from equirouter.errors import ConfigError
 
-__all__ = ["Ran", "run_limited", "split_command"]
-
 # Limits are set by a process that then becomes the program: setting them between fork and exec of
 # this one is not safe while it has threads.
 _LIMITED = (

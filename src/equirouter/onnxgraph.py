@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["OnnxGraph"]
-
 OPSET, IR_VERSION = 20, 9
 
 

@@ -9,8 +9,6 @@ from typing import IO, Any, Literal
 
 from equirouter.errors import OutputError
 
-__all__ = ["atomic_write", "cache_dir", "make_folder", "reserved_folder"]
-
 
 @contextmanager
 def atomic_write(path: str | Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:

@@ -3,8 +3,6 @@
 from functools import cached_property
 from typing import Any
 
-__all__ = ["WithoutCached"]
-
 
 class WithoutCached:
     """Pickled and copied without what its cached properties keep, which is made again when asked.

@@ -15,8 +15,6 @@ from fsspec.implementations.local import LocalFileSystem
 from equirouter.errors import ConfigError, DataError, OutputError
 from equirouter.output import atomic_write, make_folder
 
-__all__ = ["Place", "place_of"]
-
 
 @dataclass(frozen=True)
 class Place:

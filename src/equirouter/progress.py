@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["Progress", "silent"]
-
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called as progress(stage, done, total), for example ("encode", 128, 2225)."""
 

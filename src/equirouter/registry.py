@@ -16,19 +16,6 @@ from typing import Any
 
 from equirouter.errors import ConfigError, UnknownNameError
 
-__all__ = [
-    "CHECKS",
-    "DATASETS",
-    "ENCODERS",
-    "EXPERIMENTS",
-    "GRADERS",
-    "LOG_FORMATS",
-    "PLAN",
-    "POLICIES",
-    "ROUTERS",
-    "Registry",
-]
-
 
 class Registry:
     """A name -> object table whose objects are imported when they are asked for."""

@@ -3,8 +3,6 @@
 import textwrap
 from collections.abc import Sequence
 
-__all__ = ["NEVER", "in_columns", "interval", "listed", "number_of"]
-
 NEVER = "/"
 """Stands for a value that was never reached."""
 

@@ -12,8 +12,6 @@ import pytest
 
 from equirouter.cli.app import run
 
-__all__ = ["REPOSITORY", "Ran", "invoke", "invoke_process"]
-
 REPOSITORY = Path(__file__).parents[2]
 
 # A process of its own does not know the toy encoder, so it is told.

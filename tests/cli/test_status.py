@@ -12,9 +12,7 @@ from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from tests.cli.invoke import invoke
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled
-from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
-
-__all__ = ["registered"]  # a fixture
+from tests.serve.pipelines import GatedEncoder, save_pipeline
 
 TOML = """
 [server]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from equirouter.cost import CostModel, ModelPrice, TokenCostModel
-from equirouter.cost.prices import Price, Tier, Usage, cost_usd, costs_usd
+from equirouter.cost.prices import Price, Tier, cost_usd, costs_usd
+from equirouter.cost.usage import Usage
 from equirouter.errors import ConfigError, DataError
 from equirouter.testing import make_toy
 

@@ -12,7 +12,8 @@ from equirouter.cost.price_table import (
     read_price_table,
     shipped_prices,
 )
-from equirouter.cost.prices import Price, ServiceTier, Tier, Usage, cost_usd
+from equirouter.cost.prices import Price, ServiceTier, Tier, cost_usd
+from equirouter.cost.usage import Usage
 from equirouter.errors import ConfigError
 
 OWN = """

@@ -13,7 +13,6 @@ from equirouter.cost.prices import (
     Price,
     ServiceTier,
     Tier,
-    Usage,
     cost_usd,
     costs_usd,
     estimated_tokens,
@@ -21,6 +20,7 @@ from equirouter.cost.prices import (
     price_of_size,
     size_of,
 )
+from equirouter.cost.usage import Usage
 from equirouter.errors import ConfigError
 
 

@@ -5,7 +5,8 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation import curve
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.curve import Draws, Measurement, Point, measure
+from equirouter.evaluation.curve import Measurement, Point, measure
+from equirouter.evaluation.metrics import Draws
 from equirouter.policy import UtilityPolicy, utility_path
 
 # two models: 0 costs 1 and is right on the first and last query, 1 costs 4 and is right on the rest

@@ -11,8 +11,6 @@ from typing import Any
 
 from safetensors.numpy import load_file, save
 
-__all__ = ["change_arrays", "change_description"]
-
 
 def change_description(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Alter pipeline.json in place and end it with the digest that it must have."""

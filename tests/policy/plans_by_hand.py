@@ -7,8 +7,6 @@ import numpy as np
 from equirouter.policy.check import Check
 from equirouter.policy.plans import Gains, Plans
 
-__all__ = ["COSTS", "SCORES", "by_hand", "by_signal"]
-
 SCORES = np.array([0.6, 0.5, 0.9])
 COSTS = np.array([0.01, 0.02, 1.0])
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 
-__all__ = ["Costs", "costs_of_ends", "make_stream"]
-
 Costs = Literal["even", "lognormal", "heavy", "few", "same"]
 
 

@@ -8,8 +8,6 @@ from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.policy.base import Policy
 from equirouter.policy.order import best_column, check_inputs, columns_by_value
 
-__all__ = ["NearlyBest"]
-
 
 class NearlyBest(Policy):
     """Of the models within `slack` of the highest score the cheapest; slack 0 takes the best."""

@@ -5,8 +5,6 @@ import numpy as np
 from equirouter.policy.replies import Replies
 from equirouter.training.plans import Labelled
 
-__all__ = ["ACCURACY", "COSTS", "world"]
-
 COSTS = np.array([0.01, 0.02, 1.0])
 ACCURACY = np.array([0.7, 0.7, 0.95])
 

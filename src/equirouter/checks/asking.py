@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from equirouter.checks.base import Response
 
-__all__ = ["COST", "MOST_OF_STRONGEST", "AskingCheck", "JudgeCheck", "may_ask"]
-
 MOST_OF_STRONGEST = 0.05
 """A judge may cost this share of a call of the strongest model. Measured with simulated judges of
 AUC .8 on 2,840 questions: at 98 % quality one that is nearly free takes the cost from .55 to .24,

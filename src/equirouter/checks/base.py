@@ -4,8 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Response", "ResponseCheck"]
-
 
 @dataclass(frozen=True)
 class Response:

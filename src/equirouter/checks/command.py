@@ -10,8 +10,6 @@ from equirouter.checks.base import Response, ResponseCheck
 from equirouter.errors import ConfigError
 from equirouter.limited import run_limited, split_command
 
-__all__ = ["CommandCheck"]
-
 
 @dataclass(kw_only=True, eq=False)
 class CommandCheck(ResponseCheck):

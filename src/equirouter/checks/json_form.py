@@ -10,8 +10,6 @@ from equirouter.checks.base import Response, ResponseCheck
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 
-__all__ = ["JsonCheck", "schema_validator"]
-
 _WHOLE = make_extractor("json:")
 
 

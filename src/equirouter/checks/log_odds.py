@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from equirouter.checks.base import Response, ResponseCheck
 
-__all__ = ["LogProbabilityCheck"]
-
 
 @dataclass(kw_only=True, eq=False)
 class LogProbabilityCheck(ResponseCheck):

@@ -12,8 +12,6 @@ from equirouter.errors import ConfigError
 from equirouter.registry import CHECKS, Registry
 from equirouter.routers.settings import check_settings
 
-__all__ = ["made_from_spec", "make_check", "signal_checks"]
-
 
 def make_check(spec: str, **settings: Any) -> ResponseCheck | AskingCheck:  # noqa: ANN401
     """A check, for example "json:schema=answer.json" or "command:run=python tests_pass.py".

@@ -8,8 +8,6 @@ from equirouter.checks.base import Response, ResponseCheck
 from equirouter.errors import ConfigError
 from equirouter.extras import require
 
-__all__ = ["SqlCheck"]
-
 
 @dataclass(kw_only=True, eq=False)
 class SqlCheck(ResponseCheck):

@@ -2,8 +2,6 @@
 
 from equirouter.checks.base import Response
 
-__all__ = ["UNUSABLE_REASONS", "unusable"]
-
 UNUSABLE_REASONS = {
     "length": "cut",
     "max_tokens": "cut",

@@ -28,8 +28,6 @@ from equirouter.cli.grouped_help import GroupedCommand, GroupedGroup
 from equirouter.cli.labels import collect, importing, review, score, start
 from equirouter.errors import ConfigError, EquiRouterError, GateRefusedError, UserError
 
-__all__ = ["app", "run"]
-
 DONE, FAILED, USER_CAN_FIX, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(

@@ -10,21 +10,6 @@ if TYPE_CHECKING:
     from equirouter.policy import Control, Needs
     from equirouter.scale.asking import Asking
 
-__all__ = [
-    "BudgetOption",
-    "ConfidenceOption",
-    "ContextOption",
-    "ExcludeOption",
-    "LambdaOption",
-    "NeedsOption",
-    "PerformanceOption",
-    "PipelineArgument",
-    "QualityOption",
-    "RegionOption",
-    "asking_of",
-    "needs_of",
-]
-
 PipelineArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
 BudgetOption = Annotated[
     float | None,

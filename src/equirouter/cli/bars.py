@@ -8,8 +8,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Bars"]
-
 SHOW_AFTER_SECONDS = 2.0
 
 

@@ -33,8 +33,6 @@ from equirouter.cli.common import (
 )
 from equirouter.words import number_of
 
-__all__ = ["batch"]
-
 InputArgument = Annotated[
     str,
     typer.Argument(

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from equirouter.evaluation.results import Results
     from equirouter.evaluation.seed_runs import Workers
 
-__all__ = ["bench"]
-
 
 def _check_policy(name: str) -> str:
     return name if name == PLAN else common.check_policy(name) or name

@@ -19,50 +19,6 @@ if TYPE_CHECKING:
     from equirouter.encoders.base import Encoder
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = [
-    "GATE_REFUSED",
-    "AnswersByOption",
-    "DatasetArgument",
-    "Device",
-    "DeviceOption",
-    "EmbeddingsOption",
-    "EncoderOption",
-    "EncoderSettingOption",
-    "ExcludeModelsOption",
-    "FactsOption",
-    "IntervalsOption",
-    "JsonOption",
-    "ModelsOption",
-    "PerformanceRangeOption",
-    "PolicyOption",
-    "Precision",
-    "PrecisionOption",
-    "QuietOption",
-    "ResamplesOption",
-    "RoutersOption",
-    "SplitName",
-    "SplitOption",
-    "WeightsOption",
-    "Window",
-    "WindowOption",
-    "check_policy",
-    "choose_models",
-    "load_pipeline",
-    "make_text_encoder",
-    "open_chosen",
-    "open_dataset",
-    "open_given",
-    "print_json",
-    "remark_on_descriptions",
-    "router_specs",
-    "say",
-    "say_notes",
-    "say_warnings",
-    "shown_progress",
-    "what_is_read",
-]
-
-
 GATE_REFUSED = 3
 """The exit code where a gate said no."""
 

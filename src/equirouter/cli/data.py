@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from equirouter.data.merging import Source
     from equirouter.data.outcomes import Outcomes
 
-__all__ = ["app"]
-
 app = typer.Typer(
     help="List, fetch, import, convert, merge and describe data sets.",
     rich_markup_mode=None,

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from equirouter.evaluation.diagnosis.contents import Diagnosis
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = ["diagnose"]
-
-
 PipelineOption = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="A folder from `train`: its own decisions are measured."),

@@ -14,8 +14,6 @@ from equirouter.cli.common import (
 )
 from equirouter.words import number_of
 
-__all__ = ["export"]
-
 
 def export(
     pipeline: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")],

@@ -13,8 +13,6 @@ from equirouter.registry import Registry
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
-__all__ = ["GroupedCommand", "GroupedGroup", "names_of"]
-
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Measure": {
         "bench": "measure routers on a data set: table, results, report",

@@ -19,19 +19,6 @@ if TYPE_CHECKING:
     from equirouter.cost.prices import Price
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = [
-    "DirArgument",
-    "InputOption",
-    "NewQualityOption",
-    "OutOption",
-    "OutputOption",
-    "Place",
-    "ShippedOption",
-    "TableOption",
-    "app",
-    "said_of_points",
-]
-
 app = typer.Typer(
     help="List the models of a pipeline, change their prices, add models and take them out.",
     rich_markup_mode=None,

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.training.joining import Joined
 
-__all__ = ["add"]
-
 NewNameOption = Annotated[str, typer.Option(metavar="MODEL", help="The name of the new model.")]
 OutcomesOption = Annotated[
     Path,

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Given = dict[SplitKind, Results]
 
-__all__ = ["paper"]
-
 NAMES = ", ".join(EXPERIMENTS.builtin)
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from equirouter.evaluation.promotion.comparison import Comparison, Paired
     from equirouter.pipeline.versions import Event, PipelineVersions
 
-__all__ = ["app", "print_comparison"]
-
 app = typer.Typer(
     help="List, show and compare the versions of a pipeline, and make one of them current.",
     rich_markup_mode=None,

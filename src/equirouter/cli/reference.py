@@ -19,8 +19,6 @@ from pydantic.fields import FieldInfo
 from equirouter.cli.app import app
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["reference", "settings_reference"]
-
 WIDTH = 88  # of the help texts, whatever the terminal is
 
 INTRODUCTION = """\

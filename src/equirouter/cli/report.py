@@ -7,8 +7,6 @@ import typer
 
 from equirouter.cli.common import IntervalsOption, JsonOption, QuietOption, print_json, say
 
-__all__ = ["report"]
-
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `bench --out`.")],

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from equirouter.policy.pacer import Pacer
     from equirouter.scale.asking import Asking
 
-__all__ = ["route"]
-
 QueryArgument = Annotated[
     str,
     typer.Argument(

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from equirouter.routers import Router
     from equirouter.routers.settings import Setting
 
-__all__ = ["app"]
-
 WIDTH = 80
 
 app = typer.Typer(

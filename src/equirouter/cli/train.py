@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from equirouter.policy import ModelFacts
     from equirouter.progress import Progress
 
-__all__ = ["train"]
-
-
 QualityOption = Annotated[
     float,
     typer.Option(

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = ["Placed", "show"]
-
 
 class Placed(NamedTuple):
     """Where a trained pipeline is: a version in a folder, and whether it is the current one."""

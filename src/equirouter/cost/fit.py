@@ -11,9 +11,6 @@ from equirouter.cost.price_table import shipped_prices
 from equirouter.cost.prices import price_of
 from equirouter.data.outcomes import Outcomes
 
-__all__ = ["FittedCosts", "first_of_each", "fit_costs"]
-
-
 NETWORK_WIDTH = 64
 """Hidden units of the paper's cost network, which leaves them open (App. C.1)."""
 

@@ -9,8 +9,6 @@ from equirouter.arrays import FloatArray
 from equirouter.cost.prices import Price, costs_usd, estimated_tokens
 from equirouter.errors import ConfigError
 
-__all__ = ["ModelPrice", "counted", "input_share", "price_that_explains"]
-
 TOKENS_PER_COUNTED = (0.8, 1.25)
 """How many tokens of a model's own there may be to one that is counted by estimated_tokens."""
 

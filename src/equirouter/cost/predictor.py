@@ -24,8 +24,6 @@ from equirouter.routers.ridge import fit_lines, spectrum
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["CostError", "CostModel", "CostPredictor", "TokenCostModel", "Tokens"]
-
 
 @dataclass(frozen=True)
 class CostError:

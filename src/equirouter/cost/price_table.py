@@ -14,15 +14,6 @@ from typing import Any
 from equirouter.cost.prices import Price, ServiceTier, Tier
 from equirouter.errors import ConfigError
 
-__all__ = [
-    "PRICES_AS_OF",
-    "PriceTable",
-    "price_from",
-    "price_to",
-    "read_price_table",
-    "shipped_prices",
-]
-
 PRICES_AS_OF = "2026-11-20"
 """The day of which the shipped table is."""
 

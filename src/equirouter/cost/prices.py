@@ -21,21 +21,6 @@ from equirouter.errors import ConfigError
 if TYPE_CHECKING:
     from equirouter.arrays import FloatArray, IntArray
 
-__all__ = [
-    "FLAGSHIP_PRICES",
-    "PRICES",
-    "Price",
-    "ServiceTier",
-    "Tier",
-    "Usage",
-    "cost_usd",
-    "costs_usd",
-    "estimated_tokens",
-    "price_of",
-    "price_of_size",
-    "size_of",
-]
-
 
 @dataclass(frozen=True)
 class Price:

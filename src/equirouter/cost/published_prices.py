@@ -10,8 +10,6 @@ from pathlib import Path
 
 from equirouter.cost.prices import Price, size_of
 
-__all__ = ["PublishedPrice", "published_price"]
-
 _FILE = Path(__file__).with_name("published_prices.toml")
 
 

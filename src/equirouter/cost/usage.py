@@ -7,8 +7,6 @@ from typing import Any
 
 from equirouter.errors import ConfigError, DataError
 
-__all__ = ["Usage", "usage_of"]
-
 
 @dataclass(frozen=True)
 class Usage:

@@ -13,8 +13,6 @@ from equirouter.arrays import BoolArray, FloatArray
 from equirouter.data.strength import complete_means
 from equirouter.data.text_cells import TextCells
 
-__all__ = ["NO_TEXT", "OutcomeCells"]
-
 NO_TEXT = "[the text is not in this table] "
 """How the text of a query begins that is known by numbers alone: no encoder reads it."""
 

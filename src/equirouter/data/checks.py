@@ -8,8 +8,6 @@ from equirouter.arrays import BoolArray, FloatArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.errors import DataError
 
-__all__ = ["check", "check_range"]
-
 
 def check(table: OutcomeCells) -> None:
     """Raise DataError for the first thing that is not as the class promises."""

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from equirouter.words import number_of
 
-__all__ = ["Description"]
-
 
 @dataclass(frozen=True)
 class Description:

@@ -14,8 +14,6 @@ from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS
 
-__all__ = ["as_outcomes", "load_dataset"]
-
 
 def as_outcomes(
     table: object,

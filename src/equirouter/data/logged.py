@@ -11,16 +11,6 @@ import numpy as np
 from equirouter.arrays import BoolArray, FloatArray
 from equirouter.data.cells import OutcomeCells
 
-__all__ = [
-    "cell_weights",
-    "effective_queries",
-    "effective_size",
-    "estimated",
-    "is_estimated",
-    "log_note",
-    "measured_rows",
-]
-
 
 def cell_weights(table: OutcomeCells) -> FloatArray:
     """(N, K): 1 / propensity where an outcome is known with it, else 0; 1 in complete rows."""

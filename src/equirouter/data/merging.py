@@ -12,8 +12,6 @@ from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError, DataError
 from equirouter.words import number_of
 
-__all__ = ["Conflicts", "Merged", "Source", "merge_tables"]
-
 Conflicts: TypeAlias = Literal["refuse", "first", "mean"]
 
 _NAMED = 5

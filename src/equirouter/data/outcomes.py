@@ -23,8 +23,6 @@ from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.words import number_of
 
-__all__ = ["Outcomes"]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Outcomes(OutcomeCells):

@@ -12,8 +12,6 @@ from equirouter.data.cells import OutcomeCells
 from equirouter.errors import ConfigError
 from equirouter.words import number_of
 
-__all__ = ["MINIMUM_COMPLETE", "Pool", "chosen_models", "pool_advice", "working_pools"]
-
 MINIMUM_COMPLETE = 20
 """Complete queries that training and measuring need at least."""
 

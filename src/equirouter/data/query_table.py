@@ -44,8 +44,6 @@ from equirouter.data.reading.files import read_file
 from equirouter.errors import DataError
 from equirouter.output import atomic_write
 
-__all__ = ["AskedQuery", "read_queries", "write_queries"]
-
 _ROWS_AT_ONCE = 4096
 
 

@@ -10,14 +10,6 @@ from numpy.typing import NDArray
 from equirouter.arrays import IntArray
 from equirouter.data.cells import OutcomeCells
 
-__all__ = [
-    "count_repeated",
-    "equal_queries",
-    "nearly_equal_queries",
-    "query_prints",
-    "words_of",
-]
-
 _WORDS = re.compile(r"\w+")
 
 

@@ -7,8 +7,6 @@ import numpy as np
 
 from equirouter.data.cells import OutcomeCells
 
-__all__ = ["table_html", "table_text"]
-
 _MOST_MODELS = 8
 _MOST_TASKS = 5
 _MOST_NOTES = 2

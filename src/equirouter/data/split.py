@@ -16,8 +16,6 @@ from equirouter.data.repeats import equal_queries
 from equirouter.errors import ConfigError, DataError
 from equirouter.words import number_of
 
-__all__ = ["Split", "SplitKind", "split_outcomes"]
-
 SplitKind: TypeAlias = Literal["in-domain", "ood"]
 Ratios: TypeAlias = tuple[float, float, float]
 

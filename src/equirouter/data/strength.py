@@ -4,8 +4,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 
-__all__ = ["as_strong", "complete_means", "first_column", "strongest_of"]
-
 ROUNDING = 1e-12  # relative
 NORMAL_95 = 1.96
 

@@ -13,8 +13,6 @@ from equirouter.arrays import FloatArray
 from equirouter.data.cells import OutcomeCells
 from equirouter.data.repeats import count_repeated, equal_queries
 
-__all__ = ["table_warnings"]
-
 FEW_ROWS = 20
 """Known cells below which a constant column is no surprise."""
 

@@ -20,8 +20,6 @@ from equirouter.data.reading.layouts import from_columns
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 
-__all__ = ["read_table", "write_table"]
-
 
 def read_table(
     path: str | Path,

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import BoolArray, IntArray
 
-__all__ = ["TextCells"]
-
 
 @dataclass(frozen=True, eq=False)
 class TextCells:

@@ -14,8 +14,6 @@ from equirouter.extras import Need
 from equirouter.pickling import WithoutCached
 from equirouter.progress import Progress, silent
 
-__all__ = ["Encoder", "check_images", "check_texts", "share"]
-
 
 class Encoder(WithoutCached, ABC):
     """Turns queries into embeddings. A subclass says name, dimension, fingerprint and embed.

@@ -27,8 +27,6 @@ from equirouter.progress import Progress, silent
 if TYPE_CHECKING:
     from equirouter.places import Place
 
-__all__ = ["EmbeddingCache", "encode_cached", "encode_table"]
-
 SHARED_VARIABLE = "EQUIROUTER_SHARED_EMBEDDINGS"
 
 MAX_BYTES = 2 * 1024**3

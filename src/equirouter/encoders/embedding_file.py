@@ -7,8 +7,6 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.errors import DataError
 
-__all__ = ["open_embeddings"]
-
 _BLOCK_BYTES = 64 * 2**20  # held while the numbers are checked
 _LENGTH_TOLERANCE = 1e-3  # float32 unit rows are within 1e-6; float16 ones made float32, 5e-4
 

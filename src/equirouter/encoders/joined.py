@@ -18,8 +18,6 @@ from equirouter.errors import PipelineError
 from equirouter.extras import Need
 from equirouter.progress import Progress
 
-__all__ = ["JoinedEncoder", "LexicalMiniLMEncoder"]
-
 
 class JoinedEncoder(Encoder):
     """Embeddings of several encoders of text, one behind the other and scaled to length 1.

@@ -9,8 +9,6 @@ from pathlib import Path
 from equirouter.errors import OutputError
 from equirouter.output import atomic_write, cache_dir, make_folder
 
-__all__ = ["digest_of", "forget_oldest", "kept_file", "kept_path", "newest_first", "write_kept"]
-
 
 def kept_path(kind: str, name: str) -> Path:
     """Where a file of that kind and name is kept; neither the file nor its folder may exist."""

@@ -12,8 +12,6 @@ from equirouter.encoders.base import Encoder, check_texts
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress
 
-__all__ = ["LexicalEncoder"]
-
 VERSION = 1
 LEAST, MOST = 64, 2**20
 TEXTS_PER_REPORT = 1000

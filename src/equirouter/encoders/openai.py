@@ -26,8 +26,6 @@ from equirouter.progress import Progress
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, OpenAI
 
-__all__ = ["OpenAIEncoder"]
-
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 EXTRA = "encoders"
 VERSION = 1

@@ -8,8 +8,6 @@ from equirouter.extras import require
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PICTURE_VERSION", "read_picture"]
-
 PICTURE_VERSION = 1
 """Raised by every change here that may change a pixel."""
 

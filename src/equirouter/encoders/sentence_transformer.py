@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["SentenceTransformerEncoder"]
-
 EXTRA = "encoders"
 VERSION = 1
 """Version of the use of the library here; part of the fingerprint."""

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from equirouter.encoders.base import Encoder
 
-__all__ = ["MANY_UNKNOWN", "unread_texts", "unread_warning"]
-
 MANY_UNKNOWN = 0.2
 """Share of a text's tokens from which it counts as not read."""
 

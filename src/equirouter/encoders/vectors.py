@@ -5,8 +5,6 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError, DataError
 
-__all__ = ["check_at_least", "unit_rows"]
-
 
 def check_at_least(name: str, value: object, lowest: int) -> None:
     """Raise ConfigError for anything but None or a whole number of `lowest` or more."""

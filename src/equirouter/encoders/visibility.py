@@ -8,8 +8,6 @@ import numpy as np
 from equirouter.arrays import Float32Array, IntArray
 from equirouter.errors import DataError
 
-__all__ = ["WARN_ABOVE", "Visibility", "duplicate_share"]
-
 WARN_ABOVE = 0.05
 """Share of queries that look like another one, above which a user is warned."""
 

@@ -18,8 +18,6 @@ from equirouter.progress import Progress
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["DEFAULT_MODEL", "PARTS", "VisionEncoder"]
-
 DEFAULT_MODEL = "sentence-transformers/clip-ViT-B-16"
 PARTS = ("text+image", "image")
 

@@ -14,20 +14,6 @@ from typing import Literal, TypeAlias, get_args
 
 from equirouter.errors import ConfigError
 
-__all__ = [
-    "DEFAULT_WINDOW",
-    "MAX_TOKENS",
-    "WINDOWS",
-    "Pieces",
-    "Tokenize",
-    "Window",
-    "check_window",
-    "head_pieces",
-    "tail_pieces",
-    "text_parts",
-    "window_pieces",
-]
-
 Window: TypeAlias = Literal["head", "tail", "head+tail"]
 Pieces: TypeAlias = tuple[int, ...]
 Tokenize: TypeAlias = Callable[[str], list[int]]

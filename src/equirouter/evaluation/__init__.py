@@ -24,5 +24,3 @@
 
 Formulas, directions and traps: docs/metrics.md.
 """
-
-__all__: list[str] = []

@@ -8,14 +8,14 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.bootstrap import ENOUGH, pooled_interval
-from equirouter.evaluation.curve import Draws, Measurement, Point
+from equirouter.evaluation.curve import Measurement, Point
 from equirouter.evaluation.measured import (
     Difference,
     Differences,
     Measured,
     MeasuredByKey,
 )
-from equirouter.evaluation.metrics import METRICS, RouterMetrics
+from equirouter.evaluation.metrics import METRICS, Draws, RouterMetrics
 from equirouter.evaluation.plan_runs import CheckAUC
 from equirouter.evaluation.reliability import Reliability
 from equirouter.evaluation.results import (
@@ -24,8 +24,6 @@ from equirouter.evaluation.results import (
     MeanCurve,
     RouterResults,
 )
-
-__all__ = ["SeedRecords", "differences", "metrics_over_seeds"]
 
 
 @dataclass(eq=False)

@@ -60,8 +60,6 @@ from equirouter.training.protocol import (
     reading_notes,
 )
 
-__all__ = ["FIRST_SEED", "benchmark"]
-
 FIRST_SEED = 42  # the paper's, App. A.1; further seeds count on from it
 
 

@@ -7,14 +7,6 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
 
-__all__ = [
-    "ENOUGH",
-    "interval",
-    "pooled_interval",
-    "resample_counts",
-    "weighted_means",
-]
-
 BLOCK_BYTES = 64 * 2**20
 """Memory for the counts of one block. Few tall matrix products and not many short ones: on a busy
 machine the threads of a product wait for each other, which costs per product, not per row."""

@@ -4,8 +4,6 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 
-__all__ = ["auc", "auc_beyond"]
-
 GROUPS = 10
 
 

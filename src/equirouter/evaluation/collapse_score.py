@@ -6,15 +6,6 @@ from numpy.typing import ArrayLike
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
 
-__all__ = [
-    "call_shares",
-    "checked_chosen",
-    "checked_outcomes",
-    "collapse_table",
-    "orbit_collapse_table",
-    "pick",
-]
-
 
 def collapse_table(performance: ArrayLike, cost_usd: ArrayLike) -> FloatArray:
     """The collapse score of every possible choice: what choosing model j on query n would score.

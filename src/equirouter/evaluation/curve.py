@@ -26,8 +26,6 @@ from equirouter.evaluation.collapse_score import (
 from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
 from equirouter.policy import DecisionPath
 
-__all__ = ["Draws", "Measurement", "Point", "measure"]
-
 Point: TypeAlias = float | list[float] | dict[str, float | None] | None
 
 

@@ -12,8 +12,6 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.output import atomic_write
 
-__all__ = ["DecisionLog", "decision_log"]
-
 ROWS_AT_ONCE = 2**20
 """Rows of the file that are made before they are written, some 60 bytes each."""
 

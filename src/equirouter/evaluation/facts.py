@@ -7,16 +7,6 @@ from pydantic import BaseModel, ConfigDict
 from equirouter.data.split import SplitKind
 from equirouter.evaluation.measured import Number
 
-__all__ = [
-    "CostModelErrors",
-    "DatasetFacts",
-    "Facts",
-    "LeftOut",
-    "Protocol",
-    "Reference",
-    "VisibilityFacts",
-]
-
 
 class Facts(BaseModel):
     """Fields of results.json, frozen."""

@@ -13,8 +13,6 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Difference", "Differences", "Measured", "MeasuredByKey", "Number"]
-
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 

@@ -14,8 +14,6 @@ from equirouter.policy.replies import Replies
 from equirouter.training.pool_plans import Candidates
 from equirouter.training.protocol import Part
 
-__all__ = ["QUALITIES", "compared", "figures_of", "served"]
-
 QUALITIES = (1.0, 0.99, 0.98, 0.95, 0.9)
 
 

@@ -19,8 +19,6 @@ from equirouter.training.plans import Labelled, best_rule, labelled_by
 from equirouter.training.pool_plans import made_plans
 from equirouter.training.protocol import Part, Prepared
 
-__all__ = ["CheckAUC", "PlanRun", "anchor_runs", "router_run", "with_routing"]
-
 
 class CheckAUC(NamedTuple):
     """AUC of whether the answer that a check would serve of a pair is right; see CheckResults.

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from equirouter.data.split import SplitKind
 
-__all__ = ["Published", "PublishedRow", "published_for"]
-
 PAPER = (
     'Lai and Ye, "When Routing Collapses: On the Degenerate Convergence of LLM Routers" '
     "(arXiv preprint)"

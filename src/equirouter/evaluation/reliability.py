@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike
 from equirouter.arrays import BoolArray, FloatArray
 from equirouter.errors import DataError
 
-__all__ = ["CostErrors", "Reliability", "cost_errors", "reliability"]
-
 N_BINS = 10
 
 

@@ -32,18 +32,6 @@ if TYPE_CHECKING:
 
     from equirouter.report.canvas import Line
 
-__all__ = [
-    "ANCHORS",
-    "COMPARING",
-    "TEXT_FREE",
-    "CalibrationResults",
-    "CheckResults",
-    "MeanCurve",
-    "Results",
-    "RouterResults",
-    "read_results",
-]
-
 SCHEMA = 1
 ANCHORS = ("oracle", "random", "strongest", "cheapest", "task", "mixture")
 COMPARING = ("agree", "oracle-check")

@@ -18,8 +18,6 @@ from equirouter.policy import DecisionPath, Policy
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, scores_of, stream
 
-__all__ = ["N_POINTS", "Ran", "Sweep", "Work", "Workers", "one_by_one", "run_anchors", "run_router"]
-
 N_POINTS = 100
 
 

@@ -18,8 +18,6 @@ from equirouter.progress import Progress, silent
 from equirouter.training.fitted import FittedRouter
 from equirouter.training.protocol import Part, Prepared, stream
 
-__all__ = ["N_POINTS", "RouterSweep", "ServedQueries", "for_pipeline", "own_split", "sweep_router"]
-
 N_POINTS = 100
 
 

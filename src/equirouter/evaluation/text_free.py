@@ -9,8 +9,6 @@ from equirouter.policy import Policy
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
 
-__all__ = ["against_text_free"]
-
 
 def against_text_free(
     measured: Measurement,

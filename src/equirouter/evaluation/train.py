@@ -41,8 +41,6 @@ from equirouter.training.plans import Labelled
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
 
-__all__ = ["serving_options", "share_of_strongest", "train"]
-
 
 def train(
     table: object,

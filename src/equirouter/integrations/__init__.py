@@ -2,5 +2,3 @@
 
 litellm.py  a routing plug-in for LiteLLM's SDK and proxy
 """
-
-__all__: list[str] = []

@@ -15,8 +15,6 @@ from equirouter.pipeline import RoutingPipeline
 from equirouter.pipeline.decision import Ask
 from equirouter.policy.base import NO_CONTROL, Control
 
-__all__ = ["EquiRouterPlugin"]
-
 _SIGNAL = "equirouter"
 _NOT_HERE = "no candidate of this request"
 _CONTROLS = frozenset({"budget_usd", "quality", "performance", "lambda", "confidence"})

@@ -22,5 +22,3 @@ work_left.py   the questions of a run of collect
 review/        a page for people, and what their labels correct
 graders/       what an answer is worth, a grader per file
 """
-
-__all__: list[str] = []

@@ -14,8 +14,6 @@ from equirouter.labelling.store import Collection, KeptGrade
 from equirouter.progress import Progress
 from equirouter.serve.records import usd
 
-__all__ = ["AskedSignal", "asked_signal"]
-
 AskedSignal: TypeAlias = Mapping[tuple[str, str], float]
 """(query_id, model) -> from 0 to 1; what is not known is left out."""
 

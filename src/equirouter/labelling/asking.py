@@ -28,17 +28,6 @@ from equirouter.serve.records import Attempt, Candidate, RequestControl
 from equirouter.serve.settings import GatewaySettings, RetrySettings
 from equirouter.serve.settling import Bounds, Report, charge, reported_nusd, unseen_nusd
 
-__all__ = [
-    "FAILURES_IN_A_ROW",
-    "Asker",
-    "Question",
-    "Reply",
-    "check_models",
-    "failure",
-    "open_asker",
-    "priced",
-]
-
 FAILURES_IN_A_ROW = 10
 """Calls of a model after which it is given up."""
 _TRIES = 6

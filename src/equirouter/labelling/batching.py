@@ -25,8 +25,6 @@ from equirouter.serve.call.batches import (
 from equirouter.serve.call.upstream import NO_HEADERS
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["BatchRun", "batch_price_factor", "require_batches"]
-
 _LONGEST_PAUSE_SECONDS = 60.0
 _FORGOTTEN_SECONDS = 7 * 86_400.0
 """A batch that its provider has not known for so long is given up; it ends within a day."""

@@ -10,8 +10,6 @@ from equirouter.arrays import FloatArray
 from equirouter.labelling.graders.base import Case, Grade
 from equirouter.labelling.graders.compare import order_verdicts
 
-__all__ = ["Interval", "length_slope", "order_bias"]
-
 _OF_TWO_SIDES = 1.96
 
 

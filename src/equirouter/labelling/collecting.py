@@ -29,8 +29,6 @@ from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd
 from equirouter.serve.settings_file import read_settings
 
-__all__ = ["Collected", "collect"]
-
 CONCURRENCY = 8
 _SETTINGS = "gateway.toml"
 

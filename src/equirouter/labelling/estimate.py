@@ -9,8 +9,6 @@ from equirouter.serve.charging import cost_nusd
 from equirouter.serve.plan.prompt_tokens import LIKELY
 from equirouter.serve.records import Tokens, usd
 
-__all__ = ["MEASURED", "OF_TWO_SIDES", "Estimate", "Lengths", "ModelEstimate", "estimated"]
-
 MEASURED = 5
 """Answers of a model from which on its own lengths count."""
 _SPREAD = 2.0

@@ -21,8 +21,6 @@ from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade, KeptQu
 from equirouter.labelling.table import EMPTY, outcomes_of
 from equirouter.progress import Progress, silent
 
-__all__ = ["Grading", "Marks", "Scored"]
-
 _REFUSED = frozenset({"refusal", "content_filter"})
 
 

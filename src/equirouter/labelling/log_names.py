@@ -14,8 +14,6 @@ from equirouter.data.query_table import AskedQuery
 from equirouter.errors import ConfigError
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["OtherName", "other_names", "under_pool_names"]
-
 _OF_BEDROCK = re.compile(r"^(?:[a-z]+\.)+|-v\d+(?::\d+)?$|:[a-z]+$")
 _DATE = re.compile(r"[-@](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)$")
 _MARKS = re.compile(r"[^a-z0-9]")

@@ -19,7 +19,8 @@ from equirouter.errors import ConfigError, DataError, UserError
 from equirouter.labelling.asking import check_models
 from equirouter.labelling.graders.base import Grader
 from equirouter.labelling.graders.making import make_grader
-from equirouter.labelling.scoring import Scored, score
+from equirouter.labelling.grading import Scored
+from equirouter.labelling.scoring import score
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.serve.money.day_limit import today
 from equirouter.serve.money.store.day_spending import give_back, take
@@ -28,8 +29,6 @@ from equirouter.serve.money.store.schema import grades, log, texts
 from equirouter.serve.money.store.store import connected
 from equirouter.serve.records import nusd, usd
 from equirouter.serve.settings import GatewaySettings
-
-__all__ = ["LogScored", "log_graders", "score_log"]
 
 AT_ONCE = 500
 """Answers of one run."""

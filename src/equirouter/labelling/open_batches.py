@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 from equirouter.labelling.store import Collection, KeptAnswer
 
-__all__ = ["BatchCall", "OpenBatch", "OpenBatches"]
-
 
 @dataclass(frozen=True, slots=True)
 class BatchCall:

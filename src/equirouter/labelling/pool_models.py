@@ -28,8 +28,6 @@ from equirouter.serve.charging import model_prices
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["CountedModels", "PoolModels"]
-
 _PURPOSE = "grade"
 _AS_ASKED = (80.0, 0.4, 4.0, "prompt")
 """Tokens of a verdict: a sentence or two and a line, in other words as few or as many."""

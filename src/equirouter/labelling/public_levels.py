@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["family_of", "level_of", "measure"]
-
 _TABLE = Path(__file__).with_name("public_levels.toml")
 
 

@@ -7,8 +7,6 @@ from equirouter.errors import ConfigError
 from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.records import nusd, usd
 
-__all__ = ["Purse", "Ticket", "limit_in_nusd"]
-
 
 def limit_in_nusd(limit_usd: float | None) -> int | None:
     """A limit in nano-USD, None for none. Raises ConfigError for what is no amount."""

@@ -13,7 +13,7 @@ from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.estimate import Estimate
 from equirouter.labelling.graders.base import Grader
 from equirouter.labelling.graders.making import make_grader
-from equirouter.labelling.grading import Grading, Marks, Scored
+from equirouter.labelling.grading import Grading, Scored
 from equirouter.labelling.pool_models import CountedModels, PoolModels
 from equirouter.labelling.purse import limit_in_nusd
 from equirouter.labelling.store import Collection
@@ -21,8 +21,6 @@ from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.settings_file import read_settings
-
-__all__ = ["Marks", "Scored", "estimate_score", "read_references", "score"]
 
 
 def score(

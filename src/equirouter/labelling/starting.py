@@ -28,8 +28,6 @@ from equirouter.serve.settings_file import read_settings
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.fitted import FittedStage, fit_stage
 
-__all__ = ["Started", "start"]
-
 INPUT_TOKENS, OUTPUT_TOKENS = 300.0, 300.0
 """Of the call that models are compared by where nothing is known: their prices decide."""
 _QUERIES = 60

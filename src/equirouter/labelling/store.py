@@ -17,8 +17,6 @@ from typing import Any, Literal, Self
 from equirouter.errors import DataError, OutputError
 from equirouter.output import make_folder
 
-__all__ = ["FILE", "Collection", "KeptAnswer", "KeptGrade", "KeptQuery", "State"]
-
 FILE = "answers.sqlite"
 _LOCK = "writing.sqlite"
 VERSION = 3

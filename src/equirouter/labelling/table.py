@@ -15,8 +15,6 @@ from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.store import KeptAnswer, KeptQuery
 from equirouter.serve.records import usd
 
-__all__ = ["EMPTY", "Scores", "outcomes_of"]
-
 EMPTY = "empty"
 """Who scored an answer without a text, 0, and why such an answer ended."""
 

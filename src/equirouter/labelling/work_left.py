@@ -13,8 +13,6 @@ from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.charging import cost_nusd
 from equirouter.serve.records import Tokens, nusd, usd
 
-__all__ = ["WorkLeft", "waiting_in_batches"]
-
 
 def waiting_in_batches(collection: Collection) -> set[tuple[str, str]]:
     """(query_id, model) of the calls in batches that are not over."""

@@ -12,5 +12,3 @@
 An experiment is a function from a Context to a Section, listed in `registry.EXPERIMENTS`. Nothing
 here computes a metric: `evaluation` measures. What each one shows: docs/paper.md.
 """
-
-__all__: list[str] = []

@@ -6,18 +6,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 
-__all__ = [
-    "STOP_HEADS",
-    "Cell",
-    "Figure",
-    "Section",
-    "Table",
-    "Value",
-    "Verdict",
-    "line_figure",
-    "values_at_stops",
-]
-
 Verdict: TypeAlias = Literal["reproduced", "partly reproduced", "not reproduced", "not tested"]
 """Whether the paper's claim came out here; "not tested": the data cannot show it either way."""
 

@@ -13,8 +13,6 @@ from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of, re
 from equirouter.report.canvas import FAINT, INK, draw_svg, fitted, model_colours, width_of
 from equirouter.report.figures import models_by_cost, share_axis
 
-__all__ = ["at_the_largest_budget", "over_the_sweep"]
-
 HALF, USED = 0.5, 0.05  # the oracle's calls: not concentrated below, not negligible above
 LARGE, SMALL = 0.4, 0.1  # "roughly 50 %" less, and nothing to speak of
 _N_MODELS = 12  # columns; of more models the least called are added up

@@ -18,8 +18,6 @@ from equirouter.report.canvas import Line
 from equirouter.routers import Router
 from equirouter.testing.problems import fit_described, make_toy
 
-__all__ = ["Cost", "measured", "size_and_speed"]
-
 MODELS, WIDTH = (5, 11, 25, 50, 100), 384
 WIDTHS, POOL = (128, 384, 768), 11
 N_TRAINING, N_PREDICTED, EPOCHS, RUNS = 400, 256, 2, 5

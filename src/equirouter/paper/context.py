@@ -28,8 +28,6 @@ from equirouter.training.protocol import (
     readable,
 )
 
-__all__ = ["Context"]
-
 
 @dataclass(eq=False)
 class Context:

@@ -18,8 +18,6 @@ from equirouter.paper.strongest_calls import SATURATED
 from equirouter.policy import BudgetPolicy
 from equirouter.report.canvas import GRID, INK, Line, colour_of, draw_svg
 
-__all__ = ["cost_model_errors", "routing_with_true_costs"]
-
 SMALL_MSE = 1e-8  # USD squared: "on the order of 1e-9"
 NEAR_EXACT = 0.1  # mean absolute error as a share of the mean cost
 _BLUE = "#0072B2"

@@ -10,8 +10,6 @@ from equirouter.paper.main_table import value_of
 from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of
 from equirouter.report.canvas import Line
 
-__all__ = ["cost_for_targets"]
-
 LEVELS = ("0.90", "0.95", "0.98", "0.99", "1.00")
 Costs = Mapping[str, Mapping[str, Value]]
 

@@ -21,8 +21,6 @@ from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
 from equirouter.words import interval
 
-__all__ = ["collapse_as_an_aim"]
-
 N_POINTS = 100
 COST, COLLAPSE = "factors, less cost", "factors, less collapse"
 LEVELS = ("0.98", "0.95")

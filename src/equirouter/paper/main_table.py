@@ -24,8 +24,6 @@ from equirouter.paper.router_sets import (
 from equirouter.report.canvas import FAINT, GRID, INK, colour_of, draw_svg
 from equirouter.report.tables import caption, published_notes
 
-__all__ = ["in_domain", "out_of_domain", "value_of"]
-
 _NAUC, _PEAK, _QNC, _RCI = (
     next(column for column in COLUMNS if column.metric == name)
     for name in ("nauc", "peak_score", "qnc", "rci")

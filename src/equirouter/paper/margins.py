@@ -14,8 +14,6 @@ from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
 from equirouter.report.canvas import GRID, INK, draw_svg
 
-__all__ = ["on_mixinstruct", "on_mmr_bench", "on_routerbench"]
-
 NEAR_TIE = 0.05
 _BLUE = "#0072B2"
 _STEPS = 201

@@ -19,8 +19,6 @@ from equirouter.paper.context import Context
 from equirouter.report.canvas import FAINT, GRID, INK, Line, draw_svg
 from equirouter.training.protocol import stream
 
-__all__ = ["maximum_mean_winner", "noisy_oracle"]
-
 DRAWS = 20
 CONCENTRATED = 0.5
 _VERMILLION, _BLUE, _GREEN = "#D55E00", "#0072B2", "#009E73"

@@ -18,9 +18,8 @@ from equirouter.paper.base import Cell, Section, Table, Value
 from equirouter.paper.context import Context
 from equirouter.registry import EXPERIMENTS
 from equirouter.report import markdown
-from equirouter.report.wording import NEVER, plain
-
-__all__ = ["NotRun", "Paper", "experiments", "run_experiments", "write_paper", "write_section"]
+from equirouter.report.wording import plain
+from equirouter.words import NEVER
 
 Experiment: TypeAlias = Callable[[Context], Section]
 

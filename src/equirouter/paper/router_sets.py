@@ -6,18 +6,6 @@ from types import MappingProxyType
 from equirouter.evaluation.results import Results
 from equirouter.registry import ROUTERS
 
-__all__ = [
-    "AS_WRITTEN",
-    "EQUIROUTER",
-    "WITHOUT_JOINT_FEATURE",
-    "WITHOUT_RANKING_LOSS",
-    "is_equirouter",
-    "label_of",
-    "paper_routers",
-    "published_name",
-    "reaches_95",
-]
-
 EQUIROUTER = "equirouter:original"
 """What the authors' toolbox does: the claims and the published row are held against it."""
 

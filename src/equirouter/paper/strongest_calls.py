@@ -24,8 +24,6 @@ from equirouter.report.figures import share_axis, share_lines
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import embedded_descriptions, prepare_in_sample
 
-__all__ = ["strongest_share", "training_set_evaluation"]
-
 SATURATED = 0.9  # "near 100 %": at least nine calls in ten
 
 

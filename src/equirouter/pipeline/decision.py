@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, IntArray
     from equirouter.pipeline.query_plan import QueryPlan
 
-__all__ = ["Ask", "ByModel", "Choices", "Decision", "OutOfDomain"]
-
 OutOfDomain = Literal["policy", "strongest"]
 """How a query far from the training queries is decided: by the policy as ever, or by the mean
 performance of the models, the strongest first, within the limits of the policy."""

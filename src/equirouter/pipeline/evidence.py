@@ -15,8 +15,6 @@ from equirouter.pipeline.versions import PipelineVersions, current_folder
 from equirouter.policy import Calibration
 from equirouter.words import interval
 
-__all__ = ["Evidence", "latest_versions", "stored_evidence", "stored_prices", "version_row"]
-
 FEWER = 10
 """A promise on a tenth of the queries is about three times less exact."""
 LESS = 0.02

@@ -24,18 +24,6 @@ try:
 except ModuleNotFoundError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    "DESCRIPTION_FILE",
-    "WEIGHTS_FILE",
-    "copy_folder",
-    "digest_of_description",
-    "exclusive",
-    "locked",
-    "read_description",
-    "read_folder",
-    "write_folder",
-]
-
 DESCRIPTION_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 _OPEN_END = "\n}"

@@ -21,8 +21,6 @@ from equirouter.registry import POLICIES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PipelineParts", "Provenance"]
-
 
 @dataclass(frozen=True)
 class Provenance:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from equirouter.arrays import Float32Array, FloatArray, IntArray
     from equirouter.encoders.base import Encoder
 
-__all__ = ["RoutingPipeline"]
-
 TEXTS_AT_ONCE = 8192
 """So many embeddings are in memory at once, however many texts are to be decided."""
 

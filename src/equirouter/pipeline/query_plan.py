@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, FloatArray
     from equirouter.policy.agreement import AgreementRule
 
-__all__ = ["AskModel", "QueryPlan", "Serve"]
-
 
 class Serve(NamedTuple):
     """Serve this model's answer.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 
-__all__ = ["ValidationRecord", "kept_rows"]
-
 MOST_QUERIES = 5000
 MOST_CELLS = 2**21
 """Queries times models: 16 MB of performance, and as much of costs."""

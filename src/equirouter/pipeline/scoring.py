@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     from equirouter.routers.scale import LogisticScale
 
-__all__ = ["Scorer", "UseOfBlock", "decision_graph", "export_decision"]
-
 UseOfBlock = Callable[[slice, Float32Array, Float32Array], None]
 """What is done with the scores and costs (B, K) of these rows."""
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from equirouter.routers.base import Router, ScoresAre
     from equirouter.routers.scale import LogisticScale
 
-__all__ = ["FAR_SHARE", "Familiarity", "Seen", "Stage"]
-
-
 FAR_SHARE = 0.01
 """The share of validation queries that are far: what is marked among queries of the same kind is 1
 in 100, so that a mark means something."""

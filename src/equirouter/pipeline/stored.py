@@ -52,14 +52,6 @@ from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
 from equirouter.routers.settings import check_plain
 
-__all__ = [
-    "SCHEMA",
-    "blamed_on",
-    "described",
-    "read_pipeline",
-    "write_pipeline",
-]
-
 SCHEMA = 1
 
 

@@ -14,8 +14,6 @@ from equirouter.policy.check import Check
 from equirouter.policy.plans import Columns, Gains, Plans
 from equirouter.policy.pool_plans import AtPrice, PoolPlans
 
-__all__ = ["StoredPlans", "arrays_of_plans"]
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -32,18 +32,6 @@ from equirouter.pipeline.folder import (
     locked,
 )
 
-__all__ = [
-    "CURRENT_FILE",
-    "MOVES",
-    "Event",
-    "PipelineVersions",
-    "current_folder",
-    "current_since",
-    "current_version",
-    "last_retraining",
-    "retraining",
-]
-
 CURRENT_FILE = "current.json"
 RETRAIN_FILE = "retrain.lock"
 _FOLDER = "versions"

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from equirouter.policy import PacedStream
     from equirouter.policy.pool_plans import PoolPlans
 
-__all__ = ["Limits", "Point", "Walk"]
-
 FEW_MODELS = 64
 """Up to so many the lists of one query are faster than arrays."""
 

@@ -13,7 +13,7 @@ price.
 baseline.py holds the behaviour of a pipeline when it was made, for those who watch it in service.
 """
 
-from equirouter.policy.base import NOTHING_FITS, Control, Policy
+from equirouter.policy.base import Control, Policy
 from equirouter.policy.baseline import PROBES, Baseline, Probe, ShareCurve, share_curve
 from equirouter.policy.budget import BudgetPolicy, EvenBudgetPolicy
 from equirouter.policy.certainty import Certainty, fit_certainty
@@ -24,6 +24,7 @@ from equirouter.policy.constraints import (
     read_model_facts,
     removed_by,
 )
+from equirouter.policy.order import NOTHING_FITS
 from equirouter.policy.pacer import Paced, PacedStream, Pacer, PacingPolicy, PacingState
 from equirouter.policy.path import DecisionPath, utility_path
 from equirouter.policy.quality import (

@@ -10,8 +10,6 @@ from equirouter.policy.plan import NONE, Action, Ask, Replayed, State, Stop
 from equirouter.policy.plans import Columns
 from equirouter.policy.replies import Replies
 
-__all__ = ["AgreementRule"]
-
 
 class AgreementRule(NamedTuple):
     """Serve what the pair agrees on, else the answer of `otherwise`, whatever it is.

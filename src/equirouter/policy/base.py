@@ -13,17 +13,6 @@ from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, col
 from equirouter.policy.path import DecisionPath
 from equirouter.routers.base import ScoresAre
 
-__all__ = [
-    "NOTHING_FITS",
-    "NO_CONTROL",
-    "POLICIES_ASKED_FOR",
-    "ByValue",
-    "Control",
-    "Policy",
-    "WhenNothingFits",
-    "check_when_nothing_fits",
-]
-
 WhenNothingFits = Literal["cheapest", "refuse"]
 
 

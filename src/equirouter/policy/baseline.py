@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy.strongest import StrongestPolicy
 
-__all__ = ["PROBES", "Baseline", "Probe", "ShareCurve", "share_curve"]
-
 PROBES = (
     "What is the capital of Australia?",
     "A shop sells pens at 3 for 2 dollars. How much do 21 pens cost? Think step by step.",

@@ -22,8 +22,6 @@ from equirouter.policy.order import (
 )
 from equirouter.policy.path import DecisionPath
 
-__all__ = ["BudgetPolicy", "EvenBudgetPolicy"]
-
 TINY = 1e-12
 """So that rounding does not move a position past its cost."""
 

@@ -9,8 +9,6 @@ from equirouter.arrays import FloatArray, IntArray, RealArray
 from equirouter.errors import DataError
 from equirouter.policy.order import NOTHING_FITS
 
-__all__ = ["WITHIN", "Certainty", "fit_certainty"]
-
 WITHIN = 0.02
 """A performance that is lower than the best model's by this much at most is as good."""
 

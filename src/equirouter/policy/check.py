@@ -6,8 +6,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 
-__all__ = ["Check", "sigmoid"]
-
 LARGEST = 30.0
 """exp(-30) is 1e-13."""
 

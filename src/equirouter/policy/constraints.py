@@ -20,16 +20,6 @@ from typing import Any
 
 from equirouter.errors import ConfigError, DataError
 
-__all__ = [
-    "ABILITIES",
-    "ModelFacts",
-    "Needs",
-    "check_names",
-    "facts_to",
-    "read_model_facts",
-    "removed_by",
-]
-
 ABILITIES = ("vision", "tools", "json")
 """Images in the query; calls of functions; answers that follow a JSON schema."""
 

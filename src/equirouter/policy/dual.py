@@ -6,8 +6,6 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, RealArray
 
-__all__ = ["CARRY", "Dual", "slope_range", "within_carry"]
-
 CARRY = 100.0
 """Queries' worth of the target that may be owed or saved up."""
 

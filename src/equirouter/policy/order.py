@@ -7,14 +7,6 @@ import numpy as np
 from equirouter.arrays import BoolArray, IntArray, RealArray
 from equirouter.errors import DataError
 
-__all__ = [
-    "NOTHING_FITS",
-    "best_column",
-    "check_inputs",
-    "columns_by_value",
-    "columns_in_lists",
-]
-
 NOTHING_FITS = -1
 """What stands for a query that no model may answer, and after the last model in an order."""
 

@@ -23,8 +23,6 @@ from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, col
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.routers.base import ScoresAre
 
-__all__ = ["Paced", "PacedStream", "Pacer", "PacingPolicy", "PacingState", "order_of"]
-
 
 @dataclass(frozen=True)
 class PacingState:

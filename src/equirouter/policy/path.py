@@ -10,8 +10,6 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 
-__all__ = ["DecisionPath", "utility_path"]
-
 TINY = float(np.finfo(np.float64).tiny)
 STEEPEST = float(np.finfo(np.float64).max) / 4
 """So that twice the largest lambda is still a number."""

@@ -15,8 +15,6 @@ from equirouter.policy.replies import Replies, Reply
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.routers.base import ScoresAre
 
-__all__ = ["Action", "Ask", "PlanPolicy", "Replayed", "State", "Stop"]
-
 MOST_CALLS = 3
 NONE = -1
 """In place of a column: no model was asked."""

@@ -10,8 +10,6 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy.check import Check
 from equirouter.policy.replies import Replies, features_of, log_odds
 
-__all__ = ["Columns", "Gains", "PairValues", "Plans", "more_features"]
-
 Columns = tuple[int, ...]
 """Models as rising columns: a pair, or three."""
 

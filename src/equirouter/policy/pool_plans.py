@@ -15,8 +15,6 @@ from equirouter.policy.plans import Plans
 from equirouter.policy.quality import Calibration
 from equirouter.policy.replies import Replies
 
-__all__ = ["AtPrice", "By", "Gain", "PoolPlans"]
-
 By = Literal["routing", "rule", "learned"]
 """One model per query, the agreement rule, or learned plans."""
 

@@ -16,15 +16,6 @@ from equirouter.data.logged import effective_size
 from equirouter.errors import ConfigError
 from equirouter.policy.strongest import StrongestPolicy
 
-__all__ = [
-    "Calibration",
-    "OperatingPoint",
-    "calibrate",
-    "calibrate_served",
-    "check_confidence",
-    "check_quality",
-]
-
 MOST_FOUND = 1024
 """Targets whose operating points are remembered."""
 

@@ -13,8 +13,6 @@ from equirouter.checks.asking import COST, MOST_OF_STRONGEST
 from equirouter.checks.usable import UNUSABLE_REASONS
 from equirouter.data.outcomes import Outcomes
 
-__all__ = ["Replies", "Reply", "features_of", "log_odds"]
-
 SUREST = 0.98
 """Estimates of performance are cut there, and at 1 less it: a scale has its ends by rounding."""
 

@@ -5,8 +5,6 @@ import numpy as np
 from equirouter.arrays import FloatArray, IntArray, RealArray
 from equirouter.policy.base import ByValue
 
-__all__ = ["StrongestPolicy"]
-
 
 class StrongestPolicy(ByValue):
     """One column wherever it is feasible, then the others by their scores, ties to the cheaper.

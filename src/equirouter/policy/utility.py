@@ -11,8 +11,6 @@ from equirouter.policy.base import ByValue
 from equirouter.policy.order import check_inputs, columns_in_lists
 from equirouter.policy.path import DecisionPath, utility_path
 
-__all__ = ["UtilityPolicy"]
-
 
 class UtilityPolicy(ByValue):
     """Highest expected_performance - lambda_ * predicted_cost_usd, ties to the cheaper.

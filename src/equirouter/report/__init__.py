@@ -11,5 +11,3 @@
 
 Nothing here computes a metric: `evaluation` measures, this folder shows.
 """
-
-__all__: list[str] = []

@@ -12,8 +12,6 @@ from equirouter.evaluation.diagnosis.contents import (
 )
 from equirouter.report.wording import count, number, percent, signed, usd
 
-__all__ = ["advice"]
-
 MANY_TIES = 0.5
 RARELY_NEEDED = 0.1
 COLLAPSED = 0.9

@@ -7,8 +7,6 @@ from typing import TypeAlias
 
 from equirouter.report import markdown
 
-__all__ = ["Block", "Facts", "Heading", "Items", "Rows", "as_markdown", "as_text"]
-
 WIDTH = 80
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
 

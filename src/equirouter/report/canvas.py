@@ -13,27 +13,6 @@ from typing import Any, TypeAlias
 
 from equirouter.extras import require
 
-__all__ = [
-    "COST_LABEL",
-    "FAINT",
-    "FIGURE_SIZE",
-    "GRID",
-    "INK",
-    "PERFORMANCE_TITLE",
-    "Line",
-    "Paint",
-    "colour_of",
-    "dash_of",
-    "draw_figure",
-    "draw_lines",
-    "draw_svg",
-    "fitted",
-    "line_axes",
-    "line_painter",
-    "model_colours",
-    "width_of",
-]
-
 FIGURE_SIZE = (6.4, 4.0)  # inches
 PERFORMANCE_TITLE = "Mean performance for what is spent"
 COST_LABEL = "mean cost, USD per query"

@@ -9,8 +9,6 @@ from equirouter.registry import PLAN
 from equirouter.report.canvas import colour_of, dash_of, model_colours
 from equirouter.report.figures import models_by_cost, share_axis
 
-__all__ = ["Samples", "page_data", "read_samples"]
-
 MOST_SAMPLES = 40
 LONGEST_TEXT = 240  # characters of a query that the page shows
 

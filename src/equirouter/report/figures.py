@@ -16,8 +16,6 @@ from equirouter.report.canvas import (
     line_painter,
 )
 
-__all__ = ["models_by_cost", "share_axis", "share_lines", "write_figures"]
-
 
 def write_figures(results: Results, folder: str | Path) -> list[Path]:
     """Write cost-performance.svg and call-share.svg; make the folder unless it is there.

@@ -24,8 +24,6 @@ from equirouter.report.tables import (
 from equirouter.report.wording import plain
 from equirouter.words import interval
 
-__all__ = ["note_on_figures", "write_all", "write_report"]
-
 _PAIRED = [column for column in COLUMNS if METRICS[column.metric].is_paired]
 _EFFORT = {
     "fit_seconds": "fit, s",

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["code", "escaped", "head", "row"]
-
 
 def head(heads: Sequence[str]) -> list[str]:
     """The two lines above the rows: the first column is text, the others are numbers."""

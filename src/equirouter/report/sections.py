@@ -16,8 +16,6 @@ from equirouter.report.blocks import (
 )
 from equirouter.report.wording import count, number, percent, signed
 
-__all__ = ["diagnosis_json", "diagnosis_markdown", "diagnosis_text"]
-
 MOST_TASKS = 15
 
 

@@ -11,22 +11,8 @@ from equirouter.evaluation.published import PublishedRow
 from equirouter.evaluation.results import TEXT_FREE, Results
 from equirouter.registry import PLAN
 from equirouter.report import markdown
-from equirouter.report.wording import NEVER, count, percent
-from equirouter.words import interval
-
-__all__ = [
-    "PUBLISHED_COLUMNS",
-    "caption",
-    "cells",
-    "counted_queries",
-    "headline",
-    "print_results",
-    "published_notes",
-    "published_rows",
-    "published_table",
-    "results_markdown",
-    "results_table",
-]
+from equirouter.report.wording import count, percent
+from equirouter.words import NEVER, interval
 
 NOT_MEASURED = "–"
 _NAME_WIDTH = 12  # a longer name is cut where it would push the figures out

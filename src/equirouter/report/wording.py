@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from equirouter.evaluation.diagnosis.contents import Interval
 from equirouter.words import NEVER, interval
 
-__all__ = ["NEVER", "count", "number", "percent", "plain", "signed", "usd"]
-
 
 def percent(share: float | None) -> str:
     """A share in [0, 1] as a percentage, "/" for one that there is not."""

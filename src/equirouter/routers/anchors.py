@@ -10,15 +10,6 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.data.strength import complete_means
 from equirouter.routers.base import CheckedRouter, Training
 
-__all__ = [
-    "CheapestRouter",
-    "MixtureRouter",
-    "OracleRouter",
-    "RandomRouter",
-    "StrongestRouter",
-    "TaskRouter",
-]
-
 
 class _Anchor(CheckedRouter):
     """An anchor stands beside the routers in every table."""

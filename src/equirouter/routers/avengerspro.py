@@ -16,8 +16,6 @@ from equirouter.routers.networks.forward import product
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["AvengersProRouter", "cluster_means", "squared_distance"]
-
 
 @dataclass(kw_only=True, eq=False)
 class AvengersProRouter(CheckedRouter):

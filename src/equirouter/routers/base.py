@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
     from equirouter.routers.joining import Estimate, Labelled
 
-__all__ = [
-    "CheckedRouter",
-    "DescriptionRouter",
-    "Learned",
-    "LeaveOneOutRouter",
-    "Router",
-    "ScoresAre",
-    "Training",
-    "Validation",
-    "check_descriptions",
-    "check_probabilities",
-    "check_training",
-]
-
 ScoresAre = Literal["expected_performance", "ranking"]
 
 

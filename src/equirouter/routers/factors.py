@@ -17,8 +17,6 @@ from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["FactorRouter"]
-
 LEAST_SHARE = 1e-3
 """Of a task in a query, so that no query is without any."""
 

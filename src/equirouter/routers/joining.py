@@ -17,8 +17,6 @@ from equirouter.errors import DataError
 from equirouter.routers.ridge import spectrum
 from equirouter.routers.scale import LogisticScale
 
-__all__ = ["LEAST_LABELS", "Estimate", "Labelled", "fit_estimate"]
-
 LEAST_LABELS = 10
 RATIOS = np.logspace(-4, 1, 21)
 """Variance of the linear part at a query of mean length, as a share of the noise's."""

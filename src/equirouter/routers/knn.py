@@ -15,8 +15,6 @@ from equirouter.routers.base import CheckedRouter, Training
 from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
-__all__ = ["EXACT_UP_TO", "KNNRouter"]
-
 EXACT_UP_TO = 50_000
 """Training queries up to which index="auto" compares with all (docs/benchmarks/scale.md)."""
 

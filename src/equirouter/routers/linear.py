@@ -18,8 +18,6 @@ from equirouter.routers.joining import Estimate, Labelled, fit_estimate
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["ALPHAS", "AffineRouter", "LinearRouter", "SVMRouter", "ridge"]
-
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 """Choices of `alpha=None`: embeddings have length 1, so this is from a little to a lot."""
 

@@ -10,8 +10,6 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.routers.linear import ridge
 
-__all__ = ["cross_fitted", "doubly_robust"]
-
 RIDGE = 1.0
 """Penalty of the predictions."""
 

@@ -13,8 +13,6 @@ from equirouter.registry import ROUTERS
 from equirouter.routers.base import Router
 from equirouter.routers.settings import check_plain
 
-__all__ = ["check_registered", "make_router", "registered_router", "router_class"]
-
 
 def make_router(spec: str, **settings: Any) -> Router:  # noqa: ANN401
     """An unfitted router, for example "knn", "equirouter:paper" or "equirouter:paper:tie_weight=0".

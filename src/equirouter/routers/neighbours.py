@@ -18,8 +18,6 @@ from equirouter.arrays import Float32Array, IntArray
 from equirouter.errors import ConfigError, PipelineError
 from equirouter.extras import require
 
-__all__ = ["BLOCK_BYTES", "InvertedFile", "kmeans", "lloyd", "nearest", "unit_rows"]
-
 BLOCK_BYTES = 128 * 2**20
 """Memory for the similarities of one block of queries."""
 

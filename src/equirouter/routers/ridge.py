@@ -11,8 +11,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, RealArray
 
-__all__ = ["Factors", "Lines", "Spectrum", "fit_factors", "fit_lines", "spectrum"]
-
 PENALTIES = np.logspace(-1, 4, 16)
 """Features have a length of about 1: from hardly any shrinkage to learning next to nothing."""
 

@@ -12,8 +12,6 @@ from equirouter.errors import DataError
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["LogisticScale", "fit_scale"]
-
 PRIOR_QUERIES = 10.0
 """A model's curve is shrunk as if so many further queries had shown the curve of all models."""
 

@@ -19,8 +19,6 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from equirouter.errors import ConfigError
 from equirouter.registry import ROUTERS
 
-__all__ = ["Setting", "check_plain", "check_settings", "settings_of"]
-
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 BOUNDS = {
     "minimum": "at least",

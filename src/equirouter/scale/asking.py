@@ -12,8 +12,6 @@ from equirouter.policy import Control, Needs, removed_by
 if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
 
-__all__ = ["CONSTRAINTS", "CONTROLS", "FIELDS", "IMAGE", "Asking", "Decide", "decided_at"]
-
 Decide: TypeAlias = Callable[[Sequence[Ask]], list[Decision]]
 
 CONSTRAINTS = ("exclude", "needs", "region", "context_tokens")

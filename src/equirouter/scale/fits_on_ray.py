@@ -10,8 +10,6 @@ from equirouter.extras import require
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["each_on_ray"]
-
 Result = TypeVar("Result")
 
 TASKS_PER_CORE = 2

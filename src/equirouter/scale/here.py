@@ -14,8 +14,6 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import Piece
 
-__all__ = ["each_here", "on_one_thread", "usable_cores"]
-
 WAITING_PER_PROCESS = 2
 
 

@@ -12,8 +12,6 @@ from equirouter.places import Place
 from equirouter.scale.parts import Done
 from equirouter.scale.pieces import Piece
 
-__all__ = ["Journal"]
-
 NAME = "_batch.json"
 SECONDS_BETWEEN_WRITES = 2.0
 

@@ -13,8 +13,6 @@ from equirouter.pipeline.decision import Ask, ByModel, Decision
 from equirouter.pipeline.pipeline import STREAMED_AT_ONCE
 from equirouter.scale.asking import FIELDS, Asking, Decide, decided_at
 
-__all__ = ["decided_lines", "decision_fields", "read_line"]
-
 _MARK = b"\xef\xbb\xbf"  # that some programs begin a file with
 
 

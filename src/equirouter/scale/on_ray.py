@@ -17,8 +17,6 @@ from equirouter.scale.pieces import Piece
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["each_on_ray"]
-
 WAITING_PER_ACTOR = 2
 """So that no actor waits for the driver."""
 

@@ -17,8 +17,6 @@ from equirouter.scale.asking import Asking, decided_at
 from equirouter.scale.lines import decided_lines
 from equirouter.scale.pieces import Piece, asked_columns, lines_of, open_parquet
 
-__all__ = ["Done", "Work"]
-
 ROWS_AT_ONCE = 1024
 
 

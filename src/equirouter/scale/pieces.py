@@ -13,16 +13,6 @@ from equirouter.places import Place, place_of
 from equirouter.scale.asking import CONSTRAINTS, CONTROLS, FIELDS, IMAGE, Asking
 from equirouter.scale.lines import read_line
 
-__all__ = [
-    "InputFile",
-    "Piece",
-    "asked_columns",
-    "cut",
-    "find_files",
-    "lines_of",
-    "open_parquet",
-]
-
 Kind = Literal["parquet", "jsonl"]
 
 ROWS_PER_PIECE = 20_000

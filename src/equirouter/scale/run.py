@@ -17,8 +17,6 @@ from equirouter.scale.journal import Journal
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import InputFile, Piece, cut, find_files, lines_of
 
-__all__ = ["Engine", "Summary", "run_batch"]
-
 Engine = Literal["local", "ray"]
 
 PROCESSES_FROM_SECONDS = 5.0

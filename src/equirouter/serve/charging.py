@@ -4,24 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from equirouter.cost.price_table import shipped_prices
-from equirouter.cost.prices import Price, ServiceTier, Usage, cost_usd
-from equirouter.cost.usage import usage_of
+from equirouter.cost.prices import Price, ServiceTier, cost_usd
+from equirouter.cost.usage import Usage, usage_of
 from equirouter.errors import ConfigError, DataError
 from equirouter.pipeline.evidence import stored_prices
 from equirouter.serve.records import Tokens, nusd
 from equirouter.serve.setting_types import PriceSettings
 from equirouter.serve.settings import GatewaySettings, ModelSettings
-
-__all__ = [
-    "cost_nusd",
-    "max_rates",
-    "model_price",
-    "model_prices",
-    "prices_in",
-    "reported",
-    "tokens_of",
-    "upper_nusd",
-]
 
 _MOST_TOKENS = 10**9
 """A report of more is an error of the provider's: nothing is charged by it."""

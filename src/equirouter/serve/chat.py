@@ -12,19 +12,6 @@ from equirouter.serve.records import Endpoint
 from equirouter.serve.refusals import wrong_field
 from equirouter.serve.settings import LimitSettings
 
-__all__ = [
-    "MOST_CHOICES",
-    "VIRTUAL",
-    "ChatRequest",
-    "chat_request",
-    "checked_model",
-    "counted",
-    "decoded_image",
-    "flagged",
-    "named_tier",
-    "unpriced",
-]
-
 VIRTUAL = "equirouter/"
 _WITHOUT_SLASH = "equirouter-"  # some clients take what is before a slash for a provider
 MOST_CHOICES = 128

@@ -7,12 +7,6 @@ from typing import Protocol
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
-__all__ = [
-    "Gatekeeper",
-    "Planner",
-    "Reservation",
-]
-
 
 class Planner(Protocol):
     """Ranks the models that may answer a request."""

@@ -6,8 +6,6 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Positive
 
-__all__ = ["ExploreSettings", "ShadowSettings"]
-
 
 class ExploreSettings(BaseModel):
     """Which routed requests may go to another model that may answer them."""

@@ -4,8 +4,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["ModelParameters"]
-
 _LIMITS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 _READ = frozenset({"model", "messages", "input", "stream", "stream_options", "equirouter"})
 _PRICED = frozenset({"n", "service_tier", "previous_response_id", "conversation", "prompt"})

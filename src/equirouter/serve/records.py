@@ -16,28 +16,6 @@ if TYPE_CHECKING:
     from equirouter.pipeline.query_plan import QueryPlan
     from equirouter.policy.pacer import Paced
 
-__all__ = [
-    "Attempt",
-    "AttemptOutcome",
-    "CallRole",
-    "Candidate",
-    "Cascaded",
-    "ChargedBy",
-    "DecidedBy",
-    "Endpoint",
-    "Key",
-    "Pair",
-    "Plan",
-    "Removal",
-    "RequestControl",
-    "RequestRecord",
-    "Tokens",
-    "UserFeedback",
-    "WhyNext",
-    "nusd",
-    "usd",
-]
-
 NUSD_PER_USD = 1_000_000_000
 
 Endpoint: TypeAlias = Literal[

@@ -7,15 +7,6 @@ import orjson
 
 from equirouter.errors import GatewayError, StoreGoneError, UnknownNameError, UserError
 
-__all__ = [
-    "answer_to",
-    "error_document",
-    "message_error",
-    "store_unreachable",
-    "wrong_field",
-    "wrong_form",
-]
-
 
 def answer_to(error: Exception) -> GatewayError:
     """The answer that an error is to the client: the only place that gives errors a status."""

@@ -6,8 +6,6 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Count, FilePath, Positive
 
-__all__ = ["CanarySettings", "RetrainSettings"]
-
 _SECONDS = {"h": 3600.0, "d": 86400.0}
 
 

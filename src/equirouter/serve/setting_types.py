@@ -15,16 +15,6 @@ from pydantic import (
 
 from equirouter.answers import make_extractor
 
-__all__ = [
-    "SECTION",
-    "CascadeSettings",
-    "Count",
-    "FilePath",
-    "PassedHeader",
-    "Positive",
-    "PriceSettings",
-]
-
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 

@@ -28,24 +28,6 @@ from equirouter.serve.watch_settings import (
     TelemetrySettings,
 )
 
-__all__ = [
-    "CascadeSettings",
-    "CollapseSettings",
-    "GatewaySettings",
-    "KeySettings",
-    "LimitSettings",
-    "LogSettings",
-    "ModelSettings",
-    "MoneySettings",
-    "PipelineSettings",
-    "RetrySettings",
-    "ServerSettings",
-    "SessionSettings",
-    "StoreSettings",
-    "TelemetrySettings",
-    "UpstreamSettings",
-]
-
 
 class _Section(BaseModel):
     model_config = SECTION

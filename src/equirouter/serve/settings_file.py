@@ -11,8 +11,6 @@ from pydantic import BaseModel, ValidationError
 from equirouter.errors import ConfigError
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["read_settings"]
-
 
 def read_settings(path: str | Path) -> GatewaySettings:
     """Read gateway.toml; paths in it are relative to its folder.

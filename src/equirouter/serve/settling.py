@@ -13,17 +13,6 @@ from equirouter.cost.prices import Price
 from equirouter.serve.charging import cost_nusd, prices_in, reported
 from equirouter.serve.records import ChargedBy, Tokens, nusd
 
-__all__ = [
-    "LITELLM_COST",
-    "Bounds",
-    "Charge",
-    "Report",
-    "charge",
-    "cost_in_tier",
-    "reported_nusd",
-    "unseen_nusd",
-]
-
 LITELLM_COST = "x-litellm-response-cost"
 """The header in which LiteLLM's proxy states what an answer cost, USD."""
 

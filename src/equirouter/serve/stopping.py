@@ -7,15 +7,6 @@ outside waits for `grace_seconds`: systemd, containers, Kubernetes.
 
 from equirouter.serve.settings import ServerSettings
 
-__all__ = [
-    "CONNECTION_SECONDS",
-    "CUT_SECONDS",
-    "THREAD_SECONDS",
-    "WRITE_SECONDS",
-    "grace_seconds",
-    "stop_seconds",
-]
-
 CUT_SECONDS = 2.0
 """Until requests that were cut off have ended."""
 CONNECTION_SECONDS = 1.0

@@ -6,8 +6,6 @@ from pydantic import BaseModel, Field
 
 from equirouter.serve.setting_types import SECTION, Count
 
-__all__ = ["CollapseSettings", "DriftSettings", "LogSettings", "TelemetrySettings"]
-
 
 class _Section(BaseModel):
     model_config = SECTION

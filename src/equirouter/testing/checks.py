@@ -8,8 +8,6 @@ from equirouter.checks.asking import AskingCheck
 from equirouter.checks.base import Response, ResponseCheck
 from equirouter.testing.expect import expect
 
-__all__ = ["check_response_check"]
-
 RESPONSES = (
     Response("What is 2 + 2?", "4"),
     Response("What is 2 + 2?", "The answer is 4.", "stop", (-0.1, -0.2, 0.0)),

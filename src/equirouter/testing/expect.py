@@ -11,15 +11,6 @@ from numpy.typing import NDArray
 
 from equirouter.errors import EquiRouterError
 
-__all__ = [
-    "copied",
-    "expect",
-    "expect_close",
-    "expect_error",
-    "expect_same_bits",
-    "expect_unchanged",
-]
-
 
 def expect(condition: bool, otherwise: str) -> None:
     """Raise AssertionError with the text unless the condition holds."""

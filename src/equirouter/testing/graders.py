@@ -12,8 +12,6 @@ from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 from equirouter.testing.expect import expect, expect_error
 
-__all__ = ["GRADER_CHECKS", "GraderCheck", "check_grader"]
-
 GraderCheck = Callable[[Callable[[], Grader], Sequence[Case], Surroundings], None]
 _NOBODY = Surroundings()
 

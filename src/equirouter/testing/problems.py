@@ -7,8 +7,6 @@ import numpy as np
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.routers import DescriptionRouter, Router, Validation
 
-__all__ = ["Toy", "fit_described", "make_descriptions", "make_toy"]
-
 
 class Toy(NamedTuple):
     """Embeddings (N, d) of unit norm, performance and cost_usd (N, K), NaN = not known."""

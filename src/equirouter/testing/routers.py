@@ -28,8 +28,6 @@ from equirouter.testing.expect import (
 from equirouter.testing.problems import Toy, fit_described, make_toy
 from equirouter.testing.surroundings import global_randomness, without
 
-__all__ = ["ROUTER_CHECKS", "RouterCheck", "RouterFactory", "check_router"]
-
 RouterFactory = Callable[[], Router]
 RouterCheck = Callable[[RouterFactory], None]
 

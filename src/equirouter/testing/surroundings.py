@@ -8,8 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-__all__ = ["global_randomness", "without"]
-
 
 @contextmanager
 def without(module: str) -> Iterator[None]:

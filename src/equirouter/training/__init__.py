@@ -11,5 +11,3 @@ plans.py        plans of more than one call, fitted
 pool_plans.py   at which price they pay, the agreement rule pays, or one model per query does
 protocol.py     the parts of a table, encoded, with predicted costs; descriptions of the models
 """
-
-__all__: list[str] = []

@@ -22,8 +22,6 @@ from equirouter.policy.base import POLICIES_ASKED_FOR
 from equirouter.registry import POLICIES
 from equirouter.training.fitted import FittedStage
 
-__all__ = ["calibrated", "record_of"]
-
 
 def calibrated(
     fitted: FittedStage, policy: str, models: Sequence[str], strongest: int

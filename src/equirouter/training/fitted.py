@@ -31,16 +31,6 @@ from equirouter.training.protocol import (
     stream,
 )
 
-__all__ = [
-    "FittedRouter",
-    "FittedStage",
-    "certainty_of",
-    "cross_fitted",
-    "fit_familiarity",
-    "fit_router",
-    "fit_stage",
-]
-
 N_POINTS = 100
 
 CENTRES = 64

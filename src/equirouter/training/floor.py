@@ -15,8 +15,6 @@ from equirouter.routers import make_router
 from equirouter.routers.base import LeaveOneOutRouter
 from equirouter.words import number_of
 
-__all__ = ["counted_rows", "floor_of"]
-
 _NEAREST = 0.98
 """The default quality; nearer to 1 the strongest model answers nearly all, which needs no proof."""
 

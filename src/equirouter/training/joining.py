@@ -27,8 +27,6 @@ from equirouter.training.pool import (
 )
 from equirouter.training.protocol import readable
 
-__all__ = ["Joined", "with_model"]
-
 
 @dataclass(frozen=True, eq=False)
 class Joined:

@@ -10,8 +10,6 @@ from equirouter.extras import Need, check_needs
 from equirouter.routers import make_router
 from equirouter.words import listed
 
-__all__ = ["check_run", "check_what_fits", "needs_of_routers", "reader"]
-
 _LIBRARIES = {"torch": "torch", "sklearn": "scikit-learn"}
 """What the routers of this package are fitted with, by import name."""
 

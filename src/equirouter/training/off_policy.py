@@ -10,8 +10,6 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import equal_queries
 from equirouter.routers.logged import cross_fitted
 
-__all__ = ["Measured", "measured_outcomes"]
-
 FOLDS = 2
 
 

@@ -21,18 +21,6 @@ from equirouter.routers.ridge import fit_lines, spectrum
 from equirouter.training.fitted import FittedRouter, cross_fitted
 from equirouter.training.protocol import Part, stream
 
-__all__ = [
-    "LEAST_QUERIES",
-    "Labelled",
-    "best_rule",
-    "cheap_pairs",
-    "fit_check",
-    "fit_plans",
-    "labelled_by",
-    "plans_of",
-    "replay_unseen",
-]
-
 LEAST_QUERIES = 400
 """Labelled queries from which on learned plans kept the quality that was asked for."""
 

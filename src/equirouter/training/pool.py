@@ -23,19 +23,6 @@ from equirouter.training.calibrating import calibrated
 from equirouter.training.fitted import FittedRouter, FittedStage, certainty_of, cross_fitted
 from equirouter.training.protocol import Part
 
-__all__ = [
-    "Pool",
-    "at_prices",
-    "calibrated_again",
-    "cost_factor",
-    "costs_now",
-    "described_models",
-    "model_column",
-    "repriced",
-    "strongest_of",
-    "without",
-]
-
 
 @dataclass(frozen=True)
 class Pool:

@@ -18,8 +18,6 @@ from equirouter.registry import CHECKS
 from equirouter.training.plans import FOLDS, Labelled, best_rule, fit_plans, replay_unseen
 from equirouter.training.protocol import stream
 
-__all__ = ["Candidates", "candidates_of", "made_plans", "rule_unseen"]
-
 N_POINTS = 100
 
 

@@ -30,20 +30,6 @@ from equirouter.routers.scale import LogisticScale
 from equirouter.training.off_policy import measured_outcomes
 from equirouter.words import number_of
 
-__all__ = [
-    "Part",
-    "Prepared",
-    "description_notes",
-    "embedded",
-    "embedded_descriptions",
-    "prepare",
-    "prepare_in_sample",
-    "readable",
-    "reading_notes",
-    "scores_of",
-    "stream",
-]
-
 NOISE_WIDTH = 4  # 4 x 24 random bits: no two queries share them
 
 

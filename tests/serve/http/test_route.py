@@ -17,10 +17,8 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.run.assembly import open_gateway
 from tests.serve.fake_upstream import error, fake_upstream
-from tests.serve.pipelines import registered, save_pipeline
+from tests.serve.pipelines import save_pipeline
 from tests.serve.planners import settings_of
-
-__all__ = ["registered"]  # a fixture
 
 
 @pytest.fixture(scope="module")

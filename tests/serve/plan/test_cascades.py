@@ -16,14 +16,13 @@ from equirouter.serve.http.messages import messages_request
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.plan.cascades import cascade_note, may_cascade
 from equirouter.serve.records import Cascaded, Pair, RequestControl, RequestRecord
-from equirouter.serve.settings import CascadeSettings, LimitSettings
+from equirouter.serve.setting_types import CascadeSettings
+from equirouter.serve.settings import LimitSettings
 from tests.pipeline.test_stored_plans import measured
 from tests.policy.plans_by_hand import by_signal
-from tests.serve.pipelines import GatedEncoder, registered
+from tests.serve.pipelines import GatedEncoder
 from tests.serve.planners import Planned, order
 from tests.toys import make_table
-
-__all__ = ["registered"]  # a fixture
 
 RULE = PoolPlans("number@1", Plans(3), AgreementRule((0, 1), 2, 0.4))
 ON = {"cascade": {"enabled": True}}

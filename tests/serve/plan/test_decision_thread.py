@@ -22,11 +22,8 @@ from tests.serve.pipelines import (
     MODELS,
     CountedMetrics,
     GatedEncoder,
-    registered,
     save_pipeline,
 )
-
-__all__ = ["registered"]  # a fixture
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,8 @@ from equirouter.serve.http.requests import responses_request
 from equirouter.serve.records import Key, Plan, Removal, RequestControl
 from equirouter.serve.settings import LimitSettings
 from tests.pipeline.sealed import change_description
-from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
+from tests.serve.pipelines import GatedEncoder, save_pipeline
 from tests.serve.planners import Planned, order, uppers
-
-__all__ = ["registered"]  # a fixture
 
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,ZWFzeQ=="}}

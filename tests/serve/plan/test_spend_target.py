@@ -12,10 +12,8 @@ from pydantic import ValidationError
 
 from equirouter.serve.dashboard.documents import why
 from equirouter.serve.records import Plan, RequestControl, RequestRecord, nusd
-from tests.serve.pipelines import registered, save_pipeline
+from tests.serve.pipelines import save_pipeline
 from tests.serve.planners import AUTO, Planned, order, settings_of
-
-__all__ = ["registered"]  # a fixture
 
 SPEND_USD = 0.002
 """Between the cheapest model of the toy pool, 0.0001 USD a call, and the dearest, 0.01."""

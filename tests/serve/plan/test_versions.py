@@ -11,9 +11,7 @@ from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.pointer import follow
 from equirouter.serve.settings import PipelineSettings
-from tests.serve.pipelines import MODELS, CountedMetrics, registered, save_pipeline
-
-__all__ = ["registered"]  # a fixture
+from tests.serve.pipelines import MODELS, CountedMetrics, save_pipeline
 
 
 @pytest.fixture(scope="module")

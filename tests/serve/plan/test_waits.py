@@ -10,12 +10,10 @@ import pytest
 from equirouter.evaluation.train import train
 from equirouter.serve.plan.waits import Waits
 from equirouter.serve.records import Attempt, Cascaded, Plan, RequestRecord
-from tests.serve.pipelines import GatedEncoder, registered
+from tests.serve.pipelines import GatedEncoder
 from tests.serve.plan.test_cascades import ON, RULE
 from tests.serve.planners import PRICES, Planned
 from tests.toys import make_table
-
-__all__ = ["registered"]  # a fixture
 
 FIRST = "first"
 TOKENS = {"small": 800, "middle": 1000, "large": 1200}

@@ -12,10 +12,8 @@ from equirouter.serve.run.assembly import check_settings
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.gateways import PRICE
-from tests.serve.pipelines import registered, save_pipeline
+from tests.serve.pipelines import save_pipeline
 from tests.serve.planners import settings_of
-
-__all__ = ["registered"]  # a fixture
 
 BODY = {"model": "a", "messages": [{"role": "user", "content": "Hi"}]}
 COST_USD = 0.00004  # of every answer of the fake provider: see test_completions.py

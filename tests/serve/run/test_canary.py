@@ -15,9 +15,7 @@ from equirouter.serve.money.store.store import connected
 from equirouter.serve.run.assembly import check_settings
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
-from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
-
-__all__ = ["registered"]  # a fixture
+from tests.serve.pipelines import GatedEncoder, save_pipeline
 
 NAMES = {"small": "a", "middle": "b", "large": "c"}  # of the pipeline, and of their upstreams
 USAGE = {"prompt_tokens": 20, "completion_tokens": 10}

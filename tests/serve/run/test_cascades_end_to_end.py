@@ -25,11 +25,9 @@ from tests.policy.plans_by_hand import by_signal
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
 from tests.serve.http.test_cascade import saying
-from tests.serve.pipelines import GatedEncoder, registered
+from tests.serve.pipelines import GatedEncoder
 from tests.serve.stores import record, with_store
 from tests.toys import HashingEncoder, make_table
-
-__all__ = ["registered"]  # a fixture
 
 AUTO = "equirouter/auto"
 NAMES = {"small": "a", "middle": "b", "large": "c"}  # of the pipeline, and of their upstreams

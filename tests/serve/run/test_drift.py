@@ -10,9 +10,7 @@ import pytest
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import Assembled, assembled
-from tests.serve.pipelines import GatedEncoder, registered, save_pipeline
-
-__all__ = ["registered"]  # a fixture
+from tests.serve.pipelines import GatedEncoder, save_pipeline
 
 MODELS: dict[str, Any] = {
     name: {"upstream": place, "price": {"input": price, "output": price}}

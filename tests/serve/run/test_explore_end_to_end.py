@@ -17,10 +17,8 @@ from equirouter.serve.money.log_export import export_log
 from equirouter.serve.money.store.store import connected
 from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled
-from tests.serve.pipelines import GatedEncoder, registered
+from tests.serve.pipelines import GatedEncoder
 from tests.toys import make_table
-
-__all__ = ["registered"]  # a fixture
 
 NAMES = {"small": "a", "middle": "b", "large": "c"}  # of the pipeline, and of their upstreams
 REQUESTS = 300

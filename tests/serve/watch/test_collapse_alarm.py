@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from equirouter.serve.records import RequestControl
-from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.collapse_alarm import MOST_CLASSES, CollapseWatch, collapse_class
+from equirouter.serve.watch_settings import CollapseSettings
 
 
 def alarm_after(

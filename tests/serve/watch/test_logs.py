@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from equirouter.serve.settings import LogSettings
 from equirouter.serve.watch.logs import LOGGER, log_request, set_up_logging
+from equirouter.serve.watch_settings import LogSettings
 from tests.serve.records_made import made_record
 
 PROVIDER_KEY = "0123456789abcdef-of-a-provider"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from equirouter.serve.records import Key
     from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["app", "with_store"]
-
 T = TypeVar("T")
 
 app = typer.Typer(

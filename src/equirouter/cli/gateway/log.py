@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from equirouter.serve.money.log_export import Exported
 
-__all__ = ["app"]
-
 app = typer.Typer(help="Use what the gateway logged.", rich_markup_mode=None)
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from equirouter.serve.retrain_settings import RetrainSettings
     from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["limit_process", "retrain"]
-
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 

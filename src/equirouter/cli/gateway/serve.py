@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["serve"]
-
 
 def serve(
     config: Annotated[

@@ -10,8 +10,6 @@ from equirouter.cli.common import JsonOption, QuietOption, print_json
 from equirouter.cli.gateway.keys import ConfigArgument, with_store
 from equirouter.words import number_of
 
-__all__ = ["status"]
-
 _WIDTH = 80
 _TITLE = 11
 

@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
     from equirouter.labelling.estimate import Estimate
 
-__all__ = [
-    "ConcurrencyOption",
-    "ConfigArgument",
-    "LimitOption",
-    "collect",
-    "estimate_table",
-    "shown_spending",
-]
-
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings, with its pool.")
 ]

@@ -12,9 +12,6 @@ from equirouter.words import number_of
 if TYPE_CHECKING:
     from equirouter.labelling.intake.importing import ImportReport
 
-__all__ = ["import_"]
-
-
 LogsArgument = Annotated[
     list[Path],
     typer.Argument(metavar="LOG...", help="Files and folders, also compressed (.gz, .zst)."),

@@ -12,8 +12,6 @@ from equirouter.words import number_of
 if TYPE_CHECKING:
     from equirouter.labelling.store import Collection
 
-__all__ = ["review"]
-
 
 def review(
     folder: CollectionArgument,

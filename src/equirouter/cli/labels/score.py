@@ -17,10 +17,8 @@ from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.estimate import Estimate
+    from equirouter.labelling.grading import Scored
     from equirouter.labelling.review.correcting import Corrected
-    from equirouter.labelling.scoring import Scored
-
-__all__ = ["CollectionArgument", "score"]
 
 CollectionArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder of `equirouter collect`.")

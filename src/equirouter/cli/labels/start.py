@@ -12,8 +12,6 @@ from equirouter.words import in_columns
 if TYPE_CHECKING:
     from equirouter.labelling.starting import Started
 
-__all__ = ["start"]
-
 
 def start(
     config: ConfigArgument,

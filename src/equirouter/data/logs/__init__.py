@@ -11,5 +11,3 @@ langfuse.py, helicone.py, otel.py (OpenTelemetry), gateway.py (this one), shareg
 (anything with messages), prompts.py (a column of prompts; text files). They are registered in
 LOG_FORMATS (registry.py), most particular first.
 """
-
-__all__: list[str] = []

@@ -7,8 +7,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from equirouter.errors import FieldError
 
-__all__ = ["Found", "LeftOut", "LogReader", "LoggedRequest", "Record", "Wrong", "without_text"]
-
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -18,8 +18,6 @@ from equirouter.data.logs.fields import inner, named
 from equirouter.data.logs.replies import Reply, reply_of
 from equirouter.errors import FieldError
 
-__all__ = ["OpenAIBatch"]
-
 
 class OpenAIBatch(LogReader):
     """Requests of input files, each with its answer where the output file is given as well.

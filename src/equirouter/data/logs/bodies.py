@@ -11,8 +11,6 @@ from typing import Any
 from equirouter.data.logs.fields import parsed
 from equirouter.errors import FieldError
 
-__all__ = ["as_messages", "parameters_of", "request_of"]
-
 _NOT_PARAMETERS = frozenset(
     ("model", "messages", "stream", "stream_options", "input", "prompt", "system", "instructions")
 )

@@ -17,8 +17,6 @@ from equirouter.data.logs.fields import (
 )
 from equirouter.data.logs.replies import reply_of, text_of
 
-__all__ = ["Chat", "split_answer"]
-
 _REPLIES = ("response", "response_body", "completion", "output", "answer", "reply")
 _ABOUT = (
     *("id", "created", "created_at", "timestamp", "time", "model", "usage", "cost_usd", "cost"),

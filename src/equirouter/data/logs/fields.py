@@ -8,17 +8,6 @@ from typing import Any
 
 from equirouter.errors import FieldError
 
-__all__ = [
-    "first",
-    "inner",
-    "named",
-    "number",
-    "parsed",
-    "share",
-    "unix_seconds",
-    "whole",
-]
-
 _MILLI, _MICRO, _NANO = 1e11, 1e14, 1e17
 """Unix times from here on are in milli-, micro- and nanoseconds: as seconds they are after 5138."""
 

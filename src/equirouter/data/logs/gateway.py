@@ -7,8 +7,6 @@ from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without
 from equirouter.data.logs.bodies import as_messages
 from equirouter.data.logs.fields import first, named, number, parsed, share, unix_seconds, whole
 
-__all__ = ["Gateway"]
-
 
 class Gateway(LogReader):
     """Lines of `equirouter log requests`, with whole conversations, and long outcomes tables.

@@ -8,8 +8,6 @@ from equirouter.data.logs.bodies import request_of
 from equirouter.data.logs.fields import first, inner, named, number, share, unix_seconds, whole
 from equirouter.data.logs.replies import reply_of
 
-__all__ = ["Helicone"]
-
 _NOT_ASKED = ("embeddings", "moderations", "images", "audio", "files", "models", "rerank")
 
 

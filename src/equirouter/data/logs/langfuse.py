@@ -17,8 +17,6 @@ from equirouter.data.logs.fields import (
 )
 from equirouter.data.logs.replies import reply_of
 
-__all__ = ["Langfuse"]
-
 
 class Langfuse(LogReader):
     """Observations of type GENERATION; names in snake_case and in camelCase are the same.

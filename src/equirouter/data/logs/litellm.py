@@ -8,8 +8,6 @@ from equirouter.data.logs.bodies import as_messages, parameters_of, request_of
 from equirouter.data.logs.fields import first, inner, named, number, parsed, unix_seconds, whole
 from equirouter.data.logs.replies import reply_of
 
-__all__ = ["LiteLLM"]
-
 _PAYLOAD = "standard_logging_object"
 _CHAT = ("completion", "text_completion", "responses", "anthropic_messages", "generate_content")
 _REDACTED = "redacted-by-litellm"

@@ -7,8 +7,6 @@ from typing import Any
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.fields import first, named, number, parsed, unix_seconds, whole
 
-__all__ = ["GenAISpans"]
-
 _CHAT = ("chat", "text_completion", "generate_content")
 _PARAMETERS = (
     "temperature",

@@ -8,8 +8,6 @@ from equirouter.data.logs.fields import first, named, number, share, unix_second
 from equirouter.data.logs.replies import reply_of
 from equirouter.data.logs.sources import TEXT_FILE
 
-__all__ = ["PromptColumn", "TextFiles"]
-
 _PROMPT = ("prompt", "query", "question", "instruction", "input", "text", "user_prompt", "request")
 _ANSWER = ("response", "answer", "completion", "output", "reply", "model_response")
 

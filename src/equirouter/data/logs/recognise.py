@@ -9,8 +9,6 @@ from equirouter.data.logs.sources import first_records
 from equirouter.errors import DataError
 from equirouter.registry import LOG_FORMATS
 
-__all__ = ["format_of", "known_formats", "log_advice", "no_outcomes_advice"]
-
 _LOOKED_AT = 20
 
 

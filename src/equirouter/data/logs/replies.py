@@ -9,8 +9,6 @@ from typing import Any, TypedDict
 
 from equirouter.data.logs.fields import inner, named, parsed, whole
 
-__all__ = ["Reply", "reply_of", "text_of"]
-
 
 class Reply(TypedDict, total=False):
     """Fields of a LoggedRequest that an answer says."""

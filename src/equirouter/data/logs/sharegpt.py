@@ -8,8 +8,6 @@ from equirouter.data.logs.chat import split_answer
 from equirouter.data.logs.fields import first, named, parsed
 from equirouter.errors import FieldError
 
-__all__ = ["ShareGPT"]
-
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 _ROLES |= {"chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "system": "system"}
 

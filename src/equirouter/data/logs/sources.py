@@ -20,8 +20,6 @@ import pyarrow.parquet as pq
 from equirouter.data.logs.base import Record, Wrong
 from equirouter.errors import DataError
 
-__all__ = ["TEXT_FILE", "files_of", "first_records", "open_text", "records_of"]
-
 TEXT_FILE = "text of a file"
 """The field of the record that a file of plain text is."""
 

@@ -8,8 +8,6 @@ from equirouter.data.logs.bodies import as_messages, parameters_of
 from equirouter.data.logs.fields import first, inner, named, parsed, unix_seconds
 from equirouter.data.logs.replies import reply_of
 
-__all__ = ["StoredCompletions"]
-
 _OF_REQUEST = (
     *("tools", "tool_choice", "response_format", "temperature", "top_p", "seed", "metadata"),
     *("presence_penalty", "frequency_penalty"),

@@ -11,5 +11,3 @@ responses.py    answers, finish reasons and signals of either layout
 layouts.py      wide and long columns -> Outcomes
 arrow.py        an outcomes table -> wide and long Arrow columns
 """
-
-__all__: list[str] = []

@@ -24,8 +24,6 @@ from equirouter.data.reading.columns import (
 )
 from equirouter.errors import DataError
 
-__all__ = ["to_long", "to_wide"]
-
 
 def to_long(outcomes: OutcomeCells) -> pa.Table:
     """One row per query and model, query by query; an unknown outcome is null."""

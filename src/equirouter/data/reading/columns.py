@@ -15,37 +15,6 @@ import pyarrow.compute as pc
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
 
-__all__ = [
-    "ANSWER",
-    "ANSWERS_BY",
-    "COST",
-    "COST_SUFFIX",
-    "DESCRIPTION",
-    "DESCRIPTION_SUFFIX",
-    "FINISH_REASON",
-    "ID",
-    "IMAGE",
-    "INPUT_SUFFIX",
-    "INPUT_TOKENS",
-    "MODEL",
-    "OUTPUT_SUFFIX",
-    "OUTPUT_TOKENS",
-    "PERFORMANCE",
-    "PROPENSITY",
-    "REPEATED",
-    "RESERVED",
-    "RESPONSE",
-    "SCORED_BY",
-    "SIGNAL",
-    "TASK",
-    "TEXT",
-    "RawTable",
-    "check_names",
-    "is_ignored",
-    "is_text",
-    "join_prompt_lists",
-]
-
 ID = ("query_id", "sample_id")
 TEXT = ("query", "prompt")
 TASK = ("task", "eval_name")

@@ -10,8 +10,6 @@ import pyarrow.csv as pa_csv
 from equirouter.data.reading.columns import REPEATED, RawTable, check_names, is_ignored
 from equirouter.errors import DataError
 
-__all__ = ["read_delimited"]
-
 _BLOCK_BYTES = 1 << 26  # a row must fit into one block: long queries do, with room to spare
 _REPEATED = pa.dictionary(pa.int32(), pa.string())
 _SEPARATORS = (",", ";", "\t")

@@ -20,8 +20,6 @@ from equirouter.data.reading.json_rows import read_json_columns, read_json_lines
 from equirouter.data.reading.unpickle import Column, read_pickle_table
 from equirouter.errors import DataError
 
-__all__ = ["READABLE", "RECOGNISED", "read_file", "read_frame"]
-
 
 def read_file(path: Path, *, responses: bool = False) -> RawTable:
     """Read the columns of a file that an outcomes table may need; the suffix names the format.

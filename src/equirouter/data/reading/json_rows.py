@@ -7,8 +7,6 @@ from typing import Any, NoReturn
 
 from equirouter.errors import DataError
 
-__all__ = ["read_json_columns", "read_json_lines"]
-
 Cells = dict[str, list[Any]]
 
 

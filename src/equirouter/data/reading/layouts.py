@@ -29,8 +29,6 @@ from equirouter.data.reading.queries import Queries, find_id, first_repeat, quer
 from equirouter.data.reading.responses import Grid, columns_of_responses, response_fields
 from equirouter.errors import DataError
 
-__all__ = ["from_columns"]
-
 MOST_CELLS = 1 << 30
 """Queries times models: 8 GB for each of performance and cost."""
 

@@ -1,7 +1,5 @@
 """The names that a pickled table may ask for, and what each stands for."""
 
-__all__ = ["ALLOWED"]
-
 # What pickle.dump writes for a DataFrame of texts, numbers and categories, from pandas 1.0 to 3.1,
 # protocols 2 to 5: the name in the file -> the part of a table that it stands for.
 ALLOWED = {

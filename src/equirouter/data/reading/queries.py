@@ -9,8 +9,6 @@ from equirouter.data.reading.columns import ID, IMAGE, TASK, TEXT, RawTable, joi
 from equirouter.errors import DataError
 from equirouter.words import number_of
 
-__all__ = ["Queries", "find_id", "first_repeat", "queries_of", "where", "with_suffixes"]
-
 
 @dataclass(frozen=True)
 class Queries:

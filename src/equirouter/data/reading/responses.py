@@ -23,9 +23,6 @@ from equirouter.data.reading.columns import join_prompt_lists as join_lists
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError, DataError
 
-__all__ = ["Grid", "columns_of_responses", "response_fields"]
-
-
 _KINDS = (ANSWER, FINISH_REASON, RESPONSE, SCORED_BY, PROPENSITY)
 
 

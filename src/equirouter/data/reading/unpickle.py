@@ -24,8 +24,6 @@ import pyarrow as pa
 from equirouter.data.reading.pickle_names import ALLOWED
 from equirouter.errors import DataError
 
-__all__ = ["Column", "read_pickle_table", "read_pickle_values"]
-
 Column: TypeAlias = "list[Any] | np.ndarray[Any, Any]"
 
 _DAMAGED = (

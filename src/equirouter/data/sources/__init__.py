@@ -13,5 +13,3 @@ hub.py          fetch: pinned downloads
 reach.py        whether the hub answers
 archives.py     files in a folder, a tar or a zip
 """
-
-__all__: list[str] = []

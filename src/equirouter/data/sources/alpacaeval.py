@@ -25,8 +25,6 @@ from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
-__all__ = ["AlpacaEval"]
-
 _REPOSITORY = "https://github.com/tatsu-lab/alpaca_eval"
 _FOLDERS = {"gpt4-turbo": "weighted_alpaca_eval_gpt4_turbo", "gpt4": "alpaca_eval_gpt4"}
 _STYLE = re.compile(r"_(concise|verbose)$")  # a model asked for short or long answers

@@ -12,8 +12,6 @@ from typing import TypeAlias
 from equirouter.errors import DataError
 from equirouter.output import make_folder
 
-__all__ = ["Member", "Parts", "members", "unpack_tar"]
-
 Parts: TypeAlias = tuple[str, ...]
 
 _DAMAGED = (

@@ -7,8 +7,6 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.hub import HubFile
 from equirouter.progress import Progress, silent
 
-__all__ = ["Dataset"]
-
 
 @runtime_checkable
 class Dataset(Protocol):

@@ -16,15 +16,6 @@ from equirouter.progress import Progress, silent
 from equirouter.registry import DATASETS
 from equirouter.words import number_of
 
-__all__ = [
-    "check_choice",
-    "is_encoded",
-    "load_named",
-    "make_dataset",
-    "needs_of_dataset",
-    "with_note_on_missing",
-]
-
 _NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
 
 

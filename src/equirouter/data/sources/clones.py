@@ -14,8 +14,6 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
 from equirouter.words import number_of
 
-__all__ = ["Answer", "Question", "clone_at", "field", "priced_outcomes", "read_rows"]
-
 
 class Question(NamedTuple):
     """A query of a table."""

@@ -9,8 +9,6 @@ from types import MappingProxyType
 
 from equirouter.data.outcomes import Outcomes
 
-__all__ = ["DESCRIPTIONS", "model_texts"]
-
 _MIXTRAL = (
     "Mixtral 8x7B Instruct is a chat model of Mistral AI, released in December 2023 with open "
     "weights under the Apache 2.0 licence. It is a sparse mixture of experts: each layer has eight "

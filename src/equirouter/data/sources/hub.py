@@ -13,8 +13,6 @@ from equirouter.errors import DownloadError
 from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress, silent
 
-__all__ = ["HubFile", "fetch", "fetching_failures"]
-
 
 @dataclass(frozen=True)
 class HubFile:

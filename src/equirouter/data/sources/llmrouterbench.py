@@ -19,12 +19,12 @@ import numpy as np
 from equirouter.cost.prices import (
     FLAGSHIP_PRICES,
     Price,
-    Usage,
     cost_usd,
     price_of,
     price_of_size,
     size_of,
 )
+from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.archives import Member, Parts, members
@@ -32,8 +32,6 @@ from equirouter.data.sources.by_name import check_choice
 from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
-
-__all__ = ["LLMRouterBench"]
 
 POOLS = ("flagship", "open", "all")
 

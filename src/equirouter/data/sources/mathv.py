@@ -22,8 +22,6 @@ from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
-__all__ = ["MathVision"]
-
 _REPOSITORY = "https://github.com/mathllm/MATH-V"
 _IMAGE_TOKENS = 576  # of every picture and model, as LLaVA-1.5 has: the files do not say
 _BLIND = ("Text Only", "Caption", "Random-Chance")  # files of models that were given no picture

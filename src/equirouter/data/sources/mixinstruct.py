@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.cost.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
 from equirouter.data.sources.by_name import check_choice
@@ -24,8 +25,6 @@ from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of
-
-__all__ = ["MixInstruct"]
 
 METRICS = (
     "bartscore",

@@ -25,8 +25,6 @@ from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 
-__all__ = ["MMRBench"]
-
 _REPO = "gh0stHunter/MMR-Bench"
 _COMMIT = "b2619d8389935171022f0a7e8bee45f80ca249dd"
 # No digests are published: those of the first download are recorded, and checked from then on.

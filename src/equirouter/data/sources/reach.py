@@ -6,8 +6,6 @@ import threading
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-__all__ = ["hub_address", "why_unreachable"]
-
 SECONDS = 2.0
 """Looking up a name has no time limit of its own, so all of it has this one."""
 

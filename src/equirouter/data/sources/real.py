@@ -24,8 +24,6 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 from equirouter.progress import Progress, silent
 
-__all__ = ["FILE", "Real", "write_real"]
-
 FILE = Path(__file__).with_name("real.npz")
 _SHA256 = "1cfef2ccff82da5ad2a603ac9b6c64606443659084ca4a933bef6b0349d9ada5"
 _UNKNOWN = -1  # a performance that is not known

@@ -14,8 +14,6 @@ from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.data.tables import read_table
 from equirouter.progress import Progress, silent
 
-__all__ = ["RouterBench0Shot", "RouterBench5Shot", "RouterBenchRaw"]
-
 _REPO = "withmartian/routerbench"
 _COMMIT = "784021482c3f320c6619ed4b3bb3b41a21424fcb"  # of 27 March 2024
 # The digests of the wide files are those that several published analyses of them state. For the raw

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.cost.prices import Price, Usage, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.unpickle import read_pickle_values
 from equirouter.data.sources.archives import Member, Parts, members
@@ -24,8 +25,6 @@ from equirouter.data.sources.hub import HubFile, fetch
 from equirouter.errors import ConfigError, DataError
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of
-
-__all__ = ["RouterEval"]
 
 SIZES = {3: "easy", 5: "easy", 10: "hard", 100: "hard", 1000: "hard"}
 GROUPS = ("all_strong", "all_weak", "strong_to_weak")

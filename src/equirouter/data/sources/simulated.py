@@ -12,15 +12,6 @@ from equirouter.data.sources.simulated_texts import make_texts
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress, silent
 
-__all__ = [
-    "ACCURACY",
-    "PROFILES",
-    "Simulated",
-    "SimulatedRouterBench",
-    "answer_costs",
-    "drawn_outcomes",
-]
-
 DISCRIMINATION = 2.2  # how steeply the chance of a right answer falls with difficulty
 JUDGE_NOISE = 0.8  # standard deviation, in logits, of a judge's opinion of one answer
 VISIBLE = 0.65  # share of the variance of difficulty that the text shows; the rest is hidden

@@ -14,8 +14,6 @@ from equirouter.extras import Need, require
 from equirouter.output import atomic_write, cache_dir, make_folder
 from equirouter.progress import Progress
 
-__all__ = ["SimulatedMultimodal"]
-
 VERSION = 3  # raised by every change of the pictures
 SIZE = 224  # pixels of each side
 HIDDEN = 0.3  # share of a difficulty's variance that neither the text nor the picture shows

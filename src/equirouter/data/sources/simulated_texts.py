@@ -13,8 +13,6 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
 
-__all__ = ["FAMILIES", "Family", "make_texts", "standardised"]
-
 _NAMES = "Amara Bela Chidi Dana Elif Farid Greta Hana Ivo Jana Kofi Lena Milo Nadia Otto Priya Uma"
 _TRIES = 200  # for each text
 

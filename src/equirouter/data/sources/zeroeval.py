@@ -26,8 +26,6 @@ from equirouter.data.sources.hub import HubFile
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
-__all__ = ["ZeroEval", "final_answer", "is_correct"]
-
 _REPOSITORY = "https://github.com/WildEval/ZeroEval"
 _QUESTION = {"gsm": "question", "crux": "question", "math-l5": "problem"}  # task -> its field
 # Files of one model by two names.

@@ -17,16 +17,6 @@ from equirouter.encoders.windows import MAX_TOKENS
 from equirouter.errors import DataError
 from equirouter.onnxgraph import OnnxGraph
 
-__all__ = [
-    "GRAPH_VERSION",
-    "HIDDEN",
-    "N_LAYERS",
-    "MiniLMGraph",
-    "build_graph",
-    "graph_file",
-    "read_tensors",
-]
-
 GRAPH_VERSION = 2
 """Raised by every change of the graph that may change an embedding, be it in the last bit."""
 

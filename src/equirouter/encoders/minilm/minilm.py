@@ -44,8 +44,6 @@ from equirouter.progress import Progress
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["PRECISIONS", "MiniLMEncoder", "Precision"]
-
 Precision: TypeAlias = Literal["fp32", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 

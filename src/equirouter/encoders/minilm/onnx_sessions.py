@@ -26,8 +26,6 @@ from equirouter.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["DEVICES", "Device", "WindowSession", "open_session"]
-
 Device: TypeAlias = Literal["cpu", "cuda", "auto"]
 DEVICES: tuple[Device, ...] = get_args(Device)
 

@@ -33,16 +33,6 @@ from equirouter.encoders.minilm.onnx_sessions import open_session
 from equirouter.encoders.minilm.weights import Weights
 from equirouter.errors import ConfigError, PipelineError
 
-__all__ = [
-    "QUANTISE_VERSION",
-    "ActivationRanges",
-    "Int8Graph",
-    "calibrate",
-    "quantised_graph_file",
-    "scale_and_zero",
-    "whole_rows",
-]
-
 QUANTISE_VERSION = 1
 """Raised by every change here that may change an int8 embedding."""
 

@@ -10,8 +10,6 @@ from equirouter.encoders.kept import digest_of
 from equirouter.errors import ConfigError, DataError, DownloadError
 from equirouter.extras import Need
 
-__all__ = ["SAFETENSORS_SHA256", "TOKENIZER_SHA256", "Weights", "find_weights", "needed_weights"]
-
 SAFETENSORS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 NAME = "all-MiniLM-L6-v2"

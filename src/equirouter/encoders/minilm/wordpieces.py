@@ -16,8 +16,6 @@ from equirouter.errors import DataError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["PART_CHARACTERS", "WordPieces", "load_tokenizer", "read_vocabulary"]
-
 PART_CHARACTERS = 16384
 """A longer text is read in parts of this size, so that memory does not grow with it."""
 

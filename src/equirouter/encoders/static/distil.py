@@ -23,8 +23,6 @@ from equirouter.progress import Progress, silent
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["DISTIL_VERSION", "distil", "kept_table", "piece_weights", "quantised"]
-
 DISTIL_VERSION = 1
 """Raised by every change that may change a table."""
 

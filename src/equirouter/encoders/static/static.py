@@ -16,8 +16,6 @@ from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.extras import Need
 from equirouter.progress import Progress, silent
 
-__all__ = ["StaticEncoder"]
-
 LARGEST_DIMENSION = 384
 _TEXTS_PER_REPORT = 1024
 

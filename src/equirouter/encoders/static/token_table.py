@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import PipelineError
 
-__all__ = ["TokenTable"]
-
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "rows": (np.int8, 2),
     "weights": (np.uint8, 1),

@@ -8,5 +8,3 @@ per_task.py      on which tasks, and from which budget on, a router collapses
 ties.py          margins (Eq. 4) and ties of a table
 noise.py         the oracle with noise on its labels; the maximum-mean-winner claim (Eq. 11)
 """
-
-__all__: list[str] = []

@@ -17,8 +17,6 @@ from equirouter.training.plans import Labelled, cheap_pairs, labelled_by
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Prepared, stream
 
-__all__ = ["check_finding", "family_of"]
-
 ROUTER = "factors"
 """Whose scores are there to be added to: `train` takes it, and it is fitted in a second."""
 

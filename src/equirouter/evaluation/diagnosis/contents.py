@@ -8,21 +8,6 @@ from equirouter.encoders.visibility import Visibility
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse
 from equirouter.evaluation.diagnosis.ties import Need
 
-__all__ = [
-    "CheckFinding",
-    "CostsAt",
-    "Diagnosis",
-    "Interval",
-    "ModelFinding",
-    "NoiseFinding",
-    "OwnDecisions",
-    "PairFinding",
-    "RouterFinding",
-    "Setup",
-    "TableFinding",
-    "TrainedHere",
-]
-
 Interval: TypeAlias = tuple[float, float] | None
 
 

@@ -57,8 +57,6 @@ from equirouter.training.protocol import (
 )
 from equirouter.words import number_of
 
-__all__ = ["IN_SAMPLE", "diagnose"]
-
 IN_SAMPLE = ("mlp", "knn")
 """Fitted within seconds, and two ways of reading a query that have little in common."""
 

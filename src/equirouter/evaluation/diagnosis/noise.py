@@ -18,8 +18,6 @@ from equirouter.evaluation.collapse_score import call_shares, checked_outcomes, 
 from equirouter.policy import BudgetPolicy
 from equirouter.progress import Progress, silent
 
-__all__ = ["ClaimCheck", "NoiseSweep", "check_claim", "noise_sweep", "win_shares"]
-
 SIGMAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)
 """Standard deviations from none to where, on a scale from 0 to 1, nothing but noise is left."""
 

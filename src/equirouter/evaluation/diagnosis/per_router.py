@@ -19,8 +19,6 @@ from equirouter.extras import versions
 from equirouter.policy import NOTHING_FITS
 from equirouter.training.protocol import Part, Prepared
 
-__all__ = ["BothPolicies", "own_decisions", "router_finding", "setup", "text_free_best"]
-
 PARTS_OF_RANGE = (0.1, 0.25, 0.5, 1.0)
 LEVELS = ("0.98", "0.95", "0.90")
 

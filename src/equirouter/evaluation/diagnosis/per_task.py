@@ -16,8 +16,6 @@ from equirouter.evaluation.collapse_score import (
 )
 from equirouter.policy import BudgetPolicy
 
-__all__ = ["TaskCollapse", "collapse_by_task", "reached_from"]
-
 
 @dataclass(frozen=True)
 class TaskCollapse:

@@ -9,15 +9,6 @@ from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.collapse_score import checked_outcomes
 
-__all__ = [
-    "MARGIN_LEVELS",
-    "MarginDistribution",
-    "Need",
-    "margin_distribution",
-    "margins",
-    "need_of",
-]
-
 MARGIN_LEVELS = (0.0, 1e-3, 1e-2, 5e-2)
 """The margins at which the paper gives the share of queries (section 3.3)."""
 

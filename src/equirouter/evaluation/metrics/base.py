@@ -15,8 +15,6 @@ from equirouter.evaluation.metrics.curves import (
     strongest_model,
 )
 
-__all__ = ["Column", "Direction", "Draws", "Metric", "SweepMeans"]
-
 Direction: TypeAlias = Literal[-1, 0, 1]
 """1: higher is better, -1: lower is better, 0: neither."""
 

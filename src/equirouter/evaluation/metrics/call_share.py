@@ -3,8 +3,6 @@
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 
-__all__ = ["CallShare", "StrongestShare"]
-
 
 class StrongestShare(Metric):
     """The share of the queries sent to the reference model at the largest budget, in [0, 1].

@@ -4,8 +4,6 @@ from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 from equirouter.evaluation.metrics.curves import share_of
 
-__all__ = ["CostAtQuality"]
-
 
 class CostAtQuality(Metric):
     """The lowest cost at which an operating point has a share of the strongest model's performance.

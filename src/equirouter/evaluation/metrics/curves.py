@@ -11,15 +11,6 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 
-__all__ = [
-    "QUALITY_LEVELS",
-    "ROUNDING",
-    "cheapest_reaching",
-    "pick_point",
-    "share_of",
-    "strongest_model",
-]
-
 QUALITY_LEVELS: Mapping[str, float] = MappingProxyType(
     {"1.02": 1.02, "1.00": 1.0, "0.99": 0.99, "0.98": 0.98, "0.95": 0.95, "0.90": 0.90}
 )

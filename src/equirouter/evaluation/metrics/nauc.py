@@ -6,8 +6,6 @@ from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 from equirouter.evaluation.metrics.curves import ROUNDING, pick_point
 
-__all__ = ["NAUC", "CommonNAUC", "area_within", "normalised_area"]
-
 
 class NAUC(Metric):
     """The mean height of the performance-cost curve over the costs it spans.

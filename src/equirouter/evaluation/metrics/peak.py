@@ -4,8 +4,6 @@ from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point, share_of
 
-__all__ = ["PeakCost", "PeakQuality", "PeakScore", "peak"]
-
 
 class PeakScore(Metric):
     """P_s, the highest mean performance on the curve.

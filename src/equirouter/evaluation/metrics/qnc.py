@@ -4,8 +4,6 @@ from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 from equirouter.evaluation.metrics.curves import cheapest_reaching, pick_point, share_of
 
-__all__ = ["QNC"]
-
 
 class QNC(Metric):
     """The lowest cost at which the curve reaches the strongest model's mean performance.

@@ -5,8 +5,6 @@ import numpy as np
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics.base import Column, Metric, SweepMeans
 
-__all__ = ["RCI", "MeanRCI", "OrbitRCI", "RCIAtQuality"]
-
 
 class RCI(Metric):
     """The mean collapse score at the largest budget, in [0, 1].

@@ -15,8 +15,6 @@ from equirouter.evaluation.promotion.comparison import chosen_columns, comparabl
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.protocol import readable
 
-__all__ = ["LoggedComparison", "compare_from_log"]
-
 MOST_LEFT_OUT = 0.05
 """Share of queries that may be left out, as the log could not have made one of the choices."""
 

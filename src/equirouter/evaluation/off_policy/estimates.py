@@ -22,8 +22,6 @@ from equirouter.data.logged import effective_size
 from equirouter.errors import DataError
 from equirouter.routers.logged import cross_fitted, doubly_robust
 
-__all__ = ["METHODS", "WHAT", "Estimate", "LoggedOutcomes", "Method", "PolicyValue", "What"]
-
 Method: TypeAlias = Literal["dr", "snips", "ips"]
 What: TypeAlias = Literal["performance", "cost_usd"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -4,5 +4,3 @@ comparison.py  two pipelines on the same queries, paired
 gate.py        whether a challenger may take the champion's place
 retrain.py     a challenger, trained and compared on what neither has learned from
 """
-
-__all__: list[str] = []

@@ -21,16 +21,6 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.off_policy import measured_outcomes
 from equirouter.training.protocol import readable
 
-__all__ = [
-    "Comparison",
-    "Paired",
-    "Share",
-    "chosen_columns",
-    "comparable",
-    "compare",
-    "paired_share",
-]
-
 LEAST_OF_TASK = 30
 """Queries of a task below which no figure of it is given."""
 TIMED = 100

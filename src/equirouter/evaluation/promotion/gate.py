@@ -7,8 +7,6 @@ from equirouter.errors import ConfigError
 from equirouter.evaluation.promotion.comparison import Comparison, Paired
 from equirouter.words import interval
 
-__all__ = ["Gate", "Verdict"]
-
 SLOWER_MS = 10.0
 """A decision that takes so much longer is felt before the first word of an answer."""
 

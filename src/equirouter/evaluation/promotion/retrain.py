@@ -21,17 +21,6 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.training.pool import repriced
 
-__all__ = [
-    "Challenge",
-    "challenge",
-    "new_queries",
-    "settled",
-    "trained_like",
-    "unseen",
-    "with_log",
-    "worth",
-]
-
 MOST_HELD_OUT = 2000
 """Held-out queries beyond which an interval gains little, and training loses."""
 

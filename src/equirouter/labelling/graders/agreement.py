@@ -12,8 +12,6 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 
-__all__ = ["AgreementGrader", "probabilities"]
-
 
 @dataclass(kw_only=True, eq=False)
 class AgreementGrader(Grader):

@@ -9,8 +9,6 @@ from typing import Any, ClassVar, Protocol
 from equirouter.errors import DataError
 from equirouter.progress import Progress, silent
 
-__all__ = ["Case", "EachGrader", "Grade", "Grader", "Models", "Surroundings", "require_models"]
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -6,8 +6,6 @@ from equirouter.answers import NO_ANSWER, make_extractor
 from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["ChoiceGrader"]
-
 _LETTER = make_extractor("choice")
 
 

@@ -12,8 +12,6 @@ from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 from equirouter.limited import run_limited, split_command
 
-__all__ = ["CommandGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class CommandGrader(Grader):

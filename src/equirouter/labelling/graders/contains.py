@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["ContainsGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class ContainsGrader(EachGrader):

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from equirouter.answers import make_extractor
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["ExactGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class ExactGrader(EachGrader):

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, EachGrader, Grade, Surroundings
 
-__all__ = ["FeedbackGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class FeedbackGrader(EachGrader):

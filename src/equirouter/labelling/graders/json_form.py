@@ -10,8 +10,6 @@ from equirouter.answers import make_extractor
 from equirouter.checks.json_form import schema_validator
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["JsonGrader"]
-
 _WHOLE = make_extractor("json:")
 
 

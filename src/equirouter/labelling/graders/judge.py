@@ -10,8 +10,6 @@ from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings, require_models
 from equirouter.labelling.graders.verdicts import NOT_ASKED, ask_for_verdicts
 
-__all__ = ["JudgeGrader", "conversation", "read_text"]
-
 RUBRIC = """\
 Is the answer right, and is it what was asked for? A wrong result, an invented fact, an instruction
 that was not followed or a part that is missing weighs most. Style and length count nothing: a short

@@ -7,8 +7,6 @@ from equirouter.checks.making import made_from_spec
 from equirouter.labelling.graders.base import Grader
 from equirouter.registry import GRADERS
 
-__all__ = ["make_grader", "split_specs"]
-
 
 def make_grader(spec: str, **settings: Any) -> Grader:  # noqa: ANN401
     """A grader, for example "exact" or "number:tolerance=0.01".

@@ -7,8 +7,6 @@ from equirouter.errors import DataError
 from equirouter.extras import require
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["MathGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class MathGrader(EachGrader):

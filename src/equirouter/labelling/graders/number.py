@@ -9,8 +9,6 @@ from equirouter.answers import NO_ANSWER, make_extractor
 from equirouter.errors import DataError
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["NumberGrader"]
-
 _NUMBER = make_extractor("number")
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from equirouter.errors import ConfigError
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["RegexGrader"]
-
 
 @dataclass(kw_only=True, eq=False)
 class RegexGrader(EachGrader):

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from equirouter.labelling.graders.base import Case, EachGrader, Grade
 
-__all__ = ["ReferenceGrader"]
-
 _WORD = re.compile(r"\w+")
 
 

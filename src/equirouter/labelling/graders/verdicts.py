@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 
 from equirouter.labelling.graders.base import Models
 
-__all__ = ["NOT_ASKED", "TRIES", "ask_for_verdicts"]
-
 TRIES = 3
 """How often a question is asked whose answers are nonsense."""
 _TRIAL = 10

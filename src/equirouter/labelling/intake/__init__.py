@@ -8,5 +8,3 @@ redaction.py        personal data replaced by what it is
 summary.py          what a log holds, in figures
 writing_systems.py  Latin, Cyrillic, Han, ...: what languages are reported by
 """
-
-__all__: list[str] = []

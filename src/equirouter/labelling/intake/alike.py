@@ -12,8 +12,6 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ALIKE", "AlikeTexts", "said_rule"]
-
 ALIKE = 0.9
 """Runs of three words that two texts share, of those in either, from which on they are one query:
 a word in fifty may be another."""

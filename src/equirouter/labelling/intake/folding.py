@@ -8,8 +8,6 @@ from typing import Any
 
 from equirouter.data.repeats import words_of
 
-__all__ = ["Folded", "key_of", "last_turn"]
-
 _INSTRUCTIONS = ("system", "developer")
 
 

@@ -26,8 +26,6 @@ from equirouter.labelling.intake.summary import LogSummary
 from equirouter.progress import Progress, silent
 from equirouter.words import number_of
 
-__all__ = ["ImportReport", "import_log"]
-
 _NAMED_ERRORS = 5
 _ROWS_AT_ONCE = 2048
 

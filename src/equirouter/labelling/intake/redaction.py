@@ -12,8 +12,6 @@ from typing import Any
 
 from equirouter.extras import require
 
-__all__ = ["Redactor"]
-
 _KEYS = (
     r"\bsk-[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic, OpenRouter
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",  # AWS

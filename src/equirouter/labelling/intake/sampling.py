@@ -8,8 +8,6 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.encoders.lexical import LexicalEncoder
 from equirouter.routers.neighbours import kmeans
 
-__all__ = ["MOST_CLUSTERED", "clustered", "drawn"]
-
 MOST_CLUSTERED = 20_000
 """Queries that the clusters are found from: a random part of more."""
 

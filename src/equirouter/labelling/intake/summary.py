@@ -13,8 +13,6 @@ from equirouter.labelling.intake.alike import ALIKE, said_rule
 from equirouter.labelling.intake.writing_systems import writing_system
 from equirouter.words import number_of
 
-__all__ = ["LogSummary"]
-
 _SHOWN = 12
 _QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9, "longest": 1.0}
 

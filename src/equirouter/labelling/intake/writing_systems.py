@@ -4,8 +4,6 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
-__all__ = ["writing_system"]
-
 _LOOKED_AT = 400
 _NAMED = {"CJK": "Han", "HIRAGANA": "Japanese", "KATAKANA": "Japanese", "HANGUL": "Hangul"}
 

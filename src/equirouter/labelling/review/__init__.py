@@ -6,5 +6,3 @@ correcting.py labels against the scores of a grader: means with honest intervals
 people.py     two people's labels: how far they agree
 static/       the page
 """
-
-__all__: list[str] = []

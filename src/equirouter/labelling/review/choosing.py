@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 from equirouter.labelling.store import Collection, KeptAnswer
 
-__all__ = ["Choice", "Shown", "chance", "choose", "key_of", "skip"]
-
 _LEAST = 0.1
 MOST_ANSWERS = 6
 """Answers to one query that are shown; of more a random choice."""

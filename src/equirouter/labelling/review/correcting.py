@@ -18,8 +18,6 @@ from equirouter.errors import DataError
 from equirouter.labelling.bias import Interval
 from equirouter.labelling.table import Scores
 
-__all__ = ["Corrected", "corrected"]
-
 FEWEST = 10
 """Labelled queries below which nothing is corrected."""
 _OF_TWO_SIDES = 1.96

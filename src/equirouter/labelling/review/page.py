@@ -15,8 +15,6 @@ from equirouter.labelling.graders.judge import conversation
 from equirouter.labelling.review.choosing import Choice, choose, skip
 from equirouter.labelling.store import Collection, KeptQuery
 
-__all__ = ["SCORES", "Page", "make_app", "serve_page"]
-
 SCORES = (0.0, 0.5, 1.0)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "

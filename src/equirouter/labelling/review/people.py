@@ -9,8 +9,6 @@ from typing import TypeAlias
 
 from equirouter.labelling.store import Collection
 
-__all__ = ["Agreement", "Label", "agreements", "merged", "take_labels"]
-
 Label: TypeAlias = tuple[str, str, str, float]
 """(person, query_id, model, score)."""
 

@@ -7,5 +7,3 @@
 
 Every module imports torch, so only `fit` methods import from here, when they run.
 """
-
-__all__: list[str] = []

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from equirouter.arrays import Float32Array
 from equirouter.errors import ConfigError, FitError
 
-__all__ = ["Schedule", "enough_steps", "pick_device", "seeded", "train", "weights_of"]
-
 VALIDATION_SEED = 0  # any fixed number
 STEPS_PER_EPOCH = 6  # at least, by enough_steps
 

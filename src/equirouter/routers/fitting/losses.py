@@ -9,14 +9,6 @@ from torch import Tensor
 
 from equirouter.arrays import Float32Array, FloatArray
 
-__all__ = [
-    "count_pairs",
-    "cross_entropy",
-    "masked_mse",
-    "pairwise_ranking",
-    "strict_ranking",
-]
-
 BLOCK_CELLS = 2**20  # queries x models that count_pairs sorts at once: 8 MB of keys
 
 

@@ -8,19 +8,6 @@ from torch.nn import functional
 
 from equirouter.routers.networks.forward import FROM_QUERY, FROM_SELF
 
-__all__ = [
-    "MLP",
-    "CausalNet",
-    "EmbedLLMNet",
-    "MIRTNet",
-    "NIRTNet",
-    "RouterDCNet",
-    "StarNet",
-    "regret_of",
-    "sample_llm_loss",
-    "sample_sample_loss",
-]
-
 SMALL = 0.02
 """Standard deviation of the model embeddings of embedllm and routerdc at first. A cosine does not
 see their length; short ones are turned faster by Adam, whose steps have the same length for all."""

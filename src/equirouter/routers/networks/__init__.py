@@ -13,5 +13,3 @@
 
 Importing this loads no torch.
 """
-
-__all__: list[str] = []

@@ -23,8 +23,6 @@ from equirouter.routers.networks.template import NetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["CausalRouter", "complete_logged"]
-
 TIE = 1e-6
 """Performance that the spread in cost counts as, between models that are equal otherwise."""
 

@@ -15,8 +15,6 @@ from equirouter.routers.networks.template import NetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["EmbedLLMRouter"]
-
 
 @dataclass(kw_only=True, eq=False)
 class EmbedLLMRouter(NetworkRouter):

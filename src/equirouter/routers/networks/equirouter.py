@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["EquiRouter"]
-
 PAPER: dict[str, Any] = {
     "trunk": (256, 128),
     "model_width": 64,

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import PipelineError
 
-__all__ = ["FirstStage"]
-
 RIDGE = 1e-3
 """The penalty on a vector's length, as a share of the mean variance of the query features."""
 

@@ -10,19 +10,6 @@ from equirouter.arrays import Float32Array
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = [
-    "add_linear",
-    "gelu",
-    "layer_norm",
-    "linear",
-    "mlp",
-    "over_pairs",
-    "product",
-    "sigmoid",
-    "softmax",
-    "softplus",
-]
-
 Weights = Mapping[str, Float32Array]
 LAYER_NORM_EPSILON = np.float32(1e-5)  # torch's default
 _ROWS_AT_ONCE = 4096  # what is made per pair of query and model is dropped after so many queries

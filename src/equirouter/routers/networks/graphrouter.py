@@ -23,8 +23,6 @@ from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["GraphRouter", "star_scores"]
-
 PAIRS_AT_ONCE = 2**16
 """Pairs of query and model in a batch of stars, at most: 64 MB for each layer of 256."""
 

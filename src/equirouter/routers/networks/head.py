@@ -14,8 +14,6 @@ from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["Head", "distilled"]
-
 LARGEST_MATRIX = 2**18
 """Numbers of the products made per model, 1 MB: what still lies in a core's own cache.
 

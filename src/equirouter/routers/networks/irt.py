@@ -19,8 +19,6 @@ from equirouter.routers.networks.template import DescribedNetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["MIRTRouter", "NIRTRouter", "posterior_layer"]
-
 
 @dataclass(kw_only=True, eq=False)
 class MIRTRouter(DescribedNetworkRouter):

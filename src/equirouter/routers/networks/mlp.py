@@ -17,8 +17,6 @@ from equirouter.routers.networks.template import NetworkRouter, Task
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["MLPRouter", "hidden_units", "mlp_hidden"]
-
 
 @dataclass(kw_only=True, eq=False)
 class MLPRouter(NetworkRouter):

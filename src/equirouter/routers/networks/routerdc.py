@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from equirouter.onnxgraph import OnnxGraph
 
-__all__ = ["RouterDCRouter"]
-
 SLOW = np.float32(0.1)  # of RouterDCNet, which a process that only decides cannot import
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from equirouter.routers.fitting.loop import LossOfBatch
 
-__all__ = ["DescribedNetworkRouter", "NetworkRouter", "Task"]
-
 Rows = Sequence[NDArray[np.generic]]
 Weights = dict[str, Float32Array]
 

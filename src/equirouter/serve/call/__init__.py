@@ -16,5 +16,3 @@ upstream.py      one call of a provider over aiohttp
 whole_stream.py  a whole answer as a stream of events
 translation/     the Responses API for upstreams that have chat completions only
 """
-
-__all__: list[str] = []

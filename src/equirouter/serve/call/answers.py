@@ -12,8 +12,6 @@ import orjson
 from equirouter.errors import UpstreamError
 from equirouter.serve.call.sse import Events, data_document, each_event, error_in, event_data
 
-__all__ = ["Opening", "answer_document"]
-
 _Object: TypeAlias = Mapping[str, Any]
 # Events of a response before the model begins. What begins with an item is the model's own.
 _BEFORE = ("response.created", "response.queued", "response.in_progress", "keepalive", "ping")

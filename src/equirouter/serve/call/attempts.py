@@ -20,8 +20,6 @@ from equirouter.serve.contracts import Reservation
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate
 from equirouter.serve.settings import RetrySettings
 
-__all__ = ["PASSED_ON", "Call", "Served", "pause_seconds", "try_once", "walk"]
-
 # What a client did wrong would be wrong everywhere. All other statuses are the upstream's affair: a
 # key, a limit, a path, a form of request that it does not take.
 _CLIENTS_FAULT = frozenset({400, 422})

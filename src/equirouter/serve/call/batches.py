@@ -18,8 +18,6 @@ from equirouter.serve.call.attempts import pause_seconds
 from equirouter.serve.call.upstream import HttpAnswer, HttpUpstream, retry_after
 from equirouter.serve.settings import RetrySettings
 
-__all__ = ["MOST_BYTES", "MOST_CALLS", "BatchState", "Batches", "is_refusal", "line_of"]
-
 _T = TypeVar("_T")
 
 MOST_CALLS = 50_000

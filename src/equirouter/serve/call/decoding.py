@@ -4,8 +4,6 @@ import zlib
 
 from equirouter.errors import UpstreamError
 
-__all__ = ["Decoder", "decoder_of"]
-
 PIECE = 64 * 1024
 """Most bytes that are unpacked at once, which takes some 0.1 ms."""
 

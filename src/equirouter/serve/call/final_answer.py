@@ -10,8 +10,6 @@ from equirouter.answers import NO_ANSWER
 from equirouter.checks import Response, unusable
 from equirouter.policy.replies import Reply
 
-__all__ = ["reply_of", "response_of"]
-
 _REFUSED = "refusal"
 _ENDED = {
     "max_output_tokens": "length",

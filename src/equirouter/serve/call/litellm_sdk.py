@@ -17,8 +17,6 @@ from equirouter.serve.call.upstream import NO_HEADERS
 from equirouter.serve.settings import UpstreamSettings
 from equirouter.serve.settling import LITELLM_COST
 
-__all__ = ["LiteLLMUpstream"]
-
 _FUNCTIONS = {
     "/chat/completions": "acompletion",
     "/responses": "aresponses",

@@ -23,8 +23,6 @@ from equirouter.serve.call.upstream import HttpUpstream, Upstream
 from equirouter.serve.charging import model_prices
 from equirouter.serve.settings import GatewaySettings, ModelSettings, UpstreamSettings
 
-__all__ = ["CircuitState", "Guard", "ModelPool", "Route"]
-
 CircuitState: TypeAlias = Literal["closed", "open", "half-open"]
 
 WINDOW_SECONDS = 60.0

@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["Fitting", "fitting", "has", "shipped_rules", "without"]
-
 _Body = dict[str, Any]
 _TABLE = Path(__file__).with_name("parameter_table.toml")
 

@@ -6,8 +6,6 @@ from urllib.parse import urlsplit
 
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["answer_limit", "asks_for_usage", "chat_body", "own_headers"]
-
 _Body = dict[str, Any]
 _LIMITS = {"responses": "max_output_tokens", "messages": "max_tokens"}
 

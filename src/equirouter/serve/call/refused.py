@@ -19,8 +19,6 @@ from equirouter.serve.call.parameters import has
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.records import Plan
 
-__all__ = ["RefusedParameters", "refused_parameter"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 MOST_PER_MODEL = 32

@@ -12,8 +12,6 @@ from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.sse import StreamReader, error_event
 from equirouter.serve.refusals import error_document
 
-__all__ = ["Relay", "answer_text", "typed"]
-
 
 class Relay:
     """Passes a stream on. reader: what was read of it. error: how it went wrong, None if well."""

@@ -11,18 +11,6 @@ from typing import Any
 
 import orjson
 
-__all__ = [
-    "Events",
-    "StreamReader",
-    "data_document",
-    "each_event",
-    "error_event",
-    "error_in",
-    "event_data",
-    "service_tier_of",
-    "usage_in",
-]
-
 _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 _TOLD = re.compile(

@@ -20,8 +20,6 @@ from equirouter.serve.call.decoding import Decoder, decoder_of
 from equirouter.serve.call.quirks import own_headers
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["NO_HEADERS", "Answer", "HttpUpstream", "Upstream", "open_session", "retry_after"]
-
 _MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]{1,120}")
 _LONGEST_WAIT = 86_400.0
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})

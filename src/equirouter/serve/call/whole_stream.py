@@ -5,8 +5,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["WholeAnswer", "whole_stream"]
-
 _Object = dict[str, Any]
 _DONE = b"data: [DONE]\n\n"
 _SAID = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}

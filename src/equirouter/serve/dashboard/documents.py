@@ -7,8 +7,6 @@ from equirouter.serve.money.store.reports import Cascades, Logged, Slice, Totals
 from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd
 from equirouter.serve.watch.agreement_alarm import AgreementState
 
-__all__ = ["cascades_document", "full", "row", "slice_document", "totals_document", "why"]
-
 Document = dict[str, object]
 
 _RENAMED = {"started_at": "time", "served_model": "model", "key_id": "key"}

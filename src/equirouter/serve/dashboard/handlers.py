@@ -18,8 +18,6 @@ from equirouter.serve.dashboard.documents import full, row
 from equirouter.serve.dashboard.view import View, summary
 from equirouter.serve.watch.events import News, Unreadable
 
-__all__ = ["dashboard_routes"]
-
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

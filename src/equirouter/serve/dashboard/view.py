@@ -16,13 +16,11 @@ from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
 from equirouter.serve.money.store.learned import Learned
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.records import usd
-from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState
 from equirouter.serve.watch.drift import KINDS, Alarm
 from equirouter.serve.watch.events import Hub
-
-__all__ = ["OTHER", "PERIODS", "View", "colours_of", "summary"]
+from equirouter.serve.watch_settings import CollapseSettings
 
 PERIODS: Mapping[str, tuple[int, int]] = {
     "1h": (3600, 60),

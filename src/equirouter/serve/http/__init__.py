@@ -19,5 +19,3 @@ reply_checks.py, request_checks.py  checks of replies: of all requests, and of o
 requests.py   requests of the Responses API and for embeddings
 shadow.py     other models answer once the client has its answer
 """
-
-__all__: list[str] = []

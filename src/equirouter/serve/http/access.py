@@ -15,8 +15,6 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import admin_only
 from equirouter.serve.records import Key
 
-__all__ = ["admin", "authorized", "is_loopback", "metrics_reader"]
-
 # Besides all that begin with X-Forwarded- or X-Envoy-. Whoever sends one of them is no program of
 # this machine that asks for itself; a proxy that sends none cannot be told from one.
 _OF_PROXIES = frozenset(

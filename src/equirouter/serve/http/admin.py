@@ -18,8 +18,6 @@ from equirouter.serve.settings import LimitSettings
 
 _LOG = logging.getLogger("equirouter.serve")
 
-__all__ = ["Document", "NewKey", "admin_routes", "key_routes"]
-
 Document = Mapping[str, object]
 _Limit: TypeAlias = Annotated[
     Annotated[int, Field(gt=0, lt=2**62)] | None, Field(description="a whole number above 0")

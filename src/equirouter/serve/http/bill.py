@@ -28,8 +28,6 @@ from equirouter.serve.settling import (
     unseen_nusd,
 )
 
-__all__ = ["Bill"]
-
 _LONGEST_TIER = 32  # characters of the name of a service tier that are logged
 
 

@@ -9,8 +9,6 @@ from aiohttp import web
 from equirouter.errors import GatewayError
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["json_response", "outgoing", "parsed", "read_body"]
-
 
 async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
     """The parsed document. Raises GatewayError 400, 408, 413 or 415."""

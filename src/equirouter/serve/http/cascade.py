@@ -35,8 +35,6 @@ from equirouter.serve.records import (
     WhyNext,
 )
 
-__all__ = ["Cascade"]
-
 
 class Cascade:
     """One request of which more than one model is asked: `plan` has a pair.

@@ -9,8 +9,6 @@ from equirouter.serve.chat import VIRTUAL, ChatRequest
 from equirouter.serve.records import RequestControl
 from equirouter.serve.refusals import wrong_field
 
-__all__ = ["CONTROL_HEADERS", "LONGEST_SESSION", "VIRTUAL_MODELS", "read_control"]
-
 VIRTUAL_MODELS = (
     "equirouter/auto",
     "equirouter/quality-0.98",

@@ -4,8 +4,6 @@ from collections.abc import Collection
 
 from aiohttp import web
 
-__all__ = ["ANY", "allow_pages"]
-
 ANY = "*"
 _API = "/v1/"
 _METHODS = "GET, POST, DELETE, OPTIONS"

@@ -29,8 +29,6 @@ from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, u
 from equirouter.serve.refusals import answer_to, error_document, message_error
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["ROUTES", "make_app", "route_document"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamResponse]]

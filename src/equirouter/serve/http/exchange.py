@@ -35,8 +35,6 @@ from equirouter.serve.records import (
     usd,
 )
 
-__all__ = ["Exchange", "request_id"]
-
 PATHS = {
     "chat.completions": "/chat/completions",
     "embeddings": "/embeddings",

@@ -22,8 +22,6 @@ from equirouter.serve.watch.logs import LOGGER, log_request
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
-__all__ = ["Gateway"]
-
 
 class Gateway:
     """All that answers requests, made of its parts.

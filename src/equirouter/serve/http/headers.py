@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from equirouter.serve.call.model_pool import Route
 from equirouter.serve.records import Endpoint, RequestRecord
 
-__all__ = ["ANTHROPIC_VERSION", "cascade_headers", "figure", "passed_headers", "safe"]
-
 ANTHROPIC_VERSION = "2023-06-01"
 
 

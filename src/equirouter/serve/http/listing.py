@@ -13,8 +13,6 @@ from equirouter.serve.http.body import json_response
 from equirouter.serve.http.controls import VIRTUAL_MODELS
 from equirouter.serve.http.gateway import Gateway
 
-__all__ = ["model", "models"]
-
 _NEVER = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
 
 

@@ -17,8 +17,6 @@ from equirouter.serve.records import Plan
 from equirouter.serve.refusals import wrong_field, wrong_form
 from equirouter.serve.settings import LimitSettings
 
-__all__ = ["counted_tokens", "messages_request"]
-
 _COUNT_PATH = "/messages/count_tokens"
 _LONGEST_COUNT = 1024 * 1024
 

@@ -13,8 +13,6 @@ from equirouter.serve.http.admin import NewKey
 from equirouter.serve.http.controls import CONTROL_HEADERS, LONGEST_SESSION
 from equirouter.serve.records import DecidedBy
 
-__all__ = ["openapi_document"]
-
 Schema = dict[str, Any]
 
 # method, path, summary, schema of the request's body, schema of the answer

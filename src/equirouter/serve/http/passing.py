@@ -28,8 +28,6 @@ from equirouter.serve.plan.prompt_tokens import text_tokens
 from equirouter.serve.records import Attempt, AttemptOutcome, Candidate, Key, Plan, RequestRecord
 from equirouter.serve.settling import Bounds, Report, charge
 
-__all__ = ["PATHS", "UPSTREAM_HEADER", "passed_on"]
-
 _STEP = r"/[A-Za-z0-9_-][A-Za-z0-9._-]*"  # never ".."
 PATHS = rf"/v1/{{path:(?:completions|moderations|audio|images|files|batches)(?:{_STEP})*}}"
 UPSTREAM_HEADER = "x-equirouter-upstream"

@@ -24,8 +24,6 @@ from equirouter.serve.records import RequestControl, Tokens, usd
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.settling import Bounds, unseen_nusd
 
-__all__ = ["Question", "ReplyChecks"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 _SAID_TOKENS = 8

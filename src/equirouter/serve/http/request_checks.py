@@ -12,8 +12,6 @@ from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.reply_checks import Question, ReplyChecks
 from equirouter.serve.records import Attempt, Candidate, Plan, usd
 
-__all__ = ["RequestChecks"]
-
 
 class RequestChecks:
     """The signals of checks on replies: only those that decide in the plan, which has a pair.

@@ -21,8 +21,6 @@ from equirouter.serve.records import Candidate, Key, Plan, RequestControl, nusd
 from equirouter.serve.refusals import wrong_field, wrong_form
 from equirouter.serve.settings import LimitSettings, MoneySettings
 
-__all__ = ["embedding_plan", "embedding_request", "responses_request"]
-
 _KEPT_ELSEWHERE = ("previous_response_id", "conversation")
 _EMBEDDED = "a text, a list of texts, a list of tokens, or a list of such lists"
 

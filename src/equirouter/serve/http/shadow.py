@@ -13,8 +13,6 @@ from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
-__all__ = ["begin_shadows"]
-
 
 def begin_shadows(
     gateway: Gateway,

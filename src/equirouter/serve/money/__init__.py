@@ -13,5 +13,3 @@ user_signals.py   what users did with answers: asked again, switched, stopped
 writer.py     settlements and the log written behind the requests
 store/        the database of keys, money and log
 """
-
-__all__: list[str] = []

@@ -26,8 +26,6 @@ from equirouter.serve.records import Key, usd
 from equirouter.serve.refusals import store_unreachable
 from equirouter.serve.settings import KeySettings
 
-__all__ = ["KEY_SECONDS", "Admission", "admin_only"]
-
 T = TypeVar("T")
 
 KEY_SECONDS = 2.0

@@ -21,21 +21,6 @@ from equirouter.serve.money.store.lost_files import has_had_keys, keys_were_made
 from equirouter.serve.money.store.schema import accounts, keys
 from equirouter.serve.records import Key
 
-__all__ = [
-    "FIRST_KEY",
-    "PREFIX",
-    "Spend",
-    "StoredKey",
-    "any_keys",
-    "create_key",
-    "find_key",
-    "find_named",
-    "hash_of",
-    "list_keys",
-    "revoke_key",
-    "spend_of",
-]
-
 PREFIX = "eq-"
 FIRST_KEY = (
     "this is the first key: from now on all clients without a key are refused, and revoking keys "

@@ -11,8 +11,6 @@ from equirouter.serve.money.store.day_spending import give_back, take
 from equirouter.serve.money.store.engine import Database
 from equirouter.serve.records import nusd
 
-__all__ = ["DayLimit", "StoreTill", "Till", "today"]
-
 _DAY_SECONDS = 86_400
 _PIECES = 20
 """A worker takes the limit in pieces: what one that is killed had left of its own is lost."""

@@ -15,8 +15,6 @@ from equirouter.serve.money.store.store import Store
 from equirouter.serve.records import Key, UserFeedback
 from equirouter.serve.refusals import store_unreachable
 
-__all__ = ["Feedback", "read_feedback"]
-
 _THUMBS = {"up": 1.0, "down": 0.0}
 _KINDS = ("score", "thumbs", "edited")
 _FIELDS = ("request_id", *_KINDS, "comment")

@@ -21,8 +21,6 @@ from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.reserving import Advance, Grant, reserve
 from equirouter.serve.money.writer import Writer
 
-__all__ = ["Ledger", "Ticket"]
-
 _log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.001  # another worker's transaction takes a tenth of that

@@ -17,20 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-__all__ = [
-    "LEAST_REQUESTS",
-    "Account",
-    "Ahead",
-    "Claim",
-    "RateWindow",
-    "Refusal",
-    "decide",
-    "first_day",
-    "last_day",
-    "roll",
-    "take_ahead",
-]
-
 LEAST_REQUESTS = 8
 """Nothing is taken ahead for fewer requests."""
 

@@ -21,8 +21,6 @@ from equirouter.serve.money.store.schema import feedback, grades, log, texts
 from equirouter.serve.money.user_signals import HUNG_UP, UserSignals
 from equirouter.serve.records import Attempt, usd
 
-__all__ = ["Exported", "export_log", "served_call", "served_cost_nusd"]
-
 _PAGE = 2000
 _UNKNOWN = ("bound", "nothing")
 """Ways of charging a request that say nothing of what its answer cost."""

@@ -12,8 +12,6 @@ from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
 from equirouter.serve.records import usd
 
-__all__ = ["request_lines"]
-
 _PAGE = 1000
 
 

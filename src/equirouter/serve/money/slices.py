@@ -14,8 +14,6 @@ from typing import TypeAlias
 from equirouter.serve.money.limits import LEAST_REQUESTS, Ahead
 from equirouter.serve.money.store.reserving import Advance
 
-__all__ = ["SLICE_SECONDS", "Part", "Purse", "Purses", "Settlement", "Slice"]
-
 SLICE_SECONDS = 1.0
 """How long a worker grants from what it took without asking the store."""
 

@@ -6,8 +6,6 @@ None of it says for sure that an answer was bad, and each is a column of its own
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["HUNG_UP", "UserSignals"]
-
 HUNG_UP = 499
 """The status of a request whose client did not wait for all of its answer."""
 SOON_US = 600 * 1_000_000

@@ -18,8 +18,6 @@ from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.workers import BEAT_SECONDS
 from equirouter.serve.records import RequestRecord
 
-__all__ = ["Writer", "happens"]
-
 _log = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 500

@@ -14,5 +14,3 @@ sessions.py         from a decision to candidates; which model a conversation st
 spend_target.py     the lambda that a mean spend comes to, on what requests have cost
 waits.py            how long models take for a whole answer; which pairs would be late
 """
-
-__all__: list[str] = []

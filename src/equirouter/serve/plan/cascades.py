@@ -8,9 +8,7 @@ from equirouter.policy.pool_plans import PoolPlans
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.plan.sessions import history, is_of_tools
 from equirouter.serve.records import Pair, Plan
-from equirouter.serve.settings import CascadeSettings
-
-__all__ = ["cascade_note", "may_cascade", "with_pair"]
+from equirouter.serve.setting_types import CascadeSettings
 
 JUDGE = "judge"
 """The signal of a judge, which can score free text, too."""

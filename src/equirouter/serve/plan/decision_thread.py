@@ -23,8 +23,6 @@ from equirouter.serve.settings import PipelineSettings
 from equirouter.serve.stopping import THREAD_SECONDS
 from equirouter.serve.watch.prometheus import Metrics
 
-__all__ = ["Decided", "DecisionThread"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 

@@ -14,8 +14,6 @@ from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.plan.sessions import history
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, RequestRecord
 
-__all__ = ["Explorer"]
-
 
 class Explorer:
     """Draws which requests go elsewhere, and keeps what they cost within the limit of a day.

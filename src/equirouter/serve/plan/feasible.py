@@ -16,8 +16,6 @@ from equirouter.serve.plan.prompt_tokens import LIKELY, PER_MESSAGE, PromptToken
 from equirouter.serve.records import Key, Removal, RequestControl, nusd
 from equirouter.serve.settings import GatewaySettings, MoneySettings
 
-__all__ = ["Bound", "Feasible", "is_limited"]
-
 
 def is_limited(settings: MoneySettings, control: RequestControl, key: Key | None) -> bool:
     """Whether a budget, of the request or of its key, relies on the bound of a call."""

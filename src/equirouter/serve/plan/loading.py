@@ -20,8 +20,6 @@ from equirouter.serve.settings import PipelineSettings
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
 
-__all__ = ["LoadedPipeline", "check_evidence", "load_pipeline", "try_out"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 QUICK_SECONDS = 0.0005

@@ -35,8 +35,6 @@ from equirouter.serve.watch.collapse_alarm import CollapseWatch
 from equirouter.serve.watch.drift import Alarm, all_alarms, script_of
 from equirouter.serve.watch.prometheus import Metrics
 
-__all__ = ["RoutingPlanner"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 TELL_EVERY = 20  # decisions of a class, between two looks at its gauges

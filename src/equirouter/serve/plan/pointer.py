@@ -8,8 +8,6 @@ from pathlib import Path
 from equirouter.errors import UserError
 from equirouter.pipeline.versions import CURRENT_FILE, MOVES, PipelineVersions
 
-__all__ = ["follow"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 LOOK_SECONDS = 2.0

@@ -18,15 +18,6 @@ import orjson
 from equirouter.serve.call.translation.reading import strings
 from equirouter.serve.chat import ChatRequest
 
-__all__ = [
-    "LIKELY",
-    "PER_MESSAGE",
-    "PromptTokens",
-    "message_tokens",
-    "prompt_tokens",
-    "text_tokens",
-]
-
 LIKELY = 0.7
 """What a tokenizer is likely to count of an estimate: that of English, code and JSON."""
 PER_MESSAGE = 5

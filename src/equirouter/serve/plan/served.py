@@ -14,9 +14,7 @@ from equirouter.serve.plan.feasible import Bound, Feasible
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.sessions import session_digest
 from equirouter.serve.records import Key, Plan, Removal, RequestControl
-from equirouter.serve.settings import CascadeSettings
-
-__all__ = ["Canary", "Served"]
+from equirouter.serve.setting_types import CascadeSettings
 
 _UNIT_BITS = 63  # a whole number of the database
 

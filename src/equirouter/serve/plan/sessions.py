@@ -24,18 +24,6 @@ from equirouter.serve.records import Candidate, DecidedBy, Key, Plan, Removal, R
 from equirouter.serve.settings import SessionSettings
 from equirouter.serve.watch.collapse_alarm import collapse_class
 
-__all__ = [
-    "Circumstances",
-    "Sessions",
-    "history",
-    "is_of_tools",
-    "is_tool_loop",
-    "ranked_plan",
-    "session_digest",
-    "stays",
-    "switch_cost_usd",
-]
-
 
 @dataclass(slots=True)
 class _Session:

@@ -9,8 +9,6 @@ from equirouter.serve.money.day_limit import DayLimit
 from equirouter.serve.plan.sessions import is_of_tools
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
-__all__ = ["Shadows"]
-
 _ENDPOINTS = ("chat.completions", "responses", "messages")
 
 

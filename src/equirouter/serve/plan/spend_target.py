@@ -9,8 +9,6 @@ from equirouter.pipeline.decision import Decision
 from equirouter.policy.pacer import Paced, Pacer
 from equirouter.serve.records import usd
 
-__all__ = ["paced_decision", "pacing_document", "request_over"]
-
 
 def pacing_document(pacer: Pacer) -> dict[str, float | int | None]:
     """How the stream goes, as JSON can hold it; mean_usd: None before the first request.

@@ -9,8 +9,6 @@ from equirouter.pipeline import RoutingPipeline
 from equirouter.serve.plan.prompt_tokens import LIKELY
 from equirouter.serve.records import Attempt, Plan, RequestRecord
 
-__all__ = ["Waits"]
-
 _KEPT = 0.98
 """An answer counts so much of what the next one does: the latest 50 or so decide."""
 _ENOUGH = 8.0

@@ -9,5 +9,3 @@ retraining.py  the clock for `equirouter retrain`, in a process of its own
 server.py      one process that serves; drains on SIGTERM
 supervisor.py  several of them on one port, and the one that looks after them
 """
-
-__all__: list[str] = []

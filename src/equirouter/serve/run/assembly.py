@@ -52,8 +52,6 @@ from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.tracing import Tracer
 
-__all__ = ["Parts", "check_settings", "has_keys", "open_gateway", "open_parts"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 

@@ -34,8 +34,6 @@ from equirouter.serve.retrain_settings import CanarySettings
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch.side_by_side import Measure, SideBySide
 
-__all__ = ["CanaryKeeper", "compared", "tally"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 LOOK_SECONDS = 5.0

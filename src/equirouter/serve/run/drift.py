@@ -13,8 +13,6 @@ from equirouter.serve.watch.drift import KINDS, Alarm, DriftWatch
 from equirouter.serve.watch.prometheus import Metrics
 from equirouter.serve.watch_settings import DriftSettings
 
-__all__ = ["DriftKeeper", "LogWatch"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 LOOK_SECONDS = 30.0

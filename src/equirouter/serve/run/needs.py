@@ -8,8 +8,6 @@ from equirouter.extras import Need, check_needs
 from equirouter.pipeline.versions import current_folder
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["check_what_serves"]
-
 
 def check_what_serves(settings: GatewaySettings) -> None:
     """Raise MissingExtraError that names all that is not installed, with the one command."""

@@ -14,8 +14,6 @@ from typing import Literal
 from equirouter.pipeline.versions import last_retraining
 from equirouter.serve.settings import GatewaySettings
 
-__all__ = ["RetrainClock", "RetrainResult", "ScoreClock"]
-
 _LOG = logging.getLogger("equirouter.serve")
 
 RetrainResult = Literal["promoted", "refused", "failed"]

@@ -17,8 +17,6 @@ from equirouter.serve.run.assembly import open_gateway
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import CONNECTION_SECONDS, stop_seconds
 
-__all__ = ["SIGNALS", "bind", "loop_factory", "make_runner", "run_server"]
-
 _LOG = logging.getLogger("equirouter.serve")
 BACKLOG = 1024
 OBJECTS_BETWEEN_COLLECTIONS = 20_000

@@ -28,8 +28,6 @@ from equirouter.serve.watch.collapse_alarm import CollapseWatch
 from equirouter.serve.watch.drift import Alarm, DriftWatch, all_alarms
 from equirouter.serve.watch.prometheus import Metrics
 
-__all__ = ["status_of"]
-
 _DAY = 86_400
 
 

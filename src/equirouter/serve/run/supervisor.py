@@ -23,8 +23,6 @@ from equirouter.serve.stopping import stop_seconds
 from equirouter.serve.watch.logs import set_up_logging
 from equirouter.serve.watch.prometheus import worker_is_gone
 
-__all__ = ["run_workers"]
-
 _LOG = logging.getLogger("equirouter.serve")
 LEAST_LIFE_SECONDS = 5.0  # a worker that ends sooner was not able to work
 MOST_EARLY_ENDS = 3

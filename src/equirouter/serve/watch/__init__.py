@@ -9,5 +9,3 @@ prometheus.py       Prometheus metrics, those of several workers added up
 side_by_side.py     is a new version worse, or surely not? a sequential test
 tracing.py          OpenTelemetry spans of a request that is over
 """
-
-__all__: list[str] = []

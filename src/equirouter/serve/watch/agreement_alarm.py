@@ -10,11 +10,9 @@ import logging
 from dataclasses import dataclass
 
 from equirouter.serve.records import RequestRecord
-from equirouter.serve.settings import CollapseSettings
 from equirouter.serve.watch.collapse_alarm import CollapseWatch
 from equirouter.serve.watch.prometheus import Metrics
-
-__all__ = ["AgreementState", "AgreementWatch"]
+from equirouter.serve.watch_settings import CollapseSettings
 
 _LOG = logging.getLogger("equirouter.serve")
 

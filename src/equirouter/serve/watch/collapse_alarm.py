@@ -19,9 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from equirouter.serve.records import RequestControl
-from equirouter.serve.settings import CollapseSettings
-
-__all__ = ["CollapseState", "CollapseWatch", "collapse_class"]
+from equirouter.serve.watch_settings import CollapseSettings
 
 AUTO = "auto"
 OTHER = "other"

@@ -23,8 +23,6 @@ from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState, CollapseWatch
 from equirouter.serve.watch_settings import CollapseSettings, DriftSettings
 
-__all__ = ["KINDS", "Alarm", "AlarmKind", "DriftWatch", "all_alarms", "script_of"]
-
 AlarmKind: TypeAlias = Literal[
     "collapse",
     "agreement",

@@ -14,8 +14,6 @@ from equirouter.serve.money.store.reports import Logged, StoreReports
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.watch.logs import LOGGER
 
-__all__ = ["Hub", "News", "Unreadable"]
-
 
 class Unreadable:
     """The store could not be read; the next entries say that it can again."""

@@ -16,9 +16,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from equirouter.serve.records import RequestRecord, usd
-from equirouter.serve.settings import LogSettings
-
-__all__ = ["LOGGER", "log_request", "set_up_logging"]
+from equirouter.serve.watch_settings import LogSettings
 
 LOGGER = logging.getLogger("equirouter.serve")
 LONGEST_NAME = 200

@@ -26,8 +26,6 @@ from equirouter import __version__
 from equirouter.serve.records import Cascaded, RequestRecord, Tokens, usd
 from equirouter.serve.watch.side_by_side import Evidence
 
-__all__ = ["BREAKER_STATES", "BreakerState", "Metrics", "worker_is_gone"]
-
 BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
 BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
 NOBODY: Final = "none"

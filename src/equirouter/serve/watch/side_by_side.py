@@ -21,8 +21,6 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray
 
-__all__ = ["MEASURES", "Evidence", "Measure", "SideBySide", "Verdict"]
-
 MEASURES = ("cost", "errors", "feedback")
 
 _BETS = 0.9 * 0.5 ** np.arange(14)

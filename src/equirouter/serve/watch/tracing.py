@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanKind
     from opentelemetry.util.types import AttributeValue
 
-__all__ = ["Tracer", "provider_of"]
-
 _ROUTES = {
     "chat.completions": "/v1/chat/completions",
     "responses": "/v1/responses",

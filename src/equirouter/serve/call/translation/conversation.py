@@ -9,8 +9,6 @@ from typing import Any
 
 from equirouter.errors import NoChatError
 
-__all__ = ["COUNTED", "ITEM", "Conversation", "joined"]
-
 _Object = dict[str, Any]
 
 COUNTED = "other"

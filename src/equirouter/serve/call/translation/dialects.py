@@ -11,8 +11,6 @@ from equirouter.serve.call.translation.responses.building import Building
 from equirouter.serve.call.translation.telling import Telling
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["DIALECTS", "Dialect", "translated"]
-
 _Object = Mapping[str, Any]
 
 

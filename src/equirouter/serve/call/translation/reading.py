@@ -7,16 +7,6 @@ from typing import Any
 
 from equirouter.errors import NoChatError
 
-__all__ = [
-    "function_name",
-    "identifier",
-    "of_type",
-    "only",
-    "strings",
-    "taken_object",
-    "taken_text",
-]
-
 _LONGEST_NAME = 64  # of a function
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 

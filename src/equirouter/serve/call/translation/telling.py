@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-__all__ = ["Call", "Telling", "whole"]
-
 _Object = dict[str, Any]
 
 

@@ -14,8 +14,6 @@ from equirouter.serve.call.translation.telling import Telling, whole
 from equirouter.serve.call.upstream import NO_HEADERS, Answer, Upstream
 from equirouter.serve.settings import UpstreamSettings
 
-__all__ = ["AnswerStream", "TranslatingUpstream"]
-
 
 class AnswerStream:
     """One stream: bytes of the upstream in, bytes for the client out.

@@ -18,5 +18,3 @@ canaries.py     versions that are tried, and what the log says of them
 tail.py         what a pipeline decided, read bit by bit
 store.py        Store: all of it behind one object; what is too old deleted
 """
-
-__all__: list[str] = []

@@ -19,8 +19,6 @@ from equirouter.serve.money.store.statements import summed
 from equirouter.serve.money.store.workers import charged_sums, entry
 from equirouter.serve.records import RequestRecord
 
-__all__ = ["Batch", "added_by", "text_row", "write_batch"]
-
 
 @dataclass(slots=True)
 class Batch:

@@ -22,8 +22,6 @@ from equirouter.errors import BusyError, ChangedError, StoreGoneError
 from equirouter.serve.money.store.engine import BUSY_SECONDS, Database, said_gone
 from equirouter.serve.money.store.statements import statements
 
-__all__ = ["OnPostgreSQL", "OnSQLite", "Runner", "open_books"]
-
 T = TypeVar("T")
 _TRIES = 5  # a transaction begins again so often when another one was in its way
 

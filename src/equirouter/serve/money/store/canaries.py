@@ -14,19 +14,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.money.store.schema import canaries, feedback, log
 
-__all__ = [
-    "Ended",
-    "Outcome",
-    "Reader",
-    "Trial",
-    "Usual",
-    "begin_trial",
-    "end_trial",
-    "find_trial",
-    "latest_trial",
-    "usual_of",
-]
-
 Ended: TypeAlias = Literal["promoted", "rolled back", "withdrawn"]
 """withdrawn: as another version became current, or was named in gateway.toml."""
 

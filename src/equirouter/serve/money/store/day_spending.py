@@ -7,8 +7,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from equirouter.serve.money.store.schema import day_spending
 
-__all__ = ["give_back", "take"]
-
 
 def take(
     connection: sa.Connection, purpose: str, day: int, limit_nusd: int, wanted_nusd: int

@@ -24,8 +24,6 @@ from equirouter.errors import ConfigError, StoreGoneError
 from equirouter.extras import require
 from equirouter.serve.money.store.lost_files import OpenFiles
 
-__all__ = ["BUSY_SECONDS", "Database", "Durability", "is_gone"]
-
 Durability = Literal["process", "power"]
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,8 +10,6 @@ import sqlalchemy as sa
 from equirouter.serve.money.store.reports import slices_in
 from equirouter.serve.money.store.schema import feedback, grades, log
 
-__all__ = ["Learned", "learned_in"]
-
 
 @dataclass(frozen=True, slots=True)
 class Learned:

@@ -24,8 +24,6 @@ from equirouter.serve.records import (
     nusd,
 )
 
-__all__ = ["COLUMNS", "LogColumn", "attempts_of", "clean", "log_row", "record_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class LogColumn:

@@ -14,8 +14,6 @@ import sqlalchemy as sa
 
 from equirouter.errors import ConfigError, StoreGoneError
 
-__all__ = ["OpenFiles", "check_not_lost", "has_had_keys", "keys_were_made"]
-
 _NOTE = """\
 The store beside this file has had API keys, so nobody is answered without one, even if the store is
 lost. Delete this file only to begin again with an empty store, without keys and nothing spent.

@@ -15,8 +15,6 @@ from equirouter.serve.money.store.engine import Database, said_gone
 from equirouter.serve.money.store.lost_files import check_not_lost
 from equirouter.serve.money.store.schema import metadata
 
-__all__ = ["HEAD", "check_store", "migrate"]
-
 _VERSIONS = Path(__file__).parent / "versions"
 HEAD = max(path.stem[1:5] for path in _VERSIONS.glob("v*.py"))
 """The newest step in versions/: 0001 of v0001_initial.py."""

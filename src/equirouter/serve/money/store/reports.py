@@ -22,22 +22,6 @@ from equirouter.serve.money.store.log_columns import clean, record_of
 from equirouter.serve.money.store.schema import STEPS, counts, feedback, log, sums, texts
 from equirouter.serve.records import AttemptOutcome, RequestRecord
 
-__all__ = [
-    "Calls",
-    "Cascades",
-    "Logged",
-    "ModelFeedback",
-    "Percentiles",
-    "Phase",
-    "Slice",
-    "StoreReports",
-    "Totals",
-    "among",
-    "logged_of",
-    "slices_in",
-    "totals_in",
-]
-
 _FINE, _COARSE = STEPS
 _FINE_UP_TO = 3 * 3600
 _SAMPLE = 10_000

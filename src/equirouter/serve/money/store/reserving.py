@@ -18,8 +18,6 @@ from equirouter.serve.money.limits import (
 from equirouter.serve.money.store.books import Runner
 from equirouter.serve.money.store.schema import OPEN
 
-__all__ = ["Advance", "Grant", "reserve"]
-
 
 @dataclass(slots=True)
 class Grant(Claim):

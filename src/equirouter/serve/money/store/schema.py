@@ -19,28 +19,6 @@ from sqlalchemy import (
 
 from equirouter.serve.money.store.log_columns import COLUMNS
 
-__all__ = [
-    "CHARGED",
-    "OPEN",
-    "STEPS",
-    "SUMS",
-    "Place",
-    "accounts",
-    "canaries",
-    "counts",
-    "day_spending",
-    "feedback",
-    "grades",
-    "keys",
-    "log",
-    "metadata",
-    "reservations",
-    "sums",
-    "texts",
-    "windows",
-    "workers",
-]
-
 OPEN, CHARGED = 0, 1  # reservations.state: of a running request; of one whose worker died
 
 metadata = MetaData(

@@ -19,8 +19,6 @@ from equirouter.serve.money.store.schema import (
     workers,
 )
 
-__all__ = ["add_up", "statements", "summed"]
-
 
 def statements(dialect: str) -> dict[str, sa.Executable]:
     """Name -> statement. Parameters that end in _ say which row, the others what is written."""

@@ -36,8 +36,6 @@ from equirouter.serve.money.store.workers import (
 from equirouter.serve.money.writer import Writer, happens
 from equirouter.serve.settings import StoreSettings
 
-__all__ = ["Store", "connected", "open_database"]
-
 _log = logging.getLogger(__name__)
 _TIDY_SECONDS = 600
 _REMIND_SECONDS = 60

@@ -12,8 +12,6 @@ from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.reports import among
 from equirouter.serve.money.store.schema import feedback, log
 
-__all__ = ["Rated", "Seen", "Tail", "seen_in"]
-
 _MOST_AT_FIRST, _MOST_AT_ONCE = 20_000, 2_000
 
 

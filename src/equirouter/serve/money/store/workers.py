@@ -36,19 +36,6 @@ from equirouter.serve.money.store.schema import (
 from equirouter.serve.money.store.statements import add_up
 from equirouter.serve.records import RequestRecord
 
-__all__ = [
-    "BEAT_SECONDS",
-    "CHARGED_IN_FULL",
-    "DEAD_SECONDS",
-    "Watch",
-    "charge_dead",
-    "charged_sums",
-    "entry",
-    "forget_dead",
-    "forget_worker",
-    "register",
-]
-
 BEAT_SECONDS = 5
 DEAD_SECONDS = 30
 _NEAR_SECONDS = 300  # of one whose process id is in use here: by it, or by another by now

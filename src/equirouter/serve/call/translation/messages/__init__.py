@@ -4,5 +4,3 @@ tools.py     tools as functions
 request.py   a request in the form of a chat completion, and what that has no place for
 building.py  the answer as a message
 """
-
-__all__: list[str] = []

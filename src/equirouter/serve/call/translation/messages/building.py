@@ -10,8 +10,6 @@ from equirouter.serve.call.translation.reading import function_name, identifier
 from equirouter.serve.call.translation.telling import Telling
 from equirouter.serve.charging import reported
 
-__all__ = ["SIGNATURE", "MessageBuilding", "message_usage", "without_own_thoughts"]
-
 _Object = dict[str, Any]
 
 SIGNATURE = "equirouter"

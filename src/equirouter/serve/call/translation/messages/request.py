@@ -19,8 +19,6 @@ from equirouter.serve.call.translation.conversation import (
 from equirouter.serve.call.translation.messages.tools import function_of, is_left_out
 from equirouter.serve.call.translation.reading import function_name
 
-__all__ = ["as_chat", "left_out", "read_conversation"]
-
 _Object = dict[str, Any]
 
 _FIELDS = "model messages system max_tokens stream temperature top_p stop_sequences tools"

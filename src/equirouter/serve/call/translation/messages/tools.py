@@ -11,8 +11,6 @@ from typing import Any
 from equirouter.errors import NoChatError
 from equirouter.serve.call.translation.reading import function_name, of_type
 
-__all__ = ["function_of", "is_left_out", "is_run_by_the_client"]
-
 _Object = dict[str, Any]
 
 _LEFT_OUT = re.compile(r"(?:web_search|web_fetch|tool_search_tool|code_execution|advisor)(?:_\w+)?")

@@ -5,5 +5,3 @@ request.py   a request as a chat completion, or what it has no place for
 items.py     the items of a response as they grow
 building.py  the answer as a response
 """
-
-__all__: list[str] = []

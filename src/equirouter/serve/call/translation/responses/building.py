@@ -9,8 +9,6 @@ from equirouter.serve.call.translation.responses.tools import Tool, is_left_out,
 from equirouter.serve.call.translation.telling import Telling, whole
 from equirouter.serve.charging import reported
 
-__all__ = ["Building", "as_response", "response_usage"]
-
 _Object = dict[str, Any]
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete", "failed"]
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from equirouter.serve.call.translation.responses.tools import Tool, call_fields
 
-__all__ = ["EMPTY_CALLS", "PARTS", "Item", "Part"]
-
 _Object = dict[str, Any]
 
 # kind of a part -> the field that has its text, the stem of its events, the kind of its item

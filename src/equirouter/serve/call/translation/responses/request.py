@@ -28,8 +28,6 @@ from equirouter.serve.call.translation.responses.tools import (
     past_arguments,
 )
 
-__all__ = ["as_chat", "left_out", "read_conversation"]
-
 _Object = dict[str, Any]
 
 _FIELDS = "model input instructions tools tool_choice parallel_tool_calls text max_output_tokens"

@@ -21,17 +21,6 @@ from equirouter.serve.call.translation.reading import (
     taken_text,
 )
 
-__all__ = [
-    "LEFT_OUT_ITEMS",
-    "Tool",
-    "call_fields",
-    "chat_name",
-    "chat_tools",
-    "is_left_out",
-    "known_tools",
-    "past_arguments",
-]
-
 _Object = dict[str, Any]
 
 _LEFT_OUT = re.compile(r"(?:web_search(?:_\w+)?|image_generation|tool_search)")

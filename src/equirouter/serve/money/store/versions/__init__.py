@@ -6,5 +6,3 @@ v0003_cascades.py  a column of the log: how two models that were asked at once e
 v0004_canaries.py  versions that are tried beside the current one
 v0005_learning.py  grades, a day's spending on learning, kinds of feedback
 """
-
-__all__: list[str] = []

@@ -4,8 +4,6 @@ from alembic import op
 
 from equirouter.serve.money.store.schema import canaries
 
-__all__ = ["down_revision", "revision", "upgrade"]
-
 revision, down_revision = "0004", "0003"
 
 
