@@ -15,6 +15,7 @@ import argparse
 import json
 from dataclasses import replace
 from itertools import product
+from typing import NamedTuple, Self
 
 import numpy as np
 from pages import record
@@ -25,7 +26,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
-from equirouter.evaluation.promotion.comparison import chosen_columns, compare
+from equirouter.evaluation.promotion.comparison import Comparison, chosen_columns, compare
 from equirouter.evaluation.promotion.gate import Gate
 from equirouter.pipeline import RoutingPipeline
 
@@ -44,6 +45,29 @@ A_LOG, POOL_OF_LOG = "a log of 5,000", "two, far apart in price"
 REQUESTS, EXPLORED = 5_000, 0.05
 PROMOTIONS = 200
 QUALITY = 0.98
+
+
+class Truth(NamedTuple):
+    """What a challenger is on the whole world, beside a champion that promises QUALITY.
+
+    lower: than the champion by more than the margin. harmful: than the promise, too. better: no
+    lower than the lesser of the two, and no more expensive.
+    """
+
+    lower: bool
+    harmful: bool
+    better: bool
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        quality, cost = comparison.quality, comparison.cost
+        above = quality.challenger - min(quality.champion, QUALITY)
+        margin = Gate().margin
+        return cls(
+            quality.difference < -margin,
+            above < -margin,
+            above >= 0 and cost.difference <= 0,
+        )
 
 
 def turned_over(table: Outcomes, share: float, rng: np.random.Generator) -> Outcomes:
@@ -115,13 +139,14 @@ def main() -> None:
         champions = made.pop("champion")
         challengers = [(kind, one) for kind, several in made.items() for one in several]
         truth = {
-            (i, j): compare(champion, one, world, cache=cache).quality.difference
+            (i, j): Truth.of(compare(champion, one, world, cache=cache))
             for (i, champion), (j, (_, one)) in product(
                 enumerate(champions), enumerate(challengers)
             )
         }
         for n in SEEN if log is None else (A_LOG,):
-            worse = promoted = wrong = better = better_promoted = 0
+            true, passed = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
+            promoted = 0
             by_kind: dict[str, list[int]] = {}
             for _ in range(PROMOTIONS):
                 i, j = int(rng.integers(len(champions))), int(rng.integers(len(challengers)))
@@ -131,24 +156,16 @@ def main() -> None:
                 else:
                     seen = logged(world, champions[i], rng)
                 passes = gate.judge(compare(champions[i], one, seen, cache=cache)).passes
-                is_worse, is_better = truth[i, j] < -gate.margin, truth[i, j] >= 0
-                worse += is_worse
                 promoted += passes
-                wrong += passes and is_worse
-                better += is_better
-                better_promoted += passes and is_better
+                true += truth[i, j]
+                passed += passes * np.array(truth[i, j])
                 counts = by_kind.setdefault(kind, [0, 0])
                 counts[0] += 1
                 counts[1] += passes
-            record(
-                "gate", [[name, n, promoted, worse, wrong, better, better_promoted]], keys=(0, 1)
-            )
+            counted = np.column_stack([true, passed]).ravel().tolist()
+            record("gate", [[name, n, promoted, *counted]], keys=(0, 1))
             of_kind = {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())}
             print(f"{name}, {n} queries, promoted: {json.dumps(of_kind)}", flush=True)
-        means: dict[str, list[float]] = {}
-        for (_, j), value in truth.items():
-            means.setdefault(challengers[j][0], []).append(value)
-        print(json.dumps({k: round(float(np.mean(v)), 4) for k, v in means.items()}))
 
 
 if __name__ == "__main__":

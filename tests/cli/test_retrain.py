@@ -72,6 +72,23 @@ def test_a_challenger_as_good_becomes_current(config: Path, folder: Path) -> Non
     assert described["data"]["n_queries"] == 550  # 300 and half of 500
 
 
+def test_what_is_kept_beyond_the_promise_is_not_asked_of_a_cheaper_challenger(
+    tmp_path: Path,
+) -> None:
+    write_table(make_table(60), tmp_path / "base.parquet")
+    options = ("--encoder", "toy", "--quality", "0.9", "--out", tmp_path / "p")
+    assert invoke("train", tmp_path / "base.parquet", *options).code == 0
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[pipeline]\npath = "p"\n[retrain]\ntable = "base.parquet"\n{CONFIG}')
+    keep(config, simulated(others(1500)))
+    ran = retrained(config, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)["comparison"]
+    assert found["quality"]["high"] < -0.02  # surely lower than the champion, which kept 1.0
+    assert found["kept"][1]["low"] > 0.9 - 0.02
+    assert found["cost"]["high"] < 0
+
+
 def test_too_little_is_refused_and_nothing_changes(config: Path, folder: Path) -> None:
     keep(config, simulated(others(60)))
     before = (folder / "current.json").read_bytes()

@@ -48,12 +48,17 @@ class Gate:
     def judge(self, comparison: Comparison) -> Verdict:
         """Whether the challenger is better, or equal within the margin, and shown to be so.
 
-        The lower end of the 95 % interval of the quality's difference is not below -margin: a
-        challenger that is worse by the margin or more passes with a probability of at most 2.5 %.
-        In the mean it costs no more than the margin above the champion, unless the champion surely
-        misses its promise and the challenger does not. It does not surely miss its own where the
-        champion does not. No task is surely worse by more than the margin, and decisions are not
-        surely slower by 10 ms.
+        The promise is the higher of the two that they make. Equal in quality: the 95 % interval of
+        the difference begins above -margin. Then the challenger may cost the margin more in the
+        mean, and more than that where the champion surely misses the promise and the challenger is
+        surely better. Else it has to keep the promise, the interval of what it keeps begins above
+        the promise less the margin, and to be surely cheaper: what a champion keeps beyond the
+        promise is not asked of its successor. So a challenger that is lower by the margin than both
+        the champion and the promise passes with a probability of at most 5 %, 2.5 % for each.
+
+        Below the promise the challenger is no lower than the champion in the mean, or many small
+        steps would lead down. No task is lower than the promise by more than the margin, and surely
+        lower than the champion's by as much. Decisions are not surely slower by 10 ms.
         """
         return Verdict(tuple(self._objections(comparison)))
 
@@ -64,30 +69,11 @@ class Gate:
                 f"worth {comparison.n_effective:.0f} different ones, "
                 f"are too few: {self.minimum_rows} are needed"
             )
-        quality, cost = comparison.quality, comparison.cost
-        if quality.low < -self.margin:
-            yield (
-                f"it keeps {quality.challenger:.3f} of {comparison.strongest}'s quality where "
-                f"{quality.champion:.3f} is kept now, and the difference may be below "
-                f"-{self.margin:g} ({_range(quality)})"
-            )
-        missed = [
-            kept.high < promised
-            for kept, promised in zip(comparison.kept, comparison.promised, strict=True)
-        ]
-        if missed[1] and not missed[0]:
-            yield (
-                f"it promises {comparison.promised[1]:g} and keeps {comparison.kept[1].value:.3f} "
-                f"{interval(comparison.kept[1].low, comparison.kept[1].high)}"
-            )
-        repairs = missed[0] and not missed[1]
-        if not repairs and cost.difference > self.margin:
-            yield (
-                f"it costs {cost.challenger:.1%} of always {comparison.strongest} where "
-                f"{cost.champion:.1%} is paid now ({_range(cost)})"
-            )
+        promise = max(comparison.promised)
+        yield from self._of_quality(comparison, promise)
+        yield from self._of_cost(comparison, promise)
         for task, paired in comparison.tasks.items():
-            if paired.high < -self.margin:
+            if paired.high < -self.margin and paired.challenger < promise - self.margin:
                 yield (
                     f"on {task!r} it keeps {paired.challenger:.3f} where {paired.champion:.3f} is "
                     f"kept now ({_range(paired)})"
@@ -95,6 +81,33 @@ class Gate:
         timed = comparison.decision_ms
         if timed is not None and timed.low > SLOWER_MS:
             yield (f"a decision takes {timed.challenger:.1f} ms, and {timed.champion:.1f} ms now")
+
+    def _of_quality(self, comparison: Comparison, promise: float) -> Iterator[str]:
+        quality, kept = comparison.quality, comparison.kept[1]
+        told = (
+            f"it keeps {kept.value:.3f} {interval(kept.low, kept.high)} of "
+            f"{comparison.strongest}'s quality where {promise:g} is promised and "
+            f"{quality.champion:.3f} kept now"
+        )
+        if not self._is_equal(quality) and kept.low < promise - self.margin:
+            yield f"{told}, and may be below both by {self.margin:g} ({_range(quality)})"
+        elif kept.value < promise and quality.difference < 0:
+            yield f"{told}: below the promise it must not be lower"
+
+    def _of_cost(self, comparison: Comparison, promise: float) -> Iterator[str]:
+        quality, cost = comparison.quality, comparison.cost
+        told = (
+            f"it costs {cost.challenger:.1%} of always {comparison.strongest} where "
+            f"{cost.champion:.1%} is paid now ({_range(cost)})"
+        )
+        repairs = comparison.kept[0].high < promise and quality.low > 0
+        if cost.difference > self.margin and not repairs:
+            yield told
+        elif not self._is_equal(quality) and cost.high >= 0:
+            yield f"{told}: it may keep less ({_range(quality)}), and is not surely cheaper"
+
+    def _is_equal(self, quality: Paired) -> bool:
+        return quality.low >= -self.margin
 
 
 def _range(paired: Paired) -> str:
