@@ -47,7 +47,7 @@ MODELS: dict[str, Any] = {
 
 
 async def traffic(folder: Path) -> None:
-    """250 requests, of which the last 120 get answers ten times as long; a share is explored."""
+    """250 requests, the last 120 with answers ten times as long; a share is explored, and rated."""
     async with assembled(
         folder,
         models=MODELS,
@@ -61,7 +61,11 @@ async def traffic(folder: Path) -> None:
                 here.upstream.answers(name, fake.document(fake.completion("7", usage=usage)))
             words = f"easy task1 query {n:03}"
             body = {"model": "equirouter/auto", "messages": [{"role": "user", "content": words}]}
-            assert (await here.http.post("/v1/chat/completions", json=body)).status == 200
+            answer = await here.http.post("/v1/chat/completions", json=body)
+            assert answer.status == 200
+            if answer.headers.get("x-equirouter-explored"):
+                rated = {"request_id": answer.headers["x-equirouter-request-id"], "score": 0.25}
+                assert (await here.http.post("/v1/feedback", json=rated)).status < 300
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,11 @@ def test_it_says_how_all_of_the_loop_stands(config: Path) -> None:
     assert found["explore"]["limit_usd_per_day"] == 2.0
     assert 5 <= found["explore"]["requests"] <= 60
     assert found["shadow"]["requests"] == 0
+    learned = found["learned"]
+    assert (learned["queries"], learned["complete"]) == (0, 0)  # nobody scores
+    assert sum(one["rated"] for one in learned["models"]) == found["explore"]["requests"]
+    assert {one["mean"] for one in learned["models"]} == {0.25}
+    assert all(0 < one["predicted"] < 1 for one in learned["models"])
     assert found["money"]["today"]["requests"] == found["money"]["30 days"]["requests"] == 250
     assert found["money"]["today"]["errors"] == 0
     assert found["retrain"] is None
@@ -100,8 +109,9 @@ def test_it_fits_into_80_columns(config: Path) -> None:
     titles = [line[:11].strip() for line in said if not line.startswith(" ")]
     assert titles == [
         *("pipeline", "version", "last", "canary", "alarms"),
-        *("explore", "shadow", "today", "30 days"),
+        *("explore", "shadow", "learned", "today", "30 days"),
     ]
+    assert "rated, 0.250 on average, 0." in " ".join(line.strip() for line in said)
     (today,) = [line for line in said if line.startswith("today")]
     assert "250 requests, 0 errors" in today
     assert invoke("status", config, "--quiet").out == ""

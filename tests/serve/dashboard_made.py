@@ -12,7 +12,7 @@ from aiohttp import web
 from equirouter.errors import GatewayError
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.explore_settings import ExploreSettings
-from equirouter.serve.money.store.learned import Learned
+from equirouter.serve.money.store.learned import Learned, Learning
 from equirouter.serve.money.store.reports import Logged
 from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState
@@ -53,9 +53,13 @@ CANARY = {
         "feedback": {"n": (402, 0), "mean": (0.27, None), "worse": 0.0, "not_worse": 0.0},
     },
 }
-LEARNED = (
-    Learned("gpt-5", 41, 12, 310_000_000, 95_000_000, 9, 0.81),
-    Learned("claude-haiku-4-5", 96, 0, 88_000_000, 0, 22, 0.74),
+LEARNED = Learning(
+    (
+        Learned("gpt-5", 41, 12, 310_000_000, 95_000_000, 21, 0.81, 0.86),
+        Learned("claude-haiku-4-5", 96, 0, 88_000_000, 0, 22, 0.74),
+    ),
+    queries=12,
+    complete=9,
 )
 DRIFT = (
     Alarm("long answers", "gpt-5", True, 0.38, 0.15, 212, 1.0),
@@ -79,7 +83,7 @@ class Made:
     pacing: Mapping[str, float] | None = None
     versions: Sequence[Mapping[str, object]] = ()
     canary: Mapping[str, object] | None = None
-    learned: Sequence[Learned] = ()
+    learned: Learning = field(default_factory=Learning)
     drift: Sequence[Alarm] = ()
     key: str | None = None
     clock: Callable[[], float] = time.time
@@ -88,7 +92,7 @@ class Made:
         self.reports = MadeReports(self.entries)
         self.hub = Hub(self.reports, pause_seconds=0.0, poll_seconds=0.05)
 
-    async def _learned(self, since: float, until: float) -> Sequence[Learned]:
+    async def _learned(self, since: float, until: float) -> Learning:
         del since, until
         return self.learned
 
@@ -105,7 +109,7 @@ class Made:
             versions=lambda: [dict(one) for one in self.versions],
             canary=lambda: None if self.canary is None else dict(self.canary),
             learned=self._learned,
-            explore=ExploreSettings(share=0.02 if self.learned else 0, limit_usd_per_day=5),
+            explore=ExploreSettings(share=0.02 if self.learned.models else 0, limit_usd_per_day=5),
             breakers=lambda: self.breakers,
             status=lambda: {
                 "version": "0.1.0",

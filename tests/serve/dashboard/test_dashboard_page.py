@@ -162,6 +162,8 @@ def test_the_loop_shows_versions_a_canary_what_was_learned_and_drift(
     assert "490 conversations against 4,410" in text["canary"]
     assert "– against 0.73" in text["canary"]
     assert "Explored: 2.0 % of requests, $0.398 of $5.00 today" in text["learning"]
+    assert "12 queries scored by graders, 9 of them for every model" in text["learning"]
+    assert "21 0.81 0.86" in " ".join(text["learning"].split())
     assert "7 alarms watched, 1 on." in text["drift"]
     assert "far queries" in text["drift"]
     assert "slow" not in text["drift"]  # it is not near an alarm

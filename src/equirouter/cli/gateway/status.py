@@ -40,6 +40,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines = _pipeline(report["pipeline"]) + _canary(report["canary"]) + _alarms(report)
     for name in ("explore", "shadow"):
         lines += _entry(name, _learning(report[name]))
+    lines += _learned(report["learned"])
     for name, money in report["money"].items():
         lines += _entry(
             name,
@@ -120,6 +121,24 @@ def _learning(report: dict[str, Any]) -> str:
     of = "" if limit is None else f" of {limit:g}"
     today = f"{report['cost_usd']:.4f}{of} USD today, {number_of(report['requests'], 'request')}"
     return f"{report['share']:.1%} of requests, {today}"
+
+
+def _learned(document: dict[str, Any]) -> list[str]:
+    """The lines on exploration and shadow answers, none where there were no answers."""
+    if not document["models"]:
+        return []
+    scored = number_of(document["queries"], "query", "queries")
+    complete = f"{scored} scored by graders, {document['complete']} for every model, in 30 days"
+    lines = _entry("learned", complete)
+    for one in document["models"]:
+        text = f"{one['model']}: {number_of(one['explored'] + one['shadow'], 'answer')} for "
+        text += f"{one['cost_usd']:.4f} USD, {one['rated']} rated"
+        if one["mean"] is not None:
+            known = one["predicted"]
+            predicted = "nothing" if known is None else f"{known:.3f}"
+            text += f", {one['mean']:.3f} on average, {predicted} predicted"
+        lines += _entry("", text)
+    return lines
 
 
 def _entry(title: str, text: str) -> list[str]:

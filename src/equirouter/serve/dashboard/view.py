@@ -13,7 +13,7 @@ from equirouter.serve.dashboard.documents import (
     totals_document,
 )
 from equirouter.serve.explore_settings import ExploreSettings, ShadowSettings
-from equirouter.serve.money.store.learned import Learned
+from equirouter.serve.money.store.learned import Learning
 from equirouter.serve.money.store.reports import StoreReports
 from equirouter.serve.records import usd
 from equirouter.serve.watch.agreement_alarm import AgreementState
@@ -31,8 +31,8 @@ PERIODS: Mapping[str, tuple[int, int]] = {
 """Name -> length and step in seconds; between 48 and 60 steps."""
 
 
-async def _nothing(_since: float, _until: float) -> Sequence[Learned]:
-    return ()
+async def _nothing(_since: float, _until: float) -> Learning:
+    return Learning()
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class View:
     watched: Callable[[], Sequence[Alarm]] = tuple
     versions: Callable[[], Sequence[Document]] = tuple
     canary: Callable[[], Document | None] = lambda: None
-    learned: Callable[[float, float], Awaitable[Sequence[Learned]]] = _nothing
+    learned: Callable[[float, float], Awaitable[Learning]] = _nothing
     explore: ExploreSettings = field(default_factory=ExploreSettings)
     shadow: ShadowSettings = field(default_factory=ShadowSettings)
     breakers: Callable[[], Mapping[str, str]] = dict
@@ -176,23 +176,14 @@ async def _canary(view: View, _since: float, _until: float) -> Document | None:
 
 async def _learning(view: View, since: float, until: float) -> Document:
     """today_usd: since the day began in UTC, over all workers."""
-    today = await view.learned(view.clock() // 86_400 * 86_400, until)
+    today = (await view.learned(view.clock() // 86_400 * 86_400, until)).models
     explored = sum(one.explored_nusd for one in today)
     shadow = sum(one.shadow_nusd for one in today)
+    learned = await view.learned(since, until)
     return {
         "explore": _spending(view.explore, explored),
         "shadow": _spending(view.shadow, shadow),
-        "models": [
-            {
-                "model": one.model,
-                "explored": one.explored,
-                "shadow": one.shadow,
-                "cost_usd": usd(one.explored_nusd + one.shadow_nusd),
-                "rated": one.rated,
-                "mean": one.mean,
-            }
-            for one in await view.learned(since, until)
-        ],
+        **learned.document(),
     }
 
 

@@ -115,8 +115,8 @@ def _alarms(connection: sa.Connection, settings: GatewaySettings, path: Path) ->
 def _learning(
     connection: sa.Connection, settings: GatewaySettings, now: float
 ) -> dict[str, dict[str, Any]]:
-    """The cost of exploration and shadow answers today."""
-    today = learned_in(connection, now // _DAY * _DAY, now)
+    """The cost of exploration and shadow answers today, and what they taught in 30 days."""
+    today = learned_in(connection, now // _DAY * _DAY, now).models
 
     def of(chosen: ExploreSettings | ShadowSettings, n: int, nusd: int) -> dict[str, Any]:
         limit = chosen.limit_usd_per_day
@@ -134,6 +134,7 @@ def _learning(
             sum(one.shadow for one in today),
             sum(one.shadow_nusd for one in today),
         ),
+        "learned": learned_in(connection, now - 30 * _DAY, now).document(),
     }
 
 

@@ -199,18 +199,21 @@ function evidence(of, share, kind) {
 }
 
 function learning(data, colours) {
-  const { explore, shadow, models } = data.learning;
+  const { explore, shadow, models, queries, complete } = data.learning;
   const isOff = !explore.share && !shadow.share && !models.length;
   section("learning").hidden = isOff; // off by default
   if (isOff) return;
   const spent = (name, one) => el("p", {}, el("b", {}, name), `: ${percent(one.share, 1)} of requests, `
     + `${money(one.today_usd)}${one.limit_usd_per_day === null ? "" : ` of ${money(one.limit_usd_per_day)}`} today`);
+  const mean = (score) => number(score === null ? "–" : score.toFixed(2));
   show("learning", spent("Explored", explore), spent("Shadow answers", shadow),
-    models.length ? table("What was learned of models",
-      ["Model", number("Explored"), number("Shadow"), number("Cost"), number("Rated"), number("Mean score")],
+    queries ? el("p", {}, el("b", {}, plural(queries, "query", "queries")), " scored by graders, ",
+      el("b", {}, count(complete)), " of them for every model: rows to learn from.") : null,
+    models.length ? table("What was learned of models", ["Model", number("Explored"), number("Shadow"),
+      number("Cost"), number("Rated"), number("Mean score"), number("Predicted")],
       models.map((one) => [[swatch(colours(one.model)), one.model], number(count(one.explored)),
         number(count(one.shadow)), number(money(one.cost_usd)), number(count(one.rated)),
-        number(one.mean === null ? "–" : one.mean.toFixed(2))]), { kind: "stack" }) : empty("Nothing in this period."));
+        mean(one.mean), mean(one.predicted)]), { kind: "stack" }) : empty("Nothing in this period."));
 }
 
 const NEAR = 0.05; // below it there is nothing to look at
