@@ -8,12 +8,14 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
+import equirouter
 from equirouter.encoders import make_encoder
 from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
@@ -109,6 +111,29 @@ def test_one_decision_makes_few_python_calls(pipeline: RoutingPipeline) -> None:
     finally:
         sys.setprofile(None)
     assert calls < 120
+
+
+@pytest.mark.parametrize("control", [{}, {"budget_usd": 0.005}, {"lambda_": 10.0}])
+def test_one_decision_passes_through_few_files(
+    pipeline: RoutingPipeline, control: dict[str, Any]
+) -> None:
+    """Beside those of the encoder, which may be anybody's."""
+    pipeline.decide(QUERY, **control)
+    files: set[str] = set()
+
+    def note(frame: Any, event: str, _argument: Any) -> None:
+        if event == "call":
+            files.add(frame.f_code.co_filename)
+
+    sys.setprofile(note)
+    try:
+        pipeline.decide(QUERY, **control)
+    finally:
+        sys.setprofile(None)
+    source = Path(equirouter.__file__).parent
+    passed = {file for file in files if Path(file).is_relative_to(source)}
+    beside = {file for file in passed if "/encoders/" not in file and "progress" not in file}
+    assert len(beside) <= 10, sorted(beside)
 
 
 def test_the_graph_of_a_decision_is_small(pipeline: RoutingPipeline) -> None:

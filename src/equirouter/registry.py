@@ -7,6 +7,7 @@ by an entry point in the group named here, for example in its pyproject.toml:
     my-router = "my_package:MyRouter"
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,6 +16,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from equirouter.errors import ConfigError, UnknownNameError
+
+
+def setting_value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """The value of a setting that a user types: JSON, or a bare word as it stands, loss=mse."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 class Registry:

@@ -12,13 +12,13 @@ def number_of(count: int, singular: str, plural: str | None = None) -> str:
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """`a`, `a and b`, `a, b and c`; of more than `most` the first ones and how many there are more.
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; of more the first three and how many there are more.
 
     >>> listed(["knn", "mlp", "svm", "mirt"])
     'knn, mlp, svm and 1 more'
     """
-    shown = [*names] if len(names) <= most else [*names[:most], f"{len(names) - most} more"]
+    shown = [*names] if len(names) <= 3 else [*names[:3], f"{len(names) - 3} more"]
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 

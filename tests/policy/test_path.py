@@ -100,12 +100,6 @@ def test_a_path_is_no_longer_than_it_can_be(table: tuple[FloatArray, FloatArray]
     assert (path.steps(table[1]) > 0).all()
 
 
-def test_a_model_that_is_ruled_out_is_never_on_the_path() -> None:
-    feasible = np.array([[True, False, True]])
-    path = utility_path(np.array([[0.0, 1.0, 0.5]]), np.array([[1.0, 2.0, 4.0]]), feasible)
-    assert (path.before.tolist(), path.after.tolist()) == ([0], [2])
-
-
 def test_a_spread_leaves_out_little_and_has_both_ends() -> None:
     rng = np.random.default_rng(0)
     scores, costs = rng.random((400, 6)), rng.lognormal(size=(400, 6))

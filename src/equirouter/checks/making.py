@@ -1,7 +1,6 @@
 """From what a user types to a check: NAME[:key=value ...]."""
 
 import inspect
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from equirouter.checks.asking import AskingCheck
 from equirouter.checks.base import ResponseCheck
 from equirouter.errors import ConfigError
-from equirouter.registry import CHECKS, Registry
+from equirouter.registry import CHECKS, Registry, setting_value
 from equirouter.routers.settings import check_settings
 
 
@@ -58,17 +57,10 @@ def made_from_spec(registry: Registry, spec: str, settings: dict[str, Any]) -> A
                 "written key=value"
             )
         is_text = known[key].annotation in (str, str | None)  # a text may look like JSON
-        chosen[key] = value if is_text else _value(value)
+        chosen[key] = value if is_text else setting_value(value)
     chosen |= {key: value for key, value in settings.items() if key in known}
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in chosen:
             raise ConfigError(f"{name} has no default for {key}: write {name}:{key}=VALUE")
     check_settings(kind, {key: chosen.get(key, known[key].default) for key in known})
     return kind(**chosen)
-
-
-def _value(text: str) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

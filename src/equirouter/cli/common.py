@@ -11,7 +11,7 @@ import typer
 
 from equirouter.cli.grouped_help import names_of
 from equirouter.progress import Progress, silent
-from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS
+from equirouter.registry import DATASETS, ENCODERS, POLICIES, ROUTERS, setting_value
 
 if TYPE_CHECKING:
     from equirouter.arrays import Float32Array
@@ -286,7 +286,7 @@ def _encoder_options(settings: list[str] | None) -> dict[str, Any]:
             raise typer.BadParameter(
                 f"{setting!r}: expected KEY=VALUE", param_hint="--encoder-option"
             )
-        options[key] = _value(value)
+        options[key] = setting_value(value)
     return options
 
 
@@ -330,13 +330,6 @@ def open_given(
         return embeddings
     used = set(kept.query_ids)
     return embeddings[[row for row, name in enumerate(whole.query_ids) if name in used]]
-
-
-def _value(text: str) -> Any:  # noqa: ANN401  # whatever JSON can hold
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text  # a bare word, as in model=my-folder
 
 
 @contextmanager

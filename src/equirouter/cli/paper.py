@@ -118,7 +118,7 @@ def paper(
     experiments(names)  # a wrong name is said now, and not after the encoding
     given = _read(results or [])
     specs = _routers(routers, given)
-    protocol = next((one.protocol for one in given.values()), None)
+    protocol = next((results_given.protocol for results_given in given.values()), None)
     asked = {"window": window, "precision": precision, "weights": weights}
     made = _encoder(encoder, encoder_option, asked, protocol)
     _check(dataset, specs, None if embeddings is not None else made)

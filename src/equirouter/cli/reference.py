@@ -144,7 +144,7 @@ def _section(name: str, section: type[BaseModel], level: int) -> str:
         field = section.model_fields[setting]
         more = MORE.get(f"{name}.{setting}")
         words = " ".join((field.description or "").split())
-        text = _CODE.sub(lambda found: f"`{found[0].strip('`')}`", words)
+        text = _CODE.sub(lambda code: f"`{code[0].strip('`')}`", words)
         text += _values(field.annotation, text) + (f" [More]({more})." if more else "")
         lines.append(f"| `{setting}` | {_default(field)} | {text} |")
         if setting == "price":
@@ -156,13 +156,16 @@ def _class_in(annotation: Any) -> type[BaseModel]:  # noqa: ANN401
     """The settings that an annotation speaks of, such as dict[str, S], S | None or S itself."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(_class_in(one) for one in get_args(annotation)[::-1] if one is not type(None))
+    return next(
+        _class_in(argument) for argument in get_args(annotation)[::-1] if argument is not type(None)
+    )
 
 
 def _values(annotation: Any, text: str) -> str:  # noqa: ANN401
     """The values of a choice, where the text does not name all."""
     if get_origin(annotation) is not Literal:
-        return next((found for one in get_args(annotation) if (found := _values(one, text))), "")
+        parts = (_values(part, text) for part in get_args(annotation))
+        return next(filter(None, parts), "")
     values = [f"`{json.dumps(value)}`" for value in get_args(annotation)]
     return "" if all(value in text for value in values) else f" Values: {', '.join(values)}."
 

@@ -55,9 +55,9 @@ def estimated(table: OutcomeCells, known: FloatArray, predicted: FloatArray | No
     mean = (weights * counted).sum(axis=0) / np.where(total > 0, total, 1.0)
     base = np.broadcast_to(mean, known.shape) if predicted is None else predicted
     base = np.where(np.isfinite(base), base, mean)
-    found = base + weights * np.where(weights > 0, known - base, 0.0)
-    found[table.is_complete] = known[table.is_complete]
-    return np.where(measured_rows(table)[:, None], found, np.nan)
+    estimates = base + weights * np.where(weights > 0, known - base, 0.0)
+    estimates[table.is_complete] = known[table.is_complete]
+    return np.where(measured_rows(table)[:, None], estimates, np.nan)
 
 
 def log_note(table: OutcomeCells) -> tuple[str, ...]:

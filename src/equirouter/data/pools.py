@@ -54,8 +54,8 @@ def chosen_models(
     return left
 
 
-def working_pools(table: OutcomeCells, at_least: int = MINIMUM_COMPLETE) -> list[Pool]:
-    """Up to three pools of two models and more with that many complete queries, or more.
+def working_pools(table: OutcomeCells) -> list[Pool]:
+    """Up to three pools of two models and more with at least MINIMUM_COMPLETE complete queries.
 
     The one with the most models, the one with the most cells (models times queries), and the one
     with the most queries, in this order, but none that has hardly more queries (a tenth) than the
@@ -74,7 +74,7 @@ def working_pools(table: OutcomeCells, at_least: int = MINIMUM_COMPLETE) -> list
     n_models = candidates.sum(axis=1)
     shared = patterns.astype(np.float32) @ candidates.T.astype(np.float32)
     n_queries = counts @ (shared == n_models)
-    enough = np.flatnonzero(n_queries >= at_least)
+    enough = np.flatnonzero(n_queries >= MINIMUM_COMPLETE)
     best = [
         max(enough.tolist(), key=lambda i: (rank[i], n_queries[i], n_models[i]))
         for rank in (n_models, n_models * n_queries, n_queries)

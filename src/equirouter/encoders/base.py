@@ -11,7 +11,7 @@ from equirouter.arrays import Float32Array
 from equirouter.data.cells import NO_TEXT
 from equirouter.errors import ConfigError, DataError, PipelineError, UnreadableError
 from equirouter.extras import Need
-from equirouter.pickling import WithoutCached
+from equirouter.processes import WithoutCached
 from equirouter.progress import Progress, silent
 
 

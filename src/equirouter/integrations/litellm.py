@@ -113,8 +113,8 @@ class EquiRouterPlugin:
         """The pipeline's names of the candidates that it knows."""
         models = set(self._pipeline.models)
         named = {
-            one: self._names.get(one, one if one in models else one.rpartition("/")[2])
-            for one in candidates
+            given: self._names.get(given, given if given in models else given.rpartition("/")[2])
+            for given in candidates
         }
         return {candidate: name for candidate, name in named.items() if name in models}
 

@@ -37,8 +37,8 @@ def batch_price_factor(settings: GatewaySettings, model: str) -> float | None:
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     async with asyncio.TaskGroup() as group:
-        for one in work:
-            group.create_task(one)
+        for coroutine in work:
+            group.create_task(coroutine)
 
 
 def require_batches(settings: GatewaySettings, models: Sequence[str]) -> None:
@@ -82,18 +82,18 @@ class BatchRun:
             if batch.batch_id is not None:
                 continue
             self.purse.hold(batch.reserved_nusd, is_counted=True)
-            found = None
+            batch_id = None
             if batch.file_id is not None:  # it may have been begun
                 try:
-                    found = await self._api(batch).find(batch.file_id, batch.began)
+                    batch_id = await self._api(batch).find(batch.file_id, batch.began)
                 except UpstreamError as failed:
                     self._leave(batch, failed)
                     continue
-            if found is None:
+            if batch_id is None:
                 self._open.close(batch, [(0, None)] * len(batch.calls))
                 self.purse.over(batch.reserved_nusd, 0)
             else:
-                self._open.named(batch, file_id=batch.file_id, batch_id=found)
+                self._open.named(batch, file_id=batch.file_id, batch_id=batch_id)
                 self._set_aside(batch)
 
     async def run_open(self) -> None:
@@ -113,14 +113,14 @@ class BatchRun:
             left = [
                 (query_id, rest)
                 for query_id, asked in left
-                if (rest := [one for one in asked if one.model not in self.left])
+                if (rest := [question for question in asked if question.model not in self.left])
             ]
             chosen = self._affordable(left)
             if chosen:
                 by_model: dict[str, list[tuple[str, Question]]] = {}
                 for query_id, asked in left[:chosen]:
-                    for one in asked:
-                        by_model.setdefault(one.model, []).append((query_id, one))
+                    for question in asked:
+                        by_model.setdefault(question.model, []).append((query_id, question))
                 await _together(self._all(some) for some in by_model.values())
                 left = left[chosen:]
             elif left and not await self.purse.changed():
@@ -154,23 +154,23 @@ class BatchRun:
         """Send the questions of one model in as many batches as it takes."""
         parts: list[tuple[list[tuple[str, Question]], list[bytes]]] = []
         size = MOST_BYTES
-        for query_id, one in asked:
-            body = self.asker.body(one)
+        for query_id, question in asked:
+            body = self.asker.body(question)
             size += len(body) + 200  # what is around it
             if size > MOST_BYTES or len(parts[-1][0]) == MOST_CALLS:
                 parts.append(([], []))
                 size = len(body) + 200
-            parts[-1][0].append((query_id, one))
+            parts[-1][0].append((query_id, question))
             parts[-1][1].append(body)
         entered = [self._entered(some) for some, _ in parts]
         await _together(
-            self._one(one, bodies) for one, (_, bodies) in zip(entered, parts, strict=True)
+            self._one(batch, bodies) for batch, (_, bodies) in zip(entered, parts, strict=True)
         )
 
     def _entered(self, asked: Sequence[tuple[str, Question]]) -> OpenBatch:
         """The money of a batch, reserved for all of it at once."""
         model = asked[0][1].model
-        costs = [(query_id, self._most_nusd(one)) for query_id, one in asked]
+        costs = [(query_id, self._most_nusd(question)) for query_id, question in asked]
         upstream = self.asker.pool.routes[model].upstream_name
         batch = self._open.enter(upstream, model, costs)
         self.purse.hold(batch.reserved_nusd)
@@ -180,7 +180,7 @@ class BatchRun:
         """Send a batch, and take in its answers. Its names are kept before anything follows."""
         api = self._api(batch)
         lines = [
-            line_of(one.custom_id, body) for one, body in zip(batch.calls, bodies, strict=True)
+            line_of(call.custom_id, body) for call, body in zip(batch.calls, bodies, strict=True)
         ]
         try:
             batch = self._open.named(batch, file_id=await api.upload(lines))
@@ -232,8 +232,8 @@ class BatchRun:
         self._close(
             batch,
             [
-                self._reply(batch.model, one, queries[one.query_id].body, lines, state)
-                for one in batch.calls
+                self._reply(batch.model, call, queries[call.query_id].body, lines, state)
+                for call in batch.calls
             ],
         )
 
@@ -255,12 +255,12 @@ class BatchRun:
         response, error = line.get("response"), line.get("error")
         status = response.get("status_code") if isinstance(response, dict) else None
         if error or not isinstance(response, dict) or status != 200:
-            said = {"error": error} if error else (response or {}).get("body")
+            refusal = {"error": error} if error else (response or {}).get("body")
             refused = UpstreamError(
                 "status",
                 "not answered in a batch" if error else f"status {status}",
                 status=status,
-                body=orjson.dumps(said),
+                body=orjson.dumps(refusal),
             )
             return replace(failure(model, refused, ()), attempts=1)
         question = self.asker.question(model, orjson.loads(body), f"query {call.query_id!r}")
@@ -289,7 +289,9 @@ class BatchRun:
         why = self._text(failed)
         if failed.status == 404 and time.time() - batch.began > _FORGOTTEN_SECONDS:
             lost = Reply(batch.model, attempts=1, error=f"the batch is gone: {why}")
-            self._close(batch, [replace(lost, cost_nusd=one.reserved_nusd) for one in batch.calls])
+            self._close(
+                batch, [replace(lost, cost_nusd=call.reserved_nusd) for call in batch.calls]
+            )
             return
         self.left[batch.model] = f"{why}; its batch is left as it is, and a later run asks for it"
         self._set_aside(batch)

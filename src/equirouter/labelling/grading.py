@@ -134,7 +134,7 @@ class Grading:
             return {}
         kept = self._collection.grades(grader.key)
         scored = {of: Grade(score) for of, (score, _) in self._scores.items()}
-        return scored | {of: Grade(one.score, one.note) for of, one in kept.items()}
+        return scored | {of: Grade(grade.score, grade.note) for of, grade in kept.items()}
 
     def asked(
         self, name: str, check: AskingCheck, models: PoolModels | None, progress: Progress

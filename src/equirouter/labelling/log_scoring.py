@@ -121,22 +121,22 @@ def score_log(config: Path, settings: GatewaySettings, *, now: float | None = No
     answers, taken = asyncio.run(begin())
     if not answers:
         return LogScored()
-    found, spent = None, 0
+    done, spent = None, 0
     why: str | None = "the money of the day is used up (shadow.limit_usd_per_day)"
     try:
         if taken or not asks:
-            found, spent, why = _scored(answers, config, settings, usd(taken) if asks else None)
+            done, spent, why = _scored(answers, config, settings, usd(taken) if asks else None)
     finally:
-        cut = found is None or found.stopped is not None or bool(found.given_up)
+        cut = done is None or done.stopped is not None or bool(done.given_up)
         # a judge that says nothing is not paid again and again
-        again = cut and (found is not None or spent == 0)
-        asyncio.run(end(answers, found, taken - spent if asks else 0, again=again))
-    scored = 0 if found is None else sum(found.by.values())
+        again = cut and (done is not None or spent == 0)
+        asyncio.run(end(answers, done, taken - spent if asks else 0, again=again))
+    scored = 0 if done is None else sum(done.by.values())
     return LogScored(
         len(answers),
         scored,
-        {} if found is None else found.unknown,
-        why or (None if found is None else found.stopped),
+        {} if done is None else done.unknown,
+        why or (None if done is None else done.stopped),
         usd(spent),
     )
 
@@ -161,7 +161,7 @@ def _scored(
 def _collect(folder: str, answers: Sequence[_Answer], settings: GatewaySettings) -> None:
     """The answers as a collection, which graders work on."""
     scope, turns = settings.pipeline.scope, settings.pipeline.window_turns
-    prompts = {one.query: one.prompt for one in answers}
+    prompts = {answer.query: answer.prompt for answer in answers}
     with Collection.create(folder) as collection:
         collection.add_queries(
             KeptQuery(
@@ -173,8 +173,10 @@ def _collect(folder: str, answers: Sequence[_Answer], settings: GatewaySettings)
             )
             for place, (query, prompt) in enumerate(prompts.items())
         )
-        for one in answers:
-            made = KeptAnswer(one.query, one.model, "logged", answer=one.answer, cost_nusd=0)
+        for answer in answers:
+            made = KeptAnswer(
+                answer.query, answer.model, "logged", answer=answer.answer, cost_nusd=0
+            )
             collection.keep(made)  # what it cost is in the log
 
 

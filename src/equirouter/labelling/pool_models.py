@@ -37,9 +37,8 @@ class PoolModels:
     """Asks models for graders. stopped: why some were not asked, None where all were.
 
     given_up: model -> why it is asked no more: its calls fail, one after the other.
-    n_calls: questions that were asked. latest_nusd: what the one came to whose answer was heard
-    last. limit_nusd: of the whole collection, None for no limit. spending: hears of the USD that
-    the collection has cost.
+    latest_nusd: what the question came to whose answer was heard last. limit_nusd: of the whole
+    collection, None for no limit. spending: hears of the USD that the collection has cost.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class PoolModels:
         self.stopped: str | None = None
         self.given_up: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
-        self.n_calls = 0
         self.latest_nusd = 0
 
     def trouble(self) -> list[str]:
@@ -120,7 +118,6 @@ class PoolModels:
         ticket.end(reply.cost_nusd)
         self.latest_nusd = reply.cost_nusd  # no other is heard in between
         self._spending(usd(purse.spent_nusd))
-        self.n_calls += 1
         if reply.error is None:
             self._failures[model] = 0
             return reply.text

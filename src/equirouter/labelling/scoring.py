@@ -126,7 +126,8 @@ def estimate_score(
         for name, grader in made:
             if not grader.asks_models:
                 work.run(name, grader, None, progress)
-        asking, paid = _asking(named), [one for one in made if one[1].asks_models]
+        asking = _asking(named)
+        paid = [(name, grader) for name, grader in made if grader.asks_models]
         if not (asking or paid):
             return Estimate((), 0, usd(collection.spent_nusd()))
         return _counted(work, paid, asking, CountedModels(_pool(collection, config), collection))
@@ -144,10 +145,10 @@ def _made(
     texts = {"by_answer": answers_by, "model": judge, "rubric": _text(rubric)}
     settings = {name: value for name, value in texts.items() if value is not None}
     made = [
-        (one.split(":")[0], make_grader(one, **settings))
-        if isinstance(one, str)
-        else (type(one).__name__, one)
-        for one in graders
+        (spec.split(":")[0], make_grader(spec, **settings))
+        if isinstance(spec, str)
+        else (type(spec).__name__, spec)
+        for spec in graders
     ]
     if not made:
         raise ConfigError("no grader is named: name at least one, such as exact or judge")
@@ -155,7 +156,7 @@ def _made(
 
 
 def _asking(checks: Mapping[str, ResponseCheck | AskingCheck]) -> dict[str, AskingCheck]:
-    return {name: one for name, one in checks.items() if isinstance(one, AskingCheck)}
+    return {name: check for name, check in checks.items() if isinstance(check, AskingCheck)}
 
 
 def _counted(

@@ -13,7 +13,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.labelling.asked_signals import AskedSignal
 from equirouter.labelling.store import KeptAnswer, KeptQuery
-from equirouter.serve.records import usd
+from equirouter.serve.records import usd_or_none
 
 EMPTY = "empty"
 """Who scored an answer without a text, 0, and why such an answer ended."""
@@ -70,18 +70,14 @@ def outcomes_of(
         tasks=tuple(query.task or "all" for query in ordered),
         models=tuple(models),
         performance=numbers(lambda asked_query: score(asked_query)[0]),
-        cost_usd=numbers(
-            lambda asked_query: (
-                None if asked_query.cost_nusd is None else usd(asked_query.cost_nusd)
-            )
-        ),
+        cost_usd=numbers(lambda asked_query: usd_or_none(asked_query.cost_nusd)),
         input_tokens=numbers(lambda asked_query: asked_query.input_tokens),
         output_tokens=numbers(lambda asked_query: asked_query.output_tokens),
         answers=None if read is None else texts(lambda asked_query: read(asked_query.answer or "")),
         answers_by=None if read is None else read.name,
         finish_reasons=texts(_finish),
         signals={which: numbers(partial(signal, check)) for which, check in checks.items()}
-        | {which: numbers(partial(known, said)) for which, said in asked.items()},
+        | {which: numbers(partial(known, values)) for which, values in asked.items()},
         scored_by=texts(lambda asked_query: score(asked_query)[1]),
         name=name,
     )

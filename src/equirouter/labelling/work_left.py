@@ -44,9 +44,9 @@ class WorkLeft:
         }
         self.collection, self.asker, self.purse, self.models = collection, asker, purse, models
         # where cheap models disagree an answer teaches most; else in the order of the table
-        self._asked = sorted(asked, key=lambda one: one.disagreed != 1)
+        self._asked = sorted(asked, key=lambda query: query.disagreed != 1)
         there = [answer for answer in collection.answers() if answer.is_answer]
-        self._logged = self._logged_answers({(one.query_id, one.model) for one in there})
+        self._logged = self._logged_answers({(answer.query_id, answer.model) for answer in there})
         there += self._logged
         self._measured: dict[str, list[int]] = {}
         for answer in there:
@@ -55,13 +55,15 @@ class WorkLeft:
         answered = {(answer.query_id, answer.model) for answer in there}
         taken = answered | waiting_in_batches(collection)
         self.questions: dict[str, dict[str, Question]] = {model: {} for model in models}
-        for one in asked:
-            body = one.body()
+        for query in asked:
+            body = query.body()
             for model in models:
-                if (one.query_id, model) not in taken:
-                    place = f"query {one.query_id!r}"
-                    self.questions[model][one.query_id] = asker.question(model, body, place)
-        self._there = sum((one.query_id, model) in answered for one in asked for model in models)
+                if (query.query_id, model) not in taken:
+                    place = f"query {query.query_id!r}"
+                    self.questions[model][query.query_id] = asker.question(model, body, place)
+        self._there = sum(
+            (query.query_id, model) in answered for query in asked for model in models
+        )
 
     def _logged_answers(self, known: AbstractSet[tuple[str, str]]) -> list[KeptAnswer]:
         """Answers of the log are answers of the models of the pool that have the same name."""

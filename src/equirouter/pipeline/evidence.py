@@ -145,8 +145,8 @@ def version_row(versions: PipelineVersions, name: str) -> dict[str, Any]:
     }
 
 
-def latest_versions(folder: Path | None, most: int = 5) -> list[dict[str, Any]]:
-    """The latest versions in a folder, newest first, and the current one; none where it has none.
+def latest_versions(folder: Path | None) -> list[dict[str, Any]]:
+    """The latest five versions in a folder, newest first, and the current one, if it has any.
 
     Raises PipelineError for a history that is damaged.
     """
@@ -154,5 +154,5 @@ def latest_versions(folder: Path | None, most: int = 5) -> list[dict[str, Any]]:
         return []
     versions = PipelineVersions(folder)
     names = versions.names
-    shown = set(names[-most:]) | ({versions.current} & set(names))
+    shown = set(names[-5:]) | ({versions.current} & set(names))
     return [version_row(versions, name) for name in reversed(names) if name in shown]

@@ -8,7 +8,6 @@ same decision, alone and in any batch, with any number of threads.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -22,7 +21,7 @@ from equirouter.arrays import Float32Array
 from equirouter.cost import CostPredictor
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.onnxgraph import OnnxGraph
-from equirouter.pickling import WithoutCached
+from equirouter.processes import WithoutCached, usable_cores
 from equirouter.routers.base import Router
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class Scorer(WithoutCached):
         self.router = router
         self.cost_model = cost_model
         self.n_models, self.width = cost_model.n_models, cost_model.width
-        self.threads = threads or _usable_cores()
+        self.threads = threads or usable_cores()
         self.rows_per_run = min(MOST_ROWS_PER_RUN, max(1, CELLS_PER_RUN // self.n_models))
 
     @classmethod
@@ -155,12 +154,10 @@ class Scorer(WithoutCached):
         state: "Mapping[str, NDArray[Any]]",
         router: Router,
         cost_model: CostPredictor,
-        *,
-        threads: int | None = None,
     ) -> "Scorer":
         """From what `state` gave, and the router and cost model that it was made of."""
         graph = state.get("graph")
-        return cls(None if graph is None else graph.tobytes(), router, cost_model, threads=threads)
+        return cls(None if graph is None else graph.tobytes(), router, cost_model)
 
     def __call__(self, embeddings: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Scores and predicted_cost_usd, (N, K) float32 each, for embeddings (N, d).
@@ -247,10 +244,3 @@ class Scorer(WithoutCached):
                 f"the graph that decides cannot be run ({type(error).__name__}: {error}); train "
                 "again, or use the version of onnxruntime that it was trained with"
             ) from error
-
-
-def _usable_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere a process may use them all
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

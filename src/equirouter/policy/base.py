@@ -1,7 +1,7 @@
 """The contract of a policy, the one place where scores and predicted costs become a choice."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -142,6 +142,17 @@ class ByValue(Policy):
         """Feasible columns by value; see Policy.rank."""
         scores, cost_usd, allowed = check_inputs(scores, predicted_cost_usd, feasible)
         return columns_by_value(self.value(scores, cost_usd), cost_usd, allowed)
+
+
+def columns_in_lists(
+    value: Iterable[float], cost_usd: Sequence[float], fits: Sequence[bool] | None
+) -> list[int]:
+    """columns_by_value of one query, without the -1. fits: None where all do."""
+    keys = [(-of_model, cost_usd[column], column) for column, of_model in enumerate(value)]
+    if fits is not None:
+        keys = [key for key, does in zip(keys, fits, strict=True) if does]
+    keys.sort()
+    return [column for _, _, column in keys]
 
 
 def check_when_nothing_fits(value: str) -> WhenNothingFits:

@@ -12,13 +12,13 @@ from equirouter.policy.base import (
     Policy,
     WhenNothingFits,
     check_when_nothing_fits,
+    columns_in_lists,
 )
 from equirouter.policy.order import (
     NOTHING_FITS,
     best_column,
     check_inputs,
     columns_by_value,
-    columns_in_lists,
 )
 from equirouter.policy.path import DecisionPath
 

@@ -71,7 +71,7 @@ class Needs:
     def joined(self, other: "Needs") -> "Needs":
         """Both at once: what meets it meets either."""
         tokens = [n for n in (self.context_tokens, other.context_tokens) if n is not None]
-        regions = [found for found in (self.regions, other.regions) if found is not None]
+        regions = [allowed for allowed in (self.regions, other.regions) if allowed is not None]
         return Needs(
             exclude=self.exclude | other.exclude,
             context_tokens=max(tokens, default=None),

@@ -1,7 +1,5 @@
 """Checked inputs, the best column of every row, and all columns from the best down."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 
 from equirouter.arrays import BoolArray, IntArray, RealArray
@@ -65,17 +63,6 @@ def columns_by_value(value: RealArray, cost_usd: RealArray, fits: BoolArray) -> 
     order = _sorted(falling, cost_usd)
     order[np.arange(fits.shape[1]) >= fits.sum(axis=1)[:, None]] = NOTHING_FITS
     return order
-
-
-def columns_in_lists(
-    value: Iterable[float], cost_usd: Sequence[float], fits: Sequence[bool] | None
-) -> list[int]:
-    """columns_by_value of one query, without the -1. fits: None where all do."""
-    keys = [(-of_model, cost_usd[column], column) for column, of_model in enumerate(value)]
-    if fits is not None:
-        keys = [key for key, does in zip(keys, fits, strict=True) if does]
-    keys.sort()
-    return [column for _, _, column in keys]
 
 
 def _sorted(falling: RealArray, cost_usd: RealArray) -> IntArray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
+from equirouter.arrays import FloatArray, IntArray, RealArray
 
 TINY = float(np.finfo(np.float64).tiny)
 STEEPEST = float(np.finfo(np.float64).max) / 4
@@ -82,21 +82,15 @@ class DecisionPath:
         return np.concatenate([[2.0 * values[0]], between, [0.0]])
 
 
-def utility_path(
-    scores: RealArray, cost_usd: RealArray, feasible: BoolArray | None = None
-) -> DecisionPath:
+def utility_path(scores: RealArray, cost_usd: RealArray) -> DecisionPath:
     """The path of scores (N, K), estimates of performance, and costs in USD (N, K), all finite.
 
-    feasible (N, K): False where a model is never chosen; every query needs one that may be.
     Every query walks its hull from the cheapest model upwards, all queries at once: each step takes
     the model of steepest ascent, of several on one line the last, since at that lambda they all tie
     and below it the last one is best. Time N * K per corner of the longest hull.
     """
     value = np.asarray(scores, dtype=np.float64)
     cost = np.asarray(cost_usd, dtype=np.float64)
-    if feasible is not None:
-        value = np.where(feasible, value, -np.inf)
-        cost = np.where(feasible, cost, np.inf)
     start = _cheapest(value, cost)
     rows, at, limit = np.arange(len(value)), start, np.full(len(value), STEEPEST)
     changes: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []

@@ -130,8 +130,8 @@ class Replies:
             cost = self.signals.get(name + COST)
             if cost is not None:
                 exceeds = cost > MOST_OF_STRONGEST * strongest_usd[:, None]
-                for one in (name, name + COST):
-                    signals[one] = np.where(exceeds, np.nan, signals[one])
+                for column in (name, name + COST):
+                    signals[column] = np.where(exceeds, np.nan, signals[column])
         return replace(self, signals=signals)
 
     def servable(self, columns: Sequence[int], support: FloatArray) -> FloatArray:

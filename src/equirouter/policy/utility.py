@@ -7,8 +7,8 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import ByValue
-from equirouter.policy.order import check_inputs, columns_in_lists
+from equirouter.policy.base import ByValue, columns_in_lists
+from equirouter.policy.order import check_inputs
 from equirouter.policy.path import DecisionPath, utility_path
 
 

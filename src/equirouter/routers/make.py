@@ -1,7 +1,6 @@
 """From what a user types to a router: NAME[:PRESET][:key=value ...], or FILE.py:CLASS[...]."""
 
 import inspect
-import json
 import sys
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from equirouter.errors import ConfigError
-from equirouter.registry import ROUTERS
+from equirouter.registry import ROUTERS, setting_value
 from equirouter.routers.base import Router
 from equirouter.routers.settings import check_plain
 
@@ -31,7 +30,7 @@ def make_router(spec: str, **settings: Any) -> Router:  # noqa: ANN401
     for part in rest:
         key, equals, value = part.partition("=")
         if equals:
-            chosen[key] = _value(value)
+            chosen[key] = setting_value(value)
         elif part in kind.presets:
             chosen = dict(kind.presets[part]) | chosen
         else:
@@ -136,10 +135,3 @@ def _made(name: str, kind: type[Router], settings: dict[str, Any]) -> Router:
         if parameter.default is parameter.empty and key not in settings:
             raise ConfigError(f"{name} has no default for {key}: write {name}:{key}=VALUE")
     return kind(**settings)
-
-
-def _value(text: str) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text  # a bare word, as in loss=mse

@@ -17,13 +17,6 @@ from equirouter.scale.pieces import Piece
 WAITING_PER_PROCESS = 2
 
 
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def each_here(work: Work, pieces: Iterable[Piece], n_processes: int) -> Iterator[Done]:
     """Decide the pieces, and give each part as it is written, in any order.
 

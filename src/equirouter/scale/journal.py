@@ -98,5 +98,5 @@ def _said(value: object) -> str:
     """A setting in words; of several only those that were given."""
     if not isinstance(value, dict):
         return repr(value)
-    given = (f"{name.rstrip('_')} {one}" for name, one in value.items() if one is not None)
+    given = (f"{name.rstrip('_')} {part}" for name, part in value.items() if part is not None)
     return ", ".join(given) or "none"

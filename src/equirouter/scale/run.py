@@ -10,9 +10,10 @@ from typing import Any, Literal
 from equirouter.errors import ConfigError
 from equirouter.places import place_of
 from equirouter.policy.constraints import facts_to
+from equirouter.processes import usable_cores
 from equirouter.progress import Progress, silent
 from equirouter.scale.asking import Asking
-from equirouter.scale.here import each_here, usable_cores
+from equirouter.scale.here import each_here
 from equirouter.scale.journal import Journal
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import InputFile, Piece, cut, find_files, lines_of

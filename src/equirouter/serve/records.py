@@ -63,6 +63,11 @@ def usd(amount_nusd: int) -> float:
     return amount_nusd / NUSD_PER_USD
 
 
+def usd_or_none(amount_nusd: int | None) -> float | None:
+    """USD of an amount in nano-USD that may not be known."""
+    return None if amount_nusd is None else usd(amount_nusd)
+
+
 @dataclass(slots=True)
 class RequestControl:
     """The wishes of a request to the router: at most one of the first three, else the default.

@@ -19,7 +19,7 @@ from equirouter.policy.replies import Replies, features_of
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.routers.ridge import fit_lines, spectrum
 from equirouter.training.fitted import FittedRouter, cross_fitted
-from equirouter.training.protocol import Part, stream
+from equirouter.training.protocol import Part
 
 LEAST_QUERIES = 400
 """Labelled queries from which on learned plans kept the quality that was asked for."""
@@ -75,14 +75,6 @@ class Labelled:
             self.cost_usd[rows],
             self.replies.take(rows),
         )
-
-
-def plans_of(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> Plans:
-    """The plans on the estimates of a fitted router, from the queries that it is calibrated on.
-
-    Those are training and validation part of a LeaveOneOutRouter, of any other the validation part.
-    """
-    return fit_plans(labelled_by(fitted, outcomes, seed), stream(seed, "plans"))
 
 
 def labelled_by(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> Labelled:

@@ -52,13 +52,13 @@ def repriced(
     Raises ConfigError for a model that the pipeline does not have, where a price does not say what
     calls cost (ModelPrice.factor).
     """
-    found = list(pipeline.prices)
+    changed_prices = list(pipeline.prices)
     for name, price in {**dict.fromkeys(was or {}), **prices}.items():
         column = model_column(pipeline, name)
-        trained = (was or {}).get(name, found[column].trained)
-        now = found[column].now if price is None else price
-        found[column] = replace(found[column], trained=trained, now=now)
-    pool = Pool(tuple(found), pipeline.record, strongest_of(pipeline))
+        trained = (was or {}).get(name, changed_prices[column].trained)
+        now = changed_prices[column].now if price is None else price
+        changed_prices[column] = replace(changed_prices[column], trained=trained, now=now)
+    pool = Pool(tuple(changed_prices), pipeline.record, strongest_of(pipeline))
     stage = pipeline.stage
     changed = at_prices(stage, pool.prices, stage.router, copy.copy(stage.cost_model))
     return calibrated_again(

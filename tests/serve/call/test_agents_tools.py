@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.serve.call.translation.responses.building import Building, as_response
+from equirouter.serve.call.translation.responses.building import Building
 from equirouter.serve.call.translation.responses.request import as_chat, left_out
 from equirouter.serve.call.translation.responses.tools import chat_name
+from equirouter.serve.call.translation.telling import whole
 from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.http.requests import responses_request
 from equirouter.serve.records import RequestControl
@@ -187,8 +188,8 @@ def test_a_call_comes_back_as_one_of_the_tool_streaming_or_not(
     name: str, arguments: str, item: dict[str, Any]
 ) -> None:
     completion = fake.completion(None, tool_calls=[called(name, arguments)])
-    whole = as_response(AGENTS, completion, model="m", number="0f")
-    (output,) = whole["output"]
+    response = whole(Building, AGENTS, completion, model="m", number="0f")
+    (output,) = response["output"]
     assert {key: output[key] for key in item} == item
     assert output["call_id"] == "c1"
     assert output["status"] == "completed"
@@ -204,7 +205,7 @@ def test_a_call_comes_back_as_one_of_the_tool_streaming_or_not(
     )
     told += stream.feed(fake.event(fake.text_chunk("", "tool_calls"))) + stream.end()
     events = events_of(told)
-    assert events[-1]["response"]["output"] == whole["output"]
+    assert events[-1]["response"]["output"] == response["output"]
     assert [event["item"] for event in events if "done" in event["type"] and "item" in event] == [
         output
     ]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from equirouter.errors import GatewayError, NoChatError
 from equirouter.serve.call.translation.responses.building import (
     Building,
-    as_response,
     response_usage,
 )
 from equirouter.serve.call.translation.responses.request import as_chat
+from equirouter.serve.call.translation.telling import whole
 from equirouter.serve.call.translation.translating import AnswerStream
 from equirouter.serve.charging import reported
 from equirouter.serve.http.requests import responses_request
@@ -314,7 +314,7 @@ REQUEST = {"model": "m", "input": "Hi", "temperature": 0.5, "metadata": {"model"
 
 
 def answered(said: dict[str, Any]) -> dict[str, Any]:
-    return as_response(REQUEST, said, model="m", number="0f")
+    return whole(Building, REQUEST, said, model="m", number="0f")
 
 
 def test_an_answer_is_a_whole_response() -> None:

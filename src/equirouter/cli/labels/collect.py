@@ -173,14 +173,15 @@ def _say_notes(done: "Collected") -> None:
             f"note: an earlier run was killed with {number_of(done.lost, 'call')} on the way; they "
             f"count as the most that they may have cost, {done.lost_usd:.6f} USD"
         )
-    for one in done.other_names:
-        answers = number_of(one.answers, "answer")
-        if not one.likely:
-            say(f"note: {answers} in the log, of {one.name}: not in the pool, and not counted")
+    for other in done.other_names:
+        answers = number_of(other.answers, "answer")
+        if not other.likely:
+            say(f"note: {answers} in the log, of {other.name}: not in the pool, and not counted")
             continue
         say(
-            f"note: {answers} in the log, of {one.name}, which may be {' or '.join(one.likely)}: "
-            f"not counted; if it is the same model, add --same '{one.name}={one.likely[0]}'"
+            f"note: {answers} in the log, of {other.name}, which may be "
+            f"{' or '.join(other.likely)}: not counted; if it is the same model, add "
+            f"--same '{other.name}={other.likely[0]}'"
         )
 
 

@@ -211,9 +211,9 @@ def _unknown_parts(of: Mapping[str, Any]) -> list[str]:
     content = parsed(of.get("gen_ai.input.messages"))
     parts = [
         part
-        for one in (content if isinstance(content, list) else ())
-        if isinstance(one, Mapping)
-        for part in one.get("parts") or ()
+        for message in (content if isinstance(content, list) else ())
+        if isinstance(message, Mapping)
+        for part in message.get("parts") or ()
         if isinstance(part, Mapping) and part.get("type") in ("blob", "uri")
     ]
     return sorted({str(part.get("modality")) for part in parts if _shown(part) is None})

@@ -174,11 +174,13 @@ class RawTable:
             values = [*encoded.dictionary.to_pylist(), None]
         except UnicodeDecodeError as error:
             raise self._invalid_text(name, self._strings(name)) from error
-        found = encoded.indices.fill_null(len(values) - 1).to_numpy()
+        code_of_row = encoded.indices.fill_null(len(values) - 1).to_numpy()
         if empty_is_text:
             values = ["" if value is None else value for value in values]
         place = {value: number for number, value in enumerate(dict.fromkeys(values))}
-        codes = np.array([place[value] for value in values])[found]  # equal values may stand twice
+        codes = np.array([place[value] for value in values])[
+            code_of_row
+        ]  # equal values may stand twice
         used, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
         order = np.argsort(first)
         if None in place and (codes == place[None]).any():
@@ -281,10 +283,10 @@ class RawTable:
         except pa.ArrowInvalid as error:
             value = _first_not_a_number(cells)
             row = int(pc.index(cells, value).as_py())
-            found = value.as_py()
-            comma = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(found) else ""
+            text = value.as_py()
+            comma = "; write decimals with a point" if _DECIMAL_COMMA.fullmatch(text) else ""
             raise DataError(
-                f"{self.place(row, name)}: found {found!r}, a number is expected, "
+                f"{self.place(row, name)}: found {text!r}, a number is expected, "
                 f"or nothing where it is not known{comma}"
             ) from error
 

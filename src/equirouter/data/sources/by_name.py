@@ -1,7 +1,6 @@
 """From what a user types to a data set: NAME[:key=value ...]."""
 
 import inspect
-import json
 import re
 from dataclasses import replace
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from equirouter.data.sources.base import Dataset
 from equirouter.errors import ConfigError
 from equirouter.extras import Need
 from equirouter.progress import Progress, silent
-from equirouter.registry import DATASETS
+from equirouter.registry import DATASETS, setting_value
 from equirouter.words import number_of
 
 _NEXT_SETTING = re.compile(r":(?=[a-z_]+=)")  # so that a path may hold a colon, as in C:\data
@@ -45,7 +44,7 @@ def make_dataset(spec: str) -> tuple[Dataset, Path | None]:
         if key == "path":
             path = _path(text)
         else:
-            settings[key] = _value(text)
+            settings[key] = setting_value(text)
     dataset: Dataset = made(**settings)
     return dataset, path
 
@@ -93,10 +92,3 @@ def _path(text: str) -> Path:
     if not text:
         raise ConfigError("path is empty: expected path=FILE or path=FOLDER")
     return Path(text).expanduser()
-
-
-def _value(text: str) -> Any:  # noqa: ANN401
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text  # a bare word, as in metric=bleurt

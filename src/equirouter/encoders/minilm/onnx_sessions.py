@@ -7,7 +7,6 @@ holds no lock of Python while it computes. A GPU takes windows of one length tog
 padding; its last bits depend on how many these are.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 from equirouter.arrays import Float32Array
 from equirouter.encoders.minilm.graph import HIDDEN
 from equirouter.errors import ConfigError, DataError
+from equirouter.processes import usable_cores
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -59,7 +59,7 @@ class WindowSession:
         self._graph, self._threads = graph, threads
         self._session = open_session(graph, 1, device)
         self._inputs = [node.name for node in self._session.get_inputs()]
-        self._workers = threads or _usable_cores()
+        self._workers = threads or usable_cores()
         self._check(graph)
 
     def run(
@@ -197,9 +197,3 @@ def _pool(tokens: Float32Array) -> Float32Array:
     """(S, 384) token vectors to their mean, (384,), at length 1."""
     total = tokens.sum(axis=0)
     return np.asarray(total / np.linalg.norm(total), dtype=np.float32)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

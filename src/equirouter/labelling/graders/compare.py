@@ -93,7 +93,7 @@ class CompareGrader(Grader):
             surroundings.progress("compare", heard_so_far, 2 * len(jobs))
 
         pairs = [(cases[place], best[cases[place].query_id]) for place in jobs]
-        shown = [pair for one, other in pairs for pair in ((one, other), (other, one))]
+        shown = [pair for first, second in pairs for pair in ((first, second), (second, first))]
         prompts = [(self.model, _prompt(*pair)) for pair in shown]
         if ask_for_verdicts(models, prompts, first_wins, heard):
             for place, both in zip(jobs, verdicts, strict=True):

@@ -129,8 +129,8 @@ class _Intake:
         for name, files in by_format.items():
             self.summary.n_files[name] = len(files)
             records = chain.from_iterable(records_of(file, told) for file in files)
-            for found in known_formats()[name].found(self._readable(records)):
-                asked = self._taken(name, found, row)
+            for request in known_formats()[name].found(self._readable(records)):
+                asked = self._taken(name, request, row)
                 if asked is not None:
                     yield asked
                     row += 1
@@ -148,43 +148,43 @@ class _Intake:
         if len(self.wrong) < _NAMED_ERRORS:
             self.wrong.append(why)
 
-    def _taken(self, name: str, found: Found, row: int) -> AskedQuery | None:
+    def _taken(self, name: str, record: Found, row: int) -> AskedQuery | None:
         """Count what was found; the request where it stands for its query from now on."""
-        if isinstance(found, Wrong):
-            self._add_wrong(found.why)
+        if isinstance(record, Wrong):
+            self._add_wrong(record.why)
             return None
-        if isinstance(found, LeftOut):
-            self.summary.left_out[found.why] += 1
-            if found.why == NO_TEXT:
+        if isinstance(record, LeftOut):
+            self.summary.left_out[record.why] += 1
+            if record.why == NO_TEXT:
                 self.n_without_text[name] = self.n_without_text.get(name, 0) + 1
             return None
-        reading = read_scope(found.messages, self.scope, self.window_turns)
+        reading = read_scope(record.messages, self.scope, self.window_turns)
         if not reading.text:
             why = "with a picture and no text" if reading.image else "without a text to route on"
             self.summary.left_out[why] += 1
             return None
-        self.summary.add(found, reading.text)
-        key = key_of(found.messages)
-        known = self._known(key, found)
+        self.summary.add(record, reading.text)
+        key = key_of(record.messages)
+        known = self._known(key, record)
         if known is None:
-            self._folded[key] = Folded(row, found.answer is not None)
+            self._folded[key] = Folded(row, record.answer is not None)
             self.queries_found.append(self._folded[key])
             self.summary.n_queries += 1
         else:
             known.count += 1
-            if known.is_answered or found.answer is None:
+            if known.is_answered or record.answer is None:
                 return None
             known.row, known.is_answered = row, True  # the first that was answered
-        return _asked(found, reading.text, key.hex()[:16])
+        return _asked(record, reading.text, key.hex()[:16])
 
-    def _known(self, key: bytes, found: LoggedRequest) -> Folded | None:
-        """The query that a request repeats, None for a new one."""
+    def _known(self, key: bytes, record: LoggedRequest) -> Folded | None:
+        """The query that a record repeats, None for a new one."""
         known = self._folded.get(key)
         if known is not None:
             self.summary.n_same_words += 1
             return known
         new = len(self.queries_found)
-        number = self._alike.find_or_add(*last_turn(found.messages), new)
+        number = self._alike.find_or_add(*last_turn(record.messages), new)
         if number == new:
             return None
         self.summary.n_alike += 1
@@ -218,23 +218,23 @@ class _Intake:
         return hints
 
 
-def _asked(found: LoggedRequest, text: str, name: str) -> AskedQuery:
+def _asked(request: LoggedRequest, text: str, name: str) -> AskedQuery:
     return AskedQuery(
         query_id=name,
         query=text,
-        messages=_json(found.messages),
-        parameters=_json(found.parameters) if found.parameters else None,
-        task=found.task,
-        asked_at=found.asked_at,
-        model=found.model,
-        answer=found.answer,
-        finish_reason=found.finish_reason,
-        input_tokens=found.input_tokens,
-        output_tokens=found.output_tokens,
-        cost_usd=found.cost_usd,
-        latency_seconds=found.latency_seconds,
-        feedback=found.feedback,
-        disagreed=None if found.disagreed is None else int(found.disagreed),
+        messages=_json(request.messages),
+        parameters=_json(request.parameters) if request.parameters else None,
+        task=request.task,
+        asked_at=request.asked_at,
+        model=request.model,
+        answer=request.answer,
+        finish_reason=request.finish_reason,
+        input_tokens=request.input_tokens,
+        output_tokens=request.output_tokens,
+        cost_usd=request.cost_usd,
+        latency_seconds=request.latency_seconds,
+        feedback=request.feedback,
+        disagreed=None if request.disagreed is None else int(request.disagreed),
     )
 
 

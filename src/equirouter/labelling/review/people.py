@@ -31,10 +31,10 @@ class Agreement:
 
 def merged(labels: Iterable[Label]) -> dict[tuple[str, str], float]:
     """(query_id, model) -> the mean of what people said."""
-    said: dict[tuple[str, str], list[float]] = defaultdict(list)
+    scores_of: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _, query_id, model, score in labels:
-        said[query_id, model].append(score)
-    return {key: sum(scores) / len(scores) for key, scores in said.items()}
+        scores_of[query_id, model].append(score)
+    return {key: sum(scores) / len(scores) for key, scores in scores_of.items()}
 
 
 def agreements(labels: Sequence[Label]) -> list[Agreement]:

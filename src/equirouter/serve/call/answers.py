@@ -10,7 +10,14 @@ from typing import Any, Literal, TypeAlias
 import orjson
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.sse import Events, data_document, each_event, error_in, event_data
+from equirouter.serve.call.sse import (
+    Events,
+    data_document,
+    each_event,
+    error_in,
+    event_data,
+    objects,
+)
 
 _Object: TypeAlias = Mapping[str, Any]
 # Events of a response before the model begins. What begins with an item is the model's own.
@@ -92,7 +99,7 @@ class Opening:
 
 def _says_chunk(document: _Object) -> bool:
     """Whether a chunk of a chat completion has more than a role."""
-    return any(_is_choice(choice, "delta") for choice in _objects(document.get("choices")))
+    return any(_is_choice(choice, "delta") for choice in objects(document.get("choices")))
 
 
 def _says_response(document: _Object) -> bool:
@@ -109,11 +116,11 @@ def _says_message(document: _Object) -> bool:
 
 
 def _holds_message(document: _Object) -> bool:
-    return bool(_objects(document.get("content"))) or bool(document.get("stop_reason"))
+    return bool(objects(document.get("content"))) or bool(document.get("stop_reason"))
 
 
 def _holds_completion(document: _Object) -> bool:
-    return any(_is_choice(choice, "message") for choice in _objects(document.get("choices")))
+    return any(_is_choice(choice, "message") for choice in objects(document.get("choices")))
 
 
 def _is_choice(choice: _Object, place: Literal["message", "delta"]) -> bool:
@@ -128,7 +135,7 @@ def _is_choice(choice: _Object, place: Literal["message", "delta"]) -> bool:
 
 
 def _holds_response(document: _Object) -> bool:
-    return bool(_objects(document.get("output"))) or document.get("status") == "incomplete"
+    return bool(objects(document.get("output"))) or document.get("status") == "incomplete"
 
 
 def _holds_embeddings(document: _Object) -> bool:
@@ -147,10 +154,6 @@ _HOLDS = {
     "/embeddings": _holds_embeddings,
 }
 _SAYS = {"/responses": _says_response, "/messages": _says_message}
-
-
-def _objects(value: object) -> list[_Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _as_error(error: object) -> bytes:

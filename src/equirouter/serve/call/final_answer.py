@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from equirouter.answers import NO_ANSWER
 from equirouter.checks import Response, unusable
 from equirouter.policy.replies import Reply
+from equirouter.serve.call.sse import objects
 
 _REFUSED = "refusal"
 _ENDED = {
@@ -51,7 +52,7 @@ def reply_of(response: Response, extract: Callable[[str], str], output_tokens: i
 
 
 def _completion(completion: Mapping[str, Any]) -> _Said:
-    choice = next(iter(_objects(completion.get("choices"))), {})
+    choice = next(iter(objects(completion.get("choices"))), {})
     message = choice.get("message")
     if not isinstance(message, dict):
         return _Said("", None, [])
@@ -59,11 +60,11 @@ def _completion(completion: Mapping[str, Any]) -> _Said:
     text = content if isinstance(content, str) else _text(content)
     reason = _REFUSED if message.get("refusal") else _word(choice.get("finish_reason"))
     about = choice.get("logprobs")
-    return _Said(text, reason, _objects(about.get("content") if isinstance(about, dict) else None))
+    return _Said(text, reason, objects(about.get("content") if isinstance(about, dict) else None))
 
 
 def _message(message: Mapping[str, Any]) -> _Said:
-    texts = [block for block in _objects(message.get("content")) if block.get("type") == "text"]
+    texts = [block for block in objects(message.get("content")) if block.get("type") == "text"]
     reason = _word(message.get("stop_reason"))
     return _Said(_text(texts), _ENDED.get(str(reason), reason), [])
 
@@ -71,11 +72,11 @@ def _message(message: Mapping[str, Any]) -> _Said:
 def _response(response: Mapping[str, Any]) -> _Said:
     parts = [
         part
-        for item in _objects(response.get("output"))
+        for item in objects(response.get("output"))
         if item.get("type") == "message"
-        for part in _objects(item.get("content"))
+        for part in objects(item.get("content"))
     ]
-    tokens = [token for part in parts for token in _objects(part.get("logprobs"))]
+    tokens = [token for part in parts for token in objects(part.get("logprobs"))]
     return _Said(_text(parts), _why_ended(response, parts), tokens)
 
 
@@ -98,8 +99,4 @@ def _word(reason: object) -> str | None:
 
 
 def _text(parts: object) -> str:
-    return "".join(part["text"] for part in _objects(parts) if isinstance(part.get("text"), str))
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return "".join(part["text"] for part in objects(parts) if isinstance(part.get("text"), str))

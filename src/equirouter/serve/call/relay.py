@@ -9,7 +9,7 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
-from equirouter.serve.call.sse import StreamReader, error_event
+from equirouter.serve.call.sse import StreamReader, error_event, list_or_empty
 from equirouter.serve.refusals import error_document
 
 
@@ -132,22 +132,22 @@ def typed(content_type: str, expected: str) -> str:
 def answer_text(document: dict[str, Any]) -> str:
     """All that an answer says, of every choice, with the arguments of its tool calls."""
     texts: list[str] = []
-    for choice in _list(document.get("choices")):
+    for choice in list_or_empty(document.get("choices")):
         message = choice.get("message") if isinstance(choice, dict) else None
         if isinstance(message, dict):
             texts.extend(_of_message(message))
-    for block in _list(document.get("content")):  # of a message
+    for block in list_or_empty(document.get("content")):  # of a message
         if isinstance(block, dict):
             text = next((block[name] for name in ("text", "thinking") if block.get(name)), "")
             texts.append(text if isinstance(text, str) else "")
             if block.get("input"):
                 texts.append(orjson.dumps(block["input"]).decode())
-    for item in _list(document.get("output")):  # of the Responses API
+    for item in list_or_empty(document.get("output")):  # of the Responses API
         if isinstance(item, dict):
             texts.append(item["arguments"] if isinstance(item.get("arguments"), str) else "")
             texts.extend(
                 part["text"]
-                for part in _list(item.get("content"))
+                for part in list_or_empty(item.get("content"))
                 if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
     return "".join(texts)
@@ -159,12 +159,8 @@ def _of_message(message: dict[str, Any]) -> list[str]:
         for name in ("reasoning_content", "content", "refusal")
         if isinstance(message.get(name), str)
     ]
-    for call in _list(message.get("tool_calls")):
+    for call in list_or_empty(message.get("tool_calls")):
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict) and isinstance(function.get("arguments"), str):
             texts.append(function["arguments"])
     return texts
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -193,7 +193,7 @@ class StreamReader:
                 self.text.append(delta)
             elif isinstance(delta, dict) and isinstance(delta.get("text"), str):  # of a message
                 self.text.append(delta["text"])
-            for choice in _list(document.get("choices")):
+            for choice in list_or_empty(document.get("choices")):
                 part = choice.get("delta") if isinstance(choice, dict) else None
                 content = part.get("content") if isinstance(part, dict) else None
                 if isinstance(content, str):
@@ -212,7 +212,7 @@ def error_in(document: object) -> object:
         return None
     if document.get("error"):
         return document["error"]
-    for choice in _list(document.get("choices"))[:1]:  # OpenRouter: what failed behind it
+    for choice in list_or_empty(document.get("choices"))[:1]:  # OpenRouter: what failed behind it
         if isinstance(choice, dict) and choice.get("error"):
             return choice["error"]
     if document.get("type") == "error":
@@ -283,5 +283,11 @@ def _escaped(model: str) -> bytes:
     return orjson.dumps(model)[1:-1].replace(b"\\", b"\\\\")
 
 
-def _list(value: object) -> list[Any]:
+def list_or_empty(value: object) -> list[Any]:
+    """The value of a field that should be a list; empty where it is something else."""
     return value if isinstance(value, list) else []
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in the value of a field that should be a list of them."""
+    return [item for item in list_or_empty(value) if isinstance(item, dict)]

@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from equirouter.serve.call.sse import objects
+
 _Object = dict[str, Any]
 _DONE = b"data: [DONE]\n\n"
 _SAID = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}
@@ -51,7 +53,7 @@ def _chunks(completion: Mapping[str, Any], *, include_usage: bool) -> Iterator[b
     """Two chunks of each choice: its message, then why it ended."""
     head = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
     head["object"] = "chat.completion.chunk"
-    for place, choice in enumerate(_objects(completion["choices"])):
+    for place, choice in enumerate(objects(completion["choices"])):
         message = choice.get("message")
         content = message if isinstance(message, dict) else {}
         known = {key: value for key, value in content.items() if value is not None}
@@ -69,10 +71,10 @@ def _of_message(message: Mapping[str, Any]) -> Iterator[_Object]:
     if isinstance(usage, dict):
         begun["usage"] = {**usage, "output_tokens": 0}
     yield {"type": "message_start", "message": begun}
-    for place, block in enumerate(_objects(message.get("content"))):
+    for place, block in enumerate(objects(message.get("content"))):
         texts = [name for name in _TEXTS.get(str(block.get("type")), ()) if name in block]
         start = {**block, **dict.fromkeys(texts, "")}
-        cited = _objects(start.pop("citations", None))
+        cited = objects(start.pop("citations", None))
         yield {"type": "content_block_start", "index": place, "content_block": start}
         for delta in (
             *({"type": f"{name}_delta", name: block[name]} for name in texts),
@@ -89,7 +91,7 @@ def _events(response: Mapping[str, Any]) -> Iterator[_Object]:
     begun = {**response, "status": "in_progress", "output": [], "usage": None}
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    for place, item in enumerate(_objects(response.get("output"))):
+    for place, item in enumerate(objects(response.get("output"))):
         yield from _of_item(item, {"output_index": place})
     ended = "incomplete" if response.get("status") == "incomplete" else "completed"
     yield {"type": f"response.{ended}", "response": dict(response)}
@@ -101,7 +103,7 @@ def _of_item(item: _Object, place: _Object) -> Iterator[_Object]:
     if is_message:
         begun["content"] = []
     yield {"type": "response.output_item.added", **place, "item": begun}
-    for number, part in enumerate(_objects(item.get("content")) if is_message else ()):
+    for number, part in enumerate(objects(item.get("content")) if is_message else ()):
         yield from _of_part(part, {**place, "item_id": item.get("id"), "content_index": number})
     yield {"type": "response.output_item.done", **place, "item": item}
 
@@ -122,10 +124,6 @@ def _of_part(part: _Object, place: _Object) -> Iterator[_Object]:
 def _event(document: _Object) -> bytes:
     kind: str = document["type"]
     return b"event: " + kind.encode() + b"\n" + _data(document)
-
-
-def _objects(value: object) -> list[_Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _data(document: _Object) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 
 from equirouter.serve.money.store.reports import Cascades, Logged, Slice, Totals
-from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd
+from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd, usd_or_none
 from equirouter.serve.watch.agreement_alarm import AgreementState
 
 Document = dict[str, object]
@@ -62,8 +62,8 @@ def row(logged: Logged) -> Document:
         "value": None if plan is None else plan.value,
         "status": record.status,
         "stream": record.stream,
-        "cost_usd": _usd(record.cost_nusd),
-        "strongest_usd": _usd(record.strongest_nusd),
+        "cost_usd": usd_or_none(record.cost_nusd),
+        "strongest_usd": usd_or_none(record.strongest_nusd),
         "decision_ms": None if plan is None else plan.decision_ms,
         "total_ms": record.total_ms,
         "attempts": len(record.attempts),
@@ -83,7 +83,7 @@ def full(logged: Logged) -> Document:
         "attempt_list": [
             {name: value for name, value in asdict(attempt).items() if name != "cost_nusd"}
             | {
-                "cost_usd": _usd(attempt.cost_nusd),
+                "cost_usd": usd_or_none(attempt.cost_nusd),
                 "started_ms": None
                 if attempt.started_at is None
                 else (attempt.started_at - record.started_at) * 1000,
@@ -107,7 +107,7 @@ def _fields(record: RequestRecord) -> Document:
     for name in _NAMES:
         value = getattr(record, name)
         if name.endswith("_nusd"):
-            document[f"{name.removesuffix('_nusd')}_usd"] = _usd(value)
+            document[f"{name.removesuffix('_nusd')}_usd"] = usd_or_none(value)
         else:
             document[_RENAMED.get(name, name)] = value
     return document
@@ -137,17 +137,13 @@ def _models(plan: Plan, record: RequestRecord) -> list[Document]:
             "rank": ranks.get(model),
             "score": scores.get(model),
             "predicted_cost_usd": costs.get(model),
-            "upper_usd": _usd(upper.get(model)),
+            "upper_usd": usd_or_none(upper.get(model)),
             "removed": plan.removed[model].text if model in plan.removed else None,
             "served": model == record.served_model,
             "asked": model in called,
         }
         for model in order
     ]
-
-
-def _usd(amount_nusd: int | None) -> float | None:
-    return None if amount_nusd is None else usd(amount_nusd)
 
 
 _OUTCOMES = {

@@ -177,8 +177,8 @@ async def _canary(view: View, _since: float, _until: float) -> Document | None:
 async def _learning(view: View, since: float, until: float) -> Document:
     """today_usd: since the day began in UTC, over all workers."""
     today = (await view.learned(view.clock() // 86_400 * 86_400, until)).models
-    explored = sum(one.explored_nusd for one in today)
-    shadow = sum(one.shadow_nusd for one in today)
+    explored = sum(model.explored_nusd for model in today)
+    shadow = sum(model.shadow_nusd for model in today)
     learned = await view.learned(since, until)
     return {
         "explore": _spending(view.explore, explored),

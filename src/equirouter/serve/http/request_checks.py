@@ -45,7 +45,12 @@ class RequestChecks:
         values = await asyncio.gather(
             *(self._signal(name, model, response, ticket) for name in self._names)
         )
-        return {name: value for one in values for name, value in one.items() if value is not None}
+        return {
+            name: value
+            for signals in values
+            for name, value in signals.items()
+            if value is not None
+        }
 
     async def _signal(
         self, name: str, model: str, response: Response, ticket: Reservation

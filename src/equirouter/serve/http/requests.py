@@ -5,6 +5,7 @@ from typing import Any
 
 from equirouter.errors import GatewayError
 from equirouter.serve.call.model_pool import ModelPool
+from equirouter.serve.call.sse import list_or_empty
 from equirouter.serve.call.translation.conversation import Conversation
 from equirouter.serve.call.translation.responses.request import read_conversation
 from equirouter.serve.charging import upper_nusd
@@ -93,16 +94,12 @@ def _references(body: dict[str, Any]) -> Iterator[str]:
     for item in items if isinstance(items, list) else ():
         if item.get("type") == "item_reference":
             yield "item_reference"
-        for held in (item, *_lists(item.get("content")), *_lists(item.get("output"))):
+        for held in (item, *list_or_empty(item.get("content")), *list_or_empty(item.get("output"))):
             yield from (
                 name
                 for name in ("file_id", "file_url", "container_id")
                 if isinstance(held, dict) and held.get(name) is not None
             )
-
-
-def _lists(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def embedding_request(body: object) -> ChatRequest:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from equirouter.serve.money.log_export import served_call, served_cost_nusd
 from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, log, texts
-from equirouter.serve.records import usd
+from equirouter.serve.records import usd_or_none
 
 _PAGE = 1000
 
@@ -63,8 +63,8 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "answer": row["answer"],
         "input_tokens": of["input_tokens"],
         "output_tokens": of["output_tokens"],
-        "cost_usd": None if cost_nusd is None else usd(cost_nusd),
-        "request_cost_usd": None if row["cost_nusd"] is None else usd(row["cost_nusd"]),
+        "cost_usd": usd_or_none(cost_nusd),
+        "request_cost_usd": usd_or_none(row["cost_nusd"]),
         "latency_seconds": row["total_us"] / 1e6,
         "feedback": row["score"],
         "disagreed": _disagreed(row["cascade"]),

@@ -250,7 +250,7 @@ class Purses:
             purse.counts, purse.rate_minute = advance.counts, advance.minute
             purse.add(advance.taken.requests, advance.taken.tokens)
             purse.begin(at)
-            self._drop(purse, [one for one in purse.slices if not one.free_nusd])
+            self._drop(purse, [slice_ for slice_ in purse.slices if not slice_.free_nusd])
 
     def take_back(self, key_id: str, minute: int, requests: int, tokens: int) -> None:
         """Take back the part counted ahead that a request did not need."""

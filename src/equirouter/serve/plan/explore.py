@@ -6,7 +6,7 @@ the choice are those that the next pipeline may choose, and so the ones to know 
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.explore_settings import ExploreSettings
@@ -15,22 +15,16 @@ from equirouter.serve.plan.sessions import history
 from equirouter.serve.records import Candidate, Key, Plan, RequestControl, RequestRecord
 
 
+@dataclass(eq=False)
 class Explorer:
     """Draws which requests go elsewhere, and keeps what they cost within the limit of a day.
 
     draw: numbers from 0 to 1.
     """
 
-    def __init__(
-        self,
-        settings: ExploreSettings,
-        limit: DayLimit,
-        *,
-        draw: Callable[[], float] = random.random,
-    ) -> None:
-        self._settings = settings
-        self._limit = limit
-        self._draw = draw
+    settings: ExploreSettings
+    limit: DayLimit
+    draw: Callable[[], float] = random.random
 
     def drawn(
         self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -46,7 +40,7 @@ class Explorer:
             return plan
         chances = self._chances(plan.candidates[0], others)
         plan = replace(plan, chances=chances)
-        point = self._draw()
+        point = self.draw()
         for other in others:
             point -= chances[other.model]
             if point < 0:
@@ -55,7 +49,7 @@ class Explorer:
 
     def withdrawn(self, plan: Plan) -> Plan:
         """A plan that goes elsewhere is given up before a call: the router's choice comes first."""
-        self._limit.settle(plan.candidates[0].upper_nusd, 0)
+        self.limit.settle(plan.candidates[0].upper_nusd, 0)
         first = next(iter(plan.chances))
         candidates = sorted(plan.candidates, key=lambda candidate: candidate.model != first)
         return replace(plan, candidates=tuple(candidates), decided_by="policy", chances={})
@@ -64,13 +58,13 @@ class Explorer:
         """A request is over: count what it cost, if it went elsewhere."""
         plan = record.plan
         if plan is not None and plan.decided_by == "explore":
-            self._limit.settle(plan.candidates[0].upper_nusd, record.cost_nusd or 0)
+            self.limit.settle(plan.candidates[0].upper_nusd, record.cost_nusd or 0)
 
     def _others(
         self, plan: Plan, chat: ChatRequest, control: RequestControl, key: Key | None
     ) -> list[Candidate]:
         """The models that the request could go to in place of the first."""
-        settings = self._settings
+        settings = self.settings
         if plan.decided_by != "policy" or not plan.fits or not control.explore:
             return []
         if "tools" in chat.needs or history(chat.messages):
@@ -80,20 +74,20 @@ class Explorer:
         return [
             other
             for other in plan.candidates[1:]
-            if other.model not in settings.except_models and self._limit.has_room(other.upper_nusd)
+            if other.model not in settings.except_models and self.limit.has_room(other.upper_nusd)
         ]
 
     def _chances(self, first: Candidate, others: list[Candidate]) -> dict[str, float]:
         weights = [1.0 / rank for rank in range(2, 2 + len(others))]
-        part = self._settings.share / sum(weights)
-        chances = {first.model: 1.0 - self._settings.share}
+        part = self.settings.share / sum(weights)
+        chances = {first.model: 1.0 - self.settings.share}
         return chances | {
             other.model: round(part * weight, 6)
             for other, weight in zip(others, weights, strict=True)
         }
 
     def _elsewhere(self, plan: Plan, other: Candidate) -> Plan:
-        self._limit.reserve(other.upper_nusd)
+        self.limit.reserve(other.upper_nusd)
         rest = tuple(candidate for candidate in plan.candidates if candidate is not other)
         return replace(
             plan,

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.explore_settings import ShadowSettings
@@ -12,24 +13,18 @@ from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 _ENDPOINTS = ("chat.completions", "responses", "messages")
 
 
+@dataclass(eq=False)
 class Shadows:
     """Draws the requests that other models answer, and keeps what that costs within a day's limit.
 
     draw: as Explorer.
     """
 
-    def __init__(
-        self,
-        settings: ShadowSettings,
-        limit: DayLimit,
-        *,
-        draw: Callable[[], float] = random.random,
-    ) -> None:
-        self._settings = settings
-        self._limit = limit
-        self._draw = draw
-        self.answered = 0
-        """How many answers there are, good or not."""
+    settings: ShadowSettings
+    limit: DayLimit
+    draw: Callable[[], float] = random.random
+    answered: int = field(default=0, init=False)
+    """How many answers there are, good or not."""
 
     def drawn(
         self, record: RequestRecord, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -40,17 +35,17 @@ class Shadows:
         only a provider has, wants several answers, or of which two models were asked. Only models
         that might have answered are asked, and none that did. `finished` ends each plan.
         """
-        if not self._may_be(record, chat, control, key) or self._draw() >= self._settings.share:
+        if not self._may_be(record, chat, control, key) or self.draw() >= self.settings.share:
             return []
         plan = record.plan
         assert plan is not None  # noqa: S101  # it was answered
         called = {attempt.model for attempt in record.attempts}
-        wanted = self._settings.models
+        wanted = self.settings.models
         plans = []
         for candidate in plan.candidates:
             is_wanted = (not wanted or candidate.model in wanted) and candidate.model not in called
-            if is_wanted and self._limit.has_room(candidate.upper_nusd):
-                self._limit.reserve(candidate.upper_nusd)
+            if is_wanted and self.limit.has_room(candidate.upper_nusd):
+                self.limit.reserve(candidate.upper_nusd)
                 tokens = plan.prompt_tokens, plan.max_output_tokens
                 plans.append(
                     Plan(
@@ -66,7 +61,7 @@ class Shadows:
     def finished(self, plan: Plan, cost_nusd: int | None) -> None:
         """A model has answered, or failed."""
         self.answered += 1
-        self._limit.settle(plan.candidates[0].upper_nusd, cost_nusd or 0)
+        self.limit.settle(plan.candidates[0].upper_nusd, cost_nusd or 0)
 
     def _may_be(
         self, record: RequestRecord, chat: ChatRequest, control: RequestControl, key: Key | None
@@ -79,4 +74,4 @@ class Shadows:
             return False
         if chat.kept_elsewhere or chat.unpriced:
             return False
-        return key is None or key.name not in self._settings.except_keys
+        return key is None or key.name not in self.settings.except_keys

@@ -190,7 +190,7 @@ class CanaryKeeper:
             "since": trial.at_us / 1e6,
             "state": "running",
             "why": None,
-            "evidence": {name: asdict(one) for name, one in evidence.items()},
+            "evidence": {name: asdict(bound) for name, bound in evidence.items()},
         }
         verdict = self._test.verdict(self._settings.enough)
         if verdict is not None:

@@ -32,7 +32,7 @@ class LogWatch:
 
         def count() -> list[Alarm]:
             changed = [alarm for row in rows for alarm in self.watch.note(seen_in(row))]
-            return changed + [alarm for one in ratings for alarm in self.watch.rate(one)]
+            return changed + [alarm for rating in ratings for alarm in self.watch.rate(rating)]
 
         return await asyncio.to_thread(count)
 

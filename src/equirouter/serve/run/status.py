@@ -88,7 +88,7 @@ def _canary(connection: sa.Connection, settings: GatewaySettings) -> dict[str, A
         "since": trial.at_us / 1e6,
         "state": trial.verdict or "running",
         "why": trial.why,
-        "evidence": {name: asdict(one) for name, one in test.evidence().items()},
+        "evidence": {name: asdict(bound) for name, bound in test.evidence().items()},
     }
 
 
@@ -126,13 +126,13 @@ def _learning(
     return {
         "explore": of(
             settings.explore,
-            sum(one.explored for one in today),
-            sum(one.explored_nusd for one in today),
+            sum(learned.explored for learned in today),
+            sum(learned.explored_nusd for learned in today),
         ),
         "shadow": of(
             settings.shadow,
-            sum(one.shadow for one in today),
-            sum(one.shadow_nusd for one in today),
+            sum(learned.shadow for learned in today),
+            sum(learned.shadow_nusd for learned in today),
         ),
         "learned": learned_in(connection, now - 30 * _DAY, now).document(),
     }

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
-from equirouter.serve.records import RequestRecord, usd
+from equirouter.serve.records import RequestRecord, usd_or_none
 from equirouter.serve.watch_settings import LogSettings
 
 LOGGER = logging.getLogger("equirouter.serve")
@@ -77,9 +77,9 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
         "status": record.status,
         "decided_by": None if plan is None else plan.decided_by,
         "key": record.key_id,
-        "cost_usd": _usd(record.cost_nusd),
+        "cost_usd": usd_or_none(record.cost_nusd),
         "charged_by": record.charged_by,
-        "over_budget_usd": _usd(record.over_budget_nusd),
+        "over_budget_usd": usd_or_none(record.over_budget_nusd),
         "decision_ms": None if plan is None else round(plan.decision_ms, 3),
         "total_ms": round(record.total_ms, 3),
         "attempts": [
@@ -93,10 +93,6 @@ def _fields(record: RequestRecord) -> Mapping[str, object]:
             for attempt in record.attempts
         ],
     }
-
-
-def _usd(amount_nusd: int | None) -> float | None:
-    return None if amount_nusd is None else usd(amount_nusd)
 
 
 class _Form(logging.Formatter, ABC):

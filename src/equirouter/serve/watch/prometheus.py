@@ -234,9 +234,9 @@ class Metrics:
     def canary(self, evidence: Mapping[str, Evidence] | None) -> None:
         """Set what is known of the version that is tried, None where none is."""
         self._canary.set(int(evidence is not None))
-        for measure, one in (evidence or {}).items():
-            self._evidence.labels(measure, "worse").set(one.worse)
-            self._evidence.labels(measure, "not worse").set(one.not_worse)
+        for measure, bounds in (evidence or {}).items():
+            self._evidence.labels(measure, "worse").set(bounds.worse)
+            self._evidence.labels(measure, "not worse").set(bounds.not_worse)
 
     def canary_ended(self, verdict: str) -> None:
         """Count a version whose trial ended: "promoted", "rolled back" or "withdrawn"."""

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from equirouter import __version__
 from equirouter.extras import require
-from equirouter.serve.records import Attempt, Plan, RequestRecord, usd
+from equirouter.serve.records import Attempt, Plan, RequestRecord, usd_or_none
 from equirouter.serve.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _of_request(record: RequestRecord, route: str) -> dict[str, "AttributeValue"
         "equirouter.model": record.served_model,
         "equirouter.key": record.key_id,
         "equirouter.attempts": len(record.attempts),
-        "equirouter.cost_usd": None if record.cost_nusd is None else usd(record.cost_nusd),
+        "equirouter.cost_usd": usd_or_none(record.cost_nusd),
         "gen_ai.conversation.id": record.session,
     }
     return {name: value for name, value in attributes.items() if value is not None}

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.slices import Settlement, Slice
-from equirouter.serve.money.store.batches import Batch, added_by, text_row, write_batch
+from equirouter.serve.money.store.batches import Added, Batch, add, text_row, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.schema import (
     SUMS,
@@ -156,9 +156,16 @@ def test_unused_tokens_are_given_back_to_their_minute(
 AT, MINUTE, HALF_HOUR = 1_800_002_000, 1_800_001_980, 1_800_001_800  # in steps of 60 and 1800
 
 
+def added_by(*requests: RequestRecord) -> Added:
+    added = Added()
+    for request in requests:
+        add(added, request)
+    return added
+
+
 def counted(request: RequestRecord) -> dict[str, int]:
     """What a request adds to each sum that is not 0."""
-    (values,) = {tuple(row) for row in added_by([request]).sums.values()}
+    (values,) = {tuple(row) for row in added_by(request).sums.values()}
     return {name: value for name, value in zip(SUMS, values, strict=True) if value}
 
 
@@ -191,12 +198,10 @@ def test_what_a_request_adds(changes: dict[str, Any], expected: dict[str, int]) 
 
 def test_sums_are_by_step_key_model_and_who_decided() -> None:
     added = added_by(
-        [
-            record(key_id="k", started_at=AT),
-            record(key_id="k", started_at=MINUTE + 59.9),
-            record(key_id="k", started_at=MINUTE + 60.0),
-            record(plan=None, served_model=None, started_at=AT),
-        ]
+        record(key_id="k", started_at=AT),
+        record(key_id="k", started_at=MINUTE + 59.9),
+        record(key_id="k", started_at=MINUTE + 60.0),
+        record(plan=None, served_model=None, started_at=AT),
     )
     requests = {place: row[SUMS.index("requests")] for place, row in added.sums.items()}
     assert requests == {

@@ -5,7 +5,7 @@ A batch is written once even if the answer to its commit was lost: its number go
 
 import operator
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Batch:
             rows.log.append(log_row(record))
             if (text := text_row(record)) is not None:
                 rows.texts.append(text)
-            _add(rows.added, record)
+            add(rows.added, record)
         return len(rows.log) == len(self.records)
 
     def leave_out(
@@ -50,9 +50,9 @@ class Batch:
     ) -> None:
         """Leave out what is written, or cannot be; with all settlements, what was unused."""
         self.unsure = None
-        done = {id(one) for one in (*settlements, *records)}
-        self.settlements = [one for one in self.settlements if id(one) not in done]
-        self.records = [one for one in self.records if id(one) not in done]
+        done = {id(written) for written in (*settlements, *records)}
+        self.settlements = [written for written in self.settlements if id(written) not in done]
+        self.records = [written for written in self.records if id(written) not in done]
         if not self.settlements:
             self.unused = {}
         self._rows = _Rows()
@@ -167,15 +167,8 @@ def text_row(record: RequestRecord) -> dict[str, Any] | None:
     }
 
 
-def added_by(records: Iterable[RequestRecord]) -> Added:
-    """The additions of some requests."""
-    added = Added()
-    for record in records:
-        _add(added, record)
-    return added
-
-
-def _add(added: Added, record: RequestRecord) -> None:
+def add(added: Added, record: RequestRecord) -> None:
+    """Add what a request counts for."""
     plan, at = record.plan, int(record.started_at)
     who = (
         record.key_id or "",

@@ -80,7 +80,7 @@ def reserve(
         if key_id in accounts and accounts[key_id].granted:
             _write_account(run, accounts[key_id], is_new=accounts[key_id].day != before[key_id])
     new = [_row(worker, grant, accounts[grant.key_id], int(now)) for grant in granted]
-    new += [_slice_row(worker, *one, int(now)) for one in (advances or {}).items()]
+    new += [_slice_row(worker, *item, int(now)) for item in (advances or {}).items()]
     if rows := [row for row in new if row is not None]:
         run.change_all("reserve", rows)
     return verdicts

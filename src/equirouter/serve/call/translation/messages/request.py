@@ -106,13 +106,15 @@ class Blocks(Conversation):
             texts = [part["text"] for part in parts if part["type"] == "text"]
             result["content"] = "\n".join(filter(None, (result.get("content"), *texts)))
             shown += [part for part in parts if part["type"] != "text"]
-        rest = self._parts([one for one in blocks if one["type"] != "tool_result"], place)
+        rest = self._parts([block for block in blocks if block["type"] != "tool_result"], place)
         if results:
             last = results[call_id]
             for part in rest:
                 if str(part.get("text", "")).startswith(AGENTS_REMINDER):
                     last["content"] = "\n".join(filter(None, (last["content"], part["text"])))
-            rest = [one for one in rest if not str(one.get("text", "")).startswith(AGENTS_REMINDER)]
+            rest = [
+                part for part in rest if not str(part.get("text", "")).startswith(AGENTS_REMINDER)
+            ]
         self.messages += results.values()
         if shown or rest or not results:
             parts = [*shown, *rest]

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from equirouter.serve.call.translation.responses.items import EMPTY_CALLS, PARTS, Item, Part
 from equirouter.serve.call.translation.responses.tools import Tool, is_left_out, known_tools
-from equirouter.serve.call.translation.telling import Telling, whole
+from equirouter.serve.call.translation.telling import Telling
 from equirouter.serve.charging import reported
 
 _Object = dict[str, Any]
@@ -223,16 +223,6 @@ class Building(Telling):
 
 def _logprobs(kind: str) -> _Object:
     return {"logprobs": []} if kind == "output_text" else {}
-
-
-def as_response(
-    request: Mapping[str, Any], completion: Mapping[str, Any], *, model: str, number: str = ""
-) -> dict[str, Any]:
-    """The response that a chat completion comes to.
-
-    The arguments are those of Telling. Raises ValueError for a completion without an answer.
-    """
-    return whole(Building, request, completion, model=model, number=number)
 
 
 def response_usage(report: object) -> dict[str, Any] | None:

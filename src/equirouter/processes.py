@@ -1,5 +1,6 @@
-"""Objects that travel to another process: what they hold open stays behind."""
+"""Work in several processes: how many pay, and objects that travel to another one."""
 
+import os
 from functools import cached_property
 from typing import Any
 
@@ -18,3 +19,10 @@ class WithoutCached:
             for name, value in vars(self).items()
             if not isinstance(getattr(kind, name, None), cached_property)
         }
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; elsewhere a process may use them all
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
