@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from equirouter.registry import ENCODERS  # noqa: E402
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -36,6 +38,15 @@ def _own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     """No test reads or fills the user's cache."""
     patch = pytest.MonkeyPatch()
     patch.setenv("EQUIROUTER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def registered() -> Iterator[None]:
+    """GatedEncoder of tests.serve.pipelines can be named in a folder."""
+    patch = pytest.MonkeyPatch()
+    patch.setitem(ENCODERS._paths, "gated", "tests.serve.pipelines:GatedEncoder")
     yield
     patch.undo()
 

@@ -14,6 +14,8 @@ from tests.serve import fake_upstream as fake
 from tests.serve.assembled import assembled
 from tests.serve.pipelines import GatedEncoder, save_pipeline
 
+pytestmark = pytest.mark.usefixtures("registered")
+
 TOML = """
 [server]
 port = 0

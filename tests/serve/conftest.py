@@ -8,6 +8,11 @@ import pytest
 from tests.serve import databases
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _registered(registered: None) -> None:
+    """Pipelines are saved and loaded in most of these tests."""
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[databases.Server]:
     """A PostgreSQL server; tests that need it skip where none is installed."""

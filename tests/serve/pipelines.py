@@ -6,12 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-
 from equirouter.arrays import Float32Array
 from equirouter.evaluation.train import train
 from equirouter.progress import Progress
-from equirouter.registry import ENCODERS
 from equirouter.serve.watch.prometheus import Metrics
 from tests.toys import HashingEncoder, make_table
 
@@ -57,15 +54,6 @@ class GatedEncoder(HashingEncoder):
             yield
         finally:
             cls.gate.set()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def registered() -> Iterator[None]:
-    """The encoder can be named in a folder."""
-    patch = pytest.MonkeyPatch()
-    patch.setitem(ENCODERS._paths, "gated", f"{__name__}:GatedEncoder")
-    yield
-    patch.undo()
 
 
 def save_pipeline(folder: Path, **options: Any) -> Path:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.tables import read_table, write_table
@@ -55,7 +54,6 @@ async def served(folder: Path, store: Path, world: Outcomes) -> Outcomes:
         return (await database.read(export_log)).table
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_log_that_explored_tells_which_pipeline_is_better(tmp_path: Path) -> None:
     GatedEncoder.gate.set()
     made = train(make_table(), GatedEncoder(), router="knn:k=5", quality=0.3)
