@@ -14,8 +14,8 @@ import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 from equirouter.evaluation.curve import measure
+from equirouter.policy.collapse_score import call_shares, collapse_table, pick
 
 REPEATS = 5
 

@@ -186,6 +186,7 @@ POLICIES = Registry(
         "utility": "equirouter.policy.utility:UtilityPolicy",
         "budget-grid": "equirouter.policy.budget:EvenBudgetPolicy",
         "pacing": "equirouter.policy.pacer:PacingPolicy",
+        "less-collapse": "equirouter.policy.utility:LessCollapsePolicy",
     },
 )
 

@@ -23,11 +23,17 @@ def export(
     quiet: QuietOption = False,
 ) -> None:
     """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
+    from equirouter.errors import ConfigError
     from equirouter.output import atomic_write
     from equirouter.pipeline.scoring import export_decision
 
     loaded = load_pipeline(pipeline, encoder_option)
     stage = loaded.stage
+    if stage.collapse is not None:
+        raise ConfigError(
+            f"{pipeline}: policy {loaded.policy} is priced by predicted collapse scores, which the "
+            "file would lack; export a pipeline of --policy utility or budget"
+        )
     content = export_decision(
         stage.router,
         stage.cost_model,

@@ -8,7 +8,6 @@
     aggregate.py       from a measurement per seed to results
     metrics/           a class per metric
     curve.py           from choices to the curve, the metrics and their bootstrap draws
-    collapse_score.py  the collapse score of a choice (App. D), call shares
     bootstrap.py       paired resamples of queries, percentile intervals
     reliability.py     calibration of the estimates of performance, errors of predicted costs
     text_free.py       whether a router needs less than what reads no text

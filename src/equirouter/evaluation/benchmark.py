@@ -49,6 +49,7 @@ from equirouter.policy import Policy, UtilityPolicy
 from equirouter.progress import Progress, silent
 from equirouter.registry import PLAN, POLICIES
 from equirouter.routers import make_router
+from equirouter.training.collapse import check_collapse_is_known, with_prices
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.protocol import (
     Prepared,
@@ -142,8 +143,8 @@ def benchmark(
     ready = partial(prepare, cost_network=cost_network, device=device)
 
     def works() -> Iterator[Work]:
-        for made, rows, descriptions in encoded:
-            prepared = ready(outcomes, rows, made, descriptions=descriptions)
+        for made, rows, texts in encoded:
+            prepared = with_prices(ready(outcomes, rows, made, descriptions=texts), rule.priced_by)
             facts.append(_SplitFacts.of(prepared))
             seen[:] = [rows]
             for name in records:
@@ -224,6 +225,7 @@ def _checked(
     for spec in specs:
         if make_router(spec).is_anchor:
             raise ConfigError(f"{spec} is an anchor: anchors are always measured, leave it out")
+    check_collapse_is_known(outcomes, rule)
     if policy != PLAN:
         return rule, outcomes, None
     outcomes = replace(outcomes, propensity=None)

@@ -15,7 +15,9 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.strength import strongest_of
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.bootstrap import resample_counts, weighted_means
-from equirouter.evaluation.collapse_score import (
+from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
+from equirouter.policy import DecisionPath
+from equirouter.policy.collapse_score import (
     call_shares,
     checked_chosen,
     checked_outcomes,
@@ -23,8 +25,6 @@ from equirouter.evaluation.collapse_score import (
     orbit_collapse_table,
     pick,
 )
-from equirouter.evaluation.metrics import METRICS, Draws, SweepMeans
-from equirouter.policy import DecisionPath
 
 Point: TypeAlias = float | list[float] | dict[str, float | None] | None
 

@@ -79,7 +79,7 @@ def run_router(
             record.uncalibrated.append(reliability(scores, test.outcomes[0]))
         if rule.needs == "expected_performance":
             scores = estimate
-    costs = test.costs(router)
+    costs = test.prices(router, rule)
     record.n_parameters.append(router.n_parameters)
     if answers is not None and scale is not None:
         run = router_run(fitted, prepared, answers, scores, seed=split.seed, n_points=N_POINTS)

@@ -81,7 +81,7 @@ def sweep_router(
     """
     part: Part = prepared.test
     scores = fitted.scores(part, rule)
-    costs = part.costs(fitted.router) if cost_usd is None else cost_usd
+    costs = part.prices(fitted.router, rule) if cost_usd is None else cost_usd
     if points is None:
         points = rule.points(scores, costs, N_POINTS)
     chosen = rule.replay(scores, costs, points, part.cost_usd)
@@ -193,7 +193,8 @@ class ServedQueries:
         resamples: int = 0,
     ) -> RouterSweep:
         """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
-        points = rule.points(self._seen.scores_for(rule.needs), self._seen.costs, N_POINTS)
+        seen = self._seen
+        points = rule.points(seen.scores_for(rule.needs), seen.prices_for(rule.priced_by), N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
         rng = stream(seed, "bootstrap")
         measured = measure(

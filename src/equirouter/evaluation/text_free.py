@@ -56,7 +56,7 @@ def _measured(
 ) -> Measurement:
     fitted = fit_router(name, prepared, seed=seed)
     test = prepared.test
-    scores, costs = fitted.scores(test, rule), test.costs(fitted.router)
+    scores, costs = fitted.scores(test, rule), test.prices(fitted.router, rule)
     return measure(
         rule.sweep(scores, costs, rule.points(scores, costs, 2)),
         test.performance,

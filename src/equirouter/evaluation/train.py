@@ -34,6 +34,7 @@ from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
+from equirouter.training.collapse import check_collapse_is_known
 from equirouter.training.fitted import FittedStage, fit_stage
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
@@ -103,14 +104,16 @@ def train(
         encoder = make_encoder(encoder, **serving_options(encoder))
     outcomes = readable(encoder, as_outcomes(table, answers_by=answers_by), embeddings)
     _check(outcomes, encoder, embeddings, router, quality, confidence, model_facts)
-    kind = _policy(make_router(router), router, policy)
+    kind, rule = _policy(make_router(router), router, policy)
+    check_collapse_is_known(outcomes, rule)
     drawn = split_outcomes(outcomes, kind=split, seed=seed)  # complete rows stay where they are
     parts = drawn.with_incomplete_in_training(outcomes)
     counted = counted_rows(outcomes, parts, router, quality, refit=refit)
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1 + refit)
-    stage = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
+    fit = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
+    stage = partial(fit, priced_by=rule.priced_by)
     fitted = stage(split=parts, cache=cache)
     best = _as_strong(fitted)
     made = partial(_pipeline, outcomes, drawn, best, router, kind, quality, confidence, counted)
@@ -175,6 +178,8 @@ def _plans(
     """Plans as by made_plans; nothing where the table has no answers."""
     if outcomes.answers is None or fitted.parts["validation"].log is not None:
         return None, None, ()  # plans compare the answers of all models to a query
+    if fitted.stage.collapse is not None:
+        return None, None, ("no plans: several calls save money, and the policy is after collapse",)
     labelled = Labelled.of(fitted.parts["validation"], fitted.held_out, outcomes)
     plans, candidates, notes = made_plans(labelled, outcomes.answers_by, strongest, seed)
     if plans is not None and plans.extractor is None:
@@ -259,7 +264,7 @@ def _test_metrics(
         rng=stream(seed, "bootstrap"),
     )
     point, _ = pipeline.policy_for()
-    promised = point.choose(fitted.scores(point, part), part.predicted_cost_usd)
+    promised = point.choose(fitted.scores(point, part), part.prices(fitted.stage.router, point))
     pays = None
     if (
         fitted.prepared is not None
@@ -329,7 +334,7 @@ def _check(
     check_names(model_facts or {}, outcomes.models, what="model_facts")
 
 
-def _policy(router: Router, spec: str, policy: str | None) -> str:
+def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]:
     """The policy that a quality target moves along: the one asked for, or the router's best."""
     if router.reads != "embeddings":
         raise ConfigError(f"{spec} does not read the query, so it cannot be served")
@@ -340,7 +345,7 @@ def _policy(router: Router, spec: str, policy: str | None) -> str:
             f"policy {kind} decides a stream of queries, each after those before it, so a quality "
             "cannot be found along it; leave --policy out and give the pipeline's decisions to it"
         )
-    return kind
+    return kind, rule
 
 
 def _provenance(

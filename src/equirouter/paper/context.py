@@ -60,6 +60,7 @@ class Context:
                 f"the budget is {self.budget_usd} USD: expected a number above 0, for one call"
             )
         self.outcomes = readable(self.encoder, self.outcomes, self.given)
+        _ = self.rule
         for kind, results in self.results.items():
             self._check(kind, results)
         self._benches: dict[SplitKind, Results] = dict(self.results)
@@ -74,8 +75,13 @@ class Context:
 
     @cached_property
     def rule(self) -> Policy:
-        """The policy that turns scores into choices."""
+        """The policy that turns scores into choices. Raises ConfigError for one not of cost."""
         made: Policy = POLICIES.load(self.policy)()
+        if made.priced_by != "cost":
+            raise ConfigError(
+                f"policy {self.policy} is priced by {made.priced_by}, and the experiments compare "
+                "policies of cost: less-collapse shows it beside utility, whatever --policy is"
+            )
         return made
 
     def split(self, seed: int, kind: SplitKind = "in-domain") -> Split:

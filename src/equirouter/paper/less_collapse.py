@@ -4,25 +4,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
 from equirouter.evaluation.aggregate import metrics_over_seeds
 from equirouter.evaluation.bootstrap import pooled_interval
-from equirouter.evaluation.collapse_score import collapse_table
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.evaluation.metrics import RouterMetrics
 from equirouter.evaluation.results import Results
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
-from equirouter.policy import UtilityPolicy
+from equirouter.policy import LessCollapsePolicy, UtilityPolicy
 from equirouter.report.canvas import Line
-from equirouter.routers.factors import FactorRouter
+from equirouter.training.collapse import with_prices
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared, stream
 from equirouter.words import interval
 
 N_POINTS = 100
 COST, COLLAPSE = "factors, less cost", "factors, less collapse"
+RULES = {COST: UtilityPolicy(), COLLAPSE: LessCollapsePolicy()}
 LEVELS = ("0.98", "0.95")
 
 
@@ -56,40 +55,21 @@ def collapse_as_an_aim(context: Context) -> Section:
 
 def _both_aims(prepared: Prepared, seed: int, context: Context) -> dict[str, Measurement]:
     """One seed: performance by `factors`, priced by predicted cost, and by predicted collapse."""
-    rule, test = UtilityPolicy(), prepared.test
-    fitted = fit_router("factors", prepared, seed=seed, device=context.device)
-    scores = fitted.scores(test, rule)
-    prices = {COST: test.predicted_cost_usd, COLLAPSE: predicted_collapse(prepared, seed)}
-    return {
-        aim: measure(
-            rule.sweep(scores, price, rule.points(scores, price, N_POINTS)),
+    prepared = with_prices(prepared, "collapse")
+    fitted, test = fit_router("factors", prepared, seed=seed, device=context.device), prepared.test
+    measured = {}
+    for aim, rule in RULES.items():
+        scores, prices = fitted.scores(test, rule), test.prices(fitted.router, rule)
+        measured[aim] = measure(
+            rule.sweep(scores, prices, rule.points(scores, prices, N_POINTS)),
             test.performance,
             test.cost_usd,
             strongest=prepared.strongest,
-            path=rule.path(scores, price),
+            path=rule.path(scores, prices),
             resamples=context.resamples,
             rng=stream(seed, "bootstrap"),
         )
-        for aim, price in prices.items()
-    }
-
-
-def predicted_collapse(prepared: Prepared, seed: int) -> FloatArray:
-    """The collapse score (n, K) of every choice on the test part, by a `factors` of its own.
-
-    It learns 1 - score, so that higher is better, from the complete training and validation
-    queries.
-    """
-    part = prepared.train.with_rows_of(prepared.validation)
-    part = part.take(np.flatnonzero(np.isfinite(part.performance + part.cost_usd).all(axis=1)))
-    router = FactorRouter().fit(
-        part.embeddings,
-        1.0 - collapse_table(part.performance, part.cost_usd),
-        part.cost_usd,
-        tasks=part.tasks,
-        rng=stream(seed, "collapse"),
-    )
-    return 1.0 - router.predict(prepared.test.embeddings).astype(np.float64)
+    return measured
 
 
 def _finding(

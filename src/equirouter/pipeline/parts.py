@@ -87,6 +87,11 @@ class PipelineParts:
                 f"policy {self.policy} moves along {kind.setting}, but its calibration is one of "
                 f"{self.calibration.setting}: give the two of one policy"
             )
+        if kind.priced_by == "collapse" and self.stage.collapse is None:
+            raise ConfigError(
+                f"policy {self.policy} is priced by collapse, and the stage predicts no collapse "
+                "scores: train again"
+            )
         check_names(self.model_facts, self.models, what="model_facts")
         if self.plans is not None:
             self.plans.check_pool(len(self.models))

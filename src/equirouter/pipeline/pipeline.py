@@ -336,6 +336,7 @@ class RoutingPipeline(PipelineParts):
         scorer = self.stage.scorer
         seen = self.stage.look_at(np.eye(1, scorer.width, dtype=np.float32))
         self.walk.decide(seen, [self._point(NO_CONTROL)], [self._no_limits])
+        self.walk.columns(seen, self._kind())
         for at in () if self.plans is None else self.plans.at_prices or (None,):
             price = Control(lambda_=0.0 if at is None else at.price)
             self.walk.decide(seen, [self._point(price, may_check=True)], [self._no_limits])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from equirouter.errors import ConfigError
 from equirouter.pipeline.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from equirouter.cost import CostPredictor
     from equirouter.encoders.base import Encoder
     from equirouter.policy import Certainty
+    from equirouter.policy.base import PricedBy
     from equirouter.routers.base import Router, ScoresAre
     from equirouter.routers.scale import LogisticScale
 
@@ -74,6 +76,8 @@ class Stage:
     """How sure a choice is; None where that is not known."""
     familiar: Familiarity
     """Which queries are unlike the training queries."""
+    collapse: "Router | None" = None
+    """Predicts 1 - collapse score, for a policy that is priced by it; None under any other."""
 
     def look(self, queries: Sequence[str], images: Sequence[str | None] | None = None) -> "Seen":
         """Encode and score N queries, and their images if there are any. Errors: Encoder.encode."""
@@ -116,6 +120,19 @@ class Seen:
     def scores_for(self, needs: "ScoresAre") -> "Float32Array":
         """Scores (N, K) as a policy needs them."""
         return self.estimates if needs == "expected_performance" else self.scores
+
+    def prices_for(self, priced_by: "PricedBy") -> "Float32Array":
+        """Predicted costs or collapse scores (N, K), see Policy.priced_by."""
+        return self.costs if priced_by == "cost" else self._collapse
+
+    @cached_property
+    def _collapse(self) -> "Float32Array":
+        router = self.stage.collapse
+        if router is None:
+            raise ConfigError(
+                "the pipeline predicts no collapse scores: train it with --policy less-collapse"
+            )
+        return np.asarray(np.float32(1.0) - router.predict(self.embeddings))
 
     def take(self, rows: "IntArray") -> "Seen":
         """These queries only."""

@@ -48,6 +48,7 @@ from equirouter.policy.constraints import ModelFacts, facts_to
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.registry import ENCODERS
 from equirouter.routers.base import ScoresAre
+from equirouter.routers.factors import FactorRouter
 from equirouter.routers.make import registered_router
 from equirouter.routers.scale import LogisticScale
 from equirouter.routers.settings import check_plain
@@ -273,6 +274,7 @@ def _arrays(parts: PipelineParts) -> dict[str, Any]:
         "validation": parts.record.arrays(),
         "learned": {"queries": parts.learned},
         "plans": arrays_of_plans(parts.plans),
+        "collapse": {} if stage.collapse is None else stage.collapse.state(),
     }
     return {f"{part}.{name}": array for part, of in named.items() for name, array in of.items()}
 
@@ -284,6 +286,7 @@ def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) 
     kind = next(kind for kind in kinds if kind.predicts == description.cost_model.predicts)
     cost_model = kind(**check_plain(kind, description.cost_model.settings))
     familiar = Familiarity(arrays["familiar.centres"], description.familiar_within)
+    collapse = _part(arrays, "collapse.")
     router.restore(_part(arrays, "router."))
     cost_model.restore(_part(arrays, "cost."))
     shape = (cost_model.n_models, cost_model.width)
@@ -299,13 +302,13 @@ def _stage(description: _Description, arrays: dict[str, Any], encoder: Encoder) 
         scorer=Scorer.restore(_part(arrays, "scorer."), router, cost_model),
         certainty=description.certainty,
         familiar=familiar,
+        collapse=FactorRouter().restore(collapse) if collapse else None,
     )
 
 
 def _plans(description: _Description, arrays: dict[str, Any]) -> PoolPlans | None:
-    if description.plans is None:
-        return None
-    return description.plans.plans(arrays, [model.name for model in description.models])
+    names = [model.name for model in description.models]
+    return None if description.plans is None else description.plans.plans(arrays, names)
 
 
 def _encoder(

@@ -136,15 +136,15 @@ class Walk:
 
         feasible: see Policy.rank. first_only: the first column alone, (N, 1), which takes no sort.
         """
-        scores, costs = seen.scores_for(rule.needs), seen.costs
+        scores, prices = seen.scores_for(rule.needs), seen.prices_for(rule.priced_by)
         if first_only:
-            ranked = rule.choose(scores, costs, feasible)[:, None]
+            ranked = rule.choose(scores, prices, feasible)[:, None]
         else:
-            ranked = rule.rank(scores, costs, feasible)
+            ranked = rule.rank(scores, prices, feasible)
         if self.by_strength is not None and not rule.in_order and seen.far.any():
             far = seen.far
             own = None if feasible is None else feasible[far]
-            by_policy = rule.rank(scores[far], costs[far], own)
+            by_policy = rule.rank(scores[far], prices[far], own)
             ranked[far] = _strongest_first(by_policy, self.by_strength)[:, : ranked.shape[1]]
         return ranked
 
@@ -192,11 +192,16 @@ class Walk:
 
     def _decision(self, seen: "Seen", point: Point, rule: Policy, limit: Limits) -> Decision:
         """That of _decisions for one query alone, in lists: arrays of a few numbers are slow."""
-        scores, costs = seen.scores_for(rule.needs), seen.costs
+        scores, costs, prices = (
+            seen.scores_for(rule.needs),
+            seen.costs,
+            seen.prices_for(rule.priced_by),
+        )
         own, paid = scores[0].tolist(), costs[0].tolist()
+        priced = paid if prices is costs else prices[0].tolist()
         if not math.isfinite(sum(own) + sum(paid)):
             check_inputs(scores, costs, None)  # says what is wrong, if it is no overflow
-        ranked = rule.rank_one(own, paid, limit.allowed.tolist() if limit.removed else None)
+        ranked = rule.rank_one(own, priced, limit.allowed.tolist() if limit.removed else None)
         far = bool(seen.far[0])
         if far and self.by_strength is not None:
             ranked.sort(key=self.by_strength.tolist().index)

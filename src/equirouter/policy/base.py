@@ -14,6 +14,7 @@ from equirouter.policy.path import DecisionPath
 from equirouter.routers.base import ScoresAre
 
 WhenNothingFits = Literal["cheapest", "refuse"]
+PricedBy = Literal["cost", "collapse"]
 
 
 class Policy(ABC):
@@ -24,6 +25,10 @@ class Policy(ABC):
 
     needs: ClassVar[ScoresAre] = "ranking"
     """Scores that only rank will do, unless this says "expected_performance"."""
+
+    priced_by: ClassVar[PricedBy] = "cost"
+    """Its argument predicted_cost_usd holds costs; or, where this says "collapse", the predicted
+    collapse score of choosing each model (see collapse_table), less of which counts as cheaper."""
 
     setting: ClassVar[str]
     """The name of an operating point in results, with its unit: budget_usd, lambda."""

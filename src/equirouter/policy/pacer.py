@@ -17,7 +17,7 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray, RealArray
 from equirouter.errors import ConfigError
-from equirouter.policy.base import Policy
+from equirouter.policy.base import Policy, PricedBy
 from equirouter.policy.dual import CARRY, Dual, slope_range, within_carry
 from equirouter.policy.order import NOTHING_FITS, best_column, check_inputs, columns_by_value
 from equirouter.policy.utility import UtilityPolicy
@@ -212,6 +212,7 @@ class PacedStream:
     """
 
     needs: ScoresAre = "expected_performance"
+    priced_by: PricedBy = "cost"
     in_order = True
 
     def __init__(

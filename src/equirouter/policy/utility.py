@@ -1,4 +1,4 @@
-"""The utility policy: performance minus lambda times cost, the highest wins."""
+"""Performance minus a price times cost, or times the collapse score: the highest wins."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class UtilityPolicy(ByValue):
 
     def __init__(self, lambda_: float = 0.0) -> None:
         if not 0 <= lambda_ < math.inf:
-            raise ConfigError(f"lambda is {lambda_}: expected a finite number of 0 or more")
+            raise ConfigError(f"{self.setting} is {lambda_}: expected a finite number of 0 or more")
         self.lambda_ = lambda_
 
     def value(self, scores: RealArray, cost_usd: RealArray) -> FloatArray:
@@ -66,3 +66,14 @@ class UtilityPolicy(ByValue):
             place = (sorted_scores - lambda_ * sorted_costs).argmax(axis=1)
             chosen[:, point] = np.take_along_axis(by_cost, place[:, None], axis=1)[:, 0]
         return chosen
+
+
+class LessCollapsePolicy(UtilityPolicy):
+    """Highest expected_performance - price * predicted collapse score, ties to the less collapsed.
+
+    The price is the performance that one query less without collapse must buy. It avoids calls that
+    a cheaper model matches, by number, not by what they cost: less collapse is no saving.
+    """
+
+    priced_by = "collapse"
+    setting = "collapse_price"

@@ -105,7 +105,9 @@ def setting_of(results: Results) -> str:
     """Setting that the operating points are of, with the unit."""
     if results.protocol.is_by_budget:
         return "budget, USD per query"
-    return "lambda" if results.protocol.policy in ("utility", PLAN) else results.protocol.policy
+    policy = results.protocol.policy
+    names = {"utility": "lambda", PLAN: "lambda", "less-collapse": "price of collapse"}
+    return names.get(policy, policy)
 
 
 def always(results: Results) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Training: what makes a pipeline, and what changes its pool.
 
 calibrating.py  the promises of a pipeline, and what it does when it is made
+collapse.py     predicted collapse scores, for the policy that has a price on them
 pool.py         a pipeline at other prices, or without a model
 joining.py      a model joins a pipeline
 fitted.py       a router, or a stage of a pipeline, fitted on one split, and its choices there

@@ -18,10 +18,12 @@ from equirouter.errors import FitError
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
+from equirouter.policy.base import PricedBy
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
 from equirouter.routers.neighbours import lloyd
 from equirouter.routers.scale import LogisticScale, fit_scale
+from equirouter.training.collapse import with_prices
 from equirouter.training.protocol import (
     Part,
     Prepared,
@@ -68,18 +70,21 @@ class FittedStage:
     def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
         """The choices (n, T) on a part along a sweep, and its operating points (T,)."""
         part = self.parts[name]
-        points = rule.points(self.scores(rule, part), part.predicted_cost_usd, N_POINTS)
+        points = rule.points(self.scores(rule, part), self._prices(rule, part), N_POINTS)
         return self.choices_at(rule, name, points), points
 
     def choices_at(self, rule: Policy, name: PartName, points: FloatArray) -> IntArray:
         """The choices (n, T) on a part at the operating points (T,)."""
         part = self.parts[name]
-        return rule.sweep(self.scores(rule, part), part.predicted_cost_usd, points)
+        return rule.sweep(self.scores(rule, part), self._prices(rule, part), points)
 
     def path(self, rule: Policy, name: PartName) -> DecisionPath | None:
         """Every change of a decision on a part."""
         part = self.parts[name]
-        return rule.path(self.scores(rule, part), part.predicted_cost_usd)
+        return rule.path(self.scores(rule, part), self._prices(rule, part))
+
+    def _prices(self, rule: Policy, part: Part) -> FloatArray:
+        return part.prices(self.stage.router, rule)
 
 
 def fit_stage(
@@ -90,14 +95,17 @@ def fit_stage(
     router: str,
     *,
     device: str,
+    priced_by: PricedBy = "cost",
     cache: EmbeddingCache | None = None,
 ) -> FittedStage:
     """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d).
 
-    cache: for the embeddings of the models' descriptions, where the router reads them.
+    priced_by: of its policy; for "collapse" what predicts that is fitted too. cache: for the
+    embeddings of the models' descriptions, where the router reads them.
     """
     descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
     prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
+    prepared = with_prices(prepared, priced_by)
     fitted = fit_router(router, prepared, seed=split.seed, device=device)
     parts: dict[PartName, Part] = {"validation": fitted.validation, "test": prepared.test}
     held_out = cross_fitted(fitted, split.seed)
@@ -111,6 +119,7 @@ def fit_stage(
         scorer=Scorer.of(fitted.router, prepared.cost_model),
         certainty=certainty_of(held_out, fitted.validation),
         familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
+        collapse=prepared.collapse,
     )
     return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out, prepared)
 

@@ -70,6 +70,12 @@ def with_model(
             "another"
         )
     stage = pipeline.stage
+    if stage.collapse is not None:
+        raise ConfigError(
+            f"policy {pipeline.policy} is priced by collapse scores, which take the outcomes of "
+            f"all models on the same queries, and those of {model!r} would be estimates: train on "
+            "a table that has them"
+        )
     tokens = stage.cost_model.predicts == "tokens"
     table = _labelled(readable(stage.encoder, outcomes), model, record, tokens=tokens)
     prices = (*pipeline.prices, _price(table, model, price, tokens=tokens))

@@ -20,6 +20,7 @@ from equirouter.pipeline.stage import Stage
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
+from equirouter.training.collapse import fit_collapse
 from equirouter.training.fitted import FittedRouter, FittedStage, certainty_of, cross_fitted
 from equirouter.training.protocol import Part
 
@@ -249,6 +250,9 @@ def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
         predicted_cost_usd=np.asarray(stage.cost_model.usd(record.amounts), dtype=np.float64),
         log=record.log,
     )
+    if stage.collapse is not None:
+        collapse, predicted = fit_collapse(part)  # who matches whom for less has changed
+        stage, part = replace(stage, collapse=collapse), replace(part, predicted_collapse=predicted)
     fitted = FittedRouter(stage.router, part, record.scores.astype(np.float64), 0.0)
     held_out = cross_fitted(fitted, seed)
     certainty = certainty_of(held_out, part)

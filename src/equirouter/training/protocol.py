@@ -22,6 +22,8 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache, encode_cached, encode_table
 from equirouter.encoders.unread import unread_warning
 from equirouter.errors import ConfigError, DataError
+from equirouter.policy.base import Policy
+from equirouter.policy.collapse_score import collapse_table
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
 from equirouter.routers.anchors import MixtureRouter
@@ -40,7 +42,7 @@ class Part:
     embeddings (n, d), tasks (n, n_tasks) one-hot, noise (n, NOISE_WIDTH) random, performance,
     cost_usd (n, K) with NaN where not known: what means are taken over (see off_policy.py).
     predicted_amounts (n, A): by the cost model, of which prices make predicted_cost_usd (n, K).
-    log: see Measured.
+    log: see Measured. predicted_collapse (n, K): see with_prices; None where nobody asked for it.
     """
 
     rows: IntArray
@@ -52,6 +54,7 @@ class Part:
     predicted_amounts: FloatArray
     predicted_cost_usd: FloatArray
     log: FloatArray | None = None
+    predicted_collapse: FloatArray | None = None
 
     @property
     def outcomes(self) -> tuple[FloatArray, FloatArray]:
@@ -81,11 +84,23 @@ class Part:
             return self.performance.astype(np.float32)
         return self.embeddings
 
-    def costs(self, router: Router) -> FloatArray:
-        """Costs that this router decides by: predictions, of the oracle true, of mixture mean."""
+    def prices(self, router: Router, rule: Policy) -> FloatArray:
+        """Costs or collapse scores (n, K) that this router decides by, see Policy.priced_by.
+
+        Predictions; of the oracle the truth; of mixture mean costs under any policy. Raises
+        ConfigError for collapse scores that were not predicted (with_prices).
+        """
         if isinstance(router, MixtureRouter):
             return router.costs(self.noise)
-        return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
+        if rule.priced_by == "cost":
+            return self.cost_usd if router.reads == "outcomes" else self.predicted_cost_usd
+        if router.reads == "outcomes":
+            return collapse_table(self.performance, self.cost_usd)
+        if self.predicted_collapse is None:
+            raise ConfigError(
+                f"{type(rule).__name__} needs predicted collapse scores: with_prices makes them"
+            )
+        return self.predicted_collapse
 
     def take(self, rows: IntArray) -> "Part":
         """These of its queries, by their places in it."""
@@ -110,7 +125,7 @@ class Prepared:
 
     as_strong: columns of the strongest model on training and validation part, and of those that
     equal it within noise there. descriptions: embeddings (K, d) of what the models are, where a
-    router reads them.
+    router reads them. collapse: what predicts collapse scores, see with_prices.
     """
 
     train: Part
@@ -121,6 +136,7 @@ class Prepared:
     n_incomplete_test: int
     as_strong: IntArray
     descriptions: Float32Array | None = None
+    collapse: Router | None = None
 
     @property
     def strongest(self) -> int:

@@ -111,6 +111,17 @@ def test_a_quality_that_no_other_point_keeps_goes_to_the_strongest(tmp_path: Pat
     assert (plan.setting, order(plan)[0], plan.expected_share) == ("strongest", "large", 1.0)
 
 
+def test_a_pipeline_after_less_collapse_is_served(tmp_path: Path) -> None:
+    planned = Planned(save_pipeline(tmp_path, router="factors", policy="less-collapse"))
+    for text in ("easy task1 query", "hard task1 query"):
+        plan, alone = planned.plan(text), planned.loaded.pipeline.decide(text)
+        assert (plan.setting, plan.value) == ("collapse_price", alone.value)
+        assert order(plan) == [alone.model, *alone.fallbacks]
+        assert plan.expected_share is not None
+    only = planned.plan(control=RequestControl(lambda_=1e6))
+    assert (only.setting, order(only)[0]) == ("lambda", "small")
+
+
 def test_without_a_pipeline_only_named_models_are_served() -> None:
     planned = Planned(None)
     assert order(planned.plan(model="small")) == ["small"]

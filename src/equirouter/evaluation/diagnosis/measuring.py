@@ -217,7 +217,7 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
     measured = {}
     for name in names:
         fitted = fit_router(name, case.prepared, seed=seed, device=case.device)
-        own = test.costs(fitted.router)
+        own = test.prices(fitted.router, UtilityPolicy())
         costs = case.costs if own is test.predicted_cost_usd else own
         budget, utility = (
             sweep_router(

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
-from equirouter.evaluation.collapse_score import call_shares, checked_outcomes, collapse_table, pick
 from equirouter.policy import BudgetPolicy
+from equirouter.policy.collapse_score import call_shares, checked_outcomes, collapse_table, pick
 from equirouter.progress import Progress, silent
 
 SIGMAS = (0.0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 2.0)

@@ -11,12 +11,12 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
 from equirouter.evaluation.bootstrap import interval
-from equirouter.evaluation.collapse_score import call_shares, collapse_table, pick
 from equirouter.evaluation.diagnosis.contents import Interval, OwnDecisions, RouterFinding, Setup
 from equirouter.evaluation.diagnosis.per_task import reached_from
 from equirouter.evaluation.sweeps import RouterSweep, ServedQueries, own_split
 from equirouter.extras import versions
 from equirouter.policy import NOTHING_FITS
+from equirouter.policy.collapse_score import call_shares, collapse_table, pick
 from equirouter.training.protocol import Part, Prepared
 
 PARTS_OF_RANGE = (0.1, 0.25, 0.5, 1.0)

@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import DataError
-from equirouter.evaluation.collapse_score import (
+from equirouter.policy import BudgetPolicy
+from equirouter.policy.collapse_score import (
     checked_chosen,
     checked_outcomes,
     collapse_table,
     pick,
 )
-from equirouter.policy import BudgetPolicy
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError, DataError
-from equirouter.evaluation.collapse_score import checked_outcomes
+from equirouter.policy.collapse_score import checked_outcomes
 
 MARGIN_LEVELS = (0.0, 1e-3, 1e-2, 5e-2)
 """The margins at which the paper gives the share of queries (section 3.3)."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.errors import DataError
-from equirouter.evaluation.collapse_score import (
+from equirouter.policy.collapse_score import (
     call_shares,
     checked_chosen,
     checked_outcomes,
