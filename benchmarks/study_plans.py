@@ -36,7 +36,7 @@ from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import fit_router
-from equirouter.training.plans import Labelled, best_rule, labelled_by
+from equirouter.training.plans import LabelledQueries, best_rule, labelled_by
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Part, prepare
 
@@ -96,7 +96,7 @@ class Split:
     scores: FloatArray
     replies: Replies
     strongest: int
-    labelled: Labelled
+    labelled: LabelledQueries
     plans: PoolPlans | None
     candidates: Candidates
     notes: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Every promised name is there, and every folder says what is in it."""
 
 import ast
+from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def test_every_promised_name_exists(folder: Path) -> None:
     assert len(set(promised)) == len(promised)
     missing = [name for name in promised if not hasattr(package, name)]
     assert not missing
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(path.relative_to(SOURCE).as_posix())
+    assert not {name: files for name, files in places.items() if len(files) > 1}
 
 
 def test_no_module_takes_a_private_name_of_another() -> None:

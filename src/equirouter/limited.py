@@ -21,7 +21,7 @@ _LIMITED = (
 )
 
 
-class Ran(NamedTuple):
+class Ended(NamedTuple):
     """Output of a program that ended, and its exit code."""
 
     printed: str
@@ -42,7 +42,7 @@ def split_command(command: str) -> list[str]:
 
 def run_limited(
     command: Sequence[str], given: str, *, seconds: float, memory_mb: int
-) -> Ran | None:
+) -> Ended | None:
     """Run a program with a text on its standard input; None where it took longer than allowed.
 
     All its processes are killed then. A program that is not there has the exit code 127. memory_mb:
@@ -68,7 +68,7 @@ def run_limited(
             _kill(process)
             process.communicate()
             return None
-    return Ran(
+    return Ended(
         printed.decode("utf-8", "replace"),
         complaint.decode("utf-8", "replace"),
         process.returncode,

@@ -158,7 +158,7 @@ LOG_FORMATS = Registry(
         "langfuse": "equirouter.data.logs.langfuse:Langfuse",
         "helicone": "equirouter.data.logs.helicone:Helicone",
         "otel": "equirouter.data.logs.otel:GenAISpans",
-        "gateway": "equirouter.data.logs.gateway:Gateway",
+        "gateway": "equirouter.data.logs.gateway:GatewayLog",
         "sharegpt": "equirouter.data.logs.sharegpt:ShareGPT",
         "chat": "equirouter.data.logs.chat:Chat",
         "prompts": "equirouter.data.logs.prompts:PromptColumn",

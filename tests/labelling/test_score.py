@@ -12,7 +12,7 @@ import pytest
 from equirouter.data.tables import read_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.labelling.collecting import collect
-from equirouter.labelling.estimate import Estimate
+from equirouter.labelling.estimate import CostEstimate
 from equirouter.labelling.scoring import estimate_score, score
 from equirouter.labelling.store import Collection
 from tests.labelling.pretend import Body, failure, provider, write_gateway, write_queries
@@ -125,7 +125,7 @@ def test_a_judge_that_has_judged_is_estimated_by_what_that_came_to(tmp_path: Pat
         text = body["messages"][-1]["content"]
         return "Score: 8" if text.startswith("You grade") else text
 
-    told: list[Estimate] = []
+    told: list[CostEstimate] = []
     with provider(said) as made:
         gateway = write_gateway(tmp_path, made.url, {"small": "", "large": ""})
         collect(gateway, write_queries(tmp_path, texts), tmp_path / "answers")

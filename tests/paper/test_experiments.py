@@ -12,7 +12,7 @@ from equirouter.paper import complexity as complexity_module
 from equirouter.paper.base import Section
 from equirouter.paper.complexity import Cost, measured
 from equirouter.paper.context import Context
-from equirouter.paper.cost_model import Pair, Routed
+from equirouter.paper.cost_model import CostPair, Routed
 from equirouter.paper.cost_model import _finding as cost_finding
 from equirouter.paper.cost_model import _routing_finding as true_cost_finding
 from equirouter.paper.cost_needed import cost_for_targets
@@ -129,9 +129,9 @@ def test_collapse_in_sample(mlp: float, knn: float, verdict: str) -> None:
     assert in_sample_finding(shares, "large")[0] == verdict
 
 
-def pair(true: float, rci: float = 0.7) -> Pair:
+def pair(true: float, rci: float = 0.7) -> CostPair:
     before = Routed(np.full(100, 0.95), 0.8, 0.7)
-    return Pair(before, Routed(np.full(100, true), 0.8, rci))
+    return CostPair(before, Routed(np.full(100, true), 0.8, rci))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def pair(true: float, rci: float = 0.7) -> Pair:
         ({"mlp": pair(0.5)}, "not reproduced"),  # other calls, and no collapse left
     ],
 )
-def test_true_costs_change_nothing_or_something(found: dict[str, Pair], verdict: str) -> None:
+def test_true_costs_change_nothing_or_something(found: dict[str, CostPair], verdict: str) -> None:
     assert true_cost_finding(found, "large")[0] == verdict
 
 

@@ -13,8 +13,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask, AskModel, Decision, QueryPlan, RoutingPipeline, Serve
 from equirouter.policy import Calibration, Control
 from equirouter.policy.agreement import AgreementRule
-from equirouter.policy.plan import Ask as AskColumn
-from equirouter.policy.plan import PlanPolicy, State, Stop
+from equirouter.policy.plan import AskColumn, PlanPolicy, State, Stop
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import AtPrice, Gain, PoolPlans
 from equirouter.policy.replies import Reply

@@ -13,7 +13,7 @@ from equirouter.data.text_cells import TextCells
 from equirouter.errors import ConfigError
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.agreement import AgreementRule
-from equirouter.policy.plan import Action, Ask, PlanPolicy, State, Stop
+from equirouter.policy.plan import Action, AskColumn, PlanPolicy, State, Stop
 from equirouter.policy.plans import Gains, Plans, more_features
 from equirouter.policy.replies import Replies, Reply, features_of
 from tests.policy.plans_by_hand import COSTS, SCORES, by_hand, by_signal
@@ -55,16 +55,16 @@ def test_two_that_agree_are_believed() -> None:
 
 def test_two_that_differ_are_not() -> None:
     policy = PlanPolicy(by_hand(), 0.2)
-    assert policy.then(state(0, 1, a="18", b="17")) == Ask(2)  # 0.75 against 0.5
+    assert policy.then(state(0, 1, a="18", b="17")) == AskColumn(2)  # 0.75 against 0.5
     assert policy.at(0.5).then(state(0, 1, a="18", b="17")) == Stop(0, 0.5)  # 0.45 against 0.5
 
 
 def test_two_without_an_answer_do_not_agree() -> None:
-    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a="", b="")) == Ask(2)
+    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a="", b="")) == AskColumn(2)
 
 
 def test_answers_that_are_not_known_count_for_nothing() -> None:
-    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a=None, b=None)) == Ask(2)
+    assert PlanPolicy(by_hand(), 0.2).then(state(0, 1, a=None, b=None)) == AskColumn(2)
 
 
 def test_of_three_the_supported_answer_is_served() -> None:
@@ -83,9 +83,9 @@ def test_no_model_is_asked_that_may_not_be() -> None:
 
 def test_where_one_has_not_replied_the_other_stands_against_one_more() -> None:
     seen = state(0, 1, a="18")
-    assert PlanPolicy(by_hand(), 0.2).then(seen) == Ask(2)  # 0.9 - 0.2 against 0.6
+    assert PlanPolicy(by_hand(), 0.2).then(seen) == AskColumn(2)  # 0.9 - 0.2 against 0.6
     assert PlanPolicy(by_hand(), 0.4).then(seen) == Stop(0, 0.6)  # 0.5 against 0.6
-    assert PlanPolicy(by_hand(), 9.0).then(state(0, 1)) == Ask(2)
+    assert PlanPolicy(by_hand(), 9.0).then(state(0, 1)) == AskColumn(2)
     with pytest.raises(ConfigError, match="no model has replied"):
         PlanPolicy(by_hand()).then(state(0, 1, 2))
 
@@ -116,7 +116,7 @@ def test_the_price_of_a_judge_counts_in_what_is_expected_and_in_whether_to_ask()
     # two calls, what judges say of them, and one more call, for which the gains have a judge too
     assert action.expected_cost_usd == pytest.approx(0.01 + 0.02 + 0.001 + 0.002 + 0.3)
     differ = state(0, 1, a="18", b="17")
-    assert policy.then(differ) == Ask(2)  # 0.95 - 0.2 * 1.5 against 0.5
+    assert policy.then(differ) == AskColumn(2)  # 0.95 - 0.2 * 1.5 against 0.5
     assert policy.at(0.4).then(differ) == Stop(0, 0.5)  # 0.35; without a judge 0.55
     one = PlanPolicy(replace(by_hand(gain=-0.1), check_usd=CHECKS_USD), 1.0)
     assert one.first(SCORES, COSTS).expected_cost_usd == 0.01  # one model alone is not judged
@@ -189,11 +189,11 @@ def test_a_replay_is_what_the_rounds_do(
         one = slice(row, row + 1)
         made = policy.replay(scores[one], costs[one], np.array([lambda_]), whole, costs[one])
         asked = policy.first(scores[row], costs[row]).columns
-        step: Stop | Ask = Ask(asked[0])
-        while isinstance(step, Ask):
+        step: Stop | AskColumn = AskColumn(asked[0])
+        while isinstance(step, AskColumn):
             seen = {column: replies[column] for column in asked}
             step = policy.then(State(asked, seen, scores[row], costs[row]))
-            if isinstance(step, Ask):
+            if isinstance(step, AskColumn):
                 asked = (*asked, step.column)
         assert (made.served[0, 0], made.calls[0, 0]) == (step.column, len(asked))
         assert made.cost_usd[0, 0] == pytest.approx(costs[row, list(asked)].sum())
@@ -253,7 +253,7 @@ def test_the_agreement_rule() -> None:
     assert RULE.first(COSTS).columns == (0, 1)
     assert RULE.then(state(0, 1, a="18", b="18"))[0] == 0
     for differ in (state(0, 1, a="18", b="17"), state(0, 1, a="", b=""), state(0, 1, a="18")):
-        assert RULE.then(differ) == Ask(2)
+        assert RULE.then(differ) == AskColumn(2)
     assert RULE.then(state(0, 1, 2, a="18", b="17", c="16"))[0] == 2
     assert RULE.then(state(0, 1, 2, b="17"))[0] == 1
 
@@ -276,11 +276,11 @@ def test_a_reply_that_was_cut_is_served_only_where_no_other_is() -> None:
     assert isinstance(stop, Stop)
     assert stop.column == 1
     both = replace(differ, replies={0: cut, 1: cut})
-    assert policy.at(0.9).then(both) == Ask(2)  # at this price an answer would be accepted
+    assert policy.at(0.9).then(both) == AskColumn(2)  # at this price an answer would be accepted
     alone = replace(both, feasible=np.array([True, True, False]))
     assert policy.at(0.9).then(alone) == Stop(0, 0.0)  # the least performance
-    assert RULE.then(state(0, 1, a="18", b="18")) != Ask(2)
-    assert RULE.then(both) == Ask(2)
+    assert RULE.then(state(0, 1, a="18", b="18")) != AskColumn(2)
+    assert RULE.then(both) == AskColumn(2)
     third = State((0, 1, 2), {0: cut, 1: plain, 2: cut}, SCORES, COSTS)
     assert RULE.then(third)[0] == policy.then(third)[0] == 1
 

@@ -2,9 +2,9 @@
 
 from equirouter.report.blocks import (
     Block,
-    Facts,
+    FactRows,
     Heading,
-    Items,
+    NumberedRows,
     Rows,
     as_markdown,
     as_text,
@@ -12,11 +12,11 @@ from equirouter.report.blocks import (
 
 BLOCKS: list[Block] = [
     Heading("Title", level=1),
-    Facts((("name", "toy"), ("encoder", "minilm"))),
+    FactRows((("name", "toy"), ("encoder", "minilm"))),
     Heading("Table"),
     Rows(("model", "cost"), (("a", "0.5"), ("bcd", "12"))),
     "One sentence.",
-    Items(("first", "second")),
+    NumberedRows(("first", "second")),
 ]
 
 
@@ -40,7 +40,7 @@ def test_plain_text() -> None:
 
 
 def test_lines_are_at_most_80_columns_and_a_percentage_stays_in_one_piece() -> None:
-    text = as_text([Items((f"{'word ' * 14}12345 % of the queries",))])
+    text = as_text([NumberedRows((f"{'word ' * 14}12345 % of the queries",))])
     first, second = text.splitlines()
     assert max(len(first), len(second)) <= 80
     assert second.startswith("   12345 %") or first.endswith("12345 %")

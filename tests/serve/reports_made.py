@@ -10,8 +10,8 @@ from equirouter.serve.money.store.reports import (
     ModelFeedback,
     Percentiles,
     Phase,
-    Slice,
     StoreReports,
+    TimeSlice,
     Totals,
 )
 from equirouter.serve.records import RequestRecord
@@ -40,13 +40,13 @@ class MadeReports(StoreReports):
     async def totals(self, since: float, until: float) -> Totals:
         return _totals(self._of(since, until))
 
-    async def slices(self, since: float, until: float, seconds: float) -> Sequence[Slice]:
+    async def slices(self, since: float, until: float, seconds: float) -> Sequence[TimeSlice]:
         found = []
         start = since
         while start < until:
             records = self._of(start, min(start + seconds, until))
             calls = Counter(one.served_model for one in records if one.served_model)
-            found.append(Slice(start, _totals(records), dict(calls)))
+            found.append(TimeSlice(start, _totals(records), dict(calls)))
             start += seconds
         return found
 

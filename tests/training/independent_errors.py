@@ -3,13 +3,13 @@
 import numpy as np
 
 from equirouter.policy.replies import Replies
-from equirouter.training.plans import Labelled
+from equirouter.training.plans import LabelledQueries
 
 COSTS = np.array([0.01, 0.02, 1.0])
 ACCURACY = np.array([0.7, 0.7, 0.95])
 
 
-def world(n: int, seed: int, *, agree: bool = True, lost: float = 0.0) -> Labelled:
+def world(n: int, seed: int, *, agree: bool = True, lost: float = 0.0) -> LabelledQueries:
     """Three models right by chance alone, so that the router knows each one's mean and no more.
 
     A right answer is number 0, a wrong one 1 to 50. agree: False writes each model's answers in a
@@ -24,4 +24,6 @@ def world(n: int, seed: int, *, agree: bool = True, lost: float = 0.0) -> Labell
     unknown = np.full((n, 3), np.nan)
     costs = np.tile(COSTS, (n, 1))
     scores = np.tile(ACCURACY, (n, 1))
-    return Labelled(scores, costs, performance, costs, Replies(answers, answered, unknown, unknown))
+    return LabelledQueries(
+        scores, costs, performance, costs, Replies(answers, answered, unknown, unknown)
+    )

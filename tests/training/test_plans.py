@@ -9,7 +9,13 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.plan import PlanPolicy
 from equirouter.policy.replies import Replies
-from equirouter.training.plans import Labelled, best_rule, fit_check, fit_plans, replay_unseen
+from equirouter.training.plans import (
+    LabelledQueries,
+    best_rule,
+    fit_check,
+    fit_plans,
+    replay_unseen,
+)
 from tests.training.independent_errors import ACCURACY, COSTS, world
 
 
@@ -17,7 +23,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def measured(policy: PlanPolicy, on: Labelled, lambda_: float) -> tuple[float, float]:
+def measured(policy: PlanPolicy, on: LabelledQueries, lambda_: float) -> tuple[float, float]:
     """Mean performance and cost."""
     point = np.array([lambda_])
     made = policy.replay(on.scores, on.predicted_cost_usd, point, on.replies, on.cost_usd)
@@ -26,7 +32,7 @@ def measured(policy: PlanPolicy, on: Labelled, lambda_: float) -> tuple[float, f
     return float(got.mean()), float(made.cost_usd.mean())
 
 
-def best_cost(policy: PlanPolicy, on: Labelled, performance: float) -> float:
+def best_cost(policy: PlanPolicy, on: LabelledQueries, performance: float) -> float:
     """The least cost of a price at which this performance is kept."""
     prices = [0.0, *np.geomspace(0.001, 100, 60)]
     kept = [cost for got, cost in (measured(policy, on, p) for p in prices) if got >= performance]
@@ -71,7 +77,7 @@ def test_an_extractor_that_fails_costs_money_and_no_quality() -> None:
 
 
 def test_answers_of_the_cheap_models_are_enough() -> None:
-    def without_third(made: Labelled) -> Labelled:
+    def without_third(made: LabelledQueries) -> LabelledQueries:
         answers, answered = made.replies.answers.copy(), made.replies.answered.copy()
         answers[:, 2], answered[:, 2] = -1, np.nan
         return replace(made, replies=replace(made.replies, answers=answers, answered=answered))
@@ -124,7 +130,7 @@ def test_the_same_seed_makes_the_same_plans() -> None:
         ),
     ],
 )
-def test_where_there_is_no_pair_a_note_says_why(labelled: Labelled, note: str) -> None:
+def test_where_there_is_no_pair_a_note_says_why(labelled: LabelledQueries, note: str) -> None:
     plans = fit_plans(labelled, rng())
     assert (plans.pairs, plans.gains) == ((), None)
     assert note in plans.notes[0]
@@ -211,7 +217,7 @@ def test_the_best_rule_is_the_cheapest_that_keeps_the_quality() -> None:
 
 
 def test_a_signal_that_knows_the_truth_saves_more() -> None:
-    def with_signal(made: Labelled, seed: int) -> Labelled:
+    def with_signal(made: LabelledQueries, seed: int) -> LabelledQueries:
         noise = rng(seed).random(made.performance.shape) < 0.05
         tests = (noise ^ (made.performance > 0)).astype(float)
         return replace(made, replies=replace(made.replies, signals={"tests": tests}))

@@ -7,12 +7,12 @@ import pytest
 
 from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import AtPrice, PoolPlans
-from equirouter.training.plans import Labelled
+from equirouter.training.plans import LabelledQueries
 from equirouter.training.pool_plans import Candidates, made_plans, rule_unseen
 from tests.training.independent_errors import COSTS, world
 
 
-def made(labelled: Labelled) -> tuple[PoolPlans | None, Candidates, tuple[str, ...]]:
+def made(labelled: LabelledQueries) -> tuple[PoolPlans | None, Candidates, tuple[str, ...]]:
     return made_plans(labelled, "number@1", 2, seed=0)
 
 
@@ -73,7 +73,7 @@ def test_answers_that_never_agree_are_not_compared() -> None:
         assert "at no price lambda does comparing answers gain" in notes[-1]
 
 
-def judged(usd: float | None) -> Labelled:
+def judged(usd: float | None) -> LabelledQueries:
     """Queries whose answers never agree, with a judge that knows all; usd: what a reply costs."""
     labelled = world(600, 0, agree=False)
     signals = {"judge": labelled.performance}

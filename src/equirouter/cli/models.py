@@ -41,7 +41,7 @@ class Saved(NamedTuple):
         return f"saved to {self.folder} as version {self.version}, which is current"
 
 
-class Place:
+class PipelinePlace:
     """Where a pipeline whose pool is changed lies, and where the changed one goes.
 
     folder: that of `train`. out: another one, for the changed pipeline; None for the same.
@@ -196,7 +196,7 @@ def price(
     """Change prices: predicted costs and operating points follow, nothing is trained."""
     from equirouter.training.pool import repriced
 
-    place = Place(pipeline, out)
+    place = PipelinePlace(pipeline, out)
     before = load_pipeline(place.version, encoder_option)
     stated = {
         "input": input_,
@@ -323,7 +323,7 @@ def remove(
     """Take a model out: the others are scored as they were, operating points are found anew."""
     from equirouter.training.pool import without
 
-    place = Place(pipeline, out)
+    place = PipelinePlace(pipeline, out)
     before = load_pipeline(place.version, encoder_option)
     after = without(before, name, quality=quality)
     saved = place.save(after, "models remove")

@@ -21,7 +21,7 @@ from equirouter.cli.models import (
     NewQualityOption,
     OutOption,
     OutputOption,
-    Place,
+    PipelinePlace,
     ShippedOption,
     TableOption,
     said_of_points,
@@ -63,7 +63,7 @@ def add(
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.training.joining import with_model
 
-    place = Place(pipeline, out)
+    place = PipelinePlace(pipeline, out)
     before = load_pipeline(place.version, encoder_option)
     price = _price(name, input_, output, table, shipped=shipped)
     with shown_progress(quiet=quiet) as progress:

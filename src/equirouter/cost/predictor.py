@@ -15,7 +15,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import DataError, PipelineError
-from equirouter.routers.base import Learned, Validation, check_training
+from equirouter.routers.base import LearnedState, Validation, check_training
 from equirouter.routers.joining import fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.mlp import MLPRouter, hidden_units, mlp_hidden
@@ -38,7 +38,7 @@ class CostError:
 
 
 @dataclass(kw_only=True, eq=False)
-class CostPredictor(Learned, ABC):
+class CostPredictor(LearnedState, ABC):
     """A function from embeddings to amounts, which prices make into USD.
 
     Linear, in closed form; or, with hidden units, the paper's two-layer ReLU network on amounts

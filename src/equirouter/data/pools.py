@@ -20,7 +20,7 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Pool:
+class CompletePool:
     """Models, and the number of queries on which the outcome of each of them is known."""
 
     models: tuple[str, ...]
@@ -54,7 +54,7 @@ def chosen_models(
     return left
 
 
-def working_pools(table: OutcomeCells) -> list[Pool]:
+def working_pools(table: OutcomeCells) -> list[CompletePool]:
     """Up to three pools of two models and more with at least MINIMUM_COMPLETE complete queries.
 
     The one with the most models, the one with the most cells (models times queries), and the one
@@ -80,11 +80,11 @@ def working_pools(table: OutcomeCells) -> list[Pool]:
         for rank in (n_models, n_models * n_queries, n_queries)
         if len(enough)
     ]
-    pools: list[Pool] = []
+    pools: list[CompletePool] = []
     for i in best:
         models = tuple(table.models[column] for column in np.flatnonzero(candidates[i]))
         if not pools or n_queries[i] > 1.1 * pools[-1].n_queries:
-            pools.append(Pool(models, int(n_queries[i])))
+            pools.append(CompletePool(models, int(n_queries[i])))
     return pools
 
 
@@ -127,7 +127,7 @@ def pool_advice(table: OutcomeCells) -> str:
     return f"{least}Pools that would work (Outcomes.choose_models in Python):{offers}"
 
 
-def _option(table: OutcomeCells, pool: Pool) -> str:
+def _option(table: OutcomeCells, pool: CompletePool) -> str:
     """The shorter of the two options that choose a pool."""
     others = [model for model in table.models if model not in pool.models]
     if len(others) < len(pool.models):

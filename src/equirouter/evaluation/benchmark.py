@@ -27,7 +27,7 @@ from equirouter.evaluation.decision_log import DecisionLog, decision_log
 from equirouter.evaluation.facts import (
     CostModelErrors,
     DatasetFacts,
-    LeftOut,
+    NotMeasured,
     Protocol,
     Reference,
     VisibilityFacts,
@@ -276,7 +276,7 @@ def _results(
             as_strong=tuple(tuple(models[k] for k in each.as_strong) for each in facts),
         ),
         cost_model=_cost_model(facts, models),
-        left_out=LeftOut(
+        left_out=NotMeasured(
             incomplete_test_queries=facts[0].n_incomplete,
             measured_test_queries=facts[0].n_measured,
             per_seed=tuple(each.n_incomplete for each in facts),

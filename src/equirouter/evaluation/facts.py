@@ -75,7 +75,7 @@ class CostModelErrors(Facts):
     """Model -> mean absolute error as a share of its mean cost; None where calls are free."""
 
 
-class LeftOut(Facts):
+class NotMeasured(Facts):
     """Test queries that lack an outcome and are not measured."""
 
     incomplete_test_queries: int

@@ -15,7 +15,7 @@ from equirouter.policy.plans import Columns, Plans
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import FittedRouter
-from equirouter.training.plans import Labelled, best_rule, labelled_by
+from equirouter.training.plans import LabelledQueries, best_rule, labelled_by
 from equirouter.training.pool_plans import made_plans
 from equirouter.training.protocol import Part, Prepared
 
@@ -82,7 +82,7 @@ def anchor_runs(prepared: Prepared, outcomes: Outcomes) -> dict[str, PlanRun]:
     learned = prepared.train.with_rows_of(prepared.validation)
     known = np.isfinite(learned.performance + learned.cost_usd).all(axis=1)
     learned = learned.take(np.flatnonzero(known))
-    rule = best_rule(Labelled.of(learned, learned.performance, outcomes))
+    rule = best_rule(LabelledQueries.of(learned, learned.performance, outcomes))
     if rule is None:
         return {}
     test = prepared.test

@@ -14,7 +14,7 @@ from equirouter.evaluation.facts import (
     CostModelErrors,
     DatasetFacts,
     Facts,
-    LeftOut,
+    NotMeasured,
     Protocol,
     Reference,
     VisibilityFacts,
@@ -135,7 +135,7 @@ class Results(Facts):
     reference: Reference
     visibility: VisibilityFacts
     cost_model: CostModelErrors
-    left_out: LeftOut
+    left_out: NotMeasured
     split_hashes: dict[str, str]
     """Seed -> hash of the split."""
     versions: dict[str, str]

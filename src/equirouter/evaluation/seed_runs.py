@@ -30,7 +30,7 @@ class Sweep(NamedTuple):
     spent_usd: FloatArray | None
 
 
-class Ran(NamedTuple):
+class SeedRun(NamedTuple):
     """One router or anchor on one seed. scores: of the test part, None of what has none."""
 
     name: str
@@ -40,14 +40,14 @@ class Ran(NamedTuple):
     scores: FloatArray | None
 
 
-Work: TypeAlias = "partial[list[Ran]]"
+Work: TypeAlias = "partial[list[SeedRun]]"
 """Something of a run that stands by itself."""
 
-Workers: TypeAlias = Callable[[Iterable[Work]], Iterator[list[Ran]]]
+Workers: TypeAlias = Callable[[Iterable[Work]], Iterator[list[SeedRun]]]
 """Does each of them, and gives what they return, in their order."""
 
 
-def one_by_one(works: Iterable[Work]) -> Iterator[list[Ran]]:
+def one_by_one(works: Iterable[Work]) -> Iterator[list[SeedRun]]:
     """In this process."""
     return (work() for work in works)
 
@@ -60,7 +60,7 @@ def run_router(
     resamples: int,
     device: str,
     answers: Outcomes | None,
-) -> list[Ran]:
+) -> list[SeedRun]:
     """One router on one seed: fit, predict, sweep, measure.
 
     answers: the table, where plans are to be fitted on it.
@@ -90,17 +90,19 @@ def run_router(
         chosen = rule.replay(scores, costs, points, test.cost_usd)
         sweep = Sweep(test.rows, points, chosen, None)
         _measure(record, prepared, sweep, rule.path(scores, costs), split, resamples)
-    return [Ran(name, split.seed, record, sweep, scores)]
+    return [SeedRun(name, split.seed, record, sweep, scores)]
 
 
-def run_anchors(prepared: Prepared, answers: Outcomes, split: Split, resamples: int) -> list[Ran]:
+def run_anchors(
+    prepared: Prepared, answers: Outcomes, split: Split, resamples: int
+) -> list[SeedRun]:
     """Runs of the anchors that plans are compared with, on one seed."""
     measured = []
     for name, run in anchor_runs(prepared, answers).items():
         record = SeedRecords()
         record.learned_nothing()
         sweep = _measure_run(record, prepared, run, split, resamples)
-        measured.append(Ran(name, split.seed, record, sweep, None))
+        measured.append(SeedRun(name, split.seed, record, sweep, None))
     return measured
 
 

@@ -38,7 +38,7 @@ from equirouter.training.collapse import check_collapse_is_known
 from equirouter.training.fitted import FittedStage, fit_stage
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
-from equirouter.training.plans import Labelled
+from equirouter.training.plans import LabelledQueries
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
 
@@ -180,7 +180,7 @@ def _plans(
         return None, None, ()  # plans compare the answers of all models to a query
     if fitted.stage.collapse is not None:
         return None, None, ("no plans: several calls save money, and the policy is after collapse",)
-    labelled = Labelled.of(fitted.parts["validation"], fitted.held_out, outcomes)
+    labelled = LabelledQueries.of(fitted.parts["validation"], fitted.held_out, outcomes)
     plans, candidates, notes = made_plans(labelled, outcomes.answers_by, strongest, seed)
     if plans is not None and plans.extractor is None:
         notes += (

@@ -13,7 +13,7 @@ import orjson
 
 from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import ConfigError, DataError, GatewayError, NoAnswerError, UpstreamError
-from equirouter.labelling.purse import Ticket
+from equirouter.labelling.purse import HeldMoney
 from equirouter.serve.call.attempts import Call, Served, pause_seconds, walk
 from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.quirks import answer_limit, chat_body
@@ -51,7 +51,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """The end of a question. text: the answer, calls of tools as JSON. message: the whole of it.
 
     cost_nusd: with what failed calls may cost. latency_seconds: of the call that was answered.
@@ -130,7 +130,7 @@ class Asker:
         removal = removed.get(model)
         return Question(model, chat, bounds[model], None if removal is None else removal.text)
 
-    async def ask(self, question: Question, ticket: Ticket) -> Reply:
+    async def ask(self, question: Question, ticket: HeldMoney) -> ModelReply:
         """Ask, and again where that may help. The ticket is for the caller to end.
 
         Where this is cut off the ticket ends at its bound.
@@ -143,8 +143,8 @@ class Asker:
             raise
 
     async def _patiently(
-        self, question: Question, ticket: Ticket, attempts: list[Attempt]
-    ) -> Reply:
+        self, question: Question, ticket: HeldMoney, attempts: list[Attempt]
+    ) -> ModelReply:
         route = self.pool.routes[question.model]
         failed: UpstreamError | None = None
         tries = circuit_waits = 0
@@ -174,7 +174,7 @@ class Asker:
         return failure(question.model, failed, attempts)
 
     async def _once(
-        self, question: Question, route: Route, ticket: Ticket, attempts: list[Attempt]
+        self, question: Question, route: Route, ticket: HeldMoney, attempts: list[Attempt]
     ) -> Served:
         bound, price = question.bound, _bounds(question, route)
         unknown = self.settings.money.charge_unknown
@@ -207,7 +207,7 @@ class Asker:
         headers: Mapping[str, str],
         attempts: Sequence[Attempt],
         price_factor: float = 1.0,
-    ) -> Reply:
+    ) -> ModelReply:
         """The end of a question that was answered. document: a completion, with its headers.
 
         price_factor: what the call costs as a share of its price.
@@ -229,7 +229,7 @@ class Asker:
             cost = priced(cost, price_factor)
         choice = document["choices"][0]
         message = choice.get("message") or {"content": choice.get("text")}
-        return Reply(
+        return ModelReply(
             model=question.model,
             text=_text(message),
             message=message,
@@ -270,16 +270,18 @@ def priced(nano_usd: int, factor: float) -> int:
     return math.ceil(nano_usd * factor)
 
 
-def failure(model: str, failed: UpstreamError | None, attempts: Sequence[Attempt]) -> Reply:
+def failure(model: str, failed: UpstreamError | None, attempts: Sequence[Attempt]) -> ModelReply:
     """No answer. What a provider's own filter refused is an answer without a text."""
     cost, calls = _of_failed(attempts), _calls(attempts)
     if failed is None:
-        return Reply(model, cost_nusd=cost, attempts=calls, error="the money that is left is short")
+        return ModelReply(
+            model, cost_nusd=cost, attempts=calls, error="the money that is left is short"
+        )
     code, message = _said(failed.body)
     if code == "content_filter":
-        return Reply(model, finish_reason=code, cost_nusd=cost, attempts=calls)
+        return ModelReply(model, finish_reason=code, cost_nusd=cost, attempts=calls)
     error = f"{failed}: {message}" if message else str(failed)
-    return Reply(
+    return ModelReply(
         model,
         cost_nusd=cost,
         attempts=calls,

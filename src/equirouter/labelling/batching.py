@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from equirouter.errors import ConfigError, UpstreamError
-from equirouter.labelling.asking import Asker, Question, Reply, failure, priced
+from equirouter.labelling.asking import Asker, ModelReply, Question, failure, priced
 from equirouter.labelling.open_batches import BatchCall, OpenBatch, OpenBatches
-from equirouter.labelling.purse import Purse
+from equirouter.labelling.purse import CollectionPurse
 from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.call.answers import answer_document
 from equirouter.serve.call.batches import (
@@ -63,10 +63,10 @@ class BatchRun:
 
     collection: Collection
     asker: Asker
-    purse: Purse
+    purse: CollectionPurse
     waits: bool
-    kept: Callable[[str, Reply, float], KeptAnswer]
-    ended: Callable[[Sequence[Reply]], None] = lambda _: None
+    kept: Callable[[str, ModelReply, float], KeptAnswer]
+    ended: Callable[[Sequence[ModelReply]], None] = lambda _: None
     moved: Callable[[int], None] = lambda _: None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     left: dict[str, str] = field(default_factory=dict)
@@ -244,14 +244,14 @@ class BatchRun:
         body: str,
         lines: Mapping[str, Mapping[str, Any]],
         state: BatchState,
-    ) -> Reply:
+    ) -> ModelReply:
         """The reply to one of the calls of a batch that is over."""
         line = lines.get(call.custom_id)
         if line is None:
             why = state.why or f"the batch is {state.status}, and says nothing of this call"
             # of one that was not worked to its end nothing is paid but what was answered
             paid = call.reserved_nusd if state.status == "completed" else 0
-            return Reply(model, cost_nusd=paid, attempts=1, error=why)
+            return ModelReply(model, cost_nusd=paid, attempts=1, error=why)
         response, error = line.get("response"), line.get("error")
         status = response.get("status_code") if isinstance(response, dict) else None
         if error or not isinstance(response, dict) or status != 200:
@@ -272,7 +272,7 @@ class BatchRun:
         reply = self.asker.reply(question, document, NO_HEADERS, (), factor)
         return replace(reply, attempts=1)
 
-    def _close(self, batch: OpenBatch, replies: Sequence[Reply]) -> None:
+    def _close(self, batch: OpenBatch, replies: Sequence[ModelReply]) -> None:
         self._open.close(
             batch,
             [
@@ -288,7 +288,7 @@ class BatchRun:
         """A batch whose end is not known stays open, and its money reserved, for a later run."""
         why = self._text(failed)
         if failed.status == 404 and time.time() - batch.began > _FORGOTTEN_SECONDS:
-            lost = Reply(batch.model, attempts=1, error=f"the batch is gone: {why}")
+            lost = ModelReply(batch.model, attempts=1, error=f"the batch is gone: {why}")
             self._close(
                 batch, [replace(lost, cost_nusd=call.reserved_nusd) for call in batch.calls]
             )

@@ -14,15 +14,15 @@ from equirouter.data.query_table import AskedQuery, read_queries
 from equirouter.errors import ConfigError
 from equirouter.labelling.asking import (
     FAILURES_IN_A_ROW,
+    ModelReply,
     Question,
-    Reply,
     check_models,
     open_asker,
 )
 from equirouter.labelling.batching import BatchRun, require_batches
-from equirouter.labelling.estimate import Estimate
+from equirouter.labelling.estimate import CostEstimate
 from equirouter.labelling.log_names import OtherName, other_names, under_pool_names
-from equirouter.labelling.purse import Purse, limit_in_nusd
+from equirouter.labelling.purse import CollectionPurse, limit_in_nusd
 from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.labelling.work_left import WorkLeft, waiting_in_batches
 from equirouter.progress import Progress, silent
@@ -45,7 +45,7 @@ class Collected:
     end, None where it did not.
     """
 
-    estimate: Estimate
+    estimate: CostEstimate
     answered: int = 0
     failed: int = 0
     missing: int = 0
@@ -71,7 +71,7 @@ def collect(
     concurrency: int = CONCURRENCY,
     progress: Progress = silent,
     spending: Callable[[float], None] = lambda _: None,
-    told: Callable[[Estimate], None] = lambda _: None,
+    told: Callable[[CostEstimate], None] = lambda _: None,
 ) -> Collected:
     r"""Ask the models of a gateway's pool, and keep their answers in a folder.
 
@@ -112,7 +112,7 @@ def collect(
             async with open_asker(
                 settings, concurrency=concurrency, is_limited=limit is not None, asks=not dry_run
             ) as asker:
-                purse = Purse(collection, limit)
+                purse = CollectionPurse(collection, limit)
                 batches = BatchRun(collection, asker, purse, waits=batch, kept=_kept)
                 if not dry_run:
                     await batches.settle_unsent()
@@ -203,7 +203,7 @@ class _Run:
     def _batch_moved(self, n_done: int) -> None:
         self._progress("collect", self._over + n_done, self._total)
 
-    def _batch_ended(self, replies: Sequence[Reply]) -> None:
+    def _batch_ended(self, replies: Sequence[ModelReply]) -> None:
         for reply in replies:
             self._done.answered += reply.error is None
             self._done.failed += reply.error is not None
@@ -234,7 +234,7 @@ class _Run:
         self._spending(usd(purse.spent_nusd))
         self._count(reply)
 
-    def _count(self, reply: Reply) -> None:
+    def _count(self, reply: ModelReply) -> None:
         if reply.error is None:
             self._done.answered += 1
             self._failures[reply.model] = 0
@@ -269,7 +269,7 @@ async def _stopped_by_interrupt(stop: Callable[[], None]) -> AsyncIterator[None]
         loop.remove_signal_handler(signal.SIGINT)
 
 
-def _kept(query_id: str, reply: Reply, asked_at: float) -> KeptAnswer:
+def _kept(query_id: str, reply: ModelReply, asked_at: float) -> KeptAnswer:
     is_answer = reply.error is None
     message = None if reply.message is None else json.dumps(reply.message, ensure_ascii=False)
     return KeptAnswer(

@@ -45,7 +45,7 @@ class ModelEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class CostEstimate:
     """Of all calls to make; there: answers that are kept already."""
 
     models: tuple[ModelEstimate, ...]

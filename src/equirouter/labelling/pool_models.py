@@ -16,13 +16,13 @@ from equirouter.labelling.asking import (
 from equirouter.labelling.estimate import (
     MEASURED,
     OF_TWO_SIDES,
-    Estimate,
+    CostEstimate,
     Lengths,
     ModelEstimate,
     estimated,
 )
 from equirouter.labelling.graders.verdicts import TRIES
-from equirouter.labelling.purse import Purse
+from equirouter.labelling.purse import CollectionPurse
 from equirouter.labelling.store import Collection
 from equirouter.serve.charging import model_prices
 from equirouter.serve.records import usd
@@ -92,7 +92,7 @@ class PoolModels:
     async def _all(
         self, prompts: Sequence[tuple[str, str]], heard: Callable[[int, str | None], None]
     ) -> None:
-        purse = Purse(self._collection, self._limit)
+        purse = CollectionPurse(self._collection, self._limit)
         places = iter(range(len(prompts)))
 
         async def worker(asker: Asker) -> None:
@@ -104,7 +104,9 @@ class PoolModels:
         ) as asker:
             await asyncio.gather(*(worker(asker) for _ in range(self._concurrency)))
 
-    async def _one(self, asker: Asker, purse: Purse, model: str, prompt: str) -> str | None:
+    async def _one(
+        self, asker: Asker, purse: CollectionPurse, model: str, prompt: str
+    ) -> str | None:
         if self.stopped is not None or model in self.given_up:
             return None
         question = _question(asker, model, prompt)
@@ -144,14 +146,14 @@ class CountedModels(PoolModels):
         for model, prompt in prompts:
             self._prompts.setdefault(model, []).append(prompt)
 
-    def estimate(self) -> Estimate:
+    def estimate(self) -> CostEstimate:
         """The cost of all questions, and the most that it can be with all asked again."""
         return asyncio.run(self._estimate())
 
-    async def _estimate(self) -> Estimate:
+    async def _estimate(self) -> CostEstimate:
         async with open_asker(self._settings, concurrency=1, is_limited=False, asks=False) as asker:
             rows = [self._row(asker, model, prompts) for model, prompts in self._prompts.items()]
-        return Estimate(tuple(rows), 0, usd(self._collection.spent_nusd()))
+        return CostEstimate(tuple(rows), 0, usd(self._collection.spent_nusd()))
 
     def _row(self, asker: Asker, model: str, prompts: Sequence[str]) -> ModelEstimate:
         questions = {

@@ -17,7 +17,7 @@ def limit_in_nusd(limit_usd: float | None) -> int | None:
     return nusd(limit_usd)
 
 
-class Purse:
+class CollectionPurse:
     """The money that a collection may cost.
 
     limit_nusd: for all that was ever spent on it, None for no limit.
@@ -57,7 +57,7 @@ class Purse:
             f"{usd(left):.6f} of the limit are left; go on with a higher one (--limit-usd)"
         )
 
-    async def ticket(self, purpose: str, model: str, nano_usd: int) -> "Ticket | None":
+    async def ticket(self, purpose: str, model: str, nano_usd: int) -> "HeldMoney | None":
         """Money for one call, entered durably; None where it does not fit.
 
         Waits for calls under way that may cost less than was reserved.
@@ -69,7 +69,7 @@ class Purse:
             call = self._collection.reserve(purpose, model, nano_usd)
             self._reserved += nano_usd
             self._under_way += 1
-            return Ticket(self, self._collection, call, nano_usd)
+            return HeldMoney(self, self._collection, call, nano_usd)
 
     def hold(self, nano_usd: int, *, is_counted: bool = False) -> None:
         """Money for a batch, which the caller has entered durably; over ends it.
@@ -104,10 +104,12 @@ class Purse:
         self._changed.set()
 
 
-class Ticket:
+class HeldMoney:
     """Money that is reserved for one call, as serve's Reservation; it is settled once."""
 
-    def __init__(self, purse: Purse, collection: Collection, call: int, nano_usd: int) -> None:
+    def __init__(
+        self, purse: CollectionPurse, collection: Collection, call: int, nano_usd: int
+    ) -> None:
         self._purse, self._collection = purse, collection
         self._call, self._reserved = call, nano_usd
         self._is_open = True

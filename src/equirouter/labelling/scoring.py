@@ -10,7 +10,7 @@ from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.labelling.asked_signals import AskedSignal
-from equirouter.labelling.estimate import Estimate
+from equirouter.labelling.estimate import CostEstimate
 from equirouter.labelling.graders.base import Grader
 from equirouter.labelling.graders.making import make_grader
 from equirouter.labelling.grading import Grading, Scored
@@ -39,7 +39,7 @@ def score(
     concurrency: int = 8,
     progress: Progress = silent,
     spending: Callable[[float], None] = lambda _: None,
-    told: Callable[[Estimate], None] = lambda _: None,
+    told: Callable[[CostEstimate], None] = lambda _: None,
 ) -> Scored:
     """Score the answers in a folder of `collect`, and write them as an outcomes table.
 
@@ -114,7 +114,7 @@ def estimate_score(
     checks: Sequence[str] = (),
     config: str | Path | None = None,
     progress: Progress = silent,
-) -> Estimate:
+) -> CostEstimate:
     """The cost of what score would ask models, which are not asked; graders that are free run.
 
     The options are those of score. A grader that is paid is counted for all that free ones before
@@ -129,7 +129,7 @@ def estimate_score(
         asking = _asking(named)
         paid = [(name, grader) for name, grader in made if grader.asks_models]
         if not (asking or paid):
-            return Estimate((), 0, usd(collection.spent_nusd()))
+            return CostEstimate((), 0, usd(collection.spent_nusd()))
         return _counted(work, paid, asking, CountedModels(_pool(collection, config), collection))
 
 
@@ -164,7 +164,7 @@ def _counted(
     graders: Sequence[tuple[str, Grader]],
     asking: Mapping[str, AskingCheck],
     models: CountedModels,
-) -> Estimate:
+) -> CostEstimate:
     for _, grader in graders:
         if grader.asks_models:
             work.count(grader, models)

@@ -6,9 +6,9 @@ from collections.abc import Set as AbstractSet
 from equirouter.data.query_table import AskedQuery
 from equirouter.labelling.asking import Asker, Question
 from equirouter.labelling.batching import batch_price_factor
-from equirouter.labelling.estimate import Estimate, Lengths, ModelEstimate, estimated
+from equirouter.labelling.estimate import CostEstimate, Lengths, ModelEstimate, estimated
 from equirouter.labelling.open_batches import OpenBatches
-from equirouter.labelling.purse import Purse
+from equirouter.labelling.purse import CollectionPurse
 from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.charging import cost_nusd
 from equirouter.serve.records import Tokens, nusd, usd
@@ -32,7 +32,7 @@ class WorkLeft:
         self,
         collection: Collection,
         asker: Asker,
-        purse: Purse,
+        purse: CollectionPurse,
         asked: Sequence[AskedQuery],
         models: Sequence[str],
         *,
@@ -86,7 +86,7 @@ class WorkLeft:
         price = self.asker.pool.routes[model].price
         return cost_nusd(price, Tokens(query.input_tokens, query.output_tokens))
 
-    def estimate(self) -> Estimate:
+    def estimate(self) -> CostEstimate:
         """The cost of the questions."""
         lengths = Lengths(
             {query.query_id: (query.input_tokens, query.output_tokens) for query in self._asked},
@@ -96,7 +96,7 @@ class WorkLeft:
             estimated(self.asker, model, self.questions[model], lengths, self.factors[model])
             for model in self.models
         ]
-        return Estimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
+        return CostEstimate(tuple(rows), self._there, usd(self.collection.spent_nusd()))
 
     def keep_known(self) -> None:
         """A row for each answer of the log, and for each question that its model cannot take."""

@@ -163,7 +163,7 @@ class Routed:
 
 
 @dataclass(frozen=True)
-class Pair:
+class CostPair:
     """A router under predicted and under true costs."""
 
     predicted: Routed
@@ -215,7 +215,7 @@ def _strongest(context: Context) -> int:
     return int(strongest_model(performance, outcomes.cost_usd[complete].mean(axis=0)))
 
 
-def _pairs(context: Context, strongest: int) -> tuple[dict[str, Pair], FloatArray]:
+def _pairs(context: Context, strongest: int) -> tuple[dict[str, CostPair], FloatArray]:
     """Per router its two results, and the budgets (T,); all of them means over the seeds."""
     pairs_per_seed: dict[str, list[tuple[Routed, Routed]]] = {name: [] for name in context.routers}
     budgets = []
@@ -234,7 +234,7 @@ def _pairs(context: Context, strongest: int) -> tuple[dict[str, Pair], FloatArra
             pairs_per_seed[name].append((routed[0], routed[1]))
         budgets.append(points)
     pairs = {
-        name: Pair(
+        name: CostPair(
             _routing_mean([first for first, _ in both]),
             _routing_mean([second for _, second in both]),
         )
@@ -251,7 +251,7 @@ def _routing_mean(seeds: Sequence[Routed]) -> Routed:
     )
 
 
-def _routing_finding(pairs: Mapping[str, Pair], strongest: str) -> tuple[Verdict, str]:
+def _routing_finding(pairs: Mapping[str, CostPair], strongest: str) -> tuple[Verdict, str]:
     same = [name for name, pair in pairs.items() if pair.is_same]
     existing = {name: pair for name, pair in pairs.items() if not is_equirouter(name)}
     collapsed = [name for name in existing if pairs[name].predicted.share[-1] >= SATURATED]
@@ -278,7 +278,7 @@ def _routing_finding(pairs: Mapping[str, Pair], strongest: str) -> tuple[Verdict
     )
 
 
-def _routing_table(pairs: Mapping[str, Pair], strongest: str) -> Table:
+def _routing_table(pairs: Mapping[str, CostPair], strongest: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, pair in pairs.items():
         for kind, routed in (("predicted", pair.predicted), ("true", pair.true)):
@@ -299,7 +299,7 @@ def _routing_table(pairs: Mapping[str, Pair], strongest: str) -> Table:
     )
 
 
-def _routing_figure(pairs: Mapping[str, Pair], points: FloatArray, strongest: str) -> Figure:
+def _routing_figure(pairs: Mapping[str, CostPair], points: FloatArray, strongest: str) -> Figure:
     title = f"Calls to {strongest}, % of queries"
     lines = [
         Line(name, points.tolist(), (100 * pair.true.share).tolist(), label=label_of(name))

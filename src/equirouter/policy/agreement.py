@@ -6,7 +6,7 @@ import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import ConfigError
-from equirouter.policy.plan import NONE, Action, Ask, Replayed, State, Stop
+from equirouter.policy.plan import NONE, Action, AskColumn, Replayed, State, Stop
 from equirouter.policy.plans import Columns
 from equirouter.policy.replies import Replies
 
@@ -32,7 +32,7 @@ class AgreementRule(NamedTuple):
         """The one that may be asked after the pair."""
         return (self.otherwise,)
 
-    def then(self, state: State) -> Stop | Ask:
+    def then(self, state: State) -> Stop | AskColumn:
         """Stop where both replied and agree, or the third did; else ask the third.
 
         Where the third may not be asked, has not replied or not usably, the first of the pair that
@@ -43,7 +43,7 @@ class AgreementRule(NamedTuple):
             return Stop(self._cheaper(np.asarray(state.costs)), np.nan)
         allowed = state.feasible is None or bool(state.feasible[self.otherwise])
         if self.otherwise not in state.asked and allowed:
-            return Ask(self.otherwise)
+            return AskColumn(self.otherwise)
         there = [column for column in (self.otherwise, *self.pair) if column in state.replies]
         if not there:
             raise ConfigError("no model has replied, and no other may be asked")

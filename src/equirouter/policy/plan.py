@@ -40,7 +40,7 @@ class Stop(NamedTuple):
     support: float
 
 
-class Ask(NamedTuple):
+class AskColumn(NamedTuple):
     """Ask this column as well."""
 
     column: int
@@ -178,7 +178,7 @@ class PlanPolicy:
         """The columns one of which may be asked once both of a pair have replied."""
         return tuple(column for column in self.plans.members if (pair, column) in self.plans.more)
 
-    def then(self, state: State) -> Stop | Ask:
+    def then(self, state: State) -> Stop | AskColumn:
         """Stop or ask one more after a round, for one query.
 
         Where a model of a pair has not replied, the other's answer stands against asking one more
@@ -203,7 +203,7 @@ class PlanPolicy:
             others = np.flatnonzero(left)
             value = scores[0, others] - self.lambda_ * costs[0, others]
         if others.size and (stop is None or value.max() > stop.support):
-            return Ask(int(others[value.argmax()]))
+            return AskColumn(int(others[value.argmax()]))
         if stop is None:
             raise ConfigError("no model has replied, and no other may be asked")
         return self._served(stop)

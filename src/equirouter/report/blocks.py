@@ -20,14 +20,14 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Items:
+class NumberedRows:
     """Numbered sentences."""
 
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Facts:
+class FactRows:
     """Names with what they are."""
 
     pairs: tuple[tuple[str, str], ...]
@@ -41,7 +41,7 @@ class Rows:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block: TypeAlias = str | Heading | Items | Facts | Rows
+Block: TypeAlias = str | Heading | NumberedRows | FactRows | Rows
 """A paragraph is a text."""
 
 
@@ -66,13 +66,13 @@ def _text(block: Block) -> list[str]:
         return [block.text, rule * len(block.text)]
     if isinstance(block, str):
         return _wrapped(block, "")
-    if isinstance(block, Items):
+    if isinstance(block, NumberedRows):
         return [
             line
             for number, text in enumerate(block.texts, start=1)
             for line in _wrapped(text, f"{number}. ")
         ]
-    if isinstance(block, Facts):
+    if isinstance(block, FactRows):
         width = max(len(name) for name, _ in block.pairs) + 2
         return [line for name, text in block.pairs for line in _wrapped(text, name.ljust(width))]
     table = [block.heads, *block.rows]
@@ -106,11 +106,11 @@ def _markdown(block: Block) -> str:
         return f"{'#' * block.level} {markdown.escaped(block.text)}"
     if isinstance(block, str):
         return markdown.escaped(block)
-    if isinstance(block, Items):
+    if isinstance(block, NumberedRows):
         return "\n".join(
             f"{number}. {markdown.escaped(text)}" for number, text in enumerate(block.texts, 1)
         )
-    if isinstance(block, Facts):
+    if isinstance(block, FactRows):
         return "\n".join(
             f"- {markdown.escaped(name)}: {markdown.escaped(text)}" for name, text in block.pairs
         )

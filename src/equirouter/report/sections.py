@@ -7,9 +7,9 @@ from equirouter.evaluation.diagnosis.contents import Diagnosis
 from equirouter.report.advice import advice
 from equirouter.report.blocks import (
     Block,
-    Facts,
+    FactRows,
     Heading,
-    Items,
+    NumberedRows,
     Rows,
     as_markdown,
     as_text,
@@ -57,7 +57,7 @@ def _blocks(diagnosis: Diagnosis) -> list[Block]:
         *_check(diagnosis),
         *_tasks(diagnosis),
         Heading("What to do"),
-        Items(tuple(advice(diagnosis)) or ("Nothing needs to change.",)),
+        NumberedRows(tuple(advice(diagnosis)) or ("Nothing needs to change.",)),
     ]
 
 
@@ -87,13 +87,13 @@ def _facts(diagnosis: Diagnosis) -> Block:
             else "trained on another table, which may have held queries of this one"
         )
         pairs.append(("pipeline", f"{setup.pipeline}: {where}"))
-    return Facts(tuple(pairs))
+    return FactRows(tuple(pairs))
 
 
 def _warnings(diagnosis: Diagnosis) -> list[Block]:
     if not diagnosis.warnings:
         return []
-    return [Heading("Warnings about the table"), Items(diagnosis.warnings)]
+    return [Heading("Warnings about the table"), NumberedRows(diagnosis.warnings)]
 
 
 def _outcomes(diagnosis: Diagnosis) -> list[Block]:
@@ -272,7 +272,7 @@ def _check(diagnosis: Diagnosis) -> list[Block]:
     heads = ("pair", "cost", "agree", "then right", "strongest's", "router", "agreement", "beyond")
     blocks: list[Block] = [Heading("Would comparing two answers pay")]
     if not pairs:
-        return [*blocks, Items(check.notes)]
+        return [*blocks, NumberedRows(check.notes)]
     blocks += [
         Rows(heads, pairs),
         (

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.forward import product
 
@@ -98,7 +98,7 @@ class AvengersProRouter(CheckedRouter):
             fewer.values_ = (1.0 / (np.argsort(order, axis=1) + 1)).astype(np.float32)
         return fewer
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: a value for every cluster."""
         if self.scores_are == "ranking":
             return super().with_added(labelled)

@@ -16,7 +16,7 @@ from equirouter.routers.settings import check_settings
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
-    from equirouter.routers.joining import Estimate, Labelled
+    from equirouter.routers.joining import Labelled, LinearEstimate
 
 ScoresAre = Literal["expected_performance", "ranking"]
 
@@ -39,7 +39,7 @@ class Training(NamedTuple):
     """Of the models (K, d), where the router reads any."""
 
 
-class Learned:
+class LearnedState:
     """An object of settings, the keyword arguments that make it, and of learned arrays.
 
     A learned attribute ends in an underscore and is a NumPy array or a dict of them. Saving and
@@ -82,7 +82,7 @@ class Learned:
         return self
 
 
-class Router(Learned, ABC):
+class Router(LearnedState, ABC):
     """Scores K models for a query from its embedding; a policy turns the scores into a choice.
 
     A subclass follows three rules, which the conformance suite checks. Its settings are the fields
@@ -170,7 +170,7 @@ class Router(Learned, ABC):
         }
         return type(self)(**self.settings).restore(state)
 
-    def with_added(self, labelled: "Labelled") -> tuple[Self, "Estimate", FloatArray]:
+    def with_added(self, labelled: "Labelled") -> tuple[Self, "LinearEstimate", FloatArray]:
         """A router with one more model, as its last column, from labelled queries of that model.
 
         Only what belongs to that model is learned. Returns the router, what it follows (see

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import DataError
 from equirouter.routers.base import LeaveOneOutRouter, Validation, check_training
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks.forward import product
 from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
 
@@ -104,7 +104,7 @@ class FactorRouter(LeaveOneOutRouter):
         held_out: FloatArray = np.sum([each.held_out @ mix.T for each, mix in parts], axis=0)
         self.held_out = held_out
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: loadings on the factors, and a factor of its own if it has one."""
         queries, others = labelled.embeddings, labelled.unlabelled
         estimate = fit_estimate(self.predict(queries), queries, labelled.performance)

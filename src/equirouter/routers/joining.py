@@ -38,7 +38,7 @@ class Labelled(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class LinearEstimate:
     """predictions @ weights + features @ coef + level.
 
     weights (K,): how far it follows each of the other models. coef (F,), level: of its own.
@@ -62,7 +62,7 @@ class Estimate:
 
 def fit_estimate(
     predictions: RealArray, features: RealArray, labels: FloatArray, *, scaled: bool = False
-) -> Estimate:
+) -> LinearEstimate:
     """From predictions (n, K) of the other models and features (n, F) to labels (n,).
 
     scaled: whether a model may be like another up to a factor (costs), and not only up to a
@@ -78,7 +78,7 @@ def fit_estimate(
     slopes = _slopes(others, labels) if scaled else np.ones(others.shape[1])
     weights = slopes * _likelihoods(labels[:, None] - slopes * others, labels, scaled=scaled)
     coef, level = _linear(x, labels - others @ weights)
-    return Estimate(weights, coef, level)
+    return LinearEstimate(weights, coef, level)
 
 
 def _slopes(predictions: FloatArray, labels: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.base import CheckedRouter, Training
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
 
 EXACT_UP_TO = 50_000
@@ -57,7 +57,7 @@ class KNNRouter(CheckedRouter):
         else:
             self.embeddings_ = _unit_copy(embeddings)
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: an outcome for every training query, as it is estimated there.
 
         Where an outcome of another model is not known, that model's mean stands for it.

@@ -13,7 +13,7 @@ from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import FitError
 from equirouter.extras import require
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training, Validation
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
@@ -30,7 +30,7 @@ class AffineRouter(CheckedRouter):
     coef_: Float32Array  # (K, d)
     intercept_: Float32Array  # (K,)
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: a row of coefficients. Refused where scores only rank."""
         if self.scores_are == "ranking":
             return super().with_added(labelled)

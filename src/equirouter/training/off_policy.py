@@ -14,7 +14,7 @@ FOLDS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredMeans:
     """The values averaged, performance and cost_usd (N, K), of the rows of Outcomes.is_measured.
 
     log (N, 3, K): of a log the known performance and cost_usd, NaN where not known, and the
@@ -26,17 +26,19 @@ class Measured:
     log: FloatArray | None = None
 
 
-def measured_outcomes(outcomes: Outcomes, embeddings: Float32Array, seed: int = 42) -> Measured:
+def measured_outcomes(
+    outcomes: Outcomes, embeddings: Float32Array, seed: int = 42
+) -> MeasuredMeans:
     """The table's own outcomes; of rows of a log that are measured, doubly robust estimates.
 
     embeddings: (N, d) of all queries. seed: of the folds, of which one predicts the other.
     """
     known = outcomes.performance, outcomes.cost_usd
     if not is_estimated(outcomes):
-        return Measured(*known)
+        return MeasuredMeans(*known)
     group = equal_queries(outcomes)
     fold = np.random.default_rng(seed).permutation(int(group.max()) + 1)[group] % FOLDS
     performance, cost_usd = (
         estimated(outcomes, each, cross_fitted(embeddings, each, fold)) for each in known
     )
-    return Measured(performance, cost_usd, np.stack([*known, cell_weights(outcomes)], axis=1))
+    return MeasuredMeans(performance, cost_usd, np.stack([*known, cell_weights(outcomes)], axis=1))

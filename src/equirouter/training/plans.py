@@ -46,7 +46,7 @@ ENOUGH = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class LabelledQueries:
     """n queries with the replies, outcomes and predicted costs of K models, (n, K) each, no NaN.
 
     scores: estimates of performance, each made without the query's own outcome.
@@ -66,9 +66,9 @@ class Labelled:
         replies = Replies.of_table(outcomes, part.rows).affordable(expected[:, strongest])
         return cls(scores, expected, part.performance, part.cost_usd, replies)
 
-    def take(self, rows: IntArray) -> "Labelled":
+    def take(self, rows: IntArray) -> "LabelledQueries":
         """These of the queries."""
-        return Labelled(
+        return LabelledQueries(
             self.scores[rows],
             self.predicted_cost_usd[rows],
             self.performance[rows],
@@ -77,12 +77,12 @@ class Labelled:
         )
 
 
-def labelled_by(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> Labelled:
+def labelled_by(fitted: FittedRouter, outcomes: Outcomes, seed: int) -> LabelledQueries:
     """The queries that a router is calibrated on, with estimates as if each were new."""
-    return Labelled.of(fitted.validation, cross_fitted(fitted, seed), outcomes)
+    return LabelledQueries.of(fitted.validation, cross_fitted(fitted, seed), outcomes)
 
 
-def fit_plans(labelled: Labelled, rng: np.random.Generator) -> Plans:
+def fit_plans(labelled: LabelledQueries, rng: np.random.Generator) -> Plans:
     """The plans that labelled queries allow; without a pair, and with a note, where they are few.
 
     Needs no more than NumPy; a second for five models and a thousand queries.
@@ -93,7 +93,9 @@ def fit_plans(labelled: Labelled, rng: np.random.Generator) -> Plans:
     return _fitted(labelled, rng)
 
 
-def replay_unseen(labelled: Labelled, points: FloatArray, rng: np.random.Generator) -> Replayed:
+def replay_unseen(
+    labelled: LabelledQueries, points: FloatArray, rng: np.random.Generator
+) -> Replayed:
     """Plans at every price (T,) on queries that they have not learned from: five times four fifths.
 
     A price that is chosen on these keeps what it promises on new queries.
@@ -113,7 +115,7 @@ def replay_unseen(labelled: Labelled, points: FloatArray, rng: np.random.Generat
     return whole
 
 
-def _fitted(labelled: Labelled, rng: np.random.Generator) -> Plans:
+def _fitted(labelled: LabelledQueries, rng: np.random.Generator) -> Plans:
     n, n_models = labelled.scores.shape
     members, pairs = cheap_pairs(labelled)
     if not pairs:
@@ -125,7 +127,7 @@ def _fitted(labelled: Labelled, rng: np.random.Generator) -> Plans:
     return _Fit(labelled, members, pairs, rng.permutation(n) % FOLDS).plans()
 
 
-def best_rule(labelled: Labelled) -> AgreementRule | None:
+def best_rule(labelled: LabelledQueries) -> AgreementRule | None:
     """The agreement rule of the cheapest pair that performs as well as the strongest model.
 
     Where none does, of the pair that performs best. None where no pair is cheap enough.
@@ -151,7 +153,7 @@ def _strongest(performance: FloatArray, cost_usd: FloatArray) -> int:
     return max(range(len(means)), key=lambda column: (means[column], -costs[column]))
 
 
-def cheap_pairs(labelled: Labelled) -> tuple[Columns, tuple[Columns, ...]]:
+def cheap_pairs(labelled: LabelledQueries) -> tuple[Columns, tuple[Columns, ...]]:
     """The models that plans may ask, by layers of the Pareto front, and the cheap pairs of them."""
     performance, cost = labelled.performance.mean(axis=0), labelled.cost_usd.mean(axis=0)
     left, members = list(range(len(cost))), list[int]()
@@ -181,7 +183,11 @@ class _Fit:
     """The stages in their order, each with its values for queries that it has not learned from."""
 
     def __init__(
-        self, labelled: Labelled, members: Columns, pairs: tuple[Columns, ...], fold: IntArray
+        self,
+        labelled: LabelledQueries,
+        members: Columns,
+        pairs: tuple[Columns, ...],
+        fold: IntArray,
     ) -> None:
         self.labelled, self.members, self.pairs, self.fold = labelled, members, pairs, fold
         lowest, highest = labelled.performance.min(), labelled.performance.max()
@@ -284,7 +290,7 @@ class _Fit:
         return made
 
 
-def _prices(labelled: Labelled) -> FloatArray:
+def _prices(labelled: LabelledQueries) -> FloatArray:
     """Prices (G,), falling to 0: half where routing changes, half evenly on a logarithmic scale.
 
     Where routing changes at a few prices only, plans still do at others.

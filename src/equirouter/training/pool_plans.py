@@ -15,7 +15,7 @@ from equirouter.policy.quality import Calibration, calibrate_served
 from equirouter.policy.replies import Replies
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.registry import CHECKS
-from equirouter.training.plans import FOLDS, Labelled, best_rule, fit_plans, replay_unseen
+from equirouter.training.plans import FOLDS, LabelledQueries, best_rule, fit_plans, replay_unseen
 from equirouter.training.protocol import stream
 
 N_POINTS = 100
@@ -29,7 +29,7 @@ class Candidates:
     learned: None where there is none.
     """
 
-    labelled: Labelled
+    labelled: LabelledQueries
     plans: Plans
     prices: FloatArray
     routed: Replayed
@@ -71,7 +71,7 @@ class Candidates:
         return _mixed(self)
 
 
-def candidates_of(labelled: Labelled, plans: Plans, seed: int) -> Candidates:
+def candidates_of(labelled: LabelledQueries, plans: Plans, seed: int) -> Candidates:
     """Outcomes of routing, the rule and such plans on queries they have not learned from.
 
     plans: those of all queries; without gains there are no learned ones.
@@ -91,7 +91,7 @@ def candidates_of(labelled: Labelled, plans: Plans, seed: int) -> Candidates:
     return Candidates(labelled, plans, prices, routed, rule, learned)
 
 
-def rule_unseen(labelled: Labelled, rng: np.random.Generator) -> Replayed | None:
+def rule_unseen(labelled: LabelledQueries, rng: np.random.Generator) -> Replayed | None:
     """The best agreement rule, its pair chosen on four fifths, on the fifth: one operating point.
 
     None where no pair is cheap enough, or no answer is known.
@@ -113,7 +113,7 @@ def rule_unseen(labelled: Labelled, rng: np.random.Generator) -> Replayed | None
 
 
 def made_plans(
-    labelled: Labelled, extractor: str | None, strongest: int, seed: int
+    labelled: LabelledQueries, extractor: str | None, strongest: int, seed: int
 ) -> tuple[PoolPlans | None, Candidates, tuple[str, ...]]:
     """The plans for labelled queries, what they were compared by, and what a user should know.
 
@@ -166,7 +166,7 @@ def _best(rule: Gain | None, learned: Gain | None) -> By:
     return max(sure)[1] if sure else "routing"
 
 
-def _measured_rule(labelled: Labelled) -> AgreementRule | None:
+def _measured_rule(labelled: LabelledQueries) -> AgreementRule | None:
     rule = best_rule(labelled)
     if rule is None:
         return None

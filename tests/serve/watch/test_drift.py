@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equirouter.serve.money.store.tail import Rated, Seen
+from equirouter.serve.money.store.tail import LoggedCall, Rated
 from equirouter.serve.watch.drift import KINDS, Alarm, DriftWatch, script_of
 from equirouter.serve.watch_settings import DriftSettings
 
-CALM = Seen(
+CALM = LoggedCall(
     "small",
     stream=False,
     prompt_tokens=100,
@@ -23,7 +23,7 @@ CALM = Seen(
 )
 
 
-def drawn(rng: np.random.Generator, **changes: float) -> Seen:
+def drawn(rng: np.random.Generator, **changes: float) -> LoggedCall:
     """A request as they are: heavy tails, one in a hundred far. changes: factors, and shares."""
 
     def of(median: float, name: str) -> float:

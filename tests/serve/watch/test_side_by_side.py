@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from equirouter.serve.watch.side_by_side import Measure, SideBySide, Verdict
+from equirouter.serve.watch.side_by_side import CanaryVerdict, Measure, SideBySide
 
 MEASURES = {
     "cost": Measure(1.0, 20.0, 0.1),
@@ -18,7 +18,7 @@ FAR = 10**9
 
 def run(
     seed: int, *, share: float = 0.1, cost: float = 1.0, errors: float = 0.01, score: float = 0.7
-) -> tuple[Verdict | None, int]:
+) -> tuple[CanaryVerdict | None, int]:
     """Looked at after every 50 conversations: the verdict, and after how many it came.
 
     Costs are heavy-tailed (a mean of 1, a spread of 1.8); one in ten is rated.

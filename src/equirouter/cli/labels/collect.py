@@ -14,7 +14,7 @@ from equirouter.words import in_columns, number_of
 
 if TYPE_CHECKING:
     from equirouter.labelling.collecting import Collected
-    from equirouter.labelling.estimate import Estimate
+    from equirouter.labelling.estimate import CostEstimate
 
 ConfigArgument = Annotated[
     Path, typer.Argument(metavar="gateway.toml", help="The gateway's settings, with its pool.")
@@ -89,7 +89,7 @@ def collect(
     """
     from equirouter.labelling.collecting import collect as collect_answers
 
-    def told(estimate: "Estimate") -> None:
+    def told(estimate: "CostEstimate") -> None:
         if not as_json and not quiet:
             typer.echo(estimate_table(estimate))
 
@@ -193,7 +193,7 @@ def _document(done: "Collected") -> dict[str, Any]:
     return {"estimate": estimate, **document}
 
 
-def estimate_table(estimate: "Estimate") -> str:
+def estimate_table(estimate: "CostEstimate") -> str:
     """The estimate as lines of text, a model each, the most expensive first."""
     there = f"{number_of(estimate.there, 'answer')} there already"
     impossible = int(estimate.total("impossible"))
@@ -224,7 +224,7 @@ def estimate_table(estimate: "Estimate") -> str:
     return "\n".join([*lines, *cannot, *_lengths(estimate)])
 
 
-def _batches(estimate: "Estimate") -> list[str]:
+def _batches(estimate: "CostEstimate") -> list[str]:
     """The models asked in batches, and at which price."""
     models_at: dict[float, list[str]] = {}
     for row in estimate.models:
@@ -236,7 +236,7 @@ def _batches(estimate: "Estimate") -> list[str]:
     ]
 
 
-def _lengths(estimate: "Estimate") -> list[str]:
+def _lengths(estimate: "CostEstimate") -> list[str]:
     """Where the lengths of answers come from, of the models that are asked."""
     says = {
         "measured": "of their own answers",

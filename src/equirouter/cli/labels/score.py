@@ -16,7 +16,7 @@ from equirouter.errors import ConfigError
 from equirouter.words import interval, number_of
 
 if TYPE_CHECKING:
-    from equirouter.labelling.estimate import Estimate
+    from equirouter.labelling.estimate import CostEstimate
     from equirouter.labelling.grading import Scored
     from equirouter.labelling.review.correcting import Corrected
 
@@ -144,16 +144,16 @@ def score(
         say(f"next: equirouter diagnose {out}; equirouter train {out} --out DIR")
 
 
-def _silent(estimate: "Estimate") -> None:
+def _silent(estimate: "CostEstimate") -> None:
     """Say nothing."""
 
 
-def _tell(estimate: "Estimate") -> None:
+def _tell(estimate: "CostEstimate") -> None:
     if estimate.calls:
         typer.echo(estimate_table(estimate))
 
 
-def _say_estimate(estimate: "Estimate", *, as_json: bool, quiet: bool) -> None:
+def _say_estimate(estimate: "CostEstimate", *, as_json: bool, quiet: bool) -> None:
     from dataclasses import asdict
 
     if as_json:

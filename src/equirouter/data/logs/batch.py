@@ -15,7 +15,7 @@ from equirouter.data.logs.base import (
 )
 from equirouter.data.logs.bodies import request_of
 from equirouter.data.logs.fields import inner, named
-from equirouter.data.logs.replies import Reply, reply_of
+from equirouter.data.logs.replies import ReplyFields, reply_of
 from equirouter.errors import FieldError
 
 
@@ -48,7 +48,7 @@ class OpenAIBatch(LogReader):
     def found(self, records: Iterable[Record]) -> Iterator[Found]:
         """The requests with their answers, each when both are known."""
         asked: dict[str, LoggedRequest | LeftOut] = {}
-        replied: dict[str, Reply] = {}
+        replied: dict[str, ReplyFields] = {}
         for record in records:
             name = str(record.content.get("custom_id"))
             try:
@@ -68,7 +68,7 @@ class OpenAIBatch(LogReader):
         yield from (without_text for _ in replied)
 
 
-def _answered(request: LoggedRequest | LeftOut, reply: Reply) -> LoggedRequest | LeftOut:
+def _answered(request: LoggedRequest | LeftOut, reply: ReplyFields) -> LoggedRequest | LeftOut:
     if isinstance(request, LeftOut):
         return request
     known: dict[str, Any] = {name: value for name, value in reply.items() if value is not None}

@@ -8,7 +8,7 @@ from equirouter.data.logs.bodies import as_messages
 from equirouter.data.logs.fields import first, named, number, parsed, share, unix_seconds, whole
 
 
-class Gateway(LogReader):
+class GatewayLog(LogReader):
     """Lines of `equirouter log requests`, with whole conversations, and long outcomes tables.
 
     A table has a row per query and model: rows without any outcome are pairs that were never asked.

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from equirouter.data.logs.fields import inner, named, parsed, whole
 
 
-class Reply(TypedDict, total=False):
+class ReplyFields(TypedDict, total=False):
     """Fields of a LoggedRequest that an answer says."""
 
     model: str | None
@@ -20,17 +20,19 @@ class Reply(TypedDict, total=False):
     output_tokens: int | None
 
 
-def reply_of(response: Any) -> Reply:  # noqa: ANN401  # whatever JSON can hold
+def reply_of(response: Any) -> ReplyFields:  # noqa: ANN401  # whatever JSON can hold
     """The fields that an answer says of itself; {} for nothing, or an answer that is an error."""
     document = parsed(response)
     reply = _reply_in(document)
     if reply is not None or not isinstance(response, str) or not document:
-        return reply or Reply()
+        return reply or ReplyFields()
     is_error = isinstance(document, Mapping) and "error" in document
-    return Reply() if is_error else Reply(answer=response)  # the model itself wrote JSON
+    return (
+        ReplyFields() if is_error else ReplyFields(answer=response)
+    )  # the model itself wrote JSON
 
 
-def _reply_in(response: Any) -> Reply | None:  # noqa: ANN401
+def _reply_in(response: Any) -> ReplyFields | None:  # noqa: ANN401
     """Reply out of a provider's answer; None for whatever is none."""
     if isinstance(response, list):
         response = {"output": response} if _is_output(response) else {"content": response}
@@ -40,7 +42,7 @@ def _reply_in(response: Any) -> Reply | None:  # noqa: ANN401
         return None
     answer, reason = message
     usage = inner(response, "usage")
-    return Reply(
+    return ReplyFields(
         model=named(response, "model"),
         answer=answer,
         finish_reason=reason,

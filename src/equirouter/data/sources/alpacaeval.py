@@ -14,8 +14,8 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.by_name import check_choice, with_note_on_missing
 from equirouter.data.sources.clones import (
-    Answer,
-    Question,
+    CloneAnswer,
+    CloneQuery,
     clone_at,
     field,
     priced_outcomes,
@@ -62,8 +62,8 @@ class AlpacaEval:
             raise DataError(
                 f"{folder}: there is no MODEL/{_FOLDERS[self.judge]}/annotations.json in it"
             )
-        questions: dict[str, Question] = {}
-        answers: dict[str, dict[str, Answer]] = {}
+        questions: dict[str, CloneQuery] = {}
+        answers: dict[str, dict[str, CloneAnswer]] = {}
         for done, file in enumerate(files):
             progress("read annotations", done, len(files))
             answers[file.parents[1].name] = _answers(file, questions)
@@ -74,17 +74,17 @@ class AlpacaEval:
         )
 
 
-def _answers(path: Path, questions: dict[str, Question]) -> dict[str, Answer]:
+def _answers(path: Path, questions: dict[str, CloneQuery]) -> dict[str, CloneAnswer]:
     """The answers of one model; its questions join those known."""
-    answers: dict[str, Answer] = {}
+    answers: dict[str, CloneAnswer] = {}
     for number, row in enumerate(read_rows(path), start=1):
         text = field(path, number, row, "instruction", str)
         task = field(path, number, row, "dataset", str)
         name = f"{task}/{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         if name in answers:
             raise DataError(f"{path}: row {number}: the instruction occurs twice: {text[:60]!r}")
-        questions.setdefault(name, Question(text, task))
-        answers[name] = Answer(
+        questions.setdefault(name, CloneQuery(text, task))
+        answers[name] = CloneAnswer(
             _preference(path, number, row.get("preference")),
             estimated_tokens(text),
             estimated_tokens(field(path, number, row, "output_2", str)),

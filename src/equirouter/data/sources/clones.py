@@ -15,7 +15,7 @@ from equirouter.errors import DataError
 from equirouter.words import number_of
 
 
-class Question(NamedTuple):
+class CloneQuery(NamedTuple):
     """A query of a table."""
 
     text: str
@@ -23,7 +23,7 @@ class Question(NamedTuple):
     image: str | None = None
 
 
-class Answer(NamedTuple):
+class CloneAnswer(NamedTuple):
     """A model's answer: its performance, NaN where it is not known, and its tokens."""
 
     performance: float
@@ -73,14 +73,14 @@ def field(path: Path, number: int, row: Mapping[str, Any], name: str, kind: Any)
 
 def priced_outcomes(
     name: str,
-    questions: Mapping[str, Question],
-    answers: Mapping[str, Mapping[str, Answer]],
+    questions: Mapping[str, CloneQuery],
+    answers: Mapping[str, Mapping[str, CloneAnswer]],
     *,
     price_names: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[str] = (),
     image_root: Path | None = None,
 ) -> Outcomes:
-    """The table of answers (model -> query id -> Answer), each at its model's published price.
+    """The table of answers (model -> query id -> CloneAnswer), each at its model's published price.
 
     price_names: model -> the name that published_price knows it by, where that is another. Models
     without a price are left out, with a note that names them. Raises DataError if fewer than two

@@ -11,8 +11,8 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.clones import (
-    Answer,
-    Question,
+    CloneAnswer,
+    CloneQuery,
     clone_at,
     field,
     priced_outcomes,
@@ -46,7 +46,7 @@ class MathVision:
             for file in sorted((clone / "outputs").rglob("*.jsonl"))
             if not any(word in file.stem for word in _BLIND)
         ]
-        answers: dict[str, dict[str, Answer]] = {}
+        answers: dict[str, dict[str, CloneAnswer]] = {}
         for done, file in enumerate(files):
             progress("read answers", done, len(files))
             answers[file.stem] = _answers(file, questions)
@@ -62,11 +62,11 @@ class MathVision:
         return with_note_on_missing(table)
 
 
-def _questions(clone: Path) -> dict[str, Question]:
+def _questions(clone: Path) -> dict[str, CloneQuery]:
     path = clone / "data" / "test.jsonl"
     if not path.is_file():
         raise DataError(f"{path}: the file of the questions is not there")
-    questions: dict[str, Question] = {}
+    questions: dict[str, CloneQuery] = {}
     missing: list[str] = []
     for number, row in enumerate(read_rows(path), start=1):
         image = field(path, number, row, "image", str)
@@ -75,7 +75,7 @@ def _questions(clone: Path) -> dict[str, Question]:
         if any(option not in list("ABCDE") for option in options):  # else they are in the picture
             text = "\n".join([text, *(f"({chr(65 + i)}) {o}" for i, o in enumerate(options))])
         name = field(path, number, row, "id", str)
-        questions[name] = Question(text, field(path, number, row, "subject", str), image)
+        questions[name] = CloneQuery(text, field(path, number, row, "subject", str), image)
         if not (clone / image).is_file():
             missing.append(image)
     if missing:
@@ -85,14 +85,14 @@ def _questions(clone: Path) -> dict[str, Question]:
     return questions
 
 
-def _answers(path: Path, questions: dict[str, Question]) -> dict[str, Answer]:
-    answers: dict[str, Answer] = {}
+def _answers(path: Path, questions: dict[str, CloneQuery]) -> dict[str, CloneAnswer]:
+    answers: dict[str, CloneAnswer] = {}
     for number, row in enumerate(read_rows(path), start=1):
         name = field(path, number, row, "id", str)
         if name not in questions or name in answers:
             what = "occurs twice" if name in answers else "is not among the questions"
             raise DataError(f"{path}: row {number}: id {name!r} {what}")
-        answers[name] = Answer(
+        answers[name] = CloneAnswer(
             float(field(path, number, row, "correct", bool)),
             estimated_tokens(questions[name].text) + _IMAGE_TOKENS,
             estimated_tokens(field(path, number, row, "response", str)),

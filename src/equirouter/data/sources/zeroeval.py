@@ -15,8 +15,8 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.by_name import with_note_on_missing
 from equirouter.data.sources.clones import (
-    Answer,
-    Question,
+    CloneAnswer,
+    CloneQuery,
     clone_at,
     field,
     priced_outcomes,
@@ -55,8 +55,8 @@ class ZeroEval:
         clone = clone_at(path, self.name, _REPOSITORY, "result_dirs") / "result_dirs"
         files = {task: _files(clone / task) for task in _QUESTION}
         models = sorted(set.intersection(*map(set, files.values())))
-        questions: dict[str, Question] = {}
-        answers: dict[str, dict[str, Answer]] = {model: {} for model in models}
+        questions: dict[str, CloneQuery] = {}
+        answers: dict[str, dict[str, CloneAnswer]] = {model: {} for model in models}
         for done, model in enumerate(models):
             progress("read answers", done, len(models))
             for task in _QUESTION:
@@ -74,13 +74,15 @@ def _files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _add(path: Path, task: str, questions: dict[str, Question], answers: dict[str, Answer]) -> None:
+def _add(
+    path: Path, task: str, questions: dict[str, CloneQuery], answers: dict[str, CloneAnswer]
+) -> None:
     """Take the rows of one file."""
     for number, row in enumerate(read_rows(path), start=1):
         name = f"{task}/{field(path, number, row, 'id', str | int)}"
         if name in answers:
             raise DataError(f"{path}: row {number}: id {row['id']!r} occurs twice")
-        question = Question(field(path, number, row, _QUESTION[task], str), task)
+        question = CloneQuery(field(path, number, row, _QUESTION[task], str), task)
         if questions.setdefault(name, question) != question:
             raise DataError(f"{path}: row {number}: {name} has another text than in other files")
         output = field(path, number, row, "output", list)
@@ -88,7 +90,7 @@ def _add(path: Path, task: str, questions: dict[str, Question], answers: dict[st
         if len(output) != 1 or not isinstance(output[0], str):
             raise DataError(f"{path}: row {number}: output is not a list of one text")
         truth = str(field(path, number, row, "answer", str | int))
-        answers[name] = Answer(
+        answers[name] = CloneAnswer(
             float(is_correct(task, final_answer(output[0]), truth)),
             sum(estimated_tokens(str(turn)) for turn in prompt),
             estimated_tokens(output[0]),

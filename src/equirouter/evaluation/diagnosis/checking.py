@@ -13,7 +13,7 @@ from equirouter.evaluation.plan_figures import QUALITIES, compared
 from equirouter.policy.plan import Replayed
 from equirouter.policy.plans import Columns
 from equirouter.training.fitted import fit_router
-from equirouter.training.plans import Labelled, cheap_pairs, labelled_by
+from equirouter.training.plans import LabelledQueries, cheap_pairs, labelled_by
 from equirouter.training.pool_plans import Candidates, made_plans
 from equirouter.training.protocol import Prepared, stream
 
@@ -57,7 +57,7 @@ def family_of(model: str) -> str:
 
 
 def _pair(
-    labelled: Labelled, pair: Columns, strongest: int, models: tuple[str, ...]
+    labelled: LabelledQueries, pair: Columns, strongest: int, models: tuple[str, ...]
 ) -> PairFinding:
     """Knowledge in the agreement of two models, of the one that is right more often."""
     performance, cost = labelled.performance, labelled.cost_usd.mean(axis=0)

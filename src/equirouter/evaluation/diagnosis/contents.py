@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from equirouter.encoders.visibility import Visibility
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse
-from equirouter.evaluation.diagnosis.ties import Need
+from equirouter.evaluation.diagnosis.ties import ModelNeed
 
 Interval: TypeAlias = tuple[float, float] | None
 
@@ -139,7 +139,7 @@ class TableFinding:
     cheapest: str
     margins: Mapping[float, float]
     all_alike: float
-    need: Need
+    need: ModelNeed
     oracle_performance: float
     oracle_relative_cost: float | None
     oracle_without_strongest: float

@@ -81,7 +81,7 @@ def margin_distribution(
 
 
 @dataclass(frozen=True)
-class Need:
+class ModelNeed:
     """For what share of the queries a model is needed; the three sum to 1.
 
     alone: it scores more than every other model. matched: it is among the best, and so is another.
@@ -93,7 +93,7 @@ class Need:
     beaten: float
 
 
-def need_of(model: int, performance: ArrayLike, cost_usd: ArrayLike) -> Need:
+def need_of(model: int, performance: ArrayLike, cost_usd: ArrayLike) -> ModelNeed:
     """How often a model (a column) is the only best one, one of several, or none.
 
     performance, cost_usd: (N, K), no NaN. Raises DataError for other shapes, missing outcomes, or a
@@ -105,4 +105,6 @@ def need_of(model: int, performance: ArrayLike, cost_usd: ArrayLike) -> Need:
         raise DataError(f"model {model} is not a column: expected 0 to {n_models - 1}")
     own = performance[:, model]
     others = np.delete(performance, model, axis=1).max(axis=1, initial=-np.inf)
-    return Need(*(float(share.mean()) for share in (own > others, own == others, own < others)))
+    return ModelNeed(
+        *(float(share.mean()) for share in (own > others, own == others, own < others))
+    )

@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import ScoresAre, Training, Validation
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
 from equirouter.routers.networks.head import Head, distilled
@@ -231,7 +231,7 @@ class EquiRouter(NetworkRouter):
             }
         return fewer
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: an embedding m_j, fitted to the scores that its estimates call for.
 
         Where scores only rank, the target is the score that the curve of all models together takes

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.routers.base import Training
-from equirouter.routers.joining import Estimate, Labelled, fit_estimate
+from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
 
@@ -41,7 +41,7 @@ class MLPRouter(NetworkRouter):
             lambda net, batch: losses.masked_mse(net(batch[0]), batch[1]),
         )
 
-    def with_added(self, labelled: Labelled) -> tuple[Self, Estimate, FloatArray]:
+    def with_added(self, labelled: Labelled) -> tuple[Self, LinearEstimate, FloatArray]:
         """One more model: a row of the output layer."""
         queries, others = labelled.embeddings, labelled.unlabelled
         hidden = hidden_units(self.weights_, queries)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from equirouter.serve.money.store.reports import Cascades, Logged, Slice, Totals
+from equirouter.serve.money.store.reports import Cascades, Logged, TimeSlice, Totals
 from equirouter.serve.records import Cascaded, Pair, Plan, RequestRecord, WhyNext, usd, usd_or_none
 from equirouter.serve.watch.agreement_alarm import AgreementState
 
@@ -32,7 +32,7 @@ def totals_document(totals: Totals) -> Document:
     }
 
 
-def slice_document(part: Slice) -> Document:
+def slice_document(part: TimeSlice) -> Document:
     """Sums of one step of time and the calls of each model in it."""
     return {"start": part.start, "calls": dict(part.calls), **totals_document(part.totals)}
 

@@ -31,7 +31,7 @@ _SAID_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CheckCall:
     """A call that a check makes. expected_usd: what it likely costs; bounds: at most."""
 
     route: Route
@@ -101,7 +101,7 @@ class ReplyChecks:
             _LOG.warning("the check %s failed: %s: %s", name, type(error).__name__, error)
         return None
 
-    def question(self, check: AskingCheck, response: Response, replied: str) -> Question | None:
+    def question(self, check: AskingCheck, response: Response, replied: str) -> CheckCall | None:
         """The call that a check of a model's response makes.
 
         None where there is no text, where it is of the same model, or that model cannot be asked.
@@ -118,7 +118,7 @@ class ReplyChecks:
         known = Bounds(route.price, bound.nusd, bound.prompt, bound.output)
         likely = Tokens(int(bound.prompt * LIKELY), _SAID_TOKENS)
         call = self._call(chat, route, known, bound.answer)
-        return Question(route, call, known, usd(cost_nusd(route.price, likely)))
+        return CheckCall(route, call, known, usd(cost_nusd(route.price, likely)))
 
     def _call(self, chat: ChatRequest, route: Route, bounds: Bounds, limit: int | None) -> Call:
         unknown = self._settings.money.charge_unknown

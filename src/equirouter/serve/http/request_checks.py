@@ -9,7 +9,7 @@ from equirouter.serve.call.attempts import Served, try_once
 from equirouter.serve.call.final_answer import response_of
 from equirouter.serve.contracts import Reservation
 from equirouter.serve.http.bill import Bill
-from equirouter.serve.http.reply_checks import Question, ReplyChecks
+from equirouter.serve.http.reply_checks import CheckCall, ReplyChecks
 from equirouter.serve.records import Attempt, Candidate, Plan, usd
 
 
@@ -78,7 +78,7 @@ class RequestChecks:
             needed = self._bill.spent_nusd + sum(self.open_nusd.values()) + more_nusd
             return self._bill.over_budget(needed) is None and await ticket.extend(needed)
 
-    async def _answer(self, question: Question) -> tuple[str | None, int]:
+    async def _answer(self, question: CheckCall) -> tuple[str | None, int]:
         """The text of the answer, None where there is none in time; what it is charged."""
         route, attempts = question.route, list[Attempt]()
         served: Served | None = None

@@ -18,7 +18,7 @@ from equirouter.serve.plan.decision_thread import DecisionThread
 from equirouter.serve.plan.feasible import Feasible, is_limited
 from equirouter.serve.plan.loading import LoadedPipeline
 from equirouter.serve.plan.prompt_tokens import prompt_tokens
-from equirouter.serve.plan.served import Canary, Served
+from equirouter.serve.plan.served import Canary, ServedPipeline
 from equirouter.serve.plan.sessions import Circumstances, Sessions, ranked_plan
 from equirouter.serve.plan.spend_target import paced_decision, pacing_document, request_over
 from equirouter.serve.plan.waits import Waits
@@ -72,7 +72,7 @@ class RoutingPlanner:
         self.agreement = AgreementWatch(settings.collapse, metrics)
         self._waits = Waits(settings.cascade.max_wait_ms)
         self._available = available
-        self._served: Served | None = None
+        self._served: ServedPipeline | None = None
         self._canary: Canary | None = None
         self._pace: Pacer | None = None
         self._observed = 0
@@ -191,11 +191,11 @@ class RoutingPlanner:
             None if loaded is None else Canary(self._served_of(loaded), share, salt, detect)
         )
 
-    def _served_of(self, loaded: LoadedPipeline) -> Served:
+    def _served_of(self, loaded: LoadedPipeline) -> ServedPipeline:
         feasible = Feasible(self._settings, self._prices, self._available)
-        return Served(loaded, feasible, self._settings.models)
+        return ServedPipeline(loaded, feasible, self._settings.models)
 
-    def _learn(self, loaded: LoadedPipeline) -> Served:
+    def _learn(self, loaded: LoadedPipeline) -> ServedPipeline:
         """Another pipeline decides from now on."""
         self._served = served = self._served_of(loaded)
         spend_usd = self._settings.pipeline.spend_usd
@@ -262,7 +262,7 @@ class RoutingPlanner:
         return replace(await self._routed_by(served, chat, control, key), unit=unit)
 
     async def _routed_by(
-        self, served: Served, chat: ChatRequest, control: RequestControl, key: Key | None
+        self, served: ServedPipeline, chat: ChatRequest, control: RequestControl, key: Key | None
     ) -> Plan:
         extractor = served.extractor(self._settings.cascade, chat, control)
         try:
@@ -288,7 +288,7 @@ class RoutingPlanner:
         return self._pace if points == (None, None, None) else None
 
     async def _decided(
-        self, served: Served, request: Circumstances, asked: Control, extractor: str | None
+        self, served: ServedPipeline, request: Circumstances, asked: Control, extractor: str | None
     ) -> Plan:
         """The plan among the models that are left, by the router or by the rule of its failure.
 
@@ -331,7 +331,9 @@ class RoutingPlanner:
             plan = with_pair(plan, chat, two, last=last, rule=rule, extractor=extractor)
         return plan if pace is None else replace(plan, spend_usd=pace.spend_usd, paced=paced)
 
-    def _without_router(self, error: Exception, served: Served, request: Circumstances) -> Plan:
+    def _without_router(
+        self, error: Exception, served: ServedPipeline, request: Circumstances
+    ) -> Plan:
         """The plan without a decision, by pipeline.on_router_failure.
 
         A request that cannot be read is the client's doing, and sets off no alarm.

@@ -19,7 +19,7 @@ from equirouter.serve.setting_types import CascadeSettings
 _UNIT_BITS = 63  # a whole number of the database
 
 
-class Served:
+class ServedPipeline:
     """A pipeline and the models of it that are served. feasible: its own, no other learns from it.
 
     pool: names of the models that the gateway has.
@@ -102,7 +102,7 @@ class Canary:
     conversation stays where it is. detect: as SessionSettings.
     """
 
-    served: Served
+    served: ServedPipeline
     share: float
     salt: bytes
     detect: bool

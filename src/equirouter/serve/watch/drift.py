@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from equirouter.pipeline.stage import FAR_SHARE
-from equirouter.serve.money.store.tail import Rated, Seen
+from equirouter.serve.money.store.tail import LoggedCall, Rated
 from equirouter.serve.watch.agreement_alarm import AgreementState
 from equirouter.serve.watch.collapse_alarm import CollapseState, CollapseWatch
 from equirouter.serve.watch_settings import CollapseSettings, DriftSettings
@@ -171,7 +171,7 @@ class DriftWatch:
         self._scripts: Counter[str] = Counter()
         self._keys: dict[str, tuple[AlarmKind, str]] = {}
 
-    def note(self, seen: Seen) -> list[Alarm]:
+    def note(self, seen: LoggedCall) -> list[Alarm]:
         """Count a request; the alarms that it raised or ended."""
         changed: list[Alarm | None] = []
         model = seen.model

@@ -24,7 +24,7 @@ from prometheus_client import (
 
 from equirouter import __version__
 from equirouter.serve.records import Cascaded, RequestRecord, Tokens, usd
-from equirouter.serve.watch.side_by_side import Evidence
+from equirouter.serve.watch.side_by_side import MeasureEvidence
 
 BreakerState: TypeAlias = Literal["closed", "half-open", "open"]
 BREAKER_STATES: Final[dict[BreakerState, int]] = {"closed": 0, "half-open": 1, "open": 2}
@@ -231,7 +231,7 @@ class Metrics:
         """Set an alarm for drift, which has a series from when it was first on."""
         self._drift.labels(kind, about).set(int(is_on))
 
-    def canary(self, evidence: Mapping[str, Evidence] | None) -> None:
+    def canary(self, evidence: Mapping[str, MeasureEvidence] | None) -> None:
         """Set what is known of the version that is tried, None where none is."""
         self._canary.set(int(evidence is not None))
         for measure, bounds in (evidence or {}).items():

@@ -37,7 +37,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MeasureEvidence:
     """Of one measure. n, mean: of units with the old version, and with the new one.
 
     worse, not_worse: how near each is to be shown, 1 where it is; in logarithms.
@@ -50,7 +50,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CanaryVerdict:
     """The end of a comparison. is_worse: the new version must not go on; why: in words."""
 
     is_worse: bool
@@ -80,9 +80,9 @@ class _Tested:
             self.n[side] += int(rows.sum())
             self._sums[side] += float(values[rows].sum())
 
-    def evidence(self, worse_at: float, not_worse_at: float) -> Evidence:
+    def evidence(self, worse_at: float, not_worse_at: float) -> MeasureEvidence:
         means = [total / n if n else None for total, n in zip(self._sums, self.n, strict=True)]
-        return Evidence(
+        return MeasureEvidence(
             (self.n[0], self.n[1]),
             (means[0], means[1]),
             min(max(_mean(self._worse) / worse_at, 0.0), 1.0),
@@ -107,14 +107,14 @@ class SideBySide:
         """Count units, each once for each measure."""
         self._tested[measure].add(is_new, values)
 
-    def evidence(self) -> dict[str, Evidence]:
+    def evidence(self) -> dict[str, MeasureEvidence]:
         """By measure."""
         return {
             name: tested.evidence(self._worse_at, self._not_worse_at)
             for name, tested in self._tested.items()
         }
 
-    def verdict(self, enough: int) -> Verdict | None:
+    def verdict(self, enough: int) -> CanaryVerdict | None:
         """The end, None where it is open.
 
         enough: units with the new version after which it may go on if it is not found worse.
@@ -123,14 +123,14 @@ class SideBySide:
         evidence = self.evidence()
         for name, measured in evidence.items():
             if measured.worse >= 1:
-                return Verdict(True, f"{name} got worse: {_said(name, measured)}")
+                return CanaryVerdict(True, f"{name} got worse: {_said(name, measured)}")
         known = {name: measured for name, measured in evidence.items() if min(measured.n)}
         reasons = "; ".join(_said(name, measured) for name, measured in known.items())
         if known and all(measured.not_worse >= 1 for measured in known.values()):
-            return Verdict(False, f"not worse within the margins: {reasons}")
+            return CanaryVerdict(False, f"not worse within the margins: {reasons}")
         n = max(measured.n[1] for measured in evidence.values())
         if n >= enough:
-            return Verdict(False, f"nothing got worse in {n} units: {reasons}")
+            return CanaryVerdict(False, f"nothing got worse in {n} units: {reasons}")
         return None
 
 
@@ -140,7 +140,7 @@ def _mean(logarithms: FloatArray) -> float:
     return most + math.log(float(np.exp(logarithms - most).mean()))
 
 
-def _said(name: str, evidence: Evidence) -> str:
+def _said(name: str, evidence: MeasureEvidence) -> str:
     old, new = (0.0 if mean is None else mean for mean in evidence.mean)
     if name == "feedback":  # kept as what is missing to a score of 1
         return f"a mean score of {1 - new:.3f} against {1 - old:.3f}"

@@ -11,14 +11,14 @@ from uuid import uuid4
 _Object = dict[str, Any]
 
 
-class Call(Protocol):
+class ToolCall(Protocol):
     """A call of a tool that goes on. name: of the function, "" as long as it is not known."""
 
     call_id: str
     name: str
 
 
-C = TypeVar("C", bound=Call)
+C = TypeVar("C", bound=ToolCall)
 
 
 class Telling(ABC):
@@ -81,7 +81,7 @@ class Telling(ABC):
         """Name a page, which the text that was said last is from."""
 
     @abstractmethod
-    def call(self, call_id: str, name: str) -> Call:
+    def call(self, call_id: str, name: str) -> ToolCall:
         """Begin a call of a tool."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Telling(ABC):
             self.size += len(arguments)
             self.argue(call, arguments)
 
-    def _call_of(self, given: _Object, name: str) -> Call:
+    def _call_of(self, given: _Object, name: str) -> ToolCall:
         """The call that this is a part of: by its index, or its id where providers give no index.
 
         A new id and a name under a known index are another call: some always give the index 0.

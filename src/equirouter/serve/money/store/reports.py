@@ -52,7 +52,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class TimeSlice:
     """Totals of one step of time. calls: answered requests per model; start: Unix seconds."""
 
     start: float
@@ -117,7 +117,7 @@ class StoreReports:
         """Sums of a period."""
         return await self._database.read(totals_in, since, until)
 
-    async def slices(self, since: float, until: float, seconds: float) -> Sequence[Slice]:
+    async def slices(self, since: float, until: float, seconds: float) -> Sequence[TimeSlice]:
         """The period in steps, oldest first, those without requests too."""
         by_number = await self._database.read(slices_in, since, until, seconds)
         made = []
@@ -127,7 +127,7 @@ class StoreReports:
             for row in rows:
                 if row["model"]:
                     calls[row["model"]] += int(row["requests"])
-            made.append(Slice(since + i * seconds, _totals(rows), dict(calls)))
+            made.append(TimeSlice(since + i * seconds, _totals(rows), dict(calls)))
         return made
 
     async def latencies(self, since: float, until: float) -> Mapping[Phase, Percentiles]:

@@ -16,7 +16,7 @@ _MOST_AT_FIRST, _MOST_AT_ONCE = 20_000, 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LoggedCall:
     """A request. model: who answered. ms: until the answer, or of a stream its beginning, came."""
 
     model: str | None
@@ -102,7 +102,7 @@ class Tail:
         ]
 
 
-def seen_in(row: Mapping[str, Any]) -> Seen:
+def seen_in(row: Mapping[str, Any]) -> LoggedCall:
     """A request, from a row of the log."""
     plan = orjson.loads(row["plan"])
     model = row["served_model"]
@@ -111,7 +111,7 @@ def seen_in(row: Mapping[str, Any]) -> Seen:
         for attempt in attempts_of(row)
         if attempt.outcome == "ok" and attempt.model == model
     ]
-    return Seen(
+    return LoggedCall(
         model,
         bool(row["stream"]),
         plan["prompt_tokens"],

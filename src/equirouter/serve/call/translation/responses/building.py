@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
-from equirouter.serve.call.translation.responses.items import EMPTY_CALLS, PARTS, Item, Part
+from equirouter.serve.call.translation.responses.items import EMPTY_CALLS, PARTS, Item, ItemPart
 from equirouter.serve.call.translation.responses.tools import Tool, is_left_out, known_tools
 from equirouter.serve.call.translation.telling import Telling
 from equirouter.serve.charging import reported
@@ -132,7 +132,7 @@ class Building(Telling):
             item = self._open = self._begin(item_kind)
         if not item.parts or item.parts[-1].kind != kind:
             self._end_part(item)
-            part = Part(kind)
+            part = ItemPart(kind)
             item.parts.append(part)
             self._tell("response.content_part.added", item, in_part=True, part=part.document())
         if text:

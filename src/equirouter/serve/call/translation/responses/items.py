@@ -22,7 +22,7 @@ EMPTY_CALLS: Mapping[str, _Object] = {
 
 
 @dataclass(slots=True)
-class Part:
+class ItemPart:
     """A part of a message or of reasoning, of one of the kinds in PARTS."""
 
     kind: str
@@ -47,7 +47,7 @@ class Item:
     kind: str
     id: str
     place: int
-    parts: list[Part] = field(default_factory=list)
+    parts: list[ItemPart] = field(default_factory=list)
     call_id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)

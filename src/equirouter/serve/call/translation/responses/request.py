@@ -145,7 +145,7 @@ def _text(given: object) -> _Object:
     return chat
 
 
-class Items(Conversation):
+class ItemsConversation(Conversation):
     """A conversation of the Responses API. Raises ValueError with the place of a wrong form."""
 
     def read(self, request: Mapping[str, Any]) -> None:
@@ -298,8 +298,8 @@ class Items(Conversation):
         return parts
 
 
-def read_conversation(request: Mapping[str, Any]) -> Items:
+def read_conversation(request: Mapping[str, Any]) -> ItemsConversation:
     """The conversation of a request. Raises ValueError with the place of what has a wrong form."""
-    items = Items()
+    items = ItemsConversation()
     items.read(request)
     return items
