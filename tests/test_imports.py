@@ -17,6 +17,7 @@ NEVER = {
 }
 HEAVY = NEVER | {"numpy", "pyarrow", "pydantic", "rich", "safetensors", "huggingface_hub"}
 
+DECIDE = "train('simulated:n_queries=80', 'lexical', quality=0.3, resamples=0).decide('a query')"
 HELP = "from equirouter.cli.app import run; assert run({arguments!r}) == 0"
 CASES = {
     "import equirouter": HEAVY,
@@ -30,6 +31,7 @@ CASES = {
     "import equirouter.testing": NEVER | {"onnx", "pytest"},
     "import equirouter.report, equirouter.evaluation.benchmark, equirouter.pipeline.stored": NEVER,
     "import equirouter.paper": NEVER,
+    f"from equirouter import train; {DECIDE}": NEVER | {"onnx"},  # lexical needs no runtime
     HELP.format(arguments=["--help"]): HEAVY,
     **{
         HELP.format(arguments=[command, "--help"]): HEAVY - {"pydantic"}

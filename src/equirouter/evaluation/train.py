@@ -269,6 +269,7 @@ def _test_metrics(
     if (
         fitted.prepared is not None
         and part.log is None
+        and rule.priced_by == "cost"  # costs are compared, and another aim takes more
         and rule.path(part.performance, part.cost_usd) is not None
     ):
         pays = against_text_free(
