@@ -63,6 +63,29 @@ def test_tables_of_results_name_each_column_once_and_are_shown() -> None:
         assert pages.count(f"<!-- table: {path.stem} -->") == 1, path
 
 
+def test_the_readme_has_the_figures_of_the_page_of_evidence() -> None:
+    """On ZeroEval: the default, `task`, and the best of the paper's eight; 33 % is 0.326."""
+    data = REPOSITORY / "docs" / "benchmarks" / "data" / "evidence-cost.csv"
+    with data.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["table"] == "zeroeval"]
+    ours = {row["router"]: row for row in rows if row["protocol"] == "default"}
+    theirs = [
+        row
+        for row in rows
+        if row["protocol"] == "paper" and not row["router"].startswith("equirouter")
+    ]
+    assert len(theirs) == 8
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    cell = r"\**(\d+) % ± (\d+)\** \|"
+    shown = [tuple(map(int, row)) for row in re.findall(f"{cell} {cell}", readme)]
+    assert len(shown) == 3
+    for at, quality in enumerate(("98 %", "95 %")):
+        best = min(theirs, key=lambda row: float(row[quality]))
+        for found, row in zip(shown, (ours["factors"], ours["task"], best), strict=True):
+            exact = [100 * float(row[name]) for name in (quality, f"± {quality}")]
+            assert found[2 * at : 2 * at + 2] == pytest.approx(exact, abs=0.51), row
+
+
 GENERATED = {"docs/cli.md", "docs/gateway-settings.md", "docs/python.md", "CHANGELOG.md"}
 TABLE = re.compile(r"^<!-- table: .*?^<!-- end of table -->$", re.DOTALL | re.MULTILINE)
 

@@ -20,15 +20,25 @@ REPOSITORY = Path(__file__).parents[1]
 SOURCE = REPOSITORY / "src"
 
 
+def build(folder: Path, what: str, *, into: Path) -> None:
+    """What a frontend does with hatchling, without a network."""
+    code = f"from hatchling import build; build.build_{what}({str(into)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, timeout=300)
+
+
+def content(wheel: Path) -> dict[str, int]:
+    """The files of a wheel, each with the checksum of its bytes."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {file.filename: file.CRC for file in archive.infolist()}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist, built by hatchling without a network."""
     pytest.importorskip("hatchling", reason="hatchling, which builds the package, is not installed")
     folder = tmp_path_factory.mktemp("dist")
-    code = "from hatchling import build; build.build_sdist({0!r}); build.build_wheel({0!r})"
-    subprocess.run(
-        [sys.executable, "-c", code.format(str(folder))], cwd=REPOSITORY, check=True, timeout=300
-    )
+    build(REPOSITORY, "sdist", into=folder)
+    build(REPOSITORY, "wheel", into=folder)
     return folder
 
 
@@ -102,19 +112,14 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(built: Path) -> No
     assert extras <= provided
 
 
-def test_the_sdist_can_be_built_and_tested_again(built: Path) -> None:
+def test_the_sdist_builds_the_wheel_and_has_what_tests_it(built: Path, tmp_path: Path) -> None:
     with tarfile.open(next(built.glob("*.tar.gz"))) as sdist:
-        names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {
-        "pyproject.toml",
-        "README.md",
-        "LICENSE",
-        "constraints.txt",
-        "Makefile",
-        "src/equirouter/__init__.py",
-        "tests/test_package.py",
-        "deploy/Dockerfile",
-    } <= names
+        sdist.extractall(tmp_path, filter="data")
+    source = tmp_path / f"equirouter-{__version__}"
+    needed = ("LICENSE", "constraints.txt", "Makefile", "deploy/Dockerfile", "tests/test_docs.py")
+    assert [name for name in needed if not (source / name).is_file()] == []
+    build(source, "wheel", into=tmp_path)
+    assert content(next(tmp_path.glob("*.whl"))) == content(next(built.glob("*.whl")))
 
 
 def test_the_program_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -137,6 +142,20 @@ def test_data_files_are_found_from_the_wheel(installed: Path, tmp_path: Path) ->
     (tmp_path / "gateway.toml").write_text(ran.stdout)
     ran = run(installed, "keys", "create", "gateway.toml", "--name", "one", cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr  # the migrations of the store are there
+
+
+def test_files_that_repeat_the_version_have_the_one_of_the_package() -> None:
+    """It is set in `__init__.py`; citations, images and the changelog cannot read it there."""
+    repeated = {
+        "CITATION.cff": r"(?m)^version: (.+)$",
+        "CHANGELOG.md": r"(?s)\A.*?\n## \[(.+?)\]",
+        "deploy/compose.yaml": r"(?m)image: equirouter-gateway:(.+)$",
+        "deploy/ray/raycluster.yaml": r"(?m)image: .*/equirouter-ray:(.+)$",
+        "deploy/ray/rayjob.yaml": r"(?m)image: .*/equirouter-ray:(.+)$",
+    }
+    for file, pattern in repeated.items():
+        stated = re.findall(pattern, (REPOSITORY / file).read_text("utf-8"))
+        assert set(stated) == {__version__}, file
 
 
 def test_only_extras_that_there_are_are_named() -> None:

@@ -7,7 +7,7 @@ public names below are imported when they are first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "train": "equirouter.evaluation.train",
