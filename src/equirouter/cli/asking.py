@@ -17,8 +17,8 @@ BudgetOption = Annotated[
         "--predicted-cost",
         "--budget",
         metavar="USD",
-        help="Most that one call may cost, by prediction. The gateway's budget limits what it "
-        "can cost at most.",
+        help="The most that one call may cost, by prediction. (The gateway's budget limits "
+        "what it could cost at worst.)",
     ),
 ]
 QualityOption = Annotated[

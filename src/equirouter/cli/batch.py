@@ -45,8 +45,8 @@ OutputArgument = Annotated[
     str,
     typer.Argument(
         metavar="OUTPUT",
-        help="The folder of the decisions, in parts of the form of their input. The same command "
-        "again goes on where a run was stopped or killed.",
+        help="The folder for the decisions, in parts of the same format as the input. Run the "
+        "command again to go on where a run was stopped or killed.",
     ),
 ]
 ColumnOption = Annotated[
@@ -68,8 +68,8 @@ WorkersOption = Annotated[
     str | None,
     typer.Option(
         metavar="N|MIN:MAX",
-        help="Processes here or actors of Ray; default: one per core where that pays, and on Ray "
-        "as many as there is work and room for.",
+        help="Processes here, or actors of Ray; default: one per core where that pays, and on "
+        "Ray as many as work and room allow.",
     ),
 ]
 GpusOption = Annotated[

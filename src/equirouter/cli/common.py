@@ -67,8 +67,8 @@ FactsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="TOML or JSON, a table per model of context_tokens, abilities and regions: what "
-        "constraints are checked against.",
+        help="TOML or JSON with a table per model of context_tokens, abilities and regions, "
+        "which constraints are checked against.",
     ),
 ]
 EmbeddingsOption = Annotated[

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Mapping[str, str]] = {
     "Measure": {
         "bench": "measure routers on a data set: table, results, report",
-        "diagnose": "why routing collapses on a data set, and what to do",
-        "report": "the table and the report of a run again",
-        "paper": "the paper's tables and figures, and which claims come out",
+        "diagnose": "say why routing collapses on a data set, and what to do",
+        "report": "print the table and write the report of a run again",
+        "paper": "the paper's tables and figures, and which claims hold",
         "data": "list, fetch, import, convert and describe data sets",
         "routers": "list the routers, show the settings of one",
     },
@@ -27,21 +27,21 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "route": "decide which model answers a query, or every one of a file",
         "models": "list, price, add and remove the models of a pipeline",
         "pipeline": "list, compare and promote the versions of a pipeline",
-        "retrain": "learn from the log, and promote what the gate lets pass",
-        "batch": "decide for files of any size",
+        "retrain": "learn from the log, and promote what passes the gate",
+        "batch": "decide the queries of files of any size",
         "export": "write a pipeline's decision as ONNX",
     },
     "Collect outcomes": {
         "collect": "ask every model what one of them was asked",
-        "score": "score the answers: an outcomes table",
-        "review": "a page on which people score answers",
-        "start": "a pipeline without any score: the agreement rule",
+        "score": "score the answers, and write an outcomes table",
+        "review": "open a page on which people score answers",
+        "start": "make a pipeline without scores: the agreement rule",
     },
     "Serve": {
-        "serve": "an OpenAI-compatible endpoint that routes each request",
+        "serve": "run an OpenAI-compatible endpoint that routes each request",
         "keys": "make, list and revoke the gateway's API keys",
         "log": "use what the gateway logged",
-        "status": "what a running gateway says of itself",
+        "status": "how the gateway stands: version, alarms, money",
     },
 }
 """Heading -> command -> summary; one that is named nowhere stands under "Commands"."""

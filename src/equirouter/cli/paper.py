@@ -109,7 +109,7 @@ def paper(
     as_json: common.JsonOption = False,
     quiet: common.QuietOption = False,
 ) -> None:
-    """Make the paper's tables and figures from a data set, and say which claims come out."""
+    """Make the paper's tables and figures from a data set, and say which claims hold."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.output import make_folder
     from equirouter.paper.context import Context

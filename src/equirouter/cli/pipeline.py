@@ -94,13 +94,16 @@ def compare(
     version: SomeVersionArgument = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="VERSION", help="The version it is held against; default: current."),
+        typer.Option(
+            metavar="VERSION", help="The version to compare it with; default: the current one."
+        ),
     ] = None,
     margin: Annotated[
         float,
         typer.Option(
             metavar="SHARE",
-            help="Of the strongest model's quality and cost: what makes no difference.",
+            help="The difference that does not matter, as a share of the strongest model's "
+            "quality and cost.",
         ),
     ] = 0.02,
     encoder_option: EncoderSettingOption = None,
@@ -183,7 +186,7 @@ def promote(
 
 @app.command()
 def rollback(folder: DirArgument, as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """Make the version current again that was before the current one."""
+    """Make the version current again that was current before."""
     from equirouter.pipeline.folder import read_folder
 
     versions = _opened(folder)

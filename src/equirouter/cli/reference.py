@@ -34,7 +34,7 @@ Every command has `--json` (one JSON document on stdout, everything else on stde
 | 0 | done |
 | 1 | failed, for a reason that the caller cannot fix, such as a training loss that diverged |
 | 2 | the caller can fix it: an option, a name, a file, an optional package, a full disk |
-| 3 | a gate said no: what is served goes on being served |
+| 3 | the gate said no: what was served is still served |
 | 130 | interrupted |
 
 An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is also

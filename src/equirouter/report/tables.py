@@ -313,7 +313,7 @@ def headline(results: Results) -> list[str]:
     return [
         what,
         f"{name} has 98 % of the mean performance of {strongest}, the strongest model, at the "
-        f"lowest cost: {_share(costs[name])} of what {strongest} costs.",
+        f"lowest cost: {_share(costs[name])} of {strongest}'s.",
         _against_text_free(results, name),
         *_of_plans(results, name),
     ]
@@ -346,9 +346,15 @@ def _against_text_free(results: Results, name: str) -> str:
     """Whether a router's cost at 98 % is below that of the best anchor that reads no text."""
     anchor = results.best_text_free("0.98")
     if anchor is None:
-        return "No anchor without a text was measured: this does not show that queries are read."
+        return (
+            "No anchor that reads no text was measured, so this does not show that reading the "
+            "queries pays."
+        )
     cost = results.anchors[anchor].cost_at_quality[0.98]
-    needs = f"Of what reads no text {anchor}, {TEXT_FREE[anchor]}, needs least: {_share(cost)}"
+    needs = (
+        f"Of the anchors that read no text, {anchor} ({TEXT_FREE[anchor]}) needs least: "
+        f"{_share(cost)}"
+    )
     difference = results.paired[name][anchor].cost_at_quality["0.98"]
     low, high = difference.low, difference.high
     if low is None or high is None:

@@ -28,7 +28,7 @@ ConfigArgument = Annotated[
 ]
 PeriodOption = Annotated[
     Literal["day", "month"],
-    typer.Option(help="The budget's period, in UTC: it begins again with each."),
+    typer.Option(help="The budget's period, in UTC; the budget starts afresh with each."),
 ]
 
 
@@ -41,14 +41,14 @@ def create(
         typer.Option(metavar="A,B,...", help="Models of the pool that it may use; default: all."),
     ] = None,
     budget_usd: Annotated[
-        float | None, typer.Option(metavar="USD", help="Most that it may spend in a period.")
+        float | None, typer.Option(metavar="USD", help="The most that it may spend in a period.")
     ] = None,
     period: PeriodOption = "month",
     requests_per_minute: Annotated[
-        int | None, typer.Option(metavar="N", help="Most requests in any minute.")
+        int | None, typer.Option(metavar="N", help="The most requests in any minute.")
     ] = None,
     tokens_per_minute: Annotated[
-        int | None, typer.Option(metavar="N", help="Most tokens in any minute.")
+        int | None, typer.Option(metavar="N", help="The most tokens in any minute.")
     ] = None,
     admin: Annotated[
         bool, typer.Option("--admin", help="It may also use the admin endpoints and the dashboard.")
@@ -56,7 +56,7 @@ def create(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make a key and print it: the only time that it can be seen."""
+    """Make a key and print it: the only time that it is shown."""
     from equirouter.serve.money.api_keys import FIRST_KEY, any_keys, create_key
     from equirouter.serve.records import nusd
 

@@ -46,7 +46,7 @@ def requests(
 ) -> None:
     """Write the requests of the log, a JSON object per line, which `equirouter data import` reads.
 
-    With the conversation, the answer, tokens, cost, time and feedback of each: what `collect` needs
+    Each has its conversation, answer, tokens, cost, time and feedback: what `collect` needs
     to ask other models the same. The texts are there only if the gateway ran with log_texts = true.
     """
     from equirouter.output import atomic_write

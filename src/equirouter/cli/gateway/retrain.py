@@ -28,7 +28,7 @@ def retrain(
 
     Half of the latest queries that have an outcome of every model and are new to the current
     version are held out, and both versions are compared on them. A version that does not pass is
-    kept, and is not current; the exit code is then 3, as it is where too little is new.
+    kept but not current; the exit code is then 3, and so it is if too little is new.
     """
     from equirouter.serve.settings_file import read_settings
 

@@ -21,7 +21,8 @@ def status(
 ) -> None:
     """Show how the loop stands: version, canary, alarms, what learning cost, and money.
 
-    Read from the store and the pipeline's folder, so no gateway needs to run. Days are in UTC.
+    It reads the store and the pipeline's folder, so no gateway needs to run. Days are in
+    UTC.
     """
     from equirouter.serve.run.status import status_of
 

@@ -23,8 +23,8 @@ LimitOption = Annotated[
     float | None,
     typer.Option(
         metavar="USD",
-        help="Most that the folder may have cost in all: no call starts whose upper bound does not "
-        "fit. Default: no limit.",
+        help="The most that the folder may cost in all: no call starts that could exceed it. "
+        "Default: no limit.",
     ),
 ]
 
@@ -33,13 +33,13 @@ QueriesArgument = Annotated[
     Path,
     typer.Argument(
         metavar="QUERIES",
-        help="A table of queries: of `equirouter data import`, or any with a column query.",
+        help="A table of queries, from `equirouter data import` or any with a column query.",
     ),
 ]
 PoolOption = Annotated[
     str | None,
     typer.Option(
-        "--models", metavar="A,B,...", help="Only these of the pool; default: all that chat."
+        "--models", metavar="A,B,...", help="Only these models of the pool; default: all that chat."
     ),
 ]
 SameOption = Annotated[
@@ -53,7 +53,9 @@ SameOption = Annotated[
 ConcurrencyOption = Annotated[
     int,
     typer.Option(
-        metavar="N", min=1, help="Most calls of a provider at once, unless its settings say."
+        metavar="N",
+        min=1,
+        help="The most calls to a provider at once, unless its settings say otherwise.",
     ),
 ]
 
@@ -85,7 +87,8 @@ def collect(
 ) -> None:
     """Ask every model of a gateway's pool every query that lacks its answer.
 
-    First what it will cost is said. It can be stopped and started again: no answer is paid twice.
+    It first says what that will cost. It can be stopped and started again: no answer is
+    paid for twice.
     """
     from equirouter.labelling.collecting import collect as collect_answers
 

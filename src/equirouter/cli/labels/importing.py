@@ -24,7 +24,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="The format of all files, where it is not told from the first records: "
+        help="The format of all files, if the first records do not tell it: "
         f"{', '.join(LOG_FORMATS.builtin)}, or that of another package.",
     ),
 ]

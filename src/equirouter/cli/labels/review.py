@@ -16,25 +16,23 @@ if TYPE_CHECKING:
 def review(
     folder: CollectionArgument,
     person: Annotated[
-        str, typer.Option("--as", metavar="NAME", help="Under which name labels are kept.")
+        str, typer.Option("--as", metavar="NAME", help="The name under which labels are kept.")
     ] = "me",
     take: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="First take the labels out of another copy of the folder."
+            metavar="DIR", help="First take over the labels of another copy of the folder."
         ),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
-    count: Annotated[
-        bool, typer.Option("--count", help="Only say what was labelled, by whom.")
-    ] = False,
+    count: Annotated[bool, typer.Option("--count", help="Only say who labelled what.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Score answers in a browser: blind, by keyboard or on a phone's screen, until Ctrl-C.
 
     Queries on which graders or answers differ come first. `equirouter score --labels` uses the
-    labels. The page is for this machine only, under the address that is printed.
+    labels. The page is for this machine only, at the address that is printed.
     """
     from equirouter.labelling.store import Collection
 

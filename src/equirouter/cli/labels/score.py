@@ -43,7 +43,8 @@ RubricOption = Annotated[
 ReferencesOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A table with query_id (or query) and reference, a right answer each."
+        metavar="FILE",
+        help="A table with query_id (or query) and reference, a right answer for each.",
     ),
 ]
 AnswersByOption = Annotated[
@@ -55,7 +56,9 @@ AnswersByOption = Annotated[
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option(metavar="gateway.toml", help="The pool; default: the one collected with."),
+    typer.Option(
+        metavar="gateway.toml", help="The pool; default: the one that was collected with."
+    ),
 ]
 OutOption = Annotated[
     Path | None,
@@ -69,14 +72,14 @@ ChecksOption = Annotated[
     typer.Option(
         "--check",
         metavar="CHECK",
-        help="What is seen of an answer without a grade, as NAME[:key=value]: json, sql, "
-        "command, judge:model=NAME (paid), or that of another package: a column signal.NAME. "
-        "May be given several times.",
+        help="A check of every answer, as NAME[:key=value]: json, sql, command, "
+        "judge:model=NAME (paid), or that of another package. Its result is the column "
+        "signal.NAME. May be given several times.",
     ),
 ]
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Only say what judges would cost; what is free runs."),
+    typer.Option("--dry-run", help="Only say what judges would cost; free graders run."),
 ]
 
 
@@ -99,7 +102,7 @@ def score(
 ) -> None:
     """Score the answers of a collection, and write an outcomes table, which `train` reads.
 
-    First it is said what judges will cost. Their scores are kept and are not paid for twice.
+    It first says what judges will cost. Their scores are kept, and not paid for twice.
     """
     from equirouter.labelling.graders.making import split_specs
     from equirouter.labelling.scoring import estimate_score
