@@ -110,11 +110,25 @@ def test_the_keyboard_moves_along_the_curve(browser: "Browser", run: Path) -> No
     page.close()
 
 
+def test_it_opens_with_the_router_that_is_cheapest_at_98_percent(
+    browser: "Browser", document: Document, tmp_path: Path
+) -> None:
+    shown = page_data(made(document))
+    least = 0.98 * shown["always"]["performance"]
+    for name, curve in document["curves"].items():
+        curve["performance"] = [least + 0.001] * 100
+        curve["cost_usd"] = [1e-6 if name == "knn" else 2e-6] * 100
+    write_report(made(document), tmp_path / "report.html", None)
+    page = opened(browser, tmp_path)
+    assert page.locator("#router option:checked").inner_text() == "knn"
+    page.close()
+
+
 def test_queries_that_change_their_model_are_listed(browser: "Browser", run: Path) -> None:
     page = opened(browser, run)
     page.get_by_label("budget, USD per query").check()
     page.locator("#changed").click()
-    page.get_by_role("button", name="Compare with this place").click()
+    page.get_by_role("button", name="Compare with this point").click()
     assert page.inner_text("#changed").startswith("0 of ")
     page.locator("#place").focus()
     page.keyboard.press("Home")

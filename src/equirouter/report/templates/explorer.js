@@ -1,7 +1,14 @@
 /* Moves along one router's operating points and says what each gives. */
 const byId = (id) => document.getElementById(id);
 const routers = data.series.filter((one) => !one.anchor);
-const state = { router: routers[0] || data.series[0], by: "quality", place: 0, pinned: null };
+const asked = 0.98;
+const state = { router: cheapest(), by: "quality", pinned: null };
+
+/* The router that needs least for the quality that the page opens with. */
+function cheapest() {
+  const cost = (one) => keeping(one, asked).cost;
+  return routers.reduce((best, one) => (cost(one) < cost(best) ? one : best), routers[0] || data.series[0]);
+}
 
 function strongestOnly() {
   const shares = data.models.map((_, i) => (i === data.strongest ? 1 : 0));
@@ -31,16 +38,14 @@ function here() {
 function setSlider() {
   const slider = byId("place");
   const last = state.router.cost.length - 1;
-  const [min, max, step, value] = state.by === "quality" ? [0.8, 1, 0.005, 0.98] : [0, last, 1, last];
+  const [min, max, step, value] = state.by === "quality" ? [0.8, 1, 0.005, asked] : [0, last, 1, last];
   Object.assign(slider, { min, max, step });
   slider.value = String(value);
 }
 
 function placeText(found) {
-  const setting = found.at === null ? "" : `${data.setting}: ${short(state.router.point[found.at])}`;
-  if (state.by === "setting") return setting;
-  const asked = `quality ${Number(byId("place").value).toFixed(3)}`;
-  return found.at === null ? `${asked}; always ${data.models[data.strongest].name}` : `${asked}; ${setting}`;
+  const setting = found.at === null ? `always ${data.models[data.strongest].name}` : `${data.setting}: ${short(state.router.point[found.at])}`;
+  return state.by === "setting" ? setting : `quality ${Number(byId("place").value).toFixed(3)}; ${setting}`;
 }
 
 function showFigures(found) {
