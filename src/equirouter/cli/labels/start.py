@@ -26,16 +26,11 @@ def start(
     ] = None,
     strongest: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL", help="The model to ask where the two differ; default: by public level."
-        ),
+        typer.Option(metavar="MODEL", help="Asked where the two differ; default: by public level."),
     ] = None,
     pair: Annotated[
         str | None,
-        typer.Option(
-            metavar="A,B",
-            help="The two models to ask first; default: the cheapest two of different families.",
-        ),
+        typer.Option(metavar="A,B", help="Default: the cheapest two of different families."),
     ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,

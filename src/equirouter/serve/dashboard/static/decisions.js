@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { bar, el, number, swatch, table } from "./dom.js";
-import { clock, count, milliseconds, money, percent, when } from "./format.js";
+import { clock, count, milliseconds, money, percent, short, when } from "./format.js";
 
 const MOST = 500;
 const BY = { named: "named", policy: "router", session: "session", cascade: "two at once", explore: "explored", shadow: "shadow", router_failure: "router failed", unreadable: "unreadable" };
@@ -206,7 +206,7 @@ function facts(document) {
   const known = [
     ["Request id", el("code", {}, document.request_id)],
     ["Asked for", document.setting === null ? document.requested_model
-      : `${document.requested_model} (${document.setting} = ${document.value})`],
+      : `${document.requested_model} (${document.setting} = ${short(document.value)})`],
     ["Cost", `${money(document.cost_usd)}${document.charged_by ? `, by ${document.charged_by}` : ""}`
       + (tokens?.estimated ? ", from counted tokens" : "")],
     ["Over its budget by", document.over_budget_usd === null ? null : money(document.over_budget_usd)],

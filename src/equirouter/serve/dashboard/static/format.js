@@ -23,6 +23,9 @@ export function roundMoney(usd) {
   return `$${Number(usd.toPrecision(2)).toLocaleString("en-US", { maximumFractionDigits: 12 })}`;
 }
 
+// A setting that training found has more digits than anybody reads.
+export const short = (value) => String(Number(value.toPrecision(4)));
+
 export function count(value) {
   if (value === null || value === undefined) return NONE;
   if (value >= 1e6) return `${(value / 1e6).toFixed(value >= 1e7 ? 0 : 1)} M`;

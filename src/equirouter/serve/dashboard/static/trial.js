@@ -2,7 +2,7 @@
 
 import { post, Refused } from "./api.js";
 import { bar, el, number, show, swatch, table } from "./dom.js";
-import { milliseconds, money, percent } from "./format.js";
+import { milliseconds, money, percent, short } from "./format.js";
 
 const byId = (id) => document.getElementById(id);
 const BY = { policy: "the router", router_failure: "the rule for a failed router", unreadable: "the rule for texts that cannot be read" };
@@ -43,7 +43,7 @@ function said(found) {
       el("b", {}, money(first.predicted_cost_usd)), `, at most ${money(first.upper_cost_usd)}.`];
   const facts = [
     `Decided by ${BY[found.decided_by] || found.decided_by}`,
-    found.setting === null ? null : `at ${found.setting} = ${found.value}`,
+    found.setting === null ? null : `at ${found.setting} = ${short(found.value)}`,
     found.confidence === null ? null : `confidence ${percent(found.confidence)}`,
     found.far ? "the query is unlike those that it learned from" : null,
     found.fits === false ? "nothing fits the budget" : null,
