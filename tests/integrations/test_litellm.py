@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,28 @@ def test_the_control_of_a_request_comes_before_that_of_the_plug_in(
     assert left(plugin, CANDIDATES, metadata=asked) == dear != left(plugin, CANDIDATES)
     with pytest.raises(ConfigError, match=r"metadata.equirouter"):
         left(plugin, CANDIDATES, metadata={"equirouter": {"lamda": 0}})
+
+
+def test_a_model_whose_own_name_has_a_slash_is_known_behind_its_provider() -> None:
+    models = ("maker/small", "maker/middle", "large")
+    table = replace(make_table(), models=models)
+    plugin = EquiRouterPlugin(train(table, "lexical", router="factors", quality=0.9))
+    for name in models:
+        assert left(plugin, [f"openai/{name}", "openai/maker/large2"]) == [f"openai/{name}"]
+
+
+@pytest.mark.parametrize("asked", [{"quality": 3}, {"lamda": 0}, "cheap"])
+def test_a_request_that_asks_wrongly_is_a_400_of_the_proxy(
+    pipeline: RoutingPipeline, asked: Any
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        left(EquiRouterPlugin(pipeline), CANDIDATES, metadata={"equirouter": asked})
+    assert getattr(caught.value, "status_code", None) == 400
+
+
+def test_a_control_that_makes_no_sense_is_told_when_the_plug_in_is_loaded(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="quality is 3"):
+        EquiRouterPlugin.load(folder, control=Control(quality=3))
 
 
 def test_names_map_and_are_checked(pipeline: RoutingPipeline) -> None:

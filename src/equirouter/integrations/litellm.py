@@ -35,14 +35,21 @@ class _Context(Protocol):
 C = TypeVar("C", bound=_Context)
 
 
+class _RequestError(ConfigError):
+    """What a request asks for makes no sense: LiteLLM's proxy answers with this status, not 500."""
+
+    status_code = 400
+    type = "invalid_request_error"
+
+
 class EquiRouterPlugin:
     """Leaves the best `keep` candidates by a pipeline, which decides each request anew.
 
-    names: from LiteLLM's names ("openai/gpt-4.1-mini") to the pipeline's; without one, the same
-    name is meant, or what follows its last slash. keep: how many candidates LiteLLM may choose
-    from; with more than one it chooses by its own strategy, and a deployment that is down leaves
-    another. control: by what is decided where the request's metadata has no
-    {"equirouter": {"quality": 0.98}} or the like. scope: what of a conversation is routed on.
+    names: from LiteLLM's names ("azure/deployment-7") to the pipeline's; without one, the same name
+    is meant, or the most of it that follows a slash and is known ("openai/gpt-4.1-mini"). keep: how
+    many candidates LiteLLM may choose from; with more than one it chooses by its own strategy, and
+    a deployment that is down leaves another. control: what decides where a request's metadata has
+    no {"equirouter": {"quality": 0.98}} or the like. scope: what of a conversation is routed on.
 
     A group none of whose models the pipeline knows, and a request without a text, are left as they
     are; of any other group, models that it does not know are left out. So are those that cannot
@@ -77,11 +84,11 @@ class EquiRouterPlugin:
     def load(cls, folder: str | Path, **options: Any) -> "EquiRouterPlugin":  # noqa: ANN401
         """A plug-in with the pipeline in a folder, ready to decide; options: of the class.
 
-        Raises PipelineError, and what the encoder raises that lacks something: now, and not at the
-        first request.
+        Raises PipelineError, ConfigError for a control that makes no sense, and what the encoder
+        raises that lacks something: now, and not at the first request.
         """
         plugin = cls(RoutingPipeline.load(folder), **options)
-        plugin._pipeline.decide_each([Ask("Is everything here?")])
+        plugin._pipeline.decide_each([Ask("Is everything here?", control=plugin._control)])
         return plugin
 
     async def run(self, context: C) -> C:
@@ -94,8 +101,11 @@ class EquiRouterPlugin:
         if not known or not text:
             return context
         removed = dict.fromkeys(set(self._pipeline.models) - set(known.values()), _NOT_HERE)
-        ask = Ask(text, control=self._asked(context.metadata), removed=removed)
-        (decision,) = await asyncio.to_thread(self._pipeline.decide_each, [ask])
+        try:
+            ask = Ask(text, control=self._asked(context.metadata), removed=removed)
+            (decision,) = await asyncio.to_thread(self._pipeline.decide_each, [ask])
+        except ConfigError as error:
+            raise _RequestError(str(error)) from error
         ranking = [] if decision.model is None else [decision.model, *decision.fallbacks]
         kept = ranking[: self._keep]
         context.candidate_models = [candidate for candidate, name in known.items() if name in kept]
@@ -112,11 +122,14 @@ class EquiRouterPlugin:
     def _known(self, candidates: list[str]) -> dict[str, str]:
         """The pipeline's names of the candidates that it knows."""
         models = set(self._pipeline.models)
-        named = {
-            given: self._names.get(given, given if given in models else given.rpartition("/")[2])
-            for given in candidates
-        }
-        return {candidate: name for candidate, name in named.items() if name in models}
+        known = {}
+        for given in candidates:
+            parts = given.split("/")
+            endings = ("/".join(parts[first:]) for first in range(len(parts)))
+            name = self._names.get(given) or next((one for one in endings if one in models), None)
+            if name is not None:
+                known[given] = name
+        return known
 
     def _asked(self, metadata: Mapping[str, Any]) -> Control:
         given = metadata.get(_SIGNAL)
