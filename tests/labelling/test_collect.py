@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.labelling.collecting import Collected, collect
 from equirouter.labelling.store import Collection, KeptAnswer
 from tests.labelling.pretend import (
@@ -65,6 +65,15 @@ def test_every_model_answers_every_query_once(tmp_path: Path) -> None:
     assert (row.input_tokens, row.output_tokens, row.cost_nusd) == (20, 10, COST_NUSD)
     assert row.charged_by == "usage"
     assert again.spent_usd == pytest.approx(6 * COST_NUSD / 1e9)
+
+
+def test_the_pipeline_of_the_settings_need_not_be_trained_yet(tmp_path: Path) -> None:
+    with provider(said) as made:
+        later = '[pipeline]\npath = "pipelines/mine"\n'
+        assert run(tmp_path, made, ["a"], more=later).answered == 2
+        (tmp_path / "pipelines" / "mine").mkdir(parents=True)
+        with pytest.raises(PipelineError, match=r"no pipeline there"):
+            run(tmp_path, made, ["a", "b"], more=later)
 
 
 def test_a_dry_run_asks_nobody_and_says_what_it_would_cost(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ C = TypeVar("C", bound=_Context)
 
 
 class _RequestError(ConfigError):
-    """What a request asks for makes no sense: LiteLLM's proxy answers with this status, not 500."""
+    """A control that makes no sense: LiteLLM's proxy answers with this status, not with 500."""
 
     status_code = 400
     type = "invalid_request_error"

@@ -81,8 +81,13 @@ async def open_asker(
 
     concurrency: most calls of a provider at once, where its settings name no number. is_limited:
     whether a limit of money relies on the bounds. asks: False where nobody is called, and no key
-    is needed.
+    is needed. The pipeline may be one that is still to be trained, on these answers: prices are
+    then those of the settings and of the package's table.
     """
+    path = settings.pipeline.path
+    if path is not None and not path.exists():
+        later = settings.pipeline.model_copy(update={"path": None})
+        settings = settings.model_copy(update={"pipeline": later})
     keyless = {} if asks else {"api_key_env": None, "api_key_file": None}
     upstreams = {
         name: upstream.model_copy(
