@@ -89,6 +89,19 @@ def test_what_is_kept_beyond_the_promise_is_not_asked_of_a_cheaper_challenger(
     assert found["cost"]["high"] < 0
 
 
+def test_one_that_passes_is_tried_first_where_the_gateway_has_a_canary(
+    config: Path, folder: Path
+) -> None:
+    config.write_text(f'[canary]\nversion = "latest"\n{config.read_text()}')
+    keep(config, simulated(others(500)))
+    ran = retrained(config)
+    assert ran.code == 0, ran.err
+    assert "0002 is tried as a canary beside 0001" in ran.err
+    versions = PipelineVersions(folder)
+    assert (versions.current, versions.to_be_tried()) == ("0001", "0002")
+    assert versions.history[-1].figures is not None
+
+
 def test_too_little_is_refused_and_nothing_changes(config: Path, folder: Path) -> None:
     keep(config, simulated(others(60)))
     before = (folder / "current.json").read_bytes()

@@ -77,6 +77,25 @@ def test_rolling_back_goes_to_what_each_version_replaced(tmp_path: Path) -> None
     assert versions.roll_back(how="test") == ("0001", "0003")
 
 
+def test_the_first_that_passed_the_gate_is_to_be_tried(tmp_path: Path) -> None:
+    versions = added(tmp_path, "first", "second", "third", "fourth")
+    versions.promote("0001", over=versions.current, how="test")
+
+    def note(name: str, did: Any) -> str | None:
+        versions.note(name, did, how="test", why="")
+        return versions.to_be_tried()
+
+    assert versions.to_be_tried() is None
+    assert note("0002", "refused") is None
+    assert note("0003", "passed") == "0003"
+    assert note("0004", "passed") == "0003"  # one after the other
+    assert note("0003", "tried") == "0003"
+    assert note("0003", "refused") == "0004"
+    versions.promote("0002", over="0001", how="test")
+    assert versions.to_be_tried() is None  # it was held against another one
+    assert note("0004", "passed") == "0004"
+
+
 def test_a_promotion_over_a_version_that_is_not_current_any_more_is_refused(tmp_path: Path) -> None:
     versions = added(tmp_path, "a", "b")
     versions.add(Named("c"), how="test")

@@ -39,7 +39,9 @@ _NAME = re.compile(r"[0-9]{4,9}")
 _UNFINISHED = ".new-"
 
 
-Did: TypeAlias = Literal["added", "promoted", "refused", "rolled back", "tried", "withdrawn"]
+Did: TypeAlias = Literal[
+    "added", "passed", "promoted", "refused", "rolled back", "tried", "withdrawn"
+]
 
 
 MOVES = frozenset({"promoted", "rolled back"})
@@ -55,8 +57,8 @@ class Event(BaseModel):
     by: str
     """The user whose process did it."""
     did: Did
-    """refused: by the gate or as a canary, so that another version went on. tried: as a canary, and
-    withdrawn: no more, with nothing found."""
+    """refused: by the gate or as a canary, so that another version went on. passed: the gate, to be
+    tried as a canary. tried: as one, and withdrawn: no more, with nothing found."""
     version: str
     over: str | None
     """The version that was current before."""
@@ -191,7 +193,7 @@ class PipelineVersions:
     def note(
         self,
         name: str,
-        did: Literal["refused", "tried", "withdrawn"],
+        did: Literal["passed", "refused", "tried", "withdrawn"],
         *,
         how: str,
         why: str,
@@ -205,6 +207,16 @@ class PipelineVersions:
         """Whether a gateway tries a version beside the current one."""
         events = [event.did for event in self.history if event.version == name]
         return bool(events) and events[-1] == "tried"
+
+    def to_be_tried(self) -> str | None:
+        """The first version that passed the gate since one became current and was not tried yet."""
+        last: dict[str, Did] = {}
+        for event in self.history:
+            if event.did in MOVES:  # all were held against the version before
+                last.clear()
+            else:
+                last[event.version] = event.did
+        return next((name for name, did in last.items() if did in ("passed", "tried")), None)
 
     def previous(self) -> Path:
         """The folder of the version before the current one. Raises ConfigError if it is not."""

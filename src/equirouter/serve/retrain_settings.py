@@ -39,8 +39,9 @@ class CanarySettings(BaseModel):
 
     model_config = SECTION
 
-    version: Annotated[str, Field(pattern="^[0-9]{4,9}$")] | None = None
-    """A version in pipeline.path beside the current one; none: no canary."""
+    version: Annotated[str, Field(pattern="^([0-9]{4,9}|latest)$")] | None = None
+    """A version in pipeline.path beside the current one; "latest": what `equirouter retrain` makes,
+    where it passes the gate; none: no canary."""
     share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """Share of the conversations, or requests without one, that go to it."""
     false_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05

@@ -141,20 +141,55 @@ def test_one_that_is_as_good_becomes_current(versions: PipelineVersions, tmp_pat
     assert last.figures is not None  # so that the gateway takes it
 
 
+def broken(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version that is tried can decide nothing."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    pipeline = here.gateway.planner._canary.served.loaded.pipeline
+    monkeypatch.setattr(pipeline, "decide_each", fail)
+    monkeypatch.setattr(pipeline.stage.encoder, "embed", fail)
+
+
+def test_those_that_pass_the_gate_are_tried_one_after_the_other(
+    versions: PipelineVersions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with gateway(tmp_path, "latest", enough=40) as here:
+            waits = await until(here, "waiting")
+            assert (waits["version"], waits["why"]) == ("latest", "no version has passed the gate")
+            versions.note("0003", "passed", how="retrain", why="")
+            versions.note("0002", "passed", how="retrain", why="")  # held against 0001, as 0003 was
+            await begun(here)
+            await ended(here, "current")
+            assert set(await asked(here, 100, first=9000)) == {"0003"}
+            versions.note("0002", "passed", how="retrain", why="")
+            assert (await until(here, "running"))["version"] == "0002"
+            broken(here, monkeypatch)
+            found, said = await ended(here, "rolled back")
+            assert (found["version"], set(said)) == ("0002", {"0002", "0003"})
+            assert set(await asked(here, 30, first=20_000)) == {"0003"}
+
+    run(work)
+    dids = [(event.version, event.did) for event in versions.history if event.how == "canary"]
+    assert dids == [
+        ("0003", "tried"),
+        ("0003", "promoted"),
+        ("0002", "tried"),
+        ("0002", "refused"),
+    ]
+
+
 def test_one_that_cannot_decide_is_rolled_back_and_clients_are_answered(
     versions: PipelineVersions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work() -> None:
         async with gateway(tmp_path, "0003") as here:
             await begun(here)
-            canary = here.gateway.planner._canary
-            monkeypatch.setattr(canary.served.loaded.pipeline, "decide_each", broken)
-            monkeypatch.setattr(canary.served.loaded.pipeline.stage.encoder, "embed", broken)
+            broken(here, monkeypatch)
             found, _ = await ended(here, "rolled back")
             assert "got worse" in found["why"]
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("out of memory")
 
     run(work)
     assert versions.current == "0001"

@@ -17,6 +17,8 @@ from equirouter.serve.settings_file import read_settings
 
 POOL = '[upstreams.a]\nbase_url = "http://127.0.0.1:1/v1"\n[models.small]\nupstream = "a"\n'
 
+MADE = """print('{{"current": "{}", "challenger": "0002"}}')"""
+
 
 def settings(folder: Path, every: str | None = "7d") -> GatewaySettings:
     text = f'[pipeline]\npath = "p"\n{POOL}'
@@ -52,7 +54,8 @@ async def once(folder: Path, script: str) -> tuple[list[str], dict[str, Any] | N
 @pytest.mark.parametrize(
     ("script", "result", "says"),
     [
-        ('print(\'{"current": "0002"}\')', "promoted", "version 0002 is current"),
+        (MADE.format("0002"), "promoted", "version 0002 is current"),
+        (MADE.format("0001"), "passed", "version 0002 is tried as a canary"),
         ("import sys; sys.exit('it keeps less')", "failed", "it keeps less"),
         ("import sys; print('why not', file=sys.stderr); sys.exit(3)", "refused", "why not"),
     ],

@@ -26,6 +26,8 @@ def retrain(
 ) -> None:
     """Train a version on retrain.table and the log, and make it current if it passes the gate.
 
+    Where canary.version is "latest", the gateway first tries it beside the current one.
+
     Half of the latest queries that have an outcome of every model and are new to the current
     version are held out, and both versions are compared on them. A version that does not pass is
     kept but not current; the exit code is then 3, and so it is if too little is new.
@@ -50,7 +52,8 @@ def retrain(
                 f"{config}: retrain.memory_gb is {settings.retrain.memory_gb:g}, and the training "
                 "needs more: set a higher one, or train where the gateway does not run"
             ) from error
-        version = settled(made, versions, over=over, how="retrain")
+        is_tried = settings.canary.version == "latest"
+        version = settled(made, versions, over=over, how="retrain", is_tried=is_tried)
     if as_json:
         print_json(
             {
@@ -67,7 +70,8 @@ def retrain(
         print_comparison(made.comparison, (str(over), version))
     if made.verdict.passes:
         if not quiet:
-            say(f"{versions.folder}: {version} is current, it was {over}")
+            now = f"tried as a canary beside {over}" if is_tried else f"current, it was {over}"
+            say(f"{versions.folder}: {version} is {now}")
         return
     why = f"{over} goes on being served, {version} is not: {made.verdict.why}"
     if not as_json:

@@ -94,16 +94,26 @@ def challenge(
 
 
 def settled(
-    made: Challenge, versions: PipelineVersions, *, over: str | None, how: str, forced: bool = False
+    made: Challenge,
+    versions: PipelineVersions,
+    *,
+    over: str | None,
+    how: str,
+    forced: bool = False,
+    is_tried: bool = False,
 ) -> str:
     """Save a challenger as a version, and make it current if it passes; returns its name.
 
-    over: the version that it was held against; forced: without the gate. The history has the
-    figures, and why it does not pass. Raises ConfigError where another version became current.
+    over: the version that it was held against; forced: without the gate; is_tried: a gateway is to
+    try it first. The history has the figures, and why it does not pass. Raises ConfigError where
+    another version became current.
     """
     version = versions.add(made.pipeline, how=how)
     figures = None if made.comparison is None else made.comparison.document()
-    if made.verdict.passes:
+    if made.verdict.passes and is_tried:
+        why = "it is to be tried as a canary"
+        versions.note(version, "passed", how=how, why=why, figures=figures)
+    elif made.verdict.passes:
         versions.promote(version, over=over, how=how, forced=forced, figures=figures)
     else:
         versions.note(version, "refused", how=how, why=made.verdict.why, figures=figures)

@@ -127,7 +127,7 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
-        if settings.canary.version is not None and settings.pipeline.path is not None:
+        if settings.canary.version not in (None, "latest") and settings.pipeline.path is not None:
             PipelineVersions(settings.pipeline.path).path(settings.canary.version)
         checks = ReplyChecks(settings, pool)
 

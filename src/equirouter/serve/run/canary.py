@@ -71,7 +71,10 @@ def tally(trial: Trial, test: SideBySide, reader: Reader) -> Callable[[sa.Connec
 
 
 class CanaryKeeper:
-    """Tries canary.version beside the current one. state: for /admin/status, None without one."""
+    """Tries canary.version beside the current one, "latest": one after the other.
+
+    state: for /admin/status.
+    """
 
     def __init__(
         self,
@@ -93,15 +96,15 @@ class CanaryKeeper:
         self.state: dict[str, object] = {"version": settings.version, "state": "starting"}
 
     async def run(self, seconds: float = LOOK_SECONDS) -> None:
-        """Look again and again until the trial is over."""
+        """Look again and again, until the trial of a version that is named is over."""
         while True:
             try:
-                if await self.look():
+                if await self.look() and self._settings.version != "latest":
                     return
             except StoreGoneError:
                 pass  # the writer says so
             except EquiRouterError as error:
-                _LOG.error("the canary %s is not tried: %s", self._settings.version, error)
+                _LOG.error("the canary %s is not tried: %s", self.state["version"], error)
                 self._stop("failed", str(error))
                 return
             except Exception:
@@ -109,14 +112,18 @@ class CanaryKeeper:
             await asyncio.sleep(seconds)
 
     async def look(self) -> bool:
-        """Do what is to be done now; whether nothing ever will be again.
+        """Do what is to be done now; whether nothing will be again for this version.
 
         Raises UserError for a version that cannot be loaded.
         """
-        name, champion = str(self._settings.version), self._decider.loaded
+        name, champion = await asyncio.to_thread(self._name), self._decider.loaded
+        if name is None:
+            self.state |= {"state": "waiting", "why": "no version has passed the gate"}
+            return False
         if champion.version is None or champion.version == name:
             return self._stop("current" if champion.version else "failed", _NO_VERSIONS)
-        if self._loaded is None:
+        if self._loaded is None or self._loaded.version != name:
+            self.state = {"version": name, "state": "starting"}
             loaded = await self._decider.load(self._versions.path(name))
             self._loaded = replace(loaded, version=name)
         if self._loaded.id == champion.id:
@@ -139,12 +146,17 @@ class CanaryKeeper:
         await self._judge(trial)
         return False
 
+    def _name(self) -> str | None:
+        """The version that is tried or, as none is to be, was tried last."""
+        if self._settings.version != "latest":
+            return self._settings.version
+        before = None if self._loaded is None else self._loaded.version
+        return self._versions.to_be_tried() or before
+
     async def _begin(self, loaded: LoadedPipeline, champion: LoadedPipeline) -> None:
         before = self._trial
         if before is not None:  # another version became current meanwhile
-            self._planner.try_out(None)
             await self._end(before, "withdrawn", f"{champion.version} became current meanwhile")
-            self._trial = None
         usual = await self._store.database.read(usual_of, champion.id)
         if isinstance(usual, int):
             self.state |= {
@@ -208,6 +220,7 @@ class CanaryKeeper:
         await asyncio.to_thread(self._write, ended)
 
     def _stop(self, state: str, why: str) -> bool:
+        self._trial = None
         self._planner.try_out(None)
         self._metrics.canary(None)
         self.state |= {"state": state, "why": None if state == "current" else why}

@@ -16,7 +16,7 @@ from equirouter.serve.settings import GatewaySettings
 
 _LOG = logging.getLogger("equirouter.serve")
 
-RetrainResult = Literal["promoted", "refused", "failed"]
+RetrainResult = Literal["promoted", "passed", "refused", "failed"]
 _RESULTS: dict[int, RetrainResult] = {0: "promoted", 3: "refused"}
 LONGEST_SLEEP_SECONDS = 600.0
 """The clock looks again: another process, or a person, may have retrained meanwhile."""
@@ -65,7 +65,11 @@ class RetrainClock:
         result = _RESULTS.get(code, "failed")
         last_line = errors.rsplit("\n", 1)[-1]
         if result == "promoted":
-            last_line = f"version {json.loads(out)['current']} is current"
+            document = json.loads(out)
+            last_line = f"version {document['current']} is current"
+            if document["current"] != document["challenger"]:
+                result = "passed"
+                last_line = f"version {document['challenger']} is tried as a canary"
         level = logging.ERROR if result == "failed" else logging.INFO
         _LOG.log(level, "retraining, %s: %s", result, last_line)
         self.last = {"at": time.time(), "result": result, "said": last_line}

@@ -82,7 +82,7 @@ def _canary(connection: sa.Connection, settings: GatewaySettings) -> dict[str, A
     test = compared(trial, settings.canary)
     tally(trial, test, Reader(trial))(connection)
     return {
-        "version": version,
+        "version": trial.version,
         "over": trial.over_version,
         "share": trial.share,
         "since": trial.at_us / 1e6,

@@ -89,7 +89,7 @@ class Metrics:
         self._audits = counter("cascade_audits", "Accepted answers asked again.", "agrees")
         self._reloads = counter("reloads", "Attempts to load a new pipeline.", "result")
         self._retrains = counter("retrains", "Runs of retrain by the gateway.", "result")
-        for result in ("promoted", "refused", "failed"):
+        for result in ("promoted", "passed", "refused", "failed"):
             self._retrains.labels(result)
         for result in ("taken", "refused"):
             self._reloads.labels(result)  # a series that is there from the start can be alarmed on
@@ -224,7 +224,7 @@ class Metrics:
         self._reloads.labels("taken" if taken else "refused").inc()
 
     def retrained(self, result: str) -> None:
-        """Count a run of retrain: "promoted", "refused" or "failed"."""
+        """Count a run of retrain: "promoted", "passed", "refused" or "failed"."""
         self._retrains.labels(result).inc()
 
     def drift(self, kind: str, about: str, *, is_on: bool) -> None:

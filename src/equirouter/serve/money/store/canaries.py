@@ -65,9 +65,9 @@ def find_trial(connection: sa.Connection, pipeline: str, over: str) -> Trial | N
 
 
 def latest_trial(connection: sa.Connection, version: str) -> Trial | None:
-    """The trial of a version that began last."""
-    of_it = sa.select(canaries).where(canaries.c.version == version)
-    return _trial(connection, of_it.order_by(canaries.c.id.desc()))
+    """The trial of a version, or of any where it is "latest", that began last."""
+    is_it = sa.true() if version == "latest" else canaries.c.version == version
+    return _trial(connection, sa.select(canaries).where(is_it).order_by(canaries.c.id.desc()))
 
 
 def begin_trial(connection: sa.Connection, values: Mapping[str, Any], usual: Usual) -> bool:
