@@ -82,6 +82,18 @@ def test_the_order_is_the_rule_and_the_choice_is_its_first(
     assert chosen.tolist() == ranked[:, 0].tolist()
 
 
+def test_a_large_pool_is_put_in_the_same_order() -> None:
+    """From 2,048 models on another sort does it; a tenth of the models may not answer."""
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 300, (3, 2100)) / 300  # every score stands for seven models
+    costs = rng.integers(1, 50, (3, 2100)).astype(float)
+    feasible = rng.random((3, 2100)) < 0.9
+    ranked = BudgetPolicy().rank(scores, costs, feasible)
+    for row in range(3):
+        case = (scores[row].tolist(), costs[row].tolist(), feasible[row].tolist())
+        assert ranked[row].tolist() == by_hand(BudgetPolicy(), *case)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_cost_equal_to_the_budget_fits_in_either_precision(dtype: str) -> None:
     # as float32, 0.002 is 0.0020000000949949026: above the budget unless that is rounded as well

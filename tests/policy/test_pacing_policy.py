@@ -193,6 +193,22 @@ def test_queries_that_nobody_may_answer_count_for_nothing() -> None:
     assert pacer.state == PacingState()
 
 
+def test_a_decision_that_is_taken_back_leaves_nothing_behind() -> None:
+    pacer = Pacer(0.02, cap_usd=1.0)
+    query = (np.array([0.5, 0.9]), np.array([0.01, 0.03]), None, np.array([0.05, 0.1]))
+    first = pacer.decide(*query)
+    pacer.settle(first, 0.02)
+    before = pacer.state
+    second = pacer.decide(*query)
+    assert pacer.left_usd == pytest.approx(1.0 - 0.02 - 0.1)  # the most that the second can cost
+    pacer.forget(second)
+    after = pacer.state
+    assert (before.n_queries, after.n_queries) == (1, 1)
+    assert pacer.left_usd == pytest.approx(0.98)
+    for name in ("spent_usd", "held_usd", "owed_usd", "log_lambda"):
+        assert getattr(after, name) == pytest.approx(getattr(before, name)), name
+
+
 def test_a_start_is_the_first_price() -> None:
     each = Pacer(0.01, start=30.0).decide(np.array([0.5, 0.9]), np.array([0.001, 0.02]))
     assert each.lambda_ == pytest.approx(30.0)

@@ -38,6 +38,14 @@ def test_a_performance_as_such_can_be_the_target() -> None:
         calibrated().operating_point(performance=0.76)
 
 
+def test_the_lambda_of_a_mean_spend_is_that_of_the_nearest_cost() -> None:
+    lambdas = replace(
+        calibrated(), setting="lambda", points=(0.0, 2.0, 4.0), cost_usd=(3.0, 2.0, 1.0)
+    )
+    assert [lambdas.lambda_at(spend) for spend in (0.1, 1.4, 1.6, 2.9)] == [4.0, 4.0, 2.0, 2.0]
+    assert replace(lambdas, setting="budget_usd").lambda_at(1.0) is None
+
+
 def test_a_target_is_one_of_the_two() -> None:
     with pytest.raises(ConfigError, match="give one of the two"):
         calibrated().operating_point()
