@@ -9,7 +9,7 @@ ANTHROPIC_VERSION = "2023-06-01"
 
 
 def cascade_headers(record: RequestRecord) -> dict[str, str]:
-    """Who was asked and why, such as "a,b>c; disagree"; nothing where one model was asked.
+    """The models that were asked and why: "a,b>c; disagree"; nothing where it was one model.
 
     Behind that comes who could not be asked though it should have been: "a,b; disagree; c over
     budget". The expected performance of the answer is said where it is known.
