@@ -11,8 +11,8 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError
 from equirouter.pipeline.query_plan import QueryPlan
+from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.model_pool import ModelPool
-from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
@@ -209,9 +209,9 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
 
     Where it explores, every request is sent elsewhere that may be.
     """
-    async with fake_upstream() as upstream, open_session() as session:
+    async with fake_upstream() as upstream, HttpClient() as client:
         settings = settings_for(upstream.url, **sections)
-        pool = ModelPool(settings, session)
+        pool = ModelPool(settings, client)
         planner, admission = RankedPlanner(pool), OpenAdmission()
         log: list[RequestRecord] = []
         shadow = DayLimit(settings.shadow.limit_usd_per_day, MemoryTill())

@@ -15,11 +15,11 @@ from equirouter.cost.prices import estimated_tokens
 from equirouter.errors import ConfigError, DataError, GatewayError, NoAnswerError, UpstreamError
 from equirouter.labelling.purse import HeldMoney
 from equirouter.serve.call.attempts import Call, Served, pause_seconds, walk
+from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.quirks import answer_limit, chat_body
 from equirouter.serve.call.relay import answer_text
 from equirouter.serve.call.sse import service_tier_of
-from equirouter.serve.call.upstream import open_session
 from equirouter.serve.chat import ChatRequest, chat_request
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.plan.feasible import Bound, Feasible
@@ -95,9 +95,9 @@ async def open_asker(
         )
         for name, upstream in settings.upstreams.items()
     }
-    async with open_session() as session:
+    async with HttpClient() as client:
         bounded = settings.model_copy(update={"upstreams": upstreams})
-        yield Asker(bounded, ModelPool(bounded, session), is_limited=is_limited)
+        yield Asker(bounded, ModelPool(bounded, client), is_limited=is_limited)
 
 
 class Asker:

@@ -228,4 +228,4 @@ def test_a_stream_that_is_too_long_ends_with_an_error(responses: bool) -> None:
 def test_a_wait_that_is_asked_for_is_finite_and_at_most_a_day(
     text: str, seconds: float | None
 ) -> None:
-    assert retry_after({"Retry-After": text}) == seconds
+    assert retry_after({"retry-after": text}) == seconds

@@ -1,13 +1,10 @@
 """What a request costs, through a running gateway: settled, logged, and said in headers."""
 
 import asyncio
-import errno
 from typing import Any
 
-import aiohttp
 import pytest
 
-from equirouter.serve.call.upstream import failure
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import Running, running
 
@@ -203,23 +200,6 @@ def test_a_call_that_broke_off_is_charged_beside_the_answer_and_reserved_for() -
             assert here.admission.tickets[-1].ended == [("settled", 300)]
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("error", "outcome", "may_cost"),
-    [
-        (aiohttp.ConnectionTimeoutError(), "connect", False),
-        (aiohttp.SocketTimeoutError(), "timeout", True),
-        (TimeoutError(), "timeout", True),
-        (aiohttp.ServerDisconnectedError(), "broken", True),
-        (OSError(errno.EMFILE, "too many"), "refused", False),
-    ],
-)
-def test_only_a_provider_that_has_the_request_may_charge_for_it(
-    error: Exception, outcome: str, may_cost: bool
-) -> None:
-    failed = failure(error)
-    assert (failed.outcome, failed.may_cost) == (outcome, may_cost)
 
 
 def test_a_call_that_never_reached_the_provider_costs_nothing() -> None:

@@ -12,7 +12,8 @@ quirks.py        how providers differ from OpenAI's API, an entry each
 refused.py       parameters that models refused of late
 relay.py         a stream from an upstream to a client
 sse.py           server-sent events on their way through: usage, errors, the model's name
-upstream.py      one call of a provider over aiohttp
+upstream.py      one call of a provider over HTTP
 whole_stream.py  a whole answer as a stream of events
+client/          HTTP/1.1 to providers
 translation/     the Responses API for upstreams that have chat completions only
 """

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeAlias
 
-import aiohttp
-
 from equirouter.cost.prices import Price
 from equirouter.errors import NotCalledError
+from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.parameters import Fitting, fitting
 from equirouter.serve.call.refused import RefusedParameters
 from equirouter.serve.call.translation import TranslatingUpstream
@@ -188,7 +187,7 @@ class ModelPool:
     def __init__(
         self,
         settings: GatewaySettings,
-        session: aiohttp.ClientSession,
+        client: HttpClient,
         *,
         told: Callable[[str, CircuitState], None] = lambda _name, _state: None,
     ) -> None:
@@ -201,7 +200,7 @@ class ModelPool:
         }
         most_bytes = settings.limits.max_answer_bytes
         upstreams = {
-            name: _upstream(upstream, session) for name, upstream in settings.upstreams.items()
+            name: _upstream(upstream, client) for name, upstream in settings.upstreams.items()
         }
         self.http = {
             name: upstream
@@ -231,9 +230,9 @@ class ModelPool:
         return self.routes[model].guard.why_not()
 
 
-def _upstream(settings: UpstreamSettings, session: aiohttp.ClientSession) -> Upstream:
+def _upstream(settings: UpstreamSettings, client: HttpClient) -> Upstream:
     if settings.kind == "litellm":
         from equirouter.serve.call.litellm_sdk import LiteLLMUpstream
 
         return LiteLLMUpstream(settings)
-    return HttpUpstream(settings, session)
+    return HttpUpstream(settings, client)

@@ -1,7 +1,6 @@
-"""One call of an OpenAI-compatible provider over aiohttp."""
+"""One call of an OpenAI-compatible provider over HTTP."""
 
 import asyncio
-import errno
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -9,13 +8,12 @@ from math import isfinite
 from time import time
 from types import MappingProxyType
 from typing import Protocol
-from urllib.parse import urlencode
-
-import aiohttp
-from yarl import URL
+from urllib.parse import quote, urlencode, urlsplit
 
 from equirouter import __version__
 from equirouter.errors import UpstreamError
+from equirouter.serve.call.client.connection import Incoming
+from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.decoding import Decoder, decoder_of
 from equirouter.serve.call.quirks import own_headers
 from equirouter.serve.settings import UpstreamSettings
@@ -23,10 +21,20 @@ from equirouter.serve.settings import UpstreamSettings
 _MEDIA_TYPE = re.compile(r"[!-~]+/[ -~]{1,120}")
 _LONGEST_WAIT = 86_400.0
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_OURS = {
+    "accept-encoding": "identity",
+    "content-type": "application/json",
+    "user-agent": f"equirouter/{__version__}",
+}
+_IN_TARGETS = "".join(chr(code) for code in range(0x21, 0x7F))
+_ENDS = re.compile(r"[\r\n\0]")
 
 
 class Answer(Protocol):
-    """An answer of an upstream: its head, and the body when it is asked for."""
+    """An answer of an upstream: its head, and the body when it is asked for.
+
+    headers: with names in lower case.
+    """
 
     status: int
     content_type: str
@@ -56,70 +64,63 @@ class Upstream(Protocol):
         """
 
 
-def open_session() -> aiohttp.ClientSession:
-    """The session of all upstreams: no cookies, no proxies, no limit but those of the guards."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=30, keepalive_timeout=30),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept",),
-        auto_decompress=False,  # it would unpack everything at once
-        headers={
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "User-Agent": f"equirouter/{__version__}",
-        },
-    )
-
-
 class HttpUpstream:
     """A provider that speaks OpenAI's API. Redirects are not followed: hosts come from settings."""
 
-    def __init__(self, settings: UpstreamSettings, session: aiohttp.ClientSession) -> None:
-        self._session = session
-        self._base = settings.base_url.rstrip("/")
-        self._query = f"?{urlencode(settings.query)}" if settings.query else ""
-        self._urls: dict[str, URL] = {}
+    def __init__(self, settings: UpstreamSettings, client: HttpClient) -> None:
+        self._pool = client.pool(settings.base_url)
+        self._base = urlsplit(settings.base_url.rstrip("/")).path
+        self._query = urlencode(settings.query)
         self._secret = settings.secret() or ""
         self._settings = settings
-        self._headers: dict[str, dict[str, str]] = {}  # by path
-        self._timeout = aiohttp.ClientTimeout(
-            total=settings.total_seconds, sock_connect=settings.connect_seconds
-        )
+        self._heads: dict[str, bytes] = {}  # by path, up to the length
 
     async def post(
         self, path: str, body: bytes, headers: Mapping[str, str] = NO_HEADERS
     ) -> "HttpAnswer":
         """POST a JSON document; returns when the head of the answer is there."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = URL(f"{self._base}{path}{self._query}", encoded=True)
-            self._headers[path] = own_headers(path, self._settings, self._secret)
-        return await self._sent("POST", url, body, {**headers, **self._headers[path]})
+        if headers:
+            return await self.send("POST", path, body, headers)
+        head = self._heads.get(path)
+        if head is None:
+            head = self._heads[path] = self._head("POST", path, headers)
+        return await self._sent("POST", head, body)
 
     async def send(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> "HttpAnswer":
         """Any request. path: may have a query. headers: what the body is, and of the client."""
-        base, joined = self._query.removeprefix("?"), "&" if "?" in path else "?"
-        url = URL(f"{self._base}{path}{joined + base if base else ''}", encoded=True)
-        own = own_headers(path, self._settings, self._secret)
-        return await self._sent(method, url, body, {**headers, **own})
+        return await self._sent(method, self._head(method, path, headers), body)
 
-    async def _sent(
-        self, method: str, url: URL, body: bytes, headers: Mapping[str, str]
-    ) -> "HttpAnswer":
-        try:
-            response = await self._session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=self._timeout,
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise failure(error) from error
-        return HttpAnswer(response, self._secret)
+    async def _sent(self, method: str, head: bytes, body: bytes) -> "HttpAnswer":
+        is_sized = body or method in ("POST", "PUT", "PATCH")
+        end = b"Content-Length: %d\r\n\r\n" % len(body) if is_sized else b"\r\n"
+        incoming = await self._pool.request(
+            method,
+            head + end,
+            body,
+            connect_seconds=self._settings.connect_seconds,
+            seconds=self._settings.total_seconds,
+        )
+        return HttpAnswer(incoming, self._secret)
+
+    def _head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
+        """The lines of a request but for its length. Raises UpstreamError for a header of two."""
+        way, joined = self._pool.way, "&" if "?" in path else "?"
+        target = f"{self._base}{path}{joined + self._query if self._query else ''}"
+        fields = {"host": way.authority, **_OURS, **headers}
+        fields |= own_headers(path, self._settings, self._secret)
+        if way.proxy is not None and not way.is_tls:
+            target = f"http://{way.authority}{target}"
+            if way.proxy.authorization:
+                fields["proxy-authorization"] = way.proxy.authorization
+        lines = [f"{method} {quote(target, safe=_IN_TARGETS, errors='surrogateescape')} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        for line in lines:
+            if _ENDS.search(line):
+                name = line.partition(":")[0]
+                raise UpstreamError("refused", f"a line break in the header {name!r}")
+        return "\r\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
 
 
 class HttpAnswer:
@@ -128,21 +129,22 @@ class HttpAnswer:
     content_type: as the provider says, where that is one that a header can hold.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, secret: str = "") -> None:
-        self._response = response
+    def __init__(self, incoming: Incoming, secret: str) -> None:
+        self._incoming = incoming
         self._secret = secret
         self._decoder: Decoder | None = None
         self._is_first = True
-        self.status = response.status
-        given = response.headers.get("Content-Type", "")
+        head = incoming.head
+        self.status, self._length = head.status, head.length
+        given = head.headers.get("content-type", "")
         is_clean = _MEDIA_TYPE.fullmatch(given) is not None
         self.content_type = given if is_clean else "application/octet-stream"
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = head.headers
 
     @property
     def is_over(self) -> bool:
         """As Answer.is_over; of a compressed one it is not known."""
-        return self._decoder is None and self._response.content.at_eof()
+        return self._decoder is None and self._incoming.is_over
 
     async def read(self, most_bytes: int) -> bytes:
         """The whole body, as Answer.read."""
@@ -152,12 +154,10 @@ class HttpAnswer:
         return body.replace(self._secret.encode(), b"***")  # it is the client's to read
 
     async def _whole(self, most_bytes: int) -> bytes:
-        length = self._response.content_length
-        if length is not None and length > most_bytes:
-            raise UpstreamError("broken", f"an answer of {length} bytes", may_cost=True)
-        content = self._response.content
+        if self._length is not None and self._length > most_bytes:
+            raise UpstreamError("broken", f"an answer of {self._length} bytes", may_cost=True)
         body = await self.chunk()
-        if content.at_eof() and self._decoder is None and len(body) <= most_bytes:
+        if self.is_over and len(body) <= most_bytes:
             return body
         parts, total = [body], len(body)
         while total <= most_bytes and (part := await self.chunk()):
@@ -173,13 +173,12 @@ class HttpAnswer:
         """The next bytes, as Answer.chunk."""
         if self._is_first:
             self._is_first = False
-            codings = self._response.headers.getall("Content-Encoding", ())
-            self._decoder = decoder_of(",".join(codings))
+            self._decoder = decoder_of(self.headers.get("content-encoding", ""))
         decoder = self._decoder
         if decoder is None:
-            return await self._received()
+            return await self._incoming.chunk()
         while not (piece := decoder.piece()):
-            packed = await self._received()
+            packed = await self._incoming.chunk()
             if not packed:
                 decoder.check_end()
                 return b""
@@ -187,40 +186,17 @@ class HttpAnswer:
         await asyncio.sleep(0)  # others have their turn between two pieces
         return piece
 
-    async def _received(self) -> bytes:
-        try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError, OSError, EOFError) as error:
-            raise failure(error) from error
-
     def close(self) -> None:
         """Give the connection back, as Answer.close."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
-
-
-def failure(error: Exception) -> UpstreamError:
-    """An exception of aiohttp as a failed call."""
-    name = type(error).__name__
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamError("connect", name)
-    if isinstance(error, TimeoutError):
-        return UpstreamError("timeout", name)
-    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return UpstreamError(
-            "refused", "the gateway has no file handle left (ulimit -n)", retry_seconds=1.0
-        )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError("connect", f"{name}: {error}")
-    # what else it says may be the provider's own words
-    return UpstreamError("broken", name, may_cost=True)
+        self._incoming.close()
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider asks to wait, at most a day; None for none, or nonsense."""
-    text = headers.get("Retry-After")
+    """Seconds that the provider asks to wait, at most a day; None for none, or nonsense.
+
+    headers: with names in lower case.
+    """
+    text = headers.get("retry-after")
     if text is None:
         return None
     try:

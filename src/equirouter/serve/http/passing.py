@@ -31,7 +31,7 @@ from equirouter.serve.settling import Bounds, Report, charge
 _STEP = r"/[A-Za-z0-9_-][A-Za-z0-9._-]*"  # never ".."
 PATHS = rf"/v1/{{path:(?:completions|moderations|audio|images|files|batches)(?:{_STEP})*}}"
 UPSTREAM_HEADER = "x-equirouter-upstream"
-_SHOWN = ("Content-Disposition", "Retry-After")
+_SHOWN = ("content-disposition", "retry-after")
 _MOST_READ = 1024 * 1024  # of an answer, for its usage
 _JSON = "application/json"
 
@@ -76,7 +76,8 @@ class _Passing:
         if self._route is not None:
             self._raw = orjson.dumps({**body, "model": self._route.upstream_model})
         self._prompt = text_tokens("".join(strings(body)))
-        self._path = f"/{path}?{request.query_string}" if request.query_string else f"/{path}"
+        query = request.rel_url.raw_query_string
+        self._path = f"/{path}?{query}" if query else f"/{path}"
         self._start = time.perf_counter()
         self.record = RequestRecord(
             request_id=request_id(),

@@ -19,8 +19,8 @@ from equirouter.cost.prices import Price
 from equirouter.errors import StoreGoneError
 from equirouter.pipeline.evidence import latest_versions
 from equirouter.pipeline.versions import PipelineVersions
+from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.model_pool import ModelPool
-from equirouter.serve.call.upstream import open_session
 from equirouter.serve.dashboard import View, dashboard_routes
 from equirouter.serve.http.admin import admin_routes, key_routes
 from equirouter.serve.http.gateway import Gateway
@@ -122,8 +122,8 @@ async def open_parts(settings: GatewaySettings) -> AsyncIterator[Parts]:
         by_key=settings.telemetry.metrics_by_key,
     )
     tracer = Tracer.from_settings(settings)
-    async with open_session() as session:
-        pool = ModelPool(settings, session, told=metrics.breaker)
+    async with HttpClient() as client:
+        pool = ModelPool(settings, client, told=metrics.breaker)
         decider = _decider(settings, metrics)
         prices = {name: route.price for name, route in pool.routes.items()}
         _compare_prices(prices, decider)
