@@ -438,6 +438,16 @@ def deaf() -> Iterator[int]:
             one.close()
 
 
+def test_a_name_that_cannot_be_is_not_connected_to() -> None:
+    async def run() -> None:
+        async with HttpClient() as client:
+            with pytest.raises(UpstreamError, match=r"no connection to a\.\.b:80") as failed:
+                await asked(upstream_of(client, "http://a..b/v1"))
+        assert failed.value.outcome == "connect"
+
+    asyncio.run(run())
+
+
 def test_a_connection_that_takes_too_long_is_a_failure_to_connect() -> None:
     async def run() -> None:
         with deaf() as port:

@@ -12,6 +12,7 @@ from equirouter.serve.call.client.parser import AnswerParser
 
 _MOST_HELD = 128 * 1024
 """Bytes of a body that wait to be read before the provider has to wait."""
+_MOST_COPIED = 64 * 1024
 
 
 class Incoming:
@@ -125,7 +126,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():
             raise UpstreamError("connect", "the provider closed the connection before the request")
         incoming = self._incoming = Incoming(self, AnswerParser(has_body=has_body))
-        if len(body) < _MOST_HELD:
+        if len(body) < _MOST_COPIED:
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))

@@ -61,17 +61,16 @@ class HttpClient:
             self._pools[way] = Pool(self, way, self._tls if way.is_tls else None)
         return self._pools[way]
 
-    def watch(self, connection: Connection, seconds: float) -> None:
-        """End a connection after so many seconds, whatever was said of it before.
+    def watch(self, connection: Connection, deadline: float) -> None:
+        """End a connection at a time of the loop's clock, whatever was said of it before.
 
         The timer is only ever moved forward: it wakes at the earliest end that it heard of, and
         looks then which connections are due. Most calls do not touch it.
         """
-        loop = asyncio.get_running_loop()
-        connection.deadline = deadline = loop.time() + seconds
+        connection.deadline = deadline
         self._connections.add(connection)
         if deadline < self._wakes_at:
-            self._set(loop, deadline)
+            self._set(asyncio.get_running_loop(), deadline)
 
     def forget(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -114,10 +113,11 @@ class Pool:
         one if nothing came back, and only if a provider that got it twice would do no more than
         once: a completion may have begun, and would be paid for twice.
         """
+        deadline = asyncio.get_running_loop().time() + seconds
         while True:
             kept = self._kept()
             connection = kept or await self._opened(min(connect_seconds, seconds))
-            self._client.watch(connection, seconds)
+            self._client.watch(connection, deadline)
             incoming = connection.send(head, body, has_body=method != "HEAD")
             try:
                 await incoming.begun()
@@ -158,9 +158,9 @@ class Pool:
             self._known_until = 0.0
             why = f"no connection to {where.host}:{where.port} within {seconds} s"
             raise UpstreamError("connect", why) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the second for a name that DNS cannot have
             self._known_until = 0.0
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise UpstreamError(
                     "refused", "the gateway has no file handle left (ulimit -n)", retry_seconds=1.0
                 ) from error
@@ -171,7 +171,7 @@ class Pool:
         return Connection(self._freed, self._lost)
 
     def _freed(self, connection: Connection) -> None:
-        self._client.watch(connection, _KEPT_SECONDS)
+        self._client.watch(connection, asyncio.get_running_loop().time() + _KEPT_SECONDS)
         self._free.append(connection)
 
     def _lost(self, connection: Connection) -> None:
