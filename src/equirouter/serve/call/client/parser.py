@@ -75,7 +75,7 @@ class AnswerParser:
         self.is_over = True
 
     def _behind_head(self, data: bytes) -> bytes:
-        """The bytes that follow the head, once it is there. Heads of status 100 to 199 are left out."""
+        """The bytes behind the head, once it is there. Those of status 100 to 199 are left out."""
         raw = self._head + data
         while (end := raw.find(b"\r\n\r\n", 0, self._room)) >= 0:
             head = parse_head(raw[: end + 2], has_body=self._has_body)
