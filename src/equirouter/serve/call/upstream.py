@@ -68,7 +68,7 @@ class HttpUpstream:
     """A provider that speaks OpenAI's API. Redirects are not followed: hosts come from settings."""
 
     def __init__(self, settings: UpstreamSettings, client: HttpClient) -> None:
-        self._pool = client.pool(settings.base_url)
+        self._origin = client.origin(settings.base_url)
         self._base = urlsplit(settings.base_url.rstrip("/")).path
         self._query = urlencode(settings.query)
         self._secret = settings.secret() or ""
@@ -95,7 +95,7 @@ class HttpUpstream:
     async def _sent(self, method: str, head: bytes, body: bytes) -> "HttpAnswer":
         is_sized = body or method in ("POST", "PUT", "PATCH")
         end = b"Content-Length: %d\r\n\r\n" % len(body) if is_sized else b"\r\n"
-        incoming = await self._pool.request(
+        incoming = await self._origin.request(
             method,
             head + end,
             body,
@@ -106,7 +106,7 @@ class HttpUpstream:
 
     def _head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
         """The lines of a request but for its length. Raises UpstreamError for a header of two."""
-        way, joined = self._pool.way, "&" if "?" in path else "?"
+        way, joined = self._origin.way, "&" if "?" in path else "?"
         target = f"{self._base}{path}{joined + self._query if self._query else ''}"
         fields = {"host": way.authority, **_OURS, **headers}
         fields |= own_headers(path, self._settings, self._secret)

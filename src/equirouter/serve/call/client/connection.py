@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import cast
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.client.head import Head, broken
+from equirouter.serve.call.client.head import AnswerHead, broken
 from equirouter.serve.call.client.parser import AnswerParser
 
 _MOST_HELD = 128 * 1024
@@ -34,9 +34,9 @@ class Incoming:
             await self._more()
 
     @property
-    def head(self) -> Head:
+    def head(self) -> AnswerHead:
         """The head; only once it has begun."""
-        return cast("Head", self.parser.head)
+        return cast("AnswerHead", self.parser.head)
 
     @property
     def is_over(self) -> bool:

@@ -20,7 +20,7 @@ _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(slots=True)
-class Head:
+class AnswerHead:
     """headers: names in lower case; what comes twice is joined by ", ".
 
     length: bytes of the body, None where they are not known before its end. is_chunked: whether
@@ -35,7 +35,7 @@ class Head:
     is_kept: bool
 
 
-def parse_head(raw: bytes, *, has_body: bool) -> Head:
+def parse_head(raw: bytes, *, has_body: bool) -> AnswerHead:
     """A head up to the CRLF of its last line. has_body: False for an answer to HEAD.
 
     Raises UpstreamError for one that is not HTTP/1 or that can be read in two ways.
@@ -58,7 +58,7 @@ def parse_head(raw: bytes, *, has_body: bool) -> Head:
     is_kept = "close" not in named and (length is not None or is_chunked)
     if match[1] == b"0":
         is_kept = is_kept and "keep-alive" in named and not is_chunked
-    return Head(status, headers, length, is_chunked, is_kept)
+    return AnswerHead(status, headers, length, is_chunked, is_kept)
 
 
 def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import re
 
-from equirouter.serve.call.client.head import FIELDS, LONGEST_HEAD, Head, broken, parse_head
+from equirouter.serve.call.client.head import FIELDS, LONGEST_HEAD, AnswerHead, broken, parse_head
 
 _BEGINNING = b"HTTP/1."
 _SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[^\r\n\0]*+)?\r\n"
@@ -32,7 +32,7 @@ class AnswerParser:
     )
 
     def __init__(self, *, has_body: bool = True) -> None:
-        self.head: Head | None = None
+        self.head: AnswerHead | None = None
         self.is_over = False
         self.has_begun = False
         self.has_more = False

@@ -28,7 +28,7 @@ class HttpClient:
     """
 
     def __init__(self) -> None:
-        self._pools: dict[Way, Pool] = {}
+        self._origins: dict[Way, Origin] = {}
         self._connections: set[Connection] = set()
         self._tls: ssl.SSLContext | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -51,15 +51,15 @@ class HttpClient:
             self._timer.cancel()
         await asyncio.sleep(0)  # the loop closes the sockets
 
-    def pool(self, base_url: str) -> "Pool":
+    def origin(self, base_url: str) -> "Origin":
         """The connections to the host of an address. Raises ConfigError for its proxy."""
         way = way_to(base_url)
         if way.is_tls and self._tls is None:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])
-        if way not in self._pools:
-            self._pools[way] = Pool(self, way, self._tls if way.is_tls else None)
-        return self._pools[way]
+        if way not in self._origins:
+            self._origins[way] = Origin(self, way, self._tls if way.is_tls else None)
+        return self._origins[way]
 
     def watch(self, connection: Connection, deadline: float) -> None:
         """End a connection at a time of the loop's clock, whatever was said of it before.
@@ -91,8 +91,8 @@ class HttpClient:
             self._set(loop, min(one.deadline for one in self._connections))
 
 
-class Pool:
-    """The connections to one host. way: how it is reached."""
+class Origin:
+    """The connections to one host at one port. way: how it is reached."""
 
     def __init__(self, client: HttpClient, way: Way, tls: ssl.SSLContext | None) -> None:
         self.way = way
