@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,3 +203,12 @@ def test_several_models_are_not_asked_to_save_money() -> None:
     )
     assert made.plans is None
     assert any(note.startswith("no plans:") for note in made.provenance.data["notes"])
+
+
+def test_a_router_that_only_ranks_is_calibrated_first() -> None:
+    given: dict[str, Any] = {"router": "avengerspro:original", "quality": 0.9}
+    made = train(TABLE, HashingEncoder(), policy="less-collapse", confidence=0.5, **given)
+    assert made.stage.router.scores_are == "ranking"
+    assert made.stage.scale is not None
+    assert made.decide("hard task1 query").model == "large"
+    assert made.decide("easy task1 query").model != "large"
