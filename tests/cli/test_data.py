@@ -50,7 +50,7 @@ def test_convert_reads_answers_out_of_responses(tmp_path: Path) -> None:
     answers = read_table(target).answers
     assert answers is not None
     assert answers.to_lists() == [["6"], [""]]
-    assert "answers: 2 known, 1 of them say nothing" in invoke("data", "describe", target).out
+    assert "answers: 2 known, 1 of them empty" in invoke("data", "describe", target).out
     refused = invoke("data", "convert", source, target, "--answers-by", "guess")
     assert refused.code == 2
     assert "'guess' is not an answer extractor" in refused.err
@@ -200,7 +200,7 @@ def test_tables_are_merged_and_it_is_said_what_came_from_where(tmp_path: Path) -
     write_table(replace(whole, performance=changed), b)
     refused = invoke("data", "merge", a, b, "--out", out)
     assert refused.code == 2
-    assert "1 outcome differs from a table before: model 'middle' on query 'q25'" in refused.err
+    assert "1 outcome differs from an earlier table: model 'middle' on query 'q25'" in refused.err
     ran = invoke("data", "merge", a, b, "--out", out, "--conflicts", "first", "--json")
     assert json.loads(ran.out)["sources"][1]["n_conflicts"] == 1
     assert read_table(out).equals(whole)

@@ -23,7 +23,7 @@ def test_a_log_is_read_and_described(tmp_path: Path) -> None:
     assert ran.code == 0
     assert ran.out.splitlines() == [
         "read 1 file (chat), 1 file (helicone): 4 requests",
-        "3 queries; folded into them: 1 of the same words, 0 of a last turn alike",
+        "3 queries; folded into them: 1 with the same words, 0 with a similar last turn",
         "left out, calls of embeddings: 1",
         "asked: 2025-11-24 16:00 to 2025-11-24 16:00",
         "length of the texts in characters: p10 14, median 15, p90 16, longest 16",

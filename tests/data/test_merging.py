@@ -67,7 +67,8 @@ def test_conflicts_are_refused_by_name() -> None:
     with pytest.raises(DataError) as caught:
         merge_tables([a, b])
     assert str(caught.value).startswith(
-        "b: 2 outcomes differ from a table before: model 'l' on query 'p'; model 's' on query 'q'."
+        "b: 2 outcomes differ from an earlier table: model 'l' on query 'p'; model 's' on query "
+        "'q'."
     )
 
 
@@ -118,7 +119,7 @@ def test_two_graders_who_agree_are_no_conflict() -> None:
         ({"tasks": ("sums",)}, "query 'p' is of task 'all' in a and 'sums' in b"),
         ({"performance_range": (0.0, 100.0)}, "bring both to one scale"),
         ({"packed": {"lexical-1": np.zeros((1, 4))}}, "numbers in place of its texts"),
-        ({"model_descriptions": ("other",)}, "model 's' is described otherwise"),
+        ({"model_descriptions": ("other",)}, "model 's' is described differently"),
     ],
 )
 def test_what_cannot_be_joined_is_named(changed: dict[str, Any], said: str) -> None:

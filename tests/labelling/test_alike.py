@@ -118,7 +118,7 @@ def test_an_import_folds_a_template_keeps_the_weights_and_says_the_rule(tmp_path
         "alike_from": 0.9,
     }
     said = "\n".join(report.summary.lines())
-    assert "3 queries; folded into them: 1 of the same words, 2 of a last turn alike" in said
+    assert "3 queries; folded into them: 1 with the same words, 2 with a similar last turn" in said
     assert "90% of their runs of 3 words" in said
     assert max(map(len, said.splitlines())) <= 80
 

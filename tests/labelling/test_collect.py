@@ -436,7 +436,7 @@ def test_ctrl_c_lets_calls_under_way_end_and_keeps_them(tmp_path: Path) -> None:
     assert len(made.seen) == 3
     assert {row.state for row in kept(tmp_path / "answers").values()} == {"answered"}
     assert spent(tmp_path / "answers") == 3 * COST_NUSD
-    assert "3 answers more" in out
+    assert "3 new answers" in out
     assert "stopped: interrupted; the same command goes on" in err
 
 

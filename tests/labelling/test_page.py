@@ -87,7 +87,7 @@ def test_every_command_of_the_page_runs(outputs: Any) -> None:
 
 def test_they_say_what_the_page_says(outputs: Any) -> None:
     collected, scored = list(outputs.values())[2:4]
-    assert f"{4 * N} answers more, 0 failed, 0 missing" in collected
+    assert f"{4 * N} new answers, 0 failed, 0 missing" in collected
     assert f"{N} complete; scored by number ({4 * N})" in scored
 
 

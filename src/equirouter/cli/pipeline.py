@@ -178,7 +178,7 @@ def promote(
     if why is not None and not force:
         raise GateRefusedError(
             f"{version} is not made current: {why}; `equirouter pipeline compare {folder} TABLE "
-            f"{version}` tells which is better, and --force makes it current all the same"
+            f"{version}` tells which is better, and --force makes it current anyway"
         )
     versions.promote(version, over=before, how="pipeline promote", forced=force, why=why or "")
     _tell_current(folder, version, before, as_json=as_json, quiet=quiet)

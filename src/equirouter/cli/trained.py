@@ -31,7 +31,7 @@ class Placed(NamedTuple):
         why = (
             f"version {self.version} is saved and not made current: {self.refused}. "
             f"`equirouter pipeline promote {self.folder} {self.version}`, or train with "
-            "--promote, makes it current all the same"
+            "--promote, makes it current anyway"
         )
         if not as_json:
             raise GateRefusedError(why)

@@ -46,7 +46,7 @@ class ModelPrice:
         if self.trained is None or self.now is None:
             raise ConfigError(
                 f"the price of {self.model!r} in the outcomes that the pipeline learned from is "
-                "not known, so nor is by how much it changes: state what it was (--was-input, "
+                "not known, so the change is not known either: state what it was (--was-input, "
                 "--was-output)"
             )
         ratios = self._ratios(self.trained, self.now)

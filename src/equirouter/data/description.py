@@ -74,7 +74,7 @@ class Description:
         ]
         if self.known_answers is not None:
             known, without = self.known_answers, self.no_answer
-            lines.insert(2, f"answers: {known} known, {without} of them say nothing")
+            lines.insert(2, f"answers: {known} known, {without} of them empty")
         rows = zip(
             self.models,
             self.mean_performance,

@@ -157,8 +157,9 @@ def _descriptions(
                 continue
             if descriptions.setdefault(model, text) != text and conflicts == "refuse":
                 raise DataError(
-                    f"{table.name}: model {model!r} is described otherwise than in a table before; "
-                    "make the two one, or take the first with conflicts='first' (--conflicts first)"
+                    f"{table.name}: model {model!r} is described differently in an earlier table; "
+                    "make them the same, or take the first with conflicts='first' "
+                    "(--conflicts first)"
                 )
     return tuple(descriptions.get(model) for model in models)
 
@@ -255,7 +256,7 @@ def _refusal(table: Outcomes, differs: BoolArray) -> str:
     n = int(differs.sum())
     more = f" and {n - len(pairs)} more" if n > len(pairs) else ""
     return (
-        f"{table.name}: {number_of(n, 'outcome differs', 'outcomes differ')} from a table before: "
-        f"{'; '.join(pairs)}{more}. Leave one of them out, or choose with conflicts='first' or "
-        "'mean' (--conflicts first, --conflicts mean)"
+        f"{table.name}: {number_of(n, 'outcome differs', 'outcomes differ')} from an earlier "
+        f"table: {'; '.join(pairs)}{more}. Leave one of them out, or choose with "
+        "conflicts='first' or 'mean' (--conflicts first, --conflicts mean)"
     )

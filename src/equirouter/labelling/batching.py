@@ -248,7 +248,7 @@ class BatchRun:
         """The reply to one of the calls of a batch that is over."""
         line = lines.get(call.custom_id)
         if line is None:
-            why = state.why or f"the batch is {state.status}, and says nothing of this call"
+            why = state.why or f"the batch is {state.status}, and says nothing about this call"
             # of one that was not worked to its end nothing is paid but what was answered
             paid = call.reserved_nusd if state.status == "completed" else 0
             return ModelReply(model, cost_nusd=paid, attempts=1, error=why)

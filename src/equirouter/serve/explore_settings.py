@@ -18,9 +18,9 @@ class ExploreSettings(BaseModel):
     """Most that explored requests cost in a day (UTC), over all workers and restarts; no call is
     made whose highest cost has no room; none: no limit."""
     except_models: frozenset[str] = frozenset()
-    """Models that nothing is sent to for this."""
+    """Models that exploration never chooses."""
     except_keys: frozenset[str] = frozenset()
-    """Names of keys whose requests are never sent elsewhere for this."""
+    """Names of keys whose requests are never explored."""
 
 
 class ShadowSettings(BaseModel):
@@ -40,4 +40,4 @@ class ShadowSettings(BaseModel):
     """Graders of `equirouter score`, such as "judge:model=large", that score the answers, the
     client's too, in a process of its own; needs log.log_texts. Empty: nobody scores them."""
     except_keys: frozenset[str] = frozenset()
-    """Names of keys whose requests are never answered so."""
+    """Names of keys whose requests no shadow answers."""

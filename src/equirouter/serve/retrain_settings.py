@@ -20,7 +20,8 @@ class RetrainSettings(BaseModel):
     """How often the gateway retrains, in a process of its own, such as "12h" or "7d"; none: only
     where `equirouter retrain` is run."""
     margin: Annotated[float, Field(gt=0, lt=0.5)] = 0.02
-    """What makes no difference: a share of the strongest model's quality, and of its cost."""
+    """Difference that does not matter, as a share of the strongest model's quality, and of its
+    cost."""
     minimum_rows: Annotated[int, Field(ge=30)] = 200
     """Held-out queries, new to both versions, below which no version takes another's place."""
     threads: Count = 1
@@ -45,12 +46,12 @@ class CanarySettings(BaseModel):
     share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     """Share of the conversations, or requests without one, that go to it."""
     false_alarm: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    """How probable it is at most that a version that is no worse is ever rolled back."""
+    """Highest probability that a version that is no worse is ever rolled back."""
     cost_margin: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """What makes no difference in mean cost: a share of the current version's."""
+    """Difference in mean cost that does not matter, as a share of the current version's."""
     error_margin: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """What makes no difference in the share of failed requests."""
+    """Difference in the share of failed requests that does not matter."""
     score_margin: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """What makes no difference in the mean feedback score."""
+    """Difference in the mean feedback score that does not matter."""
     enough: Count = 2000
     """Conversations of the canary after which it is made current if nothing was found worse."""

@@ -100,13 +100,13 @@ class CascadeSettings(BaseModel):
     checks: tuple[str, ...] = ()
     """Checks of replies, as NAME[:key=value ...]; run where the plans learned with them."""
     judge: str | None = None
-    """A model of the pool that scores replies where the plans learned with the signal judge, and
-    where its call likely costs at most 5 % of one of the strongest model."""
+    """A model of the pool that scores replies, where the plans learned with the signal judge and
+    its call probably costs at most 5 % of one of the strongest model."""
     max_check_ms: Positive = 2000.0
     """How long a check of a reply may take; then what it says is not known."""
     audit_share: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Of the requests that end as the two agree, the share of which one more model is asked all the
-    same, once the answer is sent: to see whether agreement still says what it did."""
+    """Share of the requests on which the two agree for which one more model is asked once the
+    answer is sent: to see whether agreement still means what it did."""
 
     @property
     def all_checks(self) -> tuple[str, ...]:

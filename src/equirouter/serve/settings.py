@@ -48,7 +48,7 @@ class ServerSettings(_Section):
     """Origins of pages that may call the API from a browser, such as "https://app.example", or "*"
     for all that have a key; none: no page."""
     answer_model: Literal["upstream", "pool"] = "upstream"
-    """Which model answers name: the upstream's own word, or with "pool" the name in the pool."""
+    """Model name in answers: the upstream's own or, with "pool", the name in the pool."""
 
 
 class PipelineSettings(_Section):

@@ -25,7 +25,7 @@ class CollapseSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """The alarms for what is not as it was when the version began to serve."""
+    """Alarms for what has changed since the version began to serve."""
 
     enabled: bool = False
     """Whether the gateway watches for drift; `equirouter status` does in any case."""

@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path: Path) -> No
         ("a.jsonl", b" \n", "nothing in this file but white space"),
         ("a.jsonl", b"{'prompt': 1}\n", "neither a JSON document nor one per line"),
         ("a.jsonl", b'{"prompt": "\xff"}\n', "is not valid UTF-8"),
-        ("a.log", b"GET / 200\n", "this is no log that can be read"),
+        ("a.log", b"GET / 200\n", "this log cannot be read"),
         ("a.gz", b"\x1f\x8b\x08\x00", "could not be read"),
         ("a.parquet", b"PAR1", "could not be read"),
     ],

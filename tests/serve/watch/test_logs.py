@@ -1,12 +1,15 @@
 """The log: a line for what went wrong, as JSON, and never a text or a secret."""
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import equirouter
 from equirouter.serve.watch.logs import LOGGER, log_request, set_up_logging
 from equirouter.serve.watch_settings import LogSettings
 from tests.serve.records_made import made_record
@@ -97,6 +100,23 @@ def test_what_a_client_sent_cannot_begin_a_line() -> None:
     record.requested_model = "equirouter/auto\n2026-01-01 error   forged"
     log_request(record)
     assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_no_line_of_the_log_is_made_of_reprs() -> None:
+    """`<Upstream object at 0x7f...>` and `ConnectionError('...')` are for programmers."""
+    source = Path(equirouter.__file__).parent
+    made = {
+        f"{path.name}:{call.lineno}"
+        for path in source.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in {"debug", "info", "warning", "error", "exception", "critical"}
+        for part in ast.walk(call)
+        if (isinstance(part, ast.Constant) and "%r" in str(part.value))
+        or (isinstance(part, ast.FormattedValue) and part.conversion == ord("r"))
+    }
+    assert made == set()
 
 
 def test_libraries_speak_only_of_what_may_be_wrong() -> None:

@@ -73,7 +73,7 @@ def retrain(
             now = f"tried as a canary beside {over}" if is_tried else f"current, it was {over}"
             say(f"{versions.folder}: {version} is {now}")
         return
-    why = f"{over} goes on being served, {version} is not: {made.verdict.why}"
+    why = f"{over} is still served, {version} is not: {made.verdict.why}"
     if not as_json:
         raise GateRefusedError(why)
     say(f"error: {why}")

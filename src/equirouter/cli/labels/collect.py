@@ -151,7 +151,7 @@ def _say(done: "Collected", out: Path, *, as_json: bool, quiet: bool, dry_run: b
             say("next: the same without --dry-run asks; --limit-usd USD bounds what it may cost")
         return
     typer.echo(
-        f"{out}: {number_of(done.answered, 'answer')} more, {done.failed} failed, {done.missing} "
+        f"{out}: {number_of(done.answered, 'new answer')}, {done.failed} failed, {done.missing} "
         f"missing; {done.spent_usd:.6f} USD spent in all"
     )
     for model, why in done.given_up.items():

@@ -264,7 +264,7 @@ def _remarks(scored: "Scored") -> None:
         say(f"warning: {model} was given up: {why}")
     for by, value in scored.constant.items():
         say(
-            f"warning: {by} gave every answer {value:g}, of which nothing can be learned; is "
+            f"warning: {by} gave every answer {value:g}, from which nothing can be learned; is "
             "it the right grader for these answers?"
         )
 

@@ -134,7 +134,7 @@ def _of_text(path: Path, stream: IO[str]) -> Iterator[Record | Wrong]:
         yield from _table(path, line, stream)
     else:
         raise DataError(
-            f"{path}: this is no log that can be read: neither JSON nor parquet, and a table of "
+            f"{path}: this log cannot be read: it is neither JSON nor parquet, and a table of "
             "columns is named .csv or .tsv, a query .txt"
         )
 

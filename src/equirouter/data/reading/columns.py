@@ -85,8 +85,8 @@ def check_names(path: Path, names: Sequence[str]) -> None:
     """Raise DataError for a name that occurs twice, and for more columns than can be read."""
     if len(names) > MOST_COLUMNS:
         raise DataError(
-            f"{path}: {len(names):,} columns, at most {MOST_COLUMNS:,} are read; where that many "
-            "models are meant, write one row per query and model, else the table lies on its side"
+            f"{path}: {len(names):,} columns, at most {MOST_COLUMNS:,} are read. If there "
+            "are that many models, write one row per query and model; else swap rows and columns"
         )
     seen = set[str]()
     for name in names:

@@ -37,7 +37,7 @@ def why_unreachable(address: str | None = None) -> str | None:
 
 def _ask(address: str) -> str | None:
     if not address.startswith(("http://", "https://")):
-        return f"{address!r} is no address of the web"
+        return f"{address!r} is not a web address"
     try:
         with urlopen(Request(address, method="HEAD"), timeout=SECONDS):  # noqa: S310  # checked
             return None

@@ -107,7 +107,7 @@ class LogSummary:
         return [
             f"read {formats}: {number_of(self.n_requests, 'request')}",
             f"{number_of(self.n_queries, 'query', 'queries')}; folded into them: "
-            f"{self.n_same_words} of the same words, {self.n_alike} of a last turn alike",
+            f"{self.n_same_words} with the same words, {self.n_alike} with a similar last turn",
             *([f"alike are texts that share {said_rule()}"] if self.n_alike else []),
             *(f"left out, {why}: {n}" for why, n in self.left_out.most_common()),
             *([f"asked: {_day(self.first_at)} to {_day(self.last_at)}"] if self.first_at else []),

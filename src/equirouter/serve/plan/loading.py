@@ -69,7 +69,7 @@ def check_evidence(new: LoadedPipeline, old: LoadedPipeline) -> None:
     if why is not None:
         raise PipelineError(
             f"{new.path}: {why}; `equirouter pipeline promote --force`, or POST "
-            "/admin/reload?force=true, takes it all the same"
+            "/admin/reload?force=true, takes it anyway"
         )
 
 

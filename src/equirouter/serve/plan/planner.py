@@ -343,7 +343,7 @@ class RoutingPlanner:
         if not is_unread:
             self._metrics.router_failed()
             name = type(error).__name__
-            _LOG.warning("the router failed, on_router_failure is %r: %s: %s", rule, name, error)
+            _LOG.warning("the router failed, on_router_failure is %s: %s: %s", rule, name, error)
         if rule == "refuse":
             return replace(
                 served.nobody(request.removed, _refused(is_unread=is_unread)),
