@@ -145,9 +145,7 @@ def copy(name: str, tmp_path: Path) -> Path:
 def hub(name: str, copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """The hub has what was made here; no digest is promised for that."""
     made = DATASETS.load(name)
-    files = tuple(
-        HubFile(file.repo, file.filename, file.commit, file.size_mb) for file in made().files
-    )
+    files = tuple(HubFile(file.repo, file.filename, file.commit) for file in made().files)
     monkeypatch.setattr(made, "files", property(lambda _: files))
     if name == "llmrouterbench":  # its load fetches by the module's own constant
         monkeypatch.setattr("equirouter.data.sources.llmrouterbench._FILE", files[0])

@@ -15,7 +15,7 @@ from equirouter.errors import DownloadError
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"what the data set holds\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-FILE = HubFile("owner/set", "table.pkl", COMMIT, 1)
+FILE = HubFile("owner/set", "table.pkl", COMMIT)
 
 
 class Hub:
@@ -121,11 +121,11 @@ def test_the_folder_named_in_the_message_is_the_one_to_delete(hub: Hub, tmp_path
 
 
 def test_a_file_with_another_digest_than_promised_is_refused(hub: Hub) -> None:
-    promised = HubFile("owner/set", "table.pkl", COMMIT, 1, sha256="0" * 64)
+    promised = HubFile("owner/set", "table.pkl", COMMIT, sha256="0" * 64)
     for _ in range(2):  # nor is it trusted the second time
         with pytest.raises(DownloadError, match="expected 0000"):
             fetch(promised, endpoint=hub.endpoint)
-    right = HubFile("owner/set", "table.pkl", COMMIT, 1, SHA256)
+    right = HubFile("owner/set", "table.pkl", COMMIT, SHA256)
     assert fetch(right, endpoint=hub.endpoint).read_bytes() == CONTENT
 
 
@@ -143,7 +143,7 @@ def test_a_mirror_is_named_by_the_environment(hub: Hub, monkeypatch: pytest.Monk
 
 
 def test_without_a_server_the_way_out_is_said(hub: Hub) -> None:
-    other = HubFile("owner/set", "missing.pkl", COMMIT, 1)
+    other = HubFile("owner/set", "missing.pkl", COMMIT)
     with pytest.raises(DownloadError) as caught:
         fetch(other, endpoint=hub.endpoint)
     assert "missing.pkl of owner/set could not be downloaded" in str(caught.value)
@@ -185,4 +185,4 @@ def test_progress_is_told(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_branch_is_no_commit() -> None:
     with pytest.raises(ValueError, match="40 hex digits"):
-        HubFile("owner/set", "table.pkl", "main", 1)
+        HubFile("owner/set", "table.pkl", "main")

@@ -20,14 +20,12 @@ class HubFile:
 
     repo: "owner/name". commit: 40 hex digits, so that the file can never change. sha256: 64 hex
     digits of its content where they are known; else those of the first download are recorded in
-    the cache and every later use is checked against them (trust on first use). size_mb: about,
-    None where it is not stated.
+    the cache and every later use is checked against them (trust on first use).
     """
 
     repo: str
     filename: str
     commit: str
-    size_mb: int | None = None
     sha256: str | None = None
 
     def __post_init__(self) -> None:

@@ -39,7 +39,6 @@ _FILE = HubFile(
     "NPULH/LLMRouterBench",
     "bench-release.tar.gz",
     "0e5af1b84bf73437a01a1849c0f1d2468baa93fc",
-    1280,
     "b79f8cde1a6f029c2efa663a3a3b6f7748defb22341fe59f328cebef6648c8f1",
 )
 _N_FILES = 700  # in the archive, for the progress bar

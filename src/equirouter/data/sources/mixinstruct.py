@@ -42,10 +42,7 @@ PARTS = ("train", "val", "test")
 _REPO = "llm-blender/mix-instruct"
 _COMMIT = "c7f77a4ef0515a99d1752c6387c22366d6922da6"
 # No digests are published: those of the first download are recorded, and checked from then on.
-_FILES = {
-    part: HubFile(_REPO, f"{part}_data_prepared.jsonl", _COMMIT, size_mb)
-    for part, size_mb in (("train", 1380), ("val", 69), ("test", 86))
-}
+_FILES = {part: HubFile(_REPO, f"{part}_data_prepared.jsonl", _COMMIT) for part in PARTS}
 # The parts call one model by two names.
 _SAME_MODEL = {"mpt-7b": "mpt-7b-instruct"}
 

@@ -58,7 +58,7 @@ class RouterBench5Shot(_RouterBench):
 
     name = "routerbench-5shot"
     description = "RouterBench, five examples in each prompt: 36,511 rows, 11 models, 163 MB"
-    files = (HubFile(_REPO, "routerbench_5shot.pkl", _COMMIT, 163, _SHA256_5SHOT),)
+    files = (HubFile(_REPO, "routerbench_5shot.pkl", _COMMIT, _SHA256_5SHOT),)
 
 
 class RouterBench0Shot(_RouterBench):
@@ -66,7 +66,7 @@ class RouterBench0Shot(_RouterBench):
 
     name = "routerbench-0shot"
     description = "RouterBench, the question alone: 36,497 rows, 11 models, 95 MB"
-    files = (HubFile(_REPO, "routerbench_0shot.pkl", _COMMIT, 95, _SHA256_0SHOT),)
+    files = (HubFile(_REPO, "routerbench_0shot.pkl", _COMMIT, _SHA256_0SHOT),)
 
 
 class RouterBenchRaw(_RouterBench):
@@ -74,4 +74,4 @@ class RouterBenchRaw(_RouterBench):
 
     name = "routerbench-raw"
     description = "RouterBench, the 5-shot data with all answers: 401,467 rows, 11 models, 1.1 GB"
-    files = (HubFile(_REPO, "routerbench_raw.pkl", _COMMIT, 1140),)
+    files = (HubFile(_REPO, "routerbench_raw.pkl", _COMMIT),)

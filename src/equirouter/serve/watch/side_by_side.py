@@ -21,8 +21,6 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray
 
-MEASURES = ("cost", "errors", "feedback")
-
 _BETS = 0.9 * 0.5 ** np.arange(14)
 """Shares of the largest bet that cannot lose all."""
 
