@@ -49,7 +49,10 @@ def test_a_new_file_to_which_another_worker_writes_is_waited_for(
         ("nonsense", "not a URL"),
         ("mysql://host/db", "begins with mysql"),
         ("sqlite://", "names no file"),
-        ("sqlite:////no/such/folder/x.db", "/no/such/folder is not there, or not to be written by"),
+        (
+            "sqlite:////no/such/folder/x.db",
+            "/no/such/folder does not exist, or this user may not write it",
+        ),
         ("postgresql://someone:secret@127.0.0.1:1/x", r"someone:\*\*\*@127.*cannot be opened"),
     ],
 )

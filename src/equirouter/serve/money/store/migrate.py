@@ -58,8 +58,8 @@ def _check_place(database: Database) -> None:
     place = path if path.exists() else path.absolute().parent
     if not os.access(place, os.W_OK):
         raise ConfigError(
-            f"the store {database.shown} cannot be opened: {place} is not there, or not to be "
-            "written by this user"
+            f"the store {database.shown} cannot be opened: {place} does not exist, or this user "
+            "may not write it. Set store.url to a file where it may: sqlite:////FOLDER/gateway.db"
         )
 
 
