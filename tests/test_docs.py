@@ -104,6 +104,27 @@ def test_pages_are_short() -> None:
         n_words = words(FENCE.sub("", text))
         assert n_words <= 1200, f"{name} has {n_words} words: cut it, or split it"
     assert sum(map(words, texts.values())) <= 35_000
+    assert len(texts["README.md"].split()) <= 500
+
+
+def sentences(text: str) -> list[str]:
+    """Of paragraphs and items of lists: no code, no tables, no formulas."""
+    prose = re.sub(r"^(\||#|    |<!--|:::).*$", "", FENCE.sub("", text), flags=re.MULTILINE)
+    prose = re.sub(r"\]\([^)]*\)", "]", prose)
+    prose = re.sub(r"`[^`]*`", "CODE", prose)
+    blocks = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", prose)
+    return [part for block in blocks for part in re.split(r"(?<=[.!?:;])\s+", block)]
+
+
+def test_sentences_can_be_read_by_the_tired() -> None:
+    long = [
+        f"{name_of(page)}: {' '.join(sentence.split())}"
+        for page in PAGES
+        if name_of(page) not in GENERATED
+        for sentence in sentences(page.read_text("utf-8"))
+        if words(sentence) > 36
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
