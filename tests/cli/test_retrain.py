@@ -1,7 +1,10 @@
 """`retrain`, and the gate of `train`: a version is current only where it is shown to be as good."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +151,30 @@ def test_too_little_memory_changes_nothing(config: Path, folder: Path) -> None:
     assert ran.code == 2, ran.err
     assert "retrain.memory_gb is 0.2, and the training needs more" in ran.err
     assert PipelineVersions(folder).names == ["0001"]
+
+
+LIMITED = """
+import os, resource, sys
+from pathlib import Path
+from equirouter.cli.gateway.retrain import limit_process
+from equirouter.serve.settings_file import read_settings
+
+limit_process(read_settings(Path(sys.argv[1])).retrain)
+assert not {"numpy", "torch"} & set(sys.modules)  # they read the number of threads when loaded
+import numpy
+print(len(os.listdir("/proc/self/task")), os.nice(0), resource.getrlimit(resource.RLIMIT_DATA)[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
+def test_threads_memory_and_priority_are_limited(config: Path) -> None:
+    config.write_text(config.read_text().replace("[retrain]", "[retrain]\nmemory_gb = 2"))
+    before = os.nice(0)
+    many = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", LIMITED, str(config)]
+    ran = subprocess.run(command, env=many, capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    assert ran.stdout.split() == ["1", str(min(before + 10, 19)), str(2 * 2**30)]
 
 
 def test_two_at_once(config: Path, folder: Path) -> None:

@@ -170,6 +170,11 @@ def test_those_that_pass_the_gate_are_tried_one_after_the_other(
             found, said = await ended(here, "rolled back")
             assert (found["version"], set(said)) == ("0002", {"0002", "0003"})
             assert set(await asked(here, 30, first=20_000)) == {"0003"}
+            store = here.gateway.settings.store
+        async with connected(store) as database:
+            latest = await database.read(latest_trial, "latest")  # for `equirouter status`
+            assert latest is not None
+            assert (latest.version, latest.verdict) == ("0002", "rolled back")
 
     run(work)
     dids = [(event.version, event.did) for event in versions.history if event.how == "canary"]
