@@ -36,6 +36,21 @@ def test_stated_probabilities_come_true_on_queries_that_were_not_seen() -> None:
     assert ((stated - good) ** 2).mean() < 0.95 * good.var()  # it tells queries apart
 
 
+def test_the_fit_is_at_its_maximum() -> None:
+    """There the slope of the likelihood is that of the prior: 1 query's worth on each weight."""
+    rng = np.random.default_rng(2)
+    chance = rng.uniform(0.1, 0.9, (50, 3))
+    performance = (rng.random((50, 3)) < chance).astype(float)
+    chosen = rng.integers(0, 3, (50, 1))
+    found = fit_certainty(chance, chosen, performance)
+    odds = np.log(chance / (1 - chance))
+    good = performance[np.arange(50), chosen[:, 0]] >= performance.max(axis=1) - 0.02
+    over = good - found.of(chance, chosen[:, 0])
+    assert over.sum() == pytest.approx(0.0, abs=1e-4)
+    assert over @ odds[np.arange(50), chosen[:, 0]] == pytest.approx(found.own, abs=1e-4)
+    assert over @ odds.max(axis=1) == pytest.approx(found.best, abs=1e-4)
+
+
 def test_choices_that_are_always_best_are_sure_and_finite() -> None:
     performance = np.tile([1.0, 0.0], (50, 1))
     found = fit_certainty(performance, np.zeros((50, 2), dtype=np.int64), performance)
