@@ -63,11 +63,11 @@ class OnSQLite:
         self._driver: sqlite3.Connection = driver
         self._driver.execute("PRAGMA busy_timeout = 0")
         self._driver.execute("PRAGMA wal_autocheckpoint = 0")
-        dialect = sqlite.dialect(paramstyle="named")
-        self._sql = {
-            name: str(statement.compile(dialect=dialect))  # type: ignore[attr-defined]
-            for name, statement in statements("sqlite").items()
-        }
+        dialect = sqlite.dialect(paramstyle="qmark")  # SQLite looks long for a name among many
+        self._sql: dict[str, tuple[str, Sequence[str]]] = {}
+        for name, statement in statements("sqlite").items():
+            compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+            self._sql[name] = str(compiled), compiled.positiontup
         self._thread: ThreadPoolExecutor | None = None
         if database.durability == "power":
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="books")
@@ -118,15 +118,18 @@ class OnSQLite:
 
     def rows(self, name: str, values: Mapping[str, Any]) -> Sequence[Any]:
         """The rows of a SELECT."""
-        return self._driver.execute(self._sql[name], values).fetchall()
+        sql, names = self._sql[name]
+        return self._driver.execute(sql, [values[name] for name in names]).fetchall()
 
     def change(self, name: str, values: Mapping[str, Any]) -> int:
         """How many rows a statement changed."""
-        return self._driver.execute(self._sql[name], values).rowcount
+        sql, names = self._sql[name]
+        return self._driver.execute(sql, [values[name] for name in names]).rowcount
 
     def change_all(self, name: str, values: list[dict[str, Any]]) -> None:
         """Run a statement for each of several sets of values."""
-        self._driver.executemany(self._sql[name], values)
+        sql, names = self._sql[name]
+        self._driver.executemany(sql, [[row[name] for name in names] for row in values])
 
     def lock(self, ids: list[str]) -> None:
         """SQLite has one lock for all, and the transaction began with it."""

@@ -56,28 +56,23 @@ def _plan(record: RequestRecord) -> str | None:
     plan = record.plan
     if plan is None:
         return None
-    document: dict[str, Any] = {"candidates": list(map(_CANDIDATE, plan.candidates))}
-    for name in _PLAN_FIELDS:
-        document[name] = getattr(plan, name)
+    document = dict(zip(_PLAN_FIELDS, _OTHERS(plan), strict=True))
+    document["candidates"] = list(map(_CANDIDATE, plan.candidates))
     return orjson.dumps(document, default=dict, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _attempts(record: RequestRecord) -> str | None:
     if not record.attempts:
         return None
-    attempts = [tuple(map(_cleaned, _ATTEMPT(attempt))) for attempt in record.attempts]
-    return orjson.dumps([_known(attempt) for attempt in attempts]).decode()
+    return orjson.dumps([_known(attempt) for attempt in record.attempts]).decode()
 
 
-def _cleaned(value: object) -> object:
-    return clean(value) if isinstance(value, str) else value
-
-
-def _known(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Without those at the end that are not known: most calls have few."""
-    while values and values[-1] is None:
-        values = values[:-1]
-    return values
+def _known(attempt: Attempt) -> list[Any]:
+    """The fields of a call without those at the end that are not known: most have few."""
+    values = list(_ATTEMPT(attempt))
+    while values[-1] is None:
+        values.pop()
+    return [clean(value) if isinstance(value, str) else value for value in values]
 
 
 def _cascade(record: RequestRecord) -> str | None:
@@ -150,22 +145,37 @@ _PLAN_FIELDS = tuple(
     and field.name != "candidates"
     and ("plan", field.name) not in {column.place for column in COLUMNS}
 )
+_OTHERS = attrgetter(*_PLAN_FIELDS)
+
+
+def _read(part: str) -> tuple[tuple[str, ...], Callable[[object], tuple[Any, ...]], dict[str, Any]]:
+    """The columns of a part of the record, what reads them, and their values where it is None."""
+    columns = {column: field for column, of, field in _PLACES if of == part and field}
+    without = {column.name: False if column.required else None for column in columns}
+    return tuple(without), attrgetter(*columns.values()), without
+
+
+# many fields at once: this is done for each request
+_PARTS = {part: _read(part) for part in ("", "plan", "tokens")}
+_SCALED = [(column.name, column.scale) for column in COLUMNS if column.scale is not None]
+_TEXTS = [column.name for column, _, field in _PLACES if field and isinstance(column.type, String)]
+_MADE = [(column.name, column.value) for column in COLUMNS if callable(column.value)]
 
 
 def log_row(record: RequestRecord) -> dict[str, Any]:
     """The row of the table log."""
-    parts = {"": record, "plan": record.plan, "tokens": record.tokens}
     row: dict[str, Any] = {}
-    for column, part, field in _PLACES:
-        if not field:
-            row[column.name] = column.value(record)  # type: ignore[operator]  # a function
-        elif parts[part] is None:
-            row[column.name] = False if column.required else None
-        else:
-            value = getattr(parts[part], field)
-            if column.scale is not None and value is not None:
-                value = round(value * column.scale)
-            row[column.name] = clean(value) if isinstance(value, str) else value
+    parts = ("", record), ("plan", record.plan), ("tokens", record.tokens)
+    for part, values in parts:
+        names, fields_of, without = _PARTS[part]
+        row.update(without if values is None else zip(names, fields_of(values), strict=True))
+    for name, scale in _SCALED:
+        if row[name] is not None:
+            row[name] = round(row[name] * scale)
+    for name in _TEXTS:
+        row[name] = clean(row[name])
+    for name, made in _MADE:
+        row[name] = made(record)
     return row
 
 
