@@ -38,6 +38,7 @@ SERVE_ROOMS = (
     "watch",
     "plan",
     "dashboard",
+    "front",
     "http",
     "run",
 )  # "": its root files

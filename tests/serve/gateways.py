@@ -14,7 +14,6 @@ from equirouter.pipeline.query_plan import QueryPlan
 from equirouter.serve.call.client.pool import HttpClient
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.chat import ChatRequest
-from equirouter.serve.http.endpoints import make_app
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.http.reply_checks import ReplyChecks
 from equirouter.serve.money.day_limit import DayLimit
@@ -31,6 +30,7 @@ from equirouter.serve.records import (
     RequestRecord,
     UserFeedback,
 )
+from equirouter.serve.run.server import make_runner
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.watch.events import Hub
 from equirouter.serve.watch.prometheus import Metrics
@@ -232,7 +232,7 @@ async def running(**sections: Any) -> AsyncIterator[Running]:
             else None,
             shadows=Shadows(settings.shadow, shadow) if settings.shadow.share else None,
         )
-        runner = web.AppRunner(make_app(gateway), handler_cancellation=True, shutdown_timeout=0.1)
+        runner = make_runner(gateway)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

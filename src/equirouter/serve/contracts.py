@@ -57,3 +57,16 @@ class Gatekeeper(Protocol):
         self, key: Key | None, upper_nusd: int, *, tokens: int, request_id: str
     ) -> Reservation:
         """Reserve what the call may cost at most. Raises GatewayError 429 when it is refused."""
+
+
+class Outlet(Protocol):
+    """An answer in pieces to a client; its head goes out with the first piece.
+
+    Both raise ConnectionResetError where the client has hung up, and wait where it does not read.
+    """
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the last piece, and the end."""

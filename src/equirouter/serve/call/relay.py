@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served
 from equirouter.serve.call.sse import StreamReader, error_event, list_or_empty
+from equirouter.serve.contracts import Outlet
 from equirouter.serve.refusals import error_document
 
 
@@ -19,8 +19,6 @@ class Relay:
     def __init__(
         self,
         served: Served,
-        request: web.Request,
-        headers: dict[str, str],
         *,
         drop_usage: bool,
         model: str | None,
@@ -41,40 +39,40 @@ class Relay:
         self._last = b""  # events that are written with the end
         self._is_writing = False  # what is waited for: the client, else the upstream
         self._served = served
-        self._request = request
-        self._headers = {
-            **headers,
-            "Content-Type": typed(served.answer.content_type, "text/event-stream"),
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers of the answer that say how it comes."""
+        return {
+            "Content-Type": typed(self._served.answer.content_type, "text/event-stream"),
             "Cache-Control": "no-cache",
             "X-Accel-Buffering": "no",  # proxies in front must not collect chunks either
         }
 
-    async def run(self, at_first_byte: Callable[[], None]) -> web.StreamResponse:
+    async def run(self, outlet: Outlet, at_first_byte: Callable[[], None]) -> None:
         """Until the stream ends, breaks, or the client hangs up (which cuts the upstream's call).
 
         A stream that breaks ends with an event that holds the error, without a [DONE]. A client
-        that does not take what is there within the time of the whole call has hung up.
+        that does not take what is there within the time of the whole call has hung up: raises
+        ConnectionResetError.
         """
-        response = _Stream(headers=self._headers)
         seconds = self._served.route.upstream_settings.total_seconds
-        await response.prepare(self._request)
         try:
             async with asyncio.timeout(seconds):
-                await self._pass_on(response, at_first_byte)
+                await self._pass_on(outlet, at_first_byte)
         except (UpstreamError, ValueError) as failed:
             self.error = f"the stream broke off: {failed}"
         except TimeoutError:
             if self._is_writing:
-                raise self._gave_up() from None
+                raise _gave_up() from None
             self.error = f"the stream broke off: no end within {seconds} s"
         try:
             async with asyncio.timeout(seconds):
-                await self._end(response)
+                await self._end(outlet)
         except TimeoutError:
-            raise self._gave_up() from None
-        return response
+            raise _gave_up() from None
 
-    async def _end(self, response: web.StreamResponse) -> None:
+    async def _end(self, outlet: Outlet) -> None:
         if self.error is not None:
             pass  # it broke off, whatever it said before
         elif self.reader.error is not None:
@@ -87,17 +85,9 @@ class Relay:
             if self.reader.error is None:  # else the client has the upstream's own words
                 error = GatewayError(502, self.error, type_="upstream_error", code="stream_broken")
                 last += error_event(error_document(error, is_message=self._is_message))
-        await response.write_eof(last)
+        await outlet.write_eof(last)
 
-    def _gave_up(self) -> ConnectionResetError:
-        """Cut the connection of a client that does not read; the error that says so."""
-        if self._request.transport is not None:
-            self._request.transport.abort()
-        return ConnectionResetError("the client does not read")
-
-    async def _pass_on(
-        self, response: web.StreamResponse, at_first_byte: Callable[[], None]
-    ) -> None:
+    async def _pass_on(self, outlet: Outlet, at_first_byte: Callable[[], None]) -> None:
         reader, answer = self.reader, self._served.answer
         chunk = self._served.body
         room = self._most_bytes
@@ -110,7 +100,7 @@ class Relay:
                 break
             if events:
                 self._is_writing = True
-                await response.write(events)
+                await outlet.write(events)
                 self._is_writing = False
             if room < 0:
                 raise ValueError(f"an answer of more than {self._most_bytes} bytes")
@@ -118,10 +108,8 @@ class Relay:
         self._last += reader.rest()
 
 
-class _Stream(web.StreamResponse):
-    """Its head goes out with the first events, which are there: in one packet, and not in two."""
-
-    _send_headers_immediately = False
+def _gave_up() -> ConnectionResetError:
+    return ConnectionResetError("the client does not read")
 
 
 def typed(content_type: str, expected: str) -> str:

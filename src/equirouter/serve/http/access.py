@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.serve.front.asked import Asked
 from equirouter.serve.http.cors import ANY
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.money.admission import admin_only
@@ -32,7 +33,7 @@ _OF_PROXIES = frozenset(
 )
 
 
-async def authorized(gateway: Gateway, request: web.Request) -> Key | None:
+async def authorized(gateway: Gateway, request: Asked) -> Key | None:
     """The key of a request, None where none is needed and the request comes from this machine.
 
     Only a gateway that listens for others, and was told that no keys are required, answers those
@@ -63,7 +64,7 @@ async def metrics_reader(gateway: Gateway, request: web.Request) -> None:
         await admin(gateway, request)
 
 
-def _is_here(request: web.Request) -> bool:
+def _is_here(request: Asked) -> bool:
     """Whether a program of this machine asks this machine, and no proxy on it for somebody else.
 
     A page from elsewhere can give its own host the address of this machine: the Host shows it.
@@ -79,7 +80,7 @@ def _is_of_proxy(header: str) -> bool:
     return name in _OF_PROXIES or name.startswith(("x-forwarded-", "x-envoy-"))
 
 
-def _check_local(request: web.Request, *, is_local: bool, pages: Collection[str] = ()) -> None:
+def _check_local(request: Asked, *, is_local: bool, pages: Collection[str] = ()) -> None:
     """Refuse what a browser was made to send. is_local: refuse what is not of this machine, too.
 
     pages: origins of those that may send requests all the same. A page from elsewhere can send

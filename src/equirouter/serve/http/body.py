@@ -7,11 +7,14 @@ import orjson
 from aiohttp import web
 
 from equirouter.errors import GatewayError
+from equirouter.serve.front.asked import Asked, PlainRequest
 from equirouter.serve.settings import LimitSettings
 
 
-async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
+async def read_body(request: Asked, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
     """The parsed document. Raises GatewayError 400, 408, 413 or 415."""
+    if isinstance(request, PlainRequest):
+        return _document(request.body, limits)
     _check_headers(request)
     try:
         raw = await _received(request, limits.body_seconds)
@@ -19,6 +22,10 @@ async def read_body(request: web.Request, limits: LimitSettings) -> Any:  # noqa
         raise GatewayError(
             413, f"the body is longer than {limits.max_body_bytes} bytes", code="body_too_large"
         ) from None
+    return _document(raw, limits)
+
+
+def _document(raw: bytes, limits: LimitSettings) -> Any:  # noqa: ANN401  # JSON
     most = limits.max_json_values
     if len(raw) > most and sum(raw.count(sign) for sign in (b",", b"[", b"{")) > most:
         raise GatewayError(

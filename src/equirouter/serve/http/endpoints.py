@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import orjson
 from aiohttp import web
 
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
+from equirouter.serve.front.asked import Answer, Asked, Handler, Reply
 from equirouter.serve.http.access import admin, authorized, metrics_reader
 from equirouter.serve.http.body import json_response, parsed, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
@@ -31,21 +32,22 @@ from equirouter.serve.settings import LimitSettings
 
 _LOG = logging.getLogger("equirouter.serve")
 
-Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[web.StreamResponse]]
+_Handler: TypeAlias = Callable[[Gateway, web.Request], Awaitable[Answer]]
+_PlainHandler: TypeAlias = Callable[[Gateway, Asked], Awaitable[Answer]]
 _ReadBody: TypeAlias = Callable[[object, LimitSettings], ChatRequest]
 
 
-async def chat_completions(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+async def chat_completions(gateway: Gateway, request: Asked) -> Answer:
     """POST /v1/chat/completions."""
     return await _answered(gateway, request, chat_request)
 
 
-async def responses(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+async def responses(gateway: Gateway, request: Asked) -> Answer:
     """POST /v1/responses."""
     return await _answered(gateway, request, responses_request)
 
 
-async def messages(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+async def messages(gateway: Gateway, request: Asked) -> Answer:
     """POST /v1/messages."""
     return await _answered(gateway, request, messages_request)
 
@@ -60,23 +62,23 @@ async def count_tokens(gateway: Gateway, request: web.Request) -> web.StreamResp
     return await counted_tokens(gateway, request, chat, plan)
 
 
-async def embeddings(gateway: Gateway, request: web.Request) -> web.StreamResponse:
+async def embeddings(gateway: Gateway, request: Asked) -> Answer:
     """POST /v1/embeddings."""
     key, chat, control = await _read(gateway, request, lambda body, _: embedding_request(body))
     plan = embedding_plan(chat, control, key, gateway.pool, gateway.settings.money)
     return await Exchange(gateway, request, chat, control, key, plan=plan).answered()
 
 
-async def _answered(gateway: Gateway, request: web.Request, read: _ReadBody) -> web.StreamResponse:
+async def _answered(gateway: Gateway, request: Asked, read: _ReadBody) -> Answer:
     key, chat, control = await _read(gateway, request, read)
     exchange = Exchange(gateway, request, chat, control, key)
-    response = await exchange.answered()
+    answer = await exchange.answered()
     begin_shadows(gateway, request, chat, control, key, exchange.record)
-    return response
+    return answer
 
 
 async def _read(
-    gateway: Gateway, request: web.Request, read: _ReadBody
+    gateway: Gateway, request: Asked, read: _ReadBody
 ) -> tuple[Key | None, ChatRequest, RequestControl]:
     """Key, body and control of a request."""
     key = await authorized(gateway, request)
@@ -233,7 +235,7 @@ def _nearest(path: str, known: Mapping[str, Sequence[str]]) -> str:
     return "/openapi.json says what there is"
 
 
-def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
+def _unknown(known: Mapping[str, Sequence[str]]) -> _Handler:
     """The handler of all other paths. known: path -> methods."""
 
     async def handler(_gateway: Gateway, request: web.Request) -> web.StreamResponse:
@@ -254,7 +256,7 @@ def _unknown(known: Mapping[str, Sequence[str]]) -> Handler:
     return handler
 
 
-def _error_response(error: GatewayError, *, is_message: bool) -> web.Response:
+def _error_reply(error: GatewayError, *, is_message: bool) -> Reply:
     """An error as an answer, in OpenAI's form, or in Anthropic's to its Messages API."""
     content_type = "application/json"
     if not isinstance(error, PassedOnError):
@@ -263,8 +265,7 @@ def _error_response(error: GatewayError, *, is_message: bool) -> web.Response:
         body = orjson.dumps(message_error(error.status, parsed(error.raw)))
     else:
         body, content_type = error.raw, error.content_type
-    headers = {**error.headers, "Content-Type": content_type}
-    return web.Response(body=body, status=error.status, headers=headers)
+    return Reply(body, {**error.headers, "Content-Type": content_type}, error.status)
 
 
 def _of_part(
@@ -279,49 +280,60 @@ def _of_part(
         response: web.StreamResponse = await route.handler(request)
         return response
 
-    return _guarded(gateway, handler)
+    return _for_aiohttp(gateway, handler)
 
 
-def _is_gone(request: web.Request) -> bool:
+def _is_gone(request: Asked) -> bool:
     """Whether the client has hung up."""
     return request.transport is None or request.transport.is_closing()
 
 
-def _guarded(
-    gateway: Gateway, handler: Handler
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """A handler for the web application, whose errors are answers."""
+def _guarded(gateway: Gateway, handler: _PlainHandler) -> Callable[[Asked], Awaitable[Answer]]:
+    """A handler whose errors are answers."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: Asked) -> Answer:
         gateway.runs()
-        response = await answered(request)
-        if gateway.is_draining:
-            response.force_close()  # said in its head: the connection takes no further request
-        return response
-
-    async def answered(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(gateway, request)
         except web.HTTPException:
             raise
         except Exception as error:
             if isinstance(error, ConnectionError) and _is_gone(request):
-                return web.Response()  # for nobody; raised, it would be logged as a fault of ours
+                return Reply(b"", {})  # for nobody; raised, it would be logged as a fault of ours
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
-            is_message = request.path.startswith("/v1/messages")
-            return _error_response(answer, is_message=is_message)
+            return _error_reply(answer, is_message=request.path.startswith("/v1/messages"))
 
     return answer
 
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/v1/chat/completions", chat_completions),
-    ("POST", "/v1/responses", responses),
-    ("POST", "/v1/messages", messages),
+def _for_aiohttp(
+    gateway: Gateway, handler: _Handler
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A guarded handler for the web application."""
+    guarded = _guarded(gateway, cast("_PlainHandler", handler))  # it gets aiohttp's requests only
+
+    async def response(request: web.Request) -> web.StreamResponse:
+        answer = await guarded(request)
+        response = answer.for_aiohttp() if isinstance(answer, Reply) else answer
+        assert isinstance(response, web.StreamResponse)  # noqa: S101  # as the request is aiohttp's
+        if gateway.is_draining:
+            response.force_close()  # said in its head: the connection takes no further request
+        return response
+
+    return response
+
+
+_PLAIN: tuple[tuple[str, _PlainHandler], ...] = (
+    ("/v1/chat/completions", chat_completions),
+    ("/v1/responses", responses),
+    ("/v1/messages", messages),
+    ("/v1/embeddings", embeddings),
+)
+ROUTES: tuple[tuple[str, str, _Handler], ...] = (
+    *(("POST", path, handler) for path, handler in _PLAIN),
     ("POST", "/v1/messages/count_tokens", count_tokens),
-    ("POST", "/v1/embeddings", embeddings),
     ("POST", "/v1/route", route),
     ("POST", "/v1/feedback", feedback),
     ("GET", "/v1/models", models),
@@ -333,7 +345,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 
 
 _AZURE = "/openai/deployments/{deployment}"
-_UNLISTED: tuple[tuple[str, str, Handler], ...] = (
+_UNLISTED: tuple[tuple[str, str, _Handler], ...] = (
     ("GET", "/", root),
     ("POST", f"{_AZURE}/chat/completions", chat_completions),
     ("POST", f"{_AZURE}/embeddings", embeddings),
@@ -345,19 +357,24 @@ def make_app(gateway: Gateway) -> web.Application:
     app = web.Application(client_max_size=gateway.settings.limits.max_body_bytes)
     allow_pages(app, gateway.settings.server.cors_origins)
     for method, path, handler in (*ROUTES, *_UNLISTED):
-        app.router.add_route(method, path, _guarded(gateway, handler))
+        app.router.add_route(method, path, _for_aiohttp(gateway, handler))
         if method == "GET":
-            app.router.add_route("HEAD", path, _guarded(gateway, handler))
+            app.router.add_route("HEAD", path, _for_aiohttp(gateway, handler))
     if any(upstream.pass_through for upstream in gateway.settings.upstreams.values()):
-        app.router.add_route("*", PATHS, _guarded(gateway, passed_on))
+        app.router.add_route("*", PATHS, _for_aiohttp(gateway, passed_on))
     app.on_shutdown.append(lambda _app: gateway.stop())
     if gateway.settings.telemetry.metrics:
-        app.router.add_get("/metrics", _guarded(gateway, metrics))
+        app.router.add_get("/metrics", _for_aiohttp(gateway, metrics))
     for route in gateway.routes:
         app.router.add_route(route.method, route.path, _of_part(gateway, route))
     known: dict[str, list[str]] = {}
     for resource in app.router.resources():
         methods = sorted(route.method for route in resource if route.method != "HEAD")
         known[resource.canonical] = methods
-    app.router.add_route("*", r"/{path:[\s\S]*}", _guarded(gateway, _unknown(known)))
+    app.router.add_route("*", r"/{path:[\s\S]*}", _for_aiohttp(gateway, _unknown(known)))
     return app
+
+
+def plain_handlers(gateway: Gateway) -> dict[str, Handler]:
+    """The handlers of requests that need no web application, by their path."""
+    return {path: _guarded(gateway, handler) for path, handler in _PLAIN}

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from equirouter.errors import GatewayError, NoAnswerError, PassedOnError
 from equirouter.serve.call.attempts import PASSED_ON, Call, Served, walk
@@ -20,6 +19,7 @@ from equirouter.serve.call.translation import DIALECTS, translated, without_own_
 from equirouter.serve.call.whole_stream import WholeAnswer, whole_stream
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
+from equirouter.serve.front.asked import Answer, Asked, Reply, open_stream
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.cascade import Cascade
@@ -55,7 +55,7 @@ class Exchange:
     def __init__(
         self,
         gateway: Gateway,
-        request: web.Request,
+        request: Asked,
         chat: ChatRequest,
         control: RequestControl,
         key: Key | None,
@@ -84,7 +84,7 @@ class Exchange:
         if gateway.settings.log.log_texts:
             self.record.prompt = orjson.dumps(chat.messages).decode()
 
-    async def answered(self) -> web.StreamResponse:
+    async def answered(self) -> Answer:
         """Do all of it. Whatever happens, the money is settled once and the record is logged."""
         record, gateway = self.record, self._gateway
         audit: Coroutine[Any, Any, None] | None = None
@@ -173,7 +173,7 @@ class Exchange:
             detail={"removed": removed},
         )
 
-    async def _served(self, plan: Plan, ticket: Reservation) -> web.StreamResponse:
+    async def _served(self, plan: Plan, ticket: Reservation) -> Answer:
         try:
             served = await self._found(plan, ticket)
         except NoAnswerError as nobody:
@@ -261,7 +261,7 @@ class Exchange:
             return route.fitting.applied(body)[1]
         return [*dialect.left_out(body), *route.fitting.applied(dialect.as_chat(body))[1]]
 
-    def _document(self, plan: Plan, served: Served) -> web.Response:
+    def _document(self, plan: Plan, served: Served) -> Reply:
         """An answer that came in one piece."""
         record, document = self.record, served.document
         self._bill.serves(served.route.model)
@@ -274,9 +274,9 @@ class Exchange:
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)
         headers["Content-Type"] = typed(served.answer.content_type, "application/json")
-        return web.Response(body=body, headers=headers | self._cost_headers())
+        return Reply(body, headers | self._cost_headers())
 
-    async def _streamed(self, plan: Plan, served: Served) -> web.StreamResponse:
+    async def _streamed(self, plan: Plan, served: Served) -> Answer:
         """An answer that comes in pieces; what it cost is known when it is over."""
         settings, record, cascade = self._gateway.settings, self.record, self._cascade
         headers = self._headers(plan, served)
@@ -291,8 +291,6 @@ class Exchange:
                 headers[OVER_BUDGET] = figure(usd(over))
         relay = Relay(
             served,
-            self._request,
-            headers,
             drop_usage=self._adds_usage and not served.document,
             model=served.route.model if settings.server.answer_model == "pool" else None,
             keep_text=settings.log.log_texts or cascade is not None,
@@ -300,8 +298,13 @@ class Exchange:
             most_bytes=settings.limits.max_answer_bytes,
         )
         record.status = 200
+        outlet = await open_stream(self._request, headers | relay.headers)
         try:
-            response = await relay.run(lambda: setattr(record, "first_byte_ms", self._ms()))
+            await relay.run(outlet, lambda: setattr(record, "first_byte_ms", self._ms()))
+        except ConnectionResetError:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # it may be there, and not read
+            raise
         finally:
             reader = relay.reader
             if not served.document:  # which was charged when it was whole
@@ -313,7 +316,7 @@ class Exchange:
                 cascade.read(served, text)
             if text and settings.log.log_texts:
                 record.answer = text
-        return response
+        return outlet
 
     def _cost_headers(self) -> dict[str, str]:
         """The cost of the request, where that is known before its answer is sent."""

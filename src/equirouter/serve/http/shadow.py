@@ -3,11 +3,10 @@
 import asyncio
 import time
 
-from aiohttp import web
-
 from equirouter.errors import GatewayError, UpstreamError
 from equirouter.serve.call.attempts import Served, try_once
 from equirouter.serve.chat import ChatRequest
+from equirouter.serve.front.asked import Asked
 from equirouter.serve.http.exchange import Exchange
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.plan.shadow import Shadows
@@ -16,7 +15,7 @@ from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord
 
 def begin_shadows(
     gateway: Gateway,
-    request: web.Request,
+    request: Asked,
     chat: ChatRequest,
     control: RequestControl,
     key: Key | None,
@@ -36,9 +35,7 @@ def begin_shadows(
 class _Shadow(Exchange):
     """One more answer to a request, in one piece, for the log alone."""
 
-    def __init__(
-        self, gateway: Gateway, request: web.Request, chat: ChatRequest, plan: Plan
-    ) -> None:
+    def __init__(self, gateway: Gateway, request: Asked, chat: ChatRequest, plan: Plan) -> None:
         super().__init__(gateway, request, chat, RequestControl(), None, plan=plan)
         self.record.plan = plan
         self.record.stream = False

@@ -11,7 +11,9 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from equirouter.errors import OutputError, UserError
-from equirouter.serve.http.endpoints import make_app
+from equirouter.serve.front.connection import IDLE_SECONDS
+from equirouter.serve.front.runner import FrontRunner
+from equirouter.serve.http.endpoints import make_app, plain_handlers
 from equirouter.serve.http.gateway import Gateway
 from equirouter.serve.run.assembly import open_gateway
 from equirouter.serve.settings import GatewaySettings
@@ -150,11 +152,14 @@ def _is_our_failure(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], wrong))
 
 
-def make_runner(gateway: Gateway) -> web.AppRunner:
+def make_runner(gateway: Gateway) -> FrontRunner:
     """The server around a gateway; its `cleanup` stops it within the times of stopping.py."""
     settings = gateway.settings
-    return web.AppRunner(
+    return FrontRunner(
         make_app(gateway),
+        plain_handlers(gateway),
+        settings.limits,
+        lambda: gateway.is_draining,
         handler_cancellation=True,  # a client that hangs up cancels the call of the upstream
         access_log=None,
         logger=_quiet_logger(),
@@ -162,6 +167,6 @@ def make_runner(gateway: Gateway) -> web.AppRunner:
         shutdown_timeout=CONNECTION_SECONDS / 2,  # twice; requests were waited for before
         max_line_size=settings.limits.max_header_bytes,
         max_field_size=settings.limits.max_header_bytes,
-        keepalive_timeout=75.0,
+        keepalive_timeout=IDLE_SECONDS,
         tcp_keepalive=True,
     )
