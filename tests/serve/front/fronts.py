@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from equirouter.serve.front.asked import Answer, Asked, PlainRequest, Reply
+from equirouter.serve.front.asked import Answer, Asked, PlainReply, PlainRequest
 from equirouter.serve.front.runner import FrontRunner
 from equirouter.serve.settings import LimitSettings
 
@@ -28,7 +28,7 @@ async def echo(request: Asked) -> Answer:
         "asked": request.headers.get("X-Asked"),
         "body": body.decode("latin-1"),
     }
-    return Reply(orjson.dumps(said), {"Content-Type": "application/json"})
+    return PlainReply(orjson.dumps(said), {"Content-Type": "application/json"})
 
 
 @asynccontextmanager
@@ -42,7 +42,7 @@ async def served(
 
     async def behind(request: web.Request) -> web.StreamResponse:
         answer = await echo(request)
-        assert isinstance(answer, Reply)
+        assert isinstance(answer, PlainReply)
         return answer.for_aiohttp()
 
     app = web.Application(client_max_size=LIMITS.max_body_bytes)

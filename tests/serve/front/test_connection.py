@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equirouter.serve.front import connection
-from equirouter.serve.front.asked import Answer, PlainRequest, Reply, open_stream
+from equirouter.serve.front.asked import Answer, PlainReply, PlainRequest, open_stream
 from equirouter.serve.front.connection import MOST_BYTES
 from tests.serve.front.fronts import LAST, LIMITS, PATH, Told, Wire, answers, next_answer, served
 
@@ -210,7 +210,7 @@ def test_requests_that_are_piped_are_answered_one_after_the_other() -> None:
         most = max(most, running)
         await asyncio.sleep(0)
         running -= 1
-        return Reply(request.body, {})
+        return PlainReply(request.body, {})
 
     async def run() -> None:
         async with served(slow) as (port, _):
@@ -271,7 +271,7 @@ def test_a_stream_that_breaks_off_has_no_end() -> None:
     async def breaks(request: PlainRequest) -> Answer:
         stream = await open_stream(request, {})
         await stream.write(b"one")
-        return Reply(b"an error", {}, 500)
+        return PlainReply(b"an error", {}, 500)
 
     async def run() -> None:
         async with served(breaks) as (port, _):
@@ -310,7 +310,7 @@ def test_a_client_that_does_not_read_is_waited_for() -> None:
 
 def test_a_header_with_a_line_break_is_never_sent() -> None:
     async def wrong(_: PlainRequest) -> Answer:
-        return Reply(b"", {"X-Model": "a\r\nX-Other: b"})
+        return PlainReply(b"", {"X-Model": "a\r\nX-Other: b"})
 
     async def run() -> None:
         async with served(wrong) as (port, _):
@@ -389,7 +389,7 @@ def test_what_is_sent_while_an_answer_is_made_is_not_held_without_end() -> None:
 
         async def waits(_: PlainRequest) -> Answer:
             await gone.wait()
-            return Reply(b"", {})
+            return PlainReply(b"", {})
 
         async with served(waits) as (port, _):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 @dataclass(slots=True)
-class Reply:
+class PlainReply:
     """An answer in one piece."""
 
     body: bytes
@@ -98,7 +98,7 @@ class _Stream(web.StreamResponse):
 
 
 Asked: TypeAlias = PlainRequest | web.Request
-Answer: TypeAlias = Reply | PlainStream | web.StreamResponse
+Answer: TypeAlias = PlainReply | PlainStream | web.StreamResponse
 Handler: TypeAlias = Callable[[PlainRequest], Awaitable[Answer]]
 
 

@@ -18,7 +18,7 @@ from typing import cast
 from aiohttp import web
 from multidict import CIMultiDict
 
-from equirouter.serve.front.asked import Handler, PlainRequest, Reply
+from equirouter.serve.front.asked import Handler, PlainReply, PlainRequest
 from equirouter.serve.settings import LimitSettings
 
 _LOG = logging.getLogger("equirouter.serve")
@@ -167,7 +167,7 @@ class Front(asyncio.Protocol):
         try:
             answer = await request.handler(request)
             has_begun = request.stream is not None and request.stream.begun
-            if isinstance(answer, Reply) and not has_begun:
+            if isinstance(answer, PlainReply) and not has_begun:
                 is_last = self.is_closing or self._fronts.is_draining()
                 self.is_closing = is_last = is_last or "Connection" in answer.headers
                 request.transport.write(answer.framed(is_last=is_last))

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from equirouter.errors import GatewayError, PassedOnError
 from equirouter.serve.chat import ChatRequest, chat_request
-from equirouter.serve.front.asked import Answer, Asked, Handler, Reply
+from equirouter.serve.front.asked import Answer, Asked, Handler, PlainReply
 from equirouter.serve.http.access import admin, authorized, metrics_reader
 from equirouter.serve.http.body import json_response, parsed, read_body
 from equirouter.serve.http.controls import VIRTUAL_MODELS, read_control
@@ -256,7 +256,7 @@ def _unknown(known: Mapping[str, Sequence[str]]) -> _Handler:
     return handler
 
 
-def _error_reply(error: GatewayError, *, is_message: bool) -> Reply:
+def _error_reply(error: GatewayError, *, is_message: bool) -> PlainReply:
     """An error as an answer, in OpenAI's form, or in Anthropic's to its Messages API."""
     content_type = "application/json"
     if not isinstance(error, PassedOnError):
@@ -265,7 +265,7 @@ def _error_reply(error: GatewayError, *, is_message: bool) -> Reply:
         body = orjson.dumps(message_error(error.status, parsed(error.raw)))
     else:
         body, content_type = error.raw, error.content_type
-    return Reply(body, {**error.headers, "Content-Type": content_type}, error.status)
+    return PlainReply(body, {**error.headers, "Content-Type": content_type}, error.status)
 
 
 def _of_part(
@@ -299,7 +299,9 @@ def _guarded(gateway: Gateway, handler: _PlainHandler) -> Callable[[Asked], Awai
             raise
         except Exception as error:
             if isinstance(error, ConnectionError) and _is_gone(request):
-                return Reply(b"", {})  # for nobody; raised, it would be logged as a fault of ours
+                return PlainReply(
+                    b"", {}
+                )  # for nobody; raised, it would be logged as a fault of ours
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
@@ -316,7 +318,7 @@ def _for_aiohttp(
 
     async def response(request: web.Request) -> web.StreamResponse:
         answer = await guarded(request)
-        response = answer.for_aiohttp() if isinstance(answer, Reply) else answer
+        response = answer.for_aiohttp() if isinstance(answer, PlainReply) else answer
         assert isinstance(response, web.StreamResponse)  # noqa: S101  # as the request is aiohttp's
         if gateway.is_draining:
             response.force_close()  # said in its head: the connection takes no further request

@@ -19,7 +19,7 @@ from equirouter.serve.call.translation import DIALECTS, translated, without_own_
 from equirouter.serve.call.whole_stream import WholeAnswer, whole_stream
 from equirouter.serve.chat import ChatRequest
 from equirouter.serve.contracts import Reservation
-from equirouter.serve.front.asked import Answer, Asked, Reply, open_stream
+from equirouter.serve.front.asked import Answer, Asked, PlainReply, open_stream
 from equirouter.serve.http.bill import Bill
 from equirouter.serve.http.body import outgoing
 from equirouter.serve.http.cascade import Cascade
@@ -261,7 +261,7 @@ class Exchange:
             return route.fitting.applied(body)[1]
         return [*dialect.left_out(body), *route.fitting.applied(dialect.as_chat(body))[1]]
 
-    def _document(self, plan: Plan, served: Served) -> Reply:
+    def _document(self, plan: Plan, served: Served) -> PlainReply:
         """An answer that came in one piece."""
         record, document = self.record, served.document
         self._bill.serves(served.route.model)
@@ -274,7 +274,7 @@ class Exchange:
         record.first_byte_ms = self._ms()
         headers = self._headers(plan, served)
         headers["Content-Type"] = typed(served.answer.content_type, "application/json")
-        return Reply(body, headers | self._cost_headers())
+        return PlainReply(body, headers | self._cost_headers())
 
     async def _streamed(self, plan: Plan, served: Served) -> Answer:
         """An answer that comes in pieces; what it cost is known when it is over."""
