@@ -357,6 +357,26 @@ def test_a_server_that_ends_closes_what_is_idle_and_cuts_what_runs() -> None:
     asyncio.run(run())
 
 
+def test_what_a_new_connection_asks_while_the_server_ends_is_answered() -> None:
+    async def run() -> None:
+        async with served() as (port, runner):
+            new, new_writer = await asyncio.open_connection("127.0.0.1", port)
+            used, used_writer = await asyncio.open_connection("127.0.0.1", port)
+            used_writer.write(request())
+            assert await next_answer(used) is not None
+            assert runner.server is not None
+            runner.server.pre_shutdown()
+            async with asyncio.timeout(5):
+                assert await used.read() == b""
+                new_writer.write(request())
+                assert b" 200 " in await new.readline()
+                assert b"\r\nConnection: close\r\n" in await new.read()
+            for writer in (new_writer, used_writer):
+                writer.close()
+
+    asyncio.run(run())
+
+
 def test_an_idle_connection_is_closed_and_a_slow_body_is_aiohttps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

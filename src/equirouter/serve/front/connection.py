@@ -58,6 +58,7 @@ class Front(asyncio.Protocol):
         self._is_full = False  # the client does not take what is written
         self._taken: asyncio.Future[None] | None = None
         self._is_paused = False
+        self._is_new = True
         self.is_closing = False
         self.used = fronts.loop.time()
         """When something came or was answered, in the loop's time."""
@@ -96,13 +97,13 @@ class Front(asyncio.Protocol):
             self._taken.set_result(None)
 
     def close(self) -> None:
-        """Take no further request; one that runs is answered."""
+        """Take no further request; one that runs is answered, and the first of a new connection."""
         self.is_closing = True
         if self._task is not None:
             return
         if self._held:
             self._hand_over()
-        elif self._transport is not None:
+        elif self._transport is not None and not self._is_new:
             self._transport.close()
 
     async def cut(self) -> None:
@@ -125,6 +126,7 @@ class Front(asyncio.Protocol):
 
     def _begin(self) -> None:
         """Answer the request that is held, once all of it is there."""
+        self._is_new = False
         request = self._request
         if request is None:
             self.used = self._fronts.loop.time()

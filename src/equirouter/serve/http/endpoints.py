@@ -299,9 +299,7 @@ def _guarded(gateway: Gateway, handler: _PlainHandler) -> Callable[[Asked], Awai
             raise
         except Exception as error:
             if isinstance(error, ConnectionError) and _is_gone(request):
-                return PlainReply(
-                    b"", {}
-                )  # for nobody; raised, it would be logged as a fault of ours
+                return PlainReply(b"", {})  # for nobody; raised, it would be logged as our fault
             answer = answer_to(error)
             if answer.status == 500:
                 _LOG.exception("%s %s failed", request.method, request.path)
