@@ -20,7 +20,7 @@ class PlainReply:
     status: int = 200
 
     def for_aiohttp(self) -> web.Response:
-        """The same for aiohttp's server."""
+        """For aiohttp's server, which writes it."""
         return web.Response(body=self.body, status=self.status, headers=self.headers)
 
     def framed(self, *, is_last: bool) -> bytes:
