@@ -98,6 +98,13 @@ def test_a_few_seldom_calls_widen_the_interval() -> None:
     assert less.high - less.low < 2 * 15 / 2000
 
 
+def test_a_policy_does_not_differ_from_itself_however_seldom_its_calls_were() -> None:
+    log, usual, _ = logged(2000, 3, 0.3)
+    seldom = np.where(np.arange(2000) < 1000, 1 - usual, usual)
+    same = log.difference(seldom, seldom.copy(), "performance")
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
+
+
 @pytest.fixture(scope="module")
 def made() -> RoutingPipeline:
     return train(make_table(), HashingEncoder(), router="knn:k=5", quality=0.3)

@@ -174,7 +174,9 @@ def test_they_print_in_15_lines(document: Document) -> None:
     assert next(line for line in lines if line.startswith("equirouter")).split()[1] == f"{nauc:.4f}"
     for number in range(20):
         copy_router(document, f"knn:k={number}")
-    assert len(repr(made(document)).splitlines()) == 15
+    lines = repr(made(document)).splitlines()
+    assert len(lines) == 15
+    assert len({len(line) for line in lines[1:-1]}) == 1, "the columns are not aligned"
     assert repr(made(document)).endswith("and 16 more: see to_frame()")
 
 
