@@ -1,6 +1,8 @@
 """The same parts from a cluster, when an actor and when a node is lost."""
 
 import os
+import re
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,14 +11,18 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from equirouter.cli import bars
+from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.benchmark import benchmark
+from equirouter.registry import ENCODERS
 from equirouter.scale import run as run_module
 from equirouter.scale.asking import Asking
 from equirouter.scale.fits_on_ray import each_on_ray
 from equirouter.scale.parts import Done, Work
 from equirouter.scale.pieces import Piece
 from equirouter.scale.run import Summary, run_batch
+from tests.cli.invoke import invoke
 from tests.scale.made import parts, write_lines, write_parquet
 from tests.toys import HashingEncoder, make_table
 
@@ -68,7 +74,9 @@ def test_a_cluster_writes_the_same_parts(asking: Asking, tmp_path: Path) -> None
     assert parts(tmp_path / "out") == parts(tmp_path / "here")
 
 
-def test_a_benchmark_has_the_same_figures_bit_for_bit(tmp_path: Path) -> None:
+def test_a_benchmark_while_nodes_come_and_go_has_the_same_figures_bit_for_bit(
+    on_cluster: Any, tmp_path: Path
+) -> None:
     run = partial(
         benchmark,
         make_table(),
@@ -77,11 +85,32 @@ def test_a_benchmark_has_the_same_figures_bit_for_bit(tmp_path: Path) -> None:
         n_seeds=2,
         resamples=20,
     )
-    here = run(out=tmp_path / "here").to_json()
-    there = run(out=tmp_path / "there", workers=each_on_ray).to_json()
-    assert without_times(there) == without_times(here)
-    tables = [pq.read_table(tmp_path / name / "decisions.parquet") for name in ("here", "there")]
+    made, nodes = on_cluster
+    told: dict[str, list[tuple[str, int, int]]] = {"here": [], "there": []}
+
+    def lose_a_node(*step: Any) -> None:
+        told["there"].append(step)
+        if step[:2] in (("fit and measure", 2), ("fit and measure", 7)):
+            made.remove_node(nodes.pop(0), allow_graceful=False)
+            nodes.append(made.add_node(num_cpus=1))
+
+    here = run(out=tmp_path / "here", progress=lambda *step: told["here"].append(step))
+    there = run(out=tmp_path / "there", progress=lose_a_node, workers=each_on_ray)
+    assert without_times(there.to_json()) == without_times(here.to_json())
+    tables = [pq.read_table(tmp_path / name / "decisions.parquet") for name in told]
     assert tables[0].equals(tables[1])
+    assert told["there"] == told["here"]  # what was done twice is counted once
+    assert told["there"][-1] == ("fit and measure", 16, 16)
+
+
+def test_the_bar_of_a_benchmark_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENCODERS._paths, "toy", "tests.toys:HashingEncoder")
+    monkeypatch.setattr(bars, "SHOW_AFTER_SECONDS", 0.0)
+    write_table(make_table(), tmp_path / "table.csv", layout="wide")
+    options = ["--encoder", "toy", "--routers", "knn:k=5", "--seeds", "1", "--engine", "ray"]
+    ran = invoke("bench", tmp_path / "table.csv", *options, "--out", tmp_path / "out")
+    assert ran.code == 0
+    assert re.search(r"fit and measure .* 7/7 ", ran.err)
 
 
 def without_times(document: Any) -> Any:
@@ -112,6 +141,35 @@ def dies_at_first(marker: str, task: int) -> list[int]:
     if task % 2 and not Path(marker).exists():
         Path(marker).touch()
         os._exit(1)
+    return [task]
+
+
+def test_what_lost_nodes_were_at_in_a_benchmark_is_done_again(
+    on_cluster: Any, tmp_path: Path
+) -> None:
+    made, nodes = on_cluster
+    started = [tmp_path / "0", tmp_path / "1"]
+
+    def works() -> Iterator[partial[list[int]]]:
+        for task, path in enumerate(started):
+            os.mkfifo(path)
+            yield partial(stays_at_first, str(path), task)
+        for path in started:
+            path.open("rb").close()  # once the task has opened it, too
+        while len(nodes) > 0:
+            made.remove_node(nodes.pop(), allow_graceful=False)
+        nodes.extend(made.add_node(num_cpus=1) for _ in range(2))
+        yield partial(stays_at_first, "", 2)
+
+    assert list(each_on_ray(works())) == [[0], [1], [2]]
+
+
+def stays_at_first(path: str, task: int) -> list[int]:
+    """A task with a path never ends, the first time."""
+    if path and not Path(f"{path}.begun").exists():
+        Path(f"{path}.begun").touch()
+        with Path(path).open("wb"):
+            signal.pause()
     return [task]
 
 
