@@ -162,18 +162,19 @@ class Traffic:
 
     world: World
     rows: list[int]
+    seed: int
     month: int = 0
 
     @classmethod
-    def of(cls, world: World, per_month: int) -> "Traffic":
-        rng = np.random.default_rng(20)
+    def of(cls, world: World, per_month: int, seed: int) -> "Traffic":
+        rng = np.random.default_rng(seed)
         old, new = np.flatnonzero(~world.is_new), np.flatnonzero(world.is_new)
         rows: list[int] = []
         for month in range(MONTHS):
             of_new = rng.random(per_month) < (NEW_SHARE if month >= NEW_TASK else 0.0)
             picked = np.where(of_new, rng.choice(new, per_month), rng.choice(old, per_month))
             rows += picked.tolist()
-        return cls(world, rows)
+        return cls(world, rows, seed)
 
     def text(self, number: int) -> str:
         return f"{self.world.table.texts[self.rows[number]]}\n(request {number})"
@@ -297,10 +298,10 @@ def spent_beside(config: Path) -> float:
     return (row[0] or 0) / 1e9
 
 
-def retrained(config: Path) -> str:
-    """By the command, with the gate."""
+def command(*words: object) -> str:
+    """By the command line, with the gate."""
     ran = subprocess.run(
-        [sys.executable, "-m", "equirouter", "retrain", str(config), "--json", "--quiet"],
+        [sys.executable, "-m", "equirouter", *map(str, words), "--json", "--quiet"],
         capture_output=True,
         text=True,
         check=False,
@@ -329,18 +330,30 @@ def add(versions: PipelineVersions, made: RoutingPipeline, how: str) -> None:
     versions.promote(version, over=versions.current, how=how, forced=True)
 
 
-def changed(folder: Path, world: World, month: int) -> None:
-    """What an operator does in a month: tell the new price, and let a model join."""
-    versions = PipelineVersions(folder / "p")
+def changed(folder: Path, traffic: Traffic, per_month: int, *, gated: bool) -> str | None:
+    """What an operator does in a month; how it went when a model was to join.
+
+    The new price is told. From the month on in which the model is there, it answers 100 more of the
+    last month's requests every month, until the gate lets it join; without a gate it joins at once.
+    """
+    versions, month, world = PipelineVersions(folder / "p"), traffic.month, traffic.world
+    before = RoutingPipeline.load(versions.path())
     if month == CHEAPER:
-        before = RoutingPipeline.load(versions.path())
         add(versions, repriced(before, {"middle": world.price("middle", month)}), "models price")
-    if month == JOINS:
-        rng = np.random.default_rng(7)
-        rows = np.sort(rng.permutation(world.table.n_queries)[:JOIN_LABELS])
-        before = RoutingPipeline.load(versions.path())
-        table = world.labelled(rows, ("joined",), month)
+    if month < JOINS or "joined" in before.models:
+        return None
+    last = traffic.rows[(month - 1) * per_month : month * per_month]
+    picked = np.random.default_rng(traffic.seed).permutation(last)
+    rows = np.unique(picked[: JOIN_LABELS * (month - JOINS + 1)])
+    table = world.labelled(rows, ("joined",), month)
+    if not gated:
         add(versions, with_model(before, table, "joined").pipeline, "models add")
+        return f"joined from {len(rows)} labels"
+    write_table(table, folder / "joined.parquet")
+    said = command(
+        "models", "add", folder / "p", "--name", "joined", "--outcomes", folder / "joined.parquet"
+    )
+    return f"joins from {len(rows)} labels: {said}"
 
 
 @dataclass
@@ -398,8 +411,8 @@ async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
                     )
                     arm.note(figures(traffic, numbers, got, 0.0))
                     continue
-                changed(folder, world, month)
-                pool = (*FIRST_POOL, "joined") if month >= JOINS else FIRST_POOL
+                joins = changed(folder, traffic, per_month, gated=arm.name == "loop")
+                pool = RoutingPipeline.load(PipelineVersions(folder / "p").path()).models
                 path = config(folder, url, world, pool, month)
                 got = await served(path, traffic, numbers)
                 total = spent_beside(path)
@@ -409,11 +422,11 @@ async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
                 while (await asyncio.to_thread(score_log, path, settings, now=now)).answers:
                     pass
                 if arm.name == "loop":
-                    said = await asyncio.to_thread(retrained, path)
+                    said = await asyncio.to_thread(command, "retrain", path)
                 else:
                     current = RoutingPipeline.load(PipelineVersions(folder / "p").path())
                     said = await retrained_ungated(path, current)
-                arm.note(facts | {"retrain": said})
+                arm.note(facts | {"retrain": said} | ({"joins": joins} if joins else {}))
 
 
 def main() -> None:
@@ -422,11 +435,12 @@ def main() -> None:
     parser.add_argument("tables", nargs=2, type=Path)
     parser.add_argument("--per-month", type=int, default=1500)
     parser.add_argument("--arms", default="never,loop,ungated")
+    parser.add_argument("--seed", type=int, default=20)
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     world = World.of(*(read_table(path) for path in asked.tables))
-    traffic = Traffic.of(world, asked.per_month)
-    rng = np.random.default_rng(3)
+    traffic = Traffic.of(world, asked.per_month, asked.seed)
+    rng = np.random.default_rng([asked.seed, 1])
     rows = np.sort(rng.permutation(np.flatnonzero(~world.is_new))[:FIRST_LABELS])
     with TemporaryDirectory() as name:
         first = Path(name)

@@ -135,19 +135,22 @@ def outcomes(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_model_is_added(two: Path, outcomes: Path) -> None:
+def test_a_model_is_added_and_current_once_it_is_promoted(two: Path, outcomes: Path) -> None:
     ran = invoke("models", "add", two, "--name", "middle", "--outcomes", outcomes)
-    assert ran.code == 0, ran.err
+    assert ran.code == 3  # the pipeline learned from 72 queries
     assert "added middle from 60 labelled queries; expected performance 0." in ran.out
     assert "most like: " in ran.out
-    assert f"saved to {two} as version 0003, which is current" in ran.out
     assert "train again once it has outcomes on many queries" in ran.err
+    assert "version 0003 is saved and not made current: 72 queries that are new" in ran.err
+    versions = PipelineVersions(two)
+    assert (versions.current, versions.history[-1].did) == ("0002", "refused")
+    assert invoke("pipeline", "promote", two, "0003").code == 0
     listed = json.loads(invoke("models", "list", two, "--json").out)
     history = PipelineVersions(two).history
     assert [(event.version, event.how) for event in history if event.did == "promoted"] == [
         ("0001", "it was here already"),
         ("0002", "models remove"),
-        ("0003", "models add"),
+        ("0003", "pipeline promote"),
     ]
     assert [row["model"] for row in listed] == ["small", "large", "middle"]
     assert [row["estimated"] for row in listed] == [False, False, True]
@@ -157,6 +160,30 @@ def test_a_model_is_added(two: Path, outcomes: Path) -> None:
         invoke("route", two, "medium task1 query", "--lambda", "100", "--json").out
     )
     assert set(decision["scores"]) == {"small", "large", "middle"}
+
+
+def test_a_model_becomes_current_where_its_labels_show_that_it_pays(tmp_path: Path) -> None:
+    write_table(make_table(900, incomplete=0).with_models(["small", "large"]), tmp_path / "t.csv")
+    trained = ("--encoder", "toy", "--quality", "0.9", "--out", tmp_path / "p")
+    assert invoke("train", tmp_path / "t.csv", *trained).code == 0
+    write_table(make_table(400, seed=7, incomplete=0), tmp_path / "labelled.csv")
+    options = ("--name", "middle", "--outcomes", tmp_path / "labelled.csv", "--json")
+    ran = invoke("models", "add", tmp_path / "p", *options)
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert (found["current"], found["refused"], found["n_labels"]) == (True, None, 400)
+    event = PipelineVersions(tmp_path / "p").history[-1]
+    assert (event.did, event.over, event.how) == ("promoted", "0001", "models add")
+    assert event.figures is not None
+    assert event.figures["n_queries"] == 1300  # 900 with two models' outcomes, 400 with one's
+    assert event.figures["cost"]["high"] < 0
+    # 20 labels tell too little of a model that most queries would go to
+    write_table(make_table(20, seed=8, incomplete=0), tmp_path / "few.csv")
+    assert invoke("pipeline", "rollback", tmp_path / "p").code == 0
+    few = invoke("models", "add", tmp_path / "p", *options[:3], tmp_path / "few.csv", "--json")
+    assert few.code == 3
+    assert json.loads(few.out)["current"] is False
+    assert PipelineVersions(tmp_path / "p").current == "0001"
 
 
 def test_what_was_added_as_json(two: Path, outcomes: Path, tmp_path: Path) -> None:

@@ -111,6 +111,28 @@ def test_without_a_failure_the_bound_is_the_exact_binomial_one(confidence: float
     assert (1 - bound) * n == pytest.approx(-np.log(1 - confidence), rel=0.01)
 
 
+def test_a_point_counts_as_many_queries_as_its_choices_are_known_on() -> None:
+    # 200 queries, all of them right; the second model is known on 50 of them, each for four
+    chosen = np.repeat([[0, 1]], 200, axis=0)
+    known = np.ones((200, 3))
+    known[50:, 1] = np.nan
+    known[:, 2] = 0.0  # the scale has a 0
+    weights = np.array([1.0, 4.0, 1.0]) * np.isfinite(known)
+    made = calibrate(
+        chosen,
+        np.array([0.0, 1.0]),
+        np.nan_to_num(known, nan=1.0),
+        np.ones((200, 3)),
+        strongest=0,
+        setting="budget_usd",
+        log=np.stack([known, known, weights], axis=1),
+    )
+    assert (made.n_queries, made.counts) == (50, (50.0, 200.0))  # the most expensive point first
+    bounds = made._bounds(_Target(0.0, 0.0), 0.85)
+    for n, bound in zip(made.counts, bounds, strict=True):
+        assert (1 - bound) * n == pytest.approx(-np.log(0.15), rel=0.05)  # as above, of n queries
+
+
 def test_a_quality_that_no_point_keeps_is_kept_by_the_strongest_model() -> None:
     worse = calibrate(
         np.zeros((4, 1), dtype=np.int64), POINTS[:1], PERFORMANCE, COST, strongest=1, setting="x"

@@ -108,6 +108,37 @@ def test_a_model_that_joined_can_get_cheaper_and_leave(tokens: RoutingPipeline) 
     assert gone.calibration.performance == pytest.approx(tokens.calibration.performance)
 
 
+def test_what_is_not_known_is_estimated_and_corrected_by_the_labels(
+    costs: RoutingPipeline,
+) -> None:
+    given = labels(tokens=False)
+    record = with_model(costs, given, "middle").pipeline.record
+    assert record.log is not None
+    known, _, weights = record.log.swapaxes(0, 1)
+    assert np.array_equal(np.isfinite(known), np.repeat([[1, 1, 0], [0, 0, 1]], [300, 80], axis=0))
+    # the other models answered 300 of 380 queries, the new one 80
+    assert weights[:300, :2] == pytest.approx(380 / 300)
+    assert weights[300:, 2] == pytest.approx(380 / 80)
+    assert np.array_equal(known[300:, 2], given.performance[:, 1])
+    # a label moves its estimate to where 380 / 80 queries as wrong would move the mean
+    estimate = (record.performance[300:, 2] - known[300:, 2] * 4.75) / (1 - 4.75)
+    assert ((estimate >= 0) & (estimate <= 1)).all()
+    right = known[300:, 2] >= 0.5
+    assert estimate[right].mean() > estimate[~right].mean() + 0.1
+
+
+def test_the_promise_counts_how_few_labels_there_are(costs: RoutingPipeline) -> None:
+    made = [
+        with_model(costs, labels(tokens=False, n=n), "middle").pipeline.calibration
+        for n in (20, 200)
+    ]
+    # where most queries go to the new model, little is known but its labels
+    assert made[0].n_queries < 25 < 200 < made[1].n_queries
+    assert max(made[0].counts) > 200
+    cost = [one.operating_point(0.9, 0.85).relative_cost for one in made]
+    assert cost[0] > cost[1]
+
+
 def test_a_model_above_the_strongest_is_the_strongest() -> None:
     made = train(
         table(tokens=False).with_models(["small", "middle"]),

@@ -1,7 +1,7 @@
 """`equirouter models`: the pool of a trained pipeline, and what changes in it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,10 +13,12 @@ from equirouter.cli.common import (
     print_json,
     say,
 )
+from equirouter.cli.trained import Placed
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.cost.prices import Price
+    from equirouter.evaluation.promotion.retrain import Challenge
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 app = typer.Typer(
@@ -25,20 +27,6 @@ app = typer.Typer(
 )
 
 DirArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
-
-
-class Saved(NamedTuple):
-    """Where a changed pipeline is: the version in a folder that is now the current one."""
-
-    folder: Path
-    version: str
-
-    def document(self) -> dict[str, str]:
-        """Both, for JSON."""
-        return {"pipeline": str(self.folder), "version": self.version}
-
-    def __str__(self) -> str:
-        return f"saved to {self.folder} as version {self.version}, which is current"
 
 
 class PipelinePlace:
@@ -56,16 +44,33 @@ class PipelinePlace:
         self.version = current_folder(folder)
         """The folder of the pipeline before the change."""
 
-    def save(self, pipeline: "RoutingPipeline", how: str) -> "Saved":
+    @property
+    def is_empty(self) -> bool:
+        """Whether the changed pipeline is the first one there, so that it takes no one's place."""
+        return self._is_empty
+
+    def save(self, pipeline: "RoutingPipeline", how: str) -> Placed:
         """Save the changed pipeline as a version and make it current; returns where it is.
 
         Raises ConfigError where another version became current since the change began.
         """
-        versions = self._versions
-        over = None if self._is_empty else self._before or versions.adopt()
-        name = versions.add(pipeline, how=how)
-        versions.promote(name, over=over, how=how)
-        return Saved(versions.folder, name)
+        from equirouter.evaluation.promotion.gate import Verdict
+        from equirouter.evaluation.promotion.retrain import Challenge
+
+        return self.settle(Challenge(pipeline, None, Verdict(())), how)
+
+    def settle(self, made: "Challenge", how: str) -> Placed:
+        """As save, and current only if it passes."""
+        from equirouter.evaluation.promotion.retrain import settled
+
+        over = None if self._is_empty else self._before or self._versions.adopt()
+        version = settled(made, self._versions, over=over, how=how)
+        return Placed(self._versions.folder, version, made.verdict.why or None)
+
+
+def said_of_place(place: Placed) -> str:
+    """Where a changed pipeline is, that is current."""
+    return f"saved to {place.folder} as version {place.version}, which is current"
 
 
 NameOption = Annotated[
@@ -219,7 +224,7 @@ def price(
     elif not quiet:
         for row in rows:
             typer.echo(_said_of_price(row))
-        typer.echo(f"{said_of_points(before, after)}\n{saved}")
+        typer.echo(f"{said_of_points(before, after)}\n{said_of_place(saved)}")
 
 
 def _new_prices(
@@ -342,4 +347,4 @@ def remove(
                 f"{after.baseline.strongest} does"
             )
         typer.echo(f"without {name}: {number_of(len(after.models), 'model')} left")
-        typer.echo(f"{said_of_points(before, after)}\n{saved}")
+        typer.echo(f"{said_of_points(before, after)}\n{said_of_place(saved)}")

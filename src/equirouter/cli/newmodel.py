@@ -24,6 +24,7 @@ from equirouter.cli.models import (
     PipelinePlace,
     ShippedOption,
     TableOption,
+    said_of_place,
     said_of_points,
 )
 
@@ -58,9 +59,14 @@ def add(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Add a model from some labelled queries: only what belongs to it is fitted, in seconds."""
+    """Add a model from some labelled queries: only what belongs to it is fitted, in seconds.
+
+    The new version is made current if it passes the gate: on the queries that promises rest on and
+    the labelled ones it is compared with the version before. If it does not, the exit code is 3.
+    """
     from equirouter.data.tables import read_table
     from equirouter.encoders.cache import EmbeddingCache
+    from equirouter.evaluation.promotion.retrain import judged_join
     from equirouter.training.joining import with_model
 
     place = PipelinePlace(pipeline, out)
@@ -76,7 +82,8 @@ def add(
             cache=EmbeddingCache(),
             progress=progress,
         )
-    saved = place.save(joined.pipeline, "models add")
+    made = judged_join(None if place.is_empty else before, joined.pipeline)
+    saved = place.settle(made, "models add")
     document: dict[str, Any] = {
         **saved.document(),
         "model": name,
@@ -89,7 +96,9 @@ def add(
         print_json(document)
     elif not quiet:
         _show(before, joined, document["performance"])
-        typer.echo(saved)
+        if saved.refused is None:
+            typer.echo(said_of_place(saved))
+    saved.refuse(as_json=as_json)
 
 
 def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> None:
@@ -105,8 +114,8 @@ def _show(before: "RoutingPipeline", joined: "Joined", performance: float) -> No
     typer.echo(f"most like: {', '.join(shares) or 'no other model'}")
     typer.echo(said_of_points(before, joined.pipeline))
     say(
-        f"operating points count what is estimated of {name} on the validation queries: "
-        "train again once it has outcomes on many queries"
+        f"operating points count how few the {joined.n_labels} labels of {name} are: train again "
+        "once it has outcomes on many queries"
     )
 
 

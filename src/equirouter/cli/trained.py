@@ -1,4 +1,4 @@
-"""The words of `equirouter train` about the pipeline that it made, and its place."""
+"""Where a pipeline that was made is, and the words of `equirouter train` about it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
 
 class Placed(NamedTuple):
-    """Where a trained pipeline is: a version in a folder, and whether it is the current one."""
+    """Where a pipeline is that was made: a version in a folder, and whether it is current."""
 
     folder: Path
     version: str
     refused: str | None
     """Why it is not current; None where it is."""
+
+    def document(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            "pipeline": str(self.folder),
+            "version": self.version,
+            "current": self.refused is None,
+            "refused": self.refused,
+        }
 
     def refuse(self, *, as_json: bool) -> None:
         """End with the gate's exit code unless it is current; a JSON document has said why."""
@@ -30,8 +39,7 @@ class Placed(NamedTuple):
             return
         why = (
             f"version {self.version} is saved and not made current: {self.refused}. "
-            f"`equirouter pipeline promote {self.folder} {self.version}`, or train with "
-            "--promote, makes it current anyway"
+            f"`equirouter pipeline promote {self.folder} {self.version}` makes it current anyway"
         )
         if not as_json:
             raise GateRefusedError(why)
@@ -113,10 +121,7 @@ def show(
     if as_json:
         print_json(
             {
-                "pipeline": str(place.folder),
-                "version": place.version,
-                "current": place.refused is None,
-                "refused": place.refused,
+                **place.document(),
                 "router": router,
                 "policy": pipeline.policy,
                 "quality": quality,

@@ -1,7 +1,7 @@
 """Queries that a pipeline keeps, to be calibrated again when its pool changes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -26,8 +26,9 @@ class ValidationRecord:
     amounts (V, A): what router and cost model say of them, had they not learned from them.
     performance, cost_usd (V, K): the truth, costs as they were paid. tokens: input and output
     (V, K) each, or None where they are not known. estimated (K,): True for a model that joined
-    later, whose outcomes are not known but estimated from other queries. log (V, 3, K): where
-    performance and cost_usd are estimates from a log, see training/off_policy.py; else None.
+    later, whose outcomes are known on other queries than those of the rest. log (V, 3, K): where
+    performance and cost_usd are estimates, what is known of both, and the weights, see
+    training/off_policy.py; else None.
     """
 
     embeddings: "Float32Array"
@@ -44,6 +45,36 @@ class ValidationRecord:
         """The lowest and the highest performance that is known."""
         known = self.performance if self.log is None else self.log[:, 0]
         return float(np.nanmin(known)), float(np.nanmax(known))
+
+    def with_models(self, columns: "IntArray", amounts: "IntArray") -> Self:
+        """The queries with these models only; amounts: the columns of theirs."""
+        tokens = self.tokens
+        return replace(
+            self,
+            scores=self.scores[:, columns],
+            amounts=self.amounts[:, amounts],
+            performance=self.performance[:, columns],
+            cost_usd=self.cost_usd[:, columns],
+            tokens=None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
+            estimated=self.estimated[columns],
+            log=None if self.log is None else self.log[:, :, columns],
+        )
+
+    def without_estimates(self) -> Self:
+        """The rows of which all is known, where the others know nothing: as before a model joined.
+
+        Anything else is returned as it is.
+        """
+        if self.log is None:
+            return self
+        rows = self.log[:, 2].any(axis=1)
+        known = self.log[rows, 0]
+        if rows.all() or np.isnan(known).any():
+            return self
+        each = {name: getattr(self, name)[rows] for name in ("embeddings", "scores", "amounts")}
+        tokens = None if self.tokens is None else (self.tokens[0][rows], self.tokens[1][rows])
+        paid = self.cost_usd[rows]
+        return replace(self, **each, performance=known, cost_usd=paid, tokens=tokens, log=None)
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """All of it by name; `restore` takes it back."""

@@ -30,7 +30,8 @@ class Calibration:
     setting: the policy's name for a point (budget_usd or lambda). points (T,), performance (T,) and
     cost_usd (T,): means per point. variance, covariance (T,): of a query's performance at the
     point, and with the strongest model's. strongest_*: the same of always choosing it. lowest,
-    highest: the range of performance.
+    highest: the range of performance. counts (T,): as many queries tell as much of the choices at a
+    point, at least n_queries, where not all outcomes are known; else empty.
     """
 
     setting: str
@@ -45,6 +46,7 @@ class Calibration:
     strongest_cost_usd: float
     lowest: float
     highest: float
+    counts: tuple[float, ...] = ()
 
     def operating_point(
         self,
@@ -175,10 +177,11 @@ class Calibration:
             + target.share**2 * self.strongest_variance
             - 2 * target.share * np.asarray(self.covariance)
         )
-        variance = np.maximum(variance, 0.0)
+        known = np.asarray(self.counts or self.n_queries)
+        variance = np.maximum(variance, 0.0) * known / self.n_queries
         z = NormalDist().inv_cdf(confidence)
         added = _worst_queries(confidence, z)
-        n = self.n_queries + added
+        n = known + added
         share = added / n
         worst = self.lowest - target.share * self.highest - target.level
         # of the sample with the added queries: its mean, and its variance by the two groups
@@ -288,7 +291,7 @@ def calibrate(
 
     points run from the least to the largest spending, as Policy.points gives them. log (V, 3, K):
     of a log, of which performance and cost_usd are estimates, see training/off_policy.py. The
-    promises then count as many queries as the choices are known on, weighted.
+    promises then count as many queries as the choices at a point are known on, weighted.
     """
     if math.prod(chosen.shape) == 0:
         raise ConfigError("no complete validation query to calibrate on")
@@ -311,11 +314,13 @@ def calibrate(
 def _as_from_log(calibration: Calibration, log: FloatArray, weight: FloatArray) -> Calibration:
     """The calibration by estimates, with the uncertainty of a log.
 
-    weight (V, T): of the choices. The variance of an estimate is that of many queries of which few
-    are known: scaled, it is that of one of the queries that are as good as known, so that means
-    keep their errors. The range is that of known outcomes.
+    weight (V, T + 1): of the choices, and of always the strongest model. The variance of an
+    estimate is that of many queries of which few are known: scaled, it is that of one of the
+    queries that are as good as known, so that means keep their errors. The range is that of known
+    outcomes.
     """
-    n = max(1, math.floor(min(map(effective_size, weight.T))))
+    counts = [max(1.0, effective_size(column)) for column in weight.T]
+    n = math.floor(min(counts))
     scale = n / len(weight)
     known = log[:, 0]
     return replace(
@@ -326,6 +331,7 @@ def _as_from_log(calibration: Calibration, log: FloatArray, weight: FloatArray) 
         strongest_variance=scale * calibration.strongest_variance,
         lowest=float(np.nanmin(known)),
         highest=float(np.nanmax(known)),
+        counts=_down(np.array(counts[:-1])),
     )
 
 

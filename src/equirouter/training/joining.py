@@ -1,11 +1,12 @@
 """A model joins a trained pipeline, from outcomes on some dozens of queries."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, RealArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.model_price import counted, input_share, price_that_explains
 from equirouter.cost.price_table import shipped_prices
@@ -18,6 +19,7 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.stage import Stage
 from equirouter.progress import Progress, silent
+from equirouter.routers import Router
 from equirouter.routers.joining import LEAST_LABELS, Labelled
 from equirouter.training.pool import (
     Pool,
@@ -25,7 +27,10 @@ from equirouter.training.pool import (
     calibrated_again,
     strongest_of,
 )
-from equirouter.training.protocol import readable
+from equirouter.training.protocol import readable, stream
+
+FOLDS = 5
+"""Of the labels: each is estimated from the others, which are at least LEAST_LABELS."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +61,9 @@ def with_model(
     """The pipeline with one more model, learned from the queries of a table that have its outcome.
 
     Of the router and the cost model only what belongs to the new model is fitted (see
-    Router.with_added). Its outcomes on the validation queries, which operating points need, are not
-    known: the estimates stand for them. price: where the table's costs and tokens do not tell it.
-    quality: the target for calls that name none, where another one is wanted.
+    Router.with_added). Operating points are found on the validation queries and the labelled ones,
+    with estimates for what is not known of either. price: where the table's costs and tokens do
+    not tell it. quality: the target for calls that name none, where another one is wanted.
     Raises ConfigError for a model that is there already or that the table does not have, for a
     router that cannot take one in, and where no price can be said but is needed; DataError for too
     few outcomes; MissingExtraError without onnx.
@@ -86,10 +91,10 @@ def with_model(
     router, learned, estimates = stage.router.with_added(labelled)
     cost_model = stage.cost_model.with_added(embeddings, _amounts(stage.cost_model, table))
     grown = at_prices(stage, prices, router, cost_model)
-    after = _with_column(record, grown, estimates)
+    both = np.concatenate([estimates, _cross_fitted(stage.router, labelled)])
+    after = _with_labels(record, (stage, grown), prices, table, labelled, both)
     pool = Pool(prices, after, _strongest(pipeline, after))
-    note = f"added {model} from {table.n_queries} labelled queries; its outcomes on the validation "
-    note += "queries are estimates"
+    note = f"added {model} from {table.n_queries} labelled queries"
     made = calibrated_again(pipeline, grown, pool, quality=quality, note=note)
     made = replace(made, learned=np.union1d(pipeline.learned, query_prints(table)))
     shares = zip(pipeline.models, np.maximum(learned.weights, 0.0).tolist(), strict=True)
@@ -114,10 +119,10 @@ def _labelled(
             )
         needed += table.tokens
     known = np.all([np.isfinite(array[:, 0]) for array in needed], axis=0)
-    if known.sum() < LEAST_LABELS:
+    if known.sum() < 2 * LEAST_LABELS:
         raise DataError(
             f"{outcomes.name}: {int(known.sum())} queries have the whole outcome of {model!r}; at "
-            f"least {LEAST_LABELS} are needed, and 50 are a good start"
+            f"least {2 * LEAST_LABELS} are needed, and 100 are a good start"
         )
     table = table.take(known)
     low, high = record.ends
@@ -158,36 +163,105 @@ def _amounts(cost_model: CostPredictor, table: Outcomes) -> FloatArray:
     return np.hstack(table.tokens)
 
 
-def _with_column(
-    record: ValidationRecord, stage: Stage, performance: FloatArray
+def _cross_fitted(router: Router, labelled: Labelled) -> FloatArray:
+    """Estimates (n,) for the labelled queries, each learned from other ones."""
+    embeddings, performance = labelled.embeddings, labelled.performance
+    scores = router.predict(embeddings)
+    fold = stream(0, "labels").permutation(len(performance)) % FOLDS
+    estimates = np.empty(len(performance))
+    for number in range(FOLDS):
+        out = fold == number
+        _, _, estimates[out] = router.with_added(
+            Labelled(
+                embeddings[~out], performance[~out], embeddings[out], scores[out], labelled.scale
+            )
+        )
+    return estimates
+
+
+def _with_labels(
+    record: ValidationRecord,
+    stages: tuple[Stage, Stage],
+    prices: tuple[ModelPrice, ...],
+    table: Outcomes,
+    labelled: Labelled,
+    estimates: FloatArray,
 ) -> ValidationRecord:
-    """The validation queries with what is estimated of the new model, as the last column."""
-    low, high = record.ends
-    model = stage.cost_model
-    seen = model.amounts(record.embeddings)
-    own = seen[:, model.columns_of(np.array([model.n_models - 1]))]
-    if record.tokens is None or model.predicts == "cost_usd":  # tokens are not predicted
-        cost_usd, tokens = own, None
-    else:
-        cost_usd = np.asarray(model.usd(seen), dtype=np.float64)[:, -1:]
-        given, output = record.tokens
-        tokens = (np.hstack([given, own[:, :1]]), np.hstack([output, own[:, 1:]]))
-    only_rank = stage.router.scores_are == "ranking"
-    scores = stage.router.predict(record.embeddings)[:, -1] if only_rank else performance
-    clipped = np.clip(performance, low, high)[:, None]
-    own_log = np.stack([clipped, cost_usd, np.ones_like(clipped)], axis=1)  # all known, as it were
-    before = np.hsplit(record.amounts, model.per_model)  # the columns of each side together
-    amounts = [np.hstack([side, own[:, [number]]]) for number, side in enumerate(before)]
-    return replace(
-        record,
-        scores=np.hstack([record.scores, scores[:, None]]).astype(np.float32),
-        amounts=np.hstack(amounts),
-        performance=np.hstack([record.performance, clipped]),
-        cost_usd=np.hstack([record.cost_usd, cost_usd]),
-        tokens=tokens,
-        estimated=np.append(record.estimated, True),
-        log=None if record.log is None else np.concatenate([record.log, own_log], axis=2),
+    """The validation queries and after them the labelled ones, with the new model's column.
+
+    stages: before and after. estimates (V + n,): of the new model's performance. Of a query either
+    the outcomes of the other models are known or that of the new one, as if a log had drawn which;
+    so means are doubly robust estimates (data/logged.py), and promises count how few labels there
+    are. Costs and tokens that are not known are as predicted.
+    """
+    before, grown = stages
+    n_old, low, high = len(record.embeddings), *record.ends
+    new = labelled.embeddings.astype(np.float16).astype(np.float32)
+    seen = np.concatenate([record.embeddings, new])
+    others = np.concatenate([record.scores, before.router.predict(new)])
+    only_rank = grown.router.scores_are == "ranking"
+    own = grown.router.predict(seen)[:, -1] if only_rank else estimates
+    estimated = others.astype(np.float64) if before.scale is None else before.scale.apply(others)
+    base = np.clip(np.column_stack([estimated, estimates]), low, high)
+    each = _blocks(  # as many queries as a known outcome stands for
+        np.full(record.performance.shape, len(seen) / n_old),
+        np.full(table.performance.shape, len(seen) / len(new)),
     )
+    error = _blocks(record.performance, table.performance) - base
+    model = copy.copy(grown.cost_model)
+    amounts = model.amounts(seen)
+    amounts[:n_old, model.columns_of(np.arange(model.n_models - 1))] = record.amounts
+    model.set_prices(tuple(replace(price, now=price.trained) for price in prices))
+    cost_usd = _filled(_blocks(record.cost_usd, table.cost_usd), model.usd(amounts))
+    return ValidationRecord(
+        embeddings=seen,
+        scores=np.column_stack([others, own]).astype(np.float32),
+        amounts=amounts,
+        performance=base + np.nan_to_num(each * error),
+        cost_usd=cost_usd,
+        tokens=_tokens(record, table, amounts) if model.predicts == "tokens" else None,
+        estimated=np.append(record.estimated, True),
+        log=_known(record, table, np.nan_to_num(each)),
+    )
+
+
+def _tokens(
+    record: ValidationRecord, table: Outcomes, amounts: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Input and output tokens (V + n, K + 1) each, as predicted where they are not known."""
+    if record.tokens is None or table.tokens is None:
+        return None
+    sides = zip(record.tokens, table.tokens, np.hsplit(amounts, 2), strict=True)
+    given, output = (_filled(_blocks(old, new), predicted) for old, new, predicted in sides)
+    return given, output
+
+
+def _known(record: ValidationRecord, table: Outcomes, each: FloatArray) -> FloatArray:
+    """ValidationRecord.log (V + n, 3, K + 1). each: as many queries as a known outcome is."""
+    known, paid, weights = (
+        (record.performance, record.cost_usd, np.ones_like(record.performance))
+        if record.log is None
+        else (record.log[:, side] for side in range(3))
+    )
+    ones = np.ones_like(table.performance)
+    log = [
+        _blocks(known, table.performance),
+        _blocks(paid, table.cost_usd),
+        each * np.nan_to_num(_blocks(weights, ones)),
+    ]
+    return np.stack(log, axis=1)
+
+
+def _blocks(old: FloatArray, new: FloatArray) -> FloatArray:
+    """(V + n, K + 1), of the old models' outcomes (V, K) and the new one's (n, 1); else NaN."""
+    whole = np.full((len(old) + len(new), old.shape[1] + 1), np.nan)
+    whole[: len(old), :-1] = old
+    whole[len(old) :, -1:] = new
+    return whole
+
+
+def _filled(known: FloatArray, predicted: RealArray) -> FloatArray:
+    return np.where(np.isnan(known), predicted, known)
 
 
 def _strongest(pipeline: RoutingPipeline, after: ValidationRecord) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equirouter.arrays import FloatArray
+from equirouter.arrays import FloatArray, IntArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.fit import FittedCosts
 from equirouter.cost.price_table import price_to
@@ -17,7 +17,10 @@ from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import Stage
+from equirouter.policy import Policy
 from equirouter.policy.pool_plans import PoolPlans
+from equirouter.policy.strongest import StrongestPolicy
+from equirouter.registry import POLICIES
 from equirouter.routers import Router
 from equirouter.training.calibrating import calibrated
 from equirouter.training.collapse import fit_collapse
@@ -84,17 +87,8 @@ def without(
     if len(pipeline.models) == 2:
         raise ConfigError(f"without {model!r} there is one model left, and nothing to decide")
     columns = np.delete(np.arange(len(pipeline.models)), out)
-    tokens = record.tokens
-    left = ValidationRecord(
-        embeddings=record.embeddings,
-        scores=record.scores[:, columns],
-        amounts=record.amounts[:, pipeline.stage.cost_model.columns_of(columns)],
-        performance=record.performance[:, columns],
-        cost_usd=record.cost_usd[:, columns],
-        tokens=None if tokens is None else (tokens[0][:, columns], tokens[1][:, columns]),
-        estimated=record.estimated[columns],
-        log=None if record.log is None else record.log[:, :, columns],
-    )
+    amounts = pipeline.stage.cost_model.columns_of(columns)
+    left = record.with_models(columns, amounts).without_estimates()
     before = strongest_of(pipeline)
     # if it was the strongest: the highest mean performance, of equal ones the cheaper
     ranked = np.lexsort((left.cost_usd.mean(axis=0), -left.performance.mean(axis=0)))
@@ -121,8 +115,7 @@ def calibrated_again(
     was measured on the test part was measured before, so it is left out. note: what has changed, to
     be kept.
     """
-    seed = int(pipeline.provenance.split.get("seed", 0))
-    fitted = _fitted(stage, pool, seed)
+    fitted = _fitted(stage, pool, _seed(pipeline))
     models = tuple(price.model for price in pool.prices)
     calibration, baseline, notes = calibrated(fitted, pipeline.policy, models, pool.strongest)
     target = pipeline.quality if quality is None else quality
@@ -141,6 +134,24 @@ def calibrated_again(
         record=pool.record,
         plans=plans,
     )
+
+
+def held_out_choices(pipeline: RoutingPipeline, record: ValidationRecord) -> IntArray:
+    """The columns that a pipeline chooses, (V,), of queries that it has not learned from.
+
+    record: of its models. A call names no target.
+    """
+    pool = Pool(tuple(pipeline.prices), record, strongest_of(pipeline))
+    point = pipeline.operating_point()
+    if point.setting == StrongestPolicy.setting:
+        return np.full(len(record.scores), pool.strongest)
+    rule: Policy = POLICIES.load(pipeline.policy)()
+    fitted = _fitted(pipeline.stage, pool, _seed(pipeline))
+    return fitted.choices_at(rule, "validation", np.array([point.value]))[:, 0]
+
+
+def _seed(pipeline: RoutingPipeline) -> int:
+    return int(pipeline.provenance.split.get("seed", 0))
 
 
 def _plans_left(
@@ -255,7 +266,7 @@ def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
         stage, part = replace(stage, collapse=collapse), replace(part, predicted_collapse=predicted)
     fitted = FittedRouter(stage.router, part, record.scores.astype(np.float64), 0.0)
     held_out = cross_fitted(fitted, seed)
-    certainty = certainty_of(held_out, part)
+    certainty = certainty_of(held_out, part) or stage.certainty
     return FittedStage(
         replace(stage, scale=fitted.scale, certainty=certainty),
         {"validation": part},

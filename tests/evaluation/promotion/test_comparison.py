@@ -138,6 +138,7 @@ def paired(champion: float, challenger: float) -> Paired:
         ((0.99, 0.985), 0.515),  # lower and more expensive by less than the margin
         ((1.02, 0.98), 0.48),  # 0.04 lower, as promised, and surely cheaper
         ((0.9, 0.92), 0.7),  # it repairs a promise that is broken, at a cost
+        ((0.975, 1.0), 0.7),  # or that seems to be
         ((0.97, 0.975), 0.51),  # below the promise, and no worse
     ],
 )

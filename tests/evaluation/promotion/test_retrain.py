@@ -15,6 +15,7 @@ from equirouter.evaluation.promotion.gate import Gate
 from equirouter.evaluation.promotion.retrain import (
     challenge,
     new_queries,
+    promised_on,
     settled,
     trained_like,
     with_log,
@@ -73,6 +74,19 @@ def test_neither_learns_from_the_held_out_queries(champion: RoutingPipeline) -> 
         assert not np.isin(held_out, pipeline.learned).any()
     assert made.pipeline.stage.router.settings == champion.stage.router.settings
     assert made.pipeline.quality == 0.3
+
+
+def test_a_promise_is_found_anew_on_later_queries(champion: RoutingPipeline) -> None:
+    later = two_tables(120).take(range(300, 420))
+    worse = later.performance.copy()
+    worse[:, 0] = 0.0  # the small model does nothing right any more
+    made = promised_on(champion, replace(later, performance=worse))
+    assert made.calibration.n_queries == 120 != champion.calibration.n_queries
+    assert np.array_equal(made.record.performance, worse)
+    assert made.stage.router is champion.stage.router
+    new, old = (p.calibration.operating_point(0.9) for p in (made, champion))
+    assert new.relative_cost > old.relative_cost
+    assert made.provenance.test_metrics == {}
 
 
 def test_too_few_new_queries_do_not_pass(champion: RoutingPipeline, tmp_path: Path) -> None:

@@ -101,10 +101,18 @@ def limit_process(settings: "RetrainSettings") -> None:
 
 def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Challenge":
     """The challenger of the pipeline in a folder, on all that is known now."""
+    import numpy as np
+
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import GateRefusedError
     from equirouter.evaluation.promotion.gate import Gate
-    from equirouter.evaluation.promotion.retrain import challenge, new_queries, trained_like, worth
+    from equirouter.evaluation.promotion.retrain import (
+        challenge,
+        new_queries,
+        promised_on,
+        trained_like,
+        worth,
+    )
     from equirouter.pipeline.pipeline import RoutingPipeline
 
     options = dict(settings.pipeline.encoder_options)
@@ -124,7 +132,9 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     cache = EmbeddingCache()
 
     def fit(rows: "IntArray") -> RoutingPipeline:
-        return trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
+        made = trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
+        held_out = np.setdiff1d(np.arange(table.n_queries), rows)
+        return promised_on(made, table.take(held_out), cache=cache)
 
     return challenge(champion, table, fit, latest=latest, gate=gate, cache=cache)
 

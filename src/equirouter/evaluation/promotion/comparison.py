@@ -5,11 +5,12 @@ Each decides as it would for a call that names no target: one model per query.
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.logged import effective_size
@@ -18,7 +19,8 @@ from equirouter.data.repeats import nearly_equal_queries
 from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.training.off_policy import measured_outcomes
+from equirouter.training.off_policy import MeasuredMeans, measured_outcomes
+from equirouter.training.pool import costs_now, held_out_choices
 from equirouter.training.protocol import readable
 
 LEAST_OF_TASK = 30
@@ -113,31 +115,86 @@ def compare(
             f"{table.name}: {table.n_queries} of its queries, new to both pipelines, have the "
             "outcomes of all models: there is nothing to compare on"
         )
-    strongest = champion.baseline.strongest
     chosen = [chosen_columns(pipeline, table, cache) for pipeline in (champion, challenger)]
-    row, best = np.arange(table.n_queries), table.models.index(strongest)
     seen = measured_outcomes(table, encode_table(champion.stage.encoder, table, cache=cache))
+    queries = _Queries(
+        table.name,
+        table.models,
+        seen,
+        nearly_equal_queries(table),
+        np.array(table.tasks),
+        table.performance_range,
+    )
+    comparison = _compared(champion, challenger, queries, chosen)
+    return replace(comparison, decision_ms=_decision_ms(champion, challenger, table))
+
+
+def compare_joined(champion: RoutingPipeline, challenger: RoutingPipeline) -> Comparison:
+    """A pipeline before and after a model joined it, on the queries that promises rest on.
+
+    Those are the validation queries and the labelled ones, decided as if they were new: the scores
+    of each come from others, and what is not known of either is estimated, so that the intervals
+    tell how few labels the new model has (see training/joining.py).
+    """
+    record = challenger.record
+    columns = np.arange(len(champion.models))
+    before = record.with_models(columns, challenger.stage.cost_model.columns_of(columns))
+    queries = _Queries(
+        "the validation queries",
+        challenger.models,
+        MeasuredMeans(record.performance, costs_now(record, challenger.prices), record.log),
+        np.arange(len(record.embeddings)),
+        np.zeros(len(record.embeddings)),
+        record.ends,
+    )
+    chosen = [held_out_choices(champion, before), held_out_choices(challenger, record)]
+    return _compared(champion, challenger, queries, chosen)
+
+
+class _Queries(NamedTuple):
+    """Queries that two pipelines decided. models: the columns of what is measured of them.
+
+    groups (n,): equal numbers for queries that tell the same. tasks (n,).
+    """
+
+    name: str
+    models: tuple[str, ...]
+    measured: MeasuredMeans
+    groups: IntArray
+    tasks: NDArray[Any]
+    performance_range: tuple[float, float]
+
+
+def _compared(
+    champion: RoutingPipeline,
+    challenger: RoutingPipeline,
+    queries: _Queries,
+    chosen: list[IntArray],
+) -> Comparison:
+    """chosen: columns (n,) of each."""
+    strongest, groups = champion.baseline.strongest, queries.groups
+    row, best = np.arange(len(groups)), queries.models.index(strongest)
+    seen = queries.measured
     thin = 1.0
     if seen.log is not None:
         known = (effective_size(seen.log[row, 2, c]) for c in (*chosen, np.full(len(row), best)))
         thin = min(known) / len(row)
     quality, cost = (
-        _Shares([values[row, c] for c in chosen], values[:, best], strongest, what, table, thin)
+        _Shares([values[row, c] for c in chosen], values[:, best], strongest, what, queries, thin)
         for what, values in (("performance", seen.performance), ("cost_usd", seen.cost_usd))
     )
-    groups = nearly_equal_queries(table)
-    lowest, highest = table.performance_range
+    lowest, highest = queries.performance_range
     spread = (highest - lowest) / quality.unit
     return Comparison(
-        n_queries=table.n_queries,
+        n_queries=len(groups),
         n_effective=thin * effective(groups),
         strongest=strongest,
         promised=(champion.quality, challenger.quality),
         kept=(quality.share(0, groups, spread), quality.share(1, groups, spread)),
         quality=quality.paired(groups, spread),
         cost=cost.paired(groups, 1.0),
-        tasks=_tasks(table, quality, groups, spread),
-        decision_ms=_decision_ms(champion, challenger, table),
+        tasks=_tasks(queries.tasks, quality, groups, spread),
+        decision_ms=None,
         same=float((chosen[0] == chosen[1]).mean()),
     )
 
@@ -188,7 +245,7 @@ class _Shares:
         reference: FloatArray,
         strongest: str,
         what: str,
-        table: Outcomes,
+        queries: _Queries,
         thin: float,
     ) -> None:
         self.thin = thin
@@ -197,8 +254,8 @@ class _Shares:
         self.unit = float(reference.mean())
         if self.unit <= 0:
             raise DataError(
-                f"{table.name}: the mean {what} of {strongest}, the strongest model, is "
-                f"{self.unit:g} on {table.n_queries} queries, so nothing is a share of it"
+                f"{queries.name}: the mean {what} of {strongest}, the strongest model, is "
+                f"{self.unit:g} on {len(reference)} queries, so nothing is a share of it"
             )
 
     def share(self, which: int, groups: IntArray, spread: float) -> Share:
@@ -246,10 +303,11 @@ def chosen_columns(
     return np.array([table.models.index(model) for model in pipeline.models])[chosen]
 
 
-def _tasks(table: Outcomes, quality: _Shares, groups: IntArray, spread: float) -> dict[str, Paired]:
+def _tasks(
+    tasks: NDArray[Any], quality: _Shares, groups: IntArray, spread: float
+) -> dict[str, Paired]:
     """The quality per task, with intervals that hold for all of them at once (Bonferroni)."""
-    tasks = np.array(table.tasks)
-    worth = {name: quality.thin * (tasks == name).sum() for name in sorted(set(table.tasks))}
+    worth = {name: quality.thin * (tasks == name).sum() for name in sorted(set(tasks.tolist()))}
     names = [name for name, n in worth.items() if n >= LEAST_OF_TASK]
     if len(worth) == 1:
         return {}

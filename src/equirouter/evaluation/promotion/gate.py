@@ -50,11 +50,11 @@ class Gate:
 
         The promise is the higher of the two that they make. Equal in quality: the 95 % interval of
         the difference begins above -margin. Then the challenger may cost the margin more in the
-        mean, and more than that where the champion surely misses the promise and the challenger is
-        surely better. Else it has to keep the promise, the interval of what it keeps begins above
-        the promise less the margin, and to be surely cheaper: what a champion keeps beyond the
-        promise is not asked of its successor. So a challenger that is lower by the margin than both
-        the champion and the promise passes with a probability of at most 5 %, 2.5 % for each.
+        mean, and more than that where it is surely better than a champion that is below the
+        promise in the mean. Else the interval of what it keeps has to begin above the promise less
+        the margin, and it has to be surely cheaper: what a champion keeps beyond the promise is not
+        asked of its successor. So a challenger that is lower by the margin than both the champion
+        and the promise passes with a probability of at most 5 %, 2.5 % for each.
 
         Below the promise the challenger is no lower than the champion in the mean, or many small
         steps would lead down. No task is lower than the promise by more than the margin, and surely
@@ -100,7 +100,7 @@ class Gate:
             f"it costs {cost.challenger:.1%} of always {comparison.strongest} where "
             f"{cost.champion:.1%} is paid now ({_range(cost)})"
         )
-        repairs = comparison.kept[0].high < promise and quality.low > 0
+        repairs = comparison.kept[0].value < promise and quality.low > 0
         if cost.difference > self.margin and not repairs:
             yield told
         elif not self._is_equal(quality) and cost.high >= 0:

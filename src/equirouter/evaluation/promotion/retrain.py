@@ -14,15 +14,25 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.encoders import make_encoder
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache
-from equirouter.evaluation.promotion.comparison import Comparison, comparable, compare
+from equirouter.encoders.cache import EmbeddingCache, encode_table
+from equirouter.evaluation.promotion.comparison import (
+    Comparison,
+    comparable,
+    compare,
+    compare_joined,
+)
 from equirouter.evaluation.promotion.gate import Gate, Verdict
 from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
-from equirouter.training.pool import repriced
+from equirouter.pipeline.record import ValidationRecord
+from equirouter.training.off_policy import measured_outcomes
+from equirouter.training.pool import Pool, calibrated_again, repriced, strongest_of
+from equirouter.training.protocol import readable
 
 MOST_HELD_OUT = 2000
 """Held-out queries beyond which an interval gains little, and training loses."""
+CONFIDENCE = 0.85
+"""Of a promise made on the queries that the gate judges on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +103,14 @@ def challenge(
     return Challenge(pipeline, comparison, gate.judge(comparison))
 
 
+def judged_join(before: RoutingPipeline | None, joined: RoutingPipeline) -> Challenge:
+    """A pipeline that a model joined, and what the gate says of it; before: None for no gate."""
+    if before is None:
+        return Challenge(joined, None, Verdict(()))
+    comparison = compare_joined(before, joined)
+    return Challenge(joined, comparison, Gate().judge(comparison))
+
+
 def settled(
     made: Challenge,
     versions: PipelineVersions,
@@ -157,6 +175,38 @@ def trained_like(
         {price.model: price.now for price in changed if price.now is not None},
         was={price.model: price.trained for price in changed if price.trained is not None},
     )
+
+
+def promised_on(
+    pipeline: RoutingPipeline, table: Outcomes, *, cache: EmbeddingCache | None = None
+) -> RoutingPipeline:
+    """The pipeline with operating points found on queries that it has not learned from.
+
+    Traffic changes, and a promise made on old queries need not hold for those that come now. As the
+    gate judges on them too, the promise is never made with a lower confidence than 0.85: the
+    cheapest of many points looks better than it is. table: such queries, of which the rows count
+    that tell of all models. What was measured on the test part was measured before, so it is left
+    out. Errors: those of train.
+    """
+    stage = pipeline.stage
+    table = readable(stage.encoder, table).choose_models(pipeline.models)
+    table = table.take(comparable(table, (pipeline,)))
+    embeddings = encode_table(stage.encoder, table, cache=cache)
+    seen = measured_outcomes(table, embeddings)
+    record = ValidationRecord(
+        embeddings=embeddings,
+        scores=stage.router.predict(embeddings),
+        amounts=stage.cost_model.amounts(embeddings),
+        performance=seen.performance,
+        cost_usd=seen.cost_usd,
+        tokens=table.tokens if seen.log is None else None,
+        estimated=np.zeros(len(pipeline.models), dtype=bool),
+        log=seen.log,
+    )
+    pool = Pool(tuple(pipeline.prices), record, strongest_of(pipeline))
+    note = f"operating points found on {table.n_queries} later queries"
+    made = calibrated_again(pipeline, stage, pool, quality=None, note=note)
+    return replace(made, confidence=max(CONFIDENCE, pipeline.confidence or 0.0))
 
 
 def _spec(champion: RoutingPipeline) -> str:
