@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,15 +39,20 @@ class Familiarity:
         """To the nearest centre, (N,). Each row is a product of its own: no other changes it."""
         rows = np.ascontiguousarray(embeddings, dtype=np.float32)
         if len(rows) == 1:
-            row = rows[0]
-            nearest = np.minimum.reduce(self._lengths - 2 * np.dot(self.centres, row))
-            squared = float(nearest + np.dot(row, row))
-            return np.array([math.sqrt(max(squared, 0.0))])
+            return np.array([self._distance_of(rows[0])])
         products = np.matmul(self.centres, rows[:, :, None])[:, :, 0]  # (N, M)
         lengths = np.matmul(rows[:, None, :], rows[:, :, None])[:, 0, 0]
         away = (self._lengths - 2 * products).min(axis=1) + lengths
         distance: FloatArray = np.sqrt(np.maximum(away.astype(np.float64), 0.0))
         return distance
+
+    def is_far(self, embedding: "Float32Array") -> bool:
+        """As `far` says of one query (d,)."""
+        return self._distance_of(np.asarray(embedding, dtype=np.float32)) > self.threshold
+
+    def _distance_of(self, row: "Float32Array") -> float:
+        nearest = np.minimum.reduce(self._lengths - 2 * np.dot(self.centres, row))
+        return math.sqrt(max(float(nearest + np.dot(row, row)), 0.0))
 
     @cached_property
     def _lengths(self) -> "Float32Array":
@@ -105,12 +110,15 @@ class Seen:
     embeddings: "Float32Array"
     scores: "Float32Array"
     costs: "Float32Array"
+    _estimates: "Float32Array | None" = field(default=None, init=False)
 
-    @cached_property
+    @property
     def estimates(self) -> "Float32Array":
         """Calibrated estimates of performance (N, K)."""
-        scale = self.stage.scale
-        return self.scores if scale is None else scale.apply(self.scores).astype(np.float32)
+        if self._estimates is None:  # cached_property takes a lock in Python 3.11
+            scale, scores = self.stage.scale, self.scores
+            self._estimates = scores if scale is None else scale.apply(scores).astype(np.float32)
+        return self._estimates
 
     @cached_property
     def far(self) -> "BoolArray":

@@ -202,7 +202,7 @@ class Walk:
         if not math.isfinite(sum(own) + sum(paid)):
             check_inputs(scores, costs, None)  # says what is wrong, if it is no overflow
         ranked = rule.rank_one(own, priced, limit.allowed.tolist() if limit.removed else None)
-        far = bool(seen.far[0])
+        far = self.stage.familiar.is_far(seen.embeddings[0])
         if far and self.by_strength is not None:
             ranked.sort(key=self.by_strength.tolist().index)
         names = [self.models[column] for column in ranked]
