@@ -40,11 +40,11 @@ def table(*, tokens: bool, explained: bool = True) -> Outcomes:
 
 def fitted(outcomes: Outcomes, *, network: bool = False) -> FittedCosts:
     embeddings = np.random.default_rng(1).normal(size=(N, 8)).astype(np.float32)
-    train, validation = np.arange(30), np.arange(30, N)
     costs, amounts = fit_costs(
         outcomes,
-        (embeddings[train], train),
-        (embeddings[validation], validation),
+        embeddings,
+        np.arange(N),
+        30,
         network=network,
         device="cpu",
         rng=np.random.default_rng(2),

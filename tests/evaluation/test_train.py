@@ -1,15 +1,19 @@
 """What a fitted pipeline says of its operating point, against its own decisions."""
 
+import weakref
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from equirouter.arrays import Float32Array
+from equirouter.cost.fit import fit_costs
 from equirouter.data.split import split_outcomes
 from equirouter.evaluation.train import share_of_strongest, train
 from equirouter.pipeline import Ask, AskModel, Serve
 from equirouter.policy.replies import Reply
+from equirouter.training import protocol
 from equirouter.training.protocol import Part
 from tests.toys import HashingEncoder, make_answered_table, make_table
 
@@ -49,6 +53,29 @@ def test_what_cannot_be_compared_is_none() -> None:
     found = share_of_strongest(np.array([0, 0]), part([[1, 0], [1, 0]], [[0, 0], [0, 0]]), 1)
     assert found == {"n_queries": 2, "performance": None, "interval": None, "cost": None}
     assert share_of_strongest(np.array([0]), part([[1, 1]], [[1, 2]]), 1)["interval"] is None
+
+
+class Watched(HashingEncoder):
+    """Knows whether anybody still has the first embeddings that it made."""
+
+    first: weakref.ref[Float32Array] | None = None
+
+    def embed(self, *given: Any) -> Float32Array:
+        made = super().embed(*given)
+        self.first = self.first or weakref.ref(made)
+        return made
+
+
+def test_the_last_fit_has_one_copy_of_the_embeddings(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, are_whole = Watched(), []
+
+    def spy(*arrays: Any, **rest: Any) -> Any:
+        are_whole.append(encoder.first is not None and encoder.first() is not None)
+        return fit_costs(*arrays, **rest)
+
+    monkeypatch.setattr(protocol, "fit_costs", spy)
+    train(make_table(), encoder, router="knn:k=5", quality=0.3)
+    assert are_whole == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import Float32Array
+from equirouter.data.split import split_outcomes
 from equirouter.evaluation.benchmark import benchmark
 from equirouter.evaluation.results import Results
 from equirouter.evaluation.sweeps import sweep_router
@@ -18,7 +19,12 @@ from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.progress import Progress
 from equirouter.routers.networks.irt import MIRTRouter
 from equirouter.training.fitted import fit_router
-from equirouter.training.protocol import description_notes, embedded_descriptions, prepare_in_sample
+from equirouter.training.protocol import (
+    description_notes,
+    embedded_descriptions,
+    prepare,
+    prepare_in_sample,
+)
 from tests.toys import HashingEncoder, LearningEncoder, make_table
 
 pytest.importorskip("torch", reason="the extra train is not installed")
@@ -149,3 +155,19 @@ def test_a_sweep_takes_the_costs_and_the_points_that_it_is_given() -> None:
     assert draws is not None
     assert draws.shape == (5,)
     assert sweep_router(router, prepared, UtilityPolicy(), seed=1).draws("nauc") is None
+
+
+def test_training_and_validation_part_are_views_of_one_copy_of_their_embeddings() -> None:
+    embeddings = HashingEncoder().encode(TABLE.texts)
+    split = split_outcomes(TABLE)
+    prepared = prepare(TABLE, embeddings, split)
+    for part in (prepared.train, prepared.validation, prepared.learnable):
+        assert np.shares_memory(part.embeddings, prepared.both.embeddings)
+    np.testing.assert_array_equal(prepared.train.embeddings, embeddings[split.train])
+    assert [*prepared.learnable.rows] == [*prepared.train.rows, *prepared.validation.rows]
+
+
+def test_a_query_of_both_parts_is_learned_from_once() -> None:
+    prepared = prepare_in_sample(TABLE, HashingEncoder().encode(TABLE.texts))
+    assert len(prepared.both.rows) > TABLE.n_queries
+    assert [*prepared.learnable.rows] == [*range(TABLE.n_queries)]

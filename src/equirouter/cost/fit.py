@@ -26,8 +26,9 @@ class FittedCosts:
 
 def fit_costs(
     outcomes: Outcomes,
-    train: tuple[Float32Array, IntArray],
-    validation: tuple[Float32Array, IntArray],
+    embeddings: Float32Array,
+    rows: IntArray,
+    n_train: int,
     *,
     network: bool = False,
     device: str = "auto",
@@ -38,11 +39,10 @@ def fit_costs(
     Returns the costs, and the amounts (n + V, A) that the model predicts of the training and
     validation queries, in this order; a linear one, of each without that query.
 
-    train, validation: embeddings (n, d), and their rows of the table. A linear model learns from
-    both, a network from the first. network, device: the paper's network (App. C.1) on a device of
-    torch.
+    embeddings (n + V, d), rows (n + V,): of both parts, and which of the table they are; the first
+    n_train are the training queries. A linear model learns from all, a network from these. network,
+    device: the paper's network (App. C.1) on a device of torch.
     """
-    rows = np.concatenate([train[1], validation[1]])
     prices, notes = _prices(outcomes, rows)
     hidden = NETWORK_WIDTH if network else 0
     tokens = None if prices is None else outcomes.tokens
@@ -51,22 +51,26 @@ def fit_costs(
     if prices is None:
         prices = _paid(outcomes, rows)
     known = np.hstack(tokens) if tokens is not None else outcomes.cost_usd
-    learned = np.arange(len(train[1])) if model.hidden else first_of_each(rows)
+    learned = slice(n_train) if model.hidden else first_of_each(rows)
     model.learn(
-        np.concatenate([train[0], validation[0]])[learned],  # not kept: it is as large as both
+        embeddings[learned],
         known[rows[learned]],
-        validation=(validation[0], known[validation[1]]),
+        validation=(embeddings[n_train:], known[rows[n_train:]]),
         rng=rng,
     )
-    amounts = model.amounts(np.concatenate([train[0], validation[0]]))
+    amounts = model.amounts(embeddings)
     if model.held_out is not None:
         amounts[learned] = model.held_out
     return FittedCosts(model.set_prices(prices), prices, notes), amounts
 
 
-def first_of_each(rows: IntArray) -> IntArray:
-    """Where each row of a table stands first, in their order: a part may hold another's rows."""
-    return np.sort(np.unique(rows, return_index=True)[1])
+def first_of_each(rows: IntArray) -> IntArray | slice:
+    """Where each row of a table stands first, in their order: a part may hold another's rows.
+
+    A slice where no row stands twice, so that nothing need be copied.
+    """
+    first = np.sort(np.unique(rows, return_index=True)[1])
+    return slice(None) if len(first) == len(rows) else first
 
 
 def _prices(

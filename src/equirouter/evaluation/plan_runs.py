@@ -79,7 +79,7 @@ def anchor_runs(prepared: Prepared, outcomes: Outcomes) -> dict[str, PlanRun]:
 
     The pair is the best on training and validation part. None of them where no pair is cheap.
     """
-    learned = prepared.train.with_rows_of(prepared.validation)
+    learned = prepared.learnable
     known = np.isfinite(learned.performance + learned.cost_usd).all(axis=1)
     learned = learned.take(np.flatnonzero(known))
     rule = best_rule(LabelledQueries.of(learned, learned.performance, outcomes))

@@ -34,13 +34,21 @@ from equirouter.registry import POLICIES
 from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
-from equirouter.training.collapse import check_collapse_is_known
+from equirouter.training.collapse import check_collapse_is_known, with_prices
 from equirouter.training.fitted import FittedStage, fit_stage
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plans import LabelledQueries
 from equirouter.training.pool_plans import Candidates, made_plans
-from equirouter.training.protocol import Part, description_notes, embedded, readable, stream
+from equirouter.training.protocol import (
+    Part,
+    description_notes,
+    embedded,
+    embedded_descriptions,
+    prepare,
+    readable,
+    stream,
+)
 
 
 def train(
@@ -112,18 +120,22 @@ def train(
     if embeddings is None:
         embeddings = embedded(encoder, outcomes, parts, cache=cache, progress=progress)
     progress("fit", 0, 1 + refit)
-    fit = partial(fit_stage, outcomes, encoder, embeddings, router=router, device=device)
-    stage = partial(fit, priced_by=rule.priced_by)
-    fitted = stage(split=parts, cache=cache)
+    descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
+    stage = partial(fit_stage, encoder=encoder, router=router, seed=seed, device=device)
+    split_up = prepare(outcomes, embeddings, parts, descriptions=descriptions, device=device)
+    fitted = stage(with_prices(split_up, rule.priced_by))
     best = _as_strong(fitted)
     made = partial(_pipeline, outcomes, drawn, best, router, kind, quality, confidence, counted)
     pipeline, candidates = made(fitted)
     metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, best)
     kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
-    del fitted  # its copies of the embeddings need not lie beside those of the next fit
+    del fitted, split_up  # copies of the embeddings are the largest there is: one is enough
     if refit:
         progress("fit", 1, 2)
-        pipeline, candidates = made(stage(split=parts.with_test_in_training(), cache=cache))
+        del pipeline
+        whole, last, embeddings = parts.with_test_in_training(), [embeddings], None  # see prepare
+        split_up = prepare(outcomes, last.pop(), whole, descriptions=descriptions, device=device)
+        pipeline, candidates = made(stage(with_prices(split_up, rule.priced_by)))
     progress("fit", 1 + refit, 1 + refit)
     metrics["plans"] = candidates and _plan_metrics(pipeline, candidates, kept)
     return replace(

@@ -27,6 +27,7 @@ from equirouter.serve.settings import PipelineSettings
 from equirouter.serve.settings_file import read_settings
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.protocol import prepare
 
 INPUT_TOKENS, OUTPUT_TOKENS = 300.0, 300.0
 """Of the call that models are compared by where nothing is known: their prices decide."""
@@ -186,7 +187,8 @@ def _pipeline(
     embeddings = encoder.encode(table.texts)
     rows = np.arange(table.n_queries)
     split = Split("in-domain", 0, (1, 1, 1), rows, rows, rows, table.query_ids)
-    fitted = fit_stage(table, encoder, embeddings, split, "linear", device="cpu")
+    prepared = prepare(table, embeddings, split, device="cpu")
+    fitted = fit_stage(prepared, encoder, "linear", seed=split.seed, device="cpu")
     fitted = _without_claims(fitted)
     best = models.index(strongest)
     calibration, baseline, _ = calibrated(fitted, "utility", models, best)

@@ -74,15 +74,13 @@ class FactorRouter(LeaveOneOutRouter):
         width = embeddings.shape[1]
         self.tasks_ = np.zeros((0, width), dtype=np.float32)
         self.task_level_ = np.zeros(0, dtype=np.float32)
-        features: FloatArray | Float32Array = embeddings
         of = spectrum(embeddings)
         if self.tasks and tasks is not None and tasks.shape[1] > 1:
             told = fit_lines(of, np.where(tasks.any(axis=1, keepdims=True), tasks, np.nan))
             self.tasks_ = _as_float32(told.coef)
             self.task_level_ = told.level.astype(np.float32)
-            features = np.hstack([embeddings, _shares(told.held_out)])
             del of  # as large as the embeddings in float64: not beside another one
-            of = spectrum(features)
+            of = spectrum(embeddings, _shares(told.held_out))
         own = fit_factors(of, performance, self.max_factors)
         parts = [(own, _centred(len(own.level), 1.0 - self.regret, mean=True))]
         if self.regret > 0:

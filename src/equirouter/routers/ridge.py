@@ -56,15 +56,28 @@ class Factors(NamedTuple):
     held_out: FloatArray
 
 
-def spectrum(features: RealArray) -> Spectrum:
-    """Decompose features (n, F), by the smaller of the two products of them with themselves."""
-    centre = features.mean(axis=0, dtype=np.float64)
-    x = features - centre
-    n, width = x.shape
-    values, vectors = np.linalg.eigh(x @ x.T if n <= width else x.T @ x)
+def spectrum(*features: RealArray) -> Spectrum:
+    """Decompose features (n, F), by the smaller of the two products of them with themselves.
+
+    Several arrays stand side by side.
+    """
+    centre = np.hstack(features, dtype=np.float64).mean(axis=0)
+
+    def centred() -> FloatArray:
+        x = np.hstack(features, dtype=np.float64)
+        x -= centre
+        return x
+
+    def product() -> FloatArray:
+        x = centred()
+        return x @ x.T if len(x) <= len(centre) else x.T @ x
+
+    # x is made twice: it need not lie beside what the decomposition takes
+    values, vectors = np.linalg.eigh(product())
     kept = values > SMALLEST * max(float(values[-1]), SMALLEST)
     values, vectors = values[kept], vectors[:, kept]
-    if n <= width:
+    x = centred()
+    if len(x) <= len(centre):
         return Spectrum(centre, vectors, values, x.T @ (vectors / values))
     vectors /= np.sqrt(values)
     return Spectrum(centre, x @ vectors, values, vectors)

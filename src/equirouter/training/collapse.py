@@ -37,19 +37,14 @@ def with_prices(prepared: Prepared, priced_by: PricedBy) -> Prepared:
     """
     if priced_by == "cost":
         return prepared
-    both = prepared.train.with_rows_of(prepared.validation)
-    router, predicted = fit_collapse(both)
-    place = {row: at for at, row in enumerate(both.rows.tolist())}
-
-    def of(part: Part) -> Part:
-        own = predicted[[place[row] for row in part.rows.tolist()]]
-        return replace(part, predicted_collapse=own)
-
+    learned = prepared.learnable
+    router, predicted = fit_collapse(learned)
+    place = {row: at for at, row in enumerate(learned.rows.tolist())}
+    own = predicted[[place[row] for row in prepared.both.rows.tolist()]]
     new = 1.0 - router.predict(prepared.test.embeddings).astype(np.float64)
     return replace(
         prepared,
-        train=of(prepared.train),
-        validation=of(prepared.validation),
+        both=replace(prepared.both, predicted_collapse=own),
         test=replace(prepared.test, predicted_collapse=new),
         collapse=router,
     )

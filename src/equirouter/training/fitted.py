@@ -10,28 +10,16 @@ import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.fit import FittedCosts
-from equirouter.data.outcomes import Outcomes
-from equirouter.data.split import Split
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import FitError
 from equirouter.pipeline.scoring import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
-from equirouter.policy.base import PricedBy
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
 from equirouter.routers.neighbours import lloyd
 from equirouter.routers.scale import LogisticScale, fit_scale
-from equirouter.training.collapse import with_prices
-from equirouter.training.protocol import (
-    Part,
-    Prepared,
-    embedded_descriptions,
-    prepare,
-    scores_of,
-    stream,
-)
+from equirouter.training.protocol import Part, Prepared, scores_of, stream
 
 N_POINTS = 100
 
@@ -88,27 +76,15 @@ class FittedStage:
 
 
 def fit_stage(
-    outcomes: Outcomes,
-    encoder: Encoder,
-    embeddings: Float32Array,
-    split: Split,
-    router: str,
-    *,
-    device: str,
-    priced_by: PricedBy = "cost",
-    cache: EmbeddingCache | None = None,
+    prepared: Prepared, encoder: Encoder, router: str, *, seed: int, device: str
 ) -> FittedStage:
-    """Fit a router, given as make_router takes it, and a cost model on embeddings (N, d).
+    """Fit a router, given as make_router takes it, and what goes with it, on a prepared split.
 
-    priced_by: of its policy; for "collapse" what predicts that is fitted too. cache: for the
-    embeddings of the models' descriptions, where the router reads them.
+    encoder: it made the embeddings. seed: of the split.
     """
-    descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
-    prepared = prepare(outcomes, embeddings, split, descriptions=descriptions, device=device)
-    prepared = with_prices(prepared, priced_by)
-    fitted = fit_router(router, prepared, seed=split.seed, device=device)
+    fitted = fit_router(router, prepared, seed=seed, device=device)
     parts: dict[PartName, Part] = {"validation": fitted.validation, "test": prepared.test}
-    held_out = cross_fitted(fitted, split.seed)
+    held_out = cross_fitted(fitted, seed)
     train, seen = prepared.train.embeddings, prepared.validation.embeddings
     stage = Stage(
         encoder=encoder,
@@ -118,7 +94,7 @@ def fit_stage(
         scale=fitted.scale,
         scorer=Scorer.of(fitted.router, prepared.cost_model),
         certainty=certainty_of(held_out, fitted.validation),
-        familiar=fit_familiarity(train, seen, stream(split.seed, "familiar")),
+        familiar=fit_familiarity(train, seen, stream(seed, "familiar")),
         collapse=prepared.collapse,
     )
     return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out, prepared)
@@ -201,7 +177,7 @@ def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "aut
         return _fit_on_both(made, prepared, rng, start)
     train, held_out = prepared.train, prepared.validation
     if made.is_anchor:  # it learns nothing but means
-        train = train.with_rows_of(held_out)
+        train = prepared.learnable
         outcomes = (train.inputs(made), train.performance, train.cost_usd)
     else:
         outcomes = (train.inputs(made), *train.outcomes)
@@ -218,7 +194,7 @@ def fit_router(router: str, prepared: Prepared, *, seed: int, device: str = "aut
 def _fit_on_both(
     router: LeaveOneOutRouter, prepared: Prepared, rng: np.random.Generator, start: float
 ) -> FittedRouter:
-    part = prepared.train.with_rows_of(prepared.validation)
+    part = prepared.learnable
     router.fit(part.embeddings, *part.outcomes, tasks=part.tasks, rng=rng)
     seconds = perf_counter() - start
     if router.held_out is None:

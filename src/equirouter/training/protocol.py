@@ -7,6 +7,7 @@ two routers is a difference in scores.
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from equirouter.encoders.unread import unread_warning
 from equirouter.errors import ConfigError, DataError
 from equirouter.policy.base import Policy
 from equirouter.policy.collapse_score import collapse_table
+from equirouter.processes import WithoutCached
 from equirouter.progress import Progress, silent
 from equirouter.routers import make_router
 from equirouter.routers.anchors import MixtureRouter
@@ -102,34 +104,24 @@ class Part:
             )
         return self.predicted_collapse
 
-    def take(self, rows: IntArray) -> "Part":
-        """These of its queries, by their places in it."""
+    def take(self, rows: IntArray | slice) -> "Part":
+        """These of its queries, by their places in it; a slice of them is a view."""
         arrays = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(self, **{name: a[rows] for name, a in arrays.items() if a is not None})
 
-    def with_rows_of(self, other: "Part") -> "Part":
-        """The queries of both, those of the other part last; each once."""
-        pairs = {
-            each.name: [getattr(part, each.name) for part in (self, other)] for each in fields(self)
-        }
-        both = replace(
-            self,
-            **{name: np.concatenate(pair) for name, pair in pairs.items() if pair[0] is not None},
-        )
-        return both.take(first_of_each(both.rows))
-
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class Prepared(WithoutCached):
     """A split of a table, ready for routers; measured parts hold rows of Outcomes.is_measured only.
 
-    as_strong: columns of the strongest model on training and validation part, and of those that
-    equal it within noise there. descriptions: embeddings (K, d) of what the models are, where a
-    router reads them. collapse: what predicts collapse scores, see with_prices.
+    both: the training queries, n_train of them, and behind them the validation part. as_strong:
+    columns of the strongest model on training and validation part, and of those that equal it
+    within noise there. descriptions: embeddings (K, d) of what the models are, where a router reads
+    them. collapse: what predicts collapse scores, see with_prices.
     """
 
-    train: Part
-    validation: Part
+    both: Part
+    n_train: int
     test: Part
     costs: FittedCosts
     cost_error: CostError
@@ -137,6 +129,21 @@ class Prepared:
     as_strong: IntArray
     descriptions: Float32Array | None = None
     collapse: Router | None = None
+
+    @cached_property
+    def train(self) -> Part:
+        """The training part."""
+        return self.both.take(slice(self.n_train))
+
+    @cached_property
+    def validation(self) -> Part:
+        """The validation part."""
+        return self.both.take(slice(self.n_train, None))
+
+    @cached_property
+    def learnable(self) -> Part:
+        """The queries of training and validation part, each once."""
+        return self.both.take(first_of_each(self.both.rows))
 
     @property
     def strongest(self) -> int:
@@ -175,16 +182,19 @@ def prepare(
     counted = measured_outcomes(outcomes, embeddings, split.seed)
     tasks = _one_hot(outcomes.tasks)
     noise = stream(split.seed, "noise").random((outcomes.n_queries, NOISE_WIDTH), dtype=np.float32)
-    seen = [embeddings[rows] for rows in (split.train, validation, test)]  # the one copy made here
+    both, n_train = np.concatenate([split.train, validation]), len(split.train)
+    seen = [embeddings[rows] for rows in (both, test)]  # the one copy made here
+    del embeddings  # nobody else may have them: this is where training takes the most memory
     costs, amounts = fit_costs(
         outcomes,
-        (seen[0], split.train),
-        (seen[1], validation),
+        seen[0],
+        both,
+        n_train,
         network=cost_network,
         device=device,
         rng=stream(split.seed, "cost"),
     )
-    train, held_out, measured = (
+    learned, measured = (
         Part(
             rows,
             part,
@@ -197,17 +207,14 @@ def prepare(
             None if counted.log is None else counted.log[rows],
         )
         for rows, part, predicted in zip(
-            (split.train, validation, test),
-            seen,
-            (*np.split(amounts, [len(split.train)]), costs.model.amounts(seen[2])),
-            strict=True,
+            (both, test), seen, (amounts, costs.model.amounts(seen[1])), strict=True
         )
     )
     error = costs.model.error(measured.embeddings, measured.outcomes[1])
     n_incomplete = len(split.test) - len(test)
     known = split.learnable
     best = as_strong(counted.performance[known], counted.cost_usd[known])
-    return Prepared(train, held_out, measured, costs, error, n_incomplete, best, descriptions)
+    return Prepared(learned, n_train, measured, costs, error, n_incomplete, best, descriptions)
 
 
 def _measured(outcomes: Outcomes, rows: IntArray, part: str) -> IntArray:
