@@ -40,7 +40,7 @@ from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control, Needs
 from equirouter.processes import usable_cores
 from equirouter.scale import run as run_module
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from equirouter.scale.run import run_batch
 
 KINDS = {

@@ -27,7 +27,7 @@ from equirouter.arrays import Float32Array
 from equirouter.cost import CostModel
 from equirouter.cost.fit import NETWORK_WIDTH
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.policy import BudgetPolicy, Certainty
 from equirouter.routers import Router, make_router

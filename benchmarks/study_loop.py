@@ -46,7 +46,7 @@ from equirouter.serve.run.assembly import open_gateway
 from equirouter.serve.run.server import make_runner
 from equirouter.serve.settings_file import read_settings
 from equirouter.training.joining import with_model
-from equirouter.training.pool import repriced
+from equirouter.training.pool_changes import repriced
 
 MONTHS = 13
 CHEAPER, WORSE, NEW_TASK, JOINS = 2, 4, 6, 9  # months, counted from 0

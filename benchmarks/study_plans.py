@@ -36,8 +36,8 @@ from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import fit_router
-from equirouter.training.plans import LabelledQueries, best_rule, labelled_by
-from equirouter.training.pool_plans import Candidates, made_plans
+from equirouter.training.plan_choice import Candidates, made_plans
+from equirouter.training.plan_fit import LabelledQueries, best_rule, labelled_by
 from equirouter.training.protocol import Part, prepare
 
 N_POINTS = 100

@@ -26,7 +26,7 @@ CASES = {
     "import equirouter.cli.app": HEAVY,
     "import equirouter.registry": HEAVY,
     "import equirouter.encoders, equirouter.routers, equirouter.policy, equirouter.cost": NEVER,
-    "import equirouter.pipeline.scoring, equirouter.onnxgraph": NEVER | {"onnx"},
+    "import equirouter.pipeline.scorer, equirouter.onnxgraph": NEVER | {"onnx"},
     "import equirouter.data": NEVER | {"pyarrow"},
     "import equirouter.testing": NEVER | {"onnx", "pytest"},
     "import equirouter.report, equirouter.evaluation.benchmark, equirouter.pipeline.stored": NEVER,

@@ -153,7 +153,7 @@ LOG_FORMATS = Registry(
     "equirouter.log_formats",
     {
         "openai-batch": "equirouter.data.logs.batch:OpenAIBatch",
-        "stored-completions": "equirouter.data.logs.stored:StoredCompletions",
+        "stored-completions": "equirouter.data.logs.openai_stored:StoredCompletions",
         "litellm": "equirouter.data.logs.litellm:LiteLLM",
         "langfuse": "equirouter.data.logs.langfuse:Langfuse",
         "helicone": "equirouter.data.logs.helicone:Helicone",
@@ -174,7 +174,7 @@ CHECKS = Registry(
         "sql": "equirouter.checks.sql:SqlCheck",
         "command": "equirouter.checks.command:CommandCheck",
         "log-probability": "equirouter.checks.log_odds:LogProbabilityCheck",
-        "judge": "equirouter.checks.asking:JudgeCheck",
+        "judge": "equirouter.checks.model_calls:JudgeCheck",
     },
 )
 

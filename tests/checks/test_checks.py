@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from equirouter.checks import Response, ResponseCheck, make_check, unusable
-from equirouter.checks.asking import AskingCheck, may_ask
+from equirouter.checks.model_calls import AskingCheck, may_ask
 from equirouter.errors import ConfigError, UnknownNameError
 
 

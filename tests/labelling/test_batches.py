@@ -13,7 +13,7 @@ import pytest
 
 from equirouter.errors import ConfigError
 from equirouter.labelling.collecting import Collected, collect
-from equirouter.labelling.store import Collection
+from equirouter.labelling.collection_store import Collection
 from tests.labelling.pretend import Provider, failure, provider, until, write_gateway, write_queries
 from tests.labelling.pretend_batches import PretendBatches
 from tests.labelling.test_collect import COST_NUSD, TWO, kept, said, spent

@@ -14,7 +14,7 @@ import pytest
 
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.labelling.collecting import Collected, collect
-from equirouter.labelling.store import Collection, KeptAnswer
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 from tests.labelling.pretend import (
     Body,
     Provider,

@@ -14,8 +14,8 @@ from equirouter.labelling.bias import length_slope, order_bias
 from equirouter.labelling.graders import Case, Grade, make_grader
 from equirouter.labelling.graders.agreement import probabilities
 from equirouter.labelling.graders.base import Surroundings
+from equirouter.labelling.graders.grader_spec import split_specs
 from equirouter.labelling.graders.judge import JudgeGrader
-from equirouter.labelling.graders.making import split_specs
 
 
 def case(answer: str, reference: str | None = None, model: str = "m", query_id: str = "q") -> Case:

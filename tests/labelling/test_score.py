@@ -12,9 +12,9 @@ import pytest
 from equirouter.data.tables import read_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.labelling.collecting import collect
+from equirouter.labelling.collection_store import Collection
 from equirouter.labelling.estimate import CostEstimate
 from equirouter.labelling.scoring import estimate_score, score
-from equirouter.labelling.store import Collection
 from tests.labelling.pretend import Body, failure, provider, write_gateway, write_queries
 
 MODELS = {"small": "", "middle": "", "large": "price = { input = 10.0, output = 20.0 }"}

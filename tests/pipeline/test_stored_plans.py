@@ -17,8 +17,8 @@ from equirouter.policy.plan import AskColumn, PlanPolicy, State, Stop
 from equirouter.policy.plans import Plans
 from equirouter.policy.pool_plans import AtPrice, Gain, PoolPlans
 from equirouter.policy.replies import Reply
-from equirouter.training.plans import fit_plans
-from equirouter.training.pool import repriced, without
+from equirouter.training.plan_fit import fit_plans
+from equirouter.training.pool_changes import repriced, without
 from tests.pipeline.sealed import change_arrays, change_description
 from tests.policy.plans_by_hand import COSTS, SCORES, by_hand
 from tests.toys import HashingEncoder, make_table

@@ -8,7 +8,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control, Needs
 from equirouter.scale import pieces
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from tests.toys import HashingEncoder, make_table
 
 

@@ -22,9 +22,9 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import Ask, Decision, RoutingPipeline
 from equirouter.policy import Control, Needs
 from equirouter.scale import run as run_module
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from equirouter.scale.lines import decision_fields
-from equirouter.scale.parts import ROWS_AT_ONCE, Done, Work
+from equirouter.scale.output_parts import ROWS_AT_ONCE, Done, Work
 from equirouter.scale.pieces import Piece, lines_of
 from equirouter.scale.run import Summary, run_batch
 from tests.scale.made import decided, parts, rows, write_lines, write_parquet
@@ -152,8 +152,8 @@ import os, signal, sys
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import Control, Needs
 from equirouter.scale import pieces
-from equirouter.scale.asking import Asking
-from equirouter.scale.parts import Work
+from equirouter.scale.asked_rows import Asking
+from equirouter.scale.output_parts import Work
 from equirouter.scale.run import run_batch
 from tests.toys import HashingEncoder
 pieces.ROWS_PER_PIECE = 7

@@ -17,9 +17,9 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.benchmark import benchmark
 from equirouter.registry import ENCODERS
 from equirouter.scale import run as run_module
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from equirouter.scale.fits_on_ray import each_on_ray
-from equirouter.scale.parts import Done, Work
+from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 from equirouter.scale.run import Summary, run_batch
 from tests.cli.invoke import invoke

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from equirouter.encoders.cache import EmbeddingCache
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from equirouter.scale.run import run_batch
 from tests.encoders.test_cache import encode
 from tests.scale.made import parts, write_parquet

@@ -3,7 +3,7 @@
 import numpy as np
 
 from equirouter.policy.replies import Replies
-from equirouter.training.plans import LabelledQueries
+from equirouter.training.plan_fit import LabelledQueries
 
 COSTS = np.array([0.01, 0.02, 1.0])
 ACCURACY = np.array([0.7, 0.7, 0.95])

@@ -21,7 +21,7 @@ from equirouter.registry import ENCODERS
 from equirouter.routers import make_router
 from equirouter.training.collapse import fit_collapse, with_prices
 from equirouter.training.joining import with_model
-from equirouter.training.pool import repriced, without
+from equirouter.training.pool_changes import repriced, without
 from equirouter.training.protocol import Prepared, prepare, prepare_in_sample
 from tests.cli.invoke import invoke
 from tests.toys import HashingEncoder, make_answered_table, make_log, make_table

@@ -12,7 +12,7 @@ from equirouter.errors import ConfigError, DataError
 from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.joining import with_model
-from equirouter.training.pool import described_models, repriced, without
+from equirouter.training.pool_changes import described_models, repriced, without
 from tests.toys import HashingEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")

@@ -15,7 +15,7 @@ from equirouter.evaluation.promotion.gate import Gate
 from equirouter.evaluation.promotion.retrain import challenge, new_queries, trained_like, worth
 from equirouter.pipeline import RoutingPipeline
 from equirouter.registry import ENCODERS
-from equirouter.training.pool import without
+from equirouter.training.pool_changes import without
 from tests.toys import HashingEncoder, make_log, make_table
 
 

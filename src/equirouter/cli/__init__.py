@@ -1,16 +1,16 @@
 """The command line: one file per command; each parses, calls the library and prints.
 
-    app.py        the commands put together; errors become exit codes here and nowhere else
+    app.py             the commands put together; errors become exit codes here and nowhere else
     bench.py, train.py, diagnose.py, route.py, batch.py, export.py, report.py, paper.py, data.py,
     routers.py, models.py, newmodel.py, pipeline.py: commands
-    labels/       commands from a log to an outcomes table
-    gateway/      commands of the gateway
-    trained.py    what train says
-    common.py     options that several commands share
-    asking.py     options of the commands that decide: controls and constraints
-    bars.py       progress bars
-    grouped_help.py  headings and examples of help texts, names that a shell completes
-    reference.py  docs/cli.md, from the help texts
+    labels/            commands from a log to an outcomes table
+    gateway/           commands of the gateway
+    trained.py         what train says
+    common.py          options that several commands share
+    control_options.py options of the commands that decide: controls and constraints
+    bars.py            progress bars
+    grouped_help.py    headings and examples of help texts, names that a shell completes
+    reference.py       docs/cli.md, from the help texts
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from equirouter.cli.asking import (
+from equirouter.cli.common import (
+    EncoderSettingOption,
+    FactsOption,
+    JsonOption,
+    QuietOption,
+    WeightsOption,
+    load_pipeline,
+    print_json,
+    say,
+    shown_progress,
+)
+from equirouter.cli.control_options import (
     BudgetOption,
     ConfidenceOption,
     ContextOption,
@@ -19,17 +30,6 @@ from equirouter.cli.asking import (
     RegionOption,
     asking_of,
     needs_of,
-)
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    FactsOption,
-    JsonOption,
-    QuietOption,
-    WeightsOption,
-    load_pipeline,
-    print_json,
-    say,
-    shown_progress,
 )
 from equirouter.words import number_of
 

@@ -25,7 +25,7 @@ def export(
     """Write a pipeline's router and cost model as ONNX: an embedding in, scores and costs out."""
     from equirouter.errors import ConfigError
     from equirouter.output import atomic_write
-    from equirouter.pipeline.scoring import export_decision
+    from equirouter.pipeline.scorer import export_decision
 
     loaded = load_pipeline(pipeline, encoder_option)
     stage = loaded.stage

@@ -102,7 +102,7 @@ def list_(
     quiet: QuietOption = False,
 ) -> None:
     """List the models: performance and cost on the validation queries, and prices."""
-    from equirouter.training.pool import described_models
+    from equirouter.training.pool_changes import described_models
 
     rows = described_models(load_pipeline(pipeline, encoder_option))
     if as_json:
@@ -199,7 +199,7 @@ def price(
     quiet: QuietOption = False,
 ) -> None:
     """Change prices: predicted costs and operating points follow, nothing is trained."""
-    from equirouter.training.pool import repriced
+    from equirouter.training.pool_changes import repriced
 
     place = PipelinePlace(pipeline, out)
     before = load_pipeline(place.version, encoder_option)
@@ -238,7 +238,7 @@ def _new_prices(
     """The prices that are asked for, by model."""
     from equirouter.cost.price_table import price_from, read_price_table, shipped_prices
     from equirouter.errors import ConfigError
-    from equirouter.training.pool import model_column
+    from equirouter.training.pool_changes import model_column
 
     given = {f"{side}_usd_per_mtok": usd for side, usd in stated.items() if usd is not None}
     ways = [bool(given), table is not None, shipped]
@@ -274,7 +274,7 @@ def _was(
 
 def _factors(pipeline: "RoutingPipeline", model: str) -> dict[str, Any]:
     """By how much the costs of a model changed since training, on the validation queries."""
-    from equirouter.training.pool import cost_factor
+    from equirouter.training.pool_changes import cost_factor
 
     factor, low, high = cost_factor(pipeline, model)
     return {"model": model, "factor": factor, "low": low, "high": high}
@@ -326,7 +326,7 @@ def remove(
     quiet: QuietOption = False,
 ) -> None:
     """Take a model out: the others are scored as they were, operating points are found anew."""
-    from equirouter.training.pool import without
+    from equirouter.training.pool_changes import without
 
     place = PipelinePlace(pipeline, out)
     before = load_pipeline(place.version, encoder_option)

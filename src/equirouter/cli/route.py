@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equirouter.cli.asking import (
+from equirouter.cli.common import (
+    EncoderSettingOption,
+    FactsOption,
+    JsonOption,
+    QuietOption,
+    WeightsOption,
+    load_pipeline,
+    print_json,
+    say,
+)
+from equirouter.cli.control_options import (
     BudgetOption,
     ConfidenceOption,
     ContextOption,
@@ -21,22 +31,12 @@ from equirouter.cli.asking import (
     asking_of,
     needs_of,
 )
-from equirouter.cli.common import (
-    EncoderSettingOption,
-    FactsOption,
-    JsonOption,
-    QuietOption,
-    WeightsOption,
-    load_pipeline,
-    print_json,
-    say,
-)
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
     from equirouter.pipeline.decision import Ask, Decision
     from equirouter.policy.pacer import Pacer
-    from equirouter.scale.asking import Asking
+    from equirouter.scale.asked_rows import Asking
 
 QueryArgument = Annotated[
     str,

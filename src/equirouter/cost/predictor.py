@@ -16,9 +16,9 @@ from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.base import LearnedState, Validation, check_training
-from equirouter.routers.joining import fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.mlp import MLPRouter, hidden_units, mlp_hidden
+from equirouter.routers.new_model import fit_estimate
 from equirouter.routers.ridge import fit_lines, spectrum
 
 if TYPE_CHECKING:

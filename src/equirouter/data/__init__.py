@@ -1,21 +1,21 @@
 """Outcomes tables: what they are, how they are read, written, fetched and split.
 
-    outcomes.py     Outcomes, the table; description.py: it in figures; cells.py,
-                    text_cells.py: its columns; checks.py: its checks when it is made;
-                    show.py: its short forms as text and HTML
-    logged.py       what of a log means are taken over
-    strength.py     the strongest model, and those that are as strong within noise
-    load.py         load_dataset: a name or a file; as_outcomes: those, or a table in memory
-    table_warnings.py  what looks wrong in a table
-    tables.py       read_table, write_table: parquet, CSV, JSON lines, pandas pickles
-    query_table.py  what was asked: AskedQuery, read_queries, write_queries
-    pools.py        models that have queries in common
-    merging.py      merge_tables: several tables as one
-    repeats.py      queries that are equal, or nearly so
-    split.py        split_outcomes -> Split: train, validation and test part
-    sources/        data sets by name: the simulations, published benchmarks, downloads
-    reading/        the steps of read_table, and both layouts
-    logs/           logs of requests in many formats, as requests
+    outcomes.py       Outcomes, the table; description.py: it in figures; cells.py,
+                      text_cells.py: its columns; table_checks.py: its checks when it is made;
+                      show.py: its short forms as text and HTML
+    logged.py         what of a log means are taken over
+    strength.py       the strongest model, and those that are as strong within noise
+    load.py           load_dataset: a name or a file; as_outcomes: those, or a table in memory
+    table_warnings.py what looks wrong in a table
+    tables.py         read_table, write_table: parquet, CSV, JSON lines, pandas pickles
+    query_table.py    what was asked: AskedQuery, read_queries, write_queries
+    pools.py          models that have queries in common
+    merging.py        merge_tables: several tables as one
+    repeats.py        queries that are equal, or nearly so
+    split.py          split_outcomes -> Split: train, validation and test part
+    sources/          data sets by name: the simulations, published benchmarks, downloads
+    reading/          the steps of read_table, and both layouts
+    logs/             logs of requests in many formats, as requests
 
 Importing this package reads no files and loads neither pandas nor huggingface_hub.
 """

@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from equirouter.answers import make_extractor
-from equirouter.data.checks import check_range
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.files import RECOGNISED, read_frame
 from equirouter.data.reading.layouts import from_columns
 from equirouter.data.sources.by_name import load_named
+from equirouter.data.table_checks import check_range
 from equirouter.data.tables import read_table
 from equirouter.errors import ConfigError, UnknownNameError
 from equirouter.progress import Progress, silent

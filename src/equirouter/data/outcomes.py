@@ -11,13 +11,13 @@ import numpy as np
 
 from equirouter.arrays import BoolArray, FloatArray, IntArray
 from equirouter.data.cells import OutcomeCells
-from equirouter.data.checks import check
 from equirouter.data.description import Description
 from equirouter.data.logged import estimated, is_estimated, measured_rows
 from equirouter.data.pools import chosen_models, pool_advice
 from equirouter.data.repeats import count_repeated, equal_queries, nearly_equal_queries
 from equirouter.data.show import table_html, table_text
 from equirouter.data.strength import as_strong, complete_means, first_column, strongest_of
+from equirouter.data.table_checks import check
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
 from equirouter.extras import require

@@ -11,12 +11,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from equirouter.answers import make_extractor
-from equirouter.data.checks import check_range
 from equirouter.data.logs.recognise import no_outcomes_advice
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.arrow import to_long, to_wide
 from equirouter.data.reading.files import read_file
 from equirouter.data.reading.layouts import from_columns
+from equirouter.data.table_checks import check_range
 from equirouter.errors import ConfigError, DataError
 from equirouter.output import atomic_write
 

@@ -11,7 +11,7 @@ from equirouter.policy import Calibration, OperatingPoint, StrongestPolicy
 from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
-from equirouter.training.pool_plans import Candidates
+from equirouter.training.plan_choice import Candidates
 from equirouter.training.protocol import Part
 
 QUALITIES = (1.0, 0.99, 0.98, 0.95, 0.9)

@@ -15,8 +15,8 @@ from equirouter.policy.plans import Columns, Plans
 from equirouter.policy.pool_plans import PoolPlans
 from equirouter.policy.replies import Replies
 from equirouter.training.fitted import FittedRouter
-from equirouter.training.plans import LabelledQueries, best_rule, labelled_by
-from equirouter.training.pool_plans import made_plans
+from equirouter.training.plan_choice import made_plans
+from equirouter.training.plan_fit import LabelledQueries, best_rule, labelled_by
 from equirouter.training.protocol import Part, Prepared
 
 

@@ -38,8 +38,8 @@ from equirouter.training.collapse import check_collapse_is_known, with_prices
 from equirouter.training.fitted import FittedStage, fit_stage
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
-from equirouter.training.plans import LabelledQueries
-from equirouter.training.pool_plans import Candidates, made_plans
+from equirouter.training.plan_choice import Candidates, made_plans
+from equirouter.training.plan_fit import LabelledQueries
 from equirouter.training.protocol import (
     Part,
     description_notes,

@@ -1,24 +1,24 @@
 """From what was asked to an outcomes table: answers of every model, and their scores.
 
-intake/        logs of requests become a table of queries
-asking.py      one question to one model, by the gateway's own calls
-asked_signals.py  what models say of answers when a check asks them
-batching.py    questions in batches of a provider
-bias.py        how judges err: length and order
-collecting.py  collect: every model answers every query
-estimate.py    what that will cost
-pool_models.py the models of the pool, as graders ask them
-grading.py     scores, one grader after the other
-log_names.py   models of a log that are not in the pool
-open_batches.py  batches that are with a provider
-log_scoring.py answers in the gateway's log, scored there
-purse.py       money: no call starts unless its bound fits
-scoring.py     score: grades make an outcomes table
-public_levels.py  families and public levels of models
-starting.py    start: a pipeline without any label
-store.py       the folder of a collection: queries, answers, grades, labels, money
-table.py       an outcomes table out of answers and scores
-work_left.py   the questions of a run of collect
-review/        a page for people, and what their labels correct
-graders/       what an answer is worth, a grader per file
+intake/             logs of requests become a table of queries
+pool_calls.py       one question to one model, by the gateway's own calls
+asked_signals.py    what models say of answers when a check asks them
+batching.py         questions in batches of a provider
+bias.py             how judges err: length and order
+collecting.py       collect: every model answers every query
+estimate.py         what that will cost
+pool_models.py      the models of the pool, as graders ask them
+grading.py          scores, one grader after the other
+log_names.py        models of a log that are not in the pool
+open_batches.py     batches that are with a provider
+log_scoring.py      answers in the gateway's log, scored there
+purse.py            money: no call starts unless its bound fits
+scoring.py          score: grades make an outcomes table
+public_levels.py    families and public levels of models
+starting.py         start: a pipeline without any label
+collection_store.py the folder of a collection: queries, answers, grades, labels, money
+table.py            an outcomes table out of answers and scores
+work_left.py        the questions of a run of collect
+review/             a page for people, and what their labels correct
+graders/            what an answer is worth, a grader per file
 """

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from equirouter.checks import Response
-from equirouter.checks.asking import COST, AskingCheck
+from equirouter.checks.model_calls import COST, AskingCheck
+from equirouter.labelling.collection_store import Collection, KeptGrade
 from equirouter.labelling.graders.base import Case
 from equirouter.labelling.graders.verdicts import ask_for_verdicts
 from equirouter.labelling.pool_models import PoolModels
-from equirouter.labelling.store import Collection, KeptGrade
 from equirouter.progress import Progress
 from equirouter.serve.records import usd
 

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from equirouter.errors import ConfigError, UpstreamError
-from equirouter.labelling.asking import Asker, ModelReply, Question, failure, priced
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 from equirouter.labelling.open_batches import BatchCall, OpenBatch, OpenBatches
+from equirouter.labelling.pool_calls import Asker, ModelReply, Question, failure, priced
 from equirouter.labelling.purse import CollectionPurse
-from equirouter.labelling.store import Collection, KeptAnswer
-from equirouter.serve.call.answers import answer_document
+from equirouter.serve.call.answer_check import answer_document
 from equirouter.serve.call.batches import (
     MOST_BYTES,
     MOST_CALLS,

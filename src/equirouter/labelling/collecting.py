@@ -12,18 +12,18 @@ from types import MappingProxyType
 
 from equirouter.data.query_table import AskedQuery, read_queries
 from equirouter.errors import ConfigError
-from equirouter.labelling.asking import (
+from equirouter.labelling.batching import BatchRun, require_batches
+from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptQuery
+from equirouter.labelling.estimate import CostEstimate
+from equirouter.labelling.log_names import OtherName, other_names, under_pool_names
+from equirouter.labelling.pool_calls import (
     FAILURES_IN_A_ROW,
     ModelReply,
     Question,
     check_models,
     open_asker,
 )
-from equirouter.labelling.batching import BatchRun, require_batches
-from equirouter.labelling.estimate import CostEstimate
-from equirouter.labelling.log_names import OtherName, other_names, under_pool_names
 from equirouter.labelling.purse import CollectionPurse, limit_in_nusd
-from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.labelling.work_left import WorkLeft, waiting_in_batches
 from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd

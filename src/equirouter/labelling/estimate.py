@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
-from equirouter.labelling.asking import Asker, Question, priced
+from equirouter.labelling.pool_calls import Asker, Question, priced
 from equirouter.serve.charging import cost_nusd
 from equirouter.serve.plan.prompt_tokens import LIKELY
 from equirouter.serve.records import Tokens, usd

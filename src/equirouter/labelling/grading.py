@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 from equirouter.answers import make_extractor
 from equirouter.checks import ResponseCheck
-from equirouter.checks.asking import AskingCheck
+from equirouter.checks.model_calls import AskingCheck
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import DataError
 from equirouter.labelling.asked_signals import AskedSignal, asked_signal
 from equirouter.labelling.bias import Interval, length_slope, order_bias
+from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptGrade, KeptQuery
 from equirouter.labelling.graders.base import Case, Grade, Grader, Surroundings
 from equirouter.labelling.pool_models import CountedModels, PoolModels
 from equirouter.labelling.review.choosing import choose
 from equirouter.labelling.review.correcting import Corrected, corrected
 from equirouter.labelling.review.people import merged
-from equirouter.labelling.store import Collection, KeptAnswer, KeptGrade, KeptQuery
 from equirouter.labelling.table import EMPTY, outcomes_of
 from equirouter.progress import Progress, silent
 

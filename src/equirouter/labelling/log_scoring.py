@@ -16,12 +16,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from equirouter.conversation import read_scope
 from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError, DataError, UserError
-from equirouter.labelling.asking import check_models
+from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptQuery
 from equirouter.labelling.graders.base import Grader
-from equirouter.labelling.graders.making import make_grader
+from equirouter.labelling.graders.grader_spec import make_grader
 from equirouter.labelling.grading import Scored
+from equirouter.labelling.pool_calls import check_models
 from equirouter.labelling.scoring import score
-from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
 from equirouter.serve.money.day_limit import today
 from equirouter.serve.money.store.day_spending import give_back, take
 from equirouter.serve.money.store.migrate import migrate

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from equirouter.labelling.store import Collection, KeptAnswer
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 
 
 @dataclass(frozen=True, slots=True)

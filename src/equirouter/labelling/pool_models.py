@@ -6,13 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 
-from equirouter.labelling.asking import (
-    FAILURES_IN_A_ROW,
-    Asker,
-    Question,
-    check_models,
-    open_asker,
-)
+from equirouter.labelling.collection_store import Collection
 from equirouter.labelling.estimate import (
     MEASURED,
     OF_TWO_SIDES,
@@ -22,8 +16,14 @@ from equirouter.labelling.estimate import (
     estimated,
 )
 from equirouter.labelling.graders.verdicts import TRIES
+from equirouter.labelling.pool_calls import (
+    FAILURES_IN_A_ROW,
+    Asker,
+    Question,
+    check_models,
+    open_asker,
+)
 from equirouter.labelling.purse import CollectionPurse
-from equirouter.labelling.store import Collection
 from equirouter.serve.charging import model_prices
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings

@@ -4,7 +4,7 @@ import asyncio
 import math
 
 from equirouter.errors import ConfigError
-from equirouter.labelling.store import Collection, KeptAnswer
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 from equirouter.serve.records import nusd, usd
 
 

@@ -4,19 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from equirouter.checks import ResponseCheck
-from equirouter.checks.asking import AskingCheck
-from equirouter.checks.making import signal_checks
+from equirouter.checks.check_spec import signal_checks
+from equirouter.checks.model_calls import AskingCheck
 from equirouter.data.reading.files import read_file
 from equirouter.data.tables import write_table
 from equirouter.errors import ConfigError, DataError
 from equirouter.labelling.asked_signals import AskedSignal
+from equirouter.labelling.collection_store import Collection
 from equirouter.labelling.estimate import CostEstimate
 from equirouter.labelling.graders.base import Grader
-from equirouter.labelling.graders.making import make_grader
+from equirouter.labelling.graders.grader_spec import make_grader
 from equirouter.labelling.grading import Grading, Scored
 from equirouter.labelling.pool_models import CountedModels, PoolModels
 from equirouter.labelling.purse import limit_in_nusd
-from equirouter.labelling.store import Collection
 from equirouter.progress import Progress, silent
 from equirouter.serve.records import usd
 from equirouter.serve.settings import GatewaySettings
@@ -55,7 +55,7 @@ def score(
     will cost, before the first of them is asked.
     Raises DataError, ConfigError, UnknownNameError.
 
-    >>> from equirouter.labelling.store import Collection, KeptAnswer, KeptQuery
+    >>> from equirouter.labelling.collection_store import Collection, KeptAnswer, KeptQuery
     >>> with Collection.create("answers") as made:
     ...     made.add_queries([KeptQuery("a", 0, "2 + 2?", "{}", None, 1.0, None, None)])
     ...     for model, text in (("small", "It is 5."), ("large", "It is 4.")):

@@ -14,7 +14,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.encoders import make_encoder
 from equirouter.errors import ConfigError
-from equirouter.labelling.asking import check_models
+from equirouter.labelling.pool_calls import check_models
 from equirouter.labelling.public_levels import family_of, level_of, measure
 from equirouter.pipeline.parts import Provenance
 from equirouter.pipeline.pipeline import RoutingPipeline

@@ -12,7 +12,7 @@ from equirouter.checks import Response, ResponseCheck
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.labelling.asked_signals import AskedSignal
-from equirouter.labelling.store import KeptAnswer, KeptQuery
+from equirouter.labelling.collection_store import KeptAnswer, KeptQuery
 from equirouter.serve.records import usd_or_none
 
 EMPTY = "empty"

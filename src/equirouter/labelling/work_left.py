@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from equirouter.data.query_table import AskedQuery
-from equirouter.labelling.asking import Asker, Question
 from equirouter.labelling.batching import batch_price_factor
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 from equirouter.labelling.estimate import CostEstimate, Lengths, ModelEstimate, estimated
 from equirouter.labelling.open_batches import OpenBatches
+from equirouter.labelling.pool_calls import Asker, Question
 from equirouter.labelling.purse import CollectionPurse
-from equirouter.labelling.store import Collection, KeptAnswer
 from equirouter.serve.charging import cost_nusd
 from equirouter.serve.records import Tokens, nusd, usd
 

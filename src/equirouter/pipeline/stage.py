@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equirouter.errors import ConfigError
-from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.scorer import Scorer
 
 if TYPE_CHECKING:
     from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray

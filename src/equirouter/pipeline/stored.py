@@ -39,7 +39,7 @@ from equirouter.pipeline.folder import (
 )
 from equirouter.pipeline.parts import PipelineParts, Provenance
 from equirouter.pipeline.record import ValidationRecord
-from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import Familiarity, Stage
 from equirouter.pipeline.stored_plans import StoredPlans, arrays_of_plans
 from equirouter.policy import Baseline, Calibration, Certainty

@@ -9,9 +9,9 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.neighbours import kmeans
 from equirouter.routers.networks.forward import product
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph

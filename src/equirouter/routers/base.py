@@ -16,7 +16,7 @@ from equirouter.routers.settings import check_settings
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
-    from equirouter.routers.joining import Labelled, LinearEstimate
+    from equirouter.routers.new_model import Labelled, LinearEstimate
 
 ScoresAre = Literal["expected_performance", "ranking"]
 
@@ -174,7 +174,7 @@ class Router(LearnedState, ABC):
         """A router with one more model, as its last column, from labelled queries of that model.
 
         Only what belongs to that model is learned. Returns the router, what it follows (see
-        joining.py), and estimates of its performance (V,) on the unlabelled queries.
+        new_model.py), and estimates of its performance (V,) on the unlabelled queries.
         Raises ConfigError for a router that cannot, DataError for too few labels.
         """
         del labelled

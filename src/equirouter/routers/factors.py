@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import DataError
 from equirouter.routers.base import LeaveOneOutRouter, Validation, check_training
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks.forward import product
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.ridge import Factors, fit_factors, fit_lines, spectrum
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pydantic import PositiveInt
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import DataError, PipelineError
 from equirouter.routers.base import CheckedRouter, Training
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.neighbours import BLOCK_BYTES, InvertedFile, nearest, unit_rows
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 EXACT_UP_TO = 50_000
 """Training queries up to which index="auto" compares with all (docs/benchmarks/scale.md)."""

@@ -13,7 +13,7 @@ from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from equirouter.errors import FitError
 from equirouter.extras import require
 from equirouter.routers.base import CheckedRouter, ScoresAre, Training, Validation
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph

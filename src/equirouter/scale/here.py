@@ -11,7 +11,7 @@ from multiprocessing.connection import wait as wait_for_end
 
 from equirouter.errors import WorkerError
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.scale.parts import Done, Work
+from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 
 WAITING_PER_PROCESS = 2

@@ -9,7 +9,7 @@ from typing import Any
 from equirouter import __version__
 from equirouter.errors import OutputError
 from equirouter.places import Place
-from equirouter.scale.parts import Done
+from equirouter.scale.output_parts import Done
 from equirouter.scale.pieces import Piece
 
 NAME = "_batch.json"

@@ -11,7 +11,7 @@ import orjson
 from equirouter.errors import DataError
 from equirouter.pipeline.decision import Ask, ByModel, Decision
 from equirouter.pipeline.pipeline import STREAMED_AT_ONCE
-from equirouter.scale.asking import FIELDS, Asking, Decide, decided_at
+from equirouter.scale.asked_rows import FIELDS, Asking, Decide, decided_at
 
 _MARK = b"\xef\xbb\xbf"  # that some programs begin a file with
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from equirouter.errors import EquiRouterError
 from equirouter.extras import require
 from equirouter.scale.here import on_one_thread
-from equirouter.scale.parts import Done, Work
+from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import Piece
 
 if TYPE_CHECKING:

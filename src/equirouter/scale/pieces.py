@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from equirouter.errors import DataError
 from equirouter.places import Place, place_of
-from equirouter.scale.asking import CONSTRAINTS, CONTROLS, FIELDS, IMAGE, Asking
+from equirouter.scale.asked_rows import CONSTRAINTS, CONTROLS, FIELDS, IMAGE, Asking
 from equirouter.scale.lines import read_line
 
 Kind = Literal["parquet", "jsonl"]

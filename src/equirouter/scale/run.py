@@ -12,10 +12,10 @@ from equirouter.places import place_of
 from equirouter.policy.constraints import facts_to
 from equirouter.processes import usable_cores
 from equirouter.progress import Progress, silent
-from equirouter.scale.asking import Asking
+from equirouter.scale.asked_rows import Asking
 from equirouter.scale.here import each_here
 from equirouter.scale.journal import Journal
-from equirouter.scale.parts import Done, Work
+from equirouter.scale.output_parts import Done, Work
 from equirouter.scale.pieces import InputFile, Piece, cut, find_files, lines_of
 
 Engine = Literal["local", "ray"]

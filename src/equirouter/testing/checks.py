@@ -4,8 +4,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from equirouter.checks.asking import AskingCheck
 from equirouter.checks.base import Response, ResponseCheck
+from equirouter.checks.model_calls import AskingCheck
 from equirouter.testing.expect import expect
 
 RESPONSES = (

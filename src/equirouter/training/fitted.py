@@ -12,7 +12,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.fit import FittedCosts
 from equirouter.encoders.base import Encoder
 from equirouter.errors import FitError
-from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
 from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router

@@ -20,8 +20,8 @@ from equirouter.pipeline.record import ValidationRecord
 from equirouter.pipeline.stage import Stage
 from equirouter.progress import Progress, silent
 from equirouter.routers import Router
-from equirouter.routers.joining import LEAST_LABELS, Labelled
-from equirouter.training.pool import (
+from equirouter.routers.new_model import LEAST_LABELS, Labelled
+from equirouter.training.pool_changes import (
     Pool,
     at_prices,
     calibrated_again,

@@ -23,7 +23,7 @@ from equirouter.evaluation.promotion.retrain import (
 from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.registry import ENCODERS
-from equirouter.training.pool import repriced
+from equirouter.training.pool_changes import repriced
 from tests.toys import HashingEncoder, make_table
 
 

@@ -280,7 +280,7 @@ def test_a_bad_pipeline_is_refused_and_the_old_one_goes_on(
 def test_scores_that_are_not_finite_are_found_by_the_self_test(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from equirouter.pipeline.scoring import Scorer
+    from equirouter.pipeline.scorer import Scorer
 
     call = Scorer.__call__
 

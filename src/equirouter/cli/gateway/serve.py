@@ -34,7 +34,7 @@ def serve(
         return
     if config is None:
         raise typer.BadParameter("missing; `equirouter serve --example` prints one to begin with")
-    from equirouter.serve.run.needs import check_what_serves
+    from equirouter.serve.run.packages import check_what_serves
     from equirouter.serve.settings_file import read_settings
 
     settings = read_settings(config)

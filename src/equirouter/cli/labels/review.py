@@ -10,7 +10,7 @@ from equirouter.cli.labels.score import CollectionArgument
 from equirouter.words import number_of
 
 if TYPE_CHECKING:
-    from equirouter.labelling.store import Collection
+    from equirouter.labelling.collection_store import Collection
 
 
 def review(
@@ -34,7 +34,7 @@ def review(
     Queries on which graders or answers differ come first. `equirouter score --labels` uses the
     labels. The page is for this machine only, at the address that is printed.
     """
-    from equirouter.labelling.store import Collection
+    from equirouter.labelling.collection_store import Collection
 
     with Collection.open(folder, writes=True) as collection:
         if take is not None:

@@ -104,7 +104,7 @@ def score(
 
     It first says what judges will cost. Their scores are kept, and not paid for twice.
     """
-    from equirouter.labelling.graders.making import split_specs
+    from equirouter.labelling.graders.grader_spec import split_specs
     from equirouter.labelling.scoring import estimate_score
     from equirouter.labelling.scoring import score as score_answers
 

@@ -15,7 +15,7 @@ from equirouter.data.logs.base import (
 )
 from equirouter.data.logs.bodies import request_of
 from equirouter.data.logs.fields import inner, named
-from equirouter.data.logs.replies import ReplyFields, reply_of
+from equirouter.data.logs.provider_answers import ReplyFields, reply_of
 from equirouter.errors import FieldError
 
 

@@ -15,7 +15,7 @@ from equirouter.data.logs.fields import (
     unix_seconds,
     whole,
 )
-from equirouter.data.logs.replies import reply_of, text_of
+from equirouter.data.logs.provider_answers import reply_of, text_of
 
 _REPLIES = ("response", "response_body", "completion", "output", "answer", "reply")
 _ABOUT = (

@@ -6,7 +6,7 @@ from typing import Any
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.bodies import request_of
 from equirouter.data.logs.fields import first, inner, named, number, share, unix_seconds, whole
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 
 _NOT_ASKED = ("embeddings", "moderations", "images", "audio", "files", "models", "rerank")
 

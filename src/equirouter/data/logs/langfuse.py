@@ -15,7 +15,7 @@ from equirouter.data.logs.fields import (
     unix_seconds,
     whole,
 )
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 
 
 class Langfuse(LogReader):

@@ -6,7 +6,7 @@ from typing import Any
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.bodies import as_messages, parameters_of, request_of
 from equirouter.data.logs.fields import first, inner, named, number, parsed, unix_seconds, whole
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 
 _PAYLOAD = "standard_logging_object"
 _CHAT = ("completion", "text_completion", "responses", "anthropic_messages", "generate_content")

@@ -5,7 +5,7 @@ from typing import Any
 
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.fields import first, named, number, share, unix_seconds, whole
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 from equirouter.data.logs.sources import TEXT_FILE
 
 _PROMPT = ("prompt", "query", "question", "instruction", "input", "text", "user_prompt", "request")

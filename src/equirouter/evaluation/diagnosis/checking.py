@@ -13,8 +13,8 @@ from equirouter.evaluation.plan_figures import QUALITIES, compared
 from equirouter.policy.plan import Replayed
 from equirouter.policy.plans import Columns
 from equirouter.training.fitted import fit_router
-from equirouter.training.plans import LabelledQueries, cheap_pairs, labelled_by
-from equirouter.training.pool_plans import Candidates, made_plans
+from equirouter.training.plan_choice import Candidates, made_plans
+from equirouter.training.plan_fit import LabelledQueries, cheap_pairs, labelled_by
 from equirouter.training.protocol import Prepared, stream
 
 ROUTER = "factors"

@@ -20,7 +20,7 @@ from equirouter.encoders.cache import EmbeddingCache, encode_table
 from equirouter.errors import DataError
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.training.off_policy import MeasuredMeans, measured_outcomes
-from equirouter.training.pool import costs_now, held_out_choices
+from equirouter.training.pool_changes import costs_now, held_out_choices
 from equirouter.training.protocol import readable
 
 LEAST_OF_TASK = 30

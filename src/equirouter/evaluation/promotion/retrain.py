@@ -26,7 +26,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.training.off_policy import measured_outcomes
-from equirouter.training.pool import Pool, calibrated_again, repriced, strongest_of
+from equirouter.training.pool_changes import Pool, calibrated_again, repriced, strongest_of
 from equirouter.training.protocol import readable
 
 MOST_HELD_OUT = 2000

@@ -1,7 +1,7 @@
 """Graders, one per file; another package joins by an entry point in `equirouter.graders`.
 
 base.py         Grader, EachGrader: the contract, and what is graded
-making.py       from what a user types to a grader
+grader_spec.py  from what a user types to a grader
 exact.py        equal to the reference
 choice.py       the letter of the reference
 number.py       the number of the reference
@@ -19,6 +19,6 @@ compare.py      a model, against the answer of one model
 """
 
 from equirouter.labelling.graders.base import Case, EachGrader, Grade, Grader
-from equirouter.labelling.graders.making import make_grader
+from equirouter.labelling.graders.grader_spec import make_grader
 
 __all__ = ["Case", "EachGrader", "Grade", "Grader", "make_grader"]

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from equirouter.labelling.store import Collection, KeptAnswer
+from equirouter.labelling.collection_store import Collection, KeptAnswer
 
 _LEAST = 0.1
 MOST_ANSWERS = 6

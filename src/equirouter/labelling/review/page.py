@@ -10,10 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
+from equirouter.labelling.collection_store import Collection, KeptQuery
 from equirouter.labelling.graders.base import Case
 from equirouter.labelling.graders.judge import conversation
 from equirouter.labelling.review.choosing import Choice, choose, skip
-from equirouter.labelling.store import Collection, KeptQuery
 
 SCORES = (0.0, 0.5, 1.0)
 _POLICY = (

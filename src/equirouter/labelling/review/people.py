@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
-from equirouter.labelling.store import Collection
+from equirouter.labelling.collection_store import Collection
 
 Label: TypeAlias = tuple[str, str, str, float]
 """(person, query_id, model, score)."""

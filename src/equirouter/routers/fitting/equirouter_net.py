@@ -1,4 +1,4 @@
-"""EquiRouter's network as a torch module: for training only, head.py runs it afterwards."""
+"""EquiRouter's network as a torch module: for training only, pool_head.py runs it afterwards."""
 
 import math
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 A log shows the outcome of the model that was called, and which one that was may depend on the
 query. The mean of the known outcomes then favours models that got the easy queries; doubly robust
-estimates (routers/logged.py) do not.
+estimates (routers/log_estimates.py) do not.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.extras import require
 from equirouter.routers.base import Training, Validation
-from equirouter.routers.logged import cross_fitted, doubly_robust
+from equirouter.routers.log_estimates import cross_fitted, doubly_robust
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
 

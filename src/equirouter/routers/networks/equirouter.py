@@ -13,11 +13,11 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.errors import ConfigError
 from equirouter.routers.base import ScoresAre, Training, Validation
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks.firststage import FirstStage
 from equirouter.routers.networks.forward import LAYER_NORM_EPSILON, gelu, layer_norm, linear
-from equirouter.routers.networks.head import Head, distilled
+from equirouter.routers.networks.pool_head import Head, distilled
 from equirouter.routers.networks.template import NetworkRouter, Task
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -10,9 +10,9 @@ from pydantic import PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
 from equirouter.routers.base import Training
-from equirouter.routers.joining import Labelled, LinearEstimate, fit_estimate
 from equirouter.routers.networks import forward
 from equirouter.routers.networks.template import NetworkRouter, Task
+from equirouter.routers.new_model import Labelled, LinearEstimate, fit_estimate
 
 if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph

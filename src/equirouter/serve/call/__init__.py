@@ -1,6 +1,6 @@
 """Calls of providers: which upstream, attempts, streams, translation.
 
-answers.py       whether what an upstream sent is an answer
+answer_check.py  whether what an upstream sent is an answer
 attempts.py      one candidate after the other until the first byte of an answer is there
 batches.py       many calls in one file, cheaper, within a day
 decoding.py      a compressed answer, unpacked in pieces

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from equirouter.errors import NoAnswerError, NotCalledError, UpstreamError
-from equirouter.serve.call.answers import Opening, answer_document
+from equirouter.serve.call.answer_check import Opening, answer_document
 from equirouter.serve.call.model_pool import ModelPool, Route
 from equirouter.serve.call.upstream import NO_HEADERS, Answer, retry_after
 from equirouter.serve.contracts import Reservation

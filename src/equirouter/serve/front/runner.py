@@ -6,7 +6,7 @@ from typing import Any, cast
 from aiohttp import web
 
 from equirouter.serve.front.asked import Handler
-from equirouter.serve.front.connection import Fronts
+from equirouter.serve.front.plain_connection import Fronts
 from equirouter.serve.settings import LimitSettings
 
 

@@ -24,7 +24,7 @@ from equirouter.serve.http.messages import counted_tokens, messages_request
 from equirouter.serve.http.openapi import openapi_document
 from equirouter.serve.http.passing import PATHS, passed_on
 from equirouter.serve.http.requests import embedding_plan, embedding_request, responses_request
-from equirouter.serve.http.shadow import begin_shadows
+from equirouter.serve.http.shadow_calls import begin_shadows
 from equirouter.serve.money.feedback import read_feedback
 from equirouter.serve.records import Key, Plan, RequestControl, RequestRecord, usd
 from equirouter.serve.refusals import answer_to, error_document, message_error

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from equirouter.checks import Response, ResponseCheck
-from equirouter.checks.asking import AskingCheck, may_ask
-from equirouter.checks.making import signal_checks
+from equirouter.checks.check_spec import signal_checks
+from equirouter.checks.model_calls import AskingCheck, may_ask
 from equirouter.errors import ConfigError
 from equirouter.serve.call.attempts import Call
 from equirouter.serve.call.model_pool import ModelPool, Route

@@ -3,7 +3,7 @@
 import asyncio
 
 from equirouter.checks import Response
-from equirouter.checks.asking import COST, AskingCheck, may_ask
+from equirouter.checks.model_calls import COST, AskingCheck, may_ask
 from equirouter.errors import UpstreamError
 from equirouter.serve.call.attempts import Served, try_once
 from equirouter.serve.call.final_answer import response_of

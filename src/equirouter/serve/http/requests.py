@@ -6,7 +6,7 @@ from typing import Any
 from equirouter.errors import GatewayError
 from equirouter.serve.call.model_pool import ModelPool
 from equirouter.serve.call.sse import list_or_empty
-from equirouter.serve.call.translation.conversation import Conversation
+from equirouter.serve.call.translation.chat_form import Conversation
 from equirouter.serve.call.translation.responses.request import read_conversation
 from equirouter.serve.charging import upper_nusd
 from equirouter.serve.chat import (

@@ -12,10 +12,10 @@ from collections import deque
 
 from equirouter.errors import BusyError, StoreGoneError
 from equirouter.serve.money.slices import Settlement, Slice
-from equirouter.serve.money.store.batches import Batch, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.engine import BUSY_SECONDS
 from equirouter.serve.money.store.workers import BEAT_SECONDS
+from equirouter.serve.money.store.write_batches import Batch, write_batch
 from equirouter.serve.records import RequestRecord
 
 _log = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ from equirouter.serve.plan.pointer import follow
 from equirouter.serve.plan.shadow import Shadows
 from equirouter.serve.records import RequestRecord
 from equirouter.serve.run.canary import CanaryKeeper
-from equirouter.serve.run.drift import DriftKeeper
+from equirouter.serve.run.drift_watch import DriftKeeper
 from equirouter.serve.run.retraining import RetrainClock, ScoreClock
 from equirouter.serve.settings import GatewaySettings
 from equirouter.serve.stopping import THREAD_SECONDS, WRITE_SECONDS, grace_seconds

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from equirouter.errors import OutputError, UserError
-from equirouter.serve.front.connection import IDLE_SECONDS
+from equirouter.serve.front.plain_connection import IDLE_SECONDS
 from equirouter.serve.front.runner import FrontRunner
 from equirouter.serve.http.endpoints import make_app, plain_handlers
 from equirouter.serve.http.gateway import Gateway

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import cast
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.client.head import AnswerHead, broken
+from equirouter.serve.call.client.answer_head import AnswerHead, broken
 from equirouter.serve.call.client.parser import AnswerParser
 
 _MOST_HELD = 128 * 1024

@@ -2,7 +2,13 @@
 
 import re
 
-from equirouter.serve.call.client.head import FIELDS, LONGEST_HEAD, AnswerHead, broken, parse_head
+from equirouter.serve.call.client.answer_head import (
+    FIELDS,
+    LONGEST_HEAD,
+    AnswerHead,
+    broken,
+    parse_head,
+)
 
 _BEGINNING = b"HTTP/1."
 _SIZE = rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[^\r\n\0]*+)?\r\n"

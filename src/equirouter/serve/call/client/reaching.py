@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from equirouter.errors import ConfigError, UpstreamError
-from equirouter.serve.call.client.head import LONGEST_HEAD
+from equirouter.serve.call.client.answer_head import LONGEST_HEAD
 from equirouter.serve.call.client.parser import AnswerParser
 
 _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)

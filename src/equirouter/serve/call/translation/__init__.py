@@ -3,7 +3,7 @@
 An adapter per dialect and direction: a request becomes a chat completion, and what a model says in
 one becomes an answer in the client's dialect.
 
-conversation.py  what was said, in the form of a chat
+chat_form.py     what was said, in the form of a chat
 reading.py       parts of a request taken as they are expected, or refused; names
 telling.py       an answer as it grows, in any dialect
 responses/       the Responses API

@@ -1,20 +1,20 @@
 """Where keys, money and the decision log are kept: SQLite in WAL mode, or PostgreSQL by URL.
 
-engine.py       the database: connections, transactions, what "the store is gone" means
-log_columns.py      the columns of the log: its table, rows and records come from them
-lost_files.py        the files of SQLite: still those that were opened? has the store had keys?
-schema.py       the tables
-migrate.py      brings a database to this version, one worker at a time
-versions/       the steps of that, by Alembic
-books.py        short transactions on a connection of their own
-statements.py   their statements, made once; adding to counters
-reserving.py    reservations of money, a group per transaction
-day_spending.py what a day of learning may still cost, taken in pieces
-batches.py      settlements, log and sums, written behind the requests
-workers.py      which workers are alive; the reservations of dead ones
-reports.py      queries of the dashboard: sums, latencies, single decisions
-learned.py      what exploration and shadow answers cost, and taught
-canaries.py     versions that are tried, and what the log says of them
-tail.py         what a pipeline decided, read bit by bit
-store.py        Store: all of it behind one object; what is too old deleted
+engine.py        the database: connections, transactions, what "the store is gone" means
+log_columns.py   the columns of the log: its table, rows and records come from them
+lost_files.py    the files of SQLite: still those that were opened? has the store had keys?
+schema.py        the tables
+migrate.py       brings a database to this version, one worker at a time
+versions/        the steps of that, by Alembic
+books.py         short transactions on a connection of their own
+statements.py    their statements, made once; adding to counters
+reserving.py     reservations of money, a group per transaction
+day_spending.py  what a day of learning may still cost, taken in pieces
+write_batches.py settlements, log and sums, written behind the requests
+workers.py       which workers are alive; the reservations of dead ones
+reports.py       queries of the dashboard: sums, latencies, single decisions
+learned.py       what exploration and shadow answers cost, and taught
+canaries.py      versions that are tried, and what the log says of them
+tail.py          what a pipeline decided, read bit by bit
+store.py         Store: all of it behind one object; what is too old deleted
 """

@@ -10,7 +10,7 @@ import orjson
 
 from equirouter.conversation import AGENTS_REMINDER
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.conversation import (
+from equirouter.serve.call.translation.chat_form import (
     COUNTED,
     ITEM,
     Conversation,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from equirouter.errors import NoChatError
-from equirouter.serve.call.translation.conversation import (
+from equirouter.serve.call.translation.chat_form import (
     COUNTED,
     ITEM,
     Conversation,

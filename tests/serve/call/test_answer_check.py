@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equirouter.errors import UpstreamError
-from equirouter.serve.call.answers import Opening
+from equirouter.serve.call.answer_check import Opening
 from tests.serve import fake_upstream as fake
 from tests.serve.gateways import running
 

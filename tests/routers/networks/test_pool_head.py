@@ -7,7 +7,7 @@ import torch
 from equirouter.routers import make_router
 from equirouter.routers.fitting.equirouter_net import EquiRouterNet
 from equirouter.routers.fitting.loop import weights_of
-from equirouter.routers.networks import equirouter, head
+from equirouter.routers.networks import equirouter, pool_head
 from equirouter.testing import make_toy
 
 
@@ -16,7 +16,7 @@ from equirouter.testing import make_toy
 def test_one_matrix_per_model_or_none_give_the_scores_of_the_network(
     monkeypatch: pytest.MonkeyPatch, largest: int, n_queries: int
 ) -> None:
-    monkeypatch.setattr(head, "LARGEST_MATRIX", largest)
+    monkeypatch.setattr(pool_head, "LARGEST_MATRIX", largest)
     torch.manual_seed(0)
     net = EquiRouterNet(
         5, 9, trunk=(16, 12), model_width=3, head_width=24, dropout=0.0, joint_feature=True
@@ -36,9 +36,9 @@ def test_the_parts_of_a_router_are_made_once_and_again_for_other_weights(
 ) -> None:
     made = []
 
-    def count(*args: object, **kwargs: object) -> head.Head:
+    def count(*args: object, **kwargs: object) -> pool_head.Head:
         made.append(1)
-        return head.Head(*args, **kwargs)  # type: ignore[arg-type]
+        return pool_head.Head(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(equirouter, "Head", count)
     toy = make_toy(n=60)

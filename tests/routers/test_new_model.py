@@ -9,7 +9,7 @@ from equirouter.arrays import Float32Array, FloatArray
 from equirouter.errors import ConfigError, DataError
 from equirouter.registry import ROUTERS
 from equirouter.routers import Router, make_router
-from equirouter.routers.joining import Labelled, fit_estimate
+from equirouter.routers.new_model import Labelled, fit_estimate
 from equirouter.routers.scale import fit_scale
 from equirouter.testing.problems import fit_described, make_toy
 

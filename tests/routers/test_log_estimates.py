@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from equirouter.routers.logged import cross_fitted, doubly_robust
+from equirouter.routers.log_estimates import cross_fitted, doubly_robust
 
 NAN = float("nan")
 

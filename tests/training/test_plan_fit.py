@@ -9,7 +9,7 @@ from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy import UtilityPolicy
 from equirouter.policy.plan import PlanPolicy
 from equirouter.policy.replies import Replies
-from equirouter.training.plans import (
+from equirouter.training.plan_fit import (
     LabelledQueries,
     best_rule,
     fit_check,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from equirouter import __version__
 from equirouter.cost import CostModel
 from equirouter.errors import ConfigError, DataError
-from equirouter.pipeline.scoring import LARGE_POOL, Scorer, decision_graph, export_decision
+from equirouter.pipeline.scorer import LARGE_POOL, Scorer, decision_graph, export_decision
 from equirouter.routers import Router, make_router
 from equirouter.routers.base import DescriptionRouter
 from equirouter.routers.scale import LogisticScale

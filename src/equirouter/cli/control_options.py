@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from equirouter.pipeline.pipeline import RoutingPipeline
     from equirouter.policy import Control, Needs
-    from equirouter.scale.asking import Asking
+    from equirouter.scale.asked_rows import Asking
 
 PipelineArgument = Annotated[Path, typer.Argument(metavar="DIR", help="A folder from `train`.")]
 BudgetOption = Annotated[
@@ -71,7 +71,7 @@ def asking_of(
     model_facts: a file of facts, beside those of the pipeline. text: the field of the query.
     """
     from equirouter.policy import read_model_facts
-    from equirouter.scale.asking import Asking
+    from equirouter.scale.asked_rows import Asking
 
     if model_facts is not None:
         known = read_model_facts(model_facts, loaded.models)

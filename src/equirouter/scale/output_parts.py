@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from equirouter.errors import DataError
 from equirouter.pipeline.decision import ByModel, Decision
 from equirouter.places import Place
-from equirouter.scale.asking import Asking, decided_at
+from equirouter.scale.asked_rows import Asking, decided_at
 from equirouter.scale.lines import decided_lines
 from equirouter.scale.pieces import Piece, asked_columns, lines_of, open_parquet
 

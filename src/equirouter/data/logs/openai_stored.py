@@ -6,7 +6,7 @@ from typing import Any
 from equirouter.data.logs.base import LeftOut, LoggedRequest, LogReader, without_text
 from equirouter.data.logs.bodies import as_messages, parameters_of
 from equirouter.data.logs.fields import first, inner, named, parsed, unix_seconds
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 
 _OF_REQUEST = (
     *("tools", "tool_choice", "response_format", "temperature", "top_p", "seed", "metadata"),

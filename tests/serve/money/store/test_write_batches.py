@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from equirouter.serve.money.ledger import Ticket
 from equirouter.serve.money.slices import Settlement, Slice
-from equirouter.serve.money.store.batches import Added, Batch, add, text_row, write_batch
 from equirouter.serve.money.store.books import OnPostgreSQL, OnSQLite
 from equirouter.serve.money.store.schema import (
     SUMS,
@@ -21,6 +20,7 @@ from equirouter.serve.money.store.schema import (
     workers,
 )
 from equirouter.serve.money.store.store import Store
+from equirouter.serve.money.store.write_batches import Added, Batch, add, text_row, write_batch
 from equirouter.serve.records import Attempt, RequestRecord, Tokens
 from tests.serve.stores import ask, ids, money, new_key, record, rows, summed, with_store
 

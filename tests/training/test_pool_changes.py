@@ -12,7 +12,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.errors import ConfigError
 from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
-from equirouter.training.pool import cost_factor, costs_now, repriced, without
+from equirouter.training.pool_changes import cost_factor, costs_now, repriced, without
 from tests.toys import HashingEncoder, make_table
 
 QUERIES = ("easy task1 query", "medium task2 query", "hard task3 query", "words never seen")

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from equirouter.checks.asking import AskingCheck
 from equirouter.checks.base import ResponseCheck
+from equirouter.checks.model_calls import AskingCheck
 from equirouter.errors import ConfigError
 from equirouter.registry import CHECKS, Registry, setting_value
 from equirouter.routers.settings import check_settings

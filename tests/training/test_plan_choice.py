@@ -7,8 +7,8 @@ import pytest
 
 from equirouter.policy.plan import Replayed
 from equirouter.policy.pool_plans import AtPrice, PoolPlans
-from equirouter.training.plans import LabelledQueries
-from equirouter.training.pool_plans import Candidates, made_plans, rule_unseen
+from equirouter.training.plan_choice import Candidates, made_plans, rule_unseen
+from equirouter.training.plan_fit import LabelledQueries
 from tests.training.independent_errors import COSTS, world
 
 

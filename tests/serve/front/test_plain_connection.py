@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from equirouter.serve.front import connection
+from equirouter.serve.front import plain_connection
 from equirouter.serve.front.asked import Answer, PlainReply, PlainRequest, open_stream
-from equirouter.serve.front.connection import MOST_BYTES
+from equirouter.serve.front.plain_connection import MOST_BYTES
 from tests.serve.front.fronts import LAST, LIMITS, PATH, Told, Wire, answers, next_answer, served
 
 
@@ -381,7 +381,7 @@ def test_an_idle_connection_is_closed_and_a_slow_body_is_aiohttps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def run() -> None:
-        monkeypatch.setattr(connection, "LOOK_SECONDS", 0.01)
+        monkeypatch.setattr(plain_connection, "LOOK_SECONDS", 0.01)
         async with served() as (port, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             whole = request(body=b"a slow body")
@@ -393,7 +393,7 @@ def test_an_idle_connection_is_closed_and_a_slow_body_is_aiohttps(
             assert (told.status, told.is_of_aiohttp) == (200, True)
             assert orjson.loads(told.body)["body"] == "a slow body"
             writer.close()
-        monkeypatch.setattr(connection, "IDLE_SECONDS", 0.05)
+        monkeypatch.setattr(plain_connection, "IDLE_SECONDS", 0.05)
         async with served() as (port, _):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             async with asyncio.timeout(5):

@@ -15,7 +15,7 @@ from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import ConfigError
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
-from equirouter.pipeline.scoring import Scorer
+from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import Stage
 from equirouter.policy import Policy
 from equirouter.policy.pool_plans import PoolPlans

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from equirouter.checks.making import made_from_spec
+from equirouter.checks.check_spec import made_from_spec
 from equirouter.labelling.graders.base import Grader
 from equirouter.registry import GRADERS
 

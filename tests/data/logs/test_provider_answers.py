@@ -6,7 +6,7 @@ import pytest
 
 from equirouter.data.logs.bodies import as_messages, request_of
 from equirouter.data.logs.fields import number, share, unix_seconds
-from equirouter.data.logs.replies import reply_of
+from equirouter.data.logs.provider_answers import reply_of
 from equirouter.errors import FieldError
 
 CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.checks.asking import COST, AskingCheck
+from equirouter.checks.model_calls import COST, AskingCheck
 from equirouter.policy.agreement import AgreementRule
 from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.plans import Plans
@@ -15,7 +15,7 @@ from equirouter.policy.quality import Calibration, calibrate_served
 from equirouter.policy.replies import Replies
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.registry import CHECKS
-from equirouter.training.plans import FOLDS, LabelledQueries, best_rule, fit_plans, replay_unseen
+from equirouter.training.plan_fit import FOLDS, LabelledQueries, best_rule, fit_plans, replay_unseen
 from equirouter.training.protocol import stream
 
 N_POINTS = 100
