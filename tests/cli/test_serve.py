@@ -166,7 +166,7 @@ def test_check_names_a_store_that_cannot_be_used(tmp_path: Path) -> None:
     assert (ran.code, "gateway.db" in ran.err, "not a database" in ran.err) == (2, True, True)
     path.write_text(path.read_text().replace("gateway.db", "nowhere/gateway.db"))
     ran = invoke("serve", path, "--check")
-    assert (ran.code, "nowhere is not there" in ran.err) == (2, True)
+    assert (ran.code, "nowhere does not exist" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("command", [("serve",), ("keys", "list"), ("log", "export")])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equirouter.arrays import IntArray
-from equirouter.cost.prices import Price
+from equirouter.arrays import FloatArray, IntArray
+from equirouter.cost.prices import Price, costs_usd
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.errors import DataError
@@ -122,6 +122,28 @@ def test_changed_prices_are_changed_in_the_challenger(champion: RoutingPipeline)
     made = trained_like(cheaper, make_table(300))
     assert made.prices[2].now == cheap
     assert made.prices[2].factor() == pytest.approx(0.1)
+
+
+def test_a_price_that_the_log_was_charged_at_is_not_taken_off_twice() -> None:
+    read, written = np.random.default_rng(0).integers(50, 1000, (2, 300, 3)).astype(float)
+
+    def paid(large: Price) -> FloatArray:
+        prices = Price(1, 3), Price(1, 3), large
+        columns = zip(prices, read.T, written.T, strict=True)
+        return np.column_stack([costs_usd(price, *used) for price, *used in columns])
+
+    table = make_table(300, incomplete=0)
+    old = replace(table, cost_usd=paid(Price(10, 30)), input_tokens=read, output_tokens=written)
+    champion = train(old, HashingEncoder(), router="knn:k=5", quality=0.3)
+    cheaper = repriced(champion, {"large": Price(1, 3)})
+    late = np.arange(300)[:, None] >= 150
+    mixed = replace(old, cost_usd=np.where(late, paid(Price(1, 3)), old.cost_usd))
+    costs = [
+        trained_like(cheaper, known).decide("hard query").predicted_costs_usd["large"]
+        for known in (old, mixed)
+    ]
+    assert costs[1] == pytest.approx(costs[0], rel=1e-6)
+    assert costs[0] == pytest.approx(paid(Price(1, 3))[:, 2].mean(), rel=0.3)
 
 
 def test_the_log_fills_in_what_the_table_does_not_know() -> None:

@@ -2,12 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from equirouter.arrays import BoolArray, IntArray
+from equirouter.cost.model_price import ModelPrice
+from equirouter.cost.prices import costs_usd
 from equirouter.data.logged import cell_weights, effective_queries, is_estimated
 from equirouter.data.merging import merge_tables
 from equirouter.data.outcomes import Outcomes
@@ -149,13 +151,15 @@ def trained_like(
     """A pipeline trained on a table as the champion was: encoder, router, policy, promise, facts.
 
     Of the table only the models of the champion are learned; prices that were changed in it are
-    changed in the new one. encoder_options: those that no pipeline carries. Errors: those of train.
+    changed in the new one, and are not learned a second time from rows that were already charged at
+    them. encoder_options: those that no pipeline carries. Errors: those of train.
     """
+    changed = [p for p in champion.prices if p.now is not None and p.now != p.trained]
     before = champion.stage.encoder
     saved = {name: before.settings[name] for name in before.saved_options}
     encoder: Encoder = make_encoder(before.name, **saved, **(encoder_options or {}))
     made = train(
-        table.choose_models(champion.models),
+        _before_changes(table.choose_models(champion.models), changed),
         encoder,
         router=_spec(champion),
         policy=champion.policy,
@@ -167,7 +171,6 @@ def trained_like(
         seed=seed,
         cache=cache,
     )
-    changed = [p for p in champion.prices if p.now is not None and p.now != p.trained]
     if not changed:
         return made
     return repriced(
@@ -175,6 +178,21 @@ def trained_like(
         {price.model: price.now for price in changed if price.now is not None},
         was={price.model: price.trained for price in changed if price.trained is not None},
     )
+
+
+def _before_changes(table: Outcomes, changed: Sequence[ModelPrice]) -> Outcomes:
+    """The table with the costs of all calls whose tokens are known at the prices of before."""
+    if table.tokens is None:
+        return table
+    cost_usd = table.cost_usd.copy()
+    for price in changed:
+        if price.trained is None:
+            continue
+        column = table.models.index(price.model)
+        read, written = (side[:, column] for side in table.tokens)
+        known = np.isfinite(read + written + cost_usd[:, column])
+        cost_usd[known, column] = costs_usd(price.trained, read[known], written[known])
+    return replace(table, cost_usd=cost_usd)
 
 
 def promised_on(
