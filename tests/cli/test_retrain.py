@@ -126,7 +126,7 @@ def test_a_worse_challenger_is_kept_and_not_current(config: Path, folder: Path) 
     assert ran.code == 3
     found = json.loads(ran.out)
     assert (found["current"], found["challenger"]) == ("0001", "0002")
-    assert "0001 is still served, 0002 is not: it keeps" in ran.err
+    assert "0001 is still served, 0002 is not: it costs 100.0% of always large" in ran.err
     assert found["objections"]
     versions = PipelineVersions(folder)
     assert (versions.current, versions.names) == ("0001", ["0001", "0002"])

@@ -80,13 +80,25 @@ def test_a_promise_is_found_anew_on_later_queries(champion: RoutingPipeline) -> 
     later = two_tables(120).take(range(300, 420))
     worse = later.performance.copy()
     worse[:, 0] = 0.0  # the small model does nothing right any more
-    made = promised_on(champion, replace(later, performance=worse))
+    made = promised_on(champion, replace(later, performance=worse), strongest="large")
     assert made.calibration.n_queries == 120 != champion.calibration.n_queries
     assert np.array_equal(made.record.performance, worse)
     assert made.stage.router is champion.stage.router
     new, old = (p.calibration.operating_point(0.9) for p in (made, champion))
     assert new.relative_cost > old.relative_cost
     assert made.provenance.test_metrics == {}
+
+
+def test_a_promise_stays_a_share_of_the_champions_strongest_model() -> None:
+    table = make_table(300, incomplete=0)
+    better = table.performance.copy()
+    better[:, 1] = 1.0  # as a log of few answers may tell
+    made = train(
+        replace(table, performance=better), HashingEncoder(), router="knn:k=5", quality=0.3
+    )
+    assert made.baseline.strongest == "middle"
+    kept = promised_on(made, two_tables(120).take(range(300, 420)), strongest="large")
+    assert kept.baseline.strongest == "large"
 
 
 def test_too_few_new_queries_do_not_pass(champion: RoutingPipeline, tmp_path: Path) -> None:

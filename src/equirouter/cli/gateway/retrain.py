@@ -134,7 +134,8 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     def fit(rows: "IntArray") -> RoutingPipeline:
         made = trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
         held_out = np.setdiff1d(np.arange(table.n_queries), rows)
-        return promised_on(made, table.take(held_out), cache=cache)
+        strongest = champion.baseline.strongest
+        return promised_on(made, table.take(held_out), strongest=strongest, cache=cache)
 
     return challenge(champion, table, fit, latest=latest, gate=gate, cache=cache)
 

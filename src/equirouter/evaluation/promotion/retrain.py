@@ -28,7 +28,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline import PipelineVersions, RoutingPipeline
 from equirouter.pipeline.record import ValidationRecord
 from equirouter.training.off_policy import measured_outcomes
-from equirouter.training.pool_changes import Pool, calibrated_again, repriced, strongest_of
+from equirouter.training.pool_changes import Pool, calibrated_again, model_column, repriced
 from equirouter.training.protocol import readable
 
 MOST_HELD_OUT = 2000
@@ -196,15 +196,21 @@ def _before_changes(table: Outcomes, changed: Sequence[ModelPrice]) -> Outcomes:
 
 
 def promised_on(
-    pipeline: RoutingPipeline, table: Outcomes, *, cache: EmbeddingCache | None = None
+    pipeline: RoutingPipeline,
+    table: Outcomes,
+    *,
+    strongest: str,
+    cache: EmbeddingCache | None = None,
 ) -> RoutingPipeline:
     """The pipeline with operating points found on queries that it has not learned from.
 
     Traffic changes, and a promise made on old queries need not hold for those that come now. As the
     gate judges on them too, the promise is never made with a lower confidence than 0.85: the
     cheapest of many points looks better than it is. table: such queries, of which the rows count
-    that tell of all models. What was measured on the test part was measured before, so it is left
-    out. Errors: those of train.
+    that tell of all models. strongest: the model that the promise is a share of, the champion's: a
+    new choice from a log of few answers may fall on a weaker one, and the promise would mean less.
+    What was measured on the test part was measured before, so it is left out. Errors: those of
+    train.
     """
     stage = pipeline.stage
     table = readable(stage.encoder, table).choose_models(pipeline.models)
@@ -221,7 +227,7 @@ def promised_on(
         estimated=np.zeros(len(pipeline.models), dtype=bool),
         log=seen.log,
     )
-    pool = Pool(tuple(pipeline.prices), record, strongest_of(pipeline))
+    pool = Pool(tuple(pipeline.prices), record, model_column(pipeline, strongest))
     note = f"operating points found on {table.n_queries} later queries"
     made = calibrated_again(pipeline, stage, pool, quality=None, note=note)
     return replace(made, confidence=max(CONFIDENCE, pipeline.confidence or 0.0))
