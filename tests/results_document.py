@@ -184,6 +184,7 @@ def _entry(
     return {
         "nauc": _measured(area, rng),
         "nauc_common": _measured(area, rng),
+        "nauc_orbit": _measured(area, rng),
         "peak_score": _measured(float(y.max()), rng),
         "peak_cost_usd": _measured(float(x[y.argmax()]), rng),
         "peak_quality": _measured(float(y.max() / target), rng),

@@ -19,8 +19,8 @@ MODELS = ["small", "middle", "large"]
 QUALITIES = ["1.02", "1.00", "0.99", "0.98", "0.95", "0.90"]
 TIMES = ("fit_seconds", "predict_us_per_query")
 FIGURES = (
-    *("nauc", "nauc_common", "peak_score", "peak_cost_usd", "peak_quality", "qnc", "rci"),
-    *("rci_mean", "rci_orbit", "strongest_share", "n_parameters"),
+    *("nauc", "nauc_common", "nauc_orbit", "peak_score", "peak_cost_usd", "peak_quality", "qnc"),
+    *("rci", "rci_mean", "rci_orbit", "strongest_share", "n_parameters"),
     *TIMES,
 )
 MAPS = {"rci_at_quality": QUALITIES, "cost_at_quality": QUALITIES, "call_share": MODELS}

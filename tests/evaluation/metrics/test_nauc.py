@@ -1,5 +1,6 @@
 """nAUC by hand, and what it must not depend on."""
 
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -9,7 +10,13 @@ from hypothesis import strategies as st
 
 from equirouter.arrays import FloatArray
 from equirouter.evaluation.metrics import SweepMeans
-from equirouter.evaluation.metrics.nauc import NAUC, CommonNAUC, area_within, normalised_area
+from equirouter.evaluation.metrics.nauc import (
+    NAUC,
+    CommonNAUC,
+    OrbitNAUC,
+    area_within,
+    normalised_area,
+)
 
 COST = np.array([1.0, 2.0, 4.0])
 PERFORMANCE = np.array([0.4, 0.6, 0.8])
@@ -91,13 +98,51 @@ def test_what_lies_outside_the_common_range_counts_at_its_ends_only() -> None:
     assert one == pytest.approx([0.7])
 
 
-def test_a_router_that_never_spends_little_is_not_above_the_oracle() -> None:
-    def means(cost: list[float], performance: list[float]) -> SweepMeans:
-        ends = np.array([[0.2, 0.8]]), np.array([[1.0, 9.0]])
-        one = np.zeros((1, 1))
-        curve = np.array([performance]), np.array([cost]), np.zeros((1, len(cost)))
-        return SweepMeans(1, np.zeros((1, 2)), *ends, np.zeros((1, 2)), one, one, *curve)
+def means(cost: list[float], performance: list[float]) -> SweepMeans:
+    """Of a curve of two models, with 0.2 at cost 1 and 0.8 at cost 9."""
+    ends = np.array([[0.2, 0.8]]), np.array([[1.0, 9.0]])
+    one = np.zeros((1, 1))
+    curve = np.array([performance]), np.array([cost]), np.zeros((1, len(cost)))
+    return SweepMeans(1, np.zeros((1, 2)), *ends, np.zeros((1, 2)), one, one, *curve)
 
+
+def test_a_router_that_never_spends_little_is_not_above_the_oracle() -> None:
     costly, oracle = means([8.0, 9.0], [0.8, 0.8]), means([1.0, 3.0], [0.3, 0.9])
     assert NAUC().values(costly)[0] > NAUC().values(oracle)[0]
     assert CommonNAUC().values(costly)[0] < CommonNAUC().values(oracle)[0]
+
+
+@pytest.mark.parametrize(
+    ("cost", "performance", "expected"),
+    [
+        # 0.1 at cost 3 is worse than 0.4 at cost 2; then 0.6 at cost 5, and 0.6 again at cost 9
+        ([2.0, 3.0, 5.0], [0.4, 0.1, 0.6], (3 * 0.5 + 4 * 0.6) / 9),
+        # the curve ends beyond always the strongest, so its last performance is added on the way
+        ([1.0, 12.0], [0.2, 0.9], (8 * 0.55 + 3 * 0.9) / 12),
+        # of equal costs the first is on the front, and the better one after it
+        ([3.0, 3.0], [0.3, 0.5], 6 * 0.5 / 9),
+        ([9.0], [0.8], 0.0),
+        ([0.0, 0.0], [0.2, 0.8], 0.8),
+    ],
+)
+def test_area_under_the_front_by_hand(
+    cost: list[float], performance: list[float], expected: float
+) -> None:
+    assert OrbitNAUC().values(means(cost, performance)) == pytest.approx([expected])
+
+
+@given(points)
+def test_area_under_the_front_is_that_of_the_steps_one_by_one(
+    curve: tuple[FloatArray, FloatArray],
+) -> None:
+    """As the authors' toolbox goes: sorted points, a running best, a point added, trapezoids."""
+    cost_usd, performance = (values.tolist() for values in curve)
+    front: list[tuple[float, float]] = []
+    for cost, mean in sorted(zip(cost_usd, performance, strict=True), key=lambda point: point[0]):
+        if not front or mean > max(height for _, height in front):
+            front.append((cost, mean))
+    front = sorted([*front, (9.0, performance[-1])], key=lambda point: point[0])
+    area = 0.0
+    for (start, left), (end, right) in pairwise(front):
+        area += (end - start) / front[-1][0] * (left + right) / 2
+    assert OrbitNAUC().values(means(cost_usd, performance)) == pytest.approx([area])

@@ -2,7 +2,7 @@
 
     base.py             Metric, and the means that every metric is computed from
     curves.py           functions on performance-cost curves that several of them use
-    nauc.py             NAUC, CommonNAUC
+    nauc.py             NAUC, CommonNAUC, OrbitNAUC
     peak.py             PeakScore, PeakCost, PeakQuality
     qnc.py              QNC
     cost_at_quality.py  CostAtQuality
@@ -23,7 +23,7 @@ from equirouter.evaluation.measured import Measured, MeasuredByKey
 from equirouter.evaluation.metrics.base import Column, Draws, Metric, SweepMeans
 from equirouter.evaluation.metrics.call_share import CallShare, StrongestShare
 from equirouter.evaluation.metrics.cost_at_quality import CostAtQuality
-from equirouter.evaluation.metrics.nauc import NAUC, CommonNAUC
+from equirouter.evaluation.metrics.nauc import NAUC, CommonNAUC, OrbitNAUC
 from equirouter.evaluation.metrics.peak import PeakCost, PeakQuality, PeakScore
 from equirouter.evaluation.metrics.qnc import QNC
 from equirouter.evaluation.metrics.rci import RCI, MeanRCI, OrbitRCI, RCIAtQuality
@@ -46,6 +46,7 @@ class RouterMetrics(BaseModel):
 
     nauc: Annotated[Measured, NAUC()]
     nauc_common: Annotated[Measured, CommonNAUC()]
+    nauc_orbit: Annotated[Measured, OrbitNAUC()]
     peak_score: Annotated[Measured, PeakScore()]
     peak_cost_usd: Annotated[Measured, PeakCost()]
     peak_quality: Annotated[Measured, PeakQuality()]
