@@ -4,8 +4,13 @@
 
 collapse.svg    calls to expensive models at equal performance: a budget per query against a price
 price.svg       one query, three models: which one wins at which budget, and at which lambda
+evidence.svg    what 98 % of the quality costs on four tables, from evidence-cost.csv
+loop.svg        quality and cost over a year with and without retraining, from loop.csv
+
+Each has a light and a dark form, of which a browser shows the one that its user prefers.
 """
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,18 @@ from equirouter.evaluation.results import Results
 from equirouter.output import atomic_write
 from equirouter.report.canvas import FAINT, GRID, INK, draw_svg
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+DOCS = Path(__file__).parents[1] / "docs"
+IMAGES = DOCS / "images"
+DARK = """@media (prefers-color-scheme: dark) {
+[style*="fill: #ffffff"] { fill: #121317 !important }
+[style*="fill: #222222"] { fill: #eeeeee !important }
+[style*="stroke: #222222"] { stroke: #eeeeee !important }
+[style*="fill: #6e6e6e"] { fill: #b4b4b4 !important }
+[style*="stroke: #6e6e6e"] { stroke: #b4b4b4 !important }
+[style*="stroke: #e6e6e6"] { stroke: #33363d !important }
+[style*="fill: #0072b2"] { fill: #4aa8e0 !important }
+[style*="stroke: #0072b2"] { stroke: #4aa8e0 !important }
+}"""
 ROUTER = "factors"
 EXPENSIVE_USD = 0.002
 BEFORE, AFTER, OTHER = "#D55E00", "#0072B2", "#009E73"
@@ -99,11 +115,91 @@ def price() -> bytes:
     return draw_svg(paint, (7.2, 3.0), title="What a budget and a lambda do")
 
 
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a table of results, by the names of its columns."""
+    path = DOCS / "benchmarks" / "data" / f"{name}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return [*csv.DictReader(file)]
+
+
+def evidence() -> bytes:
+    """On each table: this project's router, what needs no router, and the paper's eight."""
+    rows = rows_of("evidence-cost")
+    ours = (
+        ("default", "factors", "the default", BEFORE),
+        ("lexical", "factors", "the default on lexical", BEFORE),
+        ("default", "task", "task: knows the kind of query", OTHER),
+        ("default", "strongest", "strongest: means and costs", OTHER),
+        ("default", "oracle", "oracle: knows the answers", FAINT),
+    )
+    tables = {
+        "zeroeval": "ZeroEval",
+        "routerbench_slice": "RouterBench slice",
+        "routellm_mmlu_gsm8k": "MMLU + GSM8K",
+        "alpacaeval": "AlpacaEval 2",
+    }
+    labels = [*(label for *_, label, _ in ours), "the paper's routers, its protocol"]
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        for column, (table, title) in enumerate(tables.items()):
+            axes = figure.add_axes((0.265 + 0.184 * column, 0.17, 0.168, 0.70))
+            here = {(r["protocol"], r["router"]): r for r in rows if r["table"] == table}
+            for place, (protocol, router, _, colour) in enumerate(ours):
+                row = here[protocol, router]
+                cost, error = float(row["98 %"]), float(row["± 98 %"])
+                axes.errorbar(cost, -place, xerr=error, fmt="o", color=colour, markersize=5)
+            theirs = [
+                float(row["98 %"])
+                for (protocol, router), row in here.items()
+                if protocol == "paper" and not router.startswith("equirouter")
+            ]
+            axes.plot(theirs, [-len(ours)] * len(theirs), "o", color=AFTER, alpha=0.6, ms=5)
+            axes.grid(axis="x", color=GRID, linewidth=0.7)
+            axes.set(xlim=(-0.03, 1.05), ylim=(-len(ours) - 0.5, 0.5))
+            axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+            axes.set_yticks([-place for place in range(len(labels))])
+            axes.set_yticklabels(labels if column == 0 else [], color=INK)
+            axes.set_title(title, loc="left", color=INK, fontsize=9)
+        figure.text(0.633, 0.02, "cost, as a share of always the strongest", ha="center", color=INK)
+
+    return draw_svg(paint, (8.4, 2.7), title="Cost of 98 % of the strongest model's quality")
+
+
+def loop() -> bytes:
+    """A simulated year: what is kept of the strongest model's quality, and at what cost."""
+    rows = rows_of("loop")
+    months = [int(row["month"]) for row in rows]
+    arms = (("never", FAINT, "never retrained"), ("loop", BEFORE, "retrained every month"))
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        for column, (measure, low, high) in enumerate((("quality", 0.75, 1), ("cost", 0, 0.75))):
+            axes = figure.add_axes((0.06 + 0.49 * column, 0.16, 0.43, 0.72))
+            axes.grid(axis="y", color=GRID, linewidth=0.7)
+            for arm, colour, label in arms:
+                values = [float(row[f"{arm}: {measure}"]) for row in rows]
+                axes.plot(months, values, "o-", color=colour, label=label, linewidth=2, ms=4)
+            axes.set(xlim=(0.7, 13.3), ylim=(low, high), xticks=months, xlabel="month")
+            axes.set_title(f"{measure}, of the strongest model's", loc="left", color=INK)
+            for row in rows if measure == "cost" else ():
+                if event := row["what happens"]:
+                    month = int(row["month"])
+                    axes.axvline(month, color=GRID, linewidth=1.2, zorder=0)
+                    axes.text(month, 0.015, event, rotation=90, ha="right", color=FAINT, size=7)
+            if measure == "quality":
+                axes.axhline(0.95, color=INK, linewidth=1, linestyle="--")
+                axes.text(13.3, 0.955, "promised", ha="right", va="bottom", color=INK)
+                axes.legend(loc="lower left", frameon=False, labelcolor=INK)
+
+    return draw_svg(paint, (8.4, 2.9), title="A year with and without retraining")
+
+
 def main() -> None:
     """Draw them all."""
-    for name, draw in {"collapse": collapse, "price": price}.items():
-        with atomic_write(IMAGES / f"{name}.svg", "wb") as file:
-            file.write(draw())
+    pictures = {"collapse": collapse, "price": price, "evidence": evidence, "loop": loop}
+    for name, draw in pictures.items():
+        svg = draw().decode("utf-8").replace("</style>", f"\n{DARK}\n</style>", 1)
+        with atomic_write(IMAGES / f"{name}.svg") as file:
+            file.write(svg)
 
 
 if __name__ == "__main__":

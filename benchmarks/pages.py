@@ -4,7 +4,12 @@
     python benchmarks/pages.py --check    # exit with 1 if a page is not what its data say
 
 A page holds `<!-- table: NAME -->` and, below, `<!-- end of table -->`; what stands between them is
-made from NAME.csv. Its cells are shown as they are, but:
+made from NAME.csv. A page that needs a part of it says which; a link to the whole is added:
+
+    <!-- table: NAME; columns: router|98 %; rows: router = knn|mlp; rows: protocol = paper -->
+
+Columns come in the order given, each with its `±`; rows are those with one of the cells in every
+column named. Cells are shown as they are, but:
 
 - a column `± X` behind the column X is joined to it: `0.810 ± 0.009`;
 - names in a column `router` become code;
@@ -14,6 +19,7 @@ made from NAME.csv. Its cells are shown as they are, but:
 
 import argparse
 import csv
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,7 +29,10 @@ from equirouter.output import atomic_write
 
 DOCS = Path(__file__).parents[1] / "docs"
 DATA = DOCS / "benchmarks" / "data"
-PLACE = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+PLACE = re.compile(
+    r"(<!-- table: ([\w-]+)((?:; (?:columns|rows): [^;]+?)*) -->\n).*?(<!-- end of table -->)",
+    re.DOTALL,
+)
 NUMBER = re.compile(r"[-+±]?[\d.,]+( %| ± .*)?|/|")
 
 
@@ -84,9 +93,49 @@ def line(cells: Sequence[str]) -> str:
     return re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(cells)} |")
 
 
-def filled(page: str) -> str:
-    """The page with all its tables as the data say."""
-    return PLACE.sub(lambda m: f"{m[1]}\n{as_markdown(read_csv(m[2]))}\n\n{m[3]}", page)
+def chosen(table: list[list[str]], choice: str) -> list[list[str]]:
+    """The columns and rows that a marker names; raises ValueError for those that are not there."""
+    header, *rows = table
+    columns = [*range(len(header))]
+    for kind, text in re.findall(r"; (columns|rows): ([^;]+)", choice):
+        if kind == "columns":
+            names = text.split("|")
+            columns = [
+                at for name in names for at in (place(header, name), *found(header, f"± {name}"))
+            ]
+            continue
+        name, _, cells = text.partition(" = ")
+        at = place(header, name)
+        for cell in cells.split("|"):
+            place([row[at] for row in rows], cell)
+        rows = [row for row in rows if row[at] in cells.split("|")]
+    return [[row[at] for at in columns] for row in (header, *rows)]
+
+
+def place(cells: Sequence[str], cell: str) -> int:
+    if cell not in cells:
+        raise ValueError(
+            f"no {cell!r}, but {sorted({*cells})}: correct the comment above the table"
+        )
+    return cells.index(cell)
+
+
+def found(cells: Sequence[str], cell: str) -> list[int]:
+    return [place(cells, cell)] if cell in cells else []
+
+
+def filled(page: str, folder: Path) -> str:
+    """The page in this folder with all its tables as the data say."""
+
+    def table(match: re.Match[str]) -> str:
+        head, name, choice, end = match.groups()
+        lines = as_markdown(chosen(read_csv(name), choice))
+        if choice:
+            link = os.path.relpath(DATA / f"{name}.csv", folder)
+            lines += f"\n\n[The whole table]({link})"
+        return f"{head}\n{lines}\n\n{end}"
+
+    return PLACE.sub(table, page)
 
 
 def fill(*, check: bool = False) -> list[Path]:
@@ -94,7 +143,7 @@ def fill(*, check: bool = False) -> list[Path]:
     stale = []
     for path in sorted(DOCS.rglob("*.md")):
         text = path.read_text("utf-8")
-        new = filled(text)
+        new = filled(text, path.parent)
         if new != text:
             stale.append(path)
             if not check:

@@ -3,6 +3,7 @@
 import ast
 import csv
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 from equirouter.cli.reference import reference
 
 REPOSITORY = Path(__file__).parents[1]
+SCRIPT = runpy.run_path(str(REPOSITORY / "benchmarks" / "pages.py"))
+chosen, filled, DOCS = SCRIPT["chosen"], SCRIPT["filled"], SCRIPT["DOCS"]
 PAGES = [
     page
     for page in (
@@ -53,14 +56,37 @@ def test_tables_of_results_are_what_their_data_say() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_tables_of_results_name_each_column_once_and_are_shown() -> None:
+def test_tables_of_results_name_each_column_once_and_are_shown_or_linked() -> None:
     pages = "".join(page.read_text("utf-8") for page in PAGES)
     for path in (REPOSITORY / "docs" / "benchmarks" / "data").glob("*.csv"):
         with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         assert len(set(header)) == len(header), path
         assert {len(row) for row in rows} == {len(header)}, path
-        assert pages.count(f"<!-- table: {path.stem} -->") == 1, path
+        shown = re.findall(rf"<!-- table: {path.stem}(?:;.*)? -->", pages)
+        assert len(shown) == 1 or f"data/{path.name})" in pages, path
+
+
+def test_a_page_chooses_columns_and_rows_of_a_table() -> None:
+    table = [
+        ["router", "98 %", "± 98 %", "90 %"],
+        ["knn", "0.8", "0.1", "0.5"],
+        ["mlp", "", "", ""],
+    ]
+    assert chosen(table, "") == table
+    choice = "; columns: 98 %|router; rows: router = knn"
+    assert chosen(table, choice) == [["98 %", "± 98 %", "router"], ["0.8", "0.1", "knn"]]
+    for wrong in ("; columns: 99 %", "; rows: router = svm"):
+        with pytest.raises(ValueError, match="correct the comment"):
+            chosen(table, wrong)
+
+
+def test_a_part_of_a_table_comes_with_a_link_to_the_whole() -> None:
+    shown = filled("<!-- table: evidence-cost; columns: router -->\n<!-- end of table -->", DOCS)
+    assert "](benchmarks/data/evidence-cost.csv)" in shown
+    assert filled(shown, DOCS) == shown
+    whole = filled("<!-- table: evidence-cost -->\n<!-- end of table -->", DOCS)
+    assert "](" not in whole
 
 
 def test_the_readme_has_the_figures_of_the_page_of_evidence() -> None:
