@@ -46,6 +46,12 @@ def test_an_unknown_preset_or_setting_lists_the_known() -> None:
         make_router("knn:neighbours=3")
 
 
+@pytest.mark.parametrize("spec", ["knn:k=1:k=2", "knn:k=1:index=exact:k=1", "svm:original:default"])
+def test_a_setting_or_a_preset_is_given_once(spec: str) -> None:
+    with pytest.raises(ConfigError, match=f"{spec}: expected one preset at most, and each setting"):
+        make_router(spec)
+
+
 def test_a_router_in_a_file_is_made_as_one_that_has_a_name() -> None:
     router = make_router(f"{OWN}:MyRouter:strength=3")
     assert (type(router).__name__, router.settings) == ("MyRouter", {"strength": 3})

@@ -40,6 +40,16 @@ REFUSED = [
     ("avengerspro:sharpness=-1", "avengerspro: sharpness is -1", AT_LEAST_0),
     ("mlp:hidden=abc", "mlp: hidden is 'abc'", COUNT),
     ("mlp:epochs=1e9", "mlp: epochs is 1000000000.0", COUNT),
+    (
+        "svm:max_iter=99999999999999999999",
+        "svm: max_iter is 99999999999999999999",
+        "a whole number of at most 2147483647",
+    ),
+    (
+        "equirouter:trunk=[64,2147483648]",
+        "equirouter: trunk is [64, 2147483648]",
+        "a whole number of at most 2147483647",
+    ),
     ("mlp:learning_rate=0", "mlp: learning_rate is 0", POSITIVE),
     ("mlp:weight_decay=-1", "mlp: weight_decay is -1", AT_LEAST_0),
     ("mlp:patience=0", "mlp: patience is 0", MAYBE_COUNT),

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -27,18 +28,21 @@ def make_router(spec: str, **settings: Any) -> Router:  # noqa: ANN401
     name, *rest = _parts(spec)
     kind = router_class(name)
     chosen: dict[str, Any] = {}
+    preset: Mapping[str, Any] | None = None
     for part in rest:
         key, equals, value = part.partition("=")
+        if key in chosen or (not equals and preset is not None):
+            raise ConfigError(f"{spec}: expected one preset at most, and each setting once")
         if equals:
             chosen[key] = setting_value(value)
         elif part in kind.presets:
-            chosen = dict(kind.presets[part]) | chosen
+            preset = kind.presets[part]
         else:
             raise ConfigError(
                 f"{name} has no preset {part!r}: known: {', '.join(kind.presets)}; "
                 "a setting is written key=value"
             )
-    return _made(name, kind, chosen | settings)
+    return _made(name, kind, {**(preset or {}), **chosen, **settings})
 
 
 def registered_router(name: str, settings: dict[str, Any]) -> Router:

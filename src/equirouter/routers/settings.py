@@ -19,6 +19,9 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from equirouter.errors import ConfigError
 from equirouter.registry import ROUTERS
 
+LARGEST = 2**31 - 1
+"""Of a whole number: what the libraries that fit can count in."""
+
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 BOUNDS = {
     "minimum": "at least",
@@ -84,13 +87,15 @@ def check_settings(kind: type, settings: Mapping[str, Any]) -> None:
     Types are taken strictly: 2.0 is no whole number, true is no number, NaN fits nowhere.
     """
     for name, adapter in _adapters(kind).items():
+        value = settings[name]
+        place = f"{ROUTERS.name_of(kind)}: {name} is {value!r}: expected"
         try:
-            adapter.validate_python(settings[name])
+            adapter.validate_python(value)
         except ValidationError as error:
-            raise ConfigError(
-                f"{ROUTERS.name_of(kind)}: {name} is {settings[name]!r}: expected "
-                f"{_in_words(adapter.json_schema())}"
-            ) from error
+            raise ConfigError(f"{place} {_in_words(adapter.json_schema())}") from error
+        numbers = value if isinstance(value, list | tuple) else (value,)
+        if any(isinstance(number, int) and abs(number) > LARGEST for number in numbers):
+            raise ConfigError(f"{place} a whole number of at most {LARGEST}")
 
 
 def check_plain(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from equirouter.errors import FitError
 from equirouter.routers import make_router
 from equirouter.routers.base import Validation
 from equirouter.testing.problems import fit_described, make_toy
@@ -42,3 +44,13 @@ def test_a_small_table_gets_six_steps_per_epoch_and_validation_stops_all(
 @pytest.mark.parametrize("name", ["equirouter", "embedllm", "mirt", "nirt", "routerdc", "causal"])
 def test_presets_of_other_sources_do_not_stop_early(name: str) -> None:
     assert make_router(f"{name}:original").settings["patience"] is None
+
+
+def test_a_network_that_is_larger_than_any_memory_is_refused_with_its_settings() -> None:
+    router = make_router("mlp:hidden=2000000000")
+    toy = make_toy(n=20, missing=0.0)
+    toy = toy._replace(embeddings=np.zeros((20, 100_000), dtype=np.float32))
+    with pytest.raises(
+        FitError, match=r"mlp: a network of epochs=30, .*hidden=2000000000 does not"
+    ):
+        router.fit(*toy, rng=np.random.default_rng(0))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.errors import FitError
 from equirouter.extras import require
 from equirouter.registry import ROUTERS
 from equirouter.routers.base import (
@@ -104,7 +105,7 @@ class NetworkRouter(CheckedRouter):
         rows = task.rows(training.outcomes)
         held_out = task.rows(validation) if validation is not None and task.can_stop else None
         with loop.seeded(training.rng):
-            network = task.network()
+            network = self._built(task)
             loop.train(
                 network,
                 task.loss,
@@ -115,6 +116,16 @@ class NetworkRouter(CheckedRouter):
                 validation_rows=task.validation_rows or batch_size,
             )
         self.weights_ = task.keep(network, loop.weights_of(network))
+
+    def _built(self, task: Task) -> "nn.Module":
+        try:
+            return task.network()
+        except RuntimeError as error:  # what torch raises where memory is short
+            settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+            raise FitError(
+                f"{ROUTERS.name_of(type(self))}: a network of {settings} does not fit into memory: "
+                "choose smaller widths"
+            ) from error
 
     @abstractmethod
     def _task(self, training: Training) -> Task:
