@@ -6,6 +6,9 @@ A third of the complete queries is to learn from; the others are the world, on w
 every policy is known exactly. A log of 20,000 requests draws its queries from the world. It knows
 the outcome of one model for each: of the choice of a pipeline that serves, or with a probability of
 `share` of one of the others. What other policies would score and cost is estimated from it.
+
+The page's models: claude-3-5-sonnet-20241022, claude-3-5-haiku-20241022 and gpt-4o-mini-2024-07-18
+of ZeroEval, gpt-4-1106-preview, mixtral-8x7b-chat and Yi-34B-Chat of the RouterBench slice.
 """
 
 import json
