@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import FloatArray
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError
 from equirouter.evaluation.bootstrap import (
     BLOCK_BYTES,
     interval,
-    pooled_interval,
     resample_counts,
     weighted_means,
 )
@@ -98,16 +97,15 @@ def test_no_interval_when_fewer_than_half_of_the_draws_have_a_value() -> None:
 def test_pooling_covers_the_seeds() -> None:
     # one seed around 0, one around 10, each within 1: the pool spans both
     seeds = [np.linspace(-1, 1, 200), np.linspace(9, 11, 200)]
-    pooled = pooled_interval(seeds)
+    pooled = interval(*seeds)
     assert pooled is not None
     assert pooled == interval(np.concatenate(seeds))
     assert pooled[0] < 0 < 10 < pooled[1]
 
 
-def test_pooling_one_seed_changes_nothing() -> None:
-    assert pooled_interval([np.arange(101.0)]) == pytest.approx((2.5, 97.5))
-    with pytest.raises(DataError, match="at least one seed"):
-        pooled_interval([])
+def test_pooling_one_seed_changes_nothing_and_none_gives_none() -> None:
+    assert interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
+    assert interval() is None
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:

@@ -13,6 +13,7 @@ from equirouter.evaluation.train import train
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.policy import BudgetPolicy, UtilityPolicy
 from equirouter.policy.constraints import Needs
+from equirouter.training.protocol import prepare_in_sample
 from tests.toys import HashingEncoder, make_table
 
 NEAR, FAR = "easy task1 query 7", "entirely other words here"
@@ -59,13 +60,15 @@ def test_a_diagnosis_measures_what_the_pipeline_decides() -> None:
     made = train(make_table(n=300), HashingEncoder(), quality=0.5, ood="strongest")
     other = make_table(n=60, seed=4, incomplete=0)
     texts = tuple(f"{FAR} {row}" if row % 2 else text for row, text in enumerate(other.texts))
-    served = ServedQueries.read(made, replace(other, texts=texts))
+    other = replace(other, texts=texts)
+    served = ServedQueries.read(made, other)
+    part = prepare_in_sample(other, served.embeddings, device="cpu").test
     chosen = served.choose(made.policy_for()[0])
     assert [made.models[column] for column in chosen] == [
         decision.model for decision in made.decide_many(texts)
     ]
     for rule in (BudgetPolicy(), UtilityPolicy()):
-        found = served.sweep(rule, other.performance, other.cost_usd, seed=1)
+        found = served.sweep(rule, part, seed=1)
         place = len(found.points) // 2
         point = float(found.points[place])
         name = "budget_usd" if rule.setting == "budget_usd" else "lambda_"

@@ -138,19 +138,18 @@ def test_a_router_that_remembers_is_perfect_on_what_it_saw() -> None:
     assert swept.metric("peak_score") == pytest.approx(table.performance.max(axis=1).mean())
 
 
-def test_a_sweep_takes_the_costs_and_the_points_that_it_is_given() -> None:
+def test_a_sweep_takes_the_costs_that_it_is_given() -> None:
     table = make_table(60, incomplete=0)
     prepared = prepare_in_sample(table, HashingEncoder().encode(table.texts), device="cpu")
     router = fit_router("strongest", prepared, seed=1)
-    points = np.array([1e-3, 1.0])
-    # costs of 1, 2 and 3 USD: nothing fits a budget of 0.001, so the cheapest is taken, and only
-    # the first model fits a budget of 1
+    # costs of 1, 2 and 3 USD: only the first model fits a budget of 1, and all fit one of 3
     costs = np.tile([1.0, 2.0, 3.0], (60, 1))
     swept = sweep_router(
-        router, prepared, BudgetPolicy(), seed=1, cost_usd=costs, points=points, resamples=5
+        router, prepared, BudgetPolicy(), seed=1, cost_usd=costs, n_points=2, resamples=5
     )
-    assert (swept.chosen == 0).all()
-    assert swept.share_of(0).tolist() == [1.0, 1.0]
+    assert swept.points.tolist() == [1.0, 3.0]
+    assert swept.share_of(0)[0] == 1.0
+    assert swept.share_of(prepared.strongest)[1] == 1.0
     draws = swept.draws("nauc")
     assert draws is not None
     assert draws.shape == (5,)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.evaluation.bootstrap import ENOUGH, pooled_interval
+from equirouter.evaluation.bootstrap import ENOUGH, interval
 from equirouter.evaluation.curve import Measurement, Point
 from equirouter.evaluation.measured import (
     Difference,
@@ -166,7 +166,7 @@ def _difference(sides: Sequence[Sequence[_Valued]]) -> Difference:
     pairs = list(zip(*sides, strict=True))
     means = [(a or 0.0) - (b or 0.0) for (a, _), (b, _) in pairs]
     draws = [a - b for (_, a), (_, b) in pairs if a is not None and b is not None]
-    low, high = (pooled_interval(draws) if draws else None) or (None, None)
+    low, high = interval(*draws) or (None, None)
     return Difference(mean=float(np.mean(means)), low=low, high=high)
 
 
@@ -204,7 +204,7 @@ def _estimate(points: Sequence[Any], draws: Sequence[Any]) -> Measured | Measure
 
 def _of_values(values: Sequence[float | None], draws: Sequence[FloatArray]) -> Measured:
     reached = [value for value in values if value is not None]
-    low, high = (pooled_interval(draws) if draws else None) or (None, None)
+    low, high = interval(*draws) or (None, None)
     enough = len(reached) / len(values) >= ENOUGH
     return Measured(
         mean=float(np.mean(reached)) if enough else None,

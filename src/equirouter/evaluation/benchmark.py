@@ -35,14 +35,8 @@ from equirouter.evaluation.facts import (
 from equirouter.evaluation.measured import Differences
 from equirouter.evaluation.published import published_for
 from equirouter.evaluation.results import ANCHORS, COMPARING, Results
-from equirouter.evaluation.seed_runs import (
-    N_POINTS,
-    Work,
-    Workers,
-    one_by_one,
-    run_anchors,
-    run_router,
-)
+from equirouter.evaluation.seed_runs import Work, Workers, one_by_one, run_anchors, run_router
+from equirouter.evaluation.sweeps import N_POINTS
 from equirouter.extras import versions
 from equirouter.output import make_folder
 from equirouter.policy import Policy, UtilityPolicy

@@ -1,11 +1,11 @@
 """Intervals by resampling queries, the same queries for every router, all resamples at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.errors import ConfigError, DataError
+from equirouter.errors import ConfigError
 
 BLOCK_BYTES = 64 * 2**20
 """Memory for the counts of one block. Few tall matrix products and not many short ones: on a busy
@@ -13,7 +13,6 @@ machine the threads of a product wait for each other, which costs per product, n
 
 ENOUGH = 0.5
 """The share of draws that must have a value before an interval is given."""
-
 
 TAIL = (1.0 - 0.95) / 2.0
 
@@ -51,28 +50,19 @@ def weighted_means(counts: FloatArray, values: FloatArray) -> FloatArray:
     return np.asarray(counts @ values / counts.shape[1])
 
 
-def interval(draws: FloatArray) -> tuple[float, float] | None:
-    """The 95 % percentile interval (low, high) of bootstrap draws.
+def interval(*draws_per_seed: FloatArray) -> tuple[float, float] | None:
+    """The 95 % percentile interval (low, high) of bootstrap draws, those of all seeds together.
 
-    draws: (R,), NaN where a metric has no value in a resample (a quality that is never reached).
+    Each: (R,), NaN where a metric has no value in a resample (a quality that is never reached).
     Such draws are left out, so the interval is one given that the quality is reached; when fewer
-    than half of the draws have a value, or there are none, the answer is None.
+    than half of the draws have a value, or there are none, the answer is None. Draws of several
+    seeds vary with the sampled queries and with the seed, so the interval is where one run on
+    queries like these may land; it does not shrink as seeds are added, and is wider than an
+    interval for the mean over seeds.
     """
+    draws = np.concatenate(draws_per_seed) if draws_per_seed else np.zeros(0)
     known = draws[~np.isnan(draws)]
     if not draws.size or len(known) / len(draws) < ENOUGH:
         return None
     low, high = np.quantile(known, [TAIL, 1.0 - TAIL])
     return float(low), float(high)
-
-
-def pooled_interval(draws_per_seed: Sequence[FloatArray]) -> tuple[float, float] | None:
-    """One interval from the draws of several seeds, thrown together.
-
-    draws_per_seed: one (R,) array per seed. The pool varies with the sampled queries and with the
-    seed, so the interval is where one run on queries like these may land; it does not shrink as
-    seeds are added, and is wider than an interval for the mean over seeds. NaN and None: see
-    interval. Raises DataError without any seed.
-    """
-    if not draws_per_seed:
-        raise DataError("no draws to pool: at least one seed is needed")
-    return interval(np.concatenate(list(draws_per_seed)))

@@ -5,20 +5,16 @@ from functools import partial
 from time import perf_counter
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.split import Split
 from equirouter.evaluation.aggregate import SeedRecords
-from equirouter.evaluation.curve import measure
 from equirouter.evaluation.plan_runs import PlanRun, anchor_runs, router_run
 from equirouter.evaluation.reliability import reliability
+from equirouter.evaluation.sweeps import N_POINTS, measure_part
 from equirouter.policy import DecisionPath, Policy
 from equirouter.training.fitted import fit_router
-from equirouter.training.protocol import Prepared, scores_of, stream
-
-N_POINTS = 100
+from equirouter.training.protocol import Prepared, scores_of
 
 
 class Sweep(NamedTuple):
@@ -126,19 +122,15 @@ def _measure(
     split: Split,
     resamples: int,
 ) -> None:
-    test, spent_usd = prepared.test, sweep.spent_usd
-    if test.log is not None:  # of a log no query has a best model: no collapse, and no path of it
-        spent_usd, path = np.take_along_axis(test.cost_usd, sweep.chosen, axis=1), None
     record.measurements.append(
-        measure(
+        measure_part(
+            prepared.test,
             sweep.chosen,
-            test.performance,
-            test.cost_usd,
             strongest=prepared.strongest,
-            spent_usd=spent_usd,
-            path=path,
+            seed=split.seed,
             resamples=resamples,
-            rng=stream(split.seed, "bootstrap"),  # the same resamples for all: paired
+            path=path,
+            spent_usd=sweep.spent_usd,
         )
     )
     record.points.append(sweep.points)

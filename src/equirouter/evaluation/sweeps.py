@@ -13,7 +13,7 @@ from equirouter.errors import PipelineError
 from equirouter.evaluation.curve import Measurement, measure
 from equirouter.pipeline.pipeline import RoutingPipeline
 from equirouter.pipeline.stage import Seen
-from equirouter.policy import Policy
+from equirouter.policy import DecisionPath, Policy
 from equirouter.progress import Progress, silent
 from equirouter.training.fitted import FittedRouter
 from equirouter.training.protocol import Part, Prepared, stream
@@ -63,6 +63,34 @@ class RouterSweep:
         return draws[quality] if isinstance(draws, dict) else None
 
 
+def measure_part(
+    part: Part,
+    chosen: IntArray,
+    *,
+    strongest: int,
+    seed: int,
+    resamples: int,
+    path: DecisionPath | None = None,
+    spent_usd: FloatArray | None = None,
+) -> Measurement:
+    """Measure choices (n, T) on a part of a table; strongest, path, spent_usd: as measure has them.
+
+    One seed gives everything that is measured on a part the same resamples: draws are paired.
+    """
+    if part.log is not None:  # of a log no query has a best model: no collapse, and no path of it
+        spent_usd, path = np.take_along_axis(part.cost_usd, chosen, axis=1), None
+    return measure(
+        chosen,
+        part.performance,
+        part.cost_usd,
+        strongest=strongest,
+        spent_usd=spent_usd,
+        path=path,
+        resamples=resamples,
+        rng=stream(seed, "bootstrap"),
+    )
+
+
 def sweep_router(
     fitted: FittedRouter,
     prepared: Prepared,
@@ -70,28 +98,27 @@ def sweep_router(
     *,
     seed: int,
     cost_usd: FloatArray | None = None,
-    points: FloatArray | None = None,
+    n_points: int = N_POINTS,
+    along_path: bool = False,
     resamples: int = 0,
 ) -> RouterSweep:
-    """Measure a fitted router on the test part at every operating point of a policy.
+    """Measure a fitted router on the test part at n_points operating points of a policy.
 
-    cost_usd (n, K): decide by these costs and not by the predicted ones. points (T,): decide at
-    these points and not at those that the policy finds for the costs. resamples: bootstrap draws;
-    one seed gives every router the same resamples, so that their draws are paired.
+    cost_usd (n, K): decide by these costs and not by the predicted ones. along_path: metrics of the
+    curve are read from every change of a decision, where the policy knows them.
     """
-    part: Part = prepared.test
+    part = prepared.test
     scores = fitted.scores(part, rule)
     costs = part.prices(fitted.router, rule) if cost_usd is None else cost_usd
-    if points is None:
-        points = rule.points(scores, costs, N_POINTS)
+    points = rule.points(scores, costs, n_points)
     chosen = rule.replay(scores, costs, points, part.cost_usd)
-    measured = measure(
+    measured = measure_part(
+        part,
         chosen,
-        part.performance,
-        part.cost_usd,
         strongest=prepared.strongest,
+        seed=seed,
         resamples=resamples,
-        rng=stream(seed, "bootstrap"),
+        path=rule.path(scores, costs) if along_path else None,
     )
     return RouterSweep(points, chosen, measured)
 
@@ -183,26 +210,12 @@ class ServedQueries:
         """The pipeline's choice (n,) under a policy; of far queries as it has it (OutOfDomain)."""
         return self.pipeline.walk.columns(self._seen, rule, first_only=True)[:, 0]
 
-    def sweep(
-        self,
-        rule: Policy,
-        performance: FloatArray,
-        cost_usd: FloatArray,
-        *,
-        seed: int,
-        resamples: int = 0,
-    ) -> RouterSweep:
-        """Measure the pipeline on true outcomes (n, K) at every operating point of a policy."""
+    def sweep(self, rule: Policy, part: Part, *, seed: int, resamples: int = 0) -> RouterSweep:
+        """Measure the pipeline on the outcomes of a part at every operating point of a policy."""
         seen = self._seen
         points = rule.points(seen.scores_for(rule.needs), seen.prices_for(rule.priced_by), N_POINTS)
         chosen = np.stack([self.choose(rule.at(point)) for point in points.tolist()], axis=1)
-        rng = stream(seed, "bootstrap")
-        measured = measure(
-            chosen,
-            performance,
-            cost_usd,
-            strongest=self.strongest,
-            resamples=resamples,
-            rng=rng,
+        measured = measure_part(
+            part, chosen, strongest=self.strongest, seed=seed, resamples=resamples
         )
         return RouterSweep(points, chosen, measured)

@@ -20,8 +20,8 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
-from equirouter.evaluation.curve import measure
 from equirouter.evaluation.plan_figures import compared, figures_of, served
+from equirouter.evaluation.sweeps import sweep_router
 from equirouter.evaluation.text_free import against_text_free
 from equirouter.pipeline import Provenance, RoutingPipeline
 from equirouter.pipeline.decision import OutOfDomain
@@ -35,19 +35,19 @@ from equirouter.routers import Router, make_router
 from equirouter.routers.make import check_registered
 from equirouter.training.calibrating import calibrated, record_of
 from equirouter.training.collapse import check_collapse_is_known, with_prices
-from equirouter.training.fitted import FittedStage, fit_stage
+from equirouter.training.fitted import FittedRouter, FittedStage, fit_stage
 from equirouter.training.floor import counted_rows
 from equirouter.training.needs import check_what_fits, reader
 from equirouter.training.plan_choice import Candidates, made_plans
 from equirouter.training.plan_fit import LabelledQueries
 from equirouter.training.protocol import (
     Part,
+    Prepared,
     description_notes,
     embedded,
     embedded_descriptions,
     prepare,
     readable,
-    stream,
 )
 
 
@@ -123,12 +123,12 @@ def train(
     descriptions = embedded_descriptions(encoder, outcomes, [router], cache=cache)
     stage = partial(fit_stage, encoder=encoder, router=router, seed=seed, device=device)
     split_up = prepare(outcomes, embeddings, parts, descriptions=descriptions, device=device)
-    fitted = stage(with_prices(split_up, rule.priced_by))
-    best = _as_strong(fitted)
+    split_up = with_prices(split_up, rule.priced_by)
+    fitted, best = stage(split_up), split_up.as_strong
     made = partial(_pipeline, outcomes, drawn, best, router, kind, quality, confidence, counted)
     pipeline, candidates = made(fitted)
-    metrics = _test_metrics(pipeline, fitted, resamples, seed) | _group(outcomes, best)
-    kept = None if candidates is None else _kept_by_plans(pipeline, fitted, outcomes)
+    metrics = _test_metrics(pipeline, fitted.router, split_up, rule, resamples, seed)
+    kept = None if candidates is None else _kept_by_plans(pipeline, fitted, split_up, outcomes)
     del fitted, split_up  # copies of the embeddings are the largest there is: one is enough
     if refit:
         progress("fit", 1, 2)
@@ -175,7 +175,26 @@ def _pipeline(
         policy=policy,
         quality=quality,
         confidence=confidence,
-        provenance=_provenance(outcomes, split, router, notes),
+        provenance=Provenance(
+            data={
+                "name": outcomes.name,
+                "fingerprint": outcomes.fingerprint,
+                "n_queries": outcomes.n_queries,
+                "notes": [
+                    *outcomes.notes,
+                    *log_note(outcomes),
+                    *table_warnings(outcomes),
+                    *description_notes(outcomes, [router]),
+                    *notes,
+                ],
+            },
+            split={
+                "kind": split.kind,
+                "seed": split.seed,
+                "ratios": list(split.ratios),
+                "hash": split.hash,
+            },
+        ),
         baseline=baseline,
         prices=fitted.costs.prices,
         record=record_of(fitted, outcomes.tokens),
@@ -188,11 +207,11 @@ def _plans(
     fitted: FittedStage, outcomes: Outcomes, strongest: int, seed: int
 ) -> tuple[PoolPlans | None, Candidates | None, tuple[str, ...]]:
     """Plans as by made_plans; nothing where the table has no answers."""
-    if outcomes.answers is None or fitted.parts["validation"].log is not None:
+    if outcomes.answers is None or fitted.validation.log is not None:
         return None, None, ()  # plans compare the answers of all models to a query
     if fitted.stage.collapse is not None:
         return None, None, ("no plans: several calls save money, and the policy is after collapse",)
-    labelled = LabelledQueries.of(fitted.parts["validation"], fitted.held_out, outcomes)
+    labelled = LabelledQueries.of(fitted.validation, fitted.held_out, outcomes)
     plans, candidates, notes = made_plans(labelled, outcomes.answers_by, strongest, seed)
     if plans is not None and plans.extractor is None:
         notes += (
@@ -212,11 +231,11 @@ def _plan_metrics(
 
 
 def _kept_by_plans(
-    pipeline: RoutingPipeline, fitted: FittedStage, outcomes: Outcomes
+    pipeline: RoutingPipeline, fitted: FittedStage, prepared: Prepared, outcomes: Outcomes
 ) -> dict[str, Any]:
     """Quality of the pipeline on the test part where answers are compared."""
-    part, strongest = fitted.parts["test"], pipeline.models.index(pipeline.baseline.strongest)
-    replayed = served(pipeline, fitted.scores(UtilityPolicy(), part), part, outcomes)
+    part, strongest = prepared.test, prepared.strongest
+    replayed = served(pipeline, fitted.router.scores(part, UtilityPolicy()), part, outcomes)
     figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
     of_all = figures_of(replayed, part.performance, strongest)
     return figures | {name: float(values[0]) for name, values in of_all.items()}
@@ -226,16 +245,6 @@ def _learned(outcomes: Outcomes, split: Split, *, refit: bool) -> NDArray[np.uin
     """The queries that a pipeline comes from; without a refit those of the test part are none."""
     prints = query_prints(outcomes)
     return np.unique(prints if refit else prints[split.learnable])
-
-
-def _as_strong(fitted: FittedStage) -> IntArray:
-    """The strongest model and its equals on training and validation part, see Prepared."""
-    assert fitted.prepared is not None  # noqa: S101  # it was fitted on a split
-    return fitted.prepared.as_strong
-
-
-def _group(outcomes: Outcomes, best: IntArray) -> dict[str, list[str]]:
-    return {"as_strong": [outcomes.models[column] for column in best.tolist()]}
 
 
 def _group_note(outcomes: Outcomes, group: IntArray) -> tuple[str, ...]:
@@ -256,46 +265,32 @@ def serving_options(encoder: str) -> dict[str, str]:
 
 
 def _test_metrics(
-    pipeline: RoutingPipeline, fitted: FittedStage, resamples: int, seed: int
+    pipeline: RoutingPipeline,
+    fitted: FittedRouter,
+    prepared: Prepared,
+    rule: Policy,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Every metric on the test part, and what the operating point of its quality came to there."""
-    rule: Policy = POLICIES.load(pipeline.policy)()
-    part = fitted.parts["test"]
-    strongest = pipeline.models.index(pipeline.baseline.strongest)
-    chosen, _ = fitted.choices(rule, "test")
-    # from a log there is no collapse: which model was the best of a query is not known
-    spent_usd = None if part.log is None else np.take_along_axis(part.cost_usd, chosen, axis=1)
-    measured = measure(
-        chosen,
-        part.performance,
-        part.cost_usd,
-        strongest=strongest,
-        path=None if part.log is not None else fitted.path(rule, "test"),
-        spent_usd=spent_usd,
-        resamples=resamples,
-        rng=stream(seed, "bootstrap"),
-    )
+    part = prepared.test
+    swept = sweep_router(fitted, prepared, rule, seed=seed, along_path=True, resamples=resamples)
     point, _ = pipeline.policy_for()
-    promised = point.choose(fitted.scores(point, part), part.prices(fitted.stage.router, point))
+    promised = point.choose(fitted.scores(part, point), part.prices(fitted.router, point))
     pays = None
     if (
-        fitted.prepared is not None
-        and part.log is None
+        part.log is None
         and rule.priced_by == "cost"  # costs are compared, and another aim takes more
         and rule.path(part.performance, part.cost_usd) is not None
     ):
         pays = against_text_free(
-            measured,
-            fitted.prepared,
-            rule,
-            strongest=strongest,
-            quality=pipeline.quality,
-            resamples=resamples,
-            seed=seed,
+            swept, prepared, rule, quality=pipeline.quality, resamples=resamples, seed=seed
         )
-    return metrics_over_seeds([measured], pipeline.models).model_dump(mode="json") | {
-        "at_quality": share_of_strongest(promised, part, strongest),
+    metrics = metrics_over_seeds([swept.measurement], pipeline.models)
+    return metrics.model_dump(mode="json") | {
+        "at_quality": share_of_strongest(promised, part, prepared.strongest),
         "text_free": pays,
+        "as_strong": [pipeline.models[column] for column in prepared.as_strong.tolist()],
     }
 
 
@@ -359,31 +354,3 @@ def _policy(router: Router, spec: str, policy: str | None) -> tuple[str, Policy]
             "cannot be found along it; leave --policy out and give the pipeline's decisions to it"
         )
     return kind, rule
-
-
-def _provenance(
-    outcomes: Outcomes,
-    split: Split,
-    router: str,
-    notes: tuple[str, ...],
-) -> Provenance:
-    return Provenance(
-        data={
-            "name": outcomes.name,
-            "fingerprint": outcomes.fingerprint,
-            "n_queries": outcomes.n_queries,
-            "notes": [
-                *outcomes.notes,
-                *log_note(outcomes),
-                *table_warnings(outcomes),
-                *description_notes(outcomes, [router]),
-                *notes,
-            ],
-        },
-        split={
-            "kind": split.kind,
-            "seed": split.seed,
-            "ratios": list(split.ratios),
-            "hash": split.hash,
-        },
-    )

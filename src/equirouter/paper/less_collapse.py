@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from equirouter.evaluation import bootstrap
 from equirouter.evaluation.aggregate import metrics_over_seeds
-from equirouter.evaluation.bootstrap import pooled_interval
-from equirouter.evaluation.curve import Measurement, measure
+from equirouter.evaluation.curve import Measurement
 from equirouter.evaluation.metrics import RouterMetrics
 from equirouter.evaluation.results import Results
+from equirouter.evaluation.sweeps import sweep_router
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
@@ -16,10 +17,9 @@ from equirouter.policy import LessCollapsePolicy, UtilityPolicy
 from equirouter.report.canvas import Line
 from equirouter.training.collapse import with_prices
 from equirouter.training.fitted import fit_router
-from equirouter.training.protocol import Prepared, stream
+from equirouter.training.protocol import Prepared
 from equirouter.words import interval
 
-N_POINTS = 100
 COST, COLLAPSE = "factors, less cost", "factors, less collapse"
 RULES = {COST: UtilityPolicy(), COLLAPSE: LessCollapsePolicy()}
 LEVELS = ("0.98", "0.95")
@@ -56,19 +56,13 @@ def collapse_as_an_aim(context: Context) -> Section:
 def _both_aims(prepared: Prepared, seed: int, context: Context) -> dict[str, Measurement]:
     """One seed: performance by `factors`, priced by predicted cost, and by predicted collapse."""
     prepared = with_prices(prepared, "collapse")
-    fitted, test = fit_router("factors", prepared, seed=seed, device=context.device), prepared.test
+    fitted = fit_router("factors", prepared, seed=seed, device=context.device)
     measured = {}
     for aim, rule in RULES.items():
-        scores, prices = fitted.scores(test, rule), test.prices(fitted.router, rule)
-        measured[aim] = measure(
-            rule.sweep(scores, prices, rule.points(scores, prices, N_POINTS)),
-            test.performance,
-            test.cost_usd,
-            strongest=prepared.strongest,
-            path=rule.path(scores, prices),
-            resamples=context.resamples,
-            rng=stream(seed, "bootstrap"),
+        swept = sweep_router(
+            fitted, prepared, rule, seed=seed, along_path=True, resamples=context.resamples
         )
+        measured[aim] = swept.measurement
     return measured
 
 
@@ -112,7 +106,7 @@ def _difference(by_aim: Mapping[str, Sequence[Measurement]], level: str) -> Valu
         drawn = [each.draws.get("rci_at_quality") for each in (less, cost)]
         if isinstance(drawn[0], dict) and isinstance(drawn[1], dict):
             draws.append(drawn[0][level] - drawn[1][level])
-    low, high = (pooled_interval(draws) if draws else None) or (None, None)
+    low, high = bootstrap.interval(*draws) or (None, None)
     return Value(float(np.mean(means)), low, high)
 
 

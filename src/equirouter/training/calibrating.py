@@ -41,12 +41,12 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
 
     tokens: of all queries of the table, (N, K) each, where they are known.
     """
-    part = fitted.parts["validation"]
+    part = fitted.validation
     kept = kept_rows(*part.performance.shape)
     rows = part.rows[kept]
     return ValidationRecord(
         embeddings=part.embeddings[kept].astype(np.float16).astype(np.float32),
-        scores=fitted.raw_scores[kept].astype(np.float32),
+        scores=fitted.router.raw_scores[kept].astype(np.float32),
         amounts=part.predicted_amounts[kept],
         performance=part.performance[kept],
         cost_usd=part.cost_usd[kept],
@@ -60,7 +60,7 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
 
 def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibration:
     """Every operating point on the validation part, as shares of the strongest model."""
-    part = fitted.parts["validation"]
+    part = fitted.validation
     performance, cost_usd = (
         float(table[:, strongest].mean()) for table in (part.performance, part.cost_usd)
     )
@@ -76,7 +76,7 @@ def _calibration(fitted: FittedStage, rule: Policy, strongest: int) -> Calibrati
             "queries, so no other model can save money at a share of its performance; give what "
             "its calls cost in cost_usd, or leave it out"
         )
-    chosen, points = fitted.choices(rule, "validation")
+    chosen, points = fitted.choices(rule)
     return calibrate(
         chosen,
         points,
@@ -95,10 +95,10 @@ def _baseline(
     shares: dict[str, ShareCurve] = {}
     for name in dict.fromkeys((*POLICIES_ASKED_FOR, policy)):
         rule: Policy = POLICIES.load(name)()
-        chosen, points = fitted.choices(rule, "validation")
+        chosen, points = fitted.choices(rule)
         shares[rule.setting] = share_curve(chosen, points, strongest)
     probes, notes = _probes(fitted.stage)
-    n_queries = len(fitted.parts["validation"].rows)
+    n_queries = len(fitted.validation.rows)
     return Baseline(models[strongest], n_queries, shares, probes), notes
 
 

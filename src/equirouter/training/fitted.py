@@ -1,10 +1,8 @@
 """A router, and a stage of a pipeline, fitted on one split; its choices on the parts held out."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.errors import FitError
 from equirouter.pipeline.scorer import Scorer
 from equirouter.pipeline.stage import FAR_SHARE, Familiarity, Stage
-from equirouter.policy import Certainty, DecisionPath, Policy, UtilityPolicy, fit_certainty
+from equirouter.policy import Certainty, Policy, UtilityPolicy, fit_certainty
 from equirouter.routers import make_router
 from equirouter.routers.base import DescriptionRouter, LeaveOneOutRouter, Router, Validation
 from equirouter.routers.neighbours import lloyd
@@ -27,52 +25,37 @@ CENTRES = 64
 MOST_QUERIES = 20_000
 """Training queries that the centres are found from: an even sample of more."""
 
-PartName = Literal["validation", "test"]
-
 
 @dataclass(frozen=True, eq=False)
 class FittedStage:
-    """A stage, and the queries that were held out of its training, as its encoder shows them.
+    """A stage, its router, and the validation queries as if they were new.
 
-    parts: of the split; a pipeline that was loaded has no test part. The validation part is what
-    the router was calibrated on, see FittedRouter. costs: the cost model and what it says of
-    prices. raw_scores (V, K): of the validation part, as the router gives them for new queries.
-    held_out (V, K): estimates of performance made of these, see cross_fitted.
+    costs: the cost model and what it says of prices. held_out (V, K): estimates of performance on
+    the queries that the router is calibrated on, see cross_fitted.
     """
 
     stage: Stage
-    parts: Mapping[PartName, Part]
+    router: "FittedRouter"
     costs: FittedCosts
-    raw_scores: FloatArray
     held_out: FloatArray
-    prepared: Prepared | None = None
-    """The split that it was fitted on; a pipeline that was loaded has none."""
 
-    def scores(self, rule: Policy, part: Part) -> FloatArray:
-        """The scores (n, K) that the policy sees; of validation queries as if they were new."""
-        if part is self.parts["validation"]:
-            return self.raw_scores if rule.needs == "ranking" else self.held_out
-        scale = None if rule.needs == "ranking" else self.stage.scale
-        return scores_of(self.stage.router, part, scale)
+    @property
+    def validation(self) -> Part:
+        """The queries that the router is calibrated on."""
+        return self.router.validation
 
-    def choices(self, rule: Policy, name: PartName) -> tuple[IntArray, FloatArray]:
-        """The choices (n, T) on a part along a sweep, and its operating points (T,)."""
-        part = self.parts[name]
-        points = rule.points(self.scores(rule, part), self._prices(rule, part), N_POINTS)
-        return self.choices_at(rule, name, points), points
+    def choices(
+        self, rule: Policy, points: FloatArray | None = None
+    ) -> tuple[IntArray, FloatArray]:
+        """The choices (V, T) on validation queries at operating points (T,), and these.
 
-    def choices_at(self, rule: Policy, name: PartName, points: FloatArray) -> IntArray:
-        """The choices (n, T) on a part at the operating points (T,)."""
-        part = self.parts[name]
-        return rule.sweep(self.scores(rule, part), self._prices(rule, part), points)
-
-    def path(self, rule: Policy, name: PartName) -> DecisionPath | None:
-        """Every change of a decision on a part."""
-        part = self.parts[name]
-        return rule.path(self.scores(rule, part), self._prices(rule, part))
-
-    def _prices(self, rule: Policy, part: Part) -> FloatArray:
-        return part.prices(self.stage.router, rule)
+        points: None for those of a sweep.
+        """
+        scores = self.router.raw_scores if rule.needs == "ranking" else self.held_out
+        prices = self.validation.prices(self.router.router, rule)
+        if points is None:
+            points = rule.points(scores, prices, N_POINTS)
+        return rule.sweep(scores, prices, points), points
 
 
 def fit_stage(
@@ -83,7 +66,6 @@ def fit_stage(
     encoder: it made the embeddings. seed: of the split.
     """
     fitted = fit_router(router, prepared, seed=seed, device=device)
-    parts: dict[PartName, Part] = {"validation": fitted.validation, "test": prepared.test}
     held_out = cross_fitted(fitted, seed)
     train, seen = prepared.train.embeddings, prepared.validation.embeddings
     stage = Stage(
@@ -97,7 +79,7 @@ def fit_stage(
         familiar=fit_familiarity(train, seen, stream(seed, "familiar")),
         collapse=prepared.collapse,
     )
-    return FittedStage(stage, parts, prepared.costs, fitted.raw_scores, held_out, prepared)
+    return FittedStage(stage, fitted, prepared.costs, held_out)
 
 
 def certainty_of(held_out: FloatArray, validation: Part) -> Certainty | None:

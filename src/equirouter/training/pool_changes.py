@@ -147,7 +147,7 @@ def held_out_choices(pipeline: RoutingPipeline, record: ValidationRecord) -> Int
         return np.full(len(record.scores), pool.strongest)
     rule: Policy = POLICIES.load(pipeline.policy)()
     fitted = _fitted(pipeline.stage, pool, _seed(pipeline))
-    return fitted.choices_at(rule, "validation", np.array([point.value]))[:, 0]
+    return fitted.choices(rule, np.array([point.value]))[0][:, 0]
 
 
 def _seed(pipeline: RoutingPipeline) -> int:
@@ -269,9 +269,8 @@ def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
     certainty = certainty_of(held_out, part) or stage.certainty
     return FittedStage(
         replace(stage, scale=fitted.scale, certainty=certainty),
-        {"validation": part},
+        fitted,
         FittedCosts(stage.cost_model, pool.prices),
-        fitted.raw_scores,
         held_out,
     )
 

@@ -228,9 +228,7 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
         measured[name] = BothPolicies(budget, utility)
     if case.served is not None:
         budget, utility = (
-            case.served.sweep(
-                rule, test.performance, test.cost_usd, seed=seed, resamples=case.resamples
-            )
+            case.served.sweep(rule, test, seed=seed, resamples=case.resamples)
             for rule in (BudgetPolicy(), UtilityPolicy())
         )
         measured[PIPELINE] = BothPolicies(budget, utility)
