@@ -71,11 +71,16 @@ def test_labels_are_those_of_the_metrics() -> None:
 
 DOCS = Path(__file__).parents[3] / "docs"
 OPERATIONS = DOCS / "gateway-operations.md"
+MULTI = re.MULTILINE | re.DOTALL
 
 
 def test_the_page_on_watching_has_every_metric_and_alarm() -> None:
     page = (DOCS / "gateway-watching.md").read_text("utf-8")
-    rows = re.findall(r"^\| `(equirouter_\w+)` \| (\w+) \|(.*)\|$", page, flags=re.MULTILINE)
+    rows = [
+        (name, kind.lower(), said)
+        for kind, part in re.findall(r"^(Counter|Histogram|Gauge)s\b(.*?)(?=^\w)", page, MULTI)
+        for name, said in re.findall(r"^- `(equirouter_\w+)`(?:: )?(.*)$", part, re.MULTILINE)
+    ]
     metrics = Metrics(models=("m",), upstreams=("u",))
     expected = {
         f"{metric.name}_total" if metric.type == "counter" else metric.name: metric.type
