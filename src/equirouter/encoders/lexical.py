@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from equirouter.arrays import Float32Array, IntArray
+from equirouter.arrays import BoolArray, Float32Array, IntArray
 from equirouter.encoders.base import Encoder, check_texts
 from equirouter.errors import ConfigError
 from equirouter.progress import Progress
@@ -18,8 +18,8 @@ TEXTS_PER_REPORT = 1000
 TEXTS_AT_ONCE, BYTES_AT_ONCE = 64, 8192
 """What is read together: a third of the time of one text after the other, within a core's cache."""
 
-BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
-INVERSE = pow(BASE, -1, 2**64)
+BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
+INVERSE = np.uint64(pow(int(BASE), -1, 2**64))
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 PAIR = np.uint64(31)
 KINDS = {"three": 1, "four": 2, "word": 3, "pair": 4, "mark": 5}
@@ -34,7 +34,6 @@ IS_DIGIT = (ord("0") <= BYTES) & (ord("9") >= BYTES)
 IS_LOWER = (ord("a") <= BYTES) & (ord("z") >= BYTES)
 IN_WORD = IS_UPPER | IS_LOWER | IS_DIGIT | (ord("_") == BYTES) | (BYTES >= 128)
 IS_MARK = (BYTES > 32) & (BYTES < 127) & ~IN_WORD
-
 
 Hashes = NDArray[np.uint64]
 
@@ -91,7 +90,7 @@ class LexicalEncoder(Encoder):
         done = reported = 0
         for counts in self._counts(texts):
             rows = slice(done, done + len(counts))
-            self._weights.take(np.minimum(counts, len(self._weights) - 1), out=embeddings[rows])
+            self._weights.take(counts, mode="clip", out=embeddings[rows])
             done = rows.stop
             if done - reported >= TEXTS_PER_REPORT or done == len(texts):
                 progress("encode", done, len(texts))
@@ -134,44 +133,47 @@ class LexicalEncoder(Encoder):
 
     def _buckets(self, framed: Sequence[bytes]) -> IntArray:
         """The bucket of every piece, as often as it occurs; those of text i from i * dimension."""
-        raw = np.frombuffer(b"".join(framed), dtype=np.uint8)
-        if len(raw) >= len(self._powers[0]):
+        raw = np.frombuffer(b"".join(framed), dtype=np.uint8).astype(np.intp)  # what take wants
+        if len(raw) > len(self._powers[0]):
             self._powers = _powers(2 * len(raw))
-        power, inverse = (of[: len(raw) + 1] for of in self._powers)
-        # the hash of bytes i to j is a difference of two prefix sums: Rabin and Karp 1987
-        prefix = np.zeros(len(raw) + 1, dtype=np.uint64)
-        np.cumsum(FOLDED[raw] * power[:-1], out=prefix[1:])
-        in_word = IN_WORD[raw]
-        edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1  # a text begins and ends outside
-        starts, ends = edges[::2], edges[1::2]
-        words = (prefix[ends] - prefix[starts]) * inverse[starts]
-        marks = np.flatnonzero(IS_MARK[raw])
+        power, inverse = self._powers
+        folded = FOLDED.take(raw)
+        # the hash of a piece is BASE times that of all but its first byte, plus this (Horner)
+        two = folded[1:] * BASE + folded[:-1]
+        three = two[1:] * BASE + folded[:-2]
+        four = three[1:] * BASE + folded[:-3]
+        in_word = IN_WORD.take(raw)
+        edges = (in_word[1:] != in_word[:-1]).nonzero()[0] + 1  # a text begins and ends outside
+        starts = edges[::2]
+        sums = np.add.reduceat(folded * power[: len(raw)], edges)
+        words = sums[::2] * inverse.take(starts)
+        is_mark = IS_MARK.take(raw)
         hashes = [
-            ((prefix[3:] - prefix[:-3]) * inverse[:-3]) ^ SALT["three"],
-            ((prefix[4:] - prefix[:-4]) * inverse[:-4]) ^ SALT["four"],
+            three ^ SALT["three"],
+            four ^ SALT["four"],
             words ^ SALT["word"],
             (words[:-1] * PAIR + words[1:]) ^ SALT["pair"],
-            FOLDED[raw[marks]] ^ SALT["mark"],
+            folded[is_mark] ^ SALT["mark"],
         ]
         offsets = None
         if len(framed) > 1:
-            hashes, offsets = self._within(framed, hashes, starts, marks)
+            hashes, offsets = self._within(framed, hashes, starts, is_mark)
         runs = len(hashes[0]) + len(hashes[1])
         buckets = self._bucket(np.concatenate(hashes))
         buckets[runs:] += self._dimension // 2
         return buckets if offsets is None else buckets + offsets
 
     def _within(
-        self, framed: Sequence[bytes], hashes: list[Hashes], starts: IntArray, marks: IntArray
+        self, framed: Sequence[bytes], hashes: list[Hashes], starts: IntArray, is_mark: BoolArray
     ) -> tuple[list[Hashes], IntArray]:
         """Without the runs and pairs from one text into the next; the first bucket of each piece.
 
-        starts, marks: where words begin, and where punctuation is, in all texts joined.
+        starts: where words begin. is_mark: of each byte of all texts, whether it is punctuation.
         """
         offset = np.arange(len(framed)) * self._dimension
         of_byte = np.repeat(offset, list(map(len, framed)))
         of_word = of_byte[starts]
-        first = [of_byte[:-2], of_byte[:-3], of_word, of_word[:-1], of_byte[marks]]
+        first = [of_byte[:-2], of_byte[:-3], of_word, of_word[:-1], of_byte[is_mark]]
         for kind, last in ((0, of_byte[2:]), (1, of_byte[3:]), (3, of_word[1:])):
             inside = first[kind] == last
             hashes[kind], first[kind] = hashes[kind][inside], first[kind][inside]
@@ -181,7 +183,7 @@ class LexicalEncoder(Encoder):
         """Of each hash, which is overwritten: one in half of the buckets."""
         hashes *= MIX
         hashes ^= hashes >> np.uint64(29)
-        hashes *= np.uint64(BASE)
+        hashes *= BASE
         hashes >>= np.uint64(66 - self._dimension.bit_length())  # the high bits are the best mixed
         return hashes.view(np.int64)
 
@@ -194,6 +196,6 @@ def _of_length_1(embeddings: Float32Array) -> Float32Array:
 def _powers(n: int) -> "tuple[np.ndarray[Any, np.dtype[np.uint64]], ...]":
     """BASE**i and INVERSE**i modulo 2**64 for i below n."""
     return tuple(
-        np.cumprod(np.r_[np.uint64(1), np.full(n - 1, base, dtype=np.uint64)], dtype=np.uint64)
+        np.cumprod(np.r_[np.uint64(1), np.full(n - 1, base)], dtype=np.uint64)
         for base in (BASE, INVERSE)
     )

@@ -153,9 +153,11 @@ def columns_in_lists(
     value: Iterable[float], cost_usd: Sequence[float], fits: Sequence[bool] | None
 ) -> list[int]:
     """columns_by_value of one query, without the -1. fits: None where all do."""
-    keys = [(-of_model, cost_usd[column], column) for column, of_model in enumerate(value)]
-    if fits is not None:
-        keys = [key for key, does in zip(keys, fits, strict=True) if does]
+    keys = [
+        (-of_model, cost_usd[column], column)
+        for column, of_model in enumerate(value)
+        if fits is None or fits[column]
+    ]
     keys.sort()
     return [column for _, _, column in keys]
 

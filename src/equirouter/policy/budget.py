@@ -88,10 +88,11 @@ class BudgetPolicy(Policy):
         """As Policy.rank_one."""
         costs, limit = predicted_cost_usd, self.budget_usd
         limit = float(np.float32(limit)) if limit < LARGEST_FLOAT32 else math.inf  # see within
-        may = allowed or (True,) * len(costs)
-        fits = [may_be and cost <= limit for may_be, cost in zip(may, costs, strict=True)]
+        fits = [cost <= limit for cost in costs]
+        if allowed is not None:
+            fits = [fit and may_be for fit, may_be in zip(fits, allowed, strict=True)]
         if self.when_nothing_fits == "cheapest" and not any(fits):
-            left = [column for column, may_be in enumerate(may) if may_be]
+            left = [column for column in range(len(costs)) if allowed is None or allowed[column]]
             return sorted(left, key=lambda column: (costs[column], -scores[column]))[:1]
         return columns_in_lists(scores, costs, fits)
 

@@ -47,7 +47,7 @@ class Certainty:
             min(max((estimate - self.lowest) / span, MARGIN), 1 - MARGIN)
             for estimate in (estimates[chosen], max(estimates))
         ]
-        own, best = np.log([share / (1 - share) for share in shares]).tolist()  # not math's bits
+        own, best = [float(np.log(share / (1 - share))) for share in shares]  # not math's bits
         z = self.intercept + self.own * own + self.best * best
         return float(1.0 / (1.0 + np.exp(-max(z, -700.0))))
 

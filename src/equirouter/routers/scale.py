@@ -46,7 +46,8 @@ class LogisticScale:
 
     @cached_property
     def _lines(self) -> tuple[FloatArray, FloatArray]:
-        return np.asarray(self.intercept), np.asarray(self.slope)
+        """Rows (1, K): as a query alone has them, which NumPy adds in half the time."""
+        return np.array([self.intercept]), np.array([self.slope])
 
     def score_of(self, performance: FloatArray, scores: RealArray) -> FloatArray:
         """The scores (N,) that a further model needs for an expected performance (N,).

@@ -35,7 +35,8 @@ def product(x: Float32Array, weight: Float32Array) -> Float32Array:
     Each row is a product of its own; one product of all rows does not promise it.
     """
     if len(x) == 1:
-        return np.asarray(np.dot(weight, x[0])[None])  # the same routine, without what goes around
+        alone: Float32Array = np.dot(weight, x[0])  # the same routine, without what goes around
+        return alone[None]
     rows = np.ascontiguousarray(x)[:, :, None]
     return np.asarray(np.matmul(weight, rows)[:, :, 0])
 
