@@ -5,6 +5,7 @@
 collapse.svg    calls to expensive models at equal performance: a budget per query against a price
 price.svg       one query, three models: which one wins at which budget, and at which lambda
 evidence.svg    what 98 % of the quality costs on four tables, from evidence-cost.csv
+table-1.svg     what 98 % costs with every router under the paper's policy, from table-1.csv
 loop.svg        quality and cost over a year with and without retraining, from loop.csv
 
 Each has a light and a dark form, of which a browser shows the one that its user prefers.
@@ -165,6 +166,33 @@ def evidence() -> bytes:
     return draw_svg(paint, (8.4, 2.7), title="Cost of 98 % of the strongest model's quality")
 
 
+def table_1() -> bytes:
+    """Every router on three tables, under budgets."""
+    rows = rows_of("table-1")
+    anchors = {"oracle", "random", "strongest", "cheapest", "task", "mixture"}
+
+    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
+        for column, table in enumerate(("slice", "MMLU + GSM8K", "simulation")):
+            axes = figure.add_axes((0.315 + 0.23 * column, 0.09, 0.21, 0.86))
+            for place, row in enumerate(rows):
+                name = row["router"]
+                colour = BEFORE if name.startswith("equirouter") else AFTER
+                colour = FAINT if name in anchors else colour
+                axes.plot(float(row[f"{table}: at 98 %"]), -place, "o", color=colour, ms=4.5)
+            axes.grid(axis="both", color=GRID, linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.set(xlim=(-0.03, 1.05), ylim=(-len(rows) + 0.4, 0.6))
+            axes.set_xticks((0, 0.5, 1), ("0", "0.5", "1"))
+            names = [row["router"] for row in rows] if column == 0 else []
+            axes.set_yticks([-place for place in range(len(rows))])
+            axes.set_yticklabels(names, color=INK, fontsize=8)
+            axes.set_title(table, loc="left", color=INK, fontsize=9)
+        label = "cost of 98 % of the strongest model's quality, as a share of its cost"
+        figure.text(0.64, 0.012, label, ha="center", color=INK)
+
+    return draw_svg(paint, (8.0, 4.7), title="Cost of 98 % under budgets, router by router")
+
+
 def loop() -> bytes:
     """A simulated year: what is kept of the strongest model's quality, and at what cost."""
     rows = rows_of("loop")
@@ -195,7 +223,13 @@ def loop() -> bytes:
 
 def main() -> None:
     """Draw them all."""
-    pictures = {"collapse": collapse, "price": price, "evidence": evidence, "loop": loop}
+    pictures = {
+        "collapse": collapse,
+        "price": price,
+        "evidence": evidence,
+        "table-1": table_1,
+        "loop": loop,
+    }
     for name, draw in pictures.items():
         svg = draw().decode("utf-8").replace("</style>", f"\n{DARK}\n</style>", 1)
         with atomic_write(IMAGES / f"{name}.svg") as file:
