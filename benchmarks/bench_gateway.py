@@ -1,7 +1,8 @@
 """Cost of the gateway and of other proxies: latency, requests per second, memory, start.
 
     python benchmarks/bench_gateway.py [--rounds 5] [--seconds 3] [--litellm PYTHON]
-    python benchmarks/bench_gateway.py --soak 10          memory over 10 minutes of load
+    python benchmarks/bench_gateway.py --soak 60          memory over an hour of load
+    python benchmarks/bench_gateway.py --messages         what /v1/messages adds, as AIGatewayBench
     python benchmarks/bench_gateway.py --starts           from the start of the process to ready
 
 A fake provider (gateway_upstream.py) answers at once; the load (gateway_load.py) comes from a
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,11 +172,18 @@ def gateway_command(config: Path) -> list[str]:
 
 
 def load(
-    case: Case, bodies: Path, key: str, options: argparse.Namespace, c: int, pid: int | None = None
+    case: Case,
+    bodies: Path,
+    key: str,
+    options: argparse.Namespace,
+    c: int,
+    pid: int | None = None,
+    path: str = "/v1/chat/completions",
 ) -> dict[str, Any]:
     """What gateway_load.py measures; pid: of the server, whose time per request is added."""
     command = [sys.executable, str(HERE / "gateway_load.py"), "--port", str(case.port)]
     command += ["--concurrency", str(c), "--seconds", str(options.seconds), "--bodies", str(bodies)]
+    command += ["--path", path]
     if case.keyed:
         command += ["--header", f"authorization: Bearer {key}"]
     before = 0.0 if pid is None else processor_us(pid)
@@ -308,17 +317,67 @@ def starts(folder: Path, options: argparse.Namespace) -> None:
 
 def resident(pid: int) -> float:
     """MB of a process and its children."""
+    return sum(map(resident_alone, family(pid)))
+
+
+def family(pid: int) -> list[int]:
+    """A process, its children and theirs."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+def resident_alone(pid: int) -> float:
+    """MB of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     own = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    return own / 1024 + sum(resident(int(child)) for child in children)
+    return own / 1024
+
+
+EVERYTHING = """
+[log]
+log_texts = true
+
+[sessions]
+max_sessions = 2000
+
+[explore]
+share = 0.05
+limit_usd_per_day = 1000.0
+
+[shadow]
+share = 0.05
+limit_usd_per_day = 1000.0
+score = ["regex:pattern=[a-z]"]
+
+[canary]
+version = "0002"
+share = 0.1
+
+[drift]
+enabled = true
+
+[collapse]
+window = 500
+"""
 
 
 def soak(folder: Path, options: argparse.Namespace) -> None:
-    """Memory of one worker while it serves about half of what it can, every 10 seconds."""
-    config = configuration(folder, "static")
+    """Memory of two workers with every feature on, after each ten seconds of load.
+
+    Processes that come and go, as those that score answers of shadows do, are not counted.
+    """
+    base = configuration(folder, "static", workers=2)
+    if not (folder / "static" / "versions" / "0002").exists():
+        command = ["train", "simulated", *TRAIN["static"], "--quality", "0.95", "--quiet"]
+        # no query is new to the first version, so the second is saved and not made current
+        subprocess.run(
+            [sys.executable, "-m", "equirouter", *command, "--out", str(folder / "static")],
+            check=False,
+        )
+    config = folder / "soak.toml"
+    config.write_text(base.read_text() + EVERYTHING)
     key, case = make_key(config), CASES[4]
-    bodies = case.bodies(folder, stream=False)
+    bodies = [case.bodies(folder, stream=stream) for stream in (False, True)]
     script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
     with (
         process([*script, "--delay-ms", "5"], folder / "upstream.log"),
@@ -326,15 +385,63 @@ def soak(folder: Path, options: argparse.Namespace) -> None:
     ):
         wait_for(UPSTREAM, folder / "upstream.log")
         wait_for(case.port, folder / "soak.log", "/readyz")
-        begin, seen = time.monotonic(), []
+        begin, pids = time.monotonic(), family(pid)
+        seen: list[tuple[float, float]] = []
         while (passed := time.monotonic() - begin) < options.soak * 60:
             options.seconds = 9.5
-            measured = load(case, bodies, key, options, 8)
-            seen.append((passed, resident(pid), measured["requests_per_second"]))
-        for passed, memory, rate in seen[:: max(1, len(seen) // 20)] + seen[-1:]:
-            print(f"{passed:6.0f} s  {memory:6.1f} MB  {rate:6.0f} requests/s")
-        after = next(memory for passed, memory, _ in seen if passed >= min(60, options.soak * 30))
-        print(f"growth after the first minute: {100 * (seen[-1][1] / after - 1):+.1f} %")
+            measured = load(case, bodies[len(seen) % 2], key, options, 4)
+            seen.append((passed, sum(map(resident_alone, pids))))
+            rate = measured["requests_per_second"]
+            print(f"{passed:6.0f} s  {seen[-1][1]:6.1f} MB  {rate:6.0f} requests/s", flush=True)
+        later = [memory for passed, memory in seen if passed >= 300]
+        if len(later) > 12:
+            first, last = median(later[:6]), median(later[-6:])
+            print(
+                f"after five minutes {first:.1f} MB, at the end {last:.1f}: {last / first - 1:+.1%}"
+            )
+
+
+def messages(folder: Path, options: argparse.Namespace) -> None:
+    """Added latency of `/v1/messages` by the method of AIGatewayBench, two rounds.
+
+    One client, 5,000 requests for a named model to a provider that answers after 20 ms, straight
+    and through the gateway; of streams, 16 clients and the time to the first byte. Source:
+    https://github.com/GetBusbar/ai-gateway-bench, bench/run-all.sh.
+    """
+    config = configuration(folder, "static")
+    config.write_text(config.read_text().replace('auth = "none"', 'auth = "none"\nmessages = true'))
+    key = make_key(config)
+    delay_ms, requests = 20.0, 5000
+    script = [sys.executable, str(HERE / "gateway_upstream.py"), "--port", str(UPSTREAM)]
+    script += ["--messages", "--delay-ms", str(delay_ms)]
+    cases = {
+        "straight": Case("straight", UPSTREAM, NAMED),
+        "gateway": Case("gateway", GATEWAYS["static"], NAMED, keyed=True),
+    }
+    latencies: dict[str, list[float]] = defaultdict(list)
+    with (
+        process(script, folder / "upstream.log"),
+        process(gateway_command(config), folder / "messages.log"),
+    ):
+        wait_for(UPSTREAM, folder / "upstream.log")
+        wait_for(GATEWAYS["static"], folder / "messages.log", "/readyz")
+        for _ in range(2):
+            for name, case in cases.items():
+                options.seconds = requests * delay_ms / 1e3 / 2
+                whole = load(case, case.bodies(folder, False), key, options, 1, path="/v1/messages")
+                options.seconds = 5.0
+                streams = load(
+                    case, case.bodies(folder, True), key, options, 16, path="/v1/messages"
+                )
+                for percentile in ("p50", "p99"):
+                    latencies[f"{name} {percentile}"].append(whole["latency_ms"][percentile])
+                    first = streams["first_byte_ms"][percentile]
+                    latencies[f"{name} first byte {percentile}"].append(first)
+    for what in ("p50", "p99", "first byte p50", "first byte p99"):
+        through, straight = (
+            median(latencies[f"{name} {what}"]) for name in ("gateway", "straight")
+        )
+        print(f"{what}: {through:.2f} ms, straight {straight:.2f}: {through - straight:+.2f}")
 
 
 def scaling(folder: Path, options: argparse.Namespace) -> None:
@@ -372,6 +479,7 @@ def main() -> None:
     parser.add_argument("--starts", action="store_true")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--soak", type=float, metavar="MINUTES")
+    parser.add_argument("--messages", action="store_true")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     options.folder = options.folder.resolve()
@@ -380,6 +488,8 @@ def main() -> None:
         starts(options.folder, options)
     elif options.scaling:
         scaling(options.folder, options)
+    elif options.messages:
+        messages(options.folder, options)
     elif options.soak:
         soak(options.folder, options)
     else:

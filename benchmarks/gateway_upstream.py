@@ -1,10 +1,11 @@
 """A provider that answers at once: the fastest fake there can be, so that only the proxy is timed.
 
     python benchmarks/gateway_upstream.py --port 9000 [--delay-ms 200] [--chunks 20] [--chunk-ms 0]
+        [--messages]
 
 Reads HTTP/1.1 straight from the socket. A body with "stream": true is answered by server-sent
 events, any other by one chat completion; --delay-ms is waited before the first byte, --chunk-ms
-between chunks.
+between chunks. With --messages answers have the form of Anthropic's /v1/messages.
 """
 
 import argparse
@@ -19,24 +20,35 @@ STREAMED = re.compile(rb'"stream"\s*:\s*true')
 USAGE = {"prompt_tokens": 20, "completion_tokens": 20, "total_tokens": 40}
 
 
-def completion() -> bytes:
-    """The answer of a call that does not stream, with its HTTP head."""
-    body = json.dumps(
+COMPLETION: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "fake",
+    "choices": [
         {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "fake",
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": "word " * 20},
-                    "finish_reason": "stop",
-                }
-            ],
-            "usage": USAGE,
+            "index": 0,
+            "message": {"role": "assistant", "content": "word " * 20},
+            "finish_reason": "stop",
         }
-    ).encode()
+    ],
+    "usage": USAGE,
+}
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "fake",
+    "content": [{"type": "text", "text": "word " * 20}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 20, "output_tokens": 20},
+}
+
+
+def whole_answer(document: dict[str, Any]) -> bytes:
+    """The answer of a call that does not stream, with its HTTP head."""
+    body = json.dumps(document).encode()
     head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
@@ -63,6 +75,27 @@ def events(n: int) -> list[bytes]:
     return [*framed, framed_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"]
 
 
+def message_events(n: int) -> list[bytes]:
+    """The same of a stream of Anthropic's messages."""
+    block = {"index": 0}
+    end = {"delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 20}}
+    text = {"delta": {"type": "text_delta", "text": "word "}}
+    started = MESSAGE | {"content": [], "stop_reason": None}
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("message_start", {"message": started}),
+        ("content_block_start", block | {"content_block": {"type": "text", "text": ""}}),
+        *[("content_block_delta", block | text)] * n,
+        ("content_block_stop", block),
+        ("message_delta", end),
+        ("message_stop", {}),
+    ]
+    framed = [
+        framed_chunk(f"event: {name}\ndata: {json.dumps({'type': name} | data)}\n\n".encode())
+        for name, data in events
+    ]
+    return [*framed[:-1], framed[-1] + b"0\r\n\r\n"]
+
+
 def framed_chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
@@ -75,9 +108,9 @@ STREAM_HEAD = (
 class Upstream(asyncio.Protocol):
     """One connection; requests on it are answered in order."""
 
-    def __init__(self, chunks: int, delay: float, chunk_delay: float) -> None:
-        self.whole = completion()
-        self.parts = events(chunks)
+    def __init__(self, chunks: int, delay: float, chunk_delay: float, is_messages: bool) -> None:
+        self.whole = whole_answer(MESSAGE if is_messages else COMPLETION)
+        self.parts = (message_events if is_messages else events)(chunks)
         self.delay = delay
         self.chunk_delay = chunk_delay
         self.read = b""
@@ -133,7 +166,9 @@ class Upstream(asyncio.Protocol):
 async def serve(options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Upstream(options.chunks, options.delay_ms / 1e3, options.chunk_ms / 1e3),
+        lambda: Upstream(
+            options.chunks, options.delay_ms / 1e3, options.chunk_ms / 1e3, options.messages
+        ),
         options.host,
         options.port,
         backlog=2048,
@@ -149,6 +184,7 @@ def main() -> None:
     parser.add_argument("--delay-ms", type=float, default=0.0)
     parser.add_argument("--chunks", type=int, default=20)
     parser.add_argument("--chunk-ms", type=float, default=0.0)
+    parser.add_argument("--messages", action="store_true")
     uvloop.run(serve(parser.parse_args()))
 
 
