@@ -50,6 +50,13 @@ def test_the_command_line_page_is_current() -> None:
     assert found == reference(), "docs/cli.md is stale: run `make docs`"
 
 
+def test_options_of_every_command_are_named_once_on_the_command_line_page() -> None:
+    page = reference()
+    assert page.count("No progress and no remarks") == 0
+    assert page.count("One JSON document on stdout") == page.count("`--quiet`") - 1 == 0
+    assert not re.search(r"^(Options|Output):\n\n", page, re.MULTILINE)
+
+
 def test_tables_of_results_are_what_their_data_say() -> None:
     command = [sys.executable, str(REPOSITORY / "benchmarks" / "pages.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

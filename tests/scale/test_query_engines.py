@@ -1,8 +1,10 @@
-"""The code of docs/batch.md, as it stands there; query engines where they are installed."""
+"""The code of docs/batch.md, where its query engines are installed, and that for RouterArena."""
 
 import ast
 import json
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.cli.invoke import invoke
 from tests.scale.made import write_parquet
 
 PAGE = (Path(__file__).parents[2] / "docs" / "batch.md").read_text("utf-8")
+ARENA = Path(__file__).parents[2] / "examples" / "routerarena" / "predictions.py"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -80,10 +83,10 @@ def test_the_file_of_predictions_for_routerarena(names: dict[str, Any]) -> None:
     Path("dataset").mkdir()
     Path("dataset/router_data.json").write_text(json.dumps(entries), "utf-8")
     Path("router_inference/predictions").mkdir(parents=True)
-    exec(BLOCKS[4], {})  # noqa: S102
+    subprocess.run([sys.executable, str(ARENA), "prompts"], check=True)
     command = ("batch", "PIPELINE", "prompts.jsonl", "decided", "--column", "prompt")
     assert invoke(*command, "--quality", "0.95").code == 0
-    exec(BLOCKS[5], {})  # noqa: S102
+    subprocess.run([sys.executable, str(ARENA), "predictions"], check=True)
 
     made = json.loads(Path("router_inference/predictions/mine.json").read_text("utf-8"))
     prompts = ["Answer: 2 + 2?\nA. 4", "Wer schrieb „Faust“?"]

@@ -60,7 +60,7 @@ EncoderSettingOption = Annotated[
     typer.Option(
         "--encoder-option",
         metavar="KEY=VALUE",
-        help="A further option of the encoder, such as model=FOLDER; may be given several times.",
+        help="Another option of the encoder, such as model=FOLDER; may be repeated.",
     ),
 ]
 FactsOption = Annotated[

@@ -26,8 +26,8 @@ INTRODUCTION = """\
 
 `equirouter COMMAND --help` says what is on this page, which is made from it (`make docs`).
 
-Every command has `--json` (one JSON document on stdout, everything else on stderr) and `--quiet`
-(no progress, no remarks). Work of more than two seconds shows a progress bar on stderr.
+Every command also has `--json` (one JSON document on stdout, everything else on stderr), `--quiet`
+(no progress, no remarks) and `-h`. Work of more than two seconds shows a progress bar on stderr.
 
 | exit code | means |
 |---|---|
@@ -40,18 +40,18 @@ Every command has `--json` (one JSON document on stdout, everything else on stde
 An error is one sentence on stderr: what was found, where, and the way out. With `--json` it is also
 a document on stdout, `{"error": {"type": "DataError", "message": "..."}}`.
 
-`equirouter bench --out DIR` leaves in DIR:
-
-- `results.json`: every metric of every router and anchor with its 95 % interval and its value per
-  seed, the curves, the protocol, the fingerprint of the data and the hashes of the splits;
-- `decisions.parquet`: one row per router, seed, operating point and test query, so that anybody can
-  compute the metrics again;
-- `report.html`: the table and the curves, interactive, in one file that needs no network;
-- `figures/*.svg`: the same curves for pages and papers.
-
-`equirouter train --out DIR` adds a version, `DIR/versions/0001`, with `pipeline.json`, which says
-where the pipeline comes from, and `weights.safetensors`. `DIR/current.json` names the current one.
+What `bench` and `train` write: [files](files.md).
 """
+
+
+_EVERYWHERE = re.compile(
+    r"^  (?:--json  +One JSON document on stdout, progress on stderr\."
+    r"|--quiet  +No progress and no remarks, only the result\."
+    r"|-h, --help  +Show this message and exit\.)\n",
+    re.MULTILINE,
+)
+"""Options that the introduction names for every command."""
+_EMPTY = re.compile(r"^(?:Options|Output):\n(?=\n|\Z)\n?", re.MULTILINE)
 
 
 def reference() -> str:
@@ -83,7 +83,8 @@ def _help(command: tuple[str, ...]) -> str:
             standalone_mode=False,
             terminal_width=WIDTH,
         )
-    return shown.getvalue().strip()
+    own = _EVERYWHERE.sub("", f"{shown.getvalue().strip()}\n") if command else shown.getvalue()
+    return _EMPTY.sub("", own).strip()
 
 
 SETTINGS = """\
