@@ -79,8 +79,9 @@ class MMRBench:
 
         The folder holds MMR-Bench.csv (or MMR_Bench.csv) and the folders of images beside it; an
         images.tar.gz there is to be unpacked first. Missing outcomes stay NaN: the authors' own
-        code puts column means in their place. Costs are taken as USD per call; the benchmark calls
-        them normalised, so only their ratios mean something.
+        code puts column means in their place. The beginning of dataset_idx is the task, the rest
+        the name of the image in the task's folder. Costs are taken as USD per call; the benchmark
+        calls them normalised, so only their ratios mean something.
         Raises DataError for columns, rows or images that are not as they should be, DownloadError.
         """
         if path is None:
