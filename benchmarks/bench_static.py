@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from equirouter.encoders import make_encoder
-from equirouter.encoders.minilm.wordpieces import WordPieces
+from equirouter.encoders.wordpieces import WordPieces
 
 TURN = 20
 Encode = Callable[[list[str]], Any]

@@ -26,6 +26,8 @@ CASES = {
     "import equirouter.cli.app": HEAVY,
     "import equirouter.registry": HEAVY,
     "import equirouter.encoders, equirouter.routers, equirouter.policy, equirouter.cost": NEVER,
+    "import equirouter.encoders.static": NEVER | {"equirouter.encoders.minilm"},
+    "import equirouter.encoders.minilm": NEVER | {"urllib.request"},
     "import equirouter.pipeline.scorer, equirouter.onnxgraph": NEVER | {"onnx"},
     "import equirouter.data": NEVER | {"pyarrow"},
     "import equirouter.testing": NEVER | {"onnx", "pytest"},

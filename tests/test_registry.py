@@ -41,6 +41,14 @@ def test_a_broken_package_is_named_and_takes_nothing_from_the_others(
     assert "left out: the router 'bad'" in caplog.text
 
 
+def test_a_built_in_name_is_loaded_without_a_look_at_other_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: pytest.fail(group))
+    table = Registry("router", "equirouter.routers", {"knn": "equirouter.routers.knn:KNNRouter"})
+    assert table.name_of(table.load("knn")) == "knn"
+
+
 def test_an_unknown_name_suggests_the_nearest_and_lists_all() -> None:
     with pytest.raises(UnknownNameError, match=r"no router named 'kn': did you mean 'knn'\? known"):
         ROUTERS.load("kn")

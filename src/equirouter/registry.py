@@ -49,7 +49,8 @@ class Registry:
         Raises UnknownNameError, with the nearest names, if there is none, and ConfigError where
         the package that joined by that name is broken.
         """
-        path = self._paths.get(name)
+        # what other packages registered is in a file of each that is installed: 25 ms to read
+        path = self.builtin.get(name) or self._paths.get(name)
         if path is None:
             near = get_close_matches(name, self._paths, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
@@ -69,7 +70,11 @@ class Registry:
     def name_of(self, kind: type) -> str:
         """The name that a class is registered under, or its own name where there is none."""
         path = f"{kind.__module__}:{kind.__qualname__}"
-        return next((name for name, known in self._paths.items() if known == path), kind.__name__)
+
+        def named(paths: Mapping[str, str]) -> str | None:
+            return next((name for name, known in paths.items() if known == path), None)
+
+        return named(self.builtin) or named(self._paths) or kind.__name__
 
     def load_all(self) -> dict[str, Any]:
         """Name -> object, as in names(), without those of other packages that cannot be loaded.

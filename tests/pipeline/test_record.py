@@ -18,7 +18,7 @@ def test_all_queries_are_kept_up_to_a_limit() -> None:
 
 def record(**changes: np.ndarray) -> dict[str, np.ndarray]:
     made = ValidationRecord(
-        embeddings=np.ones((4, 8), np.float32),
+        vectors=np.ones((4, 8), np.float32),
         scores=np.zeros((4, 3), np.float32),
         amounts=np.zeros((4, 6)),
         performance=np.zeros((4, 3)),
@@ -34,6 +34,13 @@ def test_a_record_is_restored() -> None:
     assert found is not None
     assert found.arrays().keys() == record().keys()
     assert found.estimated.tolist() == [False, False, True]
+
+
+def test_a_restored_record_holds_what_is_saved_and_gives_what_routers_read() -> None:
+    found = ValidationRecord.restore(record())
+    assert found.vectors.dtype == np.float16  # nothing is converted before it is asked for
+    assert found.embeddings.dtype == np.float32
+    assert found.embeddings.tolist() == found.vectors.tolist()
 
 
 @pytest.mark.parametrize(

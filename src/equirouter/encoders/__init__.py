@@ -9,6 +9,7 @@
     vision.py      VisionEncoder: CLIP on the text and the image; pictures.py reads images
     openai.py      OpenAIEncoder: any embeddings endpoint that speaks OpenAI's protocol
     vectors.py     checks of options and vectors that encoders share
+    wordpieces.py  the tokenizer of minilm and static; WordPieces: a fast one for plain ASCII
     windows.py     which tokens of a long query are read
     cache.py       EmbeddingCache, encode_cached: a second run on the same texts encodes nothing;
                    encode_table: the same of a table, or the numbers that it has in place of texts

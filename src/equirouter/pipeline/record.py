@@ -22,8 +22,8 @@ MOST_CELLS = 2**21
 class ValidationRecord:
     """Validation queries and their outcomes, without the texts.
 
-    embeddings (V, d): by the pipeline's encoder, to 16 bits, which is what is saved. scores (V, K),
-    amounts (V, A): what router and cost model say of them, had they not learned from them.
+    vectors (V, d): embeddings by the pipeline's encoder, to 16 bits, as they are saved. scores
+    (V, K), amounts (V, A): what router and cost model say of them, had they not learned from them.
     performance, cost_usd (V, K): the truth, costs as they were paid. tokens: input and output
     (V, K) each, or None where they are not known. estimated (K,): True for a model that joined
     later, whose outcomes are known on other queries than those of the rest. log (V, 3, K): where
@@ -31,7 +31,7 @@ class ValidationRecord:
     training/off_policy.py; else None.
     """
 
-    embeddings: "Float32Array"
+    vectors: "NDArray[np.float16 | np.float32]"
     scores: "Float32Array"
     amounts: "FloatArray"
     performance: "FloatArray"
@@ -39,6 +39,11 @@ class ValidationRecord:
     tokens: "tuple[FloatArray, FloatArray] | None"
     estimated: "BoolArray"
     log: "FloatArray | None" = None
+
+    @property
+    def embeddings(self) -> "Float32Array":
+        """The vectors as routers read them: a pipeline that only decides never makes these."""
+        return self.vectors.astype(np.float32, copy=False)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -71,7 +76,7 @@ class ValidationRecord:
         known = self.log[rows, 0]
         if rows.all() or np.isnan(known).any():
             return self
-        each = {name: getattr(self, name)[rows] for name in ("embeddings", "scores", "amounts")}
+        each = {name: getattr(self, name)[rows] for name in ("vectors", "scores", "amounts")}
         tokens = None if self.tokens is None else (self.tokens[0][rows], self.tokens[1][rows])
         paid = self.cost_usd[rows]
         return replace(self, **each, performance=known, cost_usd=paid, tokens=tokens, log=None)
@@ -80,7 +85,7 @@ class ValidationRecord:
         """All of it by name; `restore` takes it back."""
         given, output = self.tokens or (None, None)
         named: dict[str, NDArray[Any] | None] = {
-            "embeddings": self.embeddings.astype(np.float16),
+            "embeddings": self.vectors.astype(np.float16, copy=False),
             "scores": self.scores,
             "amounts": self.amounts,
             "performance": self.performance,
@@ -97,7 +102,7 @@ class ValidationRecord:
         """From what `arrays` gave. Raises PipelineError if it does not fit."""
         try:
             record = cls(
-                arrays["embeddings"].astype(np.float32),
+                arrays["embeddings"],
                 arrays["scores"],
                 arrays["amounts"],
                 arrays["performance"],
@@ -115,7 +120,7 @@ class ValidationRecord:
         tables = {name: shape for name, shape in shapes.items() if name not in _OTHERS}
         if (
             any(shape != (n, k) for shape in tables.values())
-            or len(record.embeddings) != n
+            or len(record.vectors) != n
             or len(record.amounts) != n
             or record.estimated.shape != (k,)
             or (record.log is not None and record.log.shape != (n, 3, k))

@@ -45,7 +45,7 @@ def record_of(fitted: FittedStage, tokens: Tokens | None) -> ValidationRecord:
     kept = kept_rows(*part.performance.shape)
     rows = part.rows[kept]
     return ValidationRecord(
-        embeddings=part.embeddings[kept].astype(np.float16).astype(np.float32),
+        vectors=part.embeddings[kept].astype(np.float16),
         scores=fitted.router.raw_scores[kept].astype(np.float32),
         amounts=part.predicted_amounts[kept],
         performance=part.performance[kept],

@@ -195,7 +195,7 @@ def _with_labels(
     are. Costs and tokens that are not known are as predicted.
     """
     before, grown = stages
-    n_old, low, high = len(record.embeddings), *record.ends
+    n_old, low, high = len(record.vectors), *record.ends
     new = labelled.embeddings.astype(np.float16).astype(np.float32)
     seen = np.concatenate([record.embeddings, new])
     others = np.concatenate([record.scores, before.router.predict(new)])
@@ -214,7 +214,7 @@ def _with_labels(
     model.set_prices(tuple(replace(price, now=price.trained) for price in prices))
     cost_usd = _filled(_blocks(record.cost_usd, table.cost_usd), model.usd(amounts))
     return ValidationRecord(
-        embeddings=seen,
+        vectors=seen,
         scores=np.column_stack([others, own]).astype(np.float32),
         amounts=amounts,
         performance=base + np.nan_to_num(each * error),

@@ -248,7 +248,7 @@ def costs_now(record: ValidationRecord, prices: Sequence[ModelPrice]) -> FloatAr
 def _fitted(stage: Stage, pool: Pool, seed: int) -> FittedStage:
     """The stage on the validation queries, with its scale found anew."""
     record = pool.record
-    n = len(record.embeddings)
+    n = len(record.vectors)
     nothing = np.zeros((n, 0), dtype=np.float32)
     part = Part(
         rows=np.arange(n),

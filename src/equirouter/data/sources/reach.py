@@ -1,10 +1,7 @@
 """Whether the Hugging Face hub answers, found out in seconds and not after many retries."""
 
 import os
-import ssl
 import threading
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 SECONDS = 2.0
 """Looking up a name has no time limit of its own, so all of it has this one."""
@@ -36,6 +33,10 @@ def why_unreachable(address: str | None = None) -> str | None:
 
 
 def _ask(address: str) -> str | None:
+    import ssl  # 15 ms, which a start with the weights in place does not take
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
     if not address.startswith(("http://", "https://")):
         return f"{address!r} is not a web address"
     try:

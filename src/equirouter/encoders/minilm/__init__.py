@@ -5,7 +5,6 @@ weights.py     finds the weights: a folder, the installed package or the hub
 graph.py       writes the ONNX graph
 quantise.py    makes the graph compute in int8
 onnx_sessions.py    runs a graph
-wordpieces.py  the tokenizer; WordPieces: a fast one for plain ASCII
 """
 
 from equirouter.encoders.minilm.minilm import MiniLMEncoder

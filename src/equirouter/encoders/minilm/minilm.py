@@ -28,7 +28,6 @@ from equirouter.encoders.minilm.weights import (
     find_weights,
     needed_weights,
 )
-from equirouter.encoders.minilm.wordpieces import load_tokenizer
 from equirouter.encoders.windows import (
     DEFAULT_WINDOW,
     MAX_TOKENS,
@@ -37,6 +36,7 @@ from equirouter.encoders.windows import (
     check_window,
     window_pieces,
 )
+from equirouter.encoders.wordpieces import load_tokenizer
 from equirouter.errors import ConfigError, DataError
 from equirouter.extras import Need
 from equirouter.progress import Progress

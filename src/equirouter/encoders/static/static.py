@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from equirouter.arrays import Float32Array
 from equirouter.encoders.base import Encoder
-from equirouter.encoders.minilm.wordpieces import WordPieces
 from equirouter.encoders.static.token_table import TokenTable
 from equirouter.encoders.vectors import check_at_least
+from equirouter.encoders.wordpieces import WordPieces
 from equirouter.errors import ConfigError, DataError, PipelineError
 from equirouter.extras import Need
 from equirouter.progress import Progress, silent

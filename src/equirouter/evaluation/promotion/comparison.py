@@ -143,8 +143,8 @@ def compare_joined(champion: RoutingPipeline, challenger: RoutingPipeline) -> Co
         "the validation queries",
         challenger.models,
         MeasuredMeans(record.performance, costs_now(record, challenger.prices), record.log),
-        np.arange(len(record.embeddings)),
-        np.zeros(len(record.embeddings)),
+        np.arange(len(record.vectors)),
+        np.zeros(len(record.vectors)),
         record.ends,
     )
     chosen = [held_out_choices(champion, before), held_out_choices(challenger, record)]

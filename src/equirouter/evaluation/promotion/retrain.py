@@ -218,7 +218,7 @@ def promised_on(
     embeddings = encode_table(stage.encoder, table, cache=cache)
     seen = measured_outcomes(table, embeddings)
     record = ValidationRecord(
-        embeddings=embeddings,
+        vectors=embeddings,
         scores=stage.router.predict(embeddings),
         amounts=stage.cost_model.amounts(embeddings),
         performance=seen.performance,

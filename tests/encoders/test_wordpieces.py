@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from equirouter.encoders.minilm.wordpieces import PART_CHARACTERS, WordPieces, read_vocabulary
 from equirouter.encoders.windows import Tokenize
+from equirouter.encoders.wordpieces import PART_CHARACTERS, WordPieces, read_vocabulary
 from equirouter.errors import DataError
 from tests.encoders.toymodel import id_of, toy_tokenizer
 
