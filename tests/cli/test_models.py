@@ -144,7 +144,9 @@ def test_a_model_is_added_and_current_once_it_is_promoted(two: Path, outcomes: P
     assert "version 0003 is saved and not made current: 72 queries that are new" in ran.err
     versions = PipelineVersions(two)
     assert (versions.current, versions.history[-1].did) == ("0002", "refused")
-    assert invoke("pipeline", "promote", two, "0003").code == 0
+    assert f"promote {two} 0003 --force` makes it current" in ran.err
+    assert invoke("pipeline", "promote", two, "0003").code == 3
+    assert invoke("pipeline", "promote", two, "0003", "--force").code == 0
     listed = json.loads(invoke("models", "list", two, "--json").out)
     history = PipelineVersions(two).history
     assert [(event.version, event.how) for event in history if event.did == "promoted"] == [

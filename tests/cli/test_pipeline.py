@@ -89,6 +89,23 @@ def test_far_too_little_evidence_is_refused_unless_forced(tmp_path: Path) -> Non
     assert "less than a tenth" in event.why
 
 
+def test_a_version_that_the_gate_refused_is_promoted_by_force_alone(folder: Path) -> None:
+    versions = PipelineVersions(folder)
+    versions.note("0001", "refused", how="retrain", why="it keeps 0.812 where 0.9 is promised")
+    ran = invoke("pipeline", "promote", folder, "0001")
+    assert ran.code == 3
+    assert "0001 is not made current: it was refused by retrain on 20" in ran.err
+    assert "in favour of 0002, because it keeps 0.812 where 0.9 is promised; `equirouter" in ran.err
+    assert "--force makes it current anyway" in ran.err
+    assert versions.current == "0002"
+    assert invoke("pipeline", "promote", folder, "0001", "--force").code == 0
+    event = versions.history[-1]
+    assert (event.version, event.forced) == ("0001", True)
+    assert "because it keeps 0.812 where 0.9 is promised" in event.why
+    assert invoke("pipeline", "rollback", folder).code == 0
+    assert invoke("pipeline", "promote", folder, "0001").code == 0  # somebody stood up for it
+
+
 def test_a_folder_without_versions_says_so(pipeline: Path, tmp_path: Path) -> None:
     ran = invoke("pipeline", "list", tmp_path)
     assert ran.code == 2

@@ -156,15 +156,17 @@ def promote(
     folder: DirArgument,
     version: VersionArgument,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if its evidence is far below the current one's.")
+        bool,
+        typer.Option("--force", help="Even if it was refused, or has too little evidence."),
     ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Make a version current; a gateway that serves the folder takes it within seconds.
 
-    A version whose evidence is far below that of the current one is refused (exit code 3): one
-    promised on less than a tenth of the queries, or shown to keep less quality.
+    A version that the gate refused, or that was rolled back as a canary, stays as it is (exit code
+    3), and so does one whose evidence is far below that of the current one: one promised on less
+    than a tenth of the queries, or shown to keep less quality.
     """
     from equirouter.errors import GateRefusedError
     from equirouter.pipeline.evidence import Evidence, stored_evidence
@@ -174,14 +176,24 @@ def promote(
     path, before = versions.path(version), versions.current
     read_folder(path)  # whole, or it could not be served
     served = None if before is None else stored_evidence(versions, before)
-    why = None if isinstance(served, str | None) else Evidence.stored(path).far_below(served)
-    if why is not None and not force:
+    lack = None if isinstance(served, str | None) else Evidence.stored(path).far_below(served)
+    refused = versions.refusal(version)
+    why = "; ".join(reason for reason in (_refused(refused), lack) if reason is not None)
+    if why and not force:
         raise GateRefusedError(
             f"{version} is not made current: {why}; `equirouter pipeline compare {folder} TABLE "
             f"{version}` tells which is better, and --force makes it current anyway"
         )
-    versions.promote(version, over=before, how="pipeline promote", forced=force, why=why or "")
+    versions.promote(version, over=before, how="pipeline promote", forced=force, why=why)
     _tell_current(folder, version, before, as_json=as_json, quiet=quiet)
+
+
+def _refused(event: "Event | None") -> str | None:
+    """Why a version was refused, by whom and in favour of which."""
+    if event is None:
+        return None
+    over = "" if event.over is None else f" in favour of {event.over}"
+    return f"it was refused by {event.how} on {event.at:%Y-%m-%d}{over}, because {event.why}"
 
 
 @app.command()

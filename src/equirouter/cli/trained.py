@@ -39,7 +39,8 @@ class Placed(NamedTuple):
             return
         why = (
             f"version {self.version} is saved and not made current: {self.refused}. "
-            f"`equirouter pipeline promote {self.folder} {self.version}` makes it current anyway"
+            f"`equirouter pipeline promote {self.folder} {self.version} --force` makes it current "
+            "anyway"
         )
         if not as_json:
             raise GateRefusedError(why)

@@ -203,6 +203,11 @@ class PipelineVersions:
         with self._alone() as state:
             self._write(state, _event(did, name, state.current, how, why=why, figures=figures))
 
+    def refusal(self, name: str) -> Event | None:
+        """By the gate or as a canary, where nothing was done with a version since."""
+        events = [event for event in self.history if event.version == name]
+        return events[-1] if events and events[-1].did == "refused" else None
+
     def is_tried(self, name: str) -> bool:
         """Whether a gateway tries a version beside the current one."""
         events = [event.did for event in self.history if event.version == name]
