@@ -91,6 +91,11 @@ def test_what_is_wrong_is_said_with_its_place(
         ("judge:model=m:grades_own=perhaps", "grades_own"),
         ("judge:model=m:rubric=nowhere.md", "nowhere.md: the rubric cannot be read"),
         ("exact", "it compares with right answers, which a log does not have"),
+        ("feedback", "it repeats what users said, and no user sees the answer of a shadow"),
+        (
+            "agreement:by_answer=number",
+            "it needs the answers of at least 3 models, and the pool has 1 that chat: m. judge",
+        ),
     ],
 )
 def test_graders_of_shadow_answers_are_made_before_anything_is_served(
@@ -107,6 +112,14 @@ def test_graders_of_shadow_answers_are_made_before_anything_is_served(
     assert invoke("serve", path, "--check").code == 0
     path.write_text(path.read_text().replace("log_texts = true", ""))
     assert "set log.log_texts = true" in invoke("serve", path, "--check").err
+
+
+def test_agreement_scores_the_shadows_of_three_models(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    shadow = '[shadow]\nscore = ["agreement:by_answer=number"]\n[log]\nlog_texts = true\n'
+    pool = "".join(f'[models.{name}]\nupstream = "u"\n{PRICE}\n' for name in "no")
+    path.write_text(f"{path.read_text()}\n{shadow}{pool}")
+    assert invoke("serve", path, "--check").code == 0
 
 
 @pytest.mark.parametrize(

@@ -79,13 +79,31 @@ def log_graders(config: Path, settings: GatewaySettings) -> list[Grader]:
             check_models(settings, grader.models or None)
         except UserError as error:
             raise ConfigError(f"{config}: shadow.score, {spec!r}: {error}") from error
-        if grader.needs_reference:
-            raise ConfigError(
-                f"{config}: shadow.score, {spec!r}: it compares with right answers, which "
-                "a log does not have; judge, compare, agreement and command need none"
-            )
+        why = _unfit(grader, check_models(settings, None))
+        if why is not None:
+            raise ConfigError(f"{config}: shadow.score, {spec!r}: {why}")
         graders.append(grader)
     return graders
+
+
+def _unfit(grader: Grader, pool: Sequence[str]) -> str | None:
+    """Why a grader cannot score the answers of shadows; pool: the models that may answer."""
+    if grader.needs_reference:
+        return (
+            "it compares with right answers, which a log does not have; judge, compare, agreement "
+            "and command need none"
+        )
+    if grader.needs_feedback:
+        return (
+            "it repeats what users said, and no user sees the answer of a shadow; the feedback on "
+            "the other answers counts by itself. Name judge, compare, agreement or command, or none"
+        )
+    if len(pool) < grader.least_models:
+        return (
+            f"it needs the answers of at least {grader.least_models} models, and the pool has "
+            f"{len(pool)} that chat: {', '.join(pool)}. judge, compare and command need fewer"
+        )
+    return None
 
 
 def score_log(config: Path, settings: GatewaySettings, *, now: float | None = None) -> LogScored:

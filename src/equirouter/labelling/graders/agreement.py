@@ -23,6 +23,8 @@ class AgreementGrader(Grader):
     be compared and at least three models.
     """
 
+    least_models = 3
+
     by_answer: str
     """How answers are read: number, choice, boxed, json:/path, label or exact."""
     rounds: PositiveInt = 50
@@ -41,7 +43,7 @@ class AgreementGrader(Grader):
         models = {model: place for place, model in enumerate(sorted({c.model for c in cases}))}
         if not cases:
             return []
-        if len(models) < 3:
+        if len(models) < self.least_models:
             raise DataError(
                 f"agreement needs the answers of at least three models, and there are "
                 f"{len(models)}: two that differ do not say which of them is right"

@@ -84,6 +84,10 @@ class Grader(ABC):
 
     needs_reference: ClassVar[bool] = False
     """Whether it compares with a reference: without any it raises DataError."""
+    needs_feedback: ClassVar[bool] = False
+    """Whether it repeats what users said, so that it tells nothing of answers that none saw."""
+    least_models: ClassVar[int] = 1
+    """Of how many models it needs answers."""
     asks_models: ClassVar[bool] = False
     """Whether it costs money; its grades are then kept and used again."""
 

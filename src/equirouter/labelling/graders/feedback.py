@@ -11,6 +11,8 @@ from equirouter.labelling.graders.base import Case, EachGrader, Grade, Surroundi
 class FeedbackGrader(EachGrader):
     """The feedback of users on an answer of the log; unknown for all others."""
 
+    needs_feedback = True
+
     def grade(self, cases: Sequence[Case], surroundings: Surroundings) -> list[Grade]:
         """As Grader.grade. Raises DataError where no answer has feedback."""
         if cases and all(case.feedback is None for case in cases):
