@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
-from equirouter.serve.money.store.tail import LoggedCall, Rated
+from equirouter.serve.money.store.schema import log
+from equirouter.serve.money.store.store import Store
+from equirouter.serve.money.store.tail import LoggedCall, Rated, seen_in
+from equirouter.serve.records import Attempt
 from equirouter.serve.watch.drift import KINDS, Alarm, DriftWatch, script_of
 from equirouter.serve.watch_settings import DriftSettings
+from tests.serve.stores import record, with_store
 
 CALM = LoggedCall(
     "small",
@@ -39,6 +44,7 @@ def drawn(rng: np.random.Generator, **changes: float) -> LoggedCall:
         ms=of(800, "ms"),
         far=bool(rng.random() < changes.get("far", 0.01)),
         script="cyrillic" if rng.random() < changes.get("cyrillic", 0.1) else "latin",
+        calls=(("small", bool(rng.random() < changes.get("errors", 0.02))),),
     )
 
 
@@ -70,6 +76,7 @@ def test_false_alarms_are_as_rare_as_stated_of_each_kind() -> None:
         ("slow", {"ms": 2.5}),
         ("expensive", {"cost": 2.5}),
         ("far queries", {"far": 0.2}),
+        ("errors", {"errors": 0.2}),
         ("script", {"cyrillic": 0.4}),
     ],
 )
@@ -109,6 +116,27 @@ def test_a_provider_that_reports_another_cost_has_changed_its_price() -> None:
     assert [(alarm.kind, alarm.about, alarm.is_on) for alarm in changed] == [
         ("price", "small", True)
     ]
+
+
+def test_calls_that_say_something_of_their_model(store_url: str) -> None:
+    made = record(
+        attempts=[
+            Attempt("dead", "here", "connect", None, 5.0),
+            Attempt("dead", "here", "refused", None, 0.0),  # its circuit is open
+            Attempt("strict", "here", "status", 400, 5.0),  # the request is wrong
+            Attempt("busy", "here", "status", 429, 5.0),
+            Attempt("late", "here", "cancelled", None, 5.0),
+            Attempt("small", "here", "ok", 200, 5.0),
+        ]
+    )
+
+    async def work(store: Store) -> None:
+        store.writer.log(made)
+        await store.writer.flush()
+        rows = await store.database.read(lambda c: c.execute(sa.select(log)).mappings().all())
+        assert seen_in(dict(rows[0])).calls == (("dead", True), ("busy", True), ("small", False))
+
+    with_store(store_url, work)
 
 
 def test_what_is_expected_by_hand() -> None:

@@ -35,6 +35,7 @@ AlarmKind: TypeAlias = Literal[
     "long answers",
     "short answers",
     "slow",
+    "errors",
     "expensive",
     "price",
 ]
@@ -51,6 +52,7 @@ KINDS: dict[AlarmKind, str] = {
     "long answers": "as long as one in ten was",
     "short answers": "as short as one in ten was",
     "slow": "as late as one in ten was",
+    "errors": "of the calls without an answer",
     "expensive": "as much above the predicted cost as one in ten was",
     "price": "reported at another cost than is charged",
 }
@@ -177,6 +179,8 @@ class DriftWatch:
         model = seen.model
         if seen.far is not None:
             changed.append(self._observe("far queries", "", FAR_SHARE, seen.far))
+        for called, has_failed in seen.calls:
+            changed += self._mean("errors", called, float(has_failed))
         changed += self._ends("long queries", "short queries", "", seen.prompt_tokens)
         if seen.script is not None:
             changed += self._script(seen.script)

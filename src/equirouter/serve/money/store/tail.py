@@ -11,13 +11,19 @@ import sqlalchemy as sa
 from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.reports import among
 from equirouter.serve.money.store.schema import feedback, log
+from equirouter.serve.records import Attempt
 
 _MOST_AT_FIRST, _MOST_AT_ONCE = 20_000, 2_000
+_OF_THE_REQUEST = frozenset({400, 413, 422})
+"""Statuses by which a provider says that the request is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedCall:
-    """A request. model: who answered. ms: until the answer, or of a stream its beginning, came."""
+    """A request. model: who answered. ms: until the answer, or of a stream its beginning, came.
+
+    calls: of each call that says something of the model that was called: it, and whether it failed.
+    """
 
     model: str | None
     stream: bool
@@ -29,6 +35,7 @@ class LoggedCall:
     ms: float | None
     far: bool | None
     script: str | None
+    calls: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,9 @@ def seen_in(row: Mapping[str, Any]) -> LoggedCall:
     """A request, from a row of the log."""
     plan = orjson.loads(row["plan"])
     model = row["served_model"]
+    attempts = attempts_of(row)
     answered = [
-        attempt.ms
-        for attempt in attempts_of(row)
-        if attempt.outcome == "ok" and attempt.model == model
+        attempt.ms for attempt in attempts if attempt.outcome == "ok" and attempt.model == model
     ]
     return LoggedCall(
         model,
@@ -122,4 +128,11 @@ def seen_in(row: Mapping[str, Any]) -> LoggedCall:
         answered[-1] if answered else None,
         plan["far"],
         plan.get("script"),
+        tuple((attempt.model, attempt.outcome != "ok") for attempt in attempts if _tells(attempt)),
     )
+
+
+def _tells(attempt: Attempt) -> bool:
+    """Whether a call says something of its model: one that was made, ended, and fitted it."""
+    ended = attempt.outcome not in ("refused", "cancelled")
+    return ended and attempt.status not in _OF_THE_REQUEST
