@@ -24,6 +24,10 @@ class RetrainSettings(BaseModel):
     cost."""
     minimum_rows: Annotated[int, Field(ge=30)] = 200
     """Held-out queries, new to both versions, below which no version takes another's place."""
+    key_share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Of the ratings that are learned from, those of one key at most, where others rated too: so
+    many of its latest as a third of what all others gave, for 0.25, or as the median of the other
+    keys gave, if that is more; 1: all."""
     threads: Count = 1
     """Threads of the training."""
     memory_gb: Positive = 4.0

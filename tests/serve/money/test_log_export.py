@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from equirouter.errors import DataError
 from equirouter.serve.money.feedback import Feedback
 from equirouter.serve.money.log_export import Exported, export_log
+from equirouter.serve.money.rating_shares import most_that_counts
 from equirouter.serve.money.request_lines import request_lines
 from equirouter.serve.money.store.schema import grades
 from equirouter.serve.money.store.store import Store
@@ -311,3 +312,59 @@ def test_grades_count_before_what_users_say(store_url: str) -> None:
         assert (found.rated, found.complete) == (3, 1)
 
     with_store(store_url, work)
+
+
+def test_a_key_has_one_voice_on_an_answer(store_url: str) -> None:
+    requests = [(asked(f"a{n}", "a", key_id="loud"), 0.0) for n in range(8)]
+    requests += [(asked("b", "a", key_id="calm"), 1.0), (asked("c", "a"), 1.0)]
+
+    async def work(store: Store) -> None:
+        table = (await exported(store, requests)).table
+        np.testing.assert_allclose(table.performance, [[2 / 3]])
+
+    with_store(store_url, work)
+
+
+def test_a_key_that_sends_most_ratings_does_not_have_most_of_the_say(store_url: str) -> None:
+    """Ten keys say 1 of six texts each, and one key 0 of 300 others, before them and after."""
+    lies = [(asked(f"lie{n}", f"lie {n}", key_id="malicious"), 0.0) for n in range(300)]
+    said = [(asked(f"r{n}", f"text {n}", key_id=f"k{n % 10}"), 1.0) for n in range(60)]
+
+    async def work(store: Store) -> None:
+        everything = await exported(store, [*lies[:150], *said, *lies[150:]])
+        assert (everything.rated, everything.capped) == (360, ())
+        assert everything.table.performance.mean() == pytest.approx(60 / 360)
+        found = await store.database.read(export_log, key_share=0.25)
+        assert [(k.name, k.given, k.counted) for k in found.capped] == [
+            ("key 'malicious'", 300, 20)
+        ]
+        assert (found.rated, found.unrated) == (80, 280)
+        assert found.table.performance.mean() == 0.75  # 60 of 80
+        assert found.table.texts[-20:] == tuple(f"lie {n}" for n in range(280, 300))
+
+    with_store(store_url, work)
+
+
+def test_ratings_of_one_key_or_of_none_all_count(store_url: str) -> None:
+    requests = [(asked(f"r{n}", f"text {n}"), 1.0) for n in range(30)]
+
+    async def work(store: Store) -> None:
+        found = await exported(store, requests, key_share=0.25)
+        assert (found.rated, found.capped) == (30, ())
+        found = await exported(store, [(asked("k", "k", key_id="k"), 0.0)], key_share=0.25)
+        assert [(key.name, key.counted) for key in found.capped] == [("no key", 1)]
+
+    with_store(store_url, work)
+
+
+@pytest.mark.parametrize(
+    ("others", "share", "most"),
+    [
+        ([30], 0.25, 30),  # as many as the other key
+        ([20] * 20, 0.25, 133),  # a third of 400
+        ([1, 1, 1], 0.25, 1),
+        ([100, 4, 2], 0.1, 11),  # a ninth of 106
+    ],
+)
+def test_how_many_ratings_of_a_key_count(others: list[int], share: float, most: int) -> None:
+    assert most_that_counts(others, share) == most

@@ -2,6 +2,7 @@
 
 admission.py  admission of requests: keys, rates and budgets as answers of the gateway
 log_export.py     the log as an outcomes table again
+rating_shares.py  how many ratings of each key count
 request_lines.py  its requests one by one, to be imported
 day_limit.py  what a day may cost, of calls that the gateway makes to learn
 feedback.py   users' feedback on answers

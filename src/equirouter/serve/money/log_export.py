@@ -4,7 +4,7 @@ A request of a cascade has the answers of several models to one query.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from equirouter.conversation import Scope, read_scope
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.text_cells import TextCells
 from equirouter.errors import DataError
+from equirouter.serve.money.rating_shares import Capped, capped_keys, counting
 from equirouter.serve.money.store.log_columns import attempts_of
 from equirouter.serve.money.store.schema import feedback, grades, log, texts
 from equirouter.serve.money.user_signals import HUNG_UP, UserSignals
@@ -32,7 +33,8 @@ class Exported:
 
     rated: answered ones with feedback or a grade. unrated: without, left out unless asked for.
     without_text: logged while log_texts was off, or with no text in the scope. complete: queries
-    with an outcome of every model. explored: queries with a propensity.
+    with an outcome of every model. explored: queries with a propensity. capped: keys of which
+    not all ratings count; their others are taken as not given.
     """
 
     table: Outcomes
@@ -42,14 +44,15 @@ class Exported:
     without_text: int
     complete: int
     explored: int
+    capped: tuple[Capped, ...] = ()
 
 
 @dataclass(slots=True)
 class _Mean:
     """The known values of a query and a model, a value per request."""
 
-    scores: list[float] = field(default_factory=list)
-    """What users said."""
+    scores: dict[str | None, list[float]] = field(default_factory=dict)
+    """What users said, by key."""
     grades: list[float] = field(default_factory=list)
     """What graders said."""
     graded_by: str | None = None
@@ -58,6 +61,10 @@ class _Mean:
     answer: str | None = None
     """The latest final answer, where texts were kept."""
     signals: dict[str, list[float]] = field(default_factory=dict)
+
+    def rate(self, row: Mapping[str, Any]) -> None:
+        """Add what a user said of a request."""
+        self.scores.setdefault(row["key_id"], []).append(row["score"])
 
 
 @dataclass(slots=True)
@@ -92,16 +99,19 @@ def export_log(
     scope: Scope = "last_user",
     window_turns: int = 8,
     unrated: bool = False,
+    key_share: float = 1.0,
 ) -> Exported:
     """The requests of a period, in Unix seconds, as a table: a row per text, a column per model.
 
-    Several requests of one text and one model are averaged. performance: what graders said of the
+    Several requests of one text and one model are averaged, ratings first by key, so that each key
+    has one voice. performance: what graders said of the
     answers to a text, else what users said of the answer that was served, which holds for models
     that gave the same; NaN where there is neither; scored_by: which of them. cost_usd: what the
     calls cost, where that is known; answers: where a cascade read them. signals: of checked
     replies; and what users said and did, each kind by itself: user.score, user.thumbs, user.edit,
     and those of UserSignals. propensity: for texts of which a request could be explored, the
-    probability that one went to the model. unrated: also texts that nobody scored.
+    probability that one went to the model. unrated: also texts that nobody scored. key_share: of
+    all ratings, those of one key at most, see rating_shares.py; 1: all count.
     scope, window_turns: what of a conversation is the query, as the gateway routes on it.
     Raises DataError, which says what is missing, when there is nothing to export.
     """
@@ -110,7 +120,9 @@ def export_log(
     chances: dict[str, _Chances] = {}
     did = UserSignals()
     rated = missing = silent = used = 0  # requests
-    for row in _answered(connection, since, until):
+    wanted = _wanted(since, until)
+    capped = capped_keys(connection, key_share, *wanted)
+    for row in _answered(connection, wanted, capped):
         text = _text(row, scope, window_turns)
         if text and row["decided_by"] != "shadow":
             did.read(row, text)
@@ -139,10 +151,28 @@ def export_log(
     explored = (
         0 if table.propensity is None else sum(chance.explored for chance in chances.values())
     )
-    return Exported(table, used, rated, silent, missing, int(table.is_complete.sum()), explored)
+    return Exported(
+        table, used, rated, silent, missing, int(table.is_complete.sum()), explored, tuple(capped)
+    )
 
 
-def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # noqa: ANN401
+def _wanted(since: float, until: float) -> tuple[sa.ColumnElement[bool], ...]:
+    """Conditions on the log: answered requests of a period."""
+    c = log.c
+    return (
+        c.at_us >= round(since * 1e6),
+        c.at_us < round(until * 1e6),
+        c.served_model.is_not(None),
+        c.endpoint.in_(("chat.completions", "responses", "messages")),
+        (c.status < 400) | ((c.status == HUNG_UP) & c.stream),
+    )
+
+
+def _answered(
+    connection: sa.Connection,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    capped: Iterable[Capped],
+) -> Any:  # noqa: ANN401
     """Answered requests with their texts and feedback, oldest first, a page at a time."""
     c, last = log.c, 0
     wanted = (
@@ -163,16 +193,10 @@ def _answered(connection: sa.Connection, since: float, until: float) -> Any:  # 
         )
         .select_from(
             log.outerjoin(texts, texts.c.request_id == c.request_id)
-            .outerjoin(feedback, feedback.c.request_id == c.request_id)
+            .outerjoin(feedback, (feedback.c.request_id == c.request_id) & counting(capped))
             .outerjoin(grades, grades.c.request_id == c.request_id)
         )
-        .where(
-            c.at_us >= round(since * 1e6),
-            c.at_us < round(until * 1e6),
-            c.served_model.is_not(None),
-            c.endpoint.in_(("chat.completions", "responses", "messages")),
-            (c.status < 400) | ((c.status == HUNG_UP) & c.stream),
-        )
+        .where(*conditions)
         .order_by(c.id)
         .limit(_PAGE)
     )
@@ -198,7 +222,7 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
     served = served_call(row, attempts)
     cell = cells.setdefault((text, model), _Mean())
     if row["score"] is not None:
-        cell.scores.append(row["score"])
+        cell.rate(row)
         cell.signals.setdefault(f"user.{row['source'] or 'score'}", []).append(row["score"])
     if row["grade"] is not None:
         cell.grades.append(row["grade"])
@@ -218,7 +242,7 @@ def _add(cells: dict[tuple[str, str], _Mean], text: str, row: Mapping[str, Any])
         if attempt.cost_nusd is not None and is_known:
             cell.costs_nusd.append(attempt.cost_nusd)
         if row["score"] is not None and attempt.answer_id and attempt.answer_id == served.answer_id:
-            cell.scores.append(row["score"])
+            cell.rate(row)
 
 
 def served_call(row: Mapping[str, Any], attempts: Sequence[Attempt]) -> Attempt | None:
@@ -284,7 +308,8 @@ def _table(
     for (text, model), cell in cells.items():
         at = row_of[text], column_of[model]
         # what different people and judges say of the answers to one query does not compare
-        scores = cell.grades if text in graded else cell.scores
+        rated = [float(np.mean(scores)) for scores in cell.scores.values()]
+        scores = cell.grades if text in graded else rated
         if scores:
             performance[at] = np.mean(scores)
             by[at[0]][at[1]] = cell.graded_by if text in graded else "users"
