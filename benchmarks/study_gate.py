@@ -2,6 +2,7 @@
 
     nice -n 15 python benchmarks/study_gate.py                       # about 10 minutes on one core
     nice -n 15 python benchmarks/study_gate.py --log ZEROEVAL.parquet # logs alone, 5 minutes
+    nice -n 15 python benchmarks/study_gate.py --points others       # as retrain does, 15 minutes
 
 A third of the queries is to learn from; the others are the world, on which the quality of every
 pipeline is known exactly. Champions and challengers learn from random parts of the third;
@@ -9,12 +10,14 @@ challengers also with some of their outcomes turned over, as malicious or noisy 
 calibrated for less quality. In each simulated promotion the gate sees some queries of the world, or
 the log of a gateway that served the champion and explored, and decides; the world tells whether it
 was right.
+
+--points: the challenger's operating points are found anew, on the `same` queries that the gate
+sees, or on as many `others`, as retrain does.
 """
 
 import argparse
 import json
 from dataclasses import replace
-from itertools import product
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -28,6 +31,7 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.evaluation.promotion.comparison import Comparison, chosen_columns, compare
 from equirouter.evaluation.promotion.gate import Gate
+from equirouter.evaluation.promotion.retrain import promised_on
 from equirouter.pipeline import RoutingPipeline
 
 POOLS = {
@@ -45,6 +49,7 @@ A_LOG, POOL_OF_LOG = "a log of 5,000", "two, far apart in price"
 REQUESTS, EXPLORED = 5_000, 0.05
 PROMOTIONS = 200
 QUALITY = 0.98
+FOUND = {"same": "points found on the same", "others": "points found on {} others"}
 
 
 class Truth(NamedTuple):
@@ -118,14 +123,24 @@ def pipelines(
     }
 
 
+def found_anew(
+    champion: RoutingPipeline, challenger: RoutingPipeline, table: Outcomes, cache: EmbeddingCache
+) -> RoutingPipeline:
+    """The challenger with operating points found on these queries."""
+    return promised_on(challenger, table, strongest=champion.baseline.strongest, cache=cache)
+
+
 def main() -> None:
     """A row of the table per pool and number of queries, and what happened by challenger."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--log", metavar="TABLE", help="of texts, which are encoded in few numbers")
-    log = parser.parse_args().log
+    parser.add_argument("--points", choices=sorted(FOUND), help="found on the queries seen")
+    asked = parser.parse_args()
+    log, points = asked.log, asked.points
+    if log is not None and points is not None:
+        parser.error("--points is of complete queries, without --log")
     encoder = make_encoder("lexical") if log is None else make_encoder("lexical", dimension=256)
     cache = EmbeddingCache()
-    gate = Gate()
     for name, models in POOLS.items():
         if log is not None and name != POOL_OF_LOG:
             continue
@@ -138,12 +153,7 @@ def main() -> None:
         made = pipelines(to_learn, encoder, rng)
         champions = made.pop("champion")
         challengers = [(kind, one) for kind, several in made.items() for one in several]
-        truth = {
-            (i, j): Truth.of(compare(champion, one, world, cache=cache))
-            for (i, champion), (j, (_, one)) in product(
-                enumerate(champions), enumerate(challengers)
-            )
-        }
+        known: dict[tuple[int, int], Truth] = {}
         for n in SEEN if log is None else (A_LOG,):
             true, passed = np.zeros(3, dtype=int), np.zeros(3, dtype=int)
             promoted = 0
@@ -152,20 +162,31 @@ def main() -> None:
                 i, j = int(rng.integers(len(champions))), int(rng.integers(len(challengers)))
                 kind, one = challengers[j]
                 if isinstance(n, int):
-                    seen = world.take(np.sort(rng.permutation(world.n_queries)[:n]))
+                    order = rng.permutation(world.n_queries)
+                    seen = world.take(np.sort(order[:n]))
+                    others = world.take(np.sort(order[n : 2 * n]))
                 else:
-                    seen = logged(world, champions[i], rng)
-                passes = gate.judge(compare(champions[i], one, seen, cache=cache)).passes
+                    seen = others = logged(world, champions[i], rng)
+                if points is not None:
+                    known.pop((i, j), None)
+                    part = seen if points == "same" else others
+                    one = found_anew(champions[i], one, part, cache)
+                if (i, j) not in known:
+                    known[i, j] = Truth.of(compare(champions[i], one, world, cache=cache))
+                passes = Gate().judge(compare(champions[i], one, seen, cache=cache)).passes
                 promoted += passes
-                true += truth[i, j]
-                passed += passes * np.array(truth[i, j])
+                true += known[i, j]
+                passed += passes * np.array(known[i, j])
                 counts = by_kind.setdefault(kind, [0, 0])
                 counts[0] += 1
                 counts[1] += passes
             counted = np.column_stack([true, passed]).ravel().tolist()
-            record("gate", [[name, n, promoted, *counted]], keys=(0, 1))
+            shown = n
+            if points is not None and isinstance(n, int):
+                shown = f"{n}, {FOUND[points].format(n)}"
+            record("gate", [[name, shown, promoted, *counted]], keys=(0, 1))
             of_kind = {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())}
-            print(f"{name}, {n} queries, promoted: {json.dumps(of_kind)}", flush=True)
+            print(f"{name}, {shown}, promoted: {json.dumps(of_kind)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from equirouter.data.tables import write_table
 from equirouter.evaluation.promotion.retrain import with_log
 from equirouter.pipeline import PipelineVersions
 from equirouter.pipeline.versions import retraining
+from equirouter.serve.records import RequestRecord
 from tests.cli.invoke import Ran, invoke, invoke_process
 from tests.cli.test_log import CONFIG, keep, simulated
 from tests.toys import make_table
@@ -51,6 +53,13 @@ def config(folder: Path) -> Path:
     return path
 
 
+def of_keys(table: Outcomes, names: Sequence[str]) -> Iterator[tuple[RequestRecord, float | None]]:
+    """The known cells of a table as requests that keys rated by turns."""
+    for place, (one, score) in enumerate(simulated(table)):
+        name = names[place % len(names)]
+        yield replace(one, request_id=f"{name}-{place}", key_id=name), score
+
+
 def retrained(config: Path, *options: str) -> Ran:
     """In a process of its own: it limits its own threads and memory."""
     return invoke_process("retrain", str(config), *options)
@@ -72,7 +81,7 @@ def test_a_challenger_as_good_becomes_current(config: Path, folder: Path) -> Non
     )
     assert event.figures == found["comparison"]
     described = json.loads((folder / "versions/0002/pipeline.json").read_text("utf-8"))
-    assert described["data"]["n_queries"] == 550  # 300 and half of 500
+    assert described["data"]["n_queries"] == 350  # 300 and 50: 250 are judged, 200 give points
 
 
 def test_what_is_kept_beyond_the_promise_is_not_asked_of_a_cheaper_challenger(
@@ -115,6 +124,21 @@ def test_too_little_is_refused_and_nothing_changes(config: Path, folder: Path) -
     assert PipelineVersions(folder).names == ["0001"]
 
 
+def test_a_malicious_key_that_sends_most_ratings_does_not_have_most_of_the_say(
+    config: Path,
+) -> None:
+    table = others(60)
+    lies = replace(table, performance=1 - table.performance).take(range(20, 60))
+    keep(config, of_keys(lies, ["malicious"]))
+    keep(config, of_keys(table.take(range(20)), [f"k{n}" for n in range(10)]))
+    said = "note: the latest 20 of 120 ratings of key 'malicious' count"
+    ran = retrained(config)  # 20 queries of the others, and 6 of its have ratings of all models
+    assert (ran.code, said in ran.err, "error: 26 queries" in ran.err) == (3, True, True), ran.err
+    config.write_text(config.read_text().replace("[retrain]", "[retrain]\nkey_share = 1"))
+    ran = retrained(config)
+    assert (ran.code, "note: " in ran.err, "error: 60 queries" in ran.err) == (3, False, True)
+
+
 def test_a_worse_challenger_is_kept_and_not_current(config: Path, folder: Path) -> None:
     table = others(500)
     lies = table.performance.copy()
@@ -126,7 +150,7 @@ def test_a_worse_challenger_is_kept_and_not_current(config: Path, folder: Path) 
     assert ran.code == 3
     found = json.loads(ran.out)
     assert (found["current"], found["challenger"]) == ("0001", "0002")
-    assert "0001 is still served, 0002 is not: it costs 100.0% of always large" in ran.err
+    assert "0001 is still served, 0002 is not: it keeps 0." in ran.err
     assert found["objections"]
     versions = PipelineVersions(folder)
     assert (versions.current, versions.names) == ("0001", ["0001", "0002"])

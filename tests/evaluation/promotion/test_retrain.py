@@ -76,6 +76,39 @@ def test_neither_learns_from_the_held_out_queries(champion: RoutingPipeline) -> 
     assert made.pipeline.quality == 0.3
 
 
+@pytest.mark.parametrize(
+    ("n_new", "points", "judged"),
+    [
+        (400, range(400, 500), range(500, 700)),  # half is judged, half of the rest gives points
+        (160, range(300, 380), range(380, 460)),  # at least 80
+        (159, None, range(379, 459)),  # 79 are left: the points of the training stay
+    ],
+)
+def test_no_query_gives_points_and_is_judged_at_them(
+    champion: RoutingPipeline, n_new: int, points: range | None, judged: range
+) -> None:
+    table, learned, found = two_tables(n_new), [], []
+
+    def fit(rows: IntArray) -> RoutingPipeline:
+        learned.append(rows.tolist())
+        return trained_like(champion, table.take(rows))
+
+    def promise(made: RoutingPipeline, queries: Outcomes) -> RoutingPipeline:
+        found.append([table.texts.index(text) for text in queries.texts])
+        return promised_on(made, queries, strongest="large")
+
+    latest = new_queries(table, champion)
+    made = challenge(
+        champion, table, fit, latest=latest, gate=Gate(minimum_rows=80), promise=promise
+    )
+    assert made.comparison is not None
+    assert made.comparison.n_queries == len(judged)
+    assert found == ([] if points is None else [[*points]])
+    new = made.pipeline.calibration.n_queries == len(points or ())
+    assert new is (points is not None)
+    assert learned == [[*range(judged.start if points is None else points.start)]]
+
+
 def test_a_promise_is_found_anew_on_later_queries(champion: RoutingPipeline) -> None:
     later = two_tables(120).take(range(300, 420))
     worse = later.performance.copy()

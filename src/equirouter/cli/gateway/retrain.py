@@ -101,8 +101,6 @@ def limit_process(settings: "RetrainSettings") -> None:
 
 def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Challenge":
     """The challenger of the pipeline in a folder, on all that is known now."""
-    import numpy as np
-
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import GateRefusedError
     from equirouter.evaluation.promotion.gate import Gate
@@ -132,12 +130,13 @@ def _challenge(config: Path, settings: "GatewaySettings", folder: Path) -> "Chal
     cache = EmbeddingCache()
 
     def fit(rows: "IntArray") -> RoutingPipeline:
-        made = trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
-        held_out = np.setdiff1d(np.arange(table.n_queries), rows)
-        strongest = champion.baseline.strongest
-        return promised_on(made, table.take(held_out), strongest=strongest, cache=cache)
+        return trained_like(champion, table.take(rows), encoder_options=options, cache=cache)
 
-    return challenge(champion, table, fit, latest=latest, gate=gate, cache=cache)
+    def promise(made: RoutingPipeline, held_out: "Outcomes") -> RoutingPipeline:
+        strongest = champion.baseline.strongest
+        return promised_on(made, held_out, strongest=strongest, cache=cache)
+
+    return challenge(champion, table, fit, latest=latest, gate=gate, promise=promise, cache=cache)
 
 
 def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
@@ -152,7 +151,10 @@ def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
         log = with_store(
             config,
             lambda connection, _: export_log(
-                connection, scope=read.scope, window_turns=read.window_turns
+                connection,
+                scope=read.scope,
+                window_turns=read.window_turns,
+                key_share=settings.retrain.key_share,
             ),
             writes=False,
         )
@@ -161,4 +163,9 @@ def _known(config: Path, settings: "GatewaySettings") -> "Outcomes":
             raise
         say(f"note: {base} alone is learned from: {error}")
         return read_table(base)
+    for key in log.capped:
+        say(
+            f"note: the latest {key.counted} of {key.given} ratings of {key.name} count, beside "
+            "those of the other keys (retrain.key_share; 1 lets all count)"
+        )
     return log.table if base is None else with_log(read_table(base), log.table)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -34,7 +35,10 @@ from equirouter.training.protocol import readable
 MOST_HELD_OUT = 2000
 """Held-out queries beyond which an interval gains little, and training loses."""
 CONFIDENCE = 0.85
-"""Of a promise made on the queries that the gate judges on."""
+"""Of a promise made on few later queries."""
+
+Promise: TypeAlias = Callable[[RoutingPipeline, Outcomes], RoutingPipeline]
+"""The pipeline with operating points found on queries that it has not learned from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +82,7 @@ def challenge(
     *,
     latest: IntArray,
     gate: Gate,
+    promise: Promise | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Challenge:
     """Train a challenger on a table without its latest queries, and compare the two on these.
@@ -85,8 +90,10 @@ def challenge(
     fit: trains on these rows of the table. latest: rows that the champion has not learned from (see
     new_queries), the latest last. Half of them are held out, worth at least gate.minimum_rows and
     at most 2,000 complete ones: neither pipeline learns from them. Where all are worth less than
-    that minimum, the challenger learns from all rows and does not pass. Errors: those of fit and
-    compare.
+    that minimum, the challenger learns from all rows and does not pass. promise: finds its
+    operating points anew, on rows before the held-out ones that it has not learned from either, or
+    the gate would judge what was chosen to look good to it (see _for_points). Errors: those of fit,
+    promise and compare.
     """
     everything = np.arange(table.n_queries)
     n = worth(table, latest)
@@ -99,10 +106,23 @@ def challenge(
     least, most = (math.ceil(rows * len(latest) / n) for rows in (gate.minimum_rows, MOST_HELD_OUT))
     n_held_out = min(max(least, len(latest) // 2), most)
     held_out = table.take(latest[-n_held_out:])
-    prints = query_prints(table)
-    pipeline = fit(everything[~np.isin(prints, query_prints(held_out))])
+    points = latest[:0] if promise is None else _for_points(latest[:-n_held_out], least)
+    kept_out = query_prints(table.take(np.append(points, latest[-n_held_out:])))
+    pipeline = fit(everything[~np.isin(query_prints(table), kept_out)])
+    if promise is not None and len(points):
+        pipeline = promise(pipeline, table.take(points))
     comparison = compare(champion, pipeline, held_out, cache=cache)
     return Challenge(pipeline, comparison, gate.judge(comparison))
+
+
+def _for_points(earlier: IntArray, least: int) -> IntArray:
+    """The rows to find operating points on: the later half of those before the held-out ones.
+
+    At least as many as the gate needs; none where there are fewer, as what few queries promise is
+    expensive, and the points that the training found on a part of its own then stay.
+    """
+    n = max(least, len(earlier) // 2)
+    return earlier[-n:] if n <= len(earlier) else earlier[:0]
 
 
 def judged_join(before: RoutingPipeline | None, joined: RoutingPipeline) -> Challenge:
@@ -204,9 +224,9 @@ def promised_on(
 ) -> RoutingPipeline:
     """The pipeline with operating points found on queries that it has not learned from.
 
-    Traffic changes, and a promise made on old queries need not hold for those that come now. As the
-    gate judges on them too, the promise is never made with a lower confidence than 0.85: the
-    cheapest of many points looks better than it is. table: such queries, of which the rows count
+    Traffic changes, and a promise made on old queries need not hold for those that come now. They
+    are few, so the promise is never made with a lower confidence than 0.85: the cheapest of many
+    points looks better than it is. table: such queries, of which the rows count
     that tell of all models. strongest: the model that the promise is a share of, the champion's: a
     new choice from a log of few answers may fall on a weaker one, and the promise would mean less.
     What was measured on the test part was measured before, so it is left out. Errors: those of
