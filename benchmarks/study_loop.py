@@ -16,11 +16,12 @@ import asyncio
 import json
 import logging
 import re
+import shutil
 import subprocess
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -248,8 +249,28 @@ async def provider(traffic: Traffic) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def one(http: aiohttp.ClientSession, traffic: Traffic, number: int) -> tuple[float, float]:
-    """Ask, and rate the answer; its true quality and its cost."""
+@dataclass(frozen=True, eq=False)
+class Got:
+    """What clients got in a month: true quality and cost in USD (n,) each, of which model (n,)."""
+
+    right: np.ndarray
+    usd: np.ndarray
+    model: np.ndarray
+
+    @classmethod
+    def of(cls, traffic: Traffic, numbers: range, models: Sequence[str]) -> "Got":
+        """models: one per request."""
+        world, month = traffic.world, traffic.month
+        rows = [traffic.rows[number] for number in numbers]
+        return cls(
+            np.array([world.right(*asked, month) for asked in zip(rows, models, strict=True)]),
+            np.array([world.usd(*asked, month) for asked in zip(rows, models, strict=True)]),
+            np.array(models),
+        )
+
+
+async def one(http: aiohttp.ClientSession, traffic: Traffic, number: int) -> str:
+    """Ask, and rate the answer; which model gave it."""
     body = {
         "model": "equirouter/auto",
         "messages": [{"role": "user", "content": traffic.text(number)}],
@@ -265,18 +286,18 @@ async def one(http: aiohttp.ClientSession, traffic: Traffic, number: int) -> tup
         said = {"request_id": request, "score": 1 - right if wrong else right}
         async with http.post("/v1/feedback", json=said) as answer:
             answer.raise_for_status()
-    return right, world.usd(row, model, traffic.month)
+    return model
 
 
-async def served(config: Path, traffic: Traffic, numbers: range) -> np.ndarray:
-    """A month through the gateway: true quality and cost (n, 2) of what clients got."""
+async def served(config: Path, traffic: Traffic, numbers: range) -> Got:
+    """A month through the gateway."""
     settings = read_settings(config)
     async with open_gateway(settings) as gateway:
         runner = make_runner(gateway)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        waiting, found = iter(numbers), dict[int, tuple[float, float]]()
+        waiting, found = iter(numbers), dict[int, str]()
         async with aiohttp.ClientSession(url) as http:
 
             async def client() -> None:
@@ -286,7 +307,7 @@ async def served(config: Path, traffic: Traffic, numbers: range) -> np.ndarray:
             await asyncio.gather(*(client() for _ in range(AT_ONCE)))
             await gateway._all_ended(30)  # shadows
         await runner.cleanup()
-    return np.array([found[number] for number in numbers])
+    return Got.of(traffic, numbers, [found[number] for number in numbers])
 
 
 def spent_beside(config: Path) -> float:
@@ -358,10 +379,19 @@ def changed(folder: Path, traffic: Traffic, per_month: int, *, gated: bool) -> s
 
 @dataclass
 class Arm:
-    """What one way of going on came to, a month after the other."""
+    """What one way of going on came to, a month after the other. saved: a folder for it."""
 
     name: str
+    saved: Path | None = None
     months: list[dict[str, Any]] = field(default_factory=list)
+
+    def keep(self, month: int, pipeline: Path, got: Got, beside: float) -> None:
+        """Save what a month came to, and the version that served it."""
+        if self.saved is None:
+            return
+        folder = self.saved / self.name / f"{month + 1:02}"
+        shutil.copytree(pipeline, folder / "p", dirs_exist_ok=True)
+        np.savez(folder / "got.npz", beside=beside, **vars(got))
 
     def note(self, facts: Mapping[str, Any]) -> None:
         self.months.append(dict(facts))
@@ -369,19 +399,14 @@ class Arm:
         sys.stdout.flush()
 
 
-def figures(traffic: Traffic, numbers: range, got: np.ndarray, beside: float) -> dict[str, Any]:
+def figures(traffic: Traffic, numbers: range, got: Got, beside: float) -> dict[str, Any]:
     """Shares of always the strongest model on the same requests."""
-    world, month = traffic.world, traffic.month
-    rows = [traffic.rows[number] for number in numbers]
-    best = np.array(
-        [(world.right(row, "strong", month), world.usd(row, "strong", month)) for row in rows]
-    )
-    quality, cost = got.mean(axis=0) / best.mean(axis=0)
+    best = Got.of(traffic, numbers, ["strong"] * len(numbers))
     return {
-        "month": month + 1,
-        "quality": round(float(quality), 4),
-        "cost": round(float(cost), 4),
-        "beside": round(beside / float(best[:, 1].sum()), 4),
+        "month": traffic.month + 1,
+        "quality": round(float(got.right.mean() / best.right.mean()), 4),
+        "cost": round(float(got.usd.mean() / best.usd.mean()), 4),
+        "beside": round(beside / float(best.usd.sum()), 4),
     }
 
 
@@ -401,21 +426,17 @@ async def year(arm: Arm, traffic: Traffic, per_month: int, first: Path) -> None:
                 numbers = range(month * per_month, (month + 1) * per_month)
                 if arm.name == "never":
                     chosen = [never.decide(traffic.text(n)).model or "" for n in numbers]
-                    got = np.array(
-                        [
-                            (world.right(row, model, month), world.usd(row, model, month))
-                            for model, row in zip(
-                                chosen, (traffic.rows[n] for n in numbers), strict=True
-                            )
-                        ]
-                    )
+                    got = Got.of(traffic, numbers, chosen)
+                    arm.keep(month, PipelineVersions(folder / "p").path(), got, 0.0)
                     arm.note(figures(traffic, numbers, got, 0.0))
                     continue
                 joins = changed(folder, traffic, per_month, gated=arm.name == "loop")
-                pool = RoutingPipeline.load(PipelineVersions(folder / "p").path()).models
+                version = PipelineVersions(folder / "p").path()
+                pool = RoutingPipeline.load(version).models
                 path = config(folder, url, world, pool, month)
                 got = await served(path, traffic, numbers)
                 total = spent_beside(path)
+                arm.keep(month, version, got, total - beside)
                 facts = figures(traffic, numbers, got, total - beside)
                 beside = total
                 settings, now = read_settings(path), time.time() + 60
@@ -436,6 +457,7 @@ def main() -> None:
     parser.add_argument("--per-month", type=int, default=1500)
     parser.add_argument("--arms", default="never,loop,ungated")
     parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument("--save", type=Path, help="a folder for what every month came to")
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     world = World.of(*(read_table(path) for path in asked.tables))
@@ -450,7 +472,7 @@ def main() -> None:
         made = train(base, encoder, router="factors", quality=QUALITY, resamples=100)
         add(PipelineVersions(first / "p"), made, "train")
         for which in asked.arms.split(","):
-            arm = Arm(which)
+            arm = Arm(which, asked.save and asked.save / str(asked.seed))
             asyncio.run(year(arm, traffic, asked.per_month, first))
             for span, months in (("year", arm.months), ("last quarter", arm.months[-3:])):
                 means = {
