@@ -131,7 +131,7 @@ def test_collapse_in_sample(mlp: float, knn: float, verdict: str) -> None:
 
 def pair(true: float, rci: float = 0.7) -> CostPair:
     before = Routed(np.full(100, 0.95), 0.8, 0.7)
-    return CostPair(before, Routed(np.full(100, true), 0.8, rci))
+    return before, Routed(np.full(100, true), 0.8, rci)
 
 
 @pytest.mark.parametrize(

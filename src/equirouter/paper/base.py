@@ -1,6 +1,6 @@
 """Section: the result of an experiment, with its tables and figures; figures of lines."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -8,6 +8,13 @@ from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
 
 Verdict: TypeAlias = Literal["reproduced", "partly reproduced", "not reproduced", "not tested"]
 """Whether the paper's claim came out here; "not tested": the data cannot show it either way."""
+
+
+def verdict_of(held: Collection[bool]) -> Verdict:
+    """The verdict on a claim of several parts, by which of them held."""
+    if all(held):
+        return "reproduced"
+    return "partly reproduced" if any(held) else "not reproduced"
 
 
 class Value(NamedTuple):

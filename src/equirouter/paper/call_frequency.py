@@ -7,9 +7,9 @@ from statistics import fmean, median
 from typing import Any
 
 from equirouter.evaluation.results import Results
-from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
+from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, verdict_of
 from equirouter.paper.context import Context
-from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of, reaches_95
+from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of
 from equirouter.report.canvas import FAINT, INK, draw_svg, fitted, model_colours, width_of
 from equirouter.report.figures import models_by_cost, share_axis
 
@@ -90,10 +90,7 @@ def _share(results: Results, name: str, model: str) -> Sequence[float]:
 def _oracle_finding(results: Results) -> tuple[Verdict, str]:
     strongest, cheapest = results.strongest, results.outcomes.cheapest
     top, bottom = (_share(results, "oracle", model)[-1] for model in (strongest, cheapest))
-    held = [top < HALF, bottom >= USED]
-    verdict: Verdict = "partly reproduced"
-    if all(held) or not any(held):
-        verdict = "reproduced" if all(held) else "not reproduced"
+    verdict = verdict_of((top < HALF, bottom >= USED))
     others = [_share(results, name, strongest)[-1] for name in results.routers]
     return verdict, (
         "At the largest of its own budgets, which is the most expensive call, the oracle sends "
@@ -118,7 +115,7 @@ def _sweep_finding(results: Results) -> tuple[Verdict, str]:
         f"Over the sweep {strongest} gets {100 * usual:.1f} % of the calls of a router other than "
         f"EquiRouter (median of {len(others)}), and of {listed}."
     )
-    if not reaches_95(results, name):
+    if not results.reaches(name, "0.95"):
         return "not reproduced", (
             f"{text} But {label_of(name)} stays below 95 % of the strongest model's performance, "
             "so its few calls to that model are paid for with performance."
@@ -272,8 +269,7 @@ def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Fi
             axes.stackplot(x, shares, colors=colours, linewidth=0)
             axes.set(xlim=(min(x), max(x)), ylim=(0, 100), yticks=(0, 50, 100))
             shown = fitted(label, room - _EDGE, 7.5)
-            axes.set_title(shown, loc="left", fontsize=7.5, color=INK, pad=3)
-            axes.title.set_parse_math(False)
+            axes.set_title(shown, fontsize=7.5, pad=3, parse_math=False)
             axes.locator_params(axis="x", nbins=2, min_n_ticks=1)
         for axes in grid.flat[len(names) :]:
             axes.set_visible(False)

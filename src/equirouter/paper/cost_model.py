@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.metrics.curves import strongest_model
 from equirouter.evaluation.reliability import CostErrors, cost_errors
-from equirouter.paper.base import Cell, Figure, Section, Table, Verdict, line_figure
+from equirouter.paper.base import (
+    Cell,
+    Figure,
+    Section,
+    Table,
+    Verdict,
+    line_figure,
+    verdict_of,
+)
 from equirouter.paper.context import Context
 from equirouter.paper.router_sets import is_equirouter, label_of
 from equirouter.paper.strongest_calls import SATURATED
 from equirouter.policy import BudgetPolicy
-from equirouter.report.canvas import GRID, INK, Line, colour_of, draw_svg
+from equirouter.report.canvas import INK, Line, colour_of, draw_svg
 
 SMALL_MSE = 1e-8  # USD squared: "on the order of 1e-9"
 NEAR_EXACT = 0.1  # mean absolute error as a share of the mean cost
@@ -64,9 +71,6 @@ def _finding(errors: CostErrors, models: Sequence[str]) -> tuple[Verdict, str]:
     if np.isnan(relative):
         return "not tested", "Every call is free: there is no cost to predict."
     is_small, is_exact = errors.overall_mse <= SMALL_MSE, relative <= NEAR_EXACT
-    verdict: Verdict = "partly reproduced" if is_small or is_exact else "not reproduced"
-    if is_small and is_exact:
-        verdict = "reproduced"
     text = (
         f"The mean squared error is {errors.overall_mse:.2g} USD squared, "
         f"{'within' if is_small else 'above'} {SMALL_MSE:.0e}. The mean absolute error is "
@@ -79,6 +83,7 @@ def _finding(errors: CostErrors, models: Sequence[str]) -> tuple[Verdict, str]:
             f": from {100 * errors.relative[low]:.1f} % ({models[low]}) to "
             f"{100 * errors.relative[high]:.1f} % ({models[high]})"
         )
+    verdict = verdict_of((is_small, is_exact))
     return verdict, f"{text}. A squared error in USD is small wherever calls are cheap."
 
 
@@ -144,8 +149,7 @@ def _dots(axes: Any, values: FloatArray, label: str, text: str) -> None:  # noqa
             fontsize=6,
         )
     axes.set_xlabel(label)
-    axes.grid(axis="both", color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.grid(axis="both")
 
 
 N_POINTS = 100
@@ -161,27 +165,17 @@ class Routed:
     nauc: float
     rci: float
 
+    def minus(self, other: "Routed") -> "Routed":
+        """What is left of each of the three."""
+        return Routed(self.share - other.share, self.nauc - other.nauc, self.rci - other.rci)
 
-@dataclass(frozen=True)
-class CostPair:
-    """A router under predicted and under true costs."""
+    def at_stops(self) -> tuple[float, ...]:
+        """The cells of a table: calls at STOPS, nAUC, RCI."""
+        return (*self.share[list(STOPS)].tolist(), self.nauc, self.rci)
 
-    predicted: Routed
-    true: Routed
 
-    @property
-    def largest_gap(self) -> float:
-        """The largest difference in calls to the strongest model at STOPS."""
-        return float(np.abs(self.true.share - self.predicted.share)[list(STOPS)].max())
-
-    @property
-    def is_same(self) -> bool:
-        """Whether no difference is larger than those that count as none."""
-        return bool(
-            self.largest_gap <= SAME_SHARE
-            and abs(self.true.rci - self.predicted.rci) <= SAME_RCI
-            and abs(self.true.nauc - self.predicted.nauc) <= SAME_NAUC
-        )
+CostPair: TypeAlias = tuple[Routed, Routed]
+"""A router under predicted and under true costs."""
 
 
 def routing_with_true_costs(context: Context) -> Section:
@@ -191,7 +185,7 @@ def routing_with_true_costs(context: Context) -> Section:
             f"figA5 compares call shares at equal budgets, but the policy is {context.policy!r}: "
             "run it with --policy budget-grid"
         )
-    strongest = _strongest(context)
+    strongest = context.outcomes.strongest
     pairs, points = _pairs(context, strongest)
     name = context.outcomes.models[strongest]
     verdict, finding = _routing_finding(pairs, name)
@@ -207,39 +201,27 @@ def routing_with_true_costs(context: Context) -> Section:
     )
 
 
-def _strongest(context: Context) -> int:
-    """The model of highest mean performance among the complete queries, a column."""
-    outcomes = context.outcomes
-    complete = outcomes.is_complete
-    performance = outcomes.performance[complete].mean(axis=0)
-    return int(strongest_model(performance, outcomes.cost_usd[complete].mean(axis=0)))
-
-
 def _pairs(context: Context, strongest: int) -> tuple[dict[str, CostPair], FloatArray]:
     """Per router its two results, and the budgets (T,); all of them means over the seeds."""
-    pairs_per_seed: dict[str, list[tuple[Routed, Routed]]] = {name: [] for name in context.routers}
+    kinds = ("predicted_cost_usd", "cost_usd")
+    routed: dict[tuple[str, str], list[Routed]] = {}
     budgets = []
     for seed in context.seeds:  # the parts of one seed only are kept at a time
         part = context.prepared(seed).test
         for name in context.routers:
             scores = context.scores(name, seed)
             points = context.rule.points(scores, part.predicted_cost_usd, N_POINTS)
-            routed = []
-            for costs in (part.predicted_cost_usd, part.cost_usd):
-                chosen = context.rule.sweep(scores, costs, points)
+            for kind in kinds:
+                chosen = context.rule.sweep(scores, getattr(part, kind), points)
                 measured = measure(chosen, part.performance, part.cost_usd, resamples=0)
                 share = measured.curve.call_share[:, strongest]
                 nauc, rci = (float(measured.point[key]) for key in ("nauc", "rci_mean"))  # type: ignore[arg-type]
-                routed.append(Routed(share, nauc, rci))
-            pairs_per_seed[name].append((routed[0], routed[1]))
+                routed.setdefault((name, kind), []).append(Routed(share, nauc, rci))
         budgets.append(points)
-    pairs = {
-        name: CostPair(
-            _routing_mean([first for first, _ in both]),
-            _routing_mean([second for _, second in both]),
-        )
-        for name, both in pairs_per_seed.items()
-    }
+    predicted, true = (
+        [_routing_mean(routed[name, kind]) for name in context.routers] for kind in kinds
+    )
+    pairs = dict(zip(context.routers, zip(predicted, true, strict=True), strict=True))
     return pairs, np.mean(budgets, axis=0)
 
 
@@ -252,41 +234,38 @@ def _routing_mean(seeds: Sequence[Routed]) -> Routed:
 
 
 def _routing_finding(pairs: Mapping[str, CostPair], strongest: str) -> tuple[Verdict, str]:
-    same = [name for name, pair in pairs.items() if pair.is_same]
+    differences = {name: true.minus(predicted) for name, (predicted, true) in pairs.items()}
+    gaps = {name: float(np.abs(d.share)[list(STOPS)].max()) for name, d in differences.items()}
+    same = [
+        name
+        for name, d in differences.items()
+        if gaps[name] <= SAME_SHARE and abs(d.rci) <= SAME_RCI and abs(d.nauc) <= SAME_NAUC
+    ]
     existing = {name: pair for name, pair in pairs.items() if not is_equirouter(name)}
-    collapsed = [name for name in existing if pairs[name].predicted.share[-1] >= SATURATED]
-    still = [name for name in collapsed if pairs[name].true.share[-1] >= SATURATED]
-    is_same = len(same) == len(pairs)
-    persists = bool(collapsed) and len(still) == len(collapsed)
-    verdict: Verdict = "partly reproduced" if is_same or persists else "not reproduced"
-    if is_same and persists:
-        verdict = "reproduced"
-    widest = max(pairs, key=lambda name: pairs[name].largest_gap)
-    rci = max(pairs, key=lambda name: abs(pairs[name].true.rci - pairs[name].predicted.rci))
+    ends = [(predicted.share[-1], true.share[-1]) for predicted, true in existing.values()]
+    still = [after >= SATURATED for before, after in ends if before >= SATURATED]
+    verdict = verdict_of((len(same) == len(pairs), bool(still) and all(still)))
+    widest = max(gaps, key=gaps.__getitem__)
+    rci = max(differences, key=lambda name: abs(differences[name].rci))
     text = (
         f"{len(same)} of {len(pairs)} routers route nearly the same with true costs. The largest "
-        f"difference in calls to {strongest} is {100 * pairs[widest].largest_gap:.1f} points "
-        f"({label_of(widest)}), that in RCI "
-        f"{pairs[rci].true.rci - pairs[rci].predicted.rci:+.4f} ({label_of(rci)}). "
+        f"difference in calls to {strongest} is {100 * gaps[widest]:.1f} points "
+        f"({label_of(widest)}), that in RCI {differences[rci].rci:+.4f} ({label_of(rci)}). "
     )
-    if not collapsed:
+    if not still:
         return verdict, f"{text}No existing router collapses here with predicted costs."
     return verdict, (
-        f"{text}Of the {len(collapsed)} existing routers that send at least "
-        f"{100 * SATURATED:.0f} % there at the largest budget with predicted costs, {len(still)} "
+        f"{text}Of the {len(still)} existing routers that send at least "
+        f"{100 * SATURATED:.0f} % there at the largest budget with predicted costs, {sum(still)} "
         "do so with true ones."
     )
 
 
 def _routing_table(pairs: Mapping[str, CostPair], strongest: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
-    for name, pair in pairs.items():
-        for kind, routed in (("predicted", pair.predicted), ("true", pair.true)):
-            shares = routed.share[list(STOPS)].tolist()
-            rows.append((name, kind, *shares, routed.nauc, routed.rci))
-        gaps = (pair.true.share - pair.predicted.share)[list(STOPS)].tolist()
-        nauc, rci = (pair.true.nauc - pair.predicted.nauc, pair.true.rci - pair.predicted.rci)
-        rows.append((name, "difference", *gaps, nauc, rci))
+    for name, (predicted, true) in pairs.items():
+        kinds = {"predicted": predicted, "true": true, "difference": true.minus(predicted)}
+        rows += [(name, kind, *routed.at_stops()) for kind, routed in kinds.items()]
     heads = [f"{stop + 1} % of the sweep" for stop in STOPS]
     return Table(
         "figA5",
@@ -302,14 +281,14 @@ def _routing_table(pairs: Mapping[str, CostPair], strongest: str) -> Table:
 def _routing_figure(pairs: Mapping[str, CostPair], points: FloatArray, strongest: str) -> Figure:
     title = f"Calls to {strongest}, % of queries"
     lines = [
-        Line(name, points.tolist(), (100 * pair.true.share).tolist(), label=label_of(name))
-        for name, pair in pairs.items()
+        Line(name, points.tolist(), (100 * true.share).tolist(), label=label_of(name))
+        for name, (_, true) in pairs.items()
     ]
 
     def prepare(axes: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes.set_ylim(-2, 102)
-        for name, pair in pairs.items():
-            axes.plot(points, 100 * pair.predicted.share, color=colour_of(name), linewidth=0.6)
+        for name, (predicted, _) in pairs.items():
+            axes.plot(points, 100 * predicted.share, color=colour_of(name), linewidth=0.6)
 
     return line_figure(
         "figA5",

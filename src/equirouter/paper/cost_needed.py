@@ -4,7 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from equirouter.errors import DataError
-from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
+from equirouter.paper.base import (
+    Cell,
+    Figure,
+    Section,
+    Table,
+    Value,
+    Verdict,
+    line_figure,
+    verdict_of,
+)
 from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.paper.router_sets import EQUIROUTER, is_equirouter, label_of
@@ -58,15 +67,11 @@ def _finding(routers: Sequence[str], costs: Costs) -> tuple[Verdict, str]:
         return "not tested", "EquiRouter and at least one other router are needed to compare them."
     name = EQUIROUTER if EQUIROUTER in own else own[0]
     held = {level: _difference(costs, name, rivals, level) for level in LEVELS}
-    wins = [level for level, (wins, _) in held.items() if wins]
-    verdict: Verdict = "partly reproduced" if wins else "not reproduced"
-    if len(wins) == len(LEVELS):
-        verdict = "reproduced"
     parts = [f"At {_percent(level)} % {text}" for level, (_, text) in held.items()]
     if name == EQUIROUTER and "equirouter" in own:
         text = _difference(costs, "equirouter", rivals, "0.98")[1]
         parts.append(f"With the default settings, at 98 % {text}")
-    return verdict, f"{'. '.join(parts)}."
+    return verdict_of([wins for wins, _ in held.values()]), f"{'. '.join(parts)}."
 
 
 def _difference(costs: Costs, name: str, rivals: Sequence[str], level: str) -> tuple[bool, str]:

@@ -1,8 +1,7 @@
 """table1 and tableA1: every router under one protocol, the published values beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.evaluation.measured import Measured
 from equirouter.evaluation.metrics import COLUMNS, Column
 from equirouter.evaluation.results import ANCHORS, Results
-from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict
+from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, verdict_of
 from equirouter.paper.context import Context
 from equirouter.paper.router_sets import (
     AS_WRITTEN,
@@ -136,9 +135,6 @@ def _finding(results: Results, *, qnc_can_tell: bool = True) -> tuple[Verdict, s
     name = EQUIROUTER if EQUIROUTER in own else own[0]
     led = {column: _leads(results, name, rivals, column) for column in _CLAIMED}
     wins = [won for column, (won, _) in led.items() if qnc_can_tell or column is not _QNC]
-    verdict: Verdict = "partly reproduced"
-    if all(wins) or not any(wins):
-        verdict = "reproduced" if wins[0] else "not reproduced"
     sentences = [f"{label_of(name)} against {len(rivals)} other routers:"]
     sentences.append("; ".join(text for _, text in led.values()) + ".")
     if not qnc_can_tell:
@@ -150,7 +146,7 @@ def _finding(results: Results, *, qnc_can_tell: bool = True) -> tuple[Verdict, s
         if name == EQUIROUTER and other in own:
             texts = [_leads(results, other, rivals, column)[1] for column in _CLAIMED]
             sentences.append(f"equirouter {what}: {'; '.join(texts)}.")
-    return verdict, " ".join([*sentences, *_ablations(results, name)])
+    return verdict_of(wins), " ".join([*sentences, *_ablations(results, name)])
 
 
 def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -> tuple[bool, str]:
@@ -226,12 +222,13 @@ def _figure(results: Results, name: str, title: str) -> Figure:
     published = results.published.rows if results.published else {}
     panels = {}
     for column in _METRICS:
-        marks = []
-        for router in names:
-            theirs = getattr(published.get(published_name(router) or ""), column.metric, None)
-            value = value_of(results.measured(router, column))
-            marks.append(_Mark(*value[:3], published=theirs, is_partly=bool(value.note)))
-        panels[column.heading] = marks
+        panels[column.heading] = [
+            (
+                value_of(results.measured(router, column)),
+                getattr(published.get(published_name(router) or ""), column.metric, None),
+            )
+            for router in names
+        ]
     known = "Open circles are the published values. " if published else ""
     return Figure(
         name,
@@ -246,18 +243,8 @@ def _figure(results: Results, name: str, title: str) -> Figure:
 _WIDTH, _ROW, _LABELS, _EDGES = 7.0, 0.155, 1.3, (0.3, 0.36)  # inches
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """One dot: a value with its interval, and another value that it is held against.
-
-    is_partly: not every seed has a value; the dot is faint.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    published: float | None = None
-    is_partly: bool = False
+_Mark: TypeAlias = tuple[Value, float | None]
+"""One dot, faint where its value has a note, and the published value that it is held against."""
 
 
 def _dot_plot(names: Sequence[str], panels: Mapping[str, Sequence[_Mark]], *, title: str) -> bytes:
@@ -282,7 +269,7 @@ def _dot_plot(names: Sequence[str], panels: Mapping[str, Sequence[_Mark]], *, ti
                 )
             )
             _paint_panel(axes, names, marks)
-            axes.set_title(heading, loc="left", fontsize=8, color=INK)
+            axes.set_title(heading)
             if index == 0:
                 _name_rows(axes, names)
 
@@ -293,15 +280,14 @@ def _paint_panel(axes: Any, names: Sequence[str], marks: Sequence[_Mark]) -> Non
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.grid(axis="x", color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=4)
-    for row, (name, mark) in enumerate(zip(names, marks, strict=True)):
+    for row, (name, (mark, published)) in enumerate(zip(names, marks, strict=True)):
         axes.axhline(row, color=GRID, linewidth=0.5, zorder=0)
         colour = colour_of(name)
-        look = {"color": colour, "alpha": 0.35 if mark.is_partly else 1.0}
-        if mark.published is not None:
-            axes.plot(mark.published, row, "o", ms=4.2, mfc="white", mec=colour, mew=0.8, zorder=3)
+        look = {"color": colour, "alpha": 0.35 if mark.note else 1.0}
+        if published is not None:
+            axes.plot(published, row, "o", ms=4.2, mfc="white", mec=colour, mew=0.8, zorder=3)
         if mark.low is not None and mark.high is not None:
             axes.plot([mark.low, mark.high], [row, row], linewidth=1.3, zorder=4, **look)
         if mark.value is None:

@@ -12,7 +12,7 @@ from equirouter.evaluation.diagnosis.ties import (
 )
 from equirouter.paper.base import Cell, Figure, Section, Table, Verdict
 from equirouter.paper.context import Context
-from equirouter.report.canvas import GRID, INK, draw_svg
+from equirouter.report.canvas import INK, draw_svg
 
 NEAR_TIE = 0.05
 _BLUE = "#0072B2"
@@ -126,9 +126,8 @@ def _figure(name: str, distribution: MarginDistribution) -> Figure:
         axes.set_ylim(0, 104)
         axes.set_xlim(0, levels[-1] * 1.02)
         axes.set_xlabel("margin between the best and the second-best model (Eq. 4)")
-        axes.set_title(title, loc="left", fontsize=7.7, color=INK)
-        axes.grid(axis="y", color=GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
+        axes.set_title(title)
+        axes.grid(axis="y")
         axes.annotate(
             f"exact ties: {shares[0]:.1f} %",
             (0, shares[0]),

@@ -16,7 +16,7 @@ from equirouter.evaluation.diagnosis.noise import (
 )
 from equirouter.paper.base import Cell, Figure, Section, Table, Value, Verdict, line_figure
 from equirouter.paper.context import Context
-from equirouter.report.canvas import FAINT, GRID, INK, Line, draw_svg
+from equirouter.report.canvas import FAINT, INK, Line, draw_svg
 from equirouter.training.protocol import stream
 
 DRAWS = 20
@@ -130,9 +130,8 @@ def _figure(sweep: NoiseSweep, share: FloatArray) -> Figure:
         axes.set_xticks(places, [f"{sigma:g}" for sigma in sweep.sigmas.tolist()], rotation=45)
         axes.set_ylim(0, 1.02)
         axes.set_xlabel("sigma of the noise (dotted: chance, 1 / number of models)")
-        axes.set_title(title, loc="left", fontsize=7.7, color=INK)
-        axes.grid(axis="y", color=GRID, linewidth=0.7)
-        axes.set_axisbelow(True)
+        axes.set_title(title)
+        axes.grid(axis="y")
         axes.set_xlim(-0.2, len(places) * 1.32)
         figure.tight_layout(pad=0.5)
 

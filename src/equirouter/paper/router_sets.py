@@ -1,9 +1,5 @@
 """The routers of the paper's tables: which are measured, and their labels in figures."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
-from equirouter.evaluation.results import Results
 from equirouter.registry import ROUTERS
 
 EQUIROUTER = "equirouter:original"
@@ -20,14 +16,12 @@ _ABLATIONS = {
     WITHOUT_JOINT_FEATURE: "equirouter-without-joint-feature",
     WITHOUT_RANKING_LOSS: "equirouter-without-ranking-loss",
 }
-_LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        EQUIROUTER: "equirouter (authors)",
-        AS_WRITTEN: "equirouter (Eq. 8)",
-        WITHOUT_JOINT_FEATURE: "w/o joint feature",
-        WITHOUT_RANKING_LOSS: "w/o ranking loss",
-    }
-)
+_LABELS = {
+    EQUIROUTER: "equirouter (authors)",
+    AS_WRITTEN: "equirouter (Eq. 8)",
+    WITHOUT_JOINT_FEATURE: "w/o joint feature",
+    WITHOUT_RANKING_LOSS: "w/o ranking loss",
+}
 
 
 def paper_routers() -> list[str]:
@@ -56,12 +50,3 @@ def published_name(spec: str) -> str | None:
     if is_equirouter(spec):
         return _ABLATIONS.get(spec)
     return spec
-
-
-def reaches_95(results: Results, router: str) -> bool:
-    """Whether a router reaches 95 % of the strongest model's mean performance in every seed.
-
-    Of one that does not, few calls to the strongest model and a low RCI say nothing good: always
-    calling a cheap model gives both.
-    """
-    return results.reaches(router, "0.95")

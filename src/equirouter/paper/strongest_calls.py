@@ -16,6 +16,7 @@ from equirouter.paper.base import (
     Verdict,
     line_figure,
     values_at_stops,
+    verdict_of,
 )
 from equirouter.paper.context import Context
 from equirouter.paper.router_sets import is_equirouter, label_of
@@ -74,13 +75,10 @@ def _finding(shares: Mapping[str, Sequence[float]], strongest: str) -> tuple[Ver
     )
     if not existing:
         return "not tested", f"No router beside EquiRouter was measured. {tail}"
-    saturated = [name for name, share in existing.items() if share >= SATURATED]
+    saturated = [share >= SATURATED for share in existing.values()]
     low, high = (pick(existing, key=existing.__getitem__) for pick in (min, max))
-    verdict: Verdict = "partly reproduced"
-    if len(saturated) in (0, len(existing)):
-        verdict = "reproduced" if saturated else "not reproduced"
-    return verdict, (
-        f"At the largest budget {len(saturated)} of {len(existing)} existing routers send at least "
+    return verdict_of(saturated), (
+        f"At the largest budget {sum(saturated)} of {len(existing)} existing routers send at least "
         f"{100 * SATURATED:.0f} % of the queries to {strongest}: from {100 * existing[low]:.1f} % "
         f"({low}) to {100 * existing[high]:.1f} % ({high}). {tail}"
     )
@@ -101,8 +99,6 @@ def _table(shares: Mapping[str, Sequence[float]], strongest: str) -> Table:
 
 
 def _figure(lines: Sequence[Line], strongest: str, x_label: str) -> Figure:
-    title = f"Calls to {strongest}, % of queries"
-
     return line_figure(
         "fig1",
         lines,
@@ -110,7 +106,7 @@ def _figure(lines: Sequence[Line], strongest: str, x_label: str) -> Figure:
         "the oracle.",
         "A router that climbs to the top while the oracle stays low calls the strongest model for "
         "queries that a cheaper one answers as well.",
-        title=title,
+        title=f"Calls to {strongest}, % of queries",
         x_label=x_label,
     )
 
@@ -152,13 +148,10 @@ def training_set_evaluation(context: Context) -> Section:
 def _in_sample_finding(shares: Mapping[str, float], strongest: str) -> tuple[Verdict, str]:
     """shares: of calls to the strongest at the largest budget, by router and for the oracle."""
     learned = {name: share for name, share in shares.items() if name != "oracle"}
-    saturated = [name for name, share in learned.items() if share >= SATURATED]
-    verdict: Verdict = "partly reproduced"
-    if len(saturated) in (0, len(learned)):
-        verdict = "reproduced" if saturated else "not reproduced"
+    saturated = [share >= SATURATED for share in learned.values()]
     told = ", ".join(f"{label_of(name)} {100 * share:.1f} %" for name, share in learned.items())
-    return verdict, (
-        f"At the largest budget {len(saturated)} of {len(learned)} routers send at least "
+    return verdict_of(saturated), (
+        f"At the largest budget {sum(saturated)} of {len(learned)} routers send at least "
         f"{100 * SATURATED:.0f} % of their own training queries to {strongest}: {told}; the oracle "
         f"{100 * shares['oracle']:.1f} %."
     )
@@ -181,7 +174,6 @@ def _in_sample_table(sweeps: Mapping[str, RouterSweep], strongest: int, cheapest
 
 
 def _in_sample_figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: str) -> Figure:
-    title = f"Calls to {name} in-sample, % of queries"
     lines = [
         Line(
             router,
@@ -192,14 +184,13 @@ def _in_sample_figure(sweeps: Mapping[str, RouterSweep], strongest: int, name: s
         )
         for router, sweep in sweeps.items()
     ]
-
     return line_figure(
         "figA1",
         lines,
         f"Lines of the share of calls to {name} over the budget, for three routers and the oracle.",
         "Fitted and measured on the same queries. A router far above the oracle collapses although "
         "it has seen every answer.",
-        title=title,
+        title=f"Calls to {name} in-sample, % of queries",
         x_label="place in the sweep of budgets, %",
         height=2.6,
     )

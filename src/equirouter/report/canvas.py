@@ -35,6 +35,11 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
     "xtick.color": FAINT,
     "ytick.color": FAINT,
 }
@@ -77,7 +82,7 @@ def draw_figure(paint: Paint, size: tuple[float, float], *, points: float = 9.0)
     """
     matplotlib = require("matplotlib", extra="train", purpose="draw figures")
     module = require("matplotlib.figure", extra="train", purpose="draw figures")
-    with matplotlib.rc_context(_STYLE | {"font.size": points}):
+    with matplotlib.rc_context(_style(points)):
         figure = module.Figure(figsize=size)
         paint(figure)
     return figure
@@ -87,7 +92,7 @@ def draw_svg(paint: Paint, size: tuple[float, float], *, title: str, points: flo
     """The SVG of such a figure; the same drawing gives the same bytes. title: in the metadata."""
     matplotlib = require("matplotlib", extra="train", purpose="draw figures")
     svg = require("matplotlib.backends.backend_svg", extra="train", purpose="draw figures")
-    with matplotlib.rc_context(_STYLE | {"font.size": points}), warnings.catch_warnings():
+    with matplotlib.rc_context(_style(points)), warnings.catch_warnings():
         # A letter that the font lacks, as in a name with an emoji, is an empty box in the picture;
         # the name as it is stands in the file's comments and in the report beside it.
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
@@ -97,6 +102,10 @@ def draw_svg(paint: Paint, size: tuple[float, float], *, title: str, points: flo
         # without a date: the same results give the same bytes
         figure.savefig(stream, format="svg", metadata={"Date": None, "Title": title})
     return stream.getvalue()
+
+
+def _style(points: float) -> dict[str, Any]:
+    return _STYLE | {"font.size": points, "axes.titlesize": 1.1 * points}
 
 
 def line_painter(lines: Sequence[Line], title: str, x_label: str) -> Paint:
@@ -117,11 +126,8 @@ def line_axes(figure: Any, labels: Sequence[str], *, title: str) -> Any:  # noqa
     room = max(map(len, labels)) * _LETTER * points + _TEXT * points
     left, below, above = 0.064 * points / width, 0.053 * points / height, 0.058 * points / height
     axes = figure.add_axes((left, below, 1 - left - room / width, 1 - below - above))
-    axes.grid(axis="y", color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.set_title(
-        title, loc="left", fontsize=points * 1.1, color=INK, pad=points * 1.2, parse_math=False
-    )
+    axes.grid(axis="y")
+    axes.set_title(title, pad=points * 1.2, parse_math=False)
     return axes
 
 
