@@ -31,7 +31,8 @@ import numpy as np
 from pages import record
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.cost.prices import PRICES, estimated_tokens
+from equirouter.cost.prices import estimated_tokens
+from equirouter.cost.published_prices import PRICES
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import PROFILES, Simulated
 from equirouter.data.split import split_outcomes

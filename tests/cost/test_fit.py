@@ -5,7 +5,8 @@ import pytest
 
 from equirouter.cost import CostModel, TokenCostModel
 from equirouter.cost.fit import FittedCosts, fit_costs
-from equirouter.cost.prices import PRICES, Price, costs_usd
+from equirouter.cost.prices import Price, costs_usd
+from equirouter.cost.published_prices import PRICES
 from equirouter.data.outcomes import Outcomes
 
 N = 40

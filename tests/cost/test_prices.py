@@ -7,15 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equirouter.cost.prices import (
+from equirouter.cost.prices import Price, ServiceTier, Tier, cost_usd, costs_usd, estimated_tokens
+from equirouter.cost.published_prices import (
     FLAGSHIP_PRICES,
     PRICES,
-    Price,
-    ServiceTier,
-    Tier,
-    cost_usd,
-    costs_usd,
-    estimated_tokens,
     price_of,
     price_of_size,
     size_of,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from equirouter.cost.prices import Price
-from equirouter.cost.published_prices import _read, published_price
+from equirouter.cost.published_prices import _CLASSES, _NAMED, published_price
 
 
 def test_a_name_goes_before_a_size() -> None:
@@ -30,7 +30,6 @@ def test_nothing_is_guessed_of_a_name_without_a_size_or_beyond_all_classes() -> 
 
 
 def test_every_price_says_where_it_was_read_and_when() -> None:
-    named, classes = _read()
-    for found in (*named.values(), *(price for _, price in classes)):
+    for found in (*_NAMED.values(), *(price for _, price in _CLASSES)):
         assert len(found.source) > 20
         assert re.fullmatch(r"20\d\d-[01]\d", found.as_of)

@@ -184,7 +184,7 @@ def test_true_costs_need_the_budget_policy(context: Context) -> None:
 
 
 def test_a_cost_model_that_is_exact_is_near_exact() -> None:
-    from equirouter.evaluation.reliability import cost_errors
+    from equirouter.cost.predictor import cost_errors
 
     cost_usd = np.array([[0.001, 0.002], [0.003, 0.004]])
     assert cost_finding(cost_errors(cost_usd, cost_usd), ("a", "b"))[0] == "reproduced"

@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.arrays import FloatArray, IntArray
 from equirouter.policy import UtilityPolicy
-from equirouter.policy.plan import PlanPolicy
+from equirouter.policy.plan import PlanPolicy, Replayed
 from equirouter.policy.replies import Replies
 from equirouter.training.plan_fit import (
     LabelledQueries,
@@ -136,10 +136,16 @@ def test_where_there_is_no_pair_a_note_says_why(labelled: LabelledQueries, note:
     assert note in plans.notes[0]
 
 
+def replayed(labelled: LabelledQueries, prices: np.ndarray) -> Replayed:
+    made = replay_unseen(labelled, prices, rng())
+    assert made is not None
+    return made
+
+
 def test_a_replay_of_unseen_queries_promises_what_new_ones_keep() -> None:
     labelled = world(1000, 0)
     prices = np.array([0.3, 0.05])
-    made = replay_unseen(labelled, prices, rng())
+    made = replayed(labelled, prices)
     assert set(np.unique(made.calls).tolist()) <= {1, 2, 3}
     got = labelled.performance[np.arange(1000)[:, None], made.served].mean(axis=0)
     policy = PlanPolicy(fit_plans(labelled, rng()))
@@ -152,11 +158,11 @@ def test_a_replay_of_unseen_queries_promises_what_new_ones_keep() -> None:
 def test_a_replay_of_unseen_queries_does_not_know_their_outcomes() -> None:
     labelled = world(500, 0)
     prices = np.array([0.3, 0.1, 0.0])
-    plain = replay_unseen(labelled, prices, rng())
+    plain = replayed(labelled, prices)
     first = np.flatnonzero(rng().permutation(500) % 5 == 0)  # the first fold: all of it is unseen
     performance = labelled.performance.copy()
     performance[first] = 1 - performance[first]
-    changed = replay_unseen(replace(labelled, performance=performance), prices, rng())
+    changed = replayed(replace(labelled, performance=performance), prices)
     np.testing.assert_array_equal(changed.served[first], plain.served[first])
     np.testing.assert_array_equal(changed.calls[first], plain.calls[first])
     assert (changed.served != plain.served).any()  # the others have learned from it

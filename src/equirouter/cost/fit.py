@@ -8,7 +8,7 @@ from equirouter.arrays import Float32Array, FloatArray, IntArray
 from equirouter.cost.model_price import ModelPrice, counted, input_share, price_that_explains
 from equirouter.cost.predictor import CostModel, CostPredictor, TokenCostModel, Tokens
 from equirouter.cost.price_table import shipped_prices
-from equirouter.cost.prices import price_of
+from equirouter.cost.published_prices import price_of
 from equirouter.data.outcomes import Outcomes
 
 NETWORK_WIDTH = 64

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from equirouter.arrays import Float32Array, FloatArray, IntArray, RealArray
+from equirouter.arrays import BoolArray, Float32Array, FloatArray, IntArray, RealArray
 from equirouter.cost.model_price import ModelPrice
 from equirouter.cost.prices import Price, costs_usd
 from equirouter.errors import DataError, PipelineError
@@ -25,16 +25,66 @@ if TYPE_CHECKING:
     from equirouter.onnxgraph import OnnxGraph
 
 
-@dataclass(frozen=True)
-class CostError:
-    """How far predicted costs are from true ones; 0 is exact.
+@dataclass(frozen=True, eq=False)
+class CostErrors:
+    """How far predicted costs are from true ones, per model: (K,) each.
 
-    mse: USD squared, mean over all cells. relative: per model, mean absolute error as a share of
-    the model's mean cost, NaN for a model whose calls cost nothing.
+    mean_usd: of the true costs. mse: mean squared error, USD squared. mae_usd: mean absolute error.
+    relative: mae_usd as a share of mean_usd; 0 is exact, NaN for a model that costs nothing.
+    unexplained: mse as a share of the variance of the true costs; 1 is what predicting the mean
+    does, 0 is exact, NaN for a model whose every call costs the same. cells_mse: mean squared error
+    over all known cells, whichever model they are of.
     """
 
-    mse: float
-    relative: tuple[float, ...]
+    mean_usd: FloatArray
+    mse: FloatArray
+    mae_usd: FloatArray
+    relative: FloatArray
+    unexplained: FloatArray
+    cells_mse: float
+
+    @property
+    def overall_mse(self) -> float:
+        """The mean over models, USD squared: the figure that the paper gives (Fig. A4)."""
+        return float(self.mse.mean())
+
+
+def cost_errors(predicted_cost_usd: ArrayLike, cost_usd: ArrayLike) -> CostErrors:
+    """Compare predicted with true costs, both (N, K) in USD, over the cells that are known.
+
+    Raises DataError for other shapes, a prediction that is not finite, or a model without a known
+    cost. Source: paper, App. C.2; the relative figures are there because a squared error in USD is
+    small wherever calls are cheap.
+    """
+    predicted = np.asarray(predicted_cost_usd, dtype=np.float64)
+    true = np.asarray(cost_usd, dtype=np.float64)
+    if predicted.ndim != 2 or predicted.shape != true.shape or not predicted.size:
+        raise DataError(
+            f"predicted costs have shape {predicted.shape}, true ones {true.shape}; expected two "
+            "arrays (n_queries, n_models) of one shape"
+        )
+    if not np.isfinite(predicted).all():
+        raise DataError("a predicted cost is not a finite number")
+    if np.isnan(true).all(axis=0).any():
+        model = int(np.flatnonzero(np.isnan(true).all(axis=0))[0])
+        raise DataError(f"model {model} has no known cost among the queries to compare with")
+    missed = predicted - true
+    mean_usd, mse = np.nanmean(true, axis=0), np.nanmean(missed**2, axis=0)
+    mae_usd, variance = np.nanmean(np.abs(missed), axis=0), np.nanvar(true, axis=0)
+    # the variance of equal numbers may come out as 1e-40 and not as 0
+    varies = np.nanmax(true, axis=0) > np.nanmin(true, axis=0)
+    return CostErrors(
+        mean_usd=mean_usd,
+        mse=mse,
+        mae_usd=mae_usd,
+        relative=_share(mae_usd, mean_usd, mean_usd > 0),
+        unexplained=_share(mse, variance, varies),
+        cells_mse=float(np.nanmean(missed**2)),
+    )
+
+
+def _share(part: FloatArray, whole: FloatArray, known: BoolArray) -> FloatArray:
+    return np.asarray(np.where(known, part / np.where(known, whole, 1.0), np.nan))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -227,17 +277,6 @@ class CostPredictor(LearnedState, ABC):
         lowest = graph.const("cost.lowest", self.lowest_.astype(np.float32))
         return graph.op("Max", graph.affine("cost.out", hidden, weight, bias), lowest)
 
-    def error(self, embeddings: Float32Array, cost_usd: FloatArray) -> CostError:
-        """Compare with true cost_usd (N, K) over the known cells."""
-        difference = self.predict(embeddings) - cost_usd
-        if np.isnan(difference).all(axis=0).any():
-            raise DataError("a model has no known cost among the queries to compare with")
-        mean_usd = np.nanmean(cost_usd, axis=0)
-        is_paid = mean_usd > 0
-        missed = np.nanmean(np.abs(difference), axis=0) / np.where(is_paid, mean_usd, 1.0)
-        relative = np.where(is_paid, missed, np.nan)
-        return CostError(float(np.nanmean(difference**2)), tuple(relative.tolist()))
-
     def restore(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `state` gave. Raises PipelineError for arrays that do not fit together."""
         super().restore(state)
@@ -304,18 +343,6 @@ class TokenCostModel(CostPredictor):
     output: ClassVar[str] = "predicted_tokens"
 
     _prices: tuple[Price, ...]
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        tokens: Tokens,
-        *,
-        validation: tuple[Float32Array, Tokens] | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Learn from embeddings (N, d) and tokens; prices are given apart. Returns self."""
-        held_out = None if validation is None else (validation[0], np.hstack(validation[1]))
-        return self.learn(embeddings, np.hstack(tokens), validation=held_out, rng=rng)
 
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
         """Take the prices as they are now. Raises as CostPredictor says."""

@@ -94,13 +94,8 @@ class SeedRecords:
             return None
         figures = {
             name: _of_values([getattr(seed, name) for seed in self.checks], [])
-            for name in (
-                "router_auc",
-                "agreement_auc",
-                "agreement_beyond",
-                "check_auc",
-                "check_beyond",
-            )
+            for name in CheckAUC._fields
+            if name != "pair"
         }
         return CheckResults(pairs=tuple(seed.pair for seed in self.checks), **figures)
 

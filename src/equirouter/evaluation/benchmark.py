@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
-from equirouter.cost import CostError
+from equirouter.cost import CostErrors
 from equirouter.data import as_outcomes
 from equirouter.data.logged import is_estimated, log_note
 from equirouter.data.outcomes import Outcomes
@@ -61,7 +61,7 @@ FIRST_SEED = 42  # the paper's, App. A.1; further seeds count on from it
 class _SplitFacts(NamedTuple):
     """The figures of one split beside those of its routers."""
 
-    cost_error: CostError
+    cost_errors: CostErrors
     n_incomplete: int
     n_measured: int
     as_strong: tuple[int, ...]
@@ -69,7 +69,7 @@ class _SplitFacts(NamedTuple):
     @classmethod
     def of(cls, prepared: Prepared) -> Self:
         return cls(
-            prepared.cost_error,
+            prepared.cost_errors,
             prepared.n_incomplete_test,
             len(prepared.test.rows),
             tuple(prepared.as_strong.tolist()),
@@ -317,9 +317,9 @@ def _protocol(
 
 def _cost_model(facts: Sequence[_SplitFacts], models: Sequence[str]) -> CostModelErrors:
     """Errors of the predicted costs, means over the seeds; None for a model that costs nothing."""
-    relative = np.mean([each.cost_error.relative for each in facts], axis=0)
+    relative = np.mean([each.cost_errors.relative for each in facts], axis=0)
     return CostModelErrors(
-        mse=float(np.mean([each.cost_error.mse for each in facts])),
+        mse=float(np.mean([each.cost_errors.cells_mse for each in facts])),
         relative_error={
             model: None if np.isnan(error) else float(error)
             for model, error in zip(models, relative, strict=True)

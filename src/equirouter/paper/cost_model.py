@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equirouter.arrays import FloatArray
+from equirouter.cost.predictor import CostErrors, cost_errors
 from equirouter.errors import DataError
 from equirouter.evaluation.curve import measure
-from equirouter.evaluation.reliability import CostErrors, cost_errors
 from equirouter.paper.base import (
     Cell,
     Figure,
@@ -52,12 +52,10 @@ def cost_model_errors(context: Context) -> Section:
 
 def _mean(errors: Sequence[CostErrors]) -> CostErrors:
     """The means over the seeds."""
-
-    def over_seeds(name: str) -> FloatArray:
-        return np.asarray(np.mean([getattr(each, name) for each in errors], axis=0))
-
-    names = ("mean_usd", "mse", "mae_usd", "relative", "unexplained")
-    return CostErrors(**{name: over_seeds(name) for name in names})
+    seeds = [vars(each) for each in errors]
+    return CostErrors(
+        **{name: np.mean([each[name] for each in seeds], axis=0) for name in seeds[0]}
+    )
 
 
 def _overall_relative(errors: CostErrors) -> float:

@@ -10,7 +10,8 @@ from equirouter.arrays import FloatArray, RealArray
 from equirouter.cost import CostPredictor, ModelPrice
 from equirouter.cost.model_price import counted, input_share, price_that_explains
 from equirouter.cost.price_table import shipped_prices
-from equirouter.cost.prices import Price, price_of
+from equirouter.cost.prices import Price
+from equirouter.cost.published_prices import price_of
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.repeats import query_prints
 from equirouter.encoders.cache import EmbeddingCache, encode_table

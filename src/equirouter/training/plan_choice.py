@@ -15,7 +15,13 @@ from equirouter.policy.quality import Calibration, calibrate_served
 from equirouter.policy.replies import Replies
 from equirouter.policy.utility import UtilityPolicy
 from equirouter.registry import CHECKS
-from equirouter.training.plan_fit import FOLDS, LabelledQueries, best_rule, fit_plans, replay_unseen
+from equirouter.training.plan_fit import (
+    LabelledQueries,
+    best_rule,
+    fit_plans,
+    replay_unseen,
+    replayed_by_folds,
+)
 from equirouter.training.protocol import stream
 
 N_POINTS = 100
@@ -96,20 +102,14 @@ def rule_unseen(labelled: LabelledQueries, rng: np.random.Generator) -> Replayed
 
     None where no pair is cheap enough, or no answer is known.
     """
-    n = len(labelled.scores)
     if not (labelled.replies.answers >= 0).any():
         return None
-    fold = rng.permutation(n) % FOLDS
-    whole = Replayed.empty(n, 1)
-    for number in range(FOLDS):
-        rule = best_rule(labelled.take(np.flatnonzero(fold != number)))
-        if rule is None:
-            return None
-        out = np.flatnonzero(fold == number)
-        unseen = labelled.take(out)
-        for into, part in zip(whole, rule.replay(unseen.replies, unseen.cost_usd), strict=True):
-            into[out] = part
-    return whole
+
+    def replay(learned: LabelledQueries, unseen: LabelledQueries) -> Replayed | None:
+        rule = best_rule(learned)
+        return None if rule is None else rule.replay(unseen.replies, unseen.cost_usd)
+
+    return replayed_by_folds(labelled, 1, replay, rng)
 
 
 def made_plans(

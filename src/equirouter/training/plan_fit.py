@@ -3,6 +3,7 @@
 Every stage learns from what the stage before says of queries that it has not seen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Self
@@ -95,21 +96,38 @@ def fit_plans(labelled: LabelledQueries, rng: np.random.Generator) -> Plans:
 
 def replay_unseen(
     labelled: LabelledQueries, points: FloatArray, rng: np.random.Generator
-) -> Replayed:
-    """Plans at every price (T,) on queries that they have not learned from: five times four fifths.
+) -> Replayed | None:
+    """Plans at every price (T,) on queries that they have not learned from.
 
     A price that is chosen on these keeps what it promises on new queries.
     """
-    n = len(labelled.scores)
-    fold = rng.permutation(n) % FOLDS
-    whole = Replayed.empty(n, len(points))
-    for number in range(FOLDS):
-        out = np.flatnonzero(fold == number)
-        plans = _fitted(labelled.take(np.flatnonzero(fold != number)), rng)
-        unseen = labelled.take(out)
-        made = PlanPolicy(plans).replay(
+
+    def replay(learned: LabelledQueries, unseen: LabelledQueries) -> Replayed:
+        return PlanPolicy(_fitted(learned, rng)).replay(
             unseen.scores, unseen.predicted_cost_usd, points, unseen.replies, unseen.cost_usd
         )
+
+    return replayed_by_folds(labelled, len(points), replay, rng)
+
+
+def replayed_by_folds(
+    labelled: LabelledQueries,
+    n_points: int,
+    replay: Callable[[LabelledQueries, LabelledQueries], Replayed | None],
+    rng: np.random.Generator,
+) -> Replayed | None:
+    """Replays on every query by what was learned from the folds without it: five times four fifths.
+
+    replay: learns from the first, replays on the second; None where nothing can be learned.
+    """
+    n = len(labelled.scores)
+    fold = rng.permutation(n) % FOLDS
+    whole = Replayed.empty(n, n_points)
+    for number in range(FOLDS):
+        out = np.flatnonzero(fold == number)
+        made = replay(labelled.take(np.flatnonzero(fold != number)), labelled.take(out))
+        if made is None:
+            return None
         for into, part in zip(whole, made, strict=True):
             into[out] = part
     return whole

@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray, IntArray
-from equirouter.cost import CostError, CostPredictor
+from equirouter.cost import CostErrors, CostPredictor
 from equirouter.cost.fit import FittedCosts, first_of_each, fit_costs
+from equirouter.cost.predictor import cost_errors
 from equirouter.data.logged import effective_size
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.descriptions import model_texts
@@ -124,7 +125,7 @@ class Prepared(WithoutCached):
     n_train: int
     test: Part
     costs: FittedCosts
-    cost_error: CostError
+    cost_errors: CostErrors
     n_incomplete_test: int
     as_strong: IntArray
     descriptions: Float32Array | None = None
@@ -210,7 +211,7 @@ def prepare(
             (both, test), seen, (amounts, costs.model.amounts(seen[1])), strict=True
         )
     )
-    error = costs.model.error(measured.embeddings, measured.outcomes[1])
+    error = cost_errors(measured.predicted_cost_usd, measured.outcomes[1])
     n_incomplete = len(split.test) - len(test)
     known = split.learnable
     best = as_strong(counted.performance[known], counted.cost_usd[known])

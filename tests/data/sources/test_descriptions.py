@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equirouter.cost.prices import PRICES
+from equirouter.cost.published_prices import PRICES
 from equirouter.data import Outcomes
 from equirouter.data.sources.descriptions import DESCRIPTIONS, model_texts
 from equirouter.data.sources.simulated import Simulated

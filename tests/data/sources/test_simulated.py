@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equirouter.arrays import FloatArray
-from equirouter.cost.prices import PRICES
+from equirouter.cost.published_prices import PRICES
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated import ACCURACY, PROFILES, Simulated, SimulatedRouterBench
 from equirouter.data.sources.simulated_texts import FAMILIES, Family, make_texts

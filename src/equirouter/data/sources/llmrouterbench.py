@@ -16,14 +16,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from equirouter.cost.prices import (
-    FLAGSHIP_PRICES,
-    Price,
-    cost_usd,
-    price_of,
-    price_of_size,
-    size_of,
-)
+from equirouter.cost.prices import Price, cost_usd
+from equirouter.cost.published_prices import FLAGSHIP_PRICES, price_of, price_of_size, size_of
 from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.cost.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.prices import Price, cost_usd, estimated_tokens
+from equirouter.cost.published_prices import price_of_size, size_of
 from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.queries import with_suffixes
@@ -91,7 +92,7 @@ class MixInstruct:
         One file is read whatever `part` says. Where scores are scaled, a query on which all answers
         score the same has 1 for each: any of them is the best; and with fewer than two scores
         nothing can be scaled, and the outcome is not known. The data has no costs: they are tokens
-        (prices.estimated_tokens) times the price of the model's size (prices.price_of_size). Tasks
+        (prices.estimated_tokens) times the price of the model's size (price_of_size). Tasks
         are the collections that the instructions are from.
         Raises DataError for a file that is not as it should be, DownloadError.
         """

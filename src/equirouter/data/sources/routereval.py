@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from equirouter.arrays import FloatArray
-from equirouter.cost.prices import Price, cost_usd, estimated_tokens, price_of_size, size_of
+from equirouter.cost.prices import Price, cost_usd, estimated_tokens
+from equirouter.cost.published_prices import price_of_size, size_of
 from equirouter.cost.usage import Usage
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.reading.unpickle import read_pickle_values
@@ -53,7 +54,7 @@ class RouterEval:
     benchmarks of one version of the leaderboard, or benchmarks by name, joined by "+"; every
     benchmark has candidates of its own, and the table has the models that all of them share. cost:
     the data has none. "size" takes the tokens of the prompt (prices.estimated_tokens) times the
-    price of the size in the model's name (prices.price_of_size), and leaves out models whose name
+    price of the size in the model's name (price_of_size), and leaves out models whose name
     states none; "equal" takes 1 USD per million tokens for every model.
     Raises ConfigError for a setting that is none of these.
     """

@@ -6,7 +6,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equirouter.arrays import FloatArray, IntArray
-from equirouter.cost.prices import PRICES, Price, costs_usd
+from equirouter.cost.prices import Price, costs_usd
+from equirouter.cost.published_prices import PRICES
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.sources.simulated_texts import make_texts
 from equirouter.errors import ConfigError

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from equirouter.arrays import Float32Array, FloatArray
+from equirouter.cost.predictor import cost_errors
 from equirouter.data.logged import is_estimated
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.pools import MINIMUM_COMPLETE
@@ -36,7 +37,6 @@ from equirouter.evaluation.diagnosis.per_router import (
 )
 from equirouter.evaluation.diagnosis.per_task import TaskCollapse, collapse_by_task
 from equirouter.evaluation.diagnosis.ties import MARGIN_LEVELS, margin_distribution, need_of
-from equirouter.evaluation.reliability import cost_errors
 from equirouter.evaluation.results import TEXT_FREE
 from equirouter.evaluation.sweeps import ServedQueries, for_pipeline, own_split, sweep_router
 from equirouter.pipeline.pipeline import RoutingPipeline
