@@ -23,7 +23,7 @@ from equirouter.data.outcomes import Outcomes
 from equirouter.encoders import make_encoder
 from equirouter.encoders.cache import encode_table
 from equirouter.errors import DataError
-from equirouter.evaluation.off_policy import METHODS, WHAT, Estimate, LoggedOutcomes
+from equirouter.evaluation.off_policy.estimates import METHODS, WHAT, Estimate, LoggedOutcomes
 from equirouter.policy import UtilityPolicy
 from equirouter.routers import make_router
 from equirouter.routers.log_estimates import cross_fitted

@@ -30,6 +30,15 @@ def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
     return f"[{', '.join(sides)}]"
 
 
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    ]
+
+
 def in_columns(name: str, text: str, width: int) -> str:
     """A name of at most width characters and a text beside it, in lines of at most 80."""
     indent = " " * (width + 2)

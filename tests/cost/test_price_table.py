@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from equirouter.cost.price_table import (
-    PRICES_AS_OF,
     price_from,
     price_to,
     read_price_table,
@@ -54,7 +53,7 @@ def written(folder: Path, text: str, name: str = "prices.toml") -> Path:
 
 def test_the_shipped_table_is_dated_and_has_a_source() -> None:
     table = shipped_prices()
-    assert table.as_of == PRICES_AS_OF
+    assert table.as_of is not None
     assert table.source is not None
     assert len(table.prices) >= 100
     assert all(price.input_usd_per_mtok > 0 for price in table.prices.values())

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from equirouter.errors import DataError
-from equirouter.evaluation.off_policy import METHODS, LoggedOutcomes, compare_from_log
+from equirouter.evaluation.off_policy.comparing import compare_from_log
+from equirouter.evaluation.off_policy.estimates import METHODS, LoggedOutcomes
 from equirouter.evaluation.train import train
 from equirouter.pipeline import RoutingPipeline
 from tests.toys import HashingEncoder, make_log, make_table

@@ -19,7 +19,7 @@ from equirouter.words import interval
 OFF_POLICY = {"dr": "doubly robust", "snips": "self-normalised IPS", "ips": "IPS"}
 
 if TYPE_CHECKING:
-    from equirouter.evaluation.off_policy import LoggedComparison
+    from equirouter.evaluation.off_policy.comparing import LoggedComparison
     from equirouter.evaluation.promotion.comparison import Comparison, Paired
     from equirouter.pipeline.versions import Event, PipelineVersions
 
@@ -120,7 +120,7 @@ def compare(
     from equirouter.data.logged import is_estimated
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.errors import DataError
-    from equirouter.evaluation.off_policy import compare_from_log
+    from equirouter.evaluation.off_policy.comparing import compare_from_log
     from equirouter.evaluation.promotion.comparison import compare as compared
     from equirouter.evaluation.promotion.gate import Gate
     from equirouter.evaluation.promotion.retrain import new_queries

@@ -90,7 +90,6 @@ def _prices(
 
 
 def _explained(outcomes: Outcomes, tokens: Tokens, rows: IntArray) -> tuple[ModelPrice, ...]:
-    """The price of each model that explains its costs, None where there is none."""
     read, written = (side[rows] for side in tokens)
     prices = []
     for column, model in enumerate(outcomes.models):

@@ -14,9 +14,6 @@ from typing import Any
 from equirouter.cost.prices import Price, ServiceTier, Tier
 from equirouter.errors import ConfigError
 
-PRICES_AS_OF = "2026-11-20"
-"""The day of which the shipped table is."""
-
 _SHIPPED = Path(__file__).with_name("price_table.toml")
 _TIERS, _LIMIT, _SERVICE = "tiers", "above_input_tokens", "service_tiers"
 _AMOUNTS = tuple(field.name for field in fields(Price) if field.name not in (_TIERS, _SERVICE))
@@ -55,7 +52,7 @@ class PriceTable:
 
 @cache
 def shipped_prices() -> PriceTable:
-    """Prices of public models on the day PRICES_AS_OF, at their makers' standard rates."""
+    """Prices of public models on the day `as_of`, at their makers' standard rates."""
     return read_price_table(_SHIPPED)
 
 

@@ -113,34 +113,44 @@ def _chat(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
         _tokens(_part(of_input, "cache_write_tokens_details"), "ttl_12h_tokens", 0),
         _tokens(_part(of_input, "cache_creation_token_details"), "ephemeral_1h_input_tokens", 0),
     )
-    parts = {
-        "cached_input_tokens": max(
-            _tokens(of_input, "cached_tokens", 0),
-            _tokens(report, "prompt_cache_hit_tokens", 0),
-            _tokens(report, "cache_read_input_tokens", 0),
-        ),
-        "cache_write_tokens": written - long,
-        "long_cache_write_tokens": long,
-        "audio_input_tokens": _tokens(of_input, "audio_tokens", 0),
-        "reasoning_tokens": _tokens(of_output, "reasoning_tokens", 0),
-        "audio_output_tokens": _tokens(of_output, "audio_tokens", 0),
-    }
+    cached = max(
+        _tokens(of_input, "cached_tokens", 0),
+        _tokens(report, "prompt_cache_hit_tokens", 0),
+        _tokens(report, "cache_read_input_tokens", 0),
+    )
+    parts = _parts(of_input, of_output, cached=cached, written=written, long=long)
     return prompt, total - prompt, parts
 
 
 def _responses(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:
     of_input, of_output = (_part(report, f"{side}_tokens_details") for side in ("input", "output"))
-    written = _tokens(of_input, "cache_write_tokens", 0)
-    long = _tokens(_part(of_input, "cache_write_tokens_details"), "ttl_12h_tokens", 0)
-    parts = {
-        "cached_input_tokens": _tokens(of_input, "cached_tokens", 0),
+    parts = _parts(
+        of_input,
+        of_output,
+        cached=_tokens(of_input, "cached_tokens", 0),
+        written=_tokens(of_input, "cache_write_tokens", 0),
+        long=_tokens(_part(of_input, "cache_write_tokens_details"), "ttl_12h_tokens", 0),
+    )
+    return _tokens(report, "input_tokens"), _tokens(report, "output_tokens"), parts
+
+
+def _parts(
+    of_input: Mapping[str, Any],
+    of_output: Mapping[str, Any],
+    *,
+    cached: int,
+    written: int,
+    long: int,
+) -> dict[str, int]:
+    """The parts of the two totals, as OpenAI's APIs detail them; long: of the written tokens."""
+    return {
+        "cached_input_tokens": cached,
         "cache_write_tokens": written - long,
         "long_cache_write_tokens": long,
         "audio_input_tokens": _tokens(of_input, "audio_tokens", 0),
         "reasoning_tokens": _tokens(of_output, "reasoning_tokens", 0),
         "audio_output_tokens": _tokens(of_output, "audio_tokens", 0),
     }
-    return _tokens(report, "input_tokens"), _tokens(report, "output_tokens"), parts
 
 
 def _messages(report: Mapping[str, Any]) -> tuple[int, int, dict[str, int]]:

@@ -240,7 +240,6 @@ def _results(
     embeddings: Float32Array,
     command: tuple[str, ...],
 ) -> Results:
-    """Results from the records of anchors and routers and the facts of each split."""
     models = outcomes.models
     anchors = [name for name in records if name in (*ANCHORS, *COMPARING)]
     specs = [name for name in records if name not in anchors]

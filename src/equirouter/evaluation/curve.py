@@ -91,7 +91,12 @@ def measure(
     for resamples without rng. Source: paper, App. A.3 and D.
     """
     performance, cost_usd = checked_outcomes(performance, cost_usd)
-    columns = _checked_sweep(chosen, performance)
+    columns = checked_chosen(chosen, *performance.shape)
+    if columns.ndim != 2:
+        raise DataError(
+            f"chosen has shape {columns.shape}; expected ({len(performance)}, T), a column per "
+            "operating point: for a single one pass chosen[:, None]"
+        )
     reference = strongest_of(performance, cost_usd) if strongest is None else strongest
     (n_queries, n_models), n_points = performance.shape, columns.shape[1]
     ends = np.cumsum([n_points] * 3 + [n_models] * 3 + [1, 1])
@@ -99,12 +104,14 @@ def measure(
     values = np.zeros((n_queries, ends[-1]))
     parts = np.split(values, ends[:-1], axis=1)  # views: (N, T) x 3, (N, K) x 3, (N, 1)
     tables = (performance, cost_usd, collapse_table(performance, cost_usd))
-    _fill(parts[:3], columns, tables, spent_usd)
+    for part, table in zip(parts[:3], tables, strict=True):
+        part[:] = pick(columns, table)[0]
     parts[3][:], parts[4][:] = performance, cost_usd
     parts[5][np.arange(n_queries), columns[:, -1]] = 1.0  # where the last operating point went
     parts[6][:] = pick(columns[:, -1:], orbit_collapse_table(performance, cost_usd))[0]
     parts[7][:, 0] = tables[2][:, reference]
     if spent_usd is not None:  # collapse of one of several calls would mislead
+        parts[1][:] = spent_usd
         for collapse in (parts[2], parts[6], parts[7]):
             collapse[:] = np.nan
 
@@ -128,19 +135,6 @@ def measure(
     )
 
 
-def _fill(
-    parts: Sequence[FloatArray],
-    columns: IntArray,
-    tables: Sequence[FloatArray],
-    spent_usd: ArrayLike | None,
-) -> None:
-    """Into each part (N, T) what a table (N, K) has for the choices; costs as they were spent."""
-    for part, table in zip(parts, tables, strict=True):
-        part[:] = pick(columns, table)[0]
-    if spent_usd is not None:
-        parts[1][:] = spent_usd
-
-
 def _resamples(
     counts: FloatArray | None, n_queries: int, resamples: int, rng: np.random.Generator | None
 ) -> Iterable[FloatArray] | None:
@@ -156,17 +150,6 @@ def _resamples(
             f"counts have shape {counts.shape}: expected (R, {n_queries}), rows with a sum above 0"
         )
     return [counts * (n_queries / counts.sum(axis=1, keepdims=True))]
-
-
-def _checked_sweep(chosen: ArrayLike, performance: FloatArray) -> IntArray:
-    """The choices as (N, T) columns of performance (N, K), or DataError."""
-    columns = checked_chosen(chosen, *performance.shape)
-    if columns.ndim != 2:
-        raise DataError(
-            f"chosen has shape {columns.shape}; expected ({len(performance)}, T), a column per "
-            "operating point: for a single one pass chosen[:, None]"
-        )
-    return columns
 
 
 def _metrics(reference: int, means: Sequence[FloatArray]) -> dict[str, Draws]:

@@ -2,16 +2,8 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from equirouter.data.split import SplitKind
-from equirouter.evaluation.measured import Number
-
-
-class Facts(BaseModel):
-    """Fields of results.json, frozen."""
-
-    model_config = ConfigDict(frozen=True)
+from equirouter.evaluation.measured import Facts, Number
 
 
 class DatasetFacts(Facts):

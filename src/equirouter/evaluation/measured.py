@@ -16,20 +16,22 @@ from pydantic import (
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
-class Difference(BaseModel):
-    """A mean difference over the seeds with its 95 % interval; None without resamples."""
+class Facts(BaseModel):
+    """Fields of results.json, frozen."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class Difference(Facts):
+    """A mean difference over the seeds with its 95 % interval; None without resamples."""
 
     mean: Number
     low: Number | None
     high: Number | None
 
 
-class Differences(BaseModel):
+class Differences(Facts):
     """One router minus another, on the same queries and resamples."""
-
-    model_config = ConfigDict(frozen=True)
 
     nauc: Difference
     nauc_common: Difference
@@ -45,14 +47,12 @@ class Differences(BaseModel):
         return difference.get(key or "") if isinstance(difference, dict) else difference
 
 
-class Measured(BaseModel):
+class Measured(Facts):
     """A figure over the seeds, with its 95 % interval.
 
     A seed that never reached a quality has no value. The mean is then over the others, and None
     where fewer than half have a value: the mean of a few lucky seeds would flatter.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     mean: Number | None
     low: Number | None

@@ -13,18 +13,18 @@ from equirouter.errors import DataError, UnknownNameError
 from equirouter.evaluation.facts import (
     CostModelErrors,
     DatasetFacts,
-    Facts,
     NotMeasured,
     Protocol,
     Reference,
     VisibilityFacts,
 )
-from equirouter.evaluation.measured import Differences, Measured, MeasuredByKey, Number
+from equirouter.evaluation.measured import Differences, Facts, Measured, MeasuredByKey, Number
 from equirouter.evaluation.metrics import COLUMNS, Column, RouterMetrics
 from equirouter.evaluation.metrics.curves import QUALITY_LEVELS, ROUNDING
 from equirouter.evaluation.published import Published
 from equirouter.extras import require
 from equirouter.output import atomic_write
+from equirouter.words import NEVER, aligned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -293,12 +293,7 @@ class Results(Facts):
         ]
 
     def __repr__(self) -> str:
-        rows = self._cells()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in rows
-        ]
+        lines = aligned(self._cells())
         if len(lines) > MOST_LINES - 1:
             left = len(lines) - (MOST_LINES - 2)
             lines = [*lines[: MOST_LINES - 2], f"and {left} more: see to_frame()"]
@@ -333,7 +328,7 @@ class Results(Facts):
 
     def _mean(self, name: str, column: Column) -> str:
         mean = self.measured(name, column).mean
-        return "/" if mean is None else f"{mean:.{column.digits}f}"
+        return NEVER if mean is None else f"{mean:.{column.digits}f}"
 
 
 def _figures(figure: Measured | MeasuredByKey) -> Iterator[tuple[str, Measured]]:

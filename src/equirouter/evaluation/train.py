@@ -224,7 +224,6 @@ def _plans(
 def _plan_metrics(
     pipeline: RoutingPipeline, candidates: Candidates, kept: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Costs of plans and their rivals out of fold, and their quality on the test part."""
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     out_of_fold = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
     return {"out_of_fold": out_of_fold, "at_quality": kept}

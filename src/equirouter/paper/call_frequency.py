@@ -18,7 +18,7 @@ LARGE, SMALL = 0.4, 0.1  # "roughly 50 %" less, and nothing to speak of
 _N_MODELS = 12  # columns; of more models the least called are added up
 _ACROSS = (4, 3, 2)  # panels, the most with room for the routers' names
 _POINTS, _WIDTH, _EDGE = 7.0, 7.0, 0.1  # size of the letters; inches of a figure, and left free
-_TURN = math.radians(50)  # of the models' names above the matrix
+_TURN = 50  # degrees of the models' names above the matrix
 _LONGEST, _LONGEST_IN_KEY = 2.3, 1.65  # inches of a name; more is cut
 _SWATCH = 0.13  # inches before a name of the key
 
@@ -153,26 +153,6 @@ def _heads(models: Sequence[str], inches: float) -> list[str]:
     ]
 
 
-def _room(heads: Sequence[str], labels: Sequence[str]) -> tuple[float, float, float]:
-    """Inches left of the matrix, of its width, and above it, so that no name leaves the figure.
-
-    A name begins over the middle of its column and rises to the right.
-    """
-    left = max(width_of(label, _POINTS) for label in labels) + _EDGE + 0.05
-    letter = _POINTS / 72
-    right = [
-        width_of(head, _POINTS, is_bold=True) * math.cos(_TURN) + letter * math.sin(_TURN)
-        for head in heads
-    ]
-    middles = [(place + 0.5) / len(heads) for place in range(len(heads))]
-    inside = _WIDTH - _EDGE - left
-    width = min(
-        inside, *((inside - far) / middle for far, middle in zip(right, middles, strict=True))
-    )
-    longest = max(width_of(head, _POINTS, is_bold=True) for head in heads)
-    return left, width, longest * math.sin(_TURN) + letter * math.cos(_TURN) + _EDGE
-
-
 def _matrix(
     results: Results, models: Sequence[str], shares: Mapping[str, Sequence[float]]
 ) -> Figure:
@@ -180,17 +160,17 @@ def _matrix(
     title = "Calls per model at the largest budget, % of queries"
     heads = _heads(models, _LONGEST)
     labels = [fitted(label_of(name), _LONGEST, _POINTS) for name in shares]
-    left, width, above = _room(heads, labels)
-    tall = 0.165 * len(shares)
-    size = (_WIDTH, above + tall + _EDGE)
+    longest = max(width_of(head, _POINTS, is_bold=True) for head in heads)
+    above = (longest + _POINTS / 72) * math.sin(math.radians(_TURN))
+    size = (_WIDTH, above + 0.165 * len(shares) + 2 * _EDGE)
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         from matplotlib.colors import LinearSegmentedColormap
 
         colours = ["#F4F6F8", "#56B4E9", "#0072B2", "#00395A"]
         shades = LinearSegmentedColormap.from_list("shares", colours)
-        box = (left / _WIDTH, _EDGE / size[1], width / _WIDTH, tall / size[1])
-        axes = figure.add_axes(box)
+        figure.set_layout_engine("constrained", w_pad=_EDGE, h_pad=_EDGE)
+        axes = figure.subplots()
         values = [[100 * share for share in row] for row in shares.values()]
         axes.imshow(values, aspect="auto", cmap=shades, vmin=0, vmax=100)
         for row, cells in enumerate(values):
@@ -198,22 +178,15 @@ def _matrix(
                 text = "" if value == 0 else "<1" if value < 1 else f"{value:.0f}"
                 colour = "white" if value > 40 else INK
                 axes.text(column, row, text, ha="center", va="center", color=colour)
-        for at, label in enumerate(axes.set_yticks(range(len(shares)), labels)):
-            _style(label, italic=at == 0)
-        for model, label in zip(
-            models,
-            axes.set_xticks(
-                range(len(models)),
-                heads,
-                rotation=math.degrees(_TURN),
-                rotation_mode="anchor",
-                ha="left",
-                va="center",
-            ),
-            strict=True,
-        ):
-            _style(label, bold=model == strongest)
-        axes.tick_params(length=0, top=False, labeltop=True, labelbottom=False, pad=2)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0, pad=2)
+        look = {"color": INK, "parse_math": False}
+        turned = {"rotation": _TURN, "rotation_mode": "anchor", "ha": "left", "va": "center"}
+        axes.set_yticks(range(len(shares)), labels, **look)
+        axes.set_xticks(range(len(models)), heads, **look, **turned)
+        axes.get_yticklabels()[0].set(color=FAINT, fontstyle="italic")
+        for model, label in zip(models, axes.get_xticklabels(), strict=True):
+            label.set_fontweight("bold" if model == strongest else "normal")
         axes.spines[:].set_visible(False)
         axes.set_xticks([at - 0.5 for at in range(1, len(models))], minor=True)
         axes.set_yticks([at - 0.5 for at in range(1, len(shares))], minor=True)
@@ -227,15 +200,6 @@ def _matrix(
         f"{title}. Models from the cheapest to the most expensive, {strongest} is the strongest; "
         "the first row is the oracle. An empty cell is a model that is never called.",
     )
-
-
-def _style(tick: Any, *, italic: bool = False, bold: bool = False) -> None:  # noqa: ANN401
-    label = tick.label2 if bold or tick.label2.get_visible() else tick.label1
-    for text in (tick.label1, tick.label2, label):
-        text.set_color(FAINT if italic else INK)
-        text.set_fontstyle("italic" if italic else "normal")
-        text.set_fontweight("bold" if bold else "normal")
-        text.set_parse_math(False)
 
 
 def _panels(results: Results, models: Sequence[str], names: Sequence[str]) -> Figure:

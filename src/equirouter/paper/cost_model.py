@@ -51,7 +51,6 @@ def cost_model_errors(context: Context) -> Section:
 
 
 def _mean(errors: Sequence[CostErrors]) -> CostErrors:
-    """The means over the seeds."""
     seeds = [vars(each) for each in errors]
     return CostErrors(
         **{name: np.mean([each[name] for each in seeds], axis=0) for name in seeds[0]}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from equirouter.report import markdown
+from equirouter.words import aligned
 
 WIDTH = 80
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
@@ -75,17 +76,7 @@ def _text(block: Block) -> list[str]:
     if isinstance(block, FactRows):
         width = max(len(name) for name, _ in block.pairs) + 2
         return [line for name, text in block.pairs for line in _wrapped(text, name.ljust(width))]
-    table = [block.heads, *block.rows]
-    widths = [max(len(row[place]) for row in table) for place in range(len(block.heads))]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for row in table
-    ]
+    return aligned([block.heads, *block.rows])
 
 
 def _wrapped(text: str, first: str) -> list[str]:

@@ -56,7 +56,6 @@ def write_report(results: Results, path: str | Path, samples: Samples | None = N
 
 
 def _context(results: Results, samples: Samples | None) -> dict[str, Any]:
-    """All that the template shows."""
     protocol = results.protocol.model_dump()
     del protocol["encoder_notes"]  # among the warnings
     return {
@@ -136,7 +135,6 @@ def _difference(difference: Difference | None, column: Column) -> dict[str, str]
 
 
 def _effort(results: Results) -> list[tuple[str, list[str]]]:
-    """Per router what fitting and predicting took."""
     return [
         (name, [_amount(getattr(router, key).mean) for key in _EFFORT])
         for name, router, is_anchor in results.rows()

@@ -1,9 +1,10 @@
 """A diagnosis as a text for a terminal or a bug report."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from equirouter.evaluation.diagnosis.contents import Diagnosis
+from equirouter.evaluation.diagnosis.contents import Diagnosis, PairFinding
 from equirouter.report.advice import advice
 from equirouter.report.blocks import (
     Block,
@@ -17,6 +18,14 @@ from equirouter.report.blocks import (
 from equirouter.report.wording import count, number, percent, signed
 
 MOST_TASKS = 15
+
+_Item = TypeVar("_Item")
+
+
+def _table(items: Iterable[_Item], *columns: tuple[str, Callable[[_Item], str]]) -> Rows:
+    """A row per item, a cell per column: its head, and how an item stands in it."""
+    rows = tuple(tuple(cell(item) for _, cell in columns) for item in items)
+    return Rows(tuple(head for head, _ in columns), rows)
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -101,16 +110,6 @@ def _outcomes(diagnosis: Diagnosis) -> list[Block]:
     levels = ", ".join(
         f"{percent(share)} at most {level:g}" for level, share in table.margins.items()
     )
-    rows = tuple(
-        (
-            model.name,
-            number(model.performance),
-            f"{model.cost_usd:.3g}",
-            percent(model.oracle_share),
-            percent(model.cost_error),
-        )
-        for model in sorted(diagnosis.models, key=lambda model: -model.performance)
-    )
     return [
         Heading("Outcomes: ties, margins, and what the oracle calls"),
         (
@@ -126,7 +125,14 @@ def _outcomes(diagnosis: Diagnosis) -> list[Block]:
             f"The oracle scores {number(table.oracle_performance)} at "
             f"{percent(table.oracle_relative_cost)} of the strongest model's cost."
         ),
-        Rows(("model", "performance", "cost, USD", "oracle", "cost error"), rows),
+        _table(
+            sorted(diagnosis.models, key=lambda model: -model.performance),
+            ("model", lambda model: model.name),
+            ("performance", lambda model: number(model.performance)),
+            ("cost, USD", lambda model: f"{model.cost_usd:.3g}"),
+            ("oracle", lambda model: percent(model.oracle_share)),
+            ("cost error", lambda model: percent(model.cost_error)),
+        ),
     ]
 
 
@@ -143,18 +149,15 @@ def _encoder(diagnosis: Diagnosis) -> list[Block]:
 
 def _noise(diagnosis: Diagnosis) -> list[Block]:
     top = max(diagnosis.noise, key=lambda each: each.strongest_share)
-    rows = tuple(
-        (
-            f"{each.sigma:g}",
-            percent(each.strongest_share),
-            number(each.performance),
-            number(each.rci),
-        )
-        for each in diagnosis.noise
-    )
     return [
         Heading("The oracle with noise on its labels"),
-        Rows(("sigma", "calls to strongest", "performance", "RCI"), rows),
+        _table(
+            diagnosis.noise,
+            ("sigma", lambda each: f"{each.sigma:g}"),
+            ("calls to strongest", lambda each: percent(each.strongest_share)),
+            ("performance", lambda each: number(each.performance)),
+            ("RCI", lambda each: number(each.rci)),
+        ),
         (
             f"Noise takes the oracle's calls to {diagnosis.table.strongest} from "
             f"{percent(diagnosis.noise[0].strongest_share)} to {percent(top.strongest_share)} at "
@@ -165,36 +168,33 @@ def _noise(diagnosis: Diagnosis) -> list[Block]:
 
 def _routers(diagnosis: Diagnosis) -> list[Block]:
     measured = (*diagnosis.anchors, *diagnosis.routers)
-    calls = tuple(
-        (
-            router.name,
-            number(router.nauc),
-            number(router.rci),
-            percent(router.strongest_share),
-            "never" if router.half_from_usd is None else f"{router.half_from_usd:.3g}",
-            "never" if router.ninety_from_usd is None else f"{router.ninety_from_usd:.3g}",
-        )
-        for router in measured
-    )
-    costs = tuple(
-        (
-            router.name,
-            percent(router.budget_cost_at_98),
-            percent(router.utility_cost_at_98),
-            signed(router.nauc_minus_task),
-            signed(router.cost_minus_text_free.get("0.98")),
-        )
-        for router in measured
-    )
     free = diagnosis.text_free.get("0.98", "text-free")
     return [
         Heading("Where routers collapse"),
-        Rows(("router", "nAUC", "RCI", "calls", "50 % from", "90 % from"), calls),
+        _table(
+            measured,
+            ("router", lambda router: router.name),
+            ("nAUC", lambda router: number(router.nauc)),
+            ("RCI", lambda router: number(router.rci)),
+            ("calls", lambda router: percent(router.strongest_share)),
+            ("50 % from", lambda router: _from(router.half_from_usd)),
+            ("90 % from", lambda router: _from(router.ninety_from_usd)),
+        ),
         (
             "calls: share of the queries sent to the strongest model at the largest budget; "
             "50 % from, 90 % from: the budget in USD from which on it stays above that."
         ),
-        Rows(("router", "budget", "utility", "nAUC minus task", f"utility minus {free}"), costs),
+        _table(
+            measured,
+            ("router", lambda router: router.name),
+            ("budget", lambda router: percent(router.budget_cost_at_98)),
+            ("utility", lambda router: percent(router.utility_cost_at_98)),
+            ("nAUC minus task", lambda router: signed(router.nauc_minus_task)),
+            (
+                f"utility minus {free}",
+                lambda router: signed(router.cost_minus_text_free.get("0.98")),
+            ),
+        ),
         (
             "budget, utility: cost at 98 % of the strongest model's performance as a share of its "
             "cost, by policy. The last columns are 95 % intervals on the same resamples of the "
@@ -204,21 +204,21 @@ def _routers(diagnosis: Diagnosis) -> list[Block]:
     ]
 
 
+def _from(budget_usd: float | None) -> str:
+    return "never" if budget_usd is None else f"{budget_usd:.3g}"
+
+
 def _in_sample(diagnosis: Diagnosis) -> list[Block]:
-    rows = tuple(
-        (
-            each.name,
-            percent(each.in_sample_share),
-            percent(each.held_out_share),
-            number(each.in_sample_nauc),
-            number(each.held_out_nauc),
-        )
-        for each in diagnosis.in_sample
-    )
-    heads = ("router", "strongest, in-sample", "held out", "nAUC, in-sample", "held out")
     return [
         Heading("Fitted and measured on the same queries"),
-        Rows(heads, rows),
+        _table(
+            diagnosis.in_sample,
+            ("router", lambda each: each.name),
+            ("strongest, in-sample", lambda each: percent(each.in_sample_share)),
+            ("held out", lambda each: percent(each.held_out_share)),
+            ("nAUC, in-sample", lambda each: number(each.in_sample_nauc)),
+            ("held out", lambda each: number(each.held_out_nauc)),
+        ),
         "Calls to the strongest model at the largest budget, and nAUC.",
     ]
 
@@ -245,36 +245,22 @@ def _check(diagnosis: Diagnosis) -> list[Block]:
     check = diagnosis.check
     if check is None:
         return []
-    pairs = tuple(
-        (
-            " and ".join(pair.models) + (f" (both {pair.family})" if pair.family else ""),
-            percent(pair.relative_cost),
-            percent(pair.agreed),
-            number(pair.performance_agreed),
-            number(pair.strongest_agreed),
-            number(pair.router_auc),
-            number(pair.agreement_auc),
-            number(pair.beyond_router_auc),
-        )
-        for pair in check.pairs
-    )
-    costs = tuple(
-        (
-            f"{at.quality:.0%}",
-            percent(at.routing),
-            percent(at.rule),
-            percent(at.learned),
-            at.taken,
-            signed(at.saved),
-        )
-        for at in check.costs
-    )
-    heads = ("pair", "cost", "agree", "then right", "strongest's", "router", "agreement", "beyond")
-    blocks: list[Block] = [Heading("Would comparing two answers pay")]
-    if not pairs:
-        return [*blocks, NumberedRows(check.notes)]
-    blocks += [
-        Rows(heads, pairs),
+    heading = Heading("Would comparing two answers pay")
+    if not check.pairs:
+        return [heading, NumberedRows(check.notes)]
+    return [
+        heading,
+        _table(
+            check.pairs,
+            ("pair", _named),
+            ("cost", lambda pair: percent(pair.relative_cost)),
+            ("agree", lambda pair: percent(pair.agreed)),
+            ("then right", lambda pair: number(pair.performance_agreed)),
+            ("strongest's", lambda pair: number(pair.strongest_agreed)),
+            ("router", lambda pair: number(pair.router_auc)),
+            ("agreement", lambda pair: number(pair.agreement_auc)),
+            ("beyond", lambda pair: number(pair.beyond_router_auc)),
+        ),
         (
             "cost: of both calls, as a share of the strongest model's. then right: performance of "
             "the better one where both agree, and the strongest model's there. router, agreement: "
@@ -282,7 +268,15 @@ def _check(diagnosis: Diagnosis) -> list[Block]:
             "queries that the router scores alike, where 0.5 knows nothing. Models of one family "
             "share their errors."
         ),
-        Rows(("quality", "routing", "rule", "learned", "taken", "saved"), costs),
+        _table(
+            check.costs,
+            ("quality", lambda at: f"{at.quality:.0%}"),
+            ("routing", lambda at: percent(at.routing)),
+            ("rule", lambda at: percent(at.rule)),
+            ("learned", lambda at: percent(at.learned)),
+            ("taken", lambda at: at.taken),
+            ("saved", lambda at: signed(at.saved)),
+        ),
         (
             f"Least cost of all calls on {count(check.n_queries, 'query')} that nothing had "
             "learned from, as a share of the strongest model's: of one model per query, of the "
@@ -290,38 +284,35 @@ def _check(diagnosis: Diagnosis) -> list[Block]:
             "routing's cost minus that of what is taken price by price."
         ),
     ]
-    return blocks
+
+
+def _named(pair: PairFinding) -> str:
+    return " and ".join(pair.models) + (f" (both {pair.family})" if pair.family else "")
 
 
 def _tasks(diagnosis: Diagnosis) -> list[Block]:
     shown = diagnosis.tasks[:MOST_TASKS]
     where = "at its own operating point" if diagnosis.own is not None else "at the largest budget"
-    calls = tuple(
-        (
-            task.task,
-            f"{task.n_queries:,}",
-            percent(task.strongest_share),
-            percent(task.oracle_strongest_share),
-            number(task.rci),
-        )
-        for task in shown
-    )
-    performance = tuple(
-        (
-            task.task,
-            number(task.performance),
-            number(task.strongest_performance),
-            number(task.best_performance),
-            number(task.oracle_performance),
-        )
-        for task in shown
-    )
     left = len(diagnosis.tasks) - len(shown)
     more = f" The {left} smallest tasks are left out; --json has them." if left else ""
     return [
         Heading(f"Tasks: {diagnosis.tasks_of} {where}"),
-        Rows(("task", "queries", "calls", "oracle", "RCI"), calls),
+        _table(
+            shown,
+            ("task", lambda task: task.task),
+            ("queries", lambda task: f"{task.n_queries:,}"),
+            ("calls", lambda task: percent(task.strongest_share)),
+            ("oracle", lambda task: percent(task.oracle_strongest_share)),
+            ("RCI", lambda task: number(task.rci)),
+        ),
         "calls, oracle: share of the queries that each sends to the strongest model.",
-        Rows(("task: performance", "router", "strongest", "best", "oracle"), performance),
+        _table(
+            shown,
+            ("task: performance", lambda task: task.task),
+            ("router", lambda task: number(task.performance)),
+            ("strongest", lambda task: number(task.strongest_performance)),
+            ("best", lambda task: number(task.best_performance)),
+            ("oracle", lambda task: number(task.oracle_performance)),
+        ),
         f"best: the model of the highest mean on the task.{more}",
     ]

@@ -72,7 +72,6 @@ def _cut(name: str, width: int) -> str:
 
 
 def _legend(results: Results) -> str:
-    """How to read the table of means, in few words."""
     return (
         f"{_protocol(results)}. Costs are shares of {results.strongest}'s. *: best router. "
         f"{NEVER}: never reached. {_count_note(results)}[low, high]: a 95 % interval; "
@@ -82,7 +81,6 @@ def _legend(results: Results) -> str:
 
 
 def _protocol(results: Results) -> str:
-    """Split, seeds and policy."""
     protocol = results.protocol
     seeds = ", ".join(str(seed) for seed in protocol.seeds)
     ratios = ":".join(str(part) for part in protocol.ratios)
@@ -373,7 +371,6 @@ def _against_text_free(results: Results, name: str) -> str:
 
 
 def _share(cost: Measured) -> str:
-    """A cost as a percentage with its interval."""
     if cost.mean is None or cost.low is None or cost.high is None:
         return percent(cost.mean)
     return f"{percent(cost.mean)} {interval(100 * cost.low, 100 * cost.high, '.1f')}"

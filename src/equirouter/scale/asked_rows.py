@@ -92,7 +92,6 @@ class Asking:
         return control
 
     def _joined(self, row: Mapping[str, Any], place: str) -> Needs:
-        """The constraints of the run, and those of a row."""
         try:
             own = _needs_of(row)
             self._check(own)

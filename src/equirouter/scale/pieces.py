@@ -108,7 +108,6 @@ def open_parquet(address: str) -> pq.ParquetFile:
 
 
 def _checked_rows(address: str, text: str, keep: tuple[str, ...] | None) -> int:
-    """How many rows a parquet file has."""
     with open_parquet(address) as file:
         names = file.schema_arrow.names
         n_rows: int = file.metadata.num_rows

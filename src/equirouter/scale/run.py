@@ -146,7 +146,6 @@ def _expected_seconds(work: Work, pieces: list[Piece]) -> float:
 
 
 def _asked(asking: Asking, files: list[InputFile], keep: tuple[str, ...] | None) -> dict[str, Any]:
-    """All that shapes the parts."""
     pipeline = asking.pipeline
     if pipeline.digest is None:
         raise ConfigError("the pipeline was made here: save it, and give the one that load returns")

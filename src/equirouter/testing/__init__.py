@@ -1,11 +1,10 @@
 """The contracts as checks, for pytest or without it: run them on a router of your own.
 
-    routers.py       ROUTER_CHECKS and check_router: the contract of a router, a function per rule
-    checks.py        check_response_check: the contract of a check of responses
-    graders.py       GRADER_CHECKS and check_grader: the contract of a grader
-    problems.py      small made-up problems, make_toy, that the checks and other tests fit on
-    expect.py        how a check fails
-    surroundings.py  missing packages, and generators of random numbers
+    routers.py  ROUTER_CHECKS and check_router: the contract of a router, a function per rule
+    checks.py   check_response_check: the contract of a check of responses
+    graders.py  GRADER_CHECKS and check_grader: the contract of a grader
+    problems.py small made-up problems, make_toy, that the checks and other tests fit on
+    expect.py   how a check fails; missing packages, and generators of random numbers
 
 A check is a function of a factory; it returns None or raises AssertionError, which names what was
 found and what was expected. With pytest, each check a test of its own:

@@ -1,10 +1,14 @@
-"""Failures of a check: an AssertionError that names what was found and what was expected.
+"""Failures of a check, and the process around it.
 
-Not the statement `assert`, which `python -O` leaves out.
+A failure is an AssertionError that names what was found and what was expected. Not the statement
+`assert`, which `python -O` leaves out.
 """
 
-from collections.abc import Callable
-from typing import Any
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,3 +70,31 @@ def expect_unchanged(
     expect(after.keys() == before.keys(), f"{what}: {sorted(after)} instead of {sorted(before)}")
     for name, array in before.items():
         expect_same_bits(np.asarray(after[name]), array, f"{what} {name!r}")
+
+
+@contextmanager
+def without(module: str) -> Iterator[None]:
+    """Inside, importing the module fails as if it were not installed."""
+    modules = cast(dict[str, Any], sys.modules)
+    before = modules.get(module)
+    modules[module] = None
+    try:
+        yield
+    finally:
+        if before is None:
+            del modules[module]
+        else:
+            modules[module] = before
+
+
+def global_randomness() -> dict[str, bytes]:
+    """The states of the generators that nobody owns, as bytes."""
+    _, key, *rest = np.random.get_state()  # noqa: NPY002  # looked at, not used
+    states = {
+        "numpy.random": np.asarray(key).tobytes() + repr(rest).encode(),
+        "random": repr(random.getstate()).encode(),
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        states["torch"] = torch.get_rng_state().numpy().tobytes()
+    return states

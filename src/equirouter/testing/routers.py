@@ -24,9 +24,10 @@ from equirouter.testing.expect import (
     expect_error,
     expect_same_bits,
     expect_unchanged,
+    global_randomness,
+    without,
 )
 from equirouter.testing.problems import Toy, fit_described, make_toy
-from equirouter.testing.surroundings import global_randomness, without
 
 RouterFactory = Callable[[], Router]
 RouterCheck = Callable[[RouterFactory], None]
@@ -367,6 +368,5 @@ def _unseen(router: Router) -> tuple[Float32Array, Toy]:
 
 
 def _has_generated_init(kind: type) -> bool:
-    """Whether `__init__` is that of a dataclass."""
     owner = next(base for base in kind.__mro__ if "__init__" in vars(base))
     return is_dataclass(owner) and "__dataclass_fields__" in vars(owner)

@@ -138,7 +138,6 @@ def _labelled(
 
 
 def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) -> ModelPrice:
-    """The price of the new model, in its outcomes and now."""
     published = tuple(
         known for known in (price_of(model), shipped_prices().get(model)) if known is not None
     )
@@ -158,7 +157,6 @@ def _price(table: Outcomes, model: str, price: Price | None, *, tokens: bool) ->
 
 
 def _amounts(cost_model: CostPredictor, table: Outcomes) -> FloatArray:
-    """Amounts (n, per_model) of the labelled calls that the cost model learns."""
     if cost_model.predicts == "cost_usd" or table.tokens is None:
         return table.cost_usd
     return np.hstack(table.tokens)

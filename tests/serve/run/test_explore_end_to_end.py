@@ -9,7 +9,7 @@ import numpy as np
 
 from equirouter.data.outcomes import Outcomes
 from equirouter.data.tables import read_table, write_table
-from equirouter.evaluation.off_policy import compare_from_log
+from equirouter.evaluation.off_policy.comparing import compare_from_log
 from equirouter.evaluation.train import train
 from equirouter.pipeline import RoutingPipeline
 from equirouter.serve.money.log_export import export_log

@@ -177,7 +177,6 @@ def _prepared(
     device: str,
     progress: Progress,
 ) -> _Case:
-    """The table split and encoded, and its costs predicted."""
     parts, given = None, embeddings is not None
     outcomes = readable(encoder, outcomes, embeddings)
     if pipeline is not None:
@@ -236,7 +235,6 @@ def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:
 
 
 def _in_sample(case: _Case, measured: Mapping[str, BothPolicies]) -> tuple[TrainedHere, ...]:
-    """The routers of IN_SAMPLE fitted and measured on everything, beside the test part."""
     seed, strongest = case.split.seed, case.strongest
     everything = prepare_in_sample(case.outcomes, case.embeddings, seed=seed, device=case.device)
     rows = []
@@ -272,7 +270,6 @@ def _without_log(outcomes: Outcomes) -> Outcomes:
 
 
 def _table(outcomes: Outcomes, strongest: int) -> TableFinding:
-    """Facts of the outcomes alone, over the complete queries."""
     complete = outcomes.take(outcomes.is_complete)
     performance, cost_usd = complete.performance, complete.cost_usd
     table = outcomes.describe()
