@@ -64,39 +64,23 @@ def _context(results: Results, samples: Samples | None) -> dict[str, Any]:
         "headline": headline(results),
         "caption": caption(results),
         "columns": COLUMNS,
-        "rows": _rows(results),
+        "cells": [cells(results, column) for column in COLUMNS],
         "published_columns": PUBLISHED_COLUMNS,
         "published_rows": published_rows(results),
         "published_notes": published_notes(results),
         "paired_columns": _PAIRED,
-        "paired": [(anchor, _paired(results, anchor)) for anchor in _held_against(results)],
-        "reliability": reliability_rows(results),
+        "held_against": _held_against(results),
+        "difference": _difference,
+        "points": _points,
         "side": SIDE,
-        "effort": _effort(results),
-        "effort_heads": list(_EFFORT.values()),
-        "models": _models(results),
+        "effort": _EFFORT,
+        "amount": _amount,
+        "models": models_by_cost(results),
         "warnings": _warnings(results),
         "counted": counted_queries(results),
         "command": shlex.join(results.command),
         "data": page_data(results, samples),
     }
-
-
-def _rows(results: Results) -> list[dict[str, Any]]:
-    columns = [cells(results, column) for column in COLUMNS]
-    rows = []
-    for name, _, is_anchor in results.rows():
-        shown = [
-            {
-                "text": column[name][0],
-                "interval": column[name][1],
-                "best": column[name][2],
-                "value": results.measured(name, definition).mean,
-            }
-            for definition, column in zip(COLUMNS, columns, strict=True)
-        ]
-        rows.append({"name": name, "anchor": is_anchor, "cells": shown})
-    return rows
 
 
 def _held_against(results: Results) -> list[str]:
@@ -105,72 +89,21 @@ def _held_against(results: Results) -> list[str]:
     return [anchor for anchor in known if anchor in results.anchors]
 
 
-def _paired(results: Results, anchor: str) -> list[tuple[str, list[dict[str, str]]]]:
-    """Per router its differences from an anchor, each with a verdict in a word."""
-    return [
-        (
-            name,
-            [
-                _difference(results.paired[name][anchor].of(column.metric, column.key), column)
-                for column in _PAIRED
-            ],
-        )
-        for name, _, is_anchor in results.rows()
-        if not is_anchor
-    ]
-
-
-def _difference(difference: Difference | None, column: Column) -> dict[str, str]:
+def _difference(difference: Difference | None, column: Column) -> tuple[str, str, str]:
+    """A paired difference as text, its interval, and a verdict in a word."""
     if difference is None or difference.low is None or difference.high is None:
-        return {"text": "–", "interval": "", "verdict": ""}
+        return "–", "", ""
     mean, low, high = difference.mean, difference.low, difference.high
     direction = column.direction
     least, most = sorted((direction * low, direction * high))
     verdict = "better" if least > 0 else "worse" if most < 0 else "no difference shown"
-    return {
-        "text": f"{mean:+.4f}",
-        "interval": interval(low, high, "+.4f"),
-        "verdict": verdict,
-    }
-
-
-def _effort(results: Results) -> list[tuple[str, list[str]]]:
-    return [
-        (name, [_amount(getattr(router, key).mean) for key in _EFFORT])
-        for name, router, is_anchor in results.rows()
-        if not is_anchor
-    ]
+    return f"{mean:+.4f}", interval(low, high, "+.4f"), verdict
 
 
 def _amount(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def _models(results: Results) -> list[dict[str, Any]]:
-    """The models from the cheapest to the most expensive, with what is known of each."""
-    outcomes = results.outcomes
-    columns = zip(
-        outcomes.models,
-        outcomes.mean_performance,
-        outcomes.mean_cost_usd,
-        outcomes.oracle_call_share or [None] * len(outcomes.models),
-        strict=True,
-    )
-    models = {
-        name: {
-            "name": name,
-            "performance": performance,
-            "cost": cost,
-            "oracle": share,
-            "error": results.cost_model.relative_error.get(name),
-            "strongest": name == outcomes.strongest,
-            "cheapest": name == outcomes.cheapest,
-        }
-        for name, performance, cost, share in columns
-    }
-    return [models[name] for name in models_by_cost(results)]
 
 
 def _warnings(results: Results) -> list[str]:
@@ -189,28 +122,8 @@ SIDE = 120
 """Width and height of a picture; both axes run over the range of the performances shown."""
 
 
-def reliability_rows(results: Results) -> list[dict[str, Any]]:
-    """Per router: name, error, uncalibrated error ("–" if there is none), squared error, points.
-
-    points: of an SVG polyline in a box of SIDE by SIDE, predicted to the right, observed upwards.
-    """
-    rows = []
-    for name in (name for name, _, is_anchor in results.rows() if not is_anchor):
-        calibration = results.calibration[name]
-        before = calibration.uncalibrated_error
-        rows.append(
-            {
-                "name": name,
-                "error": f"{calibration.calibration_error.mean:.4f}",
-                "before": "–" if before is None else f"{before.mean:.4f}",
-                "squared": f"{calibration.squared_error.mean:.4f}",
-                "points": _points(calibration.predicted, calibration.observed),
-            }
-        )
-    return rows
-
-
 def _points(predicted: Sequence[float], observed: Sequence[float]) -> str:
+    """Points of an SVG polyline in a box of SIDE by SIDE, predicted right, observed upwards."""
     low, high = min(0.0, *predicted, *observed), max(1.0, *predicted, *observed)
     place = [
         (SIDE * (x - low) / (high - low), SIDE * (high - y) / (high - low))

@@ -1,5 +1,7 @@
 """Results as tables, for the terminal and as Markdown, and the sentences above them."""
 
+from typing import NamedTuple
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -53,11 +55,7 @@ def _results_table(results: Results, n_breaks: int, name_width: int, *, interval
     columns = [cells(results, column) for column in COLUMNS]
     n_anchors = sum(is_anchor for _, _, is_anchor in rows)
     for index, (name, _, is_anchor) in enumerate(rows):
-        shown = (column[name] for column in columns)
-        row = [
-            _rich_cell(value, interval if intervals else "", is_best, n_breaks)
-            for value, interval, is_best in shown
-        ]
+        row = [_rich_cell(column[name], n_breaks, intervals=intervals) for column in columns]
         style = "dim" if is_anchor else ""
         table.add_row(
             Text(_cut(name, name_width), style=style), *row, end_section=index == n_anchors - 1
@@ -119,7 +117,7 @@ def results_markdown(results: Results) -> str:
     lines = markdown.head(["router", *(column.heading for column in COLUMNS)])
     for name, _, is_anchor in results.rows():
         shown = f"*{markdown.escaped(name)}*" if is_anchor else markdown.code(name)
-        lines.append(markdown.row([shown, *(_markdown_cell(*column[name]) for column in columns)]))
+        lines.append(markdown.row([shown, *(_markdown_cell(column[name]) for column in columns)]))
     text = "\n".join(lines) + f"\n\n{markdown.escaped(caption(results, mark='Bold'))}\n"
     if results.published is None:
         return text
@@ -133,16 +131,24 @@ def results_markdown(results: Results) -> str:
     return "\n".join([text, *lines]) + "\n\n" + "\n\n".join(notes) + "\n"
 
 
-def cells(results: Results, column: Column) -> dict[str, tuple[str, str, bool]]:
-    """(value, interval, is the best router) of every row of a column, as text.
+class TableCell(NamedTuple):
+    """A figure as text, its interval as "[low, high]", and whether it is the best router's."""
 
-    The interval is "[low, high]"; "/" stands for a value never reached. A value that not every seed
-    reached has their count behind it: "0.683 (3/5)".
+    text: str
+    interval: str
+    is_best: bool
+
+
+def cells(results: Results, column: Column) -> dict[str, TableCell]:
+    """The cell of every row of a column.
+
+    "/" stands for a value never reached. A value that not every seed reached has their count behind
+    it: "0.683 (3/5)".
     """
     figures = {name: results.measured(name, column) for name, _, _ in results.rows()}
     winners = results.best(column)
     return {
-        name: (
+        name: TableCell(
             _value(figure, column.digits),
             interval(figure.low, figure.high, f".{column.digits}f"),
             name in winners,
@@ -264,12 +270,13 @@ def _rich_table(title: str, text: str) -> Table:
     )
 
 
-def _rich_cell(value: str, interval: str, is_best: bool, n_breaks: int) -> Text:
+def _rich_cell(cell: TableCell, n_breaks: int, *, intervals: bool) -> Text:
+    value, spread = cell.text, cell.interval if intervals else ""
     for gap, line_break in _BREAKS[:n_breaks]:
-        value, interval = (part.replace(gap, line_break) for part in (value, interval))
-    text = Text(f"{value}*" if is_best else value, style="bold" if is_best else "")
-    if interval:
-        text.append(f"\n{interval}", style="dim not bold")
+        value, spread = (part.replace(gap, line_break) for part in (value, spread))
+    text = Text(f"{value}*" if cell.is_best else value, style="bold" if cell.is_best else "")
+    if spread:
+        text.append(f"\n{spread}", style="dim not bold")
     return text
 
 
@@ -281,8 +288,8 @@ def _number(value: float | None, digits: int) -> str:
     return NEVER if value is None else f"{value:.{digits}f}"
 
 
-def _markdown_cell(value: str, interval: str, is_best: bool) -> str:
-    return f"{f'**{value}**' if is_best else value} {interval}".strip()
+def _markdown_cell(cell: TableCell) -> str:
+    return f"{f'**{cell.text}**' if cell.is_best else cell.text} {cell.interval}".strip()
 
 
 def headline(results: Results) -> list[str]:
