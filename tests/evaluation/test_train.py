@@ -10,6 +10,7 @@ import pytest
 from equirouter.arrays import Float32Array
 from equirouter.cost.fit import fit_costs
 from equirouter.data.split import split_outcomes
+from equirouter.evaluation.pipeline_metrics import KeptQuality
 from equirouter.evaluation.train import share_of_strongest, train
 from equirouter.pipeline import Ask, AskModel, Serve
 from equirouter.policy.replies import Reply
@@ -36,23 +37,22 @@ def part(performance: list[list[float]], cost_usd: list[list[float]]) -> Part:
 def test_choices_are_held_against_the_strongest_by_hand() -> None:
     seen = part([[0, 1], [1, 1], [1, 1], [1, 0]], [[1, 10], [1, 10], [1, 10], [1, 10]])
     # answered 1, 1, 1, 0 where the strongest has 1, 1, 1, 0; then the first model for the last
-    assert share_of_strongest(np.array([1, 1, 1, 1]), seen, 1) == {
-        "n_queries": 4,
-        "performance": 1.0,
-        "interval": [1.0, 1.0],
-        "cost": 1.0,
-    }
+    same = share_of_strongest(np.array([1, 1, 1, 1]), seen, 1)
+    assert same == KeptQuality(n_queries=4, performance=1.0, interval=(1.0, 1.0), cost=1.0)
+    assert "n_effective" not in same.model_dump()  # of a log only
     found = share_of_strongest(np.array([0, 1, 0, 1]), seen, 1)
     # 0, 1, 1, 0 of 1, 1, 1, 0: two thirds; differences from 2/3 of it -2/3, 1/3, 1/3, 0
-    assert (found["performance"], found["cost"]) == (pytest.approx(2 / 3), pytest.approx(22 / 40))
+    assert found.performance == pytest.approx(2 / 3)
+    assert found.cost == pytest.approx(22 / 40)
     half = 1.96 * np.std([-2 / 3, 1 / 3, 1 / 3, 0], ddof=1) / 2 / 0.75
-    assert found["interval"] == pytest.approx([2 / 3 - half, 2 / 3 + half])
+    assert found.interval is not None
+    np.testing.assert_allclose(found.interval, (2 / 3 - half, 2 / 3 + half))
 
 
 def test_what_cannot_be_compared_is_none() -> None:
     found = share_of_strongest(np.array([0, 0]), part([[1, 0], [1, 0]], [[0, 0], [0, 0]]), 1)
-    assert found == {"n_queries": 2, "performance": None, "interval": None, "cost": None}
-    assert share_of_strongest(np.array([0]), part([[1, 1]], [[1, 2]]), 1)["interval"] is None
+    assert found == KeptQuality(n_queries=2, performance=None, interval=None, cost=None)
+    assert share_of_strongest(np.array([0]), part([[1, 1]], [[1, 2]]), 1).interval is None
 
 
 class Watched(HashingEncoder):

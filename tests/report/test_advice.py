@@ -7,7 +7,7 @@ import pytest
 
 from equirouter.evaluation.diagnosis.contents import (
     CheckFinding,
-    CostsAt,
+    CostsSaved,
     Diagnosis,
     PairFinding,
     TrainedHere,
@@ -73,7 +73,7 @@ def test_no_router_is_said_to_pay_within_the_interval() -> None:
 def checked(taken: str, saved: tuple[float, float] | None, family: str | None = None) -> Diagnosis:
     """What is known of checks at one quality, 0.6 of the cost by routing and 0.4 by the rule."""
     pair = PairFinding(("a", "b"), family, 0.1, 0.6, 0.9, 0.9, 0.7, 0.8, 0.75)
-    check = CheckFinding(500, (pair,), (CostsAt(0.98, 0.6, 0.4, None, taken, saved),), ("why",))
+    check = CheckFinding(500, (pair,), (CostsSaved(0.98, 0.6, 0.4, None, taken, saved),), ("why",))
     return cast("Diagnosis", SimpleNamespace(check=check))
 
 

@@ -1,6 +1,5 @@
 """Where a pipeline that was made is, and the words of `equirouter train` about it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +10,12 @@ from equirouter.words import interval
 
 if TYPE_CHECKING:
     from equirouter.data.outcomes import Outcomes
+    from equirouter.evaluation.pipeline_metrics import (
+        KeptQuality,
+        PipelineMetrics,
+        PlanMetrics,
+        TextFree,
+    )
     from equirouter.pipeline.pipeline import RoutingPipeline
 
 
@@ -48,7 +53,9 @@ class Placed(NamedTuple):
         raise typer.Exit(GATE_REFUSED)
 
 
-def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -> None:
+def _say_notes(
+    pipeline: "RoutingPipeline", metrics: "PipelineMetrics", outcomes: "Outcomes", router: str
+) -> None:
     """Print the notes of the training; those on the table have been printed before."""
     from equirouter.data.logged import log_note
     from equirouter.data.table_warnings import table_warnings
@@ -72,7 +79,7 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
             f"name no target go to it; the largest quality that saves anything is {best:.3f}. A "
             "lower --quality or --confidence, or more outcomes, save more"
         )
-    _say_whether_reading_pays(pipeline.provenance.test_metrics.get("text_free"))
+    _say_whether_reading_pays(metrics.text_free)
     if pipeline.confidence is None and point.confidence <= 0.5:
         say(
             f"note: {pipeline.calibration.n_queries} queries promise this quality as a "
@@ -81,21 +88,19 @@ def _say_notes(pipeline: "RoutingPipeline", outcomes: "Outcomes", router: str) -
         )
 
 
-def _say_whether_reading_pays(comparison: Mapping[str, Any] | None) -> None:
+def _say_whether_reading_pays(comparison: "TextFree | None") -> None:
     """Warn where a choice that reads no text is not shown to cost more."""
-    if (
-        comparison is None
-        or comparison["difference"]["high"] is None
-        or comparison["difference"]["high"] < 0
-    ):
+    if comparison is None:
         return
-    anchor, difference = comparison["anchor"], comparison["difference"]
-    spread = interval(difference["low"], difference["high"], "+.3f")
+    difference = comparison.difference
+    if difference.high is None or difference.high < 0:
+        return
+    spread = interval(difference.low, difference.high, "+.3f")
     say(
         f"warning: on the test part reading the queries is not shown to pay: at "
-        f"{float(comparison['quality']):.0%} of the strongest model's quality the router needs "
-        f"{comparison['cost']['router']:.3f} of its cost and `{anchor}`, which reads no text, "
-        f"{comparison['cost']['anchor']:.3f} (difference {difference['mean']:+.3f} {spread}). "
+        f"{float(comparison.quality):.0%} of the strongest model's quality the router needs "
+        f"{comparison.cost.router:.3f} of its cost and `{comparison.anchor}`, which reads no text, "
+        f"{comparison.cost.anchor:.3f} (difference {difference.mean:+.3f} {spread}). "
         "More rows, more kinds of queries, or models that differ more in price and in what they "
         "are good at would pay; equirouter diagnose says more"
     )
@@ -113,12 +118,14 @@ def show(
 
     noted: the table, whose notes were said already; None to say no notes at all.
     """
+    from equirouter.evaluation.pipeline_metrics import PipelineMetrics
+
+    metrics = PipelineMetrics.model_validate(pipeline.provenance.test_metrics)
     if noted is not None:
-        _say_notes(pipeline, noted, router)
+        _say_notes(pipeline, metrics, noted, router)
     quality = pipeline.quality
     point = pipeline.operating_point()
-    metrics = pipeline.provenance.test_metrics
-    kept = metrics["at_quality"]
+    kept = metrics.at_quality
     if as_json:
         print_json(
             {
@@ -134,7 +141,7 @@ def show(
                     "relative_performance": point.relative_performance,
                     "relative_cost": point.relative_cost,
                 },
-                "test_metrics": metrics,
+                "test_metrics": pipeline.provenance.test_metrics,
             }
         )
         return
@@ -144,12 +151,12 @@ def show(
         f"quality {quality:g} of the strongest model with confidence {point.confidence:g}: "
         f"{point.setting} {point.value:.6g}, at {point.relative_cost:.1%} of its cost on "
         f"{pipeline.calibration.n_queries} queries, each as if it were new\n"
-        f"test part, {kept['n_queries']} queries{_worth(kept)}{_before(pipeline)}: {_kept(kept)}"
-        f"nAUC {metrics['nauc']['mean']:.4f}, P_s {metrics['peak_score']['mean']:.4f}"
+        f"test part, {kept.n_queries} queries{_worth(kept)}{_before(pipeline)}: {_kept(kept)}"
+        f"nAUC {metrics.nauc.mean:.4f}, P_s {metrics.peak_score.mean:.4f}"
         f"{_rci(metrics)}"
     )
-    if metrics["plans"] is not None:
-        typer.echo(_plans(pipeline, metrics["plans"]))
+    if metrics.plans is not None:
+        typer.echo(_plans(pipeline, metrics.plans))
     if noted is not None and place.refused is None:
         say(
             f'next: set pipeline.path = "{place.folder}" in gateway.toml, and start it with '
@@ -160,29 +167,28 @@ def show(
 _TAKEN = {"routing": "one model", "rule": "agreement rule", "learned": "learned plans"}
 
 
-def _plans(pipeline: "RoutingPipeline", figures: Mapping[str, Any]) -> str:
+def _plans(pipeline: "RoutingPipeline", figures: "PlanMetrics") -> str:
     """The saving by comparing answers, out of fold, and what it came to on the test part."""
     lines = [
         f"cost on {pipeline.calibration.n_queries} queries that nothing had learned from, as a "
         "share of the strongest model's:",
         f"quality{''.join(f'{name:>16}' for name in _TAKEN.values())}   taken",
     ]
-    for row in figures["out_of_fold"]:
-        costs = "".join(
-            f"{'-' if row[name] is None else format(row[name], '.1%'):>16}" for name in _TAKEN
-        )
-        lines.append(f"{row['quality']:7.0%}{costs}   {_TAKEN[row['taken']]}")
+    for row in figures.out_of_fold:
+        of_all = (row.routing, row.rule, row.learned)
+        costs = "".join(f"{'-' if cost is None else format(cost, '.1%'):>16}" for cost in of_all)
+        lines.append(f"{row.quality:7.0%}{costs}   {_TAKEN[row.taken]}")
     lines.append(
         "taken is one model, unless another gains more than a standard error over it at that price"
     )
-    kept, plans = figures["at_quality"], pipeline.plans
-    if plans is not None:
+    kept, plans = figures.at_quality, pipeline.plans
+    if plans is not None and kept is not None:
         pairs = plans.learned.pairs or (() if plans.rule is None else (plans.rule.pair,))
         named = [" and ".join(pipeline.models[column] for column in pair) for pair in pairs]
         lines.append(f"asked at once: {', or '.join(named)}")
         lines.append(
-            f"test part, with answers compared: {_kept(kept)}{kept['calls']:.2f} calls, "
-            f"{kept['escalated']:.1%} escalated, {kept['wrongly_accepted']:.1%} wrongly accepted"
+            f"test part, with answers compared: {_kept(kept)}{kept.calls:.2f} calls, "
+            f"{kept.escalated:.1%} escalated, {kept.wrongly_accepted:.1%} wrongly accepted"
         )
     return "\n".join(lines)
 
@@ -191,21 +197,21 @@ def _before(pipeline: "RoutingPipeline") -> str:
     return ", before the pipeline learned from them" if pipeline.provenance.split["refit"] else ""
 
 
-def _worth(figures: Mapping[str, Any]) -> str:
+def _worth(kept: "KeptQuality") -> str:
     """Of estimates from a log, as how many complete queries they tell."""
-    n = figures.get("n_effective")
+    n = kept.n_effective
     return "" if n is None else f" of a log, worth {n:.0f} complete ones"
 
 
-def _rci(metrics: Mapping[str, Any]) -> str:
+def _rci(metrics: "PipelineMetrics") -> str:
     """The collapse, which a log does not tell."""
-    rci = metrics["rci"]["mean"]
+    rci = metrics.rci.mean
     return "" if rci is None else f", RCI {rci:.4f}"
 
 
-def _kept(figures: Mapping[str, Any]) -> str:
+def _kept(kept: "KeptQuality") -> str:
     """Quality and cost of the operating point on the test part."""
-    if figures["performance"] is None or figures["cost"] is None:
+    if kept.performance is None or kept.cost is None:
         return ""
-    spread = "" if figures["interval"] is None else f" {interval(*figures['interval'])}"
-    return f"quality {figures['performance']:.3f}{spread} at {figures['cost']:.1%} of its cost; "
+    spread = "" if kept.interval is None else f" {interval(*kept.interval)}"
+    return f"quality {kept.performance:.3f}{spread} at {kept.cost:.1%} of its cost; "

@@ -10,6 +10,7 @@
     curve.py           from choices to the curve, the metrics and their bootstrap draws
     bootstrap.py       paired resamples of queries, percentile intervals
     reliability.py     calibration of the estimates of performance, errors of predicted costs
+    pipeline_metrics.py  the metrics that train keeps with a pipeline
     text_free.py       whether a router needs less than what reads no text
     check_auc.py       what a check knows, alone and beyond the router
     plan_runs.py       plans and the anchors that compare answers, on one split

@@ -1,11 +1,10 @@
 """Asking more than one model: figures of replays, and plans against routing."""
 
-from typing import Any
-
 import numpy as np
 
 from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
+from equirouter.evaluation.pipeline_metrics import CostsAt
 from equirouter.pipeline import RoutingPipeline
 from equirouter.policy import Calibration, OperatingPoint, StrongestPolicy
 from equirouter.policy.plan import Replayed
@@ -75,7 +74,7 @@ def served(pipeline: RoutingPipeline, scores: FloatArray, part: Part, table: Out
 
 def compared(
     candidates: Candidates, plans: PoolPlans | None, usual: Calibration, strongest: int
-) -> list[dict[str, Any]]:
+) -> tuple[CostsAt, ...]:
     """Costs that keep each quality on queries that nothing had learned from, and what is taken.
 
     usual: the operating points of one model per query. strongest: a column. Costs are shares of the
@@ -97,8 +96,8 @@ def compared(
             name: None if each is None else _cost(each.operating_point(quality))
             for name, each in known.items()
         }
-        rows.append({"quality": quality, "routing": _cost(point), **costs, "taken": by})
-    return rows
+        rows.append(CostsAt(quality=quality, routing=_cost(point), **costs, taken=by))
+    return tuple(rows)
 
 
 def _cost(point: OperatingPoint) -> float | None:

@@ -1,8 +1,7 @@
 """Whether reading a query pays: a router held against what reads no text, on one test part."""
 
-from typing import Any
-
 from equirouter.evaluation.aggregate import PAIRED_QUALITIES, differences
+from equirouter.evaluation.pipeline_metrics import BothCosts, TextFree
 from equirouter.evaluation.results import TEXT_FREE
 from equirouter.evaluation.sweeps import RouterSweep, sweep_router
 from equirouter.policy import Policy
@@ -18,13 +17,12 @@ def against_text_free(
     quality: float,
     resamples: int,
     seed: int,
-) -> dict[str, Any] | None:
+) -> TextFree | None:
     """The cost of a router at a quality, less that of the anchor without text that needs least.
 
     measured: the router along every setting of the rule, with the same seed and resamples. quality:
-    the nearest of PAIRED_QUALITIES that is not above it counts. Returns `anchor`, `quality`, `cost`
-    of both and `difference` with its 95 % interval, negative where reading pays; None where the
-    strongest model costs nothing. The anchor is chosen on the test part, which favours it.
+    the nearest of PAIRED_QUALITIES that is not above it counts. None where the strongest model
+    costs nothing. The anchor is chosen on the test part, which favours it.
     """
     level = next((q for q in PAIRED_QUALITIES if float(q) <= quality + 1e-9), PAIRED_QUALITIES[-1])
     sides = {
@@ -45,10 +43,9 @@ def against_text_free(
         return None
     best = min(known, key=known.__getitem__)
     pair = ([each.measurement] for each in (measured, sides[best]))
-    difference = differences(*pair).cost_at_quality[level]
-    return {
-        "anchor": best,
-        "quality": level,
-        "cost": {"router": own, "anchor": known[best]},
-        "difference": difference.model_dump(mode="json"),
-    }
+    return TextFree(
+        anchor=best,
+        quality=level,
+        cost=BothCosts(router=own, anchor=known[best]),
+        difference=differences(*pair).cost_at_quality[level],
+    )

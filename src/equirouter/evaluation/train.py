@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,12 @@ from equirouter.encoders.base import Encoder
 from equirouter.encoders.cache import EmbeddingCache
 from equirouter.errors import ConfigError
 from equirouter.evaluation.aggregate import metrics_over_seeds
+from equirouter.evaluation.pipeline_metrics import (
+    KeptByPlans,
+    KeptQuality,
+    PipelineMetrics,
+    PlanMetrics,
+)
 from equirouter.evaluation.plan_figures import compared, figures_of, served
 from equirouter.evaluation.sweeps import sweep_router
 from equirouter.evaluation.text_free import against_text_free
@@ -137,14 +142,15 @@ def train(
         split_up = prepare(outcomes, last.pop(), whole, descriptions=descriptions, device=device)
         pipeline, candidates = made(stage(with_prices(split_up, rule.priced_by)))
     progress("fit", 1 + refit, 1 + refit)
-    metrics["plans"] = candidates and _plan_metrics(pipeline, candidates, kept)
+    if candidates is not None:
+        metrics = metrics.model_copy(update={"plans": _plan_metrics(pipeline, candidates, kept)})
     return replace(
         pipeline,
         when_nothing_fits=when_nothing_fits,
         ood=ood,
         model_facts=model_facts or {},
         learned=_learned(outcomes, parts, refit=refit),
-        provenance=pipeline.provenance.measured(metrics, refit=refit),
+        provenance=pipeline.provenance.measured(metrics.model_dump(mode="json"), refit=refit),
     )
 
 
@@ -222,22 +228,24 @@ def _plans(
 
 
 def _plan_metrics(
-    pipeline: RoutingPipeline, candidates: Candidates, kept: dict[str, Any] | None
-) -> dict[str, Any]:
+    pipeline: RoutingPipeline, candidates: Candidates, kept: KeptByPlans | None
+) -> PlanMetrics:
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     out_of_fold = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
-    return {"out_of_fold": out_of_fold, "at_quality": kept}
+    return PlanMetrics(out_of_fold=out_of_fold, at_quality=kept)
 
 
 def _kept_by_plans(
     pipeline: RoutingPipeline, fitted: FittedStage, prepared: Prepared, outcomes: Outcomes
-) -> dict[str, Any]:
+) -> KeptByPlans:
     """Quality of the pipeline on the test part where answers are compared."""
     part, strongest = prepared.test, prepared.strongest
     replayed = served(pipeline, fitted.router.scores(part, UtilityPolicy()), part, outcomes)
-    figures = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
-    of_all = figures_of(replayed, part.performance, strongest)
-    return figures | {name: float(values[0]) for name, values in of_all.items()}
+    kept = share_of_strongest(replayed.served[:, 0], part, strongest, replayed.cost_usd[:, 0])
+    figures = figures_of(replayed, part.performance, strongest)
+    return KeptByPlans.model_validate(
+        dict(kept) | {name: float(of[0]) for name, of in figures.items()}
+    )
 
 
 def _learned(outcomes: Outcomes, split: Split, *, refit: bool) -> NDArray[np.uint64]:
@@ -270,7 +278,7 @@ def _test_metrics(
     rule: Policy,
     resamples: int,
     seed: int,
-) -> dict[str, Any]:
+) -> PipelineMetrics:
     """Every metric on the test part, and what the operating point of its quality came to there."""
     part = prepared.test
     swept = sweep_router(fitted, prepared, rule, seed=seed, along_path=True, resamples=resamples)
@@ -286,22 +294,21 @@ def _test_metrics(
             swept, prepared, rule, quality=pipeline.quality, resamples=resamples, seed=seed
         )
     metrics = metrics_over_seeds([swept.measurement], pipeline.models)
-    return metrics.model_dump(mode="json") | {
-        "at_quality": share_of_strongest(promised, part, prepared.strongest),
-        "text_free": pays,
-        "as_strong": [pipeline.models[column] for column in prepared.as_strong.tolist()],
-    }
+    return PipelineMetrics(
+        **dict(metrics),
+        at_quality=share_of_strongest(promised, part, prepared.strongest),
+        text_free=pays,
+        as_strong=tuple(pipeline.models[column] for column in prepared.as_strong.tolist()),
+    )
 
 
 def share_of_strongest(
     chosen: IntArray, part: Part, strongest: int, spent_usd: FloatArray | None = None
-) -> dict[str, Any]:
+) -> KeptQuality:
     """Performance and cost of choices (N,) on a part, as shares of always choosing the strongest.
 
-    spent_usd (N,): of all calls, where there were more than the chosen one.
-
-    `interval`: of the performance, 95 %, by the normal approximation of a ratio of paired means
-    (the delta method); None where it cannot be told from this part.
+    spent_usd (N,): of all calls, where there were more than the chosen one. The interval is by the
+    normal approximation of a ratio of paired means (the delta method).
     """
     row = np.arange(len(chosen))
     answered, best = part.performance[row, chosen], part.performance[:, strongest]
@@ -311,16 +318,16 @@ def share_of_strongest(
         share = float(answered.mean() / best.mean())
         if n_effective > 1:
             error = (answered - share * best).std(ddof=1) / len(row) ** 0.5 / best.mean()
-            interval = [share - 1.96 * float(error), share + 1.96 * float(error)]
+            interval = share - 1.96 * float(error), share + 1.96 * float(error)
     spent = part.cost_usd[row, chosen] if spent_usd is None else spent_usd
     paid, most = spent.mean(), part.cost_usd[:, strongest].mean()
-    return {
-        "n_queries": len(row),
-        **({} if part.log is None else {"n_effective": n_effective}),
-        "performance": share,
-        "interval": interval,
-        "cost": float(paid / most) if most > 0 else None,
-    }
+    return KeptQuality(
+        n_queries=len(row),
+        n_effective=None if part.log is None else n_effective,
+        performance=share,
+        interval=interval,
+        cost=float(paid / most) if most > 0 else None,
+    )
 
 
 def _check(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from equirouter.evaluation.diagnosis.contents import (
-    CostsAt,
+    CostsSaved,
     Diagnosis,
     Interval,
     RouterFinding,
@@ -160,13 +160,13 @@ def _check(diagnosis: Diagnosis) -> str | None:
     )
 
 
-def _saved(at: CostsAt) -> float:
+def _saved(at: CostsSaved) -> float:
     """Saving of the taken way over one model per query, as a share of the strongest's cost."""
     usual, taken = (1.0 if cost is None else cost for cost in (at.routing, _taken_cost(at)))
     return usual - taken
 
 
-def _taken_cost(at: CostsAt) -> float | None:
+def _taken_cost(at: CostsSaved) -> float | None:
     return at.rule if at.taken == "rule" else at.learned
 
 

@@ -8,7 +8,7 @@ from equirouter.arrays import FloatArray
 from equirouter.data.outcomes import Outcomes
 from equirouter.evaluation.bootstrap import interval, resample_counts, weighted_means
 from equirouter.evaluation.check_auc import auc, auc_beyond
-from equirouter.evaluation.diagnosis.contents import CheckFinding, CostsAt, PairFinding
+from equirouter.evaluation.diagnosis.contents import CheckFinding, CostsSaved, PairFinding
 from equirouter.evaluation.plan_figures import QUALITIES, compared
 from equirouter.policy.plan import Replayed
 from equirouter.policy.plans import Columns
@@ -43,7 +43,7 @@ def check_finding(
             _pair(labelled, pair, strongest, outcomes.models) for pair in cheap_pairs(labelled)[1]
         ),
         costs=tuple(
-            CostsAt(**row, saved=None if draw is None else interval(draw))
+            CostsSaved(**dict(row), saved=None if draw is None else interval(draw))
             for row, draw in zip(compared(candidates, plans, usual, strongest), draws, strict=True)
         ),
         notes=notes,

@@ -169,13 +169,8 @@ class PairFinding:
 
 
 @dataclass(frozen=True)
-class CostsAt:
-    """Least costs that keep a quality, as shares of the strongest model's; None where none does.
-
-    routing: one model per query; rule: the agreement rule; learned: learned plans. taken: which of
-    the three `train` would take. saved: 95 % interval of what is saved over routing where that is
-    decided price by price.
-    """
+class CostsSaved:
+    """CostsAt, and what is saved over routing: its 95 % interval, decided price by price."""
 
     quality: float
     routing: float | None
@@ -194,7 +189,7 @@ class CheckFinding:
 
     n_queries: int
     pairs: tuple[PairFinding, ...]
-    costs: tuple[CostsAt, ...]
+    costs: tuple[CostsSaved, ...]
     notes: tuple[str, ...]
 
 
