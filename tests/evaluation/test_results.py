@@ -143,8 +143,8 @@ def without_reached(value: Any) -> Any:
 
 def test_a_frame_has_a_row_per_figure(document: Document) -> None:
     frame = made(document).to_frame()
-    # 8 routers and anchors; 13 figures with one value, 2 of 6 qualities, 1 of 11 models
-    assert len(frame) == 8 * (13 + 2 * 6 + 11)
+    # 8 routers and anchors; 14 figures with one value, 2 of 6 qualities, 1 of 11 models
+    assert len(frame) == 8 * (14 + 2 * 6 + 11)
     row = frame.query("router == 'knn' and metric == 'cost_at_quality' and key == '0.95'").iloc[0]
     assert row["mean"] == document["routers"]["knn"]["cost_at_quality"]["mean"]["0.95"]
     assert not row["is_anchor"]
