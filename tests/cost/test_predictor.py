@@ -78,7 +78,7 @@ def fitted(
     tokens: tuple[np.ndarray, np.ndarray], embeddings: np.ndarray, prices: list[Price]
 ) -> TokenCostModel:
     model = TokenCostModel(hidden=16, epochs=40, batch_size=64)
-    model.learn(embeddings, np.hstack(tokens), rng=np.random.default_rng(0))
+    model.fit(embeddings, np.hstack(tokens), rng=np.random.default_rng(0))
     return model.set_prices([ModelPrice(str(i), p, p) for i, p in enumerate(prices)])
 
 

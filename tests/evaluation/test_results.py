@@ -66,7 +66,7 @@ def test_a_figure_knows_how_many_seeds_reached_it(
     miss(knn, "qnc", n_missed)
     miss(knn, "cost_at_quality", n_missed, quality="0.98")
     for column in (QNC, AT_98):
-        figure = made(document).measured("knn", column)
+        figure = made(document)["knn"].measured(column)
         assert (figure.n_reached, figure.n_seeds) == (3 - n_missed, 3)
         assert figure.count == count
         assert figure.everywhere == everywhere

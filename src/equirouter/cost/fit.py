@@ -52,7 +52,7 @@ def fit_costs(
         prices = _paid(outcomes, rows)
     known = np.hstack(tokens) if tokens is not None else outcomes.cost_usd
     learned = slice(n_train) if model.hidden else first_of_each(rows)
-    model.learn(
+    model.fit(
         embeddings[learned],
         known[rows[learned]],
         validation=(embeddings[n_train:], known[rows[n_train:]]),

@@ -131,7 +131,7 @@ class CostPredictor(LearnedState, ABC):
         """d: how wide the embeddings are."""
         return int(self.weights_["hidden.weight" if self.hidden else "out.weight"].shape[1])
 
-    def learn(
+    def fit(
         self,
         embeddings: Float32Array,
         amounts: FloatArray,
@@ -296,18 +296,6 @@ class CostModel(CostPredictor):
     output: ClassVar[str] = "predicted_cost_usd"
 
     _factors: FloatArray | None = None
-
-    def fit(
-        self,
-        embeddings: Float32Array,
-        cost_usd: FloatArray,
-        *,
-        validation: tuple[Float32Array, FloatArray] | None = None,
-        rng: np.random.Generator,
-    ) -> Self:
-        """Learn from embeddings (N, d) and cost_usd (N, K), NaN = not known. Returns self."""
-        self._factors = None
-        return self.learn(embeddings, cost_usd, validation=validation, rng=rng)
 
     def set_prices(self, prices: Sequence[ModelPrice]) -> Self:
         """Take the factor of each of these prices. Raises as CostPredictor says."""

@@ -208,10 +208,6 @@ class Results(Facts):
         }
         return min(costs, key=costs.__getitem__) if costs else None
 
-    def measured(self, name: str, column: Column) -> Measured:
-        """The figure of a router or an anchor in a column of the tables."""
-        return self[name].measured(column)
-
     def best(self, column: Column) -> set[str]:
         """The routers with the best value of a column; those that look equal in a table share it.
 
@@ -223,7 +219,7 @@ class Results(Facts):
         values = {
             name: round(value, column.digits) * column.direction
             for name in self.routers
-            if (value := self.measured(name, column).everywhere) is not None
+            if (value := self[name].measured(column).everywhere) is not None
             and self.counts(name, column)
         }
         return {name for name, value in values.items() if value == max(values.values())}
@@ -327,7 +323,7 @@ class Results(Facts):
         return [heads, *rows]
 
     def _mean(self, name: str, column: Column) -> str:
-        mean = self.measured(name, column).mean
+        mean = self[name].measured(column).mean
         return NEVER if mean is None else f"{mean:.{column.digits}f}"
 
 

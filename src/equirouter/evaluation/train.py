@@ -142,8 +142,7 @@ def train(
         split_up = prepare(outcomes, last.pop(), whole, descriptions=descriptions, device=device)
         pipeline, candidates = made(stage(with_prices(split_up, rule.priced_by)))
     progress("fit", 1 + refit, 1 + refit)
-    if candidates is not None:
-        metrics = metrics.model_copy(update={"plans": _plan_metrics(pipeline, candidates, kept)})
+    metrics = _with_plans(metrics, pipeline, candidates, kept)
     return replace(
         pipeline,
         when_nothing_fits=when_nothing_fits,
@@ -227,12 +226,18 @@ def _plans(
     return plans, candidates, notes
 
 
-def _plan_metrics(
-    pipeline: RoutingPipeline, candidates: Candidates, kept: KeptByPlans | None
-) -> PlanMetrics:
+def _with_plans(
+    metrics: PipelineMetrics,
+    pipeline: RoutingPipeline,
+    candidates: Candidates | None,
+    kept: KeptByPlans | None,
+) -> PipelineMetrics:
+    if candidates is None:
+        return metrics
     strongest = pipeline.models.index(pipeline.baseline.strongest)
     out_of_fold = compared(candidates, pipeline.plans, pipeline.calibration, strongest)
-    return PlanMetrics(out_of_fold=out_of_fold, at_quality=kept)
+    plans = PlanMetrics(out_of_fold=out_of_fold, at_quality=kept)
+    return metrics.model_copy(update={"plans": plans})
 
 
 def _kept_by_plans(

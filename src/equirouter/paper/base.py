@@ -1,10 +1,10 @@
 """Section: the result of an experiment, with its tables and figures; figures of lines."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
-from equirouter.report.canvas import Line, draw_lines, draw_svg, line_axes
+from equirouter.report.canvas import Line, Paint, draw_svg, line_painter
 
 Verdict: TypeAlias = Literal["reproduced", "partly reproduced", "not reproduced", "not tested"]
 """Whether the paper's claim came out here; "not tested": the data cannot show it either way."""
@@ -99,21 +99,12 @@ def line_figure(
     title: str,
     x_label: str,
     height: float = 3.3,
-    prepare: Callable[[Any], None] | None = None,
+    prepare: Paint = lambda axes: axes.set_ylim(-2, 102),
 ) -> Figure:
     """Lines with their labels at the right.
 
-    alt, caption: see Figure. height: in inches. prepare: is given the axes before the lines are
-    drawn; without it the vertical axis shows a percentage.
+    alt, caption: see Figure. height: in inches. prepare: see line_painter; without it the vertical
+    axis shows a percentage.
     """
-
-    def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
-        axes = line_axes(figure, [line.shown for line in lines], title=title)
-        axes.set_xlabel(x_label)
-        if prepare is None:
-            axes.set_ylim(-2, 102)
-        else:
-            prepare(axes)
-        draw_lines(axes, lines)
-
+    paint = line_painter(lines, title, x_label, prepare)
     return Figure(name, draw_svg(paint, (3.5, height), title=title, points=7.0), alt, caption)

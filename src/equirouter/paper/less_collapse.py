@@ -15,6 +15,7 @@ from equirouter.paper.context import Context
 from equirouter.paper.main_table import value_of
 from equirouter.policy import LessCollapsePolicy, UtilityPolicy
 from equirouter.report.canvas import Line
+from equirouter.report.wording import number
 from equirouter.training.collapse import with_prices
 from equirouter.training.fitted import fit_router
 from equirouter.training.protocol import Prepared
@@ -88,11 +89,11 @@ def _finding(
     )
     return verdict, (
         f"At 98 % of the strongest model's performance RCI is {rci:.3f} where predicted collapse "
-        f"is the price, {_text(cost.rci_at_quality['0.98'].mean)} where predicted cost is "
+        f"is the price, {number(cost.rci_at_quality['0.98'].mean)} where predicted cost is "
         f"(difference {difference.value:+.3f}{spread}), and of the run's routers the least is "
-        f"{_text(results[other].rci_at_quality['0.98'].mean)} ({other}). The cost there is "
-        f"{_text(less.cost_at_quality['0.98'].mean)} of the strongest model's, and "
-        f"{_text(cost.cost_at_quality['0.98'].mean)} where cost is the price: less collapse and "
+        f"{number(results[other].rci_at_quality['0.98'].mean)} ({other}). The cost there is "
+        f"{number(less.cost_at_quality['0.98'].mean)} of the strongest model's, and "
+        f"{number(cost.cost_at_quality['0.98'].mean)} where cost is the price: less collapse and "
         "less cost are two aims."
     )
 
@@ -112,10 +113,6 @@ def _difference(by_aim: Mapping[str, Sequence[Measurement]], level: str) -> Valu
 
 def _at(values: object, level: str) -> float:
     return float(values[level]) if isinstance(values, dict) else float("nan")
-
-
-def _text(value: float | None) -> str:
-    return "/" if value is None else f"{value:.3f}"
 
 
 def _table(rows: Mapping[str, RouterMetrics]) -> Table:

@@ -21,7 +21,7 @@ from equirouter.paper.router_sets import (
     published_name,
 )
 from equirouter.report.canvas import FAINT, GRID, INK, colour_of, draw_svg
-from equirouter.report.tables import caption, published_notes
+from equirouter.report.tables import caption, cells, published_notes
 
 _NAUC, _PEAK, _QNC, _RCI = (
     next(column for column in COLUMNS if column.metric == name)
@@ -78,7 +78,7 @@ def value_of(estimate: Measured) -> Value:
 def _measured_table(results: Results, name: str) -> Table:
     columns = (*_METRICS, _COST_AT_98, _RCI_AT_98, _CALLS)
     rows: list[tuple[Cell, ...]] = [
-        (router, *(value_of(results.measured(router, column)) for column in columns))
+        (router, *(value_of(results[router].measured(column)) for column in columns))
         for router, _, _ in results.rows()
     ]
     heads = tuple(column.heading.replace("\n", " ") for column in columns)
@@ -98,7 +98,7 @@ def _published_table(results: Results, name: str) -> Table:
         cells: list[Cell] = [router]
         for column in _METRICS:
             spec = specs.get(router)
-            ours = "" if spec is None else value_of(results.measured(spec, column))
+            ours = "" if spec is None else value_of(results[spec].measured(column))
             cells += [getattr(theirs, column.metric), ours]
         rows.append(tuple(cells))
     heads = [head for column in _METRICS for head in (f"{column.title} paper", "ours")]
@@ -155,20 +155,20 @@ def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -
     A router that missed the value in some seed has none here. So has, in RCI, one that does not
     reach 95 % of the strongest model's mean performance: calling a cheap model always lowers RCI.
     """
-    figures = {router: results.measured(router, column) for router in (name, *rivals)}
+    figures = {router: results[router].measured(column) for router in (name, *rivals)}
     values = {
         router: figure.everywhere * column.direction
         for router, figure in figures.items()
         if figure.everywhere is not None and results.counts(router, column)
     }
-    shown = f"{column.title} {_text(figures[name], column)}"
+    shown = f"{column.title} {cells(results, column)[name].text}"
     others = {router: value for router, value in values.items() if router != name}
     best = max(others, key=others.__getitem__) if others else None
     if name not in values:
         why = "not reached in every seed"
         if not results.counts(name, column) and figures[name].everywhere is not None:
             why = "below 95 % of the strongest model's performance, so it does not count"
-        other = "" if best is None else f", best {best} {_text(figures[best], column)}"
+        other = "" if best is None else f", best {best} {cells(results, column)[best].text}"
         return False, f"{shown} ({why}{other})"
     if best is None:
         return True, f"{shown}, the only one"
@@ -176,7 +176,7 @@ def _leads(results: Results, name: str, rivals: Sequence[str], column: Column) -
     rank = 1 + sum(value > values[name] for value in others.values())
     place = "the best" if wins else f"place {rank}"
     apart = "" if _apart(figures[name], figures[best]) else ", intervals overlap"
-    other = f"{'next' if wins else 'best'} {best} {_text(figures[best], column)}"
+    other = f"{'next' if wins else 'best'} {best} {cells(results, column)[best].text}"
     return wins, f"{shown}, {place} ({other}{apart})"
 
 
@@ -193,17 +193,11 @@ def _ablations(results: Results, name: str) -> list[str]:
             continue
         changes = []
         for column in (_QNC, _RCI):
-            before, after = (
-                _text(results.measured(router, column), column) for router in (name, spec)
-            )
+            shown = cells(results, column)
+            before, after = (shown[router].text for router in (name, spec))
             changes.append(f"{column.title} from {before} to {after}")
         sentences.append(f"Without {what} {' and '.join(changes)}.")
     return sentences
-
-
-def _text(figure: Measured, column: Column) -> str:
-    mean = "/" if figure.mean is None else f"{figure.mean:.{column.digits}f}"
-    return f"{mean} {figure.count}".rstrip()
 
 
 def _apart(first: Measured, other: Measured) -> bool:
@@ -224,7 +218,7 @@ def _figure(results: Results, name: str, title: str) -> Figure:
     for column in _METRICS:
         panels[column.heading] = [
             (
-                value_of(results.measured(router, column)),
+                value_of(results[router].measured(column)),
                 getattr(published.get(published_name(router) or ""), column.metric, None),
             )
             for router in names

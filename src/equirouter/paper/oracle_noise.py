@@ -46,7 +46,7 @@ def noisy_oracle(context: Context) -> Section:
         "and more on the strongest model, and its performance falls (Figure 3, right).",
         verdict,
         finding,
-        (_table(sweep, share, name),),
+        (_table(sweep, share, name, context.budget_usd),),
         (_figure(sweep, share),),
     )
 
@@ -80,13 +80,12 @@ def _finding(
     )
 
 
-def _table(sweep: NoiseSweep, share: FloatArray, strongest: str) -> Table:
+def _table(sweep: NoiseSweep, share: FloatArray, strongest: str, budget_usd: float | None) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (f"{sigma:g}", _value(share[row]), _value(sweep.performance[row]), _value(sweep.rci[row]))
         for row, sigma in enumerate(sweep.sigmas.tolist())
     ]
-    budget = sweep.budget_usd
-    limit = "without a budget" if budget is None else f"with a budget of {budget:g} USD"
+    limit = "without a budget" if budget_usd is None else f"with a budget of {budget_usd:g} USD"
     return Table(
         "fig3-noise",
         ("sigma", f"calls to {strongest}", "performance", "RCI"),

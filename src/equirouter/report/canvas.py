@@ -18,7 +18,7 @@ PERFORMANCE_TITLE = "Mean performance for what is spent"
 COST_LABEL = "mean cost, USD per query"
 
 Paint: TypeAlias = Callable[[Any], None]
-"""Draws on a matplotlib Figure."""
+"""Draws on a matplotlib Figure, or on its axes."""
 
 INK, FAINT, GRID = "#222222", "#6E6E6E", "#E6E6E6"
 DASHES: Mapping[str, Any] = {
@@ -108,12 +108,18 @@ def _style(points: float) -> dict[str, Any]:
     return _STYLE | {"font.size": points, "axes.titlesize": 1.1 * points}
 
 
-def line_painter(lines: Sequence[Line], title: str, x_label: str) -> Paint:
-    """A painter of lines over one horizontal axis, each labelled at its end."""
+def line_painter(
+    lines: Sequence[Line], title: str, x_label: str, prepare: Paint = lambda _: None
+) -> Paint:
+    """A painter of lines over one horizontal axis, each labelled at its end.
+
+    prepare: is given the axes before the lines are drawn.
+    """
 
     def paint(figure: Any) -> None:  # noqa: ANN401  # a matplotlib object
         axes = line_axes(figure, [line.shown for line in lines], title=title)
         axes.set_xlabel(x_label)
+        prepare(axes)
         draw_lines(axes, lines)
 
     return paint

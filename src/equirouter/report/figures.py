@@ -11,7 +11,6 @@ from equirouter.report.canvas import (
     FIGURE_SIZE,
     PERFORMANCE_TITLE,
     Line,
-    Paint,
     draw_svg,
     line_painter,
 )
@@ -26,13 +25,16 @@ def write_figures(results: Results, folder: str | Path) -> list[Path]:
     cannot be written, MissingExtraError without matplotlib.
     """
     folder = make_folder(folder)
-    written = []
-    for name, draw in (("cost-performance.svg", _cost_performance), ("call-share.svg", _shares)):
+    calls = f"Calls to the strongest model ({results.strongest}), % of queries"
+    pictures = {
+        "cost-performance.svg": (results.performance_lines(), PERFORMANCE_TITLE, COST_LABEL),
+        "call-share.svg": (share_lines(results), calls, share_axis(results)[1]),
+    }
+    for name, (lines, title, x_label) in pictures.items():
         with atomic_write(folder / name, "wb") as stream:
-            paint, title = draw(results)
+            paint = line_painter(lines, title, x_label)
             stream.write(draw_svg(paint, FIGURE_SIZE, title=title))
-        written.append(folder / name)
-    return written
+    return [folder / name for name in pictures]
 
 
 def models_by_cost(results: Results) -> list[str]:
@@ -65,15 +67,3 @@ def share_lines(results: Results) -> list[Line]:
         )
         for name, _, is_anchor in results.rows()
     ]
-
-
-def _cost_performance(results: Results) -> tuple[Paint, str]:
-    return line_painter(
-        results.performance_lines(), PERFORMANCE_TITLE, COST_LABEL
-    ), PERFORMANCE_TITLE
-
-
-def _shares(results: Results) -> tuple[Paint, str]:
-    title = f"Calls to the strongest model ({results.strongest}), % of queries"
-    x_label = share_axis(results)[1]
-    return line_painter(share_lines(results), title, x_label), title

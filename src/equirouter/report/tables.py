@@ -145,7 +145,7 @@ def cells(results: Results, column: Column) -> dict[str, TableCell]:
     "/" stands for a value never reached. A value that not every seed reached has their count behind
     it: "0.683 (3/5)".
     """
-    figures = {name: results.measured(name, column) for name, _, _ in results.rows()}
+    figures = {name: results[name].measured(column) for name, _, _ in results.rows()}
     winners = results.best(column)
     return {
         name: TableCell(
@@ -165,7 +165,7 @@ def published_rows(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
         for column in PUBLISHED_COLUMNS:
             ours, theirs = NOT_MEASURED, _number(getattr(row, column.metric), 4)
             if name in results.routers or name in results.anchors:
-                ours = _value(results.measured(name, column), 4)
+                ours = _value(results[name].measured(column), 4)
             pairs.append((theirs, ours))
         rows.append((name, pairs))
     return rows
@@ -251,7 +251,7 @@ def counted_queries(results: Results) -> str:
 def _count_note(results: Results) -> str:
     """The meaning of "(3/5)", where there is such a figure."""
     names = [name for name, _, _ in results.rows()]
-    figures = [results.measured(name, column) for column in COLUMNS for name in names]
+    figures = [results[name].measured(column) for column in COLUMNS for name in names]
     example = next((figure.count for figure in figures if figure.count), None)
     if example is None:
         return ""

@@ -50,8 +50,9 @@ def counted_rows(
     n = worth(rows) if is_log else int(outcomes.is_complete[rows].sum())
     part = "" if len(rows) > len(split.validation) else " in the validation part"
     if n < floor_of(quality):
-        refusal = _refusal_of_log if is_log else _refusal
-        raise DataError(refusal(outcomes, router, quality, n, part))
+        if is_log:
+            raise DataError(_refusal_of_log(outcomes, quality, n, part))
+        raise DataError(_refusal(outcomes, router, quality, n, part))
     if n_complete == outcomes.n_queries:
         return ()
     learned = outcomes.n_queries if refit else len(split.learnable)
@@ -67,8 +68,7 @@ def counted_rows(
     )
 
 
-def _refusal_of_log(outcomes: Outcomes, router: str, quality: float, n: int, part: str) -> str:
-    del router
+def _refusal_of_log(outcomes: Outcomes, quality: float, n: int, part: str) -> str:
     return (
         f"{outcomes.name}: quality {quality:g} of the strongest model cannot be promised from a "
         f"log{part} that tells of one of its models as little as "

@@ -23,7 +23,6 @@ from equirouter.evaluation.diagnosis.contents import (
     Diagnosis,
     ModelFinding,
     NoiseFinding,
-    RouterFinding,
     TableFinding,
     TrainedHere,
 )
@@ -133,11 +132,19 @@ def diagnose(
     progress("diagnose", 5, STEPS)
     tasks_of = PIPELINE if pipeline is not None else next(iter(routers), IN_SAMPLE[0])
     text_free = text_free_best({name: measured[name] for name in TEXT_FREE})
-    findings = _findings(measured, text_free, case.strongest)
+    beside = {level: measured[name] for level, name in text_free.items()}
+    findings = {
+        name: router_finding(name, sweeps, measured["task"], beside, case.strongest)
+        for name, sweeps in measured.items()
+    }
     served = case.served
     diagnosis = Diagnosis(
         setup=setup(case.outcomes, encoder, case.split, case.prepared, served, pipeline_name),
-        warnings=_warnings(case, encoder, len(outcomes.notes)),
+        warnings=(
+            *table_warnings(case.outcomes),
+            *case.outcomes.notes[len(outcomes.notes) :],  # not those that the table came with
+            *reading_notes(encoder, case.outcomes),
+        ),
         table=_table(case.outcomes, case.strongest),
         models=_models(case),
         visibility=duplicate_share(case.embeddings, case.outcomes.texts, case.outcomes.image_paths),
@@ -153,16 +160,6 @@ def diagnose(
     )
     progress("diagnose", STEPS, STEPS)
     return diagnosis
-
-
-def _findings(
-    measured: Mapping[str, BothPolicies], text_free: Mapping[str, str], strongest: int
-) -> dict[str, RouterFinding]:
-    beside = {level: measured[name] for level, name in text_free.items()}
-    return {
-        name: router_finding(name, sweeps, measured["task"], beside, strongest)
-        for name, sweeps in measured.items()
-    }
 
 
 def _prepared(
@@ -199,15 +196,6 @@ def _prepared(
     if served is not None:
         served = ServedQueries(served.pipeline, embeddings[prepared.test.rows])
     return _Case(outcomes, embeddings, parts, prepared, served, device, resamples)
-
-
-def _warnings(case: _Case, encoder: Encoder, n_notes: int) -> tuple[str, ...]:
-    """About the table and what is read of it; n_notes: of its notes, those that it came with."""
-    return (
-        *table_warnings(case.outcomes),
-        *case.outcomes.notes[n_notes:],
-        *reading_notes(encoder, case.outcomes),
-    )
 
 
 def _measured(case: _Case, names: Sequence[str]) -> dict[str, BothPolicies]:

@@ -27,14 +27,13 @@ class NoiseSweep:
     """The oracle of Eq. 3 deciding on performance + N(0, sigma^2), measured on the truth.
 
     sigmas (S,). performance, rci (in [0, 1], App. D): (S, R), means over queries for each of R
-    draws of the noise. call_share (S, R, K): rows sum to 1. budget_usd: USD, None for no limit.
+    draws of the noise. call_share (S, R, K): rows sum to 1.
     """
 
     sigmas: FloatArray
     performance: FloatArray
     rci: FloatArray
     call_share: FloatArray
-    budget_usd: float | None
 
 
 def noise_sweep(
@@ -69,7 +68,6 @@ def noise_sweep(
         np.empty((len(scales), draws)),
         np.empty((len(scales), draws)),
         np.empty((len(scales), draws, performance.shape[1])),
-        budget_usd,
     )
     for draw in range(draws):
         progress("noise", draw, draws)
