@@ -74,12 +74,12 @@ def bench(
     """Fit routers on a data set, measure them under one protocol, print and write the results."""
     from equirouter.encoders.cache import EmbeddingCache
     from equirouter.evaluation.benchmark import benchmark
-    from equirouter.training.needs import check_run
+    from equirouter.training.needs import check_what_fits
 
     specs = common.router_specs(routers)
     how = {"precision": precision, "weights": weights}
     made = common.make_text_encoder(encoder, window=window, settings=encoder_option, **how)
-    check_run(dataset, specs, made if embeddings is None else None)
+    check_what_fits(specs, made if embeddings is None else None, dataset=dataset)
     with common.shown_progress(quiet=quiet) as progress:
         table = (dataset, performance_range, models, exclude_models)
         whole, outcomes = common.open_chosen(

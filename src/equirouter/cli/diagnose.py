@@ -67,7 +67,7 @@ def diagnose(
     from equirouter.evaluation.diagnosis.measuring import IN_SAMPLE
     from equirouter.evaluation.diagnosis.measuring import diagnose as run_diagnosis
     from equirouter.output import reserved_folder
-    from equirouter.training.needs import check_run
+    from equirouter.training.needs import check_what_fits
 
     specs = common.router_specs(routers)
     reserved = nullcontext() if out is None else reserved_folder(out)
@@ -75,7 +75,7 @@ def diagnose(
         asked = {"window": window, "precision": precision, "settings": encoder_option}
         loaded, made = _opened(pipeline, encoder, weights, asked)
         fitted = [*(specs if loaded is None else ()), *IN_SAMPLE]
-        check_run(dataset, fitted, made if embeddings is None else None)
+        check_what_fits(fitted, made if embeddings is None else None, dataset=dataset)
         whole = common.open_dataset(
             dataset, performance_range, answers_by=answers_by, quiet=quiet, progress=progress
         )

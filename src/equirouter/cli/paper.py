@@ -156,10 +156,10 @@ def _encoder(
 def _check(dataset: str, routers: tuple[str, ...], encoder: "Encoder | None") -> None:
     """Raise MissingExtraError, before any work, with all that the experiments lack."""
     from equirouter.extras import Need
-    from equirouter.training.needs import check_run
+    from equirouter.training.needs import check_what_fits
 
     figures = Need("matplotlib", "train", "draw figures")
-    check_run(dataset, routers, encoder, more=[figures], cost_network=True)
+    check_what_fits(routers, encoder, dataset=dataset, more=[figures], cost_network=True)
 
 
 def _run(names: list[str], context: "Context") -> tuple[dict[str, Any], Path]:

@@ -142,14 +142,14 @@ def train(
     """
     from equirouter.output import reserved_folder
     from equirouter.pipeline.versions import PipelineVersions
-    from equirouter.training.needs import check_run
+    from equirouter.training.needs import check_what_fits
 
     versions = PipelineVersions(out)
     asked = Asked(
         router, policy, quality, confidence, when_nothing_fits, ood, split, seed, refit, device
     )
     made = _to_serve(encoder, embeddings, window, precision, weights, encoder_option)
-    check_run(dataset, [router], made if embeddings is None else None)
+    check_what_fits([router], made if embeddings is None else None, dataset=dataset)
     with reserved_folder(out), shown_progress(quiet=quiet) as progress:  # before the work: out
         before, is_first = versions.current, versions.is_empty
         table = (dataset, performance_range, models, exclude_models)

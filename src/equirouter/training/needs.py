@@ -14,28 +14,6 @@ _LIBRARIES = {"torch": "torch", "sklearn": "scikit-learn"}
 """What the routers of this package are fitted with, by import name."""
 
 
-def needs_of_routers(routers: Sequence[str], *, cost_network: bool = False) -> list[Need]:
-    """The packages that fit these routers, given as make_router takes them.
-
-    cost_network: whether costs are predicted by the paper's network as well.
-    """
-    users: dict[str, list[str]] = {}
-    for spec in routers:
-        for module in make_router(spec).fitted_with:
-            users.setdefault(module, []).append(spec)
-    if cost_network:
-        users.setdefault("torch", []).insert(0, "the cost model of the paper")
-    return [
-        Need(
-            module,
-            "train" if module in _LIBRARIES else "",  # else what another package's router needs
-            f"fit {listed(of)}",
-            shown=_LIBRARIES.get(module, ""),
-        )
-        for module, of in users.items()
-    ]
-
-
 def reader(encoder: Encoder, outcomes: Outcomes, embeddings: Float32Array | None) -> Encoder | None:
     """The encoder; None where it reads no text: the embeddings (N, d) or the table's are there."""
     return encoder if embeddings is None and outcomes.packed is None else None
@@ -45,32 +23,31 @@ def check_what_fits(
     routers: Sequence[str],
     encoder: Encoder | None = None,
     *,
+    dataset: str = "",
     cost_network: bool = False,
     more: Iterable[Need] = (),
 ) -> None:
     """Raise MissingExtraError, naming all of it, where something is missing for a run.
 
-    encoder: None where the embeddings are there already.
+    routers: as make_router takes them. encoder: None where the embeddings are there already.
+    dataset: as load_dataset takes it, where it is still to be opened. cost_network: costs are
+    predicted by the paper's network as well. more: what is needed beside these.
     """
-    own = [] if encoder is None else encoder.needs()
-    check_needs([*needs_of_routers(routers, cost_network=cost_network), *own, *more])
-
-
-def check_run(
-    dataset: str,
-    routers: Sequence[str],
-    encoder: Encoder | None,
-    *,
-    cost_network: bool = False,
-    more: Iterable[Need] = (),
-) -> None:
-    """Check the needs before the data set, given as load_dataset takes it, is opened.
-
-    more: what is needed beside data set, routers and encoder.
-    """
-    check_what_fits(
-        routers,
-        None if is_encoded(dataset) else encoder,
-        cost_network=cost_network,
-        more=(*needs_of_dataset(dataset), *more),
-    )
+    users: dict[str, list[str]] = {}
+    for spec in routers:
+        for module in make_router(spec).fitted_with:
+            users.setdefault(module, []).append(spec)
+    if cost_network:
+        users.setdefault("torch", []).insert(0, "the cost model of the paper")
+    needs = [
+        Need(
+            module,
+            "train" if module in _LIBRARIES else "",  # else what another package's router needs
+            f"fit {listed(of)}",
+            shown=_LIBRARIES.get(module, ""),
+        )
+        for module, of in users.items()
+    ]
+    if encoder is not None and not is_encoded(dataset):
+        needs += encoder.needs()
+    check_needs([*needs, *needs_of_dataset(dataset), *more])
