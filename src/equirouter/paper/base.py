@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 from equirouter.report.canvas import Line, Paint, draw_svg, line_painter
 
@@ -17,7 +17,8 @@ def verdict_of(held: Collection[bool]) -> Verdict:
     return "partly reproduced" if any(held) else "not reproduced"
 
 
-class Value(NamedTuple):
+@dataclass(frozen=True)
+class Value:
     """A number with its interval; None where a value was never reached or has no interval.
 
     note: a few words behind the number, such as "(2/3)" where two of three seeds reached it.

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from equirouter.paper.base import Cell, Section, Table, Value
 from equirouter.paper.context import Context
 from equirouter.registry import EXPERIMENTS
 from equirouter.report import markdown
-from equirouter.report.wording import plain
+from equirouter.report.html import render
 from equirouter.words import NEVER
 
 Experiment: TypeAlias = Callable[[Context], Section]
@@ -101,9 +101,10 @@ def write_paper(
     folder = make_folder(folder)
     for section in paper.sections:
         write_section(section, folder)
-    document = _document(paper, context, command=command)
+    text = json.dumps(_document(paper, context, command=command), indent=1, allow_nan=False)
     with atomic_write(folder / "paper.json") as stream:
-        stream.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+        stream.write(f"{text}\n")
+    document: dict[str, Any] = json.loads(text)
     report = folder / "report.html"
     with atomic_write(report) as stream:
         stream.write(_page(paper, document))
@@ -115,7 +116,7 @@ def _document(paper: Paper, context: Context, *, command: Sequence[str] = ()) ->
     outcomes, encoder = context.outcomes, context.encoder
     return {
         "schema": 1,
-        "command": list(command),
+        "command": command,
         "dataset": {
             "name": outcomes.name,
             "n_queries": outcomes.n_queries,
@@ -123,9 +124,9 @@ def _document(paper: Paper, context: Context, *, command: Sequence[str] = ()) ->
             "fingerprint": outcomes.fingerprint,
         },
         "protocol": {
-            "routers": list(context.routers),
+            "routers": context.routers,
             "policy": context.policy,
-            "seeds": list(context.seeds),
+            "seeds": context.seeds,
             "resamples": context.resamples,
             "encoder": encoder.name,
             "encoder_settings": encoder.settings,
@@ -137,48 +138,17 @@ def _document(paper: Paper, context: Context, *, command: Sequence[str] = ()) ->
 
 
 def _section_json(section: Section) -> dict[str, Any]:
-    shown = {key: getattr(section, key) for key in ("name", "title", "claim", "verdict", "finding")}
-    tables = [
-        {
-            "name": table.name,
-            "columns": list(table.columns),
-            "rows": [
-                [cell._asdict() if isinstance(cell, Value) else cell for cell in row]
-                for row in table.rows
-            ],
-            "caption": table.caption,
-        }
-        for table in section.tables
-    ]
-    figures = [
-        {"name": figure.name, "alt": figure.alt, "caption": figure.caption}
-        for figure in section.figures
-    ]
-    return shown | {"tables": tables, "figures": figures}
+    document = asdict(section)
+    for figure in document["figures"]:
+        del figure["svg"]  # it has a file of its own
+    return document
 
 
 def _page(paper: Paper, document: dict[str, Any]) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("equirouter.paper"), jinja2.PackageLoader("equirouter.report")]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "plain": plain,
-        "value": value_text,
-        "interval": interval_text,
-        "data_uri": _data_uri,
-    }
-    text: str = environment.get_template("paper.html.j2").render(
-        document, paper=paper, command=shlex.join(document["command"])
-    )
-    return text
+    command = shlex.join(document["command"])
+    filters = {"value": value_text, "interval": interval_text, "data_uri": _data_uri}
+    context = document | {"paper": paper, "command": command}
+    return render("equirouter.paper", "paper.html.j2", context, filters)
 
 
 def _data_uri(svg: bytes) -> str:
@@ -247,7 +217,10 @@ def _number(value: float | None) -> str:
     return f"{value:.{min(digits, 4)}f}"
 
 
-def _csv_cells(cell: Cell, is_wide: bool) -> Iterator[str | int | float]:
-    value, low, high = cell[:3] if isinstance(cell, Value) else (cell, None, None)
-    for part in (value, low, high) if is_wide else (value,):
-        yield "" if part is None else part
+def _csv_cells(cell: Cell, is_wide: bool) -> list[str | int | float]:
+    parts: list[str | int | float | None]
+    if isinstance(cell, Value):
+        parts = [cell.value, cell.low, cell.high]
+    else:
+        parts = [cell, None, None] if is_wide else [cell]
+    return ["" if part is None else part for part in parts]

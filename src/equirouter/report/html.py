@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from equirouter.evaluation.measured import Difference
@@ -39,20 +40,32 @@ def write_report(results: Results, path: str | Path, samples: Samples | None = N
     forbids requests. samples: queries of which the page says who answers them. Raises OutputError
     when path cannot be written.
     """
+    text = render("equirouter.report", "report.html.j2", _context(results, samples))
+    with atomic_write(path) as stream:
+        stream.write(text)
+
+
+def render(
+    package: str,
+    template: str,
+    context: Mapping[str, Any],
+    filters: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
+    """A page from a template of a package, which may include those of this one."""
     import jinja2
 
+    loaders = [jinja2.PackageLoader(each) for each in (package, "equirouter.report")]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("equirouter.report"),
+        loader=jinja2.ChoiceLoader(loaders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}  # NaN would break the page
-    environment.filters["plain"] = plain
-    text = environment.get_template("report.html.j2").render(_context(results, samples))
-    with atomic_write(path) as stream:
-        stream.write(text)
+    environment.filters |= {"plain": plain, **filters}
+    text: str = environment.get_template(template).render(context)
+    return text
 
 
 def _context(results: Results, samples: Samples | None) -> dict[str, Any]:
