@@ -49,7 +49,7 @@ A_LOG, POOL_OF_LOG = "a log of 5,000", "two, far apart in price"
 REQUESTS, EXPLORED = 5_000, 0.05
 PROMOTIONS = 200
 QUALITY = 0.98
-FOUND = {"same": "points found on the same", "others": "points found on {} others"}
+FOUND = {None: "their own", "same": "found on the same", "others": "found on others"}
 
 
 class Truth(NamedTuple):
@@ -134,7 +134,7 @@ def main() -> None:
     """A row of the table per pool and number of queries, and what happened by challenger."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--log", metavar="TABLE", help="of texts, which are encoded in few numbers")
-    parser.add_argument("--points", choices=sorted(FOUND), help="found on the queries seen")
+    parser.add_argument("--points", choices=("same", "others"), help="found on the queries seen")
     asked = parser.parse_args()
     log, points = asked.log, asked.points
     if log is not None and points is not None:
@@ -181,12 +181,12 @@ def main() -> None:
                 counts[0] += 1
                 counts[1] += passes
             counted = np.column_stack([true, passed]).ravel().tolist()
-            shown = n
-            if points is not None and isinstance(n, int):
-                shown = f"{n}, {FOUND[points].format(n)}"
-            record("gate", [[name, shown, promoted, *counted]], keys=(0, 1))
+            record("gate", [[name, FOUND[points], n, promoted, *counted]], keys=(0, 1, 2))
             of_kind = {kind: f"{c[1]} of {c[0]}" for kind, c in sorted(by_kind.items())}
-            print(f"{name}, {shown}, promoted: {json.dumps(of_kind)}", flush=True)
+            print(
+                f"{name}, points {FOUND[points]}, {n} queries, promoted: {json.dumps(of_kind)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
